@@ -1,0 +1,36 @@
+# Every target first sets up what it needs in .venv; a set-up that still holds costs no time.
+# More arguments go through ARGS: make test ARGS="-k expressions"
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+setup = @$(or $(PYTHON),$(error archspec needs Python 3.11 or newer; none is on the PATH)) tools/setup_venv.py
+
+.PHONY: help demo test check bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+demo: ## build a sentence encoder from its spec and use it
+	$(setup) demo
+	$(BIN)/python examples/demo.py $(ARGS)
+
+test: ## run every test, the checks included
+	$(setup) dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+check: ## lint, formatting, types, import directions
+	$(setup) dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: ## measure side by side with transformers and torchvision
+	$(setup) dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove .venv, caches and build outputs
+	rm -rf .venv build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,77 @@
+"""archspec: neural networks as short YAML specs, compiled into plain PyTorch.
+
+    >>> import archspec
+    >>> model = archspec.build("resnet18", device="meta")
+    >>> sum(p.numel() for p in model.parameters())
+    11689512
+
+Names are imported when they are first used: reading and checking specs never imports torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archspec.builder import build, to_python
+    from archspec.errors import (
+        ArchspecError,
+        BuildError,
+        FreezeError,
+        Note,
+        Place,
+        Problem,
+        ShapeError,
+        SpecError,
+        UsageError,
+        WeightsError,
+    )
+    from archspec.functions import register_op
+    from archspec.layers import register_layer
+    from archspec.spec import Spec, load, loads
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "archspec.builder": ("build", "to_python"),
+    "archspec.errors": (
+        "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
+        "SpecError", "UsageError", "WeightsError",
+    ),
+    "archspec.functions": ("register_op",),
+    "archspec.layers": ("register_layer",),
+    "archspec.spec": ("Spec", "load", "loads"),
+}  # fmt: skip
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ArchspecError",
+    "BuildError",
+    "FreezeError",
+    "Note",
+    "Place",
+    "Problem",
+    "ShapeError",
+    "Spec",
+    "SpecError",
+    "UsageError",
+    "WeightsError",
+    "__version__",
+    "build",
+    "load",
+    "loads",
+    "register_layer",
+    "register_op",
+    "to_python",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'archspec' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

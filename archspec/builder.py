@@ -1,0 +1,219 @@
+"""From a spec to a module on its device: compile, construct, check shapes, fill, freeze."""
+
+from __future__ import annotations
+
+import copyreg
+import hashlib
+import keyword
+import linecache
+import os
+import re
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec import layers
+from archspec.codegen import Generated, generate
+from archspec.devices import check_memory, pick_device, pick_dtype
+from archspec.elaborate import walk
+from archspec.errors import BuildError, Note, Problem
+from archspec.freezing import freeze_module
+from archspec.spec import Spec, as_spec
+from archspec.materialise import draw_seed, fill, needs_construction
+from archspec.shapes import check_shapes, instance_text
+from archspec.weights import Checkpoint, assign
+
+
+def to_python(source: str | os.PathLike[str] | Spec, **params: Any) -> str:
+    """The Python source that ``build`` compiles: plain PyTorch, with no trace of archspec.
+
+    Args:
+        source: a path, a packaged spec's name, or a Spec.
+        **params: values for the spec's parameters; they become the defaults of ``Config``.
+
+    Raises:
+        SpecError: every problem of the spec.
+
+    Example:
+        >>> to_python("resnet18").splitlines()[0]
+        '\"\"\"ResNet-18, ImageNet classification.'
+    """
+    return generate(as_spec(source, params)).text
+
+
+def build(
+    source: str | os.PathLike[str] | Spec,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    freeze: str | Sequence[str] | None = None,
+    seed: int | None = None,
+    **params: Any,
+) -> nn.Module:
+    """Build the module that a spec describes.
+
+    The module is made on the ``meta`` device, its shapes are checked there by running it once on
+    tensors without data, and only then are its tensors given memory: those in ``weights`` are
+    assigned, all others filled as the spec's ``init`` rules or PyTorch's defaults have it.
+
+    Args:
+        source: a path, a packaged spec's name, or a Spec.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or
+            ``meta`` (no memory at all).
+        dtype: of floating-point parameters and buffers; float32 if left out.
+        weights: a safetensors file, or a folder with ``model.safetensors``.
+        freeze: the name of one of the spec's freeze plans, or patterns.
+        seed: makes the initial values the same at every call, each layer's independent of all
+            others; left out, it is drawn from PyTorch's global generator.
+        **params: values for the spec's parameters.
+
+    Returns:
+        The module, in training mode, as a constructor gives it.
+
+    Raises:
+        SpecError: the spec is wrong.
+        ShapeError: tensors in its forward do not fit together.
+        BuildError: the device is missing, or the model does not fit into its memory.
+        WeightsError: the weights cannot be read, or do not fit.
+        FreezeError: no such plan, or a pattern that selects nothing.
+
+    Example:
+        >>> model = build("bert", device="meta", num_labels=3)
+        >>> sum(p.numel() for p in model.parameters())
+        109484547
+    """
+    spec = as_spec(source, params)
+    where, kind = pick_device(device), pick_dtype(dtype)
+    generated = generate(spec)
+    module = compiled(generated.text, spec.name)
+    model = _construct(spec, generated, module, torch.device("meta"))
+    check_shapes(spec, model, generated, module)
+    if where.type == "meta":
+        model = model.to(kind) if kind is not None else model
+    else:
+        check_memory(spec, model, where, kind)
+        checkpoint = Checkpoint.open(weights, spec, model) if weights is not None else None
+        seed = draw_seed() if seed is None else seed
+        if needs_construction(model):
+            model = _construct(spec, generated, module, where, seed)
+            model = model.to(kind) if kind is not None else model
+        given = checkpoint.tensors(where, kind) if checkpoint is not None else {}
+        fill(model, generated, module, where, kind, seed, given)
+        assign(model, given)
+    if freeze is not None:
+        freeze_module(model, freeze, spec)
+    return model
+
+
+# -------------------------------------------------------------------------------------- compiling
+
+
+@lru_cache(maxsize=256)
+def compiled(text: str, name: str) -> ModuleType:
+    """Generated source as a module that the rest of Python can look into.
+
+    It stands in ``sys.modules`` and ``linecache``, so that tracebacks and ``inspect.getsource``
+    show it; its name and file are the same whenever the text is the same. Pickles carry the text
+    along, so that another process can read them.
+    """
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
+    stem = f"spec_{stem}" if not stem.isidentifier() or keyword.iskeyword(stem) else stem
+    module_name = f"{stem}_{digest}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    file = f"<{stem}.py {digest}>"
+    module = ModuleType(module_name)
+    module.__file__ = file
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    sys.modules[module_name] = module
+    try:
+        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    for value in list(vars(module).values()):
+        if isinstance(value, type) and value.__module__ == module_name:
+            copyreg.pickle(value, _Reducer(text, name))
+    return module
+
+
+class _Reducer:
+    """Pickles an object of a generated class together with the text of its module."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text, self.name = text, name
+
+    def __call__(self, instance: Any) -> tuple[Any, ...]:
+        kind = type(instance).__qualname__
+        return _empty_instance, (self.text, self.name, kind), instance.__reduce_ex__(2)[2]
+
+
+def _empty_instance(text: str, name: str, kind: str) -> Any:
+    cls: Any = getattr(compiled(text, name), kind)
+    return cls.__new__(cls)
+
+
+# ------------------------------------------------------------------------------------ constructing
+
+
+def _construct(
+    spec: Spec,
+    generated: Generated,
+    module: ModuleType,
+    device: torch.device,
+    seed: int | None = None,
+) -> nn.Module:
+    """An instance of the root class; with a seed, PyTorch's global generator is left as it was."""
+    root: Any = getattr(module, generated.root)
+    try:
+        with torch.device(device):
+            if seed is None:
+                return root()
+            devices = [device] if device.type == "cuda" else []
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(seed)
+                return root()
+    except MemoryError as error:
+        raise BuildError(Problem("E503", f"not enough memory: {error}")) from error
+    except Exception as error:
+        raise _construction_error(spec, generated, module, error) from error
+
+
+def _construction_error(
+    spec: Spec, generated: Generated, module: ModuleType, error: Exception
+) -> BuildError:
+    """Which layer could not be made: the first that cannot be made by itself either."""
+    for path, instance in walk(spec.root):
+        layer = layers.find(instance.type)
+        if layer is None or layer.registered or instance.children:
+            continue
+        if any(isinstance(value, type(instance)) for value in instance.arguments.values()):
+            continue  # a layer made of modules
+        try:
+            with torch.device("meta"):
+                getattr(nn, layer.name)(**instance.arguments)
+        except Exception as reason:
+            message = f"{layer.name} cannot be constructed: {_first_line(reason)}"
+            place = spec.document.place(instance.path)
+            note = Note(f"instance: {instance_text(path, instance.type)}")
+            return BuildError(Problem("E501", message, place, notes=(note,)))
+    place = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == module.__file__:
+            path = generated.paths.get(traceback.tb_lineno)
+            place = spec.document.place(path) if path else place
+        traceback = traceback.tb_next
+    return BuildError(Problem("E501", f"{type(error).__name__}: {_first_line(error)}", place))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

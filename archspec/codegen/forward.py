@@ -1,0 +1,147 @@
+"""One block's ``forward``: the steps as Python statements."""
+
+from __future__ import annotations
+
+import ast
+
+from archspec import functions, layers
+from archspec.codegen.constructor import BODY
+from archspec.codegen.names import Names, contract_text
+from archspec.codegen.printing import LINE_LENGTH, Printer, constant, docstring
+from archspec.codegen.writer import Writer
+from archspec.expressions import Expression, parse
+from archspec.params import literal
+from archspec.schema import Assign, For, Module, Return, Step
+from archspec.source import Path
+from archspec.steps import step_text
+
+
+class Forward:
+    """Writes ``def forward`` of one block."""
+
+    def __init__(self, names: Names, name: str, writer: Writer) -> None:
+        self.names, self.name, self.writer = names, name, writer
+        self.block = names.block(name)
+        self.path: Path = ("blocks", name)
+        self.children = {*self.block.modules, *self.block.parameters, *self.block.buffers}
+        self.locals = set(self.block.inputs)
+        self.printer = Printer(self._name, self._call)
+
+    def _name(self, name: str) -> str:
+        if name in self.locals:
+            return name
+        if name in self.names.classes:
+            return constant(self.names.classes[name])
+        if name in functions.CONSTANTS and name not in self.children:
+            return functions.CONSTANTS[name]
+        return f"self.{name}"
+
+    def _call(self, name: str, arguments: list[str]) -> str | None:
+        function = functions.find(name)
+        if name in self.locals or name in self.block.modules:
+            return None
+        if function is None:
+            return f"{name}({', '.join(arguments)})"  # len
+        if function.target.startswith("."):
+            return f"{_receiver(arguments[0])}{function.target}({', '.join(arguments[1:])})"
+        return f"{function.target}({', '.join(arguments)})"
+
+    def write(self) -> None:
+        inputs = self.block.inputs
+        arguments = [
+            f"{name}: Tensor{' | None = None' if contract.optional else ''}"
+            for name, contract in inputs.items()
+        ]
+        if not inputs and self.block.forward is None:
+            arguments = ["x: Tensor"]
+        add = self.writer.add
+        add()
+        add(f"def forward({', '.join(['self', *arguments])}):", 4, (*self.path, "inputs"))
+        if inputs:
+            self._docstring()
+        if self.block.forward is None:
+            self._in_order(next(iter(inputs), "x"))
+        else:
+            self._steps(self.block.forward, (*self.path, "forward"), BODY)
+
+    def _docstring(self) -> None:
+        """What the inputs look like, on one line if it fits."""
+        printed = {
+            str(size): Printer(lambda name: name).text(expression.tree)
+            for contract in self.block.inputs.values()
+            for size in contract.shape
+            if isinstance(expression := literal(size), Expression)
+        }
+        shapes = [f"{name}: {contract_text(c, printed)}" for name, c in self.block.inputs.items()]
+        one_line = docstring(f"{'; '.join(shapes)}.")
+        if BODY + len(one_line) <= LINE_LENGTH:
+            self.writer.add(one_line, BODY)
+            return
+        quotes = docstring("")[:3]
+        for line in (quotes, *(docstring(shape)[3:-3] for shape in shapes), quotes):
+            self.writer.add(line, BODY)
+
+    def _in_order(self, name: str) -> None:
+        """Without steps, the modules run in their order."""
+        modules = self.block.modules
+        path = (*self.path, "modules")
+        if any(m.when is not True and m.type not in layers.CONTAINERS for m in modules.values()):
+            self.writer.add("for module in self.children():", BODY, path)
+            self.writer.add(f"{name} = module({name})", BODY + 4, path)
+        else:
+            for child in modules:
+                self.writer.add(f"{name} = self.{child}({name})", BODY, (*path, child))
+        self.writer.add(f"return {name}", BODY, path)
+
+    def _steps(self, steps: list[Step], path: Path, indent: int) -> None:
+        for i, step in enumerate(steps):
+            text, at, _ = step_text(step, (*path, i))
+            tree = parse(text).tree
+            match step:
+                case Return():
+                    self.writer.add(f"return {self._top(tree)}", indent, at)
+                case Assign():
+                    value = self._top(tree)
+                    self.locals |= set(step.targets)
+                    self.writer.add(f"{', '.join(step.targets)} = {value}", indent, at)
+                case For():
+                    iterable = self._iterable(tree)
+                    self.locals |= set(step.targets)
+                    self.writer.add(f"for {', '.join(step.targets)} in {iterable}:", indent, at)
+                    self._steps(step.do, (*path, i, "do"), indent + 4)
+
+    def _top(self, tree: ast.expr) -> str:
+        """The right side of a statement, where a tuple needs no parentheses."""
+        if isinstance(tree, ast.Tuple) and len(tree.elts) > 1:
+            return ", ".join(self.printer.text(item, 1) for item in tree.elts)
+        return self.printer.text(tree)
+
+    def _iterable(self, tree: ast.expr) -> str:
+        """What a loop runs over; a ModuleDict gives its modules."""
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            if tree.func.id == "range":
+                return f"range({', '.join(self.printer.text(a) for a in tree.args)})"
+            if tree.func.id in ("enumerate", "zip"):
+                return f"{tree.func.id}({', '.join(self._iterable(a) for a in tree.args)})"
+        text = self.printer.text(tree)
+        return f"{text}.values()" if self._is_module_dict(tree) else text
+
+    def _is_module_dict(self, tree: ast.expr) -> bool:
+        module: Module | None = None
+        match tree:
+            case ast.Name(id=name):
+                module = self.block.modules.get(name)
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in self.block.modules:
+                kind = self.block.modules[owner].type
+                if kind in self.names.spec.architecture.blocks:
+                    module = self.names.block(kind).modules.get(name)
+            case _:
+                pass
+        return module is not None and module.type == "ModuleDict"
+
+
+def _receiver(text: str) -> str:
+    """An argument as the object of a method call: ``(a + b).expand``."""
+    simple = ast.parse(text, mode="eval").body
+    atoms = ast.Name | ast.Attribute | ast.Call | ast.Subscript
+    return text if isinstance(simple, atoms) else f"({text})"

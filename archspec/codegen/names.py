@@ -1,0 +1,177 @@
+"""Which classes the generated module holds, and which of them take the ``Config``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from archspec.check import iterate_items
+from archspec.elaborate import walk
+from archspec.expressions import Expression, evaluate, parse, template
+from archspec.spec import Spec
+from archspec.params import literal
+from archspec.schema import Block, Contract, Module
+from archspec.steps import step_text
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the passes of the generator know about names.
+
+    Attributes:
+        blocks: the blocks that can occur, each behind those that it uses.
+        values: global parameters that are values: the fields of ``Config``.
+        classes: global parameters that are classes, with their names: a choice of code.
+        configured: blocks whose constructor takes the ``Config``.
+    """
+
+    spec: Spec
+    blocks: tuple[str, ...]
+    values: frozenset[str]
+    classes: dict[str, str]
+    configured: frozenset[str]
+
+    def block(self, name: str) -> Block:
+        return self.spec.architecture.blocks[name]
+
+    @property
+    def root(self) -> str:
+        return self.spec.architecture.model
+
+
+def collect(spec: Spec) -> Names:
+    """Look once over the spec for everything that spans blocks."""
+    params = spec.architecture.params
+    classes = {
+        name: str(spec.params[name].value)
+        for name, param in params.items()
+        if param.type in ("block", "layer")
+    }
+    values = frozenset(params) - classes.keys()
+    uses = {name: _blocks_used(block, spec, classes) for name, block in spec.architecture.blocks.items()}
+    blocks = _children_first(spec.architecture.model, uses)
+    passed = {
+        value
+        for _, instance in walk(spec.root)
+        if instance.type in spec.architecture.blocks
+        for name, value in instance.arguments.items()
+        if spec.architecture.blocks[instance.type].params[name].type == "block"
+    }
+    configured = {
+        name
+        for name in blocks
+        if name in passed
+        or _holds_block_param(spec.architecture.blocks[name])
+        or names_used(spec.architecture.blocks[name]) & values
+    }
+    while more := {n for n in blocks if n not in configured and uses[n] & configured}:
+        configured |= more
+    return Names(spec, blocks, values, classes, frozenset(configured) if values else frozenset())
+
+
+def all_modules(block: Block) -> Iterator[Module]:
+    """Every module that a block declares, items and module arguments included."""
+    stack = list(block.modules.values())
+    while stack:
+        module = stack.pop()
+        yield module
+        stack += [item for _, item in iterate_items(module)]
+        stack += [
+            Module.model_validate(value) for value in module.arguments.values() if isinstance(value, dict)
+        ]
+
+
+def _holds_block_param(block: Block) -> bool:
+    return any(param.type == "block" for param in block.params.values())
+
+
+def _blocks_used(block: Block, spec: Spec, classes: dict[str, str]) -> set[str]:
+    """The blocks that the generated code of one block may name."""
+    found: set[str] = set()
+    for module in all_modules(block):
+        found |= set(class_names(module.type, classes))
+        callee = spec.architecture.blocks.get(module.type)
+        for name, value in module.arguments.items():
+            if isinstance(value, str) and (
+                callee is None or (name in callee.params and callee.params[name].type == "block")
+            ):
+                found |= set(class_names(value, classes))
+    for param in block.params.values():
+        if param.type == "block" and not param.required:
+            found |= set(class_names(param.default, classes))
+    return found & set(spec.architecture.blocks)
+
+
+def class_names(text: str, classes: dict[str, str]) -> Iterator[str]:
+    """The classes that a ``type:`` (or an argument that is a class) can stand for."""
+    parsed = literal(text)
+    if not isinstance(parsed, Expression):
+        yield parsed
+        return
+    if parsed.names() <= classes.keys():
+        yield str(evaluate(parsed, classes))
+        return
+    for node in ast.walk(parsed.tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.Name) and node.id in classes:
+            yield classes[node.id]
+
+
+def _children_first(root: str, uses: dict[str, set[str]]) -> tuple[str, ...]:
+    """The blocks reachable from the root, each behind those it uses, else in their own order."""
+    order = list(uses)
+    done: dict[str, None] = {}
+    stack = [(root, False)]
+    while stack:
+        name, ready = stack.pop()
+        if ready:
+            done[name] = None
+        elif name not in done:
+            stack.append((name, True))
+            stack += [(n, False) for n in sorted(uses[name], key=order.index, reverse=True)]
+    return tuple(done)
+
+
+def names_used(block: Block) -> set[str]:
+    """Every name that occurs in any expression of a block."""
+    found: set[str] = set()
+    for module in all_modules(block):
+        values: list[Any] = [module.when, module.repeat, module.type, *module.arguments.values()]
+        for value in values:
+            found |= _names_in(value)
+        for part in template(module.name or ""):
+            found |= part.names() if isinstance(part, Expression) else set()
+    for tensor in [*block.parameters.values(), *block.buffers.values()]:
+        found |= _names_in(tensor.shape)
+    for param in block.params.values():
+        found |= _names_in(param.default)
+    return found | forward_names(block)
+
+
+def forward_names(block: Block) -> set[str]:
+    """Every name that occurs in the forward steps."""
+    found: set[str] = set()
+    steps = list(block.forward or ())
+    while steps:
+        step = steps.pop()
+        found |= parse(step_text(step, ())[0]).names()
+        steps += getattr(step, "do", ())
+    return found
+
+
+def _names_in(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set[str]().union(*map(_names_in, cast("list[Any]", value)))
+    if isinstance(value, dict):
+        return set()
+    parsed = literal(value)
+    return parsed.names() if isinstance(parsed, Expression) else set()
+
+
+def contract_text(contract: Contract, printed: dict[str, str]) -> str:
+    """A contract's shape for a docstring: ``[batch, seq, hidden_size]``."""
+    sizes = ", ".join(printed.get(str(size), str(size)) for size in contract.shape)
+    return f"[{sizes}]{' or None' if contract.optional else ''}"

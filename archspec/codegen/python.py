@@ -1,0 +1,199 @@
+"""The one code generator: a checked spec as the text of a plain PyTorch module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from archspec import functions, layers
+from archspec.codegen.constructor import BODY, Constructor, annotation
+from archspec.codegen.forward import Forward
+from archspec.codegen.initialisation import Initialisation
+from archspec.codegen.names import Names, collect
+from archspec.codegen.printing import LINE_LENGTH, Printer, comment, constant, docstring
+from archspec.codegen.writer import Writer
+from archspec.elaborate import Instance, walk
+from archspec.spec import Spec
+from archspec.source import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A generated module.
+
+    Attributes:
+        text: the Python source.
+        root: the name of the root class.
+        paths: line number, counted from 1, → path of the spec's document.
+        initialize: the names that ``initialize`` takes beside the module; None without it.
+        filled: module path → its parameters that ``initialize`` fills as a whole.
+    """
+
+    text: str
+    root: str
+    paths: Mapping[int, Path]
+    initialize: tuple[str, ...] | None
+    filled: Mapping[str, frozenset[str]]
+
+
+@lru_cache(maxsize=64)
+def generate(spec: Spec) -> Generated:
+    """The Python source of a spec: one class a block, and a ``Config`` of its parameters.
+
+    Raises:
+        SpecError: E302 if a ``type:`` expression is too clever to be written as Python.
+    """
+    names = collect(spec)
+    body = Writer()
+    if names.values:
+        _write_config(names, body)
+    uses: tuple[str, ...] | None = None
+    filled: dict[str, frozenset[str]] = {}
+    for name in names.blocks:
+        if name == names.root and spec.architecture.init:
+            initialisation = Initialisation(names, body)
+            uses = tuple(dict.fromkeys(initialisation.arguments()))
+            initialisation.write()
+            filled = initialisation.filled()
+            body.add()
+            body.add()
+        Constructor(names, name, body).write()
+        if name == names.root:
+            _finish_root(names, body, uses)
+        Forward(names, name, body).write()
+        body.add()
+        body.add()
+    head = _head(names, body.text())
+    paths = {line + len(head): path for line, path in body.paths.items()}
+    text = "\n".join(head) + "\n" + body.text()
+    return Generated(text, names.root, paths, uses, filled)
+
+
+def _head(names: Names, body: str) -> list[str]:
+    """The module's docstring and exactly the imports that the body needs."""
+    architecture = names.spec.architecture
+    about = architecture.description or architecture.model
+    lines = [docstring(f"{about.rstrip('.')}.")]
+    if architecture.paper:
+        lines = [lines[0][:-3], "", f'{docstring(architecture.paper)[3:-3]}', '"""']
+    standard = []
+    if "re.fullmatch" in body:
+        standard.append("import re")
+    if "OrderedDict(" in body:
+        standard.append("from collections import OrderedDict")
+    if names.values:
+        standard.append("from dataclasses import dataclass")
+    lines += ["", *standard] if standard else []
+    imports: list[str] = []
+    if "torch." in body:
+        imports.append("import torch")
+    if "F." in body:
+        imports.append("import torch.nn.functional as F")
+    tensor = "Tensor, " if ": Tensor" in body else ""
+    imports.append(f"from torch import {tensor}nn")
+    lines += ["", *imports]
+    foreign = sorted(_foreign_imports(names))
+    lines += ["", *foreign] if foreign else []
+    return [*lines, "", ""]
+
+
+def _foreign_imports(names: Names) -> set[str]:
+    """Imports of what trusted Python registered."""
+    found: set[str] = set()
+    for instance in {id(i): i for _, i in walk(names.spec.root)}.values():
+        layer = layers.find(instance.type)
+        if layer is not None and layer.registered and instance.type not in names.spec.architecture.blocks:
+            found.add(f"from {layer.module} import {layer.qualname.partition('.')[0]}")
+    for name in names.blocks:
+        for called in _called(names, name):
+            function = functions.find(called)
+            if function is not None and function.registered:
+                found.add(f"from {function.module} import {function.qualname.partition('.')[0]}")
+    return found
+
+
+def _called(names: Names, block: str) -> set[str]:
+    import ast
+
+    from archspec.expressions import parse
+    from archspec.steps import step_text
+
+    found: set[str] = set()
+    steps = list(names.block(block).forward or ())
+    while steps:
+        step = steps.pop()
+        for node in ast.walk(parse(step_text(step, ())[0]).tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                found.add(node.func.id)
+        steps += getattr(step, "do", ())
+    return found
+
+
+def _write_config(names: Names, body: Writer) -> None:
+    spec = names.spec
+    body.add("@dataclass(frozen=True)")
+    body.add("class Config:")
+    computed: list[str] = []
+    for name, param in spec.architecture.params.items():
+        if name not in names.values:
+            continue
+        resolved = spec.params[name]
+        if resolved.expression is not None and resolved.expression.names() & names.values:
+            computed.append(name)
+            continue
+        kind = _field_type(resolved.type, annotation(param))
+        nullable = " | None" if param.default is None and not param.required else ""
+        line = f"{name}: {kind}{nullable} = {constant(resolved.value)}"
+        note = f"  {comment(param.help)}" if param.help else ""
+        if note and 4 + len(line) + len(note) > LINE_LENGTH:
+            body.add(comment(param.help), 4)
+            note = ""
+        body.add(line + note, 4, ("params", name))
+    for name in computed:
+        expression = spec.params[name].expression
+        assert expression is not None
+        printer = Printer(
+            lambda n: f"self.{n}" if n in names.values else constant(names.classes.get(n, n))
+        )
+        body.add()
+        body.add("@property", 4)
+        body.add(f"def {name}(self) -> {_field_type(spec.params[name].type, '')}:", 4)
+        body.add(f"return {printer.text(expression.tree)}", BODY, ("params", name))
+    body.add()
+    body.add()
+
+
+def _field_type(kind: str, declared: str) -> str:
+    if kind.startswith("list["):
+        return f"tuple[{kind[5:-1]}, ...]"
+    return declared or {"any": "object", "list": "tuple"}.get(kind, kind)
+
+
+def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> None:
+    """What concerns the whole tree: shared parameters, then first values."""
+    root = names.spec.root
+    for name, target in names.spec.architecture.tie.items():
+        body.add(f"{attribute(root, name)} = {attribute(root, target)}", BODY, ("tie", name))
+    if uses is not None:
+        loop = "name, module in self.named_modules()" if "name" in uses else "module in self.modules()"
+        body.add(f"for {loop}:", BODY)
+        body.add(f"initialize({', '.join(['module', *uses])})", BODY + 4)
+
+
+def attribute(root: Instance, path: str) -> str:
+    """A dotted path as Python: ``self.encoder.layer[0].weight``."""
+    text = "self"
+    instance: Instance | None = root
+    for name in path.split("."):
+        kind = instance.type if instance is not None else ""
+        if kind == "ModuleDict":
+            text += f"[{constant(name)}]"
+        elif kind in layers.CONTAINERS and name.isdecimal():
+            text += f"[{name}]"
+        elif name.isidentifier():
+            text += f".{name}"
+        else:
+            text = f"{text}.get_submodule({constant(name)})"
+        instance = dict(instance.children).get(name) if instance is not None else None
+    return text

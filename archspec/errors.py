@@ -1,0 +1,246 @@
+"""What can go wrong, and how it is told: codes, places, suggestions.
+
+    ArchspecError
+    ├── UsageError      a call's own arguments: an unknown device, a Spec where text was meant
+    ├── SpecError       the spec: YAML, names, expressions, limits                 E1xx to E4xx
+    ├── BuildError      making the module: construction, device, memory            E5xx
+    │   └── ShapeError  tensors that do not fit together                           E510 to E519
+    ├── WeightsError    checkpoints: unreadable files, tensors that do not fit     E6xx
+    └── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
+
+One error carries every problem that could be found; ``code``, ``place``, ``message`` and ``hint``
+are those of the first. This module imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+CODES: dict[str, str] = {
+    # YAML
+    "E101": "not valid YAML",
+    "E102": "a key occurs twice",
+    "E103": "YAML tags are not part of the language",
+    "E104": "aliases expand beyond the limit",
+    "E105": "the text is beyond the size or depth limit",
+    "E106": "the file cannot be read",
+    "E107": "not exactly one document",
+    "E108": "no such spec",
+    "E109": "extends leaves the spec's folder",
+    "E110": "extends goes round in a circle",
+    "E111": "remove names nothing",
+    # structure and names
+    "E201": "unknown key",
+    "E202": "a value of the wrong kind, or a required key left out",
+    "E203": "unknown argument",
+    "E204": "a required argument is missing",
+    "E205": "an argument's value does not fit",
+    "E206": "unknown block or layer",
+    "E207": "a name that cannot be used",
+    "E208": "unknown parameter",
+    "E209": "a parameter's value does not fit its declaration",
+    "E210": "a required parameter has no value",
+    "E211": "a block contains itself",
+    "E212": "items, repeat, index or name used where they mean nothing",
+    "E213": "a path that leads nowhere",
+    "E214": "unknown initialiser",
+    # expressions and forward steps
+    "E301": "not an expression",
+    "E302": "not part of the expression language",
+    "E303": "unknown name",
+    "E304": "unknown function or attribute",
+    "E305": "a call that does not fit its function, block or layer",
+    "E306": "an expression that cannot be evaluated",
+    "E307": "an expression beyond the limits",
+    "E308": "a forward step out of order",
+    "E309": "a forward step calls a module that is left out",
+    # limits
+    "E401": "too many modules",
+    "E402": "too many parameters",
+    # building
+    "E501": "a module cannot be constructed",
+    "E502": "the device is not available",
+    "E503": "the model does not fit into memory",
+    "E510": "shapes do not fit",
+    "E511": "an input or output breaks its contract",
+    "E512": "a forward step fails",
+    # weights
+    "E601": "the weights cannot be read",
+    "E602": "tensors are missing or unexpected",
+    "E603": "a tensor has another shape",
+    "E604": "unknown checkpoint layout",
+    # freeze plans and patterns
+    "E701": "a pattern selects nothing",
+    "E702": "not a pattern",
+    "E703": "unknown freeze plan",
+    # usage
+    "E801": "the call cannot be understood",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of one line of a source text; ``line`` and ``column`` count from 1.
+
+    ``end_column`` is the first column behind the stretch; ``source`` is the whole line.
+    """
+
+    file: str
+    line: int
+    column: int
+    end_column: int
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A further fact about a problem, with a place of its own if it has one."""
+
+    message: str
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: stable code, what is wrong, where, and what to do about it."""
+
+    code: str
+    message: str
+    place: Place | None = None
+    hint: str = ""
+    notes: tuple[Note, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.code in CODES, self.code
+
+    def __str__(self) -> str:
+        head = f"error[{self.code}]: {_printable(self.message)}"
+        if self.place is None:
+            lines = [head, *([f"  {_printable(self.hint)}"] if self.hint else [])]
+        else:
+            lines = [f"{_printable(str(self.place))}: {head}", *_excerpt(self.place, self.hint)]
+        for note in self.notes:
+            at = f"{_printable(str(note.place))}: " if note.place else ""
+            lines.append(f"  {at}{_printable(note.message)}")
+            if note.place:
+                lines += _excerpt(note.place, "")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, object]:
+        """The problem as plain data, for ``--json``."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            **_place_dict(self.place),
+            "notes": [{"message": n.message, **_place_dict(n.place)} for n in self.notes],
+        }
+
+
+class ArchspecError(Exception):
+    """Base of every error that archspec raises on purpose.
+
+    Attributes:
+        problems: every problem found, in the order of their places; never empty.
+    """
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__(self.problems)
+
+    @property
+    def code(self) -> str:
+        return self.problems[0].code
+
+    @property
+    def place(self) -> Place | None:
+        return self.problems[0].place
+
+    @property
+    def message(self) -> str:
+        return self.problems[0].message
+
+    @property
+    def hint(self) -> str:
+        return self.problems[0].hint
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.problems))
+
+
+class UsageError(ArchspecError):
+    """The arguments of a call make no sense, whatever the spec says."""
+
+
+class SpecError(ArchspecError):
+    """The spec is wrong: its YAML, its names, its expressions or its size."""
+
+
+class BuildError(ArchspecError):
+    """The spec reads well, yet no module can be made of it here."""
+
+
+class ShapeError(BuildError):
+    """Tensors that meet in a forward step do not fit together."""
+
+
+class WeightsError(ArchspecError):
+    """A checkpoint cannot be read, or does not fit the model."""
+
+
+class FreezeError(ArchspecError):
+    """A freeze plan is unknown, or one of its patterns selects nothing."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """The nearest candidates as a hint, or "" if none is near.
+
+    >>> did_you_mean("in_feature", ["in_features", "out_features"])
+    "did you mean 'in_features'?"
+    """
+    known = list(candidates)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if not near:
+        folded = {c.casefold().replace("_", ""): c for c in known}
+        near = [c for c in [folded.get(name.casefold().replace("_", ""))] if c]
+    return f"did you mean '{near[0]}'?" if near else ""
+
+
+def listing(names: Sequence[str], most: int = 8) -> str:
+    """``a, b, c`` of at most ``most`` names, saying how many more there are."""
+    shown = ", ".join(names[:most])
+    return f"{shown}, … ({len(names) - most} more)" if len(names) > most else shown
+
+
+_WIDTH = 160  # a longer source line is shown as a window around the place
+
+
+def _excerpt(place: Place, hint: str) -> list[str]:
+    start = max(0, place.column - 1 - _WIDTH // 2) if len(place.source) > _WIDTH else 0
+    line = _printable(place.source[start : start + _WIDTH])
+    column = place.column - 1 - start
+    width = max(1, min(place.end_column - place.column, len(line) - column))
+    caret = f"{'':5} | {' ' * column}{'^' * width}"
+    return [f"{place.line:5} | {line}", f"{caret} {_printable(hint)}".rstrip()]
+
+
+def _printable(text: str) -> str:
+    """Control and direction characters would let a hostile file rewrite the reader's terminal."""
+    text = text.replace("\t", " ")
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
+
+
+def _is_control(c: str) -> bool:
+    return c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")
+
+
+def _place_dict(place: Place | None) -> dict[str, object]:
+    if place is None:
+        return {"file": None, "line": None, "column": None}
+    return {"file": place.file, "line": place.line, "column": place.column}

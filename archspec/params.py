@@ -1,0 +1,300 @@
+"""Hyperparameters: declarations, overrides, and the resolved values with their origins."""
+
+from __future__ import annotations
+
+import graphlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from archspec import source
+from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
+from archspec.expressions import Expression, ExpressionError, Value, evaluate, parse
+from archspec.extends import Document
+from archspec.schema import PARAM_TYPES, Param
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A value given for a parameter from outside the spec, and who gave it.
+
+    ``tolerant`` overrides come from a ``config.json``, which also holds what is none of ours.
+    """
+
+    value: Any
+    origin: str
+    place: Place | None = None
+    tolerant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A parameter's value, its type, and where the value was set."""
+
+    value: Value
+    type: str
+    origin: str
+    place: Place | None
+    expression: Expression | None = None
+
+
+def literal(value: Any) -> Any:
+    """A value of the document as Python: lists become tuples, ``$$`` a dollar.
+
+    An expression (a string that begins with one ``$``) comes back as an ``Expression``.
+
+    Raises:
+        ExpressionError: as ``expressions.parse``, counted from the ``$``.
+    """
+    if isinstance(value, str) and value.startswith("$$"):
+        return value[1:]
+    if isinstance(value, str) and value.startswith("$"):
+        try:
+            return parse(value[1:])
+        except ExpressionError as error:
+            error.start, error.end = error.start + 1, error.end + 1
+            raise
+    if isinstance(value, list):
+        return tuple(literal(item) for item in cast("list[Any]", value))
+    return value
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def overrides_from_config(path: Path) -> dict[str, Override]:
+    """The keys of a JSON file such as Hugging Face's ``config.json``, as overrides.
+
+    Raises:
+        SpecError: E106 if it cannot be read or is no JSON object.
+    """
+    try:
+        if path.stat().st_size > source.MAX_BYTES:
+            raise ValueError(f"larger than {source.MAX_BYTES} bytes")
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
+        if not isinstance(data, dict):
+            raise ValueError("not a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SpecError(Problem("E106", f"{path}: {reason}")) from None
+    lines = text.splitlines()
+    return {
+        key: Override(value, str(path), _line_of(key, lines, str(path)), tolerant=True)
+        for key, value in cast("dict[str, Any]", data).items()
+    }
+
+
+def _line_of(key: str, lines: list[str], file: str) -> Place | None:
+    quoted = f'"{key}"'
+    for number, line in enumerate(lines, 1):
+        if (at := line.find(quoted)) >= 0:
+            return Place(file, number, at + 1, at + 1 + len(quoted), line)
+    return None
+
+
+def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
+    """``name=value`` texts of a command line as overrides; the value is read as YAML.
+
+    Raises:
+        SpecError: E208 for a text without ``=``, E1xx for a value that is not YAML.
+    """
+    overrides: dict[str, Override] = {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals:
+            raise SpecError(Problem("E208", f"-p {option}: write -p name=value"))
+        root, problems = source.parse(f"value: {text}", f"-p {name}")
+        if problems:
+            raise SpecError(problems)
+        overrides[name.strip()] = Override(cast(Any, source.plain(root))["value"], f"-p {option}")
+    return overrides
+
+
+# -------------------------------------------------------------------------------------- resolving
+
+
+def resolve(
+    declared: Mapping[str, Param], overrides: Mapping[str, Override], document: Document
+) -> tuple[dict[str, Resolved], list[Problem], tuple[str, ...]]:
+    """The values of all parameters, in the order of their declarations.
+
+    Returns:
+        The resolved parameters, the problems found, and the names in a ``config.json`` that are
+        no parameters of this spec.
+    """
+    problems: list[Problem] = []
+    ignored: list[str] = []
+    for name, override in overrides.items():
+        if name not in declared and override.tolerant:
+            ignored.append(name)
+        elif name not in declared:
+            hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
+            message = f"no parameter '{name}' ({override.origin})"
+            problems.append(Problem("E208", message, override.place, hint))
+    resolved: dict[str, Resolved] = {}
+    for name in _in_order(declared, overrides, document, problems):
+        try:
+            found = _resolve_one(name, declared[name], overrides.get(name), resolved, document)
+        except SpecError as error:
+            problems += error.problems
+        else:
+            resolved[name] = found
+    return {name: resolved[name] for name in declared if name in resolved}, problems, tuple(ignored)
+
+
+def _in_order(
+    declared: Mapping[str, Param],
+    overrides: Mapping[str, Override],
+    document: Document,
+    problems: list[Problem],
+) -> list[str]:
+    """The names, each behind those that its default is computed from."""
+    graph: dict[str, set[str]] = {}
+    for name, param in declared.items():
+        graph[name] = set()
+        if name not in overrides:
+            try:
+                default = literal(param.default)
+            except ExpressionError:
+                continue  # told when it is resolved
+            if isinstance(default, Expression):
+                graph[name] = default.names() & set(declared)
+    while True:
+        try:
+            return list(graphlib.TopologicalSorter(graph).static_order())
+        except graphlib.CycleError as error:
+            circle: list[str] = error.args[1]
+            path = ("params", circle[0], "default")
+            message = f"parameters are computed from each other: {' → '.join(circle)}"
+            problems.append(document.problem("E306", message, path))
+            for name in circle:
+                graph.pop(name, None)
+            for needs in graph.values():
+                needs -= set(circle)
+
+
+def _resolve_one(
+    name: str,
+    param: Param,
+    override: Override | None,
+    resolved: Mapping[str, Resolved],
+    document: Document,
+) -> Resolved:
+    path: source.Path = ("params", name, "default")
+    place = override.place if override else document.place(path)
+    if override is None and param.required:
+        message = f"parameter '{name}' has no value"
+        hint = f"give one: -p {name}=…, or a default"
+        raise SpecError(document.problem("E210", message, ("params", name), key=True, hint=hint))
+    expression: Expression | None = None
+    value = override.value if override else param.default
+    if override is None:
+        value, expression = _computed(value, resolved, document, path)
+    elif isinstance(value, list):
+        value = literal(value)
+    kind = param.type or _inferred(param, value)
+    fitted, complaint = fit(value, param, kind)
+    if complaint:
+        declared = document.place(("params", name), key=True)
+        notes = (Note("declared here", declared),) if override else ()
+        origin = f" ({override.origin})" if override and override.place is None else ""
+        raise SpecError(Problem("E209", f"parameter '{name}'{origin}: {complaint}", place, "", notes))
+    return Resolved(fitted, kind, override.origin if override else str(place), place, expression)
+
+
+def _computed(
+    value: Any, resolved: Mapping[str, Resolved], document: Document, path: source.Path
+) -> tuple[Value, Expression | None]:
+    try:
+        expression = literal(value)
+        if not isinstance(expression, Expression):
+            return expression, None
+        names = {name: found.value for name, found in resolved.items()}
+        return evaluate(expression, names), expression
+    except ExpressionError as error:
+        place = document.stretch(path, error.start, error.end)
+        raise SpecError(Problem(error.code, error.message, place, error.hint)) from None
+
+
+def _inferred(param: Param, value: Value) -> str:
+    """The type that a declaration implies: that of its default, else of its choices."""
+    default = param.default
+    if isinstance(default, str) and default.startswith("$") and not default.startswith("$$"):
+        default = value  # computed: its type is that of the result
+    if isinstance(default, list | tuple):
+        kinds = {_type_of(item) for item in cast("list[Any]", default)}
+        if kinds == {"int", "float"}:
+            kinds = {"float"}
+        return f"list[{kinds.pop()}]" if len(kinds) == 1 else "list"
+    return _type_of(default if default is not None else (param.choices or [None])[0])
+
+
+def _type_of(value: Any) -> str:
+    return "any" if value is None or isinstance(value, list | tuple) else type(value).__name__
+
+
+def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
+    """``value`` as the declaration wants it, or a complaint."""
+    if value is None and (not param.required and param.default is None):
+        return None, ""
+    if kind.startswith("list"):
+        if not isinstance(value, tuple):
+            return value, f"takes {_article(kind)}, not {_shown(value)}"
+        inner = kind[5:-1]
+        items = [_fit_one(item, param, inner) for item in cast("tuple[Any, ...]", value)]
+        complaint = next((complaint for _, complaint in items if complaint), "")
+        return tuple(item for item, _ in items), complaint
+    return _fit_one(value, param, kind)
+
+
+def _fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
+    match kind:
+        case "int":
+            fits = isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+            value = float(value) if fits else value
+        case "bool":
+            fits = isinstance(value, bool)
+        case "str" | "block" | "layer":
+            fits = isinstance(value, str)
+        case _:
+            fits = True
+    if not fits:
+        return value, f"takes {_article(kind)}, not {_shown(value)}"
+    if param.choices is not None and value not in param.choices:
+        return value, f"must be one of {listing([_shown(c) for c in param.choices])}, not {_shown(value)}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if param.min is not None and value < param.min:
+            return value, f"must be at least {param.min}, not {_shown(value)}"
+        if param.max is not None and value > param.max:
+            return value, f"must be at most {param.max}, not {_shown(value)}"
+    return value, ""
+
+
+def _article(kind: str) -> str:
+    names = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}
+    return names.get(kind) or f"a {kind}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def check_declarations(
+    declared: Mapping[str, Param], document: Document, at: source.Path
+) -> list[Problem]:
+    """Problems of the declarations themselves: unknown types."""
+    problems: list[Problem] = []
+    for name, param in declared.items():
+        kind = param.type
+        inner = kind[5:-1] if kind and kind.startswith("list[") and kind.endswith("]") else kind
+        if inner is not None and inner not in PARAM_TYPES and kind != "list":
+            hint = did_you_mean(inner, PARAM_TYPES) or f"types: {', '.join(PARAM_TYPES)}, list[…]"
+            path = (*at, name, "type")
+            problems.append(document.problem("E209", f"unknown type '{kind}'", path, hint=hint))
+    return problems

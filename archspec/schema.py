@@ -1,0 +1,296 @@
+"""The shape of a spec as pydantic models: which keys there are and what kind of value each holds.
+
+These models are plain, immutable data. What needs more than one key to judge (names, expressions,
+arguments) is checked by the layers above; places are found by path in the document.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
+
+IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
+TARGETS = rf"^{IDENTIFIER[1:-1]}(\s*,\s*{IDENTIFIER[1:-1]})*$"
+PARAM_TYPES = ("int", "float", "bool", "str", "block", "layer")
+DTYPES = (
+    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
+)  # fmt: skip
+
+Name = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=100)]
+ModuleName = Annotated[str, StringConstraints(pattern=r"^[^.\s{}$]+$", max_length=100)]
+Scalar = bool | int | float | str | None
+# Lists nest no deeper than the document itself may.
+Value = Any
+Text = Annotated[str, StringConstraints(max_length=2_000)]
+
+
+def is_type_name(text: str) -> bool:
+    """Whether ``text`` names a parameter type: ``int``, ``list[float]``, …"""
+    inner = text[5:-1] if text.startswith("list[") and text.endswith("]") else text
+    return inner in PARAM_TYPES
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Param(Model):
+    """One hyperparameter. ``x: 3`` is short for ``{default: 3}``, ``x: int`` for ``{type: int}``."""
+
+    type: str | None = Field(None, description="int, float, bool, str, block, layer or list[…]")
+    default: Value = Field(None, description="left out: the parameter is required")
+    min: int | float | None = Field(None, description="smallest value allowed")
+    max: int | float | None = Field(None, description="largest value allowed")
+    choices: list[Scalar] | None = Field(None, min_length=1, description="the values allowed")
+    help: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        if isinstance(data, dict):
+            return cast(object, data)
+        if isinstance(data, str) and is_type_name(data):
+            return {"type": data}
+        return {"default": data}
+
+    @property
+    def required(self) -> bool:
+        return "default" not in self.model_fields_set
+
+
+Dimension = Annotated[int, Field(ge=0)] | str
+
+
+class Contract(Model):
+    """What a tensor looks like. ``x: [batch, 3]`` is short for ``{shape: [batch, 3]}``."""
+
+    shape: list[Dimension] = Field(description="sizes, symbolic names, or $expressions")
+    dtype: Literal[DTYPES] | None = Field(None, description="left out: floating point")  # type: ignore[valid-type]
+    optional: bool = Field(False, description="may be None")
+    below: int | str | None = Field(None, description="integers lie in [0, below)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        return {"shape": data} if isinstance(data, list) else cast(object, data)
+
+
+def _kind(data: object) -> str:
+    return "mapping" if isinstance(data, dict) else "list"
+
+
+class Module(Model):
+    """A child module: its type, the reserved keys, and the layer's own keyword arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    when: bool | str = Field(True, description="left out, or emptied if a container, unless true")
+    repeat: int | str | None = Field(None, description="how many times this item occurs")
+    index: Name | None = Field(None, description="the name of the repeat counter")
+    name: Text | None = Field(None, description="name of the item, such as layer_{i}")
+    items: (
+        Annotated[
+            Annotated[list["Module"], Tag("list")] | Annotated[dict[ModuleName, "Module"], Tag("mapping")],
+            Discriminator(_kind),
+        ]
+        | None
+    ) = Field(None, description="the children of a container")
+    renamed_from: str | list[str] | None = Field(None, description="an older path of this module")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return self.model_extra or {}
+
+
+Initialiser = Annotated[str, StringConstraints(min_length=1)] | dict[str, dict[str, Value]]
+
+
+class Tensor(Model):
+    """A raw parameter of a block."""
+
+    shape: list[Dimension]
+    dtype: Literal[DTYPES] | None = None  # type: ignore[valid-type]
+    init: Initialiser = "zeros_"
+
+
+class Buffer(Tensor):
+    """A raw buffer of a block."""
+
+    persistent: bool = True
+
+
+def _as_text(value: object) -> object:
+    """YAML reads the expressions ``0.5`` or ``null`` as values; as steps they are text again."""
+    if value is None or isinstance(value, bool | int | float):
+        return str(value)
+    return value
+
+
+Expr = Annotated[str, BeforeValidator(_as_text)]
+Targets = Annotated[str, StringConstraints(pattern=TARGETS, max_length=1_000)]
+
+
+class Assign(RootModel[Annotated[dict[Targets, Expr], Field(min_length=1, max_length=1)]]):
+    """``{target: expression}``, where target is ``a`` or ``a, b``."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @property
+    def key(self) -> str:
+        return next(iter(self.root))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return split_targets(self.key)
+
+    @property
+    def value(self) -> str:
+        return self.root[self.key]
+
+
+class Return(Model):
+    """``{return: expression}``."""
+
+    value: Expr = Field(alias="return")
+
+
+class For(Model):
+    """``{for: x in layers, do: [steps]}``."""
+
+    loop: Annotated[str, StringConstraints(pattern=rf"^{TARGETS[1:-1]} in .+$")] = Field(alias="for")
+    do: list[Step] = Field(min_length=1)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return split_targets(self.loop.partition(" in ")[0])
+
+    @property
+    def iterable(self) -> str:
+        return self.loop.partition(" in ")[2]
+
+
+def split_targets(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _step_kind(data: object) -> str:
+    keys = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+    if "for" in keys or "do" in keys:
+        return "for"
+    return "return" if "return" in keys else "assign"
+
+
+Step = Annotated[
+    Annotated[Assign, Tag("assign")] | Annotated[Return, Tag("return")] | Annotated[For, Tag("for")],
+    Discriminator(_step_kind),
+]
+
+
+class Block(Model):
+    """A class of modules."""
+
+    params: dict[Name, Param] = Field({}, description="the block's own parameters")
+    inputs: dict[Name, Contract] = Field({}, description="what forward takes, in order")
+    outputs: dict[Name, Contract] = Field({}, description="what forward returns, in order")
+    modules: dict[Name, Module] = Field({}, description="the children, in order")
+    parameters: dict[Name, Tensor] = Field({}, description="raw parameters")
+    buffers: dict[Name, Buffer] = Field({}, description="raw buffers")
+    forward: list[Step] | None = Field(
+        None, min_length=1, description="the steps; left out, the modules run in order"
+    )
+
+
+def _one_or_more(data: object) -> object:
+    return [data] if isinstance(data, str) else data
+
+
+Patterns = Annotated[list[str], BeforeValidator(_one_or_more), Field(min_length=1)]
+
+
+class InitRule(Model):
+    """How the parameters of the matched modules start: ``weight: {normal_: {std: 0.02}}``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    __pydantic_extra__: dict[str, Initialiser] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    match: Patterns = Field(description="@LayerType or path patterns")
+
+    @property
+    def fills(self) -> dict[str, Initialiser]:
+        return self.__pydantic_extra__ or {}
+
+
+class FreezePlan(Model):
+    """What is frozen. A plain list of patterns is short for ``{patterns: […]}``."""
+
+    patterns: list[str]
+    statistics: bool = Field(True, description="frozen BatchNorm keeps its running statistics")
+    dropout: bool = Field(True, description="frozen dropout is off")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        return {"patterns": data} if isinstance(data, list) else cast(object, data)
+
+
+class Checkpoint(Model):
+    """A foreign layout of the weights: its names, as they differ from ours."""
+
+    rename: dict[str, str] = Field({}, description="our pattern: the foreign pattern")
+    prefix: str = Field("", description="what every foreign name begins with")
+    ignore: list[str] = Field([], description="foreign names that are left unread")
+    optional: list[str] = Field([], description="our names that may be missing")
+
+
+class TextInput(Model):
+    tokenizer: str = "tokenizer.json"
+    max_length: int = Field(512, ge=1, description="tokens")
+
+
+class ImageInput(Model):
+    resize: int = Field(256, ge=1, description="pixels of the shorter side")
+    crop: int = Field(224, ge=1, description="pixels")
+    mean: list[float] = [0.485, 0.456, 0.406]
+    std: list[float] = [0.229, 0.224, 0.225]
+
+
+class Task(Model):
+    """What the model is for."""
+
+    kind: Literal["text-classification", "image-classification", "text-embedding"]
+    text: TextInput | None = None
+    image: ImageInput | None = None
+    labels: list[str] | None = None
+
+
+class Architecture(Model):
+    """A whole spec, after ``extends`` has been resolved."""
+
+    archspec: Literal[1] = Field(description="version of the language")
+    model: Name = Field(description="the block that is the root")
+    description: Text = ""
+    paper: Text = ""
+    extends: str | None = Field(None, description="the parent: a path, or a packaged spec's name")
+    remove: list[str] = Field([], description="dotted paths deleted from the parent")
+    params: dict[Name, Param] = Field({}, description="hyperparameters, visible in every block")
+    dims: dict[Name, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        {}, description="sizes of the symbolic dimensions when the spec is inspected"
+    )
+    blocks: dict[Name, Block] = Field(description="the classes", min_length=1)
+    init: list[InitRule] = Field([], description="weight initialisation; later rules win")
+    tie: dict[str, str] = Field({}, description="parameter path: the path whose tensor it shares")
+    freeze: dict[str, FreezePlan] = Field({}, description="named freeze plans")
+    checkpoints: dict[str, Checkpoint] = Field({}, description="named foreign layouts")
+    task: Task | None = None

@@ -1,0 +1,45 @@
+"""YAML text as an immutable tree in which every key and every value knows its place.
+
+>>> root, problems = parse("blocks:\\n  Net: {inputs: {x: [batch, 3]}}\\n", "net.yaml")
+>>> plain(root)
+{'blocks': {'Net': {'inputs': {'x': ['batch', 3]}}}}
+>>> str(place_of(root, ("blocks", "Net", "inputs", "x", 1)))
+'net.yaml:2:29'
+"""
+
+from archspec.source.core_schema import MAX_DIGITS
+from archspec.source.events import MAX_DEPTH, MAX_NODES
+from archspec.source.reading import MAX_BYTES, parse, read
+from archspec.source.tree import (
+    Entry,
+    Listing,
+    Mapping,
+    Node,
+    Path,
+    Scalar,
+    SourceFile,
+    Span,
+    find,
+    place_of,
+    plain,
+)
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "MAX_NODES",
+    "Entry",
+    "Listing",
+    "Mapping",
+    "Node",
+    "Path",
+    "Scalar",
+    "SourceFile",
+    "Span",
+    "find",
+    "parse",
+    "place_of",
+    "plain",
+    "read",
+]

@@ -1,0 +1,331 @@
+"""Forward steps: what each name stands for, and whether it may be used so.
+
+A name in a step is a value (an input, a parameter, an earlier target) or a module (a child, an item
+of a container). Modules are called, indexed, looped over, or asked for a child or a parameter;
+everything else is done with values.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from archspec import functions, layers
+from archspec.check import BUILTINS, GENERATED_NAMES, BlockChecker, iterate_items
+from archspec.errors import did_you_mean, listing
+from archspec.expressions import ATTRIBUTES, Expression, ExpressionError, parse
+from archspec.schema import Assign, Block, Contract, For, Module, Return, Step
+from archspec.source import Path
+
+LOOPS = ("enumerate", "zip", "range")
+VALUE_ATTRIBUTES = ATTRIBUTES - {"weight", "bias"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRef:
+    """A name that stands for one of these declared modules; for any module, if there are none."""
+
+    modules: tuple[Module, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An expression of a step and where it stands; ``offset`` is what precedes it in its scalar."""
+
+    expression: Expression
+    path: Path
+    offset: int = 0
+
+
+def step_text(step: Step, path: Path) -> tuple[str, Path, int]:
+    """The text of a step's expression, the path of its scalar, and its offset there."""
+    match step:
+        case Assign():
+            return step.value, (*path, step.key), 0
+        case Return():
+            return step.value, (*path, "return"), 0
+        case For():
+            return step.iterable, (*path, "for"), len(step.loop) - len(step.iterable)
+
+
+class StepChecker:
+    """Checks the forward of one block."""
+
+    def __init__(self, owner: BlockChecker, blocks: dict[str, Block]) -> None:
+        self.owner, self.blocks = owner, blocks
+        self.block, self.add = owner.block, owner.checker.add
+        self.values: set[str] = owner.scope() | set(self.block.inputs)
+        self.values |= {*self.block.parameters, *self.block.buffers, *functions.CONSTANTS, "training"}
+        self.values |= owner.classes
+        self.targets: dict[str, ModuleRef | None] = dict.fromkeys(self.block.inputs)
+
+    def check(self) -> None:
+        path = (*self.owner.path, "forward")
+        if self.block.forward is None:
+            self._check_default_forward()
+            return
+        self._check_steps(self.block.forward, path)
+        if not isinstance(self.block.forward[-1], Return):
+            at = (*path, len(self.block.forward) - 1)
+            self.add("E308", "forward ends without a return", at, hint="add a step {return: …}")
+
+    def _check_default_forward(self) -> None:
+        if len(self.block.inputs) > 1:
+            message = "without forward, the modules run in order on a single input"
+            hint = "write the forward steps"
+            self.add("E308", message, (*self.owner.path, "inputs"), key=True, hint=hint)
+        for name, module in self.block.modules.items():
+            if module.type in ("ModuleList", "ModuleDict"):
+                hint = "use a Sequential, or write the forward steps"
+                path = (*self.owner.path, "modules", name, "type")
+                self.add("E308", f"a {module.type} cannot be called", path, hint=hint)
+
+    def _check_steps(self, steps: Sequence[Step], path: Path, *, inside: bool = False) -> None:
+        for i, step in enumerate(steps):
+            at = (*path, i)
+            value = self._parse(step, at)
+            match step:
+                case Return():
+                    if inside or i != len(steps) - 1:
+                        message = "return must be the last step" if not inside else "return inside a loop"
+                        self.add("E308", message, (*at, "return"), key=True)
+                    self._check_value(value)
+                case Assign():
+                    self._check_value(value)
+                    for target in step.targets:
+                        self._bind(target, None, (*at, step.key))
+                case For():
+                    known = dict(self.targets)
+                    self._bind_loop(step, value, at)
+                    self._check_steps(step.do, (*at, "do"), inside=True)
+                    # A loop may run no time at all: what it defines is not there after it.
+                    self.targets = {k: v for k, v in self.targets.items() if k in known}
+
+    def _parse(self, step: Step, at: Path) -> Text | None:
+        text, path, offset = step_text(step, at)
+        try:
+            return Text(parse(text), path, offset)
+        except ExpressionError as error:
+            self.owner.checker.add_expression(error, path, offset)
+            return None
+
+    def _bind(self, target: str, ref: ModuleRef | None, path: Path) -> None:
+        """A step may rebind an input or an earlier target, nothing else."""
+        taken = self.owner.globals.keys() | self.block.params.keys() | self.block.modules.keys()
+        taken |= self.block.parameters.keys() | self.block.buffers.keys()
+        taken |= GENERATED_NAMES | BUILTINS | {"training"} | functions.CONSTANTS.keys()
+        if target in taken or "__" in target:
+            message = f"'{target}' cannot be a target: it already means something else"
+            self.add("E308", message, path, key=True, hint="choose another name")
+        self.targets[target] = ref
+
+    # ----------------------------------------------------------------------------------- loops
+
+    def _bind_loop(self, step: For, value: Text | None, at: Path) -> None:
+        refs: list[ModuleRef | None] = [None] * len(step.targets)
+        if value is not None:
+            tree = value.expression.tree
+            name = tree.func.id if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else ""
+            if isinstance(tree, ast.Call) and name in LOOPS:
+                refs = self._loop_refs(name, tree, step, value)
+            else:
+                refs = [self._items(tree, value), *refs[1:]]
+        for target, ref in zip(step.targets, refs, strict=False):
+            self._bind(target, ref, (*at, "for"))
+
+    def _loop_refs(
+        self, name: str, call: ast.Call, step: For, value: Text
+    ) -> list[ModuleRef | None]:
+        wanted = {"enumerate": 2, "range": 1, "zip": len(call.args)}[name]
+        least, most = {"enumerate": (1, 1), "range": (1, 3), "zip": (1, 16)}[name]
+        if call.keywords or not least <= len(call.args) <= most:
+            self._error(value, call, "E305", f"{name} takes {least} to {most} arguments")
+        if len(step.targets) != wanted:
+            message = f"{name} gives {wanted} values, but there are {len(step.targets)} targets"
+            self._error(value, call, "E305", message)
+        if name == "range":
+            for argument in call.args:
+                self._value(argument, value)
+            return [None]
+        items = [self._items(argument, value) for argument in call.args]
+        return [None, *items] if name == "enumerate" else list(items)
+
+    def _items(self, node: ast.expr, text: Text) -> ModuleRef | None:
+        """What a loop over ``node`` gives: modules for a container, else values."""
+        ref = self._resolve(node, text)
+        if ref is None:
+            return None
+        if any(module.type not in layers.CONTAINERS for module in ref.modules):
+            self._error(text, node, "E305", "a loop needs a container or values, this is a module")
+        return ModuleRef(tuple(item for m in ref.modules for _, item in iterate_items(m)))
+
+    # ----------------------------------------------------------------------------- expressions
+
+    def _check_value(self, text: Text | None) -> None:
+        if text is not None:
+            self._value(text.expression.tree, text)
+
+    def _error(self, text: Text, node: ast.AST, code: str, message: str, hint: str = "") -> None:
+        error = text.expression.error(node, code, message, hint)
+        self.owner.checker.add_expression(error, text.path, text.offset)
+
+    def _value(self, node: ast.AST, text: Text) -> None:
+        """``node`` where a value is wanted."""
+        if self._resolve(node, text) is not None:
+            name = ast.unparse(node)
+            hint = f"call it: {name}(…)"
+            self._error(text, node, "E305", f"'{name}' is a module, not a value", hint)
+
+    def _resolve(self, node: ast.AST, text: Text) -> ModuleRef | None:
+        """The modules that ``node`` stands for, or None if it is a value."""
+        match node:
+            case ast.Name(id=name):
+                return self._name(node, name, text)
+            case ast.Attribute(value=owner, attr=name):
+                return self._attribute(node, self._resolve(owner, text), name, text)
+            case ast.Subscript(value=owner, slice=index):
+                self._index(index, text)
+                return self._subscript(node, self._resolve(owner, text), index, text)
+            case ast.Call():
+                self._call(node, text)
+            case _:
+                for child in ast.iter_child_nodes(node):
+                    if isinstance(child, ast.expr):
+                        self._value(child, text)
+        return None
+
+    def _name(self, node: ast.AST, name: str, text: Text) -> ModuleRef | None:
+        if name in self.targets:
+            return self.targets[name]
+        if name in self.block.modules:
+            return ModuleRef((self.block.modules[name],))
+        if name in self.owner.classes:
+            self._error(text, node, "E303", f"'{name}' is a class, not a value")
+        elif name not in self.values:
+            known = [*self.values, *self.block.modules, *self.targets]
+            hint = did_you_mean(name, known)
+            if not hint and functions.find(name):
+                hint = f"{name} is a function: call it"
+            hint = hint or "a name is an input, a child, a parameter or an earlier target"
+            self._error(text, node, "E303", f"unknown name '{name}'", hint)
+        return None
+
+    def _attribute(
+        self, node: ast.AST, ref: ModuleRef | None, name: str, text: Text
+    ) -> ModuleRef | None:
+        if ref is None:
+            if name not in VALUE_ATTRIBUTES:
+                hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
+                self._error(text, node, "E304", f"no attribute '{name}'", hint)
+            return None
+        known: list[str] = []
+        children: list[Module] = []
+        for module in ref.modules:
+            names = self._members(module)
+            if names is None or name in names:
+                child = names.get(name) if names else None
+                children += [child] if child else []
+            else:
+                known += names
+        if known:
+            hint = did_you_mean(name, known) or f"it has: {listing(known)}"
+            self._error(text, node, "E304", f"no child or parameter '{name}'", hint)
+        return ModuleRef(tuple(children)) if children else None
+
+    def _members(self, module: Module) -> dict[str, Module | None] | None:
+        """The children (and, without a module, the tensors) of a declared module; None: unknown."""
+        if module.type in layers.CONTAINERS:
+            return dict(module.items) if isinstance(module.items, dict) else {}
+        if block := self.blocks.get(module.type):
+            tensors = dict.fromkeys([*block.parameters, *block.buffers])
+            return {**tensors, **block.modules}
+        layer = layers.find(module.type)
+        if layer is None or layer.registered or layer.stacked:
+            return None
+        return dict.fromkeys([*layer.parameters, *layer.buffers])
+
+    def _subscript(
+        self, node: ast.AST, ref: ModuleRef | None, index: ast.expr, text: Text
+    ) -> ModuleRef | None:
+        if ref is None or not ref.modules:
+            return ref
+        if any(module.type not in layers.CONTAINERS for module in ref.modules):
+            self._error(text, node, "E305", "only a container can be indexed")
+            return ref
+        if isinstance(index, ast.Slice):
+            return ref
+        return ModuleRef(tuple(item for m in ref.modules for _, item in iterate_items(m)))
+
+    def _index(self, node: ast.expr, text: Text) -> None:
+        for part in node.elts if isinstance(node, ast.Tuple) else [node]:
+            if isinstance(part, ast.Slice):
+                for bound in (part.lower, part.upper, part.step):
+                    if bound is not None:
+                        self._value(bound, text)
+            elif not (isinstance(part, ast.Constant) and part.value is ...):
+                self._value(part, text)
+
+    # ----------------------------------------------------------------------------------- calls
+
+    def _call(self, call: ast.Call, text: Text) -> None:
+        lens = isinstance(call.func, ast.Name) and call.func.id == "len"
+        for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
+            if lens:
+                self._resolve(argument, text)
+            else:
+                self._value(argument, text)
+        name = call.func.id if isinstance(call.func, ast.Name) else ""
+        if name and name not in self.targets and name not in self.block.modules:
+            self._function(name, call, text)
+            return
+        ref = self._resolve(call.func, text)
+        if ref is None:
+            self._error(text, call.func, "E304", f"'{ast.unparse(call.func)}' cannot be called")
+        elif len({id(self.blocks.get(m.type)) for m in ref.modules}) == 1:
+            self._module_call(ref.modules[0], call, text)
+
+    def _function(self, name: str, call: ast.Call, text: Text) -> None:
+        keywords = [keyword.arg or "" for keyword in call.keywords]
+        if name == "len":
+            if keywords or len(call.args) != 1:
+                self._error(text, call, "E305", "len takes 1 argument")
+        elif function := functions.find(name):
+            if complaint := function.problem_with(len(call.args), keywords):
+                hint = f"its arguments: {listing(function.arguments)}" if function.arguments else ""
+                self._error(text, call, "E305", complaint, hint)
+        elif name in self.values:
+            self._error(text, call.func, "E304", f"'{name}' is a value and cannot be called")
+        else:
+            known = [*self.block.modules, *functions.names(), "len"]
+            hint = did_you_mean(name, known) or "see archspec.register_op for functions of your own"
+            self._error(text, call.func, "E304", f"no function or child is called '{name}'", hint)
+
+    def _module_call(self, module: Module, call: ast.Call, text: Text) -> None:
+        if module.type in ("ModuleList", "ModuleDict"):
+            hint = "call its items, or use a Sequential"
+            self._error(text, call, "E305", f"a {module.type} cannot be called", hint)
+        elif module.type == "Sequential":
+            if len(call.args) != 1 or call.keywords:
+                self._error(text, call, "E305", "a Sequential takes exactly one input")
+        elif block := self.blocks.get(module.type):
+            if complaint := call_complaint(module.type, block.inputs, call):
+                hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
+                self._error(text, call, "E305", complaint, hint)
+
+
+def call_complaint(name: str, inputs: dict[str, Contract], call: ast.Call) -> str:
+    """What is wrong with a call of a block, or ""."""
+    if not inputs:
+        return "" if len(call.args) <= 1 and not call.keywords else f"{name} declares no inputs"
+    if len(call.args) > len(inputs):
+        return f"{name} takes {len(inputs)} inputs, got {len(call.args)}"
+    given = list(inputs)[: len(call.args)]
+    for keyword in call.keywords:
+        if keyword.arg not in inputs:
+            return f"{name} has no input '{keyword.arg}'"
+        if keyword.arg in given:
+            return f"input '{keyword.arg}' is given twice"
+        given.append(keyword.arg)
+    missing = [n for n, contract in inputs.items() if n not in given and not contract.optional]
+    return f"{name} needs the input '{missing[0]}'" if missing else ""
