@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import hashlib
 import keyword
 import linecache
 import os
 import re
 import sys
-from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
+import threading
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -24,9 +24,9 @@ from archspec.devices import check_memory, pick_device, pick_dtype
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Note, Problem
 from archspec.freezing import freeze_module
-from archspec.spec import Spec, as_spec
 from archspec.materialise import draw_seed, fill, needs_construction
 from archspec.shapes import check_shapes, instance_text
+from archspec.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
 
 
@@ -115,7 +115,7 @@ def build(
 # -------------------------------------------------------------------------------------- compiling
 
 
-@lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=256)
 def compiled(text: str, name: str) -> ModuleType:
     """Generated source as a module that the rest of Python can look into.
 
@@ -135,14 +135,30 @@ def compiled(text: str, name: str) -> ModuleType:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     sys.modules[module_name] = module
     try:
-        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)  # noqa: S102
+        exec(compile(text, file, "exec", dont_inherit=True), module.__dict__)
     except BaseException:
         del sys.modules[module_name]
         raise
+    if "initialize" in vars(module):
+        vars(module)["initialize"] = _skipped_on_meta(module.initialize)
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == module_name:
             copyreg.pickle(value, _Reducer(text, name))
     return module
+
+
+_building = threading.local()
+
+
+def _skipped_on_meta(initialize: Callable[..., None]) -> Callable[..., None]:
+    """``build`` fills tensors once they have memory; on ``meta`` there is nothing to fill."""
+
+    @functools.wraps(initialize)
+    def initialize_unless_on_meta(*args: Any, **kwargs: Any) -> None:
+        if not getattr(_building, "on_meta", False):
+            initialize(*args, **kwargs)
+
+    return initialize_unless_on_meta
 
 
 class _Reducer:
@@ -173,6 +189,7 @@ def _construct(
 ) -> nn.Module:
     """An instance of the root class; with a seed, PyTorch's global generator is left as it was."""
     root: Any = getattr(module, generated.root)
+    _building.on_meta = device.type == "meta"
     try:
         with torch.device(device):
             if seed is None:
@@ -185,6 +202,8 @@ def _construct(
         raise BuildError(Problem("E503", f"not enough memory: {error}")) from error
     except Exception as error:
         raise _construction_error(spec, generated, module, error) from error
+    finally:
+        _building.on_meta = False
 
 
 def _construction_error(

@@ -38,7 +38,7 @@ MODULE_ATTRIBUTES = frozenset(
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
     {"self", "config", "nn", "torch", "F", "re", "super", "module", "name", "generator", "Config"}
-    | {"math", "dataclass", "OrderedDict", "initialize", "reset_parameters"}
+    | {"Tensor", "dataclass", "OrderedDict", "initialize", "reset_parameters"}
 )
 BUILTINS = frozenset({"range", "len", "int", "float", "enumerate", "zip", "isinstance", "getattr"})
 
@@ -51,7 +51,9 @@ class Checker:
     document: Document
     problems: list[Problem]
 
-    def add(self, code: str, message: str, path: Path, *, key: bool = False, hint: str = "") -> None:
+    def add(
+        self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
+    ) -> None:
         self.problems.append(self.document.problem(code, message, path, key=key, hint=hint))
 
     def add_expression(self, error: ExpressionError, path: Path, offset: int = 0) -> None:
@@ -100,7 +102,9 @@ def _check_names(
             checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
         elif name in taken or name in GENERATED_NAMES or name in BUILTINS or "__" in name:
             hint = "PyTorch or the generated Python uses it: choose another name"
-            checker.add("E207", f"'{name}' cannot be used as a name here", (*at, name), key=True, hint=hint)
+            checker.add(
+                "E207", f"'{name}' cannot be used as a name here", (*at, name), key=True, hint=hint
+            )
 
 
 def _check_recursion(checker: Checker) -> None:
@@ -158,7 +162,9 @@ class BlockChecker:
             for key in ("repeat", "index", "name"):
                 if key in module.model_fields_set:
                     hint = f"{key} belongs to the items of a container"
-                    checker.add("E212", f"'{key}' means nothing here", (*path, key), key=True, hint=hint)
+                    checker.add(
+                        "E212", f"'{key}' means nothing here", (*path, key), key=True, hint=hint
+                    )
             self.check_module(module, path, frozenset())
         for part, tensors in (("parameters", block.parameters), ("buffers", block.buffers)):
             for name, tensor in tensors.items():
@@ -217,7 +223,9 @@ class BlockChecker:
         if module.index is not None:
             if module.repeat is None:
                 hint = "index names the counter of repeat"
-                checker.add("E212", "'index' without 'repeat'", (*path, "index"), key=True, hint=hint)
+                checker.add(
+                    "E212", "'index' without 'repeat'", (*path, "index"), key=True, hint=hint
+                )
             if module.index in self.scope(counters) or module.index in self.block.inputs:
                 checker.add("E207", f"'{module.index}' is already a name here", (*path, "index"))
             _check_names(checker, [module.index], (*path, "index"))
@@ -229,7 +237,9 @@ class BlockChecker:
         else:
             if module.items is not None:
                 hint = f"items belong to {', '.join(layers.CONTAINERS)}"
-                checker.add("E212", f"{module.type} has no items", (*path, "items"), key=True, hint=hint)
+                checker.add(
+                    "E212", f"{module.type} has no items", (*path, "items"), key=True, hint=hint
+                )
             self._check_arguments(module, path, counters)
 
     def _check_container(self, module: Module, path: Path, counters: frozenset[str]) -> None:
@@ -240,10 +250,14 @@ class BlockChecker:
         if module.type == "ModuleDict" and not isinstance(module.items, dict | None):
             hint = "write items: {name: {type: …}, …}"
             self.checker.add("E212", "a ModuleDict's items need names", (*path, "items"), hint=hint)
-        if module.type == "ModuleList" and isinstance(module.items, dict):
-            hint = "write items: [{type: …}, …], or use a ModuleDict"
-            self.checker.add("E212", "a ModuleList's items have no names", (*path, "items"), hint=hint)
         items = list(iterate_items(module))
+        if module.type == "ModuleList" and (
+            isinstance(module.items, dict) or any(item.name is not None for _, item in items)
+        ):
+            hint = "write items: [{type: …}, …], or use a ModuleDict"
+            self.checker.add(
+                "E212", "a ModuleList's items have no names", (*path, "items"), hint=hint
+            )
         named = [item.name is not None for _, item in items]
         for key, item in items:
             self.check_module(item, (*path, "items", key), counters)
@@ -336,7 +350,9 @@ class BlockChecker:
             hint = "device and dtype are chosen when the model is built"
         elif not hint:
             hint = f"it takes: {listing(names)}" if names else "it takes none"
-        self.checker.add("E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint)
+        self.checker.add(
+            "E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint
+        )
 
     def _missing_arguments(self, kind: str, missing: list[str], path: Path) -> None:
         if missing:
@@ -367,7 +383,9 @@ class BlockChecker:
                 self.checker.add("E202", f"'{size}' is no size", path, hint=hint)
             elif size in self.scope():
                 hint = f"write ${size} for its value"
-                self.checker.add("E207", f"'{size}' is a parameter, here a dimension", path, hint=hint)
+                self.checker.add(
+                    "E207", f"'{size}' is a parameter, here a dimension", path, hint=hint
+                )
         else:
             self._expression(size, path, self.scope())
 

@@ -59,7 +59,9 @@ def tensor_bytes(model: nn.Module, dtype: torch.dtype | None) -> int:
     """Bytes of all parameters and buffers, shared ones counted once, exact."""
     total = 0
     for tensor in {id(t): t for t in [*model.parameters(), *model.buffers()]}.values():
-        size = dtype.itemsize if dtype is not None and tensor.is_floating_point() else tensor.itemsize
+        size = (
+            dtype.itemsize if dtype is not None and tensor.is_floating_point() else tensor.itemsize
+        )
         total += tensor.numel() * size
     return total
 

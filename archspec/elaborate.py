@@ -17,7 +17,7 @@ from archspec.expressions import Expression, ExpressionError, Value, evaluate
 from archspec.extends import Document
 from archspec.params import Resolved, fit, literal
 from archspec.patterns import Entry
-from archspec.schema import Architecture, Block, Module, Tensor
+from archspec.schema import Architecture, Module, Tensor
 from archspec.source import Path
 
 MAX_MODULES = 100_000
@@ -125,7 +125,9 @@ class Elaborator:
             self._add("E206", f"no {kind} is called '{value}'", path, hint=hint)
         return value in known
 
-    def _add(self, code: str, message: str, path: Path, *, key: bool = False, hint: str = "") -> None:
+    def _add(
+        self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
+    ) -> None:
         """The same mistake in many instances is one problem."""
         if (code, path) not in self._told:
             self._told.add((code, path))
@@ -263,7 +265,13 @@ class Elaborator:
             for name in arguments:
                 if name not in params:
                     hint = did_you_mean(name, params)
-                    self._add("E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint)
+                    self._add(
+                        "E203",
+                        f"{kind} has no argument '{name}'",
+                        (*path, name),
+                        key=True,
+                        hint=hint,
+                    )
                     return None
             for name, param in params.items():
                 if param.required and name not in arguments:
@@ -283,7 +291,9 @@ class Elaborator:
             argument = layer.argument(name)
             if argument is None:
                 hint = did_you_mean(name, [a.name for a in layer.arguments])
-                self._add("E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint)
+                self._add(
+                    "E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint
+                )
                 good = False
             elif not isinstance(value, Instance) and not argument.accepts(value):
                 message = f"{kind}'s {name} takes {argument.expects}, not {shown(value)}"
@@ -384,7 +394,8 @@ class Elaborator:
         """A value of the document, computed; False if a problem prevents it."""
         if isinstance(value, list):
             items = [
-                self._value(item, (*path, i), names) for i, item in enumerate(cast("list[Any]", value))
+                self._value(item, (*path, i), names)
+                for i, item in enumerate(cast("list[Any]", value))
             ]
             return tuple(item for item, _ in items), all(good for _, good in items)
         try:

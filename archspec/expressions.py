@@ -31,7 +31,9 @@ Value = Any  # None, bool, int, float, str, or a tuple of these
 class ExpressionError(Exception):
     """What is wrong with an expression, and in which stretch ``[start, end)`` of its text."""
 
-    def __init__(self, code: str, message: str, start: int = 0, end: int = 0, hint: str = "") -> None:
+    def __init__(
+        self, code: str, message: str, start: int = 0, end: int = 0, hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.code, self.message, self.start, self.end, self.hint = code, message, start, end, hint
 
@@ -93,7 +95,11 @@ def parse(text: str) -> Expression:
         start = min(indent + max((error.offset or 1) - 1, 0), max(len(flat) - 1, 0))
         stop = (error.end_offset or 0) - 1 + indent
         raise ExpressionError(
-            "E301", f"not an expression: {error.msg}", start, max(stop, start + 1), _syntax_hint(body)
+            "E301",
+            f"not an expression: {error.msg}",
+            start,
+            max(stop, start + 1),
+            _syntax_hint(body),
         ) from None
     except (RecursionError, MemoryError, ValueError):
         raise ExpressionError("E307", "the expression is nested too deeply", 0, len(text)) from None
@@ -144,9 +150,10 @@ _NODES: tuple[type[ast.AST], ...] = (
 )  # fmt: skip
 _OUTSIDE: dict[type[ast.AST], str] = {
     ast.Lambda: "lambda", ast.NamedExpr: "assignment (:=)", ast.JoinedStr: "an f-string",
-    ast.Starred: "unpacking with *", ast.ListComp: "a comprehension", ast.SetComp: "a comprehension",
-    ast.DictComp: "a comprehension", ast.GeneratorExp: "a comprehension", ast.Dict: "a dict",
-    ast.Set: "a set", ast.Await: "await", ast.Yield: "yield", ast.YieldFrom: "yield",
+    ast.Starred: "unpacking with *", ast.Dict: "a dict", ast.Set: "a set", ast.Await: "await",
+    ast.Yield: "yield", ast.YieldFrom: "yield", ast.ListComp: "a comprehension",
+    ast.SetComp: "a comprehension", ast.DictComp: "a comprehension",
+    ast.GeneratorExp: "a comprehension",
 }  # fmt: skip
 
 
@@ -210,13 +217,14 @@ _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.Not: operator.not_, ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Invert: operator.inv,
+    ast.Not: operator.not_, ast.USub: operator.neg, ast.UAdd: operator.pos,
+    ast.Invert: operator.invert,
 }  # fmt: skip
 _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod, ast.Pow: operator.pow,
-    ast.LShift: operator.lshift, ast.RShift: operator.rshift, ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_, ast.BitXor: operator.xor,
+    ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b, ast.FloorDiv: lambda a, b: a // b, ast.Mod: lambda a, b: a % b,
+    ast.Pow: lambda a, b: a**b, ast.LShift: lambda a, b: a << b, ast.RShift: lambda a, b: a >> b,
+    ast.BitAnd: lambda a, b: a & b, ast.BitOr: lambda a, b: a | b, ast.BitXor: lambda a, b: a ^ b,
 }  # fmt: skip
 
 
@@ -366,4 +374,3 @@ def template(text: str) -> Iterator[str | Expression]:
             raise ExpressionError("E301", "unbalanced {", at + len(plain), len(text))
         yield parse(inner)
         at = len(text) - len(rest)
-

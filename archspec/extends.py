@@ -50,7 +50,7 @@ class Document:
 
 
 def packaged_folder() -> Path:
-    """The folder of the specs that come with archspec: installed inside it, or beside it in a checkout."""
+    """The folder of the packaged specs: inside the package, or beside it in a checkout."""
     package = Path(__file__).parent
     inside = package / "specs"
     return inside if inside.is_dir() else package.parent / "specs"
@@ -115,7 +115,9 @@ def _with_parents(
             break  # the schema says so, at its place
         path, folder = _parent(node, files[-1].parent if files else None, folder)
         if path.resolve() in seen:
-            raise SpecError(Problem("E110", f"'{node.value}' extends itself in the end", node.place()))
+            raise SpecError(
+                Problem("E110", f"'{node.value}' extends itself in the end", node.place())
+            )
         if len(chain) > MAX_PARENTS:
             raise SpecError(Problem("E110", f"more than {MAX_PARENTS} parents", node.place()))
         seen.add(path.resolve())
@@ -130,7 +132,7 @@ def _with_parents(
     merged = chain.pop()
     while chain:
         child = chain.pop()
-        merged = _merge(_remove(merged, child, problems), child, ())
+        merged = _merge_mappings(_remove(merged, child, problems), child, ())
     return merged
 
 
@@ -157,11 +159,15 @@ def _parent(node: Scalar, beside: Path | None, folder: Path | None) -> tuple[Pat
 # ---------------------------------------------------------------------------------------- merging
 
 
-def _merge(parent: Node, child: Node, path: source.Path) -> Node | Mapping:
+def _merge(parent: Node, child: Node, path: source.Path) -> Node:
     if _declares_param(path):
         parent, child = _long_form(parent), _long_form(child)
-    if not (isinstance(parent, Mapping) and isinstance(child, Mapping)):
-        return child
+    if isinstance(parent, Mapping) and isinstance(child, Mapping):
+        return _merge_mappings(parent, child, path)
+    return child
+
+
+def _merge_mappings(parent: Mapping, child: Mapping, path: source.Path) -> Mapping:
     entries = dict(parent.entries)
     if not path:
         entries.pop("extends", None)
@@ -198,7 +204,7 @@ def _remove(parent: Mapping, child: Mapping, problems: list[Problem]) -> Mapping
         removed = _without(parent, keys)
         if isinstance(removed, Mapping):
             parent = removed
-        else:
+        elif isinstance(removed, str):
             message = f"remove: the parent has no '{item.value}'"
             problems.append(Problem("E111", message, item.place(), removed))
     return parent

@@ -9,9 +9,9 @@ from torch import nn
 
 from archspec import patterns
 from archspec.errors import FreezeError, Problem, did_you_mean, listing
-from archspec.spec import Spec
 from archspec.patterns import Entry, PatternError, Tree
 from archspec.schema import FreezePlan
+from archspec.spec import Spec
 
 
 def freeze_module(model: nn.Module, plan: str | Sequence[str], spec: Spec) -> None:

@@ -201,7 +201,9 @@ def _resolve_one(
         declared = document.place(("params", name), key=True)
         notes = (Note("declared here", declared),) if override else ()
         origin = f" ({override.origin})" if override and override.place is None else ""
-        raise SpecError(Problem("E209", f"parameter '{name}'{origin}: {complaint}", place, "", notes))
+        raise SpecError(
+            Problem("E209", f"parameter '{name}'{origin}: {complaint}", place, "", notes)
+        )
     return Resolved(fitted, kind, override.origin if override else str(place), place, expression)
 
 
@@ -266,7 +268,10 @@ def _fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
     if not fits:
         return value, f"takes {_article(kind)}, not {_shown(value)}"
     if param.choices is not None and value not in param.choices:
-        return value, f"must be one of {listing([_shown(c) for c in param.choices])}, not {_shown(value)}"
+        return (
+            value,
+            f"must be one of {listing([_shown(c) for c in param.choices])}, not {_shown(value)}",
+        )
     if isinstance(value, int | float) and not isinstance(value, bool):
         if param.min is not None and value < param.min:
             return value, f"must be at least {param.min}, not {_shown(value)}"

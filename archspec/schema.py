@@ -23,9 +23,9 @@ from pydantic import (
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
 TARGETS = rf"^{IDENTIFIER[1:-1]}(\s*,\s*{IDENTIFIER[1:-1]})*$"
 PARAM_TYPES = ("int", "float", "bool", "str", "block", "layer")
-DTYPES = (
-    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64",
-)  # fmt: skip
+DType = Literal[
+    "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"
+]  # fmt: skip
 
 Name = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=100)]
 ModuleName = Annotated[str, StringConstraints(pattern=r"^[^.\s{}$]+$", max_length=100)]
@@ -46,7 +46,7 @@ class Model(BaseModel):
 
 
 class Param(Model):
-    """One hyperparameter. ``x: 3`` is short for ``{default: 3}``, ``x: int`` for ``{type: int}``."""
+    """A hyperparameter. ``x: 3`` is short for ``{default: 3}``, ``x: int`` for ``{type: int}``."""
 
     type: str | None = Field(None, description="int, float, bool, str, block, layer or list[…]")
     default: Value = Field(None, description="left out: the parameter is required")
@@ -76,14 +76,14 @@ class Contract(Model):
     """What a tensor looks like. ``x: [batch, 3]`` is short for ``{shape: [batch, 3]}``."""
 
     shape: list[Dimension] = Field(description="sizes, symbolic names, or $expressions")
-    dtype: Literal[DTYPES] | None = Field(None, description="left out: floating point")  # type: ignore[valid-type]
+    dtype: DType | None = Field(None, description="left out: floating point")
     optional: bool = Field(False, description="may be None")
     below: int | str | None = Field(None, description="integers lie in [0, below)")
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
-        return {"shape": data} if isinstance(data, list) else cast(object, data)
+        return {"shape": cast(object, data)} if isinstance(data, list) else data
 
 
 def _kind(data: object) -> str:
@@ -102,7 +102,8 @@ class Module(Model):
     name: Text | None = Field(None, description="name of the item, such as layer_{i}")
     items: (
         Annotated[
-            Annotated[list["Module"], Tag("list")] | Annotated[dict[ModuleName, "Module"], Tag("mapping")],
+            Annotated[list[Module], Tag("list")]
+            | Annotated[dict[ModuleName, Module], Tag("mapping")],
             Discriminator(_kind),
         ]
         | None
@@ -121,7 +122,7 @@ class Tensor(Model):
     """A raw parameter of a block."""
 
     shape: list[Dimension]
-    dtype: Literal[DTYPES] | None = None  # type: ignore[valid-type]
+    dtype: DType | None = None
     init: Initialiser = "zeros_"
 
 
@@ -132,10 +133,14 @@ class Buffer(Tensor):
 
 
 def _as_text(value: object) -> object:
-    """YAML reads the expressions ``0.5`` or ``null`` as values; as steps they are text again."""
+    """YAML reads ``0.5``, ``null`` and ``[x, y]`` as values; as expressions they are text again."""
     if value is None or isinstance(value, bool | int | float):
         return str(value)
-    return value
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    texts = [_as_text(item) for item in items]
+    if isinstance(value, list) and all(isinstance(text, str) for text in texts):
+        return f"[{', '.join(map(str, texts))}]"
+    return cast("object", value)
 
 
 Expr = Annotated[str, BeforeValidator(_as_text)]
@@ -169,7 +174,9 @@ class Return(Model):
 class For(Model):
     """``{for: x in layers, do: [steps]}``."""
 
-    loop: Annotated[str, StringConstraints(pattern=rf"^{TARGETS[1:-1]} in .+$")] = Field(alias="for")
+    loop: Annotated[str, StringConstraints(pattern=rf"^{TARGETS[1:-1]} in .+$")] = Field(
+        alias="for"
+    )
     do: list[Step] = Field(min_length=1)
 
     @property
@@ -193,7 +200,9 @@ def _step_kind(data: object) -> str:
 
 
 Step = Annotated[
-    Annotated[Assign, Tag("assign")] | Annotated[Return, Tag("return")] | Annotated[For, Tag("for")],
+    Annotated[Assign, Tag("assign")]
+    | Annotated[Return, Tag("return")]
+    | Annotated[For, Tag("for")],
     Discriminator(_step_kind),
 ]
 
@@ -236,22 +245,24 @@ class FreezePlan(Model):
     """What is frozen. A plain list of patterns is short for ``{patterns: […]}``."""
 
     patterns: list[str]
-    statistics: bool = Field(True, description="frozen BatchNorm keeps its running statistics")
-    dropout: bool = Field(True, description="frozen dropout is off")
+    statistics: bool = Field(
+        default=True, description="frozen BatchNorm keeps its running statistics"
+    )
+    dropout: bool = Field(default=True, description="frozen dropout is off")
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
-        return {"patterns": data} if isinstance(data, list) else cast(object, data)
+        return {"patterns": cast(object, data)} if isinstance(data, list) else data
 
 
 class Checkpoint(Model):
     """A foreign layout of the weights: its names, as they differ from ours."""
 
-    rename: dict[str, str] = Field({}, description="our pattern: the foreign pattern")
-    prefix: str = Field("", description="what every foreign name begins with")
-    ignore: list[str] = Field([], description="foreign names that are left unread")
-    optional: list[str] = Field([], description="our names that may be missing")
+    rename: dict[str, str] = Field(default={}, description="our pattern: the foreign pattern")
+    prefix: str = Field(default="", description="what every foreign name begins with")
+    ignore: list[str] = Field(default=[], description="foreign names that are left unread")
+    optional: list[str] = Field(default=[], description="our names that may be missing")
 
 
 class TextInput(Model):

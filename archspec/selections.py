@@ -71,7 +71,11 @@ class SelectionChecker:
 
     def _pattern_problem(self, error: PatternError, path: Path, *, key: bool = False) -> None:
         document = self.checker.document
-        place = document.place(path, key=True) if key else document.stretch(path, error.start, error.end)
+        place = (
+            document.place(path, key=True)
+            if key
+            else document.stretch(path, error.start, error.end)
+        )
         self.checker.problems.append(Problem("E702", error.message, place))
 
     def _check_patterns(self, texts: Sequence[str], path: Path) -> None:
@@ -144,7 +148,9 @@ class SelectionChecker:
         for path, key in ((name, True), (target, False)):
             if path not in self.paths or path == "":
                 hint = did_you_mean(path, self.paths)
-                self.checker.add("E213", f"no parameter '{path}'", ("tie", name), key=key, hint=hint)
+                self.checker.add(
+                    "E213", f"no parameter '{path}'", ("tie", name), key=key, hint=hint
+                )
         if name == target:
             self.checker.add("E213", "a parameter cannot share with itself", ("tie", name))
 

@@ -19,10 +19,10 @@ from archspec.codegen import Generated
 from archspec.elaborate import Instance, walk
 from archspec.errors import Note, Place, Problem, ShapeError
 from archspec.expressions import Expression, ExpressionError, evaluate
-from archspec.spec import Spec
 from archspec.params import literal
-from archspec.schema import Block, Contract
+from archspec.schema import Contract
 from archspec.source import Path
+from archspec.spec import Spec
 
 _GUESSES = (64, 224)  # sizes of dimensions that the spec gives none
 _checked: weakref.WeakSet[Spec] = weakref.WeakSet()
@@ -41,7 +41,9 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     if spec in _checked:
         return
     block = spec.architecture.blocks[spec.architecture.model]
-    symbols = {s for c in block.inputs.values() for s in c.shape if isinstance(s, str) and s[:1] != "$"}
+    symbols = {
+        s for c in block.inputs.values() for s in c.shape if isinstance(s, str) and s[:1] != "$"
+    }
     unsized = symbols - spec.architecture.dims.keys() - {"batch"}
     problem: Problem | None = None
     for guess in _GUESSES if unsized else _GUESSES[:1]:
@@ -66,7 +68,9 @@ def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[st
     for name, contract in block.inputs.items():
         shape = [_size(size, spec.values, sizes) for size in contract.shape]
         dtype = getattr(torch, contract.dtype) if contract.dtype else torch.get_default_dtype()
-        found[name] = torch.zeros([1 if s is None else s for s in shape], dtype=dtype, device=device)
+        found[name] = torch.zeros(
+            [1 if s is None else s for s in shape], dtype=dtype, device=device
+        )
     return found
 
 
@@ -116,7 +120,9 @@ class _Run:
     ) -> None:
         self.spec, self.model, self.generated, self.module = spec, model, generated, module
         self.sizes = sizes
-        self.paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
+        self.paths = {
+            id(child): path for path, child in model.named_modules(remove_duplicate=False)
+        }
         self.instances = dict(walk(spec.root))
         self.blocks = spec.architecture.blocks
         # One call's symbols: bound by the inputs, agreed to by the outputs.
@@ -160,7 +166,9 @@ class _Run:
         self.bound[id(child)] = {}
         for key, contract in inputs.items():
             if key in given:
-                self._check(child, "input", key, contract, given[key], ("blocks", name, "inputs", key))
+                self._check(
+                    child, "input", key, contract, given[key], ("blocks", name, "inputs", key)
+                )
 
     def _check_outputs(self, child: nn.Module, args: Any, result: Any) -> None:
         name = type(child).__name__
@@ -194,7 +202,9 @@ class _Run:
         if not fits:
             expected = ", ".join(self._wanted(size, values, bound) for size in contract.shape)
             shape = self._shape(value)
-            raise _ContractBroken(f"{title} has the shape {shape}, the contract is [{expected}]", path)
+            raise _ContractBroken(
+                f"{title} has the shape {shape}, the contract is [{expected}]", path
+            )
         dtype = str(value.dtype).removeprefix("torch.")
         if contract.dtype is not None and dtype != contract.dtype:
             raise _ContractBroken(f"{title} is {dtype}, the contract is {contract.dtype}", path)
@@ -269,8 +279,9 @@ class _Run:
         while traceback is not None:
             frame = traceback.tb_frame
             module = frame.f_locals.get("self")
-            place = self.generated.paths.get(traceback.tb_lineno)
-            if frame.f_code.co_filename == self.module.__file__ and place and id(module) in self.paths:
+            place = self.generated.paths.get(traceback.tb_lineno, ())
+            generated = frame.f_code.co_filename == self.module.__file__ and place
+            if generated and isinstance(module, nn.Module) and id(module) in self.paths:
                 yield _Frame(frame, module, self.paths[id(module)], place)
             traceback = traceback.tb_next
 

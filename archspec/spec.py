@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, ValidationError
-
-from archspec import extends, layers, schema, source
+from archspec import extends
 from archspec.check import BlockChecker, Checker, check
 from archspec.elaborate import Elaborator, Instance, entries
-from archspec.errors import Problem, SpecError, UsageError, did_you_mean, listing
+from archspec.errors import Problem, SpecError, UsageError
 from archspec.expressions import Value
 from archspec.extends import Document
-from archspec.params import Override, Resolved, literal, overrides_from_config, resolve
+from archspec.growth import GrowthError, check_growth
+from archspec.params import Override, Resolved, overrides_from_config, resolve
 from archspec.patterns import Tree
 from archspec.schema import Architecture
 from archspec.selections import SelectionChecker
 from archspec.steps import StepChecker
+from archspec.structure import validated
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,10 @@ class Spec:
 
 
 def load(
-    path_or_name: str | os.PathLike[str], *, config: str | os.PathLike[str] | None = None, **params: Any
+    path_or_name: str | os.PathLike[str],
+    *,
+    config: str | os.PathLike[str] | None = None,
+    **params: Any,
 ) -> Spec:
     """Read and check a spec.
 
@@ -83,7 +86,9 @@ def load(
     return _checked(document, problems, _overrides(config, params))
 
 
-def loads(text: str, *, config: str | os.PathLike[str] | None = None, name: str = "<spec>", **params: Any) -> Spec:
+def loads(
+    text: str, *, config: str | os.PathLike[str] | None = None, name: str = "<spec>", **params: Any
+) -> Spec:
     """As ``load``, for the text of a spec; ``name`` stands for the file in errors."""
     document, problems = extends.read_text(text, name)
     return _checked(document, problems, _overrides(config, params))
@@ -112,7 +117,9 @@ def load_with(path_or_name: str | os.PathLike[str], overrides: Mapping[str, Over
     return _checked(document, problems, overrides)
 
 
-def _overrides(config: str | os.PathLike[str] | None, params: Mapping[str, Any]) -> dict[str, Override]:
+def _overrides(
+    config: str | os.PathLike[str] | None, params: Mapping[str, Any]
+) -> dict[str, Override]:
     found = overrides_from_config(Path(config)) if config is not None else {}
     return {**found, **_from_keywords(params)}
 
@@ -130,16 +137,19 @@ def _plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------ checks
 
 
-def _checked(document: Document, problems: list[Problem], overrides: Mapping[str, Override]) -> Spec:
+def _checked(
+    document: Document, problems: list[Problem], overrides: Mapping[str, Override]
+) -> Spec:
     """The spec, or every problem of all stages at once."""
     problems = list(problems)
-    architecture, cut = _validated(document, problems)
+    architecture, cut = validated(document, problems)
     if architecture is None:
         raise SpecError(_in_order(problems))
     resolved, found, ignored = resolve(architecture.params, overrides, document)
     problems += found
     problems += _without_echoes(check(architecture, document), cut)
     problems += _without_echoes(_check_forwards(architecture, document), cut)
+    problems += _check_growths(architecture, document, resolved)
     root: Instance | None = None
     if architecture.model in architecture.blocks and len(resolved) == len(architecture.params):
         elaborator = Elaborator(architecture, document, resolved)
@@ -159,6 +169,21 @@ def _check_forwards(architecture: Architecture, document: Document) -> list[Prob
     return checker.problems
 
 
+def _check_growths(
+    architecture: Architecture, document: Document, resolved: Mapping[str, Resolved]
+) -> list[Problem]:
+    values = {name: param.value for name, param in resolved.items()}
+    largest = max(architecture.dims.values(), default=1_000)
+    problems: list[Problem] = []
+    for name, block in architecture.blocks.items():
+        try:
+            check_growth(block, values, largest)
+        except GrowthError as error:
+            path = ("blocks", name, "forward", *error.at)
+            problems.append(document.problem("E307", error.message, path, hint=error.hint))
+    return problems
+
+
 def _in_order(problems: list[Problem]) -> list[Problem]:
     """By place, and each once."""
     unique = dict.fromkeys(problems)
@@ -172,166 +197,7 @@ def _without_echoes(problems: list[Problem], cut: set[str]) -> list[Problem]:
     """Leave out complaints about names that are missing only because their definition is broken."""
     echoes = {"E203", "E204", "E206", "E303", "E304", "E305", "E210"}
     return [
-        p for p in problems if not (p.code in echoes and any(f"'{name}'" in p.message for name in cut))
+        p
+        for p in problems
+        if not (p.code in echoes and any(f"'{name}'" in p.message for name in cut))
     ]
-
-
-def _validated(document: Document, problems: list[Problem]) -> tuple[Architecture | None, set[str]]:
-    """The document as an ``Architecture``.
-
-    What does not have the right shape is told, cut out, and the rest validated again, so that the
-    later checks still find what they can. Returns the names that were cut out, too.
-    """
-    data = cast("dict[str, Any]", source.plain(document.root))
-    cut: set[str] = set()
-    for _ in range(20):
-        try:
-            return Architecture.model_validate(data), cut
-        except ValidationError as error:
-            found = _shape_problems(error, document, data)
-            problems += [p for p in found if p not in problems]
-            if not _cut_out(error, data, cut):
-                break
-    return None, cut
-
-
-def _known_part(data: Any, loc: tuple[str | int, ...]) -> source.Path:
-    """A pydantic location as a path of the document: without the names of union members."""
-    path: source.Path = ()
-    for key in loc:
-        if isinstance(data, dict) and key in data:
-            data = cast("dict[Any, Any]", data)[key]
-        elif isinstance(data, list) and isinstance(key, int) and key < len(cast("list[Any]", data)):
-            data = cast("list[Any]", data)[key]
-        else:
-            continue
-        path = (*path, key)
-    return path
-
-
-def _shape_problems(
-    error: ValidationError, document: Document, data: dict[str, Any]
-) -> list[Problem]:
-    """One problem for each place, in the words of the language."""
-    by_place: dict[tuple[source.Path, str], list[dict[str, Any]]] = {}
-    for detail in cast("list[dict[str, Any]]", error.errors(include_url=False, include_context=True)):
-        path = _known_part(data, detail["loc"])
-        missing = str(detail["loc"][-1]) if detail["type"] == "missing" else ""
-        by_place.setdefault((path, missing), []).append(detail)
-    problems: list[Problem] = []
-    for (path, missing), details in by_place.items():
-        kind = details[0]["type"]
-        if missing:
-            message = f"the key '{missing}' is missing" + (f" in '{path[-1]}'" if path else "")
-            problems.append(document.problem("E202", message, path, key=True))
-        elif kind == "extra_forbidden":
-            problems.append(_unknown_key(document, path))
-        else:
-            problems.append(_wrong_kind(document, path, details))
-    return problems
-
-
-def _unknown_key(document: Document, path: source.Path) -> Problem:
-    known = _keys_at(path[:-1])
-    hint = did_you_mean(str(path[-1]), known) or (f"keys here: {listing(known, 20)}" if known else "")
-    return document.problem("E201", f"unknown key '{path[-1]}'", path, key=True, hint=hint)
-
-
-_WORDS = {
-    "int": "an integer", "float": "a number", "bool": "true or false", "string": "text",
-    "list": "a list", "dict": "a mapping", "model": "a mapping", "none": "null",
-}  # fmt: skip
-
-
-def _wrong_kind(document: Document, path: source.Path, details: list[dict[str, Any]]) -> Problem:
-    kinds = [detail["type"] for detail in details]
-    if kinds[0] == "string_pattern_mismatch":
-        key = details[0]["loc"][-1] == "[key]" or "[key]" in details[0]["loc"]
-        text = str(details[0]["input"])
-        if path and path[-1] == "for":
-            hint = "write {for: x in layers, do: [steps]}"
-            return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
-        hint = "a name is letters, digits and _, and begins with a letter"
-        if len(path) > 1 and path[-2] == "items":
-            hint = "a module's name has no dot and no space"
-        return document.problem("E207", f"'{text}' is not a name", path, key=key, hint=hint)
-    if kinds[0] == "too_long" and "forward" in path:
-        hint = "a step has one key: start a new step with '-'"
-        return document.problem("E202", "more than one target in a step", path, hint=hint)
-    words = [_WORDS[word] for kind in kinds if (word := kind.rpartition("_")[0]) in _WORDS]
-    if words:
-        message = f"expected {' or '.join(dict.fromkeys(words))}"
-        if path and isinstance(path[-1], str):
-            message = f"'{path[-1]}': {message}"
-        return document.problem("E202", message, path, hint=_kind_hint(path, details[0]["input"]))
-    message = str(details[0]["msg"])
-    message = message[0].lower() + message[1:]
-    message = message.replace("input should be", "must be").removesuffix(" after validation, not 0")
-    return document.problem("E202", f"'{path[-1]}': {message}" if path else message, path)
-
-
-def _kind_hint(path: source.Path, given: Any) -> str:
-    if "forward" in path and isinstance(given, list | dict):
-        return "quote the expression: YAML reads [ ] and { } itself"
-    if len(path) > 1 and path[-2] == "modules":
-        return "a module is {type: NAME, …}"
-    return ""
-
-
-def _keys_at(path: source.Path) -> list[str]:
-    """The keys that the schema allows at a path of the document."""
-    models: dict[int, type[BaseModel]] = {0: Architecture}
-    named: dict[tuple[str, int], type[BaseModel]] = {
-        ("blocks", 2): schema.Block, ("params", 2): schema.Param, ("freeze", 2): schema.FreezePlan,
-        ("checkpoints", 2): schema.Checkpoint, ("task", 1): schema.Task,
-    }  # fmt: skip
-    inner: dict[str, type[BaseModel]] = {
-        "params": schema.Param, "inputs": schema.Contract, "outputs": schema.Contract,
-        "parameters": schema.Tensor, "buffers": schema.Buffer, "text": schema.TextInput,
-        "image": schema.ImageInput,
-    }  # fmt: skip
-    model = models.get(len(path)) or named.get((str(path[0]), len(path)))
-    if model is None and len(path) == 4:
-        model = inner.get(str(path[2]))
-    if model is None and len(path) == 2:
-        model = inner.get(str(path[1]))
-    if model is None and "forward" in path:
-        return ["for", "do", "return"]
-    if model is None:
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _cut_out(error: ValidationError, data: dict[str, Any], cut: set[str]) -> bool:
-    """Remove from ``data`` what is wrong; False if nothing can be removed."""
-    paths = {_known_part(data, tuple(detail["loc"])) for detail in error.errors()}
-    missing = {
-        _known_part(data, tuple(detail["loc"])) for detail in error.errors() if detail["type"] == "missing"
-    }
-    done = False
-    for path in sorted(paths, key=lambda p: (len(p), str(p)), reverse=True):
-        if path in missing and not path:
-            if "model" not in data:
-                blocks = data.get("blocks")
-                data["model"] = next(iter(cast("dict[str, Any]", blocks)), "") if isinstance(blocks, dict) else ""
-            if "archspec" not in data:
-                data["archspec"] = 1
-            done = "blocks" in data
-            continue
-        if path == ("archspec",):
-            data["archspec"] = 1
-            done = True
-            continue
-        if path in (("blocks",), ("model",)):
-            return False
-        owner: Any = data
-        for key in path[:-1]:
-            owner = owner.get(key) if isinstance(owner, dict) else owner[key]
-        if isinstance(owner, dict):
-            cast("dict[Any, Any]", owner).pop(path[-1], None)
-        elif isinstance(owner, list):
-            # A hole would move the places of what follows: an unreadable step ends the list.
-            del cast("list[Any]", owner)[cast(int, path[-1]) :]
-        cut.update(str(key) for key in path if isinstance(key, str))
-        done = True
-    return done

@@ -56,7 +56,12 @@ class StepChecker:
         self.owner, self.blocks = owner, blocks
         self.block, self.add = owner.block, owner.checker.add
         self.values: set[str] = owner.scope() | set(self.block.inputs)
-        self.values |= {*self.block.parameters, *self.block.buffers, *functions.CONSTANTS, "training"}
+        self.values |= {
+            *self.block.parameters,
+            *self.block.buffers,
+            *functions.CONSTANTS,
+            "training",
+        }
         self.values |= owner.classes
         self.targets: dict[str, ModuleRef | None] = dict.fromkeys(self.block.inputs)
 
@@ -88,7 +93,9 @@ class StepChecker:
             match step:
                 case Return():
                     if inside or i != len(steps) - 1:
-                        message = "return must be the last step" if not inside else "return inside a loop"
+                        message = (
+                            "return must be the last step" if not inside else "return inside a loop"
+                        )
                         self.add("E308", message, (*at, "return"), key=True)
                     self._check_value(value)
                 case Assign():
@@ -126,7 +133,11 @@ class StepChecker:
         refs: list[ModuleRef | None] = [None] * len(step.targets)
         if value is not None:
             tree = value.expression.tree
-            name = tree.func.id if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else ""
+            name = (
+                tree.func.id
+                if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
+                else ""
+            )
             if isinstance(tree, ast.Call) and name in LOOPS:
                 refs = self._loop_refs(name, tree, step, value)
             else:
@@ -243,7 +254,7 @@ class StepChecker:
         layer = layers.find(module.type)
         if layer is None or layer.registered or layer.stacked:
             return None
-        return dict.fromkeys([*layer.parameters, *layer.buffers])
+        return dict.fromkeys([*layer.parameters, *layer.buffers, *layer.children])
 
     def _subscript(
         self, node: ast.AST, ref: ModuleRef | None, index: ast.expr, text: Text
@@ -308,10 +319,11 @@ class StepChecker:
         elif module.type == "Sequential":
             if len(call.args) != 1 or call.keywords:
                 self._error(text, call, "E305", "a Sequential takes exactly one input")
-        elif block := self.blocks.get(module.type):
-            if complaint := call_complaint(module.type, block.inputs, call):
-                hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
-                self._error(text, call, "E305", complaint, hint)
+        elif (block := self.blocks.get(module.type)) and (
+            complaint := call_complaint(module.type, block.inputs, call)
+        ):
+            hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
+            self._error(text, call, "E305", complaint, hint)
 
 
 def call_complaint(name: str, inputs: dict[str, Contract], call: ast.Call) -> str:

@@ -15,9 +15,9 @@ from torch import nn
 
 from archspec import patterns
 from archspec.errors import Problem, WeightsError, listing
-from archspec.spec import Spec
 from archspec.patterns import Entry, Tree
 from archspec.schema import Checkpoint as Layout
+from archspec.spec import Spec
 
 MAX_INDEX_BYTES = 100_000_000
 
@@ -55,9 +55,7 @@ class Checkpoint:
             raise WeightsError(problems)
         return cls({ours: (held[foreign][0], foreign) for ours, foreign in best.names.items()})
 
-    def tensors(
-        self, device: torch.device, dtype: torch.dtype | None
-    ) -> dict[str, torch.Tensor]:
+    def tensors(self, device: torch.device, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
         """The tensors under our names; on a CPU they are views of the mapped file."""
         found: dict[str, torch.Tensor] = {}
         for file in {file for file, _ in self.files.values()}:
@@ -203,6 +201,10 @@ def _indexed(index: Path) -> list[Path]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WeightsError(Problem("E601", f"{index}: not an index ({error})")) from None
     for name in names:
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+        if (
+            not isinstance(name, str)
+            or Path(name).name != name
+            or not name.endswith(".safetensors")
+        ):
             raise WeightsError(Problem("E601", f"{index}: {name!r} is not a file of its folder"))
     return [index.parent / name for name in names]

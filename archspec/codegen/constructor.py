@@ -12,7 +12,7 @@ from archspec.codegen.names import Names, class_names, forward_names
 from archspec.codegen.printing import Printer, constant, tuple_text
 from archspec.codegen.writer import Writer
 from archspec.errors import Problem, SpecError
-from archspec.expressions import Expression, parse, template
+from archspec.expressions import Expression, evaluate, parse, template
 from archspec.initialisers import INITIALISERS, parts
 from archspec.params import literal
 from archspec.schema import Initialiser, Module, Param, Tensor
@@ -74,7 +74,11 @@ class Constructor:
             elif name in computed:
                 defaults.append(f"{name}: {kind} | None = None" if kind else f"{name}=None")
             else:
-                text = self._class(param.default) if kind == "type[nn.Module]" else self.value(param.default)
+                text = (
+                    self._class(param.default)
+                    if kind == "type[nn.Module]"
+                    else self.value(param.default)
+                )
                 nullable = " | None" if param.default is None and kind else ""
                 defaults.append(f"{name}: {kind}{nullable} = {text}" if kind else f"{name}={text}")
         return required + defaults
@@ -142,7 +146,9 @@ class Constructor:
                 break
             by_position.append(argument.name)
         arguments = [self.value(module.arguments[name]) for name in by_position]
-        arguments += [f"{k}={self.value(v)}" for k, v in module.arguments.items() if k not in by_position]
+        arguments += [
+            f"{k}={self.value(v)}" for k, v in module.arguments.items() if k not in by_position
+        ]
         return arguments
 
     def _container(self, module: Module) -> str:
@@ -152,11 +158,16 @@ class Constructor:
         if isinstance(module.items, dict) or items[0][1].name is not None:
             pairs = [self._named_item(key, item) for key, item in items]
             inner = f"{{{', '.join(pairs)}}}"
-            return f"nn.{module.type}({inner if module.type == 'ModuleDict' else f'OrderedDict({inner})'})"
+            inner = inner if module.type == "ModuleDict" else f"OrderedDict({inner})"
+            return f"nn.{module.type}({inner})"
         texts = [self._listed_item(item) for _, item in items]
         if module.type == "Sequential":
             return f"nn.Sequential({', '.join(texts)})"
-        inner = texts[0][1:] if len(texts) == 1 and texts[0].startswith("*[") else f"[{', '.join(texts)}]"
+        inner = (
+            texts[0][1:]
+            if len(texts) == 1 and texts[0].startswith("*[")
+            else f"[{', '.join(texts)}]"
+        )
         return f"nn.{module.type}({inner})"
 
     def _listed_item(self, item: Module) -> str:
@@ -169,8 +180,12 @@ class Constructor:
         call, condition = self._item(item)
         name = self._template(item.name) if item.name is not None else constant(str(key))
         if item.repeat is not None:
-            return f"**{{{name}: {call}{self._loop(item)}{f' if {condition}' if condition else ''}}}"
-        return f"**({{{name}: {call}}} if {condition} else {{}})" if condition else f"{name}: {call}"
+            return (
+                f"**{{{name}: {call}{self._loop(item)}{f' if {condition}' if condition else ''}}}"
+            )
+        return (
+            f"**({{{name}: {call}}} if {condition} else {{}})" if condition else f"{name}: {call}"
+        )
 
     def _item(self, item: Module) -> tuple[str, str]:
         """The call that makes an item, and the condition under which it is there at all."""
@@ -206,12 +221,20 @@ class Constructor:
         for name, buffer in block.buffers.items():
             persistent = "" if buffer.persistent else ", persistent=False"
             path = (*self.path, "buffers", name)
-            add(f"self.register_buffer({constant(name)}, {self._empty(buffer)}{persistent})", BODY, path)
+            add(
+                f"self.register_buffer({constant(name)}, {self._empty(buffer)}{persistent})",
+                BODY,
+                path,
+            )
+        if block.parameters or block.buffers:
+            add("self.reset_parameters()", BODY)
+
+    def write_reset(self) -> None:
+        """``reset_parameters``: the raw tensors' first values, as every layer of PyTorch has it."""
+        block, add = self.block, self.writer.add
         tensors = {**block.parameters, **block.buffers}
         if not tensors:
             return
-        # The initialisers' arguments are needed again whenever reset_parameters is called.
-        add("self.reset_parameters()", BODY)
         add()
         add("def reset_parameters(self):", 4)
         for name, tensor in tensors.items():
@@ -224,8 +247,6 @@ class Constructor:
         if not isinstance(parsed, Expression):
             return constant(parsed)
         # What is known when the code is made is written down: self has no config.
-        from archspec.expressions import evaluate
-
         return constant(evaluate(parsed, self.names.spec.values))
 
     def _empty(self, tensor: Tensor) -> str:
@@ -240,7 +261,11 @@ class Constructor:
         if isinstance(value, dict):
             return self._call(Module.model_validate(value))
         if isinstance(value, list):
-            return tuple_text([self.value(item) for item in cast("list[Any]", value)]) if value else "()"
+            return (
+                tuple_text([self.value(item) for item in cast("list[Any]", value)])
+                if value
+                else "()"
+            )
         parsed = literal(value)
         if isinstance(parsed, Expression):
             return self.printer.text(_without_lists(parsed).tree)
@@ -272,7 +297,9 @@ class Constructor:
             case _:
                 message = f"'{expression.text}' cannot choose a class"
                 hint = "a type is a name, a block or layer parameter, or 'A' if … else 'B'"
-                raise SpecError(Problem("E302", message, self.names.spec.document.place(self.path), hint))
+                raise SpecError(
+                    Problem("E302", message, self.names.spec.document.place(self.path), hint)
+                )
 
 
 def _without_lists(expression: Expression) -> Expression:
@@ -281,7 +308,7 @@ def _without_lists(expression: Expression) -> Expression:
         return expression
 
     class Lists(ast.NodeTransformer):
-        def visit_List(self, node: ast.List) -> ast.AST:  # noqa: N802
+        def visit_List(self, node: ast.List) -> ast.AST:
             self.generic_visit(node)
             return ast.copy_location(ast.Tuple(node.elts, ast.Load()), node)
 

@@ -50,7 +50,11 @@ class Initialisation:
         body = Writer()
         Initialisation(self.names, body)._body()
         text = body.text()
-        return [word for word, sign in (("name", ", name)"), ("name", "name in "), ("config", "config.")) if sign in text]
+        return [
+            word
+            for word, sign in (("name", ", name)"), ("name", "name in "), ("config", "config."))
+            if sign in text
+        ]
 
     def filled(self) -> dict[str, frozenset[str]]:
         """Module path → its parameters that some rule fills as a whole."""
@@ -95,7 +99,9 @@ class Initialisation:
 
     def _value(self, value: Any) -> str:
         parsed = literal(value)
-        return self.printer.text(parsed.tree) if isinstance(parsed, Expression) else constant(parsed)
+        return (
+            self.printer.text(parsed.tree) if isinstance(parsed, Expression) else constant(parsed)
+        )
 
     # ------------------------------------------------------------------------------- matching
 
@@ -129,7 +135,10 @@ def _guard(name: str, instances: Iterable[Instance]) -> str:
     guard = ""
     for instance in instances:
         layer = layers.find(instance.type)
-        if name not in instance.tensors and not (layer and layer.registered):
+        if layer and (layer.registered or layer.children or layer.stacked):
+            # What it holds depends on its arguments, and a path may match what is inside it.
+            return f'getattr(module, "{name}", None) is not None'
+        if name not in instance.tensors:
             return f'getattr(module, "{name}", None) is not None'
         if layer is not None and not _always(name, layer, instance):
             guard = f"module.{name} is not None"
@@ -140,5 +149,5 @@ def _always(name: str, layer: layers.Layer, instance: Instance) -> bool:
     """Whether no argument of this instance takes the parameter away."""
     if name == "weight" and layer.name.startswith(_ALWAYS):
         return True
-    switches = ("bias", "affine", "elementwise_affine")
+    switches = ("bias", "affine", "elementwise_affine", "track_running_stats")
     return all(instance.arguments.get(switch, True) is True for switch in switches)

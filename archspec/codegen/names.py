@@ -10,9 +10,9 @@ from typing import Any, cast
 from archspec.check import iterate_items
 from archspec.elaborate import walk
 from archspec.expressions import Expression, evaluate, parse, template
-from archspec.spec import Spec
 from archspec.params import literal
 from archspec.schema import Block, Contract, Module
+from archspec.spec import Spec
 from archspec.steps import step_text
 
 
@@ -50,7 +50,9 @@ def collect(spec: Spec) -> Names:
         if param.type in ("block", "layer")
     }
     values = frozenset(params) - classes.keys()
-    uses = {name: _blocks_used(block, spec, classes) for name, block in spec.architecture.blocks.items()}
+    uses = {
+        name: _blocks_used(block, spec, classes) for name, block in spec.architecture.blocks.items()
+    }
     blocks = _children_first(spec.architecture.model, uses)
     passed = {
         value
@@ -79,7 +81,9 @@ def all_modules(block: Block) -> Iterator[Module]:
         yield module
         stack += [item for _, item in iterate_items(module)]
         stack += [
-            Module.model_validate(value) for value in module.arguments.values() if isinstance(value, dict)
+            Module.model_validate(value)
+            for value in module.arguments.values()
+            if isinstance(value, dict)
         ]
 
 

@@ -87,7 +87,9 @@ class Printer:
         sign, own = _BINARY[type(op)]
         if isinstance(op, ast.Pow):  # binds to the right, and tighter than a sign on its left
             base, exponent = self.text(left, own + 1), self.text(right, _SIGN)
-            simple = all(isinstance(x, ast.Name | ast.Constant | ast.Attribute) for x in (left, right))
+            simple = all(
+                isinstance(x, ast.Name | ast.Constant | ast.Attribute) for x in (left, right)
+            )
             return (f"{base}**{exponent}" if simple else f"{base} ** {exponent}"), own
         return f"{self.text(left, own)} {sign} {self.text(right, own + 1)}", own
 
@@ -227,7 +229,9 @@ def _opening(text: str, end: int) -> int | None:
     """Where the bracket opens that closes at ``end``, the end of the text."""
     if not end or text[end - 1] not in ")]}":
         return None
-    return max((at for at, depth in _depths(text[:end]) if depth == 0 and text[at] in "([{"), default=None)
+    return max(
+        (at for at, depth in _depths(text[:end]) if depth == 0 and text[at] in "([{"), default=None
+    )
 
 
 def _depths(text: str) -> Iterator[tuple[int, int]]:

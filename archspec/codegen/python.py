@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,8 +15,10 @@ from archspec.codegen.names import Names, collect
 from archspec.codegen.printing import LINE_LENGTH, Printer, comment, constant, docstring
 from archspec.codegen.writer import Writer
 from archspec.elaborate import Instance, walk
-from archspec.spec import Spec
+from archspec.expressions import parse
 from archspec.source import Path
+from archspec.spec import Spec
+from archspec.steps import step_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,11 @@ def generate(spec: Spec) -> Generated:
             filled = initialisation.filled()
             body.add()
             body.add()
-        Constructor(names, name, body).write()
+        constructor = Constructor(names, name, body)
+        constructor.write()
         if name == names.root:
             _finish_root(names, body, uses)
+        constructor.write_reset()
         Forward(names, name, body).write()
         body.add()
         body.add()
@@ -76,8 +81,8 @@ def _head(names: Names, body: str) -> list[str]:
     about = architecture.description or architecture.model
     lines = [docstring(f"{about.rstrip('.')}.")]
     if architecture.paper:
-        lines = [lines[0][:-3], "", f'{docstring(architecture.paper)[3:-3]}', '"""']
-    standard = []
+        lines = [lines[0][:-3], "", f"{docstring(architecture.paper)[3:-3]}", '"""']
+    standard: list[str] = []
     if "re.fullmatch" in body:
         standard.append("import re")
     if "OrderedDict(" in body:
@@ -103,7 +108,11 @@ def _foreign_imports(names: Names) -> set[str]:
     found: set[str] = set()
     for instance in {id(i): i for _, i in walk(names.spec.root)}.values():
         layer = layers.find(instance.type)
-        if layer is not None and layer.registered and instance.type not in names.spec.architecture.blocks:
+        if (
+            layer is not None
+            and layer.registered
+            and instance.type not in names.spec.architecture.blocks
+        ):
             found.add(f"from {layer.module} import {layer.qualname.partition('.')[0]}")
     for name in names.blocks:
         for called in _called(names, name):
@@ -114,11 +123,6 @@ def _foreign_imports(names: Names) -> set[str]:
 
 
 def _called(names: Names, block: str) -> set[str]:
-    import ast
-
-    from archspec.expressions import parse
-    from archspec.steps import step_text
-
     found: set[str] = set()
     steps = list(names.block(block).forward or ())
     while steps:
@@ -176,7 +180,9 @@ def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> No
     for name, target in names.spec.architecture.tie.items():
         body.add(f"{attribute(root, name)} = {attribute(root, target)}", BODY, ("tie", name))
     if uses is not None:
-        loop = "name, module in self.named_modules()" if "name" in uses else "module in self.modules()"
+        loop = (
+            "name, module in self.named_modules()" if "name" in uses else "module in self.modules()"
+        )
         body.add(f"for {loop}:", BODY)
         body.add(f"initialize({', '.join(['module', *uses])})", BODY + 4)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
@@ -28,14 +28,21 @@ _End: TypeAlias = yaml.SequenceEndEvent | yaml.MappingEndEvent
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet; a mapping's keys and values take turns."""
+    """A list or mapping whose end has not come yet."""
 
     start: yaml.Mark
+    is_mapping: bool
     anchor: str | None
     nodes_before: int
-    nodes: list[Node] = field(default_factory=list[Node])
-    spans: list[Span] = field(default_factory=list[Span])  # an alias stands elsewhere than its node
     height: int = 1
+    items: list[Node] = field(default_factory=list[Node])
+    entries: dict[str, Entry] = field(default_factory=dict[str, Entry])
+    key: _Key | None = None  # that waits for its value
+
+
+class _Key(NamedTuple):
+    text: str | None  # None for one that cannot be used
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +175,8 @@ class TreeBuilder:
         if event.tag is not None:
             self._tag(event, of_text=False)
         span = self._span(event)
-        opened = _Open(event.start_mark, event.anchor, self._nodes)
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        opened = _Open(event.start_mark, is_mapping, event.anchor, self._nodes)
         self._count(span)
         self._end = (span.end_line, span.end_column)
         self._open.append(opened)
@@ -181,11 +189,9 @@ class TreeBuilder:
         if (event.start_mark.line, event.start_mark.column) != (end.line, end.column):
             self._end = (end.line + 1, end.column + 1)  # a closing bracket
         span = Span(self._file, start.line + 1, start.column + 1, *self._end)
-        node = (
-            Mapping(self._entries(closed), span)
-            if isinstance(event, yaml.MappingEndEvent)
-            else Listing(tuple(closed.nodes), span)
-        )
+        node = Listing(tuple(closed.items), span)
+        if closed.is_mapping:
+            node = Mapping(closed.entries, span)
         if closed.anchor is not None and self._anchors[closed.anchor] is closed:
             size = self._nodes - closed.nodes_before
             self._anchors[closed.anchor] = _Anchored(node, size, closed.height)
@@ -198,26 +204,29 @@ class TreeBuilder:
             self._root = node
             return
         parent = self._open[-1]
-        parent.nodes.append(node)
-        parent.spans.append(span)
         if height >= parent.height:
             parent.height = height + 1
+        if not parent.is_mapping:
+            parent.items.append(node)
+        elif parent.key is None:
+            parent.key = _Key(self._usable(node, span, parent.entries), span)
+        else:
+            key, parent.key = parent.key, None
+            if key.text is not None:
+                parent.entries[key.text] = Entry(key.span, _behind(key.span, node))
 
-    def _entries(self, closed: _Open) -> dict[str, Entry]:
-        entries: dict[str, Entry] = {}
-        for at in range(0, len(closed.nodes), 2):
-            key, value = closed.nodes[at : at + 2]
-            span = closed.spans[at]
-            if not isinstance(key, Scalar):
-                message = "a list or mapping cannot be a key"
-                self._problem("E101", message, span.place(), "if it is meant as text, quote it")
-            elif _is_empty(key):
-                self._problem("E101", "a key is missing before the ':'", span.place())
-            elif key.text in entries:
-                self._twice(key.text, span, entries[key.text].key)
-            else:
-                entries[key.text] = Entry(span, _behind(span, value))
-        return entries
+    def _usable(self, key: Node, span: Span, entries: dict[str, Entry]) -> str | None:
+        """The key's text, unless it cannot be used."""
+        if not isinstance(key, Scalar):
+            message = "a list or mapping cannot be a key"
+            self._problem("E101", message, span.place(), "if it is meant as text, quote it")
+        elif _is_empty(key):
+            self._problem("E101", "a key is missing before the ':'", span.place())
+        elif key.text in entries:
+            self._twice(key.text, span, entries[key.text].key)
+        else:
+            return key.text
+        return None
 
     def _twice(self, key: str, again: Span, first: Span) -> None:
         note = Note("the first one", first.place())

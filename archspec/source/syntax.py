@@ -22,6 +22,7 @@ _LONGEST_KEY = 1024  # YAML's own bound
 
 _QUOTE_VALUE = "put quotes around the whole value"
 _QUOTE_BRACKETS = "in { } and [ ], a value that holds one of []{},? must be quoted"
+_NO_KEY = "a key is missing before the ':'"
 _NAMES = {
     "scalar": "text",
     "stream end": "the end of the text",
@@ -189,8 +190,10 @@ def _escape(failure: _Failure) -> Problem:
 
 
 def _hexadecimal(failure: _Failure) -> Problem:
-    digits = re.findall(r"\d+", failure.problem)[0]
-    return _problem(_first(failure.here), f"this escape needs {digits} hexadecimal digits")
+    digits = int(re.findall(r"\d+", failure.problem)[0])
+    column, end = failure.here.column - 2, len(failure.here.source.rstrip()) + 1
+    escape = _stretch(failure.here, column, min(column + 2 + digits, end))
+    return _problem(escape, f"this escape needs {digits} hexadecimal digits")
 
 
 def _open_quote(failure: _Failure) -> Problem:
@@ -236,7 +239,7 @@ def _block(failure: _Failure) -> Problem:
     if found == "'?'":
         return _problem(place, "expected '- ', the next item of the list", "check the indentation")
     if found == "':'":
-        return _problem(place, "a key is missing before the ':'")
+        return _problem(place, _NO_KEY)
     hint = f"if it belongs to the value, {_QUOTE_VALUE}"
     return _problem(place, f"unexpected {found} behind the value", hint)
 
@@ -244,6 +247,8 @@ def _block(failure: _Failure) -> Problem:
 def _no_value(failure: _Failure) -> Problem:
     if failure.found in ("','", "']'", "'}'"):
         return _problem(failure.here, f"expected a value before {failure.found}")
+    if failure.found == "':'":
+        return _problem(failure.here, _NO_KEY)
     return _problem(failure.here, f"expected a value, not {failure.found}")
 
 
@@ -277,6 +282,7 @@ _RULES: list[tuple[str, str, Callable[[_Failure], Problem]]] = [
     ("parsing a block collection", "", _block),
     ("node", "node content", _no_value),
     ("", "<document start>", _behind_end),
+    ("", "incompatible YAML", lambda it: _problem(it.here, "the YAML version must be 1.2 or 1.1")),
     ("", "sequence entries", _list_item),
     ("", "mapping keys", _question),
     ("", "mapping values", _colon),
