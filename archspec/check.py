@@ -332,7 +332,7 @@ class BlockChecker:
                 message = f"{layer.name}'s {name} takes {argument.expects}, not {shown(value)}"
                 self.checker.add("E205", message, (*path, name))
         missing = [a.name for a in layer.required if a.name not in module.arguments]
-        self._missing_arguments(layer.name, missing, path)
+        self._missing_arguments(layer.name, missing, module, names, path)
 
     def _check_against_block(
         self, block: str, params: dict[str, Param], module: Module, path: Path
@@ -341,7 +341,7 @@ class BlockChecker:
             if name not in params:
                 self._unknown_argument(block, name, list(params), path)
         missing = [n for n, p in params.items() if p.required and n not in module.arguments]
-        self._missing_arguments(block, missing, path)
+        self._missing_arguments(block, missing, module, list(params), path)
 
     def _unknown_argument(self, kind: str, name: str, names: list[str], path: Path) -> None:
         reserved = [key for key in Module.model_fields if key != "type"]
@@ -354,11 +354,16 @@ class BlockChecker:
             "E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint
         )
 
-    def _missing_arguments(self, kind: str, missing: list[str], path: Path) -> None:
+    def _missing_arguments(
+        self, kind: str, missing: list[str], module: Module, names: list[str], path: Path
+    ) -> None:
+        """What is required and not there; a misspelt one has been told already."""
+        meant = {did_you_mean(name, names) for name in module.arguments if name not in names}
+        missing = [name for name in missing if f"did you mean '{name}'?" not in meant]
         if missing:
             what = "argument" if len(missing) == 1 else "arguments"
-            names = ", ".join(f"'{name}'" for name in missing)
-            self.checker.add("E204", f"{kind} needs the {what} {names}", (*path, "type"))
+            listed = ", ".join(f"'{name}'" for name in missing)
+            self.checker.add("E204", f"{kind} needs the {what} {listed}", (*path, "type"))
 
     # --------------------------------------------------------------- tensors and expressions
 

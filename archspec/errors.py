@@ -237,7 +237,7 @@ def _printable(text: str) -> str:
 
 
 def _is_control(c: str) -> bool:
-    return c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")
+    return c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _place_dict(place: Place | None) -> dict[str, object]:

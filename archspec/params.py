@@ -136,6 +136,8 @@ def resolve(
             problems.append(Problem("E208", message, override.place, hint))
     resolved: dict[str, Resolved] = {}
     for name in _in_order(declared, overrides, document, problems):
+        if _needs(declared[name], overrides.get(name)) & (declared.keys() - resolved.keys()):
+            continue  # what it is computed from has been told
         try:
             found = _resolve_one(name, declared[name], overrides.get(name), resolved, document)
         except SpecError as error:
@@ -154,14 +156,7 @@ def _in_order(
     """The names, each behind those that its default is computed from."""
     graph: dict[str, set[str]] = {}
     for name, param in declared.items():
-        graph[name] = set()
-        if name not in overrides:
-            try:
-                default = literal(param.default)
-            except ExpressionError:
-                continue  # told when it is resolved
-            if isinstance(default, Expression):
-                graph[name] = default.names() & set(declared)
+        graph[name] = _needs(param, overrides.get(name)) & declared.keys()
     while True:
         try:
             return list(graphlib.TopologicalSorter(graph).static_order())
@@ -174,6 +169,15 @@ def _in_order(
                 graph.pop(name, None)
             for needs in graph.values():
                 needs -= set(circle)
+
+
+def _needs(param: Param, override: Override | None) -> set[str]:
+    """The names that a parameter's value is computed from."""
+    try:
+        default = literal(param.default) if override is None else None
+    except ExpressionError:
+        return set()  # told when it is resolved
+    return default.names() if isinstance(default, Expression) else set()
 
 
 def _resolve_one(

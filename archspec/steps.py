@@ -290,11 +290,23 @@ class StepChecker:
         if name and name not in self.targets and name not in self.block.modules:
             self._function(name, call, text)
             return
+        if isinstance(call.func, ast.Attribute) and self._is_value(call.func.value):
+            method = call.func.attr
+            hint = f"write {method}({ast.unparse(call.func.value)}, …)"
+            message = f"values have no methods such as '{method}'"
+            self._error(text, call.func, "E304", message, hint if functions.find(method) else "")
+            return
         ref = self._resolve(call.func, text)
         if ref is None:
             self._error(text, call.func, "E304", f"'{ast.unparse(call.func)}' cannot be called")
         elif len({id(self.blocks.get(m.type)) for m in ref.modules}) == 1:
             self._module_call(ref.modules[0], call, text)
+
+    def _is_value(self, node: ast.expr) -> bool:
+        """Whether a node is a value at first sight: its problems are not told here."""
+        if isinstance(node, ast.Name):
+            return self.targets.get(node.id) is None and node.id not in self.block.modules
+        return not isinstance(node, ast.Attribute | ast.Subscript)
 
     def _function(self, name: str, call: ast.Call, text: Text) -> None:
         keywords = [keyword.arg or "" for keyword in call.keywords]

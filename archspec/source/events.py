@@ -156,6 +156,7 @@ class TreeBuilder:
         if isinstance(target, _Anchored):
             self._repeat(target, span)
         else:
+            self._count(span)
             self._add(Scalar(f"*{name}", f"*{name}", True, span), span)
 
     def _repeat(self, target: _Anchored, span: Span) -> None:

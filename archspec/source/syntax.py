@@ -17,7 +17,7 @@ from archspec.source.tree import SourceFile
 
 _TOKEN = re.compile(r"[^\s,\[\]{}]+|\S")
 _TAG = re.compile(r"(?:&\S+\s+)?(![^\s,{}]*)")
-_EXPECTED = re.compile(r"'<?([^']*?)>?'$")
+_FOUND = re.compile(r"'<?([^']*?)>?'$")
 _LONGEST_KEY = 1024  # YAML's own bound
 
 _QUOTE_VALUE = "put quotes around the whole value"
@@ -73,10 +73,10 @@ def tag_at(file: SourceFile, mark: Mark) -> Place:
     found = _TAG.match(place.source, mark.column)
     if found is None:  # an anchor stands before it, on a line above
         return place
-    tag = found[1]
-    while tag.endswith("]") and tag.count("]") > tag.count("["):
-        tag = tag[:-1]
-    return _stretch(place, found.start(1) + 1, found.start(1) + 1 + len(tag))
+    tag, start = found[1], found.start(1) + 1
+    closing = len(tag) - len(tag.rstrip("]"))
+    too_many = max(0, min(closing, tag.count("]") - tag.count("[")))
+    return _stretch(place, start, start + len(tag) - too_many)
 
 
 def tag_problem(place: Place, *, of_text: bool = True) -> Problem:
@@ -109,7 +109,7 @@ class _Failure:
     @property
     def found(self) -> str:
         """The token that was not expected, as a reader would name it."""
-        match = _EXPECTED.search(self.problem)
+        match = _FOUND.search(self.problem)
         name = match[1] if match else _text(self.here)
         return _NAMES.get(name, f"'{name}'")
 

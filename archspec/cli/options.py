@@ -1,0 +1,104 @@
+"""The arguments and options that commands share, and the spec that they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from archspec.cli import terminal
+from archspec.errors import listing
+
+if TYPE_CHECKING:
+    from archspec.params import Override
+    from archspec.spec import Spec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class SpecName(click.ParamType):
+    """A path or a packaged spec's name; shells complete both."""
+
+    name = "spec"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from archspec.extends import packaged_names
+
+        names = [name for name in packaged_names() if name.startswith(incomplete)]
+        return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
+
+
+def _checked(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for text in given:
+        if "=" not in text:
+            raise click.BadParameter(f"'{text}' is not of the form NAME=VALUE")
+    return given
+
+
+def overrides(command: F) -> F:
+    """Adds ``-p`` and ``--config``; the command takes ``given`` and ``config``."""
+    options = [
+        click.option(
+            "-p",
+            "--param",
+            "given",
+            metavar="NAME=VALUE",
+            multiple=True,
+            callback=_checked,
+            help="Set a parameter; the value is read as YAML. May be repeated, wins over --config.",
+        ),
+        click.option(
+            "--config",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Set parameters from a JSON file, such as Hugging Face's config.json.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+output = click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write to FILE, replacing it; standard output if left out.",
+)
+
+
+def overrides_from(given: Sequence[str], config: Path | None) -> dict[str, Override]:
+    """What ``--config`` and ``-p`` say together; ``-p`` wins.
+
+    Raises:
+        SpecError: the file or a value cannot be read.
+    """
+    from archspec.params import overrides_from_config, overrides_from_options
+
+    base = overrides_from_config(config) if config is not None else {}
+    return {**base, **overrides_from_options(given)}
+
+
+def load(name: str, found: Mapping[str, Override]) -> Spec:
+    """The spec with its overrides; keys of the config that are none of its parameters are told.
+
+    Raises:
+        SpecError: every problem that could be found.
+    """
+    from archspec.rendering import printable
+    from archspec.spec import load_with
+
+    spec = load_with(name, found)
+    if spec.ignored:
+        file = next(override.origin for override in found.values() if override.tolerant)
+        keys = listing(spec.ignored)
+        note = printable(f"{file}: ignored, no parameters of {spec.name}: {keys}")
+        terminal.put(note, err=True)
+    return spec

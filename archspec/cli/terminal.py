@@ -1,0 +1,131 @@
+"""The standard streams: colours, encodings that lack a character, and pipes that close early."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+from uuid import uuid4
+
+import click
+
+from archspec.errors import ArchspecError
+
+_BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
+_HEAD = re.compile(r"^(\S.*?:\d+:\d+: )?(error\[E\d{3}\])", re.MULTILINE)
+_NOTE = re.compile(r"^(  \S.*?:\d+:\d+: )", re.MULTILINE)
+_CARETS = re.compile(r"^( +\| *)(\^+)", re.MULTILINE)
+
+
+def prepare(environ: Mapping[str, str] = os.environ) -> bool | None:
+    """Make the streams print every text; returns what ``Context.color`` should be.
+
+    True and False are the user's wish (``FORCE_COLOR``, ``NO_COLOR``); None means colours on a
+    terminal only.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if environ.get("NO_COLOR"):
+        return False
+    return True if environ.get("FORCE_COLOR") else None
+
+
+def width() -> int | None:
+    """Columns of the terminal; None where the output goes elsewhere and need not be wrapped."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def put(text: str | bytes, *, err: bool = False) -> None:
+    """Write a text and a line break; styles are left out where no terminal would show them."""
+    stream = sys.stderr if err else sys.stdout
+    try:
+        click.echo(text, err=err)
+    except OSError as error:
+        _give_up(stream, error)
+
+
+def put_json(data: object) -> None:
+    """Write one JSON document, in ASCII, so that no encoding can spoil it."""
+    put(json.dumps(data, indent=2, allow_nan=False))
+
+
+def put_error(error: ArchspecError) -> None:
+    """Tell every problem on standard error: places bold, codes and carets red."""
+    put(painted(str(error)), err=True)
+
+
+def painted(text: str) -> str:
+    """The text of an error, with styles."""
+    text = _HEAD.sub(lambda m: _bold(m[1]) + click.style(m[2], fg="red", bold=True), text)
+    text = _NOTE.sub(lambda m: _bold(m[1]), text)
+    return _CARETS.sub(lambda m: m[1] + click.style(m[2], fg="red"), text)
+
+
+def _bold(text: str | None) -> str:
+    return click.style(text, bold=True) if text else ""
+
+
+def write_text(text: str, path: Path | None) -> None:
+    """Write a text as UTF-8, to standard output without a path.
+
+    A file is replaced as a whole or not at all; what is no regular file, such as a pipe, is
+    written to.
+
+    Raises:
+        click.FileError: the file cannot be written.
+    """
+    if path is None:
+        put(text.removesuffix("\n").encode())
+        return
+    try:
+        path = path.resolve()  # a link stays a link
+        if path.exists() and not path.is_file():
+            path.write_bytes(text.encode())
+        else:
+            _replace(path, text.encode())
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that go round in a circle
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise click.FileError(str(path), reason) from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name[:100]}.{uuid4().hex[:8]}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        if path.exists():
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _give_up(stream: TextIO, error: OSError) -> NoReturn:
+    """End quietly if the reader has gone, else say why nothing more can be written."""
+    # What is still buffered would fail once more when Python exits.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+    if error.errno == errno.EPIPE:
+        raise SystemExit(_BROKEN_PIPE)
+    raise click.ClickException(f"cannot write the output: {error.strerror}") from None
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: lists, and text for numbers that are not finite."""
+    if isinstance(value, float) and value - value != 0:
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
