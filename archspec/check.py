@@ -6,6 +6,7 @@ conditions, patterns) is checked by ``elaborate``.
 
 from __future__ import annotations
 
+import ast
 import graphlib
 import keyword
 from collections.abc import Collection, Iterable, Iterator
@@ -285,6 +286,9 @@ class BlockChecker:
         kind = self.checker.literal(module.type, (*path, "type"))
         if isinstance(kind, Expression):
             self._names(kind, (*path, "type"), self.scope(counters) | self.classes, 1)
+            for node in expressions.outcomes(kind.tree):
+                if isinstance(node, ast.Constant) and not self._is_class(node.value):
+                    self._unknown_type(str(node.value), path)
         elif kind in self.checker.architecture.blocks:
             params = self.checker.architecture.blocks[kind].params
             self._check_against_block(kind, params, module, path)
@@ -294,6 +298,10 @@ class BlockChecker:
             self._unknown_type(kind, path)
         for name, value in module.arguments.items():
             self._check_value(value, (*path, name), counters)
+
+    def _is_class(self, name: object) -> bool:
+        blocks = self.checker.architecture.blocks
+        return isinstance(name, str) and (name in blocks or layers.find(name) is not None)
 
     def _unknown_type(self, kind: str, path: Path) -> None:
         known = [*self.checker.architecture.blocks, *layers.CONTAINERS, *layers.names()]

@@ -67,6 +67,13 @@ class Expression:
         return [n for n in nodes if isinstance(n, ast.Name) and id(n) not in called]
 
 
+def outcomes(node: ast.expr) -> list[ast.expr]:
+    """The expressions that a conditional can come to: A and B of ``A if c else B``."""
+    if isinstance(node, ast.IfExp):
+        return [*outcomes(node.body), *outcomes(node.orelse)]
+    return [node]
+
+
 # ---------------------------------------------------------------------------------------- parsing
 
 

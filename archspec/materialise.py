@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
@@ -63,12 +63,20 @@ def fill(
     wanting = [
         (path, child)
         for path, child in model.named_modules()
-        if any(_join(path, name) not in given for name in _own(child))
+        if any(_join(path, name) not in given for name in _own(child) or _arranged(child))
     ]
+    # Whoever shares another's tensor is filled first: the other one decides its values.
+    borrowers = {name.rpartition(".")[0] for name in generated.ties}
+    wanting.sort(key=lambda item: item[0] in borrowers)
     _allocate(wanting, device, dtype)
     _reset_defaults(wanting, generated.filled, device, seed)
     if generated.initialize is not None:
         _apply_rules(wanting, generated, module, device, seed)
+
+
+def _arranged(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors below a module that has none itself, yet fills them, as nn.Transformer does."""
+    return module.state_dict(keep_vars=True) if _reset(module) is not None else {}
 
 
 def _join(path: str, name: str) -> str:
@@ -81,12 +89,11 @@ def _allocate(
     """Replace tensors on ``meta`` by uninitialised ones; shared tensors stay shared."""
     made: dict[int, torch.Tensor] = {}
     for _, module in modules:
-        for tensors in (module._parameters, module._buffers):
-            for name, tensor in tensors.items():
-                if tensor is not None and tensor.is_meta:
-                    if id(tensor) not in made:
-                        made[id(tensor)] = _empty_like(tensor, device, dtype)
-                    tensors[name] = made[id(tensor)]  # type: ignore[assignment]
+        for name, tensor in _own(module).items():
+            if tensor.is_meta:
+                if id(tensor) not in made:
+                    made[id(tensor)] = _empty_like(tensor, device, dtype)
+                setattr(module, name, made[id(tensor)])  # an LSTM keeps a list of them, too
 
 
 def _empty_like(
@@ -109,7 +116,7 @@ def _reset_defaults(
     wanting = [
         (path, reset)
         for path, module in reversed(modules)
-        if _own(module).keys() - filled.get(path, frozenset())
+        if (_own(module) or _arranged(module)).keys() - filled.get(path, frozenset())
         and (reset := _reset(module)) is not None
     ]
     if not wanting:
@@ -138,7 +145,13 @@ def _apply_rules(
         known = {"name": path, "config": config}
         module.initialize(child, *(known[use] for use in uses), generator=generator)
 
-    tasks = list(_with_parameters(modules))
+    def names(task: tuple[str, nn.Module]) -> set[str]:
+        return {_join(task[0], name) for name in _own(task[1])}
+
+    for task in modules:
+        if names(task) & generated.ties and names(task) - generated.ties:
+            run(task)
+    tasks = [task for task in modules if names(task) and not names(task) & generated.ties]
     tasks.sort(key=lambda task: -sum(t.numel() for t in _own(task[1]).values()))
     workers = min(os.cpu_count() or 1, 16) if device.type == "cpu" else 1
     if workers == 1:
@@ -147,13 +160,3 @@ def _apply_rules(
         return
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(run, tasks))
-
-
-def _with_parameters(modules: list[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Module]]:
-    """Each shared tensor is filled by the first module that holds it, as a constructor would."""
-    seen: set[int] = set()
-    for path, module in modules:
-        own = {id(tensor) for tensor in _own(module).values()}
-        if own - seen:
-            yield path, module
-        seen |= own

@@ -53,7 +53,7 @@ class Param(Model):
     min: int | float | None = Field(None, description="smallest value allowed")
     max: int | float | None = Field(None, description="largest value allowed")
     choices: list[Scalar] | None = Field(None, min_length=1, description="the values allowed")
-    help: Text = ""
+    help: Text = Field("", description="what it is, in a sentence")
 
     @model_validator(mode="before")
     @classmethod
@@ -95,7 +95,9 @@ class Module(Model):
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
-    type: Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+    type: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] = Field(
+        description="a block, a layer, or an $expression that gives one's name"
+    )
     when: bool | str = Field(True, description="left out, or emptied if a container, unless true")
     repeat: int | str | None = Field(None, description="how many times this item occurs")
     index: Name | None = Field(None, description="the name of the repeat counter")
@@ -108,7 +110,7 @@ class Module(Model):
         ]
         | None
     ) = Field(None, description="the children of a container")
-    renamed_from: str | list[str] | None = Field(None, description="an older path of this module")
+    renamed_from: str | None = Field(None, description="an older path of this module")
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -121,15 +123,15 @@ Initialiser = Annotated[str, StringConstraints(min_length=1)] | dict[str, dict[s
 class Tensor(Model):
     """A raw parameter of a block."""
 
-    shape: list[Dimension]
-    dtype: DType | None = None
-    init: Initialiser = "zeros_"
+    shape: list[Dimension] = Field(description="sizes: integers or $expressions")
+    dtype: DType | None = Field(None, description="left out: floating point")
+    init: Initialiser = Field("zeros_", description="how it starts: a function of torch.nn.init")
 
 
 class Buffer(Tensor):
     """A raw buffer of a block."""
 
-    persistent: bool = True
+    persistent: bool = Field(True, description="whether it is part of the state_dict")
 
 
 def _as_text(value: object) -> object:
@@ -168,16 +170,16 @@ class Assign(RootModel[Annotated[dict[Targets, Expr], Field(min_length=1, max_le
 class Return(Model):
     """``{return: expression}``."""
 
-    value: Expr = Field(alias="return")
+    value: Expr = Field(alias="return", description="what the block returns: a, or a, b")
 
 
 class For(Model):
     """``{for: x in layers, do: [steps]}``."""
 
     loop: Annotated[str, StringConstraints(pattern=rf"^{TARGETS[1:-1]} in .+$")] = Field(
-        alias="for"
+        alias="for", description="x in layers; also enumerate(…), zip(…), range(…)"
     )
-    do: list[Step] = Field(min_length=1)
+    do: list[Step] = Field(min_length=1, description="the steps of the loop")
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -244,7 +246,7 @@ class InitRule(Model):
 class FreezePlan(Model):
     """What is frozen. A plain list of patterns is short for ``{patterns: […]}``."""
 
-    patterns: list[str]
+    patterns: list[str] = Field(description="in order: pattern freezes, !pattern unfreezes")
     statistics: bool = Field(
         default=True, description="frozen BatchNorm keeps its running statistics"
     )
@@ -266,24 +268,30 @@ class Checkpoint(Model):
 
 
 class TextInput(Model):
-    tokenizer: str = "tokenizer.json"
+    """How text becomes the model's input."""
+
+    tokenizer: str = Field("tokenizer.json", description="the tokenizer's file")
     max_length: int = Field(512, ge=1, description="tokens")
 
 
 class ImageInput(Model):
+    """How an image becomes the model's input."""
+
     resize: int = Field(256, ge=1, description="pixels of the shorter side")
     crop: int = Field(224, ge=1, description="pixels")
-    mean: list[float] = [0.485, 0.456, 0.406]
-    std: list[float] = [0.229, 0.224, 0.225]
+    mean: list[float] = Field([0.485, 0.456, 0.406], description="of each channel, subtracted")
+    std: list[float] = Field([0.229, 0.224, 0.225], description="of each channel, divided by")
 
 
 class Task(Model):
     """What the model is for."""
 
-    kind: Literal["text-classification", "image-classification", "text-embedding"]
-    text: TextInput | None = None
-    image: ImageInput | None = None
-    labels: list[str] | None = None
+    kind: Literal["text-classification", "image-classification", "text-embedding"] = Field(
+        description="what goes in and what comes out"
+    )
+    text: TextInput | None = Field(None, description="how text becomes the model's input")
+    image: ImageInput | None = Field(None, description="how an image becomes the model's input")
+    labels: list[str] | None = Field(None, description="the names of the classes, in order")
 
 
 class Architecture(Model):
@@ -291,8 +299,8 @@ class Architecture(Model):
 
     archspec: Literal[1] = Field(description="version of the language")
     model: Name = Field(description="the block that is the root")
-    description: Text = ""
-    paper: Text = ""
+    description: Text = Field("", description="what the model is, in a sentence")
+    paper: Text = Field("", description="where it comes from: authors, year, title, arXiv id")
     extends: str | None = Field(None, description="the parent: a path, or a packaged spec's name")
     remove: list[str] = Field([], description="dotted paths deleted from the parent")
     params: dict[Name, Param] = Field({}, description="hyperparameters, visible in every block")
@@ -304,4 +312,4 @@ class Architecture(Model):
     tie: dict[str, str] = Field({}, description="parameter path: the path whose tensor it shares")
     freeze: dict[str, FreezePlan] = Field({}, description="named freeze plans")
     checkpoints: dict[str, Checkpoint] = Field({}, description="named foreign layouts")
-    task: Task | None = None
+    task: Task | None = Field(None, description="what the model is for")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from archspec import patterns
+from archspec import patterns, source
+from archspec.elaborate import walk
 from archspec.errors import Problem, WeightsError, listing
 from archspec.patterns import Entry, Tree
 from archspec.schema import Checkpoint as Layout
@@ -49,7 +50,10 @@ class Checkpoint:
         state = {name: tuple(t.shape) for name, t in model.state_dict(keep_vars=True).items()}
         shared = _shared(model)
         layouts = {"": Layout(), **spec.architecture.checkpoints}
-        fits = [_Fit.make(name, layout, state, shared, held) for name, layout in layouts.items()]
+        older = older_names(spec, state)
+        fits = [
+            _Fit.make(name, layout, state, older, shared, held) for name, layout in layouts.items()
+        ]
         best = min(fits, key=lambda fit: len(fit.missing) + len(fit.unexpected))
         if problems := best.problems(state, held):
             raise WeightsError(problems)
@@ -72,16 +76,16 @@ def assign(model: nn.Module, given: Mapping[str, torch.Tensor]) -> None:
     """Put the tensors in their places; shared parameters stay shared."""
     made: dict[int, nn.Parameter] = {}
     for path, module in model.named_modules():
-        for name, old in module._parameters.items():
+        for name, old in list(module._parameters.items()):
             tensor = given.get(f"{path}.{name}" if path else name)
             if old is not None and tensor is not None:
                 if id(old) not in made:
                     made[id(old)] = nn.Parameter(tensor, requires_grad=old.requires_grad)
-                module._parameters[name] = made[id(old)]
-        for name in module._buffers:
+                setattr(module, name, made[id(old)])  # an LSTM keeps a list of them, too
+        for name in list(module._buffers):
             tensor = given.get(f"{path}.{name}" if path else name)
             if tensor is not None:
-                module._buffers[name] = tensor
+                setattr(module, name, tensor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +103,14 @@ class _Fit:
         name: str,
         layout: Layout,
         state: Mapping[str, tuple[int, ...]],
+        older: Mapping[str, str],
         shared: Mapping[str, list[str]],
         held: Mapping[str, Any],
     ) -> _Fit:
         found = {ours: foreign for ours in state if (foreign := to_foreign(ours, layout)) in held}
+        for ours, old in older.items():
+            if ours not in found and (foreign := to_foreign(old, layout)) in held:
+                found[ours] = foreign
         for ours, others in shared.items():
             known = [found[other] for other in others if other in found]
             if ours not in found and known:
@@ -142,6 +150,23 @@ def to_foreign(name: str, layout: Layout) -> str:
         if renamed is not None:
             return layout.prefix + renamed
     return layout.prefix + name
+
+
+def older_names(spec: Spec, names: Iterable[str]) -> dict[str, str]:
+    """What the tensors were called before their modules were renamed (``renamed_from``)."""
+    older: dict[str, str] = {}
+    for path, instance in walk(spec.root):
+        parent, _, name = path.rpartition(".")
+        node = source.find(spec.document.root, (*instance.path, "renamed_from"))
+        old = str(node.value) if isinstance(node, source.Scalar) else name
+        prefix = older.get(parent, parent)
+        older[path] = f"{prefix}.{old}" if prefix else old
+    found: dict[str, str] = {}
+    for name in names:
+        module, _, tensor = name.rpartition(".")
+        if older.get(module, module) != module:
+            found[name] = f"{older[module]}.{tensor}"
+    return found
 
 
 def _selected(texts: list[str], names: Mapping[str, Any]) -> set[str]:

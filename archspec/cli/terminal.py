@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import NoReturn, TextIO
 from uuid import uuid4
 
 import click
@@ -82,7 +82,7 @@ def write_text(text: str, path: Path | None) -> None:
     Raises:
         click.FileError: the file cannot be written.
     """
-    if path is None:
+    if path is None or path == Path("-"):
         put(text.removesuffix("\n").encode())
         return
     try:
@@ -118,14 +118,3 @@ def _give_up(stream: TextIO, error: OSError) -> NoReturn:
     if error.errno == errno.EPIPE:
         raise SystemExit(_BROKEN_PIPE)
     raise click.ClickException(f"cannot write the output: {error.strerror}") from None
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: lists, and text for numbers that are not finite."""
-    if isinstance(value, float) and value - value != 0:
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value

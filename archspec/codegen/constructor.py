@@ -8,11 +8,18 @@ from typing import Any, cast
 
 from archspec import layers
 from archspec.check import iterate_items
-from archspec.codegen.names import Names, class_names, forward_names
+from archspec.codegen.names import Names, forward_names
 from archspec.codegen.printing import Printer, constant, tuple_text
 from archspec.codegen.writer import Writer
 from archspec.errors import Problem, SpecError
-from archspec.expressions import Expression, evaluate, parse, template
+from archspec.expressions import (
+    Expression,
+    ExpressionError,
+    evaluate,
+    evaluate_part,
+    parse,
+    template,
+)
 from archspec.initialisers import INITIALISERS, parts
 from archspec.params import literal
 from archspec.schema import Initialiser, Module, Param, Tensor
@@ -116,19 +123,43 @@ class Constructor:
         """The expression that constructs a module, whatever its ``when`` says."""
         if module.type in layers.CONTAINERS:
             return self._container(module)
-        kind = self._class(module.type)
-        known = list(class_names(module.type, self.names.classes))
-        blocks = self.names.spec.architecture.blocks
-        if known and known[0] in blocks:
-            return f"{kind}({', '.join(self._block_arguments(known[0], module))})"
-        if layer := layers.find(known[0] if known else ""):
-            return f"{kind}({', '.join(self._layer_arguments(layer, module))})"
-        # A parameter of the block names the class: a block takes the config, a layer does not.
-        arguments = [f"{k}={self.value(v)}" for k, v in module.arguments.items()]
-        param = self.block.params.get(module.type[1:])
-        if param is not None and param.type == "block" and self.configured:
-            arguments.insert(0, "config")
-        return f"{kind}({', '.join(arguments)})"
+        parsed = literal(module.type)
+        if isinstance(parsed, Expression):
+            return self._choice(parsed, parsed.tree, module)
+        return self._call_of(str(parsed), module)
+
+    def _call_of(self, kind: str, module: Module) -> str:
+        """A call of the block or layer of that name."""
+        text = class_text(kind, self.names)
+        if kind in self.names.spec.architecture.blocks:
+            return f"{text}({', '.join(self._block_arguments(kind, module))})"
+        return f"{text}({', '.join(self._layer_arguments(layers.find(kind), module))})"
+
+    def _choice(self, expression: Expression, node: ast.expr, module: Module) -> str:
+        """A ``type:`` that is an expression: a call of each class that it can come to."""
+        match node:
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                yes = self._choice(expression, body, module)
+                no = self._choice(expression, orelse, module)
+                return f"{yes} if {self.printer.text(test, 2)} else {no}"
+            case ast.Name(id=name) if name in self.block.params:
+                # A parameter of the block holds the class: a block takes the config, a layer not.
+                takes_config = self.configured and self.block.params[name].type == "block"
+                arguments = ["config"] if takes_config else []
+                arguments += [f"{k}={self.value(v)}" for k, v in module.arguments.items()]
+                return f"{name}({', '.join(arguments)})"
+            case _:
+                return self._call_of(self._known_class(expression, node), module)
+
+    def _known_class(self, expression: Expression, node: ast.expr) -> str:
+        """The class that a node comes to, known when the code is made."""
+        try:
+            return str(evaluate_part(expression, node, self.names.spec.values))
+        except ExpressionError:
+            message = f"'{expression.text}' cannot choose a class"
+            hint = "a type is a name, a block or layer parameter, or 'A' if … else 'B'"
+            place = self.names.spec.document.place(self.path)
+            raise SpecError(Problem("E302", message, place, hint)) from None
 
     def _block_arguments(self, name: str, module: Module) -> list[str]:
         params = self.names.block(name).params
@@ -138,10 +169,10 @@ class Constructor:
             arguments.append(f"{key}={self._class(value) if is_class else self.value(value)}")
         return arguments
 
-    def _layer_arguments(self, layer: layers.Layer, module: Module) -> list[str]:
+    def _layer_arguments(self, layer: layers.Layer | None, module: Module) -> list[str]:
         """As the field writes them: the first two required ones by position, the rest by name."""
         by_position: list[str] = []
-        for argument in layer.arguments[:2]:
+        for argument in layer.arguments[:2] if layer is not None else ():
             if not argument.required or argument.name not in module.arguments:
                 break
             by_position.append(argument.name)
@@ -272,34 +303,21 @@ class Constructor:
         return constant(parsed)
 
     def _class(self, value: Any) -> str:
-        """A ``type:``, or an argument that is a class, as Python."""
+        """An argument that is a class, as Python."""
         parsed = literal(value)
         if not isinstance(parsed, Expression):
             return class_text(str(parsed), self.names)
-        if parsed.names() <= self.names.classes.keys() | self.names.values:
-            found = list(class_names(str(value), self.names.classes))
-            if len(found) == 1:
-                return class_text(found[0], self.names)
         return self._class_node(parsed, parsed.tree)
 
     def _class_node(self, expression: Expression, node: ast.expr) -> str:
         match node:
-            case ast.Constant(value=str(name)):
-                return class_text(name, self.names)
-            case ast.Name(id=name) if name in self.names.classes:
-                return class_text(self.names.classes[name], self.names)
-            case ast.Name(id=name):
-                return name
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                yes = self._class_node(expression, body)
-                no = self._class_node(expression, orelse)
-                return f"({yes} if {self.printer.text(test, 2)} else {no})"
+                yes, no = self._class_node(expression, body), self._class_node(expression, orelse)
+                return f"{yes} if {self.printer.text(test, 2)} else {no}"
+            case ast.Name(id=name) if name in self.block.params:
+                return name
             case _:
-                message = f"'{expression.text}' cannot choose a class"
-                hint = "a type is a name, a block or layer parameter, or 'A' if … else 'B'"
-                raise SpecError(
-                    Problem("E302", message, self.names.spec.document.place(self.path), hint)
-                )
+                return class_text(self._known_class(expression, node), self.names)
 
 
 def _without_lists(expression: Expression) -> Expression:
@@ -317,13 +335,17 @@ def _without_lists(expression: Expression) -> Expression:
 
 
 def class_text(name: str, names: Names) -> str:
-    """A class as the generated module spells it."""
+    """A class as the generated module spells it; never a text that names none.
+
+    Raises:
+        SpecError: E206, for the branch of a choice that names neither a block nor a layer.
+    """
     if name in names.spec.architecture.blocks:
         return name
     layer = layers.find(name)
-    if layer is not None and layer.registered:
-        return layer.qualname
-    return f"nn.{name}"
+    if layer is None and name not in layers.CONTAINERS:
+        raise SpecError(Problem("E206", f"no block or layer is called '{name}'"))
+    return layer.qualname if layer is not None and layer.registered else f"nn.{name}"
 
 
 def annotation(param: Param) -> str:

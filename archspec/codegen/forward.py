@@ -89,8 +89,12 @@ class Forward:
             self.writer.add("for module in self.children():", BODY, path)
             self.writer.add(f"{name} = module({name})", BODY + 4, path)
         else:
-            for child in modules:
+            *first, last = modules or [""]
+            for child in first:
                 self.writer.add(f"{name} = self.{child}({name})", BODY, (*path, child))
+            if last:
+                self.writer.add(f"return self.{last}({name})", BODY, (*path, last))
+                return
         self.writer.add(f"return {name}", BODY, path)
 
     def _steps(self, steps: list[Step], path: Path, indent: int) -> None:

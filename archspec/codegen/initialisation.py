@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archspec import layers, patterns
-from archspec.codegen.constructor import class_text, initialiser_text
+from archspec.codegen.constructor import BODY, class_text, initialiser_text
 from archspec.codegen.names import Names
 from archspec.codegen.printing import Printer, constant
 from archspec.codegen.writer import Writer
@@ -77,25 +77,33 @@ class Initialisation:
 
     def _body(self) -> None:
         for i, rule in enumerate(self.rules):
-            chosen = self._chosen(rule)
-            self.writer.add(f"if {chosen.condition}:", 4, ("init", i))
-            for key, initialiser in rule.fills.items():
-                found = split_fill(key)
-                assert found, key  # checked when the spec was loaded
-                self._fill(found[0], found[1], initialiser, chosen, ("init", i, key))
+            self._rule(rule, ("init", i))
 
-    def _fill(self, name: str, index: str, initialiser: Any, chosen: _Chosen, path: Path) -> None:
-        indent = 8
-        guard = _guard(name, chosen.modules.values())
-        if guard:
-            self.writer.add(f"if {guard}:", indent, path)
-            indent += 4
+    def _rule(self, rule: InitRule, path: Path) -> None:
+        chosen = self._chosen(rule)
+        fills = [self._fill(key, initialiser, chosen) for key, initialiser in rule.fills.items()]
+        condition = chosen.condition
+        if len(fills) == 1 and fills[0][0]:  # one condition, not one inside the other
+            condition = f"({condition})" if " or " in condition else condition
+            condition = f"{condition} and {fills[0][0]}"
+            fills = [("", fills[0][1])]
+        self.writer.add(f"if {condition}:", 4, path)
+        for key, (guard, text) in zip(rule.fills, fills, strict=True):
+            if guard:
+                self.writer.add(f"if {guard}:", BODY, (*path, key))
+            self.writer.add(text, BODY + 4 * bool(guard), (*path, key))
+
+    def _fill(self, key: str, initialiser: Any, chosen: _Chosen) -> tuple[str, str]:
+        """When a matched module holds the tensor, and the call that fills it."""
+        found = split_fill(key)
+        assert found, key  # checked when the spec was loaded
+        name, index = found
         target = f"module.{name}"
         if index:
             tree = parse(f"_[{index}]").tree
             target += Printer(lambda n: "" if n == "_" else self._name(n)).text(tree)
         text = initialiser_text(initialiser, target, self._value, ["generator=generator"])
-        self.writer.add(text, indent, path)
+        return _guard(name, chosen.modules.values()), text
 
     def _value(self, value: Any) -> str:
         parsed = literal(value)

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from archspec.check import iterate_items
 from archspec.elaborate import walk
-from archspec.expressions import Expression, evaluate, parse, template
+from archspec.expressions import Expression, evaluate, outcomes, parse, template
 from archspec.params import literal
 from archspec.schema import Block, Contract, Module
 from archspec.spec import Spec
@@ -117,7 +117,7 @@ def class_names(text: str, classes: dict[str, str]) -> Iterator[str]:
     if parsed.names() <= classes.keys():
         yield str(evaluate(parsed, classes))
         return
-    for node in ast.walk(parsed.tree):
+    for node in outcomes(parsed.tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         elif isinstance(node, ast.Name) and node.id in classes:

@@ -31,6 +31,7 @@ class Generated:
         paths: line number, counted from 1, → path of the spec's document.
         initialize: the names that ``initialize`` takes beside the module; None without it.
         filled: module path → its parameters that ``initialize`` fills as a whole.
+        ties: the tensors that are another's, which decides their values.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Generated:
     paths: Mapping[int, Path]
     initialize: tuple[str, ...] | None
     filled: Mapping[str, frozenset[str]]
+    ties: frozenset[str]
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +74,8 @@ def generate(spec: Spec) -> Generated:
     head = _head(names, body.text())
     paths = {line + len(head): path for line, path in body.paths.items()}
     text = "\n".join(head) + "\n" + body.text()
-    return Generated(text, names.root, paths, uses, filled)
+    ties = frozenset(spec.architecture.tie)
+    return Generated(text, names.root, paths, uses, filled, ties)
 
 
 def _head(names: Names, body: str) -> list[str]:
@@ -175,16 +178,16 @@ def _field_type(kind: str, declared: str) -> str:
 
 
 def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> None:
-    """What concerns the whole tree: shared parameters, then first values."""
+    """What concerns the whole tree: first values, then parameters that share others."""
     root = names.spec.root
-    for name, target in names.spec.architecture.tie.items():
-        body.add(f"{attribute(root, name)} = {attribute(root, target)}", BODY, ("tie", name))
     if uses is not None:
         loop = (
             "name, module in self.named_modules()" if "name" in uses else "module in self.modules()"
         )
         body.add(f"for {loop}:", BODY)
         body.add(f"initialize({', '.join(['module', *uses])})", BODY + 4)
+    for name, target in names.spec.architecture.tie.items():
+        body.add(f"{attribute(root, name)} = {attribute(root, target)}", BODY, ("tie", name))
 
 
 def attribute(root: Instance, path: str) -> str:
