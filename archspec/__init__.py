@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from archspec.functions import register_op
+    from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
     from archspec.spec import Spec, load, loads
 
@@ -38,6 +39,7 @@ _HOMES = {
         "SpecError", "UsageError", "WeightsError",
     ),
     "archspec.functions": ("register_op",),
+    "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
     "archspec.spec": ("Spec", "load", "loads"),
 }  # fmt: skip
@@ -47,6 +49,7 @@ __all__ = [
     "ArchspecError",
     "BuildError",
     "FreezeError",
+    "Inspection",
     "Note",
     "Place",
     "Problem",
@@ -57,6 +60,8 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build",
+    "inspect",
+    "largest_batch",
     "load",
     "loads",
     "register_layer",

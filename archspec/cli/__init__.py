@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from archspec import __version__
-from archspec.cli import commands, terminal
+from archspec.cli import commands, inspecting, terminal
 
 _SECTIONS = {
-    "Look": (commands.list_specs, commands.show, commands.validate),
+    "Look": (commands.list_specs, commands.show, commands.validate, inspecting.inspect),
     "Make": (commands.build, commands.export),
     "Edit": (commands.schema,),
 }

@@ -1,0 +1,120 @@
+"""``archspec inspect``: what a spec's model is and what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archspec.cli import options, terminal
+from archspec.cli.commands import Command
+
+if TYPE_CHECKING:
+    from archspec.spec import Spec
+
+
+def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text in given:
+        name, _, size = text.partition("=")
+        if not name or not size.isdecimal() or not size.isascii() or len(size) > 18:
+            raise click.BadParameter(f"'{text}' is not of the form NAME=SIZE")
+        found[name] = int(size)
+    return found
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@options.overrides
+@click.option("--freeze", metavar="PLAN", help="One of the spec's freeze plans.")
+@click.option("--batch", metavar="N", type=int, help="Samples in one step.")
+@click.option(
+    "--dim",
+    "sizes",
+    metavar="NAME=SIZE",
+    multiple=True,
+    callback=_sizes,
+    help="Size of a dimension, instead of the spec's. May be repeated.",
+)
+@click.option(
+    "--precision",
+    metavar="NAME",
+    default="fp32",
+    help="fp32, bf16, fp16, bf16-mixed or fp16-mixed.",
+)
+@click.option(
+    "--optimizer",
+    metavar="NAME",
+    default="adamw",
+    help="adamw, adam, sgd, sgd-momentum, rmsprop, adagrad or none.",
+)
+@click.option(
+    "--largest-batch", "gib", metavar="GIB", type=float, help="Find the batch that fits into GIB."
+)
+@click.option("--table", is_flag=True, help="Print torchinfo's table of layers instead.")
+@options.as_json
+def inspect(
+    spec: str,
+    given: tuple[str, ...],
+    config: Path | None,
+    freeze: str | None,
+    batch: int | None,
+    sizes: dict[str, int],
+    precision: str,
+    optimizer: str,
+    gib: float | None,
+    table: bool,
+    as_json: bool,
+) -> None:
+    """Tell what a model is and what it costs, without giving it memory.
+
+    The tree with parameters, MACs, shapes and the bytes that each module keeps for the
+    backward pass; totals; the memory of training and inference. Each figure says whether it
+    is exact. Shared tensors count once.
+
+    \b
+    Examples:
+      archspec inspect bert --batch 8 --dim seq=512
+      archspec inspect bert --freeze last-2-and-head --precision bf16-mixed
+      archspec inspect resnet50 --largest-batch 16
+      archspec inspect resnet18 --table
+      archspec inspect bert --json
+    """
+    if table and (as_json or gib is not None):
+        raise click.UsageError("--table goes with neither --json nor --largest-batch")
+    if batch is not None and "batch" in sizes:
+        raise click.UsageError("the batch is given twice")
+    if gib is not None and (batch is not None or "batch" in sizes):
+        raise click.UsageError("--largest-batch finds the batch: it cannot be given")
+    sizes = sizes if batch is None else {**sizes, "batch": batch}
+    loaded = options.load(spec, options.overrides_from(given, config))
+    if table:
+        _put_table(loaded, freeze, sizes)
+        return
+
+    from archspec.inspection.inspecting import Case
+    from archspec.inspection.rendering import text
+
+    if gib is not None:
+        sizes = {**sizes, "batch": 1}
+    case = Case.of(loaded, sizes, freeze, precision, optimizer)
+    if gib is None:
+        found = case.inspection()
+        if as_json:
+            terminal.put_json(found.to_dict())
+        else:
+            terminal.put(text(found, terminal.width()))
+        return
+    largest = case.largest_batch(gib)
+    if as_json:
+        terminal.put_json({"name": loaded.name, "gib": gib, "largest_batch": largest})
+    else:
+        terminal.put(f"largest batch in {gib:g} GiB: {largest:,} samples (estimated)")
+
+
+def _put_table(spec: Spec, freeze: str | None, sizes: dict[str, int]) -> None:
+    from archspec.inspection.summary_table import summary_table
+    from archspec.rendering import printable_lines
+
+    terminal.put(printable_lines(summary_table(spec, freeze=freeze, sizes=sizes)))

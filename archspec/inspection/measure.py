@@ -1,0 +1,231 @@
+"""One forward pass on ``meta``: shapes, multiply-accumulates, what backward keeps, what lives.
+
+Nothing is computed and nothing allocated, so the size of the model does not matter; what an
+operation would cost follows from its shapes.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import FunctionType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn.attention import SDPBackend
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+
+from archspec.inspection.ledger import Ledger, Run, shapes_in
+from archspec.inspection.repeats import Repeats
+
+_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+_LOWERED = frozenset(
+    getattr(owner, name)
+    for owner in (torch, torch.Tensor, F)
+    for name in (
+        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear"
+        " mm bmm matmul __matmul__ addmm addbmm baddbmm einsum prelu scaled_dot_product_attention"
+    ).split()
+    if hasattr(owner, name)
+)
+"""What autocast runs in the lower precision; the rest goes by the precision of its inputs."""
+
+
+def run(
+    model: nn.Module,
+    inputs: Mapping[str, torch.Tensor],
+    *,
+    kinds: Mapping[str, object] | None = None,
+    autocast: torch.dtype | None = None,
+) -> Run:
+    """Run ``model`` (on ``meta``, in the mode it is in) forward once and note everything.
+
+    Args:
+        model: parameters that are frozen have ``requires_grad=False``, which decides what
+            backward keeps.
+        inputs: tensors on ``meta``, by input name.
+        kinds: module path → what is equal for modules that are built alike; such modules run once
+            for each way in which they are called, and are copied after that.
+        autocast: dtype in which products and convolutions are computed, if not in their own.
+    """
+    ledger = Ledger(model)
+    ledger.see(inputs)
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if ledger.keep(tensor):
+            ledger.note("kept", tensor.untyped_storage().nbytes())
+        return tensor
+
+    with ExitStack() as during:
+        during.enter_context(warnings.catch_warnings(action="ignore"))  # of slow kernels
+        for path, module in model.named_modules():
+            during.enter_context(_followed(module, path, ledger))
+        during.enter_context(Repeats(model, kinds or {}, ledger))
+        during.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
+        during.enter_context(_Operations(ledger))
+        during.enter_context(_Functions(autocast))
+        result = model(**inputs)
+        del result
+    return ledger.run()
+
+
+def _followed(module: nn.Module, path: str, ledger: Ledger) -> ExitStack:
+    """Hooks that note which module is running, and the shapes that go in and come out."""
+
+    def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+        ledger.paths.append(path)
+        ledger.note("inputs", shapes_in((args, kwargs)))
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        ledger.note("outputs", shapes_in(output))
+        ledger.paths.pop()
+
+    hooks = ExitStack()
+    hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
+    hooks.callback(module.register_forward_hook(leave).remove)
+    return hooks
+
+
+class _Operations(TorchDispatchMode):
+    """Counts the multiply-accumulates of matrix products and convolutions, and names the rest."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__()
+        self.ledger = ledger
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        packet = func._overloadpacket
+        formula = _attention_flops if packet is _FUSED else flop_registry.get(packet)
+        if formula is None and func is not torch.ops.prim.device.default:
+            with self:  # a composite operation may be made of counted ones
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        self.ledger.see(result)
+        if formula is not None:
+            self.ledger.note("macs", formula(*args, **kwargs, out_val=result) // 2)
+        elif _works(func):
+            name = packet._qualified_op_name.removeprefix("aten::").removeprefix("_")
+            self.ledger.note("uncounted", name)
+        return result
+
+
+def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return sdpa_flop_count(query.shape, key.shape, value.shape)
+
+
+@functools.cache
+def _works(func: Any) -> bool:
+    """Whether an operation reads or writes numbers: views and allocations do not."""
+    returned = [r.alias_info for r in func._schema.returns]
+    is_view = any(alias is not None and not alias.is_write for alias in returned)
+    name = func._schema.name.removeprefix("aten::").removeprefix("_")
+    return not is_view and name != "unsafe_view" and not name.startswith(("empty", "new_empty"))
+
+
+class _Functions(TorchFunctionMode):
+    """Makes functions do on ``meta`` what they do on a CPU.
+
+    By itself ``meta`` knows no autocast, and always writes attention out, with all its weights; a
+    CPU or a GPU does so only where no kernel can be had that never holds them all, as with
+    dropout on a CPU.
+    """
+
+    def __init__(self, lowered: torch.dtype | None) -> None:
+        super().__init__()
+        self.lowered = lowered
+        self.copies: dict[int, torch.Tensor] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is F.multi_head_attention_forward:
+            with self:  # it is made of functions that have to be seen
+                return _opened_attention()(*args, **kwargs)
+        if self.lowered is not None and func in _LOWERED:
+            args = [self._lower(value) for value in args]
+            kwargs = {name: self._lower(value) for name, value in kwargs.items()}
+        if func is F.scaled_dot_product_attention:
+            return self._attention(*args, **kwargs)
+        return func(*args, **kwargs)
+
+    def _lower(self, value: Any) -> Any:
+        """A float32 tensor as autocast gives it; of a parameter it makes one copy in a pass."""
+        if isinstance(value, list | tuple):
+            return [self._lower(item) for item in value]
+        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+            return value
+        if not (isinstance(value, nn.Parameter) and value.requires_grad):
+            return value.to(self.lowered)
+        if id(value) not in self.copies:
+            self.copies[id(value)] = value.to(self.lowered)
+        return self.copies[id(value)]
+
+    def _attention(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> torch.Tensor:
+        given = (query, key, value, attn_mask, dropout_p, is_causal)
+        if not _is_fused(*given, scale, enable_gqa):
+            return F.scaled_dot_product_attention(*given, scale=scale, enable_gqa=enable_gqa)
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            attn_mask = attn_mask.to(query.dtype)
+        more = {"attn_mask": attn_mask, "scale": scale}
+        return _FUSED(query, key, value, dropout_p, is_causal, **more)[0]
+
+
+@functools.cache
+def _opened_attention() -> Any:
+    """``multi_head_attention_forward`` without its question whether a mode wants to replace it."""
+    found = F.multi_head_attention_forward
+    names = {**vars(F), "has_torch_function": lambda tensors: False}
+    opened = FunctionType(found.__code__, names, found.__name__, found.__defaults__)
+    opened.__kwdefaults__ = found.__kwdefaults__
+    return opened
+
+
+def _is_fused(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+    causal: bool,
+    scale: float | None,
+    gqa: bool,
+) -> bool:
+    """What PyTorch chooses on a CPU, asked with small tensors of the same kind."""
+    tensors = (query, key, value, *([] if mask is None else [mask]))
+    if any(not tensor.is_meta or tensor.ndim < 2 for tensor in tensors):
+        return False
+    with _disable_current_modes():
+        choose: Any = torch._fused_sdp_choice  # pyright: ignore[reportPrivateImportUsage]
+        small = [_small(tensor) for tensor in tensors]
+        small_mask = small[3] if mask is not None else None
+        given = (*small[:3], small_mask, dropout, causal)
+        chosen = choose(*given, scale=scale, enable_gqa=gqa)
+    return chosen == SDPBackend.FLASH_ATTENTION.value
+
+
+def _small(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same shape on the CPU, with memory for one row only."""
+    row = torch.empty(min(tensor.shape[-1], 4096), dtype=tensor.dtype)
+    small = row.expand(*tensor.shape[:-1], -1)
+    return small.requires_grad_() if tensor.requires_grad else small

@@ -1,0 +1,121 @@
+"""Precisions and optimizers by name, and the bytes that training and inference take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from archspec.errors import Problem, UsageError, did_you_mean
+from archspec.inspection.ledger import Run
+from archspec.inspection.report import Figure, Memory
+
+OPTIMIZERS = {
+    "adamw": 2,  # exp_avg, exp_avg_sq
+    "adam": 2,
+    "sgd": 0,
+    "sgd-momentum": 1,  # momentum_buffer
+    "rmsprop": 1,  # square_avg
+    "adagrad": 1,  # sum
+    "none": 0,
+}
+"""Optimizer → tensors of state for each trainable parameter, in its shape and dtype.
+
+As ``torch.optim`` holds them with default options; its step counters, four bytes for each tensor,
+are left out.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """What a model is held and computed in.
+
+    Attributes:
+        computed: dtype of the forward pass.
+        mixed: whether weights, gradients and optimizer state stay in float32.
+    """
+
+    name: str
+    computed: torch.dtype
+    mixed: bool = False
+
+    @property
+    def held(self) -> torch.dtype | None:
+        """None where tensors stay as the spec has them."""
+        return None if self.mixed or self.computed == torch.float32 else self.computed
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (
+        Precision("fp32", torch.float32),
+        Precision("bf16", torch.bfloat16),
+        Precision("fp16", torch.float16),
+        Precision("bf16-mixed", torch.bfloat16, mixed=True),
+        Precision("fp16-mixed", torch.float16, mixed=True),
+    )
+}
+
+
+def pick_precision(name: str) -> Precision:
+    """Raises UsageError E801 for an unknown name."""
+    if name not in PRECISIONS:
+        raise unknown("precision", name, list(PRECISIONS))
+    return PRECISIONS[name]
+
+
+def pick_optimizer(name: str) -> str:
+    """Raises UsageError E801 for an unknown name."""
+    if name not in OPTIMIZERS:
+        raise unknown("optimizer", name, list(OPTIMIZERS))
+    return name
+
+
+def unknown(what: str, name: str, known: list[str]) -> UsageError:
+    hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
+    return UsageError(Problem("E801", f"no {what} is called '{name}'", hint=hint))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a model takes while it is trained, whatever its inputs are."""
+
+    weights: Figure
+    buffers: Figure
+    gradients: Figure
+    optimizer: Figure
+
+    @classmethod
+    def by(cls, model: nn.Module, optimizer: str) -> Held:
+        trainable = _bytes(p for p in model.parameters() if p.requires_grad)
+        return cls(
+            weights=_bytes(model.parameters()),
+            buffers=_bytes(model.buffers()),
+            gradients=trainable,
+            optimizer=Figure(OPTIMIZERS[optimizer] * trainable.value, "bytes"),
+        )
+
+
+def memory(held: Held, trained: Run, inferred: Run) -> Memory:
+    """The bytes of a model and of its activations.
+
+    Args:
+        trained: a forward pass in training mode, with gradients.
+        inferred: one in inference mode, without.
+    """
+    kept = sum(trained.kept.values())
+    return Memory(
+        held.weights,
+        held.buffers,
+        held.gradients,
+        held.optimizer,
+        activations=Figure(kept, "bytes", exact=False),
+        temporary=Figure(max(0, trained.peak - kept), "bytes", exact=False),
+        live=Figure(inferred.peak, "bytes", exact=False),
+    )
+
+
+def _bytes(tensors: Iterable[torch.Tensor]) -> Figure:
+    return Figure(sum(tensor.numel() * tensor.itemsize for tensor in tensors), "bytes")

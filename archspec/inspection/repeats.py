@@ -1,0 +1,217 @@
+"""Modules that are built alike and called alike do alike: all but the first few are copied.
+
+A call on ``meta`` is determined by what the module is made of and by its inputs' metadata. So
+of 126 equal layers two run (what the first one keeps of inputs that all of them get, the others
+need not keep again), and what they showed is noted for all others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from archspec.inspection.ledger import Event, Ledger, storage_key, tensors_in
+
+_WORTH_IT = 3  # fewer modules of a kind are not worth the bookkeeping
+
+
+class _Unlike(Exception):
+    """A call that cannot be compared, or whose result cannot be made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """A tensor's metadata; its storage is numbered among those of the same call."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+    requires_grad: bool
+    is_leaf: bool
+    storage: int
+    bytes: int
+    is_weight: bool
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a call did.
+
+    Attributes:
+        path: where the module stood.
+        result: the returned value, with a ``_Tensor`` for each tensor.
+        keeps: whether each of the tensors given was kept for backward in the end.
+        peak: most bytes alive, beyond those at its beginning.
+        hidden: bytes still alive at its end, beyond those at its beginning and the result.
+    """
+
+    path: str
+    events: tuple[Event, ...]
+    result: Any
+    keeps: tuple[bool, ...]
+    peak: int
+    hidden: int
+
+
+class Repeats:
+    """While entered, modules of the same kind run only as often as they are called differently."""
+
+    def __init__(self, model: nn.Module, kinds: Mapping[str, object], ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.calls: dict[Hashable, _Call] = {}
+        self.called: set[str] = set()  # a second call finds copies of weights made by the first
+        self.anchor = torch.zeros((), device="meta", requires_grad=True)
+        alike = {
+            path: (kinds[path], _state(module))
+            for path, module in model.named_modules()
+            if path in kinds and next(module.children(), None) is not None
+        }
+        times = Counter(alike.values())
+        self.modules = [
+            (path, model.get_submodule(path), kind)
+            for path, kind in alike.items()
+            if times[kind] >= _WORTH_IT
+        ]
+
+    def __enter__(self) -> None:
+        for path, module, kind in self.modules:
+            module.__dict__["forward"] = self._forward(path, kind, module.forward)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for _, module, _ in self.modules:
+            del module.__dict__["forward"]
+
+    def _forward(self, path: str, kind: Hashable, forward: Callable[..., Any]) -> Any:
+        def replayed(*args: Any, **kwargs: Any) -> Any:
+            with torch._C.DisableTorchFunction():  # no mode has to see how a tensor is looked at
+                try:
+                    key = (kind, path in self.called, self._described((args, kwargs)))
+                except _Unlike:
+                    key = None
+                if key in self.calls:
+                    self.called.add(path)
+                    return self._copied(self.calls[key], path, (args, kwargs))
+            self.called.add(path)
+            if key is None:
+                return forward(*args, **kwargs)
+            return self._noted(key, path, forward, args, kwargs)
+
+        return replayed
+
+    def _described(self, values: Any) -> Hashable:
+        """Everything about the values that can change what a call does."""
+        numbers: dict[int, int] = {}
+
+        def describe(value: Any) -> Hashable:
+            if isinstance(value, torch.Tensor):
+                storage = value.untyped_storage()
+                return _Tensor(
+                    tuple(value.shape),
+                    value.stride(),
+                    int(value.storage_offset()),
+                    value.dtype,
+                    value.requires_grad,
+                    value.is_leaf,
+                    numbers.setdefault(storage._cdata, len(numbers)),
+                    storage.nbytes(),
+                    self.ledger.is_weight(value),
+                    self.ledger.is_kept(value),
+                )
+            if isinstance(value, dict):
+                return ("dict", tuple((key, describe(item)) for key, item in value.items()))
+            if isinstance(value, list | tuple):
+                return (type(value), tuple(map(describe, value)))
+            if value is None or isinstance(value, bool | int | float | str | torch.dtype):
+                return (type(value), value)
+            raise _Unlike
+
+        return describe(values)
+
+    def _noted(
+        self, key: Hashable, path: str, forward: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        """Run the module, and remember what it did."""
+        book = self.ledger
+        first, before, outer = len(book.events), book.live, book.peak
+        book.peak = before
+        result = forward(*args, **kwargs)
+        peak, book.peak = book.peak - before, max(outer, book.peak)
+        given = list(tensors_in((args, kwargs)))
+        known = {storage_key(tensor) for tensor in given}
+        made = list(tensors_in(result))
+        storages = {storage_key(tensor) for tensor in made}
+        fresh = len(storages) == len(made) and not storages & known
+        if fresh and not any(book.is_weight(t) or (t.is_leaf and t.requires_grad) for t in made):
+            size = sum(tensor.untyped_storage().nbytes() for tensor in made)
+            self.calls[key] = _Call(
+                path,
+                tuple(book.events[first:]),
+                self._described(result),
+                tuple(map(book.is_kept, given)),
+                peak,
+                book.live - before - size,
+            )
+        return result
+
+    def _copied(self, call: _Call, path: str, values: Any) -> Any:
+        """Note what an equal call did, and make up its result."""
+        book = self.ledger
+        book.events += [
+            Event(path + at[len(call.path) :], what, value) for at, what, value in call.events
+        ]
+        for tensor, kept in zip(tensors_in(values), call.keeps, strict=True):
+            if kept:
+                book.keep(tensor)
+        book.peak = max(book.peak, book.live + call.peak)
+        book.hold(call.hidden)
+        return self._made(call.result)
+
+    def _made(self, described: Any) -> Any:
+        if isinstance(described, _Tensor):
+            tensor: Any = _Made.apply(self.anchor, described)
+            if described.is_kept:
+                self.ledger.keep(tensor)
+            self.ledger.see(tensor)
+            return tensor
+        kind, items = described
+        if kind == "dict":
+            return {key: self._made(item) for key, item in items}
+        if kind in (list, tuple):
+            return kind(map(self._made, items))
+        return items
+
+
+class _Made(torch.autograd.Function):
+    """A tensor of given metadata that came out of a differentiable operation."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: torch.Tensor, described: _Tensor) -> torch.Tensor:
+        elements = described.bytes // described.dtype.itemsize
+        with _disable_current_modes():
+            whole = torch.empty(elements, dtype=described.dtype, device="meta")
+            made = whole.as_strided(described.shape, described.stride, described.offset)
+        if not described.requires_grad:
+            ctx.mark_non_differentiable(made)
+        return made
+
+
+def _state(module: nn.Module) -> Hashable:
+    """What a freeze plan changes in a module: gradients and modes."""
+    return (
+        tuple(p.requires_grad for p in module.parameters()),
+        tuple(m.training for m in module.modules()),
+    )

@@ -1,0 +1,87 @@
+"""The nodes of an inspection: a model's modules, what a run showed of them, and their places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from archspec.elaborate import walk
+from archspec.errors import Place
+from archspec.inspection.ledger import Run
+from archspec.inspection.report import Node
+from archspec.spec import Spec
+
+
+def tree(spec: Spec, model: nn.Module, run: Run) -> Node:
+    """The root, with everything below it; a shared tensor counts where it is met first."""
+    return _Tree(spec, model, run).node("", model, None)
+
+
+class _Tree:
+    def __init__(self, spec: Spec, model: nn.Module, run: Run) -> None:
+        self.run = run
+        self.paths = {path: found.path for path, found in walk(spec.root)}
+        self.places: dict[object, Place] = {}
+        self.document = spec.document
+        self.owners: dict[int, str] = {}
+        for found in (model.named_parameters, model.named_buffers):
+            for path, tensor in found(remove_duplicate=False):
+                self.owners.setdefault(id(tensor), path)
+
+    def node(self, path: str, module: nn.Module, above: Place | None) -> Node:
+        place = self._place(path) or above
+        prefix = f"{path}." if path else ""
+        children = tuple(
+            self.node(prefix + name, child, place) for name, child in module.named_children()
+        )
+        own, shared = self._own(prefix, module._parameters)
+        buffers, _ = self._own(prefix, module._buffers)
+        run = self.run
+        return Node(
+            path=path,
+            type=type(module).__name__,
+            text=f"{type(module).__name__}({'' if children else module.extra_repr()})",
+            parameters=_numel(own) + sum(c.parameters for c in children),
+            trainable=_numel([p for p in own if p.requires_grad])
+            + sum(c.trainable for c in children),
+            buffers=_numel(buffers) + sum(c.buffers for c in children),
+            shared=shared,
+            calls=run.calls[path],
+            inputs=run.inputs.get(path, ()),
+            outputs=run.outputs.get(path, ()),
+            macs=run.macs[path] + sum(c.macs for c in children),
+            activations=run.kept[path] + sum(c.activations for c in children),
+            place=place,
+            children=children,
+        )
+
+    def _own(
+        self, prefix: str, tensors: Mapping[str, torch.Tensor | None]
+    ) -> tuple[list[torch.Tensor], dict[str, str]]:
+        """A module's own tensors, and those that belong to another: name → that one's path."""
+        own: list[torch.Tensor] = []
+        shared: dict[str, str] = {}
+        for name, tensor in tensors.items():
+            if tensor is None:
+                continue
+            owner = self.owners[id(tensor)]
+            if owner == prefix + name:
+                own.append(tensor)
+            else:
+                shared[name] = owner
+        return own, shared
+
+    def _place(self, path: str) -> Place | None:
+        """Where a module is declared; parts of a layer of PyTorch's are not declared themselves."""
+        if path not in self.paths:
+            return None
+        declared = self.paths[path]
+        if declared not in self.places:
+            self.places[declared] = self.document.place(declared)
+        return self.places[declared]
+
+
+def _numel(tensors: list[torch.Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)
