@@ -23,6 +23,8 @@ from archspec.params import literal
 from archspec.schema import Contract
 from archspec.source import Path
 from archspec.spec import Spec
+from archspec.tracing.ledger import Ledger
+from archspec.tracing.repeats import Repeats
 
 _GUESSES = (64, 224)  # sizes of dimensions that the spec gives none
 _checked: weakref.WeakSet[Spec] = weakref.WeakSet()
@@ -132,8 +134,10 @@ class _Run:
         """What goes wrong, or None."""
         hooks = [hook for child in self.model.modules() for hook in self._hooks(child)]
         self.model.eval()  # one value per channel is no batch to take statistics of
+        kinds = {path: id(instance) for path, instance in self.instances.items()}
         try:
-            self.model(**example_inputs(self.spec, self.sizes, "meta"))
+            with Repeats(self.model, kinds, Ledger(self.model)):
+                self.model(**example_inputs(self.spec, self.sizes, "meta"))
         except NotImplementedError:
             return None  # an operation that meta cannot do: nothing is known
         except Exception as error:

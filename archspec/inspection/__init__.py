@@ -1,8 +1,7 @@
 """What a model is and what it costs, before it is given any memory.
 
-``inspecting`` builds and runs; ``measure``, ``ledger`` and ``repeats`` watch the run; ``tree``
-and ``memory`` add up; ``report`` has the results' types; ``rendering`` and ``summary_table`` show
-them.
+``inspecting`` builds and runs; ``measure`` watches the run; ``tree`` and ``memory`` add up;
+``report`` has the results' types; ``rendering`` and ``summary_table`` show them.
 """
 
 from archspec.inspection.inspecting import inspect, largest_batch

@@ -12,13 +12,13 @@ from torch import nn
 from archspec.builder import build
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean
-from archspec.inspection.ledger import Run
 from archspec.inspection.measure import run
 from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
 from archspec.inspection.report import Figure, Inspection, Memory
 from archspec.inspection.tree import tree
 from archspec.shapes import example_inputs
 from archspec.spec import Spec, as_spec
+from archspec.tracing.ledger import Run
 
 MOST = 1_000_000
 """The largest batch that ``largest_batch`` looks at."""

@@ -7,9 +7,10 @@ operation would cost follows from its shapes.
 from __future__ import annotations
 
 import functools
+import gc
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -22,8 +23,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
-from archspec.inspection.ledger import Ledger, Run, shapes_in
-from archspec.inspection.repeats import Repeats
+from archspec.tracing.ledger import Ledger, Run, shapes_in
+from archspec.tracing.repeats import Repeats
 
 _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -67,6 +68,7 @@ def run(
 
     with ExitStack() as during:
         during.enter_context(warnings.catch_warnings(action="ignore"))  # of slow kernels
+        during.enter_context(_uncollected())
         for path, module in model.named_modules():
             during.enter_context(_followed(module, path, ledger))
         during.enter_context(Repeats(model, kinds or {}, ledger))
@@ -76,6 +78,18 @@ def run(
         result = model(**inputs)
         del result
     return ledger.run()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection: which tensors are alive must not depend on when it happens."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _followed(module: nn.Module, path: str, ledger: Ledger) -> ExitStack:

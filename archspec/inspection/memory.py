@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from archspec.errors import Problem, UsageError, did_you_mean
-from archspec.inspection.ledger import Run
 from archspec.inspection.report import Figure, Memory
+from archspec.tracing.ledger import Run
 
 OPTIMIZERS = {
     "adamw": 2,  # exp_avg, exp_avg_sq

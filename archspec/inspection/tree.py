@@ -9,9 +9,9 @@ from torch import nn
 
 from archspec.elaborate import walk
 from archspec.errors import Place
-from archspec.inspection.ledger import Run
 from archspec.inspection.report import Node
 from archspec.spec import Spec
+from archspec.tracing.ledger import Run
 
 
 def tree(spec: Spec, model: nn.Module, run: Run) -> Node:

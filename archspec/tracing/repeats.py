@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from archspec.inspection.ledger import Event, Ledger, storage_key, tensors_in
+from archspec.tracing.ledger import Event, Ledger, storage_key, tensors_in
 
 _WORTH_IT = 3  # fewer modules of a kind are not worth the bookkeeping
 
