@@ -7,19 +7,19 @@ conditions, patterns) is checked by ``elaborate``.
 from __future__ import annotations
 
 import ast
-import graphlib
 import keyword
-from collections.abc import Collection, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import ValidationError
 
 from archspec import expressions, layers
-from archspec.errors import Problem, did_you_mean, listing
+from archspec.errors import Findings, Problem, did_you_mean, listing
 from archspec.expressions import Expression, ExpressionError
 from archspec.extends import Document
-from archspec.params import check_declarations, literal
+from archspec.params import check_declarations, circle_text, literal, ordered
 from archspec.schema import Architecture, Block, Contract, Module, Param, Tensor
 from archspec.source import Path
 
@@ -36,6 +36,11 @@ MODULE_ATTRIBUTES = frozenset(
     set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
     zero_grad""".split()
 )
+_CONTAINER_ATTRIBUTES = {
+    "Sequential": frozenset({"append", "extend", "insert", "pop"}),
+    "ModuleDict": frozenset({"clear", "items", "keys", "pop", "update", "values"}),
+}
+MAX_NAME = 100  # characters
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
     {"self", "config", "nn", "torch", "F", "re", "super", "module", "name", "generator", "Config"}
@@ -50,16 +55,16 @@ class Checker:
 
     architecture: Architecture
     document: Document
-    problems: list[Problem]
+    findings: Findings
 
     def add(
         self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
     ) -> None:
-        self.problems.append(self.document.problem(code, message, path, key=key, hint=hint))
+        self.findings.add(self.document.problem(code, message, path, key=key, hint=hint))
 
     def add_expression(self, error: ExpressionError, path: Path, offset: int = 0) -> None:
         place = self.document.stretch(path, error.start + offset, error.end + offset)
-        self.problems.append(Problem(error.code, error.message, place, error.hint))
+        self.findings.add(Problem(error.code, error.message, place, error.hint))
 
     def literal(self, value: Any, path: Path) -> Any:
         """``params.literal``; a problem and None if the expression cannot be parsed."""
@@ -73,16 +78,10 @@ class Checker:
             return None
 
 
-def check(architecture: Architecture, document: Document) -> list[Problem]:
-    """All problems of the spec that do not depend on values.
-
-    Args:
-        architecture: the spec, already of the right shape.
-        document: where it stands.
-    """
-    checker = Checker(architecture, document, [])
-    problems = checker.problems
-    problems += check_declarations(architecture.params, document, ("params",))
+def check(checker: Checker) -> None:
+    """Find all problems of the spec that do not depend on values."""
+    architecture, document = checker.architecture, checker.document
+    checker.findings.add(*check_declarations(architecture.params, document, ("params",)))
     _check_names(checker, architecture.params, ("params",), MODULE_ATTRIBUTES)
     if architecture.model not in architecture.blocks:
         hint = did_you_mean(architecture.model, architecture.blocks)
@@ -92,7 +91,6 @@ def check(architecture: Architecture, document: Document) -> list[Problem]:
     for name, block in architecture.blocks.items():
         BlockChecker(checker, name, block).check()
     _check_recursion(checker)
-    return problems
 
 
 def _check_names(
@@ -111,19 +109,12 @@ def _check_names(
 def _check_recursion(checker: Checker) -> None:
     blocks = checker.architecture.blocks
     uses = {
-        name: {m.type for m in _all_modules(block.modules.values())} & set(blocks)
+        name: {m.type for m in _all_modules(block.modules.values()) if m.type in blocks}
         for name, block in blocks.items()
     }
-    while True:
-        try:
-            graphlib.TopologicalSorter(uses).prepare()
-            return
-        except graphlib.CycleError as error:
-            circle: list[str] = error.args[1]
-            message = f"a block contains itself: {' → '.join(reversed(circle))}"
-            checker.add("E211", message, ("blocks", circle[0]), key=True)
-            for name in circle:
-                uses[name] = set()
+    for circle in ordered(uses)[1]:
+        message = f"a block contains itself: {circle_text(circle)}"
+        checker.add("E211", message, ("blocks", circle[0]), key=True)
 
 
 def _all_modules(modules: Iterable[Module]) -> Iterator[Module]:
@@ -140,20 +131,21 @@ class BlockChecker:
         self.checker, self.name, self.block = checker, name, block
         self.path: Path = ("blocks", name)
         self.globals = checker.architecture.params
-        self.classes = {  # block params that hold a class, not a value
-            param for param, declared in block.params.items() if declared.type in ("block", "layer")
-        }
+        params = block.params
+        # Block params that hold a class, and those that hold a value.
+        self.classes = {name: p for name, p in params.items() if p.type in ("block", "layer")}
+        self.values = {name: p for name, p in params.items() if name not in self.classes}
 
     def check(self) -> None:
         block, checker = self.block, self.checker
-        checker.problems.extend(
-            check_declarations(block.params, checker.document, (*self.path, "params"))
+        checker.findings.add(
+            *check_declarations(block.params, checker.document, (*self.path, "params"))
         )
         self._check_all_names()
         for name, param in block.params.items():
             path = (*self.path, "params", name, "default")
             if not param.required:
-                self._expression(param.default, path, set(self.globals))
+                self._expression(param.default, path, self.globals)
         for part, contracts in (("inputs", block.inputs), ("outputs", block.outputs)):
             for name, contract in contracts.items():
                 self._check_contract(contract, (*self.path, part, name))
@@ -183,7 +175,7 @@ class BlockChecker:
     def _check_all_names(self) -> None:
         """Nothing shadows anything: one name in a block means one thing."""
         block, at = self.block, self.path
-        seen: dict[str, str] = dict.fromkeys(self.globals, "a global parameter")
+        seen: dict[str, str] = {}
         groups: list[tuple[str, str, Iterable[str], Collection[str]]] = [
             ("params", "a parameter of the block", block.params, MODULE_ATTRIBUTES),
             ("modules", "a module", block.modules, MODULE_ATTRIBUTES),
@@ -194,8 +186,8 @@ class BlockChecker:
         for group, what, names, taken in groups:
             for name in names:
                 path = (*at, group, name)
-                if name in seen:
-                    message = f"'{name}' is already {seen[name]}"
+                if name in seen or name in self.globals:
+                    message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
                     self.checker.add("E207", message, path, key=True, hint="choose another name")
                 seen.setdefault(name, what)
             # A child is reached through self alone, so that only what Module has can clash.
@@ -209,7 +201,7 @@ class BlockChecker:
             if keyword.iskeyword(name):
                 self.checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
             elif name in MODULE_ATTRIBUTES or name.startswith("_"):
-                message = f"'{name}' is an attribute of every nn.Module"
+                message = f"'{name}' {_why_taken(name, 'Module')}"
                 self.checker.add("E207", message, (*at, name), key=True, hint="choose another name")
 
     # ------------------------------------------------------------------------------- modules
@@ -218,6 +210,10 @@ class BlockChecker:
         """One module of the block, or an item of a container in it."""
         checker = self.checker
         self._expression(module.when, (*path, "when"), self.scope(counters))
+        if isinstance(module.when, str) and not _holds_expression(module.when):
+            message = f"when takes true or false, not {shown(module.when)}"
+            hint = "an expression begins with $"
+            checker.add("E205", message, (*path, "when"), hint=hint)
         # The first item's repeat cannot use its own counter; everything else can.
         if module.repeat is not None:
             self._expression(module.repeat, (*path, "repeat"), self.scope(counters))
@@ -263,6 +259,9 @@ class BlockChecker:
         for key, item in items:
             self.check_module(item, (*path, "items", key), counters)
             at = (*path, "items", key)
+            own_name = key if item.name is None and isinstance(key, str) else "0"
+            if complaint := item_name_complaint(own_name, module.type):
+                self.checker.add("E207", complaint, at, key=True, hint="choose another name")
             if isinstance(module.items, dict):
                 if item.repeat is not None and (item.name is None or "{" not in item.name):
                     hint = 'for example index: i, name: "layer_{i}"'
@@ -278,14 +277,16 @@ class BlockChecker:
         except ExpressionError as error:
             self.checker.add_expression(error, path)
             return
+        offset = 0
         for part in parts:
             if isinstance(part, Expression):
-                self._names(part, path, self.scope(counters), 0)
+                self._names(part, path, self.scope(counters), offset + 1)
+            offset += len(part) if isinstance(part, str) else len(part.text) + 2
 
     def _check_arguments(self, module: Module, path: Path, counters: frozenset[str]) -> None:
         kind = self.checker.literal(module.type, (*path, "type"))
         if isinstance(kind, Expression):
-            self._names(kind, (*path, "type"), self.scope(counters) | self.classes, 1)
+            self._names(kind, (*path, "type"), self.scope(counters, classes=True), 1)
             for node in expressions.outcomes(kind.tree):
                 if isinstance(node, ast.Constant) and not self._is_class(node.value):
                     self._unknown_type(str(node.value), path)
@@ -293,11 +294,22 @@ class BlockChecker:
             params = self.checker.architecture.blocks[kind].params
             self._check_against_block(kind, params, module, path)
         elif layer := layers.find(str(kind)):
-            self._check_against_layer(layer, module, path)
+            self._check_against_layer(layer, module, path, counters)
         elif kind is not None:
             self._unknown_type(kind, path)
         for name, value in module.arguments.items():
-            self._check_value(value, (*path, name), counters)
+            if not isinstance(value, dict):
+                self._expression(value, (*path, name), self.scope(counters, classes=True))
+            elif self._takes_module(kind, name):
+                self._check_nested(cast("dict[str, Any]", value), (*path, name), counters)
+
+    def _takes_module(self, kind: object, name: str) -> bool:
+        """Whether an argument may be a module; that it may not is told elsewhere."""
+        if isinstance(kind, Expression):
+            return True
+        layer = layers.find(str(kind)) if kind not in self.checker.architecture.blocks else None
+        argument = layer.argument(name) if layer else None
+        return argument is not None and argument.accepts({})
 
     def _is_class(self, name: object) -> bool:
         blocks = self.checker.architecture.blocks
@@ -311,12 +323,6 @@ class BlockChecker:
         message = f"no block or layer is called '{kind}'"
         self.checker.add("E206", message, (*path, "type"), hint=hint)
 
-    def _check_value(self, value: Any, path: Path, counters: frozenset[str]) -> None:
-        if isinstance(value, dict):
-            self._check_nested(cast("dict[str, Any]", value), path, counters)
-        else:
-            self._expression(value, path, self.scope(counters) | self.classes)
-
     def _check_nested(self, value: dict[str, Any], path: Path, counters: frozenset[str]) -> None:
         """A module as an argument, such as the layer that nn.TransformerEncoder copies."""
         try:
@@ -325,12 +331,18 @@ class BlockChecker:
             message = "a mapping as an argument is a module: it needs a type"
             self.checker.add("E202", message, path, hint="write {type: NAME, …}")
             return
-        if module.type in layers.CONTAINERS or module.repeat is not None:
+        if module.type in layers.CONTAINERS:
             self.checker.add("E212", "a module argument is one layer or block", path)
             return
+        for key in ("when", "repeat", "index", "name"):
+            if key in module.model_fields_set:
+                message = f"'{key}' means nothing in an argument"
+                self.checker.add("E212", message, (*path, key), key=True)
         self.check_module(module, path, counters)
 
-    def _check_against_layer(self, layer: layers.Layer, module: Module, path: Path) -> None:
+    def _check_against_layer(
+        self, layer: layers.Layer, module: Module, path: Path, counters: frozenset[str]
+    ) -> None:
         names = [argument.name for argument in layer.arguments]
         for name, value in module.arguments.items():
             argument = layer.argument(name)
@@ -338,16 +350,21 @@ class BlockChecker:
                 self._unknown_argument(layer.name, name, names, path)
             elif not _holds_expression(value) and not argument.accepts(literal(value)):
                 message = f"{layer.name}'s {name} takes {argument.expects}, not {shown(value)}"
-                self.checker.add("E205", message, (*path, name))
+                is_name = isinstance(value, str) and value in self.scope(counters)
+                hint = f"write ${value} for its value" if is_name else ""
+                self.checker.add("E205", message, (*path, name), hint=hint)
         missing = [a.name for a in layer.required if a.name not in module.arguments]
         self._missing_arguments(layer.name, missing, module, names, path)
 
     def _check_against_block(
         self, block: str, params: dict[str, Param], module: Module, path: Path
     ) -> None:
-        for name in module.arguments:
+        for name, value in module.arguments.items():
             if name not in params:
                 self._unknown_argument(block, name, list(params), path)
+            elif isinstance(value, dict):
+                message = f"{block}'s {name} takes a value, not a mapping"
+                self.checker.add("E205", message, (*path, name))
         missing = [n for n, p in params.items() if p.required and n not in module.arguments]
         self._missing_arguments(block, missing, module, list(params), path)
 
@@ -375,9 +392,12 @@ class BlockChecker:
 
     # --------------------------------------------------------------- tensors and expressions
 
-    def scope(self, counters: Collection[str] = ()) -> set[str]:
-        """The names that an argument's expression may use."""
-        return set(self.globals) | set(self.block.params) - self.classes | set(counters)
+    def scope(
+        self, counters: Collection[str] = (), *, classes: bool = False
+    ) -> Mapping[str, object]:
+        """The names that an argument's expression may use; with ``classes`` if it may be one."""
+        own = self.block.params if classes else self.values
+        return ChainMap[str, Any](dict.fromkeys(counters), own, self.globals)
 
     def _check_contract(self, contract: Contract, path: Path) -> None:
         for i, size in enumerate(contract.shape):
@@ -410,7 +430,7 @@ class BlockChecker:
             else:
                 self._expression(size, (*path, "shape", i), self.scope())
 
-    def _expression(self, value: Any, path: Path, scope: set[str]) -> None:
+    def _expression(self, value: Any, path: Path, scope: Mapping[str, object]) -> None:
         if isinstance(value, list):
             for i, item in enumerate(cast("list[Any]", value)):
                 self._expression(item, (*path, i), scope)
@@ -419,8 +439,12 @@ class BlockChecker:
         if isinstance(parsed, Expression):
             self._names(parsed, path, scope, 1)
 
-    def _names(self, expression: Expression, path: Path, scope: set[str], offset: int) -> None:
+    def _names(
+        self, expression: Expression, path: Path, scope: Mapping[str, object], offset: int
+    ) -> None:
         """Every name must be known; ``offset`` counts what stands before the expression."""
+        for error in expressions.misplaced(expression):
+            self.checker.add_expression(error, path, offset)
         for node in expression.free_names():
             if node.id in scope:
                 continue
@@ -429,7 +453,7 @@ class BlockChecker:
                 error = expression.error(node, "E303", message, "use it as type: or pass it on")
             else:
                 hint = did_you_mean(node.id, scope)
-                hint = hint or f"names here: {listing(sorted(scope)) or 'none'}"
+                hint = hint or f"names here: {listing(list(scope)) or 'none'}"
                 error = expression.error(node, "E303", f"unknown name '{node.id}'", hint)
             self.checker.add_expression(error, path, offset)
 
@@ -440,6 +464,22 @@ def iterate_items(module: Module) -> Iterator[tuple[str | int, Module]]:
         yield from module.items.items()
     elif module.items is not None:
         yield from enumerate(module.items)
+
+
+def item_name_complaint(name: str, container: str) -> str:
+    """What is wrong with the name of an item of a container, or ""."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or set(name) & set(". "):
+        return f"'{name[:MAX_NAME]}' cannot name a module"
+    attributes = _CONTAINER_ATTRIBUTES.get(container, frozenset())
+    if name in MODULE_ATTRIBUTES or name in attributes or name.startswith("_"):
+        return f"'{name}' {_why_taken(name, container)}"
+    return ""
+
+
+def _why_taken(name: str, kind: str) -> str:
+    if name.startswith("_"):
+        return "begins with _, as what is private to PyTorch does"
+    return f"is an attribute of every nn.{kind}"
 
 
 def _holds_expression(value: Any) -> bool:
@@ -455,8 +495,10 @@ def shown(value: Any) -> str:
             text = "null"
         case bool():
             text = str(value).lower()
-        case tuple():
-            text = str(list(cast("tuple[Any, ...]", value)))
+        case tuple() | list():
+            text = f"[{', '.join(map(shown, cast('Sequence[Any]', value)))}]"
+        case dict():
+            text = "a mapping"
         case _:
             text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"

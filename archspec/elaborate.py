@@ -6,21 +6,24 @@ that a hostile ``repeat`` costs nothing before it is refused.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic import ValidationError
+
 from archspec import expressions, layers
-from archspec.check import Checker, iterate_items, shown
-from archspec.errors import did_you_mean
+from archspec.check import MAX_NAME, Checker, item_name_complaint, iterate_items, shown
+from archspec.errors import Problem, did_you_mean, listing
 from archspec.expressions import Expression, ExpressionError, Value, evaluate
-from archspec.extends import Document
 from archspec.params import Resolved, fit, literal
 from archspec.patterns import Entry
-from archspec.schema import Architecture, Module, Tensor
+from archspec.schema import Contract, Module, Tensor
 from archspec.source import Path
 
 MAX_MODULES = 100_000
+MAX_DISTINCT = 30_000  # modules that differ, or could: those of a repeat with an index do
 MAX_REPEAT = 10_000
 MAX_NESTING = 100
 MAX_ELEMENTS = 10**15  # of all tensors together: a thousand times the largest models
@@ -37,6 +40,7 @@ class Instance:
         children: name and instance, in order.
         modules: how many modules it is, itself included.
         elements: about how many tensor elements it holds; an order of magnitude, not a count.
+        left_out: the names of the children that a ``when`` leaves out.
     """
 
     type: str
@@ -46,6 +50,10 @@ class Instance:
     tensors: tuple[str, ...] = ()
     modules: int = 1
     elements: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+_LEFT_OUT = Instance("", (), {})  # stands for a module whose ``when`` is false
 
 
 def walk(root: Instance, at: str = "") -> Iterator[tuple[str, Instance]]:
@@ -68,6 +76,9 @@ def entries(root: Instance) -> list[Entry]:
     return found
 
 
+_Names = ChainMap[str, Value]
+
+
 class _TooMany(Exception):
     """Ends an elaboration that would not end soon by itself; its problem has been told."""
 
@@ -76,28 +87,28 @@ class _TooMany(Exception):
 class _Scope:
     """The names that an expression of one block instance may use, and the blocks around it."""
 
-    values: Mapping[str, Value]
+    values: _Names
     stack: tuple[str, ...]
 
 
 class Elaborator:
     """Makes the instance tree of one spec."""
 
-    def __init__(
-        self, architecture: Architecture, document: Document, values: Mapping[str, Resolved]
-    ) -> None:
-        self.checker = Checker(architecture, document, [])
-        self.blocks = architecture.blocks
-        self.globals = {name: found.value for name, found in values.items()}
-        self.architecture = architecture
+    def __init__(self, checker: Checker, params: Mapping[str, Resolved]) -> None:
+        self.checker, self.params = checker, params
+        self.architecture = checker.architecture
+        self.blocks = checker.architecture.blocks
+        self.globals = {name: found.value for name, found in params.items()}
         self._done: dict[tuple[Any, ...], Instance | None] = {}
         self._told: set[tuple[str, Path]] = set()
-        self._looked_at = 0  # modules, bounded: repeats with a counter are looked at one by one
+        self._looked_at = 0
 
     def elaborate(self) -> Instance | None:
-        """The root, or None if a problem (now in ``checker.problems``) prevents it."""
+        """The root, or None if a problem (told to ``checker``) prevents it."""
         self._check_class_params()
         root = self.architecture.model
+        if root not in self.blocks:
+            return None  # told by check
         block = self.blocks[root]
         path: Path = ("blocks", root)
         required = [name for name, param in block.params.items() if param.required]
@@ -113,17 +124,22 @@ class Elaborator:
 
     def _check_class_params(self) -> None:
         """Parameters that name a block or a layer must name one."""
-        for name, param in self.architecture.params.items():
-            value = self.globals.get(name)
-            if param.type in ("block", "layer") and isinstance(value, str):
-                self._check_class(param.type, value, ("params", name, "default"))
+        for param in self.params.values():
+            if param.type in ("block", "layer") and isinstance(param.value, str):
+                message, hint = self._class_complaint(param.type, param.value)
+                if message:
+                    message += "" if param.place else f" ({param.origin})"
+                    problem = Problem("E206", message, param.place, hint)
+                    self.checker.findings.add(problem)
+                    self.checker.findings.broken.add(param.value)
 
-    def _check_class(self, kind: str, value: str, path: Path) -> bool:
-        known = list(self.blocks) if kind == "block" else list(layers.names())
-        if value not in known:
-            hint = did_you_mean(value, known)
-            self._add("E206", f"no {kind} is called '{value}'", path, hint=hint)
-        return value in known
+    def _class_complaint(self, kind: str, value: str) -> tuple[str, str]:
+        """What is wrong with a name that must be a block's or a layer's, and a hint."""
+        if value in self.blocks if kind == "block" else layers.find(value):
+            return "", ""
+        known = list(self.blocks if kind == "block" else layers.names())
+        hint = did_you_mean(value, known) or f"{kind}s: {listing(known)}"
+        return f"no {kind} is called '{value}'", hint
 
     def _add(
         self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
@@ -149,20 +165,22 @@ class Elaborator:
         if name in stack:
             self._add("E211", f"{name} contains itself", path, hint=" → ".join([*stack, name]))
             return None
-        key = (name, path, tuple(values.items()))
+        key = (name, path, repr(values))  # as text: 1 and true are equal, and yet are not
         if key in self._done:
             return self._done[key]
         if len(stack) >= MAX_NESTING:
             self._add("E401", f"blocks nested more than {MAX_NESTING} deep", path)
             return None
-        scope = _Scope({**self.globals, **values}, (*stack, name))
+        scope = _Scope(ChainMap(values, self.globals), (*stack, name))
         block = self.blocks[name]
         at: Path = ("blocks", name)
-        children: list[tuple[str, Instance]] = []
-        for child, module in block.modules.items():
-            found = self._module(module, (*at, "modules", child), scope, scope.values)
-            if found is not None:
-                children.append((child, found))
+        self._check_contracts(block.inputs, (*at, "inputs"), scope)
+        self._check_contracts(block.outputs, (*at, "outputs"), scope)
+        children = [
+            (child, found)
+            for child, module in block.modules.items()
+            if (found := self._module(module, (*at, "modules", child), scope, scope.values))
+        ]
         elements = self._tensors(block.parameters, (*at, "parameters"), scope)
         elements += self._tensors(block.buffers, (*at, "buffers"), scope)
         tensors = (*block.parameters, *block.buffers)
@@ -182,16 +200,21 @@ class Elaborator:
             elif declared.required:
                 return None  # told by check
             else:
-                value, good = self._value(declared.default, path, self.globals)
+                value, good = self._value(declared.default, path, _Names(self.globals))
                 if not good:
                     return None
             kind = declared.type or ("any" if declared.required else _kind(declared.default))
             value, complaint = fit(value, declared, kind)
+            if isinstance(value, Instance):
+                complaint = "takes a value, not a mapping"
             if complaint:
                 self._add("E205", f"{name}'s {param} {complaint}", path)
                 return None
-            if kind in ("block", "layer") and not self._check_class(kind, str(value), path):
-                return None
+            if kind in ("block", "layer"):
+                message, hint = self._class_complaint(kind, str(value))
+                if message:
+                    self._add("E206", message, path, hint=hint)
+                    return None
             values[param] = value
         return values
 
@@ -204,48 +227,72 @@ class Elaborator:
         tensors: tuple[str, ...] = (),
         elements: int = 0,
     ) -> Instance | None:
+        left_out = tuple(name for name, child in children if child is _LEFT_OUT)
+        children = [(name, child) for name, child in children if child is not _LEFT_OUT]
         modules = 1 + sum(child.modules for _, child in children)
         elements += sum(child.elements for _, child in children)
         if modules > MAX_MODULES:
-            self._add("E401", f"the model has more than {MAX_MODULES:,} modules", path)
-            return None
+            raise self._too_many(f"the model has more than {MAX_MODULES:,} modules", path)
         if elements > MAX_ELEMENTS:
             self._add("E402", "the model has more than 10^15 parameters", path)
-            return None
-        return Instance(kind, path, arguments, tuple(children), tensors, modules, elements)
+            raise _TooMany
+        inside = tuple(children)
+        return Instance(kind, path, arguments, inside, tensors, modules, elements, left_out)
+
+    def _check_contracts(
+        self, contracts: Mapping[str, Contract], path: Path, scope: _Scope
+    ) -> None:
+        """Sizes that are expressions must have a value that is a size."""
+        for name, contract in contracts.items():
+            at = (*path, name)
+            below = (contract.below, (*at, "below"))
+            at = (*at, "shape") if self.checker.document.has((*at, "shape")) else at
+            for size, place in (*((s, (*at, i)) for i, s in enumerate(contract.shape)), below):
+                if isinstance(size, str) and size.startswith("$"):
+                    self._size(size, place, scope)
+
+    def _size(self, size: int | str, path: Path, scope: _Scope) -> int:
+        """A size of a tensor; 1 if it has a problem."""
+        value, good = self._value(size, path, scope.values)
+        if not good:
+            return 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            self._add("E205", f"a size is an integer of 0 or more, not {shown(value)}", path)
+            return 1
+        return value
+
+    def _too_many(self, message: str, path: Path) -> _TooMany:
+        self._add("E401", message, path)
+        return _TooMany()
 
     def _tensors(self, tensors: Mapping[str, Tensor], path: Path, scope: _Scope) -> int:
         total = 0
         for name, tensor in tensors.items():
             elements = 1
             for i, size in enumerate(tensor.shape):
-                at = (*path, name, "shape", i)
-                value, good = self._value(size, at, scope.values)
-                if good and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-                    self._add("E205", f"a size is an integer of 0 or more, not {shown(value)}", at)
-                elif good:
-                    elements *= cast(int, value)
+                size = self._size(size, (*path, name, "shape", i), scope)
+                elements = min(elements * size, MAX_ELEMENTS + 1)
             total += elements
         return total
 
     # -------------------------------------------------------------------------------- modules
 
-    def _module(
-        self, module: Module, path: Path, scope: _Scope, names: Mapping[str, Value]
-    ) -> Instance | None:
-        """One module; None if it is left out or wrong."""
+    def _module(self, module: Module, path: Path, scope: _Scope, names: _Names) -> Instance | None:
+        """One module; None if it is wrong."""
         self._looked_at += 1
-        if self._looked_at > 2 * MAX_MODULES:
-            self._add("E401", f"the model has more than {MAX_MODULES:,} modules", ("model",))
-            raise _TooMany
+        if self._looked_at > MAX_DISTINCT:
+            raise self._too_many(f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
         condition, good = self._value(module.when, (*path, "when"), names)
         if not good:
+            return None
+        if not isinstance(condition, bool | int | None):
+            self._add("E205", f"when takes true or false, not {shown(condition)}", (*path, "when"))
             return None
         if module.type in layers.CONTAINERS:
             children = self._items(module, path, scope, names) if condition else []
             return self._made(module.type, path, {}, children)
         if not condition:
-            return None
+            return _LEFT_OUT
         kind, good = self._value(module.type, (*path, "type"), names)
         arguments: dict[str, Value] = {}
         for name, value in module.arguments.items():
@@ -323,74 +370,83 @@ class Elaborator:
         tensors = (*layer.parameters, *layer.buffers)
         return self._made(layer.name, path, arguments, [], tensors, elements)
 
-    def _argument(
-        self, value: Any, path: Path, scope: _Scope, names: Mapping[str, Value]
-    ) -> tuple[Value, bool]:
+    def _argument(self, value: Any, path: Path, scope: _Scope, names: _Names) -> tuple[Value, bool]:
         """An argument's value; a nested module becomes an ``Instance``."""
         if isinstance(value, dict):
-            made = self._module(Module.model_validate(value), path, scope, names)
-            return made, made is not None
+            try:
+                module = Module.model_validate(value)
+            except ValidationError:
+                return None, False  # told by check
+            made = self._module(module, path, scope, names)
+            return made, made is not None and made is not _LEFT_OUT
         return self._value(value, path, names)
 
     # ------------------------------------------------------------------------------ containers
 
     def _items(
-        self, module: Module, path: Path, scope: _Scope, names: Mapping[str, Value]
+        self, module: Module, path: Path, scope: _Scope, names: _Names
     ) -> list[tuple[str, Instance]]:
         children: dict[str, Instance] = {}
         for key, item in iterate_items(module):
             at = (*path, "items", key)
             for name, child in self._repeated(item, at, scope, names):
-                name = name or (key if isinstance(key, str) else str(len(children)))
+                if item.name is None:
+                    name = key if isinstance(key, str) else str(len(children))
+                elif name is None:
+                    continue  # told
+                elif complaint := item_name_complaint(name, module.type):
+                    self._add("E207", complaint, (*at, "name"))
                 if name in children:
                     self._add("E207", f"two items are called '{name}'", at)
                 children[name] = child
+                if len(children) > MAX_MODULES:
+                    message = f"the model has more than {MAX_MODULES:,} modules"
+                    raise self._too_many(message, path)
         return list(children.items())
 
     def _repeated(
-        self, item: Module, path: Path, scope: _Scope, names: Mapping[str, Value]
-    ) -> Iterator[tuple[str, Instance]]:
-        """The modules that one item stands for, with their own names, if it gives them any."""
-        times = 1
-        if item.repeat is not None:
-            value, good = self._value(item.repeat, (*path, "repeat"), names)
-            if not good:
-                return
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                message = f"repeat takes an integer of 0 or more, not {shown(value)}"
-                self._add("E205", message, (*path, "repeat"))
-                return
-            if value > MAX_REPEAT:
-                self._add("E401", f"repeated more than {MAX_REPEAT:,} times", (*path, "repeat"))
-                return
-            times = value
+        self, item: Module, path: Path, scope: _Scope, names: _Names
+    ) -> Iterator[tuple[str | None, Instance]]:
+        """The modules that one item stands for, with the names that it gives them, if any."""
+        times = 1 if item.repeat is None else self._times(item.repeat, (*path, "repeat"), names)
         made: Instance | None = None
         for i in range(times):
-            inner = {**names, item.index: i} if item.index else names
+            inner = names.new_child({item.index: i}) if item.index else names
             if i == 0 or item.index:
                 made = self._module(item, path, scope, inner)
             if made is not None:
                 yield self._item_name(item, path, inner), made
+            elif not item.index:
+                return
 
-    def _item_name(self, item: Module, path: Path, names: Mapping[str, Value]) -> str:
-        if item.name is None:
-            return ""
+    def _times(self, repeat: int | str, path: Path, names: _Names) -> int:
+        value, good = self._value(repeat, path, names)
+        if not good:
+            return 0
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            self._add("E205", f"repeat takes an integer of 0 or more, not {shown(value)}", path)
+            return 0
+        if value > MAX_REPEAT:
+            self._add("E401", f"repeated more than {MAX_REPEAT:,} times", path)
+            return 0
+        return value
+
+    def _item_name(self, item: Module, path: Path, names: _Names) -> str | None:
+        name = ""
         try:
-            parts = [
-                part if isinstance(part, str) else str(evaluate(part, names))
-                for part in expressions.template(item.name)
-            ]
+            for part in expressions.template(item.name or ""):
+                name += part if isinstance(part, str) else str(evaluate(part, names))
+                if len(name) > MAX_NAME:
+                    return name
         except ExpressionError as error:
-            self._add(error.code, error.message, (*path, "name"), hint=error.hint)
-            return ""
-        name = "".join(parts)
-        if not name or "." in name:
-            self._add("E207", f"'{name}' cannot name a module", (*path, "name"))
+            if error.code in ("E306", "E307"):  # the others have been told by check
+                self._add(error.code, error.message, (*path, "name"), hint=error.hint)
+            return None
         return name
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _value(self, value: Any, path: Path, names: Mapping[str, Value]) -> tuple[Value, bool]:
+    def _value(self, value: Any, path: Path, names: _Names) -> tuple[Value, bool]:
         """A value of the document, computed; False if a problem prevents it."""
         if isinstance(value, list):
             items = [
@@ -400,14 +456,12 @@ class Elaborator:
             return tuple(item for item, _ in items), all(good for _, good in items)
         try:
             parsed = literal(value)
-            if not isinstance(parsed, Expression):
-                return parsed, True
-            return evaluate(parsed, names), True
+        except ExpressionError:
+            return None, False  # told by check
+        try:
+            return (evaluate(parsed, names) if isinstance(parsed, Expression) else parsed), True
         except ExpressionError as error:
-            # Unknown names and bad syntax have been told by check.
-            if error.code in ("E306", "E307") and (error.code, path) not in self._told:
-                self._told.add((error.code, path))
-                self.checker.add_expression(error, path, 1)
+            self.checker.add_expression(error, path, 1)
             return None, False
 
 

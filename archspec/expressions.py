@@ -16,9 +16,12 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import EllipsisType
 from typing import Any
 
-MAX_TEXT = 2_000  # characters of one expression
+from archspec.errors import did_you_mean
+
+MAX_TEXT = 1_000  # characters of one expression
 MAX_DEPTH = 40  # nesting of one expression
 MAX_INTEGER = 2**63 - 1  # sizes are 64-bit in PyTorch
 MAX_LENGTH = 10_000  # elements of a list, characters of a string
@@ -135,6 +138,8 @@ def _syntax_hint(text: str) -> str:
 
 
 def _refuse_comments(expression: Expression) -> None:
+    if "#" not in expression.text:
+        return
     inside = sum(
         n.value.count("#")
         for n in ast.walk(expression.tree)
@@ -251,6 +256,23 @@ def evaluate_part(expression: Expression, node: ast.expr, names: Mapping[str, Va
     return _Evaluator(expression, names).value(node)
 
 
+def misplaced(expression: Expression) -> Iterator[ExpressionError]:
+    """What a forward step may hold and an argument may not: its functions, attributes, ``@``."""
+    for node in ast.walk(expression.tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
+                pass
+            case ast.Call(func=ast.Name(id=name)) if name not in FUNCTIONS:
+                hint = did_you_mean(name, FUNCTIONS) or f"arguments know {', '.join(FUNCTIONS)}"
+                yield expression.error(node.func, "E304", f"unknown function '{name}'", hint)
+            case ast.BinOp(op=ast.MatMult()):
+                yield expression.error(node, "E304", "@ has no meaning in an argument")
+            case ast.Call() | ast.Attribute() | ast.Constant(value=EllipsisType()):
+                yield expression.error(node, "E304", "this has no meaning in an argument")
+            case _:
+                pass
+
+
 class _Evaluator:
     def __init__(self, expression: Expression, names: Mapping[str, Value]) -> None:
         self.expression, self.names = expression, names
@@ -270,7 +292,7 @@ class _Evaluator:
 
     def _value(self, node: ast.AST) -> Value:
         match node:
-            case ast.Constant(value=value):
+            case ast.Constant(value=value) if value is not ...:
                 return value
             case ast.Name(id=name):
                 if name not in self.names:
@@ -296,11 +318,11 @@ class _Evaluator:
                 raise self.expression.error(node, "E304", "this has no meaning in an argument")
 
     def _function(self, node: ast.expr) -> Callable[..., Any]:
-        name = node.id if isinstance(node, ast.Name) else ""
-        if name not in FUNCTIONS:
-            hint = f"arguments know {', '.join(FUNCTIONS)}"
-            raise self.expression.error(node, "E304", f"unknown function '{name}'", hint)
-        return FUNCTIONS[name]
+        if not isinstance(node, ast.Name):
+            raise self.expression.error(node, "E304", "this has no meaning in an argument")
+        if node.id not in FUNCTIONS:
+            raise self.expression.error(node, "E304", f"unknown function '{node.id}'")
+        return FUNCTIONS[node.id]
 
     def _binary(self, node: ast.AST, op: ast.operator, left: Value, right: Value) -> Value:
         if type(op) not in _ARITHMETIC:

@@ -44,9 +44,11 @@ class Document:
         return Problem(code, message, self.place(path, key=key), hint)
 
     def stretch(self, path: source.Path, start: int, end: int) -> Place:
-        """The place of ``[start, end)`` of the text of the scalar at ``path``."""
+        """The place of ``[start, end)`` of the text of the scalar at ``path``, or of all."""
         node = source.find(self.root, path)
-        return node.place(start, end) if isinstance(node, Scalar) else self.place(path)
+        if isinstance(node, Scalar) and start < end:
+            return node.place(start, end)
+        return self.place(path)
 
 
 def packaged_folder() -> Path:

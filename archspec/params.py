@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import graphlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from archspec import source
-from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
+from archspec.errors import Findings, Note, Place, Problem, SpecError, did_you_mean, listing
 from archspec.expressions import Expression, ExpressionError, Value, evaluate, parse
 from archspec.extends import Document
 from archspec.schema import PARAM_TYPES, Param
@@ -117,15 +116,17 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
 
 
 def resolve(
-    declared: Mapping[str, Param], overrides: Mapping[str, Override], document: Document
-) -> tuple[dict[str, Resolved], list[Problem], tuple[str, ...]]:
+    declared: Mapping[str, Param],
+    overrides: Mapping[str, Override],
+    document: Document,
+    findings: Findings,
+) -> tuple[dict[str, Resolved], tuple[str, ...]]:
     """The values of all parameters, in the order of their declarations.
 
     Returns:
-        The resolved parameters, the problems found, and the names in a ``config.json`` that are
-        no parameters of this spec.
+        The resolved parameters, and the names in a ``config.json`` that are no parameters of this
+        spec.
     """
-    problems: list[Problem] = []
     ignored: list[str] = []
     for name, override in overrides.items():
         if name not in declared and override.tolerant:
@@ -133,42 +134,64 @@ def resolve(
         elif name not in declared:
             hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
             message = f"no parameter '{name}' ({override.origin})"
-            problems.append(Problem("E208", message, override.place, hint))
+            findings.add(Problem("E208", message, override.place, hint))
+    graph = {
+        name: _needs(param, overrides.get(name)) & declared.keys()
+        for name, param in declared.items()
+    }
     resolved: dict[str, Resolved] = {}
-    for name in _in_order(declared, overrides, document, problems):
-        if _needs(declared[name], overrides.get(name)) & (declared.keys() - resolved.keys()):
+    values: dict[str, Value] = {}
+    order, circles = ordered(graph)
+    for circle in circles:
+        message = f"parameters are computed from each other: {circle_text(circle)}"
+        findings.add(document.problem("E306", message, ("params", circle[0], "default")))
+    for name in order:
+        if not graph[name] <= resolved.keys():
             continue  # what it is computed from has been told
         try:
-            found = _resolve_one(name, declared[name], overrides.get(name), resolved, document)
+            found = _resolve_one(name, declared[name], overrides.get(name), values, document)
         except SpecError as error:
-            problems += error.problems
+            findings.add(*error.problems)
         else:
-            resolved[name] = found
-    return {name: resolved[name] for name in declared if name in resolved}, problems, tuple(ignored)
+            resolved[name], values[name] = found, found.value
+    return {name: resolved[name] for name in declared if name in resolved}, tuple(ignored)
 
 
-def _in_order(
-    declared: Mapping[str, Param],
-    overrides: Mapping[str, Override],
-    document: Document,
-    problems: list[Problem],
-) -> list[str]:
-    """The names, each behind those that its default is computed from."""
-    graph: dict[str, set[str]] = {}
-    for name, param in declared.items():
-        graph[name] = _needs(param, overrides.get(name)) & declared.keys()
-    while True:
-        try:
-            return list(graphlib.TopologicalSorter(graph).static_order())
-        except graphlib.CycleError as error:
-            circle: list[str] = error.args[1]
-            path = ("params", circle[0], "default")
-            message = f"parameters are computed from each other: {' → '.join(circle)}"
-            problems.append(document.problem("E306", message, path))
-            for name in circle:
-                graph.pop(name, None)
-            for needs in graph.values():
-                needs -= set(circle)
+def ordered(graph: Mapping[str, Iterable[str]]) -> tuple[list[str], list[list[str]]]:
+    """The names, each behind those that it needs; and the circles among them, none twice.
+
+    >>> ordered({"a": ["b"], "b": [], "c": ["d"], "d": ["c"]})
+    (['b', 'a', 'd', 'c'], [['c', 'd']])
+    """
+    order: dict[str, None] = {}
+    circles: list[list[str]] = []
+    for start in graph:
+        path: list[str] = []
+        depth: dict[str, int] = {}
+        waiting: list[Iterator[str]] = [iter((start,))]
+        told = 0  # how much of the path is in a circle that has been found already
+        while waiting:
+            name = next(waiting[-1], None)
+            if name is None:
+                waiting.pop()
+                if path:
+                    order[path[-1]] = None
+                    del depth[path.pop()]
+                told = min(told, len(path))
+            elif name in depth:
+                if depth[name] >= told:
+                    circles.append(path[depth[name] :])
+                    told = len(path)
+            elif name not in order and name in graph:
+                depth[name] = len(path)
+                path.append(name)
+                waiting.append(iter(graph[name]))
+    return list(order), circles
+
+
+def circle_text(circle: Sequence[str]) -> str:
+    """``a → b → a``"""
+    return f"{listing(circle, sign=' → ')} → {circle[0]}"
 
 
 def _needs(param: Param, override: Override | None) -> set[str]:
@@ -184,7 +207,7 @@ def _resolve_one(
     name: str,
     param: Param,
     override: Override | None,
-    resolved: Mapping[str, Resolved],
+    values: Mapping[str, Value],
     document: Document,
 ) -> Resolved:
     path: source.Path = ("params", name, "default")
@@ -196,7 +219,7 @@ def _resolve_one(
     expression: Expression | None = None
     value = override.value if override else param.default
     if override is None:
-        value, expression = _computed(value, resolved, document, path)
+        value, expression = _computed(value, values, document, path)
     elif isinstance(value, list):
         value = literal(value)
     kind = param.type or _inferred(param, value)
@@ -212,14 +235,13 @@ def _resolve_one(
 
 
 def _computed(
-    value: Any, resolved: Mapping[str, Resolved], document: Document, path: source.Path
+    value: Any, values: Mapping[str, Value], document: Document, path: source.Path
 ) -> tuple[Value, Expression | None]:
     try:
         expression = literal(value)
         if not isinstance(expression, Expression):
             return expression, None
-        names = {name: found.value for name, found in resolved.items()}
-        return evaluate(expression, names), expression
+        return evaluate(expression, values), expression
     except ExpressionError as error:
         place = document.stretch(path, error.start, error.end)
         raise SpecError(Problem(error.code, error.message, place, error.hint)) from None

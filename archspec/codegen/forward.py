@@ -6,8 +6,9 @@ import ast
 
 from archspec import functions, layers
 from archspec.codegen.constructor import BODY
+from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.names import Names, contract_text
-from archspec.codegen.printing import LINE_LENGTH, Printer, constant, docstring
+from archspec.codegen.printing import Printer, constant, docstring
 from archspec.codegen.writer import Writer
 from archspec.expressions import Expression, parse
 from archspec.params import literal
