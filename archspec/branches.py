@@ -14,15 +14,16 @@ from contextlib import suppress
 from typing import Any
 
 from archspec import layers
-from archspec.check import Checker, iterate_items, shown
+from archspec.calls import call_complaint
+from archspec.check import Checker, iterate_items
 from archspec.elaborate import Instance
-from archspec.errors import Note, Problem, did_you_mean, listing
+from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.expressions import Expression, ExpressionError, Value, evaluate_part, parse
 from archspec.growth import Growth, GrowthError
 from archspec.params import literal
 from archspec.schema import Assign, Block, For, Module, Step
 from archspec.source import Path
-from archspec.steps import call_complaint, step_text
+from archspec.steps import step_text
 
 _MAX_FOLLOWED = 30_000  # steps of all blocks that differ
 _Values = Mapping[str, Value]
@@ -201,22 +202,29 @@ class _Walk:
         known, value = self._known(index)
         found: list[Instance] = []
         for owner in owners:
-            children = [child for _, child in owner.children]
-            by_name = owner.type == "ModuleDict"
-            if not known or owner.type not in layers.CONTAINERS:
-                found += children
-            elif isinstance(value, bool) or not isinstance(value, str if by_name else int):
-                kind = "names" if by_name else "numbers"
-                self._error(node, "E305", f"a {owner.type} is indexed by {kind}")
-            elif by_name and value not in dict(owner.children):
-                names = [name for name, _ in owner.children]
-                hint = did_you_mean(value, names) or f"it has: {listing(names) or 'nothing'}"
-                self._error(node, "E304", f"no item '{value}'", hint)
-            elif not by_name and not -len(children) <= value < len(children):
-                self._error(node, "E306", f"no item {value}: there are {len(children)}")
-            else:
-                found.append(dict(owner.children)[value] if by_name else children[value])
+            items = self._items_at(node, owner, value) if known else None
+            found += [child for _, child in owner.children] if items is None else items
         return found
+
+    def _items_at(self, node: ast.AST, owner: Instance, index: Value) -> list[Instance] | None:
+        """The item of a container that ``index`` stands for; None if that cannot be told."""
+        items = dict(owner.children)
+        match owner.type, index:
+            case _ if owner.type not in layers.CONTAINERS:
+                return None
+            case "ModuleDict", str() if index in items:
+                return [items[index]]
+            case "ModuleDict", str():
+                hint = did_you_mean(index, items) or f"it has: {listing(list(items)) or 'nothing'}"
+                self._error(node, "E304", f"no item '{index}'", hint)
+            case (("ModuleList" | "Sequential"), int()) if not isinstance(index, bool):
+                if -len(items) <= index < len(items):
+                    return [list(items.values())[index]]
+                self._error(node, "E306", f"no item {index}: there are {len(items)}")
+            case _:
+                kind = "names" if owner.type == "ModuleDict" else "numbers"
+                self._error(node, "E305", f"a {owner.type} is indexed by {kind}")
+        return []
 
     def _attribute(
         self, node: ast.Attribute, owners: list[Instance] | None, name: str

@@ -24,7 +24,7 @@ from archspec.devices import check_memory, pick_device, pick_dtype
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Note, Problem
 from archspec.freezing import freeze_module
-from archspec.materialise import draw_seed, fill, needs_construction
+from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
 from archspec.shapes import check_shapes, instance_text
 from archspec.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
@@ -199,7 +199,7 @@ def _construct(
                 return root()
             devices = [device] if device.type == "cuda" else []
             with torch.random.fork_rng(devices):
-                torch.manual_seed(seed)
+                seed_generators(seed, device)
                 return root()
     except MemoryError as error:
         raise BuildError(Problem("E503", f"not enough memory: {error}")) from error

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, pairwise
+from typing import cast
 
 CODES: dict[str, str] = {
     # YAML
@@ -296,6 +297,24 @@ def listing(names: Sequence[str], most: int = 8, sign: str = ", ") -> str:
     """``a, b, c`` of at most ``most`` names, saying how many more there are."""
     shown = sign.join(names[:most])
     return f"{shown}{sign}… ({len(names) - most} more)" if len(names) > most else shown
+
+
+def shown(value: object) -> str:
+    """A value in a message, as YAML would write it."""
+    match value:
+        case None:
+            text = "null"
+        case bool():
+            text = str(value).lower()
+        case tuple() | list():
+            text = f"[{', '.join(map(shown, cast('Sequence[object]', value)))}]"
+        case dict():
+            text = "a mapping"
+        case int() | float() | str():
+            text = repr(value)
+        case _:
+            text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 _WIDTH = 160  # a longer source line is shown as a window around the place

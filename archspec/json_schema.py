@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from archspec import extends, layers
 from archspec.arguments import Argument
-from archspec.check import shown
+from archspec.errors import shown
 from archspec.initialisers import INITIALISERS
 from archspec.layers import Layer
 from archspec.schema import IDENTIFIER, PARAM_TYPES, TARGETS, Architecture, Module

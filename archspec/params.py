@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec import source
+from archspec.declarations import fit, fit_one, inferred
 from archspec.errors import Findings, Note, Place, Problem, SpecError, did_you_mean, listing
-from archspec.expressions import Expression, ExpressionError, Value, evaluate, parse
+from archspec.expressions import (
+    MAX_INTEGER,
+    Expression,
+    ExpressionError,
+    Value,
+    evaluate,
+    parse,
+)
 from archspec.extends import Document
-from archspec.schema import PARAM_TYPES, Param
+from archspec.schema import Param
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ def literal(value: Any) -> Any:
             raise
     if isinstance(value, list):
         return tuple(literal(item) for item in cast("list[Any]", value))
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ExpressionError("E307", "the integer does not fit into 64 bits")
     return value
 
 
@@ -69,16 +79,34 @@ def overrides_from_config(path: Path) -> dict[str, Override]:
     Raises:
         SpecError: E106 if it cannot be read or is no JSON object.
     """
+    text, place = "", None
     try:
+        if not path.is_file() and path.exists():
+            raise ValueError("not a file")
         if path.stat().st_size > source.MAX_BYTES:
-            raise ValueError(f"larger than {source.MAX_BYTES} bytes")
+            raise ValueError(f"larger than {source.MAX_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
         data = json.loads(text)
         if not isinstance(data, dict):
             raise ValueError("not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SpecError(Problem("E106", f"{path}: {reason}")) from None
+        reason = str(error)
+        match error:
+            case OSError():
+                reason = error.strerror or "cannot be read"
+            case UnicodeDecodeError():
+                reason = "not UTF-8 text"
+            case json.JSONDecodeError():
+                reason = f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+                line = text.splitlines()[error.lineno - 1 :][:1]
+                place = Place(str(path), error.lineno, error.colno, error.colno + 1, "".join(line))
+            case RecursionError():
+                reason = "nested too deeply"
+            case _ if "integer string" in reason:
+                reason = "an integer of too many digits"
+            case _:
+                pass
+        raise SpecError(Problem("E106", f"{path}: {reason}", place)) from None
     lines = text.splitlines()
     return {
         key: Override(value, str(path), _line_of(key, lines, str(path)), tolerant=True)
@@ -101,14 +129,21 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
         SpecError: E208 for a text without ``=``, E1xx for a value that is not YAML.
     """
     overrides: dict[str, Override] = {}
+    problems: list[Problem] = []
     for option in options:
         name, equals, text = option.partition("=")
-        if not equals:
-            raise SpecError(Problem("E208", f"-p {option}: write -p name=value"))
-        root, problems = source.parse(f"value: {text}", f"-p {name}")
-        if problems:
-            raise SpecError(problems)
+        if not equals or not name.strip() or not text.isprintable():
+            problems.append(Problem("E208", f"-p {option}: write -p name=value"))
+            continue
+        try:
+            root, found = source.parse(f"value: {text}", f"-p {name}")
+        except SpecError as error:
+            problems += error.problems
+            continue
+        problems += found
         overrides[name.strip()] = Override(cast(Any, source.plain(root))["value"], f"-p {option}")
+    if problems:
+        raise SpecError(problems)
     return overrides
 
 
@@ -222,9 +257,11 @@ def _resolve_one(
         value, expression = _computed(value, values, document, path)
     elif isinstance(value, list):
         value = literal(value)
-    kind = param.type or _inferred(param, value)
+    kind = param.type or inferred(param, value)
     fitted, complaint = fit(value, param, kind)
     if complaint:
+        if override is None and isinstance(value, tuple) and kind.startswith("list"):
+            place = document.place((*_long(path, document), _first_misfit(value, param, kind)))
         declared = document.place(("params", name), key=True)
         notes = (Note("declared here", declared),) if override else ()
         origin = f" ({override.origin})" if override and override.place is None else ""
@@ -234,98 +271,26 @@ def _resolve_one(
     return Resolved(fitted, kind, override.origin if override else str(place), place, expression)
 
 
+def _long(path: source.Path, document: Document) -> source.Path:
+    """The path of a default, whose key is left out in the short form."""
+    return path if document.has(path) else path[:-1]
+
+
+def _first_misfit(value: Value, param: Param, kind: str) -> int:
+    return next((i for i, item in enumerate(value) if fit_one(item, param, kind[5:-1])[1]), 0)
+
+
 def _computed(
     value: Any, values: Mapping[str, Value], document: Document, path: source.Path
 ) -> tuple[Value, Expression | None]:
+    shift = 0
     try:
         expression = literal(value)
         if not isinstance(expression, Expression):
             return expression, None
+        shift = 1  # the $ is not part of the expression
         return evaluate(expression, values), expression
     except ExpressionError as error:
-        place = document.stretch(path, error.start, error.end)
+        at = _long(path, document)
+        place = document.stretch(at, error.start + shift, error.end + shift)
         raise SpecError(Problem(error.code, error.message, place, error.hint)) from None
-
-
-def _inferred(param: Param, value: Value) -> str:
-    """The type that a declaration implies: that of its default, else of its choices."""
-    default = param.default
-    if isinstance(default, str) and default.startswith("$") and not default.startswith("$$"):
-        default = value  # computed: its type is that of the result
-    if isinstance(default, list | tuple):
-        kinds = {_type_of(item) for item in cast("list[Any]", default)}
-        if kinds == {"int", "float"}:
-            kinds = {"float"}
-        return f"list[{kinds.pop()}]" if len(kinds) == 1 else "list"
-    return _type_of(default if default is not None else (param.choices or [None])[0])
-
-
-def _type_of(value: Any) -> str:
-    return "any" if value is None or isinstance(value, list | tuple) else type(value).__name__
-
-
-def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
-    """``value`` as the declaration wants it, or a complaint."""
-    if value is None and (not param.required and param.default is None):
-        return None, ""
-    if kind.startswith("list"):
-        if not isinstance(value, tuple):
-            return value, f"takes {_article(kind)}, not {_shown(value)}"
-        inner = kind[5:-1]
-        items = [_fit_one(item, param, inner) for item in cast("tuple[Any, ...]", value)]
-        complaint = next((complaint for _, complaint in items if complaint), "")
-        return tuple(item for item, _ in items), complaint
-    return _fit_one(value, param, kind)
-
-
-def _fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
-    match kind:
-        case "int":
-            fits = isinstance(value, int) and not isinstance(value, bool)
-        case "float":
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
-            value = float(value) if fits else value
-        case "bool":
-            fits = isinstance(value, bool)
-        case "str" | "block" | "layer":
-            fits = isinstance(value, str)
-        case _:
-            fits = True
-    if not fits:
-        return value, f"takes {_article(kind)}, not {_shown(value)}"
-    if param.choices is not None and value not in param.choices:
-        return (
-            value,
-            f"must be one of {listing([_shown(c) for c in param.choices])}, not {_shown(value)}",
-        )
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if param.min is not None and value < param.min:
-            return value, f"must be at least {param.min}, not {_shown(value)}"
-        if param.max is not None and value > param.max:
-            return value, f"must be at most {param.max}, not {_shown(value)}"
-    return value, ""
-
-
-def _article(kind: str) -> str:
-    names = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}
-    return names.get(kind) or f"a {kind}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def check_declarations(
-    declared: Mapping[str, Param], document: Document, at: source.Path
-) -> list[Problem]:
-    """Problems of the declarations themselves: unknown types."""
-    problems: list[Problem] = []
-    for name, param in declared.items():
-        kind = param.type
-        inner = kind[5:-1] if kind and kind.startswith("list[") and kind.endswith("]") else kind
-        if inner is not None and inner not in PARAM_TYPES and kind != "list":
-            hint = did_you_mean(inner, PARAM_TYPES) or f"types: {', '.join(PARAM_TYPES)}, list[…]"
-            path = (*at, name, "type")
-            problems.append(document.problem("E209", f"unknown type '{kind}'", path, hint=hint))
-    return problems

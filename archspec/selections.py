@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from archspec import initialisers, layers, patterns
-from archspec.check import Checker, shown
+from archspec.check import Checker
 from archspec.elaborate import Instance, entries
-from archspec.errors import Problem, did_you_mean
+from archspec.errors import Problem, did_you_mean, shown
 from archspec.expressions import Expression, ExpressionError, Value, evaluate_part, parse
 from archspec.patterns import Pattern, PatternError, Tree
 from archspec.schema import Initialiser, InitRule
@@ -246,8 +246,10 @@ class SelectionChecker:
                 hint = did_you_mean(path, self.tensors)
                 message = f"no parameter '{path}'"
                 self.checker.add("E213", message, ("tie", name), key=key, hint=hint)
-        if name == target:
-            self.checker.add("E213", "a parameter cannot share with itself", ("tie", name))
+        if target in self.architecture.tie:
+            message = f"'{target}' is tied itself"
+            hint = "tie both to the parameter that has a value of its own"
+            self.checker.add("E213", message, ("tie", name), hint=hint)
 
     def _check_rename(self, ours: str, foreign: str, path: Path) -> None:
         try:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec import extends
+from archspec.blocks import BlockChecker, check
 from archspec.branches import check_branches
-from archspec.check import BlockChecker, Checker, check
-from archspec.elaborate import Elaborator, Instance
+from archspec.check import Checker
+from archspec.elaborate import Instance
 from archspec.errors import Findings, Problem, SpecError, TooManyProblems, UsageError
+from archspec.expansion import Elaborator
 from archspec.expressions import Value
 from archspec.extends import Document
 from archspec.params import Override, Resolved, overrides_from_config, resolve
@@ -77,19 +79,31 @@ def load(
 
     Raises:
         SpecError: every problem that could be found, each with its place.
+        UsageError: E801 for anything but a path or a name.
 
     Example:
         >>> load("resnet18", num_classes=10).values["num_classes"]
         10
     """
-    document, problems = extends.read(path_or_name)
+    document, problems = extends.read(_path_or_name(path_or_name))
     return _checked(document, problems, _overrides(config, params))
+
+
+def _path_or_name(given: object) -> str | os.PathLike[str]:
+    if not isinstance(given, str | os.PathLike):
+        message = f"a spec is a path, a packaged spec's name or a Spec, not {type(given).__name__}"
+        raise UsageError(Problem("E801", message))
+    if isinstance(given, str) and "\n" in given:
+        raise UsageError(Problem("E801", "this is text", hint="use archspec.loads(text)"))
+    return cast("str | os.PathLike[str]", given)
 
 
 def loads(
     text: str, *, config: str | os.PathLike[str] | None = None, name: str = "<spec>", **params: Any
 ) -> Spec:
     """As ``load``, for the text of a spec; ``name`` stands for the file in errors."""
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", f"loads takes text, not {type(text).__name__}"))
     document, problems = extends.read_text(text, name)
     return _checked(document, problems, _overrides(config, params))
 
@@ -101,14 +115,7 @@ def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> 
         UsageError: E801 for anything but a path, a name or a Spec.
         SpecError: as ``load``.
     """
-    if isinstance(given, Spec):
-        return given.with_params(**params)
-    if not isinstance(given, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        message = f"a spec is a path, a packaged spec's name or a Spec, not {type(given).__name__}"
-        raise UsageError(Problem("E801", message))
-    if isinstance(given, str) and "\n" in given:
-        raise UsageError(Problem("E801", "this is text: use archspec.loads(text)"))
-    return load(given, **params)
+    return given.with_params(**params) if isinstance(given, Spec) else load(given, **params)
 
 
 def load_with(path_or_name: str | os.PathLike[str], overrides: Mapping[str, Override]) -> Spec:

@@ -8,17 +8,19 @@ everything else is done with values.
 from __future__ import annotations
 
 import ast
+import keyword
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from archspec import functions, layers
-from archspec.check import BUILTINS, GENERATED_NAMES, BlockChecker, iterate_items
+from archspec.blocks import BlockChecker
+from archspec.calls import call_complaint, count_complaint, values_returned
+from archspec.check import BUILTINS, GENERATED_NAMES, iterate_items
 from archspec.errors import did_you_mean, listing
 from archspec.expressions import ATTRIBUTES, Expression, ExpressionError, parse
-from archspec.schema import Assign, Block, Contract, For, Module, Return, Step
+from archspec.schema import Assign, Block, For, Module, Return, Step
 from archspec.source import Path
 
 LOOPS = ("enumerate", "zip", "range")
@@ -119,7 +121,9 @@ class StepChecker:
     def _bind(self, target: str, ref: ModuleRef | None, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""
         groups = (self.values, self.owner.classes, self.block.modules, GENERATED_NAMES, BUILTINS)
-        if any(target in taken for taken in groups) or "__" in target:
+        if keyword.iskeyword(target):
+            self.add("E308", f"'{target}' is a Python keyword", path, key=True)
+        elif any(target in taken for taken in groups) or "__" in target:
             message = f"'{target}' cannot be a target: it already means something else"
             self.add("E308", message, path, key=True, hint="choose another name")
         self.targets[target] = ref
@@ -155,7 +159,7 @@ class StepChecker:
             takes = "1 argument" if most == 1 else f"{least} to {most} arguments"
             self._error(value, call, "E305", f"{name} takes {takes}")
         if len(step.targets) != wanted:
-            self._error(value, call, "E305", _count_complaint(name, wanted, len(step.targets)))
+            self._error(value, call, "E305", count_complaint(name, wanted, len(step.targets)))
         if name == "range":
             for argument in call.args:
                 self._value(argument, value)
@@ -189,9 +193,9 @@ class StepChecker:
         elif isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
             child = self.block.modules.get(tree.func.id)
             if child is not None and child.type in self.blocks:
-                name, given = child.type, _values_returned(self.blocks[child.type])
+                name, given = child.type, values_returned(self.blocks[child.type])
         if given is not None and given != targets:
-            self._error(text, text.expression.tree, "E305", _count_complaint(name, given, targets))
+            self._error(text, text.expression.tree, "E305", count_complaint(name, given, targets))
 
     def _error(self, text: Text, node: ast.AST, code: str, message: str, hint: str = "") -> None:
         error = text.expression.error(node, code, message, hint)
@@ -305,7 +309,7 @@ class StepChecker:
 
     def _call(self, call: ast.Call, text: Text) -> None:
         lens = isinstance(call.func, ast.Name) and call.func.id == "len"
-        for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
+        for argument in [*call.args, *(k.value for k in call.keywords)]:
             if lens:
                 self._resolve(argument, text)
             else:
@@ -341,7 +345,7 @@ class StepChecker:
         return not isinstance(node, ast.Attribute | ast.Subscript)
 
     def _function(self, name: str, call: ast.Call, text: Text) -> None:
-        keywords = [keyword.arg or "" for keyword in call.keywords]
+        keywords = [k.arg or "" for k in call.keywords]
         if name == "len":
             if keywords or len(call.args) != 1:
                 self._error(text, call, "E305", "len takes 1 argument")
@@ -368,37 +372,3 @@ class StepChecker:
         ):
             hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
             self._error(text, call, "E305", complaint, hint)
-
-
-def _count_complaint(name: str, given: int, targets: int) -> str:
-    values = "value" if given == 1 else "values"
-    are = "there is 1 target" if targets == 1 else f"there are {targets} targets"
-    return f"{name} gives {given} {values}, but {are}"
-
-
-def _values_returned(block: Block) -> int | None:
-    """How many values a call of a block gives; None if that cannot be seen."""
-    if block.outputs:
-        return len(block.outputs)
-    last = block.forward[-1] if block.forward else None
-    with suppress(ExpressionError):
-        if isinstance(last, Return) and isinstance(tree := parse(last.value).tree, ast.Tuple):
-            return len(tree.elts)
-    return None
-
-
-def call_complaint(name: str, inputs: dict[str, Contract], call: ast.Call) -> str:
-    """What is wrong with a call of a block, or ""."""
-    if not inputs:
-        return "" if len(call.args) <= 1 and not call.keywords else f"{name} declares no inputs"
-    if len(call.args) > len(inputs):
-        return f"{name} takes {len(inputs)} inputs, got {len(call.args)}"
-    given = list(inputs)[: len(call.args)]
-    for keyword in call.keywords:
-        if keyword.arg not in inputs:
-            return f"{name} has no input '{keyword.arg}'"
-        if keyword.arg in given:
-            return f"input '{keyword.arg}' is given twice"
-        given.append(keyword.arg)
-    missing = [n for n, contract in inputs.items() if n not in given and not contract.optional]
-    return f"{name} needs the input '{missing[0]}'" if missing else ""

@@ -362,25 +362,19 @@ class Statements:
 
 def test_long_lines_are_folded_as_a_formatter_does() -> None:
     statements = [Statements(seed).statement(2 + seed % 4) for seed in range(400)]
-    pieces: list[str] = []
-    for i, statement in enumerate(statements):
-        body = "\n".join(fold(statement, 8)) + (
-            "\n            pass" if statement[-1] == ":" else ""
-        )
-        flat = f"        {statement}" + (" pass" if statement[-1] == ":" else "")
-        piece = f"class A{i}:\n    def f(self):\n{body}\n"
-        assert ast.dump(ast.parse(piece)) == ast.dump(
-            ast.parse(f"class A{i}:\n    def f(self):\n{flat}\n")
-        )
-        pieces.append(piece)
-    text = "\n\n".join(pieces)
+    ends = ["\n            pass" if text.endswith(":") else "" for text in statements]
+    head = "class A{}:\n    def f(self):\n"
+    flat, folded = list[str](), list[str]()
+    for i, (statement, end) in enumerate(zip(statements, ends, strict=True)):
+        flat.append(f"{head.format(i)}        {statement}{end}\n")
+        folded.append(head.format(i) + "\n".join(fold(statement, 8)) + f"{end}\n")
+        assert ast.dump(ast.parse(folded[-1])) == ast.dump(ast.parse(flat[-1]))
     done = subprocess.run(
         [RUFF, "format", "--isolated", "--stdin-filename", "a.py", "-"],
-        input=text,
+        input="\n\n".join(flat),
         capture_output=True,
         text=True,
         check=True,
     )
-    found = [part for part in done.stdout.split("\n\n\n") if part]
-    for ours, theirs in zip(pieces, found, strict=True):
+    for ours, theirs in zip(folded, done.stdout.split("\n\n\n"), strict=True):
         assert ours.strip() == theirs.strip(), textwrap.indent(theirs, "    ")

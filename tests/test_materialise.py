@@ -97,6 +97,15 @@ def test_with_a_seed_the_global_generator_stands_still(source: Any) -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_other_devices_are_not_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    build(DATA / "torch-layers.yaml", device="cpu", seed=3)
+    assert seeded == []
+    torch.manual_seed(3)
+    assert seeded == [3]
+
+
 def test_without_a_seed_the_global_generator_decides() -> None:
     source = DATA / "features.yaml"
     torch.manual_seed(5)

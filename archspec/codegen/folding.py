@@ -85,8 +85,8 @@ def _inside(body: str, kind: str, indent: int) -> list[str]:
     items = split(body.removesuffix(","), ", ")
     if len(split(body, " for ")) > 1:
         clauses = _cut(body, (" for ", " if "))
-    elif kind == "(" and not body.endswith(",") and len(items) == 1:
-        clauses = [body]  # not a tuple
+    elif len(items) == 1 and not body.endswith(","):
+        clauses = [body]  # one item has no comma behind it
     else:
         clauses = []
     if (kind == "call" or clauses) and indent + len(body) <= LINE_LENGTH:

@@ -57,7 +57,7 @@ class Printer:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return f"not {self.text(operand, _NOT)}", _NOT
             case ast.UnaryOp(op=op, operand=operand):
-                return f"{_UNARY[type(op)]}{self.text(operand, _SIGN)}", _SIGN
+                return f"{_UNARY[type(op)]}{self.text(operand, _ATOM)}", _SIGN
             case ast.BoolOp(op=op, values=values):
                 word, own = (" and ", _AND) if isinstance(op, ast.And) else (" or ", _OR)
                 return word.join(self.text(value, own + 1) for value in values), own
@@ -85,10 +85,8 @@ class Printer:
         sign, own = _BINARY[type(op)]
         if isinstance(op, ast.Pow):  # binds to the right, and tighter than a sign on its left
             base, exponent = self.text(left, own + 1), self.text(right, _SIGN)
-            simple = all(
-                isinstance(x, ast.Name | ast.Constant | ast.Attribute) for x in (left, right)
-            )
-            return (f"{base}**{exponent}" if simple else f"{base} ** {exponent}"), own
+            tight = _is_simple(left) and _is_simple(right)
+            return f"{base}**{exponent}" if tight else f"{base} ** {exponent}", own
         return f"{self.text(left, own)} {sign} {self.text(right, own + 1)}", own
 
     def _index(self, node: ast.expr) -> str:
@@ -115,6 +113,17 @@ class Printer:
             if special is not None:
                 return special
         return f"{self.text(call.func, _ATOM)}({', '.join(arguments)})"
+
+
+def _is_simple(node: ast.expr) -> bool:
+    """An operand that formatters write close to ``**``."""
+    match node:
+        case ast.UnaryOp(operand=ast.Constant()) | ast.Name() | ast.Constant():
+            return True
+        case ast.Attribute(value=value):
+            return isinstance(value, ast.Name | ast.Attribute) and _is_simple(value)
+        case _:
+            return False
 
 
 def tuple_text(items: Sequence[str]) -> str:

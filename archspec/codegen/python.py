@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -201,11 +202,17 @@ def attribute(root: Instance, path: str) -> str:
         kind = instance.type if instance is not None else ""
         if kind == "ModuleDict":
             text += f"[{constant(name)}]"
-        elif kind in layers.CONTAINERS and name.isdecimal():
+        elif kind in layers.CONTAINERS and _is_position(name, instance):
             text += f"[{name}]"
-        elif name.isidentifier():
+        elif name.isidentifier() and not keyword.iskeyword(name):
             text += f".{name}"
         else:
             text = f"{text}.get_submodule({constant(name)})"
         instance = dict(instance.children).get(name) if instance is not None else None
     return text
+
+
+def _is_position(name: str, container: Instance | None) -> bool:
+    """Whether a child is called by its place, as those of a list are."""
+    children = container.children if container is not None else ()
+    return name.isdecimal() and [i for i, (n, _) in enumerate(children) if n == name] == [int(name)]

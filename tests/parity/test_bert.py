@@ -103,7 +103,7 @@ ROWS = st.integers(1, 8).flatmap(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(configurations(), ROWS, st.integers(0, 2**32 - 1))
 def test_other_sizes(sizes: dict[str, Any], kept: list[list[bool]], seed: int) -> None:
     torch.manual_seed(seed)

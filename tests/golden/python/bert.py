@@ -228,7 +228,7 @@ class BertForSequenceClassification(nn.Module):
         self.dropout = nn.Dropout(
             p=config.hidden_dropout_prob
             if config.classifier_dropout is None
-            else config.classifier_dropout,
+            else config.classifier_dropout
         )
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         for name, module in self.named_modules():

@@ -90,7 +90,7 @@ class Mixer(nn.Module):
                     f"more_{i}": nn.Linear(config.width, config.width)
                     for i in range(len(config.sizes))
                 },
-            },
+            }
         )
         self.pairs = nn.ModuleList(
             [
@@ -101,7 +101,7 @@ class Mixer(nn.Module):
                     nn.Linear(config.width + i, config.width),
                 )
                 for i in range(config.depth)
-            ],
+            ]
         )
         self.gains = nn.ModuleList(
             [nn.Linear(config.width, 1, bias=False) for _ in range(config.depth)]
@@ -112,8 +112,8 @@ class Mixer(nn.Module):
                     {
                         "lift": nn.Linear(config.width, config.inner),
                         "drop": nn.Linear(config.inner, config.width),
-                    },
-                ),
+                    }
+                )
             )
         else:
             self.tail = nn.Sequential()
