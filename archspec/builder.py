@@ -23,9 +23,10 @@ from archspec.codegen import Generated, generate
 from archspec.devices import check_memory, pick_device, pick_dtype
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Note, Problem
+from archspec.failures import instance_text
 from archspec.freezing import freeze_module
 from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
-from archspec.shapes import check_shapes, instance_text
+from archspec.shapes import check_shapes
 from archspec.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
 

@@ -154,12 +154,15 @@ def iterate_items(module: Module) -> Iterator[tuple[str | int, Module]]:
 def check_classes(checker: Checker, params: Mapping[str, Resolved]) -> None:
     """Parameters that hold a block or a layer must hold the name of one."""
     for param in params.values():
-        if param.type in ("block", "layer") and isinstance(param.value, str):
-            message, hint = class_complaint(checker.architecture.blocks, param.type, param.value)
-            if message:
+        kind = param.type.removeprefix("list[").removesuffix("]")
+        value = cast("object", param.value)
+        names = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for name in names if kind in ("block", "layer") else ():
+            message, hint = class_complaint(checker.architecture.blocks, kind, str(name))
+            if message and name is not None:
                 message += "" if param.place else f" ({param.origin})"
                 checker.findings.add(Problem("E206", message, param.place, hint))
-                checker.findings.broken.add(param.value)
+                checker.findings.broken.add(str(name))
 
 
 def class_complaint(blocks: Collection[str], kind: str, value: str) -> tuple[str, str]:

@@ -74,9 +74,9 @@ def fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if isinstance(value, int) and abs(value) > MAX_INTEGER:
             return value, f"does not fit into 64 bits: {shown(value)}"
-        if param.min is not None and value < param.min:
+        if param.min is not None and not value >= param.min:  # NaN fits no bound
             return value, f"must be at least {param.min}, not {shown(value)}"
-        if param.max is not None and value > param.max:
+        if param.max is not None and not value <= param.max:
             return value, f"must be at most {param.max}, not {shown(value)}"
     return value, ""
 

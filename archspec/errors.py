@@ -310,6 +310,8 @@ def shown(value: object) -> str:
             text = f"[{', '.join(map(shown, cast('Sequence[object]', value)))}]"
         case dict():
             text = "a mapping"
+        case int() if value.bit_length() > 256:
+            text = "a huge integer"
         case int() | float() | str():
             text = repr(value)
         case _:
@@ -331,12 +333,12 @@ def _excerpt(place: Place, hint: str) -> list[str]:
 
 def _printable(text: str) -> str:
     """Control and direction characters would let a hostile file rewrite the reader's terminal."""
-    text = text.replace("\t", " ")
+    text = text.replace("\t", " ").replace("\n", " ")
     return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
 
 
 def _is_control(c: str) -> bool:
-    return c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _place_dict(place: Place | None) -> dict[str, object]:

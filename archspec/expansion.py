@@ -287,7 +287,7 @@ class Elaborator:
                 message = f"{kind}'s {name} takes {argument.expects}, not {shown(value)}"
                 self._add("E205", message, (*path, name))
                 good = False
-        for argument in layer.required:
+        for argument in layer.required if good else ():
             if argument.name not in arguments:
                 self._add("E204", f"{kind} needs the argument '{argument.name}'", (*path, "type"))
                 good = False

@@ -194,9 +194,9 @@ def _check(expression: Expression, node: ast.AST, depth: int) -> None:
         # Python reads look-alike letters as the plain ones: what is written is what counts.
         case ast.Name(id=name) if expression.written(node) != name or "__" in name:
             raise expression.error(node, "E302", f"'{name}' is not a name of the language")
-        case ast.Attribute(attr=name) if (
-            name.startswith("_") or not expression.written(node).endswith(name)
-        ):
+        case ast.Attribute(attr=name) if name.startswith("_") or not expression.written(
+            node
+        ).endswith(name):
             hint = "shape, ndim, dtype, device, or a child or parameter of a module"
             raise expression.error(node, "E302", f"no attribute '{name}'", hint)
         case ast.Call(keywords=keywords) if any(k.arg is None for k in keywords):
@@ -221,10 +221,11 @@ def _round(number: float, digits: int | None = None) -> float | int:
     return round(number, digits)
 
 
-def _sum(values: Any) -> int | float:
-    if not all(isinstance(value, int | float) for value in values):
+def _sum(values: Any, start: int | float = 0) -> int | float:
+    items = (start, *cast("tuple[Any, ...]", values)) if isinstance(values, tuple) else ("",)
+    if not all(isinstance(item, int | float) for item in items):
         raise TypeError("sum takes a list of numbers")
-    return sum(values)
+    return sum(items)
 
 
 def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,19 +108,21 @@ def overrides_from_config(path: Path) -> dict[str, Override]:
             case _:
                 pass
         raise SpecError(Problem("E106", f"{path}: {reason}", place)) from None
-    lines = text.splitlines()
+    places = _places(text, str(path))
     return {
-        key: Override(value, str(path), _line_of(key, lines, str(path)), tolerant=True)
+        key: Override(value, str(path), places.get(key), tolerant=True)
         for key, value in cast("dict[str, Any]", data).items()
     }
 
 
-def _line_of(key: str, lines: list[str], file: str) -> Place | None:
-    quoted = f'"{key}"'
-    for number, line in enumerate(lines, 1):
-        if (at := line.find(quoted)) >= 0:
-            return Place(file, number, at + 1, at + 1 + len(quoted), line)
-    return None
+def _places(text: str, file: str) -> dict[str, Place]:
+    """Where each key of a JSON text first stands, found in one pass."""
+    places: dict[str, Place] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        for key in re.finditer(r'"([^"\\]*)"\s*:', line):
+            end = key.end(1) + 2
+            places.setdefault(key[1], Place(file, number, key.start() + 1, end, line))
+    return places
 
 
 def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
@@ -231,11 +234,17 @@ def circle_text(circle: Sequence[str]) -> str:
 
 def _needs(param: Param, override: Override | None) -> set[str]:
     """The names that a parameter's value is computed from."""
+    return set() if override is not None else _names_in(param.default)
+
+
+def _names_in(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set[str]().union(*map(_names_in, cast("list[Any]", value)))
     try:
-        default = literal(param.default) if override is None else None
+        parsed = literal(value)
     except ExpressionError:
         return set()  # told when it is resolved
-    return default.names() if isinstance(default, Expression) else set()
+    return parsed.names() if isinstance(parsed, Expression) else set()
 
 
 def _resolve_one(
@@ -255,8 +264,8 @@ def _resolve_one(
     value = override.value if override else param.default
     if override is None:
         value, expression = _computed(value, values, document, path)
-    elif isinstance(value, list):
-        value = literal(value)
+    else:
+        value = _tuples(value)
     kind = param.type or inferred(param, value)
     fitted, complaint = fit(value, param, kind)
     if complaint:
@@ -271,6 +280,11 @@ def _resolve_one(
     return Resolved(fitted, kind, override.origin if override else str(place), place, expression)
 
 
+def _tuples(value: Any) -> Any:
+    """What was given from outside is taken as it is; only lists become tuples."""
+    return tuple(map(_tuples, cast("list[Any]", value))) if isinstance(value, list) else value
+
+
 def _long(path: source.Path, document: Document) -> source.Path:
     """The path of a default, whose key is left out in the short form."""
     return path if document.has(path) else path[:-1]
@@ -283,6 +297,10 @@ def _first_misfit(value: Value, param: Param, kind: str) -> int:
 def _computed(
     value: Any, values: Mapping[str, Value], document: Document, path: source.Path
 ) -> tuple[Value, Expression | None]:
+    if isinstance(value, list):
+        at = _long(path, document)
+        items = enumerate(cast("list[Any]", value))
+        return tuple(_computed(item, values, document, (*at, i))[0] for i, item in items), None
     shift = 0
     try:
         expression = literal(value)

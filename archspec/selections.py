@@ -13,7 +13,7 @@ from functools import cached_property
 
 from archspec import initialisers, layers, patterns
 from archspec.check import Checker
-from archspec.elaborate import Instance, entries
+from archspec.elaborate import Instance, entries, walk
 from archspec.errors import Problem, did_you_mean, shown
 from archspec.expressions import Expression, ExpressionError, Value, evaluate_part, parse
 from archspec.patterns import Pattern, PatternError, Tree
@@ -62,6 +62,17 @@ class SelectionChecker:
         """The paths of all parameters and buffers."""
         found = self.tree.entries if self.tree else ()
         return {entry.path: None for entry in found if entry.type is None}
+
+    @cached_property
+    def buffers(self) -> frozenset[str]:
+        """The paths of all buffers."""
+        found: list[str] = []
+        for path, instance in walk(self.root) if self.root else ():
+            block = self.architecture.blocks.get(instance.type)
+            layer = None if block else layers.find(instance.type)
+            names = block.buffers if block else layer.buffers if layer else ()
+            found += [f"{path}.{name}" if path else name for name in names]
+        return frozenset(found)
 
     def check(self) -> None:
         if self._too_many():
@@ -246,6 +257,9 @@ class SelectionChecker:
                 hint = did_you_mean(path, self.tensors)
                 message = f"no parameter '{path}'"
                 self.checker.add("E213", message, ("tie", name), key=key, hint=hint)
+            elif path in self.buffers:
+                message = f"'{path}' is a buffer: only parameters are shared"
+                self.checker.add("E213", message, ("tie", name), key=key)
         if target in self.architecture.tie:
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"

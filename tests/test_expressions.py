@@ -105,7 +105,7 @@ SYNTAX = [
     ("0_", "E301", "_", "invalid decimal literal"),
     ("012", "E301", "0", "leading zeros"),
     ("１", "E301", "１", "invalid character"),
-    ("i \x00", "E301", "i", "null bytes"),
+    ("i \x00", "E301", "\x00", "null bytes"),
     ("(" * 250, "E301", "(", "too many nested parentheses"),
     ("lambda: 1", "E302", "lambda: 1", "lambda is not"),
     ("1 + (lambda a: a)(2)", "E302", "lambda a: a", "lambda is not"),
@@ -154,19 +154,16 @@ def test_not_of_the_language(text: str, code: str, stretch: str, message: str) -
     assert message in caught.value.message
 
 
-@pytest.mark.xfail(strict=False, reason="told at the beginning of the text")
 @pytest.mark.parametrize("text", ["1 +", "i if", "  'é' *"])
 def test_what_is_missing_at_the_end_is_told_there(text: str) -> None:
     error = refusal(text)
     assert (error.code, error.start, error.end) == ("E301", len(text) - 1, len(text))
 
 
-@pytest.mark.xfail(strict=False, reason="0 digits are taken for none")
 def test_rounding_to_no_digits_stays_a_float() -> None:
     assert repr(value("round(2.5, 0)")) == "2.0"
 
 
-@pytest.mark.xfail(strict=False, reason="Python's parser turns them into ASCII")
 @pytest.mark.parametrize("text", ["ｉ + 1", "t.ｓhape"])
 def test_look_alikes_of_letters(text: str) -> None:
     with pytest.raises(ExpressionError) as caught:
@@ -213,8 +210,8 @@ EVALUATION = [
     ("max()", "E306", "max()", "at least 1 argument"),
     ("max([])", "E306", "max([])", "empty sequence"),
     ("min(1)", "E306", "min(1)", "not iterable"),
-    ("sum(i)", "E306", "sum(i)", "not iterable"),
-    ("sum(['a'])", "E306", "sum(['a'])", "unsupported operand"),
+    ("sum(i)", "E306", "sum(i)", "sum takes a list of numbers"),
+    ("sum(['a'])", "E306", "sum(['a'])", "sum takes a list of numbers"),
     ("abs(s)", "E306", "abs(s)", "bad operand type"),
     ("round(s)", "E306", "round(s)", "__round__"),
     ("round(1, 31)", "E306", "round(1, 31)", "at most 30 digits"),

@@ -175,7 +175,6 @@ def test_a_power_never_gives_more_than_64_bits(a: int, b: int) -> None:
     assert found == "E307" or ((abs(a) < 2 or b < 64) and found == a**b)
 
 
-@pytest.mark.xfail(strict=False, reason="the bound of powers is tighter than 64 bits")
 @pytest.mark.parametrize(("a", "b"), [(2, 34), (2, 62), (10, 18), (3, 39), (-2, 61), (-1, 10**9)])
 def test_powers_up_to_64_bits(a: int, b: int) -> None:
     assert outcome_of("a ** b", a, b) == a**b
@@ -270,7 +269,6 @@ def test_towers_are_refused(unit: str) -> None:
 NESTED = f"(((0,) * {MAX_LENGTH},) * {MAX_LENGTH},) * {MAX_LENGTH}"
 
 
-@pytest.mark.xfail(run=False, reason="lists of lists are bounded level by level only: it hangs")
 @pytest.mark.parametrize(
     "text", [NESTED, f"{NESTED} == {NESTED}", f"int({NESTED})", f"sum({NESTED}, ())"]
 )

@@ -299,7 +299,6 @@ def test_both_stay_on() -> None:
     assert (trainable(model), in_training(model)) == (set(), EVERYTHING)
 
 
-@pytest.mark.xfail(strict=False, reason="a block follows train() if either is false")
 def test_moving_statistics_leave_functional_dropout_off() -> None:
     model = net("moving-statistics")
     x = torch.randn(3, 4)
@@ -307,7 +306,6 @@ def test_moving_statistics_leave_functional_dropout_off() -> None:
     assert torch.equal(extra(x), extra(x))
 
 
-@pytest.mark.xfail(strict=False, reason="only batch norms are taken to have statistics")
 def test_all_running_statistics_obey_the_plan() -> None:
     assert "rate" in in_training(net("moving-statistics"))
     assert "rate" not in in_training(net("dropout-on"))

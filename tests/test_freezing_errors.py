@@ -66,7 +66,6 @@ def test_the_plan_is_checked_before_memory_is_spent(monkeypatch: pytest.MonkeyPa
         build("resnet18", device="cpu", freeze="nope")
 
 
-@pytest.mark.xfail(strict=False, reason="a TypeError, or pydantic's own error")
 @pytest.mark.parametrize("plan", [3, [3], [["fc"]]])
 def test_what_is_no_plan(plan: Any) -> None:
     with pytest.raises((UsageError, FreezeError)):

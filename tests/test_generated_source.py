@@ -182,7 +182,7 @@ def test_every_line_knows_its_place() -> None:
         assert 1 <= number <= len(lines)
         assert spec.document.has(path) or path[-1] == "when", (lines[number - 1], path)
     by_text = {lines[number - 1].strip(): path for number, path in generated.paths.items()}
-    assert by_text["out = F.relu(self.bn1(self.conv1(x)))"] == (
+    assert by_text["out = F.relu_(self.bn1(self.conv1(x)))"] == (
         "blocks", "BasicBlock", "forward", 0, "out",
     )  # fmt: skip
     assert by_text["self.avgpool = nn.AdaptiveAvgPool2d((1, 1))"] == (

@@ -217,7 +217,6 @@ def test_load_of_text_says_loads() -> None:
     assert caught.value.code == "E801"
 
 
-@pytest.mark.xfail(strict=False, reason="taken for the name of a packaged spec")
 def test_text_given_to_load() -> None:
     with pytest.raises(archspec.UsageError) as caught:
         archspec.load(TEXT)
@@ -237,7 +236,6 @@ def test_what_is_no_source(call: Callable[..., Any], given: Any, kind: str) -> N
     assert caught.value.message == expected
 
 
-@pytest.mark.xfail(strict=False, reason="a TypeError")
 @pytest.mark.parametrize("given", [{"archspec": 1}, None, 3])
 def test_load_of_what_is_no_path(given: Any) -> None:
     with pytest.raises(archspec.UsageError) as caught:
@@ -245,7 +243,6 @@ def test_load_of_what_is_no_path(given: Any) -> None:
     assert caught.value.code == "E801"
 
 
-@pytest.mark.xfail(strict=False, reason="a TypeError")
 @pytest.mark.parametrize("given", [Path("bert.yaml"), None, b"archspec: 1"])
 def test_loads_of_what_is_no_text(given: Any) -> None:
     with pytest.raises(archspec.UsageError) as caught:
