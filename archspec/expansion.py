@@ -197,6 +197,8 @@ class Elaborator:
 
     def _size(self, size: int | str, path: Path, scope: _Scope) -> int:
         """A size of a tensor; 1 if it has a problem."""
+        if isinstance(size, str) and not size.startswith("$"):
+            return 1  # told by check
         found = self._whole(size, path, scope.values, "a size is")
         return 1 if found is None else found
 
@@ -341,7 +343,7 @@ class Elaborator:
                     name = str(len(children))
                 elif complaint := item_name_complaint(name, module.type):
                     self._add("E207", complaint, (*at, "name"))
-                if name in children:
+                if name in children and (item.repeat is None or item.name is not None):
                     self._add("E207", f"two items are called '{name}'", at)
                 children[name] = child
                 if len(children) > MAX_MODULES:

@@ -46,10 +46,10 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor):
         """x: [batch, in_planes, height, width]."""
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
+        out = F.relu_(self.bn1(self.conv1(x)))
+        out = F.relu_(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return F.relu(out + self.shortcut(x))
+        return F.relu_(out.add_(self.shortcut(x)))
 
 
 @torch.no_grad()
@@ -105,6 +105,6 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor):
         """x: [batch, 3, height, width]."""
-        x = self.maxpool(F.relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(F.relu_(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(torch.flatten(self.avgpool(x), 1))
