@@ -23,9 +23,10 @@ from archspec.codegen import Generated, generate
 from archspec.devices import check_memory, pick_device, pick_dtype
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Note, Problem
+from archspec.failures import instance_text
 from archspec.freezing import freeze_module
-from archspec.materialise import draw_seed, fill, needs_construction
-from archspec.shapes import check_shapes, instance_text
+from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
+from archspec.shapes import check_shapes
 from archspec.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
 
@@ -68,7 +69,8 @@ def build(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or
             ``meta`` (no memory at all).
         dtype: of floating-point parameters and buffers; float32 if left out.
-        weights: a safetensors file, or a folder with ``model.safetensors``.
+        weights: a safetensors file, or a folder with ``model.safetensors``; on ``meta`` it is only
+            checked that they fit.
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.
@@ -95,20 +97,22 @@ def build(
     module = compiled(generated.text, spec.name)
     model = _construct(spec, generated, module, torch.device("meta"))
     check_shapes(spec, model, generated, module)
+    if freeze is not None:  # before any memory is spent: a plan may not fit
+        freeze_module(model, freeze, spec)
+    checkpoint = Checkpoint.open(weights, spec, model) if weights is not None else None
     if where.type == "meta":
         model = model.to(kind) if kind is not None else model
     else:
         check_memory(spec, model, where, kind)
-        checkpoint = Checkpoint.open(weights, spec, model) if weights is not None else None
         seed = draw_seed() if seed is None else seed
         if needs_construction(model):
             model = _construct(spec, generated, module, where, seed)
             model = model.to(kind) if kind is not None else model
+            if freeze is not None:
+                freeze_module(model, freeze, spec)
         given = checkpoint.tensors(where, kind) if checkpoint is not None else {}
         fill(model, generated, module, where, kind, seed, given)
         assign(model, given)
-    if freeze is not None:
-        freeze_module(model, freeze, spec)
     return model
 
 
@@ -196,7 +200,7 @@ def _construct(
                 return root()
             devices = [device] if device.type == "cuda" else []
             with torch.random.fork_rng(devices):
-                torch.manual_seed(seed)
+                seed_generators(seed, device)
                 return root()
     except MemoryError as error:
         raise BuildError(Problem("E503", f"not enough memory: {error}")) from error

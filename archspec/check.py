@@ -1,26 +1,18 @@
-"""What can be said of a spec before its parameters have values: names, arguments, forward steps.
-
-Every problem that can be found is found, each at its place. What depends on values (sizes, repeats,
-conditions, patterns) is checked by ``elaborate``.
-"""
+"""What all checks of a spec share: where problems go, which names are taken, what items are."""
 
 from __future__ import annotations
 
-import ast
-import graphlib
 import keyword
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pydantic import ValidationError
-
-from archspec import expressions, layers
-from archspec.errors import Problem, did_you_mean, listing
-from archspec.expressions import Expression, ExpressionError
+from archspec import functions, layers
+from archspec.errors import Findings, Problem, did_you_mean, listing
+from archspec.expressions import ExpressionError
 from archspec.extends import Document
-from archspec.params import check_declarations, literal
-from archspec.schema import Architecture, Block, Contract, Module, Param, Tensor
+from archspec.params import Resolved, literal
+from archspec.schema import Architecture, Block, Module
 from archspec.source import Path
 
 # Attributes of every nn.Module: a child of that name would hide one. A test holds the list
@@ -36,12 +28,21 @@ MODULE_ATTRIBUTES = frozenset(
     set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
     zero_grad""".split()
 )
+_CONTAINER_ATTRIBUTES = {
+    "Sequential": frozenset({"append", "extend", "insert", "pop"}),
+    "ModuleDict": frozenset({"clear", "items", "keys", "pop", "update", "values"}),
+}
+MAX_NAME = 100  # characters
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
     {"self", "config", "nn", "torch", "F", "re", "super", "module", "name", "generator", "Config"}
     | {"Tensor", "dataclass", "OrderedDict", "initialize", "reset_parameters"}
 )
-BUILTINS = frozenset({"range", "len", "int", "float", "enumerate", "zip", "isinstance", "getattr"})
+BUILTINS = frozenset(
+    """bool enumerate float getattr int isinstance len object property range str tuple type
+    zip""".split()
+)
+_TAKEN = (GENERATED_NAMES, BUILTINS, functions.CONSTANTS)
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,16 @@ class Checker:
 
     architecture: Architecture
     document: Document
-    problems: list[Problem]
+    findings: Findings
 
     def add(
         self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
     ) -> None:
-        self.problems.append(self.document.problem(code, message, path, key=key, hint=hint))
+        self.findings.add(self.document.problem(code, message, path, key=key, hint=hint))
 
     def add_expression(self, error: ExpressionError, path: Path, offset: int = 0) -> None:
         place = self.document.stretch(path, error.start + offset, error.end + offset)
-        self.problems.append(Problem(error.code, error.message, place, error.hint))
+        self.findings.add(Problem(error.code, error.message, place, error.hint))
 
     def literal(self, value: Any, path: Path) -> Any:
         """``params.literal``; a problem and None if the expression cannot be parsed."""
@@ -73,365 +74,73 @@ class Checker:
             return None
 
 
-def check(architecture: Architecture, document: Document) -> list[Problem]:
-    """All problems of the spec that do not depend on values.
-
-    Args:
-        architecture: the spec, already of the right shape.
-        document: where it stands.
-    """
-    checker = Checker(architecture, document, [])
-    problems = checker.problems
-    problems += check_declarations(architecture.params, document, ("params",))
-    _check_names(checker, architecture.params, ("params",), MODULE_ATTRIBUTES)
-    if architecture.model not in architecture.blocks:
-        hint = did_you_mean(architecture.model, architecture.blocks)
-        hint = hint or f"blocks: {listing(list(architecture.blocks))}"
-        checker.add("E206", f"no block is called '{architecture.model}'", ("model",), hint=hint)
-    _check_names(checker, architecture.blocks, ("blocks",), layers.CONTAINERS)
-    for name, block in architecture.blocks.items():
-        BlockChecker(checker, name, block).check()
-    _check_recursion(checker)
-    return problems
-
-
-def _check_names(
+def check_names(
     checker: Checker, names: Iterable[str], at: Path, taken: Collection[str] = ()
 ) -> None:
+    """Names that the generated Python uses as they are."""
     for name in names:
         if keyword.iskeyword(name):
             checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
-        elif name in taken or name in GENERATED_NAMES or name in BUILTINS or "__" in name:
+        elif any(name in group for group in (taken, *_TAKEN)) or "__" in name:
             hint = "PyTorch or the generated Python uses it: choose another name"
             checker.add(
                 "E207", f"'{name}' cannot be used as a name here", (*at, name), key=True, hint=hint
             )
 
 
-def _check_recursion(checker: Checker) -> None:
-    blocks = checker.architecture.blocks
-    uses = {
-        name: {m.type for m in _all_modules(block.modules.values())} & set(blocks)
-        for name, block in blocks.items()
-    }
-    while True:
-        try:
-            graphlib.TopologicalSorter(uses).prepare()
-            return
-        except graphlib.CycleError as error:
-            circle: list[str] = error.args[1]
-            message = f"a block contains itself: {' → '.join(reversed(circle))}"
-            checker.add("E211", message, ("blocks", circle[0]), key=True)
-            for name in circle:
-                uses[name] = set()
+def check_child_names(checker: Checker, names: Iterable[str], at: Path) -> None:
+    """Names of what a module holds: it is reached through the module alone."""
+    for name in names:
+        if keyword.iskeyword(name):
+            checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
+        elif name in functions.CONSTANTS:
+            hint = f"in forward steps it stands for {functions.CONSTANTS[name]}"
+            message = f"'{name}' cannot be used as a name here"
+            checker.add("E207", message, (*at, name), key=True, hint=hint)
+        elif name in MODULE_ATTRIBUTES or name.startswith("_"):
+            message = f"'{name}' {_why_taken(name, 'Module')}"
+            checker.add("E207", message, (*at, name), key=True, hint="choose another name")
 
 
-def _all_modules(modules: Iterable[Module]) -> Iterator[Module]:
-    for module in modules:
-        yield module
-        items = module.items or ()
-        yield from _all_modules(items.values() if isinstance(items, dict) else items)
-
-
-class BlockChecker:
-    """Checks one block; ``steps.StepChecker`` does its forward."""
-
-    def __init__(self, checker: Checker, name: str, block: Block) -> None:
-        self.checker, self.name, self.block = checker, name, block
-        self.path: Path = ("blocks", name)
-        self.globals = checker.architecture.params
-        self.classes = {  # block params that hold a class, not a value
-            param for param, declared in block.params.items() if declared.type in ("block", "layer")
-        }
-
-    def check(self) -> None:
-        block, checker = self.block, self.checker
-        checker.problems.extend(
-            check_declarations(block.params, checker.document, (*self.path, "params"))
-        )
-        self._check_all_names()
-        for name, param in block.params.items():
-            path = (*self.path, "params", name, "default")
-            if not param.required:
-                self._expression(param.default, path, set(self.globals))
-        for part, contracts in (("inputs", block.inputs), ("outputs", block.outputs)):
-            for name, contract in contracts.items():
-                self._check_contract(contract, (*self.path, part, name))
-        self._check_input_order()
-        for name, module in block.modules.items():
-            path = (*self.path, "modules", name)
-            for key in ("repeat", "index", "name"):
-                if key in module.model_fields_set:
-                    hint = f"{key} belongs to the items of a container"
-                    checker.add(
-                        "E212", f"'{key}' means nothing here", (*path, key), key=True, hint=hint
-                    )
-            self.check_module(module, path, frozenset())
-        for part, tensors in (("parameters", block.parameters), ("buffers", block.buffers)):
-            for name, tensor in tensors.items():
-                self._check_tensor(tensor, (*self.path, part, name))
-
-    def _check_input_order(self) -> None:
-        optional = ""
-        for name, contract in self.block.inputs.items():
-            if optional and not contract.optional:
-                message = f"'{name}' must be given, but stands behind the optional '{optional}'"
-                path = (*self.path, "inputs", name)
-                self.checker.add("E202", message, path, key=True, hint="put required inputs first")
-            optional = name if contract.optional else optional
-
-    def _check_all_names(self) -> None:
-        """Nothing shadows anything: one name in a block means one thing."""
-        block, at = self.block, self.path
-        seen: dict[str, str] = dict.fromkeys(self.globals, "a global parameter")
-        groups: list[tuple[str, str, Iterable[str], Collection[str]]] = [
-            ("params", "a parameter of the block", block.params, MODULE_ATTRIBUTES),
-            ("modules", "a module", block.modules, MODULE_ATTRIBUTES),
-            ("parameters", "a raw parameter", block.parameters, MODULE_ATTRIBUTES),
-            ("buffers", "a buffer", block.buffers, MODULE_ATTRIBUTES),
-            ("inputs", "an input", block.inputs, ("training",)),
-        ]
-        for group, what, names, taken in groups:
-            for name in names:
-                path = (*at, group, name)
-                if name in seen:
-                    message = f"'{name}' is already {seen[name]}"
-                    self.checker.add("E207", message, path, key=True, hint="choose another name")
-                seen.setdefault(name, what)
-            # A child is reached through self alone, so that only what Module has can clash.
-            if group in ("modules", "parameters", "buffers"):
-                self._check_child_names(names, (*at, group))
-            else:
-                _check_names(self.checker, names, (*at, group), taken)
-
-    def _check_child_names(self, names: Iterable[str], at: Path) -> None:
+def check_block_names(checker: Checker, block: Block, at: Path) -> None:
+    """Nothing shadows anything: one name in a block means one thing."""
+    shared = checker.architecture.params
+    seen: dict[str, str] = {}
+    groups: list[tuple[str, str, Iterable[str], Collection[str]]] = [
+        ("params", "a parameter of the block", block.params, MODULE_ATTRIBUTES),
+        ("modules", "a module", block.modules, MODULE_ATTRIBUTES),
+        ("parameters", "a raw parameter", block.parameters, MODULE_ATTRIBUTES),
+        ("buffers", "a buffer", block.buffers, MODULE_ATTRIBUTES),
+        ("inputs", "an input", block.inputs, ("training",)),
+    ]
+    for group, what, names, taken in groups:
         for name in names:
-            if keyword.iskeyword(name):
-                self.checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
-            elif name in MODULE_ATTRIBUTES or name.startswith("_"):
-                message = f"'{name}' is an attribute of every nn.Module"
-                self.checker.add("E207", message, (*at, name), key=True, hint="choose another name")
-
-    # ------------------------------------------------------------------------------- modules
-
-    def check_module(self, module: Module, path: Path, counters: frozenset[str]) -> None:
-        """One module of the block, or an item of a container in it."""
-        checker = self.checker
-        self._expression(module.when, (*path, "when"), self.scope(counters))
-        # The first item's repeat cannot use its own counter; everything else can.
-        if module.repeat is not None:
-            self._expression(module.repeat, (*path, "repeat"), self.scope(counters))
-        if module.index is not None:
-            if module.repeat is None:
-                hint = "index names the counter of repeat"
-                checker.add(
-                    "E212", "'index' without 'repeat'", (*path, "index"), key=True, hint=hint
-                )
-            if module.index in self.scope(counters) or module.index in self.block.inputs:
-                checker.add("E207", f"'{module.index}' is already a name here", (*path, "index"))
-            _check_names(checker, [module.index], (*path, "index"))
-            counters |= {module.index}
-        if module.name is not None:
-            self._check_template(module.name, (*path, "name"), counters)
-        if module.type in layers.CONTAINERS:
-            self._check_container(module, path, counters)
+            path = (*at, group, name)
+            if name in seen or name in shared:
+                message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
+                checker.add("E207", message, path, key=True, hint="choose another name")
+            seen.setdefault(name, what)
+        # A child is reached through self alone, so that only what Module has can clash.
+        if group in ("modules", "parameters", "buffers"):
+            check_child_names(checker, names, (*at, group))
         else:
-            if module.items is not None:
-                hint = f"items belong to {', '.join(layers.CONTAINERS)}"
-                checker.add(
-                    "E212", f"{module.type} has no items", (*path, "items"), key=True, hint=hint
-                )
-            self._check_arguments(module, path, counters)
+            check_names(checker, names, (*at, group), taken)
 
-    def _check_container(self, module: Module, path: Path, counters: frozenset[str]) -> None:
-        for name in module.arguments:
-            hint = did_you_mean(name, Module.model_fields) or "its children are its items"
-            message = f"{module.type} has no argument '{name}'"
-            self.checker.add("E203", message, (*path, name), key=True, hint=hint)
-        if module.type == "ModuleDict" and not isinstance(module.items, dict | None):
-            hint = "write items: {name: {type: …}, …}"
-            self.checker.add("E212", "a ModuleDict's items need names", (*path, "items"), hint=hint)
-        items = list(iterate_items(module))
-        if module.type == "ModuleList" and (
-            isinstance(module.items, dict) or any(item.name is not None for _, item in items)
-        ):
-            hint = "write items: [{type: …}, …], or use a ModuleDict"
-            self.checker.add(
-                "E212", "a ModuleList's items have no names", (*path, "items"), hint=hint
-            )
-        named = [item.name is not None for _, item in items]
-        for key, item in items:
-            self.check_module(item, (*path, "items", key), counters)
-            at = (*path, "items", key)
-            if isinstance(module.items, dict):
-                if item.repeat is not None and (item.name is None or "{" not in item.name):
-                    hint = 'for example index: i, name: "layer_{i}"'
-                    message = "a repeated item of a mapping needs a name with its counter"
-                    self.checker.add("E212", message, (*at, "repeat"), key=True, hint=hint)
-            elif any(named) and item.name is None:
-                message = "some items of this list have a name, this one has none"
-                self.checker.add("E212", message, at, hint="name all of them, or none")
 
-    def _check_template(self, text: str, path: Path, counters: frozenset[str]) -> None:
-        try:
-            parts = list(expressions.template(text))
-        except ExpressionError as error:
-            self.checker.add_expression(error, path)
-            return
-        for part in parts:
-            if isinstance(part, Expression):
-                self._names(part, path, self.scope(counters), 0)
+def item_name_complaint(name: str, container: str) -> str:
+    """What is wrong with the name of an item of a container, or ""."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or set(name) & set(". "):
+        return f"'{name[:MAX_NAME]}' cannot name a module"
+    attributes = _CONTAINER_ATTRIBUTES.get(container, frozenset())
+    if name in MODULE_ATTRIBUTES or name in attributes or name.startswith("_"):
+        return f"'{name}' {_why_taken(name, container)}"
+    return ""
 
-    def _check_arguments(self, module: Module, path: Path, counters: frozenset[str]) -> None:
-        kind = self.checker.literal(module.type, (*path, "type"))
-        if isinstance(kind, Expression):
-            self._names(kind, (*path, "type"), self.scope(counters) | self.classes, 1)
-            for node in expressions.outcomes(kind.tree):
-                if isinstance(node, ast.Constant) and not self._is_class(node.value):
-                    self._unknown_type(str(node.value), path)
-        elif kind in self.checker.architecture.blocks:
-            params = self.checker.architecture.blocks[kind].params
-            self._check_against_block(kind, params, module, path)
-        elif layer := layers.find(str(kind)):
-            self._check_against_layer(layer, module, path)
-        elif kind is not None:
-            self._unknown_type(kind, path)
-        for name, value in module.arguments.items():
-            self._check_value(value, (*path, name), counters)
 
-    def _is_class(self, name: object) -> bool:
-        blocks = self.checker.architecture.blocks
-        return isinstance(name, str) and (name in blocks or layers.find(name) is not None)
-
-    def _unknown_type(self, kind: str, path: Path) -> None:
-        known = [*self.checker.architecture.blocks, *layers.CONTAINERS, *layers.names()]
-        hint = did_you_mean(kind.rpartition(".")[2], known)
-        if "." in kind:
-            hint = f"a type is a name, never an import; {hint or 'see archspec.register_layer'}"
-        message = f"no block or layer is called '{kind}'"
-        self.checker.add("E206", message, (*path, "type"), hint=hint)
-
-    def _check_value(self, value: Any, path: Path, counters: frozenset[str]) -> None:
-        if isinstance(value, dict):
-            self._check_nested(cast("dict[str, Any]", value), path, counters)
-        else:
-            self._expression(value, path, self.scope(counters) | self.classes)
-
-    def _check_nested(self, value: dict[str, Any], path: Path, counters: frozenset[str]) -> None:
-        """A module as an argument, such as the layer that nn.TransformerEncoder copies."""
-        try:
-            module = Module.model_validate(value)
-        except ValidationError:
-            message = "a mapping as an argument is a module: it needs a type"
-            self.checker.add("E202", message, path, hint="write {type: NAME, …}")
-            return
-        if module.type in layers.CONTAINERS or module.repeat is not None:
-            self.checker.add("E212", "a module argument is one layer or block", path)
-            return
-        self.check_module(module, path, counters)
-
-    def _check_against_layer(self, layer: layers.Layer, module: Module, path: Path) -> None:
-        names = [argument.name for argument in layer.arguments]
-        for name, value in module.arguments.items():
-            argument = layer.argument(name)
-            if argument is None:
-                self._unknown_argument(layer.name, name, names, path)
-            elif not _holds_expression(value) and not argument.accepts(literal(value)):
-                message = f"{layer.name}'s {name} takes {argument.expects}, not {shown(value)}"
-                self.checker.add("E205", message, (*path, name))
-        missing = [a.name for a in layer.required if a.name not in module.arguments]
-        self._missing_arguments(layer.name, missing, module, names, path)
-
-    def _check_against_block(
-        self, block: str, params: dict[str, Param], module: Module, path: Path
-    ) -> None:
-        for name in module.arguments:
-            if name not in params:
-                self._unknown_argument(block, name, list(params), path)
-        missing = [n for n, p in params.items() if p.required and n not in module.arguments]
-        self._missing_arguments(block, missing, module, list(params), path)
-
-    def _unknown_argument(self, kind: str, name: str, names: list[str], path: Path) -> None:
-        reserved = [key for key in Module.model_fields if key != "type"]
-        hint = did_you_mean(name, [*names, *reserved])
-        if name in ("device", "dtype"):
-            hint = "device and dtype are chosen when the model is built"
-        elif not hint:
-            hint = f"it takes: {listing(names)}" if names else "it takes none"
-        self.checker.add(
-            "E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint
-        )
-
-    def _missing_arguments(
-        self, kind: str, missing: list[str], module: Module, names: list[str], path: Path
-    ) -> None:
-        """What is required and not there; a misspelt one has been told already."""
-        meant = {did_you_mean(name, names) for name in module.arguments if name not in names}
-        missing = [name for name in missing if f"did you mean '{name}'?" not in meant]
-        if missing:
-            what = "argument" if len(missing) == 1 else "arguments"
-            listed = ", ".join(f"'{name}'" for name in missing)
-            self.checker.add("E204", f"{kind} needs the {what} {listed}", (*path, "type"))
-
-    # --------------------------------------------------------------- tensors and expressions
-
-    def scope(self, counters: Collection[str] = ()) -> set[str]:
-        """The names that an argument's expression may use."""
-        return set(self.globals) | set(self.block.params) - self.classes | set(counters)
-
-    def _check_contract(self, contract: Contract, path: Path) -> None:
-        for i, size in enumerate(contract.shape):
-            self._check_dimension(size, (*path, "shape", i) if self._long(path) else (*path, i))
-        if contract.below is not None:
-            self._expression(contract.below, (*path, "below"), self.scope())
-
-    def _long(self, path: Path) -> bool:
-        """Whether a contract is written in its long form, with a key ``shape``."""
-        return self.checker.document.has((*path, "shape"))
-
-    def _check_dimension(self, size: int | str, path: Path) -> None:
-        if isinstance(size, str) and not size.startswith("$"):
-            if not size.isidentifier() or keyword.iskeyword(size):
-                hint = "a size is an integer, a name, or an $expression"
-                self.checker.add("E202", f"'{size}' is no size", path, hint=hint)
-            elif size in self.scope():
-                hint = f"write ${size} for its value"
-                self.checker.add(
-                    "E207", f"'{size}' is a parameter, here a dimension", path, hint=hint
-                )
-        else:
-            self._expression(size, path, self.scope())
-
-    def _check_tensor(self, tensor: Tensor, path: Path) -> None:
-        for i, size in enumerate(tensor.shape):
-            if isinstance(size, str) and not size.startswith("$"):
-                hint = "a raw tensor's sizes are integers or $expressions"
-                self.checker.add("E202", f"'{size}' is no size", (*path, "shape", i), hint=hint)
-            else:
-                self._expression(size, (*path, "shape", i), self.scope())
-
-    def _expression(self, value: Any, path: Path, scope: set[str]) -> None:
-        if isinstance(value, list):
-            for i, item in enumerate(cast("list[Any]", value)):
-                self._expression(item, (*path, i), scope)
-            return
-        parsed = self.checker.literal(value, path)
-        if isinstance(parsed, Expression):
-            self._names(parsed, path, scope, 1)
-
-    def _names(self, expression: Expression, path: Path, scope: set[str], offset: int) -> None:
-        """Every name must be known; ``offset`` counts what stands before the expression."""
-        for node in expression.free_names():
-            if node.id in scope:
-                continue
-            if node.id in self.classes:
-                message = f"'{node.id}' is a class, not a value"
-                error = expression.error(node, "E303", message, "use it as type: or pass it on")
-            else:
-                hint = did_you_mean(node.id, scope)
-                hint = hint or f"names here: {listing(sorted(scope)) or 'none'}"
-                error = expression.error(node, "E303", f"unknown name '{node.id}'", hint)
-            self.checker.add_expression(error, path, offset)
+def _why_taken(name: str, kind: str) -> str:
+    if name.startswith("_"):
+        return "begins with _, as what is private to PyTorch does"
+    return f"is an attribute of every nn.{kind}"
 
 
 def iterate_items(module: Module) -> Iterator[tuple[str | int, Module]]:
@@ -442,21 +151,24 @@ def iterate_items(module: Module) -> Iterator[tuple[str | int, Module]]:
         yield from enumerate(module.items)
 
 
-def _holds_expression(value: Any) -> bool:
-    if isinstance(value, list):
-        return any(_holds_expression(item) for item in cast("list[Any]", value))
-    return isinstance(value, str) and value.startswith("$") and not value.startswith("$$")
+def check_classes(checker: Checker, params: Mapping[str, Resolved]) -> None:
+    """Parameters that hold a block or a layer must hold the name of one."""
+    for param in params.values():
+        kind = param.type.removeprefix("list[").removesuffix("]")
+        value = cast("object", param.value)
+        names = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for name in names if kind in ("block", "layer") else ():
+            message, hint = class_complaint(checker.architecture.blocks, kind, str(name))
+            if message and name is not None:
+                message += "" if param.place else f" ({param.origin})"
+                checker.findings.add(Problem("E206", message, param.place, hint))
+                checker.findings.broken.add(str(name))
 
 
-def shown(value: Any) -> str:
-    """A value in a message, as YAML would write it."""
-    match value:
-        case None:
-            text = "null"
-        case bool():
-            text = str(value).lower()
-        case tuple():
-            text = str(list(cast("tuple[Any, ...]", value)))
-        case _:
-            text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+def class_complaint(blocks: Collection[str], kind: str, value: str) -> tuple[str, str]:
+    """What is wrong with a name that must be a block's or a layer's, and a hint."""
+    if value in blocks if kind == "block" else layers.find(value):
+        return "", ""
+    known = list(blocks if kind == "block" else layers.names())
+    hint = did_you_mean(value, known) or f"{kind}s: {listing(known)}"
+    return f"no {kind} is called '{value}'", hint

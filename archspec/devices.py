@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import torch
@@ -85,12 +86,26 @@ def free_bytes(device: torch.device) -> int | None:
     """Bytes that can still be had on a device; None if that is not known."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    if found is None:
         return None  # not Linux: the system will have to refuse
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    return min(int(found[1]) * 1024, _free_in_container())
+
+
+def _free_in_container() -> int:
+    """What a container may still take (cgroup v2); no bound outside of one."""
+    limit, used = _read("/sys/fs/cgroup/memory.max"), _read("/sys/fs/cgroup/memory.current")
+    cache = re.search(r"^inactive_file (\d+)", _read("/sys/fs/cgroup/memory.stat"), re.MULTILINE)
+    if not limit.strip().isdecimal() or not used.strip().isdecimal():
+        return sys.maxsize
+    return max(0, int(limit) - int(used) + (int(cache[1]) if cache else 0))
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def gigabytes(size: int) -> str:

@@ -15,9 +15,14 @@ are those of the first. This module imports nothing of ours.
 from __future__ import annotations
 
 import difflib
+import heapq
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice, pairwise
+from typing import cast
 
 CODES: dict[str, str] = {
     # YAML
@@ -79,6 +84,9 @@ CODES: dict[str, str] = {
     # usage
     "E801": "the call cannot be understood",
 }
+
+
+MAX_PROBLEMS = 100  # told at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +155,17 @@ class ArchspecError(Exception):
     """Base of every error that archspec raises on purpose.
 
     Attributes:
-        problems: every problem found, in the order of their places; never empty.
+        problems: what was found, in the order of the places; never empty, and no more than
+            ``MAX_PROBLEMS``.
     """
 
     def __init__(self, problems: Problem | Iterable[Problem]) -> None:
-        self.problems = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        found = tuple([problems] if isinstance(problems, Problem) else problems)
+        if len(found) > MAX_PROBLEMS:
+            last = found[MAX_PROBLEMS - 1]
+            more = Note(f"there are more problems: these are the first {MAX_PROBLEMS}")
+            found = (*found[: MAX_PROBLEMS - 1], replace(last, notes=(*last.notes, more)))
+        self.problems = found
         super().__init__(self.problems)
 
     @property
@@ -198,24 +212,111 @@ class FreezeError(ArchspecError):
     """A freeze plan is unknown, or one of its patterns selects nothing."""
 
 
+class TooManyProblems(Exception):
+    """Ends the search for problems: more of them would help nobody."""
+
+
+class Findings:
+    """The problems found so far: each once, no echoes, and no more than anybody reads.
+
+    Attributes:
+        broken: names whose definition has a problem of its own; that they are unknown elsewhere is
+            an echo of it.
+    """
+
+    def __init__(self) -> None:
+        self.broken: set[str] = set()
+        self._found: dict[tuple[str, str, Place | None], Problem] = {}
+
+    def add(self, *problems: Problem) -> None:
+        """Take note of problems.
+
+        Raises:
+            TooManyProblems: there are more than ``MAX_PROBLEMS``.
+        """
+        for problem in problems:
+            if not self._is_echo(problem):
+                # Checks that know more come first: their hint and notes stay.
+                self._found.setdefault((problem.code, problem.message, problem.place), problem)
+            if len(self._found) > MAX_PROBLEMS:
+                raise TooManyProblems
+
+    def _is_echo(self, problem: Problem) -> bool:
+        if not self.broken or problem.code not in _ECHOES:
+            return False
+        return not self.broken.isdisjoint(_QUOTED.findall(problem.message))
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._found.values())
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def in_order(self) -> list[Problem]:
+        """By file, line and column."""
+        return sorted(
+            self,
+            key=lambda p: (p.place.file, p.place.line, p.place.column) if p.place else ("", 0, 0),
+        )
+
+
+_ECHOES = frozenset({"E203", "E204", "E206", "E210", "E303", "E304", "E305"})
+_QUOTED = re.compile(r"'([^']*)'")
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """The nearest candidates as a hint, or "" if none is near.
+    """The nearest candidate as a hint, or "" if none is near.
 
     >>> did_you_mean("in_feature", ["in_features", "out_features"])
     "did you mean 'in_features'?"
     """
-    known = list(candidates)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if len(name) > _LONGEST_NAME:
+        return ""
+    known = [c for c in islice(candidates, _MOST_NAMES) if len(c) <= _LONGEST_NAME]
+    pairs = _pairs(name)
+    # difflib is slow: it compares only those that share most pairs of letters.
+    likely = heapq.nlargest(8, known, key=lambda c: 2 * len(pairs & _pairs(c)) - len(c))
+    near = difflib.get_close_matches(name, likely, n=1, cutoff=0.6)
     if not near:
         folded = {c.casefold().replace("_", ""): c for c in known}
         near = [c for c in [folded.get(name.casefold().replace("_", ""))] if c]
     return f"did you mean '{near[0]}'?" if near else ""
 
 
-def listing(names: Sequence[str], most: int = 8) -> str:
+_LONGEST_NAME = 60
+_MOST_NAMES = 800
+
+
+@lru_cache(maxsize=_MOST_NAMES)
+def _pairs(name: str) -> frozenset[str]:
+    """The letters of a name, and each two that stand together."""
+    return frozenset((*name, *map("".join, pairwise(name))))
+
+
+def listing(names: Sequence[str], most: int = 8, sign: str = ", ") -> str:
     """``a, b, c`` of at most ``most`` names, saying how many more there are."""
-    shown = ", ".join(names[:most])
-    return f"{shown}, … ({len(names) - most} more)" if len(names) > most else shown
+    shown = sign.join(names[:most])
+    return f"{shown}{sign}… ({len(names) - most} more)" if len(names) > most else shown
+
+
+def shown(value: object) -> str:
+    """A value in a message, as YAML would write it."""
+    match value:
+        case None:
+            text = "null"
+        case bool():
+            text = str(value).lower()
+        case tuple() | list():
+            text = f"[{', '.join(map(shown, cast('Sequence[object]', value)))}]"
+        case dict():
+            text = "a mapping"
+        case int() if value.bit_length() > 256:
+            text = "a huge integer"
+        case int() | float() | str():
+            text = repr(value)
+        case _:
+            text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 _WIDTH = 160  # a longer source line is shown as a window around the place
@@ -232,12 +333,12 @@ def _excerpt(place: Place, hint: str) -> list[str]:
 
 def _printable(text: str) -> str:
     """Control and direction characters would let a hostile file rewrite the reader's terminal."""
-    text = text.replace("\t", " ")
+    text = text.replace("\t", " ").replace("\n", " ")
     return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
 
 
 def _is_control(c: str) -> bool:
-    return c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def _place_dict(place: Place | None) -> dict[str, object]:

@@ -16,9 +16,12 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from types import EllipsisType
+from typing import Any, cast
 
-MAX_TEXT = 2_000  # characters of one expression
+from archspec.errors import did_you_mean
+
+MAX_TEXT = 1_000  # characters of one expression
 MAX_DEPTH = 40  # nesting of one expression
 MAX_INTEGER = 2**63 - 1  # sizes are 64-bit in PyTorch
 MAX_LENGTH = 10_000  # elements of a list, characters of a string
@@ -52,6 +55,12 @@ class Expression:
             return start, end
         raw = self.text.encode()
         return len(raw[:start].decode(errors="ignore")), len(raw[:end].decode(errors="ignore"))
+
+    def written(self, node: ast.AST) -> str:
+        """The text of a node, if it is ASCII."""
+        start, end = self.stretch(node)
+        text = self.text[start:end]
+        return text if text.isascii() else ""
 
     def error(self, node: ast.AST, code: str, message: str, hint: str = "") -> ExpressionError:
         return ExpressionError(code, message, *self.stretch(node), hint)
@@ -99,7 +108,9 @@ def parse(text: str) -> Expression:
     try:
         tree = ast.parse(body, mode="eval").body
     except SyntaxError as error:
-        start = min(indent + max((error.offset or 1) - 1, 0), max(len(flat) - 1, 0))
+        # Where the text ends too soon, Python gives no offset: the last character is the place.
+        last = len(flat.rstrip()) - 1
+        start = min(indent + error.offset - 1, last) if error.offset else last
         stop = (error.end_offset or 0) - 1 + indent
         raise ExpressionError(
             "E301",
@@ -108,6 +119,8 @@ def parse(text: str) -> Expression:
             max(stop, start + 1),
             _syntax_hint(body),
         ) from None
+    except UnicodeEncodeError:
+        raise ExpressionError("E301", "not an expression: half a character") from None
     except (RecursionError, MemoryError, ValueError):
         raise ExpressionError("E307", "the expression is nested too deeply", 0, len(text)) from None
     if indent:
@@ -135,6 +148,8 @@ def _syntax_hint(text: str) -> str:
 
 
 def _refuse_comments(expression: Expression) -> None:
+    if "#" not in expression.text:
+        return
     inside = sum(
         n.value.count("#")
         for n in ast.walk(expression.tree)
@@ -176,9 +191,12 @@ def _check(expression: Expression, node: ast.AST, depth: int) -> None:
                 raise expression.error(node, "E302", f"{value!r} is not part of the language")
         case ast.Constant(value=int(value)) if value > MAX_INTEGER:
             raise expression.error(node, "E307", "the integer does not fit into 64 bits")
-        case ast.Name(id=name) if not name.isascii() or "__" in name:
+        # Python reads look-alike letters as the plain ones: what is written is what counts.
+        case ast.Name(id=name) if expression.written(node) != name or "__" in name:
             raise expression.error(node, "E302", f"'{name}' is not a name of the language")
-        case ast.Attribute(attr=name) if name.startswith("_") or not name.isascii():
+        case ast.Attribute(attr=name) if name.startswith("_") or not expression.written(
+            node
+        ).endswith(name):
             hint = "shape, ndim, dtype, device, or a child or parameter of a module"
             raise expression.error(node, "E302", f"no attribute '{name}'", hint)
         case ast.Call(keywords=keywords) if any(k.arg is None for k in keywords):
@@ -197,10 +215,17 @@ def _check(expression: Expression, node: ast.AST, depth: int) -> None:
 # ------------------------------------------------------------------------------------- evaluation
 
 
-def _round(number: float, digits: int = 0) -> float | int:
-    if abs(digits) > 30:
+def _round(number: float, digits: int | None = None) -> float | int:
+    if digits is not None and abs(digits) > 30:
         raise ValueError("round takes at most 30 digits")
-    return round(number, digits) if digits else round(number)
+    return round(number, digits)
+
+
+def _sum(values: Any, start: int | float = 0) -> int | float:
+    items = (start, *cast("tuple[Any, ...]", values)) if isinstance(values, tuple) else ("",)
+    if not all(isinstance(item, int | float) for item in items):
+        raise TypeError("sum takes a list of numbers")
+    return sum(items)
 
 
 def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
@@ -215,7 +240,7 @@ def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
 # Functions for module arguments, where sizes are computed. Forward steps have PyTorch's instead.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs, "float": _number(float), "int": _number(int), "len": len, "max": max, "min": min,
-    "round": _round, "sum": sum,
+    "round": _round, "sum": _sum,
 }  # fmt: skip
 
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -251,6 +276,23 @@ def evaluate_part(expression: Expression, node: ast.expr, names: Mapping[str, Va
     return _Evaluator(expression, names).value(node)
 
 
+def misplaced(expression: Expression) -> Iterator[ExpressionError]:
+    """What a forward step may hold and an argument may not: its functions, attributes, ``@``."""
+    for node in ast.walk(expression.tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
+                pass
+            case ast.Call(func=ast.Name(id=name)) if name not in FUNCTIONS:
+                hint = did_you_mean(name, FUNCTIONS) or f"arguments know {', '.join(FUNCTIONS)}"
+                yield expression.error(node.func, "E304", f"unknown function '{name}'", hint)
+            case ast.BinOp(op=ast.MatMult()):
+                yield expression.error(node, "E304", "@ has no meaning in an argument")
+            case ast.Call() | ast.Attribute() | ast.Constant(value=EllipsisType()):
+                yield expression.error(node, "E304", "this has no meaning in an argument")
+            case _:
+                pass
+
+
 class _Evaluator:
     def __init__(self, expression: Expression, names: Mapping[str, Value]) -> None:
         self.expression, self.names = expression, names
@@ -270,14 +312,17 @@ class _Evaluator:
 
     def _value(self, node: ast.AST) -> Value:
         match node:
-            case ast.Constant(value=value):
+            case ast.Constant(value=value) if value is not ...:
                 return value
             case ast.Name(id=name):
                 if name not in self.names:
                     raise self.expression.error(node, "E303", f"unknown name '{name}'")
                 return self.names[name]
             case ast.List(elts=items) | ast.Tuple(elts=items):
-                return tuple(self.value(item) for item in items)
+                made = tuple(self.value(item) for item in items)
+                if problem := _too_long(_elements(made)):
+                    raise self.expression.error(node, "E307", problem)
+                return made
             case ast.BinOp(left=left, op=op, right=right):
                 return self._binary(node, op, self.value(left), self.value(right))
             case ast.UnaryOp(op=op, operand=operand):
@@ -296,11 +341,11 @@ class _Evaluator:
                 raise self.expression.error(node, "E304", "this has no meaning in an argument")
 
     def _function(self, node: ast.expr) -> Callable[..., Any]:
-        name = node.id if isinstance(node, ast.Name) else ""
-        if name not in FUNCTIONS:
-            hint = f"arguments know {', '.join(FUNCTIONS)}"
-            raise self.expression.error(node, "E304", f"unknown function '{name}'", hint)
-        return FUNCTIONS[name]
+        if not isinstance(node, ast.Name):
+            raise self.expression.error(node, "E304", "this has no meaning in an argument")
+        if node.id not in FUNCTIONS:
+            raise self.expression.error(node, "E304", f"unknown function '{node.id}'")
+        return FUNCTIONS[node.id]
 
     def _binary(self, node: ast.AST, op: ast.operator, left: Value, right: Value) -> Value:
         if type(op) not in _ARITHMETIC:
@@ -337,7 +382,7 @@ def _too_large(op: ast.operator, left: Value, right: Value) -> str:
     """Why an operation may not be carried out, before it is: afterwards is too late."""
     match op:
         case ast.Pow() if isinstance(left, int) and isinstance(right, int):
-            if right > 0 and left.bit_length() * right > 64 + left.bit_length():
+            if (abs(left).bit_length() - 1) * right > 63:
                 return "the power does not fit into 64 bits"
         case ast.LShift() if isinstance(right, int) and right > 64:
             return "a shift by more than 64 bits"
@@ -346,12 +391,19 @@ def _too_large(op: ast.operator, left: Value, right: Value) -> str:
         case ast.Mult():
             for sequence, count in ((left, right), (right, left)):
                 if isinstance(sequence, str | tuple) and isinstance(count, int):
-                    return _too_long(len(sequence) * count)  # pyright: ignore[reportUnknownArgumentType]
+                    return _too_long(_elements(sequence) * count)  # pyright: ignore[reportUnknownArgumentType]
         case ast.Add() if isinstance(left, str | tuple) and isinstance(right, str | tuple):
-            return _too_long(len(left) + len(right))  # pyright: ignore[reportUnknownArgumentType]
+            return _too_long(_elements(left) + _elements(right))  # pyright: ignore[reportUnknownArgumentType]
         case _:
             pass
     return ""
+
+
+def _elements(value: Value) -> int:
+    """How much a value holds, lists in lists included: sharing makes small ones of huge trees."""
+    if isinstance(value, tuple):
+        return sum(1 + _elements(item) for item in cast("tuple[Any, ...]", value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def _too_long(length: int) -> str:

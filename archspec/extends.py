@@ -44,9 +44,11 @@ class Document:
         return Problem(code, message, self.place(path, key=key), hint)
 
     def stretch(self, path: source.Path, start: int, end: int) -> Place:
-        """The place of ``[start, end)`` of the text of the scalar at ``path``."""
+        """The place of ``[start, end)`` of the text of the scalar at ``path``, or of all."""
         node = source.find(self.root, path)
-        return node.place(start, end) if isinstance(node, Scalar) else self.place(path)
+        if isinstance(node, Scalar) and start < end:
+            return node.place(start, end)
+        return self.place(path)
 
 
 def packaged_folder() -> Path:
@@ -83,7 +85,7 @@ def read(name: str | os.PathLike[str]) -> tuple[Document, list[Problem]]:
     """
     path = locate(name)
     root, problems = source.read(path, shown_as=_shown(path))
-    folder = path.parent.resolve()
+    folder = _real(path.parent)
     files = [path]
     root = _with_parents(root, problems, files, folder)
     return Document(path.stem, root, tuple(files)), problems
@@ -108,19 +110,19 @@ def _with_parents(
 ) -> Mapping:
     """``root`` merged over its chain of parents; ``folder`` is the one that paths may not leave."""
     chain = [root]
-    seen = {path.resolve() for path in files}
+    seen = {_real(path) for path in files}
     while (extends := chain[-1].entries.get("extends")) is not None:
         node = extends.value
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             break  # the schema says so, at its place
         path, folder = _parent(node, files[-1].parent if files else None, folder)
-        if path.resolve() in seen:
+        if _real(path) in seen:
             raise SpecError(
                 Problem("E110", f"'{node.value}' extends itself in the end", node.place())
             )
         if len(chain) > MAX_PARENTS:
             raise SpecError(Problem("E110", f"more than {MAX_PARENTS} parents", node.place()))
-        seen.add(path.resolve())
+        seen.add(_real(path))
         files.append(path)
         try:
             parent, found = source.read(path, shown_as=_shown(path))
@@ -136,20 +138,27 @@ def _with_parents(
     return merged
 
 
+def _real(path: Path) -> Path:
+    """The path without links; unlike ``Path.resolve``, it can cope with a link to itself."""
+    return Path(os.path.realpath(path))
+
+
 def _parent(node: Scalar, beside: Path | None, folder: Path | None) -> tuple[Path, Path | None]:
     """The parent's file, and the folder that its own parents may not leave."""
     text = str(node.value)
     if not text.endswith((".yaml", ".yml")) and os.sep not in text:
         try:
-            return locate(text), packaged_folder().resolve()
+            return locate(text), _real(packaged_folder())
         except SpecError as error:
             raise SpecError(replace(p, place=node.place()) for p in error.problems) from None
     if beside is None or folder is None:
         hint = f"packaged: {listing(packaged_names())}"
         message = "a text has no folder: it can extend packaged specs only"
         raise SpecError(Problem("E109", message, node.place(), hint))
+    if "\0" in text:
+        raise SpecError(Problem("E106", "no file has a NUL in its name", node.place()))
     path = beside / text
-    if os.path.isabs(text) or not path.resolve().is_relative_to(folder):
+    if os.path.isabs(text) or not _real(path).is_relative_to(folder):
         message = f"'{text}' is outside the spec's folder"
         hint = "extend a file in the same folder or below it, or a packaged spec by name"
         raise SpecError(Problem("E109", message, node.place(), hint))

@@ -8,7 +8,7 @@ from functools import partial
 from torch import nn
 
 from archspec import patterns
-from archspec.errors import FreezeError, Problem, did_you_mean, listing
+from archspec.errors import FreezeError, Problem, UsageError, did_you_mean, listing
 from archspec.patterns import Entry, PatternError, Tree
 from archspec.schema import FreezePlan
 from archspec.spec import Spec
@@ -23,6 +23,7 @@ def freeze_module(model: nn.Module, plan: str | Sequence[str], spec: Spec) -> No
 
     Raises:
         FreezeError: E703 for an unknown plan, E701 for a pattern that selects nothing.
+        UsageError: E801 for anything but a name or patterns.
     """
     chosen = _plan(plan, spec)
     entries = [Entry(path, type(module).__name__) for path, module in model.named_modules()]
@@ -58,11 +59,9 @@ def _train_frozen(module: nn.Module, mode: bool = True) -> nn.Module:
 
 
 def _stays(module: nn.Module, plan: FreezePlan) -> bool:
-    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return plan.statistics
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        return plan.dropout
-    return plan.statistics and plan.dropout
+    # Other modules may call dropout as a function; only norms keep statistics.
+    is_norm = isinstance(module, nn.modules.batchnorm._NormBase)
+    return plan.statistics if is_norm else plan.dropout
 
 
 def _ancestors(path: str) -> list[str]:
@@ -72,6 +71,8 @@ def _ancestors(path: str) -> list[str]:
 
 def _plan(plan: str | Sequence[str], spec: Spec) -> FreezePlan:
     if not isinstance(plan, str):
+        if not isinstance(plan, Sequence) or not all(isinstance(text, str) for text in plan):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(Problem("E801", "freeze takes a plan's name or a list of patterns"))
         return FreezePlan(patterns=list(plan))
     plans = spec.architecture.freeze
     if plan not in plans:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from archspec.arguments import Argument
 from archspec.errors import did_you_mean, listing
 from archspec.schema import Initialiser
 
@@ -26,6 +27,22 @@ INITIALISERS: dict[str, tuple[tuple[str, ...], bool]] = {
     "xavier_uniform_": (("gain",), True),
     "orthogonal_": (("gain",), True),
 }
+
+
+_NONLINEARITIES = (
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "sigmoid", "tanh", "relu", "leaky_relu", "selu",
+)  # fmt: skip
+_ARGUMENTS = {
+    "groups": Argument("groups", ("int",), required=False),
+    "mode": Argument("mode", ("str",), required=False, choices=("fan_in", "fan_out")),
+    "nonlinearity": Argument("nonlinearity", ("str",), required=False, choices=_NONLINEARITIES),
+}
+
+
+def argument(name: str) -> Argument:
+    """What an argument of that name takes, whichever the function: a number, mostly."""
+    return _ARGUMENTS.get(name) or Argument(name, ("float",), required=False)
 
 
 def parts(initialiser: Initialiser) -> tuple[str, dict[str, Any]]:

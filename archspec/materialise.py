@@ -30,6 +30,16 @@ def seed_of(seed: int, path: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """As ``torch.manual_seed``, but other devices' generators stand still."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 def needs_construction(model: nn.Module) -> bool:
     """Whether some module holds tensors that only its constructor knows how to fill."""
     return any(_own(module) and _reset(module) is None for module in model.modules())
@@ -124,7 +134,7 @@ def _reset_defaults(
     # reset_parameters draws from the global generator: lend it, and give it back as it was.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         for path, reset in wanting:
-            torch.manual_seed(seed_of(seed, path))
+            seed_generators(seed_of(seed, path), device)
             reset()
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import graphlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from archspec import source
-from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
-from archspec.expressions import Expression, ExpressionError, Value, evaluate, parse
+from archspec.declarations import fit, fit_one, inferred
+from archspec.errors import Findings, Note, Place, Problem, SpecError, did_you_mean, listing
+from archspec.expressions import (
+    MAX_INTEGER,
+    Expression,
+    ExpressionError,
+    Value,
+    evaluate,
+    parse,
+)
 from archspec.extends import Document
-from archspec.schema import PARAM_TYPES, Param
+from archspec.schema import Param
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ def literal(value: Any) -> Any:
             raise
     if isinstance(value, list):
         return tuple(literal(item) for item in cast("list[Any]", value))
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise ExpressionError("E307", "the integer does not fit into 64 bits")
     return value
 
 
@@ -70,29 +80,49 @@ def overrides_from_config(path: Path) -> dict[str, Override]:
     Raises:
         SpecError: E106 if it cannot be read or is no JSON object.
     """
+    text, place = "", None
     try:
+        if not path.is_file() and path.exists():
+            raise ValueError("not a file")
         if path.stat().st_size > source.MAX_BYTES:
-            raise ValueError(f"larger than {source.MAX_BYTES} bytes")
+            raise ValueError(f"larger than {source.MAX_BYTES:,} bytes")
         text = path.read_text(encoding="utf-8")
         data = json.loads(text)
         if not isinstance(data, dict):
             raise ValueError("not a JSON object")
     except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SpecError(Problem("E106", f"{path}: {reason}")) from None
-    lines = text.splitlines()
+        reason = str(error)
+        match error:
+            case OSError():
+                reason = error.strerror or "cannot be read"
+            case UnicodeDecodeError():
+                reason = "not UTF-8 text"
+            case json.JSONDecodeError():
+                reason = f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
+                line = text.splitlines()[error.lineno - 1 :][:1]
+                place = Place(str(path), error.lineno, error.colno, error.colno + 1, "".join(line))
+            case RecursionError():
+                reason = "nested too deeply"
+            case _ if "integer string" in reason:
+                reason = "an integer of too many digits"
+            case _:
+                pass
+        raise SpecError(Problem("E106", f"{path}: {reason}", place)) from None
+    places = _places(text, str(path))
     return {
-        key: Override(value, str(path), _line_of(key, lines, str(path)), tolerant=True)
+        key: Override(value, str(path), places.get(key), tolerant=True)
         for key, value in cast("dict[str, Any]", data).items()
     }
 
 
-def _line_of(key: str, lines: list[str], file: str) -> Place | None:
-    quoted = f'"{key}"'
-    for number, line in enumerate(lines, 1):
-        if (at := line.find(quoted)) >= 0:
-            return Place(file, number, at + 1, at + 1 + len(quoted), line)
-    return None
+def _places(text: str, file: str) -> dict[str, Place]:
+    """Where each key of a JSON text first stands, found in one pass."""
+    places: dict[str, Place] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        for key in re.finditer(r'"([^"\\]*)"\s*:', line):
+            end = key.end(1) + 2
+            places.setdefault(key[1], Place(file, number, key.start() + 1, end, line))
+    return places
 
 
 def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
@@ -102,14 +132,21 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
         SpecError: E208 for a text without ``=``, E1xx for a value that is not YAML.
     """
     overrides: dict[str, Override] = {}
+    problems: list[Problem] = []
     for option in options:
         name, equals, text = option.partition("=")
-        if not equals:
-            raise SpecError(Problem("E208", f"-p {option}: write -p name=value"))
-        root, problems = source.parse(f"value: {text}", f"-p {name}")
-        if problems:
-            raise SpecError(problems)
+        if not equals or not name.strip() or not text.isprintable():
+            problems.append(Problem("E208", f"-p {option}: write -p name=value"))
+            continue
+        try:
+            root, found = source.parse(f"value: {text}", f"-p {name}")
+        except SpecError as error:
+            problems += error.problems
+            continue
+        problems += found
         overrides[name.strip()] = Override(cast(Any, source.plain(root))["value"], f"-p {option}")
+    if problems:
+        raise SpecError(problems)
     return overrides
 
 
@@ -117,15 +154,17 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
 
 
 def resolve(
-    declared: Mapping[str, Param], overrides: Mapping[str, Override], document: Document
-) -> tuple[dict[str, Resolved], list[Problem], tuple[str, ...]]:
+    declared: Mapping[str, Param],
+    overrides: Mapping[str, Override],
+    document: Document,
+    findings: Findings,
+) -> tuple[dict[str, Resolved], tuple[str, ...]]:
     """The values of all parameters, in the order of their declarations.
 
     Returns:
-        The resolved parameters, the problems found, and the names in a ``config.json`` that are
-        no parameters of this spec.
+        The resolved parameters, and the names in a ``config.json`` that are no parameters of this
+        spec.
     """
-    problems: list[Problem] = []
     ignored: list[str] = []
     for name, override in overrides.items():
         if name not in declared and override.tolerant:
@@ -133,58 +172,86 @@ def resolve(
         elif name not in declared:
             hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
             message = f"no parameter '{name}' ({override.origin})"
-            problems.append(Problem("E208", message, override.place, hint))
+            findings.add(Problem("E208", message, override.place, hint))
+    graph = {
+        name: _needs(param, overrides.get(name)) & declared.keys()
+        for name, param in declared.items()
+    }
     resolved: dict[str, Resolved] = {}
-    for name in _in_order(declared, overrides, document, problems):
-        if _needs(declared[name], overrides.get(name)) & (declared.keys() - resolved.keys()):
+    values: dict[str, Value] = {}
+    order, circles = ordered(graph)
+    for circle in circles:
+        message = f"parameters are computed from each other: {circle_text(circle)}"
+        findings.add(document.problem("E306", message, ("params", circle[0], "default")))
+    for name in order:
+        if not graph[name] <= resolved.keys():
             continue  # what it is computed from has been told
         try:
-            found = _resolve_one(name, declared[name], overrides.get(name), resolved, document)
+            found = _resolve_one(name, declared[name], overrides.get(name), values, document)
         except SpecError as error:
-            problems += error.problems
+            findings.add(*error.problems)
         else:
-            resolved[name] = found
-    return {name: resolved[name] for name in declared if name in resolved}, problems, tuple(ignored)
+            resolved[name], values[name] = found, found.value
+    return {name: resolved[name] for name in declared if name in resolved}, tuple(ignored)
 
 
-def _in_order(
-    declared: Mapping[str, Param],
-    overrides: Mapping[str, Override],
-    document: Document,
-    problems: list[Problem],
-) -> list[str]:
-    """The names, each behind those that its default is computed from."""
-    graph: dict[str, set[str]] = {}
-    for name, param in declared.items():
-        graph[name] = _needs(param, overrides.get(name)) & declared.keys()
-    while True:
-        try:
-            return list(graphlib.TopologicalSorter(graph).static_order())
-        except graphlib.CycleError as error:
-            circle: list[str] = error.args[1]
-            path = ("params", circle[0], "default")
-            message = f"parameters are computed from each other: {' → '.join(circle)}"
-            problems.append(document.problem("E306", message, path))
-            for name in circle:
-                graph.pop(name, None)
-            for needs in graph.values():
-                needs -= set(circle)
+def ordered(graph: Mapping[str, Iterable[str]]) -> tuple[list[str], list[list[str]]]:
+    """The names, each behind those that it needs; and the circles among them, none twice.
+
+    >>> ordered({"a": ["b"], "b": [], "c": ["d"], "d": ["c"]})
+    (['b', 'a', 'd', 'c'], [['c', 'd']])
+    """
+    order: dict[str, None] = {}
+    circles: list[list[str]] = []
+    for start in graph:
+        path: list[str] = []
+        depth: dict[str, int] = {}
+        waiting: list[Iterator[str]] = [iter((start,))]
+        told = 0  # how much of the path is in a circle that has been found already
+        while waiting:
+            name = next(waiting[-1], None)
+            if name is None:
+                waiting.pop()
+                if path:
+                    order[path[-1]] = None
+                    del depth[path.pop()]
+                told = min(told, len(path))
+            elif name in depth:
+                if depth[name] >= told:
+                    circles.append(path[depth[name] :])
+                    told = len(path)
+            elif name not in order and name in graph:
+                depth[name] = len(path)
+                path.append(name)
+                waiting.append(iter(graph[name]))
+    return list(order), circles
+
+
+def circle_text(circle: Sequence[str]) -> str:
+    """``a → b → a``"""
+    return f"{listing(circle, sign=' → ')} → {circle[0]}"
 
 
 def _needs(param: Param, override: Override | None) -> set[str]:
     """The names that a parameter's value is computed from."""
+    return set() if override is not None else _names_in(param.default)
+
+
+def _names_in(value: Any) -> set[str]:
+    if isinstance(value, list):
+        return set[str]().union(*map(_names_in, cast("list[Any]", value)))
     try:
-        default = literal(param.default) if override is None else None
+        parsed = literal(value)
     except ExpressionError:
         return set()  # told when it is resolved
-    return default.names() if isinstance(default, Expression) else set()
+    return parsed.names() if isinstance(parsed, Expression) else set()
 
 
 def _resolve_one(
     name: str,
     param: Param,
     override: Override | None,
-    resolved: Mapping[str, Resolved],
+    values: Mapping[str, Value],
     document: Document,
 ) -> Resolved:
     path: source.Path = ("params", name, "default")
@@ -196,12 +263,14 @@ def _resolve_one(
     expression: Expression | None = None
     value = override.value if override else param.default
     if override is None:
-        value, expression = _computed(value, resolved, document, path)
-    elif isinstance(value, list):
-        value = literal(value)
-    kind = param.type or _inferred(param, value)
+        value, expression = _computed(value, values, document, path)
+    else:
+        value = _tuples(value)
+    kind = param.type or inferred(param, value)
     fitted, complaint = fit(value, param, kind)
     if complaint:
+        if override is None and isinstance(value, tuple) and kind.startswith("list"):
+            place = document.place((*_long(path, document), _first_misfit(value, param, kind)))
         declared = document.place(("params", name), key=True)
         notes = (Note("declared here", declared),) if override else ()
         origin = f" ({override.origin})" if override and override.place is None else ""
@@ -211,99 +280,35 @@ def _resolve_one(
     return Resolved(fitted, kind, override.origin if override else str(place), place, expression)
 
 
+def _tuples(value: Any) -> Any:
+    """What was given from outside is taken as it is; only lists become tuples."""
+    return tuple(map(_tuples, cast("list[Any]", value))) if isinstance(value, list) else value
+
+
+def _long(path: source.Path, document: Document) -> source.Path:
+    """The path of a default, whose key is left out in the short form."""
+    return path if document.has(path) else path[:-1]
+
+
+def _first_misfit(value: Value, param: Param, kind: str) -> int:
+    return next((i for i, item in enumerate(value) if fit_one(item, param, kind[5:-1])[1]), 0)
+
+
 def _computed(
-    value: Any, resolved: Mapping[str, Resolved], document: Document, path: source.Path
+    value: Any, values: Mapping[str, Value], document: Document, path: source.Path
 ) -> tuple[Value, Expression | None]:
+    if isinstance(value, list):
+        at = _long(path, document)
+        items = enumerate(cast("list[Any]", value))
+        return tuple(_computed(item, values, document, (*at, i))[0] for i, item in items), None
+    shift = 0
     try:
         expression = literal(value)
         if not isinstance(expression, Expression):
             return expression, None
-        names = {name: found.value for name, found in resolved.items()}
-        return evaluate(expression, names), expression
+        shift = 1  # the $ is not part of the expression
+        return evaluate(expression, values), expression
     except ExpressionError as error:
-        place = document.stretch(path, error.start, error.end)
+        at = _long(path, document)
+        place = document.stretch(at, error.start + shift, error.end + shift)
         raise SpecError(Problem(error.code, error.message, place, error.hint)) from None
-
-
-def _inferred(param: Param, value: Value) -> str:
-    """The type that a declaration implies: that of its default, else of its choices."""
-    default = param.default
-    if isinstance(default, str) and default.startswith("$") and not default.startswith("$$"):
-        default = value  # computed: its type is that of the result
-    if isinstance(default, list | tuple):
-        kinds = {_type_of(item) for item in cast("list[Any]", default)}
-        if kinds == {"int", "float"}:
-            kinds = {"float"}
-        return f"list[{kinds.pop()}]" if len(kinds) == 1 else "list"
-    return _type_of(default if default is not None else (param.choices or [None])[0])
-
-
-def _type_of(value: Any) -> str:
-    return "any" if value is None or isinstance(value, list | tuple) else type(value).__name__
-
-
-def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
-    """``value`` as the declaration wants it, or a complaint."""
-    if value is None and (not param.required and param.default is None):
-        return None, ""
-    if kind.startswith("list"):
-        if not isinstance(value, tuple):
-            return value, f"takes {_article(kind)}, not {_shown(value)}"
-        inner = kind[5:-1]
-        items = [_fit_one(item, param, inner) for item in cast("tuple[Any, ...]", value)]
-        complaint = next((complaint for _, complaint in items if complaint), "")
-        return tuple(item for item, _ in items), complaint
-    return _fit_one(value, param, kind)
-
-
-def _fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
-    match kind:
-        case "int":
-            fits = isinstance(value, int) and not isinstance(value, bool)
-        case "float":
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
-            value = float(value) if fits else value
-        case "bool":
-            fits = isinstance(value, bool)
-        case "str" | "block" | "layer":
-            fits = isinstance(value, str)
-        case _:
-            fits = True
-    if not fits:
-        return value, f"takes {_article(kind)}, not {_shown(value)}"
-    if param.choices is not None and value not in param.choices:
-        return (
-            value,
-            f"must be one of {listing([_shown(c) for c in param.choices])}, not {_shown(value)}",
-        )
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if param.min is not None and value < param.min:
-            return value, f"must be at least {param.min}, not {_shown(value)}"
-        if param.max is not None and value > param.max:
-            return value, f"must be at most {param.max}, not {_shown(value)}"
-    return value, ""
-
-
-def _article(kind: str) -> str:
-    names = {"int": "an integer", "float": "a number", "bool": "true or false", "str": "text"}
-    return names.get(kind) or f"a {kind}"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else f"{text[:60]}…"
-
-
-def check_declarations(
-    declared: Mapping[str, Param], document: Document, at: source.Path
-) -> list[Problem]:
-    """Problems of the declarations themselves: unknown types."""
-    problems: list[Problem] = []
-    for name, param in declared.items():
-        kind = param.type
-        inner = kind[5:-1] if kind and kind.startswith("list[") and kind.endswith("]") else kind
-        if inner is not None and inner not in PARAM_TYPES and kind != "list":
-            hint = did_you_mean(inner, PARAM_TYPES) or f"types: {', '.join(PARAM_TYPES)}, list[…]"
-            path = (*at, name, "type")
-            problems.append(document.problem("E209", f"unknown type '{kind}'", path, hint=hint))
-    return problems

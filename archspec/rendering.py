@@ -15,7 +15,7 @@ from archspec.schema import Checkpoint, Contract, FreezePlan
 from archspec.spec import Spec
 
 _LONGEST = 60  # characters of one value; --json has all of them
-_PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
+_PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.MULTILINE)  # among styles
 
 
 def printable(text: str) -> str:
@@ -23,14 +23,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def table(
-    rows: Sequence[Sequence[str]], *, styles: Sequence[str] = (), width: int | None = None
-) -> str:
-    """Rows in columns, without the last line break.
+def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Rows in columns, the third and later ones dim, without the last line break.
 
     Args:
         rows: cells; lines within a cell stay lines.
-        styles: rich's style of each column, as far as it has one.
         width: columns of the terminal; nothing is wrapped without it.
     """
     from rich.console import Console
@@ -39,7 +36,7 @@ def table(
 
     grid = Table.grid(padding=(0, 2, 0, 0))
     for i in range(max(map(len, rows), default=0)):
-        grid.add_column(style=styles[i] if i < len(styles) else "", overflow="fold")
+        grid.add_column(style="dim" if i > 1 else "", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(printable_lines(cell)) for cell in row))
     stream = io.StringIO()
@@ -52,7 +49,8 @@ def table(
         legacy_windows=False,
     )
     console.print(grid)
-    return _PADDING.sub(r"\1", stream.getvalue().rstrip("\n"))
+    text = stream.getvalue().removesuffix("\n")
+    return _PADDING.sub(lambda found: found[0].replace(" ", ""), text)
 
 
 def printable_lines(text: str) -> str:
@@ -153,11 +151,11 @@ def sections(spec: Spec, width: int | None = None) -> dict[str, str]:
         "Checkpoint layouts": [
             (name, _layout(layout)) for name, layout in architecture.checkpoints.items()
         ],
-        "Task": [(key, _shortened(_python(value))) for key, value in task.items()],
+        "Task": _flat(task),
     }
     inner = width and max(width - 2, 20)
     return {
-        title: textwrap.indent(part if isinstance(part, str) else table(part, width=inner), "  ")
+        title: textwrap.indent(part if isinstance(part, str) else table(part, inner), "  ")
         for title, part in found.items()
         if part
     }
@@ -176,31 +174,30 @@ def _origin(found: Resolved) -> str:
 
 def _yaml(value: object) -> str:
     """A value as specs and ``-p`` write it."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_yaml, cast('tuple[object, ...]', value)))}]"
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_yaml, cast('Sequence[object]', value)))}]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)
 
 
-def _blocks(spec: Spec) -> list[tuple[str, ...]]:
+def _blocks(spec: Spec) -> list[tuple[str, str]]:
+    """How often each block occurs and where it stands; what it takes and returns."""
     instances = Counter(instance.type for _, instance in walk(spec.root))
-    rows: list[tuple[str, ...]] = []
+    rows: list[tuple[str, str]] = []
     for name, block in spec.architecture.blocks.items():
         place = spec.document.place(("blocks", name), key=True)
-        times = f"{instances[name]} ×"
-        where = f"{place.file}:{place.line}"
-        rows.append((name, _contracts(block.inputs), _contracts(block.outputs), times, where))
+        takes = [_contract(*item) for item in block.inputs.items()]
+        returns = [f"→ {_contract(*item)}" for item in block.outputs.items()]
+        head = f"{name} × {instances[name]:,}\n{place.file}:{place.line}"
+        rows.append((head, "\n".join(takes + returns)))
     return rows
 
 
-def _contracts(contracts: Mapping[str, Contract]) -> str:
-    lines: list[str] = []
-    for name, contract in contracts.items():
-        shape = ", ".join(str(size).removeprefix("$") for size in contract.shape)
-        dtype = f" {contract.dtype}" if contract.dtype else ""
-        lines.append(f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}")
-    return "\n".join(lines)
+def _contract(name: str, contract: Contract) -> str:
+    shape = ", ".join(str(size).removeprefix("$") for size in contract.shape)
+    dtype = f" {contract.dtype}" if contract.dtype else ""
+    return f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}"
 
 
 def _plan(plan: FreezePlan) -> str:
@@ -217,6 +214,16 @@ def _layout(layout: Checkpoint) -> str:
     return "\n".join(lines) or "(our own names)"
 
 
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            rows += _flat(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
+        else:
+            rows.append((prefix + key, _shortened(_yaml(value))))
+    return rows
+
+
 # ----------------------------------------------------------------------------------------- models
 
 
@@ -231,4 +238,4 @@ def counts(facts: Mapping[str, Any], width: int | None = None) -> str:
         "dtype": facts["dtype"] or "none: there are no floating-point tensors",
         "built in": f"{facts['seconds']:.2f} s",
     }
-    return table(list(rows.items()), width=width)
+    return table(list(rows.items()), width)

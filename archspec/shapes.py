@@ -1,24 +1,21 @@
-"""Shapes, checked by running a module once on ``meta``: no data, no memory, every real rule.
-
-What PyTorch says of a failure is told in the words of the spec: which step of which block, which
-instance, the shapes by the names of their dimensions, and the lines that set the sizes.
-"""
+"""Shapes, checked by running a module once on ``meta``: no data, no memory, every real rule."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import FrameType, ModuleType, TracebackType
+from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
+from archspec import layers
 from archspec.codegen import Generated
 from archspec.elaborate import Instance, walk
-from archspec.errors import Note, Place, Problem, ShapeError
+from archspec.errors import Note, Problem, ShapeError
 from archspec.expressions import Expression, ExpressionError, evaluate
+from archspec.failures import ContractBroken, Telling
 from archspec.params import literal
 from archspec.schema import Contract
 from archspec.source import Path
@@ -27,21 +24,26 @@ from archspec.tracing.ledger import Ledger
 from archspec.tracing.repeats import Repeats
 
 _GUESSES = (64, 224)  # sizes of dimensions that the spec gives none
-_checked: weakref.WeakSet[Spec] = weakref.WeakSet()
+# What passed, by source, sizes and contracts: a spec is often loaded anew by its name.
+_checked: set[int] = set()
 
 
 def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: ModuleType) -> None:
     """Run ``model``, which is on ``meta``, on inputs as the root's contracts describe them.
 
     A batch of 1 is run as 2, so that nothing fits by broadcasting alone. Where the spec gives a
-    dimension no size, only a failure at several sizes counts.
+    dimension no size, only a failure at several sizes counts. A root without inputs is not run.
 
     Raises:
         ShapeError: E510 for tensors that do not fit together, E511 for a broken contract, E512
             for a step that fails for another reason.
     """
-    if spec in _checked:
+    contracts = [(name, b.inputs, b.outputs) for name, b in spec.architecture.blocks.items()]
+    digest = hash((module.__name__, repr(spec.architecture.dims), repr(contracts)))
+    if digest in _checked:
         return
+    instances = dict(walk(spec.root))
+    _check_ties(spec, model, instances)
     block = spec.architecture.blocks[spec.architecture.model]
     symbols = {
         s for c in block.inputs.values() for s in c.shape if isinstance(s, str) and s[:1] != "$"
@@ -51,12 +53,45 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     for guess in _GUESSES if unsized else _GUESSES[:1]:
         sizes = dict.fromkeys(unsized, guess) | spec.architecture.dims
         sizes["batch"] = max(2, sizes.get("batch", 2))
-        problem = _Run(spec, model, generated, module, sizes).problem()
+        paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
+        file = str(module.__file__)
+        telling = Telling(spec, generated, file, paths, instances, sizes)
+        problem = _Run(model, module.__name__, telling).problem() if block.inputs else None
         if problem is None:
             break
     if problem is not None:
         raise ShapeError(problem)
-    _checked.add(spec)
+    _checked.add(digest)
+
+
+def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance]) -> None:
+    """A parameter can share another's tensor only if its own would have the same shape."""
+    for name, target in spec.architecture.tie.items():
+        owner, _, attribute = name.rpartition(".")
+        own, shared = (
+            _own_shape(spec, instances[owner], attribute),
+            model.get_parameter(target).shape,
+        )
+        if own is not None and own != shared:
+            message = f"'{name}' has the shape {list(own)}, '{target}' has {list(shared)}"
+            place = spec.document.place(("tie", name))
+            raise ShapeError(Problem("E510", message, place, "tied parameters have one shape"))
+
+
+def _own_shape(spec: Spec, instance: Instance, name: str) -> torch.Size | None:
+    """The shape that a parameter would have, were it not tied; None if that is not known."""
+    block = spec.architecture.blocks.get(instance.type)
+    if block is not None:
+        values = {**spec.values, **instance.arguments}
+        sizes = [_size(size, values, {}) for size in block.parameters[name].shape]
+        return torch.Size([size for size in sizes if size is not None])
+    layer = layers.find(instance.type)
+    made_of_modules = any(isinstance(value, Instance) for value in instance.arguments.values())
+    if layer is None or layer.registered or made_of_modules:
+        return None
+    with torch.device("meta"):
+        tensor = getattr(getattr(nn, layer.name)(**instance.arguments), name, None)
+    return tensor.shape if isinstance(tensor, torch.Tensor) else None
 
 
 def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[str, torch.Tensor]:
@@ -84,84 +119,61 @@ def _size(size: int | str, values: Mapping[str, Any], sizes: Mapping[str, int]) 
     return sizes.get(parsed) if isinstance(parsed, str) else parsed
 
 
-def instance_text(path: str, kind: str) -> str:
-    """``bert.encoder.layer[3].output (BertOutput)``."""
-    names = path.split(".") if path else []
-    text = "".join(f"[{n}]" if n.isdecimal() else f".{n}" for n in names).lstrip(".")
-    return f"{text or 'the model itself'} ({kind})"
-
-
-class _ContractBroken(Exception):
-    """An input or output that is not as its contract says; ``path`` is the contract's place."""
-
-    def __init__(self, message: str, path: Path) -> None:
-        super().__init__(message)
-        self.path = path
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """One call on the way down: a line of a generated forward, and whose it is."""
-
-    frame: FrameType
-    module: nn.Module
-    path: str
-    place: Path
-
-
 class _Run:
-    """One run on ``meta``, and the explanation of its failure."""
+    """One run on ``meta``; contracts are checked on the way."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        model: nn.Module,
-        generated: Generated,
-        module: ModuleType,
-        sizes: Mapping[str, int],
-    ) -> None:
-        self.spec, self.model, self.generated, self.module = spec, model, generated, module
-        self.sizes = sizes
-        self.paths = {
-            id(child): path for path, child in model.named_modules(remove_duplicate=False)
-        }
-        self.instances = dict(walk(spec.root))
-        self.blocks = spec.architecture.blocks
+    def __init__(self, model: nn.Module, module: str, telling: Telling) -> None:
+        """``module`` is the name of the Python module that the blocks were compiled into."""
+        self.model, self.module, self.telling = model, module, telling
+        self.spec = telling.spec
+        self.blocks = telling.spec.architecture.blocks
         # One call's symbols: bound by the inputs, agreed to by the outputs.
         self.bound: dict[int, dict[str, int]] = {}
 
     def problem(self) -> Problem | None:
-        """What goes wrong, or None."""
+        """What goes wrong with all inputs, or else without the optional ones; None if nothing."""
+        inputs = example_inputs(self.spec, self.telling.sizes, "meta")
+        contracts = self.blocks[self.spec.architecture.model].inputs
+        required = {name: x for name, x in inputs.items() if not contracts[name].optional}
         hooks = [hook for child in self.model.modules() for hook in self._hooks(child)]
         self.model.eval()  # one value per channel is no batch to take statistics of
-        kinds = {path: id(instance) for path, instance in self.instances.items()}
         try:
-            with Repeats(self.model, kinds, Ledger(self.model)):
-                self.model(**example_inputs(self.spec, self.sizes, "meta"))
-        except NotImplementedError:
-            return None  # an operation that meta cannot do: nothing is known
-        except Exception as error:
-            return self._explain(error)
+            found = self._failure(inputs)
+            if found is None and len(required) < len(inputs):
+                found = self._failure(required)
+                note = Note("the optional inputs are left out in this call")
+                found = found and replace(found, notes=(*found.notes, note))
         finally:
             self.model.train()
             for hook in hooks:
                 hook.remove()
-        return None
+        return found
 
-    # ------------------------------------------------------------------------------ contracts
+    def _failure(self, inputs: Mapping[str, torch.Tensor]) -> Problem | None:
+        kinds = {path: id(instance) for path, instance in self.telling.instances.items()}
+        try:
+            # The device is for tensors that the steps themselves make.
+            with torch.device("meta"), Repeats(self.model, kinds, Ledger(self.model)):
+                self.model(**inputs)
+        except NotImplementedError:
+            return None  # an operation that meta cannot do: nothing is known
+        except Exception as error:
+            if "meta tensors" in str(error):
+                return None  # what happens next depends on values
+            return self.telling.problem(error)
+        return None
 
     def _hooks(self, child: nn.Module) -> Iterator[Any]:
         block = self.blocks.get(type(child).__name__)
-        if block is None or type(child).__module__ != self.module.__name__:
+        if block is None or type(child).__module__ != self.module:
             return
         if block.inputs:
             yield child.register_forward_pre_hook(self._check_inputs, with_kwargs=True)
         if block.outputs:
             yield child.register_forward_hook(self._check_outputs)
 
-    def _values(self, child: nn.Module) -> dict[str, Any]:
-        instance = self.instances.get(self.paths[id(child)])
-        return {**self.spec.values, **(instance.arguments if instance else {})}
+    def _instance(self, child: nn.Module) -> Instance:
+        return self.telling.instances[self.telling.paths[id(child)]]
 
     def _check_inputs(self, child: nn.Module, args: Any, kwargs: Any) -> None:
         name = type(child).__name__
@@ -170,212 +182,79 @@ class _Run:
         self.bound[id(child)] = {}
         for key, contract in inputs.items():
             if key in given:
-                self._check(
-                    child, "input", key, contract, given[key], ("blocks", name, "inputs", key)
-                )
+                self._check(child, contract, given[key], ("blocks", name, "inputs", key))
 
     def _check_outputs(self, child: nn.Module, args: Any, result: Any) -> None:
         name = type(child).__name__
         outputs = self.blocks[name].outputs
         results = result if isinstance(result, tuple) and len(outputs) != 1 else (result,)
         if len(results) != len(outputs):
-            message = f"{name} returns {len(results)} values, its outputs are {len(outputs)}"
-            raise _ContractBroken(message, ("blocks", name, "outputs"))
+            values = "1 value" if len(results) == 1 else f"{len(results)} values"
+            message = f"{name} returns {values}, its outputs are {len(outputs)}"
+            path: Path = ("blocks", name, "outputs")
+            raise ContractBroken(message, child, path, of_output=True)
         self.bound.setdefault(id(child), {})
         for (key, contract), value in zip(outputs.items(), results, strict=True):
-            self._check(child, "output", key, contract, value, ("blocks", name, "outputs", key))
+            self._check(child, contract, value, ("blocks", name, "outputs", key))
 
-    def _check(
-        self, child: nn.Module, what: str, key: str, contract: Contract, value: Any, path: Path
-    ) -> None:
+    def _check(self, child: nn.Module, contract: Contract, value: Any, path: Path) -> None:
+        """Hold one input or output against its contract."""
         if value is None and contract.optional:
             return
-        title = f"{type(child).__name__}'s {what} '{key}'"
+        of_output = path[2] == "outputs"
+        title = f"{type(child).__name__}'s {'output' if of_output else 'input'} '{path[3]}'"
+
+        def broken(message: str, causes: tuple[Note, ...] = ()) -> ContractBroken:
+            text = f"{title} {message}"
+            return ContractBroken(text, child, path, of_output=of_output, causes=causes)
+
         if not isinstance(value, torch.Tensor):
-            raise _ContractBroken(f"{title} is {type(value).__name__}, not a tensor", path)
-        bound, values = self.bound[id(child)], self._values(child)
-        fits = value.ndim == len(contract.shape)
-        for size, actual in zip(contract.shape, value.shape, strict=False):
-            try:
-                wanted = _size(size, values, bound)
-            except ExpressionError as error:
-                raise _ContractBroken(f"{title}: {error.message}", path) from None
-            if wanted is None:
-                bound[str(size)] = actual
-            fits = fits and wanted in (None, actual)
-        if not fits:
-            expected = ", ".join(self._wanted(size, values, bound) for size in contract.shape)
-            shape = self._shape(value)
-            raise _ContractBroken(
-                f"{title} has the shape {shape}, the contract is [{expected}]", path
-            )
+            raise broken(f"is {_kind(value)}, not a tensor")
+        try:
+            wanted = self._wanted(child, contract, value)
+        except ExpressionError as error:
+            raise broken(f"has no size: {error.message}") from None
+        if len(wanted) != value.ndim or any(
+            size not in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
+        ):
+            sizes = zip(contract.shape, wanted, strict=True)
+            expected = ", ".join(_size_text(size, known) for size, known in sizes)
+            shape = self.telling.shape(value.shape)
+            causes = tuple(self._causes(child, contract))
+            raise broken(f"has the shape {shape}, the contract is [{expected}]", causes)
         dtype = str(value.dtype).removeprefix("torch.")
         if contract.dtype is not None and dtype != contract.dtype:
-            raise _ContractBroken(f"{title} is {dtype}, the contract is {contract.dtype}", path)
+            raise broken(f"is {dtype}, the contract is {contract.dtype}")
         if contract.dtype is None and not (value.is_floating_point() or value.is_complex()):
-            raise _ContractBroken(f"{title} is {dtype}, the contract is floating point", path)
+            raise broken(f"is {dtype}, the contract is floating point")
 
-    @staticmethod
-    def _wanted(size: int | str, values: Mapping[str, Any], bound: Mapping[str, int]) -> str:
-        known = _size(size, values, bound)
-        name = str(size).lstrip("$")
-        return name if known is None or name == str(known) else f"{name}={known}"
+    def _wanted(
+        self, child: nn.Module, contract: Contract, value: torch.Tensor
+    ) -> list[int | None]:
+        """The sizes that a contract asks for; what has none yet is bound to that of ``value``."""
+        bound = self.bound[id(child)]
+        values = {**self.spec.values, **self._instance(child).arguments}
+        wanted = [_size(size, values, bound) for size in contract.shape]
+        for size, known, actual in zip(contract.shape, wanted, value.shape, strict=False):
+            if known is None:
+                bound.setdefault(str(size), actual)
+        return [_size(size, values, bound) for size in contract.shape]
 
-    # ---------------------------------------------------------------------------- explanations
-
-    def _explain(self, error: Exception) -> Problem:
-        frames = list(self._frames(error.__traceback__))
-        notes: list[Note] = []
-        here = frames[-1] if frames else None
-        hint = ""
-        if isinstance(error, _ContractBroken):
-            code, message = "E511", str(error)
-            notes.append(Note("the contract", self._place(error.path)))
-        else:
-            culprit = _failing_layer(error.__traceback__, self.paths)
-            code, message, hint, notes = self._failure(error, culprit)
-        if here is None:
-            return Problem(code, message, notes[0].place if notes else None, hint, tuple(notes))
-        if shapes := self._locals(here):
-            notes.append(Note(f"shapes: {shapes}"))
-        notes += self._way_down(frames)
-        return Problem(code, message, self._place(here.place), hint, tuple(notes))
-
-    def _failure(
-        self, error: Exception, culprit: tuple[nn.Module, torch.Tensor | None] | None
-    ) -> tuple[str, str, str, list[Note]]:
-        """Code, message, hint and notes of an error of PyTorch's."""
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        if culprit is None:
-            is_shape = isinstance(error, RuntimeError | IndexError | ValueError)
-            code = "E510" if is_shape else "E512"
-            return code, said if is_shape else f"{type(error).__name__}: {said}", "", []
-        layer, given = culprit
-        path = self.paths[id(layer)]
-        title = instance_text(path, type(layer).__name__)
-        instance = self.instances.get(path)
-        argument, wanted, actual = _sizes(layer, given)
-        notes: list[Note] = []
-        if instance is not None:
-            place, fact = self._argument(instance, argument)
-            notes.append(Note(fact, place))
-        if argument:
-            message = f"{title} takes {argument}={wanted}, its input has {actual}"
-        else:
-            message = f"{title} does not fit its input"
-        if given is not None:
-            message += f": {self._shape(given)}"
-        return "E510", message, f"PyTorch says: {said}", notes
-
-    def _argument(self, instance: Instance, argument: str) -> tuple[Place, str]:
-        """The line that sets the size."""
-        if argument and self.spec.document.has((*instance.path, argument)):
-            value = instance.arguments.get(argument)
-            place = self.spec.document.place((*instance.path, argument))
-            return place, f"{argument} is {value} here"
-        return self.spec.document.place(instance.path), f"the {instance.type} is declared here"
-
-    def _place(self, path: Path) -> Place:
-        return self.spec.document.place(path)
-
-    def _frames(self, traceback: TracebackType | None) -> Iterator[_Frame]:
-        """The lines of generated forwards in a traceback, outermost first."""
-        while traceback is not None:
-            frame = traceback.tb_frame
-            module = frame.f_locals.get("self")
-            place = self.generated.paths.get(traceback.tb_lineno, ())
-            generated = frame.f_code.co_filename == self.module.__file__ and place
-            if generated and isinstance(module, nn.Module) and id(module) in self.paths:
-                yield _Frame(frame, module, self.paths[id(module)], place)
-            traceback = traceback.tb_next
-
-    def _way_down(self, frames: list[_Frame]) -> list[Note]:
-        """From the failing instance up to the root, a line each."""
-        notes: list[Note] = []
-        for i, found in enumerate(reversed(frames)):
-            step = _step_number(found.place)
-            where = f"in {type(found.module).__name__}.forward" + (f", step {step}" if step else "")
-            start = "instance" if i == 0 else "called by"
-            title = instance_text(found.path, type(found.module).__name__)
-            place = self._place(found.place)
-            notes.append(Note(f"{start}: {title}, {where}, {place.file}:{place.line}"))
-        return notes
-
-    def _locals(self, found: _Frame) -> str:
-        tensors = [
-            f"{name} {self._shape(value)}"
-            for name, value in found.frame.f_locals.items()
-            if isinstance(value, torch.Tensor)
-        ]
-        return ", ".join(tensors)
-
-    def _shape(self, tensor: torch.Tensor) -> str:
-        """A shape with the names of its dimensions, where a size has only one name."""
-        names: dict[int, set[str]] = {}
-        for name, size in self.sizes.items():
-            names.setdefault(size, set()).add(name)
-        for name, value in self.spec.values.items():
-            if isinstance(value, int) and not isinstance(value, bool) and value > 16:
-                names.setdefault(value, set()).add(name)
-        parts: list[str] = []
-        for axis, size in enumerate(tensor.shape):
-            known = names.get(size, set())
-            if "batch" in known:  # so small a number means the batch only where batches are
-                known = {"batch"} if axis == 0 else set()
-            parts.append(f"{known.pop()}={size}" if len(known) == 1 else str(size))
-            names.get(size, set()).update(known)
-        return f"[{', '.join(parts)}]"
+    def _causes(self, child: nn.Module, contract: Contract) -> Iterator[Note]:
+        """Where the block was given the sizes that its contract speaks of."""
+        instance, document = self._instance(child), self.spec.document
+        for size in contract.shape:
+            name = size[1:] if isinstance(size, str) else ""
+            if name in instance.arguments and document.has((*instance.path, name)):
+                fact = f"{name} is {instance.arguments[name]} here"
+                yield Note(fact, document.place((*instance.path, name)))
 
 
-def _step_number(path: Path) -> str:
-    """``2`` or ``2.1`` for a step inside a loop, counted from 1."""
-    if "forward" not in path:
-        return ""
-    numbers = [part + 1 for part in path[path.index("forward") :] if isinstance(part, int)]
-    return ".".join(map(str, numbers))
+def _size_text(size: int | str, known: int | None) -> str:
+    """``hidden_size=768``; the name alone, or the size alone, where that is all there is."""
+    name = str(size).removeprefix("$")
+    return name if known is None or name == str(known) else f"{name}={known}"
 
 
-def _failing_layer(
-    traceback: TracebackType | None, paths: Mapping[int, str]
-) -> tuple[nn.Module, torch.Tensor | None] | None:
-    """The torch.nn layer in whose own forward the error arose, with its first input."""
-    found: tuple[nn.Module, torch.Tensor | None] | None = None
-    while traceback is not None:
-        frame = traceback.tb_frame
-        module = frame.f_locals.get("self")
-        if isinstance(module, nn.Module) and id(module) in paths:
-            inside = type(module).__module__.startswith("torch.nn")
-            container = isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict)
-            if frame.f_code.co_name == "forward":
-                arguments = [frame.f_locals.get(n) for n in frame.f_code.co_varnames[1:2]]
-                tensor = next((a for a in arguments if isinstance(a, torch.Tensor)), None)
-                found = (module, tensor) if inside and not container else None
-        traceback = traceback.tb_next
-    return found
-
-
-def _sizes(layer: nn.Module, given: torch.Tensor | None) -> tuple[str, object, object]:
-    """The argument that the input's size must equal, its value, and the input's size."""
-    if given is None:
-        return "", None, None
-    if isinstance(layer, nn.Linear):
-        wanted = ("in_features", layer.in_features, -1)
-    elif isinstance(layer, nn.modules.conv._ConvNd):
-        wanted = ("in_channels", layer.in_channels, given.ndim - 1 - len(layer.kernel_size))
-    elif isinstance(layer, nn.modules.batchnorm._NormBase):
-        wanted = ("num_features", layer.num_features, 1)
-    elif isinstance(layer, nn.GroupNorm):
-        wanted = ("num_channels", layer.num_channels, 1)
-    elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
-        shape = tuple(layer.normalized_shape)
-        actual = tuple(given.shape[-len(shape) :])
-        one = len(shape) == 1
-        return "normalized_shape", shape[0] if one else shape, actual[0] if one else actual
-    elif isinstance(layer, nn.RNNBase):
-        wanted = ("input_size", layer.input_size, -1)
-    else:
-        return "", None, None
-    name, size, axis = wanted
-    if not -given.ndim <= axis < given.ndim or given.shape[axis] == size:
-        return "", None, None
-    return name, size, given.shape[axis]
+def _kind(value: object) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,14 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec import extends
-from archspec.check import BlockChecker, Checker, check
-from archspec.elaborate import Elaborator, Instance, entries
-from archspec.errors import Problem, SpecError, UsageError
+from archspec.blocks import BlockChecker, check
+from archspec.branches import check_branches
+from archspec.check import Checker
+from archspec.elaborate import Instance
+from archspec.errors import Findings, Problem, SpecError, TooManyProblems, UsageError
+from archspec.expansion import Elaborator
 from archspec.expressions import Value
 from archspec.extends import Document
-from archspec.growth import GrowthError, check_growth
 from archspec.params import Override, Resolved, overrides_from_config, resolve
-from archspec.patterns import Tree
 from archspec.schema import Architecture
 from archspec.selections import SelectionChecker
 from archspec.steps import StepChecker
@@ -77,19 +79,31 @@ def load(
 
     Raises:
         SpecError: every problem that could be found, each with its place.
+        UsageError: E801 for anything but a path or a name.
 
     Example:
         >>> load("resnet18", num_classes=10).values["num_classes"]
         10
     """
-    document, problems = extends.read(path_or_name)
+    document, problems = extends.read(_path_or_name(path_or_name))
     return _checked(document, problems, _overrides(config, params))
+
+
+def _path_or_name(given: object) -> str | os.PathLike[str]:
+    if not isinstance(given, str | os.PathLike):
+        message = f"a spec is a path, a packaged spec's name or a Spec, not {type(given).__name__}"
+        raise UsageError(Problem("E801", message))
+    if isinstance(given, str) and "\n" in given:
+        raise UsageError(Problem("E801", "this is text", hint="use archspec.loads(text)"))
+    return cast("str | os.PathLike[str]", given)
 
 
 def loads(
     text: str, *, config: str | os.PathLike[str] | None = None, name: str = "<spec>", **params: Any
 ) -> Spec:
     """As ``load``, for the text of a spec; ``name`` stands for the file in errors."""
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", f"loads takes text, not {type(text).__name__}"))
     document, problems = extends.read_text(text, name)
     return _checked(document, problems, _overrides(config, params))
 
@@ -101,14 +115,7 @@ def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> 
         UsageError: E801 for anything but a path, a name or a Spec.
         SpecError: as ``load``.
     """
-    if isinstance(given, Spec):
-        return given.with_params(**params)
-    if not isinstance(given, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
-        message = f"a spec is a path, a packaged spec's name or a Spec, not {type(given).__name__}"
-        raise UsageError(Problem("E801", message))
-    if isinstance(given, str) and "\n" in given:
-        raise UsageError(Problem("E801", "this is text: use archspec.loads(text)"))
-    return load(given, **params)
+    return given.with_params(**params) if isinstance(given, Spec) else load(given, **params)
 
 
 def load_with(path_or_name: str | os.PathLike[str], overrides: Mapping[str, Override]) -> Spec:
@@ -141,63 +148,40 @@ def _checked(
     document: Document, problems: list[Problem], overrides: Mapping[str, Override]
 ) -> Spec:
     """The spec, or every problem of all stages at once."""
-    problems = list(problems)
-    architecture, cut = validated(document, problems)
+    findings = Findings()
+    spec: Spec | None = None
+    with contextlib.suppress(TooManyProblems):
+        findings.add(*problems)
+        spec = _examined(document, findings, overrides)
+    if spec is None or findings:
+        raise SpecError(findings.in_order())
+    return spec
+
+
+def _examined(
+    document: Document, findings: Findings, overrides: Mapping[str, Override]
+) -> Spec | None:
+    """The spec; None if its problems, now among the findings, are such that there is none."""
+    architecture = validated(document, findings)
     if architecture is None:
-        raise SpecError(_in_order(problems))
-    resolved, found, ignored = resolve(architecture.params, overrides, document)
-    problems += found
-    problems += _without_echoes(check(architecture, document), cut)
-    problems += _without_echoes(_check_forwards(architecture, document), cut)
-    problems += _check_growths(architecture, document, resolved)
-    root: Instance | None = None
-    if architecture.model in architecture.blocks and len(resolved) == len(architecture.params):
-        elaborator = Elaborator(architecture, document, resolved)
-        root = elaborator.elaborate()
-        problems += _without_echoes(elaborator.checker.problems, cut)
-    tree = Tree(entries(root)) if root is not None and not problems else None
-    problems += SelectionChecker(architecture, document, tree).check()
-    if problems or root is None:
-        raise SpecError(_in_order(problems))
-    return Spec(document.name, architecture, resolved, root, document, ignored, overrides)
-
-
-def _check_forwards(architecture: Architecture, document: Document) -> list[Problem]:
-    checker = Checker(architecture, document, [])
+        return None
+    params, ignored = resolve(architecture.params, overrides, document, findings)
+    checker = Checker(architecture, document, findings)
+    check(checker)
     for name, block in architecture.blocks.items():
         StepChecker(BlockChecker(checker, name, block), architecture.blocks).check()
-    return checker.problems
+    root: Instance | None = None
+    if len(params) == len(architecture.params) and not _is_recursive(findings):
+        root = Elaborator(checker, params).elaborate()
+    values = {name: param.value for name, param in params.items()}
+    if root is not None:
+        check_branches(checker, root, values)
+    SelectionChecker(checker, root if not findings else None, values).check()
+    if root is None:
+        return None
+    return Spec(document.name, architecture, params, root, document, ignored, overrides)
 
 
-def _check_growths(
-    architecture: Architecture, document: Document, resolved: Mapping[str, Resolved]
-) -> list[Problem]:
-    values = {name: param.value for name, param in resolved.items()}
-    largest = max(architecture.dims.values(), default=1_000)
-    problems: list[Problem] = []
-    for name, block in architecture.blocks.items():
-        try:
-            check_growth(block, values, largest)
-        except GrowthError as error:
-            path = ("blocks", name, "forward", *error.at)
-            problems.append(document.problem("E307", error.message, path, hint=error.hint))
-    return problems
-
-
-def _in_order(problems: list[Problem]) -> list[Problem]:
-    """By place, and each once."""
-    unique = dict.fromkeys(problems)
-    return sorted(
-        unique,
-        key=lambda p: (p.place.file, p.place.line, p.place.column) if p.place else ("", 0, 0),
-    )
-
-
-def _without_echoes(problems: list[Problem], cut: set[str]) -> list[Problem]:
-    """Leave out complaints about names that are missing only because their definition is broken."""
-    echoes = {"E203", "E204", "E206", "E303", "E304", "E305", "E210"}
-    return [
-        p
-        for p in problems
-        if not (p.code in echoes and any(f"'{name}'" in p.message for name in cut))
-    ]
+def _is_recursive(findings: Findings) -> bool:
+    """Whether blocks that contain themselves have been told: elaboration would find no end."""
+    return any(problem.code == "E211" for problem in findings)

@@ -8,14 +8,19 @@ everything else is done with values.
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+import keyword
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from archspec import functions, layers
-from archspec.check import BUILTINS, GENERATED_NAMES, BlockChecker, iterate_items
+from archspec.blocks import BlockChecker
+from archspec.calls import call_complaint, count_complaint, values_returned
+from archspec.check import BUILTINS, GENERATED_NAMES, iterate_items
 from archspec.errors import did_you_mean, listing
 from archspec.expressions import ATTRIBUTES, Expression, ExpressionError, parse
-from archspec.schema import Assign, Block, Contract, For, Module, Return, Step
+from archspec.schema import Assign, Block, For, Module, Return, Step
 from archspec.source import Path
 
 LOOPS = ("enumerate", "zip", "range")
@@ -24,7 +29,7 @@ VALUE_ATTRIBUTES = ATTRIBUTES - {"weight", "bias"}
 
 @dataclass(frozen=True, slots=True)
 class ModuleRef:
-    """A name that stands for one of these declared modules; for any module, if there are none."""
+    """What stands for one of these declared modules; if there are none, for anything."""
 
     modules: tuple[Module, ...]
 
@@ -55,14 +60,10 @@ class StepChecker:
     def __init__(self, owner: BlockChecker, blocks: dict[str, Block]) -> None:
         self.owner, self.blocks = owner, blocks
         self.block, self.add = owner.block, owner.checker.add
-        self.values: set[str] = owner.scope() | set(self.block.inputs)
-        self.values |= {
-            *self.block.parameters,
-            *self.block.buffers,
-            *functions.CONSTANTS,
-            "training",
-        }
-        self.values |= owner.classes
+        tensors = (self.block.parameters, self.block.buffers)
+        self.values: Mapping[str, object] = ChainMap[str, Any](
+            owner.values, owner.globals, *tensors, functions.CONSTANTS, {"training": None}
+        )
         self.targets: dict[str, ModuleRef | None] = dict.fromkeys(self.block.inputs)
 
     def check(self) -> None:
@@ -71,7 +72,7 @@ class StepChecker:
             self._check_default_forward()
             return
         self._check_steps(self.block.forward, path)
-        if not isinstance(self.block.forward[-1], Return):
+        if not any(isinstance(step, Return) for step in self.block.forward):
             at = (*path, len(self.block.forward) - 1)
             self.add("E308", "forward ends without a return", at, hint="add a step {return: …}")
 
@@ -92,14 +93,14 @@ class StepChecker:
             value = self._parse(step, at)
             match step:
                 case Return():
-                    if inside or i != len(steps) - 1:
-                        message = (
-                            "return must be the last step" if not inside else "return inside a loop"
-                        )
-                        self.add("E308", message, (*at, "return"), key=True)
+                    if inside:
+                        self.add("E308", "return inside a loop", (*at, "return"), key=True)
+                    elif i != len(steps) - 1:
+                        self.add("E308", "return must be the last step", (*at, "return"), key=True)
                     self._check_value(value)
                 case Assign():
                     self._check_value(value)
+                    self._check_count(value, len(step.targets))
                     for target in step.targets:
                         self._bind(target, None, (*at, step.key))
                 case For():
@@ -119,10 +120,10 @@ class StepChecker:
 
     def _bind(self, target: str, ref: ModuleRef | None, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""
-        taken = self.owner.globals.keys() | self.block.params.keys() | self.block.modules.keys()
-        taken |= self.block.parameters.keys() | self.block.buffers.keys()
-        taken |= GENERATED_NAMES | BUILTINS | {"training"} | functions.CONSTANTS.keys()
-        if target in taken or "__" in target:
+        groups = (self.values, self.owner.classes, self.block.modules, GENERATED_NAMES, BUILTINS)
+        if keyword.iskeyword(target):
+            self.add("E308", f"'{target}' is a Python keyword", path, key=True)
+        elif any(target in taken for taken in groups) or "__" in target:
             message = f"'{target}' cannot be a target: it already means something else"
             self.add("E308", message, path, key=True, hint="choose another name")
         self.targets[target] = ref
@@ -142,6 +143,10 @@ class StepChecker:
                 refs = self._loop_refs(name, tree, step, value)
             else:
                 refs = [self._items(tree, value), *refs[1:]]
+                if refs[0] is not None and len(refs) > 1:
+                    message = f"the loop gives 1 module, but there are {len(refs)} targets"
+                    self._error(value, tree, "E305", message, "to count them: enumerate(…)")
+                    refs = [ModuleRef(())] * len(refs)
         for target, ref in zip(step.targets, refs, strict=False):
             self._bind(target, ref, (*at, "for"))
 
@@ -151,10 +156,10 @@ class StepChecker:
         wanted = {"enumerate": 2, "range": 1, "zip": len(call.args)}[name]
         least, most = {"enumerate": (1, 1), "range": (1, 3), "zip": (1, 16)}[name]
         if call.keywords or not least <= len(call.args) <= most:
-            self._error(value, call, "E305", f"{name} takes {least} to {most} arguments")
+            takes = "1 argument" if most == 1 else f"{least} to {most} arguments"
+            self._error(value, call, "E305", f"{name} takes {takes}")
         if len(step.targets) != wanted:
-            message = f"{name} gives {wanted} values, but there are {len(step.targets)} targets"
-            self._error(value, call, "E305", message)
+            self._error(value, call, "E305", count_complaint(name, wanted, len(step.targets)))
         if name == "range":
             for argument in call.args:
                 self._value(argument, value)
@@ -177,13 +182,29 @@ class StepChecker:
         if text is not None:
             self._value(text.expression.tree, text)
 
+    def _check_count(self, text: Text | None, targets: int) -> None:
+        """Several targets take as many values, where that can be seen."""
+        tree = text.expression.tree if text is not None else None
+        if text is None or targets == 1:
+            return
+        name, given = "this", None
+        if isinstance(tree, ast.Tuple | ast.List):
+            given = len(tree.elts)
+        elif isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            child = self.block.modules.get(tree.func.id)
+            if child is not None and child.type in self.blocks:
+                name, given = child.type, values_returned(self.blocks[child.type])
+        if given is not None and given != targets:
+            self._error(text, text.expression.tree, "E305", count_complaint(name, given, targets))
+
     def _error(self, text: Text, node: ast.AST, code: str, message: str, hint: str = "") -> None:
         error = text.expression.error(node, code, message, hint)
         self.owner.checker.add_expression(error, text.path, text.offset)
 
     def _value(self, node: ast.AST, text: Text) -> None:
         """``node`` where a value is wanted."""
-        if self._resolve(node, text) is not None:
+        ref = self._resolve(node, text)
+        if ref is not None and ref.modules:
             name = ast.unparse(node)
             hint = f"call it: {name}(…)"
             self._error(text, node, "E305", f"'{name}' is a module, not a value", hint)
@@ -214,8 +235,7 @@ class StepChecker:
         if name in self.owner.classes:
             self._error(text, node, "E303", f"'{name}' is a class, not a value")
         elif name not in self.values:
-            known = [*self.values, *self.block.modules, *self.targets]
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, [*self.targets, *self.block.modules, *self.values])
             if not hint and functions.find(name):
                 hint = f"{name} is a function: call it"
             hint = hint or "a name is an input, a child, a parameter or an earlier target"
@@ -230,40 +250,48 @@ class StepChecker:
                 hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
                 self._error(text, node, "E304", f"no attribute '{name}'", hint)
             return None
-        known: list[str] = []
         children: list[Module] = []
+        known: list[str] = []
+        is_anything = not ref.modules
         for module in ref.modules:
-            names = self._members(module)
-            if names is None or name in names:
-                child = names.get(name) if names else None
-                children += [child] if child else []
-            else:
-                known += names
+            members = self._members(module, name)
+            if members is None:
+                is_anything = True
+            elif name not in members:
+                known += members or ["nothing of its own"]
+            elif child := members[name]:
+                children.append(child)
         if known:
             hint = did_you_mean(name, known) or f"it has: {listing(known)}"
             self._error(text, node, "E304", f"no child or parameter '{name}'", hint)
-        return ModuleRef(tuple(children)) if children else None
+        return ModuleRef(tuple(children)) if children or known or is_anything else None
 
-    def _members(self, module: Module) -> dict[str, Module | None] | None:
-        """The children (and, without a module, the tensors) of a declared module; None: unknown."""
+    def _members(self, module: Module, name: str) -> dict[str, Module | None] | None:
+        """The children (and, without a module, the tensors) of a declared module.
+
+        None if it is not known what it has, or what the member ``name`` is.
+        """
         if module.type in layers.CONTAINERS:
             return dict(module.items) if isinstance(module.items, dict) else {}
         if block := self.blocks.get(module.type):
             tensors = dict.fromkeys([*block.parameters, *block.buffers])
             return {**tensors, **block.modules}
         layer = layers.find(module.type)
-        if layer is None or layer.registered or layer.stacked:
+        if layer is None or layer.registered or name in layer.children:
             return None
-        return dict.fromkeys([*layer.parameters, *layer.buffers, *layer.children])
+        held = [name] if layer.may_hold(name) else []
+        return dict.fromkeys([*held, *layer.parameters, *layer.buffers, *layer.children])
 
     def _subscript(
         self, node: ast.AST, ref: ModuleRef | None, index: ast.expr, text: Text
     ) -> ModuleRef | None:
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Constant):
+            self._error(text, node, "E305", "a number or a text cannot be indexed")
         if ref is None or not ref.modules:
             return ref
         if any(module.type not in layers.CONTAINERS for module in ref.modules):
             self._error(text, node, "E305", "only a container can be indexed")
-            return ref
+            return ModuleRef(())
         if isinstance(index, ast.Slice):
             return ref
         return ModuleRef(tuple(item for m in ref.modules for _, item in iterate_items(m)))
@@ -281,7 +309,7 @@ class StepChecker:
 
     def _call(self, call: ast.Call, text: Text) -> None:
         lens = isinstance(call.func, ast.Name) and call.func.id == "len"
-        for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
+        for argument in [*call.args, *(k.value for k in call.keywords)]:
             if lens:
                 self._resolve(argument, text)
             else:
@@ -291,16 +319,24 @@ class StepChecker:
             self._function(name, call, text)
             return
         if isinstance(call.func, ast.Attribute) and self._is_value(call.func.value):
-            method = call.func.attr
-            hint = f"write {method}({ast.unparse(call.func.value)}, …)"
-            message = f"values have no methods such as '{method}'"
-            self._error(text, call.func, "E304", message, hint if functions.find(method) else "")
+            self._method(call.func, call.func.value, text)
             return
         ref = self._resolve(call.func, text)
         if ref is None:
             self._error(text, call.func, "E304", f"'{ast.unparse(call.func)}' cannot be called")
         elif len({id(self.blocks.get(m.type)) for m in ref.modules}) == 1:
             self._module_call(ref.modules[0], call, text)
+
+    def _method(self, node: ast.Attribute, owner: ast.expr, text: Text) -> None:
+        """``x.mean()``, or ``torch.mean(x)``: neither is of the language, but ``mean(x)`` is."""
+        known = functions.find(node.attr) is not None
+        if isinstance(owner, ast.Name) and owner.id not in (*self.targets, *self.values):
+            hint = f"write {node.attr}(…)" if known else "functions have plain names"
+            self._error(text, owner, "E303", f"unknown name '{owner.id}'", hint)
+        else:
+            hint = f"write {node.attr}({ast.unparse(owner)}, …)" if known else ""
+            message = f"values have no methods such as '{node.attr}'"
+            self._error(text, node, "E304", message, hint)
 
     def _is_value(self, node: ast.expr) -> bool:
         """Whether a node is a value at first sight: its problems are not told here."""
@@ -309,7 +345,7 @@ class StepChecker:
         return not isinstance(node, ast.Attribute | ast.Subscript)
 
     def _function(self, name: str, call: ast.Call, text: Text) -> None:
-        keywords = [keyword.arg or "" for keyword in call.keywords]
+        keywords = [k.arg or "" for k in call.keywords]
         if name == "len":
             if keywords or len(call.args) != 1:
                 self._error(text, call, "E305", "len takes 1 argument")
@@ -336,20 +372,3 @@ class StepChecker:
         ):
             hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
             self._error(text, call, "E305", complaint, hint)
-
-
-def call_complaint(name: str, inputs: dict[str, Contract], call: ast.Call) -> str:
-    """What is wrong with a call of a block, or ""."""
-    if not inputs:
-        return "" if len(call.args) <= 1 and not call.keywords else f"{name} declares no inputs"
-    if len(call.args) > len(inputs):
-        return f"{name} takes {len(inputs)} inputs, got {len(call.args)}"
-    given = list(inputs)[: len(call.args)]
-    for keyword in call.keywords:
-        if keyword.arg not in inputs:
-            return f"{name} has no input '{keyword.arg}'"
-        if keyword.arg in given:
-            return f"input '{keyword.arg}' is given twice"
-        given.append(keyword.arg)
-    missing = [n for n, contract in inputs.items() if n not in given and not contract.optional]
-    return f"{name} needs the input '{missing[0]}'" if missing else ""

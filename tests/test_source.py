@@ -483,7 +483,7 @@ def test_limits_count_what_aliases_stand_for() -> None:
     assert isinstance(root.entries["b"].value, Listing)
     assert len(root.entries["b"].value.items) == fits
     (problem,) = problems_of(hundred + "- *a\n" * (fits + 1))
-    message = "aliases expand to more than 50,000 keys and values"
+    message = "aliases expand to more than 20,000 keys and values"
     assert (problem.code, problem.message, where(problem.place)) == (
         "E104",
         message,

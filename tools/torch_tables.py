@@ -223,7 +223,7 @@ FUNCTIONAL = """
     triplet_margin_loss unfold
 """
 METHODS = """
-    bfloat16 bool contiguous double expand expand_as flip float half int long new_full new_ones
+    add_ bfloat16 bool contiguous double expand expand_as flip float half int long new_full new_ones
     new_zeros permute repeat reshape reshape_as short sum_to_size tile to type_as view view_as
 """
 ELSEWHERE = {

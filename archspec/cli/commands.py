@@ -7,14 +7,18 @@ The library is imported where it is used, so that help and completion answer at 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import archspec
 from archspec.cli import options, terminal
 from archspec.errors import ArchspecError, UsageError
+
+if TYPE_CHECKING:
+    from archspec.params import Override
 
 
 class Command(click.Command):
@@ -53,7 +57,7 @@ def list_specs(as_json: bool) -> None:
     if as_json:
         terminal.put_json([{"name": name, "description": about} for name, about in rows])
     else:
-        terminal.put(rendering.table(rows, styles=("bold",), width=terminal.width()))
+        terminal.put(rendering.table(rows, terminal.width()))
 
 
 @click.command(cls=Command)
@@ -76,37 +80,39 @@ def validate(
       archspec validate bert -p num_attention_heads=7
       archspec validate --json my-model.yaml
     """
-    from archspec.rendering import printable
-
     overrides = options.overrides_from(given, config)
     results: list[dict[str, Any]] = []
     for file in files:
-        error = None
-        try:
-            options.load(file, overrides)
-        except ArchspecError as found:
-            error = found
-        problems = error.problems if error else ()
-        told = [problem.to_dict() for problem in problems]
-        results.append({"file": file, "ok": not problems, "problems": told})
-        if as_json:
-            continue
-        if error:
-            terminal.put_error(error)
-        else:
-            terminal.put(f"{printable(file)}: ok")
+        error = _error_of(file, overrides)
+        problems = [problem.to_dict() for problem in error.problems] if error else []
+        results.append({"file": file, "ok": not error, "problems": problems})
+        if not as_json:
+            _tell(file, error, among_others=len(files) > 1)
     if as_json:
         terminal.put_json(results)
     elif len(files) > 1:
-        terminal.put(_summary(results), err=True)
+        terminal.put(f"{sum(result['ok'] for result in results)} of {len(results)} ok", err=True)
     click.get_current_context().exit(0 if all(result["ok"] for result in results) else 1)
 
 
-def _summary(results: list[dict[str, Any]]) -> str:
-    good = sum(result["ok"] for result in results)
-    problems = sum(len(result["problems"]) for result in results)
-    found = f"{problems} problem{'s' if problems > 1 else ''}" if problems else "no problems"
-    return f"{good} of {len(results)} ok, {found}"
+def _error_of(file: str, overrides: Mapping[str, Override]) -> ArchspecError | None:
+    try:
+        options.load(file, overrides)
+    except ArchspecError as error:
+        return error
+    return None
+
+
+def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None:
+    from archspec.rendering import printable
+
+    if error is None:
+        terminal.put(f"{printable(file)}: ok")
+        return
+    terminal.put_error(error)
+    if among_others:
+        count = len(error.problems)
+        terminal.put(f"{printable(file)}: {count} problem{'s' * (count > 1)}", err=True)
 
 
 @click.command(cls=Command)
@@ -134,9 +140,9 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
         terminal.put_json(documents.of_spec(loaded))
         return
     architecture = loaded.architecture
-    about = filter(None, [architecture.description, architecture.paper])
-    terminal.put(f"{click.style(loaded.name, bold=True)}: {architecture.model}")
-    for line in about:
+    name = click.style(rendering.printable(loaded.name), bold=True)
+    terminal.put(f"{name}: {architecture.model}")
+    for line in filter(None, [architecture.description, architecture.paper]):
         terminal.put(rendering.printable(line))
     for title, text in rendering.sections(loaded, terminal.width()).items():
         terminal.put(f"\n{click.style(title, bold=True)}\n{text}")
@@ -159,7 +165,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
 @click.option(
     "--seed",
     metavar="N",
-    type=click.IntRange(0, 2**63 - 1),
+    type=click.IntRange(0, 2**32 - 1),
     help="Makes initial values repeatable.",
 )
 @options.as_json
@@ -199,7 +205,9 @@ def build(
         terminal.put_json({**named, **facts, "tree": str(model)})
         return
     terminal.put(rendering.printable_lines(str(model)))
-    terminal.put("\n" + rendering.counts(facts, terminal.width()))
+    terminal.put(
+        "\nExact, shared tensors counted once\n" + rendering.counts(facts, terminal.width())
+    )
 
 
 @click.command(cls=Command)

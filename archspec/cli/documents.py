@@ -23,7 +23,7 @@ def of_error(error: ArchspecError) -> dict[str, Any]:
 def of_spec(spec: Spec) -> dict[str, Any]:
     """A resolved spec; ``modules`` is flat, in the order of ``named_modules``."""
     architecture = spec.architecture
-    return {
+    facts = {
         "name": spec.name,
         "model": architecture.model,
         "description": architecture.description,
@@ -34,13 +34,14 @@ def of_spec(spec: Spec) -> dict[str, Any]:
         "dims": architecture.dims,
         "blocks": _blocks(spec),
         "modules": [
-            {"path": path, "type": found.type, "arguments": plain(found.arguments)}
+            {"path": path, "type": found.type, "arguments": found.arguments}
             for path, found in walk(spec.root)
         ],
         "freeze": {name: plan.model_dump() for name, plan in architecture.freeze.items()},
         "checkpoints": {name: c.model_dump() for name, c in architecture.checkpoints.items()},
         "task": architecture.task.model_dump() if architecture.task else None,
     }
+    return plain(facts)
 
 
 def of_model(model: nn.Module) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def plain(value: object) -> Any:
 def _params(spec: Spec) -> dict[str, Any]:
     return {
         name: {
-            "value": plain(found.value),
+            "value": found.value,
             "type": found.type,
             "origin": found.origin,
             **_place(found.place),

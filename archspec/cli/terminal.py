@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -40,7 +41,8 @@ def prepare(environ: Mapping[str, str] = os.environ) -> bool | None:
 
 def width() -> int | None:
     """Columns of the terminal; None where the output goes elsewhere and need not be wrapped."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    there = sys.stdout is not None and sys.stdout.isatty()  # None: the shell closed it
+    return shutil.get_terminal_size().columns if there else None
 
 
 def put(text: str | bytes, *, err: bool = False) -> None:
@@ -86,11 +88,10 @@ def write_text(text: str, path: Path | None) -> None:
         put(text.removesuffix("\n").encode())
         return
     try:
-        path = path.resolve()  # a link stays a link
         if path.exists() and not path.is_file():
             path.write_bytes(text.encode())
         else:
-            _replace(path, text.encode())
+            _replace(path.resolve(), text.encode())  # a link stays a link
     except (OSError, RuntimeError) as error:  # RuntimeError: links that go round in a circle
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise click.FileError(str(path), reason) from None
@@ -112,9 +113,8 @@ def _replace(path: Path, data: bytes) -> None:
 def _give_up(stream: TextIO, error: OSError) -> NoReturn:
     """End quietly if the reader has gone, else say why nothing more can be written."""
     # What is still buffered would fail once more when Python exits.
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)
+    with open(os.devnull, "wb") as null, contextlib.suppress(OSError):
+        os.dup2(null.fileno(), stream.fileno())
     if error.errno == errno.EPIPE:
         raise SystemExit(_BROKEN_PIPE)
     raise click.ClickException(f"cannot write the output: {error.strerror}") from None

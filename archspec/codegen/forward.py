@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 
 from archspec import functions, layers
+from archspec.check import iterate_items
 from archspec.codegen.constructor import BODY
+from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.names import Names, contract_text
-from archspec.codegen.printing import LINE_LENGTH, Printer, constant, docstring
+from archspec.codegen.printing import Printer, constant, docstring
 from archspec.codegen.writer import Writer
 from archspec.expressions import Expression, parse
 from archspec.params import literal
@@ -25,6 +27,7 @@ class Forward:
         self.path: Path = ("blocks", name)
         self.children = {*self.block.modules, *self.block.parameters, *self.block.buffers}
         self.locals = set(self.block.inputs)
+        self.loops: dict[str, list[Module]] = {}  # a loop's target: what it runs over
         self.printer = Printer(self._name, self._call)
 
     def _name(self, name: str) -> str:
@@ -107,9 +110,11 @@ class Forward:
                 case Assign():
                     value = self._top(tree)
                     self.locals |= set(step.targets)
+                    self.loops = {k: v for k, v in self.loops.items() if k not in step.targets}
                     self.writer.add(f"{', '.join(step.targets)} = {value}", indent, at)
                 case For():
                     iterable = self._iterable(tree)
+                    self._loop_targets(step.targets, tree)
                     self.locals |= set(step.targets)
                     self.writer.add(f"for {', '.join(step.targets)} in {iterable}:", indent, at)
                     self._steps(step.do, (*path, i, "do"), indent + 4)
@@ -131,17 +136,40 @@ class Forward:
         return f"{text}.values()" if self._is_module_dict(tree) else text
 
     def _is_module_dict(self, tree: ast.expr) -> bool:
-        module: Module | None = None
+        found = self._modules(tree)
+        return bool(found) and all(module.type == "ModuleDict" for module in found)
+
+    def _modules(self, tree: ast.expr) -> list[Module]:
+        """The declared modules that an expression can stand for; none for a value."""
         match tree:
-            case ast.Name(id=name):
-                module = self.block.modules.get(name)
-            case ast.Attribute(value=ast.Name(id=owner), attr=name) if owner in self.block.modules:
-                kind = self.block.modules[owner].type
-                if kind in self.names.spec.architecture.blocks:
-                    module = self.names.block(kind).modules.get(name)
+            case ast.Name(id=name) if name in self.loops:
+                return self.loops[name]
+            case ast.Name(id=name) if name in self.block.modules and name not in self.locals:
+                return [self.block.modules[name]]
+            case ast.Attribute(value=owner, attr=name):
+                children = map(self._named_children, self._modules(owner))
+                return [named[name] for named in children if name in named]
+            case ast.Subscript(value=owner, slice=ast.Slice()):
+                return self._modules(owner)
+            case ast.Subscript(value=owner):
+                return [item for m in self._modules(owner) for _, item in iterate_items(m)]
             case _:
-                pass
-        return module is not None and module.type == "ModuleDict"
+                return []
+
+    def _named_children(self, module: Module) -> dict[str, Module]:
+        if block := self.names.spec.architecture.blocks.get(module.type):
+            return block.modules
+        return {str(key): item for key, item in iterate_items(module)}
+
+    def _loop_targets(self, targets: tuple[str, ...], tree: ast.expr) -> None:
+        """Remember which modules a loop's targets run over."""
+        runs = [tree]
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            runs = [] if tree.func.id == "range" else tree.args
+            targets = targets[1:] if tree.func.id == "enumerate" else targets
+        for target, run in zip(targets, runs, strict=False):
+            modules = self._modules(run)
+            self.loops[target] = [item for m in modules for _, item in iterate_items(m)]
 
 
 def _receiver(text: str) -> str:

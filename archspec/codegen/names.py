@@ -11,7 +11,7 @@ from archspec.check import iterate_items
 from archspec.elaborate import walk
 from archspec.expressions import Expression, evaluate, outcomes, parse, template
 from archspec.params import literal
-from archspec.schema import Block, Contract, Module
+from archspec.schema import Block, Contract, Module, Param
 from archspec.spec import Spec
 from archspec.steps import step_text
 
@@ -50,8 +50,10 @@ def collect(spec: Spec) -> Names:
         if param.type in ("block", "layer")
     }
     values = frozenset(params) - classes.keys()
+    declared = spec.architecture.blocks
     uses = {
-        name: _blocks_used(block, spec, classes) for name, block in spec.architecture.blocks.items()
+        name: classes_used(block, spec, classes) & declared.keys()
+        for name, block in declared.items()
     }
     blocks = _children_first(spec.architecture.model, uses)
     passed = {
@@ -91,21 +93,25 @@ def _holds_block_param(block: Block) -> bool:
     return any(param.type == "block" for param in block.params.values())
 
 
-def _blocks_used(block: Block, spec: Spec, classes: dict[str, str]) -> set[str]:
-    """The blocks that the generated code of one block may name."""
+def classes_used(block: Block, spec: Spec, classes: dict[str, str]) -> set[str]:
+    """The blocks and layers that the generated code of one block may name."""
     found: set[str] = set()
     for module in all_modules(block):
         found |= set(class_names(module.type, classes))
         callee = spec.architecture.blocks.get(module.type)
         for name, value in module.arguments.items():
             if isinstance(value, str) and (
-                callee is None or (name in callee.params and callee.params[name].type == "block")
+                callee is None or (name in callee.params and _is_class(callee.params[name]))
             ):
                 found |= set(class_names(value, classes))
     for param in block.params.values():
-        if param.type == "block" and not param.required:
+        if _is_class(param) and not param.required:
             found |= set(class_names(param.default, classes))
-    return found & set(spec.architecture.blocks)
+    return found
+
+
+def _is_class(param: Param) -> bool:
+    return param.type in ("block", "layer")
 
 
 def class_names(text: str, classes: dict[str, str]) -> Iterator[str]:

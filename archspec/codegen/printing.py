@@ -1,13 +1,11 @@
-"""Expressions as Python text, and long lines folded the way formatters do."""
+"""Expressions as Python text."""
 
 from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
-
-LINE_LENGTH = 88
 
 _BINARY: dict[type[ast.operator], tuple[str, int]] = {
     ast.BitOr: ("|", 6), ast.BitXor: ("^", 7), ast.BitAnd: ("&", 8), ast.LShift: ("<<", 9),
@@ -59,7 +57,7 @@ class Printer:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return f"not {self.text(operand, _NOT)}", _NOT
             case ast.UnaryOp(op=op, operand=operand):
-                return f"{_UNARY[type(op)]}{self.text(operand, _SIGN)}", _SIGN
+                return f"{_UNARY[type(op)]}{self.text(operand, _ATOM)}", _SIGN
             case ast.BoolOp(op=op, values=values):
                 word, own = (" and ", _AND) if isinstance(op, ast.And) else (" or ", _OR)
                 return word.join(self.text(value, own + 1) for value in values), own
@@ -87,10 +85,8 @@ class Printer:
         sign, own = _BINARY[type(op)]
         if isinstance(op, ast.Pow):  # binds to the right, and tighter than a sign on its left
             base, exponent = self.text(left, own + 1), self.text(right, _SIGN)
-            simple = all(
-                isinstance(x, ast.Name | ast.Constant | ast.Attribute) for x in (left, right)
-            )
-            return (f"{base}**{exponent}" if simple else f"{base} ** {exponent}"), own
+            tight = _is_simple(left) and _is_simple(right)
+            return f"{base}**{exponent}" if tight else f"{base} ** {exponent}", own
         return f"{self.text(left, own)} {sign} {self.text(right, own + 1)}", own
 
     def _index(self, node: ast.expr) -> str:
@@ -119,6 +115,17 @@ class Printer:
         return f"{self.text(call.func, _ATOM)}({', '.join(arguments)})"
 
 
+def _is_simple(node: ast.expr) -> bool:
+    """An operand that formatters write close to ``**``."""
+    match node:
+        case ast.UnaryOp(operand=ast.Constant()) | ast.Name() | ast.Constant():
+            return True
+        case ast.Attribute(value=value):
+            return isinstance(value, ast.Name | ast.Attribute) and _is_simple(value)
+        case _:
+            return False
+
+
 def tuple_text(items: Sequence[str]) -> str:
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
 
@@ -127,8 +134,7 @@ def constant(value: Any) -> str:
     """A literal as formatted Python; lists and tuples of literals become tuples."""
     match value:
         case str():
-            text = repr(value)
-            return f'"{text[1:-1]}"' if text[0] == "'" and '"' not in text else text
+            return _string(value)
         case float() if not math.isfinite(value):
             return f'float("{value}")'
         case list() | tuple():
@@ -137,6 +143,13 @@ def constant(value: Any) -> str:
             return "..."
         case _:
             return repr(value)
+
+
+def _string(text: str) -> str:
+    """In the quotes that need fewer escapes, double ones if in doubt."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    pieces = [(f"\\{c}" if c == quote else c) if c in "'\"" else repr(c)[1:-1] for c in text]
+    return f"{quote}{''.join(pieces)}{quote}"
 
 
 def docstring(text: str) -> str:
@@ -150,103 +163,3 @@ def docstring(text: str) -> str:
 def comment(text: str) -> str:
     """``text`` as a comment on one line, whatever it holds."""
     return "# " + "".join(c for c in " ".join(text.split()) if c.isprintable())
-
-
-# ---------------------------------------------------------------------------------------- folding
-
-
-def fold(text: str, indent: int) -> list[str]:
-    """One statement or element as lines of at most ``LINE_LENGTH``, if brackets allow it."""
-    pad = " " * indent
-    if len(pad) + len(text) <= LINE_LENGTH:
-        return [pad + text]
-    end = len(text)
-    while end and text[end - 1] in ":,":
-        end -= 1
-    start = _opening(text, end)
-    value = text.removeprefix("return ") if text.startswith("return ") else text.partition(" = ")[2]
-    if start is None or (value and len(_clauses(value)) > 1):
-        return _in_parentheses(text, indent)
-    head, body, tail = text[: start + 1], text[start + 1 : end - 1], text[end - 1 :]
-    lines = [pad + head]
-    if indent + 4 + len(body) <= LINE_LENGTH:
-        lines.append(f"{pad}    {body}")
-    else:
-        parts = split(body, ", ")
-        if len(parts) > 1 or body.startswith("*"):
-            for part in parts:
-                lines += fold(f"{part.rstrip(',')},", indent + 4)
-        else:
-            for part in _clauses(body):
-                lines += fold(part, indent + 4)
-    return [*lines, pad + tail]
-
-
-def _in_parentheses(text: str, indent: int) -> list[str]:
-    """``return a if c else b`` has no bracket to fold at: formatters add one."""
-    pad = " " * indent
-    for lead in ("return ", *(f"{name} = " for name in [text.partition(" = ")[0]])):
-        body = text.removeprefix(lead)
-        if body != text and body:
-            lines = [f"{pad}{lead}("]
-            if indent + 4 + len(body) <= LINE_LENGTH:
-                return [*lines, f"{pad}    {body}", f"{pad})"]
-            for part in _clauses(body):
-                lines += fold(part, indent + 4)
-            return [*lines, f"{pad})"]
-    return [pad + text]
-
-
-def _clauses(body: str) -> list[str]:
-    """A comprehension or a conditional, one clause each; else an operation at its operators."""
-    for words in ((" for ", " if "), (" if ", " else "), (" or ",), (" and ",), (" + ", " - ")):
-        if len(split(body, words[0])) == 1 and words[0] != " + ":
-            continue
-        parts = [body]
-        for word in words:
-            cut: list[str] = []
-            for part in parts:
-                first, *rest = split(part, word)
-                cut += [first, *(word.lstrip() + piece for piece in rest)]
-            parts = cut
-        if len(parts) > 1:
-            return parts
-    return [body]
-
-
-def split(text: str, separator: str) -> list[str]:
-    """``text`` cut at each ``separator`` outside brackets and strings."""
-    parts: list[str] = []
-    start = 0
-    for at, depth in _depths(text):
-        if depth == 0 and at >= start and text.startswith(separator, at):
-            parts.append(text[start:at])
-            start = at + len(separator)
-    return [*parts, text[start:]]
-
-
-def _opening(text: str, end: int) -> int | None:
-    """Where the bracket opens that closes at ``end``, the end of the text."""
-    if not end or text[end - 1] not in ")]}":
-        return None
-    return max(
-        (at for at, depth in _depths(text[:end]) if depth == 0 and text[at] in "([{"), default=None
-    )
-
-
-def _depths(text: str) -> Iterator[tuple[int, int]]:
-    """Each position outside strings with the number of brackets open around it."""
-    depth, quote, at = 0, "", 0
-    while at < len(text):
-        c = text[at]
-        if quote:
-            if c == "\\":
-                at += 1
-            elif c == quote:
-                quote = ""
-        else:
-            depth -= c in ")]}"
-            yield at, depth
-            depth += c in "([{"
-            quote = c if c in "\"'" else ""
-        at += 1

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from archspec import functions, layers
 from archspec.codegen.constructor import BODY, Constructor, annotation
+from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.forward import Forward
 from archspec.codegen.initialisation import Initialisation
-from archspec.codegen.names import Names, collect
-from archspec.codegen.printing import LINE_LENGTH, Printer, comment, constant, docstring
+from archspec.codegen.names import Names, classes_used, collect
+from archspec.codegen.printing import Printer, comment, constant, docstring
 from archspec.codegen.writer import Writer
-from archspec.elaborate import Instance, walk
+from archspec.elaborate import Instance
 from archspec.expressions import parse
 from archspec.source import Path
 from archspec.spec import Spec
@@ -101,28 +103,30 @@ def _head(names: Names, body: str) -> list[str]:
     tensor = "Tensor, " if ": Tensor" in body else ""
     imports.append(f"from torch import {tensor}nn")
     lines += ["", *imports]
-    foreign = sorted(_foreign_imports(names))
+    foreign = _foreign_imports(names)
     lines += ["", *foreign] if foreign else []
     return [*lines, "", ""]
 
 
-def _foreign_imports(names: Names) -> set[str]:
-    """Imports of what trusted Python registered."""
-    found: set[str] = set()
-    for instance in {id(i): i for _, i in walk(names.spec.root)}.values():
-        layer = layers.find(instance.type)
-        if (
-            layer is not None
-            and layer.registered
-            and instance.type not in names.spec.architecture.blocks
-        ):
-            found.add(f"from {layer.module} import {layer.qualname.partition('.')[0]}")
+def _foreign_imports(names: Names) -> list[str]:
+    """Imports of what trusted Python registered, one line a module."""
+    found: dict[str, set[str]] = {}
     for name in names.blocks:
-        for called in _called(names, name):
-            function = functions.find(called)
-            if function is not None and function.registered:
-                found.add(f"from {function.module} import {function.qualname.partition('.')[0]}")
-    return found
+        block = names.block(name)
+        used = classes_used(block, names.spec, names.classes)
+        used -= names.spec.architecture.blocks.keys()
+        for item in (*map(layers.find, used), *map(functions.find, _called(names, name))):
+            if item is not None and item.registered:
+                found.setdefault(item.module, set()).add(item.qualname.partition(".")[0])
+    return [
+        f"from {module} import {', '.join(sorted(found[module], key=_import_order))}"
+        for module in sorted(found)
+    ]
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, classes, functions: the order that formatters of imports have."""
+    return 0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name
 
 
 def _called(names: Names, block: str) -> set[str]:
@@ -198,11 +202,17 @@ def attribute(root: Instance, path: str) -> str:
         kind = instance.type if instance is not None else ""
         if kind == "ModuleDict":
             text += f"[{constant(name)}]"
-        elif kind in layers.CONTAINERS and name.isdecimal():
+        elif kind in layers.CONTAINERS and _is_position(name, instance):
             text += f"[{name}]"
-        elif name.isidentifier():
+        elif name.isidentifier() and not keyword.iskeyword(name):
             text += f".{name}"
         else:
             text = f"{text}.get_submodule({constant(name)})"
         instance = dict(instance.children).get(name) if instance is not None else None
     return text
+
+
+def _is_position(name: str, container: Instance | None) -> bool:
+    """Whether a child is called by its place, as those of a list are."""
+    children = container.children if container is not None else ()
+    return name.isdecimal() and [i for i, (n, _) in enumerate(children) if n == name] == [int(name)]

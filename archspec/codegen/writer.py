@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archspec.codegen.printing import fold
+from archspec.codegen.folding import fold
 from archspec.source import Path
 
 

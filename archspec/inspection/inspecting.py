@@ -82,8 +82,12 @@ def largest_batch(
     memory besides.
 
     Args:
+        source: a path, a packaged spec's name, or a Spec.
         gib: memory in units of 2**30 bytes.
-        source, freeze, precision, optimizer, **dims: as for ``inspect``.
+        freeze: as for ``inspect``, like what follows.
+        precision: of weights and of what is computed.
+        optimizer: whose state is held.
+        **dims: sizes of the spec's symbolic dimensions.
 
     Returns:
         The number of samples; 0 if not even one fits, at most 1,000,000.

@@ -18,7 +18,7 @@ from archspec.source.syntax import explain, is_crowded, shortened, tag_at, tag_p
 from archspec.source.tree import Entry, Listing, Mapping, Node, Scalar, SourceFile, Span
 
 MAX_DEPTH = 64
-MAX_NODES = 50_000  # keys and values, each alias counted as all that it stands for
+MAX_NODES = 20_000  # keys and values, each alias counted as all that it stands for
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 

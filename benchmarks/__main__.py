@@ -1,0 +1,90 @@
+"""Runs the measurements and prints them as one table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+
+import torch
+
+import benchmarks
+from benchmarks import building, forward, loading, validating
+from benchmarks.pairs import Pair, Result, compare
+from benchmarks.references import versions
+
+SUITES: dict[str, Callable[[], Iterator[Pair]]] = {
+    "forward": forward.pairs,
+    "meta": building.on_meta,
+    "build": building.initialised,
+    "load": loading.pairs,
+    "validate": validating.pairs,
+}
+ROW = "{:42} {:>10} {:>10} {:>6}  {:11} {:>6}  {}"
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks",
+        description=benchmarks.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITES)}")
+    parser.add_argument("--runs", type=int, default=7, help="of each pair, in turn (default 7)")
+    parser.add_argument("--json", action="store_true", help="every time, in seconds")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - SUITES.keys():
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    if arguments.runs < 1:
+        parser.error("--runs is at least 1")
+    names = arguments.names or list(SUITES)
+    shown = sys.stderr if arguments.json else sys.stdout
+    print(_setting(arguments.runs), file=shown)
+    print(ROW.format("", "ours", "theirs", "ratio", "min–max", "target", ""), file=shown)
+    results: list[Result] = []
+    for name in names:
+        for pair in SUITES[name]():
+            results.append(compare(pair, arguments.runs))
+            print(_row(results[-1]), file=shown, flush=True)
+        if name == "meta":
+            print(f"  {building.first()}", file=shown, flush=True)
+    if arguments.json:
+        print(json.dumps([_plain(result) for result in results], indent=2))
+
+
+def _setting(runs: int) -> str:
+    parts = [f"{name} {version}" for name, version in versions().items()]
+    python = ".".join(map(str, sys.version_info[:3]))
+    cores = f"{torch.get_num_threads()} threads on {os.cpu_count()} cores"
+    return f"Python {python}, {', '.join(parts)}; {cores}; medians of {runs} paired runs"
+
+
+def _row(result: Result) -> str:
+    ours, theirs = (
+        f"{1000 * statistics.median(times):.1f} ms" for times in (result.ours, result.theirs)
+    )
+    spread = f"{min(result.ratios):.2f}–{max(result.ratios):.2f}"
+    ratio = f"{result.ratio:.2f}"
+    target = "" if result.target is None else f"≤ {result.target:.2f}"
+    return ROW.format(result.name, ours, theirs, ratio, spread, target, result.verdict)
+
+
+def _plain(result: Result) -> dict[str, object]:
+    return {
+        "name": result.name,
+        "target": result.target,
+        "ratio": result.ratio,
+        "verdict": result.verdict,
+        "ours_s": result.ours,
+        "theirs_s": result.theirs,
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Freeze plans that do not exist, and patterns that do not work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archspec import FreezeError, UsageError, build, builder, loads
+
+PLAIN = """
+archspec: 1
+model: M
+blocks:
+  M: {inputs: {x: [batch, 4]}, modules: {act: {type: ReLU}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("plan", "hint"),
+    [
+        ("head-onlly", "did you mean 'head-only'?"),
+        ("xyz", "plans: none, all, head-only, last-stage-and-head"),
+        ("", "plans: none, all, head-only, last-stage-and-head"),
+        ("**", "plans: none, all, head-only, last-stage-and-head"),  # patterns come in a list
+    ],
+)
+def test_an_unknown_plan(plan: str, hint: str) -> None:
+    with pytest.raises(FreezeError) as caught:
+        build("resnet18", device="meta", freeze=plan)
+    assert (caught.value.code, caught.value.hint) == ("E703", hint)
+    assert caught.value.message == f"resnet18 has no freeze plan '{plan}'"
+
+
+def test_a_spec_without_plans() -> None:
+    with pytest.raises(FreezeError) as caught:
+        build(loads(PLAIN), device="meta", freeze="all")
+    assert (caught.value.code, caught.value.hint) == ("E703", "plans: none")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "code", "hint"),
+    [
+        (["fcc"], "E701", "did you mean 'fc'?"),
+        (["**", "!layer9"], "E701", None),
+        (["@BatchNorm3d"], "E701", None),
+        (["layer1[5]"], "E701", None),
+        (["fc.weights"], "E701", None),
+        (["["], "E702", ""),
+        ([""], "E702", ""),
+    ],
+)
+def test_patterns_that_do_not_work(patterns: list[str], code: str, hint: str | None) -> None:
+    with pytest.raises(FreezeError) as caught:
+        build("resnet18", device="meta", freeze=patterns)
+    assert caught.value.code == code and repr(patterns[-1]) in caught.value.message
+    assert hint is None or caught.value.hint == hint
+
+
+def test_the_plan_is_checked_before_memory_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def filled(*_: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(builder, "fill", filled)
+    with pytest.raises(FreezeError):
+        build("resnet18", device="cpu", freeze="nope")
+
+
+@pytest.mark.parametrize("plan", [3, [3], [["fc"]]])
+def test_what_is_no_plan(plan: Any) -> None:
+    with pytest.raises((UsageError, FreezeError)):
+        build("resnet18", device="meta", freeze=plan)
