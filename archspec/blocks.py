@@ -202,6 +202,10 @@ class BlockChecker:
                     hint = "declare it as {type: block} or {type: layer}"
                     message = f"'{node.id}' is no block or layer"
                     self.checker.add("E206", message, (*path, "type"), hint=hint)
+                elif not isinstance(node, ast.Constant | ast.Name | ast.Subscript):
+                    hint = "a type is a name, a parameter, or 'A' if … else 'B'"
+                    error = kind.error(node, "E206", "this cannot choose a block or layer", hint)
+                    self.checker.add_expression(error, (*path, "type"), 1)
         elif kind in self.checker.architecture.blocks:
             params = self.checker.architecture.blocks[kind].params
             self._check_against_block(kind, params, module, path)

@@ -45,7 +45,8 @@ def check_branches(checker: Checker, root: Instance, values: Mapping[str, Value]
         try:
             growth.check(block, names)
         except GrowthError as error:
-            path = ("blocks", instance.type, "forward", *error.at)
+            step, at = error.step, ("blocks", instance.type, "forward", *error.at)
+            path = step_text(step, at)[1] if step else at
             checker.add("E307", error.message, path, hint=error.hint)
         followed += walk.followed
         if followed > _MAX_FOLLOWED:

@@ -26,12 +26,16 @@ def values_returned(block: Block) -> int | None:
     return None
 
 
+def _inputs(number: int) -> str:
+    return "1 input" if number == 1 else f"{number} inputs"
+
+
 def call_complaint(name: str, inputs: dict[str, Contract], call: ast.Call) -> str:
     """What is wrong with a call of a block, or ""."""
     if not inputs:
         return "" if len(call.args) <= 1 and not call.keywords else f"{name} declares no inputs"
     if len(call.args) > len(inputs):
-        return f"{name} takes {len(inputs)} inputs, got {len(call.args)}"
+        return f"{name} takes {_inputs(len(inputs))}, got {len(call.args)}"
     given = list(inputs)[: len(call.args)]
     for keyword in call.keywords:
         if keyword.arg not in inputs:

@@ -83,6 +83,8 @@ def fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
 
 def _same(value: Any, choice: Any) -> bool:
     """Equal, and neither true for 1 nor 1 for true."""
+    if isinstance(choice, str) and choice.startswith("$$"):
+        choice = choice[1:]
     return value == choice and isinstance(value, bool) is isinstance(choice, bool)
 
 

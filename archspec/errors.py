@@ -319,6 +319,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
+_LONGEST_LINE = 1_000  # characters of a message or a hint
 _WIDTH = 160  # a longer source line is shown as a window around the place
 
 
@@ -333,6 +334,8 @@ def _excerpt(place: Place, hint: str) -> list[str]:
 
 def _printable(text: str) -> str:
     """Control and direction characters would let a hostile file rewrite the reader's terminal."""
+    if len(text) > _LONGEST_LINE:
+        text = f"{text[:_LONGEST_LINE]}…"
     text = text.replace("\t", " ").replace("\n", " ")
     return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
 

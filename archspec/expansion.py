@@ -17,7 +17,6 @@ from archspec import expressions, layers
 from archspec.check import (
     MAX_NAME,
     Checker,
-    check_classes,
     class_complaint,
     item_name_complaint,
     iterate_items,
@@ -60,7 +59,7 @@ class Elaborator:
     """Makes the instance tree of one spec."""
 
     def __init__(self, checker: Checker, params: Mapping[str, Resolved]) -> None:
-        self.checker, self.params = checker, params
+        self.checker = checker
         self.blocks = checker.architecture.blocks
         self.globals = {name: found.value for name, found in params.items()}
         self._done: dict[tuple[Any, ...], Instance | None] = {}
@@ -69,7 +68,6 @@ class Elaborator:
 
     def elaborate(self) -> Instance | None:
         """The root, or None if a problem (told to ``checker``) prevents it."""
-        check_classes(self.checker, self.params)
         root = self.checker.architecture.model
         if root not in self.blocks:
             return None  # told by check
@@ -197,9 +195,8 @@ class Elaborator:
 
     def _size(self, size: int | str, path: Path, scope: _Scope) -> int:
         """A size of a tensor; 1 if it has a problem."""
-        if isinstance(size, str) and not size.startswith("$"):
-            return 1  # told by check
-        found = self._whole(size, path, scope.values, "a size is")
+        told = isinstance(size, str) and not size.startswith("$")
+        found = None if told else self._whole(size, path, scope.values, "a size is")
         return 1 if found is None else found
 
     def _whole(self, value: int | str, path: Path, names: _Names, title: str) -> int | None:
@@ -376,7 +373,7 @@ class Elaborator:
             for part in expressions.template(item.name or ""):
                 name += part if isinstance(part, str) else str(evaluate(part, names))
                 if len(name) > MAX_NAME:
-                    return name
+                    return name[: MAX_NAME + 1]
         except ExpressionError as error:
             if error.code in ("E306", "E307"):  # the others have been told by check
                 self._add(error.code, error.message, (*path, "name"), hint=error.hint)

@@ -15,6 +15,7 @@ from archspec.schema import is_type_name
 from archspec.source import Entry, Listing, Mapping, Node, Scalar
 
 MAX_PARENTS = 16
+MAX_SEARCHED = 10_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Document:
     def stretch(self, path: source.Path, start: int, end: int) -> Place:
         """The place of ``[start, end)`` of the text of the scalar at ``path``, or of all."""
         node = source.find(self.root, path)
-        if isinstance(node, Scalar) and start < end:
+        # A text too long for any expression is not searched for the stretch, letter by letter.
+        if isinstance(node, Scalar) and start < end and len(node.text) <= MAX_SEARCHED:
             return node.place(start, end)
         return self.place(path)
 

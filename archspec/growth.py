@@ -52,11 +52,17 @@ State = dict[str, Size]
 
 
 class GrowthError(Exception):
-    """A step that could outgrow the limits; ``at`` is its path below ``forward``."""
+    """A step that could outgrow the limits.
+
+    Attributes:
+        step: the step.
+        at: its path below ``forward``.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
+        self.step: Step | None = None
         self.at: tuple[int | str, ...] = ()
 
 
@@ -85,7 +91,8 @@ class Growth:
             try:
                 self._step(step, state, (*at, i), rounds)
             except GrowthError as error:
-                error.at = error.at or (*at, i)
+                if error.step is None:
+                    error.step, error.at = step, (*at, i)
                 raise
 
     def _step(self, step: Step, state: State, at: tuple[int | str, ...], rounds: float) -> None:
@@ -141,9 +148,8 @@ class Growth:
         if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
             if tree.func.id == "range" and tree.args:
                 sizes = [self._checked(argument, state) for argument in tree.args]
-                return max(
-                    2**size.bits if isinstance(size, Number) else self.largest_dim for size in sizes
-                )
+                numbers = [2**size.bits - 1 for size in sizes if isinstance(size, Number)]
+                return max([*numbers, *([self.largest_dim] if len(numbers) < len(sizes) else [])])
             if tree.func.id in ("enumerate", "zip") and tree.args:
                 return min(self._times(argument, state) for argument in tree.args)
         size = self._checked(tree, state)

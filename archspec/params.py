@@ -173,25 +173,30 @@ def resolve(
             hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
             message = f"no parameter '{name}' ({override.origin})"
             findings.add(Problem("E208", message, override.place, hint))
-    graph = {
-        name: _needs(param, overrides.get(name)) & declared.keys()
-        for name, param in declared.items()
-    }
     resolved: dict[str, Resolved] = {}
     values: dict[str, Value] = {}
-    order, circles = ordered(graph)
-    for circle in circles:
-        message = f"parameters are computed from each other: {circle_text(circle)}"
-        findings.add(document.problem("E306", message, ("params", circle[0], "default")))
-    for name in order:
-        if not graph[name] <= resolved.keys():
-            continue  # what it is computed from has been told
+
+    def resolve_one(name: str) -> None:
         try:
             found = _resolve_one(name, declared[name], overrides.get(name), values, document)
         except SpecError as error:
             findings.add(*error.problems)
         else:
             resolved[name], values[name] = found, found.value
+
+    graph: dict[str, set[str]] = {}
+    for name, param in declared.items():
+        try:
+            graph[name] = _needs(param, overrides.get(name)) & declared.keys()
+        except ExpressionError:
+            resolve_one(name)  # tells at once: thousands of mistakes are not all looked for
+    order, circles = ordered(graph)
+    for circle in circles:
+        message = f"parameters are computed from each other: {circle_text(circle)}"
+        findings.add(document.problem("E306", message, ("params", circle[0], "default")))
+    for name in order:
+        if graph[name] <= resolved.keys():  # else what it is computed from has been told
+            resolve_one(name)
     return {name: resolved[name] for name in declared if name in resolved}, tuple(ignored)
 
 
@@ -233,17 +238,14 @@ def circle_text(circle: Sequence[str]) -> str:
 
 
 def _needs(param: Param, override: Override | None) -> set[str]:
-    """The names that a parameter's value is computed from."""
+    """The names that a parameter's value is computed from; raises as ``literal``."""
     return set() if override is not None else _names_in(param.default)
 
 
 def _names_in(value: Any) -> set[str]:
     if isinstance(value, list):
         return set[str]().union(*map(_names_in, cast("list[Any]", value)))
-    try:
-        parsed = literal(value)
-    except ExpressionError:
-        return set()  # told when it is resolved
+    parsed = literal(value)
     return parsed.names() if isinstance(parsed, Expression) else set()
 
 

@@ -20,8 +20,8 @@ from archspec.patterns import Pattern, PatternError, Tree
 from archspec.schema import Initialiser, InitRule
 from archspec.source import Path
 
-MAX_COMPARISONS = 1_000_000  # of modules with the parts of patterns
-_MOST_REPAIRS = 200_000  # paths that are searched for what a pattern may have meant
+MAX_COMPARISONS = 600_000  # of modules with the parts of patterns
+_MOST_REPAIRS = 80_000  # paths that are searched for what a pattern may have meant
 _UNKNOWN = object()
 _FILL_KEY = re.compile(r"([A-Za-z_]\w*)(?:\[(.+)\])?", re.ASCII)
 

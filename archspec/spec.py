@@ -12,7 +12,7 @@ from typing import Any, cast
 from archspec import extends
 from archspec.blocks import BlockChecker, check
 from archspec.branches import check_branches
-from archspec.check import Checker
+from archspec.check import Checker, check_classes
 from archspec.elaborate import Instance
 from archspec.errors import Findings, Problem, SpecError, TooManyProblems, UsageError
 from archspec.expansion import Elaborator
@@ -168,6 +168,7 @@ def _examined(
     params, ignored = resolve(architecture.params, overrides, document, findings)
     checker = Checker(architecture, document, findings)
     check(checker)
+    check_classes(checker, params)
     for name, block in architecture.blocks.items():
         StepChecker(BlockChecker(checker, name, block), architecture.blocks).check()
     root: Instance | None = None

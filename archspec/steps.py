@@ -121,11 +121,12 @@ class StepChecker:
     def _bind(self, target: str, ref: ModuleRef | None, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""
         groups = (self.values, self.owner.classes, self.block.modules, GENERATED_NAMES, BUILTINS)
+        key = path[-1] != "for"
         if keyword.iskeyword(target):
-            self.add("E308", f"'{target}' is a Python keyword", path, key=True)
+            self.add("E308", f"'{target}' is a Python keyword", path, key=key)
         elif any(target in taken for taken in groups) or "__" in target:
             message = f"'{target}' cannot be a target: it already means something else"
-            self.add("E308", message, path, key=True, hint="choose another name")
+            self.add("E308", message, path, key=key, hint="choose another name")
         self.targets[target] = ref
 
     # ----------------------------------------------------------------------------------- loops

@@ -117,7 +117,7 @@ def _unknown_key(document: Document, path: Path) -> Problem:
     known = _keys_at(path[:-1])
     hint = did_you_mean(str(key), known) or (f"keys here: {listing(known, 20)}" if known else "")
     hint = _ONE_KEY if above[-2:-1] and above[-2] in _STEPS else hint
-    return document.problem("E201", f"unknown key '{key}'", path, key=True, hint=hint)
+    return document.problem("E201", f"unknown key '{_short(str(key))}'", path, key=True, hint=hint)
 
 
 _WORDS = {
@@ -153,7 +153,7 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
         message = f"expected {expected}"
         hint = _kind_hint(path, details[0]["input"])
     if isinstance(last, str) and last:
-        message = f"'{last}': {message}"
+        message = f"'{_short(last)}': {message}"
     return document.problem("E202", message, path, hint=hint)
 
 
@@ -174,9 +174,13 @@ def _in_words(detail: _Detail) -> str:
             return message[0].lower() + message[1:]
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
 def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
     """Text that is no name, no list of targets, no loop."""
-    text = str(detail["input"])
+    text = _short(str(detail["input"]))
     if path and path[-1] == "for":
         hint = "write {for: x in layers, do: [steps]}"
         return document.problem("E308", f"'{text}' is no loop", path, hint=hint)

@@ -204,7 +204,7 @@ def attribute(root: Instance, path: str) -> str:
             text += f"[{constant(name)}]"
         elif kind in layers.CONTAINERS and _is_position(name, instance):
             text += f"[{name}]"
-        elif name.isidentifier() and not keyword.iskeyword(name):
+        elif name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
             text += f".{name}"
         else:
             text = f"{text}.get_submodule({constant(name)})"

@@ -97,7 +97,7 @@ def largest_batch(
 
     Example:
         >>> largest_batch("resnet18", 4)
-        183
+        185
     """
     sizes = {**dims, "batch": 1}
     return Case.of(source, sizes, freeze, precision, optimizer).largest_batch(gib)

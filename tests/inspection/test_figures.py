@@ -13,7 +13,8 @@ from archspec.inspection import Figure, Inspection, Node
 from archspec.inspection.memory import OPTIMIZERS
 
 DATA = Path(__file__).parents[1] / "data"
-GPT2, LLAMA, VIT = DATA / "gpt2.yaml", DATA / "llama-3-405b.yaml", DATA / "vit-b-16.yaml"
+GPT2, VIT = DATA / "gpt2.yaml", DATA / "vit-b-16.yaml"
+LLAMA = Path(__file__).with_name("llama-3-405b.yaml")
 
 
 def nodes(root: Node) -> dict[str, Node]:

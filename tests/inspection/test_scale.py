@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-LLAMA = Path(__file__).parents[1] / "data" / "llama-3-405b.yaml"
+LLAMA = Path(__file__).with_name("llama-3-405b.yaml")
 PROGRAM = """
 import json, re, sys, time
 import torch, torch._dynamo  # torch imports the latter at its first operation on meta
