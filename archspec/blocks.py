@@ -20,6 +20,7 @@ from archspec.check import (
     Checker,
     check_block_names,
     check_names,
+    chooses_class,
     item_name_complaint,
     iterate_items,
 )
@@ -198,14 +199,14 @@ class BlockChecker:
             for node in expressions.outcomes(kind.tree):
                 if isinstance(node, ast.Constant) and not self._is_class(node.value):
                     self._unknown_type(str(node.value), path)
-                elif isinstance(node, ast.Name) and self._is_number(node.id, counters):
+                elif isinstance(node, ast.Name) and self._is_value(node.id, counters):
                     hint = "declare it as {type: block} or {type: layer}"
                     message = f"'{node.id}' is no block or layer"
                     self.checker.add("E206", message, (*path, "type"), hint=hint)
-                elif not isinstance(node, ast.Constant | ast.Name | ast.Subscript):
-                    hint = "a type is a name, a parameter, or 'A' if … else 'B'"
-                    error = kind.error(node, "E206", "this cannot choose a block or layer", hint)
-                    self.checker.add_expression(error, (*path, "type"), 1)
+            if not chooses_class(module.type, self.globals):
+                hint = "a type is a name, a parameter, or 'A' if … else 'B'"
+                message = "this cannot choose a block or layer"
+                self.checker.add("E206", message, (*path, "type"), hint=hint)
         elif kind in self.checker.architecture.blocks:
             params = self.checker.architecture.blocks[kind].params
             self._check_against_block(kind, params, module, path)
@@ -231,11 +232,13 @@ class BlockChecker:
         blocks = self.checker.architecture.blocks
         return isinstance(name, str) and (name in blocks or layers.find(name) is not None)
 
-    def _is_number(self, name: str, counters: frozenset[str]) -> bool:
-        """Whether a name stands for a number: the counter of a repeat, or such a parameter."""
-        param = self.block.params.get(name) or self.globals.get(name)
-        kind = (param.type or inferred(param, None)) if param else ""
-        return name in counters or kind in ("int", "float", "bool")
+    def _is_value(self, name: str, counters: frozenset[str]) -> bool:
+        """Whether a name can be no class: a counter, or a parameter that is not declared as one."""
+        if name in counters or name in self.values:
+            return True
+        param = self.globals.get(name)
+        kind = (param.type or inferred(param, None)) if param is not None else "any"
+        return kind not in ("block", "layer", "str", "any")
 
     def _unknown_type(self, kind: str, path: Path) -> None:
         known = [*self.checker.architecture.blocks, *layers.CONTAINERS, *layers.names()]

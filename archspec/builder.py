@@ -26,6 +26,7 @@ from archspec.errors import BuildError, Note, Problem
 from archspec.failures import instance_text
 from archspec.freezing import freeze_module
 from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
+from archspec.origins import remember
 from archspec.shapes import check_shapes
 from archspec.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
@@ -113,6 +114,7 @@ def build(
         given = checkpoint.tensors(where, kind) if checkpoint is not None else {}
         fill(model, generated, module, where, kind, seed, given)
         assign(model, given)
+    remember(model, spec)
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import keyword
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 from archspec import functions, layers
 from archspec.errors import Findings, Problem, did_you_mean, listing
-from archspec.expressions import ExpressionError
+from archspec.expressions import Expression, ExpressionError, outcomes
 from archspec.extends import Document
 from archspec.params import Resolved, literal
 from archspec.schema import Architecture, Block, Module
@@ -125,6 +126,26 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
             check_child_names(checker, names, (*at, group))
         else:
             check_names(checker, names, (*at, group), taken)
+
+
+def chooses_class(kind: str, shared: Collection[str]) -> bool:
+    """Whether a ``type:`` is a name, a parameter, an item of one, or a choice between such.
+
+    Args:
+        shared: the global parameters; only of theirs an item is known when code is made.
+    """
+    parsed = literal(kind)
+    if not isinstance(parsed, Expression):
+        return True
+    return all(
+        isinstance(node, ast.Constant | ast.Name)
+        or (isinstance(node, ast.Subscript) and _names_in(node) <= set(shared))
+        for node in outcomes(parsed.tree)
+    )
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def item_name_complaint(name: str, container: str) -> str:

@@ -17,6 +17,7 @@ from archspec import expressions, layers
 from archspec.check import (
     MAX_NAME,
     Checker,
+    chooses_class,
     class_complaint,
     item_name_complaint,
     iterate_items,
@@ -77,10 +78,8 @@ class Elaborator:
             message = f"the root block needs a value for '{name}'"
             hint = "give it a default: the root is constructed without arguments"
             self._add("E210", message, (*path, "params", name), key=True, hint=hint)
-        if required:
-            return None
         try:
-            return self._block(root, {}, path, (), {})
+            return None if required else self._block(root, {}, path, (), {})
         except _TooMany:
             return None
 
@@ -241,6 +240,7 @@ class Elaborator:
         if not condition:
             return _LEFT_OUT
         kind, good = self._value(module.type, (*path, "type"), names)
+        good = good and chooses_class(module.type, self.globals)  # else told by check
         arguments: dict[str, Value] = {}
         for name, value in module.arguments.items():
             arguments[name], fine = self._argument(value, (*path, name), scope, names)

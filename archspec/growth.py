@@ -240,6 +240,8 @@ def _binary(op: ast.operator, left: Size, right: Size) -> Size:
             return Number(a + 2 ** min(b, 60))
         case ast.Div(), _, _:
             return None
+        case ast.Mod(), Number(), Number():
+            return right
         case _, Number(a), Number(b):
             return Number(max(a, b))
         case (ast.Mult(), Items(length, item), Number(b)) | (

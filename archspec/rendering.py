@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from archspec.display import printable, printable_lines, styled_text
 from archspec.elaborate import Instance, walk
 from archspec.params import Resolved
 from archspec.schema import Checkpoint, Contract, FreezePlan
 from archspec.spec import Spec
 
 _LONGEST = 60  # characters of one value; --json has all of them
-_PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.MULTILINE)  # among styles
-
-
-def printable(text: str) -> str:
-    """``text`` without the control and direction characters that could rewrite a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
@@ -30,7 +23,6 @@ def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
         rows: cells; lines within a cell stay lines.
         width: columns of the terminal; nothing is wrapped without it.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -39,22 +31,7 @@ def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
         grid.add_column(style="dim" if i > 1 else "", overflow="fold")
     for row in rows:
         grid.add_row(*(Text(printable_lines(cell)) for cell in row))
-    stream = io.StringIO()
-    console = Console(
-        file=stream,
-        width=width or 10_000,
-        force_terminal=True,
-        force_jupyter=False,
-        color_system="standard",
-        legacy_windows=False,
-    )
-    console.print(grid)
-    text = stream.getvalue().removesuffix("\n")
-    return _PADDING.sub(lambda found: found[0].replace(" ", ""), text)
-
-
-def printable_lines(text: str) -> str:
-    return "\n".join(map(printable, text.split("\n")))
+    return styled_text(grid, width)
 
 
 # ------------------------------------------------------------------------------------------ trees

@@ -150,6 +150,8 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
         expected = _EXPECTED.get(str(last)) or " or ".join(dict.fromkeys(words))
         if len(path) > 1:
             expected = _EXPECTED_IN.get(str(path[-2]), expected)
+        if isinstance(last, int) and not {"inputs", "outputs", "shape"}.isdisjoint(path):
+            expected = "an integer, a name or an $expression"
         message = f"expected {expected}"
         hint = _kind_hint(path, details[0]["input"])
     if isinstance(last, str) and last:

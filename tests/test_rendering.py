@@ -8,7 +8,8 @@ import click
 import pytest
 
 import archspec
-from archspec.rendering import printable, table, tree
+from archspec.display import printable
+from archspec.rendering import table, tree
 
 SPEC = """
 archspec: 1

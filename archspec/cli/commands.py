@@ -104,7 +104,7 @@ def _error_of(file: str, overrides: Mapping[str, Override]) -> ArchspecError | N
 
 
 def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None:
-    from archspec.rendering import printable
+    from archspec.display import printable
 
     if error is None:
         terminal.put(f"{printable(file)}: ok")
@@ -134,16 +134,17 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     """
     from archspec import rendering
     from archspec.cli import documents
+    from archspec.display import printable
 
     loaded = options.load(spec, options.overrides_from(given, config))
     if as_json:
         terminal.put_json(documents.of_spec(loaded))
         return
     architecture = loaded.architecture
-    name = click.style(rendering.printable(loaded.name), bold=True)
+    name = click.style(printable(loaded.name), bold=True)
     terminal.put(f"{name}: {architecture.model}")
     for line in filter(None, [architecture.description, architecture.paper]):
-        terminal.put(rendering.printable(line))
+        terminal.put(printable(line))
     for title, text in rendering.sections(loaded, terminal.width()).items():
         terminal.put(f"\n{click.style(title, bold=True)}\n{text}")
 
@@ -194,6 +195,7 @@ def build(
     """
     from archspec import rendering
     from archspec.cli import documents
+    from archspec.display import printable_lines
 
     loaded = options.load(spec, options.overrides_from(given, config))
     builder = archspec.build  # importing torch is no part of the time
@@ -204,7 +206,7 @@ def build(
         named = {"name": loaded.name, "model": loaded.architecture.model}
         terminal.put_json({**named, **facts, "tree": str(model)})
         return
-    terminal.put(rendering.printable_lines(str(model)))
+    terminal.put(printable_lines(str(model)))
     terminal.put(
         "\nExact, shared tensors counted once\n" + rendering.counts(facts, terminal.width())
     )

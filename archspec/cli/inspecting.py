@@ -114,7 +114,7 @@ def inspect(
 
 
 def _put_table(spec: Spec, freeze: str | None, sizes: dict[str, int]) -> None:
+    from archspec.display import printable_lines
     from archspec.inspection.summary_table import summary_table
-    from archspec.rendering import printable_lines
 
     terminal.put(printable_lines(summary_table(spec, freeze=freeze, sizes=sizes)))

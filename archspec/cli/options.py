@@ -92,7 +92,7 @@ def load(name: str, found: Mapping[str, Override]) -> Spec:
     Raises:
         SpecError: every problem that could be found.
     """
-    from archspec.rendering import printable
+    from archspec.display import printable
     from archspec.spec import load_with
 
     spec = load_with(name, found)

@@ -6,8 +6,6 @@ and everything is escaped for HTML.
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
@@ -19,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from archspec.display import printable, styled_text
 from archspec.inspection.report import Figure, Inspection, Node, Shape
 
 _COLUMNS = (
@@ -35,7 +34,6 @@ _COLUMNS = (
 
 _ORDER = ("input", "output", "parameters", "trainable", "buffers", "macs", "activations", "place")
 _HEADING = {name: heading for heading, name in _COLUMNS}
-_PADDING = re.compile(r" +((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
 _NUMBERS = frozenset({"parameters", "trainable", "buffers", "macs", "activations"})
 
 
@@ -191,17 +189,7 @@ def text(found: Inspection, width: int | None = None) -> str:
     Args:
         width: columns of the terminal; nothing is wrapped or left out without it.
     """
-    stream = io.StringIO()
-    console = Console(
-        file=stream,
-        width=width or 10_000,
-        force_terminal=True,
-        force_jupyter=False,
-        color_system="standard",
-        legacy_windows=False,
-    )
-    console.print(found)
-    return _PADDING.sub(r"\1", stream.getvalue().rstrip("\n"))
+    return styled_text(found, width)
 
 
 def renderable(found: Inspection, console: Console, options: ConsoleOptions) -> RenderableType:
@@ -212,8 +200,8 @@ def renderable(found: Inspection, console: Console, options: ConsoleOptions) -> 
         shown.pop()
         table = _tree(found, shown)
     parts: list[RenderableType] = [
-        Text(_printable(f"{found.name}: {found.root.type}"), style="bold"),
-        Text(_printable(heading(found))),
+        Text(printable(f"{found.name}: {found.root.type}"), style="bold"),
+        Text(printable(heading(found))),
         Text(),
         table,
     ]
@@ -222,7 +210,7 @@ def renderable(found: Inspection, console: Console, options: ConsoleOptions) -> 
     digits = max(len(cells(figure)[0]) for named in figures.values() for figure in named.values())
     for title, named in figures.items():
         parts += [Text(), Text(title, style="bold"), _figures(named, width, digits)]
-    return Group(*parts, Text(), *(Text(_printable(note)) for note in notes(found)))
+    return Group(*parts, Text(), *(Text(printable(note)) for note in notes(found)))
 
 
 def _tree(found: Inspection, shown: list[str]) -> Table:
@@ -233,8 +221,8 @@ def _tree(found: Inspection, shown: list[str]) -> Table:
         justify = "right" if name in _NUMBERS else "left"
         table.add_column(_HEADING[name], no_wrap=True, justify=justify)
     for row in rows(found.root):
-        label = Text("  " * row.depth + _printable(row.label))
-        table.add_row(label, *(Text(_printable(row.cell(name))) for name in order))
+        label = Text("  " * row.depth + printable(row.label))
+        table.add_row(label, *(Text(printable(row.cell(name))) for name in order))
     return table
 
 
@@ -253,10 +241,6 @@ def _figures(named: Mapping[str, Figure], width: int, digits: int) -> Renderable
     for name, figure in named.items():
         grid.add_row(name, *map(Text, cells(figure)), style="bold" if name == "total" else "")
     return Padding(grid, (0, 0, 0, 2))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 # ------------------------------------------------------------------------------------------ HTML
@@ -295,4 +279,4 @@ def _td(text: str, right: bool, tag: str = "td") -> str:
 
 
 def _html(text: str) -> str:
-    return escape(_printable(text))
+    return escape(printable(text))
