@@ -25,6 +25,13 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from archspec.freezing import (
+        FreezeProof,
+        FreezeReport,
+        freeze,
+        freeze_proof,
+        trainable_parameters,
+    )
     from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
@@ -38,6 +45,9 @@ _HOMES = {
         "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
         "SpecError", "UsageError", "WeightsError",
     ),
+    "archspec.freezing": (
+        "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
+    ),
     "archspec.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
@@ -49,6 +59,8 @@ __all__ = [
     "ArchspecError",
     "BuildError",
     "FreezeError",
+    "FreezeProof",
+    "FreezeReport",
     "Inspection",
     "Note",
     "Place",
@@ -60,6 +72,8 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build",
+    "freeze",
+    "freeze_proof",
     "inspect",
     "largest_batch",
     "load",
@@ -67,6 +81,7 @@ __all__ = [
     "register_layer",
     "register_op",
     "to_python",
+    "trainable_parameters",
 ]
 
 

@@ -24,7 +24,7 @@ from archspec.devices import check_memory, pick_device, pick_dtype
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Note, Problem
 from archspec.failures import instance_text
-from archspec.freezing import freeze_module
+from archspec.freezing import freeze as apply_plan
 from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
 from archspec.origins import remember
 from archspec.shapes import check_shapes
@@ -99,7 +99,7 @@ def build(
     model = _construct(spec, generated, module, torch.device("meta"))
     check_shapes(spec, model, generated, module)
     if freeze is not None:  # before any memory is spent: a plan may not fit
-        freeze_module(model, freeze, spec)
+        apply_plan(model, freeze, spec=spec)
     checkpoint = Checkpoint.open(weights, spec, model) if weights is not None else None
     if where.type == "meta":
         model = model.to(kind) if kind is not None else model
@@ -110,7 +110,7 @@ def build(
             model = _construct(spec, generated, module, where, seed)
             model = model.to(kind) if kind is not None else model
             if freeze is not None:
-                freeze_module(model, freeze, spec)
+                apply_plan(model, freeze, spec=spec)
         given = checkpoint.tensors(where, kind) if checkpoint is not None else {}
         fill(model, generated, module, where, kind, seed, given)
         assign(model, given)

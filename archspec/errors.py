@@ -81,6 +81,8 @@ CODES: dict[str, str] = {
     "E701": "a pattern selects nothing",
     "E702": "not a pattern",
     "E703": "unknown freeze plan",
+    "E704": "a frozen tensor has moved",
+    "E705": "nothing is trainable",
     # usage
     "E801": "the call cannot be understood",
 }
@@ -209,7 +211,7 @@ class WeightsError(ArchspecError):
 
 
 class FreezeError(ArchspecError):
-    """A freeze plan is unknown, or one of its patterns selects nothing."""
+    """A freeze plan does not fit the model, or what it froze has moved."""
 
 
 class TooManyProblems(Exception):

@@ -124,7 +124,7 @@ def sections(spec: Spec, width: int | None = None) -> dict[str, str]:
         "Dims, when inspected": [(name, str(size)) for name, size in architecture.dims.items()],
         "Blocks": _blocks(spec),
         f"Modules, {spec.root.modules:,}": tree(spec.root),
-        "Freeze plans": [(name, _plan(plan)) for name, plan in architecture.freeze.items()],
+        "Freeze plans": [(name, plan(found)) for name, found in architecture.freeze.items()],
         "Checkpoint layouts": [
             (name, _layout(layout)) for name, layout in architecture.checkpoints.items()
         ],
@@ -177,10 +177,15 @@ def _contract(name: str, contract: Contract) -> str:
     return f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}"
 
 
-def _plan(plan: FreezePlan) -> str:
-    moving = {"statistics move": not plan.statistics, "dropout is on": not plan.dropout}
+def plan(found: FreezePlan) -> str:
+    """A freeze plan's patterns, and its switches where they are not the usual ones."""
+    moving = {
+        "gradients flow": not found.gradients,
+        "statistics move": not found.statistics,
+        "dropout is on": not found.dropout,
+    }
     notes = [note for note, holds in moving.items() if holds]
-    return "  ".join([*plan.patterns, *(f"({note})" for note in notes)]) or "(nothing)"
+    return "  ".join([*found.patterns, *(f"({note})" for note in notes)]) or "(nothing)"
 
 
 def _layout(layout: Checkpoint) -> str:

@@ -247,6 +247,7 @@ class FreezePlan(Model):
     """What is frozen. A plain list of patterns is short for ``{patterns: […]}``."""
 
     patterns: list[str] = Field(description="in order: pattern freezes, !pattern unfreezes")
+    gradients: bool = Field(default=True, description="frozen parameters get no gradient")
     statistics: bool = Field(
         default=True, description="frozen BatchNorm keeps its running statistics"
     )

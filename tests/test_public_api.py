@@ -24,9 +24,9 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Inspection", "Note", "Place", "Problem", "Spec"]
-FUNCTIONS = ["build", "inspect", "largest_batch", "load", "loads"]
-FUNCTIONS += ["register_layer", "register_op", "to_python"]
+DATA = ["FreezeProof", "FreezeReport", "Inspection", "Note", "Place", "Problem", "Spec"]
+FUNCTIONS = ["build", "freeze", "freeze_proof", "inspect", "largest_batch", "load", "loads"]
+FUNCTIONS += ["register_layer", "register_op", "to_python", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -93,6 +93,12 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
         ("*freeze", None), ("*seed", None), ("**params", ...),
     ],
+    "freeze": [
+        ("model", ...), ("plan", ...), ("*spec", None), ("*gradients", None),
+        ("*statistics", None), ("*dropout", None),
+    ],
+    "freeze_proof": [("model", ...)],
+    "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "to_python": [("source", ...), ("**params", ...)],
     "register_layer": [("cls", None), ("*name", None)],
     "register_op": [("fn", None), ("*name", None)],

@@ -34,9 +34,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+GUIDES = {name: (ROOT / name).read_text("utf-8") for name in ("docs/inspect.md", "docs/freeze.md")}
 COMMANDS = [
     shlex.split(line, comments=True)
-    for block in blocks(README, "sh")
+    for text in (README, *GUIDES.values())
+    for block in blocks(text, "sh")
     for line in block.splitlines()
 ]
 
@@ -58,10 +60,11 @@ def test_every_command_works(command: list[str], folder: Path) -> None:
         assert run.stdout
 
 
-def test_every_python_block_runs(folder: Path) -> None:
-    assert blocks(README, "python")
-    for block in blocks(README, "python"):
-        exec(compile(block, "README.md", "exec"), {})
+@pytest.mark.parametrize(("name", "text"), {"README.md": README, **GUIDES}.items())
+def test_every_python_block_runs(name: str, text: str, folder: Path) -> None:
+    assert blocks(text, "python")
+    for block in blocks(text, "python"):
+        exec(compile(block, name, "exec"), {})
 
 
 def test_the_errors_are_those_that_the_mistakes_give(folder: Path) -> None:

@@ -162,7 +162,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     type=click.Path(path_type=Path),
     help="A safetensors file, or a folder with model.safetensors.",
 )
-@click.option("--freeze", metavar="PLAN", help="One of the spec's freeze plans.")
+@options.freeze
 @click.option(
     "--seed",
     metavar="N",
@@ -177,7 +177,7 @@ def build(
     device: str,
     dtype: str | None,
     weights: Path | None,
-    freeze: str | None,
+    freeze: tuple[str, ...],
     seed: int | None,
     as_json: bool,
 ) -> None:
@@ -198,9 +198,10 @@ def build(
     from archspec.display import printable_lines
 
     loaded = options.load(spec, options.overrides_from(given, config))
+    plan = options.plan(loaded, freeze)
     builder = archspec.build  # importing torch is no part of the time
     start = time.perf_counter()
-    model = builder(loaded, device=device, dtype=dtype, weights=weights, freeze=freeze, seed=seed)
+    model = builder(loaded, device=device, dtype=dtype, weights=weights, freeze=plan, seed=seed)
     facts = {**documents.of_model(model), "seconds": time.perf_counter() - start}
     if as_json:
         named = {"name": loaded.name, "model": loaded.architecture.model}

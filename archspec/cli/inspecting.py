@@ -27,7 +27,7 @@ def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
-@click.option("--freeze", metavar="PLAN", help="One of the spec's freeze plans.")
+@options.freeze
 @click.option("--batch", metavar="N", type=int, help="Samples in one step.")
 @click.option(
     "--dim",
@@ -58,7 +58,7 @@ def inspect(
     spec: str,
     given: tuple[str, ...],
     config: Path | None,
-    freeze: str | None,
+    freeze: tuple[str, ...],
     batch: int | None,
     sizes: dict[str, int],
     precision: str,
@@ -89,8 +89,9 @@ def inspect(
         raise click.UsageError("--largest-batch finds the batch: it cannot be given")
     sizes = sizes if batch is None else {**sizes, "batch": batch}
     loaded = options.load(spec, options.overrides_from(given, config))
+    plan = options.plan(loaded, freeze)
     if table:
-        _put_table(loaded, freeze, sizes)
+        _put_table(loaded, plan, sizes)
         return
 
     from archspec.inspection.inspecting import Case
@@ -98,7 +99,7 @@ def inspect(
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
-    case = Case.of(loaded, sizes, freeze, precision, optimizer)
+    case = Case.of(loaded, sizes, plan, precision, optimizer)
     if gib is None:
         found = case.inspection()
         if as_json:
@@ -113,8 +114,8 @@ def inspect(
         terminal.put(f"largest batch in {gib:g} GiB: {largest:,} samples (estimated)")
 
 
-def _put_table(spec: Spec, freeze: str | None, sizes: dict[str, int]) -> None:
+def _put_table(spec: Spec, plan: str | list[str] | None, sizes: dict[str, int]) -> None:
     from archspec.display import printable_lines
     from archspec.inspection.summary_table import summary_table
 
-    terminal.put(printable_lines(summary_table(spec, freeze=freeze, sizes=sizes)))
+    terminal.put(printable_lines(summary_table(spec, freeze=plan, sizes=sizes)))

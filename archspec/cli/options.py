@@ -65,6 +65,12 @@ def overrides(command: F) -> F:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+freeze = click.option(
+    "--freeze",
+    metavar="PLAN|PATTERN",
+    multiple=True,
+    help="One of the spec's freeze plans, or a pattern; patterns may be repeated.",
+)
 output = click.option(
     "-o",
     "--output",
@@ -84,6 +90,27 @@ def overrides_from(given: Sequence[str], config: Path | None) -> dict[str, Overr
 
     base = overrides_from_config(config) if config is not None else {}
     return {**base, **overrides_from_options(given)}
+
+
+def plan(spec: Spec, given: Sequence[str]) -> str | list[str] | None:
+    """What is meant by the words given for a freeze plan: one's name, patterns, or nothing.
+
+    A single word that neither is a plan nor selects anything is taken for a misspelt name.
+    """
+    if len(given) != 1:
+        return list(given) or None
+    return (
+        given[0] if given[0] in spec.architecture.freeze or _is_name(spec, given[0]) else [*given]
+    )
+
+
+def _is_name(spec: Spec, word: str) -> bool:
+    from archspec import patterns
+    from archspec.elaborate import entries
+
+    if not word.replace("-", "_").isidentifier():
+        return False
+    return not patterns.Tree(entries(spec.root)).select(patterns.parse(word))
 
 
 def load(name: str, found: Mapping[str, Override]) -> Spec:

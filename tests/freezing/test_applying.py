@@ -14,8 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from archspec import build, loads
-from archspec.freezing import freeze_module
+from archspec import build, freeze, loads
 
 SMALL: dict[str, Any] = {
     "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 4, "intermediate_size": 8,
@@ -163,7 +162,7 @@ def test_frozen_parameters_have_no_gradient() -> None:
     model = net()
     model(X).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
-    freeze_module(model, "body", loads(NET))
+    freeze(model, "body")
     assert {n for n, p in model.named_parameters() if p.grad is None} == {
         n for n, _ in model.named_parameters() if n.startswith("body.")
     }
@@ -238,7 +237,7 @@ def test_frozen_tensors_stand_still_through_training(how: str) -> None:
     assert in_training(model) == EVERYTHING - BODY - {"rate"}
     if model is not original:
         assert changed(was, original) == set()
-        assert model.get_submodule("body.0").__dict__["train"].args[0] is model.get_submodule(
+        assert model.get_submodule("body.0").__dict__["train"].module is model.get_submodule(
             "body.0"
         )
 
