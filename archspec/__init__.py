@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archspec.builder import build, to_python
+    from archspec.differences import Diff, diff
     from archspec.errors import (
         ArchspecError,
         BuildError,
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
+    from archspec.locking import Lock, lock
     from archspec.spec import Spec, load, loads
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "archspec.builder": ("build", "to_python"),
+    "archspec.differences": ("Diff", "diff"),
     "archspec.errors": (
         "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
         "SpecError", "UsageError", "WeightsError",
@@ -51,6 +54,7 @@ _HOMES = {
     "archspec.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
+    "archspec.locking": ("Lock", "lock"),
     "archspec.spec": ("Spec", "load", "loads"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -58,10 +62,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "ArchspecError",
     "BuildError",
+    "Diff",
     "FreezeError",
     "FreezeProof",
     "FreezeReport",
     "Inspection",
+    "Lock",
     "Note",
     "Place",
     "Problem",
@@ -72,12 +78,14 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build",
+    "diff",
     "freeze",
     "freeze_proof",
     "inspect",
     "largest_batch",
     "load",
     "loads",
+    "lock",
     "register_layer",
     "register_op",
     "to_python",

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.MULTILINE)  # among styles
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _UNBOUNDED = 10_000
 
 
@@ -67,23 +68,23 @@ def _console(stream: io.StringIO, width: int | None, *, record: bool = False) ->
 
 
 class Displayed:
-    """A result that a terminal, a pipe and a notebook can show.
+    """A result that ``print``, a terminal and a notebook can show.
 
-    A subclass draws itself in ``__rich__``.
+    A subclass draws itself, in ``__rich__`` or ``__rich_console__``.
     """
 
     __slots__ = ()
 
-    def __rich__(self) -> RenderableType:
-        raise NotImplementedError
-
     def text(self, width: int | None = None) -> str:
-        """The result with styles, as the command line prints it.
+        """The result with styles, as the command line prints it on a terminal.
 
         Args:
             width: columns of the terminal; nothing is wrapped or left out without it.
         """
-        return styled_text(self.__rich__(), width)
+        return styled_text(cast("RenderableType", self), width)
+
+    def __str__(self) -> str:
+        return _STYLE.sub("", self.text())
 
     def _repr_html_(self) -> str:
-        return html(self.__rich__())
+        return html(cast("RenderableType", self))

@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "E109": "extends leaves the spec's folder",
     "E110": "extends goes round in a circle",
     "E111": "remove names nothing",
+    "E112": "a patch does not fit",
     # structure and names
     "E201": "unknown key",
     "E202": "a value of the wrong kind, or a required key left out",

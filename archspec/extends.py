@@ -79,14 +79,17 @@ def locate(name: str | os.PathLike[str]) -> Path:
     raise SpecError(Problem("E108", f"no packaged spec is called '{text}'", hint=hint))
 
 
-def read(name: str | os.PathLike[str]) -> tuple[Document, list[Problem]]:
+def read(name: str | os.PathLike[str], copy: Path | None = None) -> tuple[Document, list[Problem]]:
     """Read a spec and everything it extends.
+
+    Args:
+        copy: a file that is read in the spec's stead; parents are still those beside the spec.
 
     Raises:
         SpecError: E1xx if no tree can be made of it.
     """
     path = locate(name)
-    root, problems = source.read(path, shown_as=_shown(path))
+    root, problems = source.read(copy or path, shown_as=_shown(path))
     folder = _real(path.parent)
     files = [path]
     root = _with_parents(root, problems, files, folder)

@@ -196,9 +196,9 @@ def split_targets(text: str) -> tuple[str, ...]:
 
 def _step_kind(data: object) -> str:
     keys = cast("dict[str, object]", data) if isinstance(data, dict) else {}
-    if "for" in keys or "do" in keys:
+    if isinstance(data, For) or "for" in keys or "do" in keys:
         return "for"
-    return "return" if "return" in keys else "assign"
+    return "return" if isinstance(data, Return) or "return" in keys else "assign"
 
 
 Step = Annotated[

@@ -118,9 +118,17 @@ def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> 
     return given.with_params(**params) if isinstance(given, Spec) else load(given, **params)
 
 
-def load_with(path_or_name: str | os.PathLike[str], overrides: Mapping[str, Override]) -> Spec:
-    """As ``load``, with overrides that know where they come from."""
-    document, problems = extends.read(path_or_name)
+def load_with(
+    path_or_name: str | os.PathLike[str],
+    overrides: Mapping[str, Override],
+    copy: Path | None = None,
+) -> Spec:
+    """As ``load``, with overrides that know where they come from.
+
+    Args:
+        copy: a file that is read in the spec's stead, such as another version of it.
+    """
+    document, problems = extends.read(path_or_name, copy)
     return _checked(document, problems, overrides)
 
 

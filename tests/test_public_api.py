@@ -24,9 +24,10 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["FreezeProof", "FreezeReport", "Inspection", "Note", "Place", "Problem", "Spec"]
-FUNCTIONS = ["build", "freeze", "freeze_proof", "inspect", "largest_batch", "load", "loads"]
-FUNCTIONS += ["register_layer", "register_op", "to_python", "trainable_parameters"]
+DATA = ["Diff", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place", "Problem"]
+DATA += ["Spec"]
+FUNCTIONS = ["build", "diff", "freeze", "freeze_proof", "inspect", "largest_batch", "load"]
+FUNCTIONS += ["loads", "lock", "register_layer", "register_op", "to_python", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -98,6 +99,10 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*statistics", None), ("*dropout", None),
     ],
     "freeze_proof": [("model", ...)],
+    "diff": [
+        ("a", ...), ("b", ...), ("*levels", ("spec", "tree", "tensors", "cost")), ("*freeze", None),
+    ],
+    "lock": [("source", ...), ("**params", ...)],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "to_python": [("source", ...), ("**params", ...)],
     "register_layer": [("cls", None), ("*name", None)],

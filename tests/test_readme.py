@@ -34,7 +34,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-GUIDES = {name: (ROOT / name).read_text("utf-8") for name in ("docs/inspect.md", "docs/freeze.md")}
+GUIDES = {
+    name: (ROOT / "docs" / name).read_text("utf-8")
+    for name in ("diff.md", "freeze.md", "inspect.md")
+}
 COMMANDS = [
     shlex.split(line, comments=True)
     for text in (README, *GUIDES.values())

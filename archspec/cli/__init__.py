@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from archspec import __version__
-from archspec.cli import commands, freezing, inspecting, terminal
+from archspec.cli import commands, comparing, freezing, inspecting, locking, terminal
 
 _SECTIONS = {
     "Look": (
@@ -20,6 +20,7 @@ _SECTIONS = {
         inspecting.inspect,
         freezing.freeze,
     ),
+    "Compare": (comparing.diff, comparing.patch, locking.lock),
     "Make": (commands.build, commands.export),
     "Edit": (commands.schema,),
 }

@@ -95,7 +95,6 @@ def inspect(
         return
 
     from archspec.inspection.inspecting import Case
-    from archspec.inspection.rendering import text
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
@@ -105,7 +104,7 @@ def inspect(
         if as_json:
             terminal.put_json(found.to_dict())
         else:
-            terminal.put(text(found, terminal.width()))
+            terminal.put(found.text(terminal.width()))
         return
     largest = case.largest_batch(gib)
     if as_json:

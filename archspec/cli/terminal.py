@@ -55,8 +55,13 @@ def put(text: str | bytes, *, err: bool = False) -> None:
 
 
 def put_json(data: object) -> None:
-    """Write one JSON document, in ASCII, so that no encoding can spoil it."""
-    put(json.dumps(data, indent=2, allow_nan=False))
+    """Write one JSON document."""
+    put(json_text(data))
+
+
+def json_text(data: object) -> str:
+    """In ASCII, so that no encoding can spoil it."""
+    return json.dumps(data, indent=2, allow_nan=False)
 
 
 def put_error(error: ArchspecError) -> None:

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from archspec.display import printable, styled_text
+from archspec.display import printable
 from archspec.inspection.report import Figure, Inspection, Node, Shape
 
 _COLUMNS = (
@@ -181,15 +181,6 @@ def notes(found: Inspection) -> list[str]:
 
 
 # -------------------------------------------------------------------------------------- terminal
-
-
-def text(found: Inspection, width: int | None = None) -> str:
-    """The inspection as text with styles, without the last line break.
-
-    Args:
-        width: columns of the terminal; nothing is wrapped or left out without it.
-    """
-    return styled_text(found, width)
 
 
 def renderable(found: Inspection, console: Console, options: ConsoleOptions) -> RenderableType:

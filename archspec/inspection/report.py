@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from archspec.display import Displayed
 from archspec.errors import Place
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(Displayed):
     """What a model is and costs, for given sizes, precision, optimizer and freeze plan.
 
     Attributes:

@@ -23,6 +23,7 @@ from archspec.source.tree import (
     place_of,
     plain,
 )
+from archspec.source.writing import dump, flow
 
 __all__ = [
     "MAX_BYTES",
@@ -37,7 +38,9 @@ __all__ = [
     "Scalar",
     "SourceFile",
     "Span",
+    "dump",
     "find",
+    "flow",
     "parse",
     "place_of",
     "plain",

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import archspec
-from archspec.inspection.rendering import rows, text
+from archspec.inspection.rendering import rows
 
 DATA = Path(__file__).parents[1] / "data"
 Golden = Callable[[str, str], None]
@@ -32,12 +32,12 @@ def test_text(
     name: str, source: str, options: dict[str, object], width: int | None, golden: Golden
 ) -> None:
     found = archspec.inspect(source, **options)  # type: ignore[arg-type]
-    golden(f"inspection/{name}.txt", click.unstyle(text(found, width)) + "\n")
+    golden(f"inspection/{name}.txt", click.unstyle(found.text(width)) + "\n")
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    lines = click.unstyle(text(archspec.inspect("resnet18"), width)).split("\n")
+    lines = click.unstyle(archspec.inspect("resnet18").text(width)).split("\n")
     assert max(map(len, lines)) <= width
     assert ("declared" in lines[3]) == (width == 200)
 
@@ -55,7 +55,7 @@ def test_equal_neighbours_are_folded() -> None:
 
 def test_what_is_shared_is_said() -> None:
     found = archspec.inspect(DATA / "gpt2.yaml")
-    shown = click.unstyle(text(found))
+    shown = click.unstyle(found.text())
     assert "\n  (lm_head): Linear (weight shared) " in shown
     assert "\nShared, counted once: lm_head.weight is transformer.wte.weight.\n" in shown
     assert "lm_head.weight is transformer.wte.weight" in found._repr_html_()
@@ -125,7 +125,7 @@ def test_hostile_names_are_text() -> None:
     }
     assert "(<script>alert(1)</script>): Linear" in parser.texts
     assert "([bold]x[/bold]): Linear" in parser.texts
-    shown = click.unstyle(text(found))
+    shown = click.unstyle(found.text())
     assert "\x1b" not in shown
     assert "([bold]x[/bold]): Linear" in shown
 
@@ -134,5 +134,5 @@ def test_html_shows_what_the_text_shows() -> None:
     found = archspec.inspect("bert", batch=8)
     parser = _Tags()
     parser.feed(found._repr_html_())
-    for word in re.findall(r"[\d,]{5,}", click.unstyle(text(found))):
+    for word in re.findall(r"[\d,]{5,}", click.unstyle(found.text())):
         assert any(word in part for part in parser.texts), word

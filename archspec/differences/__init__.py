@@ -1,0 +1,24 @@
+"""What differs between two specs: in what they say, their modules, their tensors, their cost."""
+
+from archspec.differences.comparing import LEVELS, diff
+from archspec.differences.report import (
+    CostChange,
+    Diff,
+    PlanChange,
+    Side,
+    SpecChange,
+    TensorChange,
+    TreeChange,
+)
+
+__all__ = [
+    "LEVELS",
+    "CostChange",
+    "Diff",
+    "PlanChange",
+    "Side",
+    "SpecChange",
+    "TensorChange",
+    "TreeChange",
+    "diff",
+]

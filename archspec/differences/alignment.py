@@ -1,0 +1,156 @@
+"""Which modules of two trees correspond, so that an inserted layer is one insertion.
+
+Children with names correspond by name, then by ``renamed_from``, then by likeness; the items of a
+container as the cheapest way to edit one list into the other. What is left over on both sides
+and equal has moved.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from archspec.differences.outline import Kinds, Outline
+from archspec.differences.sequences import aligned
+
+LEAST_SIMILAR = 0.3
+_INNER = 0.6
+"""How alike a whole model and a part of the other one have to be."""
+_DEEPEST = 4  # levels below a root at which the other one's counterpart is looked for
+
+
+class Alignment:
+    """The modules of ``old`` and ``new`` in pairs.
+
+    Attributes:
+        partner: path in the new tree → the module of the old tree that it was.
+        successor: path in the old tree → the module of the new tree that it became.
+    """
+
+    def __init__(self, old: Outline, new: Outline) -> None:
+        self.old, self.new = old, new
+        self.partner: dict[str, Outline] = {}
+        self.successor: dict[str, Outline] = {}
+        self._kinds = Kinds()
+        self._features: dict[int, Counter[tuple[str, str, str]]] = {}
+        self._alike: dict[tuple[int, int], float] = {}
+        self._pair(*self._roots())
+        self._pair_the_moved()
+
+    def is_same(self, old: Outline, new: Outline) -> bool:
+        """Whether two modules, with all below them, are equal but for their paths."""
+        return self._kinds.number(old) == self._kinds.number(new)
+
+    def _roots(self) -> tuple[Outline, Outline]:
+        """Where to begin: a model may have become a part of a larger one, or the reverse."""
+        old, new = self.old, self.new
+        if old.type == new.type:
+            return old, new
+        candidates = [(old, found) for found in _top(new) if found.type == old.type]
+        candidates += [(found, new) for found in _top(old) if found.type == new.type]
+        best = max(candidates, key=lambda pair: self._similarity(*pair), default=(old, new))
+        return best if self._similarity(*best) > _INNER else (old, new)
+
+    def _pair(self, old: Outline, new: Outline) -> None:
+        stack = [(old, new)]
+        while stack:
+            first, second = stack.pop()
+            self.partner[second.path] = first
+            self.successor[first.path] = second
+            stack += self._children(first, second)
+
+    def _children(self, old: Outline, new: Outline) -> list[tuple[Outline, Outline]]:
+        if self.is_same(old, new):
+            return list(zip(old.children, new.children, strict=True))
+        if _are_numbered(old.children) and _are_numbered(new.children):
+            return self._items(old.children, new.children)
+        return self._named(old.children, new.children)
+
+    def _items(
+        self, old: Sequence[Outline], new: Sequence[Outline]
+    ) -> list[tuple[Outline, Outline]]:
+        before, after = [[self._kinds.number(item) for item in items] for items in (old, new)]
+        matches = aligned(
+            before, after, lambda i, j: self._similarity(old[i], new[j]), LEAST_SIMILAR
+        )
+        return [(old[i], new[j]) for i, j in matches if i is not None and j is not None]
+
+    def _named(
+        self, old: Sequence[Outline], new: Sequence[Outline]
+    ) -> list[tuple[Outline, Outline]]:
+        left = {module.name: module for module in old}
+        rest: list[Outline] = []
+        pairs: list[tuple[Outline, Outline]] = []
+        for module in new:
+            before = module.renamed_from if module.renamed_from in left else module.name
+            if before in left:
+                pairs.append((left.pop(before), module))
+            else:
+                rest.append(module)
+        for module in rest:
+            alike = [found for found in left.values() if found.type == module.type]
+            best = max(alike, key=lambda found: self._similarity(found, module), default=None)
+            if best is not None and self._similarity(best, module) > 0.5:
+                pairs.append((left.pop(best.name), module))
+        return pairs
+
+    def _pair_the_moved(self) -> None:
+        """What is gone in one place and new in another, if it can be nothing else."""
+        gone = self._unpaired(self.old, self.successor)
+        come = self._unpaired(self.new, self.partner)
+        for number, found in come.items():
+            if len(found) == 1 and len(gone.get(number, ())) == 1:
+                (old, was_there), (new, is_there) = gone[number][0], found[0]
+                if was_there or is_there:
+                    self._pair(old, new)
+
+    def _unpaired(
+        self, root: Outline, paired: Mapping[str, Outline]
+    ) -> dict[int, list[tuple[Outline, bool]]]:
+        """Kind → the modules of that kind left over, and whether their parents are paired."""
+        found: dict[int, list[tuple[Outline, bool]]] = {}
+        for module in root.walk():
+            if module.path not in paired and (module.children or module.holds):
+                parent = module.path.rpartition(".")[0]
+                number = self._kinds.number(module)
+                found.setdefault(number, []).append((module, parent in paired))
+        return found
+
+    # ------------------------------------------------------------------------------------ likeness
+
+    def _similarity(self, old: Outline, new: Outline) -> float:
+        """From 0 for nothing in common to 1; equal modules, and only these, have 1."""
+        if self.is_same(old, new):
+            return 1.0
+        if old.type != new.type:
+            return 0.0
+        key = self._kinds.number(old), self._kinds.number(new)
+        if key not in self._alike:
+            first, second = self._described(old), self._described(new)
+            common = (first & second).total()
+            share = 2 * common / max(first.total() + second.total(), 1)
+            self._alike[key] = 0.5 + 0.49 * share
+        return self._alike[key]
+
+    def _described(self, module: Outline) -> Counter[tuple[str, str, str]]:
+        """Every argument below a module, with its place among the names."""
+        number = self._kinds.number(module)
+        if number not in self._features:
+            start = len(module.path) + 1 if module.path else 0
+            self._features[number] = Counter(
+                (found.path[start:] if found is not module else "", name, value)
+                for found in module.walk()
+                for name, value in (("type", found.type), *found.arguments.items())
+            )
+        return self._features[number]
+
+
+def _top(root: Outline, depth: int = _DEEPEST) -> Iterator[Outline]:
+    for child in root.children:
+        yield child
+        if depth > 1:
+            yield from _top(child, depth - 1)
+
+
+def _are_numbered(children: Sequence[Outline]) -> bool:
+    return all(child.name == str(i) for i, child in enumerate(children))

@@ -1,0 +1,179 @@
+"""``diff``: two specs, compared as texts, as trees of modules, and as sets of tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from archspec.differences.alignment import Alignment
+from archspec.differences.changes import spec_changes, tensor_changes, tree_changes
+from archspec.differences.content import content
+from archspec.differences.deltas import compare
+from archspec.differences.outline import Tensor, outline
+from archspec.differences.report import CostChange, Diff, PlanChange
+from archspec.errors import ArchspecError, FreezeError, Problem, UsageError, did_you_mean
+from archspec.source import flow
+from archspec.spec import Spec, as_spec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archspec.inspection.report import Figure, Inspection
+
+LEVELS = ("spec", "tree", "tensors", "cost")
+
+Source = str | os.PathLike[str] | Spec
+
+
+def diff(
+    a: Source,
+    b: Source,
+    *,
+    levels: Sequence[str] = LEVELS,
+    freeze: str | Sequence[str] | None = None,
+) -> Diff:
+    """What differs between two specs, and what becomes of a checkpoint of the first.
+
+    Args:
+        a: the spec before: a path, a packaged spec's name, or a Spec.
+        b: the spec after.
+        levels: what is compared. ``spec``: what the YAML says, parents merged in, its layout
+            aside. ``tree``: the modules, aligned such that an inserted one is one insertion.
+            ``tensors``: which tensors of ``a`` load into ``b``. ``cost``: the figures of
+            ``inspect`` side by side, and what each freeze plan leaves trainable. The first two
+            need no torch.
+        freeze: a plan or patterns under which the cost is measured.
+
+    Returns:
+        The changes, with their places on both sides; false if there are none. It is a patch, too:
+        ``diff(a, b).apply(a)`` means what ``b`` means.
+
+    Raises:
+        SpecError, ShapeError, BuildError: one of the specs is wrong.
+        FreezeError: it has no such plan.
+        UsageError: E801 for an unknown level.
+
+    Example:
+        >>> found = diff("resnet18", "resnet34", levels=["spec"])
+        >>> [change.new.value for change in found.spec if change.path[0] == "params"]
+        [[3, 4, 6, 3]]
+    """
+    chosen = _chosen(levels)
+    old, new = as_spec(a, {}), as_spec(b, {})
+    notes: list[str] = []
+    found = Diff(_label(old), _label(new), chosen)
+    if "spec" in chosen:
+        delta = compare(content(old), content(new))
+        found = replace(found, delta=delta, spec=tuple(spec_changes(delta, old, new)))
+    models = [on_meta(spec) for spec in (old, new)] if set(chosen) & {"tensors", "cost"} else []
+    if "tree" in chosen or "tensors" in chosen:
+        states = [state_of(model) for model in models] or [None, None]
+        aligned = Alignment(outline(old, states[0]), outline(new, states[1]))
+        if "tree" in chosen:
+            found = replace(found, tree=tuple(tree_changes(aligned)))
+        if "tensors" in chosen:
+            found = replace(found, tensors=tuple(tensor_changes(aligned)))
+    if "cost" in chosen:
+        cost = tuple(_cost(old, new, freeze, notes))
+        plans = tuple(_plans(old, new, models))
+        found = replace(found, cost=cost, plans=plans, notes=tuple(notes))
+    return found
+
+
+def _label(spec: Spec) -> str:
+    """The spec's name, and what was given from outside the spec."""
+    given = [
+        f"{name}={flow(_listed(spec.values[name]))}"
+        for name in spec.overrides
+        if name in spec.values
+    ]
+    return " ".join([spec.name, *given])
+
+
+def _listed(value: object) -> object:
+    return list(cast("tuple[object, ...]", value)) if isinstance(value, tuple) else value
+
+
+def _chosen(levels: Sequence[str]) -> tuple[str, ...]:
+    given = [levels] if isinstance(levels, str) else list(levels)
+    for level in given:
+        if level not in LEVELS:
+            hint = did_you_mean(str(level), LEVELS) or f"levels: {', '.join(LEVELS)}"
+            raise UsageError(Problem("E801", f"'{level}' is no level of a diff", hint=hint))
+    return tuple(level for level in LEVELS if level in given)
+
+
+# From here on torch is imported, by those who ask for tensors or cost.
+
+
+def on_meta(spec: Spec) -> nn.Module:
+    """The model without memory."""
+    from archspec.builder import build
+
+    return build(spec, device="meta")
+
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """What the model's ``state_dict`` holds: shapes and dtypes by name."""
+    state = model.state_dict(keep_vars=True)
+    return {
+        name: Tensor(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in state.items()
+    }
+
+
+def _cost(
+    old: Spec, new: Spec, freeze: str | Sequence[str] | None, notes: list[str]
+) -> Iterator[CostChange]:
+    """The totals and the memory of both; what cannot be run on ``meta`` is told in ``notes``."""
+    from archspec.inspection import inspect
+
+    figures: list[dict[str, Figure]] = []
+    measured: list[str] = []
+    for spec in (old, new):
+        try:
+            found = inspect(spec, freeze=freeze)
+        except FreezeError:
+            raise
+        except ArchspecError as error:
+            notes.append(f"The cost of {spec.name} was not measured: {error.message}.")
+            figures.append({})
+            continue
+        figures.append(_figures(found))
+        measured.append(_conditions(found))
+    notes += dict.fromkeys(measured)
+    for name in figures[0] | figures[1]:
+        yield CostChange(name, figures[0].get(name), figures[1].get(name))
+
+
+def _figures(found: Inspection) -> dict[str, Figure]:
+    return {
+        "parameters": found.parameters,
+        "trainable parameters": found.trainable,
+        "buffers": found.buffers,
+        "MACs": found.macs,
+        "training memory": found.memory.training,
+        "inference memory": found.memory.inference,
+    }
+
+
+def _conditions(found: Inspection) -> str:
+    sizes = ", ".join(f"{name}={size}" for name, size in found.dims.items())
+    plan = " ".join(found.freeze) if isinstance(found.freeze, tuple) else found.freeze
+    frozen = f"freeze plan {plan}" if plan else "nothing frozen"
+    parts = filter(None, [sizes, found.precision, found.optimizer, frozen])
+    return f"Cost at {', '.join(parts)}."
+
+
+def _plans(old: Spec, new: Spec, models: Sequence[nn.Module]) -> Iterator[PlanChange]:
+    """What each plan leaves trainable."""
+    from archspec.freezing import freeze
+
+    counts = [
+        {name: freeze(model, name, spec=spec).trainable for name in spec.architecture.freeze}
+        for spec, model in zip((old, new), models, strict=True)
+    ]
+    for name in counts[0] | counts[1]:
+        yield PlanChange(name, counts[0].get(name), counts[1].get(name))

@@ -1,0 +1,158 @@
+"""What a spec says, as plain data without its layout: the form in which specs are compared.
+
+Parents are merged in, short forms are written out, what equals its default is left out, and
+overrides stand where the spec would set the value. Two specs with equal content build the same
+model, however their YAML is arranged.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+from archspec.declarations import inferred
+from archspec.errors import Place
+from archspec.expressions import ExpressionError, parse
+from archspec.schema import Architecture, Param, split_targets
+from archspec.source import Path
+from archspec.spec import Spec
+
+_SHORTENED = frozenset({"default", "patterns", "shape", "type"})
+"""Keys that the short form of a value leaves out."""
+
+_ORDERED = frozenset({"inputs", "outputs", "modules", "parameters", "buffers", "items", "rename"})
+"""Mappings whose order means something: arguments, registration, the first rename that applies."""
+
+
+def content(spec: Spec) -> dict[str, Any]:
+    """What ``spec`` says, as plain data; ``dump`` and ``loads`` make a spec of it again."""
+    architecture = spec.architecture
+    said = cast("dict[str, Any]", _plain(_dumped(architecture)))
+    for name in spec.overrides:
+        if name in spec.params:
+            said["params"][name]["default"] = _plain(spec.params[name].value)
+    return said
+
+
+def _dumped(architecture: Architecture) -> dict[str, Any]:
+    dumped = architecture.model_dump(by_alias=True, exclude_defaults=True)
+    said = {key: value for key, value in dumped.items() if key not in ("extends", "remove")}
+    _write_params(said.get("params", {}), architecture.params)
+    for name, block in architecture.blocks.items():
+        _write_params(said["blocks"][name].get("params", {}), block.params)
+    return said
+
+
+def _write_params(said: dict[str, Any], params: Mapping[str, Param]) -> None:
+    """A default of ``null`` is one; a type that the default implies says nothing."""
+    for name, param in params.items():
+        if not param.required:
+            said[name]["default"] = param.default
+        if param.type is not None and not param.required:
+            computed = isinstance(param.default, str) and param.default.startswith("$")
+            if not computed and inferred(param, param.default) == param.type:
+                said[name].pop("type", None)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Mapping():
+            items = cast("Mapping[str, Any]", value).items()
+            return {key: _plain(item) for key, item in items}
+        case list() | tuple():
+            return [_plain(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def is_ordered(path: Path, keys: Collection[str]) -> bool:
+    """Whether the order of the mapping at ``path`` means something."""
+    match path:
+        case ("blocks", _, "params", *_):
+            return False
+        case (
+            ("blocks", _, str(part))
+            | ("blocks", _, _, *_, str(part))
+            | ("checkpoints", _, str(part))
+        ):
+            return part in _ORDERED
+        case ("init", int()):
+            return any("[" in key for key in keys)  # weight before weight[0]
+        case _:
+            return False
+
+
+# ---------------------------------------------------------------------------------------- equality
+
+
+def normal(value: Any, path: Path) -> Any:
+    """``value`` such that equal ones mean the same: white space in expressions is gone.
+
+    Numbers keep their type: ``1``, ``1.0`` and ``true`` differ.
+    """
+    match value:
+        case Mapping():
+            items = cast("Mapping[str, Any]", value).items()
+            named = [(_target(key, path), normal(item, (*path, key))) for key, item in items]
+            ordered = is_ordered(path, [key for key, _ in items])
+            return tuple(named if ordered else sorted(named))
+        case list():
+            listed = enumerate(cast("list[Any]", value))
+            return tuple(normal(item, (*path, i)) for i, item in listed)
+        case str():
+            return _normal_text(value, path)
+        case _:
+            return type(value).__name__, repr(value)
+
+
+def _is_step(path: Path) -> bool:
+    return len(path) > 3 and path[0] == "blocks" and path[2] == "forward"
+
+
+def _target(key: str, path: Path) -> str:
+    return ", ".join(split_targets(key)) if _is_step(path) else key
+
+
+def _normal_text(text: str, path: Path) -> str:
+    if _is_step(path):
+        if path[-1] == "for":
+            targets, _, iterable = text.partition(" in ")
+            return f"{_target(targets, path)} in {_normal_expression(iterable)}"
+        return _normal_expression(text)
+    computes = path[:1] in (("params",), ("blocks",), ("init",)) and path[-1] != "help"
+    if computes and text.startswith("$") and not text.startswith("$$"):
+        return f"${_normal_expression(text[1:])}"
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _normal_expression(text: str) -> str:
+    try:
+        return ast.unparse(parse(text).tree)
+    except ExpressionError:
+        return text  # a layer's name that begins with a dollar
+
+
+# ------------------------------------------------------------------------------------------ places
+
+
+def place(spec: Spec, path: Path) -> Place | None:
+    """Where ``spec`` says what ``content`` has at ``path``; None for an override without a file."""
+    if path[:1] == ("params",) and len(path) > 1 and (given := spec.overrides.get(str(path[1]))):
+        return given.place
+    found: Path = ()
+    for step in path:
+        if spec.document.has((*found, step)):
+            found = (*found, step)
+        elif step not in _SHORTENED:
+            break
+    return spec.document.place(found)
+
+
+def origin(spec: Spec, path: Path) -> str:
+    """The place as ``file:line``, or which override set the value."""
+    if found := place(spec, path):
+        return f"{found.file}:{found.line}"
+    return spec.overrides[str(path[1])].origin

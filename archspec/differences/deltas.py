@@ -1,0 +1,297 @@
+"""How one piece of plain data becomes another: found by ``compare``, carried out by ``apply``.
+
+Delta
+├── Added, Removed, Replaced   a value as a whole
+├── Mapped                     entries of a mapping, and their order where it means something
+└── Listed                     items of a list, in order: kept, added, removed or changed
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+from archspec.differences.content import is_ordered, normal
+from archspec.differences.sequences import aligned
+from archspec.source import Path
+
+LEAST_SIMILAR = 0.5
+"""Items of a list that are less alike than this are one removed and one added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Changed entries by key; ``order`` is that of all keys afterwards, if it means something."""
+
+    entries: Mapping[str, Delta]
+    order: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One edit after the other; None keeps an item."""
+
+    edits: tuple[Delta | None, ...]
+
+
+Delta: TypeAlias = Added | Removed | Replaced | Mapped | Listed
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Where data is not what a delta was made for, and what it should be there."""
+
+    path: Path
+    expected: str
+
+
+class DoesNotFit(Exception):
+    """A delta was applied to data that it was not made for; all misfits are told."""
+
+    def __init__(self, misfits: Sequence[Misfit]) -> None:
+        super().__init__(*misfits)
+        self.misfits = tuple(misfits)
+
+
+# ----------------------------------------------------------------------------------------- compare
+
+
+def compare(old: Any, new: Any, path: Path = ()) -> Delta | None:
+    """What has to happen to ``old`` so that it means what ``new`` means; None if nothing."""
+    if normal(old, path) == normal(new, path):
+        return None
+    if isinstance(old, dict) and isinstance(new, dict):
+        return _compare_mappings(cast("dict[str, Any]", old), cast("dict[str, Any]", new), path)
+    if _is_sequence(old, path) and _is_sequence(new, path):
+        return _compare_lists(cast("list[Any]", old), cast("list[Any]", new), path)
+    return Replaced(old, new)
+
+
+def _compare_mappings(old: dict[str, Any], new: dict[str, Any], path: Path) -> Delta:
+    entries: dict[str, Delta] = {}
+    for key, value in old.items():
+        if key not in new:
+            entries[key] = Removed(value)
+        elif changed := compare(value, new[key], (*path, key)):
+            entries[key] = changed
+    entries.update({key: Added(value) for key, value in new.items() if key not in old})
+    moved = is_ordered(path, new) and _order_after(old, entries) != list(new)
+    return Mapped(entries, tuple(new) if moved else ())
+
+
+def _order_after(old: Mapping[str, Any], entries: Mapping[str, Delta]) -> list[str]:
+    """The keys as they come to stand if no order is given: what is added goes to the end."""
+    kept = [key for key in old if not isinstance(entries.get(key), Removed)]
+    return kept + [key for key, delta in entries.items() if isinstance(delta, Added)]
+
+
+def _is_sequence(value: Any, path: Path) -> bool:
+    """Whether the items of a list are told one by one: steps, modules, rules, patterns."""
+    if not isinstance(value, list):
+        return False
+    of_patterns = path[:1] in (("freeze",), ("checkpoints",)) or path[-1:] == ("match",)
+    return of_patterns or all(isinstance(item, dict) for item in cast("list[Any]", value))
+
+
+def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Delta:
+    before = [normal(item, (*path, 0)) for item in old]
+    after = [normal(item, (*path, 0)) for item in new]
+
+    def similarity(i: int, j: int) -> float:
+        return 1.0 if before[i] == after[j] else _similarity(old[i], new[j])
+
+    edits: list[Delta | None] = []
+    for i, j in aligned(before, after, similarity, LEAST_SIMILAR):
+        if j is None:
+            edits.append(Removed(old[cast("int", i)]))
+        elif i is None:
+            edits.append(Added(new[j]))
+        else:
+            edits.append(compare(old[i], new[j], (*path, j)))
+    return Listed(tuple(edits))
+
+
+def _similarity(old: Any, new: Any) -> float:
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return 0.0
+    first, second = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
+    if first.get("type") != second.get("type") or ("do" in first) != ("do" in second):
+        return 0.0
+    if first.keys() == second.keys() and len(first) == 1 and "return" in first:
+        return 1.0 - 1e-6  # a block has one last step
+    texts = json.dumps(first), json.dumps(second)
+    matcher = difflib.SequenceMatcher(None, *texts, autojunk=False)
+    if matcher.real_quick_ratio() < LEAST_SIMILAR or max(map(len, texts)) > 2_000:
+        return 0.0 if "type" not in first else LEAST_SIMILAR
+    ratio = matcher.ratio()
+    return max(ratio, LEAST_SIMILAR) if "type" in first else ratio
+
+
+# ------------------------------------------------------------------------------------------- apply
+
+
+def apply(delta: Delta | None, old: Any, path: Path = ()) -> Any:
+    """``old`` with the change made.
+
+    Raises:
+        DoesNotFit: ``old`` is not what the delta was made for.
+    """
+    misfits: list[Misfit] = []
+    made = _Applier(misfits).made(delta, old, path)
+    if misfits:
+        raise DoesNotFit(misfits)
+    return made
+
+
+class _Applier:
+    def __init__(self, misfits: list[Misfit]) -> None:
+        self.misfits = misfits
+
+    def made(self, delta: Delta | None, old: Any, path: Path) -> Any:
+        match delta:
+            case None:
+                return old
+            case Replaced():
+                self.expect(delta.old, old, path)
+                return delta.new
+            case Mapped() if isinstance(old, dict):
+                return self.mapping(delta, cast("dict[str, Any]", old), path)
+            case Listed() if isinstance(old, list):
+                return self.listing(delta, cast("list[Any]", old), path)
+            case _:
+                wanted = {"Mapped": "a mapping", "Listed": "a list"}
+                self.misfit(path, wanted.get(type(delta).__name__, "a value that is replaced"))
+                return old
+
+    def misfit(self, path: Path, expected: str) -> None:
+        self.misfits.append(Misfit(path, expected))
+
+    def expect(self, wanted: Any, found: Any, path: Path) -> None:
+        if normal(wanted, path) != normal(found, path):
+            self.misfit(path, json.dumps(wanted))
+
+    def mapping(self, delta: Mapped, old: dict[str, Any], path: Path) -> dict[str, Any]:
+        made = dict(old)
+        for key, change in delta.entries.items():
+            at = (*path, key)
+            match change:
+                case Added() if key in made:
+                    self.misfit(at, "nothing: it is added")
+                case Added():
+                    made[key] = change.value
+                case _ if key not in made:
+                    self.misfit(at, "a value")
+                case Removed():
+                    self.expect(change.value, made.pop(key), at)
+                case _:
+                    made[key] = self.made(change, made[key], at)
+        if not delta.order:
+            return made
+        if set(delta.order) != set(made):
+            self.misfit(path, f"the keys {', '.join(delta.order)}")
+            return made
+        return {key: made[key] for key in delta.order}
+
+    def listing(self, delta: Listed, old: list[Any], path: Path) -> list[Any]:
+        taken = sum(not isinstance(edit, Added) for edit in delta.edits)
+        if taken != len(old):
+            self.misfit(path, f"a list of {taken}")
+            return old
+        rest = iter(old)
+        made: list[Any] = []
+        for edit in delta.edits:
+            at = (*path, len(made))
+            match edit:
+                case Added():
+                    made.append(edit.value)
+                case Removed():
+                    self.expect(edit.value, next(rest), at)
+                case _:
+                    made.append(self.made(edit, next(rest), at))
+        return made
+
+
+# -------------------------------------------------------------------------------------------- JSON
+
+
+def to_data(delta: Delta | None) -> Any:
+    """A delta as JSON has it; the opposite of ``from_data``."""
+    match delta:
+        case None:
+            return None
+        case Added():
+            return {"add": delta.value}
+        case Removed():
+            return {"remove": delta.value}
+        case Replaced():
+            return {"replace": delta.old, "by": delta.new}
+        case Mapped():
+            order = {"order": list(delta.order)} if delta.order else {}
+            return {"keys": {key: to_data(d) for key, d in delta.entries.items()}, **order}
+        case Listed():
+            return {"items": [to_data(edit) for edit in delta.edits]}
+
+
+def from_data(data: Any) -> Delta | None:
+    """The delta that ``to_data`` wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise ValueError("a change is a mapping")
+    said = cast("dict[str, Any]", data)
+    made: Mapping[frozenset[str], Callable[[], Delta]] = {
+        frozenset({"add"}): lambda: Added(said["add"]),
+        frozenset({"remove"}): lambda: Removed(said["remove"]),
+        frozenset({"replace", "by"}): lambda: Replaced(said["replace"], said["by"]),
+        frozenset({"keys"}): lambda: Mapped(_changes(said["keys"])),
+        frozenset({"keys", "order"}): lambda: Mapped(_changes(said["keys"]), _keys(said["order"])),
+        frozenset({"items"}): lambda: Listed(_edits(said["items"])),
+    }
+    if (make := made.get(frozenset(said))) is None:
+        raise ValueError("a change has the keys add, remove, replace and by, keys, or items")
+    return make()
+
+
+def _changes(data: Any) -> dict[str, Delta]:
+    if not isinstance(data, dict):
+        raise ValueError("keys is a mapping")
+    found = {key: from_data(item) for key, item in cast("dict[str, Any]", data).items()}
+    if None in found.values():
+        raise ValueError("an entry that does not change is left out")
+    return cast("dict[str, Delta]", found)
+
+
+def _keys(data: Any) -> tuple[str, ...]:
+    items = cast("Sequence[Any]", data) if isinstance(data, list) else (None,)
+    if not all(isinstance(item, str) for item in items):
+        raise ValueError("order is a list of keys")
+    return tuple(items)
+
+
+def _edits(data: Any) -> tuple[Delta | None, ...]:
+    if not isinstance(data, list):
+        raise ValueError("items is a list")
+    return tuple(from_data(item) for item in cast("list[Any]", data))

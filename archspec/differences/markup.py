@@ -1,0 +1,119 @@
+"""A difference as Markdown for a pull request, and as HTML; nothing of a spec becomes markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+
+from archspec.differences import wording
+from archspec.differences.report import Diff
+from archspec.display import printable
+
+_SIGNS = {"kept": "=", "added": "+", "removed": "−", "changed": "~", "moved": "→"}
+_STYLE = """\
+body { font: 14px/1.5 system-ui, sans-serif; margin: 2rem; color-scheme: light dark; }
+table { border-collapse: collapse; margin: 0 0 1.5rem; }
+th, td { text-align: left; padding: .15rem .8rem .15rem 0; vertical-align: top; }
+td { font-family: ui-monospace, monospace; }
+td.number { text-align: right; }
+"""
+_COLORS = {
+    "kept": "transparent",
+    "added": "#1a7f37",
+    "removed": "#cf222e",
+    "changed": "#9a6700",
+    "moved": "#0969da",
+}
+
+
+# ---------------------------------------------------------------------------------------- Markdown
+
+
+def markdown(found: Diff) -> str:
+    """As ``Diff.to_markdown``."""
+    lines = [f"### {_code(found.old)} → {_code(found.new)}", ""]
+    if not found:
+        lines += [wording.verdict(found), ""]
+    for title, changes in wording.sections(found):
+        head = ["", title, "change", "where"]
+        rows = [
+            [_SIGNS[line.kind], *map(_code, (line.what, line.how)), _plain(line.where)]
+            for line in changes
+        ]
+        lines += _table(head, rows, "---")
+    for table in wording.figures(found):
+        head = [table.title, _code(found.old), _code(found.new), "difference"]
+        lines += _table(head, [[_plain(cell) for cell in row] for row in table.rows], "---:")
+    lines += [f"{_plain(note)}  " for note in found.notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> Iterator[str]:
+    yield _row(head)
+    yield _row(["---", *[align] * (len(head) - 1)])
+    yield from map(_row, rows)
+    yield ""
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _code(text: str) -> str:
+    """In backticks; a bar would end the cell, a run of backticks the code."""
+    if not text:
+        return ""
+    safe = printable(text).replace("|", "\\|")
+    longest = max(map(len, re.findall("`+", safe)), default=0)
+    ticks = "`" * (longest + 1)
+    space = " " if safe.startswith("`") or safe.endswith("`") else ""
+    return f"{ticks}{space}{safe}{space}{ticks}"
+
+
+def _plain(text: str) -> str:
+    """With everything escaped that Markdown or HTML would take for its own."""
+    return re.sub(r"([\\`*_\[\]<>#|~&@$])", r"\\\1", printable(text)) if text else ""
+
+
+# -------------------------------------------------------------------------------------------- HTML
+
+
+def page(found: Diff) -> str:
+    """As ``Diff.to_html``."""
+    title = _html(wording.title(found))
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>\n{_STYLE}</style></head>\n<body>\n{fragment(found)}\n</body>\n</html>\n"
+    )
+
+
+def fragment(found: Diff) -> str:
+    """The same without a page around it, for a notebook."""
+    parts = [f"<h3>{_html(wording.title(found))}</h3>"]
+    if not found:
+        parts.append(f"<p>{_html(wording.verdict(found))}</p>")
+    for title, lines in wording.sections(found):
+        parts.append(f"<h4>{title}</h4>\n<table>{''.join(map(_change, lines))}</table>")
+    for table in wording.figures(found):
+        head = "".join(f"<th>{_html(name)}</th>" for name in ("", found.old, found.new, ""))
+        body = "".join(_numbers(row) for row in table.rows)
+        parts.append(f"<h4>{table.title}</h4>\n<table><tr>{head}</tr>{body}</table>")
+    parts += [f"<p>{_html(note)}</p>" for note in found.notes]
+    content = "\n".join(parts)
+    return f'<div class="archspec-diff">{content}</div>'
+
+
+def _change(line: wording.Line) -> str:
+    cells = "".join(f"<td>{_html(text)}</td>" for text in (line.what, line.how, line.where))
+    style = f"border-left:3px solid {_COLORS[line.kind]};padding-left:.5rem"
+    return f'<tr><td style="{style}">{_html(_SIGNS[line.kind])}</td>{cells}</tr>\n'
+
+
+def _numbers(row: Sequence[str]) -> str:
+    cells = "".join(f'<td class="number">{_html(cell)}</td>' for cell in row[1:])
+    return f"<tr><td>{_html(row[0])}</td>{cells}</tr>\n"
+
+
+def _html(text: str) -> str:
+    return escape(printable(text))

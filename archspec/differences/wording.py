@@ -1,0 +1,314 @@
+"""A difference in words: the lines that a terminal, Markdown and HTML all show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from archspec.differences.folding import folded
+from archspec.differences.patching import dotted
+from archspec.differences.report import (
+    CostChange,
+    Diff,
+    PlanChange,
+    Side,
+    SpecChange,
+    TensorChange,
+    TreeChange,
+)
+from archspec.errors import Place
+from archspec.source import flow
+
+LONGEST = 100  # characters of one value
+ROOT = "(the root)"
+KINDS = {
+    "same": "kept",
+    "added": "added",
+    "removed": "removed",
+    "changed": "changed",
+    "moved": "moved",
+    "renamed": "moved",
+    "resized": "changed",
+    "new": "added",
+    "lost": "removed",
+}
+"""What each kind of change and each status of a tensor looks like."""
+
+_MEANING = {
+    "same": "the same",
+    "renamed": "under another name",
+    "resized": "of another shape or dtype",
+    "new": "new",
+    "lost": "lost",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One change: of which kind, of what, how, and where on either side."""
+
+    kind: str
+    what: str
+    how: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A table of numbers: name, both sides, difference."""
+
+    title: str
+    rows: tuple[tuple[str, str, str, str], ...]
+
+
+def title(found: Diff) -> str:
+    return f"{found.old} → {found.new}"
+
+
+def verdict(found: Diff) -> str:
+    """What to say if nothing differs."""
+    compared = {
+        "spec": "say the same",
+        "tree": "have the same tree of modules",
+        "tensors": "hold the same tensors",
+    }
+    same = [words for level, words in compared.items() if level in found.levels]
+    return f"No difference: both {' and '.join(same)}." if same else ""
+
+
+def sections(found: Diff) -> Iterator[tuple[str, list[Line]]]:
+    """Title and lines of each level that has changes."""
+    if found.spec:
+        yield "Spec", [_spec_line(change) for change in found.spec]
+    if found.tree:
+        yield "Tree", list(_tree_lines(found.tree))
+    if any(tensor.status != "same" for tensor in found.tensors):
+        yield "Tensors", list(_tensor_lines(found))
+
+
+def figures(found: Diff) -> Iterator[Figures]:
+    """The tables of numbers."""
+    if found.cost:
+        yield Figures("Cost", tuple(map(_cost_row, found.cost)))
+    if found.plans:
+        rows = tuple(map(_plan_row, found.plans))
+        yield Figures("Trainable parameters under each freeze plan", rows)
+
+
+# ------------------------------------------------------------------------------------------- spec
+
+
+def _spec_line(change: SpecChange) -> Line:
+    old, new = change.old, change.new
+    path = change.path[:-1] if change.path[-1] == "default" else change.path
+    if change.kind == "moved":
+        how = f"now in the order {_short(new.value)}" if new else ""
+    elif old and new:
+        how = f"{_short(old.value)} → {_short(new.value)}"
+    else:
+        how = _short((new.value if new else None) if not old else old.value)
+    return Line(change.kind, dotted(path), how, _both(_origin(old), _origin(new)))
+
+
+def _short(value: object) -> str:
+    return _cut(flow(value), LONGEST)
+
+
+def _origin(side: Side | None) -> str:
+    if side is None:
+        return ""
+    return PurePath(side.origin).name if side.place else side.origin
+
+
+# ------------------------------------------------------------------------------------------- tree
+
+
+def _tree_lines(changes: Iterable[TreeChange]) -> Iterator[Line]:
+    def paths(change: TreeChange) -> list[str]:
+        return [path for path in (change.old, change.new) if path is not None]
+
+    def rest(change: TreeChange) -> object:
+        types, places = (change.old_type, change.new_type), (change.old_place, change.new_place)
+        differ = tuple(change.arguments.items())
+        return change.kind, types, differ, change.modules, len(change.wraps), places
+
+    for written, group in folded(changes, paths, rest):
+        change = group[0]
+        what = _both(*(path or ROOT for path in written))
+        times = f"{len(group)} × " if len(group) > 1 else ""
+        kind = _both(change.old_type, change.new_type)
+        where = _both(_line(change.old_place), _line(change.new_place))
+        how = f"{times}{kind}{_details(change, each=len(group) > 1)}"
+        yield Line(change.kind, what, _cut(how, 2 * LONGEST), where)
+
+
+def _details(change: TreeChange, each: bool) -> str:
+    pairs = change.arguments.items()
+    if change.kind not in ("added", "removed"):
+        return "".join(f", {name} {_given(old)} → {_given(new)}" for name, (old, new) in pairs)
+    given = ", ".join(f"{name}={old if new is None else new}" for name, (old, new) in pairs)
+    modules = f", {change.modules:,} modules{' each' * each}" if change.modules > 1 else ""
+    more = "…" if len(change.wraps) > 3 else ""
+    wraps = f", around {', '.join(change.wraps[:3])}{more}" if change.wraps else ""
+    return f"{f'({given})' if given else ''}{modules}{wraps}"
+
+
+def _given(value: str | None) -> str:
+    return "not given" if value is None else value
+
+
+def _line(place: Place | None) -> str:
+    return f"{PurePath(place.file).name}:{place.line}" if place else ""
+
+
+# ---------------------------------------------------------------------------------------- tensors
+
+
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """Tensors with the same fate for the same reason: all below one module, or a single one."""
+
+    status: str
+    old: str | None
+    new: str | None
+    shapes: str
+    rule: str
+    tensors: int
+    elements: int
+
+
+def _tensor_lines(found: Diff) -> Iterator[Line]:
+    """How many there are of each status, then what is not the same."""
+    for status, (count, elements) in found.tensor_counts().items():
+        if count:
+            how = f"{elements:,} elements"
+            tensors = "1 tensor" if count == 1 else f"{count:,} tensors"
+            yield Line(KINDS[status], f"{tensors}: {_MEANING[status]}", how)
+
+    def paths(head: _Heads) -> list[str]:
+        return [path for path in (head.old, head.new) if path is not None]
+
+    def rest(head: _Heads) -> object:
+        return head.status, head.shapes, head.rule, head.tensors, head.elements
+
+    for written, group in folded(_heads(found), paths, rest):
+        head, times = group[0], len(group)
+        count, elements = times * head.tensors, times * head.elements
+        tensors = f"{count:,} tensors, " if count > 1 else ""
+        shapes = f"{head.shapes}, " if head.shapes else ""
+        how = f"{head.status}: {shapes}{tensors}{elements:,} elements"
+        where = f"by {head.rule}" if head.rule else ""
+        yield Line(KINDS[head.status], _both(*written), how, where)
+
+
+def _heads(found: Diff) -> list[_Heads]:
+    """The tensors that are not the same, in groups by the module that explains it."""
+    lost_below = _wholly(found, "lost")
+    new_below = _wholly(found, "new")
+    groups: dict[tuple[object, ...], list[TensorChange]] = {}
+    for tensor in found.tensors:
+        old, new, shapes = tensor.old_name, tensor.new_name, ""
+        match tensor.status:
+            case "same":
+                continue
+            case "lost":
+                old = _below(lost_below, old or "")
+            case "new":
+                new = _below(new_below, new or "")
+            case "renamed":
+                old, new = _common_end(old or "", new or "")
+            case _:
+                shapes = _shapes(tensor)
+        groups.setdefault((tensor.status, old, new, shapes, tensor.rule), []).append(tensor)
+    return [_head(key, members) for key, members in groups.items()]
+
+
+def _head(key: tuple[object, ...], members: list[TensorChange]) -> _Heads:
+    status, old, new, shapes, rule = key
+    first = members[0]
+    if len(members) == 1 and not shapes:  # as it is called, with its shape
+        old, new, shapes = first.old_name, first.new_name, _shapes(first)
+    elements = sum(side.elements for m in members if (side := m.new or m.old))
+    return _Heads(str(status), old, new, str(shapes), str(rule), len(members), elements)  # pyright: ignore[reportArgumentType]
+
+
+def _wholly(found: Diff, status: str) -> set[str]:
+    """Paths of modules below which every tensor has this status."""
+    names = [
+        (tensor.old_name if status == "lost" else tensor.new_name, tensor.status == status)
+        for tensor in found.tensors
+    ]
+    all_of, of_status = Counter[str](), Counter[str]()
+    for name, has_it in names:
+        for path in _above(name) if name else ():
+            all_of[path] += 1
+            of_status[path] += has_it
+    return {path for path, count in all_of.items() if of_status[path] == count}
+
+
+def _above(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(len(parts))]
+
+
+def _below(whole: set[str], name: str) -> str:
+    """The highest module wholly lost or new that holds a tensor, as a pattern."""
+    path = next((path for path in _above(name) if path in whole), None)
+    if path is None:
+        return name
+    return f"{path}.**" if path else "**"
+
+
+def _common_end(old: str, new: str) -> tuple[str, str]:
+    """``a.0.x``, ``a.1.x`` as ``a.0.**``, ``a.1.**``: what renames the one renames all below."""
+    first, second = old.split("."), new.split(".")
+    same = 0
+    while same < min(len(first), len(second)) and first[-1 - same] == second[-1 - same]:
+        same += 1
+    if not same:
+        return old, new
+    heads = first[: len(first) - same], second[: len(second) - same]
+    return ".".join([*heads[0], "**"]), ".".join([*heads[1], "**"])
+
+
+def _shapes(tensor: TensorChange) -> str:
+    sides = [side for side in (tensor.old, tensor.new) if side]
+    with_dtype = len({side.dtype for side in sides}) > 1
+    return _both(*(f"{list(s.shape)}{f' {s.dtype}' if with_dtype else ''}" for s in sides))
+
+
+# ------------------------------------------------------------------------------------------- cost
+
+
+def _cost_row(row: CostChange) -> tuple[str, str, str, str]:
+    sides = [side for side in (row.old, row.new) if side]
+    unit = "" if row.name.endswith(sides[0].unit) else f", {sides[0].unit}"
+    estimated = "" if all(side.exact for side in sides) else " (estimated)"
+    name = f"{row.name}{unit}{estimated}"
+    values = [f"{side.value:,}" if side else "not measured" for side in (row.old, row.new)]
+    change = _signed(row.old.value, row.new.value) if row.old and row.new else ""
+    return name, values[0], values[1], change
+
+
+def _plan_row(plan: PlanChange) -> tuple[str, str, str, str]:
+    old, new = plan.old, plan.new
+    values = ["no such plan" if side is None else f"{side:,}" for side in (old, new)]
+    change = "" if old is None or new is None else _signed(old, new)
+    return plan.name, values[0], values[1], change
+
+
+def _signed(old: int, new: int) -> str:
+    if old == new:
+        return "="
+    share = (new - old) / old if old else 0.0
+    return f"{new - old:+,}{f' ({share:+.1%})' if abs(share) >= 0.0005 else ''}"
+
+
+def _both(*sides: str) -> str:
+    return " → ".join(dict.fromkeys(filter(None, sides)))
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -1,0 +1,124 @@
+"""What a spec says does not depend on how its YAML is arranged; what it means does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archspec.differences.content import content, origin, place
+from archspec.differences.deltas import compare
+from archspec.extends import packaged_folder, packaged_names
+from archspec.source import dump
+from archspec.spec import load, loads
+
+DATA = Path(__file__).parents[1] / "data"
+SPECS = [*packaged_names(), *sorted(str(path) for path in DATA.glob("*.yaml"))]
+
+TEXT = """\
+archspec: 1
+model: Net
+params: {n: 2, act: {type: layer, default: ReLU}, p: {default: 0.5, max: 1}}
+blocks:
+  Net:
+    inputs: {x: [batch, $n]}
+    modules:
+      a: {type: Linear, in_features: $n, out_features: "$2 * n"}
+      b: {type: $act}
+    forward:
+      - y, z: chunk(b(a(x)), 2, 1)
+      - for: i in range(n)
+        do: [{y: y + z}]
+      - return: y, z
+freeze: {head: ["**", "!a"]}
+"""
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_spec_written_anew_says_the_same(name: str) -> None:
+    spec = load(name)
+    again = loads(dump(content(spec)))
+    assert compare(content(spec), content(again)) is None
+    assert list(content(spec)["blocks"]) == list(spec.architecture.blocks)
+
+
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(packaged_names()))
+def test_the_order_of_what_has_no_order_does_not_matter(seed: int, name: str) -> None:
+    said = content(load(name))
+    random = Random(seed)
+
+    def shuffled(value: dict[str, Any]) -> dict[str, Any]:
+        return {key: value[key] for key in random.sample(list(value), len(value))}
+
+    moved = shuffled(said)
+    for key in ("params", "blocks", "freeze", "dims"):
+        moved[key] = shuffled(moved[key])
+    moved["blocks"] = {name: shuffled(block) for name, block in moved["blocks"].items()}
+    assert compare(said, moved) is None
+    assert compare(said, content(loads(dump(moved)))) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "rewritten"),
+    [
+        ("n: 2,", "n: {default: 2},"),
+        ("n: 2,", "n: {type: int, default: 2},"),
+        ("x: [batch, $n]", "x: {shape: [batch, $n], optional: false}"),
+        ('"$2 * n"', '"$2*n"'),
+        ("chunk(b(a(x)), 2, 1)", "chunk( b(a(x)),2,  1 )"),
+        ("y, z: chunk", "y,z: chunk"),
+        ("return: y, z", "return: (y, z)"),
+        ("i in range(n)", "i in range( n )"),
+        ('["**", "!a"]', '{patterns: ["**", "!a"]}'),
+        ('["**", "!a"]', '{patterns: ["**", "!a"], dropout: true}'),
+    ],
+)
+def test_another_way_to_write_it_is_no_change(written: str, rewritten: str) -> None:
+    assert written in TEXT
+    again = loads(TEXT.replace(written, rewritten))
+    assert compare(content(loads(TEXT)), content(again)) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "rewritten", "path"),
+    [
+        ("n: 2,", "n: 4,", ("params", "n", "default")),
+        ("p: {default: 0.5, max: 1}", "p: {default: 0.5, max: 1.0}", ("params", "p", "max")),
+        ("y + z", "z + y", ("blocks", "Net", "forward", 1, "do", 0, "y")),
+        ("ReLU", "GELU", ("params", "act", "default")),
+        ('"!a"', '"!b"', ("freeze", "head", "patterns", 1)),
+    ],
+)
+def test_what_is_a_change(written: str, rewritten: str, path: tuple[Any, ...]) -> None:
+    assert written in TEXT
+    old, new = loads(TEXT, name="a.yaml"), loads(TEXT.replace(written, rewritten), name="b.yaml")
+    assert compare(content(old), content(new)) is not None
+    line = next(i for i, text in enumerate(TEXT.splitlines(), 1) if written in text)
+    found = place(new, path)
+    assert found is not None and (found.file, found.line) == ("b.yaml", line)
+    assert origin(old, path) == f"a.yaml:{line}"
+
+
+def test_overrides_stand_where_the_spec_would_set_them() -> None:
+    spec = load("bert", num_labels=5)
+    assert content(spec)["params"]["num_labels"] == {"default": 5, "min": 1}
+    assert place(spec, ("params", "num_labels", "default")) is None
+    assert origin(spec, ("params", "num_labels", "default")) == "num_labels=…"
+
+
+def test_a_default_of_null_and_no_default_differ() -> None:
+    given = loads(TEXT.replace("n: 2,", "n: 2, m: {type: int, default: null},"))
+    assert content(given)["params"]["m"] == {"type": "int", "default": None}
+    assert "default" not in content(load("resnet18"))["blocks"]["BasicBlock"]["params"]["planes"]
+
+
+def test_parents_are_merged_in() -> None:
+    said = content(load("bert"))
+    assert "extends" not in said and "BertLayer" in said["blocks"]
+    own = (packaged_folder() / "bert.yaml").read_text()
+    assert re.search("^extends:", own, re.MULTILINE)
