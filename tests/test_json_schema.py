@@ -160,7 +160,8 @@ VALID = [
     TOP + 'init: [{match: ["@Linear", fc], weight: {constant_: {val: 1}}, bias: {zeros_: {}}}]',
     TOP + "tie: {a.weight: b.weight}",
     TOP
-    + 'freeze: {none: [], all: ["**"], some: {patterns: [fc], gradients: false, statistics: false, dropout: false}}',
+    + 'freeze: {none: [], all: ["**"], some: {patterns: [fc], statistics: false, dropout: false}}',
+    TOP + "freeze: {still: {patterns: [fc], gradients: false, dropout: false}}",
     TOP + "checkpoints: {a: {rename: {a: b}, prefix: m., ignore: [c], optional: [d]}, b: {}}",
     TOP + "task: {kind: text-embedding, text: {max_length: 8}, image: null, labels: [a, b]}",
     TOP + "description: what\npaper: who\nremove: [a.b]\nextends: null\ntask: null",
