@@ -75,7 +75,9 @@ def constructor_arguments(cls: type[Any]) -> tuple[tuple[Argument, ...], bool]:
     >>> [a.name for a in arguments], takes_any
     (['name', 'kinds', 'required', 'default', 'choices'], False)
     """
-    if cls.__init__.__qualname__ == "Module.__init__":
+    # The class that defines it is asked, not the function: tools wrap nn.Module's.
+    owner = next(parent for parent in cls.__mro__ if "__init__" in vars(parent))
+    if (owner.__module__, owner.__name__) == ("torch.nn.modules.module", "Module"):
         return (), False
     found = list(_signature(cls.__init__).parameters.values())[1:]
     named = [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

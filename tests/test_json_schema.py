@@ -161,6 +161,7 @@ VALID = [
     TOP + "tie: {a.weight: b.weight}",
     TOP
     + 'freeze: {none: [], all: ["**"], some: {patterns: [fc], statistics: false, dropout: false}}',
+    TOP + "freeze: {still: {patterns: [fc], gradients: false, dropout: false}}",
     TOP + "checkpoints: {a: {rename: {a: b}, prefix: m., ignore: [c], optional: [d]}, b: {}}",
     TOP + "task: {kind: text-embedding, text: {max_length: 8}, image: null, labels: [a, b]}",
     TOP + "description: what\npaper: who\nremove: [a.b]\nextends: null\ntask: null",

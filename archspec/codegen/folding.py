@@ -33,6 +33,9 @@ def fold(text: str, indent: int) -> list[str]:
     if len(items := split(value, ", ")) > 1:
         return [f"{pad}{lead}(", *_one_a_line(items, indent + 4), f"{pad}){tail}"]
     operands = _operands(value)
+    if len(operands) == 1 and not any(_brackets(value)):
+        fits = indent + 4 + len(value) <= LINE_LENGTH  # brackets that help nothing are left out
+        return [f"{pad}{lead}(", f"{pad}    {value}", f"{pad}){tail}"] if fits else [pad + text]
     if len(operands) == 1 or (len(operands) == 2 and _may_break(value)):
         lines = _at_brackets(lead, value, tail, indent)
         if len(operands) == 1 or max(map(len, lines)) <= LINE_LENGTH:

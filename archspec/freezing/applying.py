@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from archspec.errors import Problem, UsageError
 from archspec.freezing.modes import heeds_mode, hold, keeps_statistics, mode_of, release, stays
 from archspec.freezing.plans import Chosen, Plan, Source, choose
 from archspec.freezing.report import FreezeReport, PatternFound, Tie
-from archspec.freezing.selection import Selection
+from archspec.freezing.selection import Selection, check_module
 from archspec.schema import FreezePlan
 
 
@@ -57,9 +56,7 @@ def freeze(
         >>> freeze(model, ["**", "!classifier"]).trainable
         1538
     """
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        kind = type(model).__name__
-        raise UsageError(Problem("E801", f"freeze takes a module, not {kind}"))
+    check_module(model)
     switches = {"gradients": gradients, "statistics": statistics, "dropout": dropout}
     chosen = choose(model, plan, spec, switches)
     selection = Selection(model, chosen)

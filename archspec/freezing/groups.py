@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from archspec.errors import FreezeError, Problem, UsageError
-from archspec.freezing.selection import Shared, shared_parameters
+from archspec.freezing.selection import Shared, check_module, shared_parameters
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
@@ -41,6 +41,7 @@ def trainable_parameters(model: nn.Module, *, weight_decay: float = 0.01) -> lis
         [(13, 0.01), (21, 0.0)]
         >>> optimizer = torch.optim.AdamW(groups, lr=2e-5)
     """
+    check_module(model)
     _check(weight_decay)
     chosen = [one for one in shared_parameters(model) if one.tensor.requires_grad]
     if not chosen:

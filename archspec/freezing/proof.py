@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from archspec.display import Displayed, printable
 from archspec.errors import FreezeError, Problem, UsageError
 from archspec.freezing.modes import stays
-from archspec.freezing.selection import shared_parameters
+from archspec.freezing.selection import check_module, shared_parameters
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,6 +54,7 @@ class FreezeProof(Displayed):
             FreezeError: E704, each tensor that moved, was thawed or vanished.
             UsageError: E801, a tensor has no data.
         """
+        check_module(model)
         frozen, there = _frozen(model), _tensors(model)
         problems: list[Problem] = []
         for name, expected in self.hashes.items():
@@ -118,6 +119,7 @@ def freeze_proof(model: nn.Module) -> FreezeProof:
         (90, True)
         >>> proof.verify(model)
     """
+    check_module(model)
     return FreezeProof({name: _hash(name, tensor) for name, tensor in _frozen(model).items()})
 
 

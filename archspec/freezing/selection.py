@@ -104,6 +104,13 @@ class Selection:
         return list(dict.fromkeys(found))
 
 
+def check_module(model: object) -> None:
+    """Raise E801 for anything but a module: a user's mistake in a public call."""
+    if not isinstance(model, nn.Module):
+        message = f"a module is needed, not {type(model).__name__}"
+        raise UsageError(Problem("E801", message, hint="archspec.build(…) gives one"))
+
+
 def shared_parameters(model: nn.Module) -> list[Shared]:
     """Every parameter once, with all of its names."""
     return _shared(model.named_parameters(remove_duplicate=False))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archspec import FreezeError, UsageError, build, builder, loads
+from archspec import FreezeError, SpecError, UsageError, build, builder, loads
 
 PLAIN = """
 archspec: 1
@@ -70,3 +70,20 @@ def test_the_plan_is_checked_before_memory_is_spent(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_plan(plan: Any) -> None:
     with pytest.raises((UsageError, FreezeError)):
         build("resnet18", device="meta", freeze=plan)
+
+
+@pytest.mark.parametrize(
+    ("plan", "code", "hint"),
+    [
+        ("{patterns: [act], gradient: false}", "E201", "did you mean 'gradients'?"),
+        ("{patterns: [act], gradients: 'no'}", "E202", None),
+        ("{patterns: [act], statistics: 0}", "E202", None),
+        ("{gradients: false}", "E202", None),
+    ],
+)
+def test_what_is_no_plan_in_a_spec(plan: str, code: str, hint: str | None) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(f"{PLAIN}freeze: {{a: {plan}}}\n")
+    place = caught.value.place
+    assert (caught.value.code, place and place.line) == (code, 6)
+    assert hint is None or caught.value.hint == hint

@@ -13,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from archspec import FreezeError, UsageError, build, freeze, loads
+from archspec import (
+    FreezeError,
+    UsageError,
+    build,
+    freeze,
+    freeze_proof,
+    loads,
+    trainable_parameters,
+)
 
 NET = """
 archspec: 1
@@ -142,6 +150,9 @@ def test_a_model_whose_spec_is_not_known() -> None:
         lambda: freeze(net(), 3),  # pyright: ignore
         lambda: freeze(net(), ["body", 3]),  # pyright: ignore
         lambda: freeze("bert", "all"),  # pyright: ignore
+        lambda: freeze_proof("bert"),  # pyright: ignore
+        lambda: freeze_proof(net()).verify("bert"),  # pyright: ignore
+        lambda: trainable_parameters("bert"),  # pyright: ignore
         lambda: freeze(net(), "all", dropout=1),  # pyright: ignore
         lambda: freeze(net(), "all", gradients="no"),  # pyright: ignore
         lambda: freeze(nn.Sequential(nn.LazyLinear(3)), ["**"]),

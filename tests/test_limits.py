@@ -1,0 +1,55 @@
+"""The limits that the language page states are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from archspec import (
+    expansion,
+    expressions,
+    extends,
+    functions,
+    growth,
+    patterns,
+    selections,
+    source,
+)
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "language.md").read_text("utf-8")
+LIMITS = {
+    "text of one expression": (expressions.MAX_TEXT, expressions.MAX_DEPTH),
+    "integers in arguments": (expressions.MAX_INTEGER.bit_length() + 1,),
+    "lists and texts in arguments": (expressions.MAX_LENGTH,),
+    "plain numbers and lists in forward steps": (growth.MAX_BITS, growth.MAX_ITEMS),
+    "rounds of all loops around one step": (growth.MAX_ROUNDS,),
+    "`repeat`": (expansion.MAX_REPEAT,),
+    "modules": (expansion.MAX_MODULES, expansion.MAX_DISTINCT),
+    "nesting of blocks": (expansion.MAX_NESTING,),
+    "elements of all tensors": (10, 15),
+    "text of one pattern": (patterns.MAX_LENGTH,),
+    "modules, times the parts of all patterns": (selections.MAX_COMPARISONS,),
+    "`extends`, one after another": (extends.MAX_PARENTS,),
+}
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text))
+
+
+def test_the_table_of_limits() -> None:
+    table = PAGE.partition("| what | limit |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert {what: numbers(limit) for what, limit in rows} == LIMITS
+    assert expansion.MAX_ELEMENTS == 10**15
+
+
+def test_the_limits_of_yaml() -> None:
+    yaml = PAGE.partition("\n## YAML\n")[2].partition("\n## ")[0].replace("\n", " ")
+    assert f"beyond {source.MAX_NODES:,} nodes" in yaml
+    assert f"texts over {source.MAX_BYTES // 10**6} MB" in yaml
+    assert f"nesting over {source.MAX_DEPTH} levels" in yaml
+
+
+def test_the_number_of_functions() -> None:
+    assert "about 370 (" in PAGE and 360 <= len(functions.names()) <= 390
