@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archspec.builder import build, to_python
+    from archspec.drawing import Drawing, draw, draw_all
     from archspec.errors import (
         ArchspecError,
         BuildError,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "archspec.builder": ("build", "to_python"),
+    "archspec.drawing": ("Drawing", "draw", "draw_all"),
     "archspec.errors": (
         "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
         "SpecError", "UsageError", "WeightsError",
@@ -48,6 +50,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "ArchspecError",
     "BuildError",
+    "Drawing",
     "FreezeError",
     "Inspection",
     "Note",
@@ -60,6 +63,8 @@ __all__ = [
     "WeightsError",
     "__version__",
     "build",
+    "draw",
+    "draw_all",
     "inspect",
     "largest_batch",
     "load",

@@ -24,8 +24,8 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Inspection", "Note", "Place", "Problem", "Spec"]
-FUNCTIONS = ["build", "inspect", "largest_batch", "load", "loads"]
+DATA = ["Drawing", "Inspection", "Note", "Place", "Problem", "Spec"]
+FUNCTIONS = ["build", "draw", "draw_all", "inspect", "largest_batch", "load", "loads"]
 FUNCTIONS += ["register_layer", "register_op", "to_python"]
 
 
@@ -93,6 +93,10 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
         ("*freeze", None), ("*seed", None), ("**params", ...),
     ],
+    "draw": [
+        ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
+    ],
+    "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
     "to_python": [("source", ...), ("**params", ...)],
     "register_layer": [("cls", None), ("*name", None)],
     "register_op": [("fn", None), ("*name", None)],

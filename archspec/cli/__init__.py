@@ -10,10 +10,16 @@ from typing import Any
 import click
 
 from archspec import __version__
-from archspec.cli import commands, inspecting, terminal
+from archspec.cli import commands, drawing, inspecting, terminal
 
 _SECTIONS = {
-    "Look": (commands.list_specs, commands.show, commands.validate, inspecting.inspect),
+    "Look": (
+        commands.list_specs,
+        commands.show,
+        commands.validate,
+        inspecting.inspect,
+        drawing.draw,
+    ),
     "Make": (commands.build, commands.export),
     "Edit": (commands.schema,),
 }
