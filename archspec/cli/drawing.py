@@ -63,7 +63,6 @@ def draw(
       archspec draw bert --block BertLayer --freeze last-2-and-head -o layer.png
       archspec draw resnet18 --block "layer2[0]" --batch 8 --to dot
       archspec draw bert --all -o pictures
-      archspec draw bert --block BertLayer --json
     """
     if batch is not None and "batch" in sizes:
         raise click.UsageError("the batch is given twice")

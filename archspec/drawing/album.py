@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -83,8 +84,10 @@ def draw_all(
     """Every picture of a model: the hierarchy, and the data flow of each distinct block.
 
     Args:
-        source, freeze, batch: as for ``draw``.
-        **dims: as for ``draw``.
+        source: as for ``draw``, like what follows.
+        freeze: what is frozen, and drawn so.
+        batch: samples in one step.
+        **dims: sizes of the spec's symbolic dimensions.
 
     Returns:
         Name → drawing; links go by these names, down to children and up again. The hierarchy is
@@ -154,17 +157,18 @@ def _names(subject: Subject) -> dict[str, str]:
     """Path of each block → name of its drawing; equal blocks have one."""
     blocks = subject.spec.architecture.blocks
     by_kind: dict[int, str] = {}
-    taken = {INDEX}
+    taken = {INDEX}  # in one case: some file systems know no other
+    numbers = Counter[str]()
     names: dict[str, str] = {}
     for path, instance in subject.instances.items():
         if instance.type not in blocks:
             continue
         kind = subject.kind(path)
         if kind not in by_kind:
-            name, number = instance.type, 1
+            name = instance.type
             while name.casefold() in taken:
-                number += 1
-                name = f"{instance.type}-{number}"
+                numbers[instance.type] += 1
+                name = f"{instance.type}-{numbers[instance.type] + 1}"
             taken.add(name.casefold())
             by_kind[kind] = name
         names[path] = by_kind[kind]
@@ -194,7 +198,7 @@ def _flow(subject: Subject, flow: Flow, links: Mapping[str, str]) -> Drawing:
     if flow.absent:
         notes.append(f"not given: {', '.join(flow.absent)}")
     if not flow.complete:
-        notes.append(f"only the first {len(flow.nodes):,} steps were looked at")
+        notes.append("it has too many steps: only the first ones are drawn")
     return _drawing(subject, flow.path, graph, links, notes)
 
 

@@ -115,12 +115,16 @@ class Drawing:
     above: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
-        about = self.block or "modules"
-        return f"<Drawing {self.spec} {about}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
+        return f"<Drawing {self.title}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
 
     @property
     def title(self) -> str:
         return f"{self.spec}: {self.block or 'modules'}"
+
+    @property
+    def nodes_by_id(self) -> dict[str, Box]:
+        """Each box by what arrows call it."""
+        return {node.id: node for node in self.nodes}
 
     @property
     def dot(self) -> str:

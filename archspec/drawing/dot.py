@@ -76,7 +76,7 @@ def _of_box(box: Box, drawing: Drawing) -> dict[str, str]:
     href = _href(drawing, box.link)
     if box.link is not None and drawing.block:  # it is a block of the spec
         style["peripheries"] = "2"
-    tip = _escaped(" · ".join(filter(None, _tooltip(box))), _LONGEST_TIP)
+    tip = _tip(" · ".join(filter(None, _tooltip(box))))
     return {
         "label": "\\n".join(_escaped(line) for line in _label(box)),
         **style,
@@ -116,9 +116,9 @@ def for_people(count: int) -> str:
     ['768', '591 k', '7.09 M', '406 B']
     """
     for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
-            value = count / size
-            return f"{value:.{max(0, 2 - len(str(int(value))) + 1)}f} {unit}"
+        value = count / size
+        if value >= 0.9995:
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
     return str(count)
 
 
@@ -158,7 +158,7 @@ def _arrows(drawing: Drawing) -> Iterator[str]:
         arguments = ", ".join(filter(None, names[source, target, output, text]))
         attributes = {
             "label": _escaped(f" {text}{f' × {times}' if times > 1 else ''} ") if text else "",
-            "tooltip": _escaped(f"{arguments}: {text}" if arguments else text, _LONGEST_TIP),
+            "tooltip": _tip(f"{arguments}: {text}" if arguments else text),
         }
         if not drawing.block:
             attributes = {"arrowhead": "none", "tooltip": " "}
@@ -232,6 +232,11 @@ def _escaped(text: str, longest: int = _LONGEST) -> str:
     text = printable(text)
     text = text if len(text) <= longest else f"{text[: longest - 1]}…"
     return text.replace("\\", "\\\\").replace("&", "&amp;")
+
+
+def _tip(text: str) -> str:
+    """As ``_escaped``, for a tooltip: some versions of Graphviz resolve escapes in them twice."""
+    return _escaped(text.replace("\\", "\N{REVERSE SOLIDUS OPERATOR}"), _LONGEST_TIP)
 
 
 def _quoted(escaped: str) -> str:

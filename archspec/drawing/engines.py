@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
+from archspec.display import printable
 from archspec.errors import Problem, UsageError
 
 SECONDS = 60
@@ -106,7 +107,7 @@ def svg(dot: str, title: str) -> str:
         raise _refused("Graphviz made no SVG")
     root.set("xmlns", _SVG)
     root.set("role", "img")
-    root.set("aria-label", title)
+    root.set("aria-label", printable(title))
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 

@@ -35,7 +35,7 @@ def folded(nodes: Sequence[Box], edges: Sequence[Arrow], kind: Callable[[str], o
         other = boxes[min(targets)] if len(targets) == 1 else None
         if other is None or box.kind != "module" or other.kind != "module":
             return None
-        if box.path == other.path or _container(box) != _container(other):
+        if _container(box) != _container(other) or not in_line(box.name, other.name):
             return None
         if kind(box.path) != kind(other.path) or len(into[box.id]) != len(into[other.id]):
             return None
@@ -74,14 +74,27 @@ def _container(box: Box) -> str:
     return box.path.rpartition(".")[0]
 
 
+def in_line(first: str, other: str) -> bool:
+    """Whether two names differ in one number only, as those of repeated modules do.
+
+    >>> in_line("layer[3]", "layer[4]"), in_line("up", "down"), in_line("a[0].b[0]", "a[1].b[1]")
+    (True, False, False)
+    """
+    one, two = _NUMBER.split(first), _NUMBER.split(other)
+    numbers = zip(_NUMBER.findall(first), _NUMBER.findall(other), strict=False)
+    return one == two and sum(a != b for a, b in numbers) == 1
+
+
 def spanning(first: str, last: str) -> str:
-    """The names from one to another: ``layer[0-11]``, ``layer_0 … layer_11``."""
-    one, two = list(_NUMBER.finditer(first)), list(_NUMBER.finditer(last))
-    for a, b in zip(one, two, strict=False):
-        heads = first[: a.start()] == last[: b.start()]
-        if heads and first[a.end() :] == last[b.end() :] and a[0] != b[0]:
-            return f"{first[: a.start()]}{a[0]}-{b[0]}{first[a.end() :]}"
-    return f"{first} … {last}"
+    """The names from one to another that is in line with it.
+
+    >>> spanning("encoder.layer[0]", "encoder.layer[11]")
+    'encoder.layer[0-11]'
+    """
+    for one, two in zip(_NUMBER.finditer(first), _NUMBER.finditer(last), strict=False):
+        if one[0] != two[0]:
+            return f"{first[: one.start()]}{one[0]}-{two[0]}{first[one.end() :]}"
+    return first
 
 
 def bounded(nodes: Sequence[Box], edges: Sequence[Arrow], most: int = MOST) -> Graph:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from archspec.drawing.diagram import Arrow, Box
-from archspec.drawing.folding import MOST, Graph, spanning
+from archspec.drawing.folding import MOST, Graph, in_line, spanning
 from archspec.drawing.subject import Subject, bracketed
 from archspec.elaborate import Instance
+from archspec.layers import CONTAINERS
 
 MOST_CHILDREN = 40
 """Boxes below one; one more stands for all others."""
@@ -59,14 +60,13 @@ def _own_name(above: str, name: str) -> str:
 def _groups(subject: Subject, prefix: str, instance: Instance) -> Iterator[tuple[str, str, int]]:
     """First name, last name and number of children that are alike and follow each other."""
     names = [name for name, _ in instance.children]
-    repeats = instance.type in ("Sequential", "ModuleList", "ModuleDict")
     i = 0
     while i < len(names):
         end = i + 1
         while (
-            repeats
+            instance.type in CONTAINERS
             and end < len(names)
-            and subject.instances[prefix + names[end]].children
+            and in_line(names[end - 1], names[end])
             and subject.kind(prefix + names[end]) == subject.kind(prefix + names[i])
         ):
             end += 1

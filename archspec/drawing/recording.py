@@ -162,7 +162,8 @@ class _Frame:
         """A tensor that no input and no call gave: a parameter, a buffer, or a constant."""
         path = self.subject.tensors.get(id(tensor))
         if path is None:
-            return self.flow.add("constant", "constant")
+            known = self.flow.complete
+            return self.flow.add(*(("constant", "constant") if known else ("more", "…")))
         is_parameter = isinstance(tensor, nn.Parameter)
         trainable = tensor.numel() if is_parameter and tensor.requires_grad else 0
         return self.flow.add(

@@ -17,9 +17,11 @@ from archspec.drawing.diagram import State
 from archspec.elaborate import Instance, walk
 from archspec.errors import Place
 from archspec.inspection.inspecting import example_run
+from archspec.rendering import arguments
 from archspec.schema import Block
 from archspec.spec import Spec
 
+_LONGEST = 60  # characters of one argument
 Plan = str | Sequence[str] | None
 
 
@@ -103,7 +105,7 @@ class Subject:
         return {
             "name": bracketed(relative) if relative else type(module).__name__,
             "type": known.type if known else type(module).__name__,
-            "text": "" if known is None or known.children else module.extra_repr(),
+            "text": arguments(known, _LONGEST) if known and not known.children else "",
             "path": path,
             "parameters": parameters,
             "trainable": trainable,
