@@ -15,7 +15,6 @@ from archspec.drawing.folding import Graph, bounded, folded, numbered
 from archspec.drawing.hierarchy import hierarchy
 from archspec.drawing.recording import Flow, Recorder
 from archspec.drawing.subject import Subject, bracketed
-from archspec.elaborate import walk
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean, listing
 from archspec.spec import Spec
 from archspec.tracing.ledger import Ledger
@@ -247,7 +246,11 @@ def _drawing(
 def _flows(subject: Subject, paths: Sequence[str]) -> dict[str, Flow]:
     """Run the model once, and record the forwards of these modules."""
     really = {*paths, *(above for path in paths for above in _ancestors(path))}
-    kinds = {path: id(instance) for path, instance in walk(subject.spec.root) if path not in really}
+    kinds = {
+        path: id(instance)
+        for path, instance in subject.instances.items()
+        if path not in really and instance.type != "Sequential"  # it is looked into
+    }
     model, recorder = subject.model, Recorder(subject, paths)
     model.eval()  # one value per channel is no batch to take statistics of
     try:

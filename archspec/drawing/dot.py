@@ -9,7 +9,7 @@ from urllib.parse import quote
 from archspec.display import printable
 from archspec.drawing.diagram import Box, Drawing
 
-_LONGEST = 48  # characters of one line
+_LONGEST = 44  # characters of one line
 _LONGEST_TIP = 300
 
 _INK, _GREY = "#1f2933", "#5b6673"
@@ -88,7 +88,9 @@ def _of_box(box: Box, drawing: Drawing) -> dict[str, str]:
 def _label(box: Box) -> list[str]:
     """What stands in a box, line by line."""
     if box.kind == "operation":
-        return [box.text]
+        arguments = box.text.removeprefix(box.type)
+        long = len(box.text) > _LONGEST and arguments != box.text
+        return [box.type, arguments] if long else [box.text]
     if box.kind != "module":
         return [box.name, _figures(box)] if box.kind == "tensor" else [box.name]
     times = f"{box.times:,} × " if box.times > 1 else ""

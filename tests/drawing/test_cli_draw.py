@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,18 @@ def test_errors(arguments: list[str], status: int, told: str) -> None:
     assert result.exit_code == status, result.output
     assert result.stdout == ""
     assert told in result.stderr
+
+
+def test_the_page_of_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "draw.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    exec(compile(code, "draw.md", "exec"), {})
+    assert (tmp_path / "attention.svg").is_file()
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    for command in commands.splitlines():
+        result = run(*shlex.split(command)[2:])
+        assert (result.exit_code, result.stderr) == (0, ""), command
 
 
 def test_errors_as_json() -> None:

@@ -240,6 +240,16 @@ blocks:
     assert [box.name for box in around.nodes] == ["x", "choice", "choice", "output"]
 
 
+def test_equal_containers_are_all_looked_into() -> None:
+    item = "{type: Linear, in_features: 4, out_features: 4}"
+    modules = (
+        f"{{m: {{type: ModuleList, items: [{{type: Sequential, items: [{item}], repeat: 4}}]}}}}"
+    )
+    found = flow("return: m[0](x) + m[1](x) + m[2](x) + m[3](y)", modules)
+    assert [b.name for b in found.nodes if b.kind == "module"] == [f"m[{i}][0]" for i in range(4)]
+    assert not [box for box in found.nodes if box.kind == "constant"]
+
+
 STEPS = st.tuples(
     st.sampled_from(["relu", "relu_", "drop", "sub", "view"]), st.integers(0, 9), st.integers(0, 9)
 )
