@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from archspec.builder import build, to_python
     from archspec.differences import Diff, diff
+    from archspec.drawing import Drawing, draw, draw_all
     from archspec.errors import (
         ArchspecError,
         BuildError,
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "archspec.builder": ("build", "to_python"),
     "archspec.differences": ("Diff", "diff"),
+    "archspec.drawing": ("Drawing", "draw", "draw_all"),
     "archspec.errors": (
         "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
         "SpecError", "UsageError", "WeightsError",
@@ -63,6 +65,7 @@ __all__ = [
     "ArchspecError",
     "BuildError",
     "Diff",
+    "Drawing",
     "FreezeError",
     "FreezeProof",
     "FreezeReport",
@@ -79,6 +82,8 @@ __all__ = [
     "__version__",
     "build",
     "diff",
+    "draw",
+    "draw_all",
     "freeze",
     "freeze_proof",
     "inspect",

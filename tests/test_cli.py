@@ -86,7 +86,7 @@ def loaded(*arguments: str, status: int = 0) -> Any:
 
 HELP = [
     [],
-    *([name] for name in ("list", "show", "validate", "build", "export", "schema")),
+    *([name] for name in ("list", "show", "validate", "draw", "build", "export", "schema")),
 ]
 
 

@@ -24,10 +24,11 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Diff", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place", "Problem"]
-DATA += ["Spec"]
-FUNCTIONS = ["build", "diff", "freeze", "freeze_proof", "inspect", "largest_batch", "load"]
-FUNCTIONS += ["loads", "lock", "register_layer", "register_op", "to_python", "trainable_parameters"]
+DATA = ["Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place"]
+DATA += ["Problem", "Spec"]
+FUNCTIONS = ["build", "diff", "draw", "draw_all", "freeze", "freeze_proof", "inspect"]
+FUNCTIONS += ["largest_batch", "load", "loads", "lock", "register_layer", "register_op"]
+FUNCTIONS += ["to_python", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -104,6 +105,10 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     ],
     "lock": [("source", ...), ("**params", ...)],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
+    "draw": [
+        ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
+    ],
+    "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
     "to_python": [("source", ...), ("**params", ...)],
     "register_layer": [("cls", None), ("*name", None)],
     "register_op": [("fn", None), ("*name", None)],

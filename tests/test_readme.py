@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 GUIDES = {
     name: (ROOT / "docs" / name).read_text("utf-8")
-    for name in ("diff.md", "freeze.md", "inspect.md")
+    for name in ("diff.md", "draw.md", "freeze.md", "inspect.md")
 }
 COMMANDS = [
     shlex.split(line, comments=True)

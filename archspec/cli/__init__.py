@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from archspec import __version__
-from archspec.cli import commands, comparing, freezing, inspecting, locking, terminal
+from archspec.cli import commands, comparing, drawing, freezing, inspecting, locking, terminal
 
 _SECTIONS = {
     "Look": (
@@ -19,6 +19,7 @@ _SECTIONS = {
         commands.validate,
         inspecting.inspect,
         freezing.freeze,
+        drawing.draw,
     ),
     "Compare": (comparing.diff, comparing.patch, locking.lock),
     "Make": (commands.build, commands.export),
@@ -56,12 +57,14 @@ class Program(click.Group):
 )
 @click.version_option(__version__, prog_name="archspec", message="%(prog)s %(version)s")
 def main() -> None:
-    """Neural networks as short YAML specs: check, show, build, export.
+    """Neural networks as short YAML specs: check, inspect, compare, build.
 
     \b
     Examples:
       archspec show bert                        what is in a spec
       archspec validate my-model.yaml           every mistake, with its place
+      archspec inspect bert --freeze head-only  what it is, and what training it costs
+      archspec diff resnet18 resnet34           what a change does
       archspec build resnet18 -p num_classes=10
       archspec export bert --to python -o bert.py
     """

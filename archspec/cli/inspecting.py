@@ -14,29 +14,12 @@ if TYPE_CHECKING:
     from archspec.spec import Spec
 
 
-def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for text in given:
-        name, _, size = text.partition("=")
-        if not name or not size.isdecimal() or not size.isascii() or len(size) > 18:
-            raise click.BadParameter(f"'{text}' is not of the form NAME=SIZE")
-        found[name] = int(size)
-    return found
-
-
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
 @options.freeze
 @click.option("--batch", metavar="N", type=int, help="Samples in one step.")
-@click.option(
-    "--dim",
-    "sizes",
-    metavar="NAME=SIZE",
-    multiple=True,
-    callback=_sizes,
-    help="Size of a dimension, instead of the spec's. May be repeated.",
-)
+@options.dim
 @click.option(
     "--precision",
     metavar="NAME",

@@ -64,6 +64,24 @@ def overrides(command: F) -> F:
     return command
 
 
+def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for text in given:
+        name, _, size = text.partition("=")
+        if not name or not size.isdecimal() or not size.isascii() or len(size) > 18:
+            raise click.BadParameter(f"'{text}' is not of the form NAME=SIZE")
+        found[name] = int(size)
+    return found
+
+
+dim = click.option(
+    "--dim",
+    "sizes",
+    metavar="NAME=SIZE",
+    multiple=True,
+    callback=_sizes,
+    help="Size of a dimension, instead of the spec's. May be repeated.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 freeze = click.option(
     "--freeze",

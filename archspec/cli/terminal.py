@@ -54,6 +54,20 @@ def put(text: str | bytes, *, err: bool = False) -> None:
         _give_up(stream, error)
 
 
+def put_bytes(data: bytes) -> None:
+    """Write what is no text, as it is.
+
+    Raises:
+        click.UsageError: standard output is a terminal.
+    """
+    if width() is not None:
+        raise click.UsageError("this is no text for a terminal: write it to a file with -o FILE")
+    try:
+        click.echo(data, nl=False)
+    except OSError as error:
+        _give_up(sys.stdout, error)
+
+
 def put_json(data: object) -> None:
     """Write one JSON document."""
     put(json_text(data))
@@ -81,7 +95,15 @@ def _bold(text: str | None) -> str:
 
 
 def write_text(text: str, path: Path | None) -> None:
-    """Write a text as UTF-8, to standard output without a path.
+    """Write a text as UTF-8, to standard output without a path; else as ``write_bytes``."""
+    if path is None or path == Path("-"):
+        put(text.removesuffix("\n").encode())
+    else:
+        write_bytes(text.encode(), path)
+
+
+def write_bytes(data: bytes, path: Path) -> None:
+    """Write a file.
 
     A file is replaced as a whole or not at all; what is no regular file, such as a pipe, is
     written to.
@@ -89,14 +111,11 @@ def write_text(text: str, path: Path | None) -> None:
     Raises:
         click.FileError: the file cannot be written.
     """
-    if path is None or path == Path("-"):
-        put(text.removesuffix("\n").encode())
-        return
     try:
         if path.exists() and not path.is_file():
-            path.write_bytes(text.encode())
+            path.write_bytes(data)
         else:
-            _replace(path.resolve(), text.encode())  # a link stays a link
+            _replace(path.resolve(), data)  # a link stays a link
     except (OSError, RuntimeError) as error:  # RuntimeError: links that go round in a circle
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise click.FileError(str(path), reason) from None

@@ -1,0 +1,249 @@
+"""A drawing in Graphviz's language. Names come from strangers: every text is quoted and escaped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from archspec.display import printable
+from archspec.drawing.diagram import Box, Drawing
+
+_LONGEST = 44  # characters of one line
+_LONGEST_TIP = 300
+
+_INK, _GREY = "#1f2933", "#5b6673"
+_LEGEND = {"fontsize": "10", "margin": "0.1,0.04", "height": "0.2", "tooltip": " "}
+_STYLES: dict[str, dict[str, str]] = {
+    "trainable": {"fillcolor": "#dcebfb", "color": "#2f6da8"},
+    "frozen": {"fillcolor": "#e9ebee", "color": "#6b7480", "style": "filled,dashed"},
+    "partly frozen": {"fillcolor": "#fbeecb", "color": "#a06b12"},
+    "no parameters": {"fillcolor": "#ffffff", "color": "#8a94a0"},
+    "operation": {
+        "fillcolor": "#f4f5f7", "color": "#c9ced6", "style": "filled,rounded", "fontcolor": _INK,
+    },
+    "input": {"fillcolor": "#def2e4", "color": "#2c7a4b", "style": "filled,rounded"},
+    "output": {"fillcolor": "#def2e4", "color": "#2c7a4b", "style": "filled,rounded,bold"},
+    "constant": {"fillcolor": "#f4f5f7", "color": "#c9ced6", "shape": "note"},
+    "more": {"color": "#8a94a0", "style": "dotted", "fontcolor": _GREY},
+    "link": {"color": "none", "style": "filled", "fillcolor": "#ffffff", "fontcolor": "#2f6da8"},
+}  # fmt: skip
+
+
+def dot_text(drawing: Drawing) -> str:
+    """The text that Graphviz lays out; the same for equal drawings, byte for byte."""
+    flows = bool(drawing.block)
+    head = {
+        "rankdir": "TB" if flows else "LR",
+        "bgcolor": "#ffffff",
+        "pad": "0.3",
+        "nodesep": "0.25" if flows else "0.12",
+        "ranksep": "0.3" if flows else "0.4",
+        "fontname": "Helvetica",
+        "fontsize": "15",
+        "fontcolor": _INK,
+        "labelloc": "t",
+        "labeljust": "l",
+    }
+    node = {
+        "shape": "box", "style": "filled", "fontname": head["fontname"], "fontsize": "12",
+        "fontcolor": _INK, "margin": "0.14,0.06", "height": "0.3", "penwidth": "1.2",
+    }  # fmt: skip
+    edge = {
+        "fontname": head["fontname"], "fontsize": "10", "fontcolor": _GREY, "color": "#7b8794",
+        "arrowsize": "0.6", "penwidth": "1.1",
+    }  # fmt: skip
+    lines = [
+        "digraph {",
+        f"  graph [{_attributes(head)}]",
+        f"  node [{_attributes(node)}]",
+        f"  edge [{_attributes(edge)}]",
+        *(f"  {line}" for line in _head(drawing)),
+        *(f"  {box.id} [{_attributes(_of_box(box, drawing))}]" for box in drawing.nodes),
+        *(f"  {line}" for line in _arrows(drawing)),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+# ----------------------------------------------------------------------------------------- boxes
+
+
+def _of_box(box: Box, drawing: Drawing) -> dict[str, str]:
+    style = dict(_STYLES[box.state or box.kind])
+    if box.kind == "tensor":
+        style["shape"] = "note"
+    href = _href(drawing, box.link)
+    if box.link is not None and drawing.block:  # it is a block of the spec
+        style["peripheries"] = "2"
+    tip = _tip(" · ".join(filter(None, _tooltip(box))))
+    return {
+        "label": "\\n".join(_escaped(line) for line in _label(box)),
+        **style,
+        "tooltip": tip,
+        **({"URL": href} if href else {}),
+    }
+
+
+def _label(box: Box) -> list[str]:
+    """What stands in a box, line by line."""
+    if box.kind == "operation":
+        arguments = box.text.removeprefix(box.type)
+        long = len(box.text) > _LONGEST and arguments != box.text
+        return [box.type, arguments] if long else [box.text]
+    if box.kind != "module":
+        return [box.name, _figures(box)] if box.kind == "tensor" else [box.name]
+    times = f"{box.times:,} × " if box.times > 1 else ""
+    kind = f"{times}{box.type}"
+    if box.name == box.type and not times:
+        return [box.type, *filter(None, [_figures(box)])]
+    figures = _figures(box)
+    return [box.name, f"{kind} · {figures}" if figures else kind]
+
+
+def _figures(box: Box) -> str:
+    """``7.1 M each, frozen``."""
+    if not box.parameters:
+        return ""
+    state = {"frozen": "frozen", "partly frozen": "partly frozen"}.get(box.state, "")
+    each = " each" if box.times > 1 else ""
+    shared = "shared" if box.shared else ""
+    return ", ".join(filter(None, [f"{for_people(box.parameters)}{each}", shared, state]))
+
+
+def for_people(count: int) -> str:
+    """A number of parameters, in three digits.
+
+    >>> [for_people(n) for n in (768, 590_592, 7_087_872, 405_853_388_800)]
+    ['768', '591 k', '7.09 M', '406 B']
+    """
+    for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        value = count / size
+        if value >= 0.9995:
+            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    return str(count)
+
+
+def _tooltip(box: Box) -> Iterator[str]:
+    if box.kind == "module":
+        yield f"{box.path or box.name}: {box.type}"
+        yield box.text
+        yield f"{box.parameters:,} parameters" if box.parameters else ""
+        yield f"{box.trainable:,} trainable" if box.state == "partly frozen" else box.state
+    elif box.kind == "tensor":
+        yield f"{box.path}: {box.type}"
+        yield box.state if box.parameters else ""
+    else:
+        yield box.kind
+        yield box.text or box.name
+    if box.place:
+        yield f"{box.place.file}:{box.place.line}"
+
+
+def _href(drawing: Drawing, link: str | None) -> str:
+    if link is None or not drawing.links:
+        return ""
+    return _escaped(drawing.links.replace("{}", quote(link, safe="")), 10_000)
+
+
+# ---------------------------------------------------------------------------------------- arrows
+
+
+def _arrows(drawing: Drawing) -> Iterator[str]:
+    """One line an arrow; a tensor that a box takes several times is one arrow."""
+    kinds = {box.id: box.kind for box in drawing.nodes}
+    taken = Counter((e.source, e.target, e.output, e.text) for e in drawing.edges)
+    names: dict[tuple[object, ...], list[str]] = {}
+    for e in drawing.edges:
+        names.setdefault((e.source, e.target, e.output, e.text), []).append(e.argument)
+    for (source, target, output, text), times in taken.items():
+        arguments = ", ".join(filter(None, names[source, target, output, text]))
+        attributes = {
+            "label": _escaped(f" {text}{f' × {times}' if times > 1 else ''} ") if text else "",
+            "tooltip": _tip(f"{arguments}: {text}" if arguments else text),
+        }
+        if not drawing.block:
+            attributes = {"arrowhead": "none", "tooltip": " "}
+        elif kinds[source] in ("tensor", "constant"):
+            attributes["style"] = "dashed"
+        yield f"{source} -> {target} [{_attributes(attributes)}]"
+
+
+# ------------------------------------------------------------------------------- title and legend
+
+
+def _head(drawing: Drawing) -> Iterator[str]:
+    """The title, and a row with the legend and the links up, laid out by itself above the rest."""
+    lines = [drawing.title, *_facts(drawing)]
+    label = "".join(f"{_escaped(line, 120)}\\l" for line in lines)
+    yield f"label={_quoted(label)}"
+    entries = list(_legend(drawing))
+    names = [f"legend{i}" for i in range(len(entries))]
+    for name, (text, style) in zip(names, entries, strict=True):
+        given = {**_LEGEND, "label": _escaped(text), **style}
+        yield f"{name} [{_attributes(given)}]"
+    if not names:
+        return
+    invisible = '[style="invis", weight="0"]'
+    if drawing.block:  # a row above
+        yield f"{{rank=same {' '.join(names)}}}"
+        yield f'{" -> ".join(names)} [style="invis"]' if len(names) > 1 else ""
+        first = [
+            box.id for box in drawing.nodes if not any(e.target == box.id for e in drawing.edges)
+        ]
+        for node in first:
+            yield f"{names[len(names) // 2]} -> {node} {invisible}"
+    else:  # a column beside the root
+        yield f"{{rank=same {drawing.nodes[0].id} {' '.join(names)}}}"
+        yield f'{" -> ".join([drawing.nodes[0].id, *names])} [style="invis"]'
+
+
+def _facts(drawing: Drawing) -> Iterator[str]:
+    sizes = ", ".join(f"{name}={size}" for name, size in drawing.dims.items())
+    plan = drawing.freeze
+    frozen = f"frozen: {' '.join(plan)}" if isinstance(plan, tuple) else f"freeze plan {plan}"
+    yield ", ".join(filter(None, [sizes, frozen if plan is not None else ""]))
+    yield from drawing.notes
+
+
+def _legend(drawing: Drawing) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for title, name in drawing.above:
+        if href := _href(drawing, name):
+            yield f"↑ {title}", {**_STYLES["link"], "URL": href}
+    found = {box.state or box.kind for box in drawing.nodes}
+    if drawing.block and any(box.link is not None for box in drawing.nodes):
+        yield "a block", {**_STYLES["no parameters"], "peripheries": "2"}
+    texts = {
+        "input": "input, output",
+        "operation": "operation",
+        "trainable": "trainable",
+        "partly frozen": "partly frozen",
+        "frozen": "frozen",
+        "no parameters": "no parameters",
+    }
+    for name, text in texts.items():
+        if name in found:
+            yield text, _STYLES[name]
+
+
+# --------------------------------------------------------------------------------------- quoting
+
+
+def _escaped(text: str, longest: int = _LONGEST) -> str:
+    """A text of data as it stands within quotes: no escape of Graphviz's, no entity, no break."""
+    text = printable(text)
+    text = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return text.replace("\\", "\\\\").replace("&", "&amp;")
+
+
+def _tip(text: str) -> str:
+    """As ``_escaped``, for a tooltip: some versions of Graphviz resolve escapes in them twice."""
+    return _escaped(text.replace("\\", "\N{REVERSE SOLIDUS OPERATOR}"), _LONGEST_TIP)
+
+
+def _quoted(escaped: str) -> str:
+    return '"' + escaped.replace('"', '\\"') + '"'
+
+
+def _attributes(given: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={_quoted(value)}" for name, value in given.items())

@@ -1,0 +1,74 @@
+"""The hierarchy of a model's modules as boxes, equal neighbours as one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+from archspec.drawing.diagram import Arrow, Box
+from archspec.drawing.folding import MOST, Graph, in_line, spanning
+from archspec.drawing.subject import Subject, bracketed
+from archspec.elaborate import Instance
+from archspec.layers import CONTAINERS
+
+MOST_CHILDREN = 40
+"""Boxes below one; one more stands for all others."""
+
+
+def hierarchy(subject: Subject) -> Graph:
+    """The modules from the root down, level by level until there are too many.
+
+    Returns:
+        Boxes, parents before their children, and an arrow from each parent to each child.
+    """
+    root = _box(subject, "", 0)
+    boxes, arrows = [root], list[Arrow]()
+    waiting = deque([(root, "", subject.instances[""])])
+    while waiting:
+        above, path, instance = waiting.popleft()
+        prefix = f"{path}." if path else ""
+        groups = list(_groups(subject, prefix, instance))
+        room = min(MOST_CHILDREN, MOST - len(boxes))
+        shown = groups if len(groups) <= room else groups[: max(0, room - 1)]
+        for first, last, times in shown:
+            box = _box(subject, prefix + first, len(boxes))
+            if times > 1:
+                box = replace(box, name=spanning(box.name, _own_name(path, last)), times=times)
+            boxes.append(box)
+            arrows.append(Arrow(above.id, box.id))
+            child = subject.instances[prefix + first]
+            waiting.append((box, prefix + first, child))
+        if gone := sum(times for _, _, times in groups[len(shown) :]):
+            boxes.append(Box(f"n{len(boxes)}", "more", f"… and {gone:,} more"))
+            arrows.append(Arrow(above.id, boxes[-1].id))
+    return boxes, arrows
+
+
+def _box(subject: Subject, path: str, number: int) -> Box:
+    facts = subject.module_facts(path)
+    name = _own_name(path.rpartition(".")[0], path.rpartition(".")[2]) if path else facts["type"]
+    place = subject.declared_at(path)
+    return Box(f"n{number}", "module", **{**facts, "name": name, "place": place})
+
+
+def _own_name(above: str, name: str) -> str:
+    """A module's name; in a container, that one's name and its number: ``layer[3]``."""
+    return bracketed(f"{above.rpartition('.')[2]}.{name}" if name.isdecimal() and above else name)
+
+
+def _groups(subject: Subject, prefix: str, instance: Instance) -> Iterator[tuple[str, str, int]]:
+    """First name, last name and number of children that are alike and follow each other."""
+    names = [name for name, _ in instance.children]
+    i = 0
+    while i < len(names):
+        end = i + 1
+        while (
+            instance.type in CONTAINERS
+            and end < len(names)
+            and in_line(names[end - 1], names[end])
+            and subject.kind(prefix + names[end]) == subject.kind(prefix + names[i])
+        ):
+            end += 1
+        yield names[i], names[end - 1], end - i
+        i = end

@@ -1,0 +1,74 @@
+"""Operations as people read them: ``transpose(1, 2)``, ``+``, ``[:, 0]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+_SYMBOLS = {
+    "add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "floordiv": "//",
+    "floor_divide": "//", "mod": "%", "remainder": "%", "matmul": "@", "pow": "**", "eq": "=",
+    "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥", "and": "&", "or": "|", "xor": "^",
+}  # fmt: skip
+_SILENT = frozenset({"device", "layout", "pin_memory", "requires_grad"})
+_LONGEST = 40  # characters of an argument
+
+
+def operation(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
+    """The name of a function that PyTorch was asked for, and how a picture shows the call.
+
+    >>> operation(torch.transpose, (torch.zeros(2, 3), 0, 1), {})
+    ('transpose', 'transpose(0, 1)')
+    >>> operation(torch.Tensor.__rsub__, (torch.zeros(2), 1), {})
+    ('sub', '1 −')
+    """
+    name = str(getattr(func, "__name__", None) or "operation").strip("_")
+    if name == "getitem" and len(args) == 2:
+        return "getitem", f"[{_index(args[1])}]"
+    reverse = name[0] == "r" and name[1:] in _SYMBOLS and name not in _SYMBOLS
+    name = name[1:] if reverse else name
+    positional = [_text(value) for value in args if not _holds_tensors(value)]
+    while positional and positional[-1] == "None":
+        positional.pop()
+    if name in _SYMBOLS and len(positional) <= 1 and not kwargs:
+        pair = [*positional, _SYMBOLS[name]] if reverse else [_SYMBOLS[name], *positional]
+        return name, " ".join(pair)
+    named = [
+        f"{key}={_text(value)}"
+        for key, value in kwargs.items()
+        if value is not None and key not in _SILENT and not _holds_tensors(value)
+    ]
+    given = ", ".join([*positional, *named])
+    return name, f"{name}({given})" if given else name
+
+
+def _holds_tensors(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_holds_tensors, value))
+    return isinstance(value, torch.Tensor)
+
+
+def _index(value: Any) -> str:
+    return ", ".join(map(_text, value)) if isinstance(value, tuple) else _text(value)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case torch.Tensor():
+            text = "tensor"
+        case slice():
+            text = ":".join("" if end is None else _text(end) for end in (value.start, value.stop))
+            text += f":{_text(value.step)}" if value.step is not None else ""
+        case _ if value is Ellipsis:
+            text = "..."
+        case list() | tuple():
+            text = f"[{', '.join(map(_text, value))}]"
+        case torch.dtype():
+            text = str(value).removeprefix("torch.")
+        case bool() | int() | float() | str() | None:
+            text = repr(value)
+        case _:
+            text = type(value).__name__
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
