@@ -63,7 +63,7 @@ def main() -> None:
     Examples:
       archspec show bert                        what is in a spec
       archspec validate my-model.yaml           every mistake, with its place
-      archspec inspect bert --freeze head-only  what it is, and what training it costs
+      archspec inspect bert                     what a model is and costs
       archspec diff resnet18 resnet34           what a change does
       archspec build resnet18 -p num_classes=10
       archspec export bert --to python -o bert.py
