@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
     from archspec.spec import Spec, load, loads
+    from archspec.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
     "archspec.spec": ("Spec", "load", "loads"),
+    "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -58,14 +60,17 @@ __all__ = [
     "SpecError",
     "UsageError",
     "WeightsError",
+    "WeightsReport",
     "__version__",
     "build",
     "inspect",
     "largest_batch",
     "load",
+    "load_weights",
     "loads",
     "register_layer",
     "register_op",
+    "save_weights",
     "to_python",
 ]
 

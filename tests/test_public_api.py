@@ -24,9 +24,9 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Inspection", "Note", "Place", "Problem", "Spec"]
+DATA = ["Inspection", "Note", "Place", "Problem", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "inspect", "largest_batch", "load", "loads"]
-FUNCTIONS += ["register_layer", "register_op", "to_python"]
+FUNCTIONS += ["load_weights", "register_layer", "register_op", "save_weights", "to_python"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -92,6 +92,14 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "build": [
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
         ("*freeze", None), ("*seed", None), ("**params", ...),
+    ],
+    "load_weights": [
+        ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
+        ("*optional", ()), ("*resize", None),
+    ],
+    "save_weights": [
+        ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),
+        ("*max_shard_bytes", None),
     ],
     "to_python": [("source", ...), ("**params", ...)],
     "register_layer": [("cls", None), ("*name", None)],

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from archspec import __version__
-from archspec.cli import commands, inspecting, terminal
+from archspec.cli import commands, inspecting, terminal, weighing
 
-_SECTIONS = {
+_SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Look": (commands.list_specs, commands.show, commands.validate, inspecting.inspect),
-    "Make": (commands.build, commands.export),
+    "Make": (commands.build, commands.export, weighing.weights),
     "Edit": (commands.schema,),
 }
 
