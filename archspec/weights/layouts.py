@@ -29,7 +29,7 @@ class Naming:
 
     Attributes:
         name: of the layout.
-        prefix: what the layout says that every name begins with.
+        prefix: what the layout says that every name begins with, and where it says so.
         place: where the spec declares it.
         renames: the layout's renames, in order; the first that applies counts.
         ignore: patterns over the file's names.
@@ -39,7 +39,7 @@ class Naming:
     """
 
     name: str = OWN
-    prefix: str = ""
+    prefix: tuple[str, Rule] | None = None
     place: Place | None = None
     renames: tuple[tuple[Rename, Rule], ...] = ()
     ignore: tuple[tuple[str, Rule], ...] = ()
@@ -62,8 +62,8 @@ class Naming:
                 found, rules = renamed, [rule] if renamed != name else []
                 break
         if self.prefix:
-            found = self.prefix + found
-            rules.append(Rule(f"prefix '{self.prefix}'", self.place))
+            found = self.prefix[0] + found
+            rules.append(self.prefix[1])
         if self.lacking and not found.startswith(self.lacking):
             return None
         if self.prefix_rule is not None:
@@ -147,7 +147,11 @@ def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
 
     ignore, optional = listed("ignore", layout.ignore), listed("optional", layout.optional)
     place = spec.document.place(at, key=True)
-    return Naming(name, layout.prefix, place, renames, ignore, optional)
+    prefix = None
+    if layout.prefix:
+        rule = Rule(f"prefix '{layout.prefix}'", spec.document.place((*at, "prefix")))
+        prefix = layout.prefix, rule
+    return Naming(name, prefix, place, renames, ignore, optional)
 
 
 def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]:

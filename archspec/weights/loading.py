@@ -62,20 +62,27 @@ def load_weights(
         >>> report.layout, report.counts["renamed"], report.counts["resized"]
         ('torchvision', 18, 2)
     """
+    known = known_spec(model, spec)
     state = state_of(model)
     if unusable := [n for n, t in state.items() if t.is_meta or t.is_inference()]:
         message = f"'{unusable[0]}' has no memory that values could be copied into"
         hint = "build(…, weights=…) gives a model memory and weights"
         raise UsageError(Problem("E801", message, hint=hint))
     choices = Choices.checked(ignore, optional, resize)
-    found = Examination.of(model, path, _spec(model, spec), layout, choices)
+    found = Examination.of(model, path, known, layout, choices)
     if found.problems:
         raise WeightsError(found.problems)
     _copy(state, found)
     return found.report
 
 
-def _spec(model: nn.Module, given: str | os.PathLike[str] | Spec | None) -> Spec | None:
+def known_spec(model: nn.Module, given: str | os.PathLike[str] | Spec | None) -> Spec | None:
+    """The spec that was given, else the one that the model was built from, else None.
+
+    Raises:
+        UsageError: E801 for what is no module or no spec.
+        SpecError: the spec is wrong.
+    """
     if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", f"a model is a module, not {type(model).__name__}"))
     return spec_of(model) if given is None else as_spec(given, {})

@@ -98,40 +98,46 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
 
 
 def _unwrapped(file: Path, content: Any) -> PyTorchFile:
+    found = _split(content)
+    if not found.tensors:
+        hint = f"weights are a dict of tensors, or one under {', '.join(WRAPPERS)}"
+        raise _refusal(file, f"no tensors with names: {_about(content)}", hint)
+    for name, tensor in found.tensors.items():
+        _check_plain(file, name, tensor)
+    return found
+
+
+def _split(content: object) -> PyTorchFile:
     top = _named(content)
     for key in WRAPPERS:
         inner = _named(top.get(key))
         if any(isinstance(value, torch.Tensor) for value in inner.values()):
             outside = tuple(Other(_text(k), _about(v)) for k, v in top.items() if k != key)
-            return _split(file, inner, outside, key)
-    return _split(file, top, (), "")
+            return _sorted_out(inner, outside, key)
+    return _sorted_out(top, (), "")
 
 
 def _named(value: object) -> dict[object, object]:
     return cast("dict[object, object]", value) if isinstance(value, dict) else {}
 
 
-def _split(
-    file: Path, content: Mapping[object, object], outside: tuple[Other, ...], wrapper: str
+def _sorted_out(
+    content: Mapping[object, object], outside: tuple[Other, ...], wrapper: str
 ) -> PyTorchFile:
     tensors: dict[str, torch.Tensor] = {}
     others: list[Other] = []
     for key, value in content.items():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
-            tensors[key] = _plain(file, key, value)
+            tensors[key] = value.detach()
         else:
             others.append(Other(_text(key), _about(value)))
-    if not tensors:
-        hint = f"weights are a dict of tensors, or one under {', '.join(WRAPPERS)}"
-        raise _refusal(file, f"no tensors with names: {_about(content)}", hint)
     return PyTorchFile(tensors, (*others, *outside), wrapper)
 
 
-def _plain(file: Path, name: str, tensor: torch.Tensor) -> torch.Tensor:
+def _check_plain(file: Path, name: str, tensor: torch.Tensor) -> None:
     dense = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_meta
-    if not dense or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+    if not dense or type(tensor) is not torch.Tensor:
         raise _refusal(file, f"'{name}' is no plain tensor: sparse, quantized or without values")
-    return tensor.detach()
 
 
 def _text(key: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,12 +17,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from archspec.errors import Problem, UsageError, WeightsError
-from archspec.origins import spec_of
-from archspec.spec import Spec, as_spec
+from archspec.spec import Spec
 from archspec.weights.files import INDEX
 from archspec.weights.fitting import Target
 from archspec.weights.layouts import OWN, Naming, naming_of
-from archspec.weights.loading import Examination, state_of, target_of
+from archspec.weights.loading import Examination, known_spec, state_of, target_of
 
 SUFFIX = ".safetensors"
 State = Mapping[str, torch.Tensor]
@@ -64,9 +64,7 @@ def save_weights(
         >>> [file.name for file in files][::2]
         ['model-00001-of-00002.safetensors', 'model.safetensors.index.json']
     """
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(Problem("E801", f"a model is a module, not {type(model).__name__}"))
-    known = spec_of(model) if spec is None else as_spec(spec, {})
+    known = known_spec(model, spec)
     state = state_of(model)
     if hollow := [name for name, tensor in state.items() if tensor.is_meta]:
         raise UsageError(Problem("E801", f"'{hollow[0]}' is on meta: it has no values to save"))
@@ -161,7 +159,8 @@ def write(
         raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from None
     finally:
         for temporary in waiting.values():
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
     return tuple(waiting)
 
 
