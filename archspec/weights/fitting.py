@@ -100,45 +100,47 @@ class Given:
         cls, target: Target, held: Tensors, choices: Choices, same: Callable[[str, str], bool]
     ) -> Given:
         """Raises WeightsError: E702 for what is no pattern, E701 for one that selects nothing."""
-        ours = _ours_tree(target)
-        ignored = _selected(
-            [(text, Rule(f"ignore {text}")) for text in choices.ignore], _names_tree(held)
-        )
-        optional = _selected(
-            [(text, Rule(f"optional {text}")) for text in choices.optional], ours, strict=True
-        )
+        ignore = [(text, Rule(f"ignore {text}")) for text in choices.ignore]
+        optional = [(text, Rule(f"optional {text}")) for text in choices.optional]
         rules = {text: Rule(f"resize {text}: {how}") for text, how in choices.resize.items()}
         resized: dict[str, tuple[Resize, Rule]] = {
             name: (how, rules[text])
             for text, how in choices.resize.items()
-            for name in _selected([(text, rules[text])], ours, strict=True)
+            for name in _selected([(text, rules[text])], _entries(target), strict=True)
         }
-        return cls(target, held, ignored, optional, resized, same)
+        return cls(
+            target,
+            held,
+            _selected(ignore, _entries_of(held)),
+            _selected(optional, _entries(target), strict=True),
+            resized,
+            same,
+        )
 
     def under(self, naming: Naming) -> tuple[Mapping[str, Rule], Mapping[str, Rule]]:
         """What is ignored and what is optional, with what the layout says about it."""
-        ignored, optional = self.ignored, self.optional
-        if naming.ignore:
-            ignored = {**_selected(naming.ignore, _names_tree(self.held)), **ignored}
-        if naming.optional:
-            optional = {**_selected(naming.optional, _ours_tree(self.target)), **optional}
-        return ignored, optional
+        ignored = _selected(naming.ignore, _entries_of(self.held))
+        optional = _selected(naming.optional, _entries(self.target))
+        return {**ignored, **self.ignored}, {**optional, **self.optional}
 
 
-def _names_tree(names: Iterable[str]) -> Tree:
-    return Tree([Entry(name, None) for name in names])
+def _entries_of(names: Iterable[str]) -> Iterator[Entry]:
+    return (Entry(name, None) for name in names)
 
 
-def _ours_tree(target: Target) -> Tree:
-    modules = [Entry(path, kind) for path, kind in target.types.items()]
-    return Tree([*modules, *(Entry(name, None) for name in target.tensors)])
+def _entries(target: Target) -> Iterator[Entry]:
+    yield from (Entry(path, kind) for path, kind in target.types.items())
+    yield from _entries_of(target.tensors)
 
 
 def _selected(
-    rules: Iterable[tuple[str, Rule]], tree: Tree, *, strict: bool = False
+    rules: Sequence[tuple[str, Rule]], entries: Iterator[Entry], *, strict: bool = False
 ) -> dict[str, Rule]:
     """The tensors that patterns select, each with the first pattern's rule."""
+    if not rules:
+        return {}
     found: dict[str, Rule] = {}
+    tree = Tree(list(entries))
     for text, rule in rules:
         try:
             pattern = patterns.parse(text)
