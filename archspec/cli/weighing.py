@@ -93,8 +93,8 @@ def check(
 ) -> None:
     """Tell what becomes of every tensor of FILE and of the model.
 
-    Only names, shapes and dtypes are read, and the model gets no memory. The exit status is 1 if
-    a tensor is left unexplained.
+    Names, shapes and dtypes are read, and the values of tied tensors that FILE has twice; the
+    model gets no memory. The exit status is 1 if a tensor is left unexplained.
 
     \b
     Examples:

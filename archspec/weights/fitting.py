@@ -236,16 +236,16 @@ class Fit:
         for row in rows:
             assert row.ours and row.theirs
             ours, theirs = row.ours, row.theirs
-            if ours.shape != theirs.shape:
+            if row.shares:
+                message = f"'{ours.name}' and '{row.shares}' are one tensor, the file has two"
+                yield Problem("E607", message, hint="ignore one of them")
+            elif ours.shape != theirs.shape:
                 shapes = f"{list(ours.shape)}, in the file {list(theirs.shape)}"
                 hint = "the weights are of another size; or say how to resize it"
                 yield Problem("E603", f"'{ours.name}' has the shape {shapes}", hint=hint)
-            elif not castable(theirs.dtype, ours.dtype):
+            else:
                 message = f"'{ours.name}' has the dtype {ours.dtype}, in the file {theirs.dtype}"
                 yield Problem("E606", message)
-            else:
-                message = f"'{ours.name}' and '{row.shares}' are one tensor, the file has two"
-                yield Problem("E607", message, hint="ignore one of them")
 
 
 class _Matcher:
@@ -313,7 +313,8 @@ class _Matcher:
         foreign, rules = self.names[name], self.rules[name]
         theirs = self.given.held[foreign]
         if source and source != name:
-            same = theirs.shape == ours.shape and self.given.same(foreign, self.names[source])
+            other = self.given.held[self.names[source]]
+            same = theirs.shape == other.shape and self.given.same(foreign, other.name)
             return Row("tied" if same else "unfit", ours, theirs, rules, source)
         return self._matched(ours, theirs, rules)
 

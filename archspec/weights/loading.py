@@ -64,7 +64,7 @@ def load_weights(
     """
     known = known_spec(model, spec)
     state = state_of(model)
-    if unusable := [n for n, t in state.items() if t.is_meta or t.is_inference()]:
+    if unusable := [name for name, tensor in state.items() if not _is_writable(tensor)]:
         message = f"'{unusable[0]}' has no memory that values could be copied into"
         hint = "build(…, weights=…) gives a model memory and weights"
         raise UsageError(Problem("E801", message, hint=hint))
@@ -86,6 +86,14 @@ def known_spec(model: nn.Module, given: str | os.PathLike[str] | Spec | None) ->
     if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", f"a model is a module, not {type(model).__name__}"))
     return spec_of(model) if given is None else as_spec(given, {})
+
+
+def _is_writable(tensor: torch.Tensor) -> bool:
+    """Whether values can be copied into it: it has memory, and each element has its own."""
+    if tensor.is_meta or tensor.is_inference() or tensor.layout != torch.strided:
+        return False
+    pairs = zip(tensor.shape, tensor.stride(), strict=True)
+    return all(step or size < 2 for size, step in pairs)
 
 
 def _copy(state: Mapping[str, torch.Tensor], found: Examination) -> None:

@@ -70,7 +70,7 @@ def _check_archive(file: Path) -> None:
         if not size:
             raise _refusal(file, "the file is empty")
         if start != _ZIP:
-            raise _refusal(file, "not a file of torch.save, or of one before 1.6", hint)
+            raise _refusal(file, "not a file that torch.save has written since PyTorch 1.6", hint)
         with zipfile.ZipFile(file) as archive:
             _check_entries(file, archive, size)
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError) as error:
@@ -79,14 +79,14 @@ def _check_archive(file: Path) -> None:
 
 def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+    if any(entry.filename.lower().endswith("/constants.pkl") for entry in entries):
         hint = "save its state_dict with torch.save"
         raise _refusal(file, "a TorchScript archive: it holds code", hint)
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:
         raise _refusal(file, "compressed, or claims more than its size: not from torch.save")
     for entry in entries:
-        if not entry.filename.endswith("/data.pkl"):
+        if not entry.filename.lower().endswith(".pkl"):  # PyTorch looks it up in any case
             continue
         if entry.file_size > MAX_PICKLE_BYTES:
             raise _refusal(file, "too much beside the tensors")

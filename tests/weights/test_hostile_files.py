@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from archspec import WeightsError, load_weights
+from archspec.weights import files
 
 State = dict[str, torch.Tensor]
 
@@ -228,9 +229,9 @@ def test_code_is_not_run(
         expected = f"holds more than data: {os.mkdir.__module__}.mkdir; it is not opened"
         assert expected in message
     else:
-        assert "not a file of torch.save, or of one before 1.6" in message
+        assert "not a file that torch.save has written since PyTorch 1.6" in message
     path.write_bytes(pickle.dumps(Evil(trap)))
-    assert "not a file of torch.save" in refused(path)
+    assert "not a file that torch.save" in refused(path)
     assert not trap.exists()
 
 
@@ -263,7 +264,7 @@ def test_archives_of_other_kinds(refused: Refused, tmp_path: Path) -> None:
     assert refused(path).startswith(f"{path}: damaged")
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("tensors"), io.BytesIO())
-    assert "not a file of torch.save, or of one before 1.6" in refused(path)
+    assert "not a file that torch.save has written since PyTorch 1.6" in refused(path)
     path.write_bytes(b"")
     assert refused(path).endswith("the file is empty")
     path.write_bytes(b"PK\x03\x04" + bytes(60))
@@ -328,6 +329,39 @@ def test_a_pickle_that_asks_for_memory(refused: Refused, state: State, tmp_path:
     bomb = b"\x80\x02c__builtin__\nbytearray\nJ" + struct.pack("<i", 2**31 - 1) + b"\x85R."
     archive(path, lambda name, data: bomb if name.endswith("data.pkl") else data)
     assert refused(path).endswith("holds more than data: bytearray")
+    entries: list[tuple[str, bytes]] = []
+    archive(path, lambda name, data: entries.append((name, data)) or data)
+    with zipfile.ZipFile(path, "w") as new:
+        for name, data in entries:
+            new.writestr(name.replace("data.pkl", "DATA.PKL"), data)
+    assert refused(path).endswith("holds more than data: bytearray")
+
+
+def test_more_tensors_than_any_model_has(
+    refused: Refused, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_TENSORS", 1)
+    save_file(state, tmp_path / "model.safetensors")
+    assert refused(tmp_path).endswith("more than 1 tensors")
+
+
+def test_an_index_beyond_reason(
+    refused: Refused, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "MAX_INDEX_BYTES", 10)
+    sharded(tmp_path, {"a.safetensors": state})
+    assert refused(tmp_path).endswith("not an index (too large for an index)")
+
+
+def test_names_that_no_encoding_has(model: nn.Module, state: State, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({**state, "\ud800": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, path)
+    assert str(caught.value).encode() and caught.value.code == "E602"
+    report = load_weights(model, path, ignore="*", optional="**")
+    assert report.text().encode() and report._repr_html_().encode()
+    assert json.dumps(report.to_dict()).encode()
 
 
 def test_a_tensor_without_its_values(refused: Refused, state: State, tmp_path: Path) -> None:

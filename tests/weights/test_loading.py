@@ -361,6 +361,23 @@ def test_what_fits_is_loaded_whatever_may_be_resized(
     assert holds(model, state) and not report.counts["resized"]
 
 
+def test_a_larger_vocabulary(spec: Spec, state: State, saved: Saved) -> None:
+    """Shared by two modules, and in the file under both names."""
+    text = NET.replace("num_embeddings: 5", "num_embeddings: 6").replace(
+        "features: 5", "features: 6"
+    )
+    model = build(archspec.loads(text, name="net.yaml"), device="cpu", seed=0)
+    words = model.get_parameter("embed.weight").detach().clone()
+    words[:5] = state["embed.weight"]
+    path = saved({**state, "lm.weight": state["embed.weight"]})
+    report = load_weights(model, path, resize={"embed": "rows"})
+    assert holds(model, {**state, "embed.weight": words})
+    assert row(report, "lm.weight") == ("tied", "lm.weight", [])
+    path = saved({**state, "lm.weight": torch.zeros(5, 4)})
+    message = "E607 'lm.weight' and 'embed.weight' are one tensor, the file has two"
+    assert failure(model, path, resize={"**": "rows"}) == [message]
+
+
 # ---------------------------------------------------------------------------------------- problems
 
 
@@ -466,3 +483,22 @@ def test_a_model_without_memory(spec: Spec, state: State, saved: Saved) -> None:
     with pytest.raises(UsageError) as caught:
         load_weights(build(spec, device="meta"), saved(state))
     assert caught.value.message == "'embed.weight' has no memory that values could be copied into"
+
+
+def test_tensors_that_cannot_be_written(saved: Saved) -> None:
+    """Found before the first tensor changes."""
+    model = nn.Linear(2, 2)
+    before = model.weight.detach().clone()
+    path = saved({"weight": torch.ones(2, 2), "bias": torch.ones(2), "odd": torch.ones(3)})
+    for odd in (torch.zeros(1).expand(3), torch.zeros(3).to_sparse()):
+        model.register_buffer("odd", odd)
+        with pytest.raises(UsageError) as caught:
+            load_weights(model, path)
+        assert "'odd' has no memory" in caught.value.message
+    assert torch.equal(model.weight, before)
+
+
+def test_the_name_of_our_own_layout_is_taken() -> None:
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.loads(NET.replace("  theirs:", "  archspec:"), name="net.yaml")
+    assert caught.value.code == "E207" and caught.value.place and caught.value.place.line == 19
