@@ -14,6 +14,7 @@ from torch import nn
 
 import archspec
 from archspec import Spec, UsageError, WeightsError, WeightsReport, build, load_weights
+from archspec.weights.fitting import castable
 
 NET = """\
 archspec: 1
@@ -187,6 +188,27 @@ def test_the_layout_can_be_chosen(model: nn.Module, state: State, saved: Saved) 
     with pytest.raises(WeightsError) as caught:
         load_weights(model, path, layout="their")
     assert (caught.value.code, caught.value.hint) == ("E604", "did you mean 'theirs'?")
+
+
+def test_the_first_rename_that_applies_counts(state: State, saved: Saved) -> None:
+    renames = 'rename: {"trunk.weight": "stem.w", "trunk": "stem.fc", "**.weight": "**.x"}'
+    text = NET.replace('rename: {"trunk": "stem.fc"}', renames)
+    model = build(archspec.loads(text, name="net.yaml"), device="cpu")
+    words = {"trunk.weight": "stem.w", "trunk.bias": "stem.fc.bias"}
+    theirs = {"net." + words.get(n, n.replace("weight", "x")): t for n, t in state.items()}
+    report = load_weights(model, saved(theirs))
+    assert holds(model, state)
+    rules = [("rename trunk.weight: stem.w", 21), ("prefix 'net.'", 20)]
+    assert row(report, "trunk.weight") == ("renamed", "net.stem.w", rules)
+
+
+def test_tied_tensors_may_have_one_name(state: State, saved: Saved) -> None:
+    text = NET.replace('rename: {"trunk": "stem.fc"}', 'rename: {"embed": "words", "lm": "words"}')
+    model = build(archspec.loads(text, name="net.yaml"), device="cpu")
+    theirs = {f"net.{n.replace('embed', 'words')}": t for n, t in state.items()}
+    report = load_weights(model, saved(theirs))
+    assert holds(model, state)
+    assert row(report, "lm.weight") == ("tied", None, [])
 
 
 def test_renamed_from(model: nn.Module, state: State, saved: Saved) -> None:
@@ -400,6 +422,27 @@ def test_dtypes_that_cannot_be_cast(
     theirs = str(dtype).removeprefix("torch.")
     message = f"E606 '{name}' has the dtype {ours}, in the file {theirs}"
     assert failure(model, saved(state)) == [message]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("float16", "float64", True),
+        ("float64", "bfloat16", True),
+        ("float8_e4m3fn", "float32", True),
+        ("complex64", "complex128", True),
+        ("uint8", "int16", True),
+        ("int8", "int64", True),
+        ("uint8", "int8", False),
+        ("int8", "uint16", False),
+        ("int64", "int32", False),
+        ("bool", "uint8", False),
+        ("uint8", "bool", False),
+        ("float32", "complex64", False),
+    ],
+)
+def test_castable(source: str, target: str, expected: bool) -> None:
+    assert castable(source, target) is expected
 
 
 def test_every_problem_at_once(model: nn.Module, state: State, saved: Saved) -> None:
