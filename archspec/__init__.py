@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from archspec.layers import register_layer
     from archspec.locking import Lock, lock
     from archspec.spec import Spec, load, loads
+    from archspec.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ _HOMES = {
     "archspec.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
     "archspec.spec": ("Spec", "load", "loads"),
+    "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -79,6 +81,7 @@ __all__ = [
     "SpecError",
     "UsageError",
     "WeightsError",
+    "WeightsReport",
     "__version__",
     "build",
     "diff",
@@ -89,10 +92,12 @@ __all__ = [
     "inspect",
     "largest_batch",
     "load",
+    "load_weights",
     "loads",
     "lock",
     "register_layer",
     "register_op",
+    "save_weights",
     "to_python",
     "trainable_parameters",
 ]

@@ -70,8 +70,9 @@ def build(
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or
             ``meta`` (no memory at all).
         dtype: of floating-point parameters and buffers; float32 if left out.
-        weights: a safetensors file, or a folder with ``model.safetensors``; on ``meta`` it is only
-            checked that they fit.
+        weights: a safetensors file, one of ``torch.save``, or a folder with
+            ``model.safetensors`` or ``pytorch_model.bin``; on ``meta`` it is only checked that they
+            fit.
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.

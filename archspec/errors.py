@@ -78,6 +78,9 @@ CODES: dict[str, str] = {
     "E602": "tensors are missing or unexpected",
     "E603": "a tensor has another shape",
     "E604": "unknown checkpoint layout",
+    "E605": "a layout gives two tensors one name",
+    "E606": "a tensor has another kind of numbers",
+    "E607": "a shared tensor has two values",
     # freeze plans and patterns
     "E701": "a pattern selects nothing",
     "E702": "not a pattern",

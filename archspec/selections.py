@@ -93,6 +93,9 @@ class SelectionChecker:
             self._check_patterns(plan.patterns, path)
         for name, layout in self.architecture.checkpoints.items():
             at = ("checkpoints", name)
+            if name == "archspec":
+                message = "'archspec' is the layout of the model's own names"
+                self.checker.add("E207", message, at, key=True)
             for ours, foreign in layout.rename.items():
                 self._check_rename(ours, foreign, (*at, "rename", ours))
             for part, listed in (("ignore", layout.ignore), ("optional", layout.optional)):

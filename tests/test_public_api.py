@@ -25,10 +25,10 @@ ERRORS = {
     "WeightsError": "ArchspecError",
 }
 DATA = ["Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place"]
-DATA += ["Problem", "Spec"]
+DATA += ["Problem", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "freeze", "freeze_proof", "inspect"]
-FUNCTIONS += ["largest_batch", "load", "loads", "lock", "register_layer", "register_op"]
-FUNCTIONS += ["to_python", "trainable_parameters"]
+FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "register_layer"]
+FUNCTIONS += ["register_op", "save_weights", "to_python", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -109,6 +109,14 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
     ],
     "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
+    "load_weights": [
+        ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
+        ("*optional", ()), ("*resize", None),
+    ],
+    "save_weights": [
+        ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),
+        ("*max_shard_bytes", None),
+    ],
     "to_python": [("source", ...), ("**params", ...)],
     "register_layer": [("cls", None), ("*name", None)],
     "register_op": [("fn", None), ("*name", None)],

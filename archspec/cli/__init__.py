@@ -10,9 +10,18 @@ from typing import Any
 import click
 
 from archspec import __version__
-from archspec.cli import commands, comparing, drawing, freezing, inspecting, locking, terminal
+from archspec.cli import (
+    commands,
+    comparing,
+    drawing,
+    freezing,
+    inspecting,
+    locking,
+    terminal,
+    weighing,
+)
 
-_SECTIONS = {
+_SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Look": (
         commands.list_specs,
         commands.show,
@@ -21,7 +30,7 @@ _SECTIONS = {
         freezing.freeze,
         drawing.draw,
     ),
-    "Compare": (comparing.diff, comparing.patch, locking.lock),
+    "Compare": (comparing.diff, comparing.patch, locking.lock, weighing.weights),
     "Make": (commands.build, commands.export),
     "Edit": (commands.schema,),
 }

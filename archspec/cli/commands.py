@@ -160,7 +160,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     "--weights",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="A safetensors file, or a folder with model.safetensors.",
+    help="A safetensors file, one of torch.save, or a folder with model.safetensors.",
 )
 @options.freeze
 @click.option(

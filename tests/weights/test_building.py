@@ -110,7 +110,7 @@ def test_what_is_optional_keeps_its_first_value(spec: Spec, state: State, tmp_pa
 
 
 def test_shared_parameters_need_one_name(tmp_path: Path) -> None:
-    path = Path(__file__).parent / "data" / "gpt2.yaml"
+    path = Path(__file__).parents[1] / "data" / "gpt2.yaml"
     spec = archspec.load(path, vocab_size=20, n_positions=8, n_embd=6, n_layer=1, n_head=2)
     state = build(spec, device="cpu").state_dict()
     for name in ("lm_head.weight", "transformer.wte.weight"):
@@ -242,11 +242,36 @@ def test_a_truncated_file(spec: Spec, state: State, tmp_path: Path) -> None:
         assert found.startswith(f"E601 {weights}: ")
 
 
-def test_files_that_could_run_code_are_not_read(spec: Spec, state: State, tmp_path: Path) -> None:
+def test_a_file_of_torch_save(spec: Spec, state: State, tmp_path: Path) -> None:
     weights = tmp_path / "pytorch_model.bin"
     torch.save(state, weights)
+    assert equal(build(spec, weights=weights, device="cpu"), state)
+    assert equal(build(spec, weights=tmp_path, device="cpu"), state)
+
+
+def test_tensors_that_a_file_lets_overlap_become_separate(spec: Spec, tmp_path: Path) -> None:
+    """Training one parameter must not change another."""
+    one = torch.arange(6.0)
+    state = build(spec, device="cpu").state_dict()
+    state |= {"body.0.bias": one[:4], "body.1.bias": one[2:], "body.1.weight": one[:1].expand(4)}
+    weights = tmp_path / "model.pt"
+    torch.save(state, weights)
+    model = build(spec, weights=weights, device="cpu")
+    assert equal(model, state)
+    with torch.no_grad():
+        for name in ("body.0.bias", "body.1.bias"):
+            model.get_parameter(name).zero_()
+    assert model.get_parameter("body.1.weight").tolist() == [0.0] * 4
+    with torch.no_grad():
+        model.get_parameter("body.1.weight")[0] = 7
+    assert model.get_parameter("body.1.weight").tolist() == [7.0, 0.0, 0.0, 0.0]
+    assert model.get_parameter("body.1.bias").tolist() == [0.0] * 4
+
+
+def test_files_of_another_kind_are_not_read(spec: Spec, state: State, tmp_path: Path) -> None:
+    weights = saved(state, tmp_path / "model.h5")
     (found,) = failure(spec, weights)
-    assert found == f"E601 {weights}: not a safetensors file"
+    assert found == f"E601 {weights}: neither a safetensors file nor one of PyTorch's"
 
 
 def test_no_such_file(spec: Spec, tmp_path: Path) -> None:

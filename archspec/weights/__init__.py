@@ -1,0 +1,23 @@
+"""Checkpoints: loaded into models and saved from them, with every tensor accounted for.
+
+``layouts`` knows how foreign files name our tensors, ``fitting`` holds the names of both sides
+against each other, ``report`` and ``folding`` say what was found and ``rendering`` shows it: plain
+data, all of it. ``files`` and ``pytorch_files`` read, ``loading`` and ``saving`` move tensors.
+"""
+
+from archspec.weights.layouts import to_foreign
+from archspec.weights.loading import Checkpoint, assign, load_weights
+from archspec.weights.report import Row, Rule, TensorInfo, WeightsReport
+from archspec.weights.saving import save_weights
+
+__all__ = [
+    "Checkpoint",
+    "Row",
+    "Rule",
+    "TensorInfo",
+    "WeightsReport",
+    "assign",
+    "load_weights",
+    "save_weights",
+    "to_foreign",
+]

@@ -1,0 +1,220 @@
+"""Files of weights: found, their headers read, their tensors mapped. Nothing in them is run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from archspec.errors import Problem, UsageError, WeightsError, listing
+from archspec.weights import pytorch_files
+from archspec.weights.report import Other, TensorInfo
+
+MAX_INDEX_BYTES = 100_000_000
+MAX_TENSORS = 250_000
+MAX_NAME = 500  # characters of a tensor's name
+MAX_DEPTH = 60  # dots in it
+
+INDEX = ".index.json"
+IN_FOLDER = tuple(
+    name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
+)
+
+_DTYPES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
+    "I32": "int32", "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16",
+    "F32": "float32", "F64": "float64", "C64": "complex64", "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """One checkpoint, in one file or several.
+
+    Attributes:
+        paths: its files.
+        tensors: name → what is there.
+        where: name → its file.
+        mapped: the tensors of PyTorch files, views of the mapped files.
+        others: what else PyTorch files hold.
+        wrapper: the key under which a PyTorch file has its weights, else "".
+    """
+
+    paths: tuple[Path, ...]
+    tensors: Mapping[str, TensorInfo]
+    where: Mapping[str, Path]
+    mapped: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    others: tuple[Other, ...] = ()
+    wrapper: str = ""
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> WeightFiles:
+        """Find a checkpoint's files and read what tensors they hold, not the tensors.
+
+        Raises:
+            WeightsError: E601 if they cannot be read, or are not what they should be.
+            UsageError: E801 for anything but a path.
+        """
+        if not isinstance(path, str | os.PathLike):
+            kind = type(path).__name__
+            raise UsageError(Problem("E801", f"weights are a file or a folder, not {kind}"))
+        where = _found(Path(path))
+        if where.name.endswith(INDEX):
+            listed = _indexed(where)
+            found = cls._joined([_read(file) for file in dict.fromkeys(listed.values())])
+            _agree(where, listed, found)
+            return found
+        return _read(where)
+
+    @classmethod
+    def _joined(cls, parts: list[WeightFiles]) -> WeightFiles:
+        where: dict[str, Path] = {}
+        tensors: dict[str, TensorInfo] = {}
+        mapped: dict[str, torch.Tensor] = {}
+        for part in parts:
+            if twice := sorted(part.tensors.keys() & tensors.keys()):
+                other = where[twice[0]].name
+                message = f"{part.paths[0]}: {listing(twice)} stand in {other}, too"
+                raise WeightsError(Problem("E601", message))
+            where |= part.where
+            tensors |= part.tensors
+            mapped |= part.mapped
+        paths = tuple(path for part in parts for path in part.paths)
+        others = tuple(other for part in parts for other in part.others)
+        return cls(paths, tensors, where, mapped, others, "".join({p.wrapper for p in parts}))
+
+    def read(self, names: Iterable[str], device: torch.device | str) -> dict[str, torch.Tensor]:
+        """The tensors of those names; on a CPU they are views of the mapped files.
+
+        Raises:
+            WeightsError: E601 if PyTorch has no such tensors.
+        """
+        found: dict[str, torch.Tensor] = {}
+        in_file: defaultdict[Path, list[str]] = defaultdict(list)
+        for name in dict.fromkeys(names):
+            if name in self.mapped:
+                found[name] = self.mapped[name].to(device)
+            else:
+                in_file[self.where[name]].append(name)
+        for file, wanted in in_file.items():
+            try:
+                with safe_open(file, framework="pt", device=str(device)) as opened:
+                    found |= {name: opened.get_tensor(name) for name in wanted}
+            except (SafetensorError, OSError, KeyError, AttributeError) as error:
+                raise _unreadable(file, error) from None
+        return found
+
+    def same(self, first: str, second: str) -> bool:
+        """Whether two tensors hold equal values, as bytes: NaN is equal to itself."""
+        if self.tensors[first].dtype != self.tensors[second].dtype:
+            return False
+        pair = self.read([first, second], "cpu")
+        a, b = (pair[name].contiguous().reshape(-1).view(torch.uint8) for name in (first, second))
+        return torch.equal(a, b)
+
+
+def _unreadable(file: Path, error: object) -> WeightsError:
+    return WeightsError(Problem("E601", f"{file}: {error}"))
+
+
+def _found(path: Path) -> Path:
+    """The file, or the folder's file or index."""
+    try:
+        if path.is_dir():
+            there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+            if there:
+                return there[0]
+            path = path / IN_FOLDER[0]
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise _unreadable(path, error.strerror) from None
+    hint = f"give a file, or a folder with {IN_FOLDER[0]} or {IN_FOLDER[2]}"
+    raise WeightsError(Problem("E601", f"{path}: no such file", hint=hint))
+
+
+def _read(file: Path) -> WeightFiles:
+    if file.suffix == ".safetensors":
+        found = WeightFiles((file,), _headers(file), {})
+    elif file.suffix in pytorch_files.SUFFIXES:
+        held = pytorch_files.open_pytorch(file)
+        tensors = {name: _info(name, tensor) for name, tensor in held.tensors.items()}
+        found = WeightFiles((file,), tensors, {}, held.tensors, held.others, held.wrapper)
+    else:
+        hint = f"files of weights end in .safetensors, {listing(pytorch_files.SUFFIXES)}"
+        message = f"{file}: neither a safetensors file nor one of PyTorch's"
+        raise WeightsError(Problem("E601", message, hint=hint))
+    if len(found.tensors) > MAX_TENSORS:
+        raise _unreadable(file, f"more than {MAX_TENSORS:,} tensors")
+    for name in found.tensors:
+        if len(name) > MAX_NAME or name.count(".") > MAX_DEPTH:
+            raise _unreadable(file, f"'{name[:40]}…' is too long or too deep for a tensor's name")
+    where = dict.fromkeys(found.tensors, file)
+    return WeightFiles((file,), found.tensors, where, found.mapped, found.others, found.wrapper)
+
+
+def _info(name: str, tensor: torch.Tensor) -> TensorInfo:
+    return TensorInfo(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+
+
+def _headers(file: Path) -> dict[str, TensorInfo]:
+    """Every tensor's shape and dtype, without reading any data."""
+    found: dict[str, TensorInfo] = {}
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 (not a mapping)
+                part: Any = opened.get_slice(name)
+                kind = str(part.get_dtype())
+                found[name] = TensorInfo(
+                    name, tuple(part.get_shape()), _DTYPES.get(kind, kind.lower())
+                )
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(file, error) from None
+    return found
+
+
+# ------------------------------------------------------------------------------------------- index
+
+
+def _indexed(index: Path) -> dict[str, Path]:
+    """Name → its file, of a sharded checkpoint; none may lie outside its folder."""
+    try:
+        if index.stat().st_size > MAX_INDEX_BYTES:
+            raise ValueError("too large for an index")
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        files = cast("dict[str, object]", listed)
+        names = sorted(set(files.values()), key=str)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise WeightsError(Problem("E601", f"{index}: not an index ({error})")) from None
+    kind = Path(index.name.removesuffix(INDEX)).suffix
+    shards = {str(name): _shard(index, name, kind) for name in names}
+    return {name: shards[str(file)] for name, file in files.items()}
+
+
+def _shard(index: Path, name: object, kind: str) -> Path:
+    """One file of an index. Links may lead to its folder, and to where the index itself lies."""
+    if isinstance(name, str) and Path(name).name == name and name.endswith(kind):
+        try:
+            lies = (index.parent / name).resolve().parent
+            if lies in (index.parent.resolve(), index.resolve().parent):
+                return index.parent / name
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: links that go round in a circle
+            pass
+    raise WeightsError(Problem("E601", f"{index}: {name!r} is not a file of its folder"))
+
+
+def _agree(index: Path, listed: Mapping[str, Path], found: WeightFiles) -> None:
+    """The index and its files must say the same."""
+    wrong = [n for n, file in listed.items() if found.where.get(n) != file]
+    wrong += [name for name in found.tensors if name not in listed]
+    if wrong:
+        message = f"{index}: does not say what its files hold: {listing(wrong)}"
+        raise WeightsError(Problem("E601", message))

@@ -1,0 +1,148 @@
+"""A report's rows as a person reads them: numbered modules that are alike are one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+
+from archspec.weights.report import Row, Rule, TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a report.
+
+    Attributes:
+        row: the row, or the first of those that are folded.
+        ours, theirs: names, ``bert.encoder.layer.(0-11).…`` if rows are folded; "" for none.
+        tensors: how many of each module are folded.
+        times: how many modules are.
+    """
+
+    row: Row
+    ours: str
+    theirs: str
+    tensors: int = 1
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """A name around its first number: ``encoder.layer.``, 3, ``.output.dense.bias``."""
+
+    head: str
+    number: int
+    tail: str
+
+    @classmethod
+    def of(cls, tensor: TensorInfo | None) -> _Split | None:
+        names = tensor.name.split(".") if tensor else []
+        for i, name in enumerate(names):
+            if name.isdecimal() and name.isascii() and len(name) < 10 and str(int(name)) == name:
+                head, tail = ".".join(names[:i]), ".".join(names[i + 1 :])
+                return cls(f"{head}." if head else "", int(name), f".{tail}" if tail else "")
+        return None
+
+
+Key = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class _Block:
+    """The rows of one numbered module that have one fate."""
+
+    number: int
+    rows: list[Row]
+    tails: list[Key]
+
+
+def folded(rows: Iterable[Row]) -> list[Line]:
+    """The rows in order, those of numbered modules put together."""
+    singles: list[tuple[int, Line]] = []
+    blocks: dict[Key, dict[int, _Block]] = {}
+    starts: dict[Key, int] = {}
+    for at, row in enumerate(rows):
+        ours, theirs = _Split.of(row.ours), _Split.of(row.theirs)
+        first = ours or theirs
+        if first is None or row.kind == "resized" or not row.explained:
+            singles.append((at, _single(row)))
+            continue
+        key = (_fate(row), *_heads(row, ours, theirs, first.number))
+        block = blocks.setdefault(key, {}).setdefault(first.number, _Block(first.number, [], []))
+        block.rows.append(row)
+        block.tails.append(_contents(row, ours, theirs))
+        starts.setdefault((key, first.number), at)
+    lines = list(singles)
+    for key, by_number in blocks.items():
+        lines += [(starts[(key, run[0].number)], _line(run)) for run in _runs(by_number.values())]
+    return [line for _, line in sorted(lines, key=lambda pair: pair[0])]
+
+
+def _single(row: Row) -> Line:
+    return Line(row, row.ours.name if row.ours else "", row.theirs.name if row.theirs else "")
+
+
+def _fate(row: Row) -> Key:
+    dtypes = (row.ours.dtype, row.theirs.dtype) if row.ours and row.theirs and row.cast else ()
+    return (row.kind, *(rule.text for rule in row.rules), dtypes)
+
+
+def _heads(row: Row, ours: _Split | None, theirs: _Split | None, number: int) -> Key:
+    """What is before the number on both sides, and how far the numbers are apart."""
+    mine = ours.head if ours else row.ours and row.ours.name
+    other = theirs.head if theirs else row.theirs and row.theirs.name
+    return mine, other, theirs.number - number if theirs else None
+
+
+def _contents(row: Row, ours: _Split | None, theirs: _Split | None) -> Key:
+    tensor = row.ours or row.theirs
+    assert tensor
+    return ours and ours.tail, theirs and theirs.tail, tensor.shape
+
+
+def _runs(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
+    """Blocks with consecutive numbers and the same contents."""
+    run: list[_Block] = []
+    for block in sorted(blocks, key=lambda block: block.number):
+        if run and not (run[-1].number + 1 == block.number and run[0].tails == block.tails):
+            yield run
+            run = []
+        run.append(block)
+    if run:
+        yield run
+
+
+def _line(run: list[_Block]) -> Line:
+    rows, times = run[0].rows, len(run)
+    if times == 1 and len(rows) == 1:
+        return _single(rows[0])
+    sides = [[row.ours for row in rows], [row.theirs for row in rows]]
+    first, second = (_name(tensors, times) for tensors in sides)
+    return Line(rows[0], first, second, len(rows), times)
+
+
+def _name(tensors: list[TensorInfo | None], times: int) -> str:
+    split = _Split.of(tensors[0])
+    if split is None:
+        return tensors[0].name if tensors[0] else ""
+    numbers = str(split.number) if times == 1 else f"({split.number}-{split.number + times - 1})"
+    tail = split.tail if len(tensors) == 1 else f"{_common_tail(tensors)}.…"
+    return f"{split.head}{numbers}{tail}"
+
+
+def _common_tail(tensors: list[TensorInfo | None]) -> str:
+    """What all names have behind the number: ``.shortcut``."""
+    tails = [split.tail.split(".") for split in map(_Split.of, tensors) if split]
+    shortest = min(tails, key=len)[:-1]
+    common = takewhile(lambda at: len({tail[at] for tail in tails}) == 1, range(len(shortest)))
+    return ".".join(shortest[at] for at in common)
+
+
+def rules_of(rows: Iterable[Row]) -> list[tuple[Rule, int]]:
+    """Each rule and how many rows it holds for, in order."""
+    found: dict[Rule, int] = {}
+    for row in rows:
+        for rule in row.rules:
+            found[rule] = found.get(rule, 0) + 1
+    return list(found.items())

@@ -1,0 +1,194 @@
+"""How a checkpoint names our tensors: declared layouts, prefixes, older and TensorFlow's names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from archspec import patterns, source
+from archspec.elaborate import walk
+from archspec.errors import Place, Problem, WeightsError, did_you_mean, listing
+from archspec.patterns import Rename
+from archspec.schema import Checkpoint as Layout
+from archspec.spec import Spec
+from archspec.weights.report import Rule
+
+OWN = "archspec"  # the model's own names, as a layout
+
+_ANCHORS = 16  # names by which prefixes are found
+_MOST_PREFIXES = 4
+_TENSORFLOW = {"weight": "gamma", "bias": "beta"}
+_TENSORFLOW_RULE = Rule("TensorFlow's gamma and beta")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How a file writes our names.
+
+    Attributes:
+        name: of the layout.
+        prefix: what the layout says that every name begins with, and where it says so.
+        place: where the spec declares it.
+        renames: the layout's renames, in order; the first that applies counts.
+        ignore: patterns over the file's names.
+        optional: patterns over ours.
+        added: what the file's names begin with besides.
+        lacking: what the file's names should begin with and do not.
+    """
+
+    name: str = OWN
+    prefix: tuple[str, Rule] | None = None
+    place: Place | None = None
+    renames: tuple[tuple[Rename, Rule], ...] = ()
+    ignore: tuple[tuple[str, Rule], ...] = ()
+    optional: tuple[tuple[str, Rule], ...] = ()
+    added: str = ""
+    lacking: str = ""
+
+    @property
+    def prefix_rule(self) -> Rule | None:
+        """The prefix that is not the layout's own, as a rule."""
+        if self.added:
+            return Rule(f"the file's prefix '{self.added}'")
+        return Rule(f"the file lacks the prefix '{self.lacking}'") if self.lacking else None
+
+    def foreign(self, name: str) -> tuple[str, tuple[Rule, ...]] | None:
+        """The file's name of one of our tensors, and why it differs; None if it can have none."""
+        found, rules = name, list[Rule]()
+        for rename, rule in self.renames:
+            if (renamed := rename.to_foreign(name)) is not None:
+                found, rules = renamed, [rule] if renamed != name else []
+                break
+        if self.prefix:
+            found = self.prefix[0] + found
+            rules.append(self.prefix[1])
+        if self.lacking and not found.startswith(self.lacking):
+            return None
+        if self.prefix_rule is not None:
+            rules.append(self.prefix_rule)
+        return self.added + found.removeprefix(self.lacking), tuple(rules)
+
+    def foreign_all(self, names: Iterable[str]) -> dict[str, str]:
+        """Our names → the file's."""
+        return {name: found[0] for name in names if (found := self.foreign(name))}
+
+    def with_prefixes(self, ours: Collection[str], theirs: Collection[str]) -> Iterator[Naming]:
+        """The same with prefixes that would make names meet, the likeliest first."""
+        own = list(self.foreign_all(ours).values())
+        for prefix in _prefixes(_spread(own), theirs):
+            yield replace(self, added=prefix)
+        for prefix in _prefixes(_spread(list(theirs)), own):
+            yield replace(self, lacking=prefix)
+
+
+def _spread(names: Sequence[str]) -> list[str]:
+    step = max(1, len(names) // _ANCHORS)
+    return list(names[::step])[:_ANCHORS]
+
+
+def _prefixes(shorter: Iterable[str], longer: Collection[str]) -> list[str]:
+    """What ``longer`` names have in front of ``shorter`` ones, the most frequent first."""
+    found = Counter(
+        name.removesuffix(anchor)
+        for anchor in shorter
+        for name in longer
+        if anchor and name.endswith(f".{anchor}")
+    )
+    return [prefix for prefix, _ in found.most_common(_MOST_PREFIXES)]
+
+
+def to_foreign(name: str, layout: Layout) -> str:
+    """Our tensor name as a layout writes it: the first rename that applies, then the prefix."""
+    for ours, foreign in layout.rename.items():
+        renamed = patterns.parse_rename(ours, foreign).to_foreign(name)
+        if renamed is not None:
+            return layout.prefix + renamed
+    return layout.prefix + name
+
+
+def namings(spec: Spec | None) -> dict[str, Naming]:
+    """Our own names and the layouts of the spec, by name."""
+    declared = spec.architecture.checkpoints if spec else {}
+    return {OWN: Naming()} | {
+        name: _declared(spec, name, layout) for name, layout in declared.items() if spec
+    }
+
+
+def naming_of(name: str, spec: Spec | None) -> Naming:
+    """The layout of that name.
+
+    Raises:
+        WeightsError: E604 if there is none.
+    """
+    known = namings(spec)
+    if name not in known:
+        whose = spec.name if spec else "a model that archspec did not build"
+        hint = did_you_mean(name, known) or f"layouts: {listing(list(known))}"
+        raise WeightsError(Problem("E604", f"{whose} has no layout '{name}'", hint=hint))
+    return known[name]
+
+
+def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
+    at = ("checkpoints", name)
+    renames = tuple(
+        (
+            patterns.parse_rename(ours, foreign),
+            Rule(f"rename {ours}: {foreign}", spec.document.place((*at, "rename", ours), key=True)),
+        )
+        for ours, foreign in layout.rename.items()
+    )
+
+    def listed(part: str, texts: Sequence[str]) -> tuple[tuple[str, Rule], ...]:
+        places = [spec.document.place((*at, part, i)) for i in range(len(texts))]
+        pairs = zip(texts, places, strict=True)
+        return tuple((text, Rule(f"{part} {text}", place)) for text, place in pairs)
+
+    ignore, optional = listed("ignore", layout.ignore), listed("optional", layout.optional)
+    place = spec.document.place(at, key=True)
+    prefix = None
+    if layout.prefix:
+        rule = Rule(f"prefix '{layout.prefix}'", spec.document.place((*at, "prefix")))
+        prefix = layout.prefix, rule
+    return Naming(name, prefix, place, renames, ignore, optional)
+
+
+def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]:
+    """What the tensors were called before their modules were renamed (``renamed_from``)."""
+    older: dict[str, str] = {}
+    rules: dict[str, Rule] = {}
+    for path, instance in walk(spec.root):
+        parent, _, name = path.rpartition(".")
+        at = (*instance.path, "renamed_from")
+        node = source.find(spec.document.root, at)
+        old = name
+        if isinstance(node, source.Scalar):
+            old = str(node.value)
+            rules[path] = Rule(f"renamed_from {old}", spec.document.place(at))
+        elif parent in rules:
+            rules[path] = rules[parent]
+        prefix = older.get(parent, parent)
+        older[path] = f"{prefix}.{old}" if prefix else old
+    found: dict[str, tuple[str, Rule]] = {}
+    for name in names:
+        module, _, tensor = name.rpartition(".")
+        if older.get(module, module) != module:
+            found[name] = f"{older[module]}.{tensor}", rules[module]
+    return found
+
+
+def tensorflow_name(foreign: str, module_type: str) -> tuple[str, Rule] | None:
+    """What TensorFlow calls the weight or bias of a norm; None for any other tensor."""
+    module, dot, tensor = foreign.rpartition(".")
+    if "Norm" not in module_type or tensor not in _TENSORFLOW:
+        return None
+    return f"{module}{dot}{_TENSORFLOW[tensor]}", _TENSORFLOW_RULE
+
+
+def near(name: str, candidates: Iterable[str]) -> str:
+    """The candidate that ``name`` most likely means, or ""."""
+    last = name.rpartition(".")[2]
+    alike = islice((c for c in candidates if c.rpartition(".")[2] == last), 500)
+    hint = did_you_mean(name, alike)
+    return hint.removeprefix("did you mean '").removesuffix("'?")

@@ -1,0 +1,261 @@
+"""Weights into models: examined as a whole first, then assigned or copied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from archspec.errors import Problem, UsageError, WeightsError
+from archspec.origins import spec_of
+from archspec.spec import Spec, as_spec
+from archspec.weights.files import WeightFiles
+from archspec.weights.fitting import Choices, Fit, Given, Resize, Target, best_fit
+from archspec.weights.layouts import naming_of, namings, older_names
+from archspec.weights.report import TensorInfo, WeightsReport
+
+
+def load_weights(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    layout: str | None = None,
+    spec: str | os.PathLike[str] | Spec | None = None,
+    ignore: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    resize: Mapping[str, Resize] | None = None,
+) -> WeightsReport:
+    """Copy the weights of a checkpoint into a model, all of them or none.
+
+    Values go into the tensors that are there: device, dtype, sharing and an optimizer's references
+    stay. Everything is read and checked before the first tensor changes.
+
+    Args:
+        model: any module; one that ``build`` made knows its spec.
+        path: a safetensors file, one of ``torch.save`` (``.pt``, ``.pth``, ``.bin``, ``.ckpt``), an
+            index of shards, or a folder with ``model.safetensors`` or ``pytorch_model.bin``.
+        layout: a name from the spec's ``checkpoints``, or ``archspec`` for the model's own names;
+            left out, the one that fits best.
+        spec: declares layouts; left out, the one that the model was built from, if any.
+        ignore: patterns over the file's names: left unread.
+        optional: patterns over our names: may be missing, and then keep their values.
+        resize: pattern over our names → what is done where shapes differ: ``fresh`` keeps the
+            model's values, ``rows`` copies the leading part that both have and keeps the rest.
+
+    Returns:
+        What became of every tensor of the file and of the model.
+
+    Raises:
+        WeightsError: E601 if the file cannot be read, E602 to E607 for tensors that do not fit, all
+            of them at once; E701 and E702 for patterns.
+        UsageError: E801 for arguments that make no sense, or a model on ``meta``.
+
+    Example:
+        >>> from archspec import build, save_weights
+        >>> folder = getfixture("tmp_path")
+        >>> _ = save_weights(build("resnet18", device="cpu"), folder, layout="torchvision")
+        >>> model = build("resnet18", device="cpu", num_classes=10)
+        >>> report = load_weights(model, folder, resize={"fc": "fresh"})
+        >>> report.layout, report.counts["renamed"], report.counts["resized"]
+        ('torchvision', 18, 2)
+    """
+    known = known_spec(model, spec)
+    state = state_of(model)
+    if unusable := [name for name, tensor in state.items() if not _is_writable(tensor)]:
+        message = f"'{unusable[0]}' has no memory that values could be copied into"
+        hint = "build(…, weights=…) gives a model memory and weights"
+        raise UsageError(Problem("E801", message, hint=hint))
+    choices = Choices.checked(ignore, optional, resize)
+    found = Examination.of(model, path, known, layout, choices)
+    if found.problems:
+        raise WeightsError(found.problems)
+    _copy(state, found)
+    return found.report
+
+
+def known_spec(model: nn.Module, given: str | os.PathLike[str] | Spec | None) -> Spec | None:
+    """The spec that was given, else the one that the model was built from, else None.
+
+    Raises:
+        UsageError: E801 for what is no module or no spec.
+        SpecError: the spec is wrong.
+    """
+    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", f"a model is a module, not {type(model).__name__}"))
+    return spec_of(model) if given is None else as_spec(given, {})
+
+
+def _is_writable(tensor: torch.Tensor) -> bool:
+    """Whether values can be copied into it: it has memory, and each element has its own."""
+    if tensor.is_meta or tensor.is_inference() or tensor.layout != torch.strided:
+        return False
+    pairs = zip(tensor.shape, tensor.stride(), strict=True)
+    return all(step or size < 2 for size, step in pairs)
+
+
+def _copy(state: Mapping[str, torch.Tensor], found: Examination) -> None:
+    rows = [row for row in found.report.rows if row.kind in ("loaded", "renamed", "resized")]
+    pairs = [(row, row.ours.name, row.theirs.name) for row in rows if row.ours and row.theirs]
+    given = found.files.read([foreign for _, _, foreign in pairs], "cpu")
+    with torch.no_grad():
+        for row, ours, foreign in pairs:
+            old, new = state[ours], given[foreign]
+            if row.kind == "resized":
+                if found.fit.given.resized[ours][0] == "fresh":
+                    continue
+                both = zip(old.shape, new.shape, strict=True)
+                part = tuple(slice(min(sizes)) for sizes in both)
+                old, new = old[part], new[part]
+            old.copy_(new)
+
+
+# ------------------------------------------------------------------------------------- examination
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A checkpoint held against a model; nothing but headers is read.
+
+    Attributes:
+        files: the checkpoint.
+        fit: how the names meet.
+        report: what would become of every tensor.
+        problems: what keeps the checkpoint from being loaded.
+    """
+
+    files: WeightFiles
+    fit: Fit
+    report: WeightsReport
+    problems: list[Problem]
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        path: str | os.PathLike[str],
+        spec: Spec | None,
+        layout: str | None = None,
+        choices: Choices | None = None,
+    ) -> Examination:
+        """Raises as ``load_weights``, but for what does not fit."""
+        layouts = [naming_of(layout, spec)] if layout is not None else namings(spec).values()
+        files = WeightFiles.open(path)
+        target = target_of(model, spec)
+        given = Given.make(target, files.tensors, choices or Choices(), files.same)
+        fit = best_fit(given, layouts)
+        rule = fit.naming.prefix_rule
+        report = WeightsReport(
+            tuple(map(str, files.paths)),
+            target.name,
+            fit.naming.name,
+            fit.naming.place,
+            rule.text if rule else "",
+            files.wrapper,
+            fit.rows,
+            files.others,
+        )
+        return cls(files, fit, report, fit.problems())
+
+
+def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of the ``state_dict`` themselves."""
+    state = model.state_dict(keep_vars=True)
+    return {name: t for name, t in state.items() if isinstance(t, torch.Tensor)}
+
+
+def target_of(model: nn.Module, spec: Spec | None) -> Target:
+    """A model as the pure layers see it."""
+    state = state_of(model)
+    groups: dict[int, list[str]] = {}
+    for name, tensor in state.items():
+        groups.setdefault(id(tensor), []).append(name)
+    borrowed = spec.architecture.tie if spec else {}
+    shared: dict[str, tuple[str, ...]] = {}
+    for names in groups.values():
+        if len(names) > 1:
+            owner_first = tuple(sorted(names, key=lambda name: name in borrowed))
+            shared |= dict.fromkeys(names, owner_first)
+    return Target(
+        type(model).__name__,
+        {
+            name: TensorInfo(name, tuple(t.shape), str(t.dtype).removeprefix("torch."))
+            for name, t in state.items()
+        },
+        shared,
+        {path: type(module).__name__ for path, module in model.named_modules()},
+        older_names(spec, state) if spec else {},
+    )
+
+
+# ------------------------------------------------------------------------------------------- build
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that has been found to fit a model that has no memory yet."""
+
+    found: Examination
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], spec: Spec, model: nn.Module) -> Checkpoint:
+        """Find each tensor of the model in a checkpoint, by its own names or a declared layout.
+
+        Args:
+            path: as ``load_weights`` takes it.
+            spec: declares foreign layouts under ``checkpoints``.
+            model: gives names and shapes; it may be on ``meta``.
+
+        Raises:
+            WeightsError: E601 if the file cannot be read, E602 to E607 for tensors that do not fit;
+                all of them at once.
+        """
+        found = Examination.of(model, path, spec)
+        if found.problems:
+            raise WeightsError(found.problems)
+        return cls(found)
+
+    def tensors(self, device: torch.device, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+        """The tensors under our names; on a CPU they are views of the mapped file."""
+        names = self.found.fit.names
+        given = self.found.files.read(names.values(), device)
+        target = self.found.fit.given.target.tensors
+        wanted = dtype or torch.get_default_dtype()
+        found: dict[str, torch.Tensor] = {}
+        if self.found.files.mapped:
+            given = _apart(given)
+        for ours, foreign in names.items():
+            tensor = given[foreign]
+            kind = wanted if tensor.is_floating_point() else getattr(torch, target[ours].dtype)
+            found[ours] = tensor.to(kind)
+        return found
+
+
+def _apart(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """No two tensors of a PyTorch file in one memory: training one would change the other."""
+    found: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in given.items():
+        memory = tensor.untyped_storage().data_ptr()
+        own = memory not in taken and tensor.is_contiguous()
+        found[name] = tensor if own else tensor.clone(memory_format=torch.contiguous_format)
+        taken.add(memory)
+    return found
+
+
+def assign(model: nn.Module, given: Mapping[str, torch.Tensor]) -> None:
+    """Put the tensors in their places; shared parameters stay shared."""
+    made: dict[int, nn.Parameter] = {}
+    for path, module in model.named_modules():
+        for name, old in list(module._parameters.items()):
+            tensor = given.get(f"{path}.{name}" if path else name)
+            if old is not None and tensor is not None:
+                if id(old) not in made:
+                    made[id(old)] = nn.Parameter(tensor, requires_grad=old.requires_grad)
+                setattr(module, name, made[id(old)])  # an LSTM keeps a list of them, too
+        for name in list(module._buffers):
+            tensor = given.get(f"{path}.{name}" if path else name)
+            if tensor is not None:
+                setattr(module, name, tensor)

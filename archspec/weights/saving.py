@@ -1,0 +1,232 @@
+"""Weights into safetensors files, in our names or a foreign layout's, as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import nn
+
+from archspec.errors import Problem, UsageError, WeightsError
+from archspec.spec import Spec
+from archspec.weights.files import INDEX
+from archspec.weights.fitting import Target
+from archspec.weights.layouts import OWN, Naming, naming_of
+from archspec.weights.loading import Examination, known_spec, state_of, target_of
+
+SUFFIX = ".safetensors"
+State = Mapping[str, torch.Tensor]
+
+
+def save_weights(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    layout: str | None = None,
+    spec: str | os.PathLike[str] | Spec | None = None,
+    max_shard_bytes: int | None = None,
+) -> tuple[Path, ...]:
+    """Write a model's weights as safetensors, in its own names or a foreign layout's.
+
+    A shared tensor is stored once, under the name that the others are tied to. Each file is written
+    beside its place and moved there once all are written: if that fails, the old files stay.
+
+    Args:
+        model: any module; one that ``build`` made knows its spec.
+        path: a ``.safetensors`` file, or a folder, which then gets ``model.safetensors``.
+        layout: a name from the spec's ``checkpoints``; left out, the model's own names.
+        spec: declares layouts; left out, the one that the model was built from, if any.
+        max_shard_bytes: larger checkpoints are split into files of at most that many bytes of
+            tensors, ``model-00001-of-00003.safetensors`` and so on, with an index.
+
+    Returns:
+        The files; of several, the index is the last.
+
+    Raises:
+        WeightsError: E601 if a file cannot be written, E604 for an unknown layout, E605 if a layout
+            gives two tensors one name.
+        UsageError: E801 for arguments that make no sense, or a model on ``meta``.
+
+    Example:
+        >>> from archspec import build
+        >>> folder = getfixture("tmp_path")
+        >>> model = build("resnet18", device="cpu")
+        >>> files = save_weights(model, folder, max_shard_bytes=32 * 2**20)
+        >>> [file.name for file in files][::2]
+        ['model-00001-of-00002.safetensors', 'model.safetensors.index.json']
+    """
+    known = known_spec(model, spec)
+    state = state_of(model)
+    if hollow := [name for name, tensor in state.items() if tensor.is_meta]:
+        raise UsageError(Problem("E801", f"'{hollow[0]}' is on meta: it has no values to save"))
+    names = stored_names(
+        target_of(model, known), naming_of(OWN if layout is None else layout, known)
+    )
+    return write({foreign: state[ours] for ours, foreign in names.items()}, path, max_shard_bytes)
+
+
+def convert_weights(
+    found: Examination,
+    naming: Naming,
+    path: str | os.PathLike[str],
+    max_shard_bytes: int | None = None,
+) -> tuple[Path, ...]:
+    """Write a checkpoint that fits a model in another layout, its dtypes as they are.
+
+    Args:
+        found: the checkpoint held against the model, which may be on ``meta``.
+        naming: the layout to write.
+        path: as ``save_weights`` takes it.
+        max_shard_bytes: as ``save_weights`` takes it.
+
+    Returns:
+        The files; of several, the index is the last.
+
+    Raises:
+        WeightsError: what keeps the checkpoint from being loaded; E601 if a file cannot be
+            written, E605 if the layout gives two tensors one name.
+    """
+    if found.problems:
+        raise WeightsError(found.problems)
+    names = stored_names(found.fit.given.target, naming)
+    held = {ours: found.fit.names[ours] for ours in names if ours in found.fit.names}
+    given = found.files.read(held.values(), "cpu")
+    return write(
+        {names[ours]: given[foreign] for ours, foreign in held.items()}, path, max_shard_bytes
+    )
+
+
+def stored_names(target: Target, naming: Naming) -> dict[str, str]:
+    """Our name → the layout's, of every tensor that is stored: a shared one under one name.
+
+    Raises:
+        WeightsError: E605 if two tensors would have one name.
+    """
+    owners = [name for name in target.tensors if target.owner(name) == name]
+    names = naming.foreign_all(owners)
+    taken: dict[str, str] = {}
+    problems: list[Problem] = []
+    for ours, foreign in names.items():
+        if foreign in taken:
+            message = f"'{taken[foreign]}' and '{ours}' are both '{foreign}' in the layout"
+            problems.append(Problem("E605", f"{message} '{naming.name}'", naming.place))
+        taken.setdefault(foreign, ours)
+    if problems:
+        raise WeightsError(problems)
+    return names
+
+
+# ------------------------------------------------------------------------------------------- files
+
+
+def write(
+    tensors: State, path: str | os.PathLike[str], max_shard_bytes: int | None = None
+) -> tuple[Path, ...]:
+    """Write tensors as one file, or as shards with an index.
+
+    Raises:
+        WeightsError: E601 if that cannot be done.
+        UsageError: E801 for a path or a size that makes no sense.
+    """
+    place = _destination(path)
+    shards = _shards(tensors, max_shard_bytes)
+    names = [place.name]
+    if len(shards) > 1:
+        count = len(shards)
+        names = [f"{place.stem}-{i:05}-of-{count:05}{SUFFIX}" for i in range(1, count + 1)]
+    waiting = {place.with_name(name): _beside(place) for name in names}
+    try:
+        place.parent.mkdir(exist_ok=True)
+        for temporary, shard in zip(waiting.values(), shards, strict=True):
+            save_file(_plain(shard), temporary, metadata={"format": "pt"})
+        if len(shards) > 1:
+            index = place.with_name(place.name + INDEX)
+            waiting[index] = _beside(place)
+            waiting[index].write_text(_index(shards, names), encoding="utf-8")
+        for file, temporary in waiting.items():
+            _move(temporary, file)
+        _remove_stale(place, set(waiting))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from None
+    finally:
+        for temporary in waiting.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return tuple(waiting)
+
+
+def _destination(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        raise UsageError(Problem("E801", f"weights are written to a file or a folder, not {kind}"))
+    place = Path(path)
+    if place.is_dir() or not place.suffix:
+        return place / f"model{SUFFIX}"
+    if place.suffix != SUFFIX:
+        message = f"{place}: weights are written as {SUFFIX} files only"
+        raise UsageError(Problem("E801", message, hint=f"{place.stem}{SUFFIX}, or a folder"))
+    return place
+
+
+def _beside(place: Path) -> Path:
+    return place.with_name(f".{place.stem[:100]}.{uuid4().hex[:8]}")
+
+
+def _move(temporary: Path, file: Path) -> None:
+    if file.exists():
+        shutil.copymode(file, temporary)
+    os.replace(temporary, file.resolve() if file.is_symlink() else file)
+
+
+def _remove_stale(place: Path, written: set[Path]) -> None:
+    """Files of an earlier checkpoint of that name, which a reader would take for parts of this."""
+    shard = re.compile(re.escape(place.stem) + r"-\d{5}-of-\d{5}" + re.escape(SUFFIX))
+    for file in place.parent.iterdir():
+        ours = file.name in (place.name, place.name + INDEX) or shard.fullmatch(file.name)
+        if ours and file not in written:
+            file.unlink()
+
+
+def _shards(tensors: State, most: int | None) -> list[dict[str, torch.Tensor]]:
+    """The tensors in order, so many to a file that their bytes stay within ``most``."""
+    if most is None:
+        return [dict(tensors)]
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", f"max_shard_bytes is a number of bytes, not {most!r}"))
+    shards: list[dict[str, torch.Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        if shards[-1] and size + tensor.nbytes > most:
+            shards.append({})
+            size = 0
+        shards[-1][name] = tensor
+        size += tensor.nbytes
+    return shards
+
+
+def _index(shards: list[dict[str, torch.Tensor]], files: list[str]) -> str:
+    total = sum(tensor.nbytes for shard in shards for tensor in shard.values())
+    pairs = zip(shards, files, strict=True)
+    weight_map = {name: file for shard, file in pairs for name in sorted(shard)}
+    return json.dumps({"metadata": {"total_size": total}, "weight_map": weight_map}, indent=2)
+
+
+def _plain(tensors: State) -> dict[str, torch.Tensor]:
+    """Contiguous tensors, none of which shares memory with another, as safetensors wants them."""
+    found: dict[str, torch.Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        plain = tensor.detach().contiguous()
+        memory = plain.untyped_storage().data_ptr()
+        found[name] = plain.clone() if memory in taken and plain.device.type == "cpu" else plain
+        taken.add(memory)
+    return found
