@@ -6,9 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from archspec.display import Displayed
 from archspec.errors import Place, Problem, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Kind = Literal["module", "operation", "input", "output", "tensor", "constant", "more"]
 State = Literal["trainable", "frozen", "partly frozen", "no parameters", ""]
@@ -88,7 +92,7 @@ class Arrow:
 
 
 @dataclass(frozen=True, repr=False)
-class Drawing:
+class Drawing(Displayed):
     """The hierarchy of a model's modules, or the data flow of one block.
 
     Attributes:
@@ -113,6 +117,11 @@ class Drawing:
     notes: tuple[str, ...] = ()
     links: str = "{}.svg"
     above: tuple[tuple[str, str], ...] = ()
+
+    def __rich__(self) -> RenderableType:
+        from archspec.drawing.rendering import drawn
+
+        return drawn(self)
 
     def __repr__(self) -> str:
         return f"<Drawing {self.title}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
@@ -205,3 +214,7 @@ class Drawing:
             return self.with_links("").svg()
         except UsageError:
             return None
+
+    def _repr_html_(self) -> str:
+        picture = self._repr_svg_()
+        return picture[picture.index("<svg") :] if picture else super()._repr_html_()

@@ -78,14 +78,14 @@ def _of_box(box: Box, drawing: Drawing) -> dict[str, str]:
         style["peripheries"] = "2"
     tip = _tip(" · ".join(filter(None, _tooltip(box))))
     return {
-        "label": "\\n".join(_escaped(line) for line in _label(box)),
+        "label": "\\n".join(_escaped(line) for line in label(box)),
         **style,
         "tooltip": tip,
         **({"URL": href} if href else {}),
     }
 
 
-def _label(box: Box) -> list[str]:
+def label(box: Box) -> list[str]:
     """What stands in a box, line by line."""
     if box.kind == "operation":
         arguments = box.text.removeprefix(box.type)

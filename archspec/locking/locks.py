@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from archspec import source
 from archspec.differences.alignment import Alignment
@@ -22,9 +22,13 @@ from archspec.differences.comparing import on_meta, state_of
 from archspec.differences.content import content, normal
 from archspec.differences.outline import Kinds, Outline, Tensor, join, outline
 from archspec.differences.report import Diff, Side, SpecChange
+from archspec.display import Displayed, printable_lines
 from archspec.errors import Problem, SpecError
 from archspec.extends import locate, packaged_folder
 from archspec.spec import Spec, as_spec
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 VERSION = 1
 MAX_MODULES = 100_000
@@ -34,7 +38,7 @@ _HEAD = "# What the spec builds; written by 'archspec lock'. Review its changes 
 
 
 @dataclass(frozen=True, eq=False)
-class Lock:
+class Lock(Displayed):
     """What a spec builds.
 
     Attributes:
@@ -81,6 +85,11 @@ class Lock:
             "tensors": tensors,
             "forward": dict(self.forward),
         }
+
+    def __rich__(self) -> RenderableType:
+        from rich.text import Text
+
+        return Text(printable_lines(self.to_yaml().rstrip("\n")))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Lock:
