@@ -10,27 +10,32 @@ spec drifts from its own.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+
+if TYPE_CHECKING:
+    from archspec.differences import Diff
+    from archspec.spec import Spec
+
+    Source = str | os.PathLike[str] | Spec
 
 
 class Snapshot(Protocol):
     """What the fixture ``archspec_snapshot`` gives."""
 
     def __call__(
-        self,
-        source: str | os.PathLike[str],
-        *,
-        lock: str | os.PathLike[str] | None = None,
-        **params: Any,
+        self, source: Source, *, lock: str | os.PathLike[str] | None = None, **params: Any
     ) -> None:
         """Fail unless the spec builds what its lock file says.
 
         Args:
-            source: a path, or a packaged spec's name.
-            lock: the lock file; beside the spec if left out. With ``params`` it has to be given.
+            source: a path, a packaged spec's name, or a Spec. Paths are relative to pytest's
+                root folder.
+            lock: the lock file; beside the spec if left out. For a Spec, and with ``params``, it
+                has to be given.
             **params: values for the spec's parameters.
         """
         ...
@@ -46,35 +51,48 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def archspec_snapshot(request: pytest.FixtureRequest) -> Snapshot:
     """Holds a spec against its lock file."""
+    root, update = request.config.rootpath, bool(request.config.getoption("archspec_update"))
 
-    def check(
-        source: str | os.PathLike[str],
-        *,
-        lock: str | os.PathLike[str] | None = None,
-        **params: Any,
-    ) -> None:
-        from archspec import locking
-        from archspec.errors import ArchspecError
-        from archspec.locking.locks import beside
-
+    def check(source: Source, *, lock: str | os.PathLike[str] | None = None, **params: Any) -> None:
         __tracebackhide__ = True
-        if params and lock is None:
-            pytest.fail("with parameters the lock file needs a name: lock=…", pytrace=False)
-        file = Path(lock) if lock is not None else beside(source)
-        try:
-            now = locking.lock(source, **params)
-            if request.config.getoption("archspec_update"):
-                file.write_text(now.to_yaml(), encoding="utf-8")
-                return
-            if not file.exists():
-                pytest.fail(f"{file} does not exist: {_WRITE}", pytrace=False)
-            found = locking.Lock.read(file).compare(now)
-        except ArchspecError as error:
-            pytest.fail(str(error), pytrace=False)
-        if found:
-            pytest.fail(f"{found}\n\nIf that is meant: {_WRITE}", pytrace=False)
+        is_path = not isinstance(source, str) or source.endswith((".yaml", ".yml"))
+        named = isinstance(source, str | os.PathLike)
+        if lock is None and (params or not named):
+            pytest.fail("the lock file needs a name here: lock=…", pytrace=False)
+        if named and is_path:
+            source = root / source
+        file = _file(source, root) if lock is None else root / lock
+        if failure := _failure(source, params, file, update):
+            pytest.fail(failure, pytrace=False)
 
     return check
+
+
+def _file(source: Source, root: Path) -> Path:
+    from archspec.locking.locks import beside
+
+    assert isinstance(source, str | os.PathLike)
+    return root / beside(source)
+
+
+def _failure(source: Source, params: Mapping[str, Any], file: Path, update: bool) -> str:
+    """What to tell; "" if the spec builds what its lock file says."""
+    from archspec import locking
+    from archspec.errors import ArchspecError
+
+    try:
+        now = locking.lock(source, **params)
+        if update:
+            file.write_text(now.to_yaml(), encoding="utf-8")
+            return ""
+        if not file.exists():
+            return f"{file} does not exist: {_WRITE}"
+        found: Diff = locking.Lock.read(file).compare(now)
+    except ArchspecError as error:
+        return str(error)
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+    return f"{found}\n\nIf that is meant: {_WRITE}" if found else ""
 
 
 _WRITE = "pytest --archspec-update, then review the file"

@@ -43,6 +43,13 @@ def show(arguments: Sequence[str]) -> None:
         None if file in ("/dev/null", "nul") else Path(file)
         for file in (arguments[1], arguments[4])
     )
+    try:
+        _tell(path, old, new_path, new)
+    except OSError as error:
+        terminal.put(printable_lines(f"{error.filename}: {error.strerror}"))
+
+
+def _tell(path: str, old: Path | None, new_path: str, new: Path | None) -> None:
     if old is None or new is None:
         terminal.put("new file" if old is None else "deleted file")
         terminal.put(_lines(old, new))

@@ -8,12 +8,14 @@ and equal has moved.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from archspec.differences.outline import Kinds, Outline
 from archspec.differences.sequences import aligned
 
 LEAST_SIMILAR = 0.3
+_RENAMED = 0.9
+"""How much two modules of different classes have to have in common: a class that was renamed."""
 _INNER = 0.6
 """How alike a whole model and a part of the other one have to be."""
 _DEEPEST = 4  # levels below a root at which the other one's counterpart is looked for
@@ -54,10 +56,19 @@ class Alignment:
     def _pair(self, old: Outline, new: Outline) -> None:
         stack = [(old, new)]
         while stack:
-            first, second = stack.pop()
+            first, second = self._unwrapped(*stack.pop())
             self.partner[second.path] = first
             self.successor[first.path] = second
             stack += self._children(first, second)
+
+    def _unwrapped(self, old: Outline, new: Outline) -> tuple[Outline, Outline]:
+        """A module may stand in a container that has taken its name, or the reverse."""
+        if old.type == new.type or not (old.children or new.children):
+            return old, new
+        candidates = [(old, child) for child in new.children if child.type == old.type]
+        candidates += [(child, new) for child in old.children if child.type == new.type]
+        best = max(candidates, key=lambda pair: self._similarity(*pair), default=(old, new))
+        return best if self._similarity(*best) > _INNER else (old, new)
 
     def _children(self, old: Outline, new: Outline) -> list[tuple[Outline, Outline]]:
         if self.is_same(old, new):
@@ -79,14 +90,16 @@ class Alignment:
         self, old: Sequence[Outline], new: Sequence[Outline]
     ) -> list[tuple[Outline, Outline]]:
         left = {module.name: module for module in old}
-        rest: list[Outline] = []
         pairs: list[tuple[Outline, Outline]] = []
-        for module in new:
-            before = module.renamed_from if module.renamed_from in left else module.name
-            if before in left:
-                pairs.append((left.pop(before), module))
-            else:
-                rest.append(module)
+
+        def take(modules: Sequence[Outline], before: Callable[[Outline], str]) -> list[Outline]:
+            found = [m for m in modules if before(m) in left]
+            pairs.extend((left.pop(before(m)), m) for m in found if before(m) in left)
+            paired = {new.path for _, new in pairs}
+            return [m for m in modules if m.path not in paired]
+
+        rest = take(new, lambda module: module.name)
+        rest = take(rest, lambda module: module.renamed_from)
         for module in rest:
             alike = [found for found in left.values() if found.type == module.type]
             best = max(alike, key=lambda found: self._similarity(found, module), default=None)
@@ -122,14 +135,14 @@ class Alignment:
         """From 0 for nothing in common to 1; equal modules, and only these, have 1."""
         if self.is_same(old, new):
             return 1.0
-        if old.type != new.type:
-            return 0.0
         key = self._kinds.number(old), self._kinds.number(new)
         if key not in self._alike:
             first, second = self._described(old), self._described(new)
             common = (first & second).total()
             share = 2 * common / max(first.total() + second.total(), 1)
-            self._alike[key] = 0.5 + 0.49 * share
+            same_type = old.type == new.type
+            renamed = 0.49 * share if share > _RENAMED else 0.0
+            self._alike[key] = 0.5 + 0.49 * share if same_type else renamed
         return self._alike[key]
 
     def _described(self, module: Outline) -> Counter[tuple[str, str, str]]:
@@ -140,9 +153,13 @@ class Alignment:
             self._features[number] = Counter(
                 (found.path[start:] if found is not module else "", name, value)
                 for found in module.walk()
-                for name, value in (("type", found.type), *found.arguments.items())
+                for name, value in _facts(found, is_root=found is module)
             )
         return self._features[number]
+
+
+def _facts(module: Outline, *, is_root: bool) -> list[tuple[str, str]]:
+    return [*([] if is_root else [("type", module.type)]), *module.arguments.items()]
 
 
 def _top(root: Outline, depth: int = _DEEPEST) -> Iterator[Outline]:

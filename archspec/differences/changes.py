@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from archspec.differences.alignment import Alignment
-from archspec.differences.content import is_ordered, origin, place
+from archspec.differences.content import content, origin, place
 from archspec.differences.deltas import Added, Delta, Listed, Mapped, Removed
 from archspec.differences.outline import Outline, join
-from archspec.differences.report import Side, SpecChange, TensorChange, TreeChange
+from archspec.differences.report import Side, SpecChange, Status, TensorChange, TreeChange
 from archspec.source import Path
 from archspec.spec import Spec
 
@@ -26,6 +26,7 @@ def spec_changes(delta: Delta | None, old: Spec, new: Spec) -> Iterator[SpecChan
 class _Flattener:
     def __init__(self, old: Spec, new: Spec) -> None:
         self.old, self.new = old, new
+        self.said = content(old)
 
     def changes(self, delta: Delta, before: Path, after: Path) -> Iterator[SpecChange]:
         match delta:
@@ -45,11 +46,16 @@ class _Flattener:
         for key, change in delta.entries.items():
             yield from self.changes(change, (*before, key), (*after, key))
         if delta.order:
-            added = {key for key, change in delta.entries.items() if isinstance(change, Added)}
-            if is_ordered(after, delta.order) and not added:
-                order = list(delta.order)
-                old = self._side(self.old, before, None)
-                yield SpecChange("moved", old, self._side(self.new, after, order))
+            before_order = [key for key in self._at(before) if key in delta.order]
+            if before_order != [key for key in delta.order if key in before_order]:
+                old = self._side(self.old, before, before_order)
+                yield SpecChange("moved", old, self._side(self.new, after, list(delta.order)))
+
+    def _at(self, path: Path) -> Any:
+        found: Any = self.said
+        for step in path:
+            found = found[step]
+        return found
 
     def _of_list(self, delta: Listed, before: Path, after: Path) -> Iterator[SpecChange]:
         i = j = 0
@@ -174,26 +180,63 @@ def _longest_rise(values: list[int]) -> set[int]:
 
 def tensor_changes(found: Alignment) -> Iterator[TensorChange]:
     """Every tensor of either model: those of the new one in order, then those that are lost."""
-    taken: set[str] = set()
-    older = {"": ""}
-    for module in found.new.walk():
-        if module.path:
-            parent = older[module.path.rpartition(".")[0]]
-            older[module.path] = join(parent, module.renamed_from or module.name)
-        old = found.partner.get(module.path)
-        for name, tensor in module.tensors.items():
-            new_name = join(module.path, name)
-            before = old.tensors.get(name) if old else None
-            if old is None or before is None:
-                yield TensorChange("new", None, new_name, None, tensor)
+    return iter(_Tensors(found).changes())
+
+
+class _Tensors:
+    def __init__(self, found: Alignment) -> None:
+        self.alignment = found
+        self.before = found.old.state()
+        self.now = found.new.state()
+        self.older = {"": ""}  # what modules were called, where renamed_from says so
+        for module in found.new.walk():
+            if module.path:
+                parent = self.older[module.path.rpartition(".")[0]]
+                self.older[module.path] = join(parent, module.renamed_from or module.name)
+        self.sources = self._sources()
+
+    def _sources(self) -> dict[str, str]:
+        """New name → old name. What no module explains loads all the same if nothing differs."""
+        sources: dict[str, str] = {}
+        for module in self.alignment.new.walk():
+            old = self.alignment.partner.get(module.path)
+            for name in module.tensors if old else ():
+                if old and name in old.tensors:
+                    sources[join(module.path, name)] = join(old.path, name)
+        left = self.before.keys() - sources.values()
+        for name, tensor in self.now.items():
+            if name not in sources and name in left and self.before[name] == tensor:
+                sources[name] = name
+        return sources
+
+    def changes(self) -> Iterator[TensorChange]:
+        for name, tensor in self.now.items():
+            old_name = self.sources.get(name)
+            if old_name is None:
+                yield TensorChange("new", None, name, None, tensor)
                 continue
-            old_name = join(old.path, name)
-            taken.add(old_name)
-            renamed = old_name != new_name
-            status = "resized" if before != tensor else "renamed" if renamed else "same"
-            known = renamed and join(older[module.path], name) == old_name
-            rule = "renamed_from" if known else ""
-            yield TensorChange(status, old_name, new_name, before, tensor, rule)
-    for name, tensor in found.old.state().items():
-        if name not in taken:
-            yield TensorChange("lost", name, None, tensor, None)
+            before = self.before[old_name]
+            rule = "renamed_from" if old_name != name and self._older(name) == old_name else ""
+            status = self._status(old_name, name)
+            yield TensorChange(status, old_name, name, before, tensor, rule)
+        taken = set(self.sources.values())
+        for name, tensor in self.before.items():
+            if name not in taken:
+                yield TensorChange("lost", name, None, tensor, None)
+
+    def _status(self, old_name: str, name: str) -> Status:
+        before, tensor = self.before[old_name], self.now[name]
+        if before != tensor:
+            return "resized"
+        if bool(before.shared) != bool(tensor.shared):
+            return "tied" if tensor.shared else "untied"
+        if tensor.shared and self.sources.get(tensor.shared) != before.shared:
+            return "tied"
+        return "same" if old_name == name else "renamed"
+
+    def _older(self, name: str) -> str:
+        """What a tensor was called before its modules were renamed."""
+        module = name.rpartition(".")[0]
+        while module not in self.older:
+            module = module.rpartition(".")[0]
+        return join(self.older[module], name[len(module) :].removeprefix("."))

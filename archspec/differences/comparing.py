@@ -117,11 +117,13 @@ def on_meta(spec: Spec) -> nn.Module:
 
 def state_of(model: nn.Module) -> dict[str, Tensor]:
     """What the model's ``state_dict`` holds: shapes and dtypes by name."""
-    state = model.state_dict(keep_vars=True)
-    return {
-        name: Tensor(tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in state.items()
-    }
+    first: dict[int, str] = {}
+    found: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        owner = first.setdefault(id(tensor), name)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        found[name] = Tensor(tuple(tensor.shape), dtype, "" if owner == name else owner)
+    return found
 
 
 def _cost(

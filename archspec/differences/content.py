@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from archspec.declarations import inferred
 from archspec.errors import Place
-from archspec.expressions import ExpressionError, parse
+from archspec.expressions import ExpressionError, Value, parse
 from archspec.schema import Architecture, Param, split_targets
 from archspec.source import Path
 from archspec.spec import Spec
@@ -22,38 +22,45 @@ from archspec.spec import Spec
 _SHORTENED = frozenset({"default", "patterns", "shape", "type"})
 """Keys that the short form of a value leaves out."""
 
-_ORDERED = frozenset({"inputs", "outputs", "modules", "parameters", "buffers", "items", "rename"})
+_ORDERED = frozenset({"inputs", "outputs", "modules", "parameters", "buffers", "rename"})
 """Mappings whose order means something: arguments, registration, the first rename that applies."""
 
 
 def content(spec: Spec) -> dict[str, Any]:
     """What ``spec`` says, as plain data; ``dump`` and ``loads`` make a spec of it again."""
     architecture = spec.architecture
-    said = cast("dict[str, Any]", _plain(_dumped(architecture)))
-    for name in spec.overrides:
-        if name in spec.params:
-            said["params"][name]["default"] = _plain(spec.params[name].value)
-    return said
+    given = {name: spec.params[name].value for name in spec.overrides if name in spec.params}
+    return cast("dict[str, Any]", _plain(_dumped(architecture, given)))
 
 
-def _dumped(architecture: Architecture) -> dict[str, Any]:
+def _dumped(architecture: Architecture, given: Mapping[str, Value]) -> dict[str, Any]:
     dumped = architecture.model_dump(by_alias=True, exclude_defaults=True)
     said = {key: value for key, value in dumped.items() if key not in ("extends", "remove")}
-    _write_params(said.get("params", {}), architecture.params)
+    _write_params(said.get("params", {}), architecture.params, given)
     for name, block in architecture.blocks.items():
-        _write_params(said["blocks"][name].get("params", {}), block.params)
+        _write_params(said["blocks"][name].get("params", {}), block.params, {})
     return said
 
 
-def _write_params(said: dict[str, Any], params: Mapping[str, Param]) -> None:
+def _write_params(
+    said: dict[str, Any], params: Mapping[str, Param], given: Mapping[str, Value]
+) -> None:
     """A default of ``null`` is one; a type that the default implies says nothing."""
     for name, param in params.items():
-        if not param.required:
-            said[name]["default"] = param.default
-        if param.type is not None and not param.required:
-            computed = isinstance(param.default, str) and param.default.startswith("$")
-            if not computed and inferred(param, param.default) == param.type:
-                said[name].pop("type", None)
+        if name in given:
+            param = param.model_copy(update={"default": _literal(given[name])})
+        elif param.required:
+            continue
+        said[name]["default"] = param.default
+        if param.type is not None and inferred(param, None) == param.type:
+            said[name].pop("type", None)
+
+
+def _literal(value: Value) -> Value:
+    """A value as a spec writes it: a text that begins with a dollar is no expression."""
+    if isinstance(value, tuple):
+        return [_literal(item) for item in cast("tuple[Value, ...]", value)]
+    return f"${value}" if isinstance(value, str) and value.startswith("$") else value
 
 
 def _plain(value: Any) -> Any:

@@ -8,15 +8,16 @@ Delta
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from archspec.differences.content import is_ordered, normal
 from archspec.differences.sequences import aligned
-from archspec.source import Path
+from archspec.source import MAX_DEPTH, Path
 
 LEAST_SIMILAR = 0.5
 """Items of a list that are less alike than this are one removed and one added."""
@@ -116,8 +117,12 @@ def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Delta:
     before = [normal(item, (*path, 0)) for item in old]
     after = [normal(item, (*path, 0)) for item in new]
 
+    described = [list(map(_tokens, items)) for items in (old, new)]
+
     def similarity(i: int, j: int) -> float:
-        return 1.0 if before[i] == after[j] else _similarity(old[i], new[j])
+        if before[i] == after[j]:
+            return 1.0
+        return _similarity(old[i], new[j], described[0][i], described[1][j])
 
     edits: list[Delta | None] = []
     for i, j in aligned(before, after, similarity, LEAST_SIMILAR):
@@ -130,20 +135,22 @@ def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Delta:
     return Listed(tuple(edits))
 
 
-def _similarity(old: Any, new: Any) -> float:
+def _tokens(item: Any) -> Counter[str]:
+    """The words and signs of an item, to see how much two have in common."""
+    return Counter(re.findall(r"\w+|[^\w\s]", json.dumps(item)))
+
+
+def _similarity(old: Any, new: Any, described: Counter[str], other: Counter[str]) -> float:
+    """From 0 to less than 1; modules and steps of different kinds have nothing in common."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return 0.0
     first, second = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
     if first.get("type") != second.get("type") or ("do" in first) != ("do" in second):
         return 0.0
-    if first.keys() == second.keys() and len(first) == 1 and "return" in first:
-        return 1.0 - 1e-6  # a block has one last step
-    texts = json.dumps(first), json.dumps(second)
-    matcher = difflib.SequenceMatcher(None, *texts, autojunk=False)
-    if matcher.real_quick_ratio() < LEAST_SIMILAR or max(map(len, texts)) > 2_000:
-        return 0.0 if "type" not in first else LEAST_SIMILAR
-    ratio = matcher.ratio()
-    return max(ratio, LEAST_SIMILAR) if "type" in first else ratio
+    share = 0.99 * 2 * (described & other).total() / (described.total() + other.total())
+    if "return" in first and "return" in second:
+        return 0.99  # a block has one last step
+    return max(share, LEAST_SIMILAR) if "type" in first else share
 
 
 # ------------------------------------------------------------------------------------------- apply
@@ -251,34 +258,53 @@ def to_data(delta: Delta | None) -> Any:
             return {"items": [to_data(edit) for edit in delta.edits]}
 
 
-def from_data(data: Any) -> Delta | None:
+def from_data(data: Any, depth: int = 0) -> Delta | None:
     """The delta that ``to_data`` wrote.
 
     Raises:
         ValueError: it is none.
     """
+    if depth > MAX_DEPTH:
+        raise ValueError("nested too deeply")
     if data is None:
         return None
     if not isinstance(data, dict):
         raise ValueError("a change is a mapping")
     said = cast("dict[str, Any]", data)
     made: Mapping[frozenset[str], Callable[[], Delta]] = {
-        frozenset({"add"}): lambda: Added(said["add"]),
-        frozenset({"remove"}): lambda: Removed(said["remove"]),
-        frozenset({"replace", "by"}): lambda: Replaced(said["replace"], said["by"]),
-        frozenset({"keys"}): lambda: Mapped(_changes(said["keys"])),
-        frozenset({"keys", "order"}): lambda: Mapped(_changes(said["keys"]), _keys(said["order"])),
-        frozenset({"items"}): lambda: Listed(_edits(said["items"])),
+        frozenset({"add"}): lambda: Added(_value(said["add"])),
+        frozenset({"remove"}): lambda: Removed(_value(said["remove"])),
+        frozenset({"replace", "by"}): lambda: Replaced(_value(said["replace"]), _value(said["by"])),
+        frozenset({"keys"}): lambda: Mapped(_changes(said["keys"], depth)),
+        frozenset({"keys", "order"}): lambda: Mapped(
+            _changes(said["keys"], depth), _keys(said["order"])
+        ),
+        frozenset({"items"}): lambda: Listed(_edits(said["items"], depth)),
     }
     if (make := made.get(frozenset(said))) is None:
         raise ValueError("a change has the keys add, remove, replace and by, keys, or items")
     return make()
 
 
-def _changes(data: Any) -> dict[str, Delta]:
+def _value(data: Any) -> Any:
+    """Data that is no deeper than a spec may be."""
+    below = [data]
+    for _ in range(MAX_DEPTH):
+        below = [
+            item
+            for value in below
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    if below:
+        raise ValueError("nested too deeply")
+    return data
+
+
+def _changes(data: Any, depth: int) -> dict[str, Delta]:
     if not isinstance(data, dict):
         raise ValueError("keys is a mapping")
-    found = {key: from_data(item) for key, item in cast("dict[str, Any]", data).items()}
+    found = {key: from_data(item, depth + 1) for key, item in cast("dict[str, Any]", data).items()}
     if None in found.values():
         raise ValueError("an entry that does not change is left out")
     return cast("dict[str, Delta]", found)
@@ -291,7 +317,7 @@ def _keys(data: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
-def _edits(data: Any) -> tuple[Delta | None, ...]:
+def _edits(data: Any, depth: int) -> tuple[Delta | None, ...]:
     if not isinstance(data, list):
         raise ValueError("items is a list")
-    return tuple(from_data(item) for item in cast("list[Any]", data))
+    return tuple(from_data(item, depth + 1) for item in cast("list[Any]", data))

@@ -17,10 +17,15 @@ from archspec.spec import Spec
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A parameter or a persistent buffer, as a ``state_dict`` has it."""
+    """A parameter or a persistent buffer, as a ``state_dict`` has it.
+
+    Attributes:
+        shared: the first name of a tensor that has several; "" for that name itself.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
+    shared: str = field(default="", compare=False)
 
     @property
     def elements(self) -> int:

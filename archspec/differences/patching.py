@@ -31,12 +31,15 @@ def patched_text(delta: Delta | None, spec: Spec) -> str:
     """The YAML of ``spec`` with the changes made: parents merged in, without comments.
 
     Raises:
-        SpecError: E112 at each place where the spec has not what the changes replace.
+        SpecError: E112 at each place where the spec has not what the changes replace; or what is
+            wrong with the result, which is no spec then.
     """
     try:
-        return dump(apply(delta, content(spec)))
+        text = dump(apply(delta, content(spec)))
     except DoesNotFit as error:
         raise SpecError(_problem(misfit, spec) for misfit in error.misfits) from None
+    loads(text, name=f"{spec.name}, patched")
+    return text
 
 
 def _problem(misfit: Misfit, spec: Spec) -> Problem:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from archspec.differences.deltas import Delta, to_data
 from archspec.differences.outline import Tensor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archspec.spec import Spec
 
 ChangeKind = Literal["added", "removed", "changed", "moved"]
-Status = Literal["same", "renamed", "resized", "new", "lost"]
+Status = Literal["same", "renamed", "resized", "tied", "untied", "new", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ class TensorChange:
 
     Attributes:
         status: ``same`` loads as it is; ``renamed`` has another name, ``resized`` another shape or
-            dtype (and perhaps another name); ``new`` is in the second model alone, ``lost`` in the
-            first.
+            dtype (and perhaps another name); ``tied`` is now the same tensor as another, ``untied``
+            was; ``new`` is in the second model alone, ``lost`` in the first.
         old_name, new_name: the names on either side.
         old, new: shape and dtype on either side.
         rule: the ``renamed_from`` by which a checkpoint of the first model loads all the same.
@@ -191,8 +191,9 @@ class Diff(Displayed):
     delta: Delta | None = None
 
     def __bool__(self) -> bool:
-        differs = any(tensor.status != "same" for tensor in self.tensors)
-        return bool(self.spec or self.tree or differs)
+        tensors = any(tensor.status != "same" for tensor in self.tensors)
+        figures = any(row.old != row.new for row in (*self.cost, *self.plans))
+        return bool(self.spec or self.tree or tensors or figures)
 
     def tensor_counts(self) -> dict[Status, tuple[int, int]]:
         """Status → how many tensors there are of it, and how many elements these have."""
@@ -201,7 +202,7 @@ class Diff(Displayed):
         for tensor in self.tensors:
             numbers[tensor.status] += 1
             elements[tensor.status] += cast("Tensor", tensor.new or tensor.old).elements
-        order: Sequence[Status] = ("same", "renamed", "resized", "new", "lost")
+        order: Sequence[Status] = get_args(Status)
         return {status: (numbers[status], elements[status]) for status in order}
 
     def apply(self, source: str | os.PathLike[str] | Spec) -> Spec:
@@ -228,7 +229,7 @@ class Diff(Displayed):
             "cost": [change.to_dict() for change in self.cost],
         }
         found: dict[str, Any] = {"old": self.old, "new": self.new, "different": bool(self)}
-        found.update({level: said[level] for level in self.levels})
+        found.update({key: part for key, part in said.items() if part or key in self.levels})
         if "cost" in self.levels:
             found["plans"] = [
                 {"name": plan.name, "old": plan.old, "new": plan.new} for plan in self.plans
@@ -270,4 +271,5 @@ def _place(place: Place | None) -> dict[str, Any]:
 def _tensor(name: str | None, tensor: Tensor | None) -> dict[str, Any] | None:
     if tensor is None:
         return None
-    return {"name": name, "shape": list(tensor.shape), "dtype": tensor.dtype}
+    shape, shared = list(tensor.shape), tensor.shared or None
+    return {"name": name, "shape": shape, "dtype": tensor.dtype, "shared": shared}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
-MAX_CELLS = 40_000
+MAX_CELLS = 10_000
 """Beyond this many pairs, only equal items are found to correspond."""
 
 Match = tuple[int | None, int | None]

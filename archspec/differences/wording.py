@@ -31,6 +31,8 @@ KINDS = {
     "moved": "moved",
     "renamed": "moved",
     "resized": "changed",
+    "tied": "changed",
+    "untied": "changed",
     "new": "added",
     "lost": "removed",
 }
@@ -40,6 +42,8 @@ _MEANING = {
     "same": "the same",
     "renamed": "under another name",
     "resized": "of another shape or dtype",
+    "tied": "now shared with another name",
+    "untied": "no longer shared with another name",
     "new": "new",
     "lost": "lost",
 }
@@ -75,7 +79,7 @@ def verdict(found: Diff) -> str:
         "tensors": "hold the same tensors",
     }
     same = [words for level, words in compared.items() if level in found.levels]
-    return f"No difference: both {' and '.join(same)}." if same else ""
+    return f"No difference: both {' and '.join(same or ['cost the same'])}."
 
 
 def sections(found: Diff) -> Iterator[tuple[str, list[Line]]]:
@@ -183,7 +187,7 @@ def _tensor_lines(found: Diff) -> Iterator[Line]:
     """How many there are of each status, then what is not the same."""
     for status, (count, elements) in found.tensor_counts().items():
         if count:
-            how = f"{elements:,} elements"
+            how = _elements(elements)
             tensors = "1 tensor" if count == 1 else f"{count:,} tensors"
             yield Line(KINDS[status], f"{tensors}: {_MEANING[status]}", how)
 
@@ -198,7 +202,7 @@ def _tensor_lines(found: Diff) -> Iterator[Line]:
         count, elements = times * head.tensors, times * head.elements
         tensors = f"{count:,} tensors, " if count > 1 else ""
         shapes = f"{head.shapes}, " if head.shapes else ""
-        how = f"{head.status}: {shapes}{tensors}{elements:,} elements"
+        how = f"{head.status}: {shapes}{tensors}{_elements(elements)}"
         where = f"by {head.rule}" if head.rule else ""
         yield Line(KINDS[head.status], _both(*written), how, where)
 
@@ -219,6 +223,9 @@ def _heads(found: Diff) -> list[_Heads]:
                 new = _below(new_below, new or "")
             case "renamed":
                 old, new = _common_end(old or "", new or "")
+            case "tied" | "untied":
+                side = tensor.new if tensor.status == "tied" else tensor.old
+                shapes = f"{_shapes(tensor)} with {side.shared}" if side else ""
             case _:
                 shapes = _shapes(tensor)
         groups.setdefault((tensor.status, old, new, shapes, tensor.rule), []).append(tensor)
@@ -271,6 +278,10 @@ def _common_end(old: str, new: str) -> tuple[str, str]:
         return old, new
     heads = first[: len(first) - same], second[: len(second) - same]
     return ".".join([*heads[0], "**"]), ".".join([*heads[1], "**"])
+
+
+def _elements(count: int) -> str:
+    return "1 element" if count == 1 else f"{count:,} elements"
 
 
 def _shapes(tensor: TensorChange) -> str:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 VERSION = 1
 MAX_MODULES = 100_000
 _ROOT = "(root)"
+_NOT_A_LOCK = (
+    ArithmeticError, AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
 _RANGE = re.compile(r"\(([0-9]{1,6})-([0-9]{1,6})\)")
 _HEAD = "# What the spec builds; written by 'archspec lock'. Review its changes like code.\n"
 
@@ -44,7 +47,7 @@ class Lock(Displayed):
     Attributes:
         name: of the spec, or of the lock file.
         root: the modules with their arguments and tensors.
-        forward: class name → a digest of its forward steps.
+        forward: class name → a digest of its forward: inputs, steps, the parameters they use.
         totals: parameters (shared ones counted once), tensors of the ``state_dict``, modules.
     """
 
@@ -72,6 +75,8 @@ class Lock(Displayed):
         """The lock as plain data, as its file has it."""
         modules: dict[str, str] = {}
         tensors: dict[str, Any] = {}
+        state = self.root.state()
+        shared = {name: tensor.shared for name, tensor in state.items() if tensor.shared}
         for path, module in _folded(self.root):
             modules[path or _ROOT] = _call(module)
             for name, tensor in module.tensors.items():
@@ -83,6 +88,7 @@ class Lock(Displayed):
             "totals": dict(self.totals),
             "modules": modules,
             "tensors": tensors,
+            **({"shared": shared} if shared else {}),
             "forward": dict(self.forward),
         }
 
@@ -104,7 +110,7 @@ class Lock(Displayed):
             raise SpecError(problems)
         try:
             return _read(file.name, cast("dict[str, Any]", source.plain(root)))
-        except (KeyError, TypeError, ValueError, AttributeError, SyntaxError, RecursionError):
+        except _NOT_A_LOCK:
             hint = "write it again with 'archspec lock'"
             raise SpecError(Problem("E106", f"{file}: not a lock file", hint=hint)) from None
 
@@ -114,7 +120,7 @@ class Lock(Displayed):
         return Diff(
             old=self.name,
             new=now.name,
-            levels=("spec", "tree", "tensors"),
+            levels=("tree", "tensors"),
             spec=tuple(_forward_changes(self, now)),
             tree=tuple(tree_changes(aligned)),
             tensors=tuple(tensor_changes(aligned)),
@@ -195,12 +201,18 @@ def _runs(module: Outline, kinds: Kinds) -> Iterator[tuple[str, Outline]]:
 
 
 def _digests(spec: Spec, types: set[str]) -> dict[str, str]:
-    """A digest of each block's steps, white space aside."""
+    """A digest of what each block computes: its inputs, its steps, the parameters they use."""
     found: dict[str, str] = {}
     for name, block in cast("dict[str, Any]", content(spec)["blocks"]).items():
         if name in types and "forward" in block:
-            steps = normal(block["forward"], ("blocks", name, "forward"))
-            found[name] = hashlib.sha256(repr(steps).encode()).hexdigest()[:12]
+            said = [
+                normal(block[part], ("blocks", name, part))
+                for part in ("inputs", "forward")
+                if part in block
+            ]
+            words = set(re.findall(r"\w+", repr(said)))
+            used = sorted((key, repr(value)) for key, value in spec.values.items() if key in words)
+            found[name] = hashlib.sha256(repr((said, used)).encode()).hexdigest()[:12]
     return found
 
 
@@ -229,10 +241,12 @@ def _read(name: str, said: dict[str, Any]) -> Lock:
         for path in _unfolded("" if written == _ROOT else written)
     }
     tensors: dict[str, dict[str, Tensor]] = {}
+    shared = {str(name): str(first) for name, first in said.get("shared", {}).items()}
     for written, given in said["tensors"].items():
         shape = [size for size in given if not isinstance(size, str)]
-        tensor = Tensor(tuple(map(int, shape)), *given[len(shape) :])
+        (dtype,) = given[len(shape) :] or ["float32"]
         for path in _unfolded(written):
+            tensor = Tensor(tuple(map(int, shape)), dtype, shared.get(path, ""))
             owner = _owner(path, modules)
             tensors.setdefault(owner, {})[path[len(owner) :].removeprefix(".")] = tensor
     children: dict[str, list[str]] = {}

@@ -11,7 +11,7 @@ from typing import Any, cast
 from archspec.source.core_schema import value_of
 
 _WIDTH = 100
-_PLAIN = re.compile(r"[A-Za-z_$/][^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff:#,\[\]{}\"'&!|>%`]*")
+_PLAIN = re.compile(r"[A-Za-z_$/][^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff:#,\[\]{}\"'&!|>%`?]*")
 
 
 def dump(value: Mapping[str, Any]) -> str:
@@ -77,4 +77,9 @@ def _reads_back(text: str) -> bool:
 def _quoted(text: str) -> str:
     """In double quotes; what does not print is escaped, as in JSON."""
     quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
+    return "".join(c if c.isprintable() else _escaped(c) for c in quoted)
+
+
+def _escaped(character: str) -> str:
+    number = ord(character)
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -15,11 +15,12 @@ NET = """\
 archspec: 1
 model: Net
 blocks:
-  Pair:
+  Pair: &pair
     inputs: {{x: [batch, 4]}}
     modules:
       up: {{type: Linear, in_features: 4, out_features: 8}}
       down: {{type: Linear, in_features: 8, out_features: 4}}
+  Same: *pair
   Net:
     inputs: {{x: [batch, 4]}}
     modules: {{{modules}}}
@@ -68,6 +69,32 @@ def items(*sizes: int) -> str:
         ("a: {type: ReLU}, b: {type: ReLU}", "b: {type: ReLU}, a: {type: ReLU}", ["moved b ReLU"]),
         (f"a: {linear(1)}", f"b: {{renamed_from: a, {linear(1)[1:]}", ["moved a>b Linear"]),
         (f"a: {linear(1)}", f"b: {linear(1)}", ["moved a>b Linear"]),
+        (
+            f"a: {linear(1)}",
+            f"a: {{type: Sequential, items: [{linear(1)}]}}",
+            ["added a Sequential", "moved a>a.0 Linear"],
+        ),
+        (
+            f"a: {{type: Sequential, items: [{linear(1)}]}}",
+            f"a: {linear(1)}",
+            ["removed a Sequential", "moved a.0>a Linear"],
+        ),
+        ("a: {type: Pair}", "a: {type: Same}", ["changed a Pair>Same"]),
+        (
+            "m: {type: Sequential, items: [{type: Tanh}, {type: Pair}]}",
+            "m: {type: Sequential, items: [{type: Same}]}",
+            ["removed m.0 Tanh", "changed m.1>m.0 Pair>Same"],
+        ),
+        (
+            f"a: {linear(1)}, b: {linear(2)}",
+            f"b: {{renamed_from: a, {linear(2)[1:]}",
+            ["removed a Linear"],
+        ),
+        (
+            f"a: {linear(1)}",
+            f"b: {{renamed_from: a, {linear(1)[1:]}, a: {linear(1)}",
+            ["added b Linear"],
+        ),
         ("a: {type: ReLU}", "b: {type: Dropout}", ["removed a ReLU", "added b Dropout"]),
         (
             "a: {type: Pair}, m: {type: ModuleDict, items: {x: {type: ReLU}}}",
@@ -153,3 +180,25 @@ def test_a_checkpoint_of_before_a_renaming_loads_by_the_rule() -> None:
     assert tensor.rule == "renamed_from"
     (back,) = tensor_changes(Alignment(new, old))
     assert back.rule == ""
+
+
+def test_a_tensor_that_no_module_explains_loads_by_its_name() -> None:
+    spec = "m: {{type: Sequential, items: [{{type: {}, normalized_shape: 4}}]}}"
+    first = outline(
+        loads(NET.format(modules=spec.format("LayerNorm"))), {"m.0.weight": Tensor((4,))}
+    )
+    second = outline(
+        loads(NET.format(modules=spec.format("RMSNorm"))), {"m.0.weight": Tensor((4,))}
+    )
+    (tensor,) = tensor_changes(Alignment(first, second))
+    assert (tensor.status, tensor.old_name, tensor.new_name) == ("same", "m.0.weight", "m.0.weight")
+
+
+def test_tensors_that_are_shared_now() -> None:
+    modules = f"a: {linear(1)}, b: {linear(1)}"
+    spec = loads(NET.format(modules=modules))
+    own = {"a.weight": Tensor((1, 4)), "b.weight": Tensor((1, 4))}
+    tied = {"a.weight": Tensor((1, 4)), "b.weight": Tensor((1, 4), shared="a.weight")}
+    for before, after, status in ((own, tied, "tied"), (tied, own, "untied"), (tied, tied, "same")):
+        found = list(tensor_changes(Alignment(outline(spec, before), outline(spec, after))))
+        assert [tensor.status for tensor in found] == ["same", status]

@@ -103,6 +103,8 @@ def test_a_diff_is_applied_to_another_spec(tmp_path: Path) -> None:
         ('{"patch": 1}', "a change is a mapping"),
         ('{"patch": {"keys": {"a": {"add": 1, "by": 2}}}}', "a change has the keys"),
         ("[" * 100_000, "nested too deeply"),
+        ('{"patch": {"add": ' + "[" * 600 + "]" * 600 + "}}", "nested too deeply"),
+        ('{"patch": ' + '{"keys": {"a": ' * 200 + "null" + "}}" * 200 + "}", "nested too deeply"),
         ("\xff", "utf-8"),
     ],
 )
@@ -112,6 +114,16 @@ def test_what_is_no_patch(text: str, reason: str, tmp_path: Path) -> None:
     found = run("patch", "bert", str(file))
     assert found.exit_code == 1
     assert "error[E106]" in found.output and reason in found.output
+
+
+def test_a_patch_that_spoils_the_spec(tmp_path: Path) -> None:
+    file, result = tmp_path / "change.json", tmp_path / "result.yaml"
+    change = {
+        "keys": {"params": {"keys": {"num_classes": {"remove": {"default": 1000, "min": 1}}}}}
+    }
+    file.write_text(json.dumps({"patch": change}))
+    found = run("patch", "resnet18", str(file), "-o", str(result))
+    assert found.exit_code == 1 and "error[E303]" in found.output and not result.exists()
 
 
 def test_a_patch_that_is_not_there(tmp_path: Path) -> None:
@@ -207,5 +219,7 @@ def test_the_driver_never_fails_git(repository: Path) -> None:
 
 
 def test_wrong_use_of_the_driver() -> None:
+    found = run("diff", "--git", "x.yaml", "/nonexistent", "0", "0", "y.yaml", "0", "0")
+    assert found.exit_code == 0 and "/nonexistent: No such file or directory" in found.output
     assert run("diff", "--git", "a", "b").exit_code == 2
     assert run("diff", "--git", "specs/x.yaml").output == "* specs/x.yaml: in conflict\n"

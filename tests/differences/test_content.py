@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archspec import source
 from archspec.differences.content import content, origin, place
 from archspec.differences.deltas import compare
 from archspec.extends import packaged_folder, packaged_names
@@ -122,3 +123,45 @@ def test_parents_are_merged_in() -> None:
     assert "extends" not in said and "BertLayer" in said["blocks"]
     own = (packaged_folder() / "bert.yaml").read_text()
     assert re.search("^extends:", own, re.MULTILINE)
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))  # no halves of a character
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(TEXTS, VALUES, min_size=1))
+def test_what_is_written_reads_back(said: dict[str, Any]) -> None:
+    text = dump(said)
+    root, problems = source.parse(text)
+    read = source.plain(root)
+    assert not problems and repr(read) == repr(said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["how deep?", "a: b", "#", "- a", "$n", "@x", "*", "no", "1e3", "", " a", "a ", "a\nb", "é", "?",
+     "\U000e0001", "\u2028", "[", "{a}", "'", '"', "&a", "!t", "%", "`", "~", "null"],
+)  # fmt: skip
+def test_texts_that_are_hard_to_write(text: str) -> None:
+    said: dict[str, Any] = {"k": {text or "_": text, "l": [text, {"m": text}]}}
+    root, problems = source.parse(dump(said))
+    assert not problems and source.plain(root) == said
+
+
+def test_a_dollar_of_an_override_stays_one() -> None:
+    text = TEXT.replace("n: 2,", "n: 2, tag: {type: str, default: a},")
+    spec = loads(text, tag="$7")
+    assert content(spec)["params"]["tag"]["default"] == "$$7"
+    assert loads(dump(content(spec))).values["tag"] == "$7"
+
+
+def test_the_type_of_an_overridden_default_that_was_computed_is_implied() -> None:
+    text = TEXT.replace("n: 2,", "n: 2, m: {type: int, default: $4 * n},")
+    old, new = loads(text), loads(text, m=8)
+    assert content(new)["params"]["m"] == {"default": 8}
+    again = loads(dump(content(new)))
+    assert compare(content(again), content(new)) is None and compare(content(old), content(new))

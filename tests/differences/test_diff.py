@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def test_three_labels() -> None:
         "same": (199, 109_482_240),
         "renamed": (0, 0),
         "resized": (2, 3 * 768 + 3),
+        "tied": (0, 0),
+        "untied": (0, 0),
         "new": (0, 0),
         "lost": (0, 0),
     }
@@ -118,6 +121,43 @@ def test_specs_and_trees_are_compared_without_torch() -> None:
         "assert 'torch' not in sys.modules, 'torch'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_inputs_in_another_order_are_told_beside_an_added_one() -> None:
+    text = (
+        "archspec: 1\nmodel: N\nblocks:\n  N:\n    inputs: {x: [batch, 2], y: [batch, 2]}\n"
+        "    modules: {a: {type: ReLU}}\n    forward: [{return: a(x) + y}]\n"
+    )
+    swapped = "{y: [batch, 2], x: [batch, 2], z: {shape: [batch, 2], optional: true}}"
+    new = archspec.loads(text.replace("{x: [batch, 2], y: [batch, 2]}", swapped))
+    found = archspec.diff(archspec.loads(text), new, levels=["spec"])
+    assert [(c.kind, c.path[2:]) for c in found.spec] == [
+        ("added", ("inputs", "z")),
+        ("moved", ("inputs",)),
+    ]
+
+
+def test_long_steps_are_compared_in_no_time() -> None:
+    step = " + ".join(["relu(x)"] * 80)
+    forward = ", ".join(f'{{x{i}: "{step} + {i}"}}' for i in range(60))
+    text = (
+        "archspec: 1\nmodel: N\nblocks:\n  N:\n    inputs: {x: [batch, 2]}\n"
+        f"    modules: {{a: {{type: ReLU}}}}\n    forward: [{forward}, {{return: x1}}]\n"
+    )
+    old, new = (
+        archspec.loads(text),
+        archspec.loads(text.replace("relu(x) + relu", "gelu(x) + relu")),
+    )
+    start = time.process_time()
+    assert len(archspec.diff(old, new, levels=["spec"]).spec) >= 60
+    assert time.process_time() - start < 10  # hostile: a quadratic comparison took 35 s
+
+
+def test_only_the_cost_differs() -> None:
+    bare = archspec.loads("archspec: 1\nextends: resnet18\n")
+    larger = archspec.loads("archspec: 1\nextends: resnet18\ndims: {batch: 2}\n")
+    assert archspec.diff(bare, larger, levels=["cost"])
+    assert not archspec.diff(bare, bare, levels=["cost"])
 
 
 def test_what_cannot_be_measured_is_told() -> None:

@@ -65,3 +65,29 @@ def test_parameters_need_a_named_lock_file(project: pytest.Pytester) -> None:
     )
     run(project, "--archspec-update").assert_outcomes(passed=1, failed=1)
     assert (project.path / "ten.lock").exists() and not (project.path / "net.lock").exists()
+
+
+def test_a_lock_file_that_cannot_be_written(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        def test_nowhere(archspec_snapshot):
+            archspec_snapshot("net.yaml", lock="nowhere/net.lock")
+
+        def test_spec(archspec_snapshot):
+            import archspec
+            archspec_snapshot(archspec.load("net.yaml"), lock="spec.lock")
+        """
+    )
+    found = run(project, "--archspec-update")
+    found.assert_outcomes(passed=1, failed=1)
+    found.stdout.fnmatch_lines(["*nowhere/net.lock: No such file or directory*"])
+
+
+def test_paths_are_those_of_the_root_folder(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makeini("[pytest]")
+    run(project, "--archspec-update").assert_outcomes(passed=1)
+    folder = project.mkdir("elsewhere")
+    monkeypatch.chdir(folder)
+    run(project, str(project.path)).assert_outcomes(passed=1)
