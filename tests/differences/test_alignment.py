@@ -184,11 +184,10 @@ def test_a_checkpoint_of_before_a_renaming_loads_by_the_rule() -> None:
 
 def test_a_tensor_that_no_module_explains_loads_by_its_name() -> None:
     spec = "m: {{type: Sequential, items: [{{type: {}, normalized_shape: 4}}]}}"
-    first = outline(
-        loads(NET.format(modules=spec.format("LayerNorm"))), {"m.0.weight": Tensor((4,))}
-    )
-    second = outline(
-        loads(NET.format(modules=spec.format("RMSNorm"))), {"m.0.weight": Tensor((4,))}
+    state = {"m.0.weight": Tensor((4,))}
+    first, second = (
+        outline(loads(NET.format(modules=spec.format(kind))), state)
+        for kind in ("LayerNorm", "RMSNorm")
     )
     (tensor,) = tensor_changes(Alignment(first, second))
     assert (tensor.status, tensor.old_name, tensor.new_name) == ("same", "m.0.weight", "m.0.weight")

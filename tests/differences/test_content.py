@@ -143,8 +143,8 @@ def test_what_is_written_reads_back(said: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["how deep?", "a: b", "#", "- a", "$n", "@x", "*", "no", "1e3", "", " a", "a ", "a\nb", "é", "?",
-     "\U000e0001", "\u2028", "[", "{a}", "'", '"', "&a", "!t", "%", "`", "~", "null"],
+    ["how deep?", "a: b", "#", "- a", "$n", "@x", "*", "no", "1e3", "", " a", "a ", "a\nb", "é",
+     "?", "\U000e0001", "\u2028", "[", "{a}", "'", '"', "&a", "!t", "%", "`", "~", "null"],
 )  # fmt: skip
 def test_texts_that_are_hard_to_write(text: str) -> None:
     said: dict[str, Any] = {"k": {text or "_": text, "l": [text, {"m": text}]}}
