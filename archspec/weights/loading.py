@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from archspec.errors import Problem, UsageError, WeightsError
 from archspec.origins import spec_of
 from archspec.spec import Spec, as_spec
 from archspec.weights.files import WeightFiles
-from archspec.weights.fitting import Choices, Fit, Given, Resize, Target, best_fit
+from archspec.weights.fitting import Fit, best_fit
 from archspec.weights.layouts import naming_of, namings, older_names
 from archspec.weights.report import TensorInfo, WeightsReport
+from archspec.weights.sides import Choices, Given, Resize, Target
 
 
 def load_weights(
@@ -144,7 +146,8 @@ class Examination:
         layouts = [naming_of(layout, spec)] if layout is not None else namings(spec).values()
         files = WeightFiles.open(path)
         target = target_of(model, spec)
-        given = Given.make(target, files.tensors, choices or Choices(), files.same)
+        same = functools.cache(files.same)  # each layout asks
+        given = Given.make(target, files.tensors, choices or Choices(), same)
         fit = best_fit(given, layouts)
         rule = fit.naming.prefix_rule
         report = WeightsReport(
@@ -200,19 +203,27 @@ class Checkpoint:
     found: Examination
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], spec: Spec, model: nn.Module) -> Checkpoint:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        spec: Spec,
+        model: nn.Module,
+        layout: str | None = None,
+    ) -> Checkpoint:
         """Find each tensor of the model in a checkpoint, by its own names or a declared layout.
 
         Args:
             path: as ``load_weights`` takes it.
             spec: declares foreign layouts under ``checkpoints``.
             model: gives names and shapes; it may be on ``meta``.
+            layout: as ``load_weights`` takes it.
 
         Raises:
             WeightsError: E601 if the file cannot be read, E602 to E607 for tensors that do not fit;
                 all of them at once.
+            UsageError: E801 for a layout that is no name.
         """
-        found = Examination.of(model, path, spec)
+        found = Examination.of(model, path, spec, layout)
         if found.problems:
             raise WeightsError(found.problems)
         return cls(found)
@@ -222,13 +233,13 @@ class Checkpoint:
         names = self.found.fit.names
         given = self.found.files.read(names.values(), device)
         target = self.found.fit.given.target.tensors
-        wanted = dtype or torch.get_default_dtype()
         found: dict[str, torch.Tensor] = {}
         if self.found.files.mapped:
             given = _apart(given)
         for ours, foreign in names.items():
             tensor = given[foreign]
-            kind = wanted if tensor.is_floating_point() else getattr(torch, target[ours].dtype)
+            declared = getattr(torch, target[ours].dtype)
+            kind = dtype if dtype is not None and tensor.is_floating_point() else declared
             found[ours] = tensor.to(kind)
         return found
 

@@ -19,9 +19,9 @@ from torch import nn
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.spec import Spec
 from archspec.weights.files import INDEX
-from archspec.weights.fitting import Target
 from archspec.weights.layouts import OWN, Naming, naming_of
 from archspec.weights.loading import Examination, known_spec, state_of, target_of
+from archspec.weights.sides import Target
 
 SUFFIX = ".safetensors"
 State = Mapping[str, torch.Tensor]

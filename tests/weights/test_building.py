@@ -327,6 +327,23 @@ def test_dtypes(
     assert model.get_buffer("body.1.num_batches_tracked").dtype == torch.int64
 
 
+def test_declared_dtypes_stay(tmp_path: Path) -> None:
+    """Unless another one is asked for."""
+    text = NET.replace("{shape: [2], init: ones_}", "{shape: [2], dtype: float64, init: ones_}")
+    spec = archspec.loads(text)
+    first = build(spec, device="cpu")
+    third = torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)
+    weights = saved({**first.state_dict(), "seen": third}, tmp_path / "a.safetensors")
+    model = build(spec, weights=weights, device="cpu")
+    assert model.get_buffer("seen").dtype == torch.float64
+    assert torch.equal(model.get_buffer("seen"), third)
+    assert model.get_parameter("head.bias").dtype == torch.float32
+    weights = saved({**first.state_dict(), "seen": third.float()}, tmp_path / "b.safetensors")
+    assert build(spec, weights=weights, device="cpu").get_buffer("seen").dtype == torch.float64
+    half = build(spec, weights=weights, device="cpu", dtype="bfloat16")
+    assert half.get_buffer("seen").dtype == torch.bfloat16
+
+
 def test_training_leaves_the_file_alone(spec: Spec, state: State, tmp_path: Path) -> None:
     """The parameters are views of the mapped file, and private."""
     weights = saved(state, tmp_path / "a.safetensors")

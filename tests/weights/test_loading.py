@@ -327,6 +327,27 @@ def test_both_names_with_other_values(model: nn.Module, state: State, saved: Sav
     assert holds(model, {**state, "embed.weight": state["embed.weight"] + 1})
 
 
+def test_both_names_of_other_kinds(model: nn.Module, state: State, saved: Saved) -> None:
+    words = state["embed.weight"]
+    message = "E607 'lm.weight' and 'embed.weight' are one tensor, the file has two"
+    path = saved({**state, "lm.weight": words.half()})
+    assert failure(model, path) == [f"{message}, of float16 and float32"]
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, path)
+    assert caught.value.hint == "leave one unread: ignore=['lm.weight'], or --ignore"
+    path = saved({**state, "lm.weight": words[:4]})
+    assert failure(model, path) == [f"{message}, of the shapes [4, 4] and [5, 4]"]
+
+
+def test_both_names_of_another_size(model: nn.Module, state: State, saved: Saved) -> None:
+    """Their values are not even looked at."""
+    path = saved({**state, "lm.weight": torch.zeros(7, 4), "embed.weight": torch.ones(7, 4)})
+    assert failure(model, path) == [
+        f"E603 '{name}' has the shape [5, 4], in the file [7, 4]"
+        for name in ("embed.weight", "lm.weight")
+    ]
+
+
 # ------------------------------------------------------------------------------------------ shapes
 
 
