@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -195,6 +196,13 @@ def test_not_an_index(index: str, spec: Spec, sharded: Callable[[Any], Path]) ->
     assert len(found) == 1
     assert found[0].startswith("E601 ")
     assert "model.safetensors.index.json: not an index" in found[0]
+
+
+def test_a_shard_that_is_a_pipe(spec: Spec, sharded: Callable[[Any], Path], tmp_path: Path) -> None:
+    """Nothing waits for what never comes."""
+    os.mkfifo(tmp_path / "model-7.safetensors")
+    (found,) = failure(spec, sharded({"weight_map": {"head.weight": "model-7.safetensors"}}))
+    assert found.endswith("'model-7.safetensors' is not a file of its folder")
 
 
 def test_a_shard_that_is_not_there(spec: Spec, sharded: Callable[[Any], Path]) -> None:

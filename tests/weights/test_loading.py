@@ -466,6 +466,26 @@ def test_castable(source: str, target: str, expected: bool) -> None:
     assert castable(source, target) is expected
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_values_that_would_become_infinite(
+    dtype: torch.dtype, spec: Spec, model: nn.Module, state: State, saved: Saved
+) -> None:
+    most = torch.finfo(dtype).max
+    state = {n: t.double() if t.is_floating_point() else t for n, t in state.items()}
+    state["head.bias"][0], state["trunk.bias"][1] = 2 * most, -2 * most
+    state["head.weight"][0, 0], state["head.weight"][0, 1] = torch.inf, most
+    names = ("trunk.bias", "head.bias")
+    kind = str(dtype).removeprefix("torch.")
+    found = failure(model.to(dtype), saved(state))
+    assert found == [f"E606 '{n}' has values beyond {kind}, which ends at {most:g}" for n in names]
+    with pytest.raises(WeightsError) as caught:
+        build(spec, weights=saved(state), dtype=dtype, device="cpu")
+    told = [f"{p.code} {p.message}" for p in caught.value.problems]
+    assert told == found
+    state["head.bias"][0], state["trunk.bias"][1] = most, torch.nan
+    load_weights(model.to(dtype), saved(state))
+
+
 def test_every_problem_at_once(model: nn.Module, state: State, saved: Saved) -> None:
     state["fc.weight"] = state.pop("trunk.weight")
     state["head.bias"] = torch.zeros(7)
