@@ -22,7 +22,7 @@ from archspec import layers
 from archspec.codegen import Generated, generate
 from archspec.devices import check_memory, pick_device, pick_dtype
 from archspec.elaborate import walk
-from archspec.errors import BuildError, Note, Problem
+from archspec.errors import BuildError, Note, Problem, UsageError
 from archspec.failures import instance_text
 from archspec.freezing import freeze as apply_plan
 from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
@@ -55,6 +55,7 @@ def build(
     device: str | torch.device = "auto",
     dtype: str | torch.dtype | None = None,
     weights: str | os.PathLike[str] | None = None,
+    layout: str | None = None,
     freeze: str | Sequence[str] | None = None,
     seed: int | None = None,
     **params: Any,
@@ -73,6 +74,8 @@ def build(
         weights: a safetensors file, one of ``torch.save``, or a folder with
             ``model.safetensors`` or ``pytorch_model.bin``; on ``meta`` it is only checked that they
             fit.
+        layout: how ``weights`` names the tensors: a name from the spec's ``checkpoints``, or
+            ``archspec`` for the model's own names; left out, the one that fits best.
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.
@@ -86,6 +89,7 @@ def build(
         ShapeError: tensors in its forward do not fit together.
         BuildError: the device is missing, or the model does not fit into its memory.
         WeightsError: the weights cannot be read, or do not fit.
+        UsageError: an argument makes no sense.
         FreezeError: no such plan, or a pattern that selects nothing.
 
     Example:
@@ -93,6 +97,8 @@ def build(
         >>> sum(p.numel() for p in model.parameters())
         109484547
     """
+    if layout is not None and weights is None:
+        raise UsageError(Problem("E801", "layout says how weights are named: give weights, too"))
     spec = as_spec(source, params)
     where, kind = pick_device(device), pick_dtype(dtype)
     generated = generate(spec)
@@ -101,7 +107,7 @@ def build(
     check_shapes(spec, model, generated, module)
     if freeze is not None:  # before any memory is spent: a plan may not fit
         apply_plan(model, freeze, spec=spec)
-    checkpoint = Checkpoint.open(weights, spec, model) if weights is not None else None
+    checkpoint = None if weights is None else Checkpoint.open(weights, spec, model, layout)
     if where.type == "meta":
         model = model.to(kind) if kind is not None else model
     else:

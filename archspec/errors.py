@@ -77,7 +77,7 @@ CODES: dict[str, str] = {
     "E601": "the weights cannot be read",
     "E602": "tensors are missing or unexpected",
     "E603": "a tensor has another shape",
-    "E604": "unknown checkpoint layout",
+    "E604": "unknown or ambiguous checkpoint layout",
     "E605": "a layout gives two tensors one name",
     "E606": "a tensor has another kind of numbers",
     "E607": "a shared tensor has two values",

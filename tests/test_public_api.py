@@ -93,7 +93,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "loads": [("text", ...), ("*config", None), ("*name", "<spec>"), ("**params", ...)],
     "build": [
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
-        ("*freeze", None), ("*seed", None), ("**params", ...),
+        ("*layout", None), ("*freeze", None), ("*seed", None), ("**params", ...),
     ],
     "freeze": [
         ("model", ...), ("plan", ...), ("*spec", None), ("*gradients", None),

@@ -162,6 +162,9 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     type=click.Path(path_type=Path),
     help="A safetensors file, one of torch.save, or a folder with model.safetensors.",
 )
+@click.option(
+    "--layout", metavar="NAME", help="How they are named; the best fitting one, if left out."
+)
 @options.freeze
 @click.option(
     "--seed",
@@ -177,6 +180,7 @@ def build(
     device: str,
     dtype: str | None,
     weights: Path | None,
+    layout: str | None,
     freeze: tuple[str, ...],
     seed: int | None,
     as_json: bool,
@@ -201,7 +205,8 @@ def build(
     plan = options.plan(loaded, freeze)
     builder = archspec.build  # importing torch is no part of the time
     start = time.perf_counter()
-    model = builder(loaded, device=device, dtype=dtype, weights=weights, freeze=plan, seed=seed)
+    how = {"device": device, "dtype": dtype, "seed": seed}
+    model = builder(loaded, weights=weights, layout=layout, freeze=plan, **how)
     facts = {**documents.of_model(model), "seconds": time.perf_counter() - start}
     if as_json:
         named = {"name": loaded.name, "model": loaded.architecture.model}

@@ -14,8 +14,8 @@ from archspec.cli.commands import Command
 
 if TYPE_CHECKING:
     from archspec.spec import Spec
-    from archspec.weights.fitting import Choices
     from archspec.weights.loading import Examination
+    from archspec.weights.sides import Choices
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE | re.ASCII)
@@ -103,7 +103,7 @@ def check(
       archspec weights check bert bert-base/ --optional classifier
       archspec weights check bert old.ckpt -p num_labels=5 --resize classifier=fresh
     """
-    from archspec.weights.fitting import Choices
+    from archspec.weights.sides import Choices
 
     loaded = options.load(spec, options.overrides_from(given, config))
     choices = Choices.checked(ignore, optional, resize)
@@ -168,9 +168,9 @@ def convert(
       archspec weights convert resnet18 ours.safetensors --to torchvision -o theirs.safetensors
       archspec weights convert bert model.bin --to transformers -o bert/ --max-shard-size 5GB
     """
-    from archspec.weights.fitting import Choices
     from archspec.weights.layouts import naming_of
     from archspec.weights.saving import convert_weights
+    from archspec.weights.sides import Choices
 
     loaded = options.load(spec, options.overrides_from(given, config))
     naming = naming_of(to, loaded)

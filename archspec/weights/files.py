@@ -27,12 +27,15 @@ IN_FOLDER = tuple(
     name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
 )
 
-_DTYPES = {
+DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
     "I32": "int32", "U64": "uint64", "I64": "int64", "F16": "float16", "BF16": "bfloat16",
     "F32": "float32", "F64": "float64", "C64": "complex64", "F8_E4M3": "float8_e4m3fn",
     "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
 }  # fmt: skip
+
+_ERRORS = (SafetensorError, OSError, RuntimeError, KeyError, AttributeError)
+"""Damage, a dtype that PyTorch has not, a file that is larger than memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,7 @@ class WeightFiles:
             try:
                 with safe_open(file, framework="pt", device=str(device)) as opened:
                     found |= {name: opened.get_tensor(name) for name in wanted}
-            except (SafetensorError, OSError, KeyError, AttributeError) as error:
+            except _ERRORS as error:
                 raise _unreadable(file, error) from None
         return found
 
@@ -117,8 +120,22 @@ class WeightFiles:
         if self.tensors[first].dtype != self.tensors[second].dtype:
             return False
         pair = self.read([first, second], "cpu")
-        a, b = (pair[name].contiguous().reshape(-1).view(torch.uint8) for name in (first, second))
-        return torch.equal(a, b)
+        return _equal(pair[first], pair[second])
+
+
+def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Compared as bytes. What a file repeats is looked at once, and what overlaps is not equal."""
+    if a.shape != b.shape:
+        return False
+    for dim, steps in enumerate(zip(a.stride(), b.stride(), strict=True)):
+        if steps == (0, 0) and a.shape[dim]:
+            a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
+    if (a.data_ptr(), a.stride()) == (b.data_ptr(), b.stride()):
+        return True
+    held = max(a.untyped_storage().nbytes(), b.untyped_storage().nbytes())
+    if a.numel() * a.element_size() > held:
+        return False
+    return torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)))
 
 
 def _unreadable(file: Path, error: object) -> WeightsError:
@@ -155,10 +172,15 @@ def _read(file: Path) -> WeightFiles:
     if len(found.tensors) > MAX_TENSORS:
         raise _unreadable(file, f"more than {MAX_TENSORS:,} tensors")
     for name in found.tensors:
-        if len(name) > MAX_NAME or name.count(".") > MAX_DEPTH:
+        if beyond_reason(name):
             raise _unreadable(file, f"'{name[:40]}…' is too long or too deep for a tensor's name")
     where = dict.fromkeys(found.tensors, file)
     return WeightFiles((file,), found.tensors, where, found.mapped, found.others, found.wrapper)
+
+
+def beyond_reason(name: str) -> bool:
+    """Whether a tensor's name is too long or too deep, to be read or to be written."""
+    return len(name) > MAX_NAME or name.count(".") > MAX_DEPTH
 
 
 def _info(name: str, tensor: torch.Tensor) -> TensorInfo:
@@ -169,14 +191,14 @@ def _headers(file: Path) -> dict[str, TensorInfo]:
     """Every tensor's shape and dtype, without reading any data."""
     found: dict[str, TensorInfo] = {}
     try:
-        with safe_open(file, framework="pt") as opened:
+        with safe_open(file, framework="np") as opened:  # "pt" would map it as private memory
             for name in opened.keys():  # noqa: SIM118 (not a mapping)
                 part: Any = opened.get_slice(name)
                 kind = str(part.get_dtype())
                 found[name] = TensorInfo(
-                    name, tuple(part.get_shape()), _DTYPES.get(kind, kind.lower())
+                    name, tuple(part.get_shape()), DTYPES.get(kind, kind.lower())
                 )
-    except (SafetensorError, OSError) as error:
+    except _ERRORS as error:
         raise _unreadable(file, error) from None
     return found
 
@@ -204,7 +226,8 @@ def _shard(index: Path, name: object, kind: str) -> Path:
     if isinstance(name, str) and Path(name).name == name and name.endswith(kind):
         try:
             lies = (index.parent / name).resolve().parent
-            if lies in (index.parent.resolve(), index.resolve().parent):
+            inside = lies in (index.parent.resolve(), index.resolve().parent)
+            if inside and (index.parent / name).is_file():
                 return index.parent / name
         except (OSError, ValueError, RuntimeError):  # RuntimeError: links that go round in a circle
             pass

@@ -3,161 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from archspec import patterns
-from archspec.errors import Note, Problem, UsageError, WeightsError, did_you_mean, listing
-from archspec.patterns import Entry, PatternError, Tree
+from archspec.errors import Note, Problem, listing
 from archspec.weights.layouts import Naming, near, tensorflow_name
-from archspec.weights.report import Row, Rule, TensorInfo
-
-Resize = Literal["fresh", "rows"]
-RESIZES: tuple[str, ...] = ("fresh", "rows")
-Tensors = Mapping[str, TensorInfo]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A model's side.
-
-    Attributes:
-        name: the class of the model.
-        tensors: in the order of the ``state_dict``.
-        shared: the names of a shared tensor, the owner first, by each of them.
-        types: path of a module → name of its class.
-        older: name → the name it had before, and why.
-    """
-
-    name: str
-    tensors: Tensors
-    shared: Mapping[str, tuple[str, ...]]
-    types: Mapping[str, str]
-    older: Mapping[str, tuple[str, Rule]]
-
-    def owner(self, name: str) -> str:
-        return self.shared[name][0] if name in self.shared else name
-
-    def type_of(self, name: str) -> str:
-        """The class of the module that holds a tensor."""
-        return self.types.get(name.rpartition(".")[0], "")
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What a caller allows: patterns over the file's names, and over ours."""
-
-    ignore: Sequence[str] = ()
-    optional: Sequence[str] = ()
-    resize: Mapping[str, Resize] = field(default_factory=dict[str, Resize])
-
-    @classmethod
-    def checked(cls, ignore: object, optional: object, resize: object) -> Choices:
-        """The arguments of a call.
-
-        Raises:
-            UsageError: E801 for anything but patterns, or a way to resize that there is not.
-        """
-        pairs = cast("Mapping[object, object]", resize if isinstance(resize, Mapping) else {})
-        if pairs != (resize or {}) or not all(isinstance(text, str) for text in pairs):
-            hint = "resize={'classifier': 'fresh'}"
-            raise UsageError(Problem("E801", "resize takes patterns and what is done", hint=hint))
-        for how in pairs.values():
-            if how not in RESIZES:
-                hint = did_you_mean(str(how), RESIZES) or f"ways: {listing(RESIZES)}"
-                raise UsageError(Problem("E801", f"no way to resize is called '{how}'", hint=hint))
-        resizes = cast("Mapping[str, Resize]", dict(pairs))
-        return cls(_texts("ignore", ignore), _texts("optional", optional), resizes)
-
-
-def _texts(argument: str, given: object) -> tuple[str, ...]:
-    texts = (given,) if isinstance(given, str) else given
-    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
-        raise UsageError(Problem("E801", f"{argument} takes patterns"))
-    found = tuple(cast("Iterable[object]", texts))
-    if not all(isinstance(text, str) for text in found):
-        raise UsageError(Problem("E801", f"{argument} takes patterns"))
-    return cast("tuple[str, ...]", found)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What is the same for every layout: both sides, and what the call's patterns select.
-
-    ``same`` says whether two tensors of the file hold equal values.
-    """
-
-    target: Target
-    held: Tensors
-    ignored: Mapping[str, Rule]
-    optional: Mapping[str, Rule]
-    resized: Mapping[str, tuple[Resize, Rule]]
-    same: Callable[[str, str], bool]
-
-    @classmethod
-    def make(
-        cls, target: Target, held: Tensors, choices: Choices, same: Callable[[str, str], bool]
-    ) -> Given:
-        """Raises WeightsError: E702 for what is no pattern, E701 for one that selects nothing."""
-        ignore = [(text, Rule(f"ignore {text}")) for text in choices.ignore]
-        optional = [(text, Rule(f"optional {text}")) for text in choices.optional]
-        rules = {text: Rule(f"resize {text}: {how}") for text, how in choices.resize.items()}
-        resized: dict[str, tuple[Resize, Rule]] = {
-            name: (how, rules[text])
-            for text, how in choices.resize.items()
-            for name in _selected([(text, rules[text])], _entries(target), strict=True)
-        }
-        return cls(
-            target,
-            held,
-            _selected(ignore, _entries_of(held)),
-            _selected(optional, _entries(target), strict=True),
-            resized,
-            same,
-        )
-
-    def under(self, naming: Naming) -> tuple[Mapping[str, Rule], Mapping[str, Rule]]:
-        """What is ignored and what is optional, with what the layout says about it."""
-        ignored = _selected(naming.ignore, _entries_of(self.held))
-        optional = _selected(naming.optional, _entries(self.target))
-        return {**ignored, **self.ignored}, {**optional, **self.optional}
-
-
-def _entries_of(names: Iterable[str]) -> Iterator[Entry]:
-    return (Entry(name, None) for name in names)
-
-
-def _entries(target: Target) -> Iterator[Entry]:
-    yield from (Entry(path, kind) for path, kind in target.types.items())
-    yield from _entries_of(target.tensors)
-
-
-def _selected(
-    rules: Sequence[tuple[str, Rule]], entries: Iterator[Entry], *, strict: bool = False
-) -> dict[str, Rule]:
-    """The tensors that patterns select, each with the first pattern's rule."""
-    if not rules:
-        return {}
-    found: dict[str, Rule] = {}
-    tree = Tree(list(entries))
-    for text, rule in rules:
-        try:
-            pattern = patterns.parse(text)
-        except PatternError as error:
-            raise WeightsError(Problem("E702", f"'{text}': {error.message}")) from None
-        chosen = sorted(tree.select(pattern))
-        if strict and not chosen:
-            hint = listing([repr(one) for one in tree.near_misses(pattern)])
-            hint = f"did you mean {hint}?" if hint else ""
-            raise WeightsError(Problem("E701", f"the pattern '{text}' selects nothing", hint=hint))
-        for entry in (tree.entries[i] for i in chosen):
-            if entry.type is None:
-                found.setdefault(entry.path, rule)
-    return found
-
-
-# --------------------------------------------------------------------------------------------- fit
+from archspec.weights.report import Kind, Row, Rule, TensorInfo
+from archspec.weights.sides import Given
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +20,7 @@ class Fit:
         names: our tensor name → the file's; tied names have the one that the file has.
         rows: the report's rows.
         clashes: two of our names that the layout makes one, and that one.
+        rivals: namings that fit as well, but say otherwise what the file's names mean.
     """
 
     naming: Naming
@@ -175,6 +28,7 @@ class Fit:
     names: Mapping[str, str]
     rows: tuple[Row, ...]
     clashes: tuple[tuple[str, str, str], ...]
+    rivals: tuple[Naming, ...] = ()
 
     @classmethod
     def make(cls, naming: Naming, given: Given) -> Fit:
@@ -187,12 +41,17 @@ class Fit:
         unfit = bad.count("unfit")
         return len(bad) - unfit + len(self.clashes), unfit
 
+    def contradicts(self, other: Fit) -> bool:
+        """Whether one of our tensors would have other values, and not only none."""
+        return not other.names.items() <= self.names.items()
+
     def problems(self) -> list[Problem]:
         """Everything that is not explained."""
         bad = [row for row in self.rows if not row.explained]
         missing = [row.ours for row in bad if row.kind == "missing" and row.ours]
         unexpected = [row.theirs for row in bad if row.kind == "unexpected" and row.theirs]
         return [
+            *self._ambiguity(),
             *map(self._clash, self.clashes),
             *self._missing(missing, unexpected),
             *self._unexpected(unexpected),
@@ -204,6 +63,18 @@ class Fit:
         naming = self.naming
         layout = f" in the layout '{naming.name}'" if naming.place else ""
         return f"{layout} ({naming.prefix_rule.text})" if naming.prefix_rule else layout
+
+    def _ambiguity(self) -> Iterator[Problem]:
+        if not self.rivals:
+            return
+        ways = list(dict.fromkeys(one.described for one in (self.naming, *self.rivals)))
+        message = f"the names fit in more than one way: {listing(ways, sign='; ')}"
+        names = list(dict.fromkeys(f"layout='{one.name}'" for one in (self.naming, *self.rivals)))
+        if len(names) > 1:
+            hint = f"say which is meant: {listing(names)}, or --layout"
+        else:
+            hint = "load it into the module that is meant, or rename under checkpoints"
+        yield Problem("E604", message, self.naming.place, hint)
 
     def _clash(self, clash: tuple[str, str, str]) -> Problem:
         first, second, foreign = clash
@@ -223,22 +94,21 @@ class Fit:
             if found and (other := near(found[0], like)) and len(notes) < 3:
                 notes.append(Note(f"'{tensor.name}' may be '{other}' in the file"))
         message = f"{len(names)} tensors are missing{self._where}: {listing(names)}"
-        yield Problem("E602", message, notes=tuple(notes))
+        yield Problem("E602", message, hint=_may_be("optional", names), notes=tuple(notes))
 
     def _unexpected(self, unexpected: Sequence[TensorInfo]) -> Iterator[Problem]:
         if unexpected:
             names = [tensor.name for tensor in unexpected]
             message = f"{len(names)} tensors have no place{self._where}: {listing(names)}"
-            hint = "name what may be left unread under checkpoints: {…: {ignore: […]}}"
-            yield Problem("E602", message, hint=hint)
+            yield Problem("E602", message, hint=_may_be("ignore", names))
 
     def _unfit(self, rows: Sequence[Row]) -> Iterator[Problem]:
         for row in rows:
             assert row.ours and row.theirs
             ours, theirs = row.ours, row.theirs
-            if row.shares:
-                message = f"'{ours.name}' and '{row.shares}' are one tensor, the file has two"
-                yield Problem("E607", message, hint="ignore one of them")
+            if row.shares and (two := self._two_values(row.shares, ours, theirs)):
+                hint = f"leave one unread: ignore=['{theirs.name}'], or --ignore"
+                yield Problem("E607", two, hint=hint)
             elif ours.shape != theirs.shape:
                 shapes = f"{list(ours.shape)}, in the file {list(theirs.shape)}"
                 hint = "the weights are of another size; or say how to resize it"
@@ -246,6 +116,29 @@ class Fit:
             else:
                 message = f"'{ours.name}' has the dtype {ours.dtype}, in the file {theirs.dtype}"
                 yield Problem("E606", message)
+
+    def _two_values(self, shared: str, ours: TensorInfo, theirs: TensorInfo) -> str:
+        """How two tensors of the file, that are one in the model, differ; "" if they may not."""
+        other = self.given.held[self.names[shared]]
+        message = f"'{ours.name}' and '{shared}' are one tensor, the file has two"
+        if theirs.dtype != other.dtype:
+            return f"{message}, of {theirs.dtype} and {other.dtype}"
+        if theirs.shape != other.shape:
+            return f"{message}, of the shapes {list(theirs.shape)} and {list(other.shape)}"
+        return message if self.given.may_meet(theirs, ours, shared) else ""
+
+
+def _may_be(argument: str, names: Sequence[str]) -> str:
+    """How to say that tensors may be missing or left unread."""
+    ends = {name.rpartition(".")[2] for name in names}
+    first, *others = [name.split(".") for name in names]
+    common = [
+        part for at, part in enumerate(first) if all(o[: at + 1] == first[: at + 1] for o in others)
+    ]
+    pattern = f"**.{ends.pop()}" if len(ends) == 1 < len(names) else ".".join(common) or "…"
+    be = {"optional": "be missing", "ignore": "stay unread"}[argument]
+    in_spec = f"checkpoints: {{…: {{{argument}: […]}}}} in the spec"
+    return f"if it may {be}: {argument}=['{pattern}'], --{argument}, or {in_spec}"
 
 
 class _Matcher:
@@ -267,7 +160,9 @@ class _Matcher:
             if found := self.naming.foreign(old):
                 self._take(name, found[0], (rule, *found[1]))
         for name in self.target.tensors:
-            self._take_tensorflow(name)
+            self._take_tensorflow(name, name)
+        for name, (old, rule) in self.target.older.items():
+            self._take_tensorflow(name, old, rule)
         rows = [self._row(name) for name in self.target.tensors]
         rows += [
             self._left(theirs) for name, theirs in self.given.held.items() if name not in self.taken
@@ -293,11 +188,11 @@ class _Matcher:
     def _apart(self, first: str, second: str) -> bool:
         return self.target.owner(first) != self.target.owner(second)
 
-    def _take_tensorflow(self, name: str) -> None:
-        found = self.naming.foreign(name) if name not in self.names else None
+    def _take_tensorflow(self, name: str, known: str, *rules: Rule) -> None:
+        found = self.naming.foreign(known) if name not in self.names else None
         kind = self.target.type_of(name)
         if found and (older := tensorflow_name(found[0], kind)):
-            self._take(name, older[0], (*found[1], older[1]))
+            self._take(name, older[0], (*rules, *found[1], older[1]))
 
     def _shared_source(self, name: str) -> str:
         """The one of a shared tensor's names whose values count; "" if the file has none."""
@@ -313,10 +208,16 @@ class _Matcher:
         foreign, rules = self.names[name], self.rules[name]
         theirs = self.given.held[foreign]
         if source and source != name:
-            other = self.given.held[self.names[source]]
-            same = theirs.shape == other.shape and self.given.same(foreign, other.name)
-            return Row("tied" if same else "unfit", ours, theirs, rules, source)
+            return Row(self._tied(ours, theirs, source), ours, theirs, rules, source)
         return self._matched(ours, theirs, rules)
+
+    def _tied(self, ours: TensorInfo, theirs: TensorInfo, source: str) -> Kind:
+        """Values are compared last, and only of sizes that the model has or was told to expect."""
+        other = self.given.held[self.names[source]]
+        alike = (theirs.shape, theirs.dtype) == (other.shape, other.dtype)
+        if not alike or not self.given.may_meet(theirs, ours, source):
+            return "unfit"
+        return "tied" if self.given.same(theirs.name, other.name) else "unfit"
 
     def _matched(self, ours: TensorInfo, theirs: TensorInfo, rules: tuple[Rule, ...]) -> Row:
         if not castable(theirs.dtype, ours.dtype):
@@ -335,20 +236,21 @@ class _Matcher:
 
 
 def best_fit(given: Given, layouts: Iterable[Naming]) -> Fit:
-    """The layout that leaves the fewest tensors unexplained, with another prefix if need be."""
+    """The layout that leaves the fewest tensors unexplained, with another prefix if need be.
+
+    Of those that explain all, the one with the most tensors; ``rivals`` are those that disagree.
+    """
     layouts = list(layouts)
-    fits: list[Fit] = []
-    for naming in layouts:
-        fits.append(Fit.make(naming, given))
-        if fits[-1].score == (0, 0):
-            return fits[-1]
-    best = min(fits, key=lambda fit: fit.score)
-    if best.score[0]:  # a prefix changes names only
+    fits = [Fit.make(naming, given) for naming in layouts]
+    if min(fit.score for fit in fits)[0]:  # a prefix changes names only
         for naming in layouts:
             others = naming.with_prefixes(given.target.tensors, given.held)
             fits += [Fit.make(other, given) for other in others]
-        best = min(fits, key=lambda fit: fit.score)
-    return best
+    best = min(fits, key=lambda fit: (fit.score, -len(fit.names)))
+    if any(best.score):
+        return best
+    rivals = [fit.naming for fit in fits if fit.score == best.score and best.contradicts(fit)]
+    return replace(best, rivals=tuple(rivals))
 
 
 # ------------------------------------------------------------------------------------------ dtypes

@@ -9,7 +9,7 @@ from itertools import islice
 
 from archspec import patterns, source
 from archspec.elaborate import walk
-from archspec.errors import Place, Problem, WeightsError, did_you_mean, listing
+from archspec.errors import Place, Problem, UsageError, WeightsError, did_you_mean, listing
 from archspec.patterns import Rename
 from archspec.schema import Checkpoint as Layout
 from archspec.spec import Spec
@@ -53,6 +53,12 @@ class Naming:
         if self.added:
             return Rule(f"the file's prefix '{self.added}'")
         return Rule(f"the file lacks the prefix '{self.lacking}'") if self.lacking else None
+
+    @property
+    def described(self) -> str:
+        """``the layout 'theirs' (the file's prefix 'module.')``."""
+        name = "the model's own names" if self.name == OWN else f"the layout '{self.name}'"
+        return f"{name} ({self.prefix_rule.text})" if self.prefix_rule else name
 
     def foreign(self, name: str) -> tuple[str, tuple[Rule, ...]] | None:
         """The file's name of one of our tensors, and why it differs; None if it can have none."""
@@ -121,7 +127,10 @@ def naming_of(name: str, spec: Spec | None) -> Naming:
 
     Raises:
         WeightsError: E604 if there is none.
+        UsageError: E801 for anything but a name.
     """
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", f"a layout is a name, not {type(name).__name__}"))
     known = namings(spec)
     if name not in known:
         whose = spec.name if spec else "a model that archspec did not build"

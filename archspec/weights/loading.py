@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.origins import spec_of
 from archspec.spec import Spec, as_spec
+from archspec.weights.casting import check_range
 from archspec.weights.files import WeightFiles
-from archspec.weights.fitting import Choices, Fit, Given, Resize, Target, best_fit
+from archspec.weights.fitting import Fit, best_fit
 from archspec.weights.layouts import naming_of, namings, older_names
 from archspec.weights.report import TensorInfo, WeightsReport
+from archspec.weights.sides import Choices, Given, Resize, Target
 
 
 def load_weights(
@@ -100,15 +104,19 @@ def _copy(state: Mapping[str, torch.Tensor], found: Examination) -> None:
     rows = [row for row in found.report.rows if row.kind in ("loaded", "renamed", "resized")]
     pairs = [(row, row.ours.name, row.theirs.name) for row in rows if row.ours and row.theirs]
     given = found.files.read([foreign for _, _, foreign in pairs], "cpu")
+    copies: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for row, ours, foreign in pairs:
+        old, new = state[ours], given[foreign]
+        if row.kind == "resized":
+            if found.fit.given.resized[ours][0] == "fresh":
+                continue
+            both = zip(old.shape, new.shape, strict=True)
+            part = tuple(slice(min(sizes)) for sizes in both)
+            old, new = old.detach()[part], new[part]
+        copies[ours] = old, new
+    check_range((name, new, old.dtype) for name, (old, new) in copies.items())
     with torch.no_grad():
-        for row, ours, foreign in pairs:
-            old, new = state[ours], given[foreign]
-            if row.kind == "resized":
-                if found.fit.given.resized[ours][0] == "fresh":
-                    continue
-                both = zip(old.shape, new.shape, strict=True)
-                part = tuple(slice(min(sizes)) for sizes in both)
-                old, new = old[part], new[part]
+        for old, new in copies.values():
             old.copy_(new)
 
 
@@ -144,7 +152,8 @@ class Examination:
         layouts = [naming_of(layout, spec)] if layout is not None else namings(spec).values()
         files = WeightFiles.open(path)
         target = target_of(model, spec)
-        given = Given.make(target, files.tensors, choices or Choices(), files.same)
+        same = functools.cache(files.same)  # each layout asks
+        given = Given.make(target, files.tensors, choices or Choices(), same)
         fit = best_fit(given, layouts)
         rule = fit.naming.prefix_rule
         report = WeightsReport(
@@ -161,17 +170,38 @@ class Examination:
 
 
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors of the ``state_dict`` themselves."""
-    state = model.state_dict(keep_vars=True)
-    return {name: t for name, t in state.items() if isinstance(t, torch.Tensor)}
+    """The parameters and buffers of the ``state_dict`` themselves.
+
+    Raises:
+        UsageError: E801 for one without a shape yet, and for a state that is kept elsewhere.
+    """
+    held = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    state: dict[str, torch.Tensor] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if id(value) not in held:
+            message = f"'{name}' is no parameter and no buffer: the module keeps it in its own way"
+            raise UsageError(Problem("E801", message, hint="use state_dict and load_state_dict"))
+        if is_lazy(value):
+            hint = "run the model forward once"
+            raise UsageError(Problem("E801", f"'{name}' has no shape yet", hint=hint))
+        state[name] = value
+    return state
+
+
+def _memory(tensor: torch.Tensor) -> object:
+    """What two tensors that are one have in common; a tensor without memory is itself alone."""
+    strided = tensor.layout == torch.strided and not tensor.is_meta and tensor.numel()
+    if not strided or not tensor.data_ptr():
+        return id(tensor)
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def target_of(model: nn.Module, spec: Spec | None) -> Target:
     """A model as the pure layers see it."""
     state = state_of(model)
-    groups: dict[int, list[str]] = {}
+    groups: dict[object, list[str]] = {}
     for name, tensor in state.items():
-        groups.setdefault(id(tensor), []).append(name)
+        groups.setdefault(_memory(tensor), []).append(name)
     borrowed = spec.architecture.tie if spec else {}
     shared: dict[str, tuple[str, ...]] = {}
     for names in groups.values():
@@ -200,19 +230,27 @@ class Checkpoint:
     found: Examination
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], spec: Spec, model: nn.Module) -> Checkpoint:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        spec: Spec,
+        model: nn.Module,
+        layout: str | None = None,
+    ) -> Checkpoint:
         """Find each tensor of the model in a checkpoint, by its own names or a declared layout.
 
         Args:
             path: as ``load_weights`` takes it.
             spec: declares foreign layouts under ``checkpoints``.
             model: gives names and shapes; it may be on ``meta``.
+            layout: as ``load_weights`` takes it.
 
         Raises:
             WeightsError: E601 if the file cannot be read, E602 to E607 for tensors that do not fit;
                 all of them at once.
+            UsageError: E801 for a layout that is no name.
         """
-        found = Examination.of(model, path, spec)
+        found = Examination.of(model, path, spec, layout)
         if found.problems:
             raise WeightsError(found.problems)
         return cls(found)
@@ -222,15 +260,13 @@ class Checkpoint:
         names = self.found.fit.names
         given = self.found.files.read(names.values(), device)
         target = self.found.fit.given.target.tensors
-        wanted = dtype or torch.get_default_dtype()
-        found: dict[str, torch.Tensor] = {}
         if self.found.files.mapped:
             given = _apart(given)
-        for ours, foreign in names.items():
-            tensor = given[foreign]
-            kind = wanted if tensor.is_floating_point() else getattr(torch, target[ours].dtype)
-            found[ours] = tensor.to(kind)
-        return found
+        kinds = {ours: getattr(torch, target[ours].dtype) for ours in names}
+        if dtype is not None:
+            kinds |= {n: dtype for n, kind in kinds.items() if kind.is_floating_point}
+        check_range((ours, given[foreign], kinds[ours]) for ours, foreign in names.items())
+        return {ours: given[foreign].to(kinds[ours]) for ours, foreign in names.items()}
 
 
 def _apart(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

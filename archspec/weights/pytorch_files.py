@@ -7,11 +7,12 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import torch
 
-from archspec.errors import Problem, WeightsError
+from archspec.errors import Problem, WeightsError, listing
+from archspec.weights import pickles
 from archspec.weights.report import Other
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -21,7 +22,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 MAX_PICKLE_BYTES = 100_000_000  # names, shapes and settings, without the tensors' values
 _ZIP = b"PK\x03\x04"
-_REFUSED = b"bytearray"  # a few bytes of pickle would ask for any amount of memory
+_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled
+_LEGACY_PICKLES = 5
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 
@@ -35,14 +37,14 @@ class PyTorchFile:
 
 
 def open_pytorch(file: Path) -> PyTorchFile:
-    """Map a file that ``torch.save`` wrote.
+    """Map a file that ``torch.save`` wrote; one of before PyTorch 1.6 is read into memory.
 
     Raises:
-        WeightsError: E601 if it is damaged, in an old format, or holds more than data.
+        WeightsError: E601 if it is damaged, of another kind, or holds more than data.
     """
-    _check_archive(file)
+    legacy = _check(file)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=not legacy)
     except Exception as error:
         raise _refusal(file, _reason(error)) from None
     return _unwrapped(file, content)
@@ -60,21 +62,34 @@ def _reason(error: Exception) -> str:
     return f"damaged, or holds more than data ({text.strip().partition(chr(10))[0][:200]})"
 
 
-def _check_archive(file: Path) -> None:
-    """Refuse what is no archive of tensors, or would unpack to more than the file's size."""
+def _check(file: Path) -> bool:
+    """Refuse what holds no tensors, or would take more than the file's size; whether it is old."""
     hint = "save the state_dict once more with today's torch.save, or as safetensors"
     try:
         size = file.stat().st_size
         with open(file, "rb") as opened:
-            start = opened.read(4)
-        if not size:
-            raise _refusal(file, "the file is empty")
-        if start != _ZIP:
-            raise _refusal(file, "not a file that torch.save has written since PyTorch 1.6", hint)
+            start = opened.read(len(_LEGACY))
+            opened.seek(0)
+            if not size:
+                raise _refusal(file, "the file is empty")
+            if start == _LEGACY:  # one pickle behind the other, then the values
+                for _ in range(_LEGACY_PICKLES):
+                    _check_pickle(file, opened, size)
+                return True
+        if not start.startswith(_ZIP):
+            raise _refusal(file, "not a file of torch.save", hint)
         with zipfile.ZipFile(file) as archive:
             _check_entries(file, archive, size)
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError) as error:
         raise _refusal(file, f"damaged ({error})") from None
+    return False
+
+
+def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int) -> None:
+    try:
+        pickles.check(pickle, MAX_PICKLE_BYTES, size)
+    except pickles.Refused as error:
+        raise _refusal(file, f"damaged, or holds more than data ({error})"[:300]) from None
 
 
 def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
@@ -90,15 +105,14 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
             continue
         if entry.file_size > MAX_PICKLE_BYTES:
             raise _refusal(file, "too much beside the tensors")
-        if _REFUSED in archive.read(entry):
-            raise _refusal(file, "holds more than data: bytearray")
+        _check_pickle(file, archive.read(entry), size)
 
 
 # --------------------------------------------------------------------------------------- contents
 
 
 def _unwrapped(file: Path, content: Any) -> PyTorchFile:
-    found = _split(content)
+    found = _split(file, content)
     if not found.tensors:
         hint = f"weights are a dict of tensors, or one under {', '.join(WRAPPERS)}"
         raise _refusal(file, f"no tensors with names: {_about(content)}", hint)
@@ -107,23 +121,24 @@ def _unwrapped(file: Path, content: Any) -> PyTorchFile:
     return found
 
 
-def _split(content: object) -> PyTorchFile:
-    top = _named(content)
+def _split(file: Path, content: object) -> PyTorchFile:
+    """Tensors beside those under a wrapper are held, too: they have a place, or are unexpected."""
+    top = _sorted_out(_named(content), "")
     for key in WRAPPERS:
-        inner = _named(top.get(key))
-        if any(isinstance(value, torch.Tensor) for value in inner.values()):
-            outside = tuple(Other(_text(k), _about(v)) for k, v in top.items() if k != key)
-            return _sorted_out(inner, outside, key)
-    return _sorted_out(top, (), "")
+        inner = _sorted_out(_named(_named(content).get(key)), key)
+        if inner.tensors:
+            if twice := sorted(inner.tensors.keys() & top.tensors.keys()):
+                raise _refusal(file, f"{listing(twice)} stand in '{key}' and beside it")
+            outside = tuple(other for other in top.others if other.name != key)
+            return PyTorchFile({**inner.tensors, **top.tensors}, (*inner.others, *outside), key)
+    return top
 
 
 def _named(value: object) -> dict[object, object]:
     return cast("dict[object, object]", value) if isinstance(value, dict) else {}
 
 
-def _sorted_out(
-    content: Mapping[object, object], outside: tuple[Other, ...], wrapper: str
-) -> PyTorchFile:
+def _sorted_out(content: Mapping[object, object], wrapper: str) -> PyTorchFile:
     tensors: dict[str, torch.Tensor] = {}
     others: list[Other] = []
     for key, value in content.items():
@@ -131,7 +146,7 @@ def _sorted_out(
             tensors[key] = value.detach()
         else:
             others.append(Other(_text(key), _about(value)))
-    return PyTorchFile(tensors, (*others, *outside), wrapper)
+    return PyTorchFile(tensors, tuple(others), wrapper)
 
 
 def _check_plain(file: Path, name: str, tensor: torch.Tensor) -> None:
@@ -141,7 +156,8 @@ def _check_plain(file: Path, name: str, tensor: torch.Tensor) -> None:
 
 
 def _text(key: object) -> str:
-    return key if isinstance(key, str) else repr(key)[:100]
+    atom = isinstance(key, int | float | None)
+    return key if isinstance(key, str) else repr(key)[:100] if atom else _about(key)
 
 
 def _about(value: object) -> str:

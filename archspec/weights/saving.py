@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
@@ -18,12 +14,12 @@ from torch import nn
 
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.spec import Spec
-from archspec.weights.files import INDEX
-from archspec.weights.fitting import Target
+from archspec.weights.files import DTYPES, INDEX, beyond_reason
 from archspec.weights.layouts import OWN, Naming, naming_of
 from archspec.weights.loading import Examination, known_spec, state_of, target_of
+from archspec.weights.replacing import SUFFIX, beside, remove, replace_files
+from archspec.weights.sides import Target
 
-SUFFIX = ".safetensors"
 State = Mapping[str, torch.Tensor]
 
 
@@ -38,7 +34,8 @@ def save_weights(
     """Write a model's weights as safetensors, in its own names or a foreign layout's.
 
     A shared tensor is stored once, under the name that the others are tied to. Each file is written
-    beside its place and moved there once all are written: if that fails, the old files stay.
+    beside its place and moved there once all are written: if that fails, the old files stay. Of
+    several files the index leaves first and comes last, so that no mix can be read, ever.
 
     Args:
         model: any module; one that ``build`` made knows its spec.
@@ -54,7 +51,8 @@ def save_weights(
     Raises:
         WeightsError: E601 if a file cannot be written, E604 for an unknown layout, E605 if a layout
             gives two tensors one name.
-        UsageError: E801 for arguments that make no sense, or a model on ``meta``.
+        UsageError: E801 for arguments that make no sense, or tensors that the format cannot hold:
+            on ``meta``, sparse, of complex128, …
 
     Example:
         >>> from archspec import build
@@ -66,8 +64,6 @@ def save_weights(
     """
     known = known_spec(model, spec)
     state = state_of(model)
-    if hollow := [name for name, tensor in state.items() if tensor.is_meta]:
-        raise UsageError(Problem("E801", f"'{hollow[0]}' is on meta: it has no values to save"))
     names = stored_names(
         target_of(model, known), naming_of(OWN if layout is None else layout, known)
     )
@@ -138,30 +134,49 @@ def write(
         UsageError: E801 for a path or a size that makes no sense.
     """
     place = _destination(path)
+    check_tensors(tensors)
     shards = _shards(tensors, max_shard_bytes)
     names = [place.name]
     if len(shards) > 1:
         count = len(shards)
         names = [f"{place.stem}-{i:05}-of-{count:05}{SUFFIX}" for i in range(1, count + 1)]
-    waiting = {place.with_name(name): _beside(place) for name in names}
+    waiting = {place.with_name(name): beside(place) for name in names}
     try:
         place.parent.mkdir(exist_ok=True)
         for temporary, shard in zip(waiting.values(), shards, strict=True):
             save_file(_plain(shard), temporary, metadata={"format": "pt"})
         if len(shards) > 1:
             index = place.with_name(place.name + INDEX)
-            waiting[index] = _beside(place)
+            waiting[index] = beside(place)
             waiting[index].write_text(_index(shards, names), encoding="utf-8")
-        for file, temporary in waiting.items():
-            _move(temporary, file)
-        _remove_stale(place, set(waiting))
+        replace_files(place, waiting)
     except (OSError, SafetensorError) as error:
         raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from None
     finally:
-        for temporary in waiting.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        remove(waiting.values())
     return tuple(waiting)
+
+
+def check_tensors(tensors: State) -> None:
+    """Raise E801 for what the format cannot hold, and what ``load_weights`` would refuse."""
+    problems: list[Problem] = []
+    for name, tensor in tensors.items():
+        if reason := _unfit(tensor):
+            problems.append(Problem("E801", f"'{name}' {reason}"))
+        if beyond_reason(name):
+            message = f"'{name[:40]}…' is too long or too deep for a tensor's name"
+            problems.append(Problem("E801", message))
+    if problems:
+        raise UsageError(problems)
+
+
+def _unfit(tensor: torch.Tensor) -> str:
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.is_meta:
+        return "is on meta: it has no values to save"
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return "is sparse or quantized: safetensors has no such tensors"
+    return "" if dtype in DTYPES.values() else f"has the dtype {dtype}: safetensors has no such"
 
 
 def _destination(path: str | os.PathLike[str]) -> Path:
@@ -175,25 +190,6 @@ def _destination(path: str | os.PathLike[str]) -> Path:
         message = f"{place}: weights are written as {SUFFIX} files only"
         raise UsageError(Problem("E801", message, hint=f"{place.stem}{SUFFIX}, or a folder"))
     return place
-
-
-def _beside(place: Path) -> Path:
-    return place.with_name(f".{place.stem[:100]}.{uuid4().hex[:8]}")
-
-
-def _move(temporary: Path, file: Path) -> None:
-    if file.exists():
-        shutil.copymode(file, temporary)
-    os.replace(temporary, file.resolve() if file.is_symlink() else file)
-
-
-def _remove_stale(place: Path, written: set[Path]) -> None:
-    """Files of an earlier checkpoint of that name, which a reader would take for parts of this."""
-    shard = re.compile(re.escape(place.stem) + r"-\d{5}-of-\d{5}" + re.escape(SUFFIX))
-    for file in place.parent.iterdir():
-        ours = file.name in (place.name, place.name + INDEX) or shard.fullmatch(file.name)
-        if ours and file not in written:
-            file.unlink()
 
 
 def _shards(tensors: State, most: int | None) -> list[dict[str, torch.Tensor]]:
@@ -225,7 +221,7 @@ def _plain(tensors: State) -> dict[str, torch.Tensor]:
     found: dict[str, torch.Tensor] = {}
     taken: set[int] = set()
     for name, tensor in tensors.items():
-        plain = tensor.detach().contiguous()
+        plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
         memory = plain.untyped_storage().data_ptr()
         found[name] = plain.clone() if memory in taken and plain.device.type == "cpu" else plain
         taken.add(memory)

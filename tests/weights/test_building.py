@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,13 @@ def test_not_an_index(index: str, spec: Spec, sharded: Callable[[Any], Path]) ->
     assert "model.safetensors.index.json: not an index" in found[0]
 
 
+def test_a_shard_that_is_a_pipe(spec: Spec, sharded: Callable[[Any], Path], tmp_path: Path) -> None:
+    """Nothing waits for what never comes."""
+    os.mkfifo(tmp_path / "model-7.safetensors")
+    (found,) = failure(spec, sharded({"weight_map": {"head.weight": "model-7.safetensors"}}))
+    assert found.endswith("'model-7.safetensors' is not a file of its folder")
+
+
 def test_a_shard_that_is_not_there(spec: Spec, sharded: Callable[[Any], Path]) -> None:
     index = {"weight_map": {"head.weight": "model-7.safetensors"}}
     (found,) = failure(spec, sharded(index))
@@ -325,6 +333,23 @@ def test_dtypes(
     expected = {n: t.to(wanted) if t.is_floating_point() else t for n, t in stored.items()}
     assert equal(model, expected)
     assert model.get_buffer("body.1.num_batches_tracked").dtype == torch.int64
+
+
+def test_declared_dtypes_stay(tmp_path: Path) -> None:
+    """Unless another one is asked for."""
+    text = NET.replace("{shape: [2], init: ones_}", "{shape: [2], dtype: float64, init: ones_}")
+    spec = archspec.loads(text)
+    first = build(spec, device="cpu")
+    third = torch.tensor([1 / 3, 2 / 3], dtype=torch.float64)
+    weights = saved({**first.state_dict(), "seen": third}, tmp_path / "a.safetensors")
+    model = build(spec, weights=weights, device="cpu")
+    assert model.get_buffer("seen").dtype == torch.float64
+    assert torch.equal(model.get_buffer("seen"), third)
+    assert model.get_parameter("head.bias").dtype == torch.float32
+    weights = saved({**first.state_dict(), "seen": third.float()}, tmp_path / "b.safetensors")
+    assert build(spec, weights=weights, device="cpu").get_buffer("seen").dtype == torch.float64
+    half = build(spec, weights=weights, device="cpu", dtype="bfloat16")
+    assert half.get_buffer("seen").dtype == torch.bfloat16
 
 
 def test_training_leaves_the_file_alone(spec: Spec, state: State, tmp_path: Path) -> None:

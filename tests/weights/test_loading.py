@@ -327,6 +327,27 @@ def test_both_names_with_other_values(model: nn.Module, state: State, saved: Sav
     assert holds(model, {**state, "embed.weight": state["embed.weight"] + 1})
 
 
+def test_both_names_of_other_kinds(model: nn.Module, state: State, saved: Saved) -> None:
+    words = state["embed.weight"]
+    message = "E607 'lm.weight' and 'embed.weight' are one tensor, the file has two"
+    path = saved({**state, "lm.weight": words.half()})
+    assert failure(model, path) == [f"{message}, of float16 and float32"]
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, path)
+    assert caught.value.hint == "leave one unread: ignore=['lm.weight'], or --ignore"
+    path = saved({**state, "lm.weight": words[:4]})
+    assert failure(model, path) == [f"{message}, of the shapes [4, 4] and [5, 4]"]
+
+
+def test_both_names_of_another_size(model: nn.Module, state: State, saved: Saved) -> None:
+    """Their values are not even looked at."""
+    path = saved({**state, "lm.weight": torch.zeros(7, 4), "embed.weight": torch.ones(7, 4)})
+    assert failure(model, path) == [
+        f"E603 '{name}' has the shape [5, 4], in the file [7, 4]"
+        for name in ("embed.weight", "lm.weight")
+    ]
+
+
 # ------------------------------------------------------------------------------------------ shapes
 
 
@@ -443,6 +464,26 @@ def test_dtypes_that_cannot_be_cast(
 )
 def test_castable(source: str, target: str, expected: bool) -> None:
     assert castable(source, target) is expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_values_that_would_become_infinite(
+    dtype: torch.dtype, spec: Spec, model: nn.Module, state: State, saved: Saved
+) -> None:
+    most = torch.finfo(dtype).max
+    state = {n: t.double() if t.is_floating_point() else t for n, t in state.items()}
+    state["head.bias"][0], state["trunk.bias"][1] = 2 * most, -2 * most
+    state["head.weight"][0, 0], state["head.weight"][0, 1] = torch.inf, most
+    names = ("trunk.bias", "head.bias")
+    kind = str(dtype).removeprefix("torch.")
+    found = failure(model.to(dtype), saved(state))
+    assert found == [f"E606 '{n}' has values beyond {kind}, which ends at {most:g}" for n in names]
+    with pytest.raises(WeightsError) as caught:
+        build(spec, weights=saved(state), dtype=dtype, device="cpu")
+    told = [f"{p.code} {p.message}" for p in caught.value.problems]
+    assert told == found
+    state["head.bias"][0], state["trunk.bias"][1] = most, torch.nan
+    load_weights(model.to(dtype), saved(state))
 
 
 def test_every_problem_at_once(model: nn.Module, state: State, saved: Saved) -> None:

@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 
 import archspec
 from archspec import WeightsError, build, load_weights, save_weights
-from archspec.weights.fitting import Choices, Given, Target, best_fit
+from archspec.weights.fitting import best_fit
 from archspec.weights.folding import folded
 from archspec.weights.layouts import Naming, naming_of
 from archspec.weights.report import TensorInfo
+from archspec.weights.sides import Choices, Given, Target
 
 SIDES = [("a", "b"), ("a.b", "c"), ("**.a", "**.c"), ("*.b", "*.x"), ("a.**", "z.**"), ("b", "a")]
 SIDES += [

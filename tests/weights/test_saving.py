@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import archspec
 from archspec import UsageError, WeightsError, build, load_weights, save_weights
-from archspec.weights import saving
+from archspec.weights import replacing, saving
+from archspec.weights.files import DTYPES
 
 NET = """\
 archspec: 1
@@ -201,6 +203,74 @@ def test_a_write_that_fails_leaves_the_old_files(
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    "broken", ["model-00002-of-00002.safetensors", "index", "model.safetensors"]
+)
+def test_a_move_that_fails_brings_the_old_files_back(
+    broken: str, model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever move it is; and while files move there is nothing that could be read."""
+    most = None if broken == "model.safetensors" else 80
+    save_weights(model, tmp_path, max_shard_bytes=80)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with torch.no_grad():
+        model.get_parameter("embed.weight").zero_()
+    moves: list[str] = []
+
+    def fails(source: Path, target: Path) -> None:
+        index = tmp_path / "model.safetensors.index.json"
+        assert moves or source == index or not index.exists() or most is None
+        if broken in target.name and source.name.startswith(".") and not moves:
+            moves.append(target.name)
+            raise OSError(5, "Input/output error")
+        os.rename(source, target)
+
+    monkeypatch.setattr(replacing.os, "replace", fails)
+    with pytest.raises(WeightsError) as caught:
+        save_weights(model, tmp_path, max_shard_bytes=most)
+    assert caught.value.message.endswith("cannot be written: [Errno 5] Input/output error")
+    monkeypatch.undo()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_killed_write_cannot_be_read(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_weights(model, tmp_path, max_shard_bytes=80)
+    seen: list[str] = []
+    replace = os.replace
+
+    def watched(source: Path, target: Path) -> None:
+        replace(source, target)
+        with pytest.raises(WeightsError) as caught:
+            load_weights(model, tmp_path)
+        seen.append(caught.value.code)
+        if len(seen) == 5:  # three are out, two are in: the index is the last
+            monkeypatch.setattr(replacing.os, "replace", replace)
+
+    monkeypatch.setattr(replacing.os, "replace", watched)
+    save_weights(model, tmp_path, max_shard_bytes=80)
+    assert seen == ["E601"] * 5
+    assert same(again(tmp_path), model)
+
+
+def test_what_cannot_be_removed_stays(model: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "model-00001-of-00009.safetensors").mkdir()
+    save_weights(model, tmp_path)
+    save_weights(model, tmp_path, max_shard_bytes=80)
+    assert same(again(tmp_path), model)
+
+
+def test_a_folder_in_the_way(model: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "model-00002-of-00002.safetensors" / "x").mkdir(parents=True)
+    save_weights(model, tmp_path)
+    before = {p.name for p in tmp_path.iterdir()}
+    with pytest.raises(WeightsError) as caught:
+        save_weights(model, tmp_path, max_shard_bytes=80)
+    assert caught.value.code == "E601" and {p.name for p in tmp_path.iterdir()} == before
+    assert same(again(tmp_path), model)
+
+
 def test_folders_that_are_not_there(model: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "a" / "b" / "c.safetensors", tmp_path / "file" / "c.safetensors"):
@@ -223,3 +293,89 @@ def test_arguments_that_make_no_sense(model: nn.Module, tmp_path: Path) -> None:
             call()
         assert caught.value.code == "E801" and message in caught.value.message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (torch.eye(3).to_sparse(), "is sparse or quantized: safetensors has no such tensors"),
+        (
+            torch.ones(2, dtype=torch.complex128),
+            "has the dtype complex128: safetensors has no such",
+        ),
+    ],
+)
+def test_tensors_that_the_format_has_not(tensor: torch.Tensor, reason: str, tmp_path: Path) -> None:
+    model = nn.Module()
+    model.register_buffer("odd", tensor)
+    with pytest.raises(UsageError) as caught:
+        save_weights(model, tmp_path)
+    assert (caught.value.code, caught.value.message) == ("E801", f"'odd' {reason}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(set(DTYPES.values())))
+def test_every_dtype_comes_back(name: str, tmp_path: Path) -> None:
+    kind = getattr(torch, name)
+    model = nn.Module()
+    values = torch.tensor([1, 0, 1])
+    model.register_buffer("x", values.to(kind) if name != "complex64" else torch.conj(values * 1j))
+    (path,) = save_weights(model, tmp_path)
+    assert load_file(path)["x"].dtype == kind
+    expected = model.get_buffer("x").to(torch.complex64)
+    assert torch.equal(load_file(path)["x"].to(torch.complex64), expected)
+    assert load_weights(model, path).complete
+
+
+@pytest.mark.parametrize("name", ["a" * 501, "__".join("a" * 40)])
+def test_names_that_could_not_be_read_again(name: str, tmp_path: Path) -> None:
+    model = nn.Module()
+    model.register_buffer(name, torch.ones(1))
+    if len(name) <= 500:
+        assert save_weights(model, tmp_path)
+        return
+    with pytest.raises(UsageError) as caught:
+        save_weights(model, tmp_path)
+    assert caught.value.message.endswith("…' is too long or too deep for a tensor's name")
+
+
+class Extra(nn.Module):
+    def __init__(self, state: Any) -> None:
+        super().__init__()
+        self.w, self.state = nn.Parameter(torch.ones(2)), state
+
+    def get_extra_state(self) -> Any:
+        return self.state
+
+    def set_extra_state(self, state: Any) -> None:
+        self.state = state
+
+
+@pytest.mark.parametrize("state", [torch.ones(1), {"a": 1}, 3])
+def test_state_that_is_kept_elsewhere(state: Any, tmp_path: Path) -> None:
+    for call in (save_weights, load_weights):
+        with pytest.raises(UsageError) as caught:
+            call(Extra(state), tmp_path)
+        message = "'_extra_state' is no parameter and no buffer: the module keeps it in its own way"
+        assert caught.value.message == message
+
+
+def test_modules_without_shapes(tmp_path: Path) -> None:
+    for call in (save_weights, load_weights):
+        with pytest.raises(UsageError) as caught:
+            call(nn.Sequential(nn.LazyLinear(3)), tmp_path)
+        assert (caught.value.code, caught.value.message) == ("E801", "'0.weight' has no shape yet")
+
+
+def test_two_parameters_in_one_memory(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    first, second = (model.get_parameter(f"{i}.weight") for i in (0, 1))
+    second.data = first.data
+    (path,) = save_weights(model, tmp_path)
+    assert load_file(path).keys() == {"0.weight"}
+    save_file({"0.weight": torch.zeros(2, 2), "1.weight": torch.ones(2, 2)}, path)
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, path)
+    assert caught.value.code == "E607"
+    report = load_weights(model, path, ignore="0.weight")
+    assert report.counts["tied"] == 1 and torch.equal(first, torch.ones(2, 2))

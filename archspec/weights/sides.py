@@ -1,0 +1,173 @@
+"""A model's tensors and a file's, and what a call allows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, cast
+
+from archspec import patterns
+from archspec.errors import Problem, UsageError, WeightsError, did_you_mean, listing
+from archspec.patterns import Entry, Pattern, PatternError, Tree
+from archspec.weights.layouts import Naming
+from archspec.weights.report import Rule, TensorInfo
+
+Resize = Literal["fresh", "rows"]
+RESIZES: tuple[str, ...] = ("fresh", "rows")
+Tensors = Mapping[str, TensorInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model's side.
+
+    Attributes:
+        name: the class of the model.
+        tensors: in the order of the ``state_dict``.
+        shared: the names of a shared tensor, the owner first, by each of them.
+        types: path of a module → name of its class.
+        older: name → the name it had before, and why.
+    """
+
+    name: str
+    tensors: Tensors
+    shared: Mapping[str, tuple[str, ...]]
+    types: Mapping[str, str]
+    older: Mapping[str, tuple[str, Rule]]
+
+    def owner(self, name: str) -> str:
+        return self.shared[name][0] if name in self.shared else name
+
+    def type_of(self, name: str) -> str:
+        """The class of the module that holds a tensor."""
+        return self.types.get(name.rpartition(".")[0], "")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a caller allows: patterns over the file's names, and over ours."""
+
+    ignore: Sequence[str] = ()
+    optional: Sequence[str] = ()
+    resize: Mapping[str, Resize] = field(default_factory=dict[str, Resize])
+
+    @classmethod
+    def checked(cls, ignore: object, optional: object, resize: object) -> Choices:
+        """The arguments of a call.
+
+        Raises:
+            UsageError: E801 for anything but patterns, or a way to resize that there is not.
+        """
+        pairs = cast("Mapping[object, object]", resize if isinstance(resize, Mapping) else {})
+        if pairs != (resize or {}) or not all(isinstance(text, str) for text in pairs):
+            hint = "resize={'classifier': 'fresh'}"
+            raise UsageError(Problem("E801", "resize takes patterns and what is done", hint=hint))
+        for how in pairs.values():
+            if how not in RESIZES:
+                hint = did_you_mean(str(how), RESIZES) or f"ways: {listing(RESIZES)}"
+                raise UsageError(Problem("E801", f"no way to resize is called '{how}'", hint=hint))
+        resizes = cast("Mapping[str, Resize]", dict(pairs))
+        return cls(_texts("ignore", ignore), _texts("optional", optional), resizes)
+
+
+def _texts(argument: str, given: object) -> tuple[str, ...]:
+    texts = (given,) if isinstance(given, str) else given
+    if not isinstance(texts, Iterable) or isinstance(texts, bytes):
+        raise UsageError(Problem("E801", f"{argument} takes patterns"))
+    found = tuple(cast("Iterable[object]", texts))
+    if not all(isinstance(text, str) for text in found):
+        raise UsageError(Problem("E801", f"{argument} takes patterns"))
+    return cast("tuple[str, ...]", found)
+
+
+Rules = Sequence[tuple[str, Rule]]
+
+
+class Names:
+    """The names of one side, to select from as a freeze plan does: the last match wins."""
+
+    def __init__(self, names: Iterable[str], types: Mapping[str, str] | None = None) -> None:
+        self._entries = [Entry(path, kind) for path, kind in (types or {}).items()]
+        self._entries += [Entry(name, None) for name in names]
+
+    @cached_property
+    def _tree(self) -> Tree:
+        return Tree(self._entries)
+
+    def selected(self, rules: Rules) -> dict[str, Rule]:
+        """The tensors that patterns select, each with the pattern that decides it.
+
+        Raises:
+            WeightsError: E702 for what is no pattern.
+        """
+        if not rules:
+            return {}
+        parsed = [_parsed(text) for text, _ in rules]
+        last = zip(self._entries, self._tree.last_match(parsed), strict=True)
+        return {
+            entry.path: rules[at][1]
+            for entry, at in last
+            if entry.type is None and at is not None and not parsed[at].negated
+        }
+
+    def require(self, texts: Iterable[str]) -> None:
+        """Raise E701 for a pattern that selects nothing, and E702 for what is none."""
+        for pattern in map(_parsed, texts):
+            if not self._tree.select(pattern):
+                near = listing([repr(one) for one in self._tree.near_misses(pattern)])
+                hint = f"did you mean {near}?" if near else ""
+                message = f"the pattern '{pattern}' selects nothing"
+                raise WeightsError(Problem("E701", message, hint=hint))
+
+
+def _parsed(text: str) -> Pattern:
+    try:
+        return patterns.parse(text)
+    except PatternError as error:
+        raise WeightsError(Problem("E702", f"'{text}': {error.message}")) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is the same for every layout: both sides, and what the call's patterns select.
+
+    ``same`` says whether two tensors of the file hold equal values.
+    """
+
+    target: Target
+    held: Tensors
+    ours: Names
+    theirs: Names
+    ignore: Rules
+    optional: Rules
+    resized: Mapping[str, tuple[Resize, Rule]]
+    same: Callable[[str, str], bool]
+
+    @classmethod
+    def make(
+        cls, target: Target, held: Tensors, choices: Choices, same: Callable[[str, str], bool]
+    ) -> Given:
+        """Raises WeightsError: E702 for what is no pattern, E701 for one that selects nothing."""
+        ours, theirs = Names(target.tensors, target.types), Names(held)
+        ours.require([*choices.resize, *choices.optional])
+        resized: dict[str, tuple[Resize, Rule]] = {}
+        for text, how in choices.resize.items():
+            if text.startswith("!"):
+                hint = "let a later pattern say otherwise"
+                raise WeightsError(Problem("E702", f"'{text}': resize excludes none", hint=hint))
+            rule = Rule(f"resize {text}: {how}")
+            resized |= dict.fromkeys(ours.selected([(text, rule)]), (how, rule))
+        ignore = [(text, Rule(f"ignore {text}")) for text in choices.ignore]
+        optional = [(text, Rule(f"optional {text}")) for text in choices.optional]
+        theirs.selected(ignore)  # what is no pattern is told whatever the layout
+        return cls(target, held, ours, theirs, ignore, optional, resized, same)
+
+    def may_meet(self, theirs: TensorInfo, ours: TensorInfo, shared: str) -> bool:
+        """Whether the shapes are equal, or the call says that they may differ."""
+        return theirs.shape == ours.shape or not self.resized.keys().isdisjoint((ours.name, shared))
+
+    def under(self, naming: Naming) -> tuple[Mapping[str, Rule], Mapping[str, Rule]]:
+        """What is ignored and what is optional: first the layout's say, then the call's."""
+        ignored = self.theirs.selected([*naming.ignore, *self.ignore])
+        return ignored, self.ours.selected([*naming.optional, *self.optional])
