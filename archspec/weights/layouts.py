@@ -181,9 +181,11 @@ def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]
         older[path] = f"{prefix}.{old}" if prefix else old
     found: dict[str, tuple[str, Rule]] = {}
     for name in names:
-        module, _, tensor = name.rpartition(".")
-        if older.get(module, module) != module:
-            found[name] = f"{older[module]}.{tensor}", rules[module]
+        module = name.rpartition(".")[0]
+        while module not in older:  # a part of a layer, such as out_proj
+            module = module.rpartition(".")[0]
+        if older[module] != module:
+            found[name] = f"{older[module]}{name[len(module) :]}", rules[module]
     return found
 
 

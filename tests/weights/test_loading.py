@@ -586,3 +586,27 @@ def test_the_name_of_our_own_layout_is_taken() -> None:
     with pytest.raises(archspec.SpecError) as caught:
         archspec.loads(NET.replace("  theirs:", "  archspec:"), name="net.yaml")
     assert caught.value.code == "E207" and caught.value.place and caught.value.place.line == 19
+
+
+ATTENTION = """\
+archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, seq, 4]}
+    modules: {NAME: {type: MultiheadAttention, embed_dim: 4, num_heads: 2}}
+    forward: [{"y, _": "NAME(x, x, x)"}, {return: y}]
+"""
+
+
+def test_renamed_from_reaches_parts_that_the_spec_does_not_name(tmp_path: Path) -> None:
+    old = archspec.build(archspec.loads(ATTENTION.replace("NAME", "old")), device="cpu")
+    archspec.save_weights(old, tmp_path / "old.safetensors")
+    renamed = ATTENTION.replace("NAME:", "new:").replace("NAME", "new")
+    renamed = renamed.replace("num_heads: 2", "num_heads: 2, renamed_from: old")
+    new = archspec.build(archspec.loads(renamed), device="cpu")
+    report = archspec.load_weights(new, tmp_path / "old.safetensors")
+    assert row(report, "new.out_proj.weight") == (
+        "renamed", "old.out_proj.weight", [("renamed_from old", 6)],
+    )  # fmt: skip
+    assert torch.equal(new.new.out_proj.weight, old.old.out_proj.weight)  # pyright: ignore
