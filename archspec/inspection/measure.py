@@ -74,7 +74,7 @@ def run(
         during.enter_context(Repeats(model, kinds or {}, ledger))
         during.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
         during.enter_context(_Operations(ledger))
-        during.enter_context(_Functions(autocast))
+        during.enter_context(_Functions(autocast, ledger.copies))
         result = model(**inputs)
         del result
     return ledger.run()
@@ -156,10 +156,9 @@ class _Functions(TorchFunctionMode):
     dropout on a CPU.
     """
 
-    def __init__(self, lowered: torch.dtype | None) -> None:
+    def __init__(self, lowered: torch.dtype | None, copies: dict[int, torch.Tensor]) -> None:
         super().__init__()
-        self.lowered = lowered
-        self.copies: dict[int, torch.Tensor] = {}
+        self.lowered, self.copies = lowered, copies
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
