@@ -21,7 +21,7 @@ from archspec.spec import Spec, as_spec
 from archspec.tracing.ledger import Run
 
 MOST = 1_000_000
-"""The largest batch that ``largest_batch`` looks at."""
+"""The largest size of a dimension, as in a spec, and so the largest batch."""
 
 Source = str | os.PathLike[str] | Spec
 Plan = str | Sequence[str] | None
@@ -223,6 +223,8 @@ def _sized(spec: Spec, sizes: Mapping[str, int]) -> Spec:
             raise _usage(f"{spec.name} has no dimension '{name}'", hint)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _usage(f"the size of '{name}' is an integer of 1 or more, not {size!r}")
+        if size > MOST:
+            raise _usage(f"the size of '{name}' is at most {MOST:,}, not {size:,}")
     wanted = {**({"batch": 1} if "batch" in known else {}), **given, **sizes}
     for name in symbols:
         if name not in wanted:

@@ -193,6 +193,8 @@ class _Functions(TorchFunctionMode):
         if self.lowered is not None and func in _LOWERED:
             args = [self._lower(value) for value in args]
             kwargs = {name: self._lower(value) for name, value in kwargs.items()}
+        if self.lowered is not None and func is torch.bilinear:  # a GPU's; a CPU's knows none
+            args = [arg if arg is None else arg.float() for arg in args]
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **kwargs)
         return func(*args, **kwargs)

@@ -185,6 +185,8 @@ def test_llama_3_405b() -> None:
         ({"batch": 0}, "the size of 'batch' is an integer of 1 or more, not 0", ""),
         ({"seq": 2.5}, "the size of 'seq' is an integer of 1 or more, not 2.5", ""),
         ({"seq": True}, "the size of 'seq' is an integer of 1 or more, not True", ""),
+        ({"seq": 1_000_001}, "the size of 'seq' is at most 1,000,000, not 1,000,001", ""),
+        ({"batch": 10**18}, f"the size of 'batch' is at most 1,000,000, not {10**18:,}", ""),
         ({"precision": "bf61"}, "no precision is called 'bf61'", "did you mean 'bf16'?"),
         ({"optimizer": "adamww"}, "no optimizer is called 'adamww'", "did you mean 'adamw'?"),
     ],
@@ -222,6 +224,20 @@ def test_sizes_that_break_shapes() -> None:
         archspec.inspect(spec, length=5)
     assert caught.value.code == "E510"
     assert "takes in_features=4, its input has 5" in caught.value.message
+
+
+@pytest.mark.parametrize("function", [archspec.inspect, archspec.draw])
+def test_sizes_whose_product_no_tensor_has(function: Any) -> None:
+    most = 1_000_000
+    with pytest.raises(archspec.ShapeError) as caught:
+        function("resnet18", batch=most, height=most, width=most)
+    assert caught.value.code == "E510" and caught.value.place is not None
+    assert caught.value.message == (
+        "no tensor can have the shape [1000000, 3, 1000000, 1000000] of the input 'x'"
+    )
+    assert caught.value.place.source.strip().startswith("inputs: {x:")
+    with pytest.raises(archspec.ArchspecError, match="Storage size calculation overflowed"):
+        function("bert", batch=most, seq=most)  # in the middle of the model
 
 
 def test_the_spec_itself_keeps_its_sizes() -> None:
