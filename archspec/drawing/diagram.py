@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,6 +119,9 @@ class Drawing(Displayed):
     links: str = "{}.svg"
     above: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        _check_links(self.links)
+
     def __rich__(self) -> RenderableType:
         from archspec.drawing.rendering import drawn
 
@@ -190,7 +194,11 @@ class Drawing(Displayed):
 
         Args:
             links: a pattern in which ``{}`` stands for a drawing's name, such as ``{}.svg`` or
-                ``#{}``; "" for no links.
+                ``#{}``; "" for no links. A path, a fragment, or an address of ``http`` or
+                ``https``.
+
+        Raises:
+            UsageError: E801 for any other address, such as one of ``javascript``.
         """
         return replace(self, links=links)
 
@@ -218,3 +226,13 @@ class Drawing(Displayed):
     def _repr_html_(self) -> str:
         picture = self._repr_svg_()
         return picture[picture.index("<svg") :] if picture else super()._repr_html_()
+
+
+def _check_links(links: object) -> None:
+    """Browsers take blanks and control characters out of an address before they read its scheme."""
+    plain = isinstance(links, str) and links.isprintable() and " " not in links
+    scheme, colon, _ = re.split(r"[/?#]", links)[0].partition(":") if plain else ("", "", "")
+    if not plain or (colon and scheme.lower() not in ("http", "https")):
+        message = f"this is no pattern of links: {links!r}"
+        hint = "such as '{}.svg', '#{}' or 'https://example.org/{}'"
+        raise UsageError(Problem("E801", message, hint=hint))

@@ -12,6 +12,8 @@ from archspec.drawing.diagram import Box, Drawing
 _LONGEST = 44  # characters of one line
 _LONGEST_TIP = 300
 
+_NOT_IN_ADDRESSES = str.maketrans({character: quote(character) for character in '"<>'})
+
 _INK, _GREY = "#1f2933", "#5b6673"
 _LEGEND = {"fontsize": "10", "margin": "0.1,0.04", "height": "0.2", "tooltip": " "}
 _STYLES: dict[str, dict[str, str]] = {
@@ -143,7 +145,8 @@ def _tooltip(box: Box) -> Iterator[str]:
 def _href(drawing: Drawing, link: str | None) -> str:
     if link is None or not drawing.links:
         return ""
-    return _escaped(drawing.links.replace("{}", quote(link, safe="")), 10_000)
+    links = drawing.links.translate(_NOT_IN_ADDRESSES)
+    return _escaped(links.replace("{}", quote(link, safe="")), 10_000)
 
 
 # ---------------------------------------------------------------------------------------- arrows

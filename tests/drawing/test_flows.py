@@ -39,6 +39,25 @@ def flow(forward: str, modules: str = "{}", more: str = "") -> Drawing:
     return archspec.draw(spec(forward, modules, more), block="M")
 
 
+@pytest.mark.parametrize(
+    ("step", "type", "text"),
+    [
+        ("softmax(x, dim=0)", "softmax", "softmax(dim=0)"),
+        ("silu(x)", "silu", "silu"),
+        ("relu_(x)", "relu_", "relu_"),
+        ("add_(x, 1)", "add_", "+= 1"),
+        ("max_pool2d(x[None], 2)", "max_pool2d", "max_pool2d(2)"),
+        ("max_pool2d(x[None], 2, padding=1)", "max_pool2d", "max_pool2d(2, padding=1)"),
+        ("dropout(x, 0.5, training=False)", "dropout", "dropout(training=False)"),
+        ("dropout(x, 0.1)", "dropout", "dropout(p=0.1)"),
+    ],
+)
+def test_operations_as_people_write_them(step: str, type: str, text: str) -> None:
+    """Neither PyTorch's own keywords nor those that are what they are by default."""
+    found = [box for box in flow(f"return: {step}").nodes if box.kind == "operation"][-1]
+    assert (found.type, found.text) == (type, text)
+
+
 # -------------------------------------------------------------------------------- real models
 
 
@@ -79,15 +98,15 @@ def test_a_block_with_a_shortcut(golden: Golden) -> None:
     assert arrows(found) == [
         "x -> conv1 [batch, 64, 56, 56]",
         "conv1 -> bn1 [batch, 128, 28, 28]",
-        "bn1 -> relu [batch, 128, 28, 28]",
-        "relu -> conv2 [batch, 128, 28, 28]",
+        "bn1 -> relu_ [batch, 128, 28, 28]",
+        "relu_ -> conv2 [batch, 128, 28, 28]",
         "conv2 -> bn2 [batch, 128, 28, 28]",
         "x -> shortcut[0] [batch, 64, 56, 56]",
         "shortcut[0] -> shortcut[1] [batch, 128, 28, 28]",
-        "bn2 -> add [batch, 128, 28, 28]",
-        "shortcut[1] -> add [batch, 128, 28, 28]",
-        "add -> relu [batch, 128, 28, 28]",
-        "relu -> output [batch, 128, 28, 28]",
+        "bn2 -> add_ [batch, 128, 28, 28]",
+        "shortcut[1] -> add_ [batch, 128, 28, 28]",
+        "add_ -> relu_ [batch, 128, 28, 28]",
+        "relu_ -> output [batch, 128, 28, 28]",
     ]
     golden("drawing/resnet18-BasicBlock-shortcut.dot", found.dot)
 
@@ -96,7 +115,7 @@ def test_a_block_without_a_shortcut(golden: Golden) -> None:
     found = archspec.draw("resnet18", block="BasicBlock")
     assert found.path == "layer1.0"
     assert found.notes[1] == "one of 8 BasicBlock, 2 of them alike"
-    assert "x -> add [batch, 64, 56, 56]" in arrows(found)
+    assert "x -> add_ [batch, 64, 56, 56]" in arrows(found)
     golden("drawing/resnet18-BasicBlock.dot", found.dot)
 
 
@@ -187,8 +206,8 @@ def test_a_change_through_a_view() -> None:
     found = flow("a: transpose(x, 0, 1)\nb: relu_(a)\nreturn: x - y")
     assert arrows(found) == [
         "x -> transpose [batch, 4]",
-        "transpose -> relu [4, 3]",
-        "relu -> sub [batch, 4]",
+        "transpose -> relu_ [4, 3]",
+        "relu_ -> sub [batch, 4]",
         "y -> sub [batch, 4]",
         "sub -> output [batch, 4]",
     ]
@@ -266,7 +285,7 @@ def test_every_arrow_comes_from_what_made_the_value(
     for i, (kind, a, b) in enumerate(steps):
         names = list(maker)
         one, two = names[a % len(names)], names[b % len(names)]
-        target, node = f"v{i}", f"{ {'relu_': 'relu', 'view': 'view_as'}.get(kind, kind) }{i}"
+        target, node = f"v{i}", f"{ {'view': 'view_as'}.get(kind, kind) }{i}"
         taken = [one, two] if kind in ("sub", "view") else [one]
         call = {"sub": f"{one} - {two}", "view": f"view_as({one}, {two})"}
         lines.append(f"{target}: {call.get(kind, f'{kind}({one})')}")
