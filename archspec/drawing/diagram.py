@@ -230,9 +230,10 @@ class Drawing(Displayed):
 
 def _check_links(links: object) -> None:
     """Browsers take blanks and control characters out of an address before they read its scheme."""
-    plain = isinstance(links, str) and links.isprintable() and " " not in links
-    scheme, colon, _ = re.split(r"[/?#]", links)[0].partition(":") if plain else ("", "", "")
-    if not plain or (colon and scheme.lower() not in ("http", "https")):
-        message = f"this is no pattern of links: {links!r}"
-        hint = "such as '{}.svg', '#{}' or 'https://example.org/{}'"
-        raise UsageError(Problem("E801", message, hint=hint))
+    if isinstance(links, str) and links.isprintable() and " " not in links:
+        scheme, colon, _ = re.split(r"[/?#]", links)[0].partition(":")
+        if not colon or scheme.lower() in ("http", "https"):
+            return
+    message = f"this is no pattern of links: {links!r}"
+    hint = "such as '{}.svg', '#{}' or 'https://example.org/{}'"
+    raise UsageError(Problem("E801", message, hint=hint))
