@@ -35,6 +35,7 @@ class Box:
         text: arguments of an operation or a layer.
         path: the dotted path of a module or tensor; of the first, if it stands for several.
         times: how many equal modules it stands for.
+        calls: how often each of them is called, one time after the other.
         parameters, trainable: elements; of one module, if it stands for several.
         state: what a freeze plan makes of its parameters.
         shared: whether some of its parameters belong to another module, too.
@@ -49,6 +50,7 @@ class Box:
     text: str = ""
     path: str = ""
     times: int = 1
+    calls: int = 1
     parameters: int = 0
     trainable: int = 0
     state: State = ""

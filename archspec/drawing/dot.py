@@ -97,10 +97,11 @@ def label(box: Box) -> list[str]:
         return [box.name, _figures(box)] if box.kind == "tensor" else [box.name]
     times = f"{box.times:,} × " if box.times > 1 else ""
     kind = f"{times}{box.type}"
+    called = f"called {box.calls:,} ×" if box.calls > 1 else ""
+    facts = [*filter(None, [_figures(box), called])]
     if box.name == box.type and not times:
-        return [box.type, *filter(None, [_figures(box)])]
-    figures = _figures(box)
-    return [box.name, f"{kind} · {figures}" if figures else kind]
+        return [box.type, *([" · ".join(facts)] if facts else [])]
+    return [box.name, " · ".join([kind, *facts])]
 
 
 def _figures(box: Box) -> str:
