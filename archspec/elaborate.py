@@ -44,6 +44,16 @@ def walk(root: Instance, at: str = "") -> Iterator[tuple[str, Instance]]:
         stack += [(prefix + name, child) for name, child in reversed(instance.children)]
 
 
+def ancestors(path: str) -> list[str]:
+    """The paths of the modules around a module or tensor, the root first.
+
+    >>> ancestors("encoder.layer.0")
+    ['', 'encoder', 'encoder.layer']
+    """
+    names = path.split(".") if path else []
+    return [".".join(names[:i]) for i in range(len(names))]
+
+
 def entries(root: Instance) -> list[Entry]:
     """The tree as patterns see it: modules, and the tensors that they hold themselves."""
     found: list[Entry] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import ModuleType
@@ -23,6 +24,7 @@ from archspec.spec import Spec
 from archspec.tracing.ledger import Ledger
 from archspec.tracing.repeats import Repeats
 
+_MOST_BYTES = 2**63 - 1
 _GUESSES = (64, 224)  # sizes of dimensions that the spec gives none
 # What passed, by source, sizes and contracts: a spec is often loaded anew by its name.
 _checked: set[int] = set()
@@ -99,15 +101,21 @@ def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[st
 
     Args:
         sizes: symbolic dimension → size.
+
+    Raises:
+        ShapeError: E510, no tensor can be as large as an input, or has a size below 0.
     """
     block = spec.architecture.blocks[spec.architecture.model]
     found: dict[str, torch.Tensor] = {}
     for name, contract in block.inputs.items():
-        shape = [_size(size, spec.values, sizes) for size in contract.shape]
+        found_sizes = (_size(size, spec.values, sizes) for size in contract.shape)
+        shape = [1 if size is None else size for size in found_sizes]
         dtype = getattr(torch, contract.dtype) if contract.dtype else torch.get_default_dtype()
-        found[name] = torch.zeros(
-            [1 if s is None else s for s in shape], dtype=dtype, device=device
-        )
+        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > _MOST_BYTES:
+            place = spec.document.place(("blocks", spec.architecture.model, "inputs", name))
+            message = f"no tensor can have the shape {shape} of the input '{name}'"
+            raise ShapeError(Problem("E510", message, place))
+        found[name] = torch.zeros(shape, dtype=dtype, device=device)
     return found
 
 

@@ -27,7 +27,7 @@ _FORMATS = ("svg", "png", "dot")
 @click.option(
     "--to", type=click.Choice(_FORMATS), help="The format; else by the suffix of FILE, else svg."
 )
-@click.option("--freeze", metavar="PLAN", help="One of the spec's freeze plans.")
+@options.freeze
 @click.option("--batch", metavar="N", type=int, help="Samples in one step.")
 @options.dim
 @click.option(
@@ -45,7 +45,7 @@ def draw(
     block: str | None,
     everything: bool,
     to: str | None,
-    freeze: str | None,
+    freeze: tuple[str, ...],
     batch: int | None,
     sizes: dict[str, int],
     output: Path | None,
@@ -72,13 +72,14 @@ def draw(
         raise click.UsageError("--all takes -o FOLDER, and no --block")
     sizes = sizes if batch is None else {**sizes, "batch": batch}
     loaded = options.load(spec, options.overrides_from(given, config))
+    plan = options.plan(loaded, freeze)
     if everything and output is not None:
-        _put_all(loaded, freeze, sizes, to or "svg", output)
+        _put_all(loaded, plan, sizes, to or "svg", output)
         return
 
     from archspec.drawing import draw as drawn
 
-    found = drawn(loaded, block=block, freeze=freeze, **sizes)
+    found = drawn(loaded, block=block, freeze=plan, **sizes)
     if as_json:
         terminal.put_json(found.to_dict())
     else:
@@ -87,7 +88,7 @@ def draw(
 
 def _put(found: Drawing, to: str | None, output: Path | None) -> None:
     suffix = output.suffix.removeprefix(".").lower() if output else ""
-    to = to or (suffix if suffix in _FORMATS else "svg")
+    to = to or suffix or "svg"
     to_stream = output is None or output == Path("-")
     if to == "png" and to_stream:
         terminal.put_bytes(found.png())
@@ -98,7 +99,7 @@ def _put(found: Drawing, to: str | None, output: Path | None) -> None:
 
 
 def _put_all(
-    loaded: Spec, freeze: str | None, sizes: dict[str, int], to: str, folder: Path
+    loaded: Spec, freeze: str | list[str] | None, sizes: dict[str, int], to: str, folder: Path
 ) -> None:
     from archspec.display import printable
     from archspec.drawing import draw_all

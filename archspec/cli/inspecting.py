@@ -77,7 +77,10 @@ def inspect(
         _put_table(loaded, plan, sizes)
         return
 
+    from dataclasses import asdict
+
     from archspec.inspection.inspecting import Case
+    from archspec.inspection.report import Figure
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
@@ -89,11 +92,12 @@ def inspect(
         else:
             terminal.put(found.text(terminal.width()))
         return
-    largest = case.largest_batch(gib)
+    largest = Figure(case.largest_batch(gib), "samples", exact=False)
     if as_json:
-        terminal.put_json({"name": loaded.name, "gib": gib, "largest_batch": largest})
+        terminal.put_json({"name": loaded.name, "gib": gib, "largest_batch": asdict(largest)})
     else:
-        terminal.put(f"largest batch in {gib:g} GiB: {largest:,} samples (estimated)")
+        told = f"{largest.value:,} {largest.unit} (estimated)"
+        terminal.put(f"largest batch in {gib:g} GiB: {told}")
 
 
 def _put_table(spec: Spec, plan: str | list[str] | None, sizes: dict[str, int]) -> None:

@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from archspec.cli import terminal
-from archspec.errors import listing
+from archspec.errors import Problem, UsageError, listing
 
 if TYPE_CHECKING:
     from archspec.params import Override
@@ -114,12 +114,23 @@ def plan(spec: Spec, given: Sequence[str]) -> str | list[str] | None:
     """What is meant by the words given for a freeze plan: one's name, patterns, or nothing.
 
     A single word that neither is a plan nor selects anything is taken for a misspelt name.
+
+    Raises:
+        UsageError: E801, a plan's name beside other words.
     """
     if len(given) != 1:
+        _check_alone(spec, given)
         return list(given) or None
     return (
         given[0] if given[0] in spec.architecture.freeze or _is_name(spec, given[0]) else [*given]
     )
+
+
+def _check_alone(spec: Spec, given: Sequence[str]) -> None:
+    for word in given:
+        if word in spec.architecture.freeze and _is_name(spec, word):
+            message = f"'{word}' is a freeze plan, which takes nothing beside it"
+            raise UsageError(Problem("E801", message, hint="one plan at a time, or patterns"))
 
 
 def _is_name(spec: Spec, word: str) -> bool:

@@ -15,6 +15,7 @@ from archspec.drawing.folding import Graph, bounded, folded, numbered
 from archspec.drawing.hierarchy import hierarchy
 from archspec.drawing.recording import Flow, Recorder
 from archspec.drawing.subject import Subject, bracketed
+from archspec.elaborate import ancestors
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean, listing
 from archspec.spec import Spec
 from archspec.tracing.ledger import Ledger
@@ -144,7 +145,7 @@ def find(subject: Subject, block: str) -> list[str]:
     kind = instances[path].type
     if kind not in blocks and kind != "Sequential":
         hint = "give a block's name, or the path of a block"
-        raise _unknown(f"{bracketed(path)} is no block but a {kind}", hint)
+        raise _unknown(f"{bracketed(path)} is no block, its type is {kind}", hint)
     return [path]
 
 
@@ -176,16 +177,11 @@ def _names(subject: Subject) -> dict[str, str]:
 
 def _above(subject: Subject, path: str, links: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Titles and names of the drawings to go back to: the hierarchy, and the block around."""
-    around = [p for p in _ancestors(path) if p in links][-1:]
+    around = [p for p in ancestors(path) if p in links][-1:]
     return (
         ("all modules", INDEX),
         *((subject.instances[p].type, links[p]) for p in around),
     )
-
-
-def _ancestors(path: str) -> list[str]:
-    names = path.split(".") if path else []
-    return [".".join(names[:i]) for i in range(len(names))]
 
 
 # --------------------------------------------------------------------------------------- drawings
@@ -245,7 +241,7 @@ def _drawing(
 
 def _flows(subject: Subject, paths: Sequence[str]) -> dict[str, Flow]:
     """Run the model once, and record the forwards of these modules."""
-    really = {*paths, *(above for path in paths for above in _ancestors(path))}
+    really = {*paths, *(above for path in paths for above in ancestors(path))}
     kinds = {
         path: id(instance)
         for path, instance in subject.instances.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ class Box:
         text: arguments of an operation or a layer.
         path: the dotted path of a module or tensor; of the first, if it stands for several.
         times: how many equal modules it stands for.
+        calls: how often each of them is called, one time after the other.
         parameters, trainable: elements; of one module, if it stands for several.
         state: what a freeze plan makes of its parameters.
         shared: whether some of its parameters belong to another module, too.
@@ -48,6 +50,7 @@ class Box:
     text: str = ""
     path: str = ""
     times: int = 1
+    calls: int = 1
     parameters: int = 0
     trainable: int = 0
     state: State = ""
@@ -117,6 +120,9 @@ class Drawing(Displayed):
     notes: tuple[str, ...] = ()
     links: str = "{}.svg"
     above: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_links(self.links)
 
     def __rich__(self) -> RenderableType:
         from archspec.drawing.rendering import drawn
@@ -190,7 +196,11 @@ class Drawing(Displayed):
 
         Args:
             links: a pattern in which ``{}`` stands for a drawing's name, such as ``{}.svg`` or
-                ``#{}``; "" for no links.
+                ``#{}``; "" for no links. A path, a fragment, or an address of ``http`` or
+                ``https``.
+
+        Raises:
+            UsageError: E801 for any other address, such as one of ``javascript``.
         """
         return replace(self, links=links)
 
@@ -218,3 +228,14 @@ class Drawing(Displayed):
     def _repr_html_(self) -> str:
         picture = self._repr_svg_()
         return picture[picture.index("<svg") :] if picture else super()._repr_html_()
+
+
+def _check_links(links: object) -> None:
+    """Browsers take blanks and control characters out of an address before they read its scheme."""
+    if isinstance(links, str) and links.isprintable() and " " not in links:
+        scheme, colon, _ = re.split(r"[/?#]", links)[0].partition(":")
+        if not colon or scheme.lower() in ("http", "https"):
+            return
+    message = f"this is no pattern of links: {links!r}"
+    hint = "such as '{}.svg', '#{}' or 'https://example.org/{}'"
+    raise UsageError(Problem("E801", message, hint=hint))

@@ -12,6 +12,8 @@ from archspec.drawing.diagram import Box, Drawing
 _LONGEST = 44  # characters of one line
 _LONGEST_TIP = 300
 
+_NOT_IN_ADDRESSES = str.maketrans({character: quote(character) for character in '"<>'})
+
 _INK, _GREY = "#1f2933", "#5b6673"
 _LEGEND = {"fontsize": "10", "margin": "0.1,0.04", "height": "0.2", "tooltip": " "}
 _STYLES: dict[str, dict[str, str]] = {
@@ -95,10 +97,11 @@ def label(box: Box) -> list[str]:
         return [box.name, _figures(box)] if box.kind == "tensor" else [box.name]
     times = f"{box.times:,} × " if box.times > 1 else ""
     kind = f"{times}{box.type}"
+    called = f"called {box.calls:,} ×" if box.calls > 1 else ""
+    facts = [*filter(None, [_figures(box), called])]
     if box.name == box.type and not times:
-        return [box.type, *filter(None, [_figures(box)])]
-    figures = _figures(box)
-    return [box.name, f"{kind} · {figures}" if figures else kind]
+        return [box.type, *([" · ".join(facts)] if facts else [])]
+    return [box.name, " · ".join([kind, *facts])]
 
 
 def _figures(box: Box) -> str:
@@ -143,7 +146,8 @@ def _tooltip(box: Box) -> Iterator[str]:
 def _href(drawing: Drawing, link: str | None) -> str:
     if link is None or not drawing.links:
         return ""
-    return _escaped(drawing.links.replace("{}", quote(link, safe="")), 10_000)
+    links = drawing.links.translate(_NOT_IN_ADDRESSES)
+    return _escaped(links.replace("{}", quote(link, safe="")), 10_000)
 
 
 # ---------------------------------------------------------------------------------------- arrows

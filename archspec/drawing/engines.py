@@ -101,8 +101,11 @@ def svg(dot: str, title: str) -> str:
     Raises:
         UsageError: E801, as ``render``.
     """
-    tree = ElementTree.fromstring(render(dot, "svg"))
-    root = _cleaned(tree)
+    data = render(dot, "svg")
+    try:
+        root = _cleaned(ElementTree.fromstring(data))
+    except ElementTree.ParseError:
+        root = None
     if root is None:
         raise _refused("Graphviz made no SVG")
     root.set("xmlns", _SVG)

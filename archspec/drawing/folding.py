@@ -1,11 +1,15 @@
-"""Equal modules in a row as one box: ``layer[0-11]``, 12 × BertLayer; and no more than fit."""
+"""Equal modules in a row as one box: ``layer[0-11]``, 12 × BertLayer; and no more than fit.
+
+One module that is called several times in a row is one box as well, and so is a row of equal ones.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from archspec.drawing.diagram import Arrow, Box
 
@@ -35,7 +39,9 @@ def folded(nodes: Sequence[Box], edges: Sequence[Arrow], kind: Callable[[str], o
         other = boxes[min(targets)] if len(targets) == 1 else None
         if other is None or box.kind != "module" or other.kind != "module":
             return None
-        if _container(box) != _container(other) or not in_line(box.name, other.name):
+        if box.path != other.path and not (
+            _container(box) == _container(other) and in_line(box.name, other.name)
+        ):
             return None
         if kind(box.path) != kind(other.path) or len(into[box.id]) != len(into[other.id]):
             return None
@@ -55,12 +61,14 @@ def folded(nodes: Sequence[Box], edges: Sequence[Arrow], kind: Callable[[str], o
         chain = [node]
         while (other := following(chain[-1])) and other.id not in stands_for:
             chain.append(other)
+        chain = _even(chain)
         for one in chain[1:]:
             stands_for[one.id] = node.id
         if len(chain) > 1:
             lasts[chain[-1].id] = node.id
-            name = spanning(node.name, chain[-1].name)
-            node = replace(node, name=name, times=len(chain))
+            names = list(dict.fromkeys(one.name for one in chain))
+            name, times = spanning(names[0], names[-1]), len(names)
+            node = replace(node, name=name, times=times, calls=len(chain) // times)
         made.append(node)
     kept = [
         replace(edge, source=lasts.get(edge.source, edge.source))
@@ -68,6 +76,15 @@ def folded(nodes: Sequence[Box], edges: Sequence[Arrow], kind: Callable[[str], o
         if edge.target not in stands_for
     ]
     return made, kept
+
+
+def _even(chain: list[Box]) -> list[Box]:
+    """The chain, if it calls each module as often; else what comes before any is called again."""
+    times = Counter(box.path for box in chain)
+    if len(set(times.values())) == 1:
+        return chain
+    seen: set[str] = set()
+    return list(takewhile(lambda box: box.path not in seen and not seen.add(box.path), chain))
 
 
 def _container(box: Box) -> str:

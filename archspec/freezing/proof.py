@@ -109,7 +109,7 @@ def freeze_proof(model: nn.Module) -> FreezeProof:
         The proof; ``proof.verify(model)`` raises if one of these tensors moved since.
 
     Raises:
-        UsageError: E801, a tensor has no data, being on ``meta``.
+        UsageError: E801, nothing is frozen, or a tensor has no data, being on ``meta``.
 
     Example:
         >>> import archspec
@@ -120,7 +120,11 @@ def freeze_proof(model: nn.Module) -> FreezeProof:
         >>> proof.verify(model)
     """
     check_module(model)
-    return FreezeProof({name: _hash(name, tensor) for name, tensor in _frozen(model).items()})
+    frozen = _frozen(model)
+    if not frozen:
+        hint = "archspec.freeze(model, plan) comes first"
+        raise _usage("nothing is frozen that a proof could be taken of", hint)
+    return FreezeProof({name: _hash(name, tensor) for name, tensor in frozen.items()})
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -174,5 +178,5 @@ def _are_hashes(found: Mapping[Any, Any]) -> bool:
     )
 
 
-def _usage(message: str) -> UsageError:
-    return UsageError(Problem("E801", message))
+def _usage(message: str, hint: str = "") -> UsageError:
+    return UsageError(Problem("E801", message, hint=hint))

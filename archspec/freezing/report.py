@@ -62,6 +62,9 @@ class Tie:
         each = "both" if len(self.names) == 2 else "all"
         return f"{' is '.join([*reversed(others), first])}: frozen as {each}"
 
+    def to_dict(self) -> dict[str, list[str]]:
+        return {"names": list(self.names), "frozen_by": list(self.frozen_by)}
+
 
 @dataclass(frozen=True, slots=True)
 class FreezeReport(Displayed):
@@ -112,9 +115,7 @@ class FreezeReport(Displayed):
             "trainable": self.trainable,
             "inference": dict(self.inference),
             "training": dict(self.training),
-            "ties": [
-                {"names": list(tie.names), "frozen_by": list(tie.frozen_by)} for tie in self.ties
-            ],
+            "ties": [tie.to_dict() for tie in self.ties],
         }
 
     def __rich__(self) -> RenderableType:

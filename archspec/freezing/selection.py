@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archspec import patterns
+from archspec.elaborate import ancestors
 from archspec.errors import FreezeError, Problem, UsageError
 from archspec.freezing.plans import Chosen
 from archspec.patterns import Entry, Pattern, PatternError, Tree
@@ -95,7 +96,7 @@ class Selection:
     def whole(self) -> list[nn.Module]:
         """The modules that are frozen with everything below them, each once."""
         thawed = (entry.path for entry in self.tree.entries if not self.freezes(entry.path))
-        touched = {ancestor for path in thawed for ancestor in _ancestors(path)}
+        touched = {ancestor for path in thawed for ancestor in ancestors(path)}
         found = [
             module
             for path, module in self.modules.items()
@@ -121,8 +122,3 @@ def _shared(named: Iterable[tuple[str, nn.Parameter]]) -> list[Shared]:
     for name, parameter in named:
         names.setdefault(parameter, []).append(name)
     return [Shared(tensor, tuple(given)) for tensor, given in names.items()]
-
-
-def _ancestors(path: str) -> list[str]:
-    names = path.split(".") if path else []
-    return [".".join(names[:i]) for i in range(len(names))]

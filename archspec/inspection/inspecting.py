@@ -12,6 +12,8 @@ from torch import nn
 from archspec.builder import build
 from archspec.elaborate import walk
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean
+from archspec.freezing import Tie
+from archspec.freezing import freeze as apply_plan
 from archspec.inspection.measure import run
 from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
 from archspec.inspection.report import Figure, Inspection, Memory
@@ -21,7 +23,7 @@ from archspec.spec import Spec, as_spec
 from archspec.tracing.ledger import Run
 
 MOST = 1_000_000
-"""The largest batch that ``largest_batch`` looks at."""
+"""The largest size of a dimension, as in a spec, and so the largest batch."""
 
 Source = str | os.PathLike[str] | Spec
 Plan = str | Sequence[str] | None
@@ -93,12 +95,15 @@ def largest_batch(
         The number of samples; 0 if not even one fits, at most 1,000,000.
 
     Raises:
-        UsageError: E801, as ``inspect``, and for a spec without a dimension named ``batch``.
+        UsageError: E801, as ``inspect``, and for a spec without a dimension named ``batch``, for a
+            batch that is given, and for ``gib`` that is no number of 0 or more.
 
     Example:
         >>> largest_batch("resnet18", 4)
         185
     """
+    if "batch" in dims:
+        raise _usage("largest_batch finds the batch: it cannot be given")
     sizes = {**dims, "batch": 1}
     return Case.of(source, sizes, freeze, precision, optimizer).largest_batch(gib)
 
@@ -119,6 +124,7 @@ class Case:
     precision: Precision
     optimizer: str
     held: Held
+    ties: tuple[Tie, ...]
 
     @classmethod
     def of(
@@ -133,7 +139,8 @@ class Case:
         spec = _sized(as_spec(source, {}), sizes)
         model = build(spec, device="meta", dtype=chosen.held, freeze=freeze)
         held = Held.by(model, optimizer)
-        return cls(spec, model, freeze, chosen, optimizer, held)
+        ties = () if freeze is None else apply_plan(model, freeze, spec=spec).ties
+        return cls(spec, model, freeze, chosen, optimizer, held, ties)
 
     def at(self, batch: int) -> Case:
         return replace(self, spec=_sized(self.spec, {"batch": batch}))
@@ -155,6 +162,7 @@ class Case:
             macs=Figure(root.macs, "MACs"),
             memory=memory(self.held, trained, inferred),
             uncounted=dict(trained.uncounted.most_common()),
+            ties=self.ties,
         )
 
     def memory(self) -> Memory:
@@ -162,7 +170,7 @@ class Case:
 
     def largest_batch(self, gib: float) -> int:
         """As the function of that name; the case is one with a batch of 1."""
-        if not 0 <= gib < float("inf"):
+        if not isinstance(gib, int | float) or isinstance(gib, bool) or not 0 <= gib < float("inf"):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _usage(f"the memory is a number of GiB, not {gib!r}")
         limit = gib * 2**30
         low, used = 1, self.memory().training.value
@@ -223,6 +231,8 @@ def _sized(spec: Spec, sizes: Mapping[str, int]) -> Spec:
             raise _usage(f"{spec.name} has no dimension '{name}'", hint)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _usage(f"the size of '{name}' is an integer of 1 or more, not {size!r}")
+        if size > MOST:
+            raise _usage(f"the size of '{name}' is at most {MOST:,}, not {size:,}")
     wanted = {**({"batch": 1} if "batch" in known else {}), **given, **sizes}
     for name in symbols:
         if name not in wanted:

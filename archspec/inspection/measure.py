@@ -23,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
+from archspec.inspection import recurrent
 from archspec.tracing.ledger import Ledger, Run, shapes_in
 from archspec.tracing.repeats import Repeats
 
@@ -33,8 +34,9 @@ _LOWERED = frozenset(
     getattr(owner, name)
     for owner in (torch, torch.Tensor, F)
     for name in (
-        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear bilinear"
+        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear"
         " mm bmm matmul __matmul__ addmm addbmm baddbmm einsum prelu scaled_dot_product_attention"
+        " lstm gru rnn_tanh rnn_relu"
     ).split()
     if hasattr(owner, name)
 )
@@ -74,7 +76,9 @@ def run(
         during.enter_context(Repeats(model, kinds or {}, ledger))
         during.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
         during.enter_context(_Operations(ledger))
-        during.enter_context(_Functions(autocast))
+        during.enter_context(_Functions(autocast, ledger.copies))
+        if autocast is not None:  # does nothing on meta, but layers ask whether there is one
+            during.enter_context(torch.autocast("cpu", autocast))
         result = model(**inputs)
         del result
     return ledger.run()
@@ -119,13 +123,16 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func._overloadpacket
-        formula = _attention_flops if packet is _FUSED else flop_registry.get(packet)
+        formula = _FORMULAS.get(packet) or flop_registry.get(packet)
         if formula is None and func is not torch.ops.prim.device.default:
             with self:  # a composite operation may be made of counted ones
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
         result = func(*args, **kwargs)
+        if packet is recurrent.LAYER and torch.is_grad_enabled():  # meta leaves it empty
+            size = recurrent.workspace_bytes(args[0], result[1].shape[-1])
+            result = (*result[:3], result[3].new_empty(size))
         self.ledger.see(result)
         if formula is not None:
             self.ledger.note("macs", formula(*args, **kwargs, out_val=result) // 2)
@@ -137,6 +144,22 @@ class _Operations(TorchDispatchMode):
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
     return sdpa_flop_count(query.shape, key.shape, value.shape)
+
+
+def _lstm_flops(data: Any, weight: Any, recurrent_weight: Any, *args: Any, **kwargs: Any) -> int:
+    return recurrent.flops(data, weight, recurrent_weight)
+
+
+def _trilinear_flops(first: Any, weight: Any, *args: Any, **kwargs: Any) -> int:
+    return 2 * first.shape[0] * weight.numel()  # as Bilinear calls it: one product of a row each
+
+
+_FORMULAS = {
+    _FUSED: _attention_flops,
+    recurrent.LAYER: _lstm_flops,
+    torch.ops.aten._trilinear: _trilinear_flops,
+}
+"""What PyTorch has no formula for."""
 
 
 @functools.cache
@@ -156,19 +179,22 @@ class _Functions(TorchFunctionMode):
     dropout on a CPU.
     """
 
-    def __init__(self, lowered: torch.dtype | None) -> None:
+    def __init__(self, lowered: torch.dtype | None, copies: dict[int, torch.Tensor]) -> None:
         super().__init__()
-        self.lowered = lowered
-        self.copies: dict[int, torch.Tensor] = {}
+        self.lowered, self.copies = lowered, copies
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is F.multi_head_attention_forward:
             with self:  # it is made of functions that have to be seen
                 return _opened_attention()(*args, **kwargs)
+        if func is torch.lstm and recurrent.is_fused(args):
+            return recurrent.lstm(*args, lower=self._lower if self.lowered else lambda value: value)
         if self.lowered is not None and func in _LOWERED:
             args = [self._lower(value) for value in args]
             kwargs = {name: self._lower(value) for name, value in kwargs.items()}
+        if self.lowered is not None and func is torch.bilinear:  # a GPU's; a CPU's knows none
+            args = [arg if arg is None else arg.float() for arg in args]
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **kwargs)
         return func(*args, **kwargs)

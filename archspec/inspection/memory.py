@@ -61,20 +61,24 @@ PRECISIONS = {
 
 def pick_precision(name: str) -> Precision:
     """Raises UsageError E801 for an unknown name."""
-    if name not in PRECISIONS:
+    if not isinstance(name, str) or name not in PRECISIONS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise unknown("precision", name, list(PRECISIONS))
     return PRECISIONS[name]
 
 
 def pick_optimizer(name: str) -> str:
     """Raises UsageError E801 for an unknown name."""
-    if name not in OPTIMIZERS:
+    if not isinstance(name, str) or name not in OPTIMIZERS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise unknown("optimizer", name, list(OPTIMIZERS))
     return name
 
 
-def unknown(what: str, name: str, known: list[str]) -> UsageError:
-    hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
+def unknown(what: str, name: object, known: list[str]) -> UsageError:
+    hint = f"there are {', '.join(known) or 'none'}"
+    if not isinstance(name, str):
+        message = f"the {what} is a name, not {type(name).__name__}"
+        return UsageError(Problem("E801", message, hint=hint))
+    hint = did_you_mean(name, known) or hint
     return UsageError(Problem("E801", f"no {what} is called '{name}'", hint=hint))
 
 

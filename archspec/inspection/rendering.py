@@ -174,6 +174,7 @@ def notes(found: Inspection) -> list[str]:
     ]
     if shared:
         told.append(f"Shared, counted once: {', '.join(shared)}.")
+    told += [f"Shared: {tie}." for tie in found.ties]
     if found.uncounted:
         listed = ", ".join(f"{name} {times:,}×" for name, times in found.uncounted.items())
         told.append(f"Not counted in MACs: {listed}.")

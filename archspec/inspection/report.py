@@ -12,6 +12,8 @@ from archspec.errors import Place
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
+    from archspec.freezing import Tie
+
 Shape = tuple[int, ...]
 
 
@@ -29,6 +31,16 @@ class Figure:
 
     def __str__(self) -> str:
         return f"{'' if self.exact else '~'}{self.value:,} {self.unit}"
+
+
+UNITS: Mapping[str, Mapping[str, str | bool]] = {
+    "parameters": {"unit": "parameters", "exact": True},
+    "trainable": {"unit": "parameters", "exact": True},
+    "buffers": {"unit": "elements", "exact": True},
+    "macs": {"unit": "MACs", "exact": True},
+    "activations": {"unit": "bytes", "exact": False},
+}
+"""What the numbers of a node count, and whether they are exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +170,7 @@ class Inspection(Displayed):
         macs: multiply-accumulates of one forward pass over the batch.
         uncounted: operation → how often it runs; none of them is a matrix product or a
             convolution, and their arithmetic is not in ``macs``.
+        ties: shared parameters that are frozen though the plan freezes only some of their names.
     """
 
     name: str
@@ -172,6 +185,7 @@ class Inspection(Displayed):
     macs: Figure
     memory: Memory
     uncounted: Mapping[str, int]
+    ties: tuple[Tie, ...] = ()
 
     @property
     def totals(self) -> dict[str, Figure]:
@@ -184,7 +198,7 @@ class Inspection(Displayed):
         return Figure(2 * self.macs.value, "FLOPs", self.macs.exact)
 
     def to_dict(self) -> dict[str, Any]:
-        """The inspection as plain data, for ``--json``."""
+        """The inspection as plain data, for ``--json``; ``units`` are those of the tree."""
         plan = self.freeze
         return {
             "name": self.name,
@@ -195,6 +209,8 @@ class Inspection(Displayed):
             **_figures(self.totals),
             "memory": self.memory.to_dict(),
             "uncounted": dict(self.uncounted),
+            "ties": [tie.to_dict() for tie in self.ties],
+            "units": {name: dict(unit) for name, unit in UNITS.items()},
             "tree": self.root.to_dict(),
         }
 

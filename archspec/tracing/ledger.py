@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import _disable_current_modes
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -53,12 +54,14 @@ class Ledger:
     Attributes:
         events: what happened, in order.
         live: bytes of activations that are alive now; ``peak`` is the most so far.
+        copies: id of a parameter → the copy in a lower precision that autocast has made of it.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.events: list[Event] = []
         self.live = self.peak = 0
         self.paths: list[str] = [""]
+        self.copies: dict[int, torch.Tensor] = {}
         tensors = (*model.parameters(), *model.buffers())
         self._weights = {storage_key(tensor) for tensor in tensors}
         self._alive: dict[int, weakref.ref[Any]] = {}
@@ -103,9 +106,20 @@ class Ledger:
         for tensor in tensors_in(values):
             key = storage_key(tensor)
             if key not in self._alive and key not in self._weights:
-                storage = tensor.untyped_storage()
-                self._alive[key] = weakref.ref(storage, self._freed(key, storage.nbytes()))
-                self.hold(storage.nbytes())
+                size = tensor.untyped_storage().nbytes()
+                self._follow(tensor, size)
+                self.hold(size)
+
+    def adopt_copy(self, parameter: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Make the copy of a parameter whose bytes are held already, and note no other."""
+        with _disable_current_modes():
+            copy = self.copies[id(parameter)] = parameter.to(dtype)
+        self._follow(copy, 0)
+        return copy
+
+    def _follow(self, tensor: torch.Tensor, size: int) -> None:
+        key, storage = storage_key(tensor), tensor.untyped_storage()
+        self._alive[key] = weakref.ref(storage, self._freed(key, size))
 
     def hold(self, size: int) -> None:
         self.live += size

@@ -8,7 +8,7 @@ need not keep again), and what they showed is noted for all others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -20,6 +20,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 from archspec.tracing.ledger import Event, Ledger, storage_key, tensors_in
 
 _WORTH_IT = 3  # fewer modules of a kind are not worth the bookkeeping
+
+
+_Copies = tuple[tuple[torch.dtype, bool] | None, ...]
 
 
 class _Unlike(Exception):
@@ -52,6 +55,7 @@ class _Call:
         keeps: whether each of the tensors given was kept for backward in the end.
         peak: most bytes alive, beyond those at its beginning.
         hidden: bytes still alive at its end, beyond those at its beginning and the result.
+        copies: of each parameter in the end, as ``_copies`` has it.
     """
 
     path: str
@@ -60,6 +64,7 @@ class _Call:
     keeps: tuple[bool, ...]
     peak: int
     hidden: int
+    copies: _Copies
 
 
 class Repeats:
@@ -68,7 +73,6 @@ class Repeats:
     def __init__(self, model: nn.Module, kinds: Mapping[str, object], ledger: Ledger) -> None:
         self.ledger = ledger
         self.calls: dict[Hashable, _Call] = {}
-        self.called: set[str] = set()  # a second call finds copies of weights made by the first
         self.anchor = torch.zeros((), device="meta", requires_grad=True)
         alike = {
             path: (kinds[path], _state(module))
@@ -84,7 +88,7 @@ class Repeats:
 
     def __enter__(self) -> None:
         for path, module, kind in self.modules:
-            module.__dict__["forward"] = self._forward(path, kind, module.forward)
+            module.__dict__["forward"] = self._forward(path, kind, module)
 
     def __exit__(
         self,
@@ -95,22 +99,40 @@ class Repeats:
         for _, module, _ in self.modules:
             del module.__dict__["forward"]
 
-    def _forward(self, path: str, kind: Hashable, forward: Callable[..., Any]) -> Any:
+    def _forward(self, path: str, kind: Hashable, module: nn.Module) -> Any:
+        forward, parameters = module.forward, _parameters(module)
+
         def replayed(*args: Any, **kwargs: Any) -> Any:
             with torch._C.DisableTorchFunction():  # no mode has to see how a tensor is looked at
                 try:
-                    key = (kind, path in self.called, self._described((args, kwargs)))
+                    key = (kind, self._copies(parameters), self._described((args, kwargs)))
                 except _Unlike:
                     key = None
                 if key in self.calls:
-                    self.called.add(path)
+                    self._take_copies(self.calls[key], parameters)
                     return self._copied(self.calls[key], path, (args, kwargs))
-            self.called.add(path)
             if key is None:
                 return forward(*args, **kwargs)
-            return self._noted(key, path, forward, args, kwargs)
+            return self._noted(key, path, parameters, forward, args, kwargs)
 
         return replayed
+
+    def _copies(self, parameters: Sequence[nn.Parameter]) -> _Copies:
+        """For each parameter dtype of its copy and whether that is kept; None without a copy."""
+        found = (self.ledger.copies.get(id(parameter)) for parameter in parameters)
+        return tuple(
+            copy if copy is None else (copy.dtype, self.ledger.is_kept(copy)) for copy in found
+        )
+
+    def _take_copies(self, call: _Call, parameters: Sequence[nn.Parameter]) -> None:
+        """Make the copies that an equal call has made, for later calls to find them."""
+        book = self.ledger
+        for parameter, state in zip(parameters, call.copies, strict=True):
+            if state is not None:
+                copy = book.copies.get(id(parameter))
+                copy = book.adopt_copy(parameter, state[0]) if copy is None else copy
+                if state[1]:
+                    book.keep(copy)
 
     def _described(self, values: Any) -> Hashable:
         """Everything about the values that can change what a call does."""
@@ -142,7 +164,13 @@ class Repeats:
         return describe(values)
 
     def _noted(
-        self, key: Hashable, path: str, forward: Callable[..., Any], args: Any, kwargs: Any
+        self,
+        key: Hashable,
+        path: str,
+        parameters: Sequence[nn.Parameter],
+        forward: Callable[..., Any],
+        args: Any,
+        kwargs: Any,
     ) -> Any:
         """Run the module, and remember what it did."""
         book = self.ledger
@@ -164,6 +192,7 @@ class Repeats:
                 tuple(map(book.is_kept, given)),
                 peak,
                 book.live - before - size,
+                self._copies(parameters),
             )
         return result
 
@@ -210,8 +239,16 @@ class _Made(torch.autograd.Function):
 
 
 def _state(module: nn.Module) -> Hashable:
-    """What a freeze plan changes in a module: gradients and modes."""
+    """What freeze plans and ties change in a module: gradients, modes, which tensors are one."""
+    parameters = _parameters(module)
+    numbers: dict[int, int] = {}
     return (
-        tuple(p.requires_grad for p in module.parameters()),
+        tuple(p.requires_grad for p in parameters),
+        tuple(numbers.setdefault(id(p), len(numbers)) for p in parameters),
         tuple(m.training for m in module.modules()),
     )
+
+
+def _parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
+    """By their names: as many as any other module of the kind has."""
+    return tuple(p for _, p in module.named_parameters(remove_duplicate=False))

@@ -41,6 +41,24 @@ def test_json_is_what_the_function_returns() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "freeze"),
+    [
+        (["@BatchNorm2d"], ["@BatchNorm2d"]),
+        (["**", "!fc"], ["**", "!fc"]),
+        (["head-only"], "head-only"),
+        (["fc"], ["fc"]),
+    ],
+)
+def test_plans_and_patterns(given: list[str], freeze: str | list[str], tmp_path: Path) -> None:
+    words = [word for text in given for word in ("--freeze", text)]
+    expected = archspec.draw("resnet18", freeze=freeze)
+    assert json.loads(run("resnet18", "--json", *words).stdout) == expected.to_dict()
+    run("resnet18", "--all", "--to", "dot", "-o", str(tmp_path), *words)
+    found = archspec.draw_all("resnet18", freeze=freeze)
+    assert (tmp_path / "BasicBlock.dot").read_text() == found["BasicBlock"].dot
+
+
+@pytest.mark.parametrize(
     ("name", "to", "start"),
     [
         ("a.svg", "", b"<svg "),
@@ -99,6 +117,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         (["bert", "--all"], 2, "--all takes -o FOLDER"),
         (["bert", "--all", "--block", "BertLayer", "-o", "x"], 2, "--all takes -o FOLDER"),
         (["bert", "--all", "--json", "-o", "x"], 2, "--json goes with neither"),
+        (["resnet18", "-o", "x.pdf"], 2, "error[E801]: a drawing cannot be written as 'pdf'"),
+        (["resnet18", "--freeze", "nosuch"], 1, "error[E703]"),
+        (["resnet18", "--freeze", "nosuch", "--freeze", "fc"], 1, "error[E701]"),
         (["bert", "--json", "--to", "png"], 2, "--json goes with neither"),
         (["bert", "--to", "pdf"], 2, "'pdf' is not one of"),
         (["bert", "--batch", "2", "--dim", "batch=3"], 2, "given twice"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,25 @@ def spec(forward: str, modules: str = "{}", more: str = "") -> archspec.Spec:
 
 def flow(forward: str, modules: str = "{}", more: str = "") -> Drawing:
     return archspec.draw(spec(forward, modules, more), block="M")
+
+
+@pytest.mark.parametrize(
+    ("step", "type", "text"),
+    [
+        ("softmax(x, dim=0)", "softmax", "softmax(dim=0)"),
+        ("silu(x)", "silu", "silu"),
+        ("relu_(x)", "relu_", "relu_"),
+        ("add_(x, 1)", "add_", "+= 1"),
+        ("max_pool2d(x[None], 2)", "max_pool2d", "max_pool2d(2)"),
+        ("max_pool2d(x[None], 2, padding=1)", "max_pool2d", "max_pool2d(2, padding=1)"),
+        ("dropout(x, 0.5, training=False)", "dropout", "dropout(training=False)"),
+        ("dropout(x, 0.1)", "dropout", "dropout(p=0.1)"),
+    ],
+)
+def test_operations_as_people_write_them(step: str, type: str, text: str) -> None:
+    """Neither PyTorch's own keywords nor those that are what they are by default."""
+    found = [box for box in flow(f"return: {step}").nodes if box.kind == "operation"][-1]
+    assert (found.type, found.text) == (type, text)
 
 
 # -------------------------------------------------------------------------------- real models
@@ -79,15 +99,15 @@ def test_a_block_with_a_shortcut(golden: Golden) -> None:
     assert arrows(found) == [
         "x -> conv1 [batch, 64, 56, 56]",
         "conv1 -> bn1 [batch, 128, 28, 28]",
-        "bn1 -> relu [batch, 128, 28, 28]",
-        "relu -> conv2 [batch, 128, 28, 28]",
+        "bn1 -> relu_ [batch, 128, 28, 28]",
+        "relu_ -> conv2 [batch, 128, 28, 28]",
         "conv2 -> bn2 [batch, 128, 28, 28]",
         "x -> shortcut[0] [batch, 64, 56, 56]",
         "shortcut[0] -> shortcut[1] [batch, 128, 28, 28]",
-        "bn2 -> add [batch, 128, 28, 28]",
-        "shortcut[1] -> add [batch, 128, 28, 28]",
-        "add -> relu [batch, 128, 28, 28]",
-        "relu -> output [batch, 128, 28, 28]",
+        "bn2 -> add_ [batch, 128, 28, 28]",
+        "shortcut[1] -> add_ [batch, 128, 28, 28]",
+        "add_ -> relu_ [batch, 128, 28, 28]",
+        "relu_ -> output [batch, 128, 28, 28]",
     ]
     golden("drawing/resnet18-BasicBlock-shortcut.dot", found.dot)
 
@@ -96,7 +116,7 @@ def test_a_block_without_a_shortcut(golden: Golden) -> None:
     found = archspec.draw("resnet18", block="BasicBlock")
     assert found.path == "layer1.0"
     assert found.notes[1] == "one of 8 BasicBlock, 2 of them alike"
-    assert "x -> add [batch, 64, 56, 56]" in arrows(found)
+    assert "x -> add_ [batch, 64, 56, 56]" in arrows(found)
     golden("drawing/resnet18-BasicBlock.dot", found.dot)
 
 
@@ -187,11 +207,47 @@ def test_a_change_through_a_view() -> None:
     found = flow("a: transpose(x, 0, 1)\nb: relu_(a)\nreturn: x - y")
     assert arrows(found) == [
         "x -> transpose [batch, 4]",
-        "transpose -> relu [4, 3]",
-        "relu -> sub [batch, 4]",
+        "transpose -> relu_ [4, 3]",
+        "relu_ -> sub [batch, 4]",
         "y -> sub [batch, 4]",
         "sub -> output [batch, 4]",
     ]
+
+
+def repeated(forward: str) -> Drawing:
+    """A block that calls the equal layers ``ls[0]`` to ``ls[3]``."""
+    layer = "{type: Linear, in_features: 4, out_features: 4, repeat: 4}"
+    return flow(forward, f"{{ls: {{type: ModuleList, items: [{layer}]}}}}")
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ([0, 0, 0], [("ls[0]", 1, 3)]),
+        ([0, 1, 2, 3, 0, 1, 2, 3], [("ls[0-3]", 4, 2)]),
+        ([0, 1, 1, 0], [("ls[0-1]", 2, 2)]),
+        ([0, 1, 2], [("ls[0-2]", 3, 1)]),
+        ([0, 0, 1], [("ls[0]", 1, 1), ("ls[0-1]", 2, 1)]),
+        ([0, 1, 0], [("ls[0-1]", 2, 1), ("ls[0]", 1, 1)]),
+    ],
+)
+def test_modules_that_are_called_again(
+    order: list[int], expected: list[tuple[str, int, int]]
+) -> None:
+    steps = "\n".join(f"x: ls[{i}](x)" for i in order)
+    found = repeated(f"{steps}\nreturn: x + y")
+    boxes = [box for box in found.nodes if box.kind == "module"]
+    assert [(box.name, box.times, box.calls) for box in boxes] == expected
+    chain = ["x", *(name for name, _, _ in expected), "add"]
+    flows = [f"{a} -> {b} [batch, 4]" for a, b in pairwise(chain)]
+    assert [arrow for arrow in arrows(found) if arrow[0] != "y"][: len(flows)] == flows
+
+
+def test_how_often_a_module_is_called_is_told() -> None:
+    found = repeated("x: ls[0](x)\nx: ls[0](x)\nreturn: x + y")
+    assert 'label="ls[0]\\nLinear · 20 · called 2 ×"' in found.dot
+    assert "ls[0]  Linear · 20 · called 2 ×" in str(found)
+    assert [box.to_dict()["calls"] for box in found.nodes if box.kind == "module"] == [2]
 
 
 def test_questions_for_a_size_are_no_boxes() -> None:
@@ -250,6 +306,7 @@ def test_equal_containers_are_all_looked_into() -> None:
     assert not [box for box in found.nodes if box.kind == "constant"]
 
 
+DROPS = [f"drop_{letter}" for letter in "abcdefgh"]  # one a step: equal ones would be one box
 STEPS = st.tuples(
     st.sampled_from(["relu", "relu_", "drop", "sub", "view"]), st.integers(0, 9), st.integers(0, 9)
 )
@@ -266,7 +323,8 @@ def test_every_arrow_comes_from_what_made_the_value(
     for i, (kind, a, b) in enumerate(steps):
         names = list(maker)
         one, two = names[a % len(names)], names[b % len(names)]
-        target, node = f"v{i}", f"{ {'relu_': 'relu', 'view': 'view_as'}.get(kind, kind) }{i}"
+        kind = DROPS[i] if kind == "drop" else kind
+        target, node = f"v{i}", f"{ {'view': 'view_as'}.get(kind, kind) }{i}"
         taken = [one, two] if kind in ("sub", "view") else [one]
         call = {"sub": f"{one} - {two}", "view": f"view_as({one}, {two})"}
         lines.append(f"{target}: {call.get(kind, f'{kind}({one})')}")
@@ -280,7 +338,8 @@ def test_every_arrow_comes_from_what_made_the_value(
     names = list(maker)
     result = names[last % len(names)]
     expected.append(f"{maker[result]} -> output")
-    found = flow("\n".join([*lines, f"return: {result}"]), "{drop: {type: Dropout}}")
+    modules = f"{{{', '.join(f'{name}: {{type: Dropout}}' for name in DROPS)}}}"
+    found = flow("\n".join([*lines, f"return: {result}"]), modules)
     numbers = iter(range(len(steps)))
     titles = {
         box.id: f"{box.name}{next(numbers)}" if box.kind in ("operation", "module") else box.name
@@ -296,8 +355,16 @@ def test_every_arrow_comes_from_what_made_the_value(
     ("block", "message", "hint"),
     [
         ("BertLayr", "bert has no block or module 'BertLayr'", "did you mean 'BertLayer'?"),
-        ("bert.pooler.dense", "bert.pooler.dense is no block but a Linear", "give a block's name"),
-        ("bert.encoder.layer", "bert.encoder.layer is no block but a ModuleList", "give a block's"),
+        (
+            "bert.pooler.dense",
+            "bert.pooler.dense is no block, its type is Linear",
+            "give a block's name",
+        ),
+        (
+            "bert.encoder.layer",
+            "bert.encoder.layer is no block, its type is ModuleList",
+            "give a block's",
+        ),
         ("bert.encoder.layer[12]", "bert has no block or module", "bert.encoder.layer["),
         (3, "a block is a name or a path, not int", ""),
     ],

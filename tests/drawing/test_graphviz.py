@@ -84,7 +84,7 @@ def texts(svg: str) -> list[str]:
 
 def test_graphviz_pure_is_found_off_the_path(pure: None) -> None:
     assert Path(engines.engine()).stem == "graphviz-pure"
-    assert "relu" in texts(archspec.draw("resnet18", block="BasicBlock").svg())
+    assert "relu_" in texts(archspec.draw("resnet18", block="BasicBlock").svg())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script as a program")
@@ -198,6 +198,38 @@ def test_a_link_is_quoted() -> None:
 
 
 # ----------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    "links",
+    ['javascript:alert("{}")', "JavaScript:{}", " javascript:1", "java\tscript:{}", "data:,{}", 1],
+)
+def test_links_that_run_something_are_refused(links: Any) -> None:
+    with pytest.raises(archspec.UsageError) as caught:
+        drawing("a").with_links(links)
+    assert caught.value.code == "E801" and "no pattern of links" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("links", "href"),
+    [
+        ('/x?a="{}"', "/x?a=%22a%22"),
+        ("<{}>", "%3Ca%3E"),
+        ("{}\\", "a\\"),
+        ("&lt;{}", "&lt;a"),
+        ("https://example.org/{}?t=1:2", "https://example.org/a?t=1:2"),
+        ("#x:{}", "#x:a"),
+    ],
+)
+def test_links_are_escaped(links: str, href: str) -> None:
+    svg = drawing("a").with_links(links).svg()
+    assert [e.get("href") for e in ElementTree.fromstring(svg).iter(f"{SVG}a")] == [href]
+
+
+def test_svg_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archspec.drawing.engines.render", lambda dot, to: b"<svg")
+    with pytest.raises(archspec.UsageError, match="Graphviz made no SVG"):
+        drawing("a").svg()
 
 
 def test_tooltips_tell_the_line_of_the_spec() -> None:

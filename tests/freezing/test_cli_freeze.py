@@ -91,6 +91,19 @@ def test_mistakes(command: list[str], words: list[str], code: str, hint: str) ->
     assert (problem["code"], problem["hint"]) == (code, hint)
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    "words", [["head-only", "!classifier"], ["**", "head-only"], ["head-only", "last-2-and-head"]]
+)
+def test_a_plan_comes_alone(command: list[str], words: list[str]) -> None:
+    option = [] if command[0] == "freeze" else ["--freeze"]
+    result = run(*command, *(part for word in words for part in (*option, word)), "--json")
+    assert result.exit_code == 2
+    (problem,) = json.loads(result.stdout)["error"]["problems"]
+    assert (problem["code"], problem["hint"]) == ("E801", "one plan at a time, or patterns")
+    assert problem["message"] == "'head-only' is a freeze plan, which takes nothing beside it"
+
+
 @pytest.mark.parametrize(
     ("words", "trainable"),
     [(["head-only"], 1_538), (["**", "!classifier"], 1_538), (["classifier"], 109_482_240)],

@@ -89,6 +89,27 @@ def test_a_shared_tensor_counts_once_and_says_so() -> None:
     assert found.memory.weights.value == 4 * 124_439_808
 
 
+def test_a_tied_tensor_that_is_frozen_by_one_of_its_names() -> None:
+    found = archspec.inspect(GPT2, freeze=["lm_head"])
+    (tie,) = found.ties
+    assert tie.names == ("transformer.wte.weight", "lm_head.weight")
+    assert found.to_dict()["ties"] == [
+        {"names": ["transformer.wte.weight", "lm_head.weight"], "frozen_by": ["lm_head.weight"]}
+    ]
+    told = "Shared: lm_head.weight is transformer.wte.weight: frozen as both."
+    assert told in str(found) and told in found._repr_html_()
+    for plan in (None, ["lm_head", "transformer.wte"], ["transformer.h"]):
+        assert archspec.inspect(GPT2, freeze=plan).ties == ()
+
+
+def test_the_units_of_the_tree() -> None:
+    data = archspec.inspect("resnet18").to_dict()
+    assert data["units"]["macs"] == {"unit": "MACs", "exact": True}
+    assert data["units"]["activations"] == {"unit": "bytes", "exact": False}
+    counted = {k for k, v in data["tree"].items() if type(v) is int and k not in ("line", "column")}
+    assert counted == {*data["units"], "calls"}
+
+
 def test_every_node_is_the_sum_of_its_children_and_its_own() -> None:
     found = archspec.inspect("resnet18")
     for node in nodes(found.root).values():
@@ -177,6 +198,10 @@ def test_llama_3_405b() -> None:
 # ---------------------------------------------------------------------------------------- errors
 
 
+PRECISION_HINT = "there are fp32, bf16, fp16, bf16-mixed, fp16-mixed"
+OPTIMIZER_HINT = f"there are {', '.join(OPTIMIZERS)}"
+
+
 @pytest.mark.parametrize(
     ("wrong", "message", "hint"),
     [
@@ -185,6 +210,11 @@ def test_llama_3_405b() -> None:
         ({"batch": 0}, "the size of 'batch' is an integer of 1 or more, not 0", ""),
         ({"seq": 2.5}, "the size of 'seq' is an integer of 1 or more, not 2.5", ""),
         ({"seq": True}, "the size of 'seq' is an integer of 1 or more, not True", ""),
+        ({"seq": 1_000_001}, "the size of 'seq' is at most 1,000,000, not 1,000,001", ""),
+        ({"batch": 10**18}, f"the size of 'batch' is at most 1,000,000, not {10**18:,}", ""),
+        ({"precision": None}, "the precision is a name, not NoneType", PRECISION_HINT),
+        ({"precision": ["fp32"]}, "the precision is a name, not list", PRECISION_HINT),
+        ({"optimizer": []}, "the optimizer is a name, not list", OPTIMIZER_HINT),
         ({"precision": "bf61"}, "no precision is called 'bf61'", "did you mean 'bf16'?"),
         ({"optimizer": "adamww"}, "no optimizer is called 'adamww'", "did you mean 'adamw'?"),
     ],
@@ -224,6 +254,20 @@ def test_sizes_that_break_shapes() -> None:
     assert "takes in_features=4, its input has 5" in caught.value.message
 
 
+@pytest.mark.parametrize("function", [archspec.inspect, archspec.draw])
+def test_sizes_whose_product_no_tensor_has(function: Any) -> None:
+    most = 1_000_000
+    with pytest.raises(archspec.ShapeError) as caught:
+        function("resnet18", batch=most, height=most, width=most)
+    assert caught.value.code == "E510" and caught.value.place is not None
+    assert caught.value.message == (
+        "no tensor can have the shape [1000000, 3, 1000000, 1000000] of the input 'x'"
+    )
+    assert caught.value.place.source.strip().startswith("inputs: {x:")
+    with pytest.raises(archspec.ArchspecError, match="Storage size calculation overflowed"):
+        function("bert", batch=most, seq=most)  # in the middle of the model
+
+
 def test_the_spec_itself_keeps_its_sizes() -> None:
     spec = archspec.load("bert")
     archspec.inspect(spec, seq=7)
@@ -244,8 +288,11 @@ def test_the_largest_batch_fits_and_one_more_does_not(freeze: str | None) -> Non
 
 def test_largest_batch_at_the_edges() -> None:
     assert archspec.largest_batch("resnet18", 0.1) == 0
-    for wrong in (-1, float("nan"), float("inf")):
-        with pytest.raises(archspec.UsageError):
-            archspec.largest_batch("resnet18", wrong)
+    for wrong in (-1, float("nan"), float("inf"), "4", None, True):
+        with pytest.raises(archspec.UsageError) as caught:
+            archspec.largest_batch("resnet18", wrong)  # type: ignore[arg-type]
+        assert caught.value.message == f"the memory is a number of GiB, not {wrong!r}"
+    with pytest.raises(archspec.UsageError, match="finds the batch: it cannot be given"):
+        archspec.largest_batch("resnet18", 4, batch=3)
     with pytest.raises(archspec.UsageError, match="no dimension 'batch'"):
         archspec.largest_batch(archspec.loads(UNSIZED.replace("batch", "n")), 1, length=3)

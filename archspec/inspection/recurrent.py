@@ -1,0 +1,106 @@
+"""LSTM as a CPU runs it: one fused operation a layer, which keeps a workspace for backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+LAYER = torch.ops.aten.mkldnn_rnn_layer
+_LSTM = 2  # what oneDNN calls it
+_PAGE = 4096
+
+
+def is_fused(args: Sequence[Any]) -> bool:
+    """Whether a CPU runs a call of ``torch.lstm`` by the fused operation.
+
+    Packed sequences are left to the other one.
+    """
+    if len(args) != 9 or not isinstance(args[0], torch.Tensor) or isinstance(args[1], torch.Tensor):
+        return False
+    data, (hidden, cell) = args[0], args[1]
+    plain = hidden.shape[-1] == cell.shape[-1]  # no projection
+    return plain and data.numel() > 0 and data.dtype in (torch.float32, torch.bfloat16)
+
+
+def lstm(
+    data: torch.Tensor,
+    state: Sequence[torch.Tensor],
+    weights: Sequence[torch.Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    lower: Callable[[Any], Any],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What ``torch.lstm`` does on a CPU, layer by layer and direction by direction.
+
+    Args:
+        data: [seq, batch, features], or [batch, seq, features] with ``batch_first``.
+        lower: what autocast makes of a tensor that the fused operation takes.
+    """
+    data = (data.transpose(0, 1) if batch_first else data).contiguous()
+    hidden, cell = (tensor.contiguous() for tensor in state)
+    step, directions = (4 if has_biases else 2), (2 if bidirectional else 1)
+    last_hidden: list[torch.Tensor] = []
+    last_cell: list[torch.Tensor] = []
+    for layer in range(num_layers):
+        outputs: list[torch.Tensor] = []
+        for i in range(layer * directions, (layer + 1) * directions):
+            own = list(weights[i * step : (i + 1) * step])
+            own += [] if has_biases else [torch.zeros_like(tensor) for tensor in own]
+            given = [lower(tensor) for tensor in (data, *own, hidden[i], cell[i])]
+            sizes = (hidden.shape[-1], num_layers, has_biases, bidirectional, batch_first, train)
+            output, h, c, _ = LAYER(*given, i % directions > 0, [], _LSTM, *sizes)
+            outputs.append(output)
+            last_hidden.append(h)
+            last_cell.append(c)
+        data = outputs[0] if directions == 1 else torch.cat(outputs, -1)
+        if dropout and train and layer < num_layers - 1:
+            data = F.dropout(data, dropout)
+    data = data.transpose(0, 1) if batch_first else data
+    return data, torch.stack(last_hidden), torch.stack(last_cell)
+
+
+def flops(data: torch.Tensor, weight: torch.Tensor, recurrent: torch.Tensor) -> int:
+    """Of one direction of a layer: a step multiplies its input and the state before it.
+
+    Args:
+        data: [seq, batch, features].
+        weight, recurrent: [4 × hidden, features], [4 × hidden, hidden].
+    """
+    return 2 * data.shape[0] * data.shape[1] * (weight.numel() + recurrent.numel())
+
+
+def workspace_bytes(data: torch.Tensor, hidden_size: int) -> int:
+    """What oneDNN keeps of one direction of a layer, as it lays it out.
+
+    For each step the gates, the states of this layer and the one below, their gradients, and the
+    state that the next step begins with; every part begins on a page of its own.
+
+    Args:
+        data: [seq, batch, features], in the dtype that is computed in.
+    """
+    seq, batch, features = data.shape
+    item, wide = data.itemsize, max(features, hidden_size)
+    states = 2 * (seq + 1) * batch
+    parts = (
+        seq * batch * _row(4 * hidden_size, item),
+        seq * batch * _row(hidden_size, item),
+        states * _row(wide, item),
+        states * hidden_size * item,
+        states * _row(wide, 4),  # gradients are float32 in every precision
+        states * _row(wide, 4),
+        states * hidden_size * 4,
+    )
+    return sum(-(-part // _PAGE) * _PAGE for part in parts)
+
+
+def _row(elements: int, item: int) -> int:
+    """Bytes of a row: whole cache lines, and one more where rows would share places in a cache."""
+    lines = -(-elements * item // 64)
+    return 64 * (lines + (lines * 64 // item % 256 == 0))

@@ -1,0 +1,148 @@
+"""LSTM on meta as a CPU's fused operation runs it; products of Bilinear."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd.graph import saved_tensors_hooks
+
+import archspec
+from archspec.inspection.recurrent import LAYER, workspace_bytes
+from archspec.shapes import example_inputs
+from archspec.spec import Spec
+
+needs_fused = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN"
+)
+
+
+def behind_a_linear(layer: str, call: str = "layer(x)[0]") -> Spec:
+    return archspec.loads(
+        f"""
+archspec: 1
+model: Net
+dims: {{batch: 4, seq: 24}}
+blocks:
+  Net:
+    inputs: {{x: [batch, seq, 32]}}
+    modules:
+      stem: {{type: Linear, in_features: 32, out_features: 32}}
+      layer: {layer}
+    forward:
+      - x: stem(x)
+      - return: {call}
+""",
+        name="net",
+    )
+
+
+def lstm(more: str = "") -> Spec:
+    return behind_a_linear(
+        f"{{type: LSTM, input_size: 32, hidden_size: 48, batch_first: true{more}}}"
+    )
+
+
+def kept_on_cpu(spec: Spec, freeze: list[str] | None, mixed: bool) -> int:
+    """Bytes that are really saved, each storage once, weights left out."""
+    model = archspec.build(spec, device="cpu", freeze=freeze, seed=0)
+    weights = {t.untyped_storage().data_ptr() for t in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    inputs = example_inputs(spec, spec.architecture.dims, "cpu")
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=mixed)
+    with autocast, saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(**inputs)
+    return sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
+
+
+@pytest.mark.parametrize(
+    ("more", "freeze", "kept"),
+    [
+        ("", None, 345_088),
+        ("", ["layer"], 345_088),
+        ("", ["stem", "layer"], 0),
+        (", num_layers: 2, dropout: 0.3", None, 702_464),
+        (", num_layers: 2, dropout: 0.3", ["layer"], 665_600),
+    ],
+)
+def test_what_an_lstm_keeps(more: str, freeze: list[str] | None, kept: int) -> None:
+    found = archspec.inspect(lstm(more), freeze=freeze)
+    assert found.memory.activations.value == kept
+
+
+@needs_fused
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("freeze", [None, ["layer"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        ", num_layers: 3, dropout: 0.5",
+        ", num_layers: 2, bidirectional: true, bias: false",
+    ],
+)
+def test_lstm_as_measured_on_a_cpu(more: str, freeze: list[str] | None, mixed: bool) -> None:
+    precision = "bf16-mixed" if mixed else "fp32"
+    found = archspec.inspect(lstm(more), freeze=freeze, precision=precision)
+    assert found.memory.activations.value == kept_on_cpu(lstm(more), freeze, mixed)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.parametrize("freeze", [None, ["layer"]])
+def test_an_lstm_with_projection_is_not_fused(freeze: list[str] | None) -> None:
+    found = archspec.inspect(lstm(", proj_size: 16"), freeze=freeze)
+    expected = kept_on_cpu(lstm(", proj_size: 16"), freeze, mixed=False)
+    assert found.memory.activations.value == expected
+
+
+def test_inference_holds_no_workspace() -> None:
+    memory = archspec.inspect(lstm()).memory
+    assert memory.live.value < 100_000 < memory.activations.value
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "bf16-mixed", "fp16-mixed"])
+@pytest.mark.parametrize("type", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_run_in_every_precision(type: str, precision: str) -> None:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[type]
+    spec = behind_a_linear(f"{{type: {type}, input_size: 32, hidden_size: 48}}")
+    found = archspec.inspect(spec, precision=precision, seq=3)
+    assert found.macs.value == 4 * 3 * (32 * 32 + gates * 48 * (32 + 48))
+
+
+size = st.integers(1, 300)
+
+
+@needs_fused
+@given(
+    seq=st.integers(1, 30),
+    batch=st.integers(1, 9),
+    features=size,
+    hidden=size,
+    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+)
+@settings(max_examples=30)
+def test_the_workspace(
+    seq: int, batch: int, features: int, hidden: int, dtype: torch.dtype
+) -> None:
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        dtype = torch.float32
+    shapes = [(seq, batch, features), (4 * hidden, features), (4 * hidden, hidden)]
+    shapes += [(4 * hidden,), (4 * hidden,), (batch, hidden), (batch, hidden)]  # type: ignore[list-item]
+    tensors = [torch.zeros(shape, dtype=dtype) for shape in shapes]
+    made = LAYER(*tensors, False, [], 2, hidden, 1, True, False, False, True)
+    assert workspace_bytes(tensors[0], hidden) == made[3].numel()
+
+
+def test_the_products_of_bilinear() -> None:
+    spec = behind_a_linear(
+        "{type: Bilinear, in1_features: 32, in2_features: 32, out_features: 8}", "layer(x, x)"
+    )
+    found = archspec.inspect(spec)
+    assert found.macs.value == 4 * 24 * (32 * 32 + 32 * 32 * 8)
+    assert "trilinear" not in found.uncounted
