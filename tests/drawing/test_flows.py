@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,25 +37,6 @@ def spec(forward: str, modules: str = "{}", more: str = "") -> archspec.Spec:
 
 def flow(forward: str, modules: str = "{}", more: str = "") -> Drawing:
     return archspec.draw(spec(forward, modules, more), block="M")
-
-
-@pytest.mark.parametrize(
-    ("step", "type", "text"),
-    [
-        ("softmax(x, dim=0)", "softmax", "softmax(dim=0)"),
-        ("silu(x)", "silu", "silu"),
-        ("relu_(x)", "relu_", "relu_"),
-        ("add_(x, 1)", "add_", "+= 1"),
-        ("max_pool2d(x[None], 2)", "max_pool2d", "max_pool2d(2)"),
-        ("max_pool2d(x[None], 2, padding=1)", "max_pool2d", "max_pool2d(2, padding=1)"),
-        ("dropout(x, 0.5, training=False)", "dropout", "dropout(training=False)"),
-        ("dropout(x, 0.1)", "dropout", "dropout(p=0.1)"),
-    ],
-)
-def test_operations_as_people_write_them(step: str, type: str, text: str) -> None:
-    """Neither PyTorch's own keywords nor those that are what they are by default."""
-    found = [box for box in flow(f"return: {step}").nodes if box.kind == "operation"][-1]
-    assert (found.type, found.text) == (type, text)
 
 
 # -------------------------------------------------------------------------------- real models
@@ -212,42 +192,6 @@ def test_a_change_through_a_view() -> None:
         "y -> sub [batch, 4]",
         "sub -> output [batch, 4]",
     ]
-
-
-def repeated(forward: str) -> Drawing:
-    """A block that calls the equal layers ``ls[0]`` to ``ls[3]``."""
-    layer = "{type: Linear, in_features: 4, out_features: 4, repeat: 4}"
-    return flow(forward, f"{{ls: {{type: ModuleList, items: [{layer}]}}}}")
-
-
-@pytest.mark.parametrize(
-    ("order", "expected"),
-    [
-        ([0, 0, 0], [("ls[0]", 1, 3)]),
-        ([0, 1, 2, 3, 0, 1, 2, 3], [("ls[0-3]", 4, 2)]),
-        ([0, 1, 1, 0], [("ls[0-1]", 2, 2)]),
-        ([0, 1, 2], [("ls[0-2]", 3, 1)]),
-        ([0, 0, 1], [("ls[0]", 1, 1), ("ls[0-1]", 2, 1)]),
-        ([0, 1, 0], [("ls[0-1]", 2, 1), ("ls[0]", 1, 1)]),
-    ],
-)
-def test_modules_that_are_called_again(
-    order: list[int], expected: list[tuple[str, int, int]]
-) -> None:
-    steps = "\n".join(f"x: ls[{i}](x)" for i in order)
-    found = repeated(f"{steps}\nreturn: x + y")
-    boxes = [box for box in found.nodes if box.kind == "module"]
-    assert [(box.name, box.times, box.calls) for box in boxes] == expected
-    chain = ["x", *(name for name, _, _ in expected), "add"]
-    flows = [f"{a} -> {b} [batch, 4]" for a, b in pairwise(chain)]
-    assert [arrow for arrow in arrows(found) if arrow[0] != "y"][: len(flows)] == flows
-
-
-def test_how_often_a_module_is_called_is_told() -> None:
-    found = repeated("x: ls[0](x)\nx: ls[0](x)\nreturn: x + y")
-    assert 'label="ls[0]\\nLinear · 20 · called 2 ×"' in found.dot
-    assert "ls[0]  Linear · 20 · called 2 ×" in str(found)
-    assert [box.to_dict()["calls"] for box in found.nodes if box.kind == "module"] == [2]
 
 
 def test_questions_for_a_size_are_no_boxes() -> None:
