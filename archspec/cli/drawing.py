@@ -81,7 +81,7 @@ def draw(
 
     found = drawn(loaded, block=block, freeze=plan, **sizes)
     if as_json:
-        terminal.put_json(found.to_dict())
+        terminal.write_text(terminal.json_text(found.to_dict()) + "\n", output)
     else:
         _put(found, to, output)
 

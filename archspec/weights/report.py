@@ -90,8 +90,9 @@ class Row:
     @property
     def cast(self) -> bool:
         """Whether the values change their dtype."""
-        both = self.ours is not None and self.theirs is not None
-        return both and self.kind != "unfit" and self.ours.dtype != self.theirs.dtype  # type: ignore[union-attr]
+        if self.ours is None or self.theirs is None or self.kind == "unfit":
+            return False
+        return self.ours.dtype != self.theirs.dtype
 
     @property
     def explained(self) -> bool:

@@ -152,3 +152,11 @@ def test_errors_as_json() -> None:
     result = run("bert", "--json", "--block", "x")
     assert result.exit_code == 2
     assert json.loads(result.stdout)["error"]["problems"][0]["code"] == "E801"
+
+
+def test_json_goes_to_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "block.json"
+    arguments = ["draw", "resnet18", "--block", "BasicBlock", "--json", "-o", str(file)]
+    done = CliRunner().invoke(main, arguments)
+    assert (done.exit_code, done.output) == (0, "")
+    assert json.loads(file.read_text("utf-8"))["block"] == "BasicBlock"
