@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archspec.builder import build, to_python
+    from archspec.data import Data, open_data
     from archspec.differences import Diff, diff
     from archspec.drawing import Drawing, draw, draw_all
     from archspec.errors import (
         ArchspecError,
         BuildError,
+        DataError,
         FreezeError,
         Note,
         Place,
@@ -45,11 +47,12 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "archspec.builder": ("build", "to_python"),
+    "archspec.data": ("Data", "open_data"),
     "archspec.differences": ("Diff", "diff"),
     "archspec.drawing": ("Drawing", "draw", "draw_all"),
     "archspec.errors": (
-        "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
-        "SpecError", "UsageError", "WeightsError",
+        "ArchspecError", "BuildError", "DataError", "FreezeError", "Note", "Place", "Problem",
+        "ShapeError", "SpecError", "UsageError", "WeightsError",
     ),
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
@@ -66,6 +69,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "ArchspecError",
     "BuildError",
+    "Data",
+    "DataError",
     "Diff",
     "Drawing",
     "FreezeError",
@@ -95,6 +100,7 @@ __all__ = [
     "load_weights",
     "loads",
     "lock",
+    "open_data",
     "register_layer",
     "register_op",
     "save_weights",

@@ -6,7 +6,8 @@
     ├── BuildError      making the module: construction, device, memory            E5xx
     │   └── ShapeError  tensors that do not fit together                           E510 to E519
     ├── WeightsError    checkpoints: unreadable files, tensors that do not fit     E6xx
-    └── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
+    ├── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
+    └── DataError       data: unreadable files, columns, splits, bad rows          E9xx
 
 One error carries every problem that could be found; ``code``, ``place``, ``message`` and ``hint``
 are those of the first. This module imports nothing of ours.
@@ -89,6 +90,13 @@ CODES: dict[str, str] = {
     "E705": "nothing is trainable",
     # usage
     "E801": "the call cannot be understood",
+    # data
+    "E901": "the data cannot be read",
+    "E902": "the columns cannot be told",
+    "E903": "too many bad rows",
+    "E904": "the splits cannot be told",
+    "E905": "the tokenizer cannot be used",
+    "E906": "the labels do not fit",
 }
 
 
@@ -216,6 +224,10 @@ class WeightsError(ArchspecError):
 
 class FreezeError(ArchspecError):
     """A freeze plan does not fit the model, or what it froze has moved."""
+
+
+class DataError(ArchspecError):
+    """Data cannot be read, or is not what a model can learn from."""
 
 
 class TooManyProblems(Exception):

@@ -278,10 +278,14 @@ class TextInput(Model):
 class ImageInput(Model):
     """How an image becomes the model's input."""
 
-    resize: int = Field(256, ge=1, description="pixels of the shorter side")
-    crop: int = Field(224, ge=1, description="pixels")
+    channels: Literal[1, 3] = Field(3, description="1 for grey, 3 for colour")
+    resize: int = Field(256, ge=1, le=16_384, description="pixels of the shorter side")
+    crop: int = Field(224, ge=1, le=16_384, description="pixels")
     mean: list[float] = Field([0.485, 0.456, 0.406], description="of each channel, subtracted")
     std: list[float] = Field([0.229, 0.224, 0.225], description="of each channel, divided by")
+    augment: Literal["auto", "none", "flip", "shift-flip", "resized-crop-flip"] = Field(
+        "auto", description="how images vary in training; auto: by their size"
+    )
 
 
 class Task(Model):

@@ -18,17 +18,18 @@ from archspec.spec import as_spec
 ERRORS = {
     "ArchspecError": "Exception",
     "BuildError": "ArchspecError",
+    "DataError": "ArchspecError",
     "FreezeError": "ArchspecError",
     "ShapeError": "BuildError",
     "SpecError": "ArchspecError",
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place"]
-DATA += ["Problem", "Spec", "WeightsReport"]
+DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note"]
+DATA += ["Place", "Problem", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "freeze", "freeze_proof", "inspect"]
-FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "register_layer"]
-FUNCTIONS += ["register_op", "save_weights", "to_python", "trainable_parameters"]
+FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "open_data"]
+FUNCTIONS += ["register_layer", "register_op", "save_weights", "to_python", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -104,6 +105,11 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("a", ...), ("b", ...), ("*levels", ("spec", "tree", "tensors", "cost")), ("*freeze", None),
     ],
     "lock": [("source", ...), ("**params", ...)],
+    "open_data": [
+        ("source", ...), ("*task", ...), ("*train", None), ("*validation", None), ("*test", None),
+        ("*text", None), ("*image", None), ("*label", None), ("*labels", None),
+        ("*validation_share", 0.1), ("*most_bad", 0.0), ("*seed", 0), ("*base", None),
+    ],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "draw": [
         ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
