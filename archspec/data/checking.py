@@ -76,4 +76,3 @@ def _check_file(path: Path) -> None:
         raise UnreadableImage("no image", "no such file")
     if path.stat().st_size > MAX_BYTES:
         raise UnreadableImage("too large image", f"{path.stat().st_size:,} bytes")
-

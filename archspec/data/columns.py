@@ -12,7 +12,6 @@ from archspec.errors import DataError, Problem, UsageError, did_you_mean, listin
 
 with train_extra():
     import pyarrow as pa
-    import pyarrow.compute as pc
 
 TEXT_NAMES = ("text", "sentence")
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "y")
@@ -125,8 +124,8 @@ def _text(table: Table, label: str | None) -> str:
 
 
 def _mean_length(table: Table, name: str) -> float:
-    sample = arrow_column(table.dataset, name).slice(0, SAMPLE)
-    return pc.mean(pc.utf8_length(sample)).as_py() or 0.0
+    sample = arrow_column(table.dataset, name).slice(0, SAMPLE).to_pylist()
+    return sum(len(text or "") for text in sample) / max(len(sample), 1)
 
 
 def _image(table: Table) -> str:
@@ -152,7 +151,7 @@ def _has_few_values(table: Table, name: str) -> bool:
     column = arrow_column(table.dataset, name)
     if not _holds_labels(table, name) or pa.types.is_floating(column.type):
         return False
-    n = len(pc.unique(pc.drop_null(column)))
+    n = len(column.drop_null().unique())
     return 2 <= n <= max(2, min(MOST_CLASSES, len(column) // 4))
 
 

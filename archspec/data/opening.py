@@ -179,9 +179,7 @@ class _Opening:
         ]
         for i, fault in sorted(wrong.items()):
             row = int(table.numbers[i])
-            bad.append(
-                BadRow(split, table.file(i), row, table.line(i), fault.reason, fault.detail)
-            )
+            bad.append(BadRow(split, table.file(i), row, table.line(i), fault.reason, fault.detail))
         order = {name: i for i, name in enumerate(table.files)}
         self.bad += sorted(bad, key=lambda one: (order.get(one.file, 0), one.row))
         self.totals[split] = len(table) + len(table.broken)

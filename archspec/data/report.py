@@ -60,7 +60,7 @@ class BadRow:
         return printable(f"{self.file}, row {self.row}{line}: {self.reason}{detail}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Rows:
     """The good rows of a split. ``rows[i]`` is a text, or the bytes of an image file.
 

@@ -20,8 +20,8 @@ with train_extra():
     import datasets
     import pyarrow as pa
 
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-Source = Source | Mapping[str, str | os.PathLike[str] | Sequence[str | os.PathLike[str]]]
+Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+Source = Files | Mapping[str, Files]
 Splits = dict[str, Callable[[], Table]]
 
 MAX_FILES = 5_000_000
@@ -62,7 +62,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _files(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[Path]:
+def _files(given: Files) -> list[Path]:
     paths = [Path(given)] if isinstance(given, str | os.PathLike) else [Path(p) for p in given]
     problems: list[Problem] = []
     for path in paths:
@@ -186,7 +186,9 @@ def _on_hub(name: str) -> Splits:
     except Exception as error:  # many libraries are at work there
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         hint = "there is no such file or folder either"
-        raise DataError(Problem("E901", f"{name}: not found on the hub: {reason}", hint=hint)) from None
+        raise DataError(
+            Problem("E901", f"{name}: not found on the hub: {reason}", hint=hint)
+        ) from None
     if not isinstance(found, Mapping):
         raise DataError(Problem("E901", f"{name}: not a data set with splits"))
     return {str(split): partial(as_table, rows, str(split)) for split, rows in found.items()}

@@ -1,6 +1,6 @@
 """Files as tables: a ``datasets.Dataset`` each, with the number of every row in its file.
 
-Nothing in a file is run: no pickle, no script of a hub, and extension types are their plain storage.
+Nothing in a file is run: no pickle, no script of a hub; extension types are their storage.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from archspec.errors import DataError, Problem
 with train_extra():
     import datasets
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
+    from datasets.table import InMemoryTable
 
 BINARY_SUFFIXES = {".parquet", ".pq", ".arrow", ".feather"}
 SUFFIXES = TEXT_SUFFIXES | BINARY_SUFFIXES
@@ -82,8 +82,8 @@ class Cells:
             column = arrow_column(self.dataset, self.column)
             if pa.types.is_struct(column.type):
                 names = {column.type.field(i).name for i in range(column.type.num_fields)}
-                parts = [pc.struct_field(column, n) if n in names else None for n in _IMAGE_PARTS]
-                self._parts = (parts[0], parts[1])
+                values, paths = (_field(column, n) if n in names else None for n in _IMAGE_PARTS)
+                self._parts = (values, paths)
             elif is_text(column.type) and self.base is not None:
                 self._parts = (None, column)
             else:
@@ -124,6 +124,12 @@ class Cells:
 
 
 _IMAGE_PARTS = ("bytes", "path")
+
+
+def _field(column: Any, name: str) -> Any:
+    """A field of structs; missing where the struct is."""
+    table = pa.Table.from_arrays([column], ["it"]).flatten()
+    return table.column(f"it.{name}")
 
 
 def arrow_column(dataset: datasets.Dataset, name: str) -> Any:
@@ -235,9 +241,9 @@ def from_arrow(table: Any) -> datasets.Dataset:
                 column = pa.chunked_array(chunks, type=kind.storage_type)
             table = table.set_column(i, table.column_names[i], column.cast(plain))
     try:
-        return datasets.Dataset(datasets.table.InMemoryTable(table))
+        return datasets.Dataset(InMemoryTable(table))
     except Exception:  # metadata that contradict the columns are not needed
-        return datasets.Dataset(datasets.table.InMemoryTable(table.replace_schema_metadata(None)))
+        return datasets.Dataset(InMemoryTable(table.replace_schema_metadata(None)))
 
 
 def _plain(kind: Any) -> Any:

@@ -13,8 +13,7 @@ from archspec.data.extras import train_extra
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
-    from tokenizers import Tokenizer
-    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 MAX_BYTES = 200_000_000
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
