@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Note,
         Place,
         Problem,
+        RunError,
         ShapeError,
         SpecError,
         UsageError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from archspec.layers import register_layer
     from archspec.locking import Lock, lock
     from archspec.spec import Spec, load, loads
+    from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
@@ -52,7 +54,7 @@ _HOMES = {
     "archspec.drawing": ("Drawing", "draw", "draw_all"),
     "archspec.errors": (
         "ArchspecError", "BuildError", "DataError", "FreezeError", "Note", "Place", "Problem",
-        "ShapeError", "SpecError", "UsageError", "WeightsError",
+        "RunError", "ShapeError", "SpecError", "UsageError", "WeightsError",
     ),
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
@@ -62,6 +64,7 @@ _HOMES = {
     "archspec.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
     "archspec.spec": ("Spec", "load", "loads"),
+    "archspec.training": ("Run", "resume", "runs", "train"),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -81,6 +84,8 @@ __all__ = [
     "Note",
     "Place",
     "Problem",
+    "Run",
+    "RunError",
     "ShapeError",
     "Spec",
     "SpecError",
@@ -103,8 +108,11 @@ __all__ = [
     "open_data",
     "register_layer",
     "register_op",
+    "resume",
+    "runs",
     "save_weights",
     "to_python",
+    "train",
     "trainable_parameters",
 ]
 

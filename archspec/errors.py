@@ -7,7 +7,8 @@
     │   └── ShapeError  tensors that do not fit together                           E510 to E519
     ├── WeightsError    checkpoints: unreadable files, tensors that do not fit     E6xx
     ├── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
-    └── DataError       data: unreadable files, columns, splits, bad rows          E9xx
+    ├── DataError       data: unreadable files, columns, splits, bad rows          E900 to E919
+    └── RunError        training runs: folders, resuming, losses                   E920 to E939
 
 One error carries every problem that could be found; ``code``, ``place``, ``message`` and ``hint``
 are those of the first. This module imports nothing of ours.
@@ -97,6 +98,10 @@ CODES: dict[str, str] = {
     "E904": "the splits cannot be told",
     "E905": "the tokenizer cannot be used",
     "E906": "the labels do not fit",
+    # runs
+    "E920": "the run cannot go on",
+    "E921": "the run's folder cannot be written",
+    "E922": "the loss is not finite",
 }
 
 
@@ -228,6 +233,10 @@ class FreezeError(ArchspecError):
 
 class DataError(ArchspecError):
     """Data cannot be read, or is not what a model can learn from."""
+
+
+class RunError(ArchspecError):
+    """A training run cannot be found, resumed, written down, or has diverged."""
 
 
 class TooManyProblems(Exception):
