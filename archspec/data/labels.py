@@ -59,8 +59,8 @@ def read_labels(
     found = [_label(text, odd.get(i), numeric, settled) for i, text in enumerate(texts)]
     numbers = {str(i): name for i, name in enumerate(known or ())}
     named = {one.name for one in found} - {""}
-    if ordered and named <= numbers.keys() and not named & settled:
-        found = [Label(numbers[one.name]) if one.name else one for one in found]
+    if ordered and named & numbers.keys() and not named & settled:
+        found = [Label(numbers[one.name]) if one.name in numbers else one for one in found]
     return found
 
 

@@ -87,14 +87,14 @@ def test_what_datasets_saves(tmp_path: Path) -> None:
         text=datasets.Value("string"), label=datasets.ClassLabel(names=["zebra", "ape"])
     )
     half = {"text": ["one", "two"] * 4, "label": [0, 1] * 4}
-    saved = datasets.DatasetDict(
-        train=datasets.Dataset.from_dict(half, features), test=datasets.Dataset.from_dict(half)
-    )
+    saved = datasets.DatasetDict()
+    saved["train"] = datasets.Dataset.from_dict(half, features)
+    saved["test"] = datasets.Dataset.from_dict(half)
     saved.save_to_disk(str(tmp_path / "saved"))
     data = opened(tmp_path / "saved", validation_share=0)
     assert data.labels == ("zebra", "ape")
     # The test split has no names of its own: its numbers are places among the train split's.
-    assert data.counts == dict.fromkeys(("train", "test"), {"zebra": 4, "ape": 4})
+    assert data.counts == {s: {"zebra": 4, "ape": 4} for s in ("train", "test")}
 
 
 # ------------------------------------------------------------------------------------------ splits
@@ -307,7 +307,8 @@ def test_numbers_are_places_among_classes_that_are_named(tmp_path: Path) -> None
     data = opened(path, labels=["bad", "good"], validation_share=0)
     assert data.counts == {"train": {"bad": 3, "good": 1}}
     path.write_text(csv_text([("some text", value) for value in "0012"]))
-    assert refused(path, labels=["bad", "good"]).code == "E903"
+    (problem,) = refused(path, labels=["bad", "good"]).problems
+    assert [note.message for note in problem.notes] == ["a.csv, row 4 (line 5): unknown label: '2'"]
     data = opened(path, labels=["2", "1", "0"], validation_share=0)
     assert data.counts == {"train": {"2": 1, "1": 1, "0": 2}}  # they are the names themselves
 
@@ -451,7 +452,7 @@ def test_the_hub_is_tried_only_for_what_could_be_a_name(
     def load_dataset(name: str, subset: str | None) -> datasets.DatasetDict:
         asked.append((name, subset))
         rows = {"text": [t for t, _ in ROWS], "label": [v for _, v in ROWS]}
-        return datasets.DatasetDict(train=datasets.Dataset.from_dict(rows))
+        return datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)})
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     assert opened("owner/reviews:small").counts["train"] == {"bad": 9, "good": 9}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -70,7 +74,8 @@ task = archspec.load("bert").architecture.task
 print(archspec.open_data(sys.argv[1], task=task).fingerprint)
 """
     command = [sys.executable, "-c", code, tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    env = {**os.environ, "PYTHONHASHSEED": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     assert done.stdout == f"{FINGERPRINTS['wordnet-topics']}\n"
     assert done.stderr == ""
 
@@ -85,10 +90,6 @@ def test_source_licence_and_columns_are_told(name: str) -> None:
 
 def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What docs/data.md shows, run; what it prints is what it shows."""
-    import re
-    from contextlib import redirect_stdout
-    from io import StringIO
-
     monkeypatch.chdir(EXAMPLES.parent)
     page = (EXAMPLES.parent / "docs" / "data.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
