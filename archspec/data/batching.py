@@ -116,6 +116,11 @@ class BatchOrder(Sampler[list[Item]]):
         self.shuffle, self.seed, self.epoch, self.start = shuffle, seed, epoch, start
         self.rank, self.world, self.drop_last = rank, world, drop_last
 
+    @property
+    def sampler(self) -> BatchOrder:
+        """Itself: where Lightning looks for a ``set_epoch`` to call."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Go on to another epoch, from its first batch; nothing happens if it is this one."""
         if epoch != self.epoch:

@@ -122,6 +122,6 @@ def _tokenizer(spec: Spec, settings: TextInput, weights: str | os.PathLike[str] 
         for file in (folder / one for one in names):
             if file.is_file():
                 return file
-    looked = listing([str(folder) for folder in dict.fromkeys(folders)]) or "nowhere"
-    hint = f"looked in {looked}: give its path with tokenizer="
-    raise DataError(Problem("E905", f"{spec.name}: no {name} to be found", hint=hint))
+    where = "the spec" if weights is None else f"{weights} and the spec"
+    hint = "give its path with tokenizer="
+    raise DataError(Problem("E905", f"{spec.name}: no {name} beside {where}", hint=hint))

@@ -12,7 +12,7 @@ import numpy as np
 
 from archspec.data.extras import train_extra
 from archspec.data.tables import Table, arrow_column
-from archspec.errors import DataError, Problem, listing
+from archspec.errors import DataError, Problem
 
 with train_extra():
     import datasets
@@ -36,13 +36,16 @@ def class_names(table: Table, column: str) -> tuple[str, ...] | None:
     return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
 
-def read_labels(table: Table, column: str, known: Sequence[str] | None) -> list[Label]:
+def read_labels(
+    table: Table, column: str, known: Sequence[str] | None, *, ordered: bool
+) -> list[Label]:
     """Each row's label as a name.
 
     Args:
         table: the rows.
         column: the name of the label's column.
         known: the classes, if they are settled; decides whether ``1.0`` is a name or a number.
+        ordered: whether somebody has put them in order, so that a number can be a place in it.
     """
     cells = arrow_column(table.dataset, column).to_pylist()
     declared = class_names(table, column)
@@ -53,7 +56,12 @@ def read_labels(table: Table, column: str, known: Sequence[str] | None) -> list[
     settled = frozenset(known or ())
     filled = {text for text in texts if text}
     numeric = bool(filled) and all(_NUMBER.fullmatch(t) for t in filled) and not filled <= settled
-    return [_label(text, odd.get(i), numeric, settled) for i, text in enumerate(texts)]
+    found = [_label(text, odd.get(i), numeric, settled) for i, text in enumerate(texts)]
+    numbers = {str(i): name for i, name in enumerate(known or ())}
+    named = {one.name for one in found} - {""}
+    if ordered and named & numbers.keys() and not named & settled:
+        found = [Label(numbers[one.name]) if one.name in numbers else one for one in found]
+    return found
 
 
 def _text(cell: Any) -> str:
@@ -85,7 +93,7 @@ def _label(text: str, odd: str | None, numeric: bool, settled: frozenset[str]) -
 
 
 def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str, ...]:
-    """The names that occur, integers ascending, anything else sorted.
+    """The names that occur, integers ascending, anything else sorted; none if all rows are bad.
 
     Args:
         labels: of each row.
@@ -99,8 +107,8 @@ def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str
     if len(found) > len(used) / 2 and len(used) >= 20:
         message = f"{source}: {len(found):,} different labels in {len(used):,} rows"
         raise DataError(Problem("E906", message, hint="say which column is the label with label="))
-    if len(found) < 2:
-        message = f"{source}: every label is {listing(sorted(found)) or 'missing'}"
+    if len(found) == 1:
+        message = f"{source}: every label is {found.pop()}"
         raise DataError(Problem("E906", message, hint="a model learns to tell classes apart"))
     if all(_WHOLE.fullmatch(name) for name in found):
         return tuple(sorted(found, key=lambda name: int(float(name))))

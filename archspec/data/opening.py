@@ -72,7 +72,7 @@ def open_data(
         >>> task = archspec.load("bert").architecture.task
         >>> data = archspec.open_data("examples/wordnet-topics", task=task)
         >>> len(data.splits["train"]), data.labels[:3]
-        (5400, ('animal', 'body', 'food'))
+        (5400, ('animal', 'artifact', 'body'))
     """
     from archspec.data.columns import check, columns_of
     from archspec.data.sources import find
@@ -139,6 +139,7 @@ class _Opening:
     ) -> None:
         self.task, self.columns, self.labelled = task, columns, labelled
         self.names: tuple[str, ...] | None = names
+        self.ordered = names is not None
         self.splits: dict[str, Rows] = {}
         self.digests: dict[str, list[bytes]] = {}
         self.bad: list[BadRow] = []
@@ -155,16 +156,19 @@ class _Opening:
         numbers: Integers | None = None
         if self.labelled and self.columns.label is not None:
             column = self.columns.label
-            found = read_labels(table, column, self.names)
+            found = read_labels(table, column, self.names, ordered=self.ordered)
             if self.names is None:
                 good = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
                 named = class_names(table, column)
+                self.ordered = named is not None
                 self.names = named or classes(found, good, table.files[0] if table.files else split)
             number_of = {name: i for i, name in enumerate(self.names)}
             numbers = np.array([number_of.get(one.name, -1) for one in found], dtype=np.int64)
             for i in np.flatnonzero(numbers < 0).tolist():
-                reason = found[i].reason or "unknown label"
-                wrong.setdefault(i, _Fault(i, reason, found[i].detail or repr(found[i].name)[:60]))
+                one = found[i]
+                unknown = _Fault(i, "unknown label", repr(one.name)[:60])
+                fault = _Fault(i, one.reason, one.detail) if one.reason else unknown
+                wrong.setdefault(i, fault)
         self._note(split, table, wrong)
         kept = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
         chosen = None if numbers is None else numbers[kept]

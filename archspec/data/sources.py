@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ Splits = dict[str, Callable[[], Table]]
 
 MAX_FILES = 5_000_000
 _MAX_DEPTH = 4
-_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?", re.ASCII)
+_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", re.ASCII)
 _SHARD = re.compile(r"([-_.]?\d+(-of-\d+)?)$")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
 
@@ -38,6 +39,7 @@ def find(source: Source, base: Path | None) -> Splits:
         DataError: E901, there is no such data, or it is of no known kind.
         UsageError: E801, the source is nothing that could name data.
     """
+    _check_kind(source)
     if isinstance(source, Mapping):
         return {
             str(name): partial(read_table, _files(files), base) for name, files in source.items()
@@ -49,10 +51,20 @@ def find(source: Source, base: Path | None) -> Splits:
         if _HUB_NAME.fullmatch(str(source)) and path.suffix.lower() not in SUFFIXES:
             return _on_hub(str(source))
         raise DataError(Problem("E901", f"{path}: no such file or folder"))
-    if isinstance(source, Sequence) and not isinstance(source, bytes) and source:  # pyright: ignore[reportUnnecessaryIsInstance]
-        return _grouped(_files(source), base)
-    message = f"data is a path, a list of paths, or a mapping of them, not {source!r:.60}"
-    raise UsageError(Problem("E801", message))
+    return _grouped(_files(source), base)
+
+
+def _check_kind(source: Any) -> None:
+    """Raises UsageError for anything but a path, paths, or a mapping of names to them."""
+    groups = list(source.values()) if isinstance(source, Mapping) else [source]
+    for group in groups:
+        paths = [group] if isinstance(group, str | os.PathLike) else group
+        is_list = isinstance(paths, Sequence) and not isinstance(paths, bytes)
+        if not is_list or not all(isinstance(path, str | os.PathLike) for path in paths):
+            message = "data is a path, a list of paths, or a mapping of names to them"
+            raise UsageError(Problem("E801", f"{message}, not {type(group).__name__}"))
+    if not groups:
+        raise UsageError(Problem("E801", "no files are named"))
 
 
 def _exists(path: Path) -> bool:

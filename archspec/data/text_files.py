@@ -48,8 +48,9 @@ class TextRows:
     broken: list[Broken] = field(default_factory=list[Broken])
 
     def add(self, row: int, line: int, cells: dict[str, Any]) -> None:
-        for name in cells.keys() - self.columns.keys():
-            self.columns[name] = [None] * len(self.numbers)
+        for name in cells:
+            if name not in self.columns:
+                self.columns[name] = [None] * len(self.numbers)
         for name, column in self.columns.items():
             column.append(cells.get(name))
         self.numbers.append(row)
