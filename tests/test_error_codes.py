@@ -20,6 +20,7 @@ from archspec.errors import (
     BuildError,
     DataError,
     FreezeError,
+    RunError,
     SpecError,
     UsageError,
     WeightsError,
@@ -34,6 +35,7 @@ RAISED = list(CODES)
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## (E\d{3}): (.*?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _CLASSES = {"5": BuildError, "6": WeightsError, "8": UsageError, "9": DataError}
+_CLASSES |= {"92": RunError}
 
 
 def sections() -> list[tuple[str, str, str]]:
@@ -137,6 +139,10 @@ def use_wrong(code: str) -> None:
         run("\n".join(call.splitlines()[: marked_line(call, code)]))
 
 
+def _class(code: str) -> type[ArchspecError]:
+    return _CLASSES.get(code[1:3], _CLASSES.get(code[1], SpecError))
+
+
 def raised_by(code: str) -> ArchspecError:
     with pytest.raises(ArchspecError) as caught:
         use_wrong(code)
@@ -170,7 +176,7 @@ def test_every_code_has_a_wrong_and_a_right_example(code: str, folder: Path) -> 
 @pytest.mark.parametrize("code", RAISED)
 def test_the_wrong_example_raises_its_code_and_nothing_else(code: str, folder: Path) -> None:
     error = raised_by(code)
-    kind = FreezeError if code in ("E703", "E704", "E705") else _CLASSES.get(code[1], SpecError)
+    kind = FreezeError if code in ("E703", "E704", "E705") else _class(code)
     assert isinstance(error, kind)
     assert {problem.code for problem in error.problems} == {code}
     for wrong, _ in wrong_and_right(code):

@@ -39,7 +39,7 @@ class RunFolder:
             RunError: E921, it cannot be made.
         """
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{_plain(stem)}"
-        with _told(out):
+        with _told(out, ""):
             out.mkdir(parents=True, exist_ok=True)
             for number in range(1, 1_000):
                 path = out / (name if number == 1 else f"{name}-{number}")
@@ -177,14 +177,16 @@ def lines_of(metrics: str) -> list[Mapping[str, Any]]:
     return found
 
 
+_SAVED = "what was saved before is still there: 'archspec resume' goes on from it"
+
+
 @contextlib.contextmanager
-def _told(place: Path) -> Iterator[None]:
+def _told(place: Path, hint: str = _SAVED) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _unwritable(place, error.strerror or str(error)) from None
+        raise _unwritable(place, error.strerror or str(error), hint) from None
 
 
-def _unwritable(place: Path, reason: str) -> RunError:
-    hint = "what was saved before is still there: 'archspec resume' goes on from it"
+def _unwritable(place: Path, reason: str, hint: str = "") -> RunError:
     return RunError(Problem("E921", f"{place}: cannot be written: {reason}", hint=hint))

@@ -170,7 +170,7 @@ class Keeper(pl.Callback):
     def _write(self, lines: list[dict[str, Any]]) -> None:
         self.standing.lines += len(lines)
         if self.folder is not None:
-            self.folder.append(METRICS, [json.dumps(line) for line in lines])
+            self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
 
     def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
         if trainer.world_size == 1:
@@ -254,6 +254,12 @@ class Keeper(pl.Callback):
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+
+def _finite(line: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no word for infinity."""
+    is_odd = {k: isinstance(v, float) and not math.isfinite(v) for k, v in line.items()}
+    return {key: None if is_odd[key] else value for key, value in line.items()}
 
 
 def _log(trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
