@@ -192,6 +192,7 @@ def test_a_killed_run_ends_as_if_it_had_not_been(whole: archspec.Run, tmp_path: 
 def test_a_stopped_run_ends_as_if_it_had_not_been(
     step: int, whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
         at_step(patch, step, lambda keeper: os.kill(os.getpid(), signal.SIGINT))
         run = train(tmp_path, **PHASED)
@@ -199,7 +200,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
     assert run.status == ("finished" if last else "stopped")
     done = [line["step"] for line in run.metrics if line["kind"] == "step"]
     assert done == [*range(1, step + 1)]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     resumed = archspec.resume(run.path, progress=False)
     assert resumed.status == "finished"
     assert weights(resumed) == weights(whole) and lines(resumed) == lines(whole)
@@ -231,7 +232,7 @@ def test_accumulated_gradients_resume_too(tmp_path: Path, monkeypatch: pytest.Mo
     assert weights(resumed) == weights(expected) and lines(resumed) == lines(expected)
 
 
-def test_what_cannot_be_resumed(whole: archspec.Run, tmp_path: Path, request: Any) -> None:
+def test_what_cannot_be_resumed(whole: archspec.Run, tmp_path: Path) -> None:
     with pytest.raises(RunError) as caught:
         archspec.resume(tmp_path)
     assert caught.value.code == "E920" and caught.value.message == f"{tmp_path}: no run"
