@@ -136,12 +136,14 @@ class ImageEncoder:
     def tensor(self, image: Image.Image, key: Key = (0, 0, 0)) -> torch.Tensor:
         """As ``encode``, for an image that Pillow has opened."""
         image = _in_channels(image, self.settings.channels)
-        values = np.asarray(self._framed(image, key), dtype=np.float32)
         shape = (self.settings.crop, self.settings.crop, self.settings.channels)
-        pixels = torch.from_numpy(values.reshape(shape).transpose(2, 0, 1).copy())
-        mean = torch.tensor(self.settings.mean).view(-1, 1, 1)
-        std = torch.tensor(self.settings.std).view(-1, 1, 1)
-        return (pixels / 255 - mean) / std
+        values = np.asarray(self._framed(image, key)).reshape(shape).transpose(2, 0, 1)
+        # In NumPy: for so few numbers torch's threads cost more than they give.
+        pixels = values.astype(np.float32, order="C")
+        pixels /= 255
+        pixels -= np.array(self.settings.mean, dtype=np.float32)[:, None, None]
+        pixels /= np.array(self.settings.std, dtype=np.float32)[:, None, None]
+        return torch.from_numpy(pixels)
 
     def _framed(self, image: Image.Image, key: Key) -> Image.Image:
         kind = self.augmentation
