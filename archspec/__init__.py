@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archspec.builder import build, to_python
+    from archspec.data import Data, open_data
     from archspec.differences import Diff, diff
     from archspec.drawing import Drawing, draw, draw_all
     from archspec.errors import (
         ArchspecError,
         BuildError,
+        DataError,
         FreezeError,
         Note,
         Place,
         Problem,
+        RunError,
         ShapeError,
         SpecError,
         UsageError,
@@ -39,17 +42,19 @@ if TYPE_CHECKING:
     from archspec.layers import register_layer
     from archspec.locking import Lock, lock
     from archspec.spec import Spec, load, loads
+    from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "archspec.builder": ("build", "to_python"),
+    "archspec.data": ("Data", "open_data"),
     "archspec.differences": ("Diff", "diff"),
     "archspec.drawing": ("Drawing", "draw", "draw_all"),
     "archspec.errors": (
-        "ArchspecError", "BuildError", "FreezeError", "Note", "Place", "Problem", "ShapeError",
-        "SpecError", "UsageError", "WeightsError",
+        "ArchspecError", "BuildError", "DataError", "FreezeError", "Note", "Place", "Problem",
+        "RunError", "ShapeError", "SpecError", "UsageError", "WeightsError",
     ),
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
@@ -59,6 +64,7 @@ _HOMES = {
     "archspec.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
     "archspec.spec": ("Spec", "load", "loads"),
+    "archspec.training": ("Run", "resume", "runs", "train"),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -66,6 +72,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "ArchspecError",
     "BuildError",
+    "Data",
+    "DataError",
     "Diff",
     "Drawing",
     "FreezeError",
@@ -76,6 +84,8 @@ __all__ = [
     "Note",
     "Place",
     "Problem",
+    "Run",
+    "RunError",
     "ShapeError",
     "Spec",
     "SpecError",
@@ -95,10 +105,14 @@ __all__ = [
     "load_weights",
     "loads",
     "lock",
+    "open_data",
     "register_layer",
     "register_op",
+    "resume",
+    "runs",
     "save_weights",
     "to_python",
+    "train",
     "trainable_parameters",
 ]
 

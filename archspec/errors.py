@@ -6,7 +6,9 @@
     ├── BuildError      making the module: construction, device, memory            E5xx
     │   └── ShapeError  tensors that do not fit together                           E510 to E519
     ├── WeightsError    checkpoints: unreadable files, tensors that do not fit     E6xx
-    └── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
+    ├── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
+    ├── DataError       data: unreadable files, columns, splits, bad rows          E900 to E919
+    └── RunError        training runs: folders, resuming, losses                   E920 to E939
 
 One error carries every problem that could be found; ``code``, ``place``, ``message`` and ``hint``
 are those of the first. This module imports nothing of ours.
@@ -89,6 +91,17 @@ CODES: dict[str, str] = {
     "E705": "nothing is trainable",
     # usage
     "E801": "the call cannot be understood",
+    # data
+    "E901": "the data cannot be read",
+    "E902": "the columns cannot be told",
+    "E903": "too many bad rows",
+    "E904": "the splits cannot be told",
+    "E905": "the tokenizer cannot be used",
+    "E906": "the labels do not fit",
+    # runs
+    "E920": "the run cannot go on",
+    "E921": "the run's folder cannot be written",
+    "E922": "the loss is not finite",
 }
 
 
@@ -216,6 +229,14 @@ class WeightsError(ArchspecError):
 
 class FreezeError(ArchspecError):
     """A freeze plan does not fit the model, or what it froze has moved."""
+
+
+class DataError(ArchspecError):
+    """Data cannot be read, or is not what a model can learn from."""
+
+
+class RunError(ArchspecError):
+    """A training run cannot be found, resumed, written down, or has diverged."""
 
 
 class TooManyProblems(Exception):

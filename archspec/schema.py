@@ -271,17 +271,25 @@ class Checkpoint(Model):
 class TextInput(Model):
     """How text becomes the model's input."""
 
-    tokenizer: str = Field("tokenizer.json", description="the tokenizer's file")
-    max_length: int = Field(512, ge=1, description="tokens")
+    tokenizer: str = Field(default="tokenizer.json", description="the tokenizer's file")
+    max_length: int = Field(default=512, ge=1, description="tokens")
 
 
 class ImageInput(Model):
     """How an image becomes the model's input."""
 
-    resize: int = Field(256, ge=1, description="pixels of the shorter side")
-    crop: int = Field(224, ge=1, description="pixels")
-    mean: list[float] = Field([0.485, 0.456, 0.406], description="of each channel, subtracted")
-    std: list[float] = Field([0.229, 0.224, 0.225], description="of each channel, divided by")
+    channels: Literal[1, 3] = Field(default=3, description="1 for grey, 3 for colour")
+    resize: int = Field(default=256, ge=1, le=16_384, description="pixels of the shorter side")
+    crop: int = Field(default=224, ge=1, le=16_384, description="pixels")
+    mean: list[float] = Field(
+        default=[0.485, 0.456, 0.406], description="of each channel, subtracted"
+    )
+    std: list[float] = Field(
+        default=[0.229, 0.224, 0.225], description="of each channel, divided by"
+    )
+    augment: Literal["auto", "none", "flip", "shift-flip", "resized-crop-flip"] = Field(
+        default="auto", description="how images vary in training; auto: by their size"
+    )
 
 
 class Task(Model):
@@ -290,9 +298,11 @@ class Task(Model):
     kind: Literal["text-classification", "image-classification", "text-embedding"] = Field(
         description="what goes in and what comes out"
     )
-    text: TextInput | None = Field(None, description="how text becomes the model's input")
-    image: ImageInput | None = Field(None, description="how an image becomes the model's input")
-    labels: list[str] | None = Field(None, description="the names of the classes, in order")
+    text: TextInput | None = Field(default=None, description="how text becomes the model's input")
+    image: ImageInput | None = Field(
+        default=None, description="how an image becomes the model's input"
+    )
+    labels: list[str] | None = Field(default=None, description="the names of the classes, in order")
 
 
 class Architecture(Model):

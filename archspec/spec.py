@@ -12,7 +12,7 @@ from typing import Any, cast
 from archspec import extends
 from archspec.blocks import BlockChecker, check
 from archspec.branches import check_branches
-from archspec.check import Checker, check_classes
+from archspec.check import Checker, check_classes, check_task
 from archspec.elaborate import Instance
 from archspec.errors import Findings, Problem, SpecError, TooManyProblems, UsageError
 from archspec.expansion import Elaborator
@@ -177,6 +177,7 @@ def _examined(
     checker = Checker(architecture, document, findings)
     check(checker)
     check_classes(checker, params)
+    check_task(checker)
     for name, block in architecture.blocks.items():
         StepChecker(BlockChecker(checker, name, block), architecture.blocks).check()
     root: Instance | None = None

@@ -18,7 +18,9 @@ from archspec.errors import (
     CODES,
     ArchspecError,
     BuildError,
+    DataError,
     FreezeError,
+    RunError,
     SpecError,
     UsageError,
     WeightsError,
@@ -32,7 +34,8 @@ RAISED = list(CODES)
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## (E\d{3}): (.*?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-_CLASSES = {"5": BuildError, "6": WeightsError, "8": UsageError}
+_CLASSES = {"5": BuildError, "6": WeightsError, "8": UsageError, "9": DataError}
+_CLASSES |= {"92": RunError}
 
 
 def sections() -> list[tuple[str, str, str]]:
@@ -78,6 +81,16 @@ def named_specs(text: str) -> dict[str, str]:
     return {name[1]: body for name, body in names if name}
 
 
+def tables(text: str) -> dict[str, str]:
+    """The CSV files of a page, each below a line that names it; rows are repeated."""
+    bodies = [body for kind, body in _FENCE.findall(text) if kind == "csv"]
+    found: dict[str, str] = {}
+    for body in bodies:
+        name, header, rows = body.split("\n", 2)
+        found[name.removeprefix("# ")] = f"{header}\n{rows * 5}"
+    return found
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the page speaks of, in the working folder of a machine with no GPU."""
@@ -96,6 +109,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     for name, tensors in files.items():
         save_file(tensors, tmp_path / f"{name}.safetensors")
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\n", encoding="utf-8")
+    for name, text in tables(PAGE).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(devices, "free_bytes", lambda device: 16 * 2**30)
@@ -121,6 +137,10 @@ def use_wrong(code: str) -> None:
     else:
         call = snippets(code, "python")[0]
         run("\n".join(call.splitlines()[: marked_line(call, code)]))
+
+
+def _class(code: str) -> type[ArchspecError]:
+    return _CLASSES.get(code[1:3], _CLASSES.get(code[1], SpecError))
 
 
 def raised_by(code: str) -> ArchspecError:
@@ -156,7 +176,7 @@ def test_every_code_has_a_wrong_and_a_right_example(code: str, folder: Path) -> 
 @pytest.mark.parametrize("code", RAISED)
 def test_the_wrong_example_raises_its_code_and_nothing_else(code: str, folder: Path) -> None:
     error = raised_by(code)
-    kind = FreezeError if code in ("E703", "E704", "E705") else _CLASSES.get(code[1], SpecError)
+    kind = FreezeError if code in ("E703", "E704", "E705") else _class(code)
     assert isinstance(error, kind)
     assert {problem.code for problem in error.problems} == {code}
     for wrong, _ in wrong_and_right(code):

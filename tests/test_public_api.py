@@ -18,17 +18,20 @@ from archspec.spec import as_spec
 ERRORS = {
     "ArchspecError": "Exception",
     "BuildError": "ArchspecError",
+    "DataError": "ArchspecError",
     "FreezeError": "ArchspecError",
+    "RunError": "ArchspecError",
     "ShapeError": "BuildError",
     "SpecError": "ArchspecError",
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place"]
-DATA += ["Problem", "Spec", "WeightsReport"]
+DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note"]
+DATA += ["Place", "Problem", "Run", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "freeze", "freeze_proof", "inspect"]
-FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "register_layer"]
-FUNCTIONS += ["register_op", "save_weights", "to_python", "trainable_parameters"]
+FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "open_data"]
+FUNCTIONS += ["register_layer", "register_op", "resume", "runs", "save_weights", "to_python"]
+FUNCTIONS += ["train", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -75,6 +78,8 @@ HEAVY = ("torch", "rich", "click", "transformers", "torchvision", "safetensors",
         ("import archspec; archspec.load('resnet18', num_classes=3).root", HEAVY),
         ("import archspec; archspec.register_op", HEAVY),
         ("import archspec; archspec.register_layer", HEAVY),
+        ("import archspec; archspec.runs('.')", ("torch", "pytorch_lightning", "rich")),
+        ("import archspec; archspec.train", ("pytorch_lightning", "rich", "torchvision")),
         ("import archspec; archspec.build", ("rich", "click", "transformers", "torchvision")),
     ],
 )
@@ -104,6 +109,24 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("a", ...), ("b", ...), ("*levels", ("spec", "tree", "tensors", "cost")), ("*freeze", None),
     ],
     "lock": [("source", ...), ("**params", ...)],
+    "open_data": [
+        ("source", ...), ("*task", ...), ("*train", None), ("*validation", None), ("*test", None),
+        ("*text", None), ("*image", None), ("*label", None), ("*labels", None),
+        ("*validation_share", 0.1), ("*most_bad", 0.0), ("*seed", 0), ("*base", None),
+    ],
+    "train": [
+        ("source", ...), ("data", ...), ("*freeze", None), ("*weights", None), ("*out", "runs"),
+        ("*epochs", None), ("*phases", None), ("*batch_size", 32), ("*learning_rate", 2e-4),
+        ("*optimizer", "adamw"), ("*momentum", 0.9), ("*weight_decay", 0.01),
+        ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
+        ("*clip", 1.0), ("*monitor", "accuracy"), ("*patience", None), ("*seed", 0),
+        ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*workers", 0),
+        ("*save_every", 120.0), ("*max_length", None), ("*tokenizer", None), ("*text", None),
+        ("*image", None), ("*label", None), ("*validation_share", 0.1), ("*most_bad", 0.0),
+        ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
+    ],
+    "resume": [("path", ...), ("*data", None), ("*progress", True)],
+    "runs": [("folder", "runs")],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "draw": [
         ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),

@@ -18,6 +18,7 @@ from archspec.cli import (
     inspecting,
     locking,
     terminal,
+    training,
     weighing,
 )
 
@@ -32,6 +33,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     ),
     "Compare": (comparing.diff, comparing.patch, locking.lock, weighing.weights),
     "Make": (commands.build, commands.export),
+    "Train": (training.train, training.resume, training.runs),
     "Edit": (commands.schema,),
 }
 
@@ -66,7 +68,7 @@ class Program(click.Group):
 )
 @click.version_option(__version__, prog_name="archspec", message="%(prog)s %(version)s")
 def main() -> None:
-    """Neural networks as short YAML specs: check, inspect, compare, build.
+    """Neural networks as short YAML specs: check, inspect, compare, build, train.
 
     \b
     Examples:

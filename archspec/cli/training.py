@@ -1,0 +1,151 @@
+"""``archspec train``, ``runs`` and ``resume``: fine-tuning, and what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import archspec
+from archspec.cli import options, terminal
+from archspec.cli.commands import Command
+
+if TYPE_CHECKING:
+    from archspec.training import Run
+
+_INTERRUPTED = 130
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@click.option(
+    "--data",
+    metavar="PATH",
+    multiple=True,
+    required=True,
+    help="A file, a folder, or a name on the hub; may be repeated for several files.",
+)
+@options.freeze
+@click.option("--weights", metavar="PATH", help="To start from; left out, from scratch.")
+@click.option("--out", metavar="FOLDER", default="runs", help="Gets a folder for the run.")
+@click.option("--epochs", metavar="N", type=int, help="3 if left out.")
+@click.option("--phases", metavar="PLAN:N,…", help="Plans one after the other, instead.")
+@click.option("--batch-size", metavar="N", default=32, help="Samples a step.")
+@click.option("--learning-rate", metavar="X", default=2e-4, help="At its highest.")
+@click.option("--optimizer", metavar="NAME", default="adamw", help="adamw, adam or sgd.")
+@click.option("--momentum", metavar="X", default=0.9, help="Of sgd.")
+@click.option("--weight-decay", metavar="X", default=0.01, help="Of weights, not biases or norms.")
+@click.option(
+    "--schedule", metavar="NAME", default="linear", help="linear, cosine, one-cycle or constant."
+)
+@click.option("--warmup", metavar="SHARE", type=float, help="Of a phase; one-cycle 0.3, else 0.1.")
+@click.option("--precision", metavar="NAME", default="fp32", help="fp32, bf16-mixed or fp16-mixed.")
+@click.option("--accumulate", metavar="N", default=1, help="Batches that make one step.")
+@click.option("--clip", metavar="X", default=1.0, help="Norm of gradients at most; 0: any.")
+@click.option("--monitor", metavar="NAME", default="accuracy", help="accuracy, loss or macro_f1.")
+@click.option("--patience", metavar="N", type=int, help="End after N epochs without a better one.")
+@click.option("--seed", metavar="N", default=0, help="Of all that is random.")
+@click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--devices", metavar="N", default=1, help="How many of them.")
+@click.option("--strategy", metavar="NAME", default="auto", help="For several: auto or ddp.")
+@click.option("--workers", metavar="N", default=0, help="Processes that decode images.")
+@click.option("--save-every", metavar="S", default=120.0, help="Seconds between saves.")
+@click.option("--max-length", metavar="N", type=int, help="Tokens of a text at most.")
+@click.option("--tokenizer", metavar="FILE", help="Left out: beside the weights or the spec.")
+@click.option("--text", metavar="COLUMN", help="Left out: guessed.")
+@click.option("--image", metavar="COLUMN", help="Left out: guessed.")
+@click.option("--label", metavar="COLUMN", help="Left out: guessed.")
+@click.option(
+    "--validation-share", metavar="X", default=0.1, help="Cut off where there is no such split."
+)
+@click.option("--most-bad", metavar="SHARE", default=0.0, help="Of bad rows that are put up with.")
+@click.option("--ignore", metavar="PATTERN", multiple=True, help="Names of the weights to skip.")
+@click.option("--optional", metavar="PATTERN", multiple=True, help="Our names they may lack.")
+@options.overrides
+@options.as_json
+def train(
+    spec: str,
+    data: tuple[str, ...],
+    given: tuple[str, ...],
+    config: Path | None,
+    freeze: tuple[str, ...],
+    as_json: bool,
+    **asked: Any,
+) -> None:
+    """Fine-tune a spec's model on data, following freeze plans.
+
+    Everything goes to a folder of its own: the resolved spec, its Python source, the proof that
+    nothing frozen moved, metrics, curves, the best and the last weights, and what 'archspec resume'
+    needs. The number of classes is set from the data. Ctrl-C stops after the step, and saves.
+
+    \b
+    Examples:
+      archspec train bert --data reviews.csv --weights bert-base/ --freeze last-2-and-head
+      archspec train bert --data topics/ --weights bert-base/ --phases head-only:1,last-2-and-head:2
+      archspec train resnet18 --data photos/ --weights resnet18.pth --freeze head-only
+      archspec train my-model.yaml --data train.parquet --epochs 15 --schedule one-cycle
+      torchrun --nproc-per-node 2 -m archspec train bert --data topics/ --strategy ddp
+    """
+    loaded = options.load(spec, options.overrides_from(given, config))
+    run = archspec.train(
+        loaded,
+        data[0] if len(data) == 1 else list(data),
+        freeze=options.plan(loaded, freeze),
+        **asked,
+    )
+    _put(run, as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@options.as_json
+def resume(run: Path, as_json: bool) -> None:
+    """Go on with a run that was stopped or killed.
+
+    RUN is the run's folder. It goes on from the step that was last saved, with the same data, and
+    ends as if nothing had happened.
+
+    \b
+    Examples:
+      archspec resume runs/20260131-120000-bert-head-only
+    """
+    _put(archspec.resume(run), as_json=as_json)
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="[FOLDER]", default="runs", type=click.Path(path_type=Path))
+@options.as_json
+def runs(folder: Path, as_json: bool) -> None:
+    """List the runs in a folder, or tell one.
+
+    \b
+    Examples:
+      archspec runs
+      archspec runs runs/20260131-120000-bert-head-only
+      archspec runs --json
+    """
+    from archspec.training import folder as files
+    from archspec.training.run import Run
+
+    if (folder / files.FACTS).is_file():
+        _put(Run.of(folder), as_json=as_json, status=False)
+        return
+    found = archspec.runs(folder)
+    if as_json:
+        terminal.put_json([run.to_dict() for run in found])
+        return
+    from archspec.display import styled_text
+    from archspec.training.rendering import listed
+
+    shown = styled_text(listed(found), terminal.width())
+    terminal.put(shown if found else "no runs")
+
+
+def _put(run: Run, *, as_json: bool, status: bool = True) -> None:
+    if as_json:
+        terminal.put_json(run.to_dict())
+    else:
+        terminal.put(run.text(terminal.width()))
+    if status and run.status == "stopped":
+        click.get_current_context().exit(_INTERRUPTED)

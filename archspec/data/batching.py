@@ -1,0 +1,259 @@
+"""Batches: rows of similar length together, in an order that seed and epoch alone decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from archspec.data.images import ImageEncoder, UnreadableImage
+from archspec.data.report import Integers, Rows
+from archspec.data.texts import TextEncoder
+from archspec.errors import DataError, Problem, UsageError
+
+Batch = dict[str, torch.Tensor]
+Item = tuple[int, int]  # row, epoch
+POOL = 50  # batches among which rows are sorted by length: more pad less, fewer mix better
+
+
+def batches(
+    rows: Rows,
+    encoder: TextEncoder | ImageEncoder,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int = 0,
+    epoch: int = 0,
+    start: int = 0,
+    workers: int = 0,
+    by_length: bool = True,
+    rank: int = 0,
+    world: int = 1,
+    drop_last: bool = False,
+    context: str | None = None,
+) -> DataLoader[Batch]:
+    """Batches of rows, as the model takes them.
+
+    Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch], left out
+    where the rows have none) and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to
+    the longest of their batch. ``loader.batch_sampler.set_epoch(n)``, which Lightning calls by
+    itself, goes on to another epoch, from its first batch.
+
+    Args:
+        rows: a split.
+        encoder: what makes the model's input of a row.
+        batch_size: rows a process.
+        shuffle: whether rows come in another order each epoch; without it texts come longest
+            first, or as they are if ``by_length`` is False.
+        seed: decides the order, and how images vary, together with the epoch.
+        epoch: from 0.
+        start: batches of this epoch to leave out, for going on in its middle.
+        workers: processes that decode images; texts need none.
+        by_length: whether texts of similar length go together.
+        rank, world: which of how many processes this is: each takes its part of the same batches
+            of ``batch_size × world`` rows. Rows of the last are repeated if they would not go
+            round: ``rows`` tells which.
+        drop_last: whether rows are left out, by chance, that would make an incomplete batch.
+        context: how workers start, ``fork`` or ``spawn``; left out: as Python does.
+
+    Raises:
+        UsageError: E801, a number is out of range.
+    """
+    _check(batch_size, epoch, start, workers, rank, world)
+    if isinstance(encoder, TextEncoder):
+        encoded = _encoded(encoder, rows)
+        dataset: Dataset[Any] = _Texts(encoded, rows.labels)
+        lengths = encoded.lengths if by_length else None
+        collate: Any = _CollateTexts(encoder)
+        workers = 0
+    else:
+        dataset, lengths, collate = _Images(rows, encoder, seed), None, _collate_images
+    order = BatchOrder(
+        len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last
+    )
+    return DataLoader(
+        dataset,
+        batch_sampler=order,
+        collate_fn=collate,
+        num_workers=workers,
+        multiprocessing_context=context if workers else None,
+        persistent_workers=workers > 0,
+    )
+
+
+def _check(batch_size: int, epoch: int, start: int, workers: int, rank: int, world: int) -> None:
+    least = {"batch_size": (batch_size, 1), "epoch": (epoch, 0), "start": (start, 0),
+             "workers": (workers, 0), "rank": (rank, 0), "world": (world, 1)}  # fmt: skip
+    for name, (value, floor) in least.items():
+        if value < floor:
+            raise UsageError(Problem("E801", f"{name} is {floor} or more, not {value}"))
+    if rank >= world:
+        raise UsageError(Problem("E801", f"rank {rank} is none of {world} processes"))
+
+
+class BatchOrder(Sampler[list[Item]]):
+    """Which rows make up which batch; each row with the epoch it is wanted for."""
+
+    def __init__(
+        self,
+        n: int,
+        lengths: Integers | None,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        epoch: int,
+        start: int,
+        rank: int,
+        world: int,
+        drop_last: bool,
+    ) -> None:
+        self.n, self.lengths, self.batch_size = n, lengths, batch_size
+        self.shuffle, self.seed, self.epoch, self.start = shuffle, seed, epoch, start
+        self.rank, self.world, self.drop_last = rank, world, drop_last
+
+    @property
+    def sampler(self) -> BatchOrder:
+        """Itself: where Lightning looks for a ``set_epoch`` to call."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go on to another epoch, from its first batch; nothing happens if it is this one."""
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+
+    def __len__(self) -> int:
+        size = self.batch_size * self.world
+        whole = self.n // size if self.drop_last else -(-self.n // size)
+        return max(whole - self.start, 0)
+
+    def __iter__(self) -> Iterator[list[Item]]:
+        for batch in self.whole_batches()[self.start :]:
+            short = -len(batch) % self.world
+            mine = np.concatenate([batch, np.resize(batch, short)])[self.rank :: self.world]
+            yield [(int(row), self.epoch) for row in mine]
+
+    def whole_batches(self) -> list[Integers]:
+        """The rows of each batch of this epoch, those of all processes together."""
+        size = self.batch_size * self.world
+        chance = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
+        rows = chance.permutation(self.n) if self.shuffle else np.arange(self.n)
+        if self.drop_last:
+            rows = rows[: self.n - self.n % size]
+        if self.lengths is None:
+            return _cut(rows, size)
+        pool = size * POOL if self.shuffle else max(self.n, 1)
+        found: list[Integers] = []
+        for part in _cut(rows, pool):
+            # Longest first: what does not fit into memory shows at once.
+            part = part[np.argsort(-self.lengths[part], kind="stable")]
+            cut = _cut(part, size)
+            order = chance.permutation(len(cut)) if self.shuffle else range(len(cut))
+            found += [cut[i] for i in order]
+        return found
+
+
+def _cut(rows: Integers, size: int) -> list[Integers]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+# -------------------------------------------------------------------------------------------- texts
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoded:
+    """The token ids of all rows, one after the other, and where each row's begin."""
+
+    ids: np.ndarray
+    starts: Integers
+
+    @property
+    def lengths(self) -> Integers:
+        return np.diff(self.starts)
+
+
+_CHUNK = 10_000  # rows
+_known: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = WeakKeyDictionary()
+
+
+def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
+    """Made once for each encoder and split."""
+    known = _known.setdefault(encoder, WeakKeyDictionary())
+    if rows not in known:
+        parts: list[np.ndarray] = []
+        lengths: list[int] = []
+        for start in range(0, len(rows), _CHUNK):
+            some = rows.select(np.arange(start, min(start + _CHUNK, len(rows))))
+            found = encoder.encode(some.texts())
+            lengths += map(len, found)
+            parts += [np.array([i for ids in found for i in ids], dtype=np.int32)]
+        ids = np.concatenate(parts) if parts else np.array([], dtype=np.int32)
+        known[rows] = _Encoded(ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+    return known[rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts(Dataset[Any]):
+    encoded: _Encoded
+    labels: Integers | None
+
+    def __len__(self) -> int:
+        return len(self.encoded.starts) - 1
+
+    def __getitem__(self, item: Item) -> tuple[int, torch.Tensor, int | None]:
+        row, _ = item
+        first, last = self.encoded.starts[row : row + 2]
+        label = None if self.labels is None else int(self.labels[row])
+        return row, torch.from_numpy(self.encoded.ids[first:last]), label
+
+
+@dataclass(frozen=True, slots=True)
+class _CollateTexts:
+    encoder: TextEncoder
+
+    def __call__(self, items: Sequence[tuple[int, torch.Tensor, int | None]]) -> Batch:
+        return {**self.encoder.collate([ids for _, ids, _ in items]), **_ends(items)}
+
+
+# ------------------------------------------------------------------------------------------- images
+
+
+@dataclass(frozen=True, slots=True)
+class _Images(Dataset[Any]):
+    rows: Rows
+    encoder: ImageEncoder
+    seed: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: Item) -> tuple[int, Batch, int | None]:
+        row, epoch = item
+        try:
+            data = self.rows[row]
+            assert isinstance(data, bytes)
+            pixels = self.encoder.encode(data, (self.seed, epoch, row))
+        except (UnreadableImage, OSError, ValueError) as error:
+            number = int(self.rows.numbers[row])
+            message = f"row {number} of {self.rows.split} has changed since it was checked: {error}"
+            raise DataError(Problem("E901", message)) from None
+        label = None if self.rows.labels is None else int(self.rows.labels[row])
+        return row, {self.encoder.name: pixels}, label
+
+
+def _collate_images(items: Sequence[tuple[int, Batch, int | None]]) -> Batch:
+    (name,) = items[0][1]
+    pixels = torch.stack([found[name] for _, found, _ in items])
+    return {name: pixels, **_ends(items)}
+
+
+def _ends(items: Sequence[tuple[int, Any, int | None]]) -> Batch:
+    rows = torch.tensor([row for row, _, _ in items], dtype=torch.int64)
+    labels = [label for _, _, label in items]
+    if any(label is None for label in labels):
+        return {"rows": rows}
+    return {"labels": torch.tensor(labels, dtype=torch.int64), "rows": rows}

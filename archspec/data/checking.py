@@ -1,0 +1,78 @@
+"""Every row's text or image looked at once: what is wrong with it, or a digest of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from archspec.data.images import MAX_BYTES, UnreadableImage, decoded, without_size_warnings
+from archspec.data.report import Columns
+from archspec.data.tables import Cells, Table
+
+Fault = tuple[str, str]  # reason, detail
+_CHUNK = 10_000  # rows whose cells are in memory at once
+
+
+def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault], list[bytes]]:
+    """Look at each row's input.
+
+    Returns:
+        The column, the faults by position, and a digest of each row that has none.
+    """
+    is_image = columns.image is not None
+    cells = Cells(table.dataset, columns.input, table.base if is_image else None)
+    odd = table.misfits.get(columns.input, {})
+    faults: dict[int, Fault] = {}
+    digests: list[bytes] = []
+    with without_size_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(table), _CHUNK):
+            at = np.arange(start, min(start + _CHUNK, len(table)))
+            if is_image:
+                found = list(pool.map(lambda i: _image(cells, int(i)), at))
+            else:
+                found = list(map(_text, cells.texts(at)))
+            for i, one in zip(at.tolist(), found, strict=True):
+                if i in odd:
+                    faults[i] = ("wrong type", odd[i])
+                elif not isinstance(one, bytes):
+                    faults[i] = one
+                digests.append(one if isinstance(one, bytes) else b"")
+    return cells, faults, digests
+
+
+def _text(text: str | None) -> bytes | Fault:
+    if text is None or not text.strip():
+        return "no text", ""
+    if "\0" in text:
+        return "a NUL character", ""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _image(cells: Cells, position: int) -> bytes | Fault:
+    try:
+        path = cells.path(position)
+        if path is not None:
+            _check_file(path)
+        data = cells.read(position)
+        assert isinstance(data, bytes)
+        decoded(data).load()
+    except UnreadableImage as error:
+        return error.reason, error.detail
+    except ValueError as error:
+        return "unreadable image", str(error)[:80]
+    except OSError as error:
+        return "unreadable image", (error.strerror or str(error))[:80]
+    except Exception as error:  # decoders of broken files raise whatever they come to
+        return "unreadable image", f"{type(error).__name__}: {error}"[:80]
+    return hashlib.sha256(data).digest()
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():  # a pipe would never end
+        raise UnreadableImage("no image", "no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise UnreadableImage("too large image", f"{path.stat().st_size:,} bytes")

@@ -1,0 +1,188 @@
+"""Which column is the text or the image, and which the label: guessed, or as the user says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from archspec.data.extras import train_extra
+from archspec.data.report import Columns, Kind
+from archspec.data.tables import Table, arrow_column, is_text
+from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
+
+with train_extra():
+    import pyarrow as pa
+
+TEXT_NAMES = ("text", "sentence")
+LABEL_NAMES = ("label", "labels", "class", "category", "target", "y")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+SAMPLE = 1_000  # rows that a guess looks at
+MOST_CLASSES = 100  # of a column that is no label by its name
+
+Label = str | Literal[False] | None
+
+
+def columns_of(
+    table: Table, kind: Kind, *, text: str | None, image: str | None, label: Label
+) -> Columns:
+    """The columns that a task uses.
+
+    Args:
+        table: the split that decides: ``train``, where there is one.
+        text, image, label: as the user says; None to guess; no label is read where it is False.
+
+    Raises:
+        DataError: E902, there is no such column, or several could be meant.
+        UsageError: E801, a column for images was given where the task takes text, or a text
+            column where it takes images.
+    """
+    wants_image = kind == "image-classification"
+    unfit = text if wants_image else image
+    if unfit is not None:
+        meant = "images, not text" if wants_image else "text, not images"
+        raise UsageError(Problem("E801", f"the task is {kind}: it takes {meant}"))
+    if label is None and kind == "text-embedding":
+        label = False
+    label_name = label or (None if label is False else _named_label(table, {text, image}))
+    if wants_image:
+        found = _given(table, image) or _image(table)
+        columns = Columns(image=found, label=label_name)
+    else:
+        found = _given(table, text) or _text(table, label_name)
+        columns = Columns(text=found, label=label_name)
+    if label is not False and label_name is None:
+        columns = Columns(columns.text, columns.image, _label(table, found))
+    check(table, columns)
+    return columns
+
+
+def check(table: Table, columns: Columns) -> None:
+    """Whether a split has the columns, and of the right kinds.
+
+    Raises:
+        DataError: E902.
+    """
+    problems: list[Problem] = []
+    for role in ("text", "image", "label"):
+        name = getattr(columns, role)
+        if name is None:
+            continue
+        if name not in names(table):
+            problems.append(_unknown(table, name))
+        elif not (_HOLDS[role](table, name) or not len(table)):
+            kind = arrow_column(table.dataset, name).type
+            message = f"{table.files[0]}: column '{name}' holds {kind}, which is no {role}"
+            problems.append(Problem("E902", message, hint=_columns_are(table)))
+    if problems:
+        raise DataError(problems)
+
+
+def names(table: Table) -> list[str]:
+    return list(table.dataset.column_names)
+
+
+def _given(table: Table, name: str | None) -> str | None:
+    if name is not None and name not in names(table):
+        raise DataError(_unknown(table, name))
+    return name
+
+
+def _unknown(table: Table, name: str) -> Problem:
+    hint = did_you_mean(name, names(table)) or _columns_are(table)
+    return Problem("E902", f"{table.files[0]} has no column '{name}'", hint=hint)
+
+
+def _columns_are(table: Table) -> str:
+    return f"the columns are {listing(names(table), 20)}"
+
+
+def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
+    if found:
+        message = f"{table.files[0]}: {listing(found)} could each be the {role}"
+    else:
+        message = f"{table.files[0]}: no column looks like the {role}"
+    hint = f"{_columns_are(table)}: say which with {role}="
+    return DataError(Problem("E902", message, hint=hint))
+
+
+# ------------------------------------------------------------------------------------------ guesses
+
+
+def _text(table: Table, label: str | None) -> str:
+    candidates = [name for name in names(table) if name != label and _holds_text(table, name)]
+    for name in TEXT_NAMES:
+        if name in candidates:
+            return name
+    lengths = {name: _mean_length(table, name) for name in candidates}
+    longest = sorted(lengths, key=lambda name: -lengths[name])
+    if not longest:
+        raise _ambiguous(table, "text", [])
+    near = [name for name in longest if lengths[name] > lengths[longest[0]] / 2]
+    if len(near) > 1:
+        raise _ambiguous(table, "text", near)
+    return longest[0]
+
+
+def _mean_length(table: Table, name: str) -> float:
+    sample = arrow_column(table.dataset, name).slice(0, SAMPLE).to_pylist()
+    return sum(len(text or "") for text in sample) / max(len(sample), 1)
+
+
+def _image(table: Table) -> str:
+    found = [name for name in names(table) if _holds_images(table, name)]
+    if len(found) != 1:
+        raise _ambiguous(table, "image", found)
+    return found[0]
+
+
+def _named_label(table: Table, others: set[str | None]) -> str | None:
+    folded = {name.casefold(): name for name in reversed(names(table)) if name not in others}
+    return next((folded[name] for name in LABEL_NAMES if name in folded), None)
+
+
+def _label(table: Table, used: str) -> str:
+    found = [name for name in names(table) if name != used and _has_few_values(table, name)]
+    if len(found) != 1:
+        raise _ambiguous(table, "label", found)
+    return found[0]
+
+
+def _has_few_values(table: Table, name: str) -> bool:
+    column = arrow_column(table.dataset, name)
+    if not _holds_labels(table, name) or pa.types.is_floating(column.type):
+        return False
+    n = len(column.drop_null().unique())
+    return 2 <= n <= max(2, min(MOST_CLASSES, len(column) // 4))
+
+
+# ---------------------------------------------------------------------------------- kinds of column
+
+
+def _holds_text(table: Table, name: str) -> bool:
+    return is_text(arrow_column(table.dataset, name).type)
+
+
+def _holds_labels(table: Table, name: str) -> bool:
+    kind = arrow_column(table.dataset, name).type
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return is_text(kind) or pa.types.is_boolean(kind) or numeric
+
+
+def _holds_images(table: Table, name: str) -> bool:
+    column = arrow_column(table.dataset, name)
+    kind = column.type
+    if pa.types.is_struct(kind):
+        fields = {kind.field(i).name for i in range(kind.num_fields)}
+        return "bytes" in fields or fields == {"path"}
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    return is_text(kind) and table.base is not None and _are_paths(column.slice(0, SAMPLE))
+
+
+def _are_paths(sample: pa.ChunkedArray) -> bool:
+    texts = [text for text in sample.to_pylist() if text]
+    paths = [text for text in texts if text.lower().endswith(IMAGE_SUFFIXES)]
+    return bool(texts) and len(paths) > len(texts) / 2
+
+
+_HOLDS = {"text": _holds_text, "image": _holds_images, "label": _holds_labels}

@@ -1,0 +1,39 @@
+"""A digest of data: equal wherever and whenever the same rows are opened in the same way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from archspec.data.report import Columns, Rows
+
+_VERSION = 1
+
+
+def fingerprint(
+    kind: str,
+    columns: Columns,
+    names: Sequence[str],
+    splits: Mapping[str, Rows],
+    digests: Mapping[str, Sequence[bytes]],
+    rule: str,
+) -> str:
+    """SHA-256 of all that decides what a model sees, 64 hexadecimal digits.
+
+    Args:
+        digests: split → a digest of each row's text or image file.
+    """
+    head = {
+        "version": _VERSION, "task": kind, "columns": asdict(columns), "labels": list(names),
+        "rule": rule, "splits": {name: len(rows) for name, rows in splits.items()},
+    }  # fmt: skip
+    found = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    for name in sorted(splits):
+        for digest in digests[name]:
+            found.update(digest)
+        labels = splits[name].labels
+        if labels is not None:
+            found.update(labels.astype("<i8").tobytes())
+    return found.hexdigest()

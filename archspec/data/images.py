@@ -1,0 +1,218 @@
+"""Images: checked, decoded, resized, cropped, varied and normalised, with Pillow and torch alone.
+
+What torchvision's transforms do with the same settings is the reference.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from archspec.data.extras import train_extra
+from archspec.errors import DataError, Problem
+from archspec.schema import ImageInput
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that runs a program
+MAX_BYTES = 100_000_000
+MAX_PIXELS = 50_000_000
+SMALL = 64  # pixels; standard augmentation shifts a smaller image, of a larger one it cuts a part
+SHIFT = 4  # pixels
+Key = tuple[int, int, int]  # seed, epoch, row
+
+
+class UnreadableImage(Exception):
+    """Why an image cannot be used: ``reason`` is the same for all images of its kind."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(reason, detail)
+
+
+def decoded(data: bytes) -> Image.Image:
+    """The image in the bytes of a file, upright.
+
+    Raises:
+        UnreadableImage: it is broken, of no known format, or larger than ``MAX_PIXELS``.
+    """
+    with train_extra():
+        from PIL import Image, ImageOps
+    if not data:
+        raise UnreadableImage("no image")
+    if len(data) > MAX_BYTES:
+        raise UnreadableImage("too large image", f"{len(data):,} bytes")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        width, height = image.size
+        if width * height <= MAX_PIXELS:
+            return ImageOps.exif_transpose(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImage("too large image", str(error)[:80]) from None
+    except Exception as error:  # decoders of broken files raise whatever they come to
+        detail = str(error)[:80]
+        if "cannot identify" in detail:  # the rest names an object in memory
+            detail = f"not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise UnreadableImage("unreadable image", detail) from None
+    raise UnreadableImage("too large image", f"{width:,} × {height:,} pixels")
+
+
+@contextmanager
+def without_size_warnings() -> Iterator[None]:
+    """Pillow warns of large images; here they are bad rows instead."""
+    with train_extra():
+        from PIL import Image
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
+
+
+def _in_channels(image: Image.Image, channels: int) -> Image.Image:
+    from PIL import Image
+
+    if image.mode.startswith("I"):  # 16 bits, of which Pillow would cut off all above 255
+        values = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((values.clip(0, 65_535) >> 8).astype(np.uint8))
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Makes a model's input of images.
+
+    Args:
+        settings: the spec's ``task.image``.
+        train: whether images vary as ``settings.augment`` says.
+        name: the model's input.
+
+    Raises:
+        DataError: E902, mean and standard deviation do not have a positive number per channel.
+
+    Example:
+        >>> encoder = ImageEncoder(ImageInput(resize=32, crop=28))
+        >>> from PIL import Image
+        >>> tuple(encoder.tensor(Image.new("RGB", (40, 50))).shape)
+        (3, 28, 28)
+    """
+
+    settings: ImageInput
+    train: bool = False
+    name: str = "x"
+
+    def __post_init__(self) -> None:
+        given = self.settings
+        lengths = {len(given.mean), len(given.std)}
+        if lengths != {given.channels} or min(given.std) <= 0:
+            message = f"task.image: mean and std want {given.channels} numbers, std above 0"
+            raise DataError(Problem("E902", message))
+
+    @property
+    def augmentation(self) -> str:
+        """What training does to images: ``none``, or what ``auto`` stands for at this size."""
+        if not self.train:
+            return "none"
+        if self.settings.augment != "auto":
+            return self.settings.augment
+        return "shift-flip" if self.settings.crop <= SMALL else "resized-crop-flip"
+
+    def encode(self, data: bytes, key: Key = (0, 0, 0)) -> torch.Tensor:
+        """The image in the bytes of a file as [channels, crop, crop]; raises UnreadableImage.
+
+        Args:
+            data: the bytes of a file.
+            key: seed, epoch and row, which alone decide how the image varies in training.
+        """
+        return self.tensor(decoded(data), key)
+
+    def tensor(self, image: Image.Image, key: Key = (0, 0, 0)) -> torch.Tensor:
+        """As ``encode``, for an image that Pillow has opened."""
+        image = _in_channels(image, self.settings.channels)
+        shape = (self.settings.crop, self.settings.crop, self.settings.channels)
+        values = np.asarray(self._framed(image, key)).reshape(shape).transpose(2, 0, 1)
+        # In NumPy: for so few numbers torch's threads cost more than they give.
+        pixels = values.astype(np.float32, order="C")
+        pixels /= 255
+        pixels -= np.array(self.settings.mean, dtype=np.float32)[:, None, None]
+        pixels /= np.array(self.settings.std, dtype=np.float32)[:, None, None]
+        return torch.from_numpy(pixels)
+
+    def _framed(self, image: Image.Image, key: Key) -> Image.Image:
+        kind = self.augmentation
+        if kind == "none":
+            return _centre(_resized(image, self.settings.resize), self.settings.crop)
+        chance = np.random.Generator(np.random.PCG64(list(key)))
+        flipped = chance.random() < 0.5
+        if kind == "resized-crop-flip":
+            framed = _random_part(image, self.settings.crop, chance)
+        else:
+            shift = SHIFT if kind == "shift-flip" else 0
+            framed = _resized(image, self.settings.resize)
+            framed = _shifted(framed, self.settings.crop, shift, chance)
+        if not flipped:
+            return framed
+        from PIL import Image
+
+        return framed.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def _resized(image: Image.Image, shorter: int) -> Image.Image:
+    """The shorter side made ``shorter`` pixels long, bilinear with antialiasing."""
+    from PIL import Image
+
+    width, height = image.size
+    if min(width, height) == shorter:
+        return image
+    longer = int(shorter * max(width, height) / min(width, height))
+    if longer * shorter > MAX_PIXELS:
+        raise UnreadableImage("too large image", f"{width:,} × {height:,}, enlarged")
+    size = (shorter, longer) if width <= height else (longer, shorter)
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _centre(image: Image.Image, crop: int) -> Image.Image:
+    """The middle; what is missing is black."""
+    left, top = (_margin(size, crop) for size in image.size)
+    return image.crop((left, top, left + crop, top + crop))
+
+
+def _margin(size: int, crop: int) -> int:
+    return -((crop - size) // 2) if size < crop else round((size - crop) / 2)
+
+
+def _shifted(image: Image.Image, crop: int, shift: int, chance: np.random.Generator) -> Image.Image:
+    """The middle, moved by up to ``shift`` pixels each way."""
+    dx, dy = (int(n) for n in chance.integers(-shift, shift + 1, 2))
+    left, top = (_margin(size, crop) for size in image.size)
+    return image.crop((left + dx, top + dy, left + dx + crop, top + dy + crop))
+
+
+def _random_part(image: Image.Image, crop: int, chance: np.random.Generator) -> Image.Image:
+    """8 % to 100 % of the area, 3:4 to 4:3, resized: Szegedy et al. 2014, arXiv:1409.4842."""
+    from PIL import Image
+
+    width, height = image.size
+    box = (0, 0, width, height)
+    for _ in range(10):
+        area = width * height * chance.uniform(0.08, 1.0)
+        ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left = int(chance.integers(0, width - w + 1))
+            top = int(chance.integers(0, height - h + 1))
+            box = (left, top, left + w, top + h)
+            break
+    else:  # a very long image: the middle of it
+        w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+        left, top = (width - w) // 2, (height - h) // 2
+        box = (left, top, left + max(1, w), top + max(1, h))
+    # As torchvision: cut first, so that nothing beyond the part shows through.
+    return image.crop(box).resize((crop, crop), Image.Resampling.BILINEAR)

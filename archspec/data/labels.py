@@ -1,0 +1,115 @@
+"""Labels of any type as numbers of classes, in an order that stays."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from archspec.data.extras import train_extra
+from archspec.data.tables import Table, arrow_column
+from archspec.errors import DataError, Problem
+
+with train_extra():
+    import datasets
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The label of one row: a name, or "" and why there is none."""
+
+    name: str
+    reason: str = ""
+    detail: str = ""
+
+
+def class_names(table: Table, column: str) -> tuple[str, ...] | None:
+    """The classes that the data itself declares, in its order."""
+    feature = table.dataset.features[column]
+    return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+
+def read_labels(
+    table: Table, column: str, known: Sequence[str] | None, *, ordered: bool
+) -> list[Label]:
+    """Each row's label as a name.
+
+    Args:
+        table: the rows.
+        column: the name of the label's column.
+        known: the classes, if they are settled; decides whether ``1.0`` is a name or a number.
+        ordered: whether somebody has put them in order, so that a number can be a place in it.
+    """
+    cells = arrow_column(table.dataset, column).to_pylist()
+    declared = class_names(table, column)
+    odd = table.misfits.get(column, {})
+    if declared is not None and not any(isinstance(cell, str) for cell in cells):
+        return [_declared(cell, declared, odd.get(i)) for i, cell in enumerate(cells)]
+    texts = [_text(cell) for cell in cells]
+    settled = frozenset(known or ())
+    filled = {text for text in texts if text}
+    numeric = bool(filled) and all(_NUMBER.fullmatch(t) for t in filled) and not filled <= settled
+    found = [_label(text, odd.get(i), numeric, settled) for i, text in enumerate(texts)]
+    numbers = {str(i): name for i, name in enumerate(known or ())}
+    named = {one.name for one in found} - {""}
+    if ordered and named & numbers.keys() and not named & settled:
+        found = [Label(numbers[one.name]) if one.name in numbers else one for one in found]
+    return found
+
+
+def _text(cell: Any) -> str:
+    """A cell as text; ``2.0`` in a column of numbers is still to be made ``2``."""
+    if isinstance(cell, float | Decimal):
+        return "" if cell != cell else format(Decimal(str(cell)), "f")
+    return "" if cell is None else str(cell).strip()
+
+
+def _declared(cell: Any, names: tuple[str, ...], odd: str | None) -> Label:
+    if odd or cell is None or cell == -1:  # -1 is what `datasets` writes for a hidden label
+        return Label("", "wrong type of label" if odd else "no label", odd or "")
+    if not 0 <= cell < len(names):
+        return Label("", "unknown label", f"{cell}, of {len(names)} classes")
+    return Label(names[cell])
+
+
+def _label(text: str, odd: str | None, numeric: bool, settled: frozenset[str]) -> Label:
+    if odd:
+        return Label("", "wrong type of label", odd)
+    if not text:
+        return Label("", "no label")
+    if not numeric or text in settled:
+        return Label(text)
+    whole = _WHOLE.fullmatch(text)
+    if not whole:
+        return Label("", "label is no whole number", text[:40])
+    return Label("0" if whole[1] == "-0" else whole[1])
+
+
+def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str, ...]:
+    """The names that occur, integers ascending, anything else sorted; none if all rows are bad.
+
+    Args:
+        labels: of each row.
+        used: [n] which rows count.
+        source: the name of the file, for errors.
+
+    Raises:
+        DataError: E906, there is but one class, or nearly every row has one of its own.
+    """
+    found = {labels[i].name for i in used} - {""}
+    if len(found) > len(used) / 2 and len(used) >= 20:
+        message = f"{source}: {len(found):,} different labels in {len(used):,} rows"
+        raise DataError(Problem("E906", message, hint="say which column is the label with label="))
+    if len(found) == 1:
+        message = f"{source}: every label is {found.pop()}"
+        raise DataError(Problem("E906", message, hint="a model learns to tell classes apart"))
+    if all(_WHOLE.fullmatch(name) for name in found):
+        return tuple(sorted(found, key=lambda name: int(float(name))))
+    return tuple(sorted(found))

@@ -1,0 +1,245 @@
+"""``open_data``: from files, or the name of a data set, to rows that a model can learn from."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from archspec.data.report import BadRow, Columns, Data, Integers, Rows
+from archspec.errors import DataError, Note, Problem, UsageError, listing
+from archspec.schema import Task
+
+if TYPE_CHECKING:
+    from archspec.data.sources import Source
+    from archspec.data.tables import Table
+
+SHOWN = 10  # bad rows in an error
+
+
+def open_data(
+    source: Source,
+    *,
+    task: Task | None,
+    train: str | None = None,
+    validation: str | None = None,
+    test: str | None = None,
+    text: str | None = None,
+    image: str | None = None,
+    label: str | Literal[False] | None = None,
+    labels: Sequence[str] | None = None,
+    validation_share: float = 0.1,
+    most_bad: float = 0.0,
+    seed: int = 0,
+    base: str | os.PathLike[str] | None = None,
+) -> Data:
+    """Open data, check every row, and tell splits, columns and classes.
+
+    Args:
+        source: a file, a folder, a list of files, a mapping of splits to files, or a name on the
+            hub (``owner/name`` or ``owner/name:subset``). Files are CSV, TSV, JSON lines, JSON,
+            Parquet or Arrow; a folder may also hold a folder of images for each class.
+        task: what the data is for: ``spec.architecture.task``.
+        train: the data's own name of the split to train on; left out: told by its name.
+        validation: as ``train``; if there is none, it is cut from ``train``.
+        test: as ``train``; there may be none.
+        text: the column of texts; left out: guessed.
+        image: the column of images, or of their paths; left out: guessed.
+        label: the column of labels; left out: guessed. False: none is read, as for prediction.
+        labels: the classes in order; left out: those of the task, of the data, or of ``train``.
+        validation_share: of the rows of ``train`` to cut off for validation, from each class
+            alike; from 0 (none) to below 1.
+        most_bad: the share of bad rows of a split, 0 to 1, past which this raises an error.
+        seed: decides which rows are cut off.
+        base: the folder that paths of images are relative to, and may not leave; left out: that
+            of the data.
+
+    Returns:
+        The data. Bad rows are left out of its splits, and listed.
+
+    Raises:
+        DataError: E901 the data cannot be read, E902 its columns cannot be told, E903 too many
+            rows are bad, E904 its splits cannot be told, E906 its labels are no classes.
+        UsageError: E801 an argument makes no sense, or the extra ``train`` is not installed.
+
+    Example:
+        >>> import archspec
+        >>> task = archspec.load("bert").architecture.task
+        >>> data = archspec.open_data("examples/wordnet-topics", task=task)
+        >>> len(data.splits["train"]), data.labels[:3]
+        (5400, ('animal', 'artifact', 'body'))
+    """
+    from archspec.data.columns import check, columns_of
+    from archspec.data.sources import find
+    from archspec.data.splitting import choose
+
+    _check_shares(validation_share, most_bad)
+    if not isinstance(task, Task):
+        hint = "give the spec a task, as {kind: text-classification}"
+        raise UsageError(Problem("E801", "the spec does not say what it is for", hint=hint))
+    found = find(source, None if base is None else Path(base))
+    labelled = label is not False and task.kind != "text-embedding"
+    wanted = {"train": train, "validation": validation, "test": test}
+    chosen = choose(found, wanted, labelled=labelled)
+    tables = {split: found[name]() for split, name in chosen.of.items()}
+    names = _settled(labels, task)
+    decides = next(iter(tables))
+    if labelled and decides != "train" and names is None:
+        hint = "say which with train=, or what the classes are with labels="
+        raise DataError(Problem("E904", "there is no train split", hint=hint))
+    columns = columns_of(tables[decides], task.kind, text=text, image=image, label=label)
+    for table in tables.values():
+        check(table, columns)
+    opened = _Opening(task, columns, labelled, names)
+    for split, table in tables.items():
+        opened.add(split, table)
+    opened.refuse(most_bad)
+    opened.cut(validation_share, seed)
+    return opened.data(chosen.unused)
+
+
+def _check_shares(validation_share: float, most_bad: float) -> None:
+    if not 0 <= validation_share < 1:
+        message = f"validation_share is from 0 to below 1, not {validation_share}"
+        raise UsageError(Problem("E801", message))
+    if not 0 <= most_bad <= 1:
+        raise UsageError(Problem("E801", f"most_bad is a share from 0 to 1, not {most_bad}"))
+
+
+def _settled(labels: Sequence[str] | None, task: Task) -> tuple[str, ...] | None:
+    """The classes that the caller or the spec names."""
+    given = labels if labels is not None else task.labels
+    if given is None:
+        return None
+    names = tuple(str(name) for name in given)
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise DataError(Problem("E906", f"two classes have the name {twice[0]!r}"))
+    if len(names) < 2:
+        raise DataError(Problem("E906", "fewer than two classes are named"))
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    position: int
+    reason: str
+    detail: str = ""
+
+
+class _Opening:
+    """The work in progress: splits so far, their bad rows, and the digests of their content."""
+
+    def __init__(
+        self, task: Task, columns: Columns, labelled: bool, names: tuple[str, ...] | None
+    ) -> None:
+        self.task, self.columns, self.labelled = task, columns, labelled
+        self.names: tuple[str, ...] | None = names
+        self.ordered = names is not None
+        self.splits: dict[str, Rows] = {}
+        self.digests: dict[str, list[bytes]] = {}
+        self.bad: list[BadRow] = []
+        self.totals: dict[str, int] = {}
+        self.rule = "splits as the data names them"
+
+    def add(self, split: str, table: Table) -> None:
+        """Check the rows of a split; the first one settles the classes."""
+        from archspec.data.checking import check_inputs
+        from archspec.data.labels import class_names, classes, read_labels
+
+        cells, faults, digests = check_inputs(table, self.columns)
+        wrong = {i: _Fault(i, *fault) for i, fault in faults.items()}
+        numbers: Integers | None = None
+        if self.labelled and self.columns.label is not None:
+            column = self.columns.label
+            found = read_labels(table, column, self.names, ordered=self.ordered)
+            if self.names is None:
+                good = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
+                named = class_names(table, column)
+                self.ordered = named is not None
+                self.names = named or classes(found, good, table.files[0] if table.files else split)
+            number_of = {name: i for i, name in enumerate(self.names)}
+            numbers = np.array([number_of.get(one.name, -1) for one in found], dtype=np.int64)
+            for i in np.flatnonzero(numbers < 0).tolist():
+                one = found[i]
+                unknown = _Fault(i, "unknown label", repr(one.name)[:60])
+                fault = _Fault(i, one.reason, one.detail) if one.reason else unknown
+                wrong.setdefault(i, fault)
+        self._note(split, table, wrong)
+        kept = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
+        chosen = None if numbers is None else numbers[kept]
+        rows = Rows(split, cells, kept, chosen, self.names or (), table.numbers[kept])
+        self.splits[split] = rows
+        self.digests[split] = [digests[i] for i in kept.tolist()]
+
+    def _note(self, split: str, table: Table, wrong: Mapping[int, _Fault]) -> None:
+        bad = [
+            BadRow(split, name, one.row, one.line or None, one.reason, one.detail)
+            for name, one in table.broken
+        ]
+        for i, fault in sorted(wrong.items()):
+            row = int(table.numbers[i])
+            bad.append(BadRow(split, table.file(i), row, table.line(i), fault.reason, fault.detail))
+        order = {name: i for i, name in enumerate(table.files)}
+        self.bad += sorted(bad, key=lambda one: (order.get(one.file, 0), one.row))
+        self.totals[split] = len(table) + len(table.broken)
+
+    def refuse(self, most_bad: float) -> None:
+        """Stop if a split has no rows, or too many bad ones.
+
+        Raises:
+            DataError: E903 or E904.
+        """
+        problems: list[Problem] = []
+        for split, total in self.totals.items():
+            bad = [row for row in self.bad if row.split == split]
+            if len(bad) > most_bad * total:
+                problems.append(_too_many(split, bad, total, most_bad))
+            elif not len(self.splits[split]):
+                problems.append(Problem("E904", f"the {split} split has no rows"))
+        if problems:
+            raise DataError(problems)
+
+    def cut(self, share: float, seed: int) -> None:
+        """Cut ``validation`` from ``train`` where the data has none."""
+        from archspec.data.splitting import SPLITS, cut
+
+        rows = self.splits.get("train")
+        if rows is None or rows.labels is None or not share or "validation" in self.splits:
+            return
+        kept, gone = cut(rows.labels, share, seed)
+        if not len(gone):
+            hint = "give more rows, a validation split, or validation_share=0"
+            raise DataError(Problem("E904", "too few rows to cut validation off", hint=hint))
+        digests = self.digests["train"]
+        for split, at in (("train", kept), ("validation", gone)):
+            self.splits[split] = rows.select(at, split)
+            self.digests[split] = [digests[i] for i in at.tolist()]
+        self.splits = {name: self.splits[name] for name in SPLITS if name in self.splits}
+        self.rule = f"validation is {share:g} of train, cut from each class with seed {seed}"
+
+    def data(self, unused: tuple[str, ...]) -> Data:
+        from archspec.data.fingerprint import fingerprint
+
+        names = self.names if self.labelled and self.names is not None else ()
+        columns = self.columns if self.labelled else replace(self.columns, label=None)
+        digest = fingerprint(self.task.kind, columns, names, self.splits, self.digests, self.rule)
+        kind = self.task.kind
+        splits = {s: replace(rows, names=names) for s, rows in self.splits.items()}
+        return Data(kind, splits, names, columns, tuple(self.bad), unused, self.rule, digest)
+
+
+def _too_many(split: str, bad: Sequence[BadRow], total: int, most_bad: float) -> Problem:
+    reasons = Counter(row.reason for row in bad).most_common()
+    counted = listing([f"{reason} {n:,}" for reason, n in reasons])
+    message = f"{len(bad):,} of the {total:,} rows of {split} are bad: {counted}"
+    rows = [Note(str(row)) for row in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        rows.append(Note(f"… ({len(bad) - SHOWN:,} more)"))
+    allowed = f"a share of {most_bad:g} is allowed" if most_bad else "none is allowed"
+    hint = f"{allowed}: mend them, or allow more with most_bad="
+    return Problem("E903", message, hint=hint, notes=tuple(rows))

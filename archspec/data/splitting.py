@@ -1,0 +1,110 @@
+"""Splits: recognised by their names, or cut from ``train``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from archspec.data.report import Integers
+from archspec.errors import DataError, Problem, did_you_mean, listing
+
+SPLITS = ("train", "validation", "test")
+_WORDS = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation",
+    "val": "validation", "dev": "validation", "eval": "validation", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+
+
+def split_word(name: str) -> str | None:
+    """The split that a name of a file or folder speaks of.
+
+    >>> [split_word(name) for name in ("dev", "my_train-data", "training set", "latest", "")]
+    ['validation', 'train', 'train', None, None]
+    """
+    words = re.split(r"[^a-z]+", name.lower())
+    found = {_WORDS[word] for word in words if word in _WORDS}
+    return found.pop() if len(found) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of the data's own splits each split is.
+
+    Attributes:
+        of: split → the data's name for it.
+        unused: the data's other names.
+    """
+
+    of: Mapping[str, str]
+    unused: tuple[str, ...]
+
+
+def choose(
+    there: Collection[str], wanted: Mapping[str, str | None], *, labelled: bool = True
+) -> Choice:
+    """Tell which split is which.
+
+    Args:
+        there: the data's names of its splits.
+        wanted: split → the name that the user says, or None.
+        labelled: whether the data is to be learned from: a lone split is ``train`` then, else
+            ``all``.
+
+    Raises:
+        DataError: E904, a name is not there, or two could be the same split.
+    """
+    names = list(there)
+    problems: list[Problem] = []
+    of = {split: name for split, name in wanted.items() if name is not None}
+    for name in of.values():
+        if name not in names:
+            hint = did_you_mean(name, names) or f"there is {listing(names)}"
+            problems.append(Problem("E904", f"the data has no split '{name}'", hint=hint))
+    free = [name for name in names if name not in of.values()]
+    for split in (split for split in SPLITS if split not in of):
+        found = [name for name in free if split_word(name) == split]
+        exact = [name for name in found if name.lower() in _WORDS]
+        found = exact if len(exact) == 1 else found
+        if len(found) > 1:
+            message = f"{listing(found)} could each be the {split} split"
+            problems.append(Problem("E904", message, hint=f"say which with {split}="))
+        elif found:
+            of[split] = found[0]
+    if problems:
+        raise DataError(problems)
+    if not of and len(names) == 1:
+        of = {"train" if labelled else "all": names[0]}
+    if not of:
+        hint = "name the files train and test, or say which is which with train="
+        message = f"no split is named train, validation or test: there is {listing(names)}"
+        raise DataError(Problem("E904", message, hint=hint))
+    unused = tuple(name for name in names if name not in of.values())
+    return Choice({s: of[s] for s in (*SPLITS, "all") if s in of}, unused)
+
+
+def cut(labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
+    """Rows of every class in equal shares, chosen by chance: what stays, and what is cut off.
+
+    Args:
+        labels: [n] class numbers.
+        share: of the rows to cut off, above 0 and below 1; a class of two rows or more keeps one
+            on each side.
+        seed: decides which.
+
+    >>> [part.tolist() for part in cut(np.array([0, 0, 0, 0, 1, 1]), 0.5, seed=0)]
+    [[1, 3, 5], [0, 2, 4]]
+    """
+    away: list[Integers] = []
+    for name in np.unique(labels):
+        rows = np.flatnonzero(labels == name)
+        most = max(len(rows) - 1, 0)
+        n = min(max(round(len(rows) * share), 1), most)
+        chance = np.random.Generator(np.random.PCG64([seed, int(name)]))
+        away.append(chance.permutation(rows)[:n])
+    gone = np.sort(np.concatenate(away)) if away else np.array([], dtype=np.int64)
+    kept = np.setdiff1d(np.arange(len(labels)), gone)
+    return kept, gone

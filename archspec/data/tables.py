@@ -1,0 +1,324 @@
+"""Files as tables: a ``datasets.Dataset`` each, with the number of every row in its file.
+
+Nothing in a file is run: no pickle, no script of a hub; extension types are their storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archspec.data.extras import train_extra
+from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
+from archspec.data.text_files import Broken, TextRows, read_text_file
+from archspec.errors import DataError, Problem
+
+with train_extra():
+    import datasets
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets.table import InMemoryTable
+
+BINARY_SUFFIXES = {".parquet", ".pq", ".arrow", ".feather"}
+SUFFIXES = TEXT_SUFFIXES | BINARY_SUFFIXES
+IN_MEMORY_BYTES = 1_000_000_000  # a larger Parquet file goes through datasets' cache on disk
+MAX_ROWS = 200_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """The rows of a split, as its files have them.
+
+    Attributes:
+        dataset: the rows that could be taken apart.
+        files: the files' names.
+        file_of, numbers, lines: of each row: its file, its number in it from 1, its line or 0.
+        broken: what could not be taken apart: the file's name, and the row.
+        misfits: column → row → what kind of value it has where the others have another.
+        base: the folder that paths of images are relative to.
+    """
+
+    dataset: datasets.Dataset
+    files: Sequence[str]
+    file_of: np.ndarray
+    numbers: np.ndarray
+    lines: np.ndarray
+    broken: tuple[tuple[str, Broken], ...] = ()
+    misfits: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, dict[int, str]])
+    base: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def file(self, position: int) -> str:
+        return self.files[int(self.file_of[position])]
+
+    def line(self, position: int) -> int | None:
+        return int(self.lines[position]) or None
+
+
+@dataclass(slots=True, eq=False)
+class Cells:
+    """One column, whose cells are texts, the bytes of images, or paths of images."""
+
+    dataset: datasets.Dataset
+    column: str
+    base: Path | None = None
+    _parts: tuple[Any, Any] | None = field(default=None, repr=False)
+
+    def __getstate__(self) -> tuple[datasets.Dataset, str, Path | None]:
+        return self.dataset, self.column, self.base  # a memory-mapped table travels by its path
+
+    def __setstate__(self, state: tuple[datasets.Dataset, str, Path | None]) -> None:
+        self.dataset, self.column, self.base = state
+        self._parts = None
+
+    def _values_and_paths(self) -> tuple[Any, Any]:
+        if self._parts is None:
+            column = arrow_column(self.dataset, self.column)
+            if pa.types.is_struct(column.type):
+                names = {column.type.field(i).name for i in range(column.type.num_fields)}
+                values, paths = (_field(column, n) if n in names else None for n in _IMAGE_PARTS)
+                self._parts = (values, paths)
+            elif is_text(column.type) and self.base is not None:
+                self._parts = (None, column)
+            else:
+                self._parts = (column, None)
+        return self._parts
+
+    def read(self, position: int) -> str | bytes:
+        """The cell: a text, or the bytes of an image.
+
+        Raises:
+            ValueError: an image's path leads out of the data's folder.
+            OSError: an image's file cannot be read.
+        """
+        path = self.path(position)
+        if path is not None:
+            return path.read_bytes()
+        values, _ = self._values_and_paths()
+        value = None if values is None else values[position].as_py()
+        return b"" if value is None else value
+
+    def path(self, position: int) -> Path | None:
+        """The file of an image that is not in the table itself; raises as ``read``."""
+        values, paths = self._values_and_paths()
+        if self.base is None or paths is None:
+            return None
+        if values is not None and values[position].is_valid:
+            return None
+        name = paths[position].as_py()
+        base = self.base.resolve()
+        found = (base / (name or "")).resolve()
+        if name and not found.is_relative_to(base):
+            raise ValueError("outside the data's folder")
+        return found if name else None
+
+    def texts(self, positions: np.ndarray) -> list[str]:
+        column, _ = self._values_and_paths()
+        return column.take(pa.array(positions)).to_pylist()
+
+
+_IMAGE_PARTS = ("bytes", "path")
+
+
+def _field(column: Any, name: str) -> Any:
+    """A field of structs; missing where the struct is."""
+    table = pa.Table.from_arrays([column], ["it"]).flatten()
+    return table.column(f"it.{name}")
+
+
+def arrow_column(dataset: datasets.Dataset, name: str) -> Any:
+    """A column as Arrow has it, nothing decoded."""
+    return dataset.data.column(name)
+
+
+def is_text(kind: Any) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def read_table(files: Sequence[Path], base: Path | None = None) -> Table:
+    """The rows of a split's files, one after the other.
+
+    Args:
+        files: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
+        base: the folder that paths of images are relative to; left out: that of the first file.
+
+    Raises:
+        DataError: E901 if a file cannot be read, or two do not go together.
+    """
+    parts = [_part(path) for path in files]
+    base = base or files[0].parent
+    try:
+        dataset = datasets.concatenate_datasets([part.dataset for part in parts])
+    except Exception as error:
+        names = ", ".join(path.name for path in files[:3])
+        message = f"{names}: the files do not go together: {_first_line(error)}"
+        raise DataError(Problem("E901", message)) from None
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    misfits: dict[str, dict[int, str]] = {}
+    for start, part in zip(starts, parts, strict=True):
+        for name, found in part.misfits.items():
+            misfits.setdefault(name, {}).update({int(start) + i: k for i, k in found.items()})
+    return Table(
+        dataset,
+        [path.name for path in files],
+        np.repeat(np.arange(len(parts)), [len(part) for part in parts]),
+        np.concatenate([part.numbers for part in parts]),
+        np.concatenate([part.lines for part in parts]),
+        tuple(broken for part in parts for broken in part.broken),
+        misfits,
+        base,
+    )
+
+
+def as_table(dataset: datasets.Dataset, name: str) -> Table:
+    """A split that a hub has, or that was made otherwise."""
+    n = len(dataset)
+    zeros = np.zeros(n, dtype=np.int64)
+    return Table(dataset, [name], zeros, np.arange(1, n + 1), zeros)
+
+
+def _part(path: Path) -> Table:
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return _text_table(path, read_text_file(path))
+    try:
+        dataset = _binary(path)
+    except DataError:
+        raise
+    except Exception as error:  # whatever Arrow's readers make of a broken or hostile file
+        raise DataError(Problem("E901", f"{path}: {_first_line(error)}")) from None
+    return as_table(dataset, path.name)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+# -------------------------------------------------------------------------------- Parquet and Arrow
+
+
+def _binary(path: Path) -> datasets.Dataset:
+    if path.suffix.lower() in (".arrow", ".feather"):
+        return _arrow(path)
+    file = pq.ParquetFile(path)
+    meta = file.metadata
+    if meta.num_rows > MAX_ROWS:
+        raise DataError(Problem("E901", f"{path}: {meta.num_rows:,} rows, more than {MAX_ROWS:,}"))
+    held = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+    if held > IN_MEMORY_BYTES:
+        return datasets.Dataset.from_parquet(str(path))  # pyright: ignore[reportReturnType]
+    return from_arrow(file.read())
+
+
+def _arrow(path: Path) -> datasets.Dataset:
+    """A stream, as ``datasets`` writes it, or a file, as Feather is; mapped, not read."""
+    with path.open("rb") as file:
+        is_file = file.read(6) == b"ARROW1"
+    if is_file:
+        with pa.memory_map(str(path)) as source:
+            return from_arrow(pa.ipc.open_file(source).read_all())
+    return datasets.Dataset.from_file(str(path))
+
+
+def from_arrow(table: Any) -> datasets.Dataset:
+    """An Arrow table as a dataset: dictionaries and extension types as what they stand for."""
+    if len(set(table.column_names)) < table.num_columns:
+        raise DataError(Problem("E901", "two columns have the same name"))
+    for i, kind in enumerate(table.schema.types):
+        plain = _plain(kind)
+        if plain is not None:
+            column = table.column(i)
+            if isinstance(kind, pa.BaseExtensionType):
+                chunks = [chunk.storage for chunk in column.chunks]
+                column = pa.chunked_array(chunks, type=kind.storage_type)
+            table = table.set_column(i, table.column_names[i], column.cast(plain))
+    try:
+        return datasets.Dataset(InMemoryTable(table))
+    except Exception:  # metadata that contradict the columns are not needed
+        return datasets.Dataset(InMemoryTable(table.replace_schema_metadata(None)))
+
+
+def _plain(kind: Any) -> Any:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain(kind.storage_type) or kind.storage_type
+    return kind.value_type if pa.types.is_dictionary(kind) else None
+
+
+# --------------------------------------------------------------------------------------- text files
+
+
+def _text_table(path: Path, rows: TextRows) -> Table:
+    misfits: dict[str, dict[int, str]] = {}
+    columns: dict[str, Any] = {}
+    for name, cells in rows.columns.items():
+        columns[name], odd = _column(cells)
+        if odd:
+            misfits[name] = odd
+    n = len(rows.numbers)
+    table = pa.table(columns) if columns else pa.table({"": pa.nulls(n)})
+    return Table(
+        from_arrow(table),
+        [path.name],
+        np.zeros(n, dtype=np.int64),
+        np.array(rows.numbers, dtype=np.int64),
+        np.array(rows.lines, dtype=np.int64),
+        tuple((path.name, broken) for broken in rows.broken),
+        misfits,
+    )
+
+
+_KINDS: tuple[tuple[type, str, Any], ...] = (
+    (bool, "a truth value", pa.bool_()),
+    (int, "a number", pa.int64()),
+    (float, "a number", pa.float64()),
+    (str, "text", pa.large_string()),
+    (list, "a list", None),
+    (dict, "an object", None),
+)
+
+
+def _column(cells: list[Any]) -> tuple[Any, dict[int, str]]:
+    """Cells of JSON as an Arrow array of the kind that most have, and those of another kind."""
+    kinds = [_kind(cell) for cell in cells]
+    counts = {k: kinds.count(k) for k in set(kinds) - {-1}}
+    if counts.get(1) and counts.get(2):  # whole numbers among others
+        kinds = [2 if kind == 1 else kind for kind in kinds]
+        counts = {k: kinds.count(k) for k in set(kinds) - {-1}}
+    if not counts:
+        return pa.nulls(len(cells), pa.large_string()), {}
+    most = max(counts, key=lambda kind: (counts[kind], kind))
+    _, _, kind = _KINDS[most]
+    odd = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k not in (most, -1)}
+    if kind is None:
+        return pa.nulls(len(cells), pa.large_string()), dict.fromkeys(range(len(cells)), "nested")
+    values: list[Any] = []
+    for i, cell in enumerate(cells):
+        good = cell if i not in odd else None
+        if isinstance(good, str) and not _encodable(good):
+            good, odd[i] = None, "not Unicode"
+        if most == 1 and isinstance(good, int) and not -(2**63) <= good < 2**63:
+            good, odd[i] = None, "a huge number"
+        values.append(float(good) if most == 2 and good is not None else good)
+    return pa.array(values, kind), odd
+
+
+def _kind(cell: Any) -> int:
+    if cell is None:
+        return -1
+    return next(i for i, (kind, _, _) in enumerate(_KINDS) if isinstance(cell, kind))
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,262 @@
+"""CSV, TSV, JSON lines and JSON, read row by row, so that every broken row can be named.
+
+A library's reader would stop at the first broken row, or mend it in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from archspec.errors import DataError, Place, Problem
+
+MAX_FIELD = 10_000_000  # characters of one cell
+MAX_LINE = 20_000_000  # characters
+MAX_JSON_BYTES = 500_000_000  # of a file that is one value; JSON lines may be longer
+MAX_COLUMNS = 10_000
+SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A row that cannot be taken apart."""
+
+    row: int
+    line: int
+    reason: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class TextRows:
+    """The rows of a text file.
+
+    Attributes:
+        columns: name → cells; a cell that a row lacks is None.
+        numbers, lines: of each row that could be read, from 1.
+        broken: those that could not.
+    """
+
+    columns: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    numbers: list[int] = field(default_factory=list[int])
+    lines: list[int] = field(default_factory=list[int])
+    broken: list[Broken] = field(default_factory=list[Broken])
+
+    def add(self, row: int, line: int, cells: dict[str, Any]) -> None:
+        for name in cells:
+            if name not in self.columns:
+                self.columns[name] = [None] * len(self.numbers)
+        for name, column in self.columns.items():
+            column.append(cells.get(name))
+        self.numbers.append(row)
+        self.lines.append(line)
+
+
+def read_text_file(path: Path) -> TextRows:
+    """The rows of a CSV, TSV, JSON lines or JSON file.
+
+    Raises:
+        DataError: E901 if its rows cannot be told apart.
+    """
+    suffix = path.suffix.lower()
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            _refuse_other_encodings(path)
+            if suffix == ".json":
+                return _json(path, file)
+            if suffix in (".jsonl", ".ndjson"):
+                return _json_lines(path, file)
+            return _separated(path, file, tabs=suffix != ".csv")
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from None
+
+
+def _unreadable(path: Path, message: str, line: int | None = None, hint: str = "") -> DataError:
+    place = None if line is None else Place(str(path), line, 1, 1, "")
+    at = f"{path}: " if place is None else ""
+    return DataError(Problem("E901", f"{at}{message}", place, hint))
+
+
+def _refuse_other_encodings(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or start == b"\0\0\xfe\xff":
+        raise _unreadable(path, "the text is UTF-16 or UTF-32", hint="save it as UTF-8")
+
+
+# ------------------------------------------------------------------------------------- CSV and TSV
+
+
+class _Lines:
+    """The lines of a file, none of them longer than memory bears; it counts them."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path, self._file = path, file
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(MAX_LINE + 1):
+            self.number += 1
+            if len(line) > MAX_LINE:
+                message = f"a line of more than {MAX_LINE:,} characters"
+                raise _unreadable(self._path, message, self.number)
+            yield line
+
+
+@contextmanager
+def _field_limit() -> Iterator[None]:
+    before = csv.field_size_limit(MAX_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _separated(path: Path, file: TextIO, *, tabs: bool) -> TextRows:
+    lines = _Lines(path, file)
+    first = file.readline(MAX_LINE)
+    file.seek(0)
+    delimiter = "\t" if tabs else max(",;\t", key=first.count)
+    reader = csv.reader(iter(lines), delimiter=delimiter, strict=True)
+    with _field_limit():
+        header = _header(path, reader)
+        return _rows(path, lines, reader, header)
+
+
+def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise _unreadable(path, f"the line of column names: {error}", 1) from None
+    names = [name.strip() for name in names]
+    if not any(names):
+        raise _unreadable(path, "there is no line of column names")
+    if len(names) > MAX_COLUMNS:
+        raise _unreadable(path, f"{len(names):,} columns, more than {MAX_COLUMNS:,}", 1)
+    names = [name or f"column {i}" for i, name in enumerate(names, 1)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise _unreadable(path, f"two columns have the name {twice[0]!r}", 1)
+    if not all(map(_is_clean, names)):
+        raise _unreadable(path, "the column names are not UTF-8", 1, "save it as UTF-8")
+    return names
+
+
+def _rows(path: Path, lines: _Lines, reader: Iterator[list[str]], header: list[str]) -> TextRows:
+    found = TextRows(columns={name: [] for name in header})
+    row = 0
+    while True:
+        start = lines.number + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            _refuse_open_quote(path, start, error)
+            # Each line that the reader took into the broken row may have been a row.
+            for line in range(start, lines.number + 1):
+                row += 1
+                found.broken.append(Broken(row, line, "broken quotes", str(error)))
+            continue
+        if cells is None:
+            return found
+        if cells:
+            row += 1
+            _take(found, row, start, cells, header)
+
+
+def _refuse_open_quote(path: Path, line: int, error: csv.Error) -> None:
+    if "unexpected end" in str(error):
+        raise _unreadable(path, "a quote is opened here and never closed", line) from None
+    if "field larger" in str(error):
+        message = f"a cell of more than {MAX_FIELD:,} characters"
+        raise _unreadable(path, message, line, "a quote may be open") from None
+
+
+def _take(found: TextRows, row: int, line: int, cells: list[str], header: list[str]) -> None:
+    if len(cells) != len(header):
+        detail = f"{len(cells)} where the first line has {len(header)}"
+        found.broken.append(Broken(row, line, "wrong number of columns", detail))
+    elif reason := _unclean(cells):
+        found.broken.append(Broken(row, line, reason))
+    else:
+        found.add(row, line, dict(zip(header, cells, strict=True)))
+
+
+def _unclean(texts: Sequence[str]) -> str:
+    if not all(map(_is_clean, texts)):
+        return "not UTF-8"
+    return "a NUL character" if any("\0" in text for text in texts) else ""
+
+
+def _is_clean(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, as undecodable bytes leave behind."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# -------------------------------------------------------------------------------------------- JSON
+
+
+def _json_lines(path: Path, file: TextIO) -> TextRows:
+    found = TextRows()
+    lines = _Lines(path, file)
+    row = 0
+    for line in lines:
+        if line.strip():
+            row += 1
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                detail = str(error) if isinstance(error, ValueError) else "nested too deep"
+                found.broken.append(Broken(row, lines.number, "not JSON", detail))
+            else:
+                _take_object(found, row, lines.number, value)
+    return found
+
+
+def _json(path: Path, file: TextIO) -> TextRows:
+    text = file.read(MAX_JSON_BYTES + 1)
+    if len(text) > MAX_JSON_BYTES:
+        hint = "write one object a line, as .jsonl"
+        raise _unreadable(path, f"more than {MAX_JSON_BYTES:,} characters", hint=hint)
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise _unreadable(path, "nested too deep") from None
+    except ValueError as error:
+        if _looks_like_lines(text):
+            file.seek(0)
+            return _json_lines(path, file)
+        raise _unreadable(path, f"not JSON: {error}") from None
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        value = value["data"]
+    if not isinstance(value, list):
+        raise _unreadable(path, "not a list of objects", hint="[{…}, {…}], or {data: [{…}]}")
+    found = TextRows()
+    for row, item in enumerate(value, 1):
+        _take_object(found, row, 0, item)
+    return found
+
+
+def _looks_like_lines(text: str) -> bool:
+    first, _, rest = text.lstrip().partition("\n")
+    return first.startswith("{") and first.rstrip().endswith("}") and bool(rest.strip())
+
+
+def _take_object(found: TextRows, row: int, line: int, value: Any) -> None:
+    if not isinstance(value, dict):
+        found.broken.append(Broken(row, line, "not a JSON object"))
+    elif len(value.keys() | found.columns.keys()) > MAX_COLUMNS:
+        found.broken.append(Broken(row, line, "too many different keys"))
+    elif not all(map(_is_clean, value)):
+        found.broken.append(Broken(row, line, "not UTF-8"))
+    else:
+        found.add(row, line, value)

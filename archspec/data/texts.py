@@ -1,0 +1,157 @@
+"""Texts: made token ids by a ``tokenizer.json`` or a ``vocab.txt``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from archspec.data.extras import train_extra
+from archspec.errors import DataError, Problem, listing
+
+with train_extra():
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+MAX_BYTES = 200_000_000
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class TextEncoder:
+    """Makes token ids of texts.
+
+    Args:
+        path: ``tokenizer.json``, ``vocab.txt`` (WordPiece, as BERT's), or a folder with one.
+        max_length: tokens at most, special ones included; what is longer is cut.
+        inputs: which of ``input_ids``, ``attention_mask``, ``token_type_ids`` a batch holds.
+
+    Attributes:
+        pad_id: the token that fills up shorter texts.
+        size: one more than the highest token id.
+
+    Raises:
+        DataError: E905, there is no such file, or it is no tokenizer.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        max_length: int,
+        inputs: Sequence[str] = ("input_ids", "attention_mask"),
+    ) -> None:
+        if unknown := [name for name in inputs if name not in INPUTS]:
+            hint = f"a tokenizer gives {listing(INPUTS)}"
+            raise DataError(Problem("E905", f"no text becomes '{unknown[0]}'", hint=hint))
+        self.path = _file(Path(path))
+        self.inputs = tuple(inputs)
+        self.max_length = max_length
+        self._tokenizer = _read(self.path)
+        self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        self.pad_id = _pad_id(self._tokenizer)
+        self._tokenizer.no_padding()
+        if max_length <= (special := self._tokenizer.num_special_tokens_to_add(False)):
+            message = f"a maximum length of {max_length} leaves no room beside {special} special"
+            raise DataError(Problem("E905", f"{message} tokens"))
+        self._tokenizer.enable_truncation(max_length)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each text, special tokens included, not padded."""
+        encoded = self._tokenizer.encode_batch_fast(list(texts))
+        return [found.ids for found in encoded]
+
+    def collate(self, ids: Sequence[Sequence[int] | torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Token ids of several texts as a batch, padded to the longest: int64 [batch, seq]."""
+        lengths = [len(one) for one in ids]
+        shape = (len(ids), max(lengths, default=0))
+        tokens = torch.full(shape, self.pad_id, dtype=torch.int64)
+        mask = torch.zeros(shape, dtype=torch.int64)
+        for row, (one, length) in enumerate(zip(ids, lengths, strict=True)):
+            tokens[row, :length] = torch.as_tensor(one, dtype=torch.int64)
+            mask[row, :length] = 1
+        found = {"input_ids": tokens, "attention_mask": mask}
+        found["token_type_ids"] = torch.zeros_like(tokens)
+        return {name: found[name] for name in self.inputs}
+
+    def check_size(self, vocab_size: int) -> None:
+        """Whether a model with ``vocab_size`` embeddings knows every token.
+
+        Raises:
+            DataError: E905, the tokenizer has more.
+        """
+        if self.size > vocab_size:
+            message = f"{self.path} has token ids up to {self.size - 1:,}"
+            hint = f"the model's vocab_size is {vocab_size:,}: is it another model's tokenizer?"
+            raise DataError(Problem("E905", message, hint=hint))
+
+
+def _file(path: Path) -> Path:
+    if path.is_dir():
+        there = [path / name for name in ("tokenizer.json", "vocab.txt")]
+        path = next((file for file in there if file.is_file()), there[0])
+    if not path.is_file():
+        hint = "give a tokenizer.json, a vocab.txt, or the folder of one"
+        raise DataError(Problem("E905", f"{path}: no such file", hint=hint))
+    return path
+
+
+def _read(path: Path) -> Tokenizer:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise DataError(Problem("E905", f"{path}: {size:,} bytes, more than {MAX_BYTES:,}"))
+        return _word_piece(path) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
+    except (DataError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic of the Rust library is no Exception
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(Problem("E905", f"{path}: not a tokenizer: {reason}")) from None
+
+
+def _word_piece(path: Path) -> Tokenizer:
+    """BERT's tokenizer over a list of words, one a line."""
+    words = path.read_text(encoding="utf-8").split("\n")
+    words = words[:-1] if words and not words[-1] else words
+    vocab = {word.rstrip("\r"): i for i, word in enumerate(words)}
+    if missing := [word for word in ("[UNK]", "[CLS]", "[SEP]") if word not in vocab]:
+        raise ValueError(f"it lacks {listing(missing)}")
+    lower = _lowercase(path, vocab)
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
+    )
+    tokenizer.add_special_tokens([word for word in _SPECIAL if word in vocab])
+    return tokenizer
+
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def _lowercase(path: Path, vocab: dict[str, int]) -> bool:
+    """What the ``tokenizer_config.json`` beside it says, else whether no word has a capital."""
+    config = path.parent / "tokenizer_config.json"
+    if config.is_file() and config.stat().st_size < 1_000_000:
+        try:
+            said = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case")
+        except (ValueError, AttributeError, RecursionError):
+            said = None
+        if isinstance(said, bool):
+            return said
+    return not any(word != word.lower() for word in vocab if not word.startswith("["))
+
+
+def _pad_id(tokenizer: Tokenizer) -> int:
+    padding = tokenizer.padding
+    if padding:
+        return int(padding["pad_id"])
+    for word in ("[PAD]", "<pad>", "<|padding|>"):
+        found = tokenizer.token_to_id(word)
+        if found is not None:
+            return found
+    return 0  # masked anyway

@@ -1,0 +1,97 @@
+"""PyTorch Lightning, where it is installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+
+from archspec.devices import pick_device
+from archspec.errors import Problem, UsageError
+
+
+def require() -> None:
+    """Make sure that Lightning can be imported.
+
+    Raises:
+        UsageError: E801, it is not installed.
+    """
+    for name in ("pytorch_lightning", "tensorboard"):
+        if importlib.util.find_spec(name) is None:
+            hint = "pip install 'archspec-nn[train]'"
+            raise UsageError(Problem("E801", f"training needs {name}", hint=hint))
+    _tolerate_torchvision()
+
+
+@contextmanager
+def importable() -> Iterator[None]:
+    """Lightning can be imported inside; raises as ``require``."""
+    require()
+    yield
+
+
+def _tolerate_torchvision() -> None:
+    """Let a torchvision that was made for another PyTorch stand.
+
+    Lightning's metrics import torchvision where it is installed, though nothing here uses it; one
+    whose compiled half does not load fails while it registers shapes of its operators.
+    """
+    if importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        name = "torchvision._meta_registrations"
+        sys.modules.setdefault(name, ModuleType(name))
+
+
+def check_device(name: str) -> None:
+    """Whether a device is there, and computes.
+
+    Raises:
+        UsageError: E801, it is none.
+        BuildError: E502, it is not there.
+    """
+    if pick_device(name).type == "meta":
+        raise UsageError(Problem("E801", "on meta there is nothing to train"))
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What ``torchrun`` started: all processes, those of this machine, and how many machines."""
+
+    world: int
+    local: int
+
+    @property
+    def nodes(self) -> int:
+        return max(1, self.world // self.local)
+
+
+def processes() -> Processes | None:
+    """The processes that ``torchrun`` started; None if this one was started by hand."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return None
+    world, local = (max(1, _number(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    return Processes(world, local)
+
+
+def rank() -> int:
+    """Which of the processes of one run this is, as ``torchrun`` or Lightning numbers them."""
+    return _number("RANK" if "RANK" in os.environ else "LOCAL_RANK", 0)
+
+
+def world(devices: int) -> int:
+    """How many processes a run has that asks for so many devices."""
+    started = processes()
+    return started.world if started else devices
+
+
+def _number(name: str, otherwise: int) -> int:
+    found = os.environ.get(name, "")
+    return int(found) if found.isdecimal() else otherwise

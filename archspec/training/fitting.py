@@ -1,0 +1,250 @@
+"""``train`` and ``resume``: a run from its data and spec to its test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archspec.data import Data
+from archspec.errors import Problem, RunError, UsageError
+from archspec.freezing import freeze as apply_plan
+from archspec.freezing import trainable_parameters
+from archspec.spec import Spec, as_spec, load
+from archspec.training import engine
+from archspec.training.explaining import new_folder
+from archspec.training.feeding import Feed, encoders
+from archspec.training.folder import LAST, RunFolder
+from archspec.training.options import (
+    Monitor,
+    Optimizer,
+    Options,
+    Phase,
+    Plan,
+    Precision,
+    Schedule,
+    Strategy,
+)  # fmt: skip
+from archspec.training.preparing import Prepared, check_task, prepared, with_classes
+from archspec.training.run import Run
+from archspec.training.sources import opened, reopened
+from archspec.training.telling import Teller
+
+if TYPE_CHECKING:
+    from archspec.data.sources import Source
+
+
+def train(
+    source: str | os.PathLike[str] | Spec,
+    data: Source | Data,
+    *,
+    freeze: Plan = None,
+    weights: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] = "runs",
+    epochs: int | None = None,
+    phases: str | Sequence[tuple[Plan, int]] | None = None,
+    batch_size: int = 32,
+    learning_rate: float = 2e-4,
+    optimizer: Optimizer = "adamw",
+    momentum: float = 0.9,
+    weight_decay: float = 0.01,
+    schedule: Schedule = "linear",
+    warmup: float | None = None,
+    precision: Precision = "fp32",
+    accumulate: int = 1,
+    clip: float = 1.0,
+    monitor: Monitor = "accuracy",
+    patience: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    devices: int = 1,
+    strategy: Strategy = "auto",
+    workers: int = 0,
+    save_every: float = 120.0,
+    max_length: int | None = None,
+    tokenizer: str | os.PathLike[str] | None = None,
+    text: str | None = None,
+    image: str | None = None,
+    label: str | None = None,
+    validation_share: float = 0.1,
+    most_bad: float = 0.0,
+    ignore: Sequence[str] = (),
+    optional: Sequence[str] = (),
+    progress: bool = True,
+    **params: Any,
+) -> Run:
+    """Fine-tune a spec's model on data, following freeze plans; everything goes to a run's folder.
+
+    The parameter that is the size of the outputs, such as ``num_labels``, is set from the data if
+    it is not given, and the tensors that depend on it start anew where ``weights`` has none that
+    fit. Frozen parameters do not reach the optimizer, and frozen modules stay in inference mode;
+    that nothing frozen moved is proven at the end of each phase.
+
+    Args:
+        source: a path, a packaged spec's name, or a Spec; its task is a classification.
+        data: what ``open_data`` takes, or the data that it gave.
+        freeze: the name of one of the spec's freeze plans, or patterns; left out: nothing is.
+        weights: what ``load_weights`` takes; left out, training starts from scratch.
+        out: the folder that gets a folder for the run.
+        epochs: 3 if left out.
+        phases: instead of ``freeze`` and ``epochs``, several plans one after the other, each with
+            its own optimizer and schedule: ``"head-only:2,last-2-and-head:3"``, or pairs.
+        batch_size: samples a step, all processes together.
+        learning_rate: at its highest.
+        optimizer: ``adamw``, ``adam`` or ``sgd`` (Nesterov's).
+        momentum: of ``sgd``.
+        weight_decay: of weights; biases and norms have none.
+        schedule: how the rate falls: ``linear``, ``cosine``, ``one-cycle`` or ``constant``.
+        warmup: the share of a phase in which it rises; left out: 0.1, one-cycle 0.3, constant 0.
+        precision: ``fp32``, ``bf16-mixed`` or ``fp16-mixed``.
+        accumulate: batches whose gradients make one step.
+        clip: the norm that gradients are cut to; 0: they are not.
+        monitor: what the best epoch is told by: ``accuracy``, ``loss`` or ``macro_f1`` on the
+            validation split.
+        patience: epochs without a better one after which a phase ends; left out: none does.
+        seed: decides initial values, order, dropout and augmentation.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        devices: how many; ``torchrun`` decides by itself.
+        strategy: Lightning's, for several devices: ``auto`` or ``ddp``.
+        workers: processes that decode images.
+        save_every: seconds after which the state is saved within an epoch.
+        max_length: tokens of a text at most; left out: as the task says.
+        tokenizer: a ``tokenizer.json`` or ``vocab.txt``; left out: beside the weights or the spec.
+        text: the column of texts; left out: guessed.
+        image: the column of images; left out: guessed.
+        label: the column of labels; left out: guessed.
+        validation_share: of the training rows, where the data has no validation split.
+        most_bad: the share of bad rows, 0 to 1, past which there is an error.
+        ignore: patterns of names in ``weights`` that stay unread.
+        optional: patterns of our names that ``weights`` may lack.
+        progress: whether epochs are told on standard error, on a terminal with a bar.
+        **params: values for the spec's parameters.
+
+    Returns:
+        The run; ``run.model()`` is the model. Its status is ``stopped`` after Ctrl-C.
+
+    Raises:
+        UsageError: E801, an argument makes no sense, or the extra ``train`` is not installed.
+        SpecError: the spec is wrong.
+        DataError: E9xx, the data cannot be read, or does not fit the spec.
+        WeightsError: E6xx, the weights cannot be read, or do not fit.
+        FreezeError: E70x, a plan does not fit, or leaves nothing to train.
+        RunError: E921 if the folder cannot be written, E922 if the loss is not finite.
+
+    Example:
+        >>> import archspec
+        >>> run = archspec.train(
+        ...     "tests/training/tiny.yaml",
+        ...     "tests/training/tiny.csv",
+        ...     out=getfixture("tmp_path"),
+        ...     epochs=1,
+        ...     device="cpu",
+        ...     progress=False,
+        ... )
+        >>> run.status, run.labels, len(run.epochs)
+        ('finished', ('no', 'yes'), 1)
+    """
+    options = Options.checked(
+        freeze, epochs, phases,
+        batch_size=batch_size, learning_rate=learning_rate, optimizer=optimizer,
+        momentum=momentum, weight_decay=weight_decay, schedule=schedule, warmup=warmup,
+        precision=precision, accumulate=accumulate, clip=clip, monitor=monitor,
+        patience=patience, seed=seed, device=device, devices=devices, strategy=strategy,
+        workers=workers, max_length=max_length, save_every=save_every,
+    )  # fmt: skip
+    engine.require()
+    engine.check_device(options.device)
+    spec = as_spec(source, params)
+    check_task(spec)
+    found = opened(
+        data, spec, text=text, image=image, label=label,
+        validation_share=validation_share, most_bad=most_bad, seed=seed,
+    )  # fmt: skip
+    spec = with_classes(spec, found.data)
+    feed = _feed(spec, found.data, options, weights, tokenizer)
+    ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
+    _check_plans(ready, options.phases)
+    say = Teller(progress)
+    folder = None
+    if engine.rank() == 0:
+        folder = new_folder(Path(out), ready, found, feed, options)
+    from archspec.training.running import Running
+
+    return Running(folder, ready.model, feed, options, say).go()
+
+
+def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: bool = True) -> Run:
+    """Go on with a run that was stopped or killed, from the step that was last saved.
+
+    On a CPU with as many threads it ends with the weights, to the last bit, of a run that was never
+    interrupted.
+
+    Args:
+        path: the run's folder.
+        data: the same data, if it was given opened, or lies elsewhere now.
+        progress: as ``train`` takes it.
+
+    Returns:
+        The run; one that had finished as it was.
+
+    Raises:
+        RunError: E920, there is no such run, another process is at it, or the data has changed;
+            E921 and E922 as ``train``.
+        DataError: E901, the data is no longer there.
+
+    Example:
+        >>> import archspec
+        >>> run = archspec.train(
+        ...     "tests/training/tiny.yaml",
+        ...     "tests/training/tiny.csv",
+        ...     out=getfixture("tmp_path"),
+        ...     epochs=1,
+        ...     device="cpu",
+        ...     progress=False,
+        ... )
+        >>> archspec.resume(run.path).status
+        'finished'
+    """
+    run = Run.of(path)
+    if run.status == "finished":
+        return run
+    engine.require()
+    folder = RunFolder(run.path)
+    options = recorded(run)
+    spec = load(folder / "spec.yaml")
+    found = reopened(run, spec, data)
+    feed = _feed(spec, found, options, None, None)
+    from archspec.training.running import Running
+    from archspec.training.states import read_state
+
+    state = read_state(folder)
+    ready = prepared(spec, folder / LAST, options.seed)
+    mine = folder if engine.rank() == 0 else None
+    return Running(mine, ready.model, feed, options, Teller(progress), state, folder.path).go()
+
+
+def recorded(run: Run) -> Options:
+    """The options of a run; raises RunError E920 if they are none."""
+    try:
+        return Options.from_dict(run.facts.get("options") or {})
+    except UsageError as error:
+        raise RunError(Problem("E920", f"{run.path}: {error.message}")) from None
+
+
+def _feed(
+    spec: Spec,
+    data: Data,
+    options: Options,
+    weights: str | os.PathLike[str] | None,
+    tokenizer: str | os.PathLike[str] | None,
+) -> Feed:
+    found = encoders(spec, weights, tokenizer, options.max_length)
+    return Feed(data, found, options, engine.rank(), engine.world(options.devices))
+
+
+def _check_plans(ready: Prepared, phases: Sequence[Phase]) -> None:
+    """Before anything is written: every plan fits, and leaves something to train."""
+    for phase in phases:
+        apply_plan(ready.model, phase.patterns)
+        trainable_parameters(ready.model)

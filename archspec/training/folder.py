@@ -1,0 +1,192 @@
+"""A run's folder: names, files that are replaced as a whole or not at all, and who writes there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from archspec.errors import Problem, RunError
+
+SPEC, SOURCE, FACTS, FREEZE = "spec.yaml", "model.py", "run.json", "freeze.json"
+METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
+BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
+STATE = "checkpoints/resume.pt"
+_MOST_BYTES = 1_000_000_000  # of a text file that is read back
+
+
+class RunFolder:
+    """The files of one run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, out: Path, stem: str) -> RunFolder:
+        """A new folder in ``out``, named for the time and ``stem``.
+
+        Raises:
+            RunError: E921, it cannot be made.
+        """
+        name = f"{datetime.now():%Y%m%d-%H%M%S}-{_plain(stem)}"
+        with _told(out, ""):
+            out.mkdir(parents=True, exist_ok=True)
+            for number in range(1, 1_000):
+                path = out / (name if number == 1 else f"{name}-{number}")
+                with contextlib.suppress(FileExistsError):
+                    path.mkdir()
+                    (path / "checkpoints").mkdir()
+                    return cls(path)
+        raise _unwritable(out, "there are a thousand runs of this name")
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Put a file in place as a whole; the old one stays if that fails.
+
+        Raises:
+            RunError: E921, it cannot be written.
+        """
+        data = content.encode() if isinstance(content, str) else content
+        with _told(self / name), self.replacing(name) as file:
+            file.write(data)
+
+    @contextlib.contextmanager
+    def replacing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file that takes the place of ``name`` at the end, if nothing fails before."""
+        place = self / name
+        temporary = place.with_name(f".{place.name}.{uuid4().hex[:8]}")
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, place)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def write_json(self, name: str, data: object) -> None:
+        """As ``write``, of plain data."""
+        self.write(name, json.dumps(data, indent=2) + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """A mapping that ``write_json`` wrote.
+
+        Raises:
+            RunError: E920, it is not there, or something else.
+        """
+        try:
+            found = json.loads(self.read(name))
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise RunError(Problem("E920", f"{self / name}: not what a run writes"))
+        return found
+
+    def read(self, name: str) -> str:
+        """A text.
+
+        Raises:
+            RunError: E920, it is not there, or no text.
+        """
+        place = self / name
+        try:
+            if place.stat().st_size > _MOST_BYTES:
+                raise RunError(Problem("E920", f"{place}: too large"))
+            return place.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise RunError(Problem("E920", f"{place}: {reason}")) from None
+
+    def append(self, name: str, lines: list[str]) -> None:
+        """Add whole lines to a text.
+
+        Raises:
+            RunError: E921, it cannot be written.
+        """
+        with _told(self / name), open(self / name, "ab") as file:
+            file.write("".join(f"{line}\n" for line in lines).encode())
+
+    def keep_lines(self, name: str, count: int) -> None:
+        """Cut a text after so many lines."""
+        if (self / name).is_file():
+            lines = self.read(name).splitlines(keepends=True)
+            self.write(name, "".join(lines[:count]))
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """While this holds, no other process can go on with the run.
+
+        Raises:
+            RunError: E920, another process does.
+        """
+        with _told(self.path):
+            file = open(self / LOCK, "ab")  # noqa: SIM115
+        with file:
+            if not _acquired(file):
+                raise RunError(Problem("E920", f"{self.path}: another process is at it"))
+            yield
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a process is at it."""
+        try:
+            with open(self / LOCK, "rb") as file:
+                return not _acquired(file)
+        except OSError:
+            return False
+
+
+def _acquired(file: IO[bytes]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _plain(stem: str) -> str:
+    """Of letters, digits, dots and lines, and not long: a plan may be patterns, a name anything."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-.")[:80] or "run"
+
+
+def lines_of(metrics: str) -> list[Mapping[str, Any]]:
+    """The lines of ``metrics.jsonl``; one that was cut off at the end is left out."""
+    found: list[Mapping[str, Any]] = []
+    for line in metrics.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            data = json.loads(line)
+            if isinstance(data, dict):
+                found.append(data)
+    return found
+
+
+_SAVED = "what was saved before is still there: 'archspec resume' goes on from it"
+
+
+@contextlib.contextmanager
+def _told(place: Path, hint: str = _SAVED) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(place, error.strerror or str(error), hint) from None
+
+
+def _unwritable(place: Path, reason: str, hint: str = "") -> RunError:
+    return RunError(Problem("E921", f"{place}: cannot be written: {reason}", hint=hint))

@@ -1,0 +1,9 @@
+"""PyTorch Lightning, imported in the one place that knows what may be in its way."""
+
+from archspec.training.engine import importable
+
+with importable():
+    import pytorch_lightning as pl
+    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+__all__ = ["CSVLogger", "TensorBoardLogger", "pl"]

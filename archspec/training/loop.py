@@ -1,0 +1,195 @@
+"""The part that Lightning runs: a step, a validation, an optimizer. Imported once it is there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archspec.errors import DataError, Problem
+from archspec.freezing import trainable_parameters
+from archspec.training.feeding import Batches, Feed
+from archspec.training.lightning import pl
+from archspec.training.options import Options
+from archspec.training.schedules import factor
+from archspec.training.scores import Scores, Tally
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands: all that is to be done follows from it.
+
+    Attributes:
+        phase: counted from 0.
+        phase_epoch: epochs of this phase that are done.
+        epoch: epochs of the whole run that are done.
+        batch: batches of this epoch that are done.
+        step: steps of the optimizer that are done, over the whole run.
+        loss, samples: sum of losses and number of samples in this epoch's training so far.
+    """
+
+    phase: int = 0
+    phase_epoch: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    samples: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Position:
+        return cls(**data)
+
+    def next_epoch(self) -> None:
+        self.epoch, self.phase_epoch = self.epoch + 1, self.phase_epoch + 1
+        self.batch, self.loss, self.samples = 0, 0.0, 0
+
+    def next_phase(self) -> None:
+        self.phase, self.phase_epoch = self.phase + 1, 0
+
+
+class Fitting(pl.LightningModule):
+    """A classifier on its way: cross entropy on ``labels``, trainable parameters only.
+
+    Attributes:
+        position: moved on by the callbacks that record.
+        scores: of the last validation; None before the first, or without such a split.
+        losses: of each batch since they were last recorded: the sum over it, and its samples.
+    """
+
+    def __init__(self, model: nn.Module, feed: Feed, options: Options, position: Position) -> None:
+        super().__init__()
+        self.model, self.feed, self.options, self.position = model, feed, options, position
+        self.scores: Scores | None = None
+        self.losses: list[tuple[Tensor, int]] = []
+        self.training_sizes: list[int] = []
+        self.validation_sizes: list[int] = []
+
+    def train_dataloader(self) -> Batches:
+        found = self.feed.train(self.position.epoch, self.position.batch)
+        self.training_sizes = found.sizes
+        return found
+
+    def val_dataloader(self) -> Batches | list[Batches]:
+        if "validation" not in self.feed.data.splits:
+            return []
+        found = self.feed.split("validation")
+        self.validation_sizes = found.sizes
+        return found
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> dict[str, Tensor]:
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Everything random in a step depends on the seed and the step's number alone."""
+        at = self.position
+        torch.manual_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank))
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        total = self.training_sizes[self.position.batch]
+        real = self._real(total)
+        logits = logits_of(self.model, batch, self.feed.classes)[:real]
+        loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
+        self.losses.append((loss.detach(), real))
+        # Gradients are averaged over the processes: this makes it the mean over samples.
+        return loss * self.feed.world / total
+
+    def _real(self, total: int) -> int:
+        """How many of this process's rows are its own: a few fill up the last batch."""
+        return len(range(self.feed.rank, total, self.feed.world))
+
+    def on_validation_epoch_start(self) -> None:
+        self.tally = Tally(self.feed.classes, self.device)
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        count(self.tally, self.model, batch, self._real(self.validation_sizes[batch_idx]))
+
+    def on_validation_epoch_end(self) -> None:
+        if self.feed.world > 1:
+            sums = self.trainer.strategy.reduce(self.tally.sums, reduce_op="sum")
+            self.tally.sums = cast(Tensor, sums)
+        self.scores = self.tally.scores()
+
+    def configure_optimizers(self) -> Any:
+        given = self.options
+        groups = trainable_parameters(self.model, weight_decay=given.weight_decay)
+        optimizer = _optimizer(groups, given)
+        batches = self.feed.train_batches
+        steps = -(-batches // given.accumulate) * given.phases[self.position.phase].epochs
+        shape = factor(given.schedule, steps, given.warmup)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def _optimizer(groups: list[dict[str, Any]], given: Options) -> torch.optim.Optimizer:
+    rate = given.learning_rate
+    match given.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=rate)
+        case "adam":
+            return torch.optim.Adam(groups, lr=rate)
+        case "sgd":
+            nesterov = given.momentum > 0
+            return torch.optim.SGD(groups, lr=rate, momentum=given.momentum, nesterov=nesterov)
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for PyTorch's generators that has nothing to do with that of other numbers."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def logits_of(model: nn.Module, batch: Mapping[str, Tensor], classes: int) -> Tensor:
+    """What a model says of a batch: [batch, classes].
+
+    Raises:
+        DataError: E906, it says something else.
+    """
+    inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "rows")}
+    given = model(**inputs)
+    outputs = cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
+    expected = (len(batch["labels"]), classes)
+    for output in outputs:
+        if isinstance(output, Tensor) and tuple(output.shape) == expected:
+            return output.float()
+    shapes = ", ".join(str(list(one.shape)) for one in outputs if isinstance(one, Tensor))
+    message = f"the data has {classes} labels: the model should give {list(expected)}, not {shapes}"
+    raise DataError(Problem("E906", message))
+
+
+def count(
+    tally: Tally, model: nn.Module, batch: Mapping[str, Tensor], real: int | None = None
+) -> None:
+    """Add what a model says of a batch, or of its first rows, to a tally."""
+    logits, labels = logits_of(model, batch, tally.classes)[:real], batch["labels"][:real]
+    tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
+
+
+def evaluated(
+    model: nn.Module, feed: Feed, split: str, device: torch.device, dtype: torch.dtype | None
+) -> Scores:
+    """The scores of a model on all of a split, in one process.
+
+    Args:
+        dtype: of matrix products, in mixed precision.
+    """
+    tally = Tally(feed.classes, device)
+    model.to(device).eval()
+    mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
+    with torch.inference_mode(), mixed:
+        for batch in feed.split(split, whole=True):
+            count(tally, model, {name: tensor.to(device) for name, tensor in batch.items()})
+    return tally.scores()

@@ -1,0 +1,144 @@
+"""Spec, data and weights brought together: the model that is about to be trained."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.builder import build
+from archspec.data import Data
+from archspec.errors import DataError, Problem, UsageError, listing
+from archspec.spec import Spec
+from archspec.weights import WeightsReport, load_weights
+
+_KINDS = ("text-classification", "image-classification")
+_PARAM = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model with its weights, before any plan.
+
+    Attributes:
+        spec: with the number of classes that the data has.
+        model: on the CPU.
+        fresh: names of the tensors that the given weights lack, or have in another shape, and that
+            therefore start as the spec's ``init`` has it.
+        weights: what became of the given weights; None without any.
+    """
+
+    spec: Spec
+    model: nn.Module
+    fresh: tuple[str, ...]
+    weights: WeightsReport | None
+
+
+def check_task(spec: Spec) -> None:
+    """Whether a spec is for something that can be trained on labels.
+
+    Raises:
+        UsageError: E801.
+    """
+    task = spec.architecture.task
+    if task is None or task.kind not in _KINDS:
+        what = f"for {task.kind}" if task else "without a task"
+        hint = f"training takes a spec whose task.kind is {' or '.join(_KINDS)}"
+        raise UsageError(Problem("E801", f"{spec.name} is {what}", hint=hint))
+
+
+def with_classes(spec: Spec, data: Data) -> Spec:
+    """The spec with as many outputs, and their names, as the data has classes.
+
+    Raises:
+        DataError: E906, the spec has a number of outputs that cannot be changed, or was given.
+    """
+    name, count = class_param(spec), len(data.labels)
+    if name is not None and name not in spec.overrides:
+        return spec.with_params(**{name: count})
+    size = spec.values[name] if name is not None else _last_dimension(spec)
+    if isinstance(size, int) and size != count:
+        said = f"{name} is {size}" if name else f"the model has {size} outputs"
+        hint = f"leave {name} out: it is set from the data" if name else ""
+        message = f"{said}, and the data has {count} labels: {listing(data.labels)}"
+        raise DataError(Problem("E906", message, hint=hint))
+    return spec
+
+
+def class_param(spec: Spec) -> str | None:
+    """The parameter that is the size of the root's outputs, such as ``num_labels``.
+
+    >>> from archspec import load
+    >>> class_param(load("bert")), class_param(load("resnet18"))
+    ('num_labels', 'num_classes')
+    """
+    last = _last_dimension(spec)
+    found = _PARAM.fullmatch(last) if isinstance(last, str) else None
+    return found[1] if found and found[1] in spec.params else None
+
+
+def _last_dimension(spec: Spec) -> Any:
+    architecture = spec.architecture
+    for contract in architecture.blocks[architecture.model].outputs.values():
+        if len(contract.shape) == 2:
+            return contract.shape[-1]
+    return None
+
+
+def prepared(
+    spec: Spec,
+    weights: str | os.PathLike[str] | None,
+    seed: int,
+    *,
+    ignore: Iterable[str] = (),
+    optional: Iterable[str] = (),
+) -> Prepared:
+    """Build the model on the CPU and fill it; what depends on the number of classes may be fresh.
+
+    Args:
+        spec: with the right number of classes.
+        weights: as ``load_weights`` takes them.
+        seed: of what is not in the weights.
+        ignore: patterns of the file's names that stay unread.
+        optional: patterns of our names that may be missing.
+
+    Raises:
+        WeightsError: the weights cannot be read, or do not fit.
+    """
+    model = build(spec, device="cpu", seed=seed)
+    if weights is None:
+        return Prepared(spec, model, (), None)
+    head = class_tensors(spec)
+    report = load_weights(
+        model,
+        weights,
+        ignore=ignore,
+        optional=[*optional, *head],
+        resize=dict.fromkeys(head, "fresh"),
+    )
+    fresh = [
+        row.ours.name for row in report.rows if row.ours and row.kind in ("missing", "resized")
+    ]
+    return Prepared(spec, model, tuple(fresh), report)
+
+
+def class_tensors(spec: Spec) -> list[str]:
+    """The tensors whose shape depends on the number of classes: the classifier's."""
+    name = class_param(spec)
+    if name is None:
+        return []
+    size = spec.values[name]
+    assert isinstance(size, int)
+    shapes = [
+        _shapes(build(one, device="meta")) for one in (spec, spec.with_params(**{name: size + 1}))
+    ]
+    return [tensor for tensor, shape in shapes[0].items() if shapes[1].get(tensor) != shape]
+
+
+def _shapes(model: nn.Module) -> Mapping[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}

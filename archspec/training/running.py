@@ -1,0 +1,272 @@
+"""A run under way: phase after phase through Lightning's trainer, then the test."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.devices import pick_device
+from archspec.errors import ArchspecError
+from archspec.freezing import FreezeProof, freeze, freeze_proof
+from archspec.training import engine
+from archspec.training.explaining import now
+from archspec.training.feeding import Feed
+from archspec.training.folder import BEST, FACTS, FREEZE, LAST, LOG, METRICS, RunFolder, lines_of
+from archspec.training.keeping import Keeper, Standing, Stopped
+from archspec.training.lightning import CSVLogger, TensorBoardLogger, pl
+from archspec.training.loop import Fitting, Position, evaluated
+from archspec.training.options import Options, Phase
+from archspec.training.progress import Bar
+from archspec.training.run import Run
+from archspec.training.states import restore, write_state
+from archspec.training.telling import Teller
+from archspec.weights import load_weights, save_weights
+
+_PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
+_MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+
+
+class Running:
+    """Everything that a run needs while it goes on.
+
+    Args:
+        folder: None in other processes than the first.
+        state: what the resume file says; None for a run that begins.
+        path: of the folder, where it is known.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        model: nn.Module,
+        feed: Feed,
+        options: Options,
+        say: Teller,
+        state: dict[str, Any] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.folder, self.model, self.feed, self.options = folder, model, feed, options
+        self.say, self.state = say, state
+        self.path = folder.path if folder else path
+        self.position, self.standing = Position(), Standing()
+        self.epochs: list[dict[str, Any]] = []
+        self.device = pick_device(options.device)
+
+    def go(self) -> Run:
+        """Train what is left to train, test, and tell; see ``train`` for what is raised."""
+        if self.folder is None:
+            self._through()
+            assert self.path is not None
+            return Run.of(self.path)
+        with self.folder.held():
+            self.say.log = self.folder / LOG
+            began = time.monotonic()
+            status, error = "failed", ""
+            try:
+                self._begin()
+                status = self._through()
+            except ArchspecError as problem:
+                error = str(problem.problems[0])
+                raise
+            except BaseException as problem:
+                error = type(problem).__name__
+                raise
+            finally:
+                self._end(status, error, time.monotonic() - began)
+        return Run.of(self.folder.path)
+
+    def _begin(self) -> None:
+        folder = self.folder
+        assert folder is not None
+        facts = folder.read_json(FACTS)
+        if self.state is not None:
+            facts["resumed"] = [*facts.get("resumed", []), now()]
+        folder.write_json(FACTS, {**facts, "status": "running", "error": None, "ended": None})
+        self.say(f"{folder.path}{': resumed' if self.state else ''}")
+        if self.state is None:
+            save_weights(self.model, folder / LAST)
+            self._save_between()
+
+    def _end(self, status: str, error: str, seconds: float) -> None:
+        folder = self.folder
+        assert folder is not None
+        facts = folder.read_json(FACTS)
+        total = round(facts.get("seconds", 0.0) + seconds, 3)
+        facts |= {"status": status, "error": error or None, "ended": now(), "seconds": total}
+        folder.write_json(FACTS, facts)
+
+    # --------------------------------------------------------------------------------------- phases
+
+    def _through(self) -> str:
+        """All that is left; how it ended."""
+        state = self._restored()
+        try:
+            while self.position.phase < len(self.options.phases):
+                self._run_phase(state)
+                state = None
+                self.position.next_phase()
+                self.standing.waited = 0
+                self._save_between()
+        except Stopped:
+            self.say("stopped: 'archspec resume' goes on")
+            return "stopped"
+        self._test()
+        return "finished"
+
+    def _restored(self) -> dict[str, Any] | None:
+        """Put things back as the resume file has them; what is left of it for the optimizer."""
+        state = self.state
+        if state is None:
+            return None
+        self.position = Position.from_dict(state["position"])
+        best, self.standing.waited, self.standing.lines = state["standing"]
+        self.standing.best = (best[0], best[1])
+        restore(self.model, state["moving"])
+        if self.folder is not None:
+            self.folder.keep_lines(METRICS, self.standing.lines)
+            if (self.folder / METRICS).is_file():
+                lines = lines_of(self.folder.read(METRICS))
+                self.epochs = [dict(line) for line in lines if line.get("kind") == "epoch"]
+        return state if state["optimizer"] is not None else None
+
+    def _run_phase(self, state: dict[str, Any] | None) -> None:
+        phase = self.options.phases[self.position.phase]
+        report = freeze(
+            self.model, phase.plan if isinstance(phase.plan, str) else [*(phase.plan or ())]
+        )
+        proof = self._proof(report.to_dict())
+        if self._is_done(phase):
+            return
+        if self.position.phase_epoch == 0 and self.position.batch == 0:
+            self.say(
+                f"plan {phase.label}: {report.trainable:,} of {report.parameters:,} parameters"
+            )
+        self.model.train()
+        keeper = Keeper(
+            self.folder, self.path, self.options, proof, self.standing, self.epochs, state, self.say
+        )
+        trainer = self._trainer(keeper, phase.epochs - self.position.phase_epoch)
+        fitting = Fitting(self.model, self.feed, self.options, self.position)
+        with keeper.listening(), quiet():
+            trainer.fit(fitting)
+        self.path = keeper.path
+        proof.verify(self.model)
+
+    def _is_done(self, phase: Phase) -> bool:
+        patience = self.options.patience
+        tired = patience is not None and self.standing.waited >= patience
+        return tired or self.position.phase_epoch >= phase.epochs
+
+    def _proof(self, report: dict[str, Any]) -> FreezeProof:
+        """Hashes of what is frozen: those of the folder, if the phase had begun before."""
+        proof = freeze_proof(self.model)
+        if self.folder is None:
+            return proof
+        phases = self.folder.read_json(FREEZE).get("phases", [])
+        if len(phases) > self.position.phase:
+            known = FreezeProof.from_dict(phases[self.position.phase]["proof"])
+            known.verify(self.model)
+            return known
+        phases = [*phases, {"report": report, "proof": proof.to_dict()}]
+        self.folder.write_json(FREEZE, {"phases": phases})
+        facts = self.folder.read_json(FACTS)
+        self.folder.write_json(FACTS, {**facts, "trainable": report["trainable"]})
+        return proof
+
+    def _save_between(self) -> None:
+        """The state between two phases: ``last.safetensors`` has every weight."""
+        if self.folder is not None:
+            standing = self.standing
+            content: dict[str, Any] = {
+                "position": self.position.to_dict(),
+                "standing": [list(standing.best), standing.waited, standing.lines],
+                "moving": {},
+            }
+            nothing = dict.fromkeys(("optimizer", "schedule", "precision"))
+            write_state(self.folder, {**content, **nothing})
+
+    # -------------------------------------------------------------------------------------- trainer
+
+    def _trainer(self, keeper: Keeper, epochs: int) -> pl.Trainer:
+        given = self.options
+        callbacks: list[pl.Callback] = [keeper]
+        if self.say.aloud:
+            callbacks.append(Bar(given.epochs))
+        started: Any = engine.processes()
+        with quiet():
+            return pl.Trainer(
+                accelerator={"cuda": "gpu"}.get(self.device.type, self.device.type),
+                devices=started.local if started else self._devices(),
+                num_nodes=started.nodes if started else 1,
+                strategy=given.strategy,
+                precision=_PRECISIONS[given.precision],  # pyright: ignore[reportArgumentType]
+                max_epochs=epochs,
+                accumulate_grad_batches=given.accumulate,
+                gradient_clip_val=given.clip or None,
+                logger=self._loggers(),
+                callbacks=callbacks,
+                reload_dataloaders_every_n_epochs=1,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=str(self.path) if self.path else os.devnull,
+            )
+
+    def _devices(self) -> int | list[int]:
+        if self.device.index is not None:
+            return [self.device.index]
+        return self.options.devices
+
+    def _loggers(self) -> list[Any]:
+        """CSV and TensorBoard; a resumed run begins files of its own."""
+        if self.folder is None:
+            return []
+        logs = self.folder / "logs"
+        taken = len(list(logs.glob("csv-*"))) + 1
+        return [
+            CSVLogger(str(logs), name="", version=f"csv-{taken}"),
+            TensorBoardLogger(str(logs), name="", version=f"tensorboard-{taken}"),
+        ]
+
+    # ----------------------------------------------------------------------------------------- test
+
+    def _test(self) -> None:
+        """The best weights on the test split, in the first process."""
+        folder = self.folder
+        if folder is None or "test" not in self.feed.data.splits:
+            return
+        load_weights(self.model, folder / BEST)
+        dtype = _MIXED.get(self.options.precision)
+        scores = evaluated(self.model, self.feed, "test", self.device, dtype)
+        folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
+        shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
+        self.say(f"test: {shown}, macro F1 {scores.macro_f1:.4f}")
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning's advice is for people who write loops: it would drown what a run says."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
+    loggers += [logging.getLogger(f"{one.name}.utilities.rank_zero") for one in loggers]
+    levels = [one.level for one in loggers]
+    try:
+        for one in loggers:
+            one.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)

@@ -1,0 +1,86 @@
+"""Where a run's data came from, so that a resumed one finds the same again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from archspec.data import Data, open_data
+from archspec.errors import Problem, RunError, UsageError
+from archspec.spec import Spec
+from archspec.training.run import Run
+
+_ARGUMENTS = ("text", "image", "label", "validation_share", "most_bad", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Opened data, and how to open it again; ``source`` is None where it was given opened."""
+
+    data: Data
+    source: Any
+    arguments: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        data = self.data
+        return {
+            "source": self.source,
+            "arguments": dict(self.arguments),
+            "fingerprint": data.fingerprint,
+            "rule": data.rule,
+            "columns": data.to_dict()["columns"],
+            "counts": {name: len(rows) for name, rows in data.splits.items()},
+            "classes": data.counts,
+            "bad": [str(row) for row in data.bad],
+        }
+
+
+def opened(source: Any, spec: Spec, **arguments: Any) -> DataSource:
+    """The data behind ``train``'s argument; raises as ``open_data``."""
+    if isinstance(source, Data):
+        return DataSource(source, None, {})
+    data = open_data(source, task=spec.architecture.task, **arguments)
+    return DataSource(data, _located(source), arguments)
+
+
+def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
+    """The data of a run, opened again.
+
+    Raises:
+        RunError: E920, it is not the same, or nothing tells where it is.
+        DataError: it cannot be opened.
+    """
+    said = run.facts.get("data")
+    known: dict[str, Any] = dict(said) if isinstance(said, Mapping) else {}
+    if given is None:
+        source = known.get("source")
+        if source is None:
+            hint = "give it to archspec.resume(path, data=…)"
+            raise RunError(Problem("E920", f"{run.path}: its data was given opened", hint=hint))
+        asked = {k: v for k, v in dict(known.get("arguments", {})).items() if k in _ARGUMENTS}
+        task = spec.architecture.task
+        given = open_data(source, task=task, labels=run.labels, **asked)
+    elif not isinstance(given, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", "data is what archspec.open_data gave"))
+    if given.fingerprint != known.get("fingerprint"):
+        hint = "a resumed run goes on with the same data: train anew with this one"
+        raise RunError(Problem("E920", f"{run.path}: its data has changed", hint=hint))
+    return given
+
+
+def _located(source: Any) -> Any:
+    """A source as plain data, whatever the working folder."""
+    match source:
+        case Mapping():
+            items = cast("Mapping[Any, Any]", source).items()
+            return {str(key): _located(one) for key, one in items}
+        case list() | tuple():
+            return [_located(one) for one in cast("list[Any]", source)]
+        case str() | os.PathLike():
+            path = Path(cast("str", source))
+            return str(path.resolve()) if path.exists() else str(source)
+        case _:
+            return None

@@ -1,0 +1,105 @@
+"""The data in examples/: opened with no option, every figure as it should be."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import archspec
+from archspec.data import Columns
+from archspec.schema import Task
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TOPICS = ("animal", "artifact", "body", "food", "location", "person", "plant", "substance")
+CLOTHES = (
+    "t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
+    "ankle boot",
+)  # fmt: skip
+FINGERPRINTS = {
+    "wordnet-topics": "c3150f4804ed590202e75bf5c7181d37ad5b9011b5fa999cdef73b1fa7b944f4",
+    "fashion-mnist": "4505a727f90d953016e6c8d69f32e10c44b0cddb26e8926633b1d3b3b23859f4",
+}
+
+
+def test_wordnet_topics(text_task: Task) -> None:
+    data = archspec.open_data(EXAMPLES / "wordnet-topics", task=text_task)
+    assert data.labels == TOPICS
+    assert data.columns == Columns(text="text", label="label")
+    assert data.counts == {
+        "train": dict.fromkeys(TOPICS, 675),
+        "validation": dict.fromkeys(TOPICS, 75),
+        "test": dict.fromkeys(TOPICS, 150),
+    }
+    rows = data.splits["test"]
+    assert rows[0] == "a monosaccharide sugar having six carbon atoms and an aldehyde group"
+    assert rows.labels is not None
+    assert [TOPICS[i] for i in rows.labels[:4]] == ["substance", "plant", "food", "plant"]
+    assert rows.numbers.tolist() == list(range(1, 1201))
+    assert (data.bad, data.unused) == ((), ())
+    assert data.fingerprint == FINGERPRINTS["wordnet-topics"]
+
+
+def test_fashion_mnist(image_task: Task) -> None:
+    data = archspec.open_data(EXAMPLES / "fashion-mnist", task=image_task)
+    assert data.labels == CLOTHES
+    assert data.columns == Columns(image="image", label="label")
+    assert data.counts == {
+        "train": dict.fromkeys(CLOTHES, 180),
+        "validation": dict.fromkeys(CLOTHES, 20),
+        "test": dict.fromkeys(CLOTHES, 50),
+    }
+    rows = data.splits["train"]
+    first = [rows[i] for i in range(2)]
+    digests = [hashlib.sha256(one).hexdigest()[:16] for one in first if isinstance(one, bytes)]
+    assert digests == ["5a4451d4e08f6f86", "4fd499ba28116ab4"]
+    assert rows.labels is not None and rows.labels[:5].tolist() == [9, 6, 6, 9, 8]
+    assert rows.numbers[:5].tolist() == [1, 2, 3, 4, 5]
+    assert data.fingerprint == FINGERPRINTS["fashion-mnist"]
+
+
+def test_the_fingerprint_is_that_of_another_process_and_folder(tmp_path: Path) -> None:
+    for name in ("train.csv", "test.csv"):
+        (tmp_path / name).write_bytes((EXAMPLES / "wordnet-topics" / name).read_bytes())
+    code = """
+import sys, archspec
+task = archspec.load("bert").architecture.task
+print(archspec.open_data(sys.argv[1], task=task).fingerprint)
+"""
+    command = [sys.executable, "-c", code, tmp_path]
+    env = {**os.environ, "PYTHONHASHSEED": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == f"{FINGERPRINTS['wordnet-topics']}\n"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", FINGERPRINTS)
+def test_source_licence_and_columns_are_told(name: str) -> None:
+    folder = EXAMPLES / name
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "[LICENSE](LICENSE)" in text and "`label`" in text
+    assert (folder / "LICENSE").stat().st_size > 1_000
+
+
+def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What docs/data.md shows, run; what it prints is what it shows."""
+    monkeypatch.chdir(EXAMPLES.parent)
+    page = (EXAMPLES.parent / "docs" / "data.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    printed = StringIO()
+    with redirect_stdout(printed):
+        for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+            exec(compile(block, "data.md", "exec"), names)
+    (shown,) = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert printed.getvalue() == shown
+    head = "archspec: 1\nmodel: M\nblocks: {M: {modules: {a: {type: ReLU}}, inputs: {x: [2]}}}\n"
+    specs = re.findall(r"^```yaml\n(task:.*?)^```", page, re.MULTILINE | re.DOTALL)
+    tasks = [archspec.loads(head + text).architecture.task for text in specs]
+    assert [task and task.kind for task in tasks] == ["text-classification", "image-classification"]

@@ -1,0 +1,371 @@
+"""Runs from their data to their test: folders, resuming after a kill, stopping, several plans."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import archspec
+from archspec.errors import DataError, FreezeError, RunError, UsageError
+from archspec.freezing import FreezeProof
+from archspec.training.folder import BEST, LAST, STATE
+from archspec.training.keeping import Keeper
+
+HERE = Path(__file__).parent
+SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
+PHASED: dict[str, Any] = {
+    "phases": "head-only:1,body-and-head:2", "batch_size": 8, "learning_rate": 1e-2,
+    "device": "cpu", "progress": False,
+}  # fmt: skip
+
+
+def train(out: Path, **given: Any) -> archspec.Run:
+    return archspec.train(SPEC, DATA, out=out, **given)
+
+
+def lines(run: archspec.Run) -> list[dict[str, Any]]:
+    """The metrics, without what no two runs have in common."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in run.metrics]
+
+
+def weights(run: archspec.Run, name: str = LAST) -> bytes:
+    return (run.path / name).read_bytes()
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[Keeper], None]) -> None:
+    """Let something happen at a step, before it is saved."""
+    note = Keeper._note
+
+    def noted(self: Keeper, trainer: Any, at: Any) -> None:
+        note(self, trainer, at)
+        if at.step == step:
+            act(self)
+
+    monkeypatch.setattr(Keeper, "_note", noted)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
+    """A run of two plans that nothing interrupted."""
+    return train(tmp_path_factory.mktemp("whole"), **PHASED)
+
+
+# ------------------------------------------------------------------------------------------ folder
+
+
+def test_what_a_run_says(whole: archspec.Run) -> None:
+    assert whole.status == "finished" and whole.labels == ("no", "yes")
+    kinds = [line["kind"] for line in whole.metrics]
+    assert kinds.count("step") == 3 * 11 and kinds.count("epoch") == 3
+    assert [line["plan"] for line in whole.epochs] == ["head-only", *["body-and-head"] * 2]
+    assert [line["step"] for line in whole.metrics if line["kind"] == "step"] == [*range(1, 34)]
+    for line in whole.epochs:
+        confusion = torch.tensor(line["confusion"])
+        assert int(confusion.sum()) == line["count"] == 8
+        assert line["accuracy"] == pytest.approx(int(confusion.diagonal().sum()) / 8)
+        steps = [one for one in whole.metrics if one["kind"] == "step"]
+        mine = [one["loss"] for one in steps if one["epoch"] == line["epoch"]]
+        assert line["train_loss"] == pytest.approx((sum(mine[:-1]) * 8 + mine[-1] * 2) / 82)
+    assert whole.best is not None and whole.best["best"]
+    assert whole.test is None  # there is no such split
+
+
+def test_the_schedule_begins_anew_with_each_plan(whole: archspec.Run) -> None:
+    rates = [line["learning_rate"] for line in whole.metrics if line["kind"] == "step"]
+    assert rates[0] == 1e-2 and rates[11:14] == [5e-3, 1e-2, 1e-2]  # one step of 11, two of 22
+    assert rates[10] == pytest.approx(1e-3) and rates[-1] == pytest.approx(1e-2 / 20)
+
+
+def test_a_folder_explains_itself(whole: archspec.Run) -> None:
+    spec = archspec.load(whole.path / "spec.yaml")
+    task = spec.architecture.task
+    assert task and task.labels == ["no", "yes"] and task.text and task.text.max_length == 12
+    assert (whole.path / "model.py").read_text() == archspec.to_python(SPEC)
+    assert (whole.path / "vocab.txt").read_bytes() == (HERE / "vocab.txt").read_bytes()
+    facts = whole.facts
+    assert facts["data"]["counts"] == {"train": 82, "validation": 8}
+    data = archspec.open_data(DATA, task=task)
+    assert facts["data"]["fingerprint"] == data.fingerprint
+    assert facts["options"]["batch_size"] == 8 and facts["seed"] == 0
+    assert facts["versions"]["torch"] == torch.__version__
+    assert "<svg" in (whole.path / "curves.svg").read_text()
+    assert "epoch 3" in (whole.path / "train.log").read_text()
+    logs = {path.name for path in (whole.path / "logs").glob("*/*")}
+    assert "metrics.csv" in logs and any(name.startswith("events.") for name in logs)
+    hidden = [path.name for path in whole.path.rglob(".*") if path.name != ".lock"]
+    assert hidden == []  # no temporary file is left
+
+
+def test_the_proof_holds_for_the_weights(whole: archspec.Run) -> None:
+    phases = json.loads((whole.path / "freeze.json").read_text())["phases"]
+    assert [phase["report"]["plan"] for phase in phases] == ["head-only", "body-and-head"]
+    model = whole.model(weights="last", device="cpu")
+    archspec.freeze(model, "body-and-head")
+    FreezeProof.from_dict(phases[1]["proof"]).verify(model)
+    archspec.freeze(model, "head-only")
+    with pytest.raises(FreezeError) as caught:  # the second plan has moved the body
+        FreezeProof.from_dict(phases[0]["proof"]).verify(model)
+    assert {p.message for p in caught.value.problems} >= {"'body.first.weight' has moved"}
+    fresh = archspec.build(SPEC, device="cpu", seed=0)
+    assert torch.equal(model.get_parameter("words.weight"), fresh.get_parameter("words.weight"))
+    assert not torch.equal(model.get_parameter("body.first.weight"),
+                           fresh.get_parameter("body.first.weight"))  # fmt: skip
+
+
+def test_a_model_that_moves_something_frozen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def thaw(keeper: Keeper) -> None:
+        model.get_parameter("words.weight").data.add_(1)
+
+    from archspec.training import fitting
+
+    prepared = fitting.prepared
+
+    def remembered(*given: Any, **named: Any) -> Any:
+        nonlocal model
+        found = prepared(*given, **named)
+        model = found.model
+        return found
+
+    model: Any = None
+    monkeypatch.setattr(fitting, "prepared", remembered)
+    at_step(monkeypatch, 2, thaw)
+    with pytest.raises(FreezeError) as caught:
+        train(tmp_path, epochs=1, freeze="head-only", device="cpu", progress=False)
+    assert caught.value.message == "'words.weight' has moved"
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "failed" and "E704" in run.facts["error"]
+
+
+def test_equal_options_give_equal_weights(whole: archspec.Run, tmp_path: Path) -> None:
+    again = train(tmp_path, **PHASED)
+    assert weights(again) == weights(whole) and lines(again) == lines(whole)
+    other = train(tmp_path, **{**PHASED, "seed": 1})
+    assert weights(other) != weights(whole) and other.path != again.path
+    assert [run.path for run in archspec.runs(tmp_path)] == sorted([again.path, other.path])
+
+
+# ---------------------------------------------------------------------------------------- resuming
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import archspec
+from archspec.training.keeping import Keeper
+note = Keeper._note
+def noted(self, trainer, at):
+    note(self, trainer, at)
+    if at.step == 16:
+        os.kill(os.getpid(), signal.SIGKILL)
+Keeper._note = noted
+archspec.train({spec!r}, {data!r}, out={out!r}, save_every=0, **{given!r})
+"""
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(whole: archspec.Run, tmp_path: Path) -> None:
+    text = KILLED.format(spec=str(SPEC), data=str(DATA), out=str(tmp_path), given=PHASED)
+    root = str(HERE.parent.parent)
+    environ = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run([sys.executable, "-c", text], env=environ, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "killed" and len(run.epochs) == 1  # in the middle of the second
+    resumed = archspec.resume(run.path, progress=False)
+    assert resumed.status == "finished" and len(resumed.facts["resumed"]) == 1
+    assert weights(resumed) == weights(whole)
+    assert weights(resumed, BEST) == weights(whole, BEST)
+    assert lines(resumed) == lines(whole)
+
+
+@pytest.mark.parametrize("step", [5, 11, 33])
+def test_a_stopped_run_ends_as_if_it_had_not_been(
+    step: int, whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda keeper: os.kill(os.getpid(), signal.SIGINT))
+        run = train(tmp_path, **PHASED)
+    last = step == 33  # of the run: there is nothing left to stop
+    assert run.status == ("finished" if last else "stopped")
+    done = [line["step"] for line in run.metrics if line["kind"] == "step"]
+    assert done == [*range(1, step + 1)]
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed = archspec.resume(run.path, progress=False)
+    assert resumed.status == "finished"
+    assert weights(resumed) == weights(whole) and lines(resumed) == lines(whole)
+
+
+def test_a_failing_step_loses_nothing(
+    whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(keeper: Keeper) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        at_step(patch, 20, fail)
+        with pytest.raises(OSError, match="No space"):
+            train(tmp_path, **PHASED, save_every=0)
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "failed" and run.facts["error"] == "OSError"
+    assert weights(archspec.resume(run.path, progress=False)) == weights(whole)
+
+
+def test_accumulated_gradients_resume_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {**PHASED, "accumulate": 3, "batch_size": 4, "schedule": "one-cycle"}
+    expected = train(tmp_path, **given)
+    with monkeypatch.context() as patch:
+        at_step(patch, 9, lambda keeper: keeper.stop.set())
+        run = train(tmp_path, **given)
+    assert run.status == "stopped" and sum(line["kind"] == "step" for line in run.metrics) == 9
+    resumed = archspec.resume(run.path, progress=False)
+    assert weights(resumed) == weights(expected) and lines(resumed) == lines(expected)
+
+
+def test_what_cannot_be_resumed(whole: archspec.Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        archspec.resume(tmp_path)
+    assert caught.value.code == "E920" and caught.value.message == f"{tmp_path}: no run"
+    assert archspec.resume(whole.path).facts == whole.facts  # it had finished
+
+
+def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> archspec.Run:
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda keeper: keeper.stop.set())
+        return train(tmp_path, **{**PHASED, "phases": "head-only:1"})
+
+
+def test_other_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stopped(tmp_path, monkeypatch)
+    other = tmp_path / "other.csv"
+    other.write_text(DATA.read_text().replace("film", "day"))
+    task = archspec.load(SPEC).architecture.task
+    with pytest.raises(RunError) as caught:
+        archspec.resume(run.path, data=archspec.open_data(other, task=task))
+    assert caught.value.code == "E920" and "data has changed" in caught.value.message
+    same = archspec.open_data(DATA, task=task)
+    assert archspec.resume(run.path, data=same, progress=False).status == "finished"
+
+
+def test_a_resume_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stopped(tmp_path, monkeypatch)
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    for content in (Evil(), {"position": {}}, [1]):
+        torch.save(content, run.path / STATE)
+        with pytest.raises(RunError) as caught:
+            archspec.resume(run.path, progress=False)
+        assert caught.value.code == "E920"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_two_processes_are_not_at_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archspec.training.folder import RunFolder
+
+    run = stopped(tmp_path, monkeypatch)
+    with RunFolder(run.path).held(), pytest.raises(RunError) as caught:
+        archspec.resume(run.path, progress=False)
+    assert caught.value.message.endswith("another process is at it")
+
+
+# ----------------------------------------------------------------------------------- data and spec
+
+
+def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
+    data = tmp_path / "three.csv"
+    rows = DATA.read_text().splitlines()
+    third = [f"{line.rpartition(',')[0]},maybe" if i % 3 == 0 else line
+             for i, line in enumerate(rows[1:])]  # fmt: skip
+    data.write_text("\n".join([rows[0], *third]) + "\n")
+    base = archspec.build(SPEC, device="cpu", seed=3)
+    archspec.save_weights(base, tmp_path / "base.safetensors")
+    run = archspec.train(
+        SPEC, data, out=tmp_path / "runs", weights=tmp_path / "base.safetensors",
+        freeze="head-only", epochs=1, device="cpu", progress=False,
+    )  # fmt: skip
+    assert run.labels == ("maybe", "no", "yes")
+    assert archspec.load(run.path / "spec.yaml").values["num_labels"] == 3
+    assert run.facts["weights"]["fresh"] == ["classifier.weight", "classifier.bias"]
+    trained = load_file(run.path / BEST)
+    assert trained["classifier.weight"].shape == (3, 16)
+    assert torch.equal(trained["words.weight"], base.get_parameter("words.weight"))
+    with pytest.raises(DataError) as caught:
+        archspec.train(SPEC, data, out=tmp_path, num_labels=2, progress=False)
+    assert caught.value.code == "E906" and caught.value.hint.startswith("leave num_labels out")
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "message"),
+    [
+        ({"freeze": "all"}, "E705", "no parameter is trainable"),
+        ({"freeze": "had-only"}, "E703", "had-only"),
+        ({"device": "gpu"}, "E801", "no device is called 'gpu'"),
+        ({"optional": ["nothing"], "weights": "{folder}/w.safetensors"}, "E701", "nothing"),
+    ],
+)
+def test_what_does_not_fit_is_told_before_anything_is_written(
+    given: dict[str, Any], code: str, message: str, tmp_path: Path
+) -> None:
+    archspec.save_weights(archspec.build(SPEC, device="cpu"), tmp_path / "w.safetensors")
+    if "weights" in given:
+        given = {**given, "weights": given["weights"].format(folder=tmp_path)}
+    with pytest.raises(archspec.ArchspecError) as caught:
+        train(tmp_path / "runs", **given)
+    assert caught.value.code == code and message in str(caught.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_spec_that_is_for_something_else(tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        archspec.train("minilm-l6", DATA, out=tmp_path)
+    assert caught.value.message == "minilm-l6 is for text-embedding"
+
+
+def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        train(tmp_path, learning_rate=1e30, device="cpu", progress=False)
+    assert caught.value.code == "E922"
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "failed" and "E922" in run.facts["error"]
+
+
+def test_patience_ends_a_phase(tmp_path: Path) -> None:
+    given = {**PHASED, "phases": None, "epochs": 9, "patience": 2, "learning_rate": 0.0}
+    run = train(tmp_path, **given)
+    assert [line["best"] for line in run.epochs] == [True, False, False]
+    assert run.status == "finished"
+
+
+def test_one_process_and_two_have_one_loss_curve(tmp_path: Path) -> None:
+    given = ["--epochs", "2", "--batch-size", "8", "-p", "p=0", "--device", "cpu"]
+    given += ["--learning-rate", "0.01", "--freeze", "body-and-head", "--json"]
+    command = ["-m", "archspec", "train", str(SPEC), "--data", str(DATA), *given]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environ = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
+    two = [*torchrun, *command, "--strategy", "ddp", "--out", str(tmp_path / "two")]
+    done = subprocess.run([sys.executable, *two], env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    one = archspec.train(
+        SPEC, DATA, out=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
+        freeze="body-and-head", progress=False, p=0,
+    )  # fmt: skip
+    (both,) = archspec.runs(tmp_path / "two")
+    assert both.status == "finished"
+    for mine, theirs in zip(lines(one), lines(both), strict=True):
+        assert {**theirs, "loss": 0, "train_loss": 0} == {**mine, "loss": 0, "train_loss": 0}
+        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-5)
+    for name, tensor in load_file(one.path / LAST).items():
+        torch.testing.assert_close(load_file(both.path / LAST)[name], tensor, rtol=1e-4, atol=1e-6)
