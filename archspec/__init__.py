@@ -34,6 +34,13 @@ if TYPE_CHECKING:
         freeze_proof,
         trainable_parameters,
     )
+    from archspec.frontier import (
+        ActivationCache,
+        Frontier,
+        NoFrontier,
+        activation_key,
+        find_frontier,
+    )
     from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
@@ -54,6 +61,9 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
+    "archspec.frontier": (
+        "ActivationCache", "Frontier", "NoFrontier", "activation_key", "find_frontier",
+    ),
     "archspec.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
@@ -64,6 +74,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ActivationCache",
     "ArchspecError",
     "BuildError",
     "Diff",
@@ -71,8 +82,10 @@ __all__ = [
     "FreezeError",
     "FreezeProof",
     "FreezeReport",
+    "Frontier",
     "Inspection",
     "Lock",
+    "NoFrontier",
     "Note",
     "Place",
     "Problem",
@@ -83,10 +96,12 @@ __all__ = [
     "WeightsError",
     "WeightsReport",
     "__version__",
+    "activation_key",
     "build",
     "diff",
     "draw",
     "draw_all",
+    "find_frontier",
     "freeze",
     "freeze_proof",
     "inspect",

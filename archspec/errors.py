@@ -89,6 +89,7 @@ CODES: dict[str, str] = {
     "E705": "nothing is trainable",
     # usage
     "E801": "the call cannot be understood",
+    "E802": "activations do not fit on the disk",
 }
 
 

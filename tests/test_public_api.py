@@ -25,10 +25,11 @@ ERRORS = {
     "WeightsError": "ArchspecError",
 }
 DATA = ["Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note", "Place"]
-DATA += ["Problem", "Spec", "WeightsReport"]
+DATA += ["ActivationCache", "Frontier", "NoFrontier", "Problem", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "freeze", "freeze_proof", "inspect"]
 FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "register_layer"]
 FUNCTIONS += ["register_op", "save_weights", "to_python", "trainable_parameters"]
+FUNCTIONS += ["activation_key", "find_frontier"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -102,6 +103,13 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "freeze_proof": [("model", ...)],
     "diff": [
         ("a", ...), ("b", ...), ("*levels", ("spec", "tree", "tensors", "cost")), ("*freeze", None),
+    ],
+    "find_frontier": [
+        ("model", ...), ("inputs", ...), ("*lengths", None), ("*augmented", False),
+        ("*least", 0.01),
+    ],
+    "activation_key": [
+        ("frontier", ...), ("*data", ...), ("*preprocessing", ...), ("*precision", ""),
     ],
     "lock": [("source", ...), ("**params", ...)],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
