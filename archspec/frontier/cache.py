@@ -273,7 +273,7 @@ class ActivationCache:
             start = int(self._starts[row]) + before
             sizes = value.sizes(length)
             content = self._data[start : start + self._bytes(value, length)]
-            target[i][tuple(map(slice, sizes))] = np.frombuffer(content, plain).reshape(sizes)
+            target[(i, *map(slice, sizes))] = content.view(plain).reshape(sizes)
         return batch.to(value.dtype).movedim(0, value.axis).contiguous()
 
 

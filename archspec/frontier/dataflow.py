@@ -147,8 +147,9 @@ class Flow:
     def _stop_of_tensor(self, node: fx.Node, name: str) -> Stop | None:
         owner, _, attribute = name.rpartition(".")
         tensor = getattr(self._model.get_submodule(owner), attribute)
-        if tensor.requires_grad:
-            return Stop("trainable", name)
+        if tensor.requires_grad:  # a shared one is told by its first name
+            names = (n for n, p in self._model.named_parameters() if p is tensor)
+            return Stop("trainable", next(names, name))
         return Stop("statistics", owner) if any(self.writers_of(node)) else None
 
 

@@ -43,15 +43,8 @@ class Halves:
     def frozen(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """The values of a batch, in their order."""
         part = self._for(inputs).frozen
-        tensors = part.current()
-        if any(tensor.requires_grad for tensor in tensors):
-            names = [
-                name for name, t in zip(part.tensors, tensors, strict=False) if t.requires_grad
-            ]
-            hint = "look for the frontier again"
-            raise usage(f"'{names[0]}' has been thawed since the frontier was found", hint)
         with torch.no_grad():
-            return list(part((), inputs, tensors))
+            return list(part((), inputs))
 
     def rest(self, values: Sequence[Tensor], inputs: Mapping[str, Tensor]) -> Any:
         """What the model returns."""
@@ -59,6 +52,7 @@ class Halves:
         return split.trace.outputs(split.rest(values, inputs))
 
     def _for(self, inputs: Mapping[str, Tensor]) -> Split:
+        self._check_frozen()
         given = {name: value for name, value in inputs.items() if value is not None}
         modes = self._modes()
         refused: UsageError | None = None
@@ -92,6 +86,13 @@ class Halves:
             Part(flow, self.model, (), list(values)),
             Part(flow, self.model, values, flat_outputs(flow.trace), flow.effects),
         )
+
+    def _check_frozen(self) -> None:
+        part = self.first.frozen
+        for name, tensor in zip(part.tensors, part.current(), strict=True):
+            if tensor.requires_grad:
+                message = f"'{name}' has been thawed since the frontier was found"
+                raise usage(message, "look for the frontier again")
 
     def _modes(self) -> tuple[bool, ...]:
         return tuple(module.training for module in self._modules)
