@@ -20,7 +20,7 @@ from torch import Tensor
 
 from archspec.errors import UsageError
 from archspec.frontier import ActivationCache, StoredValue, activation_key
-from tests.frontier.models import frontier_of, images, resnet
+from tests.frontier.models import from_text, frontier_of
 
 HIDDEN = StoredValue("hidden", (None, 3), torch.float32)
 SQUARE = StoredValue("square", (2, None, None), torch.bfloat16)
@@ -279,17 +279,28 @@ def test_two_processes_fill_one_cache(tmp_path: Path) -> None:
 
 
 def test_the_key_is_that_of_what_the_values_depend_on() -> None:
-    model = resnet("head-only")
-    found = frontier_of(model, images())
+    modules = (
+        "      a: {type: Linear, in_features: 4, out_features: 4}\n"
+        "      n: {type: BatchNorm1d, num_features: 4}\n"
+        "      b: {type: Linear, in_features: 4, out_features: 2}\n"
+    )
+    inputs = {"x": torch.rand(3, 4)}
+
+    def made(forward: str = "b(n(a(x)))") -> Any:
+        return from_text(f"      - return: {forward}\n", modules, ["a", "n"])
+
+    model = made()
+    found = frontier_of(model, inputs)
     facts = {"data": "rows", "preprocessing": "resize"}
     key = activation_key(found, **facts)
-    assert len(key) == 64 and key == activation_key(frontier_of(model, images()), **facts)
+    other_head = frontier_of(made("b(n(a(x))) * 2"), inputs)
+    assert len(key) == 64 and key == activation_key(other_head, **facts)
     others = [{"data": "x"}, {"preprocessing": "x"}, {"precision": "bf16"}]
-    assert len({key, *(activation_key(found, **{**facts, **other}) for other in others)}) == 4
-    model.get_parameter("fc.weight").data.add_(1)  # behind the frontier
+    keys = [activation_key(found, **{**facts, **other}) for other in others]
+    keys.append(activation_key(frontier_of(made("b(n(2 * a(x)))"), inputs), **facts))
+    model.get_parameter("b.weight").data.add_(1)  # behind the frontier
     assert activation_key(found, **facts) == key
-    model.get_buffer("bn1.running_mean").add_(1)
-    moved = activation_key(found, **facts)
-    assert moved != key
-    model.get_parameter("conv1.weight").data.add_(1)
-    assert activation_key(found, **facts) not in (key, moved)
+    for tensor in (model.get_buffer("n.running_mean"), model.get_parameter("a.weight").data):
+        tensor.add_(1)
+        keys.append(activation_key(found, **facts))
+    assert len({key, *keys}) == 7

@@ -29,7 +29,6 @@ LINEARS = "".join(
         ("last-2-and-head", "bert.encoder.layer.0.output.LayerNorm", (None, 8),
          ("attention_mask",), 0.3),
         ("embeddings", "bert.embeddings.dropout", (None, 8), ("attention_mask",), 0.0),
-        (["**", "!bert.pooler"], "bert.pooler", (8,), (), 0.9),
     ],
 )  # fmt: skip
 def test_bert(plan: Any, name: str, shape: Any, passed: Any, share: float) -> None:
@@ -236,11 +235,14 @@ def test_a_write_to_a_value_that_stands_still() -> None:
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             y = self.a(x)
-            return self.b(y.add(1)) + y.add_(1) + self.b(y)
+            first = self.b(y.add(1)) + y.add_(1)
+            z = self.a(y)
+            z.mul_(2)  # what it returns is not used
+            return first + self.b(z)
 
     model, inputs = Writing(), {"x": torch.rand(3, 4)}
     found = frontier_of(model, inputs)
-    assert [value.name for value in found.values] == ["add", "add_"]
+    assert [value.name for value in found.values] == ["add", "add_", "a"]
     torch.testing.assert_close(found.rest(found.frozen(inputs), inputs), model(**inputs))
 
 
@@ -279,13 +281,20 @@ def test_looking_leaves_everything_as_it_was() -> None:
 
 
 def test_how_it_is_shown() -> None:
-    found = frontier_of(bert("last-2-and-head"), words(), lengths=LENGTHS)
-    assert str(found).splitlines()[1:] == [
-        "  kept: bert.encoder.layer.0.output.LayerNorm [length, 8], 32 bytes per position",
-        "  passed: input 'attention_mask'",
-        "  behind: 'bert.encoder.layer.1.attention.self.query.weight' is trained",
+    inputs = {"x": torch.rand(3, 5, 4), "y": torch.rand(3, 5, 4)}
+    contracts = "x: [batch, seq, 4], y: [batch, seq, 4]"
+    model = from_text("      - return: b(a(x)) * y\n", LINEARS, ["a"], contracts)
+    found = frontier_of(model, inputs, lengths=[5, 3, 4])
+    assert str(found).splitlines() == [
+        "50.0% of the multiply-accumulates (estimated) are done only once",
+        "  kept: a [length, 4], 16 bytes per position",
+        "  passed: input 'y'",
+        "  behind: 'b.weight' is trained",
     ]
-    told = found.to_dict()
-    assert told["values"][0]["shape"] == [None, 8]
-    assert told["stops"][0] == "'bert.encoder.layer.1.attention.self.query.weight' is trained"
+    assert found.to_dict() == {
+        "values": [{"name": "a", "shape": [None, 4], "dtype": "float32", "axis": 0}],
+        "passed": ["y"],
+        "share": 0.5,
+        "stops": ["'b.weight' is trained", "'b.bias' is trained"],
+    }
     assert str(NoFrontier("a\x1b[31mb")) == "nothing is computed only once: a\ufffd[31mb"
