@@ -65,6 +65,7 @@ def find_frontier(
         >>> [(value.name, value.shape) for value in found.values]
         [('flatten', (512,))]
     """
+    inputs = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
     _check(model, inputs, lengths)
     if augmented:
         return NoFrontier("augmentation changes the inputs in every epoch")

@@ -237,7 +237,7 @@ def test_a_write_to_a_value_that_stands_still() -> None:
             y = self.a(x)
             first = self.b(y.add(1)) + y.add_(1)
             z = self.a(y)
-            z.mul_(2)  # what it returns is not used
+            z.view(-1).mul_(2)  # through another name
             return first + self.b(z)
 
     model, inputs = Writing(), {"x": torch.rand(3, 4)}
@@ -259,6 +259,7 @@ def test_a_model_in_evaluation_mode() -> None:
     ("inputs", "lengths", "message"),
     [
         ({}, None, "the inputs are no batch"),
+        ({"a": None}, None, "the inputs are no batch"),
         ({"a": torch.zeros(2), "b": torch.zeros(3)}, None, "the inputs are no batch"),
         ({"a": torch.tensor(1)}, None, "the inputs are no batch"),
         ({"a": torch.zeros(2, 3)}, [3], "1 lengths were given for 2 samples"),
