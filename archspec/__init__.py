@@ -37,6 +37,13 @@ if TYPE_CHECKING:
         freeze_proof,
         trainable_parameters,
     )
+    from archspec.frontier import (
+        ActivationCache,
+        Frontier,
+        NoFrontier,
+        activation_key,
+        find_frontier,
+    )
     from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
@@ -59,6 +66,9 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
+    "archspec.frontier": (
+        "ActivationCache", "Frontier", "NoFrontier", "activation_key", "find_frontier",
+    ),
     "archspec.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
@@ -70,6 +80,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "ActivationCache",
     "ArchspecError",
     "BuildError",
     "Data",
@@ -79,8 +90,10 @@ __all__ = [
     "FreezeError",
     "FreezeProof",
     "FreezeReport",
+    "Frontier",
     "Inspection",
     "Lock",
+    "NoFrontier",
     "Note",
     "Place",
     "Problem",
@@ -93,10 +106,12 @@ __all__ = [
     "WeightsError",
     "WeightsReport",
     "__version__",
+    "activation_key",
     "build",
     "diff",
     "draw",
     "draw_all",
+    "find_frontier",
     "freeze",
     "freeze_proof",
     "inspect",

@@ -91,6 +91,7 @@ CODES: dict[str, str] = {
     "E705": "nothing is trainable",
     # usage
     "E801": "the call cannot be understood",
+    "E802": "activations do not fit on the disk",
     # data
     "E901": "the data cannot be read",
     "E902": "the columns cannot be told",

@@ -127,7 +127,7 @@ def use(text: str, *, build: bool) -> None:
 
 
 def run(text: str) -> None:
-    exec(compile(text, "errors.md", "exec"), {"archspec": archspec})
+    exec(compile(text, "errors.md", "exec"), {"archspec": archspec, "torch": torch})
 
 
 def use_wrong(code: str) -> None:

@@ -26,12 +26,13 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Inspection", "Lock", "Note"]
-DATA += ["Place", "Problem", "Run", "Spec", "WeightsReport"]
-FUNCTIONS = ["build", "diff", "draw", "draw_all", "freeze", "freeze_proof", "inspect"]
-FUNCTIONS += ["largest_batch", "load", "load_weights", "loads", "lock", "open_data"]
-FUNCTIONS += ["register_layer", "register_op", "resume", "runs", "save_weights", "to_python"]
-FUNCTIONS += ["train", "trainable_parameters"]
+DATA = ["ActivationCache", "Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier"]
+DATA += ["Inspection", "Lock", "NoFrontier", "Note", "Place", "Problem", "Run", "Spec"]
+DATA += ["WeightsReport"]
+FUNCTIONS = ["activation_key", "build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
+FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]
+FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
+FUNCTIONS += ["to_python", "train", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -107,6 +108,13 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "freeze_proof": [("model", ...)],
     "diff": [
         ("a", ...), ("b", ...), ("*levels", ("spec", "tree", "tensors", "cost")), ("*freeze", None),
+    ],
+    "find_frontier": [
+        ("model", ...), ("inputs", ...), ("*lengths", None), ("*augmented", False),
+        ("*least", 0.01),
+    ],
+    "activation_key": [
+        ("frontier", ...), ("*data", ...), ("*preprocessing", ...), ("*precision", ""),
     ],
     "lock": [("source", ...), ("**params", ...)],
     "open_data": [

@@ -37,6 +37,15 @@ class FreezeProof(Displayed):
 
     hashes: Mapping[str, str]
 
+    @classmethod
+    def of(cls, model: nn.Module) -> FreezeProof:
+        """The proof of a model as it is, without hashes if nothing is frozen.
+
+        Raises:
+            UsageError: E801, a tensor has no data.
+        """
+        return cls({name: tensor_hash(name, tensor) for name, tensor in _frozen(model).items()})
+
     @property
     def digest(self) -> str:
         """One hash of all names and hashes."""
@@ -60,7 +69,7 @@ class FreezeProof(Displayed):
         for name, expected in self.hashes.items():
             if name not in there:
                 problems.append(Problem("E704", f"'{name}' is no longer there"))
-            elif _hash(name, there[name]) != expected:
+            elif tensor_hash(name, there[name]) != expected:
                 problems.append(Problem("E704", f"'{name}' has moved"))
             elif name not in frozen:
                 hint = "freeze the model as it was when the proof was taken"
@@ -120,11 +129,11 @@ def freeze_proof(model: nn.Module) -> FreezeProof:
         >>> proof.verify(model)
     """
     check_module(model)
-    frozen = _frozen(model)
-    if not frozen:
+    proof = FreezeProof.of(model)
+    if not proof.hashes:
         hint = "archspec.freeze(model, plan) comes first"
         raise _usage("nothing is frozen that a proof could be taken of", hint)
-    return FreezeProof({name: _hash(name, tensor) for name, tensor in frozen.items()})
+    return proof
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
@@ -147,7 +156,12 @@ def _frozen(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _hash(name: str, tensor: Tensor) -> str:
+def tensor_hash(name: str, tensor: Tensor) -> str:
+    """SHA-256 over a tensor's dtype, shape and bytes; ``name`` is for the error.
+
+    Raises:
+        UsageError: E801, the tensor has no data.
+    """
     if tensor.is_meta:
         raise _usage(f"'{name}' is on meta and has no data: build the model on a device")
     found = hashlib.sha256(f"{tensor.dtype} {list(tensor.shape)}\n".encode())

@@ -17,7 +17,7 @@ from torch import nn
 
 from archspec.devices import pick_device
 from archspec.errors import ArchspecError
-from archspec.freezing import FreezeProof, freeze, freeze_proof
+from archspec.freezing import FreezeProof, freeze
 from archspec.training import engine
 from archspec.training.explaining import now
 from archspec.training.feeding import Feed
@@ -169,7 +169,7 @@ class Running:
 
     def _proof(self, report: dict[str, Any]) -> FreezeProof:
         """Hashes of what is frozen: those of the folder, if the phase had begun before."""
-        proof = freeze_proof(self.model)
+        proof = FreezeProof.of(self.model)
         if self.folder is None:
             return proof
         phases = self.folder.read_json(FREEZE).get("phases", [])

@@ -1,0 +1,21 @@
+"""Frozen work done once: where a model can be cut in two, and a cache of the values there.
+
+``traced`` writes the model down as a graph; ``dataflow`` finds what never changes in it;
+``cutting`` chooses what to keep; ``splitting`` and ``halves`` make two models of one; ``trying``
+tries them out; ``finding`` does it all; ``report`` has the results' types. ``cache`` keeps values
+on disk, under a name that ``identity`` makes.
+"""
+
+from archspec.frontier.cache import ActivationCache
+from archspec.frontier.finding import find_frontier
+from archspec.frontier.identity import activation_key
+from archspec.frontier.report import Frontier, NoFrontier, StoredValue
+
+__all__ = [
+    "ActivationCache",
+    "Frontier",
+    "NoFrontier",
+    "StoredValue",
+    "activation_key",
+    "find_frontier",
+]
