@@ -37,13 +37,7 @@ if TYPE_CHECKING:
         freeze_proof,
         trainable_parameters,
     )
-    from archspec.frontier import (
-        ActivationCache,
-        Frontier,
-        NoFrontier,
-        activation_key,
-        find_frontier,
-    )
+    from archspec.frontier import Frontier, NoFrontier, find_frontier
     from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
@@ -66,9 +60,7 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
-    "archspec.frontier": (
-        "ActivationCache", "Frontier", "NoFrontier", "activation_key", "find_frontier",
-    ),
+    "archspec.frontier": ("Frontier", "NoFrontier", "find_frontier"),
     "archspec.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
@@ -80,7 +72,6 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ActivationCache",
     "ArchspecError",
     "BuildError",
     "Data",
@@ -106,7 +97,6 @@ __all__ = [
     "WeightsError",
     "WeightsReport",
     "__version__",
-    "activation_key",
     "build",
     "diff",
     "draw",

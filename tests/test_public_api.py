@@ -26,10 +26,10 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["ActivationCache", "Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier"]
+DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier"]
 DATA += ["Inspection", "Lock", "NoFrontier", "Note", "Place", "Problem", "Run", "Spec"]
 DATA += ["WeightsReport"]
-FUNCTIONS = ["activation_key", "build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
+FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]
 FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
 FUNCTIONS += ["to_python", "train", "trainable_parameters"]
@@ -113,9 +113,6 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("model", ...), ("inputs", ...), ("*lengths", None), ("*augmented", False),
         ("*least", 0.01),
     ],
-    "activation_key": [
-        ("frontier", ...), ("*data", ...), ("*preprocessing", ...), ("*precision", ""),
-    ],
     "lock": [("source", ...), ("**params", ...)],
     "open_data": [
         ("source", ...), ("*task", ...), ("*train", None), ("*validation", None), ("*test", None),
@@ -129,7 +126,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
         ("*clip", 1.0), ("*monitor", "accuracy"), ("*patience", None), ("*seed", 0),
         ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*workers", 0),
-        ("*save_every", 120.0), ("*max_length", None), ("*tokenizer", None), ("*text", None),
+        ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0), ("*max_length", None), ("*tokenizer", None), ("*text", None),
         ("*image", None), ("*label", None), ("*validation_share", 0.1), ("*most_bad", 0.0),
         ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
     ],

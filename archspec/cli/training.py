@@ -51,6 +51,13 @@ _INTERRUPTED = 130
 @click.option("--strategy", metavar="NAME", default="auto", help="For several: auto or ddp.")
 @click.option("--workers", metavar="N", default=0, help="Processes that decode images.")
 @click.option("--save-every", metavar="S", default=120.0, help="Seconds between saves.")
+@click.option(
+    "--cache",
+    metavar="FOLDER",
+    default="auto",
+    help="Of activations that never change; auto: in OUT; off: none.",
+)
+@click.option("--cache-gb", metavar="X", default=20.0, help="The most that it takes, in GiB.")
 @click.option("--max-length", metavar="N", type=int, help="Tokens of a text at most.")
 @click.option("--tokenizer", metavar="FILE", help="Left out: beside the weights or the spec.")
 @click.option("--text", metavar="COLUMN", help="Left out: guessed.")

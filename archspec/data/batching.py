@@ -36,6 +36,7 @@ def batches(
     world: int = 1,
     drop_last: bool = False,
     context: str | None = None,
+    images: bool = True,
 ) -> DataLoader[Batch]:
     """Batches of rows, as the model takes them.
 
@@ -60,6 +61,7 @@ def batches(
             round: ``rows`` tells which.
         drop_last: whether rows are left out, by chance, that would make an incomplete batch.
         context: how workers start, ``fork`` or ``spawn``; left out: as Python does.
+        images: whether images are read; without them a batch has ``labels`` and ``rows`` alone.
 
     Raises:
         UsageError: E801, a number is out of range.
@@ -71,8 +73,10 @@ def batches(
         lengths = encoded.lengths if by_length else None
         collate: Any = _CollateTexts(encoder)
         workers = 0
-    else:
+    elif images:
         dataset, lengths, collate = _Images(rows, encoder, seed), None, _collate_images
+    else:
+        dataset, lengths, collate, workers = _Labels(rows), None, _ends, 0
     order = BatchOrder(
         len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last
     )
@@ -243,6 +247,18 @@ class _Images(Dataset[Any]):
             raise DataError(Problem("E901", message)) from None
         label = None if self.rows.labels is None else int(self.rows.labels[row])
         return row, {self.encoder.name: pixels}, label
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels(Dataset[Any]):
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: Item) -> tuple[int, None, int | None]:
+        row, _ = item
+        return row, None, None if self.rows.labels is None else int(self.rows.labels[row])
 
 
 def _collate_images(items: Sequence[tuple[int, Batch, int | None]]) -> Batch:

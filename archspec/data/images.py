@@ -6,11 +6,13 @@ What torchvision's transforms do with the same settings is the reference.
 from __future__ import annotations
 
 import io
+import json
 import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,6 +125,12 @@ class ImageEncoder:
         if self.settings.augment != "auto":
             return self.settings.augment
         return "shift-flip" if self.settings.crop <= SMALL else "resized-crop-flip"
+
+    @property
+    def definition(self) -> str:
+        """All that decides what an image becomes: the settings, and how it varies."""
+        version = metadata.version("pillow")
+        return json.dumps([version, self.settings.model_dump(mode="json"), self.augmentation])
 
     def encode(self, data: bytes, key: Key = (0, 0, 0)) -> torch.Tensor:
         """The image in the bytes of a file as [channels, crop, crop]; raises UnreadableImage.

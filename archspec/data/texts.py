@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -55,6 +56,12 @@ class TextEncoder:
             message = f"a maximum length of {max_length} leaves no room beside {special} special"
             raise DataError(Problem("E905", f"{message} tokens"))
         self._tokenizer.enable_truncation(max_length)
+
+    @property
+    def definition(self) -> str:
+        """All that decides what a text becomes: the tokenizer as JSON, and the inputs."""
+        given = [metadata.version("tokenizers"), self._tokenizer.to_str(), self.pad_id, self.inputs]
+        return json.dumps(given)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, special tokens included, not padded."""

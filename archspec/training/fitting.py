@@ -62,6 +62,8 @@ def train(
     strategy: Strategy = "auto",
     workers: int = 0,
     save_every: float = 120.0,
+    cache: str | os.PathLike[str] = "auto",
+    cache_gb: float = 20.0,
     max_length: int | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     text: str | None = None,
@@ -109,6 +111,10 @@ def train(
         strategy: Lightning's, for several devices: ``auto`` or ``ddp``.
         workers: processes that decode images.
         save_every: seconds after which the state is saved within an epoch.
+        cache: where activations in front of what is trained are kept, so that frozen work is done
+            once: a folder, ``auto`` for ``.activations`` in ``out``, or ``off``. Runs share it.
+        cache_gb: the most that it may take on the disk, in GiB; what was used least recently makes
+            room. Where that is not enough the run goes on without, and says so.
         max_length: tokens of a text at most; left out: as the task says.
         tokenizer: a ``tokenizer.json`` or ``vocab.txt``; left out: beside the weights or the spec.
         text: the column of texts; left out: guessed.
@@ -151,7 +157,8 @@ def train(
         momentum=momentum, weight_decay=weight_decay, schedule=schedule, warmup=warmup,
         precision=precision, accumulate=accumulate, clip=clip, monitor=monitor,
         patience=patience, seed=seed, device=device, devices=devices, strategy=strategy,
-        workers=workers, max_length=max_length, save_every=save_every,
+        workers=workers, max_length=max_length, save_every=save_every, cache=cache,
+        cache_gb=cache_gb,
     )  # fmt: skip
     engine.require()
     engine.check_device(options.device)

@@ -16,8 +16,12 @@ from archspec.freezing import trainable_parameters
 from archspec.training.feeding import Batches, Feed
 from archspec.training.lightning import pl
 from archspec.training.options import Options
+from archspec.training.reusing import Batch, inputs_of, moved
 from archspec.training.schedules import factor
 from archspec.training.scores import Scores, Tally
+
+MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+"""Precision → the dtype of matrix products."""
 
 
 @dataclass(slots=True)
@@ -86,19 +90,19 @@ class Fitting(pl.LightningModule):
         return found
 
     def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> dict[str, Tensor]:
-        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        return moved(batch, device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Everything random in a step depends on the seed and the step's number alone."""
         at = self.position
         torch.manual_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank))
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         total = self.training_sizes[self.position.batch]
         real = self._real(total)
-        logits = logits_of(self.model, batch, self.feed.classes)[:real]
+        logits = logits_of(self.model, self.feed, "train", batch)[:real]
         loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
         self.losses.append((loss.detach(), real))
         # Gradients are averaged over the processes: this makes it the mean over samples.
@@ -111,8 +115,9 @@ class Fitting(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.tally = Tally(self.feed.classes, self.device)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        count(self.tally, self.model, batch, self._real(self.validation_sizes[batch_idx]))
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        real = self._real(self.validation_sizes[batch_idx])
+        count(self.tally, self.model, self.feed, "validation", batch, real)
 
     def on_validation_epoch_end(self) -> None:
         if self.feed.world > 1:
@@ -136,14 +141,17 @@ class Fitting(pl.LightningModule):
 
 def _optimizer(groups: list[dict[str, Any]], given: Options) -> torch.optim.Optimizer:
     rate = given.learning_rate
+    # One pass over the weights, not ten; with a gradient scaler Lightning does not let it clip.
+    fused = given.precision != "fp16-mixed"
     match given.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=rate)
+            return torch.optim.AdamW(groups, lr=rate, fused=fused)
         case "adam":
-            return torch.optim.Adam(groups, lr=rate)
+            return torch.optim.Adam(groups, lr=rate, fused=fused)
         case "sgd":
             nesterov = given.momentum > 0
-            return torch.optim.SGD(groups, lr=rate, momentum=given.momentum, nesterov=nesterov)
+            momentum: Any = {"momentum": given.momentum, "nesterov": nesterov}
+            return torch.optim.SGD(groups, lr=rate, fused=fused, **momentum)
 
 
 def seed_of(*numbers: int) -> int:
@@ -152,29 +160,37 @@ def seed_of(*numbers: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def logits_of(model: nn.Module, batch: Mapping[str, Tensor], classes: int) -> Tensor:
+def logits_of(model: nn.Module, feed: Feed, split: str, batch: Batch) -> Tensor:
     """What a model says of a batch: [batch, classes].
 
     Raises:
         DataError: E906, it says something else.
     """
-    inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "rows")}
-    given = model(**inputs)
+    if feed.reuse is not None and "values" in batch:
+        given = feed.reuse.outputs(model, split, batch)
+    else:
+        given = model(**inputs_of(batch))
     outputs = cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
-    expected = (len(batch["labels"]), classes)
+    expected = (len(batch["labels"]), feed.classes)
     for output in outputs:
         if isinstance(output, Tensor) and tuple(output.shape) == expected:
             return output.float()
     shapes = ", ".join(str(list(one.shape)) for one in outputs if isinstance(one, Tensor))
-    message = f"the data has {classes} labels: the model should give {list(expected)}, not {shapes}"
+    said = f"the data has {feed.classes} labels"
+    message = f"{said}: the model should give {list(expected)}, not {shapes}"
     raise DataError(Problem("E906", message))
 
 
 def count(
-    tally: Tally, model: nn.Module, batch: Mapping[str, Tensor], real: int | None = None
+    tally: Tally,
+    model: nn.Module,
+    feed: Feed,
+    split: str,
+    batch: Batch,
+    real: int | None = None,
 ) -> None:
     """Add what a model says of a batch, or of its first rows, to a tally."""
-    logits, labels = logits_of(model, batch, tally.classes)[:real], batch["labels"][:real]
+    logits, labels = logits_of(model, feed, split, batch)[:real], batch["labels"][:real]
     tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
 
 
@@ -191,5 +207,5 @@ def evaluated(
     mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
     with torch.inference_mode(), mixed:
         for batch in feed.split(split, whole=True):
-            count(tally, model, {name: tensor.to(device) for name, tensor in batch.items()})
+            count(tally, model, feed, split, moved(batch, device))
     return tally.scores()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from archspec.errors import Problem, UsageError, did_you_mean
@@ -41,6 +43,7 @@ _BOUNDS = {  # name: least, most
     "warmup": (0.0, 1.0),
     "clip": (0.0, math.inf),
     "save_every": (0.0, math.inf),
+    "cache_gb": (0.0, 1e9),
 }
 _MOST_EPOCHS = 1_000_000
 _PHASE = re.compile(r"([^:\s]+):(\d{1,7})", re.ASCII)
@@ -90,6 +93,8 @@ class Options:
     workers: int
     max_length: int | None
     save_every: float
+    cache: str = "auto"
+    cache_gb: float = 20.0
 
     @property
     def epochs(self) -> int:
@@ -115,6 +120,8 @@ class Options:
             raise UsageError(problems)
         if given["warmup"] is None:
             given["warmup"] = {"constant": 0.0, "one-cycle": 0.3}.get(given["schedule"], 0.1)
+        if given.get("cache", "auto") not in ("auto", "off"):
+            given["cache"] = str(Path(given["cache"]).absolute())
         return cls(phases=found, **given)
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +151,8 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name in _CHOICES and value not in _CHOICES[name]:
             hint = did_you_mean(str(value), _CHOICES[name]) or ", ".join(_CHOICES[name])
             found.append((f"{name} is none of its choices: {value!r}", hint))
+        elif name == "cache" and (not isinstance(value, str | os.PathLike) or not str(value)):
+            found.append((f"cache is auto, off, or a folder, not {value!r}", ""))
         elif name in _WHOLE and not _is_whole(value, _WHOLE[name]):
             found.append(
                 (f"{name} is a whole number of at least {_WHOLE[name]}, not {value!r}", "")

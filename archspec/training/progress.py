@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -31,17 +34,7 @@ class Bar(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or not sys.stderr.isatty():
             return
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[loss]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self.progress = _progress(TextColumn("{task.fields[loss]}"))
         self.task = self.progress.add_task("", total=None, loss="")
         self._show(pl_module)
         self.progress.start()
@@ -86,3 +79,28 @@ class Bar(pl.Callback):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int, drawn: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of its own for work before the steps: call with how much more is done."""
+    if not (drawn and total and sys.stderr.isatty()):
+        yield lambda more: None
+        return
+    with _progress() as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda more: progress.advance(task, more)
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from archspec.devices import pick_device
@@ -21,10 +20,11 @@ from archspec.freezing import FreezeProof, freeze
 from archspec.training import engine
 from archspec.training.explaining import now
 from archspec.training.feeding import Feed
+from archspec.training.filling import Filling, for_test
 from archspec.training.folder import BEST, FACTS, FREEZE, LAST, LOG, METRICS, RunFolder, lines_of
 from archspec.training.keeping import Keeper, Standing, Stopped
 from archspec.training.lightning import CSVLogger, TensorBoardLogger, pl
-from archspec.training.loop import Fitting, Position, evaluated
+from archspec.training.loop import MIXED, Fitting, Position, evaluated
 from archspec.training.options import Options, Phase
 from archspec.training.progress import Bar
 from archspec.training.run import Run
@@ -33,7 +33,6 @@ from archspec.training.telling import Teller
 from archspec.weights import load_weights, save_weights
 
 _PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
-_MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 
 
 class Running:
@@ -199,7 +198,7 @@ class Running:
 
     def _trainer(self, keeper: Keeper, epochs: int) -> pl.Trainer:
         given = self.options
-        callbacks: list[pl.Callback] = [keeper]
+        callbacks: list[pl.Callback] = [keeper, Filling(keeper, self.say, self.say.aloud)]
         if self.say.aloud:
             callbacks.append(Bar(given.epochs))
         started: Any = engine.processes()
@@ -248,7 +247,8 @@ class Running:
         if folder is None or "test" not in self.feed.data.splits:
             return
         load_weights(self.model, folder / BEST)
-        dtype = _MIXED.get(self.options.precision)
+        self.feed.reuse = for_test(self.model, self.feed, self.options, folder, self.device)
+        dtype = MIXED.get(self.options.precision)
         scores = evaluated(self.model, self.feed, "test", self.device, dtype)
         folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
         shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"

@@ -33,7 +33,7 @@ GIVEN: dict[str, Any] = {
     "weight_decay": 0.01, "schedule": "linear", "warmup": None, "precision": "fp32",
     "accumulate": 1, "clip": 1.0, "monitor": "accuracy", "patience": None, "seed": 0,
     "device": "cpu", "devices": 1, "strategy": "auto", "workers": 0, "max_length": None,
-    "save_every": 120.0,
+    "save_every": 120.0, "cache": "auto", "cache_gb": 20.0,
 }  # fmt: skip
 
 
