@@ -75,7 +75,8 @@ class Filling(pl.Callback):
             (trainer.local_rank, trainer.num_devices),
         ):
             try:
-                rows += self._compute(reuse, feed, rank, world)
+                if not self.keeper.stop.is_set():
+                    rows += self._compute(reuse, feed, rank, world)
             except UsageError as error:
                 reason = error.message
             trainer.strategy.barrier()

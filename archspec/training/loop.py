@@ -141,8 +141,8 @@ class Fitting(pl.LightningModule):
 
 def _optimizer(groups: list[dict[str, Any]], given: Options) -> torch.optim.Optimizer:
     rate = given.learning_rate
-    # One pass over the weights, not ten; with a gradient scaler Lightning does not let it clip.
-    fused = given.precision != "fp16-mixed"
+    # One pass over the weights, not ten; in mixed precision Lightning does not let it clip.
+    fused = given.precision == "fp32"
     match given.optimizer:
         case "adamw":
             return torch.optim.AdamW(groups, lr=rate, fused=fused)
