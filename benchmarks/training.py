@@ -127,9 +127,9 @@ def _write(folder: Path, count: int) -> list[dict[str, Any]]:
 def _ours(folder: Path, plan: str | None, epochs: int, turns: Turns) -> list[float]:
     started = Keeper.on_train_epoch_start
 
-    def in_turn(keeper: Keeper, *arguments: Any) -> None:
+    def in_turn(self: Keeper, trainer: Any, pl_module: Any) -> None:
         turns.swap("ours")
-        started(keeper, *arguments)
+        started(self, trainer, pl_module)
 
     Keeper.on_train_epoch_start = in_turn  # the one moment at which nothing of ours is going on
     try:

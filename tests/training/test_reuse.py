@@ -29,9 +29,9 @@ GIVEN: dict[str, Any] = {
     "device": "cpu", "progress": False,
 }  # fmt: skip
 BERT: dict[str, Any] = {
-    "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 3, "intermediate_size": 12,
+    "hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 12,
     "vocab_size": 40, "max_position_embeddings": 16, "max_length": 12,
-    "tokenizer": HERE / "vocab.txt", "freeze": "last-2-and-head",
+    "tokenizer": HERE / "vocab.txt", "freeze": ["**", "!bert.encoder.layer[1]", "!classifier"],
 }  # fmt: skip
 
 
@@ -76,27 +76,25 @@ def test_a_run_is_the_same_to_rounding(whole: archspec.Run, tmp_path: Path) -> N
     assert whole.test is not None and plain.test is not None
     assert activations(plain) == [{"reason": "the cache is off"}]
     (said,) = activations(whole)
-    assert [(one["name"], one["shape"]) for one in said["values"]] == [("first", [None, 16])]
+    assert [(one["name"], one["shape"]) for one in said["values"]] == [("relu", [None, 16])]
     assert said["passed"] == ["attention_mask"] and said["samples"] == 82 + 8 + 90
     cache = whole.path.parent / ".activations"
     assert said["folder"] == str(cache)
     files = {path.name: path.stat().st_size for path in (cache / said["key"]).iterdir()}
     assert files["values.bin"] == said["bytes"] and said["bytes"] % 64 == 0
     assert files["rows.bin"] == 180 * 8
-    assert "kept is first of 180 samples" in log(whole)
+    assert "kept is relu of 180 samples" in log(whole)
     assert "90 samples computed in" in log(whole)  # those of the test when they are asked for
     assert (np.fromfile(cache / said["key"] / "rows.bin", np.uint64) > 0).all()
 
 
 def test_a_transformer_is_the_same_to_rounding(tmp_path: Path) -> None:
-    phases = {"phases": "last-2-and-head:1,head-only:1", "freeze": None, "epochs": None}
-    cached = train(tmp_path, "bert", **{**BERT, **phases})
-    close(cached, train(tmp_path, "bert", **{**BERT, **phases}, cache="off"), 1e-4)
-    first, second = activations(cached)
-    assert first["values"][0]["name"] == "bert.encoder.layer.0.output.LayerNorm"
-    assert second["values"][0]["name"] == "bert.pooler.activation" and second["passed"] == []
-    assert first["key"] != second["key"] and second["bytes"] == 180 * 8 * 4
-    assert 0.2 < first["share"] < 0.5 < 0.97 < second["share"]
+    given = {**BERT, "epochs": 1}
+    cached = train(tmp_path, "bert", **given)
+    close(cached, train(tmp_path, "bert", **given, cache="off"), 1e-4)
+    (said,) = activations(cached)
+    assert said["values"][0]["name"] == "bert.encoder.layer.0.output.LayerNorm"
+    assert said["passed"] == ["attention_mask"] and 0.4 < said["share"] < 0.6
 
 
 def test_a_second_run_computes_nothing(

@@ -350,20 +350,26 @@ def test_patience_ends_a_phase(tmp_path: Path) -> None:
 
 
 def test_one_process_and_two_have_one_loss_curve(tmp_path: Path) -> None:
+    spec = HERE / "layers.yaml"
     given = ["--epochs", "2", "--batch-size", "8", "-p", "p=0", "--device", "cpu"]
-    given += ["--learning-rate", "0.01", "--freeze", "body-and-head", "--json"]
-    command = ["-m", "archspec", "train", str(SPEC), "--data", str(DATA), *given]
+    given += ["--learning-rate", "0.01", "--freeze", "last-and-head", "--json"]
+    command = ["-m", "archspec", "train", str(spec), "--data", str(DATA), *given]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environ = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
     two = [*torchrun, *command, "--strategy", "ddp", "--out", str(tmp_path / "two")]
     done = subprocess.run([sys.executable, *two], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     one = archspec.train(
-        SPEC, DATA, out=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
-        freeze="body-and-head", progress=False, p=0,
+        spec, DATA, out=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
+        freeze="last-and-head", progress=False, p=0,
     )  # fmt: skip
     (both,) = archspec.runs(tmp_path / "two")
     assert both.status == "finished"
+    for run in (one, both):  # each of the two has computed its part of the frozen layers' values
+        (phase,) = json.loads((run.path / "freeze.json").read_text())["phases"]
+        assert phase["activations"]["samples"] == 90
+    assert "90 samples computed" in (one.path / "train.log").read_text()
+    assert " samples computed" in (both.path / "train.log").read_text()
     for mine, theirs in zip(lines(one), lines(both), strict=True):
         assert {**theirs, "loss": 0, "train_loss": 0} == {**mine, "loss": 0, "train_loss": 0}
         assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-5)
