@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 import benchmarks
-from benchmarks import building, forward, loading, validating
+from benchmarks import building, forward, loading, predicting, validating
 from benchmarks.pairs import Pair, Result, compare
 from benchmarks.references import versions
 
@@ -21,6 +21,7 @@ SUITES: dict[str, Callable[[], Iterator[Pair]]] = {
     "meta": building.on_meta,
     "build": building.initialised,
     "load": loading.pairs,
+    "predict": predicting.pairs,
     "validate": validating.pairs,
 }
 ROW = "{:42} {:>10} {:>10} {:>6}  {:11} {:>6}  {}"

@@ -1,0 +1,152 @@
+"""``archspec predict``: labels or vectors of texts, images and files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import archspec
+from archspec.cli import options, terminal
+from archspec.cli.commands import Command
+from archspec.errors import Problem, UsageError
+
+if TYPE_CHECKING:
+    from archspec.predicting import Predictor
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="RUN_OR_SPEC", type=options.SpecName())
+@click.option("--weights", metavar="PATH", help="A spec needs them. Of a run: best or last.")
+@click.option("--layout", metavar="NAME", help="How the weights name the tensors.")
+@click.option(
+    "--text", "texts", metavar="TEXT", multiple=True, help="Or -: lines of standard input."
+)
+@click.option("--image", "images", metavar="FILE", multiple=True, help="An image.")
+@click.option("--file", "file", metavar="FILE", help="CSV, TSV, JSON lines, JSON, Parquet, Arrow.")
+@click.option("-o", "--output", metavar="FILE", help="Of --file: CSV, TSV, JSON lines, Parquet.")
+@click.option("--column", metavar="NAME", help="Of --file, with texts or images; guessed.")
+@click.option("--all", "all_labels", is_flag=True, help="Of --file: the probability of each label.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@click.option(
+    "--most-bad", metavar="SHARE", default=1.0, help="Of bad rows, past which nothing is written."
+)
+@click.option("--optimize", is_flag=True, help="Be faster where the first batch says the same.")
+@click.option("--batch-size", metavar="N", default=32, help="Texts or images at once, at most.")
+@click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--tokenizer", metavar="FILE", help="Left out: beside the weights or the spec.")
+@click.option("--max-length", metavar="N", type=int, help="Tokens of a text at most.")
+@click.option("--labels", metavar="NAME,…", help="Names of the outputs, in their order.")
+@options.overrides
+@options.as_json
+def predict(
+    source: str,
+    texts: tuple[str, ...],
+    images: tuple[str, ...],
+    file: str | None,
+    output: str | None,
+    given: tuple[str, ...],
+    config: Path | None,
+    labels: str | None,
+    as_json: bool,
+    column: str | None,
+    all_labels: bool,
+    overwrite: bool,
+    most_bad: float,
+    **asked: Any,
+) -> None:
+    """Predict on texts, images or the rows of a file.
+
+    RUN_OR_SPEC is a run's folder, or a spec with --weights. --text and --image may be repeated.
+    The rows of a file are written with what was predicted, in their order; a row that cannot be
+    predicted on stays, with the reason in the column 'error'.
+
+    \b
+    Examples:
+      archspec predict runs/20260131-120000-bert-head-only --text 'a large cat'
+      archspec predict runs/20260131-120000-bert-head-only --file in.csv -o out.parquet --all
+      archspec predict minilm-l6 --weights minilm/ --file texts.jsonl -o vectors.parquet
+      archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
+    """
+    inputs = _inputs(texts, images, file)
+    if file is not None and output is None:
+        raise _usage("--file needs -o FILE for what is predicted")
+    if output is not None and file is None:
+        raise _usage("-o is for --file; --json prints predictions as JSON")
+    predictor = archspec.Predictor(
+        _source(source, given, config),
+        labels=labels.split(",") if labels else None,
+        **asked,
+    )
+    if file is None or output is None:
+        _put(predictor, inputs, as_json=as_json)
+        return
+    is_image = predictor.kind == "image-classification"
+    report = predictor.file(
+        file,
+        output,
+        text=None if is_image else column,
+        image=column if is_image else None,
+        all_labels=all_labels,
+        most_bad=most_bad,
+        overwrite=overwrite,
+        progress=not as_json,
+    )
+    _tell_optimizations(predictor)
+    if as_json:
+        terminal.put_json(report.to_dict())
+    else:
+        terminal.put(report.text(terminal.width()))
+
+
+def _inputs(texts: tuple[str, ...], images: tuple[str, ...], file: str | None) -> list[str]:
+    if sum(map(bool, (texts, images, file))) != 1:
+        raise _usage("give one of --text, --image and --file")
+    if "-" not in texts:
+        return [*texts, *images]
+    lines = click.get_text_stream("stdin", encoding="utf-8", errors="replace").read().splitlines()
+    return [one for text in texts for one in (lines if text == "-" else [text])]
+
+
+def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
+    if not Path(source).is_dir():
+        return options.load(source, options.overrides_from(given, config))
+    if given or config is not None:
+        raise _usage("a run has its own spec: -p and --config are for specs")
+    return source
+
+
+def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+    found = predictor(inputs)
+    _tell_optimizations(predictor)
+    if predictor.kind == "text-embedding":
+        vectors = [
+            {"input": one, "embedding": vector}
+            for one, vector in zip(inputs, found.tolist(), strict=True)
+        ]
+        if as_json:
+            terminal.put_json(vectors)
+        for vector in [] if as_json else vectors:
+            terminal.put(json.dumps(vector["embedding"]))
+    elif as_json:
+        rows = zip(inputs, found, strict=True)
+        terminal.put_json([{"input": one, **prediction.to_dict()} for one, prediction in rows])
+    elif len(found) == 1:
+        terminal.put(found[0].text(terminal.width()))
+    else:
+        from archspec.display import styled_text
+        from archspec.predicting.rendering import listed
+
+        terminal.put(styled_text(listed(inputs, found), terminal.width()))
+
+
+def _tell_optimizations(predictor: Predictor) -> None:
+    for line in predictor.optimizations:
+        print(line, file=sys.stderr)
+
+
+def _usage(message: str) -> UsageError:
+    return UsageError(Problem("E801", message))
