@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     "--text", "texts", metavar="TEXT", multiple=True, help="Or -: lines of standard input."
 )
 @click.option("--image", "images", metavar="FILE", multiple=True, help="An image.")
-@click.option("--file", "file", metavar="FILE", help="CSV, TSV, JSON lines, JSON, Parquet, Arrow.")
-@click.option("-o", "--output", metavar="FILE", help="Of --file: CSV, TSV, JSON lines, Parquet.")
+@click.option("--file", "files", metavar="FILE", multiple=True, help="Rows of texts or images.")
+@click.option("-o", "--output", metavar="PATH", help="Of --file; a folder for several.")
 @click.option("--column", metavar="NAME", help="Of --file, with texts or images; guessed.")
 @click.option("--all", "all_labels", is_flag=True, help="Of --file: the probability of each label.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
@@ -46,7 +46,7 @@ def predict(
     source: str,
     texts: tuple[str, ...],
     images: tuple[str, ...],
-    file: str | None,
+    files: tuple[str, ...],
     output: str | None,
     given: tuple[str, ...],
     config: Path | None,
@@ -61,8 +61,9 @@ def predict(
     """Predict on texts, images or the rows of a file.
 
     RUN_OR_SPEC is a run's folder, or a spec with --weights. --text and --image may be repeated.
-    The rows of a file are written with what was predicted, in their order; a row that cannot be
-    predicted on stays, with the reason in the column 'error'.
+    The rows of a file (CSV, TSV, JSON lines, JSON, Parquet, Arrow) are written with what was
+    predicted, as CSV, TSV, JSON lines or Parquet; a row that cannot be predicted on stays, with the
+    reason in the column 'error'.
 
     \b
     Examples:
@@ -71,48 +72,54 @@ def predict(
       archspec predict minilm-l6 --weights minilm/ --file texts.jsonl -o vectors.parquet
       archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
     """
-    inputs = _inputs(texts, images, file)
-    if file is not None and output is None:
-        raise _usage("--file needs -o FILE for what is predicted")
-    if output is not None and file is None:
-        raise _usage("-o is for --file; --json prints predictions as JSON")
+    inputs = _inputs(texts, images, files)
+    outputs = _outputs(files, output)
     predictor = archspec.Predictor(
-        _source(source, given, config),
-        labels=labels.split(",") if labels else None,
-        **asked,
+        _source(source, given, config), labels=labels.split(",") if labels else None, **asked
     )
-    if file is None or output is None:
+    if not files:
         _put(predictor, inputs, as_json=as_json)
         return
-    is_image = predictor.kind == "image-classification"
-    report = predictor.file(
-        file,
-        output,
-        text=None if is_image else column,
-        image=column if is_image else None,
-        all_labels=all_labels,
-        most_bad=most_bad,
-        overwrite=overwrite,
-        progress=not as_json,
-    )
+    role = "image" if predictor.kind == "image-classification" else "text"
+    settings: dict[str, Any] = {role: column, "progress": not as_json}
+    settings |= {"all_labels": all_labels, "most_bad": most_bad, "overwrite": overwrite}
+    reports = [
+        predictor.file(file, out, **settings) for file, out in zip(files, outputs, strict=True)
+    ]
     _tell_optimizations(predictor)
     if as_json:
-        terminal.put_json(report.to_dict())
-    else:
+        found = [report.to_dict() for report in reports]
+        terminal.put_json(found[0] if len(found) == 1 else found)
+    for report in [] if as_json else reports:
         terminal.put(report.text(terminal.width()))
 
 
-def _inputs(texts: tuple[str, ...], images: tuple[str, ...], file: str | None) -> list[str]:
-    if sum(map(bool, (texts, images, file))) != 1:
+def _outputs(files: tuple[str, ...], output: str | None) -> list[Path]:
+    if (output is None) == bool(files):
+        raise _usage("--file and -o go together: what is read, and what is written")
+    if output is None or len(files) == 1:
+        return [Path(output)] if output is not None else []
+    if not Path(output).is_dir():
+        raise _usage(f"{output}: not a folder, which several files need")
+    outputs = [Path(output) / Path(file).name for file in files]
+    if len(set(outputs)) < len(outputs):
+        raise _usage("two files have the same name")
+    return outputs
+
+
+def _inputs(texts: tuple[str, ...], images: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
+    if sum(map(bool, (texts, images, files))) != 1:
         raise _usage("give one of --text, --image and --file")
     if "-" not in texts:
         return [*texts, *images]
-    lines = click.get_text_stream("stdin", encoding="utf-8", errors="replace").read().splitlines()
+    lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
     return [one for text in texts for one in (lines if text == "-" else [text])]
 
 
 def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
-    if not Path(source).is_dir():
+    from archspec.predicting.sources import is_folder
+
+    if not is_folder(source):
         return options.load(source, options.overrides_from(given, config))
     if given or config is not None:
         raise _usage("a run has its own spec: -p and --config are for specs")
@@ -120,6 +127,8 @@ def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
 
 
 def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+    if not inputs:
+        raise _usage("standard input has no line")
     found = predictor(inputs)
     _tell_optimizations(predictor)
     if predictor.kind == "text-embedding":

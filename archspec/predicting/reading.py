@@ -100,7 +100,9 @@ def row_file(path: Path) -> RowFile:
         DataError: E901, there is no such file, it is of no known kind, or cannot be read.
     """
     suffix = path.suffix.lower()
-    if not path.is_file():
+    with _told(path):
+        is_file = path.is_file()
+    if not is_file:
         raise DataError(Problem("E901", f"{path}: no such file"))
     if suffix not in SUFFIXES:
         hint = f"known are {listing(sorted(SUFFIXES), 20)}"
@@ -159,7 +161,8 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = reason.splitlines()[0][:300]
         raise DataError(Problem("E901", f"{path}: {reason}")) from None
 
 

@@ -55,11 +55,19 @@ def loaded(source: Source, given: Given) -> Loaded:
     if isinstance(source, nn.Module):
         spec, model = _of_module(source, given)
         return _with_encoder(spec, model, given, None)
-    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+    if isinstance(source, str | os.PathLike) and is_folder(source):
         source = Run.of(source)
     if isinstance(source, Run):
         return _of_run(source, given)
     return _of_spec(source, given)
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether it is a folder, as a run is; no name is too long to ask."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def _of_run(run: Run, given: Given) -> Loaded:

@@ -134,15 +134,16 @@ def writer_for(out: Path, source: Path, *, overwrite: bool) -> type[Writer]:
     if found is None:
         hint = f"known are {listing(sorted(_WRITERS), 20)}"
         raise unwritable(out, "of no known kind", hint)
-    if out.is_dir():
-        raise unwritable(out, "this is a folder")
-    if out.exists():
-        if out.samefile(source):
-            raise unwritable(out, "this is the file that is read", "give another one")
-        if not overwrite:
-            raise unwritable(
-                out, "it is there already", "overwrite=True or --overwrite replaces it"
-            )
+    with _told(out):
+        there = out.exists()
+        is_source = there and out.samefile(source)
+    if is_source:
+        raise unwritable(out, "this is the file that is read", "give another one")
+    if there and not out.is_file():
+        raise unwritable(out, "this is no file")
+    if there and not overwrite:
+        hint = "overwrite=True or --overwrite replaces it"
+        raise unwritable(out, "it is there already", hint)
     return found
 
 
@@ -153,21 +154,28 @@ def replacing(out: Path) -> Iterator[IO[bytes]]:
     Raises:
         DataError: E931, it cannot be written.
     """
-    place = out.resolve()  # a link stays a link
-    temporary = place.with_name(f".{place.name[:100]}.{uuid4().hex[:8]}")
+    with _told(out):
+        place = out.resolve()  # a link stays a link
+        temporary = place.with_name(f".{place.name[:100]}.{uuid4().hex[:8]}")
+        try:
+            with open(temporary, "xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            if place.exists():
+                shutil.copymode(place, temporary)
+            os.replace(temporary, place)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told(out: Path) -> Iterator[None]:
     try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if place.exists():
-            shutil.copymode(place, temporary)
-        os.replace(temporary, place)
+        yield
     except OSError as error:
         raise unwritable(out, error.strerror or str(error)) from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def unwritable(out: Path, reason: str, hint: str = "") -> DataError:
