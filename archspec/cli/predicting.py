@@ -12,6 +12,7 @@ import click
 import archspec
 from archspec.cli import options, terminal
 from archspec.cli.commands import Command
+from archspec.display import printable
 from archspec.errors import Problem, UsageError
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
 
 def _tell_optimizations(predictor: Predictor) -> None:
     for line in predictor.optimizations:
-        print(line, file=sys.stderr)
+        terminal.put(printable(line), err=True)
 
 
 def _usage(message: str) -> UsageError:
