@@ -22,7 +22,7 @@ from archspec.predicting.preparing import Prepared
 from benchmarks.pairs import Pair
 from benchmarks.references import minilm, resnet, with_weights_of
 
-TEXTS, MOST_JOINED, LENGTH, BATCH = 192, 16, 256, 32
+TEXTS, MOST_JOINED, LENGTH, BATCH = 256, 16, 256, 32
 TOPICS = Path(__file__).parent.parent / "examples" / "wordnet-topics" / "test.csv"
 
 
