@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
     from archspec.locking import Lock, lock
+    from archspec.predicting import PredictedFile, Prediction, Predictor
     from archspec.spec import Spec, load, loads
     from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
@@ -65,6 +66,7 @@ _HOMES = {
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
+    "archspec.predicting": ("PredictedFile", "Prediction", "Predictor"),
     "archspec.spec": ("Spec", "load", "loads"),
     "archspec.training": ("Run", "resume", "runs", "train"),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
@@ -87,6 +89,9 @@ __all__ = [
     "NoFrontier",
     "Note",
     "Place",
+    "PredictedFile",
+    "Prediction",
+    "Predictor",
     "Problem",
     "Run",
     "RunError",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 import benchmarks
-from benchmarks import building, forward, loading, training, validating
+from benchmarks import building, forward, loading, predicting, training, validating
 from benchmarks.pairs import Pair, Result, compare
 from benchmarks.references import versions
 
@@ -22,6 +22,7 @@ SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "meta": building.on_meta,
     "build": building.initialised,
     "load": loading.pairs,
+    "predict": predicting.pairs,
     "validate": validating.pairs,
     "train": training.results,
 }

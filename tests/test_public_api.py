@@ -26,9 +26,9 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier"]
-DATA += ["Inspection", "Lock", "NoFrontier", "Note", "Place", "Problem", "Run", "Spec"]
-DATA += ["WeightsReport"]
+DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier", "Inspection"]
+DATA += ["Lock", "NoFrontier", "Note", "Place", "PredictedFile", "Prediction", "Predictor"]
+DATA += ["Problem", "Run", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]
 FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
@@ -81,6 +81,7 @@ HEAVY = ("torch", "rich", "click", "transformers", "torchvision", "safetensors",
         ("import archspec; archspec.register_layer", HEAVY),
         ("import archspec; archspec.runs('.')", ("torch", "pytorch_lightning", "rich")),
         ("import archspec; archspec.train", ("pytorch_lightning", "rich", "torchvision")),
+        ("import archspec; archspec.Prediction", ("torch", "rich", "pyarrow")),
         ("import archspec; archspec.build", ("rich", "click", "transformers", "torchvision")),
     ],
 )
@@ -130,6 +131,11 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*max_length", None), ("*tokenizer", None), ("*text", None),
         ("*image", None), ("*label", None), ("*validation_share", 0.1), ("*most_bad", 0.0),
         ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
+    ],
+    "Predictor": [
+        ("source", ...), ("*weights", None), ("*layout", None), ("*device", "auto"),
+        ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
+        ("*labels", None), ("**params", ...),
     ],
     "resume": [("path", ...), ("*data", None), ("*progress", True)],
     "runs": [("folder", "runs")],

@@ -45,33 +45,50 @@ def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault
 
 
 def _text(text: str | None) -> bytes | Fault:
+    return text_fault(text) or hashlib.sha256((text or "").encode()).digest()
+
+
+def text_fault(text: str | None) -> Fault | None:
+    """Why a model cannot read a text; None if it can."""
     if text is None or not text.strip():
         return "no text", ""
-    if "\0" in text:
-        return "a NUL character", ""
-    return hashlib.sha256(text.encode()).digest()
+    return ("a NUL character", "") if "\0" in text else None
 
 
 def _image(cells: Cells, position: int) -> bytes | Fault:
     try:
-        path = cells.path(position)
-        if path is not None:
-            _check_file(path)
-        data = cells.read(position)
-        assert isinstance(data, bytes)
+        data = image_bytes(cells, position)
         decoded(data).load()
-    except UnreadableImage as error:
-        return error.reason, error.detail
-    except ValueError as error:
-        return "unreadable image", str(error)[:80]
-    except OSError as error:
-        return "unreadable image", (error.strerror or str(error))[:80]
-    except Exception as error:  # decoders of broken files raise whatever they come to
-        return "unreadable image", f"{type(error).__name__}: {error}"[:80]
+    except Exception as error:
+        return image_fault(error)
     return hashlib.sha256(data).digest()
 
 
-def _check_file(path: Path) -> None:
+def image_bytes(cells: Cells, position: int) -> bytes:
+    """The bytes of a row's image; what it raises is for ``image_fault``."""
+    path = cells.path(position)
+    if path is not None:
+        check_file(path)
+    data = cells.read(position)
+    assert isinstance(data, bytes)
+    return data
+
+
+def image_fault(error: Exception) -> Fault:
+    """Why an image cannot be used, from what was raised when it was read and decoded."""
+    match error:
+        case UnreadableImage():
+            return error.reason, error.detail
+        case ValueError():
+            return "unreadable image", str(error)[:80]
+        case OSError():
+            return "unreadable image", (error.strerror or str(error))[:80]
+        case _:  # decoders of broken files raise whatever they come to
+            return "unreadable image", f"{type(error).__name__}: {error}"[:80]
+
+
+def check_file(path: Path) -> None:
+    """Whether there is a file of an image that is not too large; raises UnreadableImage."""
     if not path.is_file():  # a pipe would never end
         raise UnreadableImage("no image", "no such file")
     if path.stat().st_size > MAX_BYTES:

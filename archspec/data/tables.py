@@ -230,6 +230,19 @@ def _arrow(path: Path) -> datasets.Dataset:
 
 def from_arrow(table: Any) -> datasets.Dataset:
     """An Arrow table as a dataset: dictionaries and extension types as what they stand for."""
+    table = plain_table(table)
+    try:
+        return datasets.Dataset(InMemoryTable(table))
+    except Exception:  # metadata that contradict the columns are not needed
+        return datasets.Dataset(InMemoryTable(table.replace_schema_metadata(None)))
+
+
+def plain_table(table: Any) -> Any:
+    """An Arrow table with dictionaries and extension types as what they stand for.
+
+    Raises:
+        DataError: E901, two columns have the same name.
+    """
     if len(set(table.column_names)) < table.num_columns:
         raise DataError(Problem("E901", "two columns have the same name"))
     for i, kind in enumerate(table.schema.types):
@@ -240,10 +253,7 @@ def from_arrow(table: Any) -> datasets.Dataset:
                 chunks = [chunk.storage for chunk in column.chunks]
                 column = pa.chunked_array(chunks, type=kind.storage_type)
             table = table.set_column(i, table.column_names[i], column.cast(plain))
-    try:
-        return datasets.Dataset(InMemoryTable(table))
-    except Exception:  # metadata that contradict the columns are not needed
-        return datasets.Dataset(InMemoryTable(table.replace_schema_metadata(None)))
+    return table
 
 
 def _plain(kind: Any) -> Any:

@@ -50,6 +50,11 @@ class Trace:
     _guards: list[Any]
     _admitted: set[tuple[tuple[int, ...], ...]] = field(default_factory=set)  # pyright: ignore[reportUnknownVariableType]
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the model might do something else for another size of batch or length."""
+        return bool(self._guards)
+
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Refuse inputs for which the model might do something else than this graph.
 
