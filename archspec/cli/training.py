@@ -121,7 +121,7 @@ def resume(run: Path, as_json: bool) -> None:
 @click.option("--verify", is_flag=True, help="Of one: hold its weights against its freeze proofs.")
 @options.as_json
 def runs(folder: Path, verify: bool, as_json: bool) -> None:
-    """List the runs in a folder, or tell one.
+    """List the runs in a folder, or show one.
 
     \b
     Examples:
