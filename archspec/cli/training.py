@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import click
 import archspec
 from archspec.cli import options, terminal
 from archspec.cli.commands import Command
+from archspec.errors import Problem, UsageError
 
 if TYPE_CHECKING:
+    from archspec.freezing import FreezeProof
     from archspec.training import Run
 
 _INTERRUPTED = 130
@@ -48,7 +51,7 @@ _INTERRUPTED = 130
 @click.option("--seed", metavar="N", default=0, help="Of all that is random.")
 @click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--devices", metavar="N", default=1, help="How many of them.")
-@click.option("--strategy", metavar="NAME", default="auto", help="For several: auto or ddp.")
+@click.option("--strategy", metavar="NAME", default="auto", help="For several: auto, ddp or fsdp.")
 @click.option("--workers", metavar="N", default=0, help="Processes that decode images.")
 @click.option("--save-every", metavar="S", default=120.0, help="Seconds between saves.")
 @click.option(
@@ -122,22 +125,30 @@ def resume(run: Path, as_json: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("folder", metavar="[FOLDER]", default="runs", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Of one: hold its weights against its freeze proofs.")
 @options.as_json
-def runs(folder: Path, as_json: bool) -> None:
-    """List the runs in a folder, or tell one.
+def runs(folder: Path, verify: bool, as_json: bool) -> None:
+    """List the runs in a folder, or show one.
 
     \b
     Examples:
       archspec runs
       archspec runs runs/20260131-120000-bert-head-only
+      archspec runs runs/20260131-120000-bert-head-only --verify
       archspec runs --json
     """
     from archspec.training import folder as files
     from archspec.training.run import Run
 
     if (folder / files.FACTS).is_file():
-        _put(Run.of(folder), as_json=as_json, status=False)
+        run = Run.of(folder)
+        proofs = run.verify() if verify else {}
+        _put(run, as_json=as_json, status=False, proofs=proofs)
         return
+    if verify:
+        raise UsageError(
+            Problem("E801", f"{folder}: no run", hint="--verify takes one run's folder")
+        )
     found = archspec.runs(folder)
     if as_json:
         terminal.put_json([run.to_dict() for run in found])
@@ -149,10 +160,26 @@ def runs(folder: Path, as_json: bool) -> None:
     terminal.put(shown if found else "no runs")
 
 
-def _put(run: Run, *, as_json: bool, status: bool = True) -> None:
-    if as_json:
-        terminal.put_json(run.to_dict())
-    else:
-        terminal.put(run.text(terminal.width()))
+def _put(
+    run: Run,
+    *,
+    as_json: bool,
+    status: bool = True,
+    proofs: Mapping[str, FreezeProof] | None = None,
+) -> None:
+    from archspec.training import engine
+
+    if engine.rank() == 0:  # of several processes one speaks
+        _tell(run, proofs or {}, as_json=as_json)
     if status and run.status == "stopped":
         click.get_current_context().exit(_INTERRUPTED)
+
+
+def _tell(run: Run, proofs: Mapping[str, FreezeProof], *, as_json: bool) -> None:
+    if as_json:
+        held = {name: proof.digest for name, proof in proofs.items()}
+        terminal.put_json({**run.to_dict(), **({"verified": held} if held else {})})
+        return
+    terminal.put(run.text(terminal.width()))
+    for name, proof in proofs.items():
+        terminal.put(f"{name}: {len(proof.hashes)} frozen tensors have not moved")

@@ -35,19 +35,35 @@ def importable() -> Iterator[None]:
     yield
 
 
+_META = "torchvision._meta_registrations"
+
+
 def _tolerate_torchvision() -> None:
     """Let a torchvision that was made for another PyTorch stand.
 
-    Lightning's metrics import torchvision where it is installed, though nothing here uses it; one
-    whose compiled half does not load fails while it registers shapes of its operators.
+    Lightning's metrics import torchvision where it is installed, though nothing here uses it. One
+    whose compiled half does not load fails while it registers the shapes of its own operators:
+    without them the rest of it can be imported.
     """
-    if importlib.util.find_spec("torchvision") is None:
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
         return
     try:
         importlib.import_module("torchvision")
     except RuntimeError:
-        name = "torchvision._meta_registrations"
-        sys.modules.setdefault(name, ModuleType(name))
+        sys.modules[_META] = ModuleType(_META)
+    except Exception as error:
+        raise _unusable(error) from None
+    try:
+        importlib.import_module("torchvision")
+    except Exception as error:
+        sys.modules.pop(_META, None)
+        raise _unusable(error) from None
+
+
+def _unusable(error: Exception) -> UsageError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    hint = "install the one for this PyTorch, or none: training does not need it"
+    return UsageError(Problem("E801", f"torchvision cannot be imported: {reason}", hint=hint))
 
 
 def check_device(name: str) -> None:
@@ -79,6 +95,17 @@ def processes() -> Processes | None:
         return None
     world, local = (max(1, _number(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return Processes(world, local)
+
+
+def check_strategy(name: str, devices: int) -> None:
+    """Whether there are as many processes as a strategy needs.
+
+    Raises:
+        UsageError: E801, there is one, and nothing to split over.
+    """
+    if name == "fsdp" and world(devices) == 1:
+        hint = "torchrun --nproc-per-node 2 -m archspec train …, or devices=2"
+        raise UsageError(Problem("E801", "fsdp is for several processes", hint=hint))
 
 
 def rank() -> int:

@@ -20,7 +20,6 @@ from archspec.training.options import (
     Monitor,
     Optimizer,
     Options,
-    Phase,
     Plan,
     Precision,
     Schedule,
@@ -28,6 +27,7 @@ from archspec.training.options import (
 )  # fmt: skip
 from archspec.training.preparing import Prepared, check_task, prepared, with_classes
 from archspec.training.run import Run
+from archspec.training.sharding import check_shardable
 from archspec.training.sources import opened, reopened
 from archspec.training.telling import Teller
 
@@ -108,7 +108,8 @@ def train(
         seed: decides initial values, order, dropout and augmentation.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         devices: how many; ``torchrun`` decides by itself.
-        strategy: Lightning's, for several devices: ``auto`` or ``ddp``.
+        strategy: for several devices, ``auto`` or ``ddp``: each has the whole model; ``fsdp``: each
+            has a part of it.
         workers: processes that decode images.
         save_every: seconds after which the state is saved within an epoch.
         cache: where activations in front of what is trained are kept, so that frozen work is done
@@ -162,6 +163,7 @@ def train(
     )  # fmt: skip
     engine.require()
     engine.check_device(options.device)
+    engine.check_strategy(options.strategy, options.devices)
     spec = as_spec(source, params)
     check_task(spec)
     found = opened(
@@ -171,7 +173,7 @@ def train(
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
     ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
-    _check_plans(ready, options.phases)
+    _check_model(ready, options)
     say = Teller(progress)
     folder = None
     if engine.rank() == 0:
@@ -219,6 +221,7 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
     engine.require()
     folder = RunFolder(run.path)
     options = recorded(run)
+    engine.check_strategy(options.strategy, options.devices)
     spec = load(folder / "spec.yaml")
     found = reopened(run, spec, data)
     feed = _feed(spec, found, options, None, None)
@@ -250,8 +253,10 @@ def _feed(
     return Feed(data, found, options, engine.rank(), engine.world(options.devices))
 
 
-def _check_plans(ready: Prepared, phases: Sequence[Phase]) -> None:
+def _check_model(ready: Prepared, options: Options) -> None:
     """Before anything is written: every plan fits, and leaves something to train."""
-    for phase in phases:
+    if options.strategy == "fsdp":
+        check_shardable(ready.model)
+    for phase in options.phases:
         apply_plan(ready.model, phase.patterns)
         trainable_parameters(ready.model)

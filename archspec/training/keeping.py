@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from archspec.errors import Problem, RunError
 from archspec.freezing import FreezeProof
@@ -22,6 +23,7 @@ from archspec.training.folder import BEST, CURVES, LAST, METRICS, RunFolder
 from archspec.training.lightning import pl
 from archspec.training.loop import Fitting, Position
 from archspec.training.options import Options
+from archspec.training.sharding import gather, gathered, scattered, share_buffers
 from archspec.training.states import moving, write_state
 from archspec.weights import save_weights
 
@@ -59,6 +61,7 @@ class Keeper(pl.Callback):
     Attributes:
         folder: None in other processes than the first.
         path: the folder's, in all processes once they are set up.
+        whole: the model; where the processes share it out, up to date whenever it is saved.
         state: an optimizer's and a schedule's state to begin with, from a resume file.
         say: tells an epoch's line.
     """
@@ -68,19 +71,15 @@ class Keeper(pl.Callback):
         folder: RunFolder | None,
         path: Path | None,
         options: Options,
+        whole: nn.Module,
         proof: FreezeProof,
         standing: Standing,
         epochs: list[dict[str, Any]],
         state: dict[str, Any] | None,
         say: Callable[[str], None],
     ) -> None:
-        self.folder, self.path, self.options, self.proof, self.say = (
-            folder,
-            path,
-            options,
-            proof,
-            say,
-        )
+        self.folder, self.path, self.options = folder, path, options
+        self.whole, self.proof, self.say = whole, proof, say
         self.standing, self.epochs, self.state = standing, epochs, state
         self.stop = threading.Event()
         self.started = self.saved = time.monotonic()
@@ -96,7 +95,8 @@ class Keeper(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.state is not None:
-            trainer.optimizers[0].load_state_dict(self.state["optimizer"])
+            optimizer = trainer.optimizers[0]
+            optimizer.load_state_dict(scattered(self.state["optimizer"], optimizer))
             trainer.lr_scheduler_configs[0].scheduler.load_state_dict(self.state["schedule"])
             trainer.precision_plugin.load_state_dict(self.state["precision"])
             self.state = None
@@ -108,6 +108,10 @@ class Keeper(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.started = time.monotonic()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._is_split(_fitting(pl_module)):
+            share_buffers(_fitting(pl_module).model)
 
     def on_train_batch_end(
         self,
@@ -129,11 +133,13 @@ class Keeper(pl.Callback):
         self._note(trainer, at)
         if is_last:  # what follows is the validation, and then all is saved
             return
-        if self._asked_to_stop(trainer):
+        is_due = time.monotonic() - self.saved >= self.options.save_every
+        is_asked, is_due = self._agreed(trainer, self.stop.is_set(), is_due)
+        if is_asked or is_due:
+            self._gather(fitting)
             self._save(trainer, fitting)
+        if is_asked:
             raise Stopped
-        if time.monotonic() - self.saved >= self.options.save_every:
-            self._save(trainer, fitting)
 
     def _note(self, trainer: pl.Trainer, at: Position) -> None:
         line = {"kind": "step", "step": at.step, "epoch": at.epoch + 1}
@@ -172,10 +178,12 @@ class Keeper(pl.Callback):
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
 
-    def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
+    def _agreed(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
+        """What at least one process wishes: all do the same, or wait for each other forever."""
         if trainer.world_size == 1:
-            return self.stop.is_set()
-        return not trainer.strategy.reduce_boolean_decision(not self.stop.is_set(), all=True)
+            return [*wishes]
+        votes = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
+        return [bool(one) for one in trainer.strategy.reduce(votes, reduce_op="sum").tolist()]
 
     # --------------------------------------------------------------------------- when an epoch ends
 
@@ -206,14 +214,15 @@ class Keeper(pl.Callback):
         self._keep(trainer, fitting, better=better)
         if self.options.patience is not None and self.standing.waited >= self.options.patience:
             trainer.should_stop = True
-        elif self._asked_to_stop(trainer) and at.epoch < self.options.epochs:
+        elif self._agreed(trainer, self.stop.is_set())[0] and at.epoch < self.options.epochs:
             raise Stopped
 
     def _keep(self, trainer: pl.Trainer, fitting: Fitting, *, better: bool) -> None:
+        self._gather(fitting)
         if self.folder is not None:
             if better:
-                save_weights(fitting.model, self.folder / BEST)
-            save_weights(fitting.model, self.folder / LAST)
+                save_weights(self.whole, self.folder / BEST)
+            save_weights(self.whole, self.folder / LAST)
             self.folder.write(CURVES, curves(self.epochs))
             self.say(told(self.epochs[-1]))
         self._save(trainer, fitting)
@@ -222,17 +231,27 @@ class Keeper(pl.Callback):
         """Write the resume file: what the next step needs and ``last.safetensors`` may lack."""
         self._record(trainer, fitting.position)
         self.saved = time.monotonic()
+        optimizer = trainer.optimizers[0].state_dict()
+        if self._is_split(fitting):
+            optimizer = gathered(optimizer)
         if self.folder is None:
             return
         content = {
             "position": fitting.position.to_dict(),
             "standing": [list(self.standing.best), self.standing.waited, self.standing.lines],
-            "moving": moving(fitting.model, self.proof),
-            "optimizer": trainer.optimizers[0].state_dict(),
+            "moving": moving(self.whole, self.proof),
+            "optimizer": optimizer,
             "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
             "precision": trainer.precision_plugin.state_dict(),
         }
         write_state(self.folder, content)
+
+    def _is_split(self, fitting: Fitting) -> bool:
+        return fitting.model is not self.whole
+
+    def _gather(self, fitting: Fitting) -> None:
+        if self._is_split(fitting):
+            gather(fitting.model, self.whole)
 
     # ------------------------------------------------------------------------------------- stopping
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from archspec.errors import DataError, Problem
@@ -101,22 +101,18 @@ class Fitting(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         total = self.training_sizes[self.position.batch]
-        real = self._real(total)
+        real = own_rows(self.feed, total)
         logits = logits_of(self.model, self.feed, "train", batch)[:real]
         loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
         self.losses.append((loss.detach(), real))
         # Gradients are averaged over the processes: this makes it the mean over samples.
         return loss * self.feed.world / total
 
-    def _real(self, total: int) -> int:
-        """How many of this process's rows are its own: a few fill up the last batch."""
-        return len(range(self.feed.rank, total, self.feed.world))
-
     def on_validation_epoch_start(self) -> None:
         self.tally = Tally(self.feed.classes, self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        real = self._real(self.validation_sizes[batch_idx])
+        real = own_rows(self.feed, self.validation_sizes[batch_idx])
         count(self.tally, self.model, self.feed, "validation", batch, real)
 
     def on_validation_epoch_end(self) -> None:
@@ -197,15 +193,25 @@ def count(
 def evaluated(
     model: nn.Module, feed: Feed, split: str, device: torch.device, dtype: torch.dtype | None
 ) -> Scores:
-    """The scores of a model on all of a split, in one process.
+    """The scores of a model on all of a split; processes that are joined share it out.
 
     Args:
         dtype: of matrix products, in mixed precision.
     """
+    is_shared = distributed.is_initialized()
     tally = Tally(feed.classes, device)
     model.to(device).eval()
     mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
-    with torch.inference_mode(), mixed:
-        for batch in feed.split(split, whole=True):
-            count(tally, model, feed, split, moved(batch, device))
+    found = feed.split(split, whole=not is_shared)
+    with torch.no_grad() if is_shared else torch.inference_mode(), mixed:
+        for batch, total in zip(found, found.sizes, strict=True):
+            real = own_rows(feed, total) if is_shared else total
+            count(tally, model, feed, split, moved(batch, device), real)
+    if is_shared:
+        distributed.all_reduce(tally.sums)
     return tally.scores()
+
+
+def own_rows(feed: Feed, total: int) -> int:
+    """How many of this process's rows of a batch are its own: a few fill up the last batch."""
+    return len(range(feed.rank, total, feed.world))

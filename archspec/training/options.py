@@ -16,7 +16,7 @@ Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["linear", "cosine", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Monitor = Literal["accuracy", "loss", "macro_f1"]
-Strategy = Literal["auto", "ddp"]
+Strategy = Literal["auto", "ddp", "fsdp"]
 Plan = str | Sequence[str] | None
 
 _CHOICES: dict[str, tuple[str, ...]] = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from torch import nn
 
+    from archspec.freezing import FreezeProof
+
 Status = Literal["running", "finished", "stopped", "failed", "killed"]
 
 
@@ -103,6 +105,24 @@ class Run(Displayed):
             hint = "no epoch is complete yet" if weights == "best" else ""
             raise UsageError(Problem("E801", f"{file}: not there yet", hint=hint))
         return build(self.path / SPEC, device=device, weights=file).eval()
+
+    def verify(self) -> dict[str, FreezeProof]:
+        """Hold the saved weights against the proofs of the freeze plans that they came of.
+
+        What a plan froze is the same, to the last bit, in ``best.safetensors`` and
+        ``last.safetensors`` as when the plan began. Trained tensors have no proof.
+
+        Returns:
+            File name → the proof that it fits, without hashes where nothing was frozen.
+
+        Raises:
+            FreezeError: E704, each tensor of a file that moved, or is not in the proof.
+            RunError: E920, ``freeze.json`` or ``run.json`` is not what a run writes.
+            WeightsError: a file cannot be read.
+        """
+        from archspec.training.verifying import verified
+
+        return verified(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain data, for ``--json``; steps are left to ``metrics.jsonl``."""

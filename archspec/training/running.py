@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import distributed, nn
 
 from archspec.devices import pick_device
 from archspec.errors import ArchspecError
@@ -27,9 +29,13 @@ from archspec.training.lightning import CSVLogger, TensorBoardLogger, pl
 from archspec.training.loop import MIXED, Fitting, Position, evaluated
 from archspec.training.options import Options, Phase
 from archspec.training.progress import Bar
+from archspec.training.reusing import Reuse
 from archspec.training.run import Run
+from archspec.training.sharding import shard, share
 from archspec.training.states import restore, write_state
+from archspec.training.strategy import Sharded
 from archspec.training.telling import Teller
+from archspec.training.verifying import phases_of
 from archspec.weights import load_weights, save_weights
 
 _PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
@@ -65,8 +71,7 @@ class Running:
         """Train what is left to train, test, and tell; see ``train`` for what is raised."""
         if self.folder is None:
             self._through()
-            assert self.path is not None
-            return Run.of(self.path)
+            return self._told()
         with self.folder.held():
             self.say.log = self.folder / LOG
             began = time.monotonic()
@@ -82,7 +87,17 @@ class Running:
                 raise
             finally:
                 self._end(status, error, time.monotonic() - began)
-        return Run.of(self.folder.path)
+        return self._told()
+
+    def _told(self) -> Run:
+        """The run, as the first process finds it, in all of them: others may not see its folder."""
+        assert self.path is not None
+        found = [Run.of(self.path) if self.folder or not distributed.is_initialized() else None]
+        if distributed.is_initialized():
+            distributed.broadcast_object_list(found, 0)
+            atexit.register(_leave)
+        assert found[0] is not None
+        return found[0]
 
     def _begin(self) -> None:
         folder = self.folder
@@ -119,6 +134,7 @@ class Running:
         except Stopped:
             self.say("stopped: 'archspec resume' goes on")
             return "stopped"
+        self._verify()
         self._test()
         return "finished"
 
@@ -152,14 +168,28 @@ class Running:
             )
         self.model.train()
         keeper = Keeper(
-            self.folder, self.path, self.options, proof, self.standing, self.epochs, state, self.say
+            self.folder,
+            self.path,
+            self.options,
+            self.model,
+            proof,
+            self.standing,
+            self.epochs,
+            state,
+            self.say,
         )
         trainer = self._trainer(keeper, phase.epochs - self.position.phase_epoch)
-        fitting = Fitting(self.model, self.feed, self.options, self.position)
+        # What is split stays so: the whole model is kept beside it.
+        model = copy.deepcopy(self.model) if self._is_split else self.model
+        fitting = Fitting(model, self.feed, self.options, self.position)
         with keeper.listening(), quiet():
             trainer.fit(fitting)
         self.path = keeper.path
         proof.verify(self.model)
+
+    @property
+    def _is_split(self) -> bool:
+        return self.options.strategy == "fsdp"
 
     def _is_done(self, phase: Phase) -> bool:
         patience = self.options.patience
@@ -207,7 +237,7 @@ class Running:
                 accelerator={"cuda": "gpu"}.get(self.device.type, self.device.type),
                 devices=started.local if started else self._devices(),
                 num_nodes=started.nodes if started else 1,
-                strategy=given.strategy,
+                strategy=Sharded() if self._is_split else given.strategy,
                 precision=_PRECISIONS[given.precision],  # pyright: ignore[reportArgumentType]
                 max_epochs=epochs,
                 accumulate_grad_batches=given.accumulate,
@@ -241,18 +271,49 @@ class Running:
 
     # ----------------------------------------------------------------------------------------- test
 
-    def _test(self) -> None:
-        """The best weights on the test split, in the first process."""
-        folder = self.folder
-        if folder is None or "test" not in self.feed.data.splits:
+    def _verify(self) -> None:
+        """What the files hold, not the model in memory; and of which phase they are."""
+        if self.folder is None:
             return
-        load_weights(self.model, folder / BEST)
-        self.feed.reuse = for_test(self.model, self.feed, self.options, folder, self.device)
+        run = Run.of(self.folder.path)
+        run.verify()
+        phases = {Path(name).name: phase + 1 for name, phase in phases_of(run).items()}
+        said = self.folder.read_json(FREEZE)
+        self.folder.write_json(FREEZE, {**said, "weights": phases})
+
+    def _test(self) -> None:
+        """The best weights on the test split, by all processes together if they still are."""
+        if "test" not in self.feed.data.splits:
+            return
+        if self.folder is not None:
+            load_weights(self.model, self.folder / BEST)
+        elif not distributed.is_initialized():
+            return
+        model = self.model
+        if distributed.is_initialized():
+            share(self.model, self.device)
+        if self._is_split and distributed.is_initialized():
+            model = copy.deepcopy(self.model)
+            shard(model, self.device)
+        self.feed.reuse = self._reuse_for_test()
         dtype = MIXED.get(self.options.precision)
-        scores = evaluated(self.model, self.feed, "test", self.device, dtype)
-        folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
-        shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
-        self.say(f"test: {shown}, macro F1 {scores.macro_f1:.4f}")
+        scores = evaluated(model, self.feed, "test", self.device, dtype)
+        if self.folder is not None:
+            self.folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
+            shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
+            self.say(f"test: {shown}, macro F1 {scores.macro_f1:.4f}")
+
+    def _reuse_for_test(self) -> Reuse | None:
+        """What was computed only once; processes that share out the test do without."""
+        if self.folder is None or distributed.is_initialized():
+            return None
+        return for_test(self.model, self.feed, self.options, self.folder, self.device)
+
+
+def _leave() -> None:
+    """Part from the other processes: gloo's threads end a process badly that just exits."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
