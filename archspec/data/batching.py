@@ -130,6 +130,10 @@ class BatchOrder(Sampler[list[Item]]):
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
+    def go_to(self, epoch: int, start: int) -> None:
+        """Go on with another epoch, from its ``start``-th batch."""
+        self.epoch, self.start = epoch, start
+
     def __len__(self) -> int:
         size = self.batch_size * self.world
         whole = self.n // size if self.drop_last else -(-self.n // size)

@@ -71,6 +71,7 @@ class Feed:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
         self.reuse: Reuse | None = None
+        self._kept: dict[tuple[Any, ...], DataLoader[Any]] = {}
         if options.batch_size % world:
             message = f"a batch of {options.batch_size} cannot be shared by {world} processes alike"
             raise UsageError(Problem("E801", message))
@@ -151,19 +152,22 @@ class Feed:
         world: int,
     ) -> Batches:
         def loader(images: bool) -> DataLoader[Any]:
-            return batches(
-                self.data.splits[name],
-                encoder,
-                batch_size=self.options.batch_size // world,
-                shuffle=shuffle,
-                seed=self.options.seed,
-                epoch=epoch,
-                start=start,
-                workers=self.options.workers,
-                rank=rank,
-                world=world,
-                images=images,
-            )
+            key = (name, shuffle, rank, world, images)
+            if key not in self._kept:  # its workers go on from epoch to epoch
+                self._kept[key] = batches(
+                    self.data.splits[name],
+                    encoder,
+                    batch_size=self.options.batch_size // world,
+                    shuffle=shuffle,
+                    seed=self.options.seed,
+                    workers=self.options.workers,
+                    rank=rank,
+                    world=world,
+                    images=images,
+                )
+            order: Any = self._kept[key].batch_sampler
+            order.go_to(epoch, start)
+            return self._kept[key]
 
         return Batches(name, loader, lambda: self.reuse)
 
