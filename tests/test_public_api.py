@@ -123,13 +123,13 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "train": [
         ("source", ...), ("data", ...), ("*freeze", None), ("*weights", None), ("*out", "runs"),
         ("*epochs", None), ("*phases", None), ("*batch_size", 32), ("*learning_rate", 2e-4),
-        ("*optimizer", "adamw"), ("*momentum", 0.9), ("*weight_decay", 0.01),
+        ("*optimizer", "adamw"), ("*momentum", None), ("*weight_decay", 0.01),
         ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
-        ("*clip", 1.0), ("*monitor", "accuracy"), ("*patience", None), ("*seed", 0),
+        ("*clip", 1.0), ("*monitor", None), ("*patience", None), ("*seed", 0),
         ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*workers", 0),
         ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0),
         ("*max_length", None), ("*tokenizer", None), ("*text", None),
-        ("*image", None), ("*label", None), ("*validation_share", 0.1), ("*most_bad", 0.0),
+        ("*image", None), ("*label", None), ("*validation_share", None), ("*most_bad", None),
         ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
     ],
     "Predictor": [

@@ -34,10 +34,10 @@ _INTERRUPTED = 130
 @click.option("--out", metavar="FOLDER", default="runs", help="Gets a folder for the run.")
 @click.option("--epochs", metavar="N", type=int, help="3 if left out.")
 @click.option("--phases", metavar="PLAN:N,…", help="Plans one after the other, instead.")
-@click.option("--batch-size", metavar="N", default=32, help="Samples a step.")
+@click.option("--batch-size", metavar="N", default=32, help="Samples a batch.")
 @click.option("--learning-rate", metavar="X", default=2e-4, help="At its highest.")
 @click.option("--optimizer", metavar="NAME", default="adamw", help="adamw, adam or sgd.")
-@click.option("--momentum", metavar="X", default=0.9, help="Of sgd.")
+@click.option("--momentum", metavar="X", type=float, help="Of sgd; 0.9 if left out.")
 @click.option("--weight-decay", metavar="X", default=0.01, help="Of weights, not biases or norms.")
 @click.option(
     "--schedule", metavar="NAME", default="linear", help="linear, cosine, one-cycle or constant."
@@ -46,7 +46,7 @@ _INTERRUPTED = 130
 @click.option("--precision", metavar="NAME", default="fp32", help="fp32, bf16-mixed or fp16-mixed.")
 @click.option("--accumulate", metavar="N", default=1, help="Batches that make one step.")
 @click.option("--clip", metavar="X", default=1.0, help="Norm of gradients at most; 0: any.")
-@click.option("--monitor", metavar="NAME", default="accuracy", help="accuracy, loss or macro_f1.")
+@click.option("--monitor", metavar="NAME", help="accuracy (if left out), loss or macro_f1.")
 @click.option("--patience", metavar="N", type=int, help="End after N epochs without a better one.")
 @click.option("--seed", metavar="N", default=0, help="Of all that is random.")
 @click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
@@ -67,9 +67,12 @@ _INTERRUPTED = 130
 @click.option("--image", metavar="COLUMN", help="Left out: guessed.")
 @click.option("--label", metavar="COLUMN", help="Left out: guessed.")
 @click.option(
-    "--validation-share", metavar="X", default=0.1, help="Cut off where there is no such split."
+    "--validation-share",
+    metavar="X",
+    type=float,
+    help="Cut off where there is no such split; 0.1 if left out.",
 )
-@click.option("--most-bad", metavar="SHARE", default=0.0, help="Of bad rows that are put up with.")
+@click.option("--most-bad", metavar="SHARE", type=float, help="Of bad rows to put up with; 0.")
 @click.option("--ignore", metavar="PATTERN", multiple=True, help="Names of the weights to skip.")
 @click.option("--optional", metavar="PATTERN", multiple=True, help="Our names they may lack.")
 @options.overrides
@@ -169,10 +172,15 @@ def _put(
 ) -> None:
     from archspec.training import engine
 
-    if engine.rank() == 0:  # of several processes one speaks
+    if engine.rank(_devices(run)) == 0:  # of several processes one speaks
         _tell(run, proofs or {}, as_json=as_json)
     if status and run.status == "stopped":
         click.get_current_context().exit(_INTERRUPTED)
+
+
+def _devices(run: Run) -> int:
+    asked = run.facts.get("options", {}).get("devices")
+    return asked if isinstance(asked, int) else 1
 
 
 def _tell(run: Run, proofs: Mapping[str, FreezeProof], *, as_json: bool) -> None:

@@ -66,15 +66,19 @@ def _unusable(error: Exception) -> UsageError:
     return UsageError(Problem("E801", f"torchvision cannot be imported: {reason}", hint=hint))
 
 
-def check_device(name: str) -> None:
-    """Whether a device is there, and computes.
+def check_device(name: str, precision: str) -> None:
+    """Whether a device is there, and computes as it is asked to.
 
     Raises:
-        UsageError: E801, it is none.
+        UsageError: E801, it is none, or has no such precision.
         BuildError: E502, it is not there.
     """
-    if pick_device(name).type == "meta":
+    kind = pick_device(name).type
+    if kind == "meta":
         raise UsageError(Problem("E801", "on meta there is nothing to train"))
+    if kind == "cpu" and precision == "fp16-mixed":
+        hint = "bf16-mixed, or fp32"
+        raise UsageError(Problem("E801", "fp16-mixed is not for the CPU", hint=hint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,15 @@ def check_strategy(name: str, devices: int) -> None:
         raise UsageError(Problem("E801", "fsdp is for several processes", hint=hint))
 
 
-def rank() -> int:
-    """Which of the processes of one run this is, as ``torchrun`` or Lightning numbers them."""
-    return _number("RANK" if "RANK" in os.environ else "LOCAL_RANK", 0)
+def rank(devices: int) -> int:
+    """Which of the processes of a run this is, as ``torchrun`` or Lightning numbers them.
+
+    Args:
+        devices: that the run asks for. One that is alone may find numbers that others have left.
+    """
+    if processes() is not None:
+        return _number("RANK", 0)
+    return _number("LOCAL_RANK", 0) if devices > 1 else 0
 
 
 def world(devices: int) -> int:

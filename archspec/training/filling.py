@@ -17,12 +17,13 @@ from archspec.freezing import freeze
 from archspec.frontier import Frontier, NoFrontier, Shelf, activation_key, find_frontier
 from archspec.training.feeding import Feed
 from archspec.training.folder import FREEZE, RunFolder
-from archspec.training.keeping import Keeper, Stopped
+from archspec.training.keeping import Keeper
 from archspec.training.lightning import pl
 from archspec.training.loop import MIXED, Fitting
 from archspec.training.options import Options
 from archspec.training.progress import counting
 from archspec.training.reusing import Reuse, moved
+from archspec.training.stopping import Stopped
 
 AUTO, OFF = "auto", "off"
 FOLDER = ".activations"  # beside the folders of runs

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,17 +19,15 @@ from archspec.freezing import FreezeProof
 from archspec.training.curves import curves
 from archspec.training.folder import BEST, CURVES, LAST, METRICS, RunFolder
 from archspec.training.lightning import pl
+from archspec.training.logs import Logs
 from archspec.training.loop import Fitting, Position
 from archspec.training.options import Options
 from archspec.training.sharding import gather, gathered, scattered, share_buffers
 from archspec.training.states import moving, write_state
+from archspec.training.stopping import Stopped
 from archspec.weights import save_weights
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
-
-
-class Stopped(Exception):
-    """Ctrl-C, or SIGTERM: everything is saved, and the run can be resumed."""
 
 
 @dataclass(slots=True)
@@ -64,6 +60,8 @@ class Keeper(pl.Callback):
         whole: the model; where the processes share it out, up to date whenever it is saved.
         state: an optimizer's and a schedule's state to begin with, from a resume file.
         say: tells an epoch's line.
+        logs: None in other processes than the first.
+        stop: set when Ctrl-C has asked to.
     """
 
     def __init__(
@@ -77,11 +75,13 @@ class Keeper(pl.Callback):
         epochs: list[dict[str, Any]],
         state: dict[str, Any] | None,
         say: Callable[[str], None],
+        logs: Logs | None,
+        stop: threading.Event,
     ) -> None:
         self.folder, self.path, self.options = folder, path, options
         self.whole, self.proof, self.say = whole, proof, say
         self.standing, self.epochs, self.state = standing, epochs, state
-        self.stop = threading.Event()
+        self.logs, self.stop = logs, stop
         self.started = self.saved = time.monotonic()
         self.rate = 0.0
         self.pending: list[dict[str, Any]] = []
@@ -171,12 +171,16 @@ class Keeper(pl.Callback):
         self._write(lines)
         for line in lines:
             values = {"train/loss": line["loss"], "learning_rate": line["learning_rate"]}
-            _log(trainer, values, line["step"])
+            self._log(values, line["step"])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         self.standing.lines += len(lines)
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
+
+    def _log(self, values: dict[str, float], step: int) -> None:
+        if self.logs is not None:
+            self.logs.record(values, step)
 
     def _agreed(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
         """What at least one process wishes: all do the same, or wait for each other forever."""
@@ -208,14 +212,15 @@ class Keeper(pl.Callback):
         self._write([line])
         if scores is not None:
             values = {"loss": scores.loss, "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-            _log(trainer, {f"validation/{key}": value for key, value in values.items()}, at.step)
+            self._log({f"validation/{key}": value for key, value in values.items()}, at.step)
         self.epochs.append(line)
         at.next_epoch()
         self._keep(trainer, fitting, better=better)
+        is_left = at.epoch < self.options.epochs or "test" in fitting.feed.data.splits
+        if self._agreed(trainer, self.stop.is_set())[0] and is_left:
+            raise Stopped
         if self.options.patience is not None and self.standing.waited >= self.options.patience:
             trainer.should_stop = True
-        elif self._agreed(trainer, self.stop.is_set())[0] and at.epoch < self.options.epochs:
-            raise Stopped
 
     def _keep(self, trainer: pl.Trainer, fitting: Fitting, *, better: bool) -> None:
         self._gather(fitting)
@@ -253,37 +258,11 @@ class Keeper(pl.Callback):
         if self._is_split(fitting):
             gather(fitting.model, self.whole)
 
-    # ------------------------------------------------------------------------------------- stopping
-
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop after the step; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask(number: int, frame: object) -> None:
-            if self.stop.is_set():
-                raise KeyboardInterrupt
-            self.stop.set()
-
-        before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
 
 def _finite(line: dict[str, Any]) -> dict[str, Any]:
     """JSON has no word for infinity."""
     is_odd = {k: isinstance(v, float) and not math.isfinite(v) for k, v in line.items()}
     return {key: None if is_odd[key] else value for key, value in line.items()}
-
-
-def _log(trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
-    for logger in trainer.loggers:
-        logger.log_metrics(values, step=step)
 
 
 def told(line: dict[str, Any]) -> str:

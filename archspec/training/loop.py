@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from archspec.training.options import Options
 from archspec.training.reusing import Batch, inputs_of, moved
 from archspec.training.schedules import factor
 from archspec.training.scores import Scores, Tally
+from archspec.training.stopping import Stopped
 
 MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 """Precision → the dtype of matrix products."""
@@ -100,13 +101,18 @@ class Fitting(pl.LightningModule):
         torch.manual_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        total = self.training_sizes[self.position.batch]
-        real = own_rows(self.feed, total)
+        at = self.position.batch
+        real = own_rows(self.feed, self.training_sizes[at])
         logits = logits_of(self.model, self.feed, "train", batch)[:real]
         loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
         self.losses.append((loss.detach(), real))
-        # Gradients are averaged over the processes: this makes it the mean over samples.
-        return loss * self.feed.world / total
+        # Lightning averages over processes and batches: this makes it the mean over samples.
+        return loss * (self.feed.world * self.options.accumulate / self._rows_of_step(at))
+
+    def _rows_of_step(self, batch: int) -> int:
+        """Those of all batches that make one step of the optimizer, in all processes."""
+        first = batch - batch % self.options.accumulate
+        return sum(self.training_sizes[first : first + self.options.accumulate])
 
     def on_validation_epoch_start(self) -> None:
         self.tally = Tally(self.feed.classes, self.device)
@@ -191,12 +197,21 @@ def count(
 
 
 def evaluated(
-    model: nn.Module, feed: Feed, split: str, device: torch.device, dtype: torch.dtype | None
+    model: nn.Module,
+    feed: Feed,
+    split: str,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    is_asked: Callable[[], bool] = lambda: False,
 ) -> Scores:
     """The scores of a model on all of a split; processes that are joined share it out.
 
     Args:
         dtype: of matrix products, in mixed precision.
+        is_asked: whether to stop, after a batch.
+
+    Raises:
+        Stopped: at least one process was asked to.
     """
     is_shared = distributed.is_initialized()
     tally = Tally(feed.classes, device)
@@ -207,9 +222,19 @@ def evaluated(
         for batch, total in zip(found, found.sizes, strict=True):
             real = own_rows(feed, total) if is_shared else total
             count(tally, model, feed, split, moved(batch, device), real)
+            if _agreed(is_asked(), device):
+                raise Stopped
     if is_shared:
         distributed.all_reduce(tally.sums)
     return tally.scores()
+
+
+def _agreed(wish: bool, device: torch.device) -> bool:
+    if not distributed.is_initialized():
+        return wish
+    votes = torch.tensor(int(wish), dtype=torch.int32, device=device)
+    distributed.all_reduce(votes)
+    return bool(votes)
 
 
 def own_rows(feed: Feed, total: int) -> int:

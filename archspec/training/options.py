@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -124,6 +124,15 @@ class Options:
             given["cache"] = str(Path(given["cache"]).absolute())
         return cls(phases=found, **given)
 
+    def with_plans(self, names: Container[str]) -> Options:
+        """The options for a spec with freeze plans of these names: ``none`` may be one of them."""
+        no_plan = "none" not in names
+        phases = [
+            replace(phase, plan=None) if no_plan and phase.plan == "none" else phase
+            for phase in self.phases
+        ]
+        return replace(self, phases=tuple(phases))
+
     def to_dict(self) -> dict[str, Any]:
         """The options as plain data."""
         phases = [{"plan": phase.plan, "epochs": phase.epochs} for phase in self.phases]
@@ -151,6 +160,8 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name in _CHOICES and value not in _CHOICES[name]:
             hint = did_you_mean(str(value), _CHOICES[name]) or ", ".join(_CHOICES[name])
             found.append((f"{name} is none of its choices: {value!r}", hint))
+        elif name == "device" and not isinstance(value, str):
+            found.append((f"device is a name, not {value!r}", ""))
         elif name == "cache" and (not isinstance(value, str | os.PathLike) or not str(value)):
             found.append((f"cache is auto, off, or a folder, not {value!r}", ""))
         elif name in _WHOLE and not _is_whole(value, _WHOLE[name]):

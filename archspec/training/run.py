@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.display import Displayed
 from archspec.errors import Problem, RunError, UsageError
+from archspec.training.facts import check_facts
 from archspec.training.folder import BEST, FACTS, LAST, METRICS, SPEC, RunFolder, lines_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Run(Displayed):
         """The run in a folder.
 
         Raises:
-            RunError: E920, there is none.
+            RunError: E920, there is none, or its ``run.json`` is not what a run writes.
         """
         folder = RunFolder(Path(path))
         if not (folder / FACTS).is_file():
@@ -56,6 +57,7 @@ class Run(Displayed):
             raise RunError(Problem("E920", f"{folder / FACTS}: not what a run writes"))
         if status == "running" and not folder.is_held:
             status = "killed"
+        check_facts(facts, folder / FACTS)
         metrics = folder.read(METRICS) if (folder / METRICS).is_file() else ""
         return cls(folder.path, status, facts, tuple(lines_of(metrics)))
 

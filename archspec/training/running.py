@@ -8,6 +8,7 @@ import copy
 import json
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ from archspec.training.explaining import now
 from archspec.training.feeding import Feed
 from archspec.training.filling import Filling, for_test
 from archspec.training.folder import BEST, FACTS, FREEZE, LAST, LOG, METRICS, RunFolder, lines_of
-from archspec.training.keeping import Keeper, Standing, Stopped
-from archspec.training.lightning import CSVLogger, TensorBoardLogger, pl
+from archspec.training.keeping import Keeper, Standing
+from archspec.training.lightning import pl
+from archspec.training.logs import Logs
 from archspec.training.loop import MIXED, Fitting, Position, evaluated
 from archspec.training.options import Options, Phase
 from archspec.training.progress import Bar
@@ -33,6 +35,7 @@ from archspec.training.reusing import Reuse
 from archspec.training.run import Run
 from archspec.training.sharding import shard, share
 from archspec.training.states import restore, write_state
+from archspec.training.stopping import Stopped, listening
 from archspec.training.strategy import Sharded
 from archspec.training.telling import Teller
 from archspec.training.verifying import phases_of
@@ -66,27 +69,32 @@ class Running:
         self.position, self.standing = Position(), Standing()
         self.epochs: list[dict[str, Any]] = []
         self.device = pick_device(options.device)
+        self.logs = Logs(folder / "logs", say) if folder else None
+        self.stop = threading.Event()
 
     def go(self) -> Run:
-        """Train what is left to train, test, and tell; see ``train`` for what is raised."""
+        """Train what is left to train, test, and tell; see ``train`` for what is raised.
+
+        The folder is held meanwhile.
+        """
         if self.folder is None:
-            self._through()
+            with listening(self.stop):
+                self._through()
             return self._told()
-        with self.folder.held():
-            self.say.log = self.folder / LOG
-            began = time.monotonic()
-            status, error = "failed", ""
-            try:
+        self.say.log = self.folder / LOG
+        began = time.monotonic()
+        try:
+            with listening(self.stop):
                 self._begin()
                 status = self._through()
-            except ArchspecError as problem:
-                error = str(problem.problems[0])
-                raise
-            except BaseException as problem:
-                error = type(problem).__name__
-                raise
-            finally:
-                self._end(status, error, time.monotonic() - began)
+        except BaseException as problem:
+            # What went wrong first is what is told, also if the disk is too full to write it down.
+            with contextlib.suppress(ArchspecError):
+                self._end(*_fate(problem), time.monotonic() - began)
+            if isinstance(problem, SystemExit) and self.stop.is_set():  # Lightning's, at Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
+        self._end(status, "", time.monotonic() - began)
         return self._told()
 
     def _told(self) -> Run:
@@ -131,11 +139,14 @@ class Running:
                 self.position.next_phase()
                 self.standing.waited = 0
                 self._save_between()
+            self._verify()
+            self._test()
         except Stopped:
             self.say("stopped: 'archspec resume' goes on")
             return "stopped"
-        self._verify()
-        self._test()
+        finally:
+            if self.logs is not None:
+                self.logs.close()
         return "finished"
 
     def _restored(self) -> dict[str, Any] | None:
@@ -177,12 +188,14 @@ class Running:
             self.epochs,
             state,
             self.say,
+            self.logs,
+            self.stop,
         )
         trainer = self._trainer(keeper, phase.epochs - self.position.phase_epoch)
         # What is split stays so: the whole model is kept beside it.
         model = copy.deepcopy(self.model) if self._is_split else self.model
         fitting = Fitting(model, self.feed, self.options, self.position)
-        with keeper.listening(), quiet():
+        with quiet():
             trainer.fit(fitting)
         self.path = keeper.path
         proof.verify(self.model)
@@ -242,7 +255,7 @@ class Running:
                 max_epochs=epochs,
                 accumulate_grad_batches=given.accumulate,
                 gradient_clip_val=given.clip or None,
-                logger=self._loggers(),
+                logger=False,
                 callbacks=callbacks,
                 reload_dataloaders_every_n_epochs=1,
                 num_sanity_val_steps=0,
@@ -257,17 +270,6 @@ class Running:
         if self.device.index is not None:
             return [self.device.index]
         return self.options.devices
-
-    def _loggers(self) -> list[Any]:
-        """CSV and TensorBoard; a resumed run begins files of its own."""
-        if self.folder is None:
-            return []
-        logs = self.folder / "logs"
-        taken = len(list(logs.glob("csv-*"))) + 1
-        return [
-            CSVLogger(str(logs), name="", version=f"csv-{taken}"),
-            TensorBoardLogger(str(logs), name="", version=f"tensorboard-{taken}"),
-        ]
 
     # ----------------------------------------------------------------------------------------- test
 
@@ -297,7 +299,7 @@ class Running:
             shard(model, self.device)
         self.feed.reuse = self._reuse_for_test()
         dtype = MIXED.get(self.options.precision)
-        scores = evaluated(model, self.feed, "test", self.device, dtype)
+        scores = evaluated(model, self.feed, "test", self.device, dtype, self.stop.is_set)
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
             shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
@@ -308,6 +310,15 @@ class Running:
         if self.folder is None or distributed.is_initialized():
             return None
         return for_test(self.model, self.feed, self.options, self.folder, self.device)
+
+
+def _fate(problem: BaseException) -> tuple[str, str]:
+    """What a run's folder says of an end like this: a status, and an error if it is one."""
+    if isinstance(problem, KeyboardInterrupt | SystemExit):  # at a second Ctrl-C
+        return "stopped", ""
+    if isinstance(problem, ArchspecError):
+        return "failed", str(problem.problems[0])
+    return "failed", type(problem).__name__
 
 
 def _leave() -> None:

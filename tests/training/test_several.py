@@ -23,8 +23,8 @@ from archspec.training.sharding import check_shardable, units
 HERE = Path(__file__).parent
 SPEC = HERE / "deep.yaml"
 GIVEN: dict[str, Any] = {
-    "phases": "head-only:1,most:2", "batch_size": 8, "learning_rate": 0.02, "clip": 0.5,
-    "device": "cpu", "progress": False,
+    "phases": "head-only:1,most:2", "batch_size": 4, "accumulate": 2, "learning_rate": 0.02,
+    "clip": 0.5, "device": "cpu", "progress": False,
 }  # fmt: skip
 
 # The second process is asked to stop: all do, and each finds everything as it was.
