@@ -41,7 +41,8 @@ def find(source: Source, base: Path | None) -> Splits:
             return _in_folder(path, base) if path.is_dir() else _grouped([path], base)
         if isinstance(source, str) and is_hub_name(source) and path.suffix.lower() not in SUFFIXES:
             return on_hub(source)
-        hint = "a data set of the hub is owner/name"
+        is_word = len(path.parts) == 1 and path.suffix.lower() not in SUFFIXES
+        hint = "a data set of the hub is owner/name" if is_word else ""
         raise DataError(Problem("E901", f"{path}: no such file or folder", hint=hint))
     return _grouped(_files(source), base)
 
