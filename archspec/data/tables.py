@@ -245,14 +245,12 @@ def from_arrow(table: Any) -> datasets.Dataset:
 
 def with_texts(table: Table) -> Table:
     """A table whose columns of bytes are texts, where all of them are UTF-8."""
-    found = table.dataset.data.table
-    before = found
-    for i, kind in enumerate(found.schema.types):
+    dataset = table.dataset
+    for name, kind in zip(dataset.column_names, dataset.data.schema.types, strict=True):
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             with suppress(pa.ArrowInvalid):
-                texts = found.column(i).cast(pa.large_string())
-                found = found.set_column(i, found.column_names[i], texts)
-    return table if found is before else replace(table, dataset=from_arrow(found))
+                dataset = dataset.cast_column(name, datasets.Value("large_string"))
+    return replace(table, dataset=dataset)
 
 
 def plain_table(table: Any) -> Any:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -145,6 +146,12 @@ def test_kinds_of_text_of_parquet(tmp_path: Path) -> None:
         columns = {"text": pa.array(texts, pa.string()).cast(kind), "label": labels}
         pq.write_table(pa.table(columns), path)
         assert opened(path).splits["train"].texts() == texts
+    features = datasets.Features(
+        text=datasets.Value("binary"), label=datasets.ClassLabel(names=["zebra", "ape"])
+    )
+    coded = {"text": [text.encode() for text in texts], "label": [0, 1] * 5}
+    datasets.Dataset.from_dict(coded, features).to_parquet(str(path))
+    assert opened(path).labels == ("zebra", "ape")
     pq.write_table(pa.table({"text": [b"\xff"] * 4, "label": list("abab")}), path)
     assert refused(path).code == "E902"
 
