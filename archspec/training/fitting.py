@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.data import Data
 from archspec.errors import Problem, RunError, UsageError
@@ -15,7 +15,7 @@ from archspec.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST, RunFolder
+from archspec.training.folder import LAST, LOG, RunFolder
 from archspec.training.options import (
     Monitor,
     Optimizer,
@@ -69,6 +69,10 @@ def train(
     text: str | None = None,
     image: str | None = None,
     label: str | None = None,
+    labels: Sequence[str] | None = None,
+    train: str | None = None,
+    validation: str | None = None,
+    test: str | Literal[False] | None = None,
     validation_share: float = 0.1,
     most_bad: float = 0.0,
     ignore: Sequence[str] = (),
@@ -121,6 +125,10 @@ def train(
         text: the column of texts; left out: guessed.
         image: the column of images; left out: guessed.
         label: the column of labels; left out: guessed.
+        labels: the classes in order; left out: those of the task, of the data, or of its rows.
+        train: the data's own name of the split to train on; left out: told by its name.
+        validation: as ``train``.
+        test: as ``train``. False: none is read.
         validation_share: of the training rows, where the data has no validation split.
         most_bad: the share of bad rows, 0 to 1, past which there is an error.
         ignore: patterns of names in ``weights`` that stay unread.
@@ -167,7 +175,8 @@ def train(
     spec = as_spec(source, params)
     check_task(spec)
     found = opened(
-        data, spec, text=text, image=image, label=label,
+        data, spec, text=text, image=image, label=label, labels=labels,
+        train=train, validation=validation, test=test,
         validation_share=validation_share, most_bad=most_bad, seed=seed,
     )  # fmt: skip
     spec = with_classes(spec, found.data)
@@ -178,6 +187,9 @@ def train(
     folder = None
     if engine.rank() == 0:
         folder = new_folder(Path(out), ready, found, feed, options)
+        say.log = folder / LOG
+        for note in found.notes:
+            say(note)
     from archspec.training.running import Running
 
     return Running(folder, ready.model, feed, options, say).go()
