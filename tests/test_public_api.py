@@ -127,9 +127,10 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
         ("*clip", 1.0), ("*monitor", None), ("*patience", None), ("*seed", 0),
         ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*workers", 0),
-        ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0),
-        ("*max_length", None), ("*tokenizer", None), ("*text", None),
-        ("*image", None), ("*label", None), ("*validation_share", None), ("*most_bad", None),
+        ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0), ("*max_length", None),
+        ("*tokenizer", None), ("*text", None), ("*image", None), ("*label", None),
+        ("*labels", None), ("*train", None), ("*validation", None), ("*test", None),
+        ("*validation_share", None), ("*most_bad", None),
         ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
     ],
     "Predictor": [

@@ -66,6 +66,10 @@ _INTERRUPTED = 130
 @click.option("--text", metavar="COLUMN", help="Left out: guessed.")
 @click.option("--image", metavar="COLUMN", help="Left out: guessed.")
 @click.option("--label", metavar="COLUMN", help="Left out: guessed.")
+@click.option("--labels", metavar="NAME,…", help="The classes in order; left out: those there are.")
+@click.option("--train", metavar="SPLIT", help="The data's name of it; left out: told by its name.")
+@click.option("--validation", metavar="SPLIT", help="As --train.")
+@click.option("--test", metavar="SPLIT", help="As --train.")
 @click.option(
     "--validation-share",
     metavar="X",
@@ -83,6 +87,7 @@ def train(
     given: tuple[str, ...],
     config: Path | None,
     freeze: tuple[str, ...],
+    labels: str | None,
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -105,6 +110,7 @@ def train(
         loaded,
         data[0] if len(data) == 1 else list(data),
         freeze=options.plan(loaded, freeze),
+        labels=None if labels is None else [name.strip() for name in labels.split(",")],
         **asked,
     )
     _put(run, as_json=as_json)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from archspec.data.images import ImageEncoder, UnreadableImage
+from archspec.data.checking import image_fault
+from archspec.data.images import ImageEncoder
 from archspec.data.report import Integers, Rows
 from archspec.data.texts import TextEncoder
 from archspec.errors import DataError, Problem, UsageError
@@ -80,7 +81,7 @@ def batches(
     order = BatchOrder(
         len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last
     )
-    return DataLoader(
+    return _Loader(
         dataset,
         batch_sampler=order,
         collate_fn=collate,
@@ -88,6 +89,16 @@ def batches(
         multiprocessing_context=context if workers else None,
         persistent_workers=workers > 0,
     )
+
+
+class _Loader(DataLoader[Batch]):
+    """Raises what went wrong in a worker: torch would make a traceback of it, as text."""
+
+    def __iter__(self) -> Iterator[Batch]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for batch in super().__iter__():
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
 
 
 def _check(batch_size: int, epoch: int, start: int, workers: int, rank: int, world: int) -> None:
@@ -230,6 +241,9 @@ class _CollateTexts:
 # ------------------------------------------------------------------------------------------- images
 
 
+_Image = tuple[int, Batch, int | None] | DataError  # row, pixels, label
+
+
 @dataclass(frozen=True, slots=True)
 class _Images(Dataset[Any]):
     rows: Rows
@@ -239,18 +253,23 @@ class _Images(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, item: Item) -> tuple[int, Batch, int | None]:
+    def __getitem__(self, item: Item) -> _Image:
         row, epoch = item
         try:
             data = self.rows[row]
             assert isinstance(data, bytes)
             pixels = self.encoder.encode(data, (self.seed, epoch, row))
-        except (UnreadableImage, OSError, ValueError) as error:
-            number = int(self.rows.numbers[row])
-            message = f"row {number} of {self.rows.split} has changed since it was checked: {error}"
-            raise DataError(Problem("E901", message)) from None
+        except Exception as error:  # decoders of broken files raise whatever they come to
+            return self._changed(row, error)
         label = None if self.rows.labels is None else int(self.rows.labels[row])
         return row, {self.encoder.name: pixels}, label
+
+    def _changed(self, row: int, error: Exception) -> DataError:
+        said = ": ".join(filter(None, image_fault(error)))
+        number = int(self.rows.numbers[row])
+        message = f"row {number} of {self.rows.split} is not what was checked: {said}"
+        hint = "its file has changed, or the task's image settings have"
+        return DataError(Problem("E901", message, hint=hint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +284,15 @@ class _Labels(Dataset[Any]):
         return row, None, None if self.rows.labels is None else int(self.rows.labels[row])
 
 
-def _collate_images(items: Sequence[tuple[int, Batch, int | None]]) -> Batch:
-    (name,) = items[0][1]
-    pixels = torch.stack([found[name] for _, found, _ in items])
-    return {name: pixels, **_ends(items)}
+def _collate_images(items: Sequence[_Image]) -> Batch | DataError:
+    found: list[tuple[int, Batch, int | None]] = []
+    for item in items:
+        if isinstance(item, DataError):
+            return item
+        found.append(item)
+    (name,) = found[0][1]
+    pixels = torch.stack([batch[name] for _, batch, _ in found])
+    return {name: pixels, **_ends(found)}
 
 
 def _ends(items: Sequence[tuple[int, Any, int | None]]) -> Batch:

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from archspec.data.images import MAX_BYTES, UnreadableImage, decoded, without_size_warnings
+from archspec.data.images import (
+    MAX_BYTES,
+    UnreadableImage,
+    check_enlarged,
+    decoded,
+    without_size_warnings,
+)
 from archspec.data.report import Columns
 from archspec.data.tables import Cells, Table
 
@@ -17,8 +23,13 @@ Fault = tuple[str, str]  # reason, detail
 _CHUNK = 10_000  # rows whose cells are in memory at once
 
 
-def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault], list[bytes]]:
+def check_inputs(
+    table: Table, columns: Columns, resize: int
+) -> tuple[Cells, dict[int, Fault], list[bytes]]:
     """Look at each row's input.
+
+    Args:
+        resize: pixels that the shorter side of an image will have.
 
     Returns:
         The column, the faults by position, and a digest of each row that has none.
@@ -32,7 +43,7 @@ def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault
         for start in range(0, len(table), _CHUNK):
             at = np.arange(start, min(start + _CHUNK, len(table)))
             if is_image:
-                found = list(pool.map(lambda i: _image(cells, int(i)), at))
+                found = list(pool.map(lambda i: _image(cells, int(i), resize), at))
             else:
                 found = list(map(_text, cells.texts(at)))
             for i, one in zip(at.tolist(), found, strict=True):
@@ -55,10 +66,10 @@ def text_fault(text: str | None) -> Fault | None:
     return ("a NUL character", "") if "\0" in text else None
 
 
-def _image(cells: Cells, position: int) -> bytes | Fault:
+def _image(cells: Cells, position: int, resize: int) -> bytes | Fault:
     try:
         data = image_bytes(cells, position)
-        decoded(data).load()
+        check_enlarged(decoded(data).size, resize)
     except Exception as error:
         return image_fault(error)
     return hashlib.sha256(data).digest()

@@ -5,8 +5,9 @@ Nothing in a file is run: no pickle, no script of a hub; extension types are the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Table:
         broken: what could not be taken apart: the file's name, and the row.
         misfits: column → row → what kind of value it has where the others have another.
         base: the folder that paths of images are relative to.
+        image: the column of images, where that is certain.
     """
 
     dataset: datasets.Dataset
@@ -50,6 +52,7 @@ class Table:
     broken: tuple[tuple[str, Broken], ...] = ()
     misfits: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, dict[int, str]])
     base: Path | None = None
+    image: str | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -59,6 +62,9 @@ class Table:
 
     def line(self, position: int) -> int | None:
         return int(self.lines[position]) or None
+
+
+Splits = dict[str, Callable[[], Table]]  # the data's own names → what reads them
 
 
 @dataclass(slots=True, eq=False)
@@ -237,6 +243,16 @@ def from_arrow(table: Any) -> datasets.Dataset:
         return datasets.Dataset(InMemoryTable(table.replace_schema_metadata(None)))
 
 
+def with_texts(table: Table) -> Table:
+    """A table whose columns of bytes are texts, where all of them are UTF-8."""
+    dataset = table.dataset
+    for name, kind in zip(dataset.column_names, dataset.data.schema.types, strict=True):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            with suppress(pa.ArrowInvalid):
+                dataset = dataset.cast_column(name, datasets.Value("large_string"))
+    return replace(table, dataset=dataset)
+
+
 def plain_table(table: Any) -> Any:
     """An Arrow table with dictionaries and extension types as what they stand for.
 
@@ -259,7 +275,11 @@ def plain_table(table: Any) -> Any:
 def _plain(kind: Any) -> Any:
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(kind.storage_type) or kind.storage_type
-    return kind.value_type if pa.types.is_dictionary(kind) else None
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type) or kind.value_type
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if pa.types.is_binary_view(kind) else None
 
 
 # --------------------------------------------------------------------------------------- text files

@@ -135,9 +135,35 @@ def _separated(path: Path, file: TextIO, size: int, *, tabs: bool) -> Iterator[T
     first = file.readline(MAX_LINE)
     file.seek(0)
     delimiter = "\t" if tabs else max(",;\t", key=first.count)
-    reader = csv.reader(iter(lines), delimiter=delimiter, strict=True)
+    quoting = csv.QUOTE_MINIMAL
+    if delimiter == "\t":
+        quoting = csv.QUOTE_MINIMAL if _has_quotes(path, file) else csv.QUOTE_NONE
+        file.seek(0)
+    reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
     header = _header(path, reader)
     yield from _rows(path, lines, reader, header, size)
+
+
+def _has_quotes(path: Path, file: TextIO) -> bool:
+    """Whether the quotes in a file with tabs are marks, not part of the texts.
+
+    They are if every row is whole with them. A cell with both a tab and the end of a line in it
+    is rather several rows with stray quotes.
+    """
+    reader = csv.reader(iter(_Lines(path, file)), delimiter="\t", strict=True)
+    width = 0
+    try:
+        while (cells := _next(reader)) is not None:
+            width = width or len(cells)
+            if len(cells) not in (0, width) or any(map(_is_several, cells)):
+                return False
+    except csv.Error:
+        return False
+    return True
+
+
+def _is_several(cell: str) -> bool:
+    return "\t" in cell and ("\n" in cell or "\r" in cell)
 
 
 def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:

@@ -87,8 +87,9 @@ class TextEncoder:
         Raises:
             DataError: E905, the tokenizer has more.
         """
-        if self.size > vocab_size:
-            message = f"{self.path} has token ids up to {self.size - 1:,}"
+        size = max(self.size, self.pad_id + 1)
+        if size > vocab_size:
+            message = f"{self.path} has token ids up to {size - 1:,}"
             hint = f"the model's vocab_size is {vocab_size:,}: is it another model's tokenizer?"
             raise DataError(Problem("E905", message, hint=hint))
 

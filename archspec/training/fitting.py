@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from archspec.data import Data
 from archspec.errors import Problem, RunError, UsageError
@@ -16,7 +16,7 @@ from archspec.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST, SPEC, RunFolder
+from archspec.training.folder import LAST, LOG, SPEC, RunFolder
 from archspec.training.idle import check_effect, check_validation
 from archspec.training.options import (
     Monitor,
@@ -73,6 +73,10 @@ def train(
     text: str | None = None,
     image: str | None = None,
     label: str | None = None,
+    labels: Sequence[str] | None = None,
+    train: str | None = None,
+    validation: str | None = None,
+    test: str | Literal[False] | None = None,
     validation_share: float | None = None,
     most_bad: float | None = None,
     ignore: Sequence[str] = (),
@@ -126,6 +130,10 @@ def train(
         text: the column of texts; left out: guessed.
         image: the column of images; left out: guessed.
         label: the column of labels; left out: guessed.
+        labels: the classes in order; left out: those of the task, of the data, or of its rows.
+        train: the data's own name of the split to train on; left out: told by its name.
+        validation: as ``train``.
+        test: as ``train``. False: none is read.
         validation_share: of the training rows, where the data has no validation split; 0.1 if
             left out.
         most_bad: the share of bad rows, 0 to 1, past which there is an error; left out: 0.
@@ -182,7 +190,8 @@ def train(
     check_effect(check_task(spec), data, given)
     options = options.with_plans(spec.architecture.freeze)
     found = opened(
-        data, spec, text=text, image=image, label=label,
+        data, spec, text=text, image=image, label=label, labels=labels,
+        train=train, validation=validation, test=test,
         validation_share=_or(validation_share, 0.1), most_bad=_or(most_bad, 0.0), seed=seed,
     )  # fmt: skip
     check_validation(found.data, given)
@@ -190,13 +199,16 @@ def train(
     feed = _feed(spec, found.data, options, weights, tokenizer)
     ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
     _check_model(ready, options)
-    folder = None
+    say, folder = Teller(progress), None
     if engine.rank(options.devices) == 0:
         folder = new_folder(Path(out), ready, found, feed, options)
+        say.log = folder / LOG
+        for note in found.notes:
+            say(note)
     from archspec.training.running import Running
 
     with _held(folder):
-        return Running(folder, ready.model, feed, options, Teller(progress)).go()
+        return Running(folder, ready.model, feed, options, say).go()
 
 
 def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: bool = True) -> Run:

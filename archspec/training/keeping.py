@@ -23,7 +23,7 @@ from archspec.training.logs import Logs
 from archspec.training.loop import Fitting, Position
 from archspec.training.options import Options
 from archspec.training.sharding import gather, gathered, scattered, share_buffers
-from archspec.training.states import moving, write_state
+from archspec.training.states import moving, reading, write_state
 from archspec.training.stopping import Stopped
 from archspec.weights import save_weights
 
@@ -96,9 +96,10 @@ class Keeper(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.state is not None:
             optimizer = trainer.optimizers[0]
-            optimizer.load_state_dict(scattered(self.state["optimizer"], optimizer))
-            trainer.lr_scheduler_configs[0].scheduler.load_state_dict(self.state["schedule"])
-            trainer.precision_plugin.load_state_dict(self.state["precision"])
+            with reading():
+                optimizer.load_state_dict(scattered(self.state["optimizer"], optimizer))
+                trainer.lr_scheduler_configs[0].scheduler.load_state_dict(self.state["schedule"])
+                trainer.precision_plugin.load_state_dict(self.state["precision"])
             self.state = None
 
     def on_train_batch_start(

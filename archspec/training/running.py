@@ -34,7 +34,7 @@ from archspec.training.progress import Bar
 from archspec.training.reusing import Reuse
 from archspec.training.run import Run
 from archspec.training.sharding import shard, share
-from archspec.training.states import restore, write_state
+from archspec.training.states import reading, restore, write_state
 from archspec.training.stopping import Stopped, listening
 from archspec.training.strategy import Sharded
 from archspec.training.telling import Teller
@@ -154,10 +154,11 @@ class Running:
         state = self.state
         if state is None:
             return None
-        self.position = Position.from_dict(state["position"])
-        best, self.standing.waited, self.standing.lines = state["standing"]
-        self.standing.best = (best[0], best[1])
-        restore(self.model, state["moving"])
+        with reading():
+            self.position = Position.from_dict(state["position"])
+            best, self.standing.waited, self.standing.lines = state["standing"]
+            self.standing.best = (best[0], best[1])
+            restore(self.model, state["moving"])
         if self.folder is not None:
             self.folder.keep_lines(METRICS, self.standing.lines)
             if (self.folder / METRICS).is_file():

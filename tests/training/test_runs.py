@@ -272,6 +272,28 @@ def test_a_resume_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("position", {"phase": 0, "else": 1}),
+        ("standing", [3]),
+        ("moving", {"words.weight": 3}),
+        ("optimizer", {"state": {99: {"step": torch.ones(())}}, "param_groups": []}),
+        ("optimizer", {}),
+        ("schedule", 3),
+    ],
+)
+def test_a_resume_file_of_something_else(
+    key: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stopped(tmp_path, monkeypatch)
+    state = torch.load(run.path / STATE, weights_only=True)
+    torch.save({**state, key: value}, run.path / STATE)
+    with pytest.raises(RunError) as caught:
+        archspec.resume(run.path, progress=False)
+    assert caught.value.code == "E920" and "the resume file does not fit" in caught.value.message
+
+
 def test_two_processes_are_not_at_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from archspec.training.folder import RunFolder
 
