@@ -151,13 +151,14 @@ def _read(program: Any, inputs: Mapping[str, Tensor]) -> Trace:
     if given.keys() == set() or set(given.values()) != inputs.keys():
         raise Untraceable("PyTorch renamed the model's inputs")
     shapes = [node.meta["val"].shape for node in given]
+    form = program.call_spec.out_spec  # each time it is asked for, PyTorch makes a class
     environment = next((s.node.shape_env for shape in shapes for s in shape if symbols(s)), None)
     return Trace(
         program.graph,
         tensors,
         constants,
         given,
-        lambda flat: tree_unflatten(list(flat), program.call_spec.out_spec),
+        lambda flat: tree_unflatten(list(flat), form),
         frozenset().union(*(symbols(shape[0]) for shape in shapes)),
         frozenset().union(*(symbols(shape[1]) for shape in shapes if len(shape) > 1)),
         [guard.expr for guard in environment.guards] if environment is not None else [],

@@ -98,7 +98,7 @@ class Fitting(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Everything random in a step depends on the seed and the step's number alone."""
         at = self.position
-        torch.manual_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank))
+        _seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank), self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         at = self.position.batch
@@ -160,6 +160,16 @@ def seed_of(*numbers: int) -> int:
     """A seed for PyTorch's generators that has nothing to do with that of other numbers."""
     digest = hashlib.sha256(repr(numbers).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """As ``torch.manual_seed``, for the CPU and one device.
+
+    That one also makes a note, with the whole stack, for every kind of device that is not there.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def logits_of(model: nn.Module, feed: Feed, split: str, batch: Batch) -> Tensor:

@@ -162,7 +162,7 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
             found.append((f"{name} is none of its choices: {value!r}", hint))
         elif name == "device" and not isinstance(value, str):
             found.append((f"device is a name, not {value!r}", ""))
-        elif name == "cache" and (not isinstance(value, str | os.PathLike) or not str(value)):
+        elif name == "cache" and not _is_place(value):
             found.append((f"cache is auto, off, or a folder, not {value!r}", ""))
         elif name in _WHOLE and not _is_whole(value, _WHOLE[name]):
             found.append(
@@ -173,6 +173,10 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
             bounds = f"of {least:g} or more" if math.isinf(most) else f"from {least:g} to {most:g}"
             found.append((f"{name} is a number {bounds}, not {value!r}", ""))
     return found
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, str | os.PathLike) and str(value) != "" and "\0" not in str(value)
 
 
 def _is_whole(value: object, least: int) -> bool:

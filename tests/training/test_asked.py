@@ -17,6 +17,7 @@ from archspec.errors import UsageError
 from archspec.training import engine
 from archspec.training.feeding import Feed, encoders
 from archspec.training.folder import LAST
+from archspec.training.loop import _seed
 from archspec.training.options import Options, Phase
 
 HERE = Path(__file__).parent
@@ -55,6 +56,14 @@ def test_a_step_is_the_mean_over_its_samples(tmp_path: Path) -> None:
     for tensors in found.values():
         for name, tensor in expected.items():
             torch.testing.assert_close(tensors[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_is_seeded_as_pytorch_does_it_but_leaves_no_note() -> None:
+    torch.manual_seed(7)
+    expected, notes = torch.rand(3), len(torch.cuda._queued_calls)
+    _seed(7, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)
+    assert len(torch.cuda._queued_calls) == notes
 
 
 def test_none_freezes_nothing_unless_a_plan_has_this_name(tmp_path: Path) -> None:

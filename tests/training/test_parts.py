@@ -75,6 +75,8 @@ def test_what_are_no_phases(text: str) -> None:
         ({"clip": -1}, "clip is a number of 0 or more, not -1"),
         ({"warmup": 2}, "warmup is a number from 0 to 1, not 2"),
         ({"schedule": "linaer"}, "schedule is none of its choices: 'linaer'"),
+        ({"cache": "a\0b"}, "cache is auto, off, or a folder, not 'a\\x00b'"),
+        ({"device": 5}, "device is a name, not 5"),
         ({"patience": 0}, "patience is a whole number of at least 1, not 0"),
     ],
 )
