@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -29,12 +30,14 @@ from torch import Tensor
 
 from archspec.devices import gigabytes
 from archspec.errors import Problem, UsageError
-from archspec.frontier.holding import IN_USE, Hold
+from archspec.frontier.holding import IN_USE, Hold, turn
 from archspec.frontier.report import StoredValue
 from archspec.frontier.traced import usage
 
 FORMAT = 1
 BYTES_OF_A_ROW = 8  # beside its values
+_MOST_BYTES = 1_000_000  # of a header
+_TRIES = 3
 _DONE = 2**32
 _UNSIGNED: dict[int, tuple[torch.dtype, Any]] = {
     1: (torch.uint8, np.uint8),
@@ -113,7 +116,7 @@ class ActivationCache:
         return [row for row in dict.fromkeys(rows) if not self._is_good(row)]
 
     def write(self, rows: Sequence[int], values: Mapping[str, Tensor]) -> None:
-        """Keep the values of a batch.
+        """Keep the values of a batch; rows that are there by now stay as they are.
 
         Args:
             rows: one for each sample.
@@ -125,8 +128,13 @@ class ActivationCache:
         self._check_rows(rows)
         batched = [self._batched(value, values, rows) for value in self.values]
         try:
-            with open(self.path / "values.bin", "r+b", buffering=0) as file:
+            with (
+                turn(self.path / "rows.bin"),  # what a process reads is never written meanwhile
+                open(self.path / "values.bin", "r+b", buffering=0) as file,
+            ):
                 for i, row in enumerate(rows):
+                    if self._is_good(row):
+                        continue
                     content = b"".join(self._encoded(*one, i, row) for one in batched)
                     self._rows[row] = 0
                     self._checked[row] = False
@@ -162,7 +170,9 @@ class ActivationCache:
         Args:
             compute: the values of these rows, as ``frontier.frozen`` gives them.
         """
-        if absent := self.absent(rows):
+        for _ in range(_TRIES):  # another process may find a row damaged, and write it anew
+            if not (absent := self.absent(rows)):
+                break
             self.write(absent, compute(absent))
         return self.read(rows, length=length)
 
@@ -182,6 +192,9 @@ class ActivationCache:
     def _is_there(self) -> bool:
         """Whether the folder holds just this; of the rows each has a checksum of its own."""
         try:
+            about = (self.path / "header.json").stat()
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_BYTES:
+                return False
             header = json.loads((self.path / "header.json").read_bytes())
             sizes = [(self.path / name).stat().st_size for name in ("rows.bin", "values.bin")]
         except (OSError, ValueError, RecursionError):
@@ -324,7 +337,7 @@ def check_space(rows: int, needed: int, limit: int | None, free: int) -> None:
     """Raise UsageError E802 if a cache takes more bytes than it may, or than there are."""
     takes = f"the activations of {rows:,} samples take {gigabytes(needed)}"
     if limit is not None and needed > limit:
-        raise full(f"{takes}, the limit is {gigabytes(limit)}")
+        raise full(f"{takes}, the limit is {gigabytes(limit) if limit else 0}")
     if needed > free:
         raise full(f"{takes}, {gigabytes(free)} is free on the disk")
 

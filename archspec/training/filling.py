@@ -28,6 +28,7 @@ from archspec.training.stopping import Stopped
 AUTO, OFF = "auto", "off"
 FOLDER = ".activations"  # beside the folders of runs
 _ROWS = 32  # that are computed together, at most
+_MISHAPS = (ArchspecError, RuntimeError, OSError)  # a run does not fail for them: it does without
 
 
 class Filling(pl.Callback):
@@ -52,8 +53,8 @@ class Filling(pl.Callback):
             shelf = shelf_of(options, self.keeper.path)
             try:
                 reuse = _opened(found, shelf, feed, options, pl_module.device)
-            except UsageError as error:
-                reason = error.message
+            except _MISHAPS as error:
+                reason = _line(error)
         if _all(trainer, reuse is not None) and reuse is not None:
             reason = self._fill(trainer, reuse, feed)
         feed.reuse = reuse if _all(trainer, not reason) else None
@@ -78,8 +79,8 @@ class Filling(pl.Callback):
             try:
                 if not self.keeper.stop.is_set():
                     rows += self._compute(reuse, feed, rank, world)
-            except UsageError as error:
-                reason = error.message
+            except _MISHAPS as error:  # the others wait for this process
+                reason = _line(error)
             trainer.strategy.barrier()
         if rows and not reason:
             self.say(f"{rows:,} samples computed in {time.monotonic() - began:.1f} s")
@@ -146,8 +147,8 @@ def _found(
         example, lengths = feed.example()
         inputs = moved(example, device)
         return find_frontier(model, inputs, lengths=lengths, augmented=feed.is_varied)
-    except (ArchspecError, RuntimeError) as error:  # a run does not fail for this
-        return NoFrontier((str(error).splitlines() or [type(error).__name__])[0])
+    except _MISHAPS as error:
+        return NoFrontier(_line(error))
 
 
 def _opened(
@@ -169,8 +170,17 @@ def _key(found: Frontier, feed: Feed, options: Options, device: torch.device) ->
         found,
         data=feed.data.fingerprint,
         preprocessing=hashlib.sha256(feed.encoder.definition.encode()).hexdigest(),
-        precision=f"{device.type}, {options.precision}, {_rows(options)} rows together",
+        precision=f"{arithmetic(device)}, {options.precision}, {_rows(options)} rows together",
     )
+
+
+def arithmetic(device: torch.device) -> str:
+    """What a device computes with: its name, and how exact its matrix products are."""
+    facts = [device.type, torch.get_float32_matmul_precision()]
+    if device.type == "cuda":
+        both = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        facts += [torch.cuda.get_device_name(device), *map(str, both)]
+    return ", ".join(facts)
 
 
 def _rows(options: Options) -> int:
@@ -193,6 +203,11 @@ def _told(reuse: Reuse, samples: int) -> str:
     size = gigabytes(reuse.cache.total)
     share = f"{reuse.frontier.share:.1%} of a forward pass"
     return f"done once: {share}, kept is {names} of {samples:,} samples, {size}"
+
+
+def _line(error: Exception) -> str:
+    said = error.message if isinstance(error, UsageError) else str(error)
+    return (said.splitlines() or [type(error).__name__])[0]
 
 
 def _all(trainer: pl.Trainer, decision: bool) -> bool:

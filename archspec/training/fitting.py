@@ -184,6 +184,7 @@ def train(
         "optimizer": optimizer, "momentum": momentum, "weights": weights, "ignore": ignore,
         "optional": optional, "workers": workers or None, "tokenizer": tokenizer,
         "max_length": max_length, "text": text, "image": image, "label": label,
+        "labels": labels, "train": train, "validation": validation, "test": test,
         "validation_share": validation_share, "most_bad": most_bad, "monitor": monitor,
         "patience": patience,
     }  # fmt: skip

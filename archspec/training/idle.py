@@ -8,7 +8,8 @@ from typing import Any
 from archspec.data import Data
 from archspec.errors import Problem, UsageError
 
-_OF_OPENING = ("text", "image", "label", "validation_share", "most_bad")
+_OF_OPENING = ("text", "image", "label", "labels", "train", "validation", "test")
+_OF_OPENING += ("validation_share", "most_bad")
 
 
 def check_effect(kind: str, data: object, given: Mapping[str, Any]) -> None:

@@ -182,13 +182,18 @@ def logits_of(model: nn.Module, feed: Feed, split: str, batch: Batch) -> Tensor:
         given = feed.reuse.outputs(model, split, batch)
     else:
         given = model(**inputs_of(batch))
+    return classified(given, len(batch["labels"]), feed.classes)
+
+
+def classified(given: Any, rows: int, classes: int) -> Tensor:
+    """What of a model's outputs is [rows, classes]: the first that is; raises as ``logits_of``."""
     outputs = cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
-    expected = (len(batch["labels"]), feed.classes)
+    expected = (rows, classes)
     for output in outputs:
         if isinstance(output, Tensor) and tuple(output.shape) == expected:
             return output.float()
     shapes = ", ".join(str(list(one.shape)) for one in outputs if isinstance(one, Tensor))
-    said = f"the data has {feed.classes} labels"
+    said = f"the data has {classes} labels"
     message = f"{said}: the model should give {list(expected)}, not {shapes}"
     raise DataError(Problem("E906", message))
 

@@ -162,8 +162,8 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
             found.append((f"{name} is none of its choices: {value!r}", hint))
         elif name == "device" and not isinstance(value, str):
             found.append((f"device is a name, not {value!r}", ""))
-        elif name == "cache" and not _is_place(value):
-            found.append((f"cache is auto, off, or a folder, not {value!r}", ""))
+        elif name == "cache" and (hint := _no_cache(value)) is not None:
+            found.append((f"cache is auto, off, or a folder, not {value!r}", hint))
         elif name in _WHOLE and not _is_whole(value, _WHOLE[name]):
             found.append(
                 (f"{name} is a whole number of at least {_WHOLE[name]}, not {value!r}", "")
@@ -175,8 +175,16 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def _is_place(value: object) -> bool:
-    return isinstance(value, str | os.PathLike) and str(value) != "" and "\0" not in str(value)
+def _no_cache(value: object) -> str | None:
+    """Why something is no place for a cache, as a hint; None if it is one."""
+    path: Any = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        return ""
+    if path in ("auto", "off") or not isinstance(value, str) or os.path.isdir(path):
+        return None
+    near = did_you_mean(path.strip().casefold(), ("auto", "off"))
+    is_word = os.path.basename(path) == path
+    return f"{near} A folder of this name is './{path}'" if near and is_word else None
 
 
 def _is_whole(value: object, least: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from archspec.errors import UsageError
 from archspec.frontier import ActivationCache, Frontier
 
 Batch = dict[str, Any]
+_TRIES = 3
 Inputs = Callable[[str, Sequence[Sequence[int]]], Iterator[Batch]]
 BESIDE = ("labels", "rows", "values")  # what a batch holds that is no input of the model
 
@@ -81,18 +83,26 @@ class Reuse:
             yield len(part)
 
     def completed(self, split: str, batch: Batch) -> Batch:
-        """A batch with the values of its rows; inputs that it lacks are there in shape only."""
+        """A batch with the values of its rows; inputs that it lacks are there in shape only.
+
+        Where the cache fails it has all inputs, and no values: the whole model is for it.
+        """
         rows = batch["rows"].tolist()
+        given = inputs_of(batch) or self._stand_ins(split, len(rows))
+        padded = next(iter(given.values())).shape[1] if self._is_ragged else None
+        for _ in range(_TRIES):  # another process may find a row damaged, and write it anew
+            with contextlib.suppress(UsageError):
+                return {**batch, **given, "values": self._values(split, rows, padded)}
+        (whole,) = self._inputs(split, [rows])
+        return {**batch, **inputs_of(whole)}
+
+    def _values(self, split: str, rows: Sequence[int], padded: int | None) -> dict[str, Tensor]:
         start = self._starts[split]
-        absent = set(self.cache.absent([start + row for row in rows]))
-        if absent:
+        if absent := set(self.cache.absent([start + row for row in rows])):
             some = [p for p in self._parts[split] if any(start + row in absent for row in p)]
             for _ in self.compute(split, some):
                 pass
-        given = inputs_of(batch) or self._stand_ins(split, len(rows))
-        padded = next(iter(given.values())).shape[1] if self._is_ragged else None
-        values = self.cache.read([start + row for row in rows], length=padded)
-        return {**batch, **given, "values": values}
+        return self.cache.read([start + row for row in rows], length=padded)
 
     def outputs(self, model: nn.Module, split: str, batch: Batch) -> Any:
         """What the model returns for a batch, from the values on."""

@@ -38,6 +38,7 @@ from archspec.training.states import reading, restore, write_state
 from archspec.training.stopping import Stopped, listening
 from archspec.training.strategy import Sharded
 from archspec.training.telling import Teller
+from archspec.training.unused import has_unused
 from archspec.training.verifying import phases_of
 from archspec.weights import load_weights, save_weights
 
@@ -251,7 +252,7 @@ class Running:
                 accelerator={"cuda": "gpu"}.get(self.device.type, self.device.type),
                 devices=started.local if started else self._devices(),
                 num_nodes=started.nodes if started else 1,
-                strategy=Sharded() if self._is_split else given.strategy,
+                strategy=self._strategy(),
                 precision=_PRECISIONS[given.precision],  # pyright: ignore[reportArgumentType]
                 max_epochs=epochs,
                 accumulate_grad_batches=given.accumulate,
@@ -266,6 +267,14 @@ class Running:
                 enable_model_summary=False,
                 default_root_dir=str(self.path) if self.path else os.devnull,
             )
+
+    def _strategy(self) -> str | Sharded:
+        given = self.options
+        if self._is_split:
+            return Sharded()
+        if engine.world(given.devices) > 1 and has_unused(self.model, self.feed):
+            return "ddp_find_unused_parameters_true"
+        return given.strategy
 
     def _devices(self) -> int | list[int]:
         if self.device.index is not None:

@@ -38,7 +38,7 @@ class DataSource:
             "classes": data.counts,
             "bad": [str(row) for row in data.bad],
             "unused": list(data.unused),
-            "notes": list(data.notes),
+            "notes": self.notes,
         }
 
     @property

@@ -57,7 +57,7 @@ def test_what_is_in_use_stays(tmp_path: Path) -> None:
         shelf.open(D, [VALUE], ROWS + ROWS)
     assert caught.value.code == "E802" and keys(tmp_path) == {A, C}
     assert caught.value.message == (
-        "the activations of 200 samples take 0.2 MiB, the limit is 0.1 MiB"
+        "the activations of 200 samples take 196.9 KiB, the limit is 101.5 KiB"
     )
     assert first.missing() == [*range(100)]
     del first
@@ -84,5 +84,7 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("archspec.frontier.shelf.shutil.disk_usage", lambda path: Usage)
     with pytest.raises(UsageError) as caught:
         opened(Shelf(tmp_path, 10**12), A)
-    assert caught.value.message.endswith("take 0.1 MiB, 0.0 MiB is free on the disk")
+    assert caught.value.message.endswith("take 98.4 KiB, 48.8 KiB is free on the disk")
+    with pytest.raises(UsageError, match=r"take 98.4 KiB, the limit is 0\n"):
+        opened(Shelf(tmp_path, 0), A)
     assert keys(tmp_path) == set()

@@ -84,6 +84,7 @@ def test_none_freezes_nothing_unless_a_plan_has_this_name(tmp_path: Path) -> Non
         ({"workers": 2, "image": "text", "momentum": 0.0}, ["momentum", "workers", "image"]),
         ({"validation_share": 0, "monitor": "loss", "patience": 2}, ["monitor", "patience"]),
         ({"open": True, "text": "text", "most_bad": 0.5}, ["text", "most_bad"]),
+        ({"open": True, "labels": ["yes"], "test": False}, ["labels", "test"]),
         ({"images": True, "max_length": 5, "tokenizer": "x"}, ["tokenizer", "max_length"]),
     ],
 )

@@ -39,6 +39,9 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     ]
     for text in (done.stderr, (run.path / "train.log").read_text()):
         assert text.splitlines()[:3] == told
+    shown = CliRunner().invoke(main, ["runs", str(run.path)])
+    for text in (done.stdout, shown.stdout):
+        assert text.rstrip().splitlines()[-3:] == told
     assert run.labels == ("yes", "no")
     assert run.facts["data"]["unused"] == ["extra", "part-dev", "test"]
     again = reopened(run, archspec.load(run.path / "spec.yaml"), None)

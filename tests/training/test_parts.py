@@ -54,6 +54,19 @@ def test_phases() -> None:
     assert options(phases=[(["**"], 1), (None, 2)]).phases == (Phase(("**",), 1), Phase(None, 2))
 
 
+def test_where_a_cache_cannot_be(tmp_path: Path) -> None:
+    cases = [("a\0b", ""), (" ", ""), ("", ""), (3, "")]
+    cases += [("AUTO", "did you mean 'auto'? A folder of this name is './AUTO'")]
+    cases += [("of", "did you mean 'off'? A folder of this name is './of'")]
+    for cache, hint in cases:
+        with pytest.raises(UsageError) as caught:
+            options(cache=cache)
+        assert caught.value.code == "E801" and caught.value.hint == hint
+        assert caught.value.message == f"cache is auto, off, or a folder, not {cache!r}"
+    assert options(cache="./AUTO").cache == str(Path("AUTO").absolute())
+    assert options(cache="off").cache == "off" and options(cache="cache").cache.endswith("/cache")
+
+
 @pytest.mark.parametrize("text", ["", "a", "a:0", "a:x", "a:1,", "a:b:1", "a:99999999", "a b:1"])
 def test_what_are_no_phases(text: str) -> None:
     with pytest.raises(UsageError) as caught:

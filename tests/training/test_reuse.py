@@ -18,12 +18,16 @@ from safetensors.torch import load_file
 
 import archspec
 from archspec.data import ImageEncoder
+from archspec.errors import Problem, UsageError
+from archspec.frontier import ActivationCache
 from archspec.training.feeding import Feed
+from archspec.training.filling import arithmetic
 from archspec.training.folder import BEST, LAST
 from archspec.training.keeping import Keeper
 from archspec.training.reusing import Reuse, parts
 
 HERE = Path(__file__).parent
+EXACT = ("highest", "high", "medium")
 DATA = HERE / "tiny.csv"
 GIVEN: dict[str, Any] = {
     "freeze": "last-and-head", "epochs": 2, "batch_size": 8, "learning_rate": 1e-2,
@@ -233,12 +237,44 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     given = {"epochs": 1, "cache_gb": 0.000_001}
     run = train(tmp_path, **given)
     (said,) = activations(run)
-    assert said == {"reason": "the activations of 180 samples take 0.1 MiB, the limit is 0.0 MiB"}
+    assert said == {"reason": "the activations of 180 samples take 75.5 KiB, the limit is 1.0 KiB"}
     assert run.status == "finished" and f"computed only once: {said['reason']}" in log(run)
     (tmp_path / "file").write_text("")
     run = train(tmp_path, epochs=1, cache=tmp_path / "file")
     (said,) = activations(run)
     assert said["reason"] == f"{tmp_path / 'file'}: File exists"
+
+
+def test_a_cache_that_fails_stops_nothing(
+    whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failed = ActivationCache.read, iter([True] * 5)
+
+    def failing(self: ActivationCache, rows: Any, **given: Any) -> Any:
+        if next(failed, False):  # a whole batch, and two tries at the next one
+            raise UsageError(Problem("E801", "1 rows are not in the cache"))
+        return read(self, rows, **given)
+
+    monkeypatch.setattr(ActivationCache, "read", failing)
+    close(train(tmp_path, cache=whole.path.parent / ".activations"), whole, 1e-4)
+    assert next(failed, None) is None
+
+    def broken(self: Reuse, split: str, some: Any) -> Any:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Reuse, "compute", broken)
+    run = train(tmp_path, epochs=1)
+    assert activations(run) == [{"reason": "[Errno 5] Input/output error"}]
+    assert run.status == "finished"
+
+
+def test_how_exactly_a_device_computes_is_part_of_the_key() -> None:
+    cpu, before = torch.device("cpu"), torch.get_float32_matmul_precision()
+    try:
+        found = [torch.set_float32_matmul_precision(one) or arithmetic(cpu) for one in EXACT]
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert found == [f"cpu, {one}" for one in EXACT]
 
 
 def test_dropout_that_stays_on_in_front(tmp_path: Path) -> None:
