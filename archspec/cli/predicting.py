@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +77,7 @@ def predict(
       archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
     """
     inputs = _inputs(texts, images, files)
-    outputs = _outputs(files, output)
+    pairs = _pairs(files, output, overwrite=overwrite)
     predictor = archspec.Predictor(
         _source(source, given, config), labels=labels.split(",") if labels else None, **asked
     )
@@ -84,15 +87,31 @@ def predict(
     role = "image" if predictor.kind == "image-classification" else "text"
     settings: dict[str, Any] = {role: column, "progress": not as_json}
     settings |= {"all_labels": all_labels, "most_bad": most_bad, "overwrite": overwrite}
-    reports = [
-        predictor.file(file, out, **settings) for file, out in zip(files, outputs, strict=True)
-    ]
+    with _ended_by_sigterm():
+        reports = [predictor.file(file, out, **settings) for file, out in pairs]
     _tell_optimizations(predictor)
     if as_json:
         found = [report.to_dict() for report in reports]
         terminal.put_json(found[0] if len(found) == 1 else found)
     for report in [] if as_json else reports:
         terminal.put(report.text(terminal.width()))
+
+
+_WRITTEN = {".arrow": ".parquet", ".feather": ".parquet", ".json": ".jsonl"}  # what is read, as
+
+
+def _pairs(
+    files: tuple[str, ...], output: str | None, *, overwrite: bool
+) -> list[tuple[Path, Path]]:
+    """Each file with its output; all of them can be read and written, as far as can be told."""
+    outputs = _outputs(files, output)
+    if not outputs:
+        return []
+    from archspec.predicting.files import check_pairs
+
+    pairs = [*zip(map(Path, files), outputs, strict=True)]
+    check_pairs(pairs, overwrite=overwrite)
+    return pairs
 
 
 def _outputs(files: tuple[str, ...], output: str | None) -> list[Path]:
@@ -102,10 +121,30 @@ def _outputs(files: tuple[str, ...], output: str | None) -> list[Path]:
         return [Path(output)] if output is not None else []
     if not Path(output).is_dir():
         raise _usage(f"{output}: not a folder, which several files need")
-    outputs = [Path(output) / Path(file).name for file in files]
-    if len(set(outputs)) < len(outputs):
-        raise _usage("two files have the same name")
+    outputs = [Path(output) / _written(Path(file)) for file in files]
+    twice = sorted({out.name for out in outputs if outputs.count(out) > 1})
+    if twice:
+        raise _usage(f"two files would be written as {printable(twice[0])}")
     return outputs
+
+
+def _written(file: Path) -> str:
+    suffix = _WRITTEN.get(file.suffix.lower())
+    return file.name if suffix is None else f"{file.stem}{suffix}"
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the program as Ctrl-C does: what is not whole is removed on the way."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _inputs(texts: tuple[str, ...], images: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
@@ -113,8 +152,14 @@ def _inputs(texts: tuple[str, ...], images: tuple[str, ...], files: tuple[str, .
         raise _usage("give one of --text, --image and --file")
     if "-" not in texts:
         return [*texts, *images]
-    lines = sys.stdin.buffer.read().decode("utf-8-sig", "replace").splitlines()
+    lines = _lines(sys.stdin.buffer.read().decode("utf-8-sig", "replace"))
     return [one for text in texts for one in (lines if text == "-" else [text])]
+
+
+def _lines(text: str) -> list[str]:
+    """Lines by their ends alone: a form feed, as others, may stand in a text."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
 
 
 def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:

@@ -43,8 +43,9 @@ def batches(
 
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch], left out
     where the rows have none) and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to
-    the longest of their batch. ``loader.batch_sampler.set_epoch(n)``, which Lightning calls by
-    itself, goes on to another epoch, from its first batch.
+    the longest of their batch; unless they are shuffled, those for a model that takes no mask are
+    not padded, and each batch has texts of one length. ``loader.batch_sampler.set_epoch(n)``,
+    which Lightning calls by itself, goes on to another epoch, from its first batch.
 
     Args:
         rows: a split.
@@ -68,7 +69,9 @@ def batches(
         UsageError: E801, a number is out of range.
     """
     _check(batch_size, epoch, start, workers, rank, world)
+    apart = False
     if isinstance(encoder, TextEncoder):
+        apart = by_length and not shuffle and not encoder.has_mask
         encoded = _encoded(encoder, rows)
         dataset: Dataset[Any] = _Texts(encoded, rows.labels)
         lengths = encoded.lengths if by_length else None
@@ -79,7 +82,7 @@ def batches(
     else:
         dataset, lengths, collate, workers = _Labels(rows), None, _ends, 0
     order = BatchOrder(
-        len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last
+        len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last, apart
     )
     return _Loader(
         dataset,
@@ -126,10 +129,11 @@ class BatchOrder(Sampler[list[Item]]):
         rank: int,
         world: int,
         drop_last: bool,
+        apart: bool = False,
     ) -> None:
         self.n, self.lengths, self.batch_size = n, lengths, batch_size
         self.shuffle, self.seed, self.epoch, self.start = shuffle, seed, epoch, start
-        self.rank, self.world, self.drop_last = rank, world, drop_last
+        self.rank, self.world, self.drop_last, self.apart = rank, world, drop_last, apart
 
     @property
     def sampler(self) -> BatchOrder:
@@ -146,6 +150,8 @@ class BatchOrder(Sampler[list[Item]]):
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
+        if self.apart:
+            return max(len(self.whole_batches()) - self.start, 0)
         size = self.batch_size * self.world
         whole = self.n // size if self.drop_last else -(-self.n // size)
         return max(whole - self.start, 0)
@@ -164,20 +170,24 @@ class BatchOrder(Sampler[list[Item]]):
         if self.drop_last:
             rows = rows[: self.n - self.n % size]
         if self.lengths is None:
-            return _cut(rows, size)
+            return cut(rows, size)
         pool = size * POOL if self.shuffle else max(self.n, 1)
         found: list[Integers] = []
-        for part in _cut(rows, pool):
+        for part in cut(rows, pool):
             # Longest first: what does not fit into memory shows at once.
             part = part[np.argsort(-self.lengths[part], kind="stable")]
-            cut = _cut(part, size)
-            order = chance.permutation(len(cut)) if self.shuffle else range(len(cut))
-            found += [cut[i] for i in order]
+            parts = cut(part, size, self.lengths if self.apart else None)
+            order = chance.permutation(len(parts)) if self.shuffle else range(len(parts))
+            found += [parts[i] for i in order]
         return found
 
 
-def _cut(rows: Integers, size: int) -> list[Integers]:
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
+def cut(rows: Integers, size: int, lengths: Integers | None = None) -> list[Integers]:
+    """Rows in parts of ``size`` at most; each of one length, where ``lengths`` are given."""
+    runs = [rows]
+    if lengths is not None:
+        runs = np.split(rows, np.flatnonzero(np.diff(lengths[rows])) + 1)
+    return [run[i : i + size] for run in runs for i in range(0, len(run), size)]
 
 
 # -------------------------------------------------------------------------------------------- texts

@@ -63,6 +63,10 @@ def text_fault(text: str | None) -> Fault | None:
     """Why a model cannot read a text; None if it can."""
     if text is None or not text.strip():
         return "no text", ""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "not Unicode", ""
     return ("a NUL character", "") if "\0" in text else None
 
 

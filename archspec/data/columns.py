@@ -8,7 +8,7 @@ from typing import Literal
 from archspec.data.extras import train_extra
 from archspec.data.report import Columns, Kind
 from archspec.data.splitting import say_which
-from archspec.data.tables import Table, arrow_column, is_text
+from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
 
 with train_extra():
@@ -124,7 +124,8 @@ def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
 
 def _text(table: Table, label: str | None) -> str:
     candidates = [name for name in names(table) if name != label and _holds_text(table, name)]
-    images = [name for name in candidates if _holds_images(table, name)]
+    is_named = len(candidates) == 1 and candidates[0] in TEXT_NAMES
+    images = [] if is_named else [name for name in candidates if _holds_images(table, name)]
     candidates = [name for name in candidates if name not in images]
     if images and not candidates:
         raise _images_not_text(table, images[0])
@@ -162,7 +163,7 @@ def _partner(chosen: str, candidates: Sequence[str]) -> str | None:
 
 
 def _mean_length(table: Table, name: str) -> float:
-    sample = arrow_column(table.dataset, name).slice(0, SAMPLE).to_pylist()
+    sample = plain_values(arrow_column(table.dataset, name).slice(0, SAMPLE))
     return sum(len(text or "") for text in sample) / max(len(sample), 1)
 
 
@@ -188,7 +189,7 @@ def _label(table: Table, used: str) -> str:
     if len(found) != 1:
         raise _ambiguous(table, "label", found)
     name = found[0]
-    if _is_separated(table) and name in arrow_column(table.dataset, name).unique().to_pylist():
+    if _is_separated(table) and name in plain_values(arrow_column(table.dataset, name).unique()):
         message = f"{table.files[0]}: the first line looks like a row: '{name}' is also a label"
         hint = f"write the names of the columns there; if it has them, {say_which('label')}"
         raise DataError(Problem("E902", message, hint=hint))
@@ -234,7 +235,7 @@ def _holds_images(table: Table, name: str) -> bool:
 
 
 def _are_paths(sample: pa.ChunkedArray) -> bool:
-    texts = [text for text in sample.to_pylist() if text]
+    texts = [text for text in plain_values(sample) if text]
     paths = [text for text in texts if text.lower().endswith(IMAGE_SUFFIXES)]
     return bool(texts) and len(paths) > len(texts) / 2
 

@@ -63,6 +63,11 @@ class TextEncoder:
         given = [metadata.version("tokenizers"), self._tokenizer.to_str(), self.pad_id, self.inputs]
         return json.dumps(given)
 
+    @property
+    def has_mask(self) -> bool:
+        """Whether a model is told what is padding; without it, padding counts as tokens."""
+        return "attention_mask" in self.inputs
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, special tokens included, not padded."""
         encoded = self._tokenizer.encode_batch_fast(list(texts))

@@ -27,7 +27,8 @@ class Engine:
 
     Attributes:
         plain: the model as it is.
-        optimize: whether something faster is looked for on the first batch.
+        optimize: whether something faster is looked for, on the first batch and on the first
+            after the model's tensors have changed.
         optimizations: what was found, once it was looked for.
         size: how many scores an input gets.
     """
@@ -37,6 +38,7 @@ class Engine:
     optimizations: tuple[str, ...] = ()
     size: int = 0
     _chosen: Variant | None = field(default=None, repr=False)
+    _stamp: object = field(default=None, repr=False)
 
     def probe(self, batch: dict[str, Tensor], name: str) -> None:
         """Run the model once, to learn how many scores it gives.
@@ -93,11 +95,19 @@ class Engine:
         return found
 
     def _variant(self, batch: dict[str, Tensor]) -> Variant:
-        if self._chosen is None:
-            self._chosen = self.plain
-            if self.optimize:
-                self._chosen, self.optimizations = optimized(self.plain, batch)
+        if not self.optimize:
+            return self.plain
+        stamp = _stamp(self.plain.model)
+        if self._chosen is None or stamp != self._stamp:  # a copy has the weights of its time
+            self._chosen, self.optimizations = optimized(self.plain, batch)
+            self._stamp = stamp
         return self._chosen
+
+
+def _stamp(model: nn.Module) -> object:
+    """Changes when a tensor of the model is replaced, or written to in place."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors]
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from archspec.predicting.preparing import (
     prepared_texts,
     window_rows,
 )
-from archspec.predicting.reading import RowFile, Window, row_file
+from archspec.predicting.reading import RowFile, Window, check_source, row_file
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.writing import replacing, writer_for
 
@@ -87,13 +87,38 @@ class _Tally:
         raise DataError(Problem("E903", f"{message}{so_far}", hint=hint, notes=notes))
 
 
+def check_pairs(pairs: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Whether files can be read, and written, before any of them is.
+
+    Args:
+        pairs: each source with its output.
+        overwrite: whether outputs that are there may be replaced.
+
+    Raises:
+        DataError: E901 or E931, all that is wrong.
+    """
+    problems: list[Problem] = []
+    sources = [source for source, _ in pairs]
+    for source, out in pairs:
+        try:
+            check_source(source)
+            writer_for(out, sources, overwrite=overwrite)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+
+
 def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile:
     """As ``Predictor.file``."""
-    if not 0 <= asked.most_bad <= 1:
-        message = f"most_bad is a share from 0 to 1, not {asked.most_bad}"
+    share: object = asked.most_bad
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        message = f"most_bad is a share from 0 to 1, not {share!r}"
         raise UsageError(Problem("E801", message))
     file = row_file(asked.source)
-    kind = writer_for(asked.out, asked.source, overwrite=asked.overwrite)
+    kind = writer_for(asked.out, [asked.source], overwrite=asked.overwrite)
+    if not file.schema:
+        raise _all_bad(file)
     column = _input_column(file, means.kind, asked)
     added = _Added.of(means, file, asked, wide=kind.delimiter != "")
     tally, counts = _Tally(), np.zeros(len(means.labels), dtype=np.int64)
@@ -101,7 +126,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
     with (
         replacing(asked.out) as out,
         _bar(file, shown=progress) as advance,
-        contextlib.closing(kind(out, file.schema, added.schema)) as writer,
+        contextlib.closing(kind(asked.out, out, file.schema, added.schema)) as writer,
         contextlib.closing(_prepared(file, column, means)) as windows,
         contextlib.closing(ahead(windows)) as following,
     ):
@@ -125,22 +150,31 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
     )
 
 
-def _input_column(file: RowFile, kind: Kind, asked: Asked) -> str | None:
-    """The column that goes into the model; None of a file without rows or columns."""
-    if not file.schema and not file.total:
-        return None
+def _all_bad(file: RowFile) -> DataError:
+    """Of a file that has no columns, because none of its rows could be taken apart."""
+    tally = _Tally()
+    with contextlib.closing(file.windows(_MOST_BAD)) as windows:
+        first = next(windows)
+    tally.add(file, first, first.faults)
+    notes = tuple(Note(str(row)) for row in tally.bad[:_SHOWN])
+    message = f"all {file.total:,} rows of {file.path.name} are bad"
+    return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
+
+
+def _input_column(file: RowFile, kind: Kind, asked: Asked) -> str:
+    """The column that goes into the model."""
     first = file.first(SAMPLE).as_data(file.path)
+    for name in filter(None, (asked.text, asked.image)):
+        if name in file.schema and name not in first.dataset.column_names:
+            message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
+            raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
     return columns_of(first, kind, text=asked.text, image=asked.image, label=False).input
 
 
-def _prepared(
-    file: RowFile, column: str | None, means: Means
-) -> Generator[tuple[Window, Prepared]]:
+def _prepared(file: RowFile, column: str, means: Means) -> Generator[tuple[Window, Prepared]]:
     encoder, size = means.encoder, means.batch_size
     for window in file.windows(window_rows(encoder, size)):
-        if column is None:
-            yield window, Prepared(0)
-        elif isinstance(encoder, ImageEncoder):
+        if isinstance(encoder, ImageEncoder):
             pixels = _reader(encoder, window, column, file.path)
             yield window, prepared_images(encoder, pixels, len(window), size, window.faults)
         else:

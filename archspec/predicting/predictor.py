@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
@@ -43,7 +43,8 @@ class Predictor:
         batch_size: texts or images at once, at most.
         optimize: whether the model may be changed to be faster, where the first batch shows that
             it still says the same: BatchNorm folded into convolutions, channels-last, bfloat16.
-            ``optimizations`` tells what was done.
+            ``optimizations`` tells what was done. Where a built module has been changed since, as
+            by an optimizer or ``load_state_dict``, it is looked for anew.
         tokenizer: a ``tokenizer.json`` or ``vocab.txt``; left out: beside the weights or the spec.
         max_length: tokens of a text at most; left out: as the task says.
         labels: the names of the classes, in the order of the model's outputs; left out: those of
@@ -91,9 +92,8 @@ class Predictor:
         labels: Sequence[str] | None = None,
         **params: Any,
     ) -> None:
-        if not 1 <= batch_size <= _MOST_ROWS:
-            raise UsageError(Problem("E801", f"batch_size is 1 or more, not {batch_size}"))
-        names = None if labels is None else tuple(map(str, labels))
+        _check(batch_size, max_length, tokenizer, labels)
+        names = None if labels is None else tuple(labels)
         given = Given(weights, layout, device, tokenizer, max_length, names, params)
         found = loaded(source, given)
         task = found.spec.architecture.task
@@ -126,7 +126,11 @@ class Predictor:
 
         Raises:
             DataError: E930, inputs that nothing can be predicted on; all of them are told.
+            UsageError: E801, the inputs are a dict or a set, which has no order of its own.
         """
+        if isinstance(inputs, Mapping | Set):
+            message = f"inputs are one, or a list of them, not a {type(inputs).__name__}"
+            raise UsageError(Problem("E801", message))
         is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or _is_image(inputs)
         try:
             several: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
@@ -212,6 +216,30 @@ class Predictor:
                     len(some),
                     self.batch_size,
                 )
+
+
+def _check(batch_size: object, max_length: object, tokenizer: object, labels: object) -> None:
+    wrong: list[str] = []
+    if not _is_whole(batch_size) or not 1 <= batch_size <= _MOST_ROWS:
+        wrong.append(f"batch_size is a whole number from 1 to {_MOST_ROWS:,}, not {batch_size!r}")
+    if max_length is not None and not _is_whole(max_length):
+        wrong.append(f"max_length is a whole number, not {max_length!r}")
+    if not isinstance(tokenizer, str | os.PathLike | None):
+        wrong.append(f"tokenizer is a path, not {tokenizer!r}")
+    if labels is not None and not _are_names(labels):
+        wrong.append(f"labels are a list of names that are not empty, not {labels!r:.100}")
+    if wrong:
+        raise UsageError([Problem("E801", message) for message in wrong])
+
+
+def _is_whole(given: object) -> TypeGuard[int]:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
+def _are_names(given: object) -> bool:
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        return False
+    return bool(given) and all(isinstance(one, str) and one.strip() for one in given)
 
 
 def _engine(found: Loaded, *, classifies: bool, optimize: bool) -> Engine:

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, stack
 
 from archspec.data import ImageEncoder, TextEncoder
+from archspec.data.batching import cut
 from archspec.data.checking import Fault, image_fault, text_fault
 from archspec.data.images import without_size_warnings
 from archspec.data.report import Integers
@@ -47,7 +48,7 @@ def prepared_texts(
     batch_size: int,
     known: dict[int, Fault] | None = None,
 ) -> Prepared:
-    """Texts as padded batches, the longest first.
+    """Texts as padded batches, the longest first; not padded where the model takes no mask.
 
     Args:
         texts: anything but a text is a fault.
@@ -62,28 +63,30 @@ def prepared_texts(
     places = np.array(good, dtype=np.int64)
     batches = [
         (places[rows], encoder.collate([ids[row] for row in rows]))
-        for rows in by_length([len(one) for one in ids], batch_size)
+        for rows in by_length(list(map(len, ids)), batch_size, apart=not encoder.has_mask)
     ]
     return Prepared(len(texts), batches, faults)
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[Integers]:
+def by_length(lengths: Sequence[int], batch_size: int, *, apart: bool = False) -> list[Integers]:
     """Places in batches, the longest first; those of one length in their order.
+
+    Args:
+        apart: whether a batch has one length only.
 
     >>> [batch.tolist() for batch in by_length([3, 9, 5, 9, 1], 2)]
     [[1, 3], [2, 0], [4]]
+    >>> [batch.tolist() for batch in by_length([3, 9, 5, 9, 1], 2, apart=True)]
+    [[1, 3], [2], [0], [4]]
     """
-    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    known = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-known, kind="stable")
+    return cut(order, batch_size, known if apart else None)
 
 
 def _text_fault(text: object) -> Fault | None:
     if text is not None and not isinstance(text, str):
         return "wrong type", f"{type(text).__name__}, not text"
-    try:
-        (text or "").encode()
-    except UnicodeEncodeError:
-        return "not Unicode", ""
     return text_fault(text)
 
 

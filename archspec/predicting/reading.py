@@ -14,7 +14,15 @@ import numpy as np
 
 from archspec.data.checking import Fault
 from archspec.data.extras import train_extra
-from archspec.data.tables import BINARY_SUFFIXES, SUFFIXES, Table, as_table, from_arrow, plain_table
+from archspec.data.tables import (
+    BINARY_SUFFIXES,
+    SUFFIXES,
+    Table,
+    as_table,
+    from_arrow,
+    plain_table,
+    plain_values,
+)
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
 from archspec.data.text_files import Broken, TextRows, text_windows
 from archspec.errors import DataError, Problem, listing
@@ -49,10 +57,19 @@ class Window:
         return len(self.numbers)
 
     def values(self, name: str) -> list[Any]:
-        """A column as Python has it."""
+        """A column as Python has it; a time that Python cannot hold is a text.
+
+        Raises:
+            ArrowException, ArithmeticError, LookupError, ValueError: as Arrow does, of a column
+                that is no text, and cannot become one.
+        """
         if self.cells is not None:
             return self.cells[name]
-        return self.table.column(name).to_pylist()
+        column = self.table.column(name)
+        try:
+            return plain_values(column)
+        except (ArithmeticError, LookupError, ValueError):
+            return column.cast(pa.string()).to_pylist()
 
     def as_data(self, file: Path) -> Table:
         """The rows as ``archspec.data`` knows them."""
@@ -99,19 +116,32 @@ def row_file(path: Path) -> RowFile:
     Raises:
         DataError: E901, there is no such file, it is of no known kind, or cannot be read.
     """
-    suffix = path.suffix.lower()
+    check_source(path)
+    found = _binary(path) if path.suffix.lower() in BINARY_SUFFIXES else _text(path)
+    if not found.schema and not found.total:
+        raise DataError(Problem("E901", f"{path}: no columns and no rows"))
+    return found
+
+
+def check_source(path: Path) -> None:
+    """Whether there is a file of a known kind; raises as ``row_file``."""
     with _told(path):
         is_file = path.is_file()
     if not is_file:
         raise DataError(Problem("E901", f"{path}: no such file"))
-    if suffix not in SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         hint = f"known are {listing(sorted(SUFFIXES), 20)}"
         raise DataError(Problem("E901", f"{path}: of no known kind", hint=hint))
-    if suffix in BINARY_SUFFIXES:
-        with _told(path):
-            total, schema = _scanned(path)
-            plain = plain_table(schema.empty_table()).schema
+
+
+def _binary(path: Path) -> RowFile:
+    with _told(path):
+        total, schema = _scanned(path)
+        plain = plain_table(schema.empty_table()).schema
         return RowFile(path, total, dict(zip(plain.names, plain.types, strict=True)))
+
+
+def _text(path: Path) -> RowFile:
     total, kinds = 0, dict[str, Any]()
     for rows in text_windows(path, _SCAN):
         total += len(rows)

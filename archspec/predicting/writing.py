@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -27,6 +26,7 @@ class Writer:
     """Writes windows to an open file.
 
     Args:
+        out: what is written, for errors.
         file: open for bytes.
         schema: the columns of the rows.
         added: the columns that predictions have.
@@ -37,46 +37,75 @@ class Writer:
 
     delimiter = ""
 
-    def __init__(self, file: IO[bytes], schema: Schema, added: Schema) -> None:
-        self.file = file
+    def __init__(self, out: Path, file: IO[bytes], schema: Schema, added: Schema) -> None:
+        self.out, self.file = out, file
         self.columns = [name for name, kind in schema.items() if self.holds(kind)]
         self.schema = {name: schema[name] for name in self.columns} | dict(added)
-        self.start()
+        with _told(out):
+            self._start()
 
     @staticmethod
     def holds(kind: Any) -> bool:
         """Whether the format has a way to write a column of this type."""
         return not _has_bytes(kind)
 
-    def start(self) -> None:
-        """Write what comes before the first row."""
-
     def add(self, window: Window, added: Added) -> None:
-        """Write rows."""
-        raise NotImplementedError
+        """Write rows.
+
+        Raises:
+            DataError: E931, they cannot be written.
+        """
+        with _told(self.out):
+            self._add(window, added)
 
     def close(self) -> None:
+        """Write what comes behind the last row; raises as ``add``."""
+        with _told(self.out):
+            self._close()
+
+    def _start(self) -> None:
+        """Write what comes before the first row."""
+
+    def _add(self, window: Window, added: Added) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> None:
         """Write what comes behind the last row."""
 
     def _lists(self, window: Window, added: Added) -> list[list[Any]]:
-        ours = [window.values(name) for name in self.columns]
+        ours = [self._values(window, name) for name in self.columns]
         return ours + [array.to_pylist() for array in added.values()]
+
+    def _values(self, window: Window, name: str) -> list[Any]:
+        try:
+            return window.values(name)
+        except (pa.ArrowException, ArithmeticError, LookupError, ValueError) as error:
+            kind = self.schema[name]
+            reason = f"column '{name}' of {kind} cannot be written as text: {_first_line(error)}"
+            raise unwritable(self.out, reason, "Parquet holds it") from None
+
+
+class _Lines(list[str]):
+    """Rows from ``csv``, which quotes a carriage return only where it ends lines with one."""
+
+    def write(self, row: str) -> None:
+        self.append(f"{row[:-2]}\n")
 
 
 class _Separated(Writer):
     delimiter = ","
 
-    def start(self) -> None:
+    def _start(self) -> None:
         self._write([[*self.schema]])
 
-    def add(self, window: Window, added: Added) -> None:
+    def _add(self, window: Window, added: Added) -> None:
         columns = [[as_text(cell) for cell in cells] for cells in self._lists(window, added)]
         self._write(zip(*columns, strict=True))
 
     def _write(self, rows: Any) -> None:
-        text = io.StringIO(newline="")
-        csv.writer(text, delimiter=self.delimiter, lineterminator="\n").writerows(rows)
-        self.file.write(text.getvalue().encode())
+        lines = _Lines()
+        csv.writer(lines, delimiter=self.delimiter, lineterminator="\r\n").writerows(rows)
+        self.file.write("".join(lines).encode())
 
 
 class _Tabbed(_Separated):
@@ -84,7 +113,7 @@ class _Tabbed(_Separated):
 
 
 class _JsonLines(Writer):
-    def add(self, window: Window, added: Added) -> None:
+    def _add(self, window: Window, added: Added) -> None:
         names = [*self.schema]
         rows = zip(*self._lists(window, added), strict=True)
         lines = [json_text(dict(zip(names, row, strict=True))) for row in rows]
@@ -96,15 +125,15 @@ class _Parquet(Writer):
     def holds(kind: Any) -> bool:
         return True
 
-    def start(self) -> None:
+    def _start(self) -> None:
         self._arrow = pa.schema([*self.schema.items()])
         self._parquet = pq.ParquetWriter(self.file, self._arrow)
 
-    def add(self, window: Window, added: Added) -> None:
+    def _add(self, window: Window, added: Added) -> None:
         arrays = [window.table.column(name) for name in self.columns] + [*added.values()]
         self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._arrow))
 
-    def close(self) -> None:
+    def _close(self) -> None:
         self._parquet.close()
 
 
@@ -124,11 +153,11 @@ def _has_bytes(kind: Any) -> bool:
     )
 
 
-def writer_for(out: Path, source: Path, *, overwrite: bool) -> type[Writer]:
+def writer_for(out: Path, sources: Sequence[Path], *, overwrite: bool) -> type[Writer]:
     """What writes a file of this suffix.
 
     Raises:
-        DataError: E931, nothing does, the file is there, or it is the one that is read.
+        DataError: E931, nothing does, the file is there, or it is one that is read.
     """
     found = _WRITERS.get(out.suffix.lower())
     if found is None:
@@ -136,7 +165,7 @@ def writer_for(out: Path, source: Path, *, overwrite: bool) -> type[Writer]:
         raise unwritable(out, "of no known kind", hint)
     with _told(out):
         there = out.exists()
-        is_source = there and out.samefile(source)
+        is_source = there and any(one.exists() and out.samefile(one) for one in sources)
     if is_source:
         raise unwritable(out, "this is the file that is read", "give another one")
     if there and not out.is_file():
@@ -157,25 +186,37 @@ def replacing(out: Path) -> Iterator[IO[bytes]]:
     with _told(out):
         place = out.resolve()  # a link stays a link
         temporary = place.with_name(f".{place.name[:100]}.{uuid4().hex[:8]}")
-        try:
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+        file = open(temporary, "xb")  # noqa: SIM115 — what fails in the body is not the output's
+    try:
+        yield file
+        with _told(out):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
             if place.exists():
                 shutil.copymode(place, temporary)
             os.replace(temporary, place)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
+    finally:
+        with contextlib.suppress(OSError):
+            file.close()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _told(out: Path) -> Iterator[None]:
+    """What the system says of a path, and Arrow of what its files cannot hold."""
     try:
         yield
-    except OSError as error:
-        raise unwritable(out, error.strerror or str(error)) from None
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, OverflowError, RuntimeError, ValueError) as error:
+        # A loop of links is a RuntimeError, a NUL in a name a ValueError.
+        raise unwritable(out, getattr(error, "strerror", None) or _first_line(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def unwritable(out: Path, reason: str, hint: str = "") -> DataError:

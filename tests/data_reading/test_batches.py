@@ -50,6 +50,11 @@ def order(n: int, lengths: list[int] | None = None, **given: Any) -> BatchOrder:
     return BatchOrder(n, None if lengths is None else np.array(lengths), **options)
 
 
+def test_lengths_apart_make_batches_of_one_length() -> None:
+    found = order(6, [2, 5, 2, 5, 5, 1], shuffle=False, batch_size=2, apart=True)
+    assert rows_of(found) == [[1, 3], [4], [0, 2], [5]] and len(found) == 4
+
+
 def rows_of(found: BatchOrder) -> list[list[int]]:
     return [[row for row, _ in batch] for batch in found]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from PIL import Image
 import archspec
 from archspec.cli import main
 from archspec.errors import DataError, UsageError
+from archspec.predicting.engine import Engine
 from archspec.predicting.reading import as_text, row_file
 
 HERE = Path(__file__).parent
@@ -92,7 +94,7 @@ CELLS = st.one_of(st.none(), st.sampled_from(["", " ", 'a\n"b",c', *TEXTS]))
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    texts=st.lists(CELLS, max_size=300),
+    texts=st.lists(CELLS, min_size=1, max_size=300),
     source=st.sampled_from([".jsonl", ".parquet"]),
     out=st.sampled_from([".csv", ".jsonl", ".parquet"]),
 )
@@ -103,7 +105,7 @@ def test_rows_keep_their_places_through_windows(
     table = pa.table({"text": pa.array(texts, pa.string()), "n": [*range(len(texts))]})
     given, taken = tmp_path / f"in{source}", tmp_path / f"out{out}"
     pq.write_table(table, given) if source == ".parquet" else write(given, rows)
-    report = predictor.file(given, taken, text="text" if texts else None, overwrite=True)
+    report = predictor.file(given, taken, text="text", overwrite=True)
     found = read(taken)
     assert [int(row["n"]) for row in found] == [*range(len(texts))]
     assert [row["text"] or "" for row in found] == [text or "" for text in texts]
@@ -164,13 +166,15 @@ def test_broken_rows_keep_their_places_and_are_told(
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("a.csv", "text\n"), ("a.jsonl", ""), ("a.json", "[]")]
+    ("name", "out"), [("a.csv", "o.csv"), ("a.csv", "o.jsonl"), ("a.parquet", "o.parquet")]
 )
-@pytest.mark.parametrize("out", ["o.csv", "o.jsonl", "o.parquet"])
 def test_a_file_without_rows(
-    name: str, content: str, out: str, predictor: archspec.Predictor, tmp_path: Path
+    name: str, out: str, predictor: archspec.Predictor, tmp_path: Path
 ) -> None:
-    (tmp_path / name).write_text(content)
+    if name == "a.csv":
+        (tmp_path / name).write_text("text\n")
+    else:
+        pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / name)
     report = predictor.file(tmp_path / name, tmp_path / out)
     assert (report.rows, report.counts, read(tmp_path / out)) == (0, {"no": 0, "yes": 0}, [])
 
@@ -180,6 +184,73 @@ def test_a_file_is_looked_through_in_windows(tmp_path: Path) -> None:
     file = row_file(given)
     assert (file.total, [len(window) for window in file.windows(4)]) == (10, [4, 4, 2])
     assert [window.numbers[0] for window in file.windows(4)] == [1, 5, 9]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_carriage_returns_come_back(
+    suffix: str, predictor: archspec.Predictor, tmp_path: Path
+) -> None:
+    model = predictor.model
+    named = archspec.Predictor(model, labels=["n\ro", "y\r\nes"], batch_size=2)
+    cells = ["sad\rbad", "sad\r\nbad", "bad\r", "\r\nbad"]
+    pq.write_table(pa.table({"text": cells, "a\rb": [*"1234"]}), tmp_path / "in.parquet")
+    named.file(tmp_path / "in.parquet", tmp_path / f"out{suffix}", all_labels=True)
+    (window,) = row_file(tmp_path / f"out{suffix}").windows(9)
+    assert window.values("text") == cells and window.values("a\rb") == [*"1234"]
+    assert window.values("label") == [one.label for one in named(cells)]
+    assert {"p_n\ro", "p_y\r\nes"} <= {*row_file(tmp_path / f"out{suffix}").schema}
+
+
+def test_columns_that_are_no_input_and_bytes_that_are_no_text(
+    predictor: archspec.Predictor, tmp_path: Path
+) -> None:
+    texts = pa.array([b"sad", b"b\xff", b"bad"], pa.binary()).view(pa.string())
+    repeated = pa.RunEndEncodedArray.from_arrays([2, 3], ["x", "y"])
+    columns: dict[str, Any] = {
+        "text": texts,
+        "map": pa.array([[("a", 1)]] * 3, pa.map_(pa.string(), pa.int64())),
+        "months": pa.array([(1, 2, 3)] * 3, pa.month_day_nano_interval()),
+        "runs": repeated,
+        "late": pa.array([0, 2**62, None], pa.timestamp("s")),
+        "long": pa.array([2**62] * 3, pa.duration("s")),
+        "zone": pa.array([0] * 3, pa.timestamp("s", "No/Where")),
+    }
+    given, out = tmp_path / "in.arrow", tmp_path / "out.jsonl"
+
+    def put(*left_out: str) -> None:
+        table = pa.table({name: one for name, one in columns.items() if name not in left_out})
+        with pa.ipc.new_file(str(given), table.schema) as file:
+            file.write_table(table)
+
+    put("zone")
+    predictor.file(given, out, text="text")
+    found = read(out)
+    assert [row["error"] for row in found] == [None, "not Unicode", None]
+    assert [row["runs"] for row in found] == ["x", "x", "y"]
+    assert found[0]["map"] == [["a", 1]] and found[0]["months"] == [1, 2, 3]
+    assert [row["late"] for row in found][1:] == [f"<value out of range: {2**62}>", None]
+    assert found[0]["long"] == str(2**62)
+    put()
+    for name, says in {"o.csv": "column 'zone' of timestamp", "o.parquet": "interval"}.items():
+        with pytest.raises(DataError) as caught:
+            predictor.file(given, tmp_path / name, text="text")
+        assert caught.value.code == "E931" and says in caught.value.message
+    with pytest.raises(DataError) as caught:
+        predictor.file(given, tmp_path / "o.csv", text="map")
+    assert caught.value.code == "E902" and "column 'map' holds map" in caught.value.message
+    table = pa.table({"text": ["sad"], "empty": pa.array([{}], pa.struct([]))})
+    with pa.ipc.new_file(str(given), table.schema) as file:
+        file.write_table(table)
+    with pytest.raises(DataError) as caught:
+        predictor.file(given, tmp_path / "o.parquet")
+    assert caught.value.code == "E931" and not [*tmp_path.glob(".*")]
+
+
+def test_a_lone_column_called_text_holds_texts(
+    predictor: archspec.Predictor, tmp_path: Path
+) -> None:
+    report = predictor.file(write(tmp_path / "a.csv", [{"text": "cat.png"}]), tmp_path / "o.csv")
+    assert (report.rows, report.bad_rows) == (1, 0)
 
 
 # ---------------------------------------------------------------------------- embeddings and images
@@ -211,7 +282,7 @@ def test_embeddings_are_a_list_or_a_column_for_each_number(tmp_path: Path) -> No
 def test_images_by_path_and_by_bytes(tmp_path: Path) -> None:
     text = (HERE / "test_predictor.py").read_text().split('"""')[3]
     model = archspec.build(archspec.loads(text), device="cpu", seed=0)
-    predictor = archspec.Predictor(model, labels="xyz", batch_size=2)
+    predictor = archspec.Predictor(model, labels=[*"xyz"], batch_size=2)
     stream = io.BytesIO()
     for i in range(3):
         Image.new("RGB", (9, 8), (i * 80, 7, 9)).save(tmp_path / f"{i}.png")
@@ -244,8 +315,10 @@ def test_outputs_that_are_refused(predictor: archspec.Predictor, tmp_path: Path)
     given = write(tmp_path / "in.csv", [{"text": "sad"}])
     (tmp_path / "there.csv").write_text("mine")
     (tmp_path / "link.csv").symlink_to(given)
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     for out, says in {
-        "in.csv": "this is the file that is read", "link.csv": "this is the file that is read",
+        "in.csv": "this is the file that is read", "loop.csv": "Symlink loop",
+        "a\0.csv": "null byte", "link.csv": "this is the file that is read",
         "there.csv": "it is there already", "out.xlsx": "of no known kind",
         "none/out.csv": "No such file or directory", f"{'x' * 300}.csv": "File name too long",
     }.items():  # fmt: skip
@@ -264,7 +337,9 @@ def test_outputs_that_are_refused(predictor: archspec.Predictor, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [("gone.csv", None, "E901"), ("a.txt", "text", "E901"), ("a.parquet", "PAR1", "E901"),
-     ("a.csv", 'text\n"open', "E901"), ("a.arrow", "ARROW1", "E901"), ("a.csv", "n\n1\n", "E902")],
+     ("a.csv", "", "E901"), ("a.jsonl", "", "E901"), ("a.json", "[]", "E901"),
+     ("a.jsonl", "[]\n{", "E903"), ("a.csv", 'text\n"open', "E901"),
+     ("a.arrow", "ARROW1", "E901"), ("a.csv", "n\n1\n", "E902")],
 )  # fmt: skip
 def test_inputs_that_are_refused(
     name: str, content: str | None, code: str, predictor: archspec.Predictor, tmp_path: Path
@@ -276,6 +351,9 @@ def test_inputs_that_are_refused(
             tmp_path / name, tmp_path / "out.csv", text="text" if code == "E902" else None
         )
     assert caught.value.code == code
+    if code == "E903":
+        assert "all 2 rows of a.jsonl are bad" in caught.value.message
+        assert "row 1 (line 1): not a JSON object" in str(caught.value)
     assert not (tmp_path / "out.csv").exists() and not [*tmp_path.glob(".*")]
 
 
@@ -284,19 +362,28 @@ def test_a_failure_in_the_middle_leaves_what_was_there(
 ) -> None:
     given = write(tmp_path / "in.csv", [{"text": "sad"}] * 400)
     (tmp_path / "out.parquet").write_text("mine")
-    scores = type(predictor.engine).scores
     calls: list[int] = []
 
-    def failing(*arguments: Any) -> Any:
-        calls.append(1)
-        if len(calls) > 2:
-            raise OSError(28, "No space left on device")
-        return scores(*arguments)
+    def third(function: Any) -> Any:
+        def failing(*arguments: Any) -> Any:
+            calls.append(1)
+            if len(calls) > 2:
+                raise OSError(28, "No space left on device")
+            return function(*arguments)
 
-    monkeypatch.setattr(type(predictor.engine), "scores", failing)
-    with pytest.raises(DataError) as caught:
-        predictor.file(given, tmp_path / "out.parquet", overwrite=True)
+        return failing
+
+    engine, writer = type(predictor.engine), pq.ParquetWriter
+    with monkeypatch.context() as patched:
+        patched.setattr(writer, "write_table", third(writer.write_table))
+        with pytest.raises(DataError) as caught:
+            predictor.file(given, tmp_path / "out.parquet", overwrite=True)
     assert caught.value.code == "E931" and "No space left" in caught.value.message
+    calls.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "scores", third(engine.scores))
+        with pytest.raises(OSError, match="No space left"):  # not the output's fault
+            predictor.file(given, tmp_path / "out.parquet", overwrite=True)
     assert (tmp_path / "out.parquet").read_text() == "mine" and not [*tmp_path.glob(".*")]
 
 
@@ -318,9 +405,10 @@ def run(weights: Path | None, *arguments: str, stdin: bytes = b"") -> Result:
 def test_texts_on_the_command_line(weights: Path, predictor: archspec.Predictor) -> None:
     one = run(weights, "--text", "sad")
     assert one.output == f"{predictor('sad')}\n"
-    several = run(weights, "--text", "-", "--text", "bad", stdin=b"sad\na \x1b[31mfilm\n")
+    stdin = "sad\r\na \x1b[31mfilm\x0c\u2028poor\n".encode()
+    several = run(weights, "--text", "-", "--text", "bad", stdin=stdin)
     assert [line.split()[0] for line in several.output.splitlines()] == [
-        found.label for found in predictor(["sad", "a \x1b[31mfilm", "bad"])
+        found.label for found in predictor(["sad", "a \x1b[31mfilm\x0c\u2028poor", "bad"])
     ]
     assert "\x1b[31m" not in several.output
     found = json.loads(run(weights, "--text", "sad", "--json").output)
@@ -352,6 +440,33 @@ def test_files_on_the_command_line(weights: Path, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.csv", "b.csv"}
     again = run(weights, "--file", str(files[0]), "-o", str(tmp_path / "o.jsonl"))
     assert again.exit_code == 1 and "error[E931]" in again.stderr and "--overwrite" in again.stderr
+
+
+def test_several_files_are_looked_at_before_any_is_read(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    files = [write(tmp_path / name, [{"text": "sad"}]) for name in ("a.arrow", "b.json", "c.csv")]
+    asked = [part for file in files for part in ("--file", str(file))]
+    asked += ["-o", str(tmp_path / "out")]
+    (tmp_path / "out" / "c.csv").write_text("mine")
+    done = run(weights, *asked, "--file", str(tmp_path / "gone.csv"))
+    assert done.exit_code == 1 and "gone.csv: no such file" in done.stderr
+    assert "error[E931]" in done.stderr and len([*(tmp_path / "out").iterdir()]) == 1
+    assert run(weights, *asked, "--overwrite").exit_code == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a.parquet", "b.jsonl", "c.csv"}
+    twice = run(weights, *asked, "--file", str(tmp_path / "b.jsonl"))
+    assert twice.exit_code == 2 and "two files would be written as b.jsonl" in twice.stderr
+
+
+def test_sigterm_leaves_nothing_beside_the_output(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Engine, "scores", lambda *_: signal.raise_signal(signal.SIGTERM))
+    given = write(tmp_path / "a.csv", [{"text": "sad"}])
+    done = run(weights, "--file", str(given), "-o", str(tmp_path / "o.csv"))
+    assert done.exit_code == 128 + signal.SIGTERM and signal.getsignal(signal.SIGTERM) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv"}
 
 
 @pytest.mark.parametrize(

@@ -138,3 +138,14 @@ def test_embeddings_are_held_against_their_cosine(monkeypatch: pytest.MonkeyPatc
     expected = archspec.Predictor(model, **given)(["a warm film", "sad"])
     assert torch.cosine_similarity(found, expected).min() > 0.999
     assert not torch.equal(found, expected)
+
+
+def test_weights_that_have_changed_are_seen() -> None:
+    model: Any = used(NET)
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    fast, plain = (archspec.Predictor(model, optimize=one) for one in (True, False))
+    fast([*images])
+    nn.init.normal_(model.batch.weight, 5.0)
+    nn.init.normal_(model.b.weight, 1.0)
+    for one, other in zip(fast([*images]), plain([*images]), strict=True):
+        assert one.probability == pytest.approx(other.probability, abs=0.01)

@@ -41,6 +41,21 @@ blocks:
       - return: fc(mean(relu(conv(x)), [2, 3]))
 task: {kind: image-classification, image: {resize: 8, crop: 8}}
 """
+MASKLESS = """
+archspec: 1
+model: Net
+dims: {batch: 2, seq: 5}
+blocks:
+  Net:
+    inputs: {input_ids: {shape: [batch, seq], dtype: int64, below: 40}}
+    outputs: {logits: [batch, 2]}
+    modules:
+      words: {type: Embedding, num_embeddings: 40, embedding_dim: 4}
+      fc: {type: Linear, in_features: 4, out_features: 2}
+    forward:
+      - return: fc(mean(words(input_ids), 1))
+task: {kind: text-classification}
+"""
 WORDS = "a film day was is so very and it good fine great nice kind warm bad poor sad".split()
 
 
@@ -89,6 +104,33 @@ def test_many_windows_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
         assert one.label == other.label in ("0", "1")  # nobody has named them
         assert one.probability == pytest.approx(other.probability, abs=1e-6)
     assert predictor([]) == []
+
+
+def test_without_a_mask_a_text_does_not_depend_on_its_neighbours() -> None:
+    model = archspec.build(archspec.loads(MASKLESS), device="cpu", seed=0)
+    predictor = archspec.Predictor(model, tokenizer=TINY.parent / "vocab.txt", batch_size=4)
+    texts = [" ".join(WORDS[: 1 + i * 5 % 9]) for i in range(17)]
+    for one, text in zip(predictor(texts), texts, strict=True):
+        assert one.probability == pytest.approx(predictor(text).probability, abs=1e-6)
+
+
+def test_wrong_arguments_are_all_told() -> None:
+    wrong: dict[str, list[Any]] = {
+        "batch_size": [2.5, "a", True], "max_length": ["a", 1.5, True], "tokenizer": [5],
+        "labels": ["no", [], ["", "a"], [1, 2], 3],
+    }  # fmt: skip
+    for name, values in wrong.items():
+        for value in values:
+            with pytest.raises(UsageError, match=f"{name} ") as caught:
+                tiny(**{name: value})
+            assert caught.value.code == "E801"
+    with pytest.raises(UsageError) as caught:
+        tiny(batch_size=0, labels="no")
+    assert len(caught.value.problems) == 2
+    for inputs in ({"a": "b"}, {"a"}):
+        with pytest.raises(UsageError) as caught:
+            tiny()(inputs)
+        assert caught.value.code == "E801"
 
 
 def test_an_error_in_the_thread_ahead_is_raised_where_the_item_is_wanted() -> None:
@@ -174,7 +216,7 @@ def test_images_in_every_form_are_what_the_model_says_of_them(tmp_path: Path) ->
     image.save(stream, "PNG")
     (tmp_path / "a.png").write_bytes(stream.getvalue())
     model = archspec.build(archspec.loads(IMAGES), device="cpu", seed=0)
-    predictor = archspec.Predictor(model, labels="xyz", batch_size=2)
+    predictor = archspec.Predictor(model, labels=[*"xyz"], batch_size=2)
     pixels = ImageEncoder(ImageInput(resize=8, crop=8)).tensor(image)
     with torch.inference_mode():
         expected = model(pixels[None]).softmax(1)[0]
@@ -215,7 +257,7 @@ def test_a_run_is_predicted_with_its_labels_and_its_best_weights(tmp_path: Path)
     last = archspec.Predictor(run, weights="last", device="cpu", labels=["−", "+"])(text)
     assert last.label in ("−", "+")
     file = run.path / "checkpoints" / "best.safetensors"
-    spec = archspec.Predictor(TINY, weights=file, tokenizer=run.path, device="cpu", labels="ny")
+    spec = archspec.Predictor(TINY, weights=file, tokenizer=run.path, device="cpu", labels=[*"ny"])
     assert spec(text).probability == pytest.approx(found.probability, abs=1e-6)
     with pytest.raises(UsageError, match="its own spec"):
         archspec.Predictor(run, num_labels=2)
@@ -225,7 +267,7 @@ def test_labels_set_the_number_of_outputs(tmp_path: Path) -> None:
     archspec.save_weights(
         archspec.build(TINY, device="cpu", num_labels=3), tmp_path / "w.safetensors"
     )
-    predictor = archspec.Predictor(TINY, weights=tmp_path / "w.safetensors", labels="abc")
+    predictor = archspec.Predictor(TINY, weights=tmp_path / "w.safetensors", labels=[*"abc"])
     assert predictor.labels == ("a", "b", "c") and predictor.spec.values["num_labels"] == 3
 
 
@@ -235,9 +277,9 @@ def test_labels_set_the_number_of_outputs(tmp_path: Path) -> None:
         ({"source": "resnet18"}, UsageError, "E801", "resnet18 has no weights"),
         ({"source": "FOREIGN"}, UsageError, "E801", "not built from a spec"),
         ({"source": "MODEL", "weights": "x"}, UsageError, "E801", "a built module has its weights"),
-        ({"source": "MODEL", "batch_size": 0}, UsageError, "E801", "batch_size is 1 or more"),
-        ({"source": "MODEL", "labels": "abc"}, DataError, "E906", "3 labels are named"),
-        ({"source": "MODEL", "labels": "aa"}, DataError, "E906", "two labels have the name 'a'"),
+        ({"source": "MODEL", "batch_size": 0}, UsageError, "E801", "batch_size is a whole number"),
+        ({"source": "MODEL", "labels": [*"abc"]}, DataError, "E906", "3 labels are named"),
+        ({"source": "MODEL", "labels": [*"aa"]}, DataError, "E906", "two labels have the name 'a'"),
         ({"source": "MODEL", "tokenizer": "no.txt"}, DataError, "E905", "no such file"),
         ({"source": "META"}, UsageError, "E801", "on 'meta'"),
         ({"source": "ONE"}, DataError, "E906", "has 1 output"),
