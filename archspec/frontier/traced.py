@@ -77,7 +77,8 @@ class Trace:
             if not fits:
                 text = ", ".join(str(size) if isinstance(size, int) else "*" for size in shape)
                 raise usage(f"input '{name}' has the shape {list(found)}, traced was [{text}]")
-        if any(guard.subs(bound) == False for guard in self._guards):  # noqa: E712  of sympy
+        # sympy's false equals Python's without being it; what stays open has no truth value.
+        if any(guard.subs(bound) == False for guard in self._guards):  # noqa: E712
             raise usage(f"the model takes another branch for inputs of the sizes {list(sizes)}")
         self._admitted.add(sizes)
 

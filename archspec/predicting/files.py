@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from archspec.predicting.preparing import (
 from archspec.predicting.reading import RowFile, Window, check_source, row_file
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.writing import replacing, writer_for
+from archspec.progress import counting
 
 with train_extra():
     import pyarrow as pa
@@ -125,7 +125,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
     start = time.perf_counter()
     with (
         replacing(asked.out) as out,
-        _bar(file, shown=progress) as advance,
+        counting("rows", file.total, drawn=progress) as advance,
         contextlib.closing(kind(asked.out, out, file.schema, added.schema)) as writer,
         contextlib.closing(_prepared(file, column, means)) as windows,
         contextlib.closing(ahead(windows)) as following,
@@ -252,36 +252,3 @@ class _Added:
         offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
         flat = pa.array(scores[~bad].reshape(-1))
         return [pa.ListArray.from_arrays(offsets, flat, mask=pa.array(bad))]
-
-
-# -------------------------------------------------------------------------------------------- bar
-
-
-@contextlib.contextmanager
-def _bar(file: RowFile, *, shown: bool) -> Iterator[Callable[[int], object]]:
-    """Rows done and time left, on standard error, where it is a terminal."""
-    if not shown or not sys.stderr.isatty():
-        yield lambda count: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    with Progress(
-        TextColumn("rows"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=Console(stderr=True),
-        transient=True,
-    ) as progress:
-        task = progress.add_task("", total=file.total)
-        yield lambda count: progress.advance(task, count)

@@ -67,6 +67,7 @@ class Writer:
         """Write what comes before the first row."""
 
     def _add(self, window: Window, added: Added) -> None:
+        """Write rows: every format does it its own way."""
         raise NotImplementedError
 
     def _close(self) -> None:

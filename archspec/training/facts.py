@@ -43,9 +43,12 @@ def _each(check: Check) -> Check:
     )
 
 
+def _is_files(value: Any) -> bool:
+    return _is_text(value) or _all(_is_text)(value)
+
+
 def _is_source(value: Any) -> bool:
-    files: Check = lambda one: _is_text(one) or _all(_is_text)(one)  # noqa: E731
-    return value is None or files(value) or _each(files)(value)
+    return value is None or _is_files(value) or _each(_is_files)(value)
 
 
 _SHAPES: dict[str, Check] = {

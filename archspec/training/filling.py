@@ -15,13 +15,13 @@ from archspec.devices import gigabytes
 from archspec.errors import ArchspecError, UsageError
 from archspec.freezing import freeze
 from archspec.frontier import Frontier, NoFrontier, Shelf, activation_key, find_frontier
+from archspec.progress import counting
 from archspec.training.feeding import Feed
 from archspec.training.folder import FREEZE, RunFolder
 from archspec.training.keeping import Keeper
 from archspec.training.lightning import pl
 from archspec.training.loop import MIXED, Fitting
 from archspec.training.options import Options
-from archspec.training.progress import counting
 from archspec.training.reusing import Reuse, moved
 from archspec.training.stopping import Stopped
 
@@ -52,7 +52,8 @@ class Filling(pl.Callback):
         if isinstance(found, Frontier):
             shelf = shelf_of(options, self.keeper.path)
             try:
-                reuse = _opened(found, shelf, feed, options, pl_module.device)
+                key = _key(found, feed, options, pl_module.device)
+                reuse = _opened(found, key, shelf, feed, options, pl_module.device)
             except _MISHAPS as error:
                 reason = _line(error)
         if _all(trainer, reuse is not None) and reuse is not None:
@@ -90,7 +91,7 @@ class Filling(pl.Callback):
         splits = [name for name in ("train", "validation") if name in feed.data.splits]
         todo = {name: reuse.missing(name, rank, world) for name in splits}
         total, rows = sum(len(part) for some in todo.values() for part in some), 0
-        with counting("done once", total, self.drawn and rank == 0) as count:
+        with counting("done once", total, drawn=self.drawn and rank == 0) as count:
             for split, some in todo.items():
                 for done in reuse.compute(split, some):
                     rows += done
@@ -122,10 +123,13 @@ def for_test(
     freeze(model, options.phases[-1].patterns)
     model.to(device).train()
     found = feed.reuse.frontier if feed.reuse else _found(model, feed, options, device)
-    if isinstance(found, NoFrontier) or _key(found, feed, options, device) != said["key"]:
+    if isinstance(found, NoFrontier):
+        return None
+    key = _key(found, feed, options, device)
+    if key != said["key"]:
         return None
     try:
-        return _opened(found, shelf, feed, options, device)
+        return _opened(found, key, shelf, feed, options, device)
     except UsageError:
         return None
 
@@ -152,7 +156,12 @@ def _found(
 
 
 def _opened(
-    found: Frontier, shelf: Shelf, feed: Feed, options: Options, device: torch.device
+    found: Frontier,
+    key: str,
+    shelf: Shelf,
+    feed: Feed,
+    options: Options,
+    device: torch.device,
 ) -> Reuse:
     lengths: Mapping[str, list[int | None]] = {
         name: feed.lengths(name)
@@ -160,7 +169,7 @@ def _opened(
         if name in feed.data.splits
     }
     every = [length for of_rows in lengths.values() for length in of_rows]
-    cache = shelf.open(_key(found, feed, options, device), found.values, every)
+    cache = shelf.open(key, found.values, every)
     dtype = MIXED.get(options.precision)
     return Reuse(found, cache, lengths, feed.of, _rows(options), device, dtype)
 

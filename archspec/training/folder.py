@@ -135,7 +135,7 @@ class RunFolder:
             RunError: E920, another process does.
         """
         with _told(self.path):
-            file = open(self / LOCK, "ab")  # noqa: SIM115
+            file = open(self / LOCK, "ab")  # noqa: SIM115 (closed below)
         with file:
             if not _acquired_soon(file):
                 raise RunError(Problem("E920", f"{self.path}: another process is at it"))

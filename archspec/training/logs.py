@@ -63,8 +63,9 @@ class Logs:
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time())}.archspec"
-        self._table = open(places[0] / "metrics.csv", "a", encoding="utf-8", newline="")  # noqa: SIM115
-        self._events = open(places[1] / name, "ab")  # noqa: SIM115
+        table = places[0] / "metrics.csv"
+        self._table = table.open("a", encoding="utf-8", newline="")  # until close
+        self._events = (places[1] / name).open("ab")
         csv.writer(self._table).writerow(_COLUMNS)
         self._put(file_version="brain.Event:2")
 

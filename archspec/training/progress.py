@@ -1,24 +1,13 @@
-"""How far a run is, on standard error: a bar with the time left, or a line an epoch."""
+"""How far a run is, on standard error."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID, TextColumn
 
+from archspec.progress import bar
 from archspec.training.lightning import pl
 from archspec.training.loop import Fitting
 
@@ -34,7 +23,7 @@ class Bar(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or not sys.stderr.isatty():
             return
-        self.progress = _progress(TextColumn("{task.fields[loss]}"))
+        self.progress = bar(TextColumn("{task.fields[loss]}"))
         self.task = self.progress.add_task("", total=None, loss="")
         self._show(pl_module)
         self.progress.start()
@@ -79,28 +68,3 @@ class Bar(pl.Callback):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
-
-
-@contextlib.contextmanager
-def counting(what: str, total: int, drawn: bool) -> Iterator[Callable[[int], None]]:
-    """A bar of its own for work before the steps: call with how much more is done."""
-    if not (drawn and total and sys.stderr.isatty()):
-        yield lambda more: None
-        return
-    with _progress() as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda more: progress.advance(task, more)
-
-
-def _progress(*columns: ProgressColumn) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-    )
