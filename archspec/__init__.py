@@ -37,17 +37,12 @@ if TYPE_CHECKING:
         freeze_proof,
         trainable_parameters,
     )
-    from archspec.frontier import (
-        ActivationCache,
-        Frontier,
-        NoFrontier,
-        activation_key,
-        find_frontier,
-    )
+    from archspec.frontier import Frontier, NoFrontier, find_frontier
     from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
     from archspec.locking import Lock, lock
+    from archspec.predicting import PredictedFile, Prediction, Predictor
     from archspec.spec import Spec, load, loads
     from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
@@ -66,13 +61,12 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
-    "archspec.frontier": (
-        "ActivationCache", "Frontier", "NoFrontier", "activation_key", "find_frontier",
-    ),
+    "archspec.frontier": ("Frontier", "NoFrontier", "find_frontier"),
     "archspec.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
+    "archspec.predicting": ("PredictedFile", "Prediction", "Predictor"),
     "archspec.spec": ("Spec", "load", "loads"),
     "archspec.training": ("Run", "resume", "runs", "train"),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
@@ -80,7 +74,6 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "ActivationCache",
     "ArchspecError",
     "BuildError",
     "Data",
@@ -96,6 +89,9 @@ __all__ = [
     "NoFrontier",
     "Note",
     "Place",
+    "PredictedFile",
+    "Prediction",
+    "Predictor",
     "Problem",
     "Run",
     "RunError",
@@ -106,7 +102,6 @@ __all__ = [
     "WeightsError",
     "WeightsReport",
     "__version__",
-    "activation_key",
     "build",
     "diff",
     "draw",

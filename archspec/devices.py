@@ -109,4 +109,12 @@ def _read(file: str) -> str:
 
 
 def gigabytes(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+    """A size in the largest unit that it fills.
+
+    >>> [gigabytes(size) for size in (3 * 2**30, 2**19, 1_000)]
+    ['3.0 GiB', '512.0 KiB', '1000 bytes']
+    """
+    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >= 2**power:
+            return f"{size / 2**power:.1f} {unit}"
+    return f"{size} bytes"

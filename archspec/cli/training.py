@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import click
 import archspec
 from archspec.cli import options, terminal
 from archspec.cli.commands import Command
+from archspec.errors import Problem, UsageError
 
 if TYPE_CHECKING:
+    from archspec.freezing import FreezeProof
     from archspec.training import Run
 
 _INTERRUPTED = 130
@@ -31,10 +34,10 @@ _INTERRUPTED = 130
 @click.option("--out", metavar="FOLDER", default="runs", help="Gets a folder for the run.")
 @click.option("--epochs", metavar="N", type=int, help="3 if left out.")
 @click.option("--phases", metavar="PLAN:N,…", help="Plans one after the other, instead.")
-@click.option("--batch-size", metavar="N", default=32, help="Samples a step.")
+@click.option("--batch-size", metavar="N", default=32, help="Samples a batch.")
 @click.option("--learning-rate", metavar="X", default=2e-4, help="At its highest.")
 @click.option("--optimizer", metavar="NAME", default="adamw", help="adamw, adam or sgd.")
-@click.option("--momentum", metavar="X", default=0.9, help="Of sgd.")
+@click.option("--momentum", metavar="X", type=float, help="Of sgd; 0.9 if left out.")
 @click.option("--weight-decay", metavar="X", default=0.01, help="Of weights, not biases or norms.")
 @click.option(
     "--schedule", metavar="NAME", default="linear", help="linear, cosine, one-cycle or constant."
@@ -43,23 +46,37 @@ _INTERRUPTED = 130
 @click.option("--precision", metavar="NAME", default="fp32", help="fp32, bf16-mixed or fp16-mixed.")
 @click.option("--accumulate", metavar="N", default=1, help="Batches that make one step.")
 @click.option("--clip", metavar="X", default=1.0, help="Norm of gradients at most; 0: any.")
-@click.option("--monitor", metavar="NAME", default="accuracy", help="accuracy, loss or macro_f1.")
+@click.option("--monitor", metavar="NAME", help="accuracy (if left out), loss or macro_f1.")
 @click.option("--patience", metavar="N", type=int, help="End after N epochs without a better one.")
 @click.option("--seed", metavar="N", default=0, help="Of all that is random.")
 @click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--devices", metavar="N", default=1, help="How many of them.")
-@click.option("--strategy", metavar="NAME", default="auto", help="For several: auto or ddp.")
+@click.option("--strategy", metavar="NAME", default="auto", help="For several: auto, ddp or fsdp.")
 @click.option("--workers", metavar="N", default=0, help="Processes that decode images.")
 @click.option("--save-every", metavar="S", default=120.0, help="Seconds between saves.")
+@click.option(
+    "--cache",
+    metavar="FOLDER",
+    default="auto",
+    help="Of activations that never change; auto: in OUT; off: none.",
+)
+@click.option("--cache-gb", metavar="X", default=20.0, help="The most that it takes, in GiB.")
 @click.option("--max-length", metavar="N", type=int, help="Tokens of a text at most.")
 @click.option("--tokenizer", metavar="FILE", help="Left out: beside the weights or the spec.")
 @click.option("--text", metavar="COLUMN", help="Left out: guessed.")
 @click.option("--image", metavar="COLUMN", help="Left out: guessed.")
 @click.option("--label", metavar="COLUMN", help="Left out: guessed.")
+@click.option("--labels", metavar="NAME,…", help="The classes in order; left out: those there are.")
+@click.option("--train", metavar="SPLIT", help="The data's name of it; left out: told by its name.")
+@click.option("--validation", metavar="SPLIT", help="As --train.")
+@click.option("--test", metavar="SPLIT", help="As --train.")
 @click.option(
-    "--validation-share", metavar="X", default=0.1, help="Cut off where there is no such split."
+    "--validation-share",
+    metavar="X",
+    type=float,
+    help="Cut off where there is no such split; 0.1 if left out.",
 )
-@click.option("--most-bad", metavar="SHARE", default=0.0, help="Of bad rows that are put up with.")
+@click.option("--most-bad", metavar="SHARE", type=float, help="Of bad rows to put up with; 0.")
 @click.option("--ignore", metavar="PATTERN", multiple=True, help="Names of the weights to skip.")
 @click.option("--optional", metavar="PATTERN", multiple=True, help="Our names they may lack.")
 @options.overrides
@@ -70,6 +87,7 @@ def train(
     given: tuple[str, ...],
     config: Path | None,
     freeze: tuple[str, ...],
+    labels: str | None,
     as_json: bool,
     **asked: Any,
 ) -> None:
@@ -92,6 +110,7 @@ def train(
         loaded,
         data[0] if len(data) == 1 else list(data),
         freeze=options.plan(loaded, freeze),
+        labels=None if labels is None else [name.strip() for name in labels.split(",")],
         **asked,
     )
     _put(run, as_json=as_json)
@@ -115,22 +134,30 @@ def resume(run: Path, as_json: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("folder", metavar="[FOLDER]", default="runs", type=click.Path(path_type=Path))
+@click.option("--verify", is_flag=True, help="Of one: hold its weights against its freeze proofs.")
 @options.as_json
-def runs(folder: Path, as_json: bool) -> None:
-    """List the runs in a folder, or tell one.
+def runs(folder: Path, verify: bool, as_json: bool) -> None:
+    """List the runs in a folder, or show one.
 
     \b
     Examples:
       archspec runs
       archspec runs runs/20260131-120000-bert-head-only
+      archspec runs runs/20260131-120000-bert-head-only --verify
       archspec runs --json
     """
     from archspec.training import folder as files
     from archspec.training.run import Run
 
     if (folder / files.FACTS).is_file():
-        _put(Run.of(folder), as_json=as_json, status=False)
+        run = Run.of(folder)
+        proofs = run.verify() if verify else {}
+        _put(run, as_json=as_json, status=False, proofs=proofs)
         return
+    if verify:
+        raise UsageError(
+            Problem("E801", f"{folder}: no run", hint="--verify takes one run's folder")
+        )
     found = archspec.runs(folder)
     if as_json:
         terminal.put_json([run.to_dict() for run in found])
@@ -142,10 +169,31 @@ def runs(folder: Path, as_json: bool) -> None:
     terminal.put(shown if found else "no runs")
 
 
-def _put(run: Run, *, as_json: bool, status: bool = True) -> None:
-    if as_json:
-        terminal.put_json(run.to_dict())
-    else:
-        terminal.put(run.text(terminal.width()))
+def _put(
+    run: Run,
+    *,
+    as_json: bool,
+    status: bool = True,
+    proofs: Mapping[str, FreezeProof] | None = None,
+) -> None:
+    from archspec.training import engine
+
+    if engine.rank(_devices(run)) == 0:  # of several processes one speaks
+        _tell(run, proofs or {}, as_json=as_json)
     if status and run.status == "stopped":
         click.get_current_context().exit(_INTERRUPTED)
+
+
+def _devices(run: Run) -> int:
+    asked = run.facts.get("options", {}).get("devices")
+    return asked if isinstance(asked, int) else 1
+
+
+def _tell(run: Run, proofs: Mapping[str, FreezeProof], *, as_json: bool) -> None:
+    if as_json:
+        held = {name: proof.digest for name, proof in proofs.items()}
+        terminal.put_json({**run.to_dict(), **({"verified": held} if held else {})})
+        return
+    terminal.put(run.text(terminal.width()))
+    for name, proof in proofs.items():
+        terminal.put(f"{name}: {len(proof.hashes)} frozen tensors have not moved")

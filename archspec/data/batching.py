@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from archspec.data.images import ImageEncoder, UnreadableImage
+from archspec.data.checking import image_fault
+from archspec.data.images import ImageEncoder
 from archspec.data.report import Integers, Rows
 from archspec.data.texts import TextEncoder
 from archspec.errors import DataError, Problem, UsageError
@@ -36,13 +37,15 @@ def batches(
     world: int = 1,
     drop_last: bool = False,
     context: str | None = None,
+    images: bool = True,
 ) -> DataLoader[Batch]:
     """Batches of rows, as the model takes them.
 
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch], left out
     where the rows have none) and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to
-    the longest of their batch. ``loader.batch_sampler.set_epoch(n)``, which Lightning calls by
-    itself, goes on to another epoch, from its first batch.
+    the longest of their batch; unless they are shuffled, those for a model that takes no mask are
+    not padded, and each batch has texts of one length. ``loader.batch_sampler.set_epoch(n)``,
+    which Lightning calls by itself, goes on to another epoch, from its first batch.
 
     Args:
         rows: a split.
@@ -60,23 +63,28 @@ def batches(
             round: ``rows`` tells which.
         drop_last: whether rows are left out, by chance, that would make an incomplete batch.
         context: how workers start, ``fork`` or ``spawn``; left out: as Python does.
+        images: whether images are read; without them a batch has ``labels`` and ``rows`` alone.
 
     Raises:
         UsageError: E801, a number is out of range.
     """
     _check(batch_size, epoch, start, workers, rank, world)
+    apart = False
     if isinstance(encoder, TextEncoder):
+        apart = by_length and not shuffle and not encoder.has_mask
         encoded = _encoded(encoder, rows)
         dataset: Dataset[Any] = _Texts(encoded, rows.labels)
         lengths = encoded.lengths if by_length else None
         collate: Any = _CollateTexts(encoder)
         workers = 0
-    else:
+    elif images:
         dataset, lengths, collate = _Images(rows, encoder, seed), None, _collate_images
+    else:
+        dataset, lengths, collate, workers = _Labels(rows), None, _ends, 0
     order = BatchOrder(
-        len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last
+        len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last, apart
     )
-    return DataLoader(
+    return _Loader(
         dataset,
         batch_sampler=order,
         collate_fn=collate,
@@ -84,6 +92,16 @@ def batches(
         multiprocessing_context=context if workers else None,
         persistent_workers=workers > 0,
     )
+
+
+class _Loader(DataLoader[Batch]):
+    """Raises what went wrong in a worker: torch would make a traceback of it, as text."""
+
+    def __iter__(self) -> Iterator[Batch]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for batch in super().__iter__():
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
 
 
 def _check(batch_size: int, epoch: int, start: int, workers: int, rank: int, world: int) -> None:
@@ -111,10 +129,11 @@ class BatchOrder(Sampler[list[Item]]):
         rank: int,
         world: int,
         drop_last: bool,
+        apart: bool = False,
     ) -> None:
         self.n, self.lengths, self.batch_size = n, lengths, batch_size
         self.shuffle, self.seed, self.epoch, self.start = shuffle, seed, epoch, start
-        self.rank, self.world, self.drop_last = rank, world, drop_last
+        self.rank, self.world, self.drop_last, self.apart = rank, world, drop_last, apart
 
     @property
     def sampler(self) -> BatchOrder:
@@ -126,7 +145,13 @@ class BatchOrder(Sampler[list[Item]]):
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
+    def go_to(self, epoch: int, start: int) -> None:
+        """Go on with another epoch, from its ``start``-th batch."""
+        self.epoch, self.start = epoch, start
+
     def __len__(self) -> int:
+        if self.apart:
+            return max(len(self.whole_batches()) - self.start, 0)
         size = self.batch_size * self.world
         whole = self.n // size if self.drop_last else -(-self.n // size)
         return max(whole - self.start, 0)
@@ -145,20 +170,24 @@ class BatchOrder(Sampler[list[Item]]):
         if self.drop_last:
             rows = rows[: self.n - self.n % size]
         if self.lengths is None:
-            return _cut(rows, size)
+            return cut(rows, size)
         pool = size * POOL if self.shuffle else max(self.n, 1)
         found: list[Integers] = []
-        for part in _cut(rows, pool):
+        for part in cut(rows, pool):
             # Longest first: what does not fit into memory shows at once.
             part = part[np.argsort(-self.lengths[part], kind="stable")]
-            cut = _cut(part, size)
-            order = chance.permutation(len(cut)) if self.shuffle else range(len(cut))
-            found += [cut[i] for i in order]
+            parts = cut(part, size, self.lengths if self.apart else None)
+            order = chance.permutation(len(parts)) if self.shuffle else range(len(parts))
+            found += [parts[i] for i in order]
         return found
 
 
-def _cut(rows: Integers, size: int) -> list[Integers]:
-    return [rows[i : i + size] for i in range(0, len(rows), size)]
+def cut(rows: Integers, size: int, lengths: Integers | None = None) -> list[Integers]:
+    """Rows in parts of ``size`` at most; each of one length, where ``lengths`` are given."""
+    runs = [rows]
+    if lengths is not None:
+        runs = np.split(rows, np.flatnonzero(np.diff(lengths[rows])) + 1)
+    return [run[i : i + size] for run in runs for i in range(0, len(run), size)]
 
 
 # -------------------------------------------------------------------------------------------- texts
@@ -222,6 +251,9 @@ class _CollateTexts:
 # ------------------------------------------------------------------------------------------- images
 
 
+_Image = tuple[int, Batch, int | None] | DataError  # row, pixels, label
+
+
 @dataclass(frozen=True, slots=True)
 class _Images(Dataset[Any]):
     rows: Rows
@@ -231,24 +263,46 @@ class _Images(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, item: Item) -> tuple[int, Batch, int | None]:
+    def __getitem__(self, item: Item) -> _Image:
         row, epoch = item
         try:
             data = self.rows[row]
             assert isinstance(data, bytes)
             pixels = self.encoder.encode(data, (self.seed, epoch, row))
-        except (UnreadableImage, OSError, ValueError) as error:
-            number = int(self.rows.numbers[row])
-            message = f"row {number} of {self.rows.split} has changed since it was checked: {error}"
-            raise DataError(Problem("E901", message)) from None
+        except Exception as error:  # decoders of broken files raise whatever they come to
+            return self._changed(row, error)
         label = None if self.rows.labels is None else int(self.rows.labels[row])
         return row, {self.encoder.name: pixels}, label
 
+    def _changed(self, row: int, error: Exception) -> DataError:
+        said = ": ".join(filter(None, image_fault(error)))
+        number = int(self.rows.numbers[row])
+        message = f"row {number} of {self.rows.split} is not what was checked: {said}"
+        hint = "its file has changed, or the task's image settings have"
+        return DataError(Problem("E901", message, hint=hint))
 
-def _collate_images(items: Sequence[tuple[int, Batch, int | None]]) -> Batch:
-    (name,) = items[0][1]
-    pixels = torch.stack([found[name] for _, found, _ in items])
-    return {name: pixels, **_ends(items)}
+
+@dataclass(frozen=True, slots=True)
+class _Labels(Dataset[Any]):
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: Item) -> tuple[int, None, int | None]:
+        row, _ = item
+        return row, None, None if self.rows.labels is None else int(self.rows.labels[row])
+
+
+def _collate_images(items: Sequence[_Image]) -> Batch | DataError:
+    found: list[tuple[int, Batch, int | None]] = []
+    for item in items:
+        if isinstance(item, DataError):
+            return item
+        found.append(item)
+    (name,) = found[0][1]
+    pixels = torch.stack([batch[name] for _, batch, _ in found])
+    return {name: pixels, **_ends(found)}
 
 
 def _ends(items: Sequence[tuple[int, Any, int | None]]) -> Batch:

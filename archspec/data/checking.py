@@ -9,7 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from archspec.data.images import MAX_BYTES, UnreadableImage, decoded, without_size_warnings
+from archspec.data.images import (
+    MAX_BYTES,
+    UnreadableImage,
+    check_enlarged,
+    decoded,
+    without_size_warnings,
+)
 from archspec.data.report import Columns
 from archspec.data.tables import Cells, Table
 
@@ -17,8 +23,13 @@ Fault = tuple[str, str]  # reason, detail
 _CHUNK = 10_000  # rows whose cells are in memory at once
 
 
-def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault], list[bytes]]:
+def check_inputs(
+    table: Table, columns: Columns, resize: int
+) -> tuple[Cells, dict[int, Fault], list[bytes]]:
     """Look at each row's input.
+
+    Args:
+        resize: pixels that the shorter side of an image will have.
 
     Returns:
         The column, the faults by position, and a digest of each row that has none.
@@ -32,7 +43,7 @@ def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault
         for start in range(0, len(table), _CHUNK):
             at = np.arange(start, min(start + _CHUNK, len(table)))
             if is_image:
-                found = list(pool.map(lambda i: _image(cells, int(i)), at))
+                found = list(pool.map(lambda i: _image(cells, int(i), resize), at))
             else:
                 found = list(map(_text, cells.texts(at)))
             for i, one in zip(at.tolist(), found, strict=True):
@@ -45,33 +56,54 @@ def check_inputs(table: Table, columns: Columns) -> tuple[Cells, dict[int, Fault
 
 
 def _text(text: str | None) -> bytes | Fault:
+    return text_fault(text) or hashlib.sha256((text or "").encode()).digest()
+
+
+def text_fault(text: str | None) -> Fault | None:
+    """Why a model cannot read a text; None if it can."""
     if text is None or not text.strip():
         return "no text", ""
-    if "\0" in text:
-        return "a NUL character", ""
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _image(cells: Cells, position: int) -> bytes | Fault:
     try:
-        path = cells.path(position)
-        if path is not None:
-            _check_file(path)
-        data = cells.read(position)
-        assert isinstance(data, bytes)
-        decoded(data).load()
-    except UnreadableImage as error:
-        return error.reason, error.detail
-    except ValueError as error:
-        return "unreadable image", str(error)[:80]
-    except OSError as error:
-        return "unreadable image", (error.strerror or str(error))[:80]
-    except Exception as error:  # decoders of broken files raise whatever they come to
-        return "unreadable image", f"{type(error).__name__}: {error}"[:80]
+        text.encode()
+    except UnicodeEncodeError:
+        return "not Unicode", ""
+    return ("a NUL character", "") if "\0" in text else None
+
+
+def _image(cells: Cells, position: int, resize: int) -> bytes | Fault:
+    try:
+        data = image_bytes(cells, position)
+        check_enlarged(decoded(data).size, resize)
+    except Exception as error:
+        return image_fault(error)
     return hashlib.sha256(data).digest()
 
 
-def _check_file(path: Path) -> None:
+def image_bytes(cells: Cells, position: int) -> bytes:
+    """The bytes of a row's image; what it raises is for ``image_fault``."""
+    path = cells.path(position)
+    if path is not None:
+        check_file(path)
+    data = cells.read(position)
+    assert isinstance(data, bytes)
+    return data
+
+
+def image_fault(error: Exception) -> Fault:
+    """Why an image cannot be used, from what was raised when it was read and decoded."""
+    match error:
+        case UnreadableImage():
+            return error.reason, error.detail
+        case ValueError():
+            return "unreadable image", str(error)[:80]
+        case OSError():
+            return "unreadable image", (error.strerror or str(error))[:80]
+        case _:  # decoders of broken files raise whatever they come to
+            return "unreadable image", f"{type(error).__name__}: {error}"[:80]
+
+
+def check_file(path: Path) -> None:
+    """Whether there is a file of an image that is not too large; raises UnreadableImage."""
     if not path.is_file():  # a pipe would never end
         raise UnreadableImage("no image", "no such file")
     if path.stat().st_size > MAX_BYTES:

@@ -7,15 +7,23 @@ from typing import Literal
 
 from archspec.data.extras import train_extra
 from archspec.data.report import Columns, Kind
-from archspec.data.tables import Table, arrow_column, is_text
+from archspec.data.splitting import say_which
+from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
 
 with train_extra():
     import pyarrow as pa
 
 TEXT_NAMES = ("text", "sentence")
+PAIRS = (
+    ("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"),
+    ("query", "passage"), ("question", "context"), ("question", "answer"), ("query", "document"),
+)  # fmt: skip
+_ENDS = {"1": "2", "2": "1", "a": "b", "b": "a"}
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "y")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm",
+)  # fmt: skip
 SAMPLE = 1_000  # rows that a guess looks at
 MOST_CLASSES = 100  # of a column that is no label by its name
 
@@ -43,11 +51,17 @@ def columns_of(
         raise UsageError(Problem("E801", f"the task is {kind}: it takes {meant}"))
     if label is None and kind == "text-embedding":
         label = False
-    label_name = label or (None if label is False else _named_label(table, {text, image}))
+    if isinstance(label, str) and label in (text, image):
+        raise UsageError(Problem("E801", f"column '{label}' cannot be the input and the label"))
+    label_name = label if isinstance(label, str) else None
+    if label is None:
+        label_name = _named_label(table, {text, image})
     if wants_image:
         found = _given(table, image) or _image(table)
         columns = Columns(image=found, label=label_name)
     else:
+        if table.image is not None:
+            raise _images_not_text(table, table.image)
         found = _given(table, text) or _text(table, label_name)
         columns = Columns(text=found, label=label_name)
     if label is not False and label_name is None:
@@ -101,7 +115,7 @@ def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
         message = f"{table.files[0]}: {listing(found)} could each be the {role}"
     else:
         message = f"{table.files[0]}: no column looks like the {role}"
-    hint = f"{_columns_are(table)}: say which with {role}="
+    hint = f"{_columns_are(table)}: {say_which(role)}"
     return DataError(Problem("E902", message, hint=hint))
 
 
@@ -110,25 +124,52 @@ def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
 
 def _text(table: Table, label: str | None) -> str:
     candidates = [name for name in names(table) if name != label and _holds_text(table, name)]
-    for name in TEXT_NAMES:
-        if name in candidates:
-            return name
+    is_named = len(candidates) == 1 and candidates[0] in TEXT_NAMES
+    images = [] if is_named else [name for name in candidates if _holds_images(table, name)]
+    candidates = [name for name in candidates if name not in images]
+    if images and not candidates:
+        raise _images_not_text(table, images[0])
+    chosen = next((name for name in TEXT_NAMES if name in candidates), None)
+    chosen = chosen or _longest(table, candidates)
+    if partner := _partner(chosen, candidates):
+        message = f"{table.files[0]}: {chosen}, {partner} are a pair of texts, of which one is read"
+        raise DataError(Problem("E902", message, hint=say_which("text")))
+    return chosen
+
+
+def _images_not_text(table: Table, name: str) -> DataError:
+    message = f"{table.files[0]}: column '{name}' holds images, and the task takes text"
+    return DataError(Problem("E902", message))
+
+
+def _longest(table: Table, candidates: Sequence[str]) -> str:
     lengths = {name: _mean_length(table, name) for name in candidates}
     longest = sorted(lengths, key=lambda name: -lengths[name])
-    if not longest:
-        raise _ambiguous(table, "text", [])
     near = [name for name in longest if lengths[name] > lengths[longest[0]] / 2]
-    if len(near) > 1:
-        raise _ambiguous(table, "text", near)
-    return longest[0]
+    if len(near) != 1:
+        raise _ambiguous(table, "text", near or longest)
+    return near[0]
+
+
+def _partner(chosen: str, candidates: Sequence[str]) -> str | None:
+    """The column that a column makes a pair with, by their names: ``premise``, ``hypothesis``."""
+    folded = {name.casefold(): name for name in candidates if name != chosen}
+    name = chosen.casefold()
+    others = [one for pair in PAIRS if name in pair for one in pair if one != name]
+    others.append(f"{name}_pair")
+    if swapped := _ENDS.get(name[-1:]):
+        others.append(name[:-1] + swapped)
+    return next((folded[one] for one in others if one in folded), None)
 
 
 def _mean_length(table: Table, name: str) -> float:
-    sample = arrow_column(table.dataset, name).slice(0, SAMPLE).to_pylist()
+    sample = plain_values(arrow_column(table.dataset, name).slice(0, SAMPLE))
     return sum(len(text or "") for text in sample) / max(len(sample), 1)
 
 
 def _image(table: Table) -> str:
+    if table.image is not None:
+        return table.image
     found = [name for name in names(table) if _holds_images(table, name)]
     if len(found) != 1:
         raise _ambiguous(table, "image", found)
@@ -137,14 +178,26 @@ def _image(table: Table) -> str:
 
 def _named_label(table: Table, others: set[str | None]) -> str | None:
     folded = {name.casefold(): name for name in reversed(names(table)) if name not in others}
-    return next((folded[name] for name in LABEL_NAMES if name in folded), None)
+    found = [folded[name] for name in LABEL_NAMES if name in folded]
+    if len(found) > 1 and found[0].casefold() not in LABEL_NAMES[:2]:
+        raise _ambiguous(table, "label", found)
+    return found[0] if found else None
 
 
 def _label(table: Table, used: str) -> str:
     found = [name for name in names(table) if name != used and _has_few_values(table, name)]
     if len(found) != 1:
         raise _ambiguous(table, "label", found)
-    return found[0]
+    name = found[0]
+    if _is_separated(table) and name in plain_values(arrow_column(table.dataset, name).unique()):
+        message = f"{table.files[0]}: the first line looks like a row: '{name}' is also a label"
+        hint = f"write the names of the columns there; if it has them, {say_which('label')}"
+        raise DataError(Problem("E902", message, hint=hint))
+    return name
+
+
+def _is_separated(table: Table) -> bool:
+    return table.files[0].lower().endswith((".csv", ".tsv", ".tab"))
 
 
 def _has_few_values(table: Table, name: str) -> bool:
@@ -169,6 +222,8 @@ def _holds_labels(table: Table, name: str) -> bool:
 
 
 def _holds_images(table: Table, name: str) -> bool:
+    if name == table.image:
+        return True
     column = arrow_column(table.dataset, name)
     kind = column.type
     if pa.types.is_struct(kind):
@@ -180,7 +235,7 @@ def _holds_images(table: Table, name: str) -> bool:
 
 
 def _are_paths(sample: pa.ChunkedArray) -> bool:
-    texts = [text for text in sample.to_pylist() if text]
+    texts = [text for text in plain_values(sample) if text]
     paths = [text for text in texts if text.lower().endswith(IMAGE_SUFFIXES)]
     return bool(texts) and len(paths) > len(texts) / 2
 

@@ -6,12 +6,14 @@ What torchvision's transforms do with the same settings is the reference.
 from __future__ import annotations
 
 import io
+import json
 import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,12 +40,16 @@ class UnreadableImage(Exception):
         self.reason, self.detail = reason, detail
         super().__init__(reason, detail)
 
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
 
 def decoded(data: bytes) -> Image.Image:
-    """The image in the bytes of a file, upright.
+    """The image in the bytes of a file, upright, with numbers of 8 bits.
 
     Raises:
-        UnreadableImage: it is broken, of no known format, or larger than ``MAX_PIXELS``.
+        UnreadableImage: it is broken, of no known format, larger than ``MAX_PIXELS``, or has
+            numbers whose range is not known.
     """
     with train_extra():
         from PIL import Image, ImageOps
@@ -55,7 +61,10 @@ def decoded(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height <= MAX_PIXELS:
-            return ImageOps.exif_transpose(image)
+            bits = _bits(image)
+            return _eight_bits(ImageOps.exif_transpose(image), bits)
+    except UnreadableImage:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage("too large image", str(error)[:80]) from None
     except Exception as error:  # decoders of broken files raise whatever they come to
@@ -76,13 +85,32 @@ def without_size_warnings() -> Iterator[None]:
         yield
 
 
-def _in_channels(image: Image.Image, channels: int) -> Image.Image:
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
+
+
+def _bits(image: Image.Image) -> int:
+    """Of the numbers of a grey image that has more than 8: a TIFF may have 12."""
+    tags: Any = getattr(image, "tag_v2", {})
+    said = tags.get(_BITS_PER_SAMPLE, (16,))
+    return said[0] if said[:1] == (12,) else 16
+
+
+def _eight_bits(image: Image.Image, bits: int = 16) -> Image.Image:
+    """An image whose numbers Pillow would cut off at 255: 16 bits, or a share from 0 to 1."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits, of which Pillow would cut off all above 255
-        values = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((values.clip(0, 65_535) >> 8).astype(np.uint8))
-    return image.convert("L" if channels == 1 else "RGB")
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image)
+    most = 1 if image.mode == "F" else 2**bits - 1
+    if not (values.min() >= 0 and values.max() <= most):  # nor are they NaN
+        raise UnreadableImage("unreadable image", f"numbers that are not from 0 to {most:,}")
+    scaled = (values * 255).round() if image.mode == "F" else values >> (bits - 8)
+    return Image.fromarray(scaled.astype(np.uint8))
+
+
+def _in_channels(image: Image.Image, channels: int) -> Image.Image:
+    return _eight_bits(image).convert("L" if channels == 1 else "RGB")
 
 
 @dataclass(frozen=True)
@@ -123,6 +151,12 @@ class ImageEncoder:
         if self.settings.augment != "auto":
             return self.settings.augment
         return "shift-flip" if self.settings.crop <= SMALL else "resized-crop-flip"
+
+    @property
+    def definition(self) -> str:
+        """All that decides what an image becomes: the settings, and how it varies."""
+        version = metadata.version("pillow")
+        return json.dumps([version, self.settings.model_dump(mode="json"), self.augmentation])
 
     def encode(self, data: bytes, key: Key = (0, 0, 0)) -> torch.Tensor:
         """The image in the bytes of a file as [channels, crop, crop]; raises UnreadableImage.
@@ -171,11 +205,26 @@ def _resized(image: Image.Image, shorter: int) -> Image.Image:
     width, height = image.size
     if min(width, height) == shorter:
         return image
-    longer = int(shorter * max(width, height) / min(width, height))
-    if longer * shorter > MAX_PIXELS:
-        raise UnreadableImage("too large image", f"{width:,} × {height:,}, enlarged")
+    check_enlarged(image.size, shorter)
+    longer = _longer(image.size, shorter)
     size = (shorter, longer) if width <= height else (longer, shorter)
     return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _longer(size: tuple[int, int], shorter: int) -> int:
+    return int(shorter * max(size) / min(size))
+
+
+def check_enlarged(size: tuple[int, int], shorter: int) -> None:
+    """Whether an image is not too large when its shorter side has that many pixels.
+
+    Raises:
+        UnreadableImage: it is: a very long one.
+    """
+    if min(size) != shorter and _longer(size, shorter) * shorter > MAX_PIXELS:
+        width, height = size
+        detail = f"{width:,} × {height:,}, its shorter side made {shorter:,}"
+        raise UnreadableImage("too large image", detail)
 
 
 def _centre(image: Image.Image, crop: int) -> Image.Image:

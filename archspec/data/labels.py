@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from archspec.data.extras import train_extra
+from archspec.data.splitting import say_which
 from archspec.data.tables import Table, arrow_column
 from archspec.errors import DataError, Problem
 
 with train_extra():
     import datasets
+    import pyarrow as pa
 
+MOST_NUMBERS = 0.9  # of the labels: then the others are mistakes
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
@@ -54,14 +57,31 @@ def read_labels(
         return [_declared(cell, declared, odd.get(i)) for i, cell in enumerate(cells)]
     texts = [_text(cell) for cell in cells]
     settled = frozenset(known or ())
-    filled = {text for text in texts if text}
-    numeric = bool(filled) and all(_NUMBER.fullmatch(t) for t in filled) and not filled <= settled
+    numeric = _are_numbers(table, column, [text for text in texts if text], settled)
     found = [_label(text, odd.get(i), numeric, settled) for i, text in enumerate(texts)]
     numbers = {str(i): name for i, name in enumerate(known or ())}
     named = {one.name for one in found} - {""}
     if ordered and named & numbers.keys() and not named & settled:
         found = [Label(numbers[one.name]) if one.name in numbers else one for one in found]
     return found
+
+
+def _are_numbers(table: Table, column: str, filled: list[str], settled: frozenset[str]) -> bool:
+    """Whether labels are numbers, but for a few that are then bad."""
+    if not filled or settled.issuperset(filled):
+        return False
+    if pa.types.is_floating(arrow_column(table.dataset, column).type):
+        return True
+    if settled and all(map(_WHOLE.fullmatch, settled)):
+        return True
+    numbers = sum(_NUMBER.fullmatch(text) is not None for text in filled)
+    return numbers >= MOST_NUMBERS * len(filled)
+
+
+def is_unlabelled(table: Table, column: str) -> bool:
+    """Whether no row has a label: all cells are empty, or -1 as ``datasets`` writes it."""
+    values = arrow_column(table.dataset, column).unique().to_pylist()
+    return bool(values) and {_text(cell) for cell in values} <= {"", "-1"}
 
 
 def _text(cell: Any) -> str:
@@ -106,7 +126,7 @@ def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str
     found = {labels[i].name for i in used} - {""}
     if len(found) > len(used) / 2 and len(used) >= 20:
         message = f"{source}: {len(found):,} different labels in {len(used):,} rows"
-        raise DataError(Problem("E906", message, hint="say which column is the label with label="))
+        raise DataError(Problem("E906", message, hint=say_which("label")))
     if len(found) == 1:
         message = f"{source}: every label is {found.pop()}"
         raise DataError(Problem("E906", message, hint="a model learns to tell classes apart"))

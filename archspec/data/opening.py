@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from archspec.data.report import BadRow, Columns, Data, Integers, Rows
-from archspec.errors import DataError, Note, Problem, UsageError, listing
-from archspec.schema import Task
+from archspec.errors import DataError, Note, Problem, UsageError, listing, shown
+from archspec.schema import ImageInput, Task
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
     from archspec.data.tables import Table
 
 SHOWN = 10  # bad rows in an error
+FEW = 3  # rows of a class that are worth a note
 
 
 def open_data(
@@ -28,7 +29,7 @@ def open_data(
     task: Task | None,
     train: str | None = None,
     validation: str | None = None,
-    test: str | None = None,
+    test: str | Literal[False] | None = None,
     text: str | None = None,
     image: str | None = None,
     label: str | Literal[False] | None = None,
@@ -47,7 +48,8 @@ def open_data(
         task: what the data is for: ``spec.architecture.task``.
         train: the data's own name of the split to train on; left out: told by its name.
         validation: as ``train``; if there is none, it is cut from ``train``.
-        test: as ``train``; there may be none.
+        test: as ``train``; there may be none, and one without any labels is left out. False: none
+            is read.
         text: the column of texts; left out: guessed.
         image: the column of images, or of their paths; left out: guessed.
         label: the column of labels; left out: guessed. False: none is read, as for prediction.
@@ -76,7 +78,9 @@ def open_data(
     """
     from archspec.data.columns import check, columns_of
     from archspec.data.sources import find
-    from archspec.data.splitting import choose
+    from archspec.data.split_columns import by_split_column
+    from archspec.data.splitting import choose, say_which, split_word
+    from archspec.data.tables import with_texts
 
     _check_shares(validation_share, most_bad)
     if not isinstance(task, Task):
@@ -85,25 +89,60 @@ def open_data(
     found = find(source, None if base is None else Path(base))
     labelled = label is not False and task.kind != "text-embedding"
     wanted = {"train": train, "validation": validation, "test": test}
+    found, by_column = by_split_column(found, wanted)
     chosen = choose(found, wanted, labelled=labelled)
+    if not isinstance(source, str | os.PathLike):
+        left = (one for one in chosen.unused if test is not False or split_word(one) != "test")
+        _refuse_unused([*left])
     tables = {split: found[name]() for split, name in chosen.of.items()}
+    if task.kind != "image-classification":
+        tables = {split: with_texts(table) for split, table in tables.items()}
     names = _settled(labels, task)
     decides = next(iter(tables))
     if labelled and decides != "train" and names is None:
-        hint = "say which with train=, or what the classes are with labels="
+        hint = f"{say_which('train')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     columns = columns_of(tables[decides], task.kind, text=text, image=image, label=label)
-    for table in tables.values():
-        check(table, columns)
     opened = _Opening(task, columns, labelled, names)
+    if by_column:
+        opened.rule = f"splits as column '{by_column}' names them"
     for split, table in tables.items():
+        if split == "test" and decides != "test" and labelled and _lacks_labels(table, columns):
+            opened.leave_out(chosen.of[split])
+            continue
+        check(table, columns)
         opened.add(split, table)
     opened.refuse(most_bad)
     opened.cut(validation_share, seed)
     return opened.data(chosen.unused)
 
 
+def _refuse_unused(names: Sequence[str]) -> None:
+    """What the caller has named is not left out.
+
+    Raises:
+        DataError: E904.
+    """
+    if names:
+        message = f"no split is made of {listing(names)}"
+        hint = "rename them, or say what belongs together: {'train': ['a.csv', 'b.csv']}"
+        raise DataError(Problem("E904", message, hint=hint))
+
+
+def _lacks_labels(table: Table, columns: Columns) -> bool:
+    """Whether a split has no label in any row, as that of a competition."""
+    from archspec.data.columns import names
+    from archspec.data.labels import is_unlabelled
+
+    name = columns.label
+    return name is not None and (name not in names(table) or is_unlabelled(table, name))
+
+
 def _check_shares(validation_share: float, most_bad: float) -> None:
+    shares = {"validation_share": validation_share, "most_bad": most_bad}
+    for name, value in shares.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(Problem("E801", f"{name} is a number, not {shown(value)}"))
     if not 0 <= validation_share < 1:
         message = f"validation_share is from 0 to below 1, not {validation_share}"
         raise UsageError(Problem("E801", message))
@@ -145,13 +184,21 @@ class _Opening:
         self.bad: list[BadRow] = []
         self.totals: dict[str, int] = {}
         self.rule = "splits as the data names them"
+        self.notes: list[str] = []
+        self.left_out: list[str] = []
+
+    def leave_out(self, name: str) -> None:
+        """Note that a test split has no labels."""
+        self.left_out.append(name)
+        self.notes.append(f"the test split '{name}' has no labels and is left out")
 
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first one settles the classes."""
         from archspec.data.checking import check_inputs
         from archspec.data.labels import class_names, classes, read_labels
 
-        cells, faults, digests = check_inputs(table, self.columns)
+        settings = self.task.image or ImageInput.model_validate({})
+        cells, faults, digests = check_inputs(table, self.columns, settings.resize)
         wrong = {i: _Fault(i, *fault) for i, fault in faults.items()}
         numbers: Integers | None = None
         if self.labelled and self.columns.label is not None:
@@ -208,12 +255,15 @@ class _Opening:
         """Cut ``validation`` from ``train`` where the data has none."""
         from archspec.data.splitting import SPLITS, cut
 
+        self._note_small_classes()
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
         kept, gone = cut(rows.labels, share, seed)
         if not len(gone):
-            hint = "give more rows, a validation split, or validation_share=0"
+            hint = (
+                "give more rows, a validation split, or validation_share=0 (--validation-share 0)"
+            )
             raise DataError(Problem("E904", "too few rows to cut validation off", hint=hint))
         digests = self.digests["train"]
         for split, at in (("train", kept), ("validation", gone)):
@@ -221,6 +271,17 @@ class _Opening:
             self.digests[split] = [digests[i] for i in at.tolist()]
         self.splits = {name: self.splits[name] for name in SPLITS if name in self.splits}
         self.rule = f"validation is {share:g} of train, cut from each class with seed {seed}"
+        real = len(gone) / len(rows)
+        if not 0.9 <= real / share <= 1.1:
+            counted = f"{len(gone):,} of {len(rows):,} rows"
+            message = f"validation is {counted}, a share of {real:.2g}: each class gives whole rows"
+            self.notes.append(message)
+
+    def _note_small_classes(self) -> None:
+        rows = self.splits.get("train")
+        small = [f"{c} {n}" for c, n in rows.counts.items() if n < FEW] if rows else []
+        if small:
+            self.notes.append(f"classes of fewer than {FEW} rows: {listing(small)}")
 
     def data(self, unused: tuple[str, ...]) -> Data:
         from archspec.data.fingerprint import fingerprint
@@ -230,7 +291,9 @@ class _Opening:
         digest = fingerprint(self.task.kind, columns, names, self.splits, self.digests, self.rule)
         kind = self.task.kind
         splits = {s: replace(rows, names=names) for s, rows in self.splits.items()}
-        return Data(kind, splits, names, columns, tuple(self.bad), unused, self.rule, digest)
+        unused = (*unused, *self.left_out)
+        bad, notes = tuple(self.bad), tuple(self.notes)
+        return Data(kind, splits, names, columns, bad, unused, self.rule, digest, notes)
 
 
 def _too_many(split: str, bad: Sequence[BadRow], total: int, most_bad: float) -> Problem:
@@ -241,5 +304,5 @@ def _too_many(split: str, bad: Sequence[BadRow], total: int, most_bad: float) ->
     if len(bad) > SHOWN:
         rows.append(Note(f"… ({len(bad) - SHOWN:,} more)"))
     allowed = f"a share of {most_bad:g} is allowed" if most_bad else "none is allowed"
-    hint = f"{allowed}: mend them, or allow more with most_bad="
+    hint = f"{allowed}: mend them, or allow more with most_bad= (--most-bad)"
     return Problem("E903", message, hint=hint, notes=tuple(rows))

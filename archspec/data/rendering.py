@@ -21,7 +21,7 @@ _MOST_BAD = 10
 def drawn(data: Data) -> RenderableType:
     """A table of counts, a line for each fact, and the first bad rows."""
     used = [f"{role}: {name}" for role, name in _columns(data) if name]
-    lines = [f"{data.task_kind}, {', '.join(used)}", data.rule]
+    lines = [f"{data.task_kind}, {', '.join(used)}", data.rule, *data.notes]
     if data.unused:
         lines.append(f"not used: {', '.join(data.unused)}")
     lines.append(f"fingerprint {data.fingerprint[:16]}")

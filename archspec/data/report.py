@@ -128,6 +128,7 @@ class Data(Displayed):
         unused: names of splits or files in the data's folder that no split was made of.
         rule: how the splits came about, in words.
         fingerprint: SHA-256 of content, classes, columns and splits; wherever the files lie.
+        notes: what else is worth knowing, a line each.
     """
 
     task_kind: Kind
@@ -138,6 +139,7 @@ class Data(Displayed):
     unused: tuple[str, ...]
     rule: str
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -158,6 +160,7 @@ class Data(Displayed):
             "unused": list(self.unused),
             "rule": self.rule,
             "fingerprint": self.fingerprint,
+            "notes": list(self.notes),
         }
 
     def __rich__(self) -> RenderableType:

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from archspec.data.columns import IMAGE_SUFFIXES
-from archspec.data.extras import train_extra
+from archspec.data.hub import is_hub_name, on_hub
+from archspec.data.image_folders import image_folders
 from archspec.data.splitting import split_word
-from archspec.data.tables import SUFFIXES, Table, as_table, from_arrow, read_table
+from archspec.data.tables import SUFFIXES, Splits, read_table
+from archspec.data.walking import MAX_DEPTH, walk
 from archspec.errors import DataError, Problem, UsageError, listing
-
-with train_extra():
-    import datasets
-    import pyarrow as pa
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Source = Files | Mapping[str, Files]
-Splits = dict[str, Callable[[], Table]]
 
-MAX_FILES = 5_000_000
-_MAX_DEPTH = 4
-_HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?(:[\w.-]+)?", re.ASCII)
 _SHARD = re.compile(r"([-_.]?\d+(-of-\d+)?)$")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
 
@@ -48,9 +39,11 @@ def find(source: Source, base: Path | None) -> Splits:
         path = Path(source)
         if _exists(path):
             return _in_folder(path, base) if path.is_dir() else _grouped([path], base)
-        if _HUB_NAME.fullmatch(str(source)) and path.suffix.lower() not in SUFFIXES:
-            return _on_hub(str(source))
-        raise DataError(Problem("E901", f"{path}: no such file or folder"))
+        if isinstance(source, str) and is_hub_name(source) and path.suffix.lower() not in SUFFIXES:
+            return on_hub(source)
+        is_word = len(path.parts) == 1 and path.suffix.lower() not in SUFFIXES
+        hint = "a data set of the hub is owner/name" if is_word else ""
+        raise DataError(Problem("E901", f"{path}: no such file or folder", hint=hint))
     return _grouped(_files(source), base)
 
 
@@ -111,10 +104,10 @@ def _split_name(path: Path, root: Path | None) -> str:
 
 
 def _in_folder(root: Path, base: Path | None) -> Splits:
-    images = _image_folders(root)
+    images = image_folders(root)
     if images:
         return images
-    found = [p for p in _walk(root, _MAX_DEPTH) if p.suffix.lower() in SUFFIXES]
+    found = [p for p in walk(root, MAX_DEPTH) if p.suffix.lower() in SUFFIXES]
     found = [p for p in found if p.name not in _NOT_DATA and not p.name.startswith("cache-")]
     if not found:
         kinds = listing(sorted(SUFFIXES), 20)
@@ -125,82 +118,3 @@ def _in_folder(root: Path, base: Path | None) -> Splits:
         message = f"{root}: files of several kinds: {listing(kinds)}"
         raise DataError(Problem("E901", message, hint="name the files that are meant"))
     return _grouped(found, base or root, root)
-
-
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    """The files below, in order; no hidden ones, and no folder behind a symbolic link."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(Problem("E901", f"{folder}: {error.strerror}")) from None
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            if depth:
-                yield from _walk(Path(entry.path), depth - 1)
-        else:
-            yield Path(entry.path)
-
-
-def _image_folders(root: Path) -> Splits:
-    """Images in a folder for each class, perhaps below one for each split."""
-    inner = [p for p in sorted(root.iterdir()) if p.is_dir() and not p.name.startswith(".")]
-    splits = [p for p in inner if split_word(p.name)]
-    if splits and any(_has_classes(p) for p in splits):
-        return {p.name: partial(_image_table, p) for p in inner if _has_classes(p)}
-    return {"images": partial(_image_table, root)} if _has_classes(root) else {}
-
-
-def _has_classes(root: Path) -> bool:
-    folders = (p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return any(any(map(_is_image, _walk(folder, 0))) for folder in folders)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _image_table(root: Path) -> Table:
-    """Each image with the name of its folder; rows are numbered in the order of their names."""
-    names: list[str] = []
-    for path in _walk(root, _MAX_DEPTH):
-        if _is_image(path) and path.parent != root:
-            names.append(path.relative_to(root).as_posix())
-        if len(names) > MAX_FILES:
-            raise DataError(Problem("E901", f"{root}: more than {MAX_FILES:,} images"))
-    n = len(names)
-    labels = [name.partition("/")[0] for name in names]
-    names, labels = _printable(root, names), _printable(root, labels)
-    table = pa.table({"image": pa.array(names, pa.large_string()), "label": labels})
-    numbers = np.arange(1, n + 1)
-    zeros = np.zeros(n, dtype=np.int64)
-    return Table(from_arrow(table), names, np.arange(n), numbers, zeros, base=root)
-
-
-def _printable(root: Path, names: list[str]) -> list[str]:
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DataError(Problem("E901", f"{root}: a file name that is not UTF-8")) from None
-    return names
-
-
-# ---------------------------------------------------------------------------------------------- hub
-
-
-def _on_hub(name: str) -> Splits:
-    """A data set of the hub, ``owner/name`` or ``owner/name:subset``; none of its code is run."""
-    repository, _, subset = name.partition(":")
-    try:
-        found = datasets.load_dataset(repository, subset or None)
-    except Exception as error:  # many libraries are at work there
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        hint = "there is no such file or folder either"
-        raise DataError(
-            Problem("E901", f"{name}: not found on the hub: {reason}", hint=hint)
-        ) from None
-    if not isinstance(found, Mapping):
-        raise DataError(Problem("E901", f"{name}: not a data set with splits"))
-    return {str(split): partial(as_table, rows, str(split)) for split, rows in found.items()}

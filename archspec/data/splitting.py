@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,15 @@ def split_word(name: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+def say_which(argument: str) -> str:
+    """How a caller, or a user of the command line, settles what cannot be told.
+
+    >>> say_which("train")
+    'say which with train= (--train)'
+    """
+    return f"say which with {argument}= (--{argument})"
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Which of the data's own splits each split is.
@@ -44,13 +54,16 @@ class Choice:
 
 
 def choose(
-    there: Collection[str], wanted: Mapping[str, str | None], *, labelled: bool = True
+    there: Collection[str],
+    wanted: Mapping[str, str | Literal[False] | None],
+    *,
+    labelled: bool = True,
 ) -> Choice:
     """Tell which split is which.
 
     Args:
         there: the data's names of its splits.
-        wanted: split → the name that the user says, or None.
+        wanted: split → the name that the user says, or None; False for none.
         labelled: whether the data is to be learned from: a lone split is ``train`` then, else
             ``all``.
 
@@ -59,19 +72,19 @@ def choose(
     """
     names = list(there)
     problems: list[Problem] = []
-    of = {split: name for split, name in wanted.items() if name is not None}
+    of = {split: name for split, name in wanted.items() if isinstance(name, str)}
     for name in of.values():
         if name not in names:
             hint = did_you_mean(name, names) or f"there is {listing(names)}"
             problems.append(Problem("E904", f"the data has no split '{name}'", hint=hint))
     free = [name for name in names if name not in of.values()]
-    for split in (split for split in SPLITS if split not in of):
+    for split in (one for one in SPLITS if one not in of and wanted.get(one) is not False):
         found = [name for name in free if split_word(name) == split]
         exact = [name for name in found if name.lower() in _WORDS]
         found = exact if len(exact) == 1 else found
         if len(found) > 1:
             message = f"{listing(found)} could each be the {split} split"
-            problems.append(Problem("E904", message, hint=f"say which with {split}="))
+            problems.append(Problem("E904", message, hint=say_which(split)))
         elif found:
             of[split] = found[0]
     if problems:
@@ -79,7 +92,7 @@ def choose(
     if not of and len(names) == 1:
         of = {"train" if labelled else "all": names[0]}
     if not of:
-        hint = "name the files train and test, or say which is which with train="
+        hint = f"name the files train and test, or {say_which('train')}"
         message = f"no split is named train, validation or test: there is {listing(names)}"
         raise DataError(Problem("E904", message, hint=hint))
     unused = tuple(name for name in names if name not in of.values())

@@ -5,8 +5,9 @@ Nothing in a file is run: no pickle, no script of a hub; extension types are the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from archspec.errors import DataError, Problem
 with train_extra():
     import datasets
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
     from datasets.table import InMemoryTable
 
@@ -40,6 +42,7 @@ class Table:
         broken: what could not be taken apart: the file's name, and the row.
         misfits: column → row → what kind of value it has where the others have another.
         base: the folder that paths of images are relative to.
+        image: the column of images, where that is certain.
     """
 
     dataset: datasets.Dataset
@@ -50,6 +53,7 @@ class Table:
     broken: tuple[tuple[str, Broken], ...] = ()
     misfits: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, dict[int, str]])
     base: Path | None = None
+    image: str | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -59,6 +63,9 @@ class Table:
 
     def line(self, position: int) -> int | None:
         return int(self.lines[position]) or None
+
+
+Splits = dict[str, Callable[[], Table]]  # the data's own names → what reads them
 
 
 @dataclass(slots=True, eq=False)
@@ -120,7 +127,7 @@ class Cells:
 
     def texts(self, positions: np.ndarray) -> list[str]:
         column, _ = self._values_and_paths()
-        return column.take(pa.array(positions)).to_pylist()
+        return plain_values(column.take(pa.array(positions)))
 
 
 _IMAGE_PARTS = ("bytes", "path")
@@ -135,6 +142,17 @@ def _field(column: Any, name: str) -> Any:
 def arrow_column(dataset: datasets.Dataset, name: str) -> Any:
     """A column as Arrow has it, nothing decoded."""
     return dataset.data.column(name)
+
+
+def plain_values(column: Any) -> list[Any]:
+    """Arrow's cells as Python has them; bytes in a text that are not UTF-8 become surrogates."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        if not is_text(column.type):
+            raise
+        cells = column.cast(pa.large_binary()).to_pylist()
+        return [None if cell is None else cell.decode(errors="surrogateescape") for cell in cells]
 
 
 def is_text(kind: Any) -> bool:
@@ -229,7 +247,61 @@ def _arrow(path: Path) -> datasets.Dataset:
 
 
 def from_arrow(table: Any) -> datasets.Dataset:
-    """An Arrow table as a dataset: dictionaries and extension types as what they stand for."""
+    """An Arrow table as a dataset: dictionaries and extension types as what they stand for.
+
+    Columns that ``datasets`` has no type for, such as maps, are left out.
+
+    Raises:
+        DataError: E901, two columns have the same name, or nothing can be made of them.
+    """
+    table = plain_table(table)
+    for usable in (_as_it_is, _without_metadata, _usable):
+        with suppress(Exception):
+            return datasets.Dataset(InMemoryTable(usable(table)))
+    raise DataError(Problem("E901", "the columns are of types that cannot be read"))
+
+
+def _as_it_is(table: Any) -> Any:
+    return table
+
+
+def _without_metadata(table: Any) -> Any:
+    """Metadata that contradict the columns are not needed."""
+    return table.replace_schema_metadata(None)
+
+
+def _usable(table: Any) -> Any:
+    """The columns that can be texts, images or labels."""
+    names = [field.name for field in table.schema if _is_usable(field.type)]
+    return _without_metadata(table.select(names))
+
+
+def _is_usable(kind: Any) -> bool:
+    if pa.types.is_struct(kind):
+        fields = [kind.field(i) for i in range(kind.num_fields)]
+        return bool(fields) and all(_is_usable(field.type) for field in fields)
+    types = pa.types
+    is_binary = types.is_binary(kind) or types.is_large_binary(kind)
+    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    return is_text(kind) or is_binary or is_number or types.is_boolean(kind) or types.is_null(kind)
+
+
+def with_texts(table: Table) -> Table:
+    """A table whose columns of bytes are texts, where all of them are UTF-8."""
+    dataset = table.dataset
+    for name, kind in zip(dataset.column_names, dataset.data.schema.types, strict=True):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            with suppress(pa.ArrowInvalid):
+                dataset = dataset.cast_column(name, datasets.Value("large_string"))
+    return replace(table, dataset=dataset)
+
+
+def plain_table(table: Any) -> Any:
+    """An Arrow table with dictionaries, repeats and extension types as what they stand for.
+
+    Raises:
+        DataError: E901, two columns have the same name.
+    """
     if len(set(table.column_names)) < table.num_columns:
         raise DataError(Problem("E901", "two columns have the same name"))
     for i, kind in enumerate(table.schema.types):
@@ -239,17 +311,20 @@ def from_arrow(table: Any) -> datasets.Dataset:
             if isinstance(kind, pa.BaseExtensionType):
                 chunks = [chunk.storage for chunk in column.chunks]
                 column = pa.chunked_array(chunks, type=kind.storage_type)
+            if pa.types.is_run_end_encoded(column.type):
+                column = pc.run_end_decode(column)  # pyright: ignore[reportAttributeAccessIssue]
             table = table.set_column(i, table.column_names[i], column.cast(plain))
-    try:
-        return datasets.Dataset(InMemoryTable(table))
-    except Exception:  # metadata that contradict the columns are not needed
-        return datasets.Dataset(InMemoryTable(table.replace_schema_metadata(None)))
+    return table
 
 
 def _plain(kind: Any) -> Any:
     if isinstance(kind, pa.BaseExtensionType):
         return _plain(kind.storage_type) or kind.storage_type
-    return kind.value_type if pa.types.is_dictionary(kind) else None
+    if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
+        return _plain(kind.value_type) or kind.value_type
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    return pa.large_binary() if pa.types.is_binary_view(kind) else None
 
 
 # --------------------------------------------------------------------------------------- text files

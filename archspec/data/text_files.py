@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -47,6 +47,9 @@ class TextRows:
     lines: list[int] = field(default_factory=list[int])
     broken: list[Broken] = field(default_factory=list[Broken])
 
+    def __len__(self) -> int:
+        return len(self.numbers) + len(self.broken)
+
     def add(self, row: int, line: int, cells: dict[str, Any]) -> None:
         for name in cells:
             if name not in self.columns:
@@ -63,15 +66,25 @@ def read_text_file(path: Path) -> TextRows:
     Raises:
         DataError: E901 if its rows cannot be told apart.
     """
+    (found,) = text_windows(path, sys.maxsize)
+    return found
+
+
+def text_windows(path: Path, size: int) -> Iterator[TextRows]:
+    """As ``read_text_file``, ``size`` rows at a time; the last window may be empty.
+
+    A window of JSON lines has the columns that its own rows have.
+    """
     suffix = path.suffix.lower()
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             _refuse_other_encodings(path)
             if suffix == ".json":
-                return _json(path, file)
-            if suffix in (".jsonl", ".ndjson"):
-                return _json_lines(path, file)
-            return _separated(path, file, tabs=suffix != ".csv")
+                yield from _json(path, file, size)
+            elif suffix in (".jsonl", ".ndjson"):
+                yield from _json_lines(path, file, size)
+            else:
+                yield from _separated(path, file, size, tabs=suffix != ".csv")
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
 
@@ -108,29 +121,54 @@ class _Lines:
             yield line
 
 
-@contextmanager
-def _field_limit() -> Iterator[None]:
+def _next(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row; the limit of a cell, which all of Python shares, is ours for that long."""
     before = csv.field_size_limit(MAX_FIELD)
     try:
-        yield
+        return next(reader, None)
     finally:
         csv.field_size_limit(before)
 
 
-def _separated(path: Path, file: TextIO, *, tabs: bool) -> TextRows:
+def _separated(path: Path, file: TextIO, size: int, *, tabs: bool) -> Iterator[TextRows]:
     lines = _Lines(path, file)
     first = file.readline(MAX_LINE)
     file.seek(0)
     delimiter = "\t" if tabs else max(",;\t", key=first.count)
-    reader = csv.reader(iter(lines), delimiter=delimiter, strict=True)
-    with _field_limit():
-        header = _header(path, reader)
-        return _rows(path, lines, reader, header)
+    quoting = csv.QUOTE_MINIMAL
+    if delimiter == "\t":
+        quoting = csv.QUOTE_MINIMAL if _has_quotes(path, file) else csv.QUOTE_NONE
+        file.seek(0)
+    reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
+    header = _header(path, reader)
+    yield from _rows(path, lines, reader, header, size)
+
+
+def _has_quotes(path: Path, file: TextIO) -> bool:
+    """Whether the quotes in a file with tabs are marks, not part of the texts.
+
+    They are if every row is whole with them. A cell with both a tab and the end of a line in it
+    is rather several rows with stray quotes.
+    """
+    reader = csv.reader(iter(_Lines(path, file)), delimiter="\t", strict=True)
+    width = 0
+    try:
+        while (cells := _next(reader)) is not None:
+            width = width or len(cells)
+            if len(cells) not in (0, width) or any(map(_is_several, cells)):
+                return False
+    except csv.Error:
+        return False
+    return True
+
+
+def _is_several(cell: str) -> bool:
+    return "\t" in cell and ("\n" in cell or "\r" in cell)
 
 
 def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     try:
-        names = next(reader, [])
+        names = _next(reader) or []
     except csv.Error as error:
         raise _unreadable(path, f"the line of column names: {error}", 1) from None
     names = [name.strip() for name in names]
@@ -146,13 +184,18 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
     return names
 
 
-def _rows(path: Path, lines: _Lines, reader: Iterator[list[str]], header: list[str]) -> TextRows:
+def _rows(
+    path: Path, lines: _Lines, reader: Iterator[list[str]], header: list[str], size: int
+) -> Iterator[TextRows]:
     found = TextRows(columns={name: [] for name in header})
     row = 0
     while True:
+        if len(found) >= size:
+            yield found
+            found = TextRows(columns={name: [] for name in header})
         start = lines.number + 1
         try:
-            cells = next(reader, None)
+            cells = _next(reader)
         except csv.Error as error:
             _refuse_open_quote(path, start, error)
             # Each line that the reader took into the broken row may have been a row.
@@ -161,7 +204,8 @@ def _rows(path: Path, lines: _Lines, reader: Iterator[list[str]], header: list[s
                 found.broken.append(Broken(row, line, "broken quotes", str(error)))
             continue
         if cells is None:
-            return found
+            yield found
+            return
         if cells:
             row += 1
             _take(found, row, start, cells, header)
@@ -205,7 +249,7 @@ def _is_clean(text: str) -> bool:
 # -------------------------------------------------------------------------------------------- JSON
 
 
-def _json_lines(path: Path, file: TextIO) -> TextRows:
+def _json_lines(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
     found = TextRows()
     lines = _Lines(path, file)
     row = 0
@@ -219,10 +263,13 @@ def _json_lines(path: Path, file: TextIO) -> TextRows:
                 found.broken.append(Broken(row, lines.number, "not JSON", detail))
             else:
                 _take_object(found, row, lines.number, value)
-    return found
+        if len(found) >= size:
+            yield found
+            found = TextRows()
+    yield found
 
 
-def _json(path: Path, file: TextIO) -> TextRows:
+def _json(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
     text = file.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
         hint = "write one object a line, as .jsonl"
@@ -234,7 +281,8 @@ def _json(path: Path, file: TextIO) -> TextRows:
     except ValueError as error:
         if _looks_like_lines(text):
             file.seek(0)
-            return _json_lines(path, file)
+            yield from _json_lines(path, file, size)
+            return
         raise _unreadable(path, f"not JSON: {error}") from None
     if isinstance(value, dict) and isinstance(value.get("data"), list):
         value = value["data"]
@@ -243,7 +291,10 @@ def _json(path: Path, file: TextIO) -> TextRows:
     found = TextRows()
     for row, item in enumerate(value, 1):
         _take_object(found, row, 0, item)
-    return found
+        if len(found) >= size:
+            yield found
+            found = TextRows()
+    yield found
 
 
 def _looks_like_lines(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -56,6 +57,17 @@ class TextEncoder:
             raise DataError(Problem("E905", f"{message} tokens"))
         self._tokenizer.enable_truncation(max_length)
 
+    @property
+    def definition(self) -> str:
+        """All that decides what a text becomes: the tokenizer as JSON, and the inputs."""
+        given = [metadata.version("tokenizers"), self._tokenizer.to_str(), self.pad_id, self.inputs]
+        return json.dumps(given)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether a model is told what is padding; without it, padding counts as tokens."""
+        return "attention_mask" in self.inputs
+
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, special tokens included, not padded."""
         encoded = self._tokenizer.encode_batch_fast(list(texts))
@@ -80,8 +92,9 @@ class TextEncoder:
         Raises:
             DataError: E905, the tokenizer has more.
         """
-        if self.size > vocab_size:
-            message = f"{self.path} has token ids up to {self.size - 1:,}"
+        size = max(self.size, self.pad_id + 1)
+        if size > vocab_size:
+            message = f"{self.path} has token ids up to {size - 1:,}"
             hint = f"the model's vocab_size is {vocab_size:,}: is it another model's tokenizer?"
             raise DataError(Problem("E905", message, hint=hint))
 

@@ -4,6 +4,7 @@
       header.json   what is kept: key, values, a hash of the lengths
       rows.bin      8 bytes a row: 0, or 2**32 + the CRC-32 of its values
       values.bin    the values of row after row, each without padding
+  in-use        empty: a process that has the cache open holds a shared lock on it
 
 The length of every row is known beforehand, and so is where it stands: any process may write any
 row at any time. A row counts once its checksum stands, and is computed anew if that is not right.
@@ -16,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +30,14 @@ from torch import Tensor
 
 from archspec.devices import gigabytes
 from archspec.errors import Problem, UsageError
+from archspec.frontier.holding import IN_USE, Hold, turn
 from archspec.frontier.report import StoredValue
 from archspec.frontier.traced import usage
 
 FORMAT = 1
+BYTES_OF_A_ROW = 8  # beside its values
+_MOST_BYTES = 1_000_000  # of a header
+_TRIES = 3
 _DONE = 2**32
 _UNSIGNED: dict[int, tuple[torch.dtype, Any]] = {
     1: (torch.uint8, np.uint8),
@@ -85,6 +91,7 @@ class ActivationCache:
         self.total = int(self._starts[-1])
         if not self._is_there():
             self._make()
+        self._hold = Hold(self.path / IN_USE)
         self._rows = np.memmap(self.path / "rows.bin", np.uint64, "r+", shape=(len(self),))
         self._data = np.memmap(self.path / "values.bin", np.uint8, "r") if self.total else _EMPTY
         self._checked = np.zeros(len(self), np.bool_)
@@ -100,8 +107,16 @@ class ActivationCache:
         """The rows that no process has written yet."""
         return np.flatnonzero(self._rows < _DONE).tolist()
 
+    def absent(self, rows: Sequence[int]) -> list[int]:
+        """Each of these rows that is not there, or is damaged, once.
+
+        What is there is checked when it is first read.
+        """
+        self._check_rows(rows)
+        return [row for row in dict.fromkeys(rows) if not self._is_good(row)]
+
     def write(self, rows: Sequence[int], values: Mapping[str, Tensor]) -> None:
-        """Keep the values of a batch.
+        """Keep the values of a batch; rows that are there by now stay as they are.
 
         Args:
             rows: one for each sample.
@@ -113,8 +128,13 @@ class ActivationCache:
         self._check_rows(rows)
         batched = [self._batched(value, values, rows) for value in self.values]
         try:
-            with open(self.path / "values.bin", "r+b", buffering=0) as file:
+            with (
+                turn(self.path / "rows.bin"),  # what a process reads is never written meanwhile
+                open(self.path / "values.bin", "r+b", buffering=0) as file,
+            ):
                 for i, row in enumerate(rows):
+                    if self._is_good(row):
+                        continue
                     content = b"".join(self._encoded(*one, i, row) for one in batched)
                     self._rows[row] = 0
                     self._checked[row] = False
@@ -122,7 +142,7 @@ class ActivationCache:
                     _write_all(file, content)
                     self._rows[row] = _DONE + zlib.crc32(content)
         except OSError as error:
-            raise _full(f"the activations cannot be written: {error.strerror}") from error
+            raise full(f"the activations cannot be written: {error.strerror}") from error
 
     def read(self, rows: Sequence[int], *, length: int | None = None) -> dict[str, Tensor]:
         """The values of rows as a batch, with zeros behind each row's length.
@@ -134,7 +154,7 @@ class ActivationCache:
         Raises:
             UsageError: E801, a row has not been written, is damaged, or is longer than ``length``.
         """
-        if absent := self._absent(rows):
+        if absent := self.absent(rows):
             raise usage(f"{len(absent)} rows are not in the cache, the first is {absent[0]}")
         longest = max((self._lengths[row] or 0 for row in rows), default=0)
         if length is not None and length < longest:
@@ -150,7 +170,9 @@ class ActivationCache:
         Args:
             compute: the values of these rows, as ``frontier.frozen`` gives them.
         """
-        if absent := self._absent(rows):
+        for _ in range(_TRIES):  # another process may find a row damaged, and write it anew
+            if not (absent := self.absent(rows)):
+                break
             self.write(absent, compute(absent))
         return self.read(rows, length=length)
 
@@ -170,11 +192,14 @@ class ActivationCache:
     def _is_there(self) -> bool:
         """Whether the folder holds just this; of the rows each has a checksum of its own."""
         try:
+            about = (self.path / "header.json").stat()
+            if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_BYTES:
+                return False
             header = json.loads((self.path / "header.json").read_bytes())
             sizes = [(self.path / name).stat().st_size for name in ("rows.bin", "values.bin")]
         except (OSError, ValueError, RecursionError):
             return False
-        return header == self._header() and sizes == [8 * len(self), self.total]
+        return header == self._header() and sizes == [BYTES_OF_A_ROW * len(self), self.total]
 
     def _make(self) -> None:
         """Made under another name, so that nobody sees half a cache."""
@@ -183,12 +208,12 @@ class ActivationCache:
         new = self.path.parent / f".{self.path.name}-{uuid.uuid4().hex}"
         try:
             new.mkdir()
-            _reserve(new / "rows.bin", 8 * len(self))
+            _reserve(new / "rows.bin", BYTES_OF_A_ROW * len(self))
             _reserve(new / "values.bin", self.total)
             (new / "header.json").write_text(json.dumps(self._header()), encoding="utf-8")
             self._put(new)
         except OSError as error:
-            raise _full(f"the activations cannot be kept: {error.strerror}") from error
+            raise full(f"the activations cannot be kept: {error.strerror}") from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
@@ -205,13 +230,9 @@ class ActivationCache:
         raise OSError(0, f"'{self.path.name}' cannot be replaced")
 
     def _check_space(self) -> None:
-        needed = self.total + 8 * len(self)
-        takes = f"the activations of {len(self):,} samples take {gigabytes(needed)}"
-        if self._max_bytes is not None and needed > self._max_bytes:
-            raise _full(f"{takes}, the limit is {gigabytes(self._max_bytes)}")
+        needed = self.total + BYTES_OF_A_ROW * len(self)
         free = shutil.disk_usage(self.path.parent).free
-        if needed > free:
-            raise _full(f"{takes}, {gigabytes(free)} is free on the disk")
+        check_space(len(self), needed, self._max_bytes, free)
 
     # -------------------------------------------------------------------------------- the rows
 
@@ -225,11 +246,6 @@ class ActivationCache:
         for row in rows:
             if not 0 <= row < len(self):
                 raise usage(f"there is no row {row}: the cache has {len(self)}")
-
-    def _absent(self, rows: Sequence[int]) -> list[int]:
-        """Each row that is not there, once; what is there is checked when it is first read."""
-        self._check_rows(rows)
-        return [row for row in dict.fromkeys(rows) if not self._is_good(row)]
 
     def _is_good(self, row: int) -> bool:
         entry = int(self._rows[row])
@@ -317,6 +333,16 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _full(message: str) -> UsageError:
+def check_space(rows: int, needed: int, limit: int | None, free: int) -> None:
+    """Raise UsageError E802 if a cache takes more bytes than it may, or than there are."""
+    takes = f"the activations of {rows:,} samples take {gigabytes(needed)}"
+    if limit is not None and needed > limit:
+        raise full(f"{takes}, the limit is {gigabytes(limit) if limit else 0}")
+    if needed > free:
+        raise full(f"{takes}, {gigabytes(free)} is free on the disk")
+
+
+def full(message: str) -> UsageError:
+    """E802."""
     hint = "raise the limit, keep them in a smaller dtype, or train without the cache"
     return UsageError(Problem("E802", message, hint=hint))

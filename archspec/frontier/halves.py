@@ -70,7 +70,9 @@ class Halves:
         if set(inputs) != set(self.first.trace.inputs.values()) and refused is not None:
             raise refused
         try:
-            found = trace(self.model, inputs, ragged=self._ragged)
+            # As the first one was: a validation may call this where gradients are off.
+            with torch.inference_mode(False), torch.enable_grad():
+                found = trace(self.model, inputs, ragged=self._ragged)
         except Untraceable as error:
             raise refused or usage(f"the model cannot be traced: {error}") from error
         values = counterparts(self._values, found)

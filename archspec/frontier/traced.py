@@ -50,6 +50,11 @@ class Trace:
     _guards: list[Any]
     _admitted: set[tuple[tuple[int, ...], ...]] = field(default_factory=set)  # pyright: ignore[reportUnknownVariableType]
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the model might do something else for another size of batch or length."""
+        return bool(self._guards)
+
     def check(self, inputs: Mapping[str, Any]) -> None:
         """Refuse inputs for which the model might do something else than this graph.
 
@@ -72,7 +77,8 @@ class Trace:
             if not fits:
                 text = ", ".join(str(size) if isinstance(size, int) else "*" for size in shape)
                 raise usage(f"input '{name}' has the shape {list(found)}, traced was [{text}]")
-        if any(guard.subs(bound) == False for guard in self._guards):  # noqa: E712  of sympy
+        # sympy's false equals Python's without being it; what stays open has no truth value.
+        if any(guard.subs(bound) == False for guard in self._guards):  # noqa: E712
             raise usage(f"the model takes another branch for inputs of the sizes {list(sizes)}")
         self._admitted.add(sizes)
 
@@ -146,13 +152,14 @@ def _read(program: Any, inputs: Mapping[str, Tensor]) -> Trace:
     if given.keys() == set() or set(given.values()) != inputs.keys():
         raise Untraceable("PyTorch renamed the model's inputs")
     shapes = [node.meta["val"].shape for node in given]
+    form = program.call_spec.out_spec  # each time it is asked for, PyTorch makes a class
     environment = next((s.node.shape_env for shape in shapes for s in shape if symbols(s)), None)
     return Trace(
         program.graph,
         tensors,
         constants,
         given,
-        lambda flat: tree_unflatten(list(flat), program.call_spec.out_spec),
+        lambda flat: tree_unflatten(list(flat), form),
         frozenset().union(*(symbols(shape[0]) for shape in shapes)),
         frozenset().union(*(symbols(shape[1]) for shape in shapes if len(shape) > 1)),
         [guard.expr for guard in environment.guards] if environment is not None else [],

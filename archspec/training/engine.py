@@ -35,30 +35,50 @@ def importable() -> Iterator[None]:
     yield
 
 
+_META = "torchvision._meta_registrations"
+
+
 def _tolerate_torchvision() -> None:
     """Let a torchvision that was made for another PyTorch stand.
 
-    Lightning's metrics import torchvision where it is installed, though nothing here uses it; one
-    whose compiled half does not load fails while it registers shapes of its operators.
+    Lightning's metrics import torchvision where it is installed, though nothing here uses it. One
+    whose compiled half does not load fails while it registers the shapes of its own operators:
+    without them the rest of it can be imported.
     """
-    if importlib.util.find_spec("torchvision") is None:
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
         return
     try:
         importlib.import_module("torchvision")
     except RuntimeError:
-        name = "torchvision._meta_registrations"
-        sys.modules.setdefault(name, ModuleType(name))
+        sys.modules[_META] = ModuleType(_META)
+    except Exception as error:
+        raise _unusable(error) from None
+    try:
+        importlib.import_module("torchvision")
+    except Exception as error:
+        sys.modules.pop(_META, None)
+        raise _unusable(error) from None
 
 
-def check_device(name: str) -> None:
-    """Whether a device is there, and computes.
+def _unusable(error: Exception) -> UsageError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    hint = "install the one for this PyTorch, or none: training does not need it"
+    return UsageError(Problem("E801", f"torchvision cannot be imported: {reason}", hint=hint))
+
+
+def check_device(name: str, precision: str) -> None:
+    """Whether a device is there, and computes as it is asked to.
 
     Raises:
-        UsageError: E801, it is none.
+        UsageError: E801, it is none, or has no such precision.
         BuildError: E502, it is not there.
     """
-    if pick_device(name).type == "meta":
+    kind = pick_device(name).type
+    if kind == "meta":
         raise UsageError(Problem("E801", "on meta there is nothing to train"))
+    if kind == "cpu" and precision == "fp16-mixed":
+        hint = "bf16-mixed, or fp32"
+        raise UsageError(Problem("E801", "fp16-mixed is not for the CPU", hint=hint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +101,26 @@ def processes() -> Processes | None:
     return Processes(world, local)
 
 
-def rank() -> int:
-    """Which of the processes of one run this is, as ``torchrun`` or Lightning numbers them."""
-    return _number("RANK" if "RANK" in os.environ else "LOCAL_RANK", 0)
+def check_strategy(name: str, devices: int) -> None:
+    """Whether there are as many processes as a strategy needs.
+
+    Raises:
+        UsageError: E801, there is one, and nothing to split over.
+    """
+    if name == "fsdp" and world(devices) == 1:
+        hint = "torchrun --nproc-per-node 2 -m archspec train …, or devices=2"
+        raise UsageError(Problem("E801", "fsdp is for several processes", hint=hint))
+
+
+def rank(devices: int) -> int:
+    """Which of the processes of a run this is, as ``torchrun`` or Lightning numbers them.
+
+    Args:
+        devices: that the run asks for. One that is alone may find numbers that others have left.
+    """
+    if processes() is not None:
+        return _number("RANK", 0)
+    return _number("LOCAL_RANK", 0) if devices > 1 else 0
 
 
 def world(devices: int) -> int:

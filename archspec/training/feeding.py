@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import DataLoader
 
 from archspec.data import Data, batches, encoder_for
 from archspec.errors import DataError, Problem, UsageError
 from archspec.spec import Spec
+from archspec.training.reusing import Batch, Reuse, inputs_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from torch.utils.data import DataLoader
-
     from archspec.data import ImageEncoder, TextEncoder
     from archspec.training.options import Options
 
@@ -21,22 +21,33 @@ if TYPE_CHECKING:
 class Batches:
     """Batches without a handle by which Lightning would choose an epoch of its own.
 
-    Attributes:
-        sizes: rows of each batch, those of all processes together.
+    Args:
+        loader: made for batches with images, or without.
+        reuse: what is in the cache, when the first batch is asked for.
     """
 
-    def __init__(self, loader: DataLoader[Any], sizes: Callable[[], list[int]]) -> None:
-        self._loader, self._sizes = loader, sizes
+    def __init__(
+        self, split: str, loader: Callable[[bool], DataLoader[Any]], reuse: Callable[[], Any]
+    ) -> None:
+        self._split, self._loader = split, loader
+        self._reuse: Callable[[], Reuse | None] = reuse
+        self._order: Any = loader(True).batch_sampler
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return len(self._order)
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return iter(self._loader)
+    def __iter__(self) -> Iterator[Batch]:
+        reuse = self._reuse()
+        if reuse is None:
+            yield from self._loader(True)
+            return
+        for batch in self._loader(reuse.needs_inputs):
+            yield reuse.completed(self._split, batch)
 
     @property
     def sizes(self) -> list[int]:
-        return self._sizes()
+        """Rows of each batch, those of all processes together."""
+        return [len(rows) for rows in self._order.whole_batches()]
 
 
 class Feed:
@@ -46,6 +57,7 @@ class Feed:
         data: with a split ``train``.
         encoder: for validation and test; training has its own, which may vary images.
         rank, world: which process of how many this is.
+        reuse: what this phase has in its cache; None if it has none.
     """
 
     def __init__(
@@ -58,6 +70,8 @@ class Feed:
     ) -> None:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
+        self.reuse: Reuse | None = None
+        self._kept: dict[tuple[Any, ...], DataLoader[Any]] = {}
         if options.batch_size % world:
             message = f"a batch of {options.batch_size} cannot be shared by {world} processes alike"
             raise UsageError(Problem("E801", message))
@@ -85,6 +99,48 @@ class Feed:
         rank, world = (0, 1) if whole else (self.rank, self.world)
         return self._batches(name, self.encoder, False, 0, 0, rank, world)
 
+    @property
+    def is_varied(self) -> bool:
+        """Whether a row looks different in every epoch."""
+        return self._varied.definition != self.encoder.definition
+
+    def lengths(self, split: str) -> list[int | None]:
+        """Of each row, in positions; None for images."""
+        order: Any = self._plain(split).batch_sampler
+        return [None] * order.n if order.lengths is None else order.lengths.tolist()
+
+    def of(self, split: str, parts: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """The batches of these rows, as they are: nothing varies."""
+        plain = self._plain(split)
+        wanted = [[(row, 0) for row in part] for part in parts]
+        workers = 0 if plain.num_workers == 0 else min(plain.num_workers, len(parts))
+        return iter(
+            DataLoader(
+                plain.dataset,
+                batch_sampler=wanted,
+                collate_fn=plain.collate_fn,
+                num_workers=workers,
+            )
+        )
+
+    def example(self) -> tuple[Batch, list[int] | None]:
+        """A few rows of training of different lengths, always the same; and their lengths."""
+        lengths = self.lengths("train")
+        order = sorted(range(len(lengths)), key=lambda row: (lengths[row] or 0, row))
+        rows = [order[i * (len(order) - 1) // 3] for i in (3, 2, 1, 0)]
+        (batch,) = self.of("train", [rows])
+        known = [length for row in rows if (length := lengths[row]) is not None]
+        return inputs_of(batch), known or None
+
+    def _plain(self, split: str) -> DataLoader[Any]:
+        return batches(
+            self.data.splits[split],
+            self.encoder,
+            batch_size=1,
+            shuffle=False,
+            workers=self.options.workers,
+        )
+
     def _batches(
         self,
         name: str,
@@ -95,20 +151,25 @@ class Feed:
         rank: int,
         world: int,
     ) -> Batches:
-        loader = batches(
-            self.data.splits[name],
-            encoder,
-            batch_size=self.options.batch_size // world,
-            shuffle=shuffle,
-            seed=self.options.seed,
-            epoch=epoch,
-            start=start,
-            workers=self.options.workers,
-            rank=rank,
-            world=world,
-        )
-        order: Any = loader.batch_sampler
-        return Batches(loader, lambda: [len(rows) for rows in order.whole_batches()])
+        def loader(images: bool) -> DataLoader[Any]:
+            key = (name, shuffle, rank, world, images)
+            if key not in self._kept:  # its workers go on from epoch to epoch
+                self._kept[key] = batches(
+                    self.data.splits[name],
+                    encoder,
+                    batch_size=self.options.batch_size // world,
+                    shuffle=shuffle,
+                    seed=self.options.seed,
+                    workers=self.options.workers,
+                    rank=rank,
+                    world=world,
+                    images=images,
+                )
+            order: Any = self._kept[key].batch_sampler
+            order.go_to(epoch, start)
+            return self._kept[key]
+
+        return Batches(name, loader, lambda: self.reuse)
 
 
 def encoders(

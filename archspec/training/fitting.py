@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from archspec.data import Data
 from archspec.errors import Problem, RunError, UsageError
@@ -15,12 +16,12 @@ from archspec.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST, RunFolder
+from archspec.training.folder import LAST, LOG, SPEC, RunFolder
+from archspec.training.idle import check_effect, check_validation
 from archspec.training.options import (
     Monitor,
     Optimizer,
     Options,
-    Phase,
     Plan,
     Precision,
     Schedule,
@@ -28,11 +29,14 @@ from archspec.training.options import (
 )  # fmt: skip
 from archspec.training.preparing import Prepared, check_task, prepared, with_classes
 from archspec.training.run import Run
+from archspec.training.sharding import check_shardable
 from archspec.training.sources import opened, reopened
 from archspec.training.telling import Teller
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
+
+T = TypeVar("T")
 
 
 def train(
@@ -47,14 +51,14 @@ def train(
     batch_size: int = 32,
     learning_rate: float = 2e-4,
     optimizer: Optimizer = "adamw",
-    momentum: float = 0.9,
+    momentum: float | None = None,
     weight_decay: float = 0.01,
     schedule: Schedule = "linear",
     warmup: float | None = None,
     precision: Precision = "fp32",
     accumulate: int = 1,
     clip: float = 1.0,
-    monitor: Monitor = "accuracy",
+    monitor: Monitor | None = None,
     patience: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -62,13 +66,19 @@ def train(
     strategy: Strategy = "auto",
     workers: int = 0,
     save_every: float = 120.0,
+    cache: str | os.PathLike[str] = "auto",
+    cache_gb: float = 20.0,
     max_length: int | None = None,
     tokenizer: str | os.PathLike[str] | None = None,
     text: str | None = None,
     image: str | None = None,
     label: str | None = None,
-    validation_share: float = 0.1,
-    most_bad: float = 0.0,
+    labels: Sequence[str] | None = None,
+    train: str | None = None,
+    validation: str | None = None,
+    test: str | Literal[False] | None = None,
+    validation_share: float | None = None,
+    most_bad: float | None = None,
     ignore: Sequence[str] = (),
     optional: Sequence[str] = (),
     progress: bool = True,
@@ -84,38 +94,49 @@ def train(
     Args:
         source: a path, a packaged spec's name, or a Spec; its task is a classification.
         data: what ``open_data`` takes, or the data that it gave.
-        freeze: the name of one of the spec's freeze plans, or patterns; left out: nothing is.
+        freeze: the name of one of the spec's freeze plans, or patterns; left out, or ``none`` where
+            the spec has no such plan: nothing is frozen.
         weights: what ``load_weights`` takes; left out, training starts from scratch.
         out: the folder that gets a folder for the run.
         epochs: 3 if left out.
         phases: instead of ``freeze`` and ``epochs``, several plans one after the other, each with
             its own optimizer and schedule: ``"head-only:2,last-2-and-head:3"``, or pairs.
-        batch_size: samples a step, all processes together.
+        batch_size: samples a batch, all processes together.
         learning_rate: at its highest.
         optimizer: ``adamw``, ``adam`` or ``sgd`` (Nesterov's).
-        momentum: of ``sgd``.
+        momentum: of ``sgd``; left out: 0.9.
         weight_decay: of weights; biases and norms have none.
         schedule: how the rate falls: ``linear``, ``cosine``, ``one-cycle`` or ``constant``.
         warmup: the share of a phase in which it rises; left out: 0.1, one-cycle 0.3, constant 0.
         precision: ``fp32``, ``bf16-mixed`` or ``fp16-mixed``.
-        accumulate: batches whose gradients make one step.
+        accumulate: batches that make one step, of ``batch_size × accumulate`` samples.
         clip: the norm that gradients are cut to; 0: they are not.
         monitor: what the best epoch is told by: ``accuracy``, ``loss`` or ``macro_f1`` on the
-            validation split.
+            validation split; left out: by ``accuracy``.
         patience: epochs without a better one after which a phase ends; left out: none does.
         seed: decides initial values, order, dropout and augmentation.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         devices: how many; ``torchrun`` decides by itself.
-        strategy: Lightning's, for several devices: ``auto`` or ``ddp``.
+        strategy: for several devices, ``auto`` or ``ddp``: each has the whole model; ``fsdp``: each
+            has a part of it.
         workers: processes that decode images.
         save_every: seconds after which the state is saved within an epoch.
+        cache: where activations in front of what is trained are kept, so that frozen work is done
+            once: a folder, ``auto`` for ``.activations`` in ``out``, or ``off``. Runs share it.
+        cache_gb: the most that it may take on the disk, in GiB; what was used least recently makes
+            room. Where that is not enough the run goes on without, and says so.
         max_length: tokens of a text at most; left out: as the task says.
         tokenizer: a ``tokenizer.json`` or ``vocab.txt``; left out: beside the weights or the spec.
         text: the column of texts; left out: guessed.
         image: the column of images; left out: guessed.
         label: the column of labels; left out: guessed.
-        validation_share: of the training rows, where the data has no validation split.
-        most_bad: the share of bad rows, 0 to 1, past which there is an error.
+        labels: the classes in order; left out: those of the task, of the data, or of its rows.
+        train: the data's own name of the split to train on; left out: told by its name.
+        validation: as ``train``.
+        test: as ``train``. False: none is read.
+        validation_share: of the training rows, where the data has no validation split; 0.1 if
+            left out.
+        most_bad: the share of bad rows, 0 to 1, past which there is an error; left out: 0.
         ignore: patterns of names in ``weights`` that stay unread.
         optional: patterns of our names that ``weights`` may lack.
         progress: whether epochs are told on standard error, on a terminal with a bar.
@@ -125,7 +146,8 @@ def train(
         The run; ``run.model()`` is the model. Its status is ``stopped`` after Ctrl-C.
 
     Raises:
-        UsageError: E801, an argument makes no sense, or the extra ``train`` is not installed.
+        UsageError: E801, an argument makes no sense or does nothing, or the extra ``train`` is not
+            installed.
         SpecError: the spec is wrong.
         DataError: E9xx, the data cannot be read, or does not fit the spec.
         WeightsError: E6xx, the weights cannot be read, or do not fit.
@@ -148,30 +170,46 @@ def train(
     options = Options.checked(
         freeze, epochs, phases,
         batch_size=batch_size, learning_rate=learning_rate, optimizer=optimizer,
-        momentum=momentum, weight_decay=weight_decay, schedule=schedule, warmup=warmup,
-        precision=precision, accumulate=accumulate, clip=clip, monitor=monitor,
+        momentum=_or(momentum, 0.9), weight_decay=weight_decay, schedule=schedule, warmup=warmup,
+        precision=precision, accumulate=accumulate, clip=clip, monitor=_or(monitor, "accuracy"),
         patience=patience, seed=seed, device=device, devices=devices, strategy=strategy,
-        workers=workers, max_length=max_length, save_every=save_every,
+        workers=workers, max_length=max_length, save_every=save_every, cache=cache,
+        cache_gb=cache_gb,
     )  # fmt: skip
     engine.require()
-    engine.check_device(options.device)
+    engine.check_device(options.device, options.precision)
+    engine.check_strategy(options.strategy, options.devices)
     spec = as_spec(source, params)
-    check_task(spec)
+    given = {
+        "optimizer": optimizer, "momentum": momentum, "weights": weights, "ignore": ignore,
+        "optional": optional, "workers": workers or None, "tokenizer": tokenizer,
+        "max_length": max_length, "text": text, "image": image, "label": label,
+        "labels": labels, "train": train, "validation": validation, "test": test,
+        "validation_share": validation_share, "most_bad": most_bad, "monitor": monitor,
+        "patience": patience,
+    }  # fmt: skip
+    check_effect(check_task(spec), data, given)
+    options = options.with_plans(spec.architecture.freeze)
     found = opened(
-        data, spec, text=text, image=image, label=label,
-        validation_share=validation_share, most_bad=most_bad, seed=seed,
+        data, spec, text=text, image=image, label=label, labels=labels,
+        train=train, validation=validation, test=test,
+        validation_share=_or(validation_share, 0.1), most_bad=_or(most_bad, 0.0), seed=seed,
     )  # fmt: skip
+    check_validation(found.data, given)
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
     ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
-    _check_plans(ready, options.phases)
-    say = Teller(progress)
-    folder = None
-    if engine.rank() == 0:
+    _check_model(ready, options)
+    say, folder = Teller(progress), None
+    if engine.rank(options.devices) == 0:
         folder = new_folder(Path(out), ready, found, feed, options)
+        say.log = folder / LOG
+        for note in found.notes:
+            say(note)
     from archspec.training.running import Running
 
-    return Running(folder, ready.model, feed, options, say).go()
+    with _held(folder):
+        return Running(folder, ready.model, feed, options, say).go()
 
 
 def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: bool = True) -> Run:
@@ -210,18 +248,34 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
     if run.status == "finished":
         return run
     engine.require()
-    folder = RunFolder(run.path)
     options = recorded(run)
-    spec = load(folder / "spec.yaml")
-    found = reopened(run, spec, data)
-    feed = _feed(spec, found, options, None, None)
+    engine.check_device(options.device, options.precision)
+    engine.check_strategy(options.strategy, options.devices)
+    folder = RunFolder(run.path)
+    mine = folder if engine.rank(options.devices) == 0 else None
+    with _held(mine):
+        run = Run.of(path)  # another process may have gone on with it meanwhile
+        return run if run.status == "finished" else _resumed(run, mine, data, Teller(progress))
+
+
+def _resumed(run: Run, mine: RunFolder | None, data: Data | None, say: Teller) -> Run:
+    options, folder = recorded(run), RunFolder(run.path)
+    spec = load(folder / SPEC)
+    feed = _feed(spec, reopened(run, spec, data), options, None, None)
     from archspec.training.running import Running
     from archspec.training.states import read_state
 
     state = read_state(folder)
     ready = prepared(spec, folder / LAST, options.seed)
-    mine = folder if engine.rank() == 0 else None
-    return Running(mine, ready.model, feed, options, Teller(progress), state, folder.path).go()
+    return Running(mine, ready.model, feed, options, say, state, folder.path).go()
+
+
+def _held(folder: RunFolder | None) -> AbstractContextManager[None]:
+    return nullcontext() if folder is None else folder.held()
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value
 
 
 def recorded(run: Run) -> Options:
@@ -240,11 +294,14 @@ def _feed(
     tokenizer: str | os.PathLike[str] | None,
 ) -> Feed:
     found = encoders(spec, weights, tokenizer, options.max_length)
-    return Feed(data, found, options, engine.rank(), engine.world(options.devices))
+    devices = options.devices
+    return Feed(data, found, options, engine.rank(devices), engine.world(devices))
 
 
-def _check_plans(ready: Prepared, phases: Sequence[Phase]) -> None:
+def _check_model(ready: Prepared, options: Options) -> None:
     """Before anything is written: every plan fits, and leaves something to train."""
-    for phase in phases:
+    if options.strategy == "fsdp":
+        check_shardable(ready.model)
+    for phase in options.phases:
         apply_plan(ready.model, phase.patterns)
         trainable_parameters(ready.model)

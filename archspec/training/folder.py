@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
 _MOST_BYTES = 1_000_000_000  # of a text file that is read back
+_TRIES, _PAUSE = 20, 0.02  # seconds
 
 
 class RunFolder:
@@ -133,9 +135,9 @@ class RunFolder:
             RunError: E920, another process does.
         """
         with _told(self.path):
-            file = open(self / LOCK, "ab")  # noqa: SIM115
+            file = open(self / LOCK, "ab")  # noqa: SIM115 (closed below)
         with file:
-            if not _acquired(file):
+            if not _acquired_soon(file):
                 raise RunError(Problem("E920", f"{self.path}: another process is at it"))
             yield
 
@@ -144,18 +146,27 @@ class RunFolder:
         """Whether a process is at it."""
         try:
             with open(self / LOCK, "rb") as file:
-                return not _acquired(file)
+                return not _acquired(file, shared=True)
         except OSError:
             return False
 
 
-def _acquired(file: IO[bytes]) -> bool:
+def _acquired_soon(file: IO[bytes]) -> bool:
+    """Who looks whether a run is held keeps it from being held, for a moment."""
+    for _ in range(_TRIES):
+        if _acquired(file):
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def _acquired(file: IO[bytes], *, shared: bool = False) -> bool:
     try:
         import fcntl
     except ImportError:  # Windows
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -184,6 +195,8 @@ _SAVED = "what was saved before is still there: 'archspec resume' goes on from i
 def _told(place: Path, hint: str = _SAVED) -> Iterator[None]:
     try:
         yield
+    except ValueError as error:  # a NUL character, or half of one that UTF-8 has no bytes for
+        raise _unwritable(place, str(error)) from None
     except OSError as error:
         raise _unwritable(place, error.strerror or str(error), hint) from None
 

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from archspec.errors import Problem, RunError
 from archspec.freezing import FreezeProof
 from archspec.training.curves import curves
 from archspec.training.folder import BEST, CURVES, LAST, METRICS, RunFolder
 from archspec.training.lightning import pl
+from archspec.training.logs import Logs
 from archspec.training.loop import Fitting, Position
 from archspec.training.options import Options
-from archspec.training.states import moving, write_state
+from archspec.training.sharding import gather, gathered, scattered, share_buffers
+from archspec.training.states import moving, reading, write_state
+from archspec.training.stopping import Stopped
 from archspec.weights import save_weights
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
-
-
-class Stopped(Exception):
-    """Ctrl-C, or SIGTERM: everything is saved, and the run can be resumed."""
 
 
 @dataclass(slots=True)
@@ -59,8 +57,11 @@ class Keeper(pl.Callback):
     Attributes:
         folder: None in other processes than the first.
         path: the folder's, in all processes once they are set up.
+        whole: the model; where the processes share it out, up to date whenever it is saved.
         state: an optimizer's and a schedule's state to begin with, from a resume file.
         say: tells an epoch's line.
+        logs: None in other processes than the first.
+        stop: set when Ctrl-C has asked to.
     """
 
     def __init__(
@@ -68,21 +69,19 @@ class Keeper(pl.Callback):
         folder: RunFolder | None,
         path: Path | None,
         options: Options,
+        whole: nn.Module,
         proof: FreezeProof,
         standing: Standing,
         epochs: list[dict[str, Any]],
         state: dict[str, Any] | None,
         say: Callable[[str], None],
+        logs: Logs | None,
+        stop: threading.Event,
     ) -> None:
-        self.folder, self.path, self.options, self.proof, self.say = (
-            folder,
-            path,
-            options,
-            proof,
-            say,
-        )
+        self.folder, self.path, self.options = folder, path, options
+        self.whole, self.proof, self.say = whole, proof, say
         self.standing, self.epochs, self.state = standing, epochs, state
-        self.stop = threading.Event()
+        self.logs, self.stop = logs, stop
         self.started = self.saved = time.monotonic()
         self.rate = 0.0
         self.pending: list[dict[str, Any]] = []
@@ -96,9 +95,11 @@ class Keeper(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.state is not None:
-            trainer.optimizers[0].load_state_dict(self.state["optimizer"])
-            trainer.lr_scheduler_configs[0].scheduler.load_state_dict(self.state["schedule"])
-            trainer.precision_plugin.load_state_dict(self.state["precision"])
+            optimizer = trainer.optimizers[0]
+            with reading():
+                optimizer.load_state_dict(scattered(self.state["optimizer"], optimizer))
+                trainer.lr_scheduler_configs[0].scheduler.load_state_dict(self.state["schedule"])
+                trainer.precision_plugin.load_state_dict(self.state["precision"])
             self.state = None
 
     def on_train_batch_start(
@@ -108,6 +109,10 @@ class Keeper(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.started = time.monotonic()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._is_split(_fitting(pl_module)):
+            share_buffers(_fitting(pl_module).model)
 
     def on_train_batch_end(
         self,
@@ -129,11 +134,13 @@ class Keeper(pl.Callback):
         self._note(trainer, at)
         if is_last:  # what follows is the validation, and then all is saved
             return
-        if self._asked_to_stop(trainer):
+        is_due = time.monotonic() - self.saved >= self.options.save_every
+        is_asked, is_due = self._agreed(trainer, self.stop.is_set(), is_due)
+        if is_asked or is_due:
+            self._gather(fitting)
             self._save(trainer, fitting)
+        if is_asked:
             raise Stopped
-        if time.monotonic() - self.saved >= self.options.save_every:
-            self._save(trainer, fitting)
 
     def _note(self, trainer: pl.Trainer, at: Position) -> None:
         line = {"kind": "step", "step": at.step, "epoch": at.epoch + 1}
@@ -165,17 +172,23 @@ class Keeper(pl.Callback):
         self._write(lines)
         for line in lines:
             values = {"train/loss": line["loss"], "learning_rate": line["learning_rate"]}
-            _log(trainer, values, line["step"])
+            self._log(values, line["step"])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
         self.standing.lines += len(lines)
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
 
-    def _asked_to_stop(self, trainer: pl.Trainer) -> bool:
+    def _log(self, values: dict[str, float], step: int) -> None:
+        if self.logs is not None:
+            self.logs.record(values, step)
+
+    def _agreed(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
+        """What at least one process wishes: all do the same, or wait for each other forever."""
         if trainer.world_size == 1:
-            return self.stop.is_set()
-        return not trainer.strategy.reduce_boolean_decision(not self.stop.is_set(), all=True)
+            return [*wishes]
+        votes = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
+        return [bool(one) for one in trainer.strategy.reduce(votes, reduce_op="sum").tolist()]
 
     # --------------------------------------------------------------------------- when an epoch ends
 
@@ -200,20 +213,22 @@ class Keeper(pl.Callback):
         self._write([line])
         if scores is not None:
             values = {"loss": scores.loss, "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-            _log(trainer, {f"validation/{key}": value for key, value in values.items()}, at.step)
+            self._log({f"validation/{key}": value for key, value in values.items()}, at.step)
         self.epochs.append(line)
         at.next_epoch()
         self._keep(trainer, fitting, better=better)
+        is_left = at.epoch < self.options.epochs or "test" in fitting.feed.data.splits
+        if self._agreed(trainer, self.stop.is_set())[0] and is_left:
+            raise Stopped
         if self.options.patience is not None and self.standing.waited >= self.options.patience:
             trainer.should_stop = True
-        elif self._asked_to_stop(trainer) and at.epoch < self.options.epochs:
-            raise Stopped
 
     def _keep(self, trainer: pl.Trainer, fitting: Fitting, *, better: bool) -> None:
+        self._gather(fitting)
         if self.folder is not None:
             if better:
-                save_weights(fitting.model, self.folder / BEST)
-            save_weights(fitting.model, self.folder / LAST)
+                save_weights(self.whole, self.folder / BEST)
+            save_weights(self.whole, self.folder / LAST)
             self.folder.write(CURVES, curves(self.epochs))
             self.say(told(self.epochs[-1]))
         self._save(trainer, fitting)
@@ -222,49 +237,33 @@ class Keeper(pl.Callback):
         """Write the resume file: what the next step needs and ``last.safetensors`` may lack."""
         self._record(trainer, fitting.position)
         self.saved = time.monotonic()
+        optimizer = trainer.optimizers[0].state_dict()
+        if self._is_split(fitting):
+            optimizer = gathered(optimizer)
         if self.folder is None:
             return
         content = {
             "position": fitting.position.to_dict(),
             "standing": [list(self.standing.best), self.standing.waited, self.standing.lines],
-            "moving": moving(fitting.model, self.proof),
-            "optimizer": trainer.optimizers[0].state_dict(),
+            "moving": moving(self.whole, self.proof),
+            "optimizer": optimizer,
             "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
             "precision": trainer.precision_plugin.state_dict(),
         }
         write_state(self.folder, content)
 
-    # ------------------------------------------------------------------------------------- stopping
+    def _is_split(self, fitting: Fitting) -> bool:
+        return fitting.model is not self.whole
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop after the step; a second one at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask(number: int, frame: object) -> None:
-            if self.stop.is_set():
-                raise KeyboardInterrupt
-            self.stop.set()
-
-        before = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
+    def _gather(self, fitting: Fitting) -> None:
+        if self._is_split(fitting):
+            gather(fitting.model, self.whole)
 
 
 def _finite(line: dict[str, Any]) -> dict[str, Any]:
     """JSON has no word for infinity."""
     is_odd = {k: isinstance(v, float) and not math.isfinite(v) for k, v in line.items()}
     return {key: None if is_odd[key] else value for key, value in line.items()}
-
-
-def _log(trainer: pl.Trainer, values: dict[str, float], step: int) -> None:
-    for logger in trainer.loggers:
-        logger.log_metrics(values, step=step)
 
 
 def told(line: dict[str, Any]) -> str:

@@ -4,6 +4,6 @@ from archspec.training.engine import importable
 
 with importable():
     import pytorch_lightning as pl
-    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+    from pytorch_lightning.strategies import DDPStrategy
 
-__all__ = ["CSVLogger", "TensorBoardLogger", "pl"]
+__all__ = ["DDPStrategy", "pl"]

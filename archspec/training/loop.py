@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 from archspec.errors import DataError, Problem
@@ -16,8 +16,13 @@ from archspec.freezing import trainable_parameters
 from archspec.training.feeding import Batches, Feed
 from archspec.training.lightning import pl
 from archspec.training.options import Options
+from archspec.training.reusing import Batch, inputs_of, moved
 from archspec.training.schedules import factor
 from archspec.training.scores import Scores, Tally
+from archspec.training.stopping import Stopped
+
+MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+"""Precision → the dtype of matrix products."""
 
 
 @dataclass(slots=True)
@@ -86,33 +91,35 @@ class Fitting(pl.LightningModule):
         return found
 
     def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> dict[str, Tensor]:
-        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        return moved(batch, device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Everything random in a step depends on the seed and the step's number alone."""
         at = self.position
-        torch.manual_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank))
+        _seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank), self.device)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        total = self.training_sizes[self.position.batch]
-        real = self._real(total)
-        logits = logits_of(self.model, batch, self.feed.classes)[:real]
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        at = self.position.batch
+        real = own_rows(self.feed, self.training_sizes[at])
+        logits = logits_of(self.model, self.feed, "train", batch)[:real]
         loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
         self.losses.append((loss.detach(), real))
-        # Gradients are averaged over the processes: this makes it the mean over samples.
-        return loss * self.feed.world / total
+        # Lightning averages over processes and batches: this makes it the mean over samples.
+        return loss * (self.feed.world * self.options.accumulate / self._rows_of_step(at))
 
-    def _real(self, total: int) -> int:
-        """How many of this process's rows are its own: a few fill up the last batch."""
-        return len(range(self.feed.rank, total, self.feed.world))
+    def _rows_of_step(self, batch: int) -> int:
+        """Those of all batches that make one step of the optimizer, in all processes."""
+        first = batch - batch % self.options.accumulate
+        return sum(self.training_sizes[first : first + self.options.accumulate])
 
     def on_validation_epoch_start(self) -> None:
         self.tally = Tally(self.feed.classes, self.device)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        count(self.tally, self.model, batch, self._real(self.validation_sizes[batch_idx]))
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        real = own_rows(self.feed, self.validation_sizes[batch_idx])
+        count(self.tally, self.model, self.feed, "validation", batch, real)
 
     def on_validation_epoch_end(self) -> None:
         if self.feed.world > 1:
@@ -136,14 +143,17 @@ class Fitting(pl.LightningModule):
 
 def _optimizer(groups: list[dict[str, Any]], given: Options) -> torch.optim.Optimizer:
     rate = given.learning_rate
+    # One pass over the weights, not ten; in mixed precision Lightning does not let it clip.
+    fused = given.precision == "fp32"
     match given.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=rate)
+            return torch.optim.AdamW(groups, lr=rate, fused=fused)
         case "adam":
-            return torch.optim.Adam(groups, lr=rate)
+            return torch.optim.Adam(groups, lr=rate, fused=fused)
         case "sgd":
             nesterov = given.momentum > 0
-            return torch.optim.SGD(groups, lr=rate, momentum=given.momentum, nesterov=nesterov)
+            momentum: Any = {"momentum": given.momentum, "nesterov": nesterov}
+            return torch.optim.SGD(groups, lr=rate, fused=fused, **momentum)
 
 
 def seed_of(*numbers: int) -> int:
@@ -152,44 +162,96 @@ def seed_of(*numbers: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def logits_of(model: nn.Module, batch: Mapping[str, Tensor], classes: int) -> Tensor:
+def _seed(seed: int, device: torch.device) -> None:
+    """As ``torch.manual_seed``, for the CPU and one device.
+
+    That one also makes a note, with the whole stack, for every kind of device that is not there.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
+def logits_of(model: nn.Module, feed: Feed, split: str, batch: Batch) -> Tensor:
     """What a model says of a batch: [batch, classes].
 
     Raises:
         DataError: E906, it says something else.
     """
-    inputs = {name: tensor for name, tensor in batch.items() if name not in ("labels", "rows")}
-    given = model(**inputs)
+    if feed.reuse is not None and "values" in batch:
+        given = feed.reuse.outputs(model, split, batch)
+    else:
+        given = model(**inputs_of(batch))
+    return classified(given, len(batch["labels"]), feed.classes)
+
+
+def classified(given: Any, rows: int, classes: int) -> Tensor:
+    """What of a model's outputs is [rows, classes]: the first that is; raises as ``logits_of``."""
     outputs = cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
-    expected = (len(batch["labels"]), classes)
+    expected = (rows, classes)
     for output in outputs:
         if isinstance(output, Tensor) and tuple(output.shape) == expected:
             return output.float()
     shapes = ", ".join(str(list(one.shape)) for one in outputs if isinstance(one, Tensor))
-    message = f"the data has {classes} labels: the model should give {list(expected)}, not {shapes}"
+    said = f"the data has {classes} labels"
+    message = f"{said}: the model should give {list(expected)}, not {shapes}"
     raise DataError(Problem("E906", message))
 
 
 def count(
-    tally: Tally, model: nn.Module, batch: Mapping[str, Tensor], real: int | None = None
+    tally: Tally,
+    model: nn.Module,
+    feed: Feed,
+    split: str,
+    batch: Batch,
+    real: int | None = None,
 ) -> None:
     """Add what a model says of a batch, or of its first rows, to a tally."""
-    logits, labels = logits_of(model, batch, tally.classes)[:real], batch["labels"][:real]
+    logits, labels = logits_of(model, feed, split, batch)[:real], batch["labels"][:real]
     tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
 
 
 def evaluated(
-    model: nn.Module, feed: Feed, split: str, device: torch.device, dtype: torch.dtype | None
+    model: nn.Module,
+    feed: Feed,
+    split: str,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    is_asked: Callable[[], bool] = lambda: False,
 ) -> Scores:
-    """The scores of a model on all of a split, in one process.
+    """The scores of a model on all of a split; processes that are joined share it out.
 
     Args:
         dtype: of matrix products, in mixed precision.
+        is_asked: whether to stop, after a batch.
+
+    Raises:
+        Stopped: at least one process was asked to.
     """
+    is_shared = distributed.is_initialized()
     tally = Tally(feed.classes, device)
     model.to(device).eval()
     mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
-    with torch.inference_mode(), mixed:
-        for batch in feed.split(split, whole=True):
-            count(tally, model, {name: tensor.to(device) for name, tensor in batch.items()})
+    found = feed.split(split, whole=not is_shared)
+    with torch.no_grad() if is_shared else torch.inference_mode(), mixed:
+        for batch, total in zip(found, found.sizes, strict=True):
+            real = own_rows(feed, total) if is_shared else total
+            count(tally, model, feed, split, moved(batch, device), real)
+            if _agreed(is_asked(), device):
+                raise Stopped
+    if is_shared:
+        distributed.all_reduce(tally.sums)
     return tally.scores()
+
+
+def _agreed(wish: bool, device: torch.device) -> bool:
+    if not distributed.is_initialized():
+        return wish
+    votes = torch.tensor(int(wish), dtype=torch.int32, device=device)
+    distributed.all_reduce(votes)
+    return bool(votes)
+
+
+def own_rows(feed: Feed, total: int) -> int:
+    """How many of this process's rows of a batch are its own: a few fill up the last batch."""
+    return len(range(feed.rank, total, feed.world))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from archspec.errors import Problem, UsageError, did_you_mean
@@ -14,7 +16,7 @@ Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["linear", "cosine", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Monitor = Literal["accuracy", "loss", "macro_f1"]
-Strategy = Literal["auto", "ddp"]
+Strategy = Literal["auto", "ddp", "fsdp"]
 Plan = str | Sequence[str] | None
 
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -41,6 +43,7 @@ _BOUNDS = {  # name: least, most
     "warmup": (0.0, 1.0),
     "clip": (0.0, math.inf),
     "save_every": (0.0, math.inf),
+    "cache_gb": (0.0, 1e9),
 }
 _MOST_EPOCHS = 1_000_000
 _PHASE = re.compile(r"([^:\s]+):(\d{1,7})", re.ASCII)
@@ -90,6 +93,8 @@ class Options:
     workers: int
     max_length: int | None
     save_every: float
+    cache: str = "auto"
+    cache_gb: float = 20.0
 
     @property
     def epochs(self) -> int:
@@ -115,7 +120,18 @@ class Options:
             raise UsageError(problems)
         if given["warmup"] is None:
             given["warmup"] = {"constant": 0.0, "one-cycle": 0.3}.get(given["schedule"], 0.1)
+        if given.get("cache", "auto") not in ("auto", "off"):
+            given["cache"] = str(Path(given["cache"]).absolute())
         return cls(phases=found, **given)
+
+    def with_plans(self, names: Container[str]) -> Options:
+        """The options for a spec with freeze plans of these names: ``none`` may be one of them."""
+        no_plan = "none" not in names
+        phases = [
+            replace(phase, plan=None) if no_plan and phase.plan == "none" else phase
+            for phase in self.phases
+        ]
+        return replace(self, phases=tuple(phases))
 
     def to_dict(self) -> dict[str, Any]:
         """The options as plain data."""
@@ -144,6 +160,10 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
         if name in _CHOICES and value not in _CHOICES[name]:
             hint = did_you_mean(str(value), _CHOICES[name]) or ", ".join(_CHOICES[name])
             found.append((f"{name} is none of its choices: {value!r}", hint))
+        elif name == "device" and not isinstance(value, str):
+            found.append((f"device is a name, not {value!r}", ""))
+        elif name == "cache" and (hint := _no_cache(value)) is not None:
+            found.append((f"cache is auto, off, or a folder, not {value!r}", hint))
         elif name in _WHOLE and not _is_whole(value, _WHOLE[name]):
             found.append(
                 (f"{name} is a whole number of at least {_WHOLE[name]}, not {value!r}", "")
@@ -153,6 +173,18 @@ def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
             bounds = f"of {least:g} or more" if math.isinf(most) else f"from {least:g} to {most:g}"
             found.append((f"{name} is a number {bounds}, not {value!r}", ""))
     return found
+
+
+def _no_cache(value: object) -> str | None:
+    """Why something is no place for a cache, as a hint; None if it is one."""
+    path: Any = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        return ""
+    if path in ("auto", "off") or not isinstance(value, str) or os.path.isdir(path):
+        return None
+    near = did_you_mean(path.strip().casefold(), ("auto", "off"))
+    is_word = os.path.basename(path) == path
+    return f"{near} A folder of this name is './{path}'" if near and is_word else None
 
 
 def _is_whole(value: object, least: int) -> bool:

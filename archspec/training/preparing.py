@@ -39,8 +39,8 @@ class Prepared:
     weights: WeightsReport | None
 
 
-def check_task(spec: Spec) -> None:
-    """Whether a spec is for something that can be trained on labels.
+def check_task(spec: Spec) -> str:
+    """The kind of a spec's task, which is something that can be trained on labels.
 
     Raises:
         UsageError: E801.
@@ -50,6 +50,7 @@ def check_task(spec: Spec) -> None:
         what = f"for {task.kind}" if task else "without a task"
         hint = f"training takes a spec whose task.kind is {' or '.join(_KINDS)}"
         raise UsageError(Problem("E801", f"{spec.name} is {what}", hint=hint))
+    return task.kind
 
 
 def with_classes(spec: Spec, data: Data) -> Spec:

@@ -1,21 +1,13 @@
-"""How far a run is, on standard error: a bar with the time left, or a line an epoch."""
+"""How far a run is, on standard error."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID, TextColumn
 
+from archspec.progress import bar
 from archspec.training.lightning import pl
 from archspec.training.loop import Fitting
 
@@ -31,17 +23,7 @@ class Bar(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or not sys.stderr.isatty():
             return
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("{task.fields[loss]}"),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self.progress = bar(TextColumn("{task.fields[loss]}"))
         self.task = self.progress.add_task("", total=None, loss="")
         self._show(pl_module)
         self.progress.start()

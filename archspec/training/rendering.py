@@ -25,6 +25,8 @@ def drawn(run: Run) -> RenderableType:
         parts += [Text(), _epochs(run.epochs)]
     if run.test:
         parts += [Text(), Text(f"test, best weights: {_scores(run.test)}", style="bold")]
+    if notes := _notes(run):
+        parts += [Text(), *(Text(printable(note), style="yellow") for note in notes)]
     return Group(*parts)
 
 
@@ -40,6 +42,12 @@ def _about(run: Run) -> list[Text]:
     if error := facts.get("error"):
         lines.append(f"error {error}")
     return [Text(printable(line)) for line in lines]
+
+
+def _notes(run: Run) -> list[str]:
+    """What was left out of the data."""
+    notes = _mapping(run.facts.get("data")).get("notes")
+    return [str(note) for note in notes] if isinstance(notes, list) else []
 
 
 def _epochs(epochs: Sequence[Mapping[str, Any]]) -> Table:

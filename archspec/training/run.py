@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archspec.display import Displayed
 from archspec.errors import Problem, RunError, UsageError
+from archspec.training.facts import check_facts
 from archspec.training.folder import BEST, FACTS, LAST, METRICS, SPEC, RunFolder, lines_of
 
 if TYPE_CHECKING:
     import torch
     from rich.console import RenderableType
     from torch import nn
+
+    from archspec.freezing import FreezeProof
 
 Status = Literal["running", "finished", "stopped", "failed", "killed"]
 
@@ -42,7 +45,7 @@ class Run(Displayed):
         """The run in a folder.
 
         Raises:
-            RunError: E920, there is none.
+            RunError: E920, there is none, or its ``run.json`` is not what a run writes.
         """
         folder = RunFolder(Path(path))
         if not (folder / FACTS).is_file():
@@ -54,6 +57,7 @@ class Run(Displayed):
             raise RunError(Problem("E920", f"{folder / FACTS}: not what a run writes"))
         if status == "running" and not folder.is_held:
             status = "killed"
+        check_facts(facts, folder / FACTS)
         metrics = folder.read(METRICS) if (folder / METRICS).is_file() else ""
         return cls(folder.path, status, facts, tuple(lines_of(metrics)))
 
@@ -103,6 +107,24 @@ class Run(Displayed):
             hint = "no epoch is complete yet" if weights == "best" else ""
             raise UsageError(Problem("E801", f"{file}: not there yet", hint=hint))
         return build(self.path / SPEC, device=device, weights=file).eval()
+
+    def verify(self) -> dict[str, FreezeProof]:
+        """Hold the saved weights against the proofs of the freeze plans that they came of.
+
+        What a plan froze is the same, to the last bit, in ``best.safetensors`` and
+        ``last.safetensors`` as when the plan began. Trained tensors have no proof.
+
+        Returns:
+            File name → the proof that it fits, without hashes where nothing was frozen.
+
+        Raises:
+            FreezeError: E704, each tensor of a file that moved, or is not in the proof.
+            RunError: E920, ``freeze.json`` or ``run.json`` is not what a run writes.
+            WeightsError: a file cannot be read.
+        """
+        from archspec.training.verifying import verified
+
+        return verified(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain data, for ``--json``; steps are left to ``metrics.jsonl``."""

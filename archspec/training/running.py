@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import copy
 import json
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from torch import distributed, nn
 
 from archspec.devices import pick_device
 from archspec.errors import ArchspecError
@@ -21,19 +23,26 @@ from archspec.freezing import FreezeProof, freeze
 from archspec.training import engine
 from archspec.training.explaining import now
 from archspec.training.feeding import Feed
+from archspec.training.filling import Filling, for_test
 from archspec.training.folder import BEST, FACTS, FREEZE, LAST, LOG, METRICS, RunFolder, lines_of
-from archspec.training.keeping import Keeper, Standing, Stopped
-from archspec.training.lightning import CSVLogger, TensorBoardLogger, pl
-from archspec.training.loop import Fitting, Position, evaluated
+from archspec.training.keeping import Keeper, Standing
+from archspec.training.lightning import pl
+from archspec.training.logs import Logs
+from archspec.training.loop import MIXED, Fitting, Position, evaluated
 from archspec.training.options import Options, Phase
 from archspec.training.progress import Bar
+from archspec.training.reusing import Reuse
 from archspec.training.run import Run
-from archspec.training.states import restore, write_state
+from archspec.training.sharding import shard, share
+from archspec.training.states import reading, restore, write_state
+from archspec.training.stopping import Stopped, listening
+from archspec.training.strategy import Sharded
 from archspec.training.telling import Teller
+from archspec.training.unused import has_unused
+from archspec.training.verifying import phases_of
 from archspec.weights import load_weights, save_weights
 
 _PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
-_MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
 
 
 class Running:
@@ -61,29 +70,43 @@ class Running:
         self.position, self.standing = Position(), Standing()
         self.epochs: list[dict[str, Any]] = []
         self.device = pick_device(options.device)
+        self.logs = Logs(folder / "logs", say) if folder else None
+        self.stop = threading.Event()
 
     def go(self) -> Run:
-        """Train what is left to train, test, and tell; see ``train`` for what is raised."""
+        """Train what is left to train, test, and tell; see ``train`` for what is raised.
+
+        The folder is held meanwhile.
+        """
         if self.folder is None:
-            self._through()
-            assert self.path is not None
-            return Run.of(self.path)
-        with self.folder.held():
-            self.say.log = self.folder / LOG
-            began = time.monotonic()
-            status, error = "failed", ""
-            try:
+            with listening(self.stop):
+                self._through()
+            return self._told()
+        self.say.log = self.folder / LOG
+        began = time.monotonic()
+        try:
+            with listening(self.stop):
                 self._begin()
                 status = self._through()
-            except ArchspecError as problem:
-                error = str(problem.problems[0])
-                raise
-            except BaseException as problem:
-                error = type(problem).__name__
-                raise
-            finally:
-                self._end(status, error, time.monotonic() - began)
-        return Run.of(self.folder.path)
+        except BaseException as problem:
+            # What went wrong first is what is told, also if the disk is too full to write it down.
+            with contextlib.suppress(ArchspecError):
+                self._end(*_fate(problem), time.monotonic() - began)
+            if isinstance(problem, SystemExit) and self.stop.is_set():  # Lightning's, at Ctrl-C
+                raise KeyboardInterrupt from None
+            raise
+        self._end(status, "", time.monotonic() - began)
+        return self._told()
+
+    def _told(self) -> Run:
+        """The run, as the first process finds it, in all of them: others may not see its folder."""
+        assert self.path is not None
+        found = [Run.of(self.path) if self.folder or not distributed.is_initialized() else None]
+        if distributed.is_initialized():
+            distributed.broadcast_object_list(found, 0)
+            atexit.register(_leave)
+        assert found[0] is not None
+        return found[0]
 
     def _begin(self) -> None:
         folder = self.folder
@@ -117,10 +140,14 @@ class Running:
                 self.position.next_phase()
                 self.standing.waited = 0
                 self._save_between()
+            self._verify()
+            self._test()
         except Stopped:
             self.say("stopped: 'archspec resume' goes on")
             return "stopped"
-        self._test()
+        finally:
+            if self.logs is not None:
+                self.logs.close()
         return "finished"
 
     def _restored(self) -> dict[str, Any] | None:
@@ -128,10 +155,11 @@ class Running:
         state = self.state
         if state is None:
             return None
-        self.position = Position.from_dict(state["position"])
-        best, self.standing.waited, self.standing.lines = state["standing"]
-        self.standing.best = (best[0], best[1])
-        restore(self.model, state["moving"])
+        with reading():
+            self.position = Position.from_dict(state["position"])
+            best, self.standing.waited, self.standing.lines = state["standing"]
+            self.standing.best = (best[0], best[1])
+            restore(self.model, state["moving"])
         if self.folder is not None:
             self.folder.keep_lines(METRICS, self.standing.lines)
             if (self.folder / METRICS).is_file():
@@ -153,14 +181,30 @@ class Running:
             )
         self.model.train()
         keeper = Keeper(
-            self.folder, self.path, self.options, proof, self.standing, self.epochs, state, self.say
+            self.folder,
+            self.path,
+            self.options,
+            self.model,
+            proof,
+            self.standing,
+            self.epochs,
+            state,
+            self.say,
+            self.logs,
+            self.stop,
         )
         trainer = self._trainer(keeper, phase.epochs - self.position.phase_epoch)
-        fitting = Fitting(self.model, self.feed, self.options, self.position)
-        with keeper.listening(), quiet():
+        # What is split stays so: the whole model is kept beside it.
+        model = copy.deepcopy(self.model) if self._is_split else self.model
+        fitting = Fitting(model, self.feed, self.options, self.position)
+        with quiet():
             trainer.fit(fitting)
         self.path = keeper.path
         proof.verify(self.model)
+
+    @property
+    def _is_split(self) -> bool:
+        return self.options.strategy == "fsdp"
 
     def _is_done(self, phase: Phase) -> bool:
         patience = self.options.patience
@@ -199,7 +243,7 @@ class Running:
 
     def _trainer(self, keeper: Keeper, epochs: int) -> pl.Trainer:
         given = self.options
-        callbacks: list[pl.Callback] = [keeper]
+        callbacks: list[pl.Callback] = [keeper, Filling(keeper, self.say, self.say.aloud)]
         if self.say.aloud:
             callbacks.append(Bar(given.epochs))
         started: Any = engine.processes()
@@ -208,12 +252,12 @@ class Running:
                 accelerator={"cuda": "gpu"}.get(self.device.type, self.device.type),
                 devices=started.local if started else self._devices(),
                 num_nodes=started.nodes if started else 1,
-                strategy=given.strategy,
+                strategy=self._strategy(),
                 precision=_PRECISIONS[given.precision],  # pyright: ignore[reportArgumentType]
                 max_epochs=epochs,
                 accumulate_grad_batches=given.accumulate,
                 gradient_clip_val=given.clip or None,
-                logger=self._loggers(),
+                logger=False,
                 callbacks=callbacks,
                 reload_dataloaders_every_n_epochs=1,
                 num_sanity_val_steps=0,
@@ -224,35 +268,73 @@ class Running:
                 default_root_dir=str(self.path) if self.path else os.devnull,
             )
 
+    def _strategy(self) -> str | Sharded:
+        given = self.options
+        if self._is_split:
+            return Sharded()
+        if engine.world(given.devices) > 1 and has_unused(self.model, self.feed):
+            return "ddp_find_unused_parameters_true"
+        return given.strategy
+
     def _devices(self) -> int | list[int]:
         if self.device.index is not None:
             return [self.device.index]
         return self.options.devices
 
-    def _loggers(self) -> list[Any]:
-        """CSV and TensorBoard; a resumed run begins files of its own."""
-        if self.folder is None:
-            return []
-        logs = self.folder / "logs"
-        taken = len(list(logs.glob("csv-*"))) + 1
-        return [
-            CSVLogger(str(logs), name="", version=f"csv-{taken}"),
-            TensorBoardLogger(str(logs), name="", version=f"tensorboard-{taken}"),
-        ]
-
     # ----------------------------------------------------------------------------------------- test
 
-    def _test(self) -> None:
-        """The best weights on the test split, in the first process."""
-        folder = self.folder
-        if folder is None or "test" not in self.feed.data.splits:
+    def _verify(self) -> None:
+        """What the files hold, not the model in memory; and of which phase they are."""
+        if self.folder is None:
             return
-        load_weights(self.model, folder / BEST)
-        dtype = _MIXED.get(self.options.precision)
-        scores = evaluated(self.model, self.feed, "test", self.device, dtype)
-        folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
-        shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
-        self.say(f"test: {shown}, macro F1 {scores.macro_f1:.4f}")
+        run = Run.of(self.folder.path)
+        run.verify()
+        phases = {Path(name).name: phase + 1 for name, phase in phases_of(run).items()}
+        said = self.folder.read_json(FREEZE)
+        self.folder.write_json(FREEZE, {**said, "weights": phases})
+
+    def _test(self) -> None:
+        """The best weights on the test split, by all processes together if they still are."""
+        if "test" not in self.feed.data.splits:
+            return
+        if self.folder is not None:
+            load_weights(self.model, self.folder / BEST)
+        elif not distributed.is_initialized():
+            return
+        model = self.model
+        if distributed.is_initialized():
+            share(self.model, self.device)
+        if self._is_split and distributed.is_initialized():
+            model = copy.deepcopy(self.model)
+            shard(model, self.device)
+        self.feed.reuse = self._reuse_for_test()
+        dtype = MIXED.get(self.options.precision)
+        scores = evaluated(model, self.feed, "test", self.device, dtype, self.stop.is_set)
+        if self.folder is not None:
+            self.folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
+            shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
+            self.say(f"test: {shown}, macro F1 {scores.macro_f1:.4f}")
+
+    def _reuse_for_test(self) -> Reuse | None:
+        """What was computed only once; processes that share out the test do without."""
+        if self.folder is None or distributed.is_initialized():
+            return None
+        return for_test(self.model, self.feed, self.options, self.folder, self.device)
+
+
+def _fate(problem: BaseException) -> tuple[str, str]:
+    """What a run's folder says of an end like this: a status, and an error if it is one."""
+    if isinstance(problem, KeyboardInterrupt | SystemExit):  # at a second Ctrl-C
+        return "stopped", ""
+    if isinstance(problem, ArchspecError):
+        return "failed", str(problem.problems[0])
+    return "failed", type(problem).__name__
+
+
+def _leave() -> None:
+    """Part from the other processes: gloo's threads end a process badly that just exits."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextlib.contextmanager

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from archspec.data import Data, open_data
-from archspec.errors import Problem, RunError, UsageError
+from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.spec import Spec
 from archspec.training.run import Run
 
 _ARGUMENTS = ("text", "image", "label", "validation_share", "most_bad", "seed")
+_ARGUMENTS += ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,50 @@ class DataSource:
             "counts": {name: len(rows) for name, rows in data.splits.items()},
             "classes": data.counts,
             "bad": [str(row) for row in data.bad],
+            "unused": list(data.unused),
+            "notes": self.notes,
         }
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever trains should know of the data, a line each."""
+        return [*_bad(self.data), *self.data.notes, *_unused(self.data)]
+
+
+def _bad(data: Data) -> list[str]:
+    if not data.bad:
+        return []
+    reasons = Counter(row.reason for row in data.bad).most_common()
+    counted = listing([f"{reason} {n:,}" for reason, n in reasons])
+    total = len(data.bad) + sum(map(len, data.splits.values()))
+    return [f"{len(data.bad):,} of {total:,} rows are bad and left out: {counted}"]
+
+
+def _unused(data: Data) -> list[str]:
+    return [f"not used: {listing(data.unused)}"] if data.unused else []
 
 
 def opened(source: Any, spec: Spec, **arguments: Any) -> DataSource:
-    """The data behind ``train``'s argument; raises as ``open_data``."""
+    """The data behind ``train``'s argument.
+
+    Raises:
+        DataError: as ``open_data``; E902 or E906, it was opened for another task or without labels.
+    """
     if isinstance(source, Data):
+        _check_opened(source, spec)
         return DataSource(source, None, {})
     data = open_data(source, task=spec.architecture.task, **arguments)
     return DataSource(data, _located(source), arguments)
+
+
+def _check_opened(data: Data, spec: Spec) -> None:
+    task = spec.architecture.task
+    if task is not None and data.task_kind != task.kind:
+        message = f"the data was opened for {data.task_kind}, and {spec.name} is for {task.kind}"
+        raise DataError(Problem("E902", message, hint="open it with task=spec.architecture.task"))
+    if not data.labels:
+        message = "the data was opened without labels"
+        raise DataError(Problem("E906", message, hint="open it without label=False"))
 
 
 def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
@@ -65,6 +102,7 @@ def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
         given = open_data(source, task=task, labels=run.labels, **asked)
     elif not isinstance(given, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", "data is what archspec.open_data gave"))
+    _check_opened(given, spec)
     if given.fingerprint != known.get("fingerprint"):
         hint = "a resumed run goes on with the same data: train anew with this one"
         raise RunError(Problem("E920", f"{run.path}: its data has changed", hint=hint))

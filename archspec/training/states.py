@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -55,6 +57,20 @@ def read_state(folder: RunFolder) -> dict[str, Any]:
     if not isinstance(found, dict) or found.keys() != _KEYS:
         raise RunError(Problem("E920", f"{place}: not what a run writes"))
     return found
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """What a resume file holds is used inside: if it is something else, that is told.
+
+    Raises:
+        RunError: E920.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise RunError(Problem("E920", f"the resume file does not fit the run: {reason}")) from None
 
 
 def restore(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

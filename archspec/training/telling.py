@@ -9,16 +9,26 @@ from archspec.display import printable
 
 
 class Teller:
-    """Says lines; silent on standard error without ``aloud``."""
+    """Says lines; silent on standard error without ``aloud``. A full disk ends the log alone."""
 
     def __init__(self, aloud: bool) -> None:
         self.aloud = aloud
         self.log: Path | None = None
+        self._is_lost = False
 
     def __call__(self, line: str) -> None:
         line = printable(line)
-        if self.log is not None:
+        if self.log is None:  # one process speaks
+            return
+        self._print(line)
+        try:
             with open(self.log, "a", encoding="utf-8") as file:
                 file.write(line + "\n")
-        if self.aloud and self.log is not None:  # one process speaks
+        except OSError as error:
+            if not self._is_lost:
+                self._is_lost = True
+                self._print(printable(f"{self.log}: cannot be written: {error.strerror or error}"))
+
+    def _print(self, line: str) -> None:
+        if self.aloud:
             print(line, file=sys.stderr, flush=True)

@@ -50,6 +50,11 @@ def order(n: int, lengths: list[int] | None = None, **given: Any) -> BatchOrder:
     return BatchOrder(n, None if lengths is None else np.array(lengths), **options)
 
 
+def test_lengths_apart_make_batches_of_one_length() -> None:
+    found = order(6, [2, 5, 2, 5, 5, 1], shuffle=False, batch_size=2, apart=True)
+    assert rows_of(found) == [[1, 3], [4], [0, 2], [5]] and len(found) == 4
+
+
 def rows_of(found: BatchOrder) -> list[list[int]]:
     return [[row for row, _ in batch] for batch in found]
 
@@ -196,7 +201,8 @@ def test_images_without_variation_are_those_of_the_rows(clothes: Data) -> None:
     assert abs(float(batch["x"].mean())) < 0.05 and 0.9 < float(batch["x"].std()) < 1.1
 
 
-def test_an_image_that_changes_after_it_was_checked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_changes_after_it_was_checked(workers: int, tmp_path: Path) -> None:
     from PIL import Image
 
     for name in ("cat", "dog"):
@@ -204,10 +210,12 @@ def test_an_image_that_changes_after_it_was_checked(tmp_path: Path) -> None:
         Image.new("L", (8, 8)).save(tmp_path / name / "a.png")
     task = Task(kind="image-classification")
     rows = open_data(tmp_path, task=task, validation_share=0).splits["train"]
-    (tmp_path / "dog" / "a.png").unlink()
+    (tmp_path / "dog" / "a.png").write_text("none")
+    loader = batches(rows, ImageEncoder(GREY), batch_size=2, shuffle=False, workers=workers)
     with pytest.raises(archspec.DataError) as caught:
-        list(batches(rows, ImageEncoder(GREY), batch_size=2, shuffle=False))
-    assert caught.value.message.startswith("row 2 of train has changed since it was checked")
+        list(loader)
+    message = "row 2 of train is not what was checked: unreadable image: not PNG"
+    assert caught.value.message.startswith(message)
 
 
 # ------------------------------------------------------------------------------------------- calls

@@ -299,7 +299,6 @@ def test_paths_that_lead_out_of_the_folder(tmp_path: Path) -> None:
     (folder / "cat" / "4.png").symlink_to(secret)
     (folder / "cat" / "5.png").symlink_to(folder / "dog" / "0.png")
     (folder / "cat" / "6.png").symlink_to(folder / "nowhere.png")
-    (folder / "more").symlink_to(tmp_path)
     os.mkfifo(folder / "cat" / "7.png")
     assert bad_rows(folder) == [
         "cat/4.png, row 5: unreadable image: outside the data's folder",

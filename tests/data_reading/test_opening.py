@@ -208,7 +208,7 @@ def test_columns_that_cannot_be_told(tmp_path: Path) -> None:
     path.write_text("first,second,a,b\n" + "it is raining,it is wet,x,y\nit is,is it,y,x\n" * 9)
     error = refused(path)
     assert (error.code, error.message) == ("E902", "a.csv: first, second could each be the text")
-    assert error.hint == "the columns are first, second, a, b: say which with text="
+    assert error.hint == "the columns are first, second, a, b: say which with text= (--text)"
     error = refused(path, text="first")
     assert error.message == "a.csv: second, a, b could each be the label"
     assert opened(path, text="second", label="b").labels == ("x", "y")
@@ -442,30 +442,3 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert (caught.value.code, caught.value.message, caught.value.hint) == (
         "E801", "data needs the package datasets", "pip install 'archspec-nn[train]'",
     )  # fmt: skip
-
-
-def test_the_hub_is_tried_only_for_what_could_be_a_name(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    asked: list[tuple[str, str | None]] = []
-
-    def load_dataset(name: str, subset: str | None) -> datasets.DatasetDict:
-        asked.append((name, subset))
-        rows = {"text": [t for t, _ in ROWS], "label": [v for _, v in ROWS]}
-        return datasets.DatasetDict({"train": datasets.Dataset.from_dict(rows)})
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    assert opened("owner/reviews:small").counts["train"] == {"bad": 9, "good": 9}
-    assert asked == [("owner/reviews", "small")]
-    for name in ("missing.csv", "a/b/c", "../x", "https://example.org/a"):
-        assert refused(name).code == "E901"
-    (tmp_path / "reviews").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert "no data in this folder" in refused("reviews").message
-    assert len(asked) == 1
-
-
-def test_offline_a_name_is_not_found() -> None:
-    error = refused("nobody/nothing")
-    assert error.code == "E901"
-    assert error.message.startswith("nobody/nothing: not found on the hub: ")

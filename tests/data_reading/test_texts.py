@@ -113,6 +113,14 @@ def test_a_tokenizer_of_another_model(minilm: Path) -> None:
     encoder_for(archspec.load("bert", vocab_size=30_522), weights=minilm)
 
 
+def test_padding_that_the_model_does_not_know(minilm: Path, tmp_path: Path) -> None:
+    said = json.loads((minilm / "tokenizer.json").read_text())
+    said["padding"] = {**said["padding"], "pad_id": 30_522}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(said))
+    error = refused(archspec.load("bert", vocab_size=30_522), tokenizer=tmp_path)
+    assert error.message == f"{tmp_path / 'tokenizer.json'} has token ids up to 30,522"
+
+
 def test_what_a_spec_asks_for_and_cannot_have(minilm: Path, tmp_path: Path) -> None:
     error = refused(archspec.load("bert"))
     assert (error.code, error.message) == ("E905", "bert: no tokenizer.json beside the spec")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -162,6 +163,10 @@ def test_a_row_that_is_damaged_is_computed_anew(tmp_path: Path) -> None:
         lambda path: (path / "header.json").write_bytes(b"\xff"),
         lambda path: (path / "header.json").unlink(),
         lambda path: (path / "header.json").write_text(json.dumps({"format": 0})),
+        lambda path: (path / "header.json").write_text(
+            (path / "header.json").read_text() + " " * 1_000_000
+        ),
+        lambda path: ((path / "header.json").unlink(), os.mkfifo(path / "header.json")),
         lambda path: (path / "values.bin").write_bytes(b"short"),
         lambda path: (path / "rows.bin").unlink(),
         lambda path: (shutil.rmtree(path), path.write_text("a file")),
@@ -174,6 +179,16 @@ def test_a_folder_that_is_damaged_is_made_anew(tmp_path: Path, damage: Any) -> N
     cache.write([0], {"hidden": torch.ones(1, 2, 3)})
     assert reopened(tmp_path).missing() == [1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["key"]  # nothing is left behind
+
+
+def test_rows_that_another_has_written_stay(tmp_path: Path) -> None:
+    one, other = filled(tmp_path), reopened(tmp_path)
+    one._rows[1] = 0
+    assert one.absent([0, 1, 2]) == other.absent([0, 1, 2]) == [1]
+    one.write([1], {"hidden": torch.full((1, 1, 3), 9.0)})
+    other.write([1, 0], {"hidden": torch.zeros(2, 2, 3)})
+    assert one.read([1])["hidden"].tolist() == other.read([1])["hidden"].tolist() == [[[9, 9, 9]]]
+    assert one.read([0])["hidden"].tolist() == [[[0, 1, 2], [3, 4, 5]]]
 
 
 @pytest.mark.parametrize("entry", [1, 2**32 - 1, 2**32, 2**64 - 1])

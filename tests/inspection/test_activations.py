@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 import archspec
 from archspec.elaborate import walk
@@ -24,23 +24,6 @@ SMALL_BERT = {
     "vocab_size": 100,
 }
 SMALL_GPT = {"n_embd": 64, "n_layer": 3, "n_head": 4, "vocab_size": 100}
-
-
-def kept_on_cpu(spec: Spec, freeze: Any, dims: dict[str, int], mixed: bool = False) -> int:
-    """Bytes of the tensors that really are saved, each storage once, parameters left out."""
-    model = archspec.build(spec, device="cpu", freeze=freeze, seed=0)
-    weights = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=mixed)
-    with autocast, saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = model(**example_inputs(spec, {**spec.architecture.dims, **dims}, "cpu"))
-    del result
-    return sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
@@ -60,7 +43,12 @@ def kept_on_cpu(spec: Spec, freeze: Any, dims: dict[str, int], mixed: bool = Fal
     ],
 )
 def test_as_measured_on_a_cpu(
-    source: str, params: dict[str, Any], freeze: Any, dims: dict[str, Any], precision: str
+    kept_on_cpu: Callable[..., int],
+    source: str,
+    params: dict[str, Any],
+    freeze: Any,
+    dims: dict[str, Any],
+    precision: str,
 ) -> None:
     spec = archspec.load(source, **params)
     found = archspec.inspect(spec, freeze=freeze, precision=precision, **dims)
@@ -70,7 +58,7 @@ def test_as_measured_on_a_cpu(
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
-def test_recurrent_and_other_layers_as_measured_on_a_cpu() -> None:
+def test_recurrent_and_other_layers_as_measured_on_a_cpu(kept_on_cpu: Callable[..., int]) -> None:
     spec = archspec.load(DATA / "torch-layers.yaml")
     dims = {"batch": 8, "time": 16}
     found = archspec.inspect(spec, **dims)  # type: ignore[arg-type]

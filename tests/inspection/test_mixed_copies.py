@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.autograd.graph import saved_tensors_hooks
 
 import archspec
 import archspec.inspection.memory
 from archspec.elaborate import walk
 from archspec.inspection.measure import run
-from archspec.shapes import example_inputs
 from archspec.spec import Spec
 
 _LOOPED = """
@@ -41,7 +41,7 @@ blocks:
               - x: layer(x)
       - return: x
 {tie}
-"""  # noqa: E501
+"""  # noqa: E501 (a step of a spec stays on its line)
 
 
 def looped(
@@ -54,26 +54,10 @@ def looped(
     return archspec.loads(text, name="looped")
 
 
-def kept_on_cpu(spec: Spec, freeze: list[str] | None) -> int:
-    """Bytes that autocast really saves, each storage once, weights left out."""
-    model = archspec.build(spec, device="cpu", freeze=freeze, seed=0)
-    weights = {t.untyped_storage().data_ptr() for t in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    inputs = example_inputs(spec, spec.architecture.dims, "cpu")
-    with torch.autocast("cpu", torch.bfloat16), saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(**inputs)
-    return sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
-
-
-def test_a_row_of_equal_layers_called_three_times() -> None:
+def test_a_row_of_equal_layers_called_three_times(kept_on_cpu: Callable[..., int]) -> None:
     """Three passes over 12,288 bytes of activations a layer, and eight copies of 8,192 + 128."""
     found = archspec.inspect(looped(), precision="bf16-mixed")
-    assert found.memory.activations.value == kept_on_cpu(looped(), None) == 102_400
+    assert found.memory.activations.value == kept_on_cpu(looped(), None, mixed=True) == 102_400
 
 
 @pytest.mark.parametrize("precision", archspec.inspection.memory.PRECISIONS)
@@ -110,8 +94,14 @@ def test_every_precision_is_as_without_copying(precision: str, stem: bool) -> No
     ),
 )
 def test_what_a_cpu_keeps(
-    layers: int, times: int, stem: bool, tied: bool, bias: bool, freeze: list[str] | None
+    kept_on_cpu: Callable[..., int],
+    layers: int,
+    times: int,
+    stem: bool,
+    tied: bool,
+    bias: bool,
+    freeze: list[str] | None,
 ) -> None:
     spec = looped(layers, times, stem=stem, tied=tied, bias=bias)
     found = archspec.inspect(spec, freeze=freeze, precision="bf16-mixed")
-    assert found.memory.activations.value == kept_on_cpu(spec, freeze)
+    assert found.memory.activations.value == kept_on_cpu(spec, freeze, mixed=True)

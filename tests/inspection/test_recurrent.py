@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.autograd.graph import saved_tensors_hooks
 
 import archspec
 from archspec.inspection.recurrent import LAYER, workspace_bytes
-from archspec.shapes import example_inputs
 from archspec.spec import Spec
 
 needs_fused = pytest.mark.skipif(
@@ -44,23 +44,6 @@ def lstm(more: str = "") -> Spec:
     )
 
 
-def kept_on_cpu(spec: Spec, freeze: list[str] | None, mixed: bool) -> int:
-    """Bytes that are really saved, each storage once, weights left out."""
-    model = archspec.build(spec, device="cpu", freeze=freeze, seed=0)
-    weights = {t.untyped_storage().data_ptr() for t in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
-        return tensor
-
-    inputs = example_inputs(spec, spec.architecture.dims, "cpu")
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=mixed)
-    with autocast, saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(**inputs)
-    return sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)
-
-
 @pytest.mark.parametrize(
     ("more", "freeze", "kept"),
     [
@@ -87,15 +70,19 @@ def test_what_an_lstm_keeps(more: str, freeze: list[str] | None, kept: int) -> N
         ", num_layers: 2, bidirectional: true, bias: false",
     ],
 )
-def test_lstm_as_measured_on_a_cpu(more: str, freeze: list[str] | None, mixed: bool) -> None:
+def test_lstm_as_measured_on_a_cpu(
+    kept_on_cpu: Callable[..., int], more: str, freeze: list[str] | None, mixed: bool
+) -> None:
     precision = "bf16-mixed" if mixed else "fp32"
     found = archspec.inspect(lstm(more), freeze=freeze, precision=precision)
-    assert found.memory.activations.value == kept_on_cpu(lstm(more), freeze, mixed)
+    assert found.memory.activations.value == kept_on_cpu(lstm(more), freeze, mixed=mixed)
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize("freeze", [None, ["layer"]])
-def test_an_lstm_with_projection_is_not_fused(freeze: list[str] | None) -> None:
+def test_an_lstm_with_projection_is_not_fused(
+    kept_on_cpu: Callable[..., int], freeze: list[str] | None
+) -> None:
     found = archspec.inspect(lstm(", proj_size: 16"), freeze=freeze)
     expected = kept_on_cpu(lstm(", proj_size: 16"), freeze, mixed=False)
     assert found.memory.activations.value == expected
@@ -133,7 +120,7 @@ def test_the_workspace(
     if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         dtype = torch.float32
     shapes = [(seq, batch, features), (4 * hidden, features), (4 * hidden, hidden)]
-    shapes += [(4 * hidden,), (4 * hidden,), (batch, hidden), (batch, hidden)]  # type: ignore[list-item]
+    shapes += [(4 * hidden,), (4 * hidden,), (batch, hidden), (batch, hidden)]
     tensors = [torch.zeros(shape, dtype=dtype) for shape in shapes]
     made = LAYER(*tensors, False, [], 2, hidden, 1, True, False, False, True)
     assert workspace_bytes(tensors[0], hidden) == made[3].numel()

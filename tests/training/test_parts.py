@@ -33,7 +33,7 @@ GIVEN: dict[str, Any] = {
     "weight_decay": 0.01, "schedule": "linear", "warmup": None, "precision": "fp32",
     "accumulate": 1, "clip": 1.0, "monitor": "accuracy", "patience": None, "seed": 0,
     "device": "cpu", "devices": 1, "strategy": "auto", "workers": 0, "max_length": None,
-    "save_every": 120.0,
+    "save_every": 120.0, "cache": "auto", "cache_gb": 20.0,
 }  # fmt: skip
 
 
@@ -52,6 +52,19 @@ def test_phases() -> None:
     assert found.phases == (Phase("head-only", 2), Phase("last-2-and-head", 3))
     assert found.epochs == 5
     assert options(phases=[(["**"], 1), (None, 2)]).phases == (Phase(("**",), 1), Phase(None, 2))
+
+
+def test_where_a_cache_cannot_be(tmp_path: Path) -> None:
+    cases = [("a\0b", ""), (" ", ""), ("", ""), (3, "")]
+    cases += [("AUTO", "did you mean 'auto'? A folder of this name is './AUTO'")]
+    cases += [("of", "did you mean 'off'? A folder of this name is './of'")]
+    for cache, hint in cases:
+        with pytest.raises(UsageError) as caught:
+            options(cache=cache)
+        assert caught.value.code == "E801" and caught.value.hint == hint
+        assert caught.value.message == f"cache is auto, off, or a folder, not {cache!r}"
+    assert options(cache="./AUTO").cache == str(Path("AUTO").absolute())
+    assert options(cache="off").cache == "off" and options(cache="cache").cache.endswith("/cache")
 
 
 @pytest.mark.parametrize("text", ["", "a", "a:0", "a:x", "a:1,", "a:b:1", "a:99999999", "a b:1"])
@@ -75,6 +88,8 @@ def test_what_are_no_phases(text: str) -> None:
         ({"clip": -1}, "clip is a number of 0 or more, not -1"),
         ({"warmup": 2}, "warmup is a number from 0 to 1, not 2"),
         ({"schedule": "linaer"}, "schedule is none of its choices: 'linaer'"),
+        ({"cache": "a\0b"}, "cache is auto, off, or a folder, not 'a\\x00b'"),
+        ({"device": 5}, "device is a name, not 5"),
         ({"patience": 0}, "patience is a whole number of at least 1, not 0"),
     ],
 )
@@ -86,7 +101,7 @@ def test_options_that_make_no_sense(given: dict[str, Any], message: str) -> None
 
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(UsageError) as caught:
-        options(epochs=-1, batch_size="8", optimizer="adamm", strategy="fsdp")
+        options(epochs=-1, batch_size="8", optimizer="adamm", strategy="zero")
     assert len(caught.value.problems) == 4
     assert all(problem.code == "E801" for problem in caught.value.problems)
 

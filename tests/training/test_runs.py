@@ -272,6 +272,28 @@ def test_a_resume_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("position", {"phase": 0, "else": 1}),
+        ("standing", [3]),
+        ("moving", {"words.weight": 3}),
+        ("optimizer", {"state": {99: {"step": torch.ones(())}}, "param_groups": []}),
+        ("optimizer", {}),
+        ("schedule", 3),
+    ],
+)
+def test_a_resume_file_of_something_else(
+    key: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stopped(tmp_path, monkeypatch)
+    state = torch.load(run.path / STATE, weights_only=True)
+    torch.save({**state, key: value}, run.path / STATE)
+    with pytest.raises(RunError) as caught:
+        archspec.resume(run.path, progress=False)
+    assert caught.value.code == "E920" and "the resume file does not fit" in caught.value.message
+
+
 def test_two_processes_are_not_at_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from archspec.training.folder import RunFolder
 
@@ -350,20 +372,26 @@ def test_patience_ends_a_phase(tmp_path: Path) -> None:
 
 
 def test_one_process_and_two_have_one_loss_curve(tmp_path: Path) -> None:
+    spec = HERE / "layers.yaml"
     given = ["--epochs", "2", "--batch-size", "8", "-p", "p=0", "--device", "cpu"]
-    given += ["--learning-rate", "0.01", "--freeze", "body-and-head", "--json"]
-    command = ["-m", "archspec", "train", str(SPEC), "--data", str(DATA), *given]
+    given += ["--learning-rate", "0.01", "--freeze", "last-and-head", "--json"]
+    command = ["-m", "archspec", "train", str(spec), "--data", str(DATA), *given]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environ = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
     two = [*torchrun, *command, "--strategy", "ddp", "--out", str(tmp_path / "two")]
     done = subprocess.run([sys.executable, *two], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     one = archspec.train(
-        SPEC, DATA, out=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
-        freeze="body-and-head", progress=False, p=0,
+        spec, DATA, out=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
+        freeze="last-and-head", progress=False, p=0,
     )  # fmt: skip
     (both,) = archspec.runs(tmp_path / "two")
     assert both.status == "finished"
+    for run in (one, both):  # each of the two has computed its part of the frozen layers' values
+        (phase,) = json.loads((run.path / "freeze.json").read_text())["phases"]
+        assert phase["activations"]["samples"] == 90
+    assert "90 samples computed" in (one.path / "train.log").read_text()
+    assert " samples computed" in (both.path / "train.log").read_text()
     for mine, theirs in zip(lines(one), lines(both), strict=True):
         assert {**theirs, "loss": 0, "train_loss": 0} == {**mine, "loss": 0, "train_loss": 0}
         assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-5)

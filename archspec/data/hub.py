@@ -1,0 +1,93 @@
+"""Data sets of the Hugging Face hub, ``owner/name`` or ``owner/name:subset``; no code is run."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from archspec.data.extras import train_extra
+from archspec.data.tables import Splits, as_table
+from archspec.errors import DataError, Problem
+
+with train_extra():
+    import datasets
+    import huggingface_hub
+    from datasets import config
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+# A name without an owner is never asked for: `datasets` has readers called "csv" or "pandas",
+# which it would let loose on the working folder.
+_NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?::([\w.-]+))?", re.ASCII)
+_SECONDS = 5.0  # to learn whether there is such a data set
+_LOGGERS = ("datasets", "huggingface_hub", "httpx", "fsspec")
+
+
+def is_hub_name(source: str) -> bool:
+    """Whether a source could be a name on the hub.
+
+    >>> [is_hub_name(name) for name in ("owner/name", "owner/name:subset", "csv", "a/b/c")]
+    [True, True, False, False]
+    """
+    return _NAME.fullmatch(source) is not None
+
+
+def on_hub(name: str) -> Splits:
+    """The splits of a data set.
+
+    Raises:
+        DataError: E901, there is none, or the hub cannot be reached.
+    """
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    repository, subset = match.groups()
+    with _quiet():
+        _check(name, repository)
+        try:
+            found: Any = datasets.load_dataset(repository, subset)
+        except Exception as error:  # many libraries are at work there
+            raise _absent(name, f"cannot be read from the hub: {_reason(error)}") from None
+    if not isinstance(found, Mapping):
+        raise DataError(Problem("E901", f"{name}: not a data set with splits"))
+    return {str(split): partial(as_table, rows, str(split)) for split, rows in found.items()}
+
+
+def _check(name: str, repository: str) -> None:
+    """Whether there is one, in bounded time: `load_dataset` would try again and again."""
+    if config.HF_HUB_OFFLINE:
+        return  # what was fetched before may still be there
+    try:
+        huggingface_hub.HfApi().dataset_info(repository, timeout=_SECONDS)
+    except GatedRepoError:
+        raise _absent(name, "its owners ask for a sign-in", "'hf auth login' signs in") from None
+    except RepositoryNotFoundError:
+        raise _absent(name, "no such data set on the hub") from None
+    except Exception as error:
+        hint = "HF_HUB_OFFLINE=1 takes what was fetched before"
+        raise _absent(name, f"the hub could not be reached: {_reason(error)}", hint) from None
+
+
+def _absent(name: str, message: str, hint: str = "") -> DataError:
+    there = "there is no such file or folder either"
+    return DataError(Problem("E901", f"{name}: {message}", hint=f"{there}; {hint}".rstrip("; ")))
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the libraries write about each attempt."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,254 @@
+"""A file from its rows to its predictions, window by window."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archspec.data.checking import Fault, image_bytes
+from archspec.data.columns import SAMPLE, columns_of
+from archspec.data.extras import train_extra
+from archspec.data.images import ImageEncoder
+from archspec.data.report import BadRow, Kind
+from archspec.data.tables import Cells
+from archspec.data.texts import TextEncoder
+from archspec.errors import DataError, Note, Problem, UsageError
+from archspec.predicting.engine import Engine, Scores
+from archspec.predicting.preparing import (
+    Prepared,
+    ahead,
+    prepared_images,
+    prepared_texts,
+    window_rows,
+)
+from archspec.predicting.reading import RowFile, Window, check_source, row_file
+from archspec.predicting.report import PredictedFile
+from archspec.predicting.writing import replacing, writer_for
+from archspec.progress import counting
+
+with train_extra():
+    import pyarrow as pa
+
+_MOST_BAD = 100  # rows that are told
+_SHOWN = 10  # in an error
+_DECIMALS = 6  # of a probability
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a ``Predictor`` predicts with; ``labels`` has none for embeddings."""
+
+    engine: Engine
+    encoder: TextEncoder | ImageEncoder
+    kind: Kind
+    labels: tuple[str, ...]
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the arguments of ``Predictor.file`` say."""
+
+    source: Path
+    out: Path
+    text: str | None
+    image: str | None
+    all_labels: bool
+    most_bad: float
+    overwrite: bool
+
+
+@dataclass(slots=True)
+class _Tally:
+    rows: int = 0
+    bad_rows: int = 0
+    bad: list[BadRow] = field(default_factory=list[BadRow])
+
+    def add(self, file: RowFile, window: Window, faults: dict[int, Fault]) -> None:
+        self.rows += len(window)
+        self.bad_rows += len(faults)
+        for i, (reason, detail) in sorted(faults.items())[: _MOST_BAD - len(self.bad)]:
+            number, line = window.numbers[i], window.lines[i] or None
+            self.bad.append(BadRow("all", file.path.name, number, line, reason, detail))
+
+    def refuse(self, file: RowFile, most_bad: float) -> None:
+        if self.bad_rows <= most_bad * file.total:
+            return
+        message = f"{self.bad_rows:,} of the {file.total:,} rows of {file.path.name} are bad"
+        so_far = " so far" if self.rows < file.total else ""
+        hint = f"a share of {most_bad:g} is allowed: mend them, or allow more with most_bad="
+        notes = tuple(Note(str(row)) for row in self.bad[:_SHOWN])
+        raise DataError(Problem("E903", f"{message}{so_far}", hint=hint, notes=notes))
+
+
+def check_pairs(pairs: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
+    """Whether files can be read, and written, before any of them is.
+
+    Args:
+        pairs: each source with its output.
+        overwrite: whether outputs that are there may be replaced.
+
+    Raises:
+        DataError: E901 or E931, all that is wrong.
+    """
+    problems: list[Problem] = []
+    sources = [source for source, _ in pairs]
+    for source, out in pairs:
+        try:
+            check_source(source)
+            writer_for(out, sources, overwrite=overwrite)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+
+
+def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile:
+    """As ``Predictor.file``."""
+    share: object = asked.most_bad
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        message = f"most_bad is a share from 0 to 1, not {share!r}"
+        raise UsageError(Problem("E801", message))
+    file = row_file(asked.source)
+    kind = writer_for(asked.out, [asked.source], overwrite=asked.overwrite)
+    if not file.schema:
+        raise _all_bad(file)
+    column = _input_column(file, means.kind, asked)
+    added = _Added.of(means, file, asked, wide=kind.delimiter != "")
+    tally, counts = _Tally(), np.zeros(len(means.labels), dtype=np.int64)
+    start = time.perf_counter()
+    with (
+        replacing(asked.out) as out,
+        counting("rows", file.total, drawn=progress) as advance,
+        contextlib.closing(kind(asked.out, out, file.schema, added.schema)) as writer,
+        contextlib.closing(_prepared(file, column, means)) as windows,
+        contextlib.closing(ahead(windows)) as following,
+    ):
+        for window, prepared in following:
+            scores = means.engine.scores(prepared, advance)
+            tally.add(file, window, prepared.faults)
+            tally.refuse(file, asked.most_bad)
+            writer.add(window, added.columns(scores, prepared.faults))
+            counts += _counted(scores, prepared.faults, len(counts))
+    return PredictedFile(
+        source=asked.source,
+        out=asked.out,
+        rows=tally.rows,
+        bad_rows=tally.bad_rows,
+        bad=tuple(tally.bad),
+        counts=dict(zip(means.labels, counts.tolist(), strict=True)),
+        columns=tuple(added.schema),
+        left_out=tuple(name for name in file.schema if name not in writer.schema),
+        optimizations=means.engine.optimizations,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _all_bad(file: RowFile) -> DataError:
+    """Of a file that has no columns, because none of its rows could be taken apart."""
+    tally = _Tally()
+    with contextlib.closing(file.windows(_MOST_BAD)) as windows:
+        first = next(windows)
+    tally.add(file, first, first.faults)
+    notes = tuple(Note(str(row)) for row in tally.bad[:_SHOWN])
+    message = f"all {file.total:,} rows of {file.path.name} are bad"
+    return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
+
+
+def _input_column(file: RowFile, kind: Kind, asked: Asked) -> str:
+    """The column that goes into the model."""
+    first = file.first(SAMPLE).as_data(file.path)
+    for name in filter(None, (asked.text, asked.image)):
+        if name in file.schema and name not in first.dataset.column_names:
+            message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
+            raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
+    return columns_of(first, kind, text=asked.text, image=asked.image, label=False).input
+
+
+def _prepared(file: RowFile, column: str, means: Means) -> Generator[tuple[Window, Prepared]]:
+    encoder, size = means.encoder, means.batch_size
+    for window in file.windows(window_rows(encoder, size)):
+        if isinstance(encoder, ImageEncoder):
+            pixels = _reader(encoder, window, column, file.path)
+            yield window, prepared_images(encoder, pixels, len(window), size, window.faults)
+        else:
+            texts = window.values(column)
+            yield window, prepared_texts(encoder, texts, size, window.faults)
+
+
+def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> Callable[[int], Any]:
+    data = window.as_data(file)
+    cells = Cells(data.dataset, column, data.base)
+    return lambda i: encoder.encode(image_bytes(cells, i))
+
+
+def _counted(scores: Scores, faults: dict[int, Fault], size: int) -> Any:
+    good = np.setdiff1d(np.arange(len(scores)), [*faults])
+    return np.bincount(scores[good].argmax(axis=1), minlength=size)[:size] if size else 0
+
+
+# ------------------------------------------------------------------------------------------ columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """The columns that predictions have.
+
+    Attributes:
+        schema: their names and types.
+        labels: the names of the classes; none for embeddings.
+        wide: whether an embedding takes a column for each of its numbers.
+    """
+
+    schema: dict[str, Any]
+    labels: tuple[str, ...]
+    all_labels: bool
+    wide: bool
+
+    @classmethod
+    def of(cls, means: Means, file: RowFile, asked: Asked, *, wide: bool) -> _Added:
+        labels = means.labels
+        if not labels and wide:
+            names = {f"embedding_{i}": pa.float32() for i in range(means.engine.size)}
+        elif not labels:
+            names = {"embedding": pa.list_(pa.float32())}
+        else:
+            names = {"label": pa.string(), "probability": pa.float64()}
+            if asked.all_labels:
+                names |= {f"p_{label}": pa.float64() for label in labels}
+        names["error"] = pa.string()
+        while not names.keys().isdisjoint(file.schema):
+            names = {f"predicted_{name}": kind for name, kind in names.items()}
+        return cls(names, labels, asked.all_labels, wide)
+
+    def columns(self, scores: Scores, faults: dict[int, Fault]) -> dict[str, Any]:
+        """The predictions of a window, empty where there is a fault."""
+        bad = np.zeros(len(scores), dtype=bool)
+        bad[[*faults]] = True
+        found = self._labels(scores, bad) if self.labels else self._vectors(scores, bad)
+        errors = [None] * len(scores)
+        for i, (reason, detail) in faults.items():
+            errors[i] = f"{reason}: {detail}" if detail else reason  # pyright: ignore[reportCallIssue, reportArgumentType]
+        found.append(pa.array(errors, pa.string()))
+        return dict(zip(self.schema, found, strict=True))
+
+    def _labels(self, scores: Scores, bad: Any) -> list[Any]:
+        shares = np.round(np.where(bad[:, None], 0, scores).astype(np.float64), _DECIMALS)
+        best = scores.argmax(axis=1)  # of a row without scores it does not count
+        names = pa.array(self.labels, pa.string()).take(pa.array(best, mask=bad))
+        rest = [pa.array(one, mask=bad) for one in shares.T] if self.all_labels else []
+        return [names, pa.array(shares.max(axis=1), mask=bad), *rest]
+
+    def _vectors(self, scores: Scores, bad: Any) -> list[Any]:
+        if self.wide:
+            return [pa.array(one, mask=bad) for one in scores.T]
+        ends = np.cumsum(~bad) * scores.shape[1]
+        offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+        flat = pa.array(scores[~bad].reshape(-1))
+        return [pa.ListArray.from_arrays(offsets, flat, mask=pa.array(bad))]

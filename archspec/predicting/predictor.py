@@ -1,0 +1,299 @@
+"""``Predictor``: a model that is asked in texts or images, and answers in labels or vectors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from archspec.data import ImageEncoder, TextEncoder
+from archspec.data.checking import Fault, check_file
+from archspec.data.images import MAX_PIXELS, UnreadableImage, decoded
+from archspec.data.report import Kind
+from archspec.errors import DataError, Problem, UsageError
+from archspec.predicting.engine import Engine, Scores, model_device
+from archspec.predicting.preparing import Prepared, prepared_images, prepared_texts, window_rows
+from archspec.predicting.report import PredictedFile, Prediction
+from archspec.predicting.sources import Given, Loaded, Pick, Source, label_names, loaded
+from archspec.predicting.variants import Variant
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from archspec.spec import Spec
+
+_MOST_ROWS = 1_000_000  # in a batch
+
+
+class Predictor:
+    """Predicts on texts or images, as the spec's ``task`` says.
+
+    Args:
+        source: a run's folder, a ``Run``, a spec's path or packaged name, a ``Spec``, or a module
+            that ``build`` made; the module is used as it is, and left in the mode it is in.
+        weights: what ``load_weights`` takes; a spec needs them. Of a run: ``best`` or ``last``
+            instead; left out, the best.
+        layout: how ``weights`` names the tensors; left out, the one that fits best.
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        batch_size: texts or images at once, at most.
+        optimize: whether the model may be changed to be faster, where the first batch shows that
+            it still says the same: BatchNorm folded into convolutions, channels-last, bfloat16.
+            ``optimizations`` tells what was done. Where a built module has been changed since, as
+            by an optimizer or ``load_state_dict``, it is looked for anew.
+        tokenizer: a ``tokenizer.json`` or ``vocab.txt``; left out: beside the weights or the spec.
+        max_length: tokens of a text at most; left out: as the task says.
+        labels: the names of the classes, in the order of the model's outputs; left out: those of
+            the run or of the task, else numbers from 0. They set the number of a spec's outputs.
+        **params: values for the spec's parameters.
+
+    Attributes:
+        spec: what the model is.
+        model: the module, as it was before any optimization.
+        kind: the task: ``text-classification``, ``image-classification`` or ``text-embedding``.
+        labels: the names of the classes; none for embeddings.
+        size: how many numbers the model gives for each input.
+        encoder: what makes the model's input of a text or an image.
+        engine: what runs the model.
+
+    Raises:
+        UsageError: E801, an argument makes no sense, a spec comes without weights or a task, or
+            the extra ``train`` is not installed.
+        RunError: E920, the folder holds no run.
+        SpecError: the spec is wrong.
+        WeightsError: E6xx, the weights cannot be read, or do not fit.
+        DataError: E902 or E905, there is no way from a text or image to the model's input; E906,
+            the labels do not fit the model.
+        BuildError: E5xx, the model does not fit into the device's memory, or cannot run.
+
+    Example:
+        >>> import archspec
+        >>> model = archspec.build("tests/training/tiny.yaml", device="cpu", seed=0)
+        >>> predictor = archspec.Predictor(model, labels=["no", "yes"])
+        >>> [prediction.label for prediction in predictor(["a warm film", "sad"])]
+        ['yes', 'yes']
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        weights: str | os.PathLike[str] | None = None,
+        layout: str | None = None,
+        device: str | torch.device = "auto",
+        batch_size: int = 32,
+        optimize: bool = False,
+        tokenizer: str | os.PathLike[str] | None = None,
+        max_length: int | None = None,
+        labels: Sequence[str] | None = None,
+        **params: Any,
+    ) -> None:
+        _check(batch_size, max_length, tokenizer, labels)
+        names = None if labels is None else tuple(labels)
+        given = Given(weights, layout, device, tokenizer, max_length, names, params)
+        found = loaded(source, given)
+        task = found.spec.architecture.task
+        assert task is not None  # there would be no encoder
+        self.spec: Spec = found.spec
+        self.model, self.batch_size = found.model, batch_size
+        self.kind: Kind = task.kind
+        self.encoder = found.encoder
+        self.engine = _engine(found, classifies=task.kind != "text-embedding", optimize=optimize)
+        self.size = self.engine.size
+        is_embedding = task.kind == "text-embedding"
+        self.labels = () if is_embedding else label_names(found, self.size)
+
+    @property
+    def optimizations(self) -> tuple[str, ...]:
+        """What was done to be faster, and what was not and why; known after the first batch."""
+        return self.engine.optimizations
+
+    def __call__(self, inputs: Any) -> Any:
+        """Predict on one input, or on several.
+
+        Args:
+            inputs: for a text task, a text, or a list of them. For images: a path, the bytes of a
+                file, an image of Pillow's, or a uint8 array [height, width] or
+                [height, width, channels]; or a list of these.
+
+        Returns:
+            A ``Prediction``, or a list of them in the order of the inputs. Of a ``text-embedding``
+            task, a float32 tensor [size], or [n, size].
+
+        Raises:
+            DataError: E930, inputs that nothing can be predicted on; all of them are told.
+            UsageError: E801, the inputs are a dict or a set, which has no order of its own.
+        """
+        if isinstance(inputs, Mapping | Set):
+            message = f"inputs are one, or a list of them, not a {type(inputs).__name__}"
+            raise UsageError(Problem("E801", message))
+        is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or _is_image(inputs)
+        try:
+            several: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
+        except TypeError:
+            what = f"{type(inputs).__name__} is neither an input nor a list of them"
+            raise DataError(Problem("E930", what)) from None
+        scores = self._scores(several)
+        if self.kind == "text-embedding":
+            vectors = torch.from_numpy(scores)
+            return vectors[0] if is_one else vectors
+        found = [self._prediction(row) for row in scores]
+        return found[0] if is_one else found
+
+    def file(
+        self,
+        source: str | os.PathLike[str],
+        out: str | os.PathLike[str],
+        *,
+        text: str | None = None,
+        image: str | None = None,
+        all_labels: bool = False,
+        most_bad: float = 1.0,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> PredictedFile:
+        """Predict on every row of a file, and write the rows with what was predicted.
+
+        Rows stay in their order. A row that cannot be predicted on stays, too: without a
+        prediction, and with the reason in the column ``error``. The file is read in windows, and
+        may be larger than memory; what is written takes its place as a whole, at the end.
+
+        Args:
+            source: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
+            out: CSV, TSV, JSON lines or Parquet, by its suffix.
+            text: the column of texts; left out: guessed.
+            image: the column of images, or of their paths; left out: guessed.
+            all_labels: whether there is a column for the probability of each label.
+            most_bad: the share of bad rows, 0 to 1, past which nothing is written.
+            overwrite: whether a file that is there may be replaced.
+            progress: whether a bar with the time left is shown, where standard error is a terminal.
+
+        Returns:
+            What became of the rows.
+
+        Raises:
+            DataError: E901 or E902, the file cannot be read, or its columns cannot be told; E903,
+                too many rows are bad; E931, the output cannot be written.
+            UsageError: E801, an argument makes no sense.
+        """
+        from archspec.predicting.files import Asked, Means, predict_file
+
+        asked = Asked(Path(source), Path(out), text, image, all_labels, most_bad, overwrite)
+        means = Means(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
+        return predict_file(means, asked, progress=progress)
+
+    def _prediction(self, scores: Scores) -> Prediction:
+        probabilities = dict(zip(self.labels, scores.tolist(), strict=True))
+        best = self.labels[int(scores.argmax())]
+        return Prediction(best, probabilities[best], probabilities)
+
+    def _scores(self, inputs: list[Any]) -> Scores:
+        parts: list[Scores] = []
+        problems: list[Problem] = []
+        start = 0
+        for prepared in self._prepared(inputs):
+            parts.append(self.engine.scores(prepared))
+            problems += _problems(prepared.faults, start, len(inputs))
+            start += prepared.count
+        if problems:
+            raise DataError(problems)
+        return np.concatenate([np.empty((0, self.size), dtype=np.float32), *parts])
+
+    def _prepared(self, inputs: list[Any]) -> Iterator[Prepared]:
+        encoder, step = self.encoder, window_rows(self.encoder, self.batch_size)
+        for start in range(0, len(inputs), step):
+            some = inputs[start : start + step]
+            if isinstance(encoder, TextEncoder):
+                yield prepared_texts(encoder, some, self.batch_size)
+            else:
+                yield prepared_images(
+                    encoder,
+                    lambda i, some=some: _pixels(encoder, some[i]),
+                    len(some),
+                    self.batch_size,
+                )
+
+
+def _check(batch_size: object, max_length: object, tokenizer: object, labels: object) -> None:
+    wrong: list[str] = []
+    if not _is_whole(batch_size) or not 1 <= batch_size <= _MOST_ROWS:
+        wrong.append(f"batch_size is a whole number from 1 to {_MOST_ROWS:,}, not {batch_size!r}")
+    if max_length is not None and not _is_whole(max_length):
+        wrong.append(f"max_length is a whole number, not {max_length!r}")
+    if not isinstance(tokenizer, str | os.PathLike | None):
+        wrong.append(f"tokenizer is a path, not {tokenizer!r}")
+    if labels is not None and not _are_names(labels):
+        wrong.append(f"labels are a list of names that are not empty, not {labels!r:.100}")
+    if wrong:
+        raise UsageError([Problem("E801", message) for message in wrong])
+
+
+def _is_whole(given: object) -> TypeGuard[int]:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
+def _are_names(given: object) -> bool:
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        return False
+    return bool(given) and all(isinstance(one, str) and one.strip() for one in given)
+
+
+def _engine(found: Loaded, *, classifies: bool, optimize: bool) -> Engine:
+    encoder = found.encoder
+    pick = Pick(len(found.labels) if found.labels and classifies else None)
+    engine = Engine(Variant(found.model, model_device(found.model), pick, classifies), optimize)
+    if isinstance(encoder, TextEncoder):
+        sample = prepared_texts(encoder, ["a"], 1)
+    else:
+        size = encoder.settings.crop
+        black = np.zeros((size, size), dtype=np.uint8)
+        sample = prepared_images(encoder, lambda i: _pixels(encoder, black), 1, 1)
+    engine.probe(sample.batches[0][1], found.spec.name)
+    return engine
+
+
+def _problems(faults: dict[int, Fault], start: int, count: int) -> list[Problem]:
+    found: list[Problem] = []
+    for i, (reason, detail) in sorted(faults.items()):
+        where = f"input {start + i + 1}: " if count > 1 else ""
+        found.append(Problem("E930", f"{where}{reason}{f': {detail}' if detail else ''}"))
+    return found
+
+
+# ------------------------------------------------------------------------------------------- images
+
+
+def _is_image(given: object) -> bool:
+    return hasattr(given, "getbands")  # as Pillow's have; Pillow itself may not be there
+
+
+def _pixels(encoder: ImageEncoder, given: Any) -> Tensor:
+    """An image as the model takes it; raises UnreadableImage, or what a decoder comes to."""
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        check_file(path)
+        return encoder.encode(path.read_bytes())
+    if isinstance(given, bytes):
+        return encoder.tensor(decoded(given))
+    image = _from_array(given) if isinstance(given, np.ndarray) else given
+    if not _is_image(image):
+        raise UnreadableImage("no image", f"{type(given).__name__}")
+    width, height = image.size
+    if not 0 < width * height <= MAX_PIXELS:
+        raise UnreadableImage("too large image" if width else "no image", f"{width:,} × {height:,}")
+    return encoder.tensor(image)
+
+
+def _from_array(given: np.ndarray) -> Image:
+    from PIL import Image
+
+    shape = given.shape[:2] if given.ndim == 3 and given.shape[2] == 1 else given.shape
+    fits = given.ndim in (2, 3) and (len(shape) == 2 or shape[2] in (3, 4)) and given.size
+    if given.dtype != np.uint8 or not fits:
+        detail = f"{given.dtype} {list(given.shape)}, not uint8 [height, width] or […, channels]"
+        raise UnreadableImage("no image", detail)
+    return Image.fromarray(np.ascontiguousarray(given).reshape(shape))

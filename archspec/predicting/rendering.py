@@ -1,0 +1,88 @@
+"""Predictions for people: bars of probabilities, a line each of several, an account of a file.
+
+Labels, texts and names come from strangers: control characters are taken out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from archspec.display import printable
+from archspec.errors import listing
+from archspec.predicting.report import PredictedFile, Prediction
+
+_MOST_LABELS = 10
+_MOST_BAD = 10
+_BAR = 30  # columns of a probability of 1
+_MOST_LETTERS = 70  # of an input
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def drawn(prediction: Prediction) -> RenderableType:
+    """The most probable labels with bars."""
+    ordered = sorted(prediction.probabilities.items(), key=lambda one: -one[1])
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for name, share in ordered[:_MOST_LABELS]:
+        style = "bold" if name == prediction.label else ""
+        table.add_row(Text(printable(name), style=style), f"{share:.4f}", Text(_bar(share), "cyan"))
+    more = len(ordered) - _MOST_LABELS
+    return Group(table, Text(f"… ({more:,} more)")) if more > 0 else table
+
+
+def _bar(share: float) -> str:
+    eighths = round(min(max(share, 0.0), 1.0) * _BAR * 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def listed(inputs: Sequence[str], predictions: Sequence[Prediction]) -> RenderableType:
+    """A line for each input: its label, the probability, and how it begins."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for given, prediction in zip(inputs, predictions, strict=True):
+        shown = given if len(given) <= _MOST_LETTERS else given[: _MOST_LETTERS - 1] + "…"
+        table.add_row(
+            Text(printable(prediction.label), style="bold"),
+            f"{prediction.probability:.4f}",
+            Text(printable(shown), no_wrap=True, overflow="ellipsis"),
+        )
+    return table
+
+
+def told(file: PredictedFile) -> RenderableType:
+    """Where it went, how many rows of each label, and the first bad ones."""
+    good, rate = file.rows - file.bad_rows, file.rows / max(file.seconds, 1e-9)
+    lines = [f"{file.out}: {file.rows:,} rows, {good:,} predicted, {rate:,.0f} a second"]
+    lines.append(f"added: {listing(file.columns)}")
+    if file.left_out:
+        lines.append(f"left out, they hold bytes: {listing(file.left_out)}")
+    parts: list[RenderableType] = [Text(printable(line)) for line in lines]
+    if file.counts:
+        parts.append(_counts(file))
+    return Group(*parts, *map(Text, _bad(file)))
+
+
+def _counts(file: PredictedFile) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    ordered = sorted(file.counts.items(), key=lambda one: -one[1])
+    for name, count in ordered[:_MOST_LABELS]:
+        table.add_row(Text(printable(name)), f"{count:,}")
+    if len(ordered) > _MOST_LABELS:
+        table.add_row(f"… ({len(ordered) - _MOST_LABELS:,} more)", "")
+    return table
+
+
+def _bad(file: PredictedFile) -> list[str]:
+    if not file.bad_rows:
+        return []
+    shown = file.bad[:_MOST_BAD]
+    reasons = ", ".join(printable(one) for one, _ in Counter(r.reason for r in shown).most_common())
+    more = file.bad_rows - len(shown)
+    rest = [f"  … ({more:,} more)"] if more else []
+    head = f"without a prediction {file.bad_rows:,} bad rows: {reasons}"
+    return [head, *(f"  {row}" for row in shown), *rest]

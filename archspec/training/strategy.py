@@ -1,0 +1,21 @@
+"""Lightning's strategy for several processes, with a model in parts instead of copies."""
+
+from __future__ import annotations
+
+from archspec.training.lightning import DDPStrategy
+from archspec.training.loop import Fitting
+from archspec.training.sharding import shard
+
+
+class Sharded(DDPStrategy):
+    """DDP but for the model, which is split: Lightning's own FSDP asks for a GPU."""
+
+    def model_to_device(self) -> None:
+        """Not as a whole: it may be too large for a device."""
+
+    def configure_ddp(self) -> None:
+        """Split it, before it gets its optimizer."""
+        fitting = self.lightning_module
+        assert isinstance(fitting, Fitting)
+        shard(fitting.model, self.root_device)
+        fitting.to(self.root_device)

@@ -1,0 +1,70 @@
+"""What a run says of its data, and which data it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import archspec
+from archspec.cli import main
+from archspec.errors import DataError
+from archspec.schema import Task
+from archspec.training.sources import opened, reopened
+
+HERE = Path(__file__).parent
+SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "part-train.csv").write_text(DATA.read_text() + ",yes\n,no\n")
+    for name in ("part-dev", "other-dev", "extra"):
+        (tmp_path / "data" / f"{name}.csv").write_text("text,label\na film,yes\nso it was,no\n")
+    (tmp_path / "data" / "test.csv").write_text("text\na film\n")
+    words = ["train", str(SPEC), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "runs")]
+    words += ["--epochs", "1", "--device", "cpu", "--most-bad", "0.05", "--labels", "yes, no"]
+    refused = CliRunner().invoke(main, words)
+    assert refused.exit_code == 1 and "say which with validation= (--validation)" in refused.stderr
+    done = CliRunner().invoke(main, [*words, "--train", "part-train", "--validation", "other-dev"])
+    assert done.exit_code == 0
+    (run,) = archspec.runs(tmp_path / "runs")
+    told = [
+        "2 of 94 rows are bad and left out: no text 2",
+        "the test split 'test' has no labels and is left out",
+        "not used: extra, part-dev, test",
+    ]
+    for text in (done.stderr, (run.path / "train.log").read_text()):
+        assert text.splitlines()[:3] == told
+    shown = CliRunner().invoke(main, ["runs", str(run.path)])
+    for text in (done.stdout, shown.stdout):
+        assert text.rstrip().splitlines()[-3:] == told
+    assert run.labels == ("yes", "no")
+    assert run.facts["data"]["unused"] == ["extra", "part-dev", "test"]
+    again = reopened(run, archspec.load(run.path / "spec.yaml"), None)
+    assert again.fingerprint == run.facts["data"]["fingerprint"]
+
+
+def test_data_that_was_opened_for_something_else(tmp_path: Path) -> None:
+    spec = archspec.load(SPEC)
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (8, 8)).save(tmp_path / name / "a.png")
+    images = Task(kind="image-classification")
+    given: list[tuple[Any, str, str]] = [
+        (
+            archspec.open_data(tmp_path, task=images, validation_share=0), "E902",
+            "the data was opened for image-classification, and tiny is for text-classification",
+        ),
+        (
+            archspec.open_data(DATA, task=spec.architecture.task, label=False), "E906",
+            "the data was opened without labels",
+        ),
+    ]  # fmt: skip
+    for data, code, message in given:
+        with pytest.raises(DataError) as caught:
+            opened(data, spec)
+        assert (caught.value.code, caught.value.message) == (code, message)

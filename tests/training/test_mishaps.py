@@ -1,0 +1,237 @@
+"""What may happen to a run: full disks, Ctrl-C at any time, folders that were edited."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import archspec
+from archspec.errors import RunError
+from archspec.training import running
+from archspec.training.folder import FACTS, RunFolder
+from archspec.training.keeping import Keeper
+from archspec.training.loop import Fitting
+
+HERE = Path(__file__).parent
+SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
+GIVEN: dict[str, Any] = {"epochs": 1, "batch_size": 8, "device": "cpu", "progress": False}
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no full device")
+
+
+def train(out: Path, data: Any = DATA, **given: Any) -> archspec.Run:
+    return archspec.train(SPEC, data, out=out, **{**GIVEN, **given})
+
+
+def interrupted(method: Any, *, at: int = 1) -> Any:
+    """A method that Ctrl-C hits as it begins, in its ``at``-th call."""
+    calls = 0
+
+    def hit(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return method(*given, **named)
+
+    return hit
+
+
+# ------------------------------------------------------------------------------------------- disks
+
+
+@needs_full
+def test_a_full_disk_ends_logs_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    begin = running.Running._begin
+
+    def begun(self: running.Running) -> None:
+        assert self.folder is not None
+        log = self.folder / "train.log"
+        log.unlink()  # what was told of the data
+        log.symlink_to(FULL)
+        (self.folder / "logs/csv-2").mkdir(parents=True)
+        (self.folder / "logs/csv-2/metrics.csv").symlink_to(FULL)
+        begin(self)
+
+    monkeypatch.setattr(running.Running, "_begin", begun)
+    run = train(tmp_path, progress=True)
+    assert run.status == "finished" and len(run.epochs) == 1
+    told = capfd.readouterr().err.splitlines()
+    assert [line for line in told if "cannot be written" in line] == [
+        f"{run.path / 'train.log'}: cannot be written: No space left on device"
+    ]
+    assert f"{run.path / 'logs'}: no more is logged there: No space left on device" in told
+    assert any(line.startswith("epoch 1: train loss") for line in told)
+
+
+def test_logs_hold_every_step(tmp_path: Path) -> None:
+    run = train(tmp_path, phases="head-only:1,body-and-head:1", epochs=None)
+    with open(run.path / "logs/csv-1/metrics.csv", newline="") as file:
+        rows = [*csv.DictReader(file)]
+    steps = [row for row in rows if row["train/loss"]]
+    assert [int(row["step"]) for row in steps] == [*range(1, 23)]
+    losses = [line["loss"] for line in run.metrics if line["kind"] == "step"]
+    assert [float(row["train/loss"]) for row in steps] == losses
+    found = EventAccumulator(str(run.path / "logs/tensorboard-1"))
+    found.Reload()
+    assert [one.step for one in found.Scalars("train/loss")] == [*range(1, 23)]
+    accuracy = [one.value for one in found.Scalars("validation/accuracy")]
+    assert accuracy == pytest.approx([line["accuracy"] for line in run.epochs])
+    assert {path.name for path in (run.path / "logs").iterdir()} == {"csv-1", "tensorboard-1"}
+
+
+def test_the_first_error_is_the_one_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RunFolder.write_json
+
+    def full(self: RunFolder, name: str, data: Any) -> None:
+        if name == FACTS and data["status"] == "failed":
+            self.write("no/such/folder", "")
+        write(self, name, data)
+
+    monkeypatch.setattr(RunFolder, "write_json", full)
+    with pytest.raises(RunError) as caught:
+        train(tmp_path, learning_rate=1e30)
+    assert caught.value.code == "E922"
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "killed" and run.facts["error"] is None  # nobody wrote another
+    with pytest.raises(RunError) as caught:
+        train(tmp_path / "a\0b")
+    assert caught.value.code == "E921" and "null" in caught.value.message
+
+
+# ------------------------------------------------------------------------------------------ Ctrl-C
+
+
+def test_ctrl_c_when_patience_is_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "epochs": None, "phases": "head-only:5,body-and-head:1", "patience": 1, "learning_rate": 0.0
+    }  # fmt: skip
+    with monkeypatch.context() as patch:  # in the second epoch, the one that is not better
+        patch.setattr(Keeper, "_keep", interrupted(Keeper._keep, at=2))
+        run = train(tmp_path, **given)
+    assert run.status == "stopped" and [line["phase"] for line in run.epochs] == [1, 1]
+    resumed = archspec.resume(run.path, progress=False)
+    assert resumed.status == "finished"
+    assert [line["phase"] for line in resumed.epochs] == [1, 1, 2]
+
+
+def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"train": str(DATA), "test": str(DATA)}
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "evaluated", interrupted(running.evaluated))
+        run = train(tmp_path, data)
+    assert run.status == "stopped" and run.facts["error"] is None and run.test is None
+    with monkeypatch.context() as patch:  # twice: at once
+        twice = interrupted(interrupted(running.evaluated))
+        patch.setattr(running, "evaluated", twice)
+        with pytest.raises(KeyboardInterrupt):
+            archspec.resume(run.path, progress=False)
+    assert archspec.Run.of(run.path).status == "stopped"
+    resumed = archspec.resume(run.path, progress=False)
+    assert resumed.status == "finished" and resumed.test is not None
+    assert [line["kind"] for line in resumed.metrics].count("test") == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_twice_in_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = interrupted(interrupted(Fitting.training_step, at=3), at=3)
+    monkeypatch.setattr(Fitting, "training_step", lambda *given: step(*given))
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "stopped"
+
+
+# ----------------------------------------------------------------------------------------- folders
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
+    """A run that says that it was stopped."""
+    run = train(tmp_path_factory.mktemp("saved"))
+    facts = {**run.facts, "status": "stopped"}
+    (run.path / FACTS).write_text(json.dumps(facts))
+    return archspec.Run.of(run.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("data.arguments", [1]),
+        ("data.arguments.validation_share", "a"),
+        ("data.arguments.seed", "x"),
+        ("data.arguments.text", 3),
+        ("data.source", [[["a"]]]),
+        ("data", "nowhere"),
+        ("labels", 5),
+        ("labels", [1, 2]),
+        ("seconds", "x"),
+        ("seconds", float("nan")),
+        ("resumed", 5),
+        ("options", [1]),
+        ("options.device", 5),
+        ("weights.fresh", "all"),
+    ],
+)
+def test_an_edited_run(saved: archspec.Run, name: str, value: Any) -> None:
+    text = (saved.path / FACTS).read_text()
+    facts: Any = json.loads(text)
+    at = facts
+    *above, last = name.split(".")
+    for one in above:
+        at = at[one]
+    at[last] = value
+    try:
+        (saved.path / FACTS).write_text(json.dumps(facts))
+        with pytest.raises(RunError) as caught:
+            archspec.resume(saved.path, progress=False)
+    finally:
+        (saved.path / FACTS).write_text(text)
+    assert caught.value.code == "E920" and last in caught.value.message
+
+
+def test_who_looks_at_a_run_is_in_nobodys_way(saved: archspec.Run) -> None:
+    folder = RunFolder(saved.path)
+    fcntl = pytest.importorskip("fcntl")
+    with open(folder / ".lock", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        assert not folder.is_held  # two that look do not see each other
+        away = threading.Thread(target=lambda: (time.sleep(0.1), file.close()))
+        away.start()
+        with folder.held():
+            away.join()
+            assert folder.is_held
+    assert not folder.is_held
+
+
+def test_a_run_is_read_by_who_holds_it(
+    saved: archspec.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archspec.training import fitting, states
+
+    seen: list[bool] = []
+    for module, name in ((states, "read_state"), (fitting, "prepared"), (fitting, "reopened")):
+        function = getattr(module, name)
+
+        def noted(*given: Any, _function: Any = function, **named: Any) -> Any:
+            seen.append(RunFolder(saved.path).is_held)
+            return _function(*given, **named)
+
+        monkeypatch.setattr(module, name, noted)
+    assert archspec.resume(saved.path, progress=False).status == "finished"
+    assert seen == [True, True, True]
