@@ -12,7 +12,9 @@ from archspec.freezing.selection import Selection
 from archspec.schema import FreezePlan
 
 
-def toggle(model: nn.Module, patterns: Sequence[str], path: str, *, frozen: bool) -> list[str]:
+def toggle(
+    model: nn.Module, patterns: Sequence[str], path: str, *, frozen: bool, count: int = 1
+) -> list[str]:
     """The patterns of a plan, changed so that everything at and below a path is frozen, or thawed.
 
     Patterns that speak of nothing else are dropped; one is added at the end if the others
@@ -21,11 +23,12 @@ def toggle(model: nn.Module, patterns: Sequence[str], path: str, *, frozen: bool
     Args:
         model: which the patterns are of; on any device.
         patterns: of the plan so far.
-        path: of a module, a parameter or a buffer.
+        path: of a module, a parameter or a buffer; "" is the whole model.
         frozen: what it shall be.
+        count: how many neighbours, from ``path`` on in the order of the model.
 
     Raises:
-        UsageError: E801, there is no such path.
+        UsageError: E801, there is no such path, or there are not so many neighbours.
         FreezeError: E701, E702, one of the patterns does not work.
 
     Example:
@@ -35,18 +38,44 @@ def toggle(model: nn.Module, patterns: Sequence[str], path: str, *, frozen: bool
         ['**', '!fc', '!layer4']
         >>> toggle(model, ["**", "!fc", "!layer4"], "layer4", frozen=True)
         ['**', '!fc']
+        >>> toggle(model, [], "layer3.0", frozen=True, count=2)
+        ['layer3']
     """
     before = _selection(model, patterns)
+    if not path:
+        return ["**"] if frozen else []
     paths = [entry.path for entry in before.tree.entries]
-    if path not in paths or not path:
+    if path not in paths:
         hint = did_you_mean(path, paths)
         raise UsageError(Problem("E801", f"there is no '{path}' in the model", hint=hint))
-    kept = [text for text in patterns if not _is_within(text.removeprefix("!").strip(), path)]
+    tops, added = _tops(model, path, count)
+    kept = [
+        text
+        for text in patterns
+        if not any(_is_within(text.removeprefix("!").strip(), top) for top in tops)
+    ]
     found = _selection(model, kept)
-    below = [one for one in paths if _is_within(one, path)]
+    below = [one for one in paths if any(_is_within(one, top) for top in tops)]
     if all(found.freezes(one) == frozen for one in below):
         return kept
-    return [*kept, path if frozen else f"!{path}"]
+    return [*kept, *(name if frozen else f"!{name}" for name in added)]
+
+
+def _tops(model: nn.Module, path: str, count: int) -> tuple[list[str], list[str]]:
+    """The paths that are meant, and the shortest patterns that select just these."""
+    if count == 1:
+        return [path], [path]
+    above, _, name = path.rpartition(".")
+    beside = [child for child, _ in model.get_submodule(above).named_children()]
+    start = beside.index(name) if name in beside else len(beside)
+    if count < 1 or start + count > len(beside):
+        raise UsageError(Problem("E801", f"there are no {count} modules from '{path}' on"))
+    tops = [f"{above}.{one}" if above else one for one in beside[start : start + count]]
+    if not above:
+        return tops, tops
+    if count == len(beside):
+        return [above], [above]
+    return tops, [f"{above}[{start}:{start + count}]"]
 
 
 def _selection(model: nn.Module, patterns: Sequence[str]) -> Selection:

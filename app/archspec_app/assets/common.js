@@ -1,0 +1,52 @@
+// Shared by every view. Text reaches the page through textContent and setAttribute alone.
+"use strict";
+const bus = (window.archspecBus ??= new EventTarget());
+const tell = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
+const on = (name, act) => bus.addEventListener(name, (event) => act(event.detail));
+
+function h(tag, attributes = {}, ...children) {
+  const svg = ["svg", "path", "circle", "line", "polyline", "text", "g"].includes(tag);
+  const made = svg
+    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick" || name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value !== null && value !== undefined)
+      made.setAttribute(name, String(value));
+  }
+  made.append(...children.flat(9).filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+const UNITS = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+function short(number) {
+  for (const [unit, name] of UNITS)
+    if (number >= unit) {
+      const value = number / unit;
+      return `${value.toFixed(value < 10 ? 3 : value < 100 ? 2 : 1)} ${name}`;
+    }
+  return String(number);
+}
+const exact = (number, unit) => `${number.toLocaleString("en")} ${unit}`;
+
+function download(name, content, type) {
+  const link = h("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+const editor = {
+  get dom() { return document.querySelector("#editor .cm-content"); },
+  get view() { return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view; },
+  get text() { return this.view?.state.doc.toString() ?? ""; },
+  reveal(line, column = 1, focus = true) {
+    const view = this.view;
+    if (!view) return;
+    const at = view.state.doc.line(Math.max(1, Math.min(line, view.state.doc.lines)));
+    const anchor = Math.min(at.from + column - 1, at.to);
+    const top = view.lineBlockAt(anchor).top - view.scrollDOM.clientHeight / 3;
+    if (focus) { view.dispatch({ selection: { anchor } }); view.focus(); }
+    view.scrollDOM.scrollTop = Math.max(0, top);
+  },
+};

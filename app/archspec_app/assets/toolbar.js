@@ -1,0 +1,55 @@
+// Which spec, and what is done with it. Events: "open" "upload" "save" "undo" "redo" "python" "plan" "saveplan"
+const root = element.querySelector(".toolbar-view");
+const button = (label, act, more = {}) => h("button", { type: "button", onclick: act, ...more }, label);
+const picked = h("select", { "aria-label": "Spec" });
+const upload = h("input", { type: "file", accept: ".yaml,.yml", "aria-label": "Open a file from this computer", class: "hidden" });
+const plans = h("select", { "aria-label": "Freeze plan" });
+const planName = h("input", { type: "text", placeholder: "plan name", "aria-label": "Name for the plan", spellcheck: "false", size: "12" });
+const name = h("input", { type: "text", "aria-label": "Name to save the spec under", spellcheck: "false", size: "16" });
+const undo = button("Undo", () => trigger("undo"), { "data-act": "undo" });
+const redo = button("Redo", () => trigger("redo"), { "data-act": "redo" });
+const notice = h("p", { class: "notice", role: "status" });
+root.append(
+  h("span", { class: "group" }, h("span", { class: "brand" }, "archspec")),
+  h("span", { class: "group" }, picked, button("New", () => trigger("open", { spec: "" })), button("Open file", () => upload.click()), upload),
+  h("span", { class: "group" }, undo, redo),
+  h("span", { class: "group" }, name, button("Save", () => trigger("save", { spec: name.value }))),
+  h("span", { class: "group" }, button("YAML", () => download(name.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml"), { title: "download the YAML" }),
+    button("Python", () => trigger("python"), { title: "download the generated Python" })),
+  h("span", { class: "group" }, h("label", { class: "inline" }, "Plan ", plans), planName,
+    button("Save plan", () => trigger("saveplan", { plan: planName.value }))),
+  notice);
+picked.addEventListener("change", () => trigger("open", { spec: picked.value }));
+plans.addEventListener("change", () => trigger("plan", { plan: plans.value }));
+upload.addEventListener("change", async () => {
+  const file = upload.files[0];
+  if (!file) return;
+  if (file.size > 1000000) { notice.textContent = `${file.name}: more than 1 MB`; return; }
+  trigger("upload", { spec: file.name, text: await file.text() });
+  upload.value = "";
+});
+let shown = null, delivered = null;
+function draw() {
+  const found = props.value;
+  if (!found?.names) return;
+  const names = found.names.includes(found.name) ? found.names : [found.name, ...found.names];
+  const option = (one) => h("option", { value: one, selected: one === found.name }, one);
+  picked.replaceChildren(
+    h("optgroup", { label: "This folder" }, names.filter((one) => /\.ya?ml$/.test(one)).map(option)),
+    h("optgroup", { label: "Packaged" }, names.filter((one) => !/\.ya?ml$/.test(one)).map(option)));
+  picked.value = found.name;
+  plans.replaceChildren(h("option", { value: "" }, "nothing frozen"), ...found.plans.map((one) => h("option", { value: one }, one)));
+  plans.value = found.plan ?? "";
+  if (shown !== found.name) { shown = found.name; name.value = /\.ya?ml$/.test(found.name) ? found.name : `${found.name}.yaml`; }
+  undo.disabled = !found.undo;
+  redo.disabled = !found.redo;
+  notice.textContent = found.notice ?? "";
+  notice.classList.toggle("wrong", Boolean(found.wrong));
+  sessionStorage.setItem("archspec", JSON.stringify(found.draft));
+  if (found.download && found.download.id !== delivered) {
+    delivered = found.download.id;
+    download(found.download.name, found.download.text, "text/plain");
+  }
+}
+watch("value", draw);
+draw();

@@ -1,0 +1,61 @@
+"""What a model costs, as the cost page and the line above all pages show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from archspec.inspection import Figure
+from archspec.inspection.rendering import totals
+from archspec_app.desk import Opened
+from archspec_app.form import sizes_data
+from archspec_app.numbers import short
+
+_KINDS = {
+    "parameters": "parameters",
+    "elements": "elements",
+    "MACs": "multiply-accumulates",
+    "FLOPs": "floating-point operations",
+    "bytes": "bytes",
+}
+
+
+def figure_data(figure: Figure) -> dict[str, Any]:
+    """A figure in four digits, and in all of them."""
+    return {
+        "short": short(figure),
+        "full": f"{figure.value:,} {_KINDS[figure.unit]}",
+        "value": figure.value,
+        "exact": figure.exact,
+    }
+
+
+def cost_data(opened: Opened) -> dict[str, Any]:
+    """Every figure of the inspection, and what it was made for."""
+    found = opened.inspection
+    return {
+        "groups": [
+            {
+                "title": title,
+                "figures": [{"name": name, **figure_data(f)} for name, f in figures.items()],
+            }
+            for title, figures in totals(found).items()
+        ],
+        "sizes": sizes_data(opened),
+        "precision": found.precision,
+        "optimizer": found.optimizer,
+        "plan": opened.asked.plan,
+        "uncounted": dict(found.uncounted),
+    }
+
+
+def summary_data(opened: Opened) -> list[dict[str, Any]]:
+    """The figures that are always on screen."""
+    found = opened.inspection
+    told = {
+        "Parameters": found.parameters,
+        "Trainable": found.trainable,
+        "MACs": found.macs,
+        "Training memory": found.memory.training,
+        "Inference memory": found.memory.inference,
+    }
+    return [{"name": name, **figure_data(figure)} for name, figure in told.items()]

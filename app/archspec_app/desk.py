@@ -1,0 +1,242 @@
+"""What one visitor has in front of them: a text, what it builds, and how it is looked at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from torch import nn
+
+import archspec
+from archspec.editing import edit_plan
+from archspec.errors import ArchspecError, Problem, UsageError
+from archspec.freezing.toggling import toggle
+from archspec.inspection import Inspection
+from archspec.params import Override
+from archspec.schema import FreezePlan
+from archspec.source import MAX_BYTES
+from archspec.spec import Spec, loads_with
+from archspec_app.workspace import SUFFIXES, Workspace
+
+MOST_UNDONE = 100
+NEW_PLAN = "my-plan"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What decides the figures: a text, values for its parameters, sizes, and so on."""
+
+    text: str
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    plan: str | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    precision: str = "fp32"
+    optimizer: str = "adamw"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A spec that could be built, and what came of it."""
+
+    asked: Asked
+    spec: Spec
+    inspection: Inspection
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """On ``meta``, frozen as the plan says."""
+        return archspec.build(self.spec, device="meta", freeze=self.asked.plan)
+
+    @property
+    def plans(self) -> Mapping[str, FreezePlan]:
+        return self.spec.architecture.freeze
+
+
+class Desk:
+    """One visitor's work. Its methods may be called from several threads, one after the other.
+
+    Attributes:
+        name: of the spec: relative to the folder, or packaged.
+        saved: the text as it was opened or saved last.
+        asked: what is wanted now; its text may be wrong.
+        good: the last that could be built; it stays while the text is broken.
+        problems: of the text, as the terminal tells them.
+        selected: the path of the module that is looked at.
+        notice, complaint: what came of the last event.
+        download: a file for the browser to keep: its name and its text.
+        revision: grows with every event.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.lock = threading.RLock()
+        self.name = "untitled.yaml"
+        self.saved: str | None = None
+        self.asked = Asked("")
+        self.good: Opened | None = None
+        self.problems: tuple[Problem, ...] = ()
+        self.selected = ""
+        self.notice = self.complaint = ""
+        self.download: tuple[str, str] | None = None
+        self.revision = 0
+        self._undo: list[Asked] = []
+        self._redo: list[Asked] = []
+
+    # ------------------------------------------------------------------------------------ opening
+
+    def open(self, name: str) -> None:
+        """Show a spec of the folder, or a packaged one."""
+        text = self.workspace.read(name)
+        self._begin(name, text, text if name.endswith(SUFFIXES) else None)
+
+    def paste(self, name: str, text: str) -> None:
+        """Show a text that has no file yet."""
+        self._begin(name, text, None)
+
+    def restore(self, name: str, asked: Asked) -> None:
+        """Go on where a page was before it was loaded anew."""
+        try:
+            saved = self.workspace.read(name) if name.endswith(SUFFIXES) else None
+        except UsageError:
+            saved = None
+        self._begin(name, asked.text, saved)
+        self._ask(asked)
+
+    def _begin(self, name: str, text: str, saved: str | None) -> None:
+        self.name, self.saved, self.good = name, saved, None
+        self.selected = ""
+        self._undo, self._redo = [], []
+        self._ask(Asked(text))
+
+    def save(self, name: str) -> None:
+        """Write the text, right or wrong, into the folder."""
+        opened = self.saved if name == self.name else None
+        self.name = self.workspace.save(name, self.asked.text, opened=opened)
+        self.saved = self.asked.text
+
+    # ------------------------------------------------------------------------------------ changing
+
+    def edit(self, text: str) -> None:
+        """The text as it was typed."""
+        if text != self.asked.text:
+            self._ask(replace(self.asked, text=text))
+
+    def change(self, **changes: Any) -> None:
+        """Other params, plan, sizes, precision or optimizer; undone as one step."""
+        self._do(replace(self.asked, **changes))
+
+    def toggle(self, path: str, *, count: int = 1, frozen: bool) -> None:
+        """Freeze or thaw everything at a path, by an edit of the plan in the text.
+
+        Args:
+            path: of a module.
+            count: how many numbered neighbours, from it on.
+            frozen: what they shall be.
+        """
+        good = self._current()
+        name = self.asked.plan or _free(NEW_PLAN, good.plans)
+        plan = good.plans.get(name)
+        patterns = toggle(
+            good.model, plan.patterns if plan else [], path, count=count, frozen=frozen
+        )
+        self._write(name, patterns, plan)
+
+    def save_plan(self, name: str) -> None:
+        """The plan as it is, under a name of its own."""
+        good = self._current()
+        plan = good.plans.get(self.asked.plan or "")
+        self._write(name, plan.patterns if plan else [], plan)
+
+    def undo(self) -> None:
+        """Take the last change back that was not typed."""
+        self._back(self._undo, self._redo)
+
+    def redo(self) -> None:
+        """Make the change again that was taken back last."""
+        self._back(self._redo, self._undo)
+
+    @property
+    def file(self) -> str:
+        """What the text is called in places."""
+        return self.name if self.name.endswith(SUFFIXES) else f"{self.name}.yaml"
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._undo)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._redo)
+
+    def _back(self, source: list[Asked], target: list[Asked]) -> None:
+        if source:
+            target.append(self.asked)
+            self._ask(source.pop())
+
+    def _current(self) -> Opened:
+        if self.good is None or self.problems:
+            hint = "the text has problems that come first"
+            raise UsageError(
+                Problem("E801", "a plan of a broken text cannot be changed", hint=hint)
+            )
+        return self.good
+
+    def _write(self, name: str, patterns: Sequence[str], plan: FreezePlan | None) -> None:
+        switches = {
+            key: getattr(plan, key)
+            for key in ("gradients", "statistics", "dropout")
+            if plan is not None and key in plan.model_fields_set
+        }
+        text = edit_plan(self.asked.text, name, patterns, **switches)
+        self._do(replace(self.asked, text=text, plan=name))
+
+    def _do(self, asked: Asked) -> None:
+        self._undo = [*self._undo, self.asked][-MOST_UNDONE:]
+        self._redo = []
+        self._ask(asked)
+
+    def _ask(self, asked: Asked) -> None:
+        if len(asked.text) > MAX_BYTES:
+            asked = replace(asked, text=asked.text[:MAX_BYTES])
+        self.asked = asked
+        try:
+            self.good, self.problems = self._opened(asked), ()
+            self.asked = self.good.asked
+        except ArchspecError as error:
+            self.problems = error.problems
+
+    def _opened(self, asked: Asked) -> Opened:
+        folder = self.workspace.folder_of(self.name)
+        # Tolerant: a parameter that an edit took out of the text is no mistake of the form's.
+        given = {
+            key: Override(value, "the form", tolerant=True) for key, value in asked.params.items()
+        }
+        spec = loads_with(asked.text, given, name=self.file, folder=folder)
+        params = {key: value for key, value in asked.params.items() if key not in spec.ignored}
+        plan = asked.plan if asked.plan in spec.architecture.freeze else None
+        sizes = {key: size for key, size in asked.sizes.items() if key in dimensions(spec)}
+        inspection = archspec.inspect(
+            spec, freeze=plan, precision=asked.precision, optimizer=asked.optimizer, **sizes
+        )
+        asked = replace(asked, params=params, plan=plan, sizes=sizes)
+        return Opened(asked, spec, inspection)
+
+
+def dimensions(spec: Spec) -> list[str]:
+    """The symbolic dimensions of the model's inputs, as ``inspect`` takes them."""
+    block = spec.architecture.blocks[spec.architecture.model]
+    names = [
+        size
+        for contract in block.inputs.values()
+        for size in contract.shape
+        if isinstance(size, str) and size.isidentifier()
+    ]
+    return list(dict.fromkeys([*names, *spec.architecture.dims]))
+
+
+def _free(name: str, taken: Mapping[str, Any]) -> str:
+    numbered = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
+    return next(one for one in numbered if one not in taken)

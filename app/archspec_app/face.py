@@ -1,0 +1,86 @@
+"""How the page's parts and a visitor's desk meet: one way in, one way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from archspec.errors import ArchspecError
+from archspec_app.desk import Desk
+from archspec_app.desks import Desks
+
+Show = Callable[[Desk], Sequence[Any]]
+
+
+class Face:
+    """What is shown of a desk, and what is done to it.
+
+    A part registers with ``shows`` what it shows. ``does`` makes a handler for an event of the
+    page: it changes the desk, and everything is shown anew.
+
+    Attributes:
+        code: the editor, whose text goes with every event.
+        revision: changes whenever the desk does, for parts that are drawn only when looked at.
+    """
+
+    def __init__(self, desks: Desks, code: gr.Code, revision: gr.Number) -> None:
+        self.desks, self.code, self.revision = desks, code, revision
+        self.outputs: list[Any] = [code, revision]
+        self._shown: list[tuple[int, Show]] = []
+
+    def shows(self, components: Sequence[Any], show: Show) -> None:
+        """Let components show what ``show`` says of a desk; ``gr.skip()`` leaves one as it is."""
+        self.outputs += components
+        self._shown.append((len(components), show))
+
+    def does(self, act: Callable[..., None]) -> Callable[..., list[Any]]:
+        """A handler for an event with ``code`` as its first input and ``outputs`` as outputs.
+
+        Args:
+            act: is given the desk, the event's data, and the other inputs.
+        """
+
+        def handle(
+            request: gr.Request, event: gr.EventData, text: str | None, *values: Any
+        ) -> list[Any]:
+            desk = self.desks.of(session(request))
+            with desk.lock:
+                desk.notice = desk.complaint = ""
+                desk.download = None
+                try:
+                    if text is not None:
+                        desk.edit(text)
+                    act(desk, data_of(event), *values)
+                except ArchspecError as error:
+                    desk.complaint = str(error)
+                return self._all(desk, text)
+
+        return handle
+
+    def _all(self, desk: Desk, text: str | None) -> list[Any]:
+        desk.revision += 1
+        code = gr.skip() if text == desk.asked.text else desk.asked.text
+        found: list[Any] = [code, desk.revision]
+        for count, show in self._shown:
+            values = list(show(desk))
+            assert len(values) == count
+            found += values
+        return found
+
+
+def session(request: gr.Request) -> str:
+    return str(request.session_hash or "")
+
+
+def data_of(event: gr.EventData) -> dict[str, Any]:
+    """What an event of the page carries; nothing is known of its values."""
+    data = event._data  # pyright: ignore[reportPrivateUsage]
+    return data if isinstance(data, dict) else {}
+
+
+def text_of(data: dict[str, Any], key: str, most: int = 1000) -> str:
+    """A text among an event's data; "" if there is none, or one that is too long."""
+    value = data.get(key)
+    return value if isinstance(value, str) and len(value) <= most else ""

@@ -1,0 +1,85 @@
+"""The spec's parameters and sizes as the fields of a form, and what comes back from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from archspec.errors import Problem, UsageError
+from archspec_app.desk import Opened, dimensions
+
+MOST_CHARACTERS = 10_000
+
+
+def params_data(opened: Opened) -> list[dict[str, Any]]:
+    """A field for each parameter that a form can set."""
+    fields: list[dict[str, Any]] = []
+    for name, param in opened.spec.architecture.params.items():
+        found = opened.spec.params[name]
+        fields.append(
+            {
+                "name": name,
+                "type": found.type,
+                "value": _shown(found.value),
+                "choices": [_shown(one) for one in param.choices] if param.choices else None,
+                "min": param.min,
+                "max": param.max,
+                "help": param.help,
+                "origin": found.origin,
+                "changed": name in opened.asked.params,
+                "nullable": param.default is None and not param.required,
+            }
+        )
+    return fields
+
+
+def sizes_data(opened: Opened) -> list[dict[str, Any]]:
+    """A field for each symbolic dimension."""
+    dims = opened.inspection.dims
+    return [
+        {
+            "name": name,
+            "type": "int",
+            "value": _shown(dims.get(name, 1)),
+            "min": 1,
+            "max": 1_000_000,
+            "changed": name in opened.asked.sizes,
+        }
+        for name in dimensions(opened.spec)
+    ]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def param_value(text: object, type_: str) -> Any:
+    """What was typed into a field; whether it fits is checked with the spec.
+
+    Raises:
+        UsageError: E801, it is no value of this kind.
+    """
+    if not isinstance(text, str) or len(text) > MOST_CHARACTERS:
+        raise UsageError(Problem("E801", "a parameter's value is a short text"))
+    if type_ in ("str", "block", "layer"):
+        return text
+    text = text.strip()
+    if text in ("", "null", "None"):
+        return None
+    try:
+        value = json.loads(text.replace("'", '"').replace("True", "true").replace("False", "false"))
+    except (ValueError, RecursionError):
+        raise UsageError(Problem("E801", f"'{text}' is not of type {type_}")) from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(Problem("E801", "a parameter is a finite number"))
+    return value
+
+
+def changed(values: Mapping[str, Any], name: str, value: Any, *, reset: bool) -> dict[str, Any]:
+    """A form's values after one field was set, or put back to what the spec says."""
+    kept = {key: old for key, old in values.items() if key != name}
+    return kept if reset else {**kept, name: value}

@@ -1,0 +1,22 @@
+"""How the page looks: calm and dense, with the fonts that are on the reader's machine."""
+
+from __future__ import annotations
+
+import gradio as gr
+from gradio.themes import Base
+
+from archspec_app.view import ASSETS
+
+FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
+MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "DejaVu Sans Mono", "monospace"]
+
+
+def theme() -> Base:
+    return Base(
+        primary_hue="teal", neutral_hue="slate", text_size="sm", spacing_size="sm",
+        radius_size="sm", font=FONT, font_mono=MONO,
+    )  # fmt: skip
+
+
+def css() -> str:
+    return (ASSETS / "page.css").read_text(encoding="utf-8")
