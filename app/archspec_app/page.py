@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from archspec_app.desks import Desks
-from archspec_app.face import Face, session
+from archspec_app.face import session
 from archspec_app.tabs import cost, spec, tree
 from archspec_app.view import view
 from archspec_app.workspace import Workspace
