@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, tensor
+from torch import Tensor, inference_mode, tensor
 
 from archspec.data import ImageEncoder, TextEncoder
 from archspec.data.report import Kind
@@ -41,6 +41,13 @@ def explained(
     _check(asked, labels)
     if fault := text_fault_of(asked.text):
         raise DataError(Problem("E930", ": ".join(part for part in fault if part)))
+    with inference_mode(False):  # the caller's would keep every derivative out
+        return _explained(variant, encoder, labels, asked)
+
+
+def _explained(
+    variant: Variant, encoder: TextEncoder, labels: Sequence[str], asked: Asked
+) -> Explanation:
     pieces = encoder.pieces(asked.text)
     moved = tensor([0.0 if span is None else 1.0 for span in pieces.spans])
     path = Path(variant, encoder.collate([pieces.ids]), moved, encoder.blank)

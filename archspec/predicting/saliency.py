@@ -152,7 +152,7 @@ def _is_view(one: Tensor, other: Tensor) -> bool:
 @contextlib.contextmanager
 def _at_work(model: nn.Module, rows: int) -> Iterator[None]:
     try:
-        with torch.inference_mode(False), evaluating(model), in_memory(rows):
+        with evaluating(model), in_memory(rows):
             yield
     except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
