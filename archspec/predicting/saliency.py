@@ -77,8 +77,8 @@ class Path:
         rows = max(1, _TOKENS // max(1, len(self.moved)))
         parts: list[Tensor] = []
         with _at_work(self.variant.model, min(rows, steps)), torch.enable_grad():
-            for part in scales.split(rows):
-                part.requires_grad_()
+            for some in scales.split(rows):
+                part = some.clone().requires_grad_()  # a leaf of its own storage
                 logit = self._logits(part)[:, target].sum()
                 parts.append(self._derivative(logit, part).cpu())
         found = (weights[:, None] * torch.cat(parts).double()).sum(0) * self.moved

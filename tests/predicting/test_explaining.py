@@ -119,6 +119,17 @@ def test_of_a_deep_model_the_scores_are_complete(minilm: archspec.Predictor) -> 
     assert pieces and all(token.name.startswith("##") for token in pieces)
 
 
+def test_what_is_on_its_way_at_once_makes_no_difference(
+    minilm: archspec.Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = minilm.explain("it rains in Paris", steps=9)
+    monkeypatch.setattr("archspec.predicting.saliency._TOKENS", 25)  # of 6 tokens: 4, 4 and 1
+    parts = minilm.explain("it rains in Paris", steps=9)
+    scores = [token.score for token in whole.tokens]
+    assert [token.score for token in parts.tokens] == pytest.approx(scores, abs=1e-5)
+    assert parts.gap == pytest.approx(whole.gap, abs=1e-5)
+
+
 def test_each_label_has_scores_of_its_own(minilm: archspec.Predictor) -> None:
     found = [minilm.explain("a cat sleeps", label=label) for label in minilm.labels]
     assert [why.label for why in found] == ["0", "1", "2"]
