@@ -12,7 +12,12 @@ from archspec_app.tabs import cost, predict, spec, train, tree
 from archspec_app.view import view
 from archspec_app.workspace import Workspace
 
-TABS = (("Tree", tree.build), ("Cost", cost.build), ("Train", train.build), ("Predict", predict.build))
+TABS = (
+    ("Tree", tree.build),
+    ("Cost", cost.build),
+    ("Train", train.build),
+    ("Predict", predict.build),
+)
 
 
 def make_page(folder: Path, first: str = "bert") -> gr.Blocks:
