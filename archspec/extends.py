@@ -96,11 +96,13 @@ def read(name: str | os.PathLike[str], copy: Path | None = None) -> tuple[Docume
     return Document(path.stem, root, tuple(files)), problems
 
 
-def read_text(text: str, name: str = "<spec>") -> tuple[Document, list[Problem]]:
-    """As ``read``, for a text; it can extend packaged specs only."""
+def read_text(
+    text: str, name: str = "<spec>", folder: Path | None = None
+) -> tuple[Document, list[Problem]]:
+    """As ``read``, for a text; without a folder it can extend packaged specs only."""
     root, problems = source.parse(text, name)
     files: list[Path] = []
-    root = _with_parents(root, problems, files, None)
+    root = _with_parents(root, problems, files, _real(folder) if folder else None)
     return Document(Path(name).stem.strip("<>") or "spec", root, tuple(files)), problems
 
 
@@ -120,7 +122,7 @@ def _with_parents(
         node = extends.value
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
             break  # the schema says so, at its place
-        path, folder = _parent(node, files[-1].parent if files else None, folder)
+        path, folder = _parent(node, files[-1].parent if files else folder, folder)
         if _real(path) in seen:
             raise SpecError(
                 Problem("E110", f"'{node.value}' extends itself in the end", node.place())

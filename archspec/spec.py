@@ -99,12 +99,26 @@ def _path_or_name(given: object) -> str | os.PathLike[str]:
 
 
 def loads(
-    text: str, *, config: str | os.PathLike[str] | None = None, name: str = "<spec>", **params: Any
+    text: str,
+    *,
+    config: str | os.PathLike[str] | None = None,
+    name: str = "<spec>",
+    folder: str | os.PathLike[str] | None = None,
+    **params: Any,
 ) -> Spec:
-    """As ``load``, for the text of a spec; ``name`` stands for the file in errors."""
+    """As ``load``, for the text of a spec.
+
+    Args:
+        text: YAML.
+        config: as for ``load``.
+        name: stands for the file in errors.
+        folder: what the text may extend files of, as if it stood there; left out, the text can
+            extend packaged specs only.
+        **params: as for ``load``.
+    """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", f"loads takes text, not {type(text).__name__}"))
-    document, problems = extends.read_text(text, name)
+    document, problems = extends.read_text(text, name, None if folder is None else Path(folder))
     return _checked(document, problems, _overrides(config, params))
 
 
@@ -129,6 +143,14 @@ def load_with(
         copy: a file that is read in the spec's stead, such as another version of it.
     """
     document, problems = extends.read(path_or_name, copy)
+    return _checked(document, problems, overrides)
+
+
+def loads_with(
+    text: str, overrides: Mapping[str, Override], *, name: str, folder: Path | None
+) -> Spec:
+    """As ``loads``, with overrides that know where they come from."""
+    document, problems = extends.read_text(text, name, folder)
     return _checked(document, problems, overrides)
 
 
