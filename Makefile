@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 setup = @$(or $(PYTHON),$(error archspec needs Python 3.11 or newer; none is on the PATH)) tools/setup_venv.py
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo app test check bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -15,6 +15,10 @@ help: ## list the targets
 demo: ## build a sentence encoder from its spec and use it
 	$(setup) demo
 	$(BIN)/python examples/demo.py $(ARGS)
+
+app: ## open the inspector in a browser: http://127.0.0.1:7860
+	$(setup) app
+	$(BIN)/archspec app $(ARGS)
 
 test: ## run every test, the checks included
 	$(setup) dev

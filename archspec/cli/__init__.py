@@ -18,6 +18,7 @@ from archspec.cli import (
     inspecting,
     locking,
     predicting,
+    serving,
     terminal,
     training,
     weighing,
@@ -25,6 +26,7 @@ from archspec.cli import (
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Look": (
+        serving.app,
         commands.list_specs,
         commands.show,
         commands.validate,
@@ -77,6 +79,7 @@ def main() -> None:
       archspec show bert                        what is in a spec
       archspec validate my-model.yaml           every mistake, with its place
       archspec inspect bert                     what a model is and costs
+      archspec app bert                         the same in a browser
       archspec diff resnet18 resnet34           what a change does
       archspec build resnet18 -p num_classes=10
       archspec export bert --to python -o bert.py

@@ -17,7 +17,7 @@ function draw() {
         [one.shape, one.dtype, one.elements, one.start, one.state].map((cell) => h("td", {}, cell))))))) : "",
     found.yaml ? h("section", {}, h("h4", {}, `YAML, ${found.yaml.file}`), lines(found.yaml.text, found.yaml.first, found.yaml.marked)) : "",
     found.python ? h("section", {}, h("h4", {}, "Generated Python"), lines(found.python.text, found.python.first)) : "");
-  tell("place", { line: found.line, file: found.file, focus: false });
+  if (found.path) tell("place", { line: found.line, file: found.file, focus: false });
 }
 watch("value", draw);
 draw();

@@ -1,0 +1,82 @@
+"""``archspec app``: the inspector in a browser."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from archspec.cli import options, terminal
+from archspec.cli.commands import Command
+from archspec.errors import Problem, UsageError
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="[SPEC]", default="bert", type=options.SpecName())
+@click.option(
+    "--folder",
+    metavar="FOLDER",
+    default=".",
+    type=click.Path(path_type=Path),
+    help="The page reads and writes nothing outside it.",
+)
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="To listen at.")
+@click.option("--port", metavar="N", default=7860, type=click.IntRange(1, 65535), help="Of it.")
+@click.option(
+    "--auth",
+    metavar="NAME:PASSWORD",
+    envvar="ARCHSPEC_AUTH",
+    show_envvar=True,
+    help="Asked of every visitor.",
+)
+@click.option("--root-path", metavar="PATH", help="Below which a proxy shows the page.")
+def app(
+    spec: str, folder: Path, host: str, port: int, auth: str | None, root_path: str | None
+) -> None:
+    """Open the inspector in a browser: edit, freeze, compare, train, predict.
+
+    SPEC is the spec that is open at first; others can be opened from FOLDER. It runs until Ctrl-C;
+    trainings that were started from it go on.
+
+    \b
+    Examples:
+      archspec app
+      archspec app my-model.yaml --port 8000
+      ARCHSPEC_AUTH=anna:secret archspec app --host 0.0.0.0
+    """
+    name, _, password = (auth or "").partition(":")
+    if auth is not None and not (name and password):
+        raise click.UsageError("--auth takes NAME:PASSWORD")
+    try:
+        from archspec_app.serving import serve
+    except ImportError as error:
+        message = f"the inspector needs the package {(error.name or 'gradio').partition('.')[0]}"
+        hint = "pip install 'archspec-nn[app,train]'"
+        raise UsageError(Problem("E801", message, hint=hint)) from None
+    if not folder.is_dir():
+        raise UsageError(Problem("E801", f"{folder}: no such folder"))
+    if auth is None and host not in ("127.0.0.1", "localhost", "::1"):
+        terminal.put("No --auth: everybody who reaches this address can train here", err=True)
+    serve(
+        _within(spec, folder),
+        folder=folder,
+        host=host,
+        port=port,
+        auth=(name, password) if auth else None,
+        root_path=root_path,
+        ready=lambda address: terminal.put(f"{address}  (Ctrl-C ends it)"),
+    )
+
+
+def _within(spec: str, folder: Path) -> str:
+    """A path as the page names it: relative to the folder."""
+    if not spec.endswith((".yaml", ".yml")):
+        return spec
+    path, top = Path(os.path.abspath(spec)), Path(os.path.abspath(folder))
+    if not path.is_relative_to(top):
+        hint = "say --folder FOLDER"
+        raise UsageError(Problem("E801", f"{spec} is not in {folder}", hint=hint))
+    if not path.is_file():
+        raise UsageError(Problem("E801", f"{spec}: no such file"))
+    return path.relative_to(top).as_posix()
