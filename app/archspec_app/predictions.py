@@ -6,8 +6,8 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ import torch
 import archspec
 from archspec.data.checking import check_file
 from archspec.data.images import UnreadableImage
-from archspec.errors import ArchspecError, DataError, Note, Problem, UsageError
-from archspec.extends import packaged_folder
+from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.training.folder import BEST, FACTS, SPEC
 from archspec_app.weight_files import beside, stamp, weights_below
+from archspec_app.workspace import without_paths
 
 MOST_LETTERS = 100_000
 MOST_IMAGE_BYTES = 20_000_000
@@ -109,7 +109,7 @@ class Models:
         """
         return {
             "runs": self._runs(),
-            "weights": weights_below(self.folder, self.folder / self.runs),
+            "weights": weights_below(self.folder),
         }
 
     def predict_text(self, source: Source, text: str, *, explain: bool = False) -> dict[str, Any]:
@@ -166,7 +166,8 @@ class Models:
             with kept.lock:
                 return ask(kept.predictor)
         except ArchspecError as error:
-            raise self._without_paths(error) from None
+            shown = [without_paths(problem, self.folder) for problem in error.problems]
+            raise type(error)(shown) from None
 
     def _model(self, source: Source) -> _Kept:
         """The model of a source, loaded if it is not there or its files have changed."""
@@ -259,25 +260,6 @@ class Models:
             "classes": len(run.labels),
             "best": dict(run.best) if run.best else None,
         }
-
-    def _without_paths(self, error: ArchspecError) -> ArchspecError:
-        """The same error; where the folder is on this machine is nobody's business."""
-        folders = [str(self.folder), str(packaged_folder())]
-        return type(error)([_relative(problem, folders) for problem in error.problems])
-
-
-def _relative(problem: Problem, folders: Sequence[str]) -> Problem:
-    def cut(text: str) -> str:
-        for folder in folders:
-            text = text.replace(folder + os.sep, "").replace(folder, ".")
-        return text
-
-    def placed(place: archspec.Place | None) -> archspec.Place | None:
-        return replace(place, file=cut(place.file)) if place else None
-
-    notes = tuple(Note(cut(note.message), placed(note.place)) for note in problem.notes)
-    texts = {"message": cut(problem.message), "hint": cut(problem.hint)}
-    return replace(problem, place=placed(problem.place), notes=notes, **texts)
 
 
 # ---------------------------------------------------------------------------------------- answers

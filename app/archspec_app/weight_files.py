@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from archspec.errors import Problem, UsageError
 from archspec.weights.files import IN_FOLDER
 from archspec.weights.pytorch_files import SUFFIXES
+from archspec_app.workspace import entries_of, files_below
 
 MOST_LISTED = 200
 _WEIGHTS = (".safetensors", *SUFFIXES)
 _BESIDE = (*_WEIGHTS, ".json", ".txt")  # tokenizers, indices
-_DEEPEST = 4  # folders
-_MOST_ENTRIES = 20_000
 
 Stamp = tuple[tuple[str, int, int], ...]
 
 
-def weights_below(folder: Path, skip: Path) -> list[dict[str, Any]]:
+def weights_below(folder: Path) -> list[dict[str, Any]]:
     """Names relative to ``folder``, and bytes, of files of weights, and of folders with them.
 
     Args:
         folder: where to look; links are not followed, and nothing hidden is told.
-        skip: a folder below that is left out.
     """
     sizes: dict[str, int] = {}
-    for path in _files(folder, skip):
-        if path.suffix in _WEIGHTS:
-            # Of a folder, the tokenizer is found, too.
-            is_folder = path.name in IN_FOLDER and path.parent != folder
-            name = (path.parent if is_folder else path).relative_to(folder).as_posix()
-            sizes[name] = sizes.get(name, 0) + path.stat().st_size
+    for path in files_below(folder, _WEIGHTS):
+        # Of a folder, the tokenizer is found, too.
+        is_folder = path.name in IN_FOLDER and path.parent != folder
+        name = (path.parent if is_folder else path).relative_to(folder).as_posix()
+        sizes[name] = sizes.get(name, 0) + path.stat().st_size
     return [{"name": name, "bytes": sizes[name]} for name in sorted(sizes)][:MOST_LISTED]
 
 
 def beside(weights: Path) -> list[Path]:
     """The files that may be read when weights are: those of their folder that are of a kind."""
     folder = weights if weights.is_dir() else weights.parent
-    return [Path(entry.path) for entry in _entries(folder) if entry.name.endswith(_BESIDE)]
+    return [Path(entry.path) for entry in entries_of(folder) if entry.name.endswith(_BESIDE)]
 
 
 def stamp(folder: Path, files: Iterable[Path]) -> Stamp:
@@ -59,27 +56,3 @@ def stamp(folder: Path, files: Iterable[Path]) -> Stamp:
             continue
         found.append((file.name, state.st_mtime_ns, state.st_size))
     return tuple(sorted(found))
-
-
-def _files(folder: Path, skip: Path) -> Iterator[Path]:
-    """The nearest first."""
-    level, left = [folder], _MOST_ENTRIES
-    for _ in range(_DEEPEST):
-        below: list[Path] = []
-        for entry in (entry for place in level for entry in _entries(place)):
-            left -= 1
-            if left < 0:
-                return
-            if entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
-            elif entry.is_dir(follow_symlinks=False) and Path(entry.path) != skip:
-                below.append(Path(entry.path))
-        level = below
-
-
-def _entries(place: Path) -> list[os.DirEntry[str]]:
-    try:
-        found = sorted(os.scandir(place), key=lambda entry: entry.name)
-    except OSError:
-        return []
-    return [entry for entry in found if not entry.name.startswith((".", "__"))]

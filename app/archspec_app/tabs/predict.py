@@ -12,7 +12,14 @@ import gradio as gr
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec_app.desk import Desk
 from archspec_app.face import Face, data_of, session, text_of
-from archspec_app.predictions import MOST_IMAGE_BYTES, MOST_LETTERS, Models, RunSource, Source, SpecSource
+from archspec_app.predictions import (
+    MOST_IMAGE_BYTES,
+    MOST_LETTERS,
+    Models,
+    RunSource,
+    Source,
+    SpecSource,
+)
 from archspec_app.view import view
 
 
@@ -36,7 +43,9 @@ def build(face: Face) -> None:
     def text(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
         given = data.get("text")
         if not isinstance(given, str) or not given.strip() or len(given) > MOST_LETTERS:
-            raise UsageError(Problem("E801", f"a text of 1 to {MOST_LETTERS:,} characters is needed"))
+            raise UsageError(
+                Problem("E801", f"a text of 1 to {MOST_LETTERS:,} characters is needed")
+            )
         return models.predict_text(_source(desk, data), given, explain=bool(data.get("explain")))
 
     def image(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +72,9 @@ def _source(desk: Desk, data: dict[str, Any]) -> Source:
     if desk.good is None or desk.problems:
         raise UsageError(Problem("E801", "the text in the editor has problems that come first"))
     if not weights:
-        raise UsageError(Problem("E801", "weights are needed", hint="a file or folder below this one"))
+        raise UsageError(
+            Problem("E801", "weights are needed", hint="a file or folder below this one")
+        )
     return SpecSource(desk.good.spec, weights)
 
 

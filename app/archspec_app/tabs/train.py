@@ -79,10 +79,11 @@ def _fields(desk: Desk) -> dict[str, Any]:
     folder = desk.workspace.folder
     plans = ["", *desk.good.plans] if desk.good else [""]
     plan = desk.asked.plan or ""
+    weights = [one["name"] for one in weights_below(folder)]
     return {
         "main": [
             _text("data", "Data", data_below(folder), "a file or folder"),
-            _text("weights", "Weights", [one["name"] for one in weights_below(folder, folder / "runs")], "from scratch"),
+            _text("weights", "Weights", weights, "from scratch"),
             _choice("freeze", "Freeze plan", plan, plans),
             _number("epochs", "Epochs", 3),
             _number("batch_size", "Batch size", 32),
@@ -90,7 +91,9 @@ def _fields(desk: Desk) -> dict[str, Any]:
         ],
         "more": [
             _choice("optimizer", "Optimizer", "adamw", ["adamw", "adam", "sgd"]),
-            _choice("schedule", "Schedule", "linear", ["linear", "cosine", "one-cycle", "constant"]),
+            _choice(
+                "schedule", "Schedule", "linear", ["linear", "cosine", "one-cycle", "constant"]
+            ),
             _choice("precision", "Precision", "fp32", ["fp32", "bf16-mixed", "fp16-mixed"]),
             _text("device", "Device", ["auto", "cpu", "cuda", "mps"], "auto"),
             _number("weight_decay", "Weight decay", 0.01),
