@@ -45,10 +45,8 @@ def diagram_data(opened: Opened, path: str, view: str) -> dict[str, Any]:
         "title": drawing.title,
         "svg": svg,
         "text": str(drawing),
-        "notes": list(drawing.notes),
         "boxes": [_box(box, drawing) for box in drawing.nodes],
         "trail": _trail(opened, block),
-        "plan": opened.asked.plan,
         "file": _file(drawing, view),
     }
 

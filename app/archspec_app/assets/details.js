@@ -33,7 +33,7 @@ function tensor(one, open) {
     h("td", { class: "shares" }, one.shared.length ? `with ${one.shared.slice(0, 3).join(", ")}${one.shared.length > 3 ? ` and ${one.shared.length - 3} more` : ""}` : "–"));
 }
 const shapes = (list) => (list.length ? list.map((one) => `[${one.join(", ")}]`).join(" ") : "not run");
-const fact = (name, text, title) => h("div", {}, h("dt", {}, name), h("dd", { title }, text));
+const fact = (name, text, title) => h("div", { class: name.toLowerCase() }, h("dt", {}, name), h("dd", { title }, text));
 
 function draw() {
   const found = props.value;

@@ -36,7 +36,7 @@ const up = button("↑ Up", "Up to the block around", () => rise());
 const trail = h("nav", { class: "trail", "aria-label": "Blocks around" });
 const percent = h("span", { class: "quiet percent" });
 const paper = h("div", { class: "paper", tabindex: "0", role: "region", "aria-label": "Drawing" });
-const text = h("pre", { tabindex: "0", "aria-label": "The drawing as text" }), notes = h("p", { class: "quiet" });
+const text = h("pre", { tabindex: "0", "aria-label": "The drawing as text" });
 const said = h("p", { class: "said", role: "status" });
 root.append(
   h("div", { class: "bar" },
@@ -47,7 +47,7 @@ root.append(
     h("span", { class: "group" },
       button("SVG", "Download the drawing as SVG", () => found && download(`${found.file}.svg`, found.svg, "image/svg+xml")),
       button("PNG", "Download the drawing as PNG", () => trigger("png", { node: selected, view: kind })))),
-  trail, said, paper, notes,
+  trail, said, paper,
   h("details", { class: "as-text" }, h("summary", {}, "The drawing as text"), text));
 
 const ask = () => { said.textContent = found ? said.textContent : "Drawing …"; trigger("draw", { node: selected, view: kind }); };
@@ -94,9 +94,8 @@ function draw() {
   const before = picture?.title === `${found.view} ${found.path}` ? [paper.scrollLeft, paper.scrollTop] : null;
   picture = { svg: made, width: box[2], height: box[3], title: `${found.view} ${found.path}` };
   paper.replaceChildren(made);
-  if (before) { scale(zoom); [paper.scrollLeft, paper.scrollTop] = before; } else fit();
+  if (before) { scale(zoom); [paper.scrollLeft, paper.scrollTop] = before; } else fit(0.7);
   text.textContent = found.text;
-  notes.textContent = [found.plan ? `freeze plan ${found.plan}` : "", ...found.notes].filter(Boolean).join("; ");
   flow.setAttribute("aria-pressed", String(found.view === "flow"));
   modules.setAttribute("aria-pressed", String(found.view === "modules"));
   up.disabled = found.view !== "flow" || found.trail.length < 2;
@@ -132,7 +131,12 @@ function dress(group, box) {
 function highlight() {
   for (const one of paper.querySelectorAll(".chosen")) one.classList.remove("chosen");
   const box = found && boxOf(selected), inside = box && (found.view === "modules" || (box.path !== found.path));
-  if (inside) paper.querySelector(`[data-node="${box.id}"]`)?.classList.add("chosen");
+  const group = inside && paper.querySelector(`[data-node="${box.id}"]`);
+  if (!group) return;
+  group.classList.add("chosen");
+  const at = group.getBoundingClientRect(), room = paper.getBoundingClientRect();
+  if (at.left < room.left || at.right > room.right) paper.scrollLeft += at.left - room.left - room.width / 2;
+  if (at.top < room.top || at.bottom > room.bottom) paper.scrollTop += at.top - room.top - room.height / 2;
 }
 
 // ----------------------------------------------------------------------------------------- zoom
@@ -147,11 +151,11 @@ function scale(wish, at = null) {
   paper.scrollLeft = (paper.scrollLeft + at[0]) * (zoom / before) - at[0];
   paper.scrollTop = (paper.scrollTop + at[1]) * (zoom / before) - at[1];
 }
-function fit() {
+// As much as there is room for; at first no smaller than what can be read.
+function fit(least = 0) {
   if (!picture) return;
   const room = Math.max(100, paper.clientWidth - 18), height = Math.max(200, 0.62 * window.innerHeight);
-  const whole = Math.min(room / picture.width, height / picture.height, 1.35);
-  scale(Math.max(whole, Math.min(0.6, room / picture.width)));
+  scale(Math.max(least, Math.min(room / picture.width, height / picture.height, 1.35)));
 }
 paper.addEventListener("wheel", (event) => {
   if (!event.ctrlKey) return;
@@ -160,7 +164,7 @@ paper.addEventListener("wheel", (event) => {
   scale(zoom * Math.exp(-event.deltaY / 300), [event.clientX - place.left, event.clientY - place.top]);
 }, { passive: false });
 paper.addEventListener("keydown", (event) => {
-  const keys = { "+": () => scale(zoom * 1.25), "=": () => scale(zoom * 1.25), "-": () => scale(zoom / 1.25), 0: fit, Backspace: rise };
+  const keys = { "+": () => scale(zoom * 1.25), "=": () => scale(zoom * 1.25), "-": () => scale(zoom / 1.25), 0: () => fit(), Backspace: rise };
   if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
   event.preventDefault();
   keys[event.key]();

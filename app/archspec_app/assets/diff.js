@@ -40,14 +40,12 @@ function row(line) {
   const where = line.line
     ? h("button", { type: "button", class: "link", title: "show this line in the editor", onclick: () => editor.reveal(line.line) }, line.where)
     : line.where;
-  return h("tr", { class: line.kind }, h("td", { class: "sign" }, h("span", { "aria-hidden": "true" }, line.sign), h("span", { class: "hidden" }, line.kind)),
-    h("th", { scope: "row" }, line.what), h("td", {}, line.how), h("td", { class: "where" }, where));
+  return h("li", { class: line.kind },
+    h("span", { class: "sign", "aria-hidden": "true" }, line.sign), h("span", { class: "hidden" }, line.kind),
+    h("strong", {}, line.what), h("span", { class: "how" }, line.how), h("span", { class: "where" }, where));
 }
-const head = (...names) => h("thead", {}, h("tr", {}, names.map((one, i) => h("th", { scope: "col", class: i && names.length === 4 && names[0] === "" ? "" : null }, one))));
 function section(one) {
-  return h("section", {}, h("h3", {}, one.title), h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": one.title }, h("table", { class: "changes" },
-    h("thead", { class: "hidden" }, h("tr", {}, ["kind", "what", "change", "where"].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, one.lines.map(row)))),
+  return h("section", {}, h("h3", {}, one.title), h("ul", { class: "changes" }, one.lines.map(row)),
   one.left ? h("p", { class: "quiet" }, `${one.left.toLocaleString("en")} more; the Markdown has all of them.`) : "");
 }
 function figures(table) {
