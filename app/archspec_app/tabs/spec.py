@@ -39,6 +39,7 @@ def begin(desks: Desks) -> Face:
         language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
         show_label=False, lines=20, max_lines=34, buttons=[],
     )  # fmt: skip
+    code.postprocess = lambda value: value  # Gradio's own strips the text
     revision = gr.Number(visible="hidden", value=0)
     face = Face(desks, code, revision)
     face.shows([toolbar], _toolbar)
@@ -178,7 +179,7 @@ def _open(desk: Desk, data: dict[str, Any]) -> None:
 
 def _upload(desk: Desk, data: dict[str, Any]) -> None:
     text = text_of(data, "text", MAX_BYTES)
-    name = text_of(data, "spec").replace("\\", "/").split("/")[-1]
+    name = text_of(data, "spec").replace("\\", "/").split("/")[-1].lstrip(".") or "untitled"
     if not text:
         raise UsageError(
             Problem("E801", f"the file is empty, or has more than {MAX_BYTES:,} bytes")
