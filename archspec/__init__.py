@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.layers import register_layer
     from archspec.locking import Lock, lock
-    from archspec.predicting import PredictedFile, Prediction, Predictor
+    from archspec.predicting import Explanation, PredictedFile, Prediction, Predictor
     from archspec.spec import Spec, load, loads
     from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
@@ -66,7 +66,7 @@ _HOMES = {
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
-    "archspec.predicting": ("PredictedFile", "Prediction", "Predictor"),
+    "archspec.predicting": ("Explanation", "PredictedFile", "Prediction", "Predictor"),
     "archspec.spec": ("Spec", "load", "loads"),
     "archspec.training": ("Run", "resume", "runs", "train"),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
@@ -80,6 +80,7 @@ __all__ = [
     "DataError",
     "Diff",
     "Drawing",
+    "Explanation",
     "FreezeError",
     "FreezeProof",
     "FreezeReport",

@@ -13,7 +13,7 @@ from archspec.editing import edit_plan
 from archspec.errors import FreezeError, UsageError
 from archspec.extends import locate
 from archspec.freezing.toggling import toggle
-from archspec.source import Mapping, parse, plain
+from archspec.source import Listing, Mapping, Node, parse, plain
 
 FLOW = "freeze: {top: [a,\n   b, # two\n  c,\n ], q: {patterns: [x], dropout: false}} # end\nz: 1\n"
 BLOCK = "a: 1\nfreeze:\n  top:\n    - a # one\n    # between\n    - b\n  q: [x]\n\n# of z\nz: 1\n"
@@ -79,26 +79,35 @@ def _check(text: str, name: str, patterns: list[str]) -> None:
     (before.get("freeze") or {}).pop(name, None)
     assert {**before, "freeze": before.get("freeze") or {}} == after
     assert edit_plan(new, name, patterns) == new
-    first, last = _lines(text, name)
+    first, last = _around(text, name)
     assert new.startswith(first) and new.endswith(last)
+    if not (first or last):
+        assert _is_insertion(text.replace("~", ""), new)
 
 
-def _lines(text: str, name: str) -> tuple[str, str]:
-    """What stands in front of a plan's lines, and behind them; all of it if there is no plan."""
+def _around(text: str, name: str) -> tuple[str, str]:
+    """The lines in front of a plan's, and those behind them; nothing if there is no plan."""
     root, _ = parse(text)
     plans = root.entries.get("freeze")
     entry = plans.value.entries.get(name) if plans and isinstance(plans.value, Mapping) else None
-    if entry is None:  # an insertion: of "freeze: ~" one character more goes
-        text = text.replace("~", "")
-        new = edit_plan(text, name, ["x"])
-        assert any(
-            new.startswith(text[:i]) and new.endswith(text[i:]) for i in range(len(text) + 1)
-        )
+    if entry is None:
         return "", ""
     lines = text.splitlines(keepends=True)
-    behind = next((line for line in ("# end\n", "  q:", "  # last", "z:") if line in text), "")
-    found = "".join(lines[: entry.key.line - 1])
-    return found, text[text.rindex(behind) :] if name == "top" and "# end" not in behind else ""
+    return "".join(lines[: entry.key.line - 1]), "".join(lines[_last_line(lines, entry.value) :])
+
+
+def _last_line(lines: list[str], node: Node) -> int:
+    """Of what a node says: a block's own end is behind the comments that follow it."""
+    if lines[node.span.line - 1][node.span.column - 1] not in "[{":
+        if isinstance(node, Mapping):
+            return max(_last_line(lines, entry.value) for entry in node.entries.values())
+        if isinstance(node, Listing):
+            return max(_last_line(lines, item) for item in node.items)
+    return node.span.end_line
+
+
+def _is_insertion(text: str, new: str) -> bool:
+    return any(new.startswith(text[:i]) and new.endswith(text[i:]) for i in range(len(text) + 1))
 
 
 def test_what_cannot_be_edited_is_refused() -> None:
@@ -120,7 +129,16 @@ def test_toggling() -> None:
         "**", "!@Linear",
     ]  # fmt: skip
     assert toggle(model, plan, "fc.weight", frozen=True) == ["**", "!fc", "fc.weight"]
-    assert toggle(model, ["!@Linear"], "fc", frozen=True) == ["!@Linear", "fc"]
+    assert toggle(model, ["!@Linear"], "fc", frozen=True) == ["fc"]
+    assert toggle(model, plan, "", frozen=True) == ["**"]
+    assert toggle(model, plan, "", frozen=False) == []
+    assert toggle(model, [], "layer4.0", frozen=True, count=2) == ["layer4"]
+    assert toggle(model, ["layer4"], "layer1.1", frozen=True, count=1) == ["layer4", "layer1.1"]
+    assert toggle(model, [], "layer3", frozen=True, count=2) == ["layer3", "layer4"]
+    bert = archspec.build("bert", device="meta")
+    some = toggle(bert, ["**"], "bert.encoder.layer.3", frozen=False, count=4)
+    assert some == ["**", "!bert.encoder.layer[3:7]"]
+    assert toggle(bert, some, "bert.encoder.layer.3", frozen=True, count=4) == ["**"]
     report = archspec.freeze(model, toggle(model, plan, "layer4.0.conv1", frozen=False))
     assert report.trainable == 513_000 + 512 * 256 * 9
 
@@ -129,5 +147,7 @@ def test_toggling_what_is_not_there() -> None:
     model = archspec.build("resnet18", device="meta")
     with pytest.raises(UsageError, match="there is no 'layer5'"):
         toggle(model, [], "layer5", frozen=True)
+    with pytest.raises(UsageError, match="no 3 modules from"):
+        toggle(model, [], "layer4.0", frozen=True, count=3)
     with pytest.raises(FreezeError):
         toggle(model, ["nothing"], "fc", frozen=True)

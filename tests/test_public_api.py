@@ -26,8 +26,17 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Data", "Diff", "Drawing", "FreezeProof", "FreezeReport", "Frontier", "Inspection"]
-DATA += ["Lock", "NoFrontier", "Note", "Place", "PredictedFile", "Prediction", "Predictor"]
+DATA = ["Data", "Diff", "Drawing", "Explanation", "FreezeProof", "FreezeReport", "Frontier"]
+DATA += [
+    "Inspection",
+    "Lock",
+    "NoFrontier",
+    "Note",
+    "Place",
+    "PredictedFile",
+    "Prediction",
+    "Predictor",
+]
 DATA += ["Problem", "Run", "Spec", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]

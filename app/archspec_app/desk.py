@@ -19,7 +19,7 @@ from archspec.params import Override
 from archspec.schema import FreezePlan
 from archspec.source import MAX_BYTES
 from archspec.spec import Spec, loads_with
-from archspec_app.workspace import SUFFIXES, Workspace
+from archspec_app.workspace import SUFFIXES, Workspace, without_paths
 
 MOST_UNDONE = 100
 NEW_PLAN = "my-plan"
@@ -206,7 +206,8 @@ class Desk:
             self.good, self.problems = self._opened(asked), ()
             self.asked = self.good.asked
         except ArchspecError as error:
-            self.problems = error.problems
+            folder = self.workspace.folder
+            self.problems = tuple(without_paths(one, folder) for one in error.problems)
 
     def _opened(self, asked: Asked) -> Opened:
         folder = self.workspace.folder_of(self.name)

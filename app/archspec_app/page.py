@@ -8,11 +8,16 @@ import gradio as gr
 
 from archspec_app.desks import Desks
 from archspec_app.face import session
-from archspec_app.tabs import cost, spec, tree
+from archspec_app.tabs import cost, predict, spec, train, tree
 from archspec_app.view import view
 from archspec_app.workspace import Workspace
 
-TABS = (("Tree", tree.build), ("Cost", cost.build))
+TABS = (
+    ("Tree", tree.build),
+    ("Cost", cost.build),
+    ("Train", train.build),
+    ("Predict", predict.build),
+)
 
 
 def make_page(folder: Path, first: str = "bert") -> gr.Blocks:
@@ -33,12 +38,13 @@ def make_page(folder: Path, first: str = "bert") -> gr.Blocks:
                 face.shows([summary], cost.summary)
                 with gr.Tabs(elem_id="tabs"):
                     for name, build in TABS:
-                        with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}") as tab:
-                            build(face, tab)
+                        with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
+                            build(face)
         spec.wire(face, page, first)
 
         def closed(request: gr.Request) -> None:
             desks.close(session(request))
 
         page.unload(closed)
+    page.queue(default_concurrency_limit=8)
     return page

@@ -37,7 +37,7 @@ class _Kinds:
 
     def number(self, node: Node) -> int:
         children = [(child.name, self.number(child)) for child in node.children]
-        plain = replace(node, path="", trainable=0, activations=0, children=())
+        plain = replace(node, path="", trainable=0, activations=0, shared={}, children=())
         key = (
             tuple(getattr(plain, name) for name in Node.__slots__ if name != "shared"),
             tuple(node.shared.items()),

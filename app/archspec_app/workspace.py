@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from archspec.errors import Problem, UsageError
+from archspec.errors import Note, Place, Problem, UsageError
 from archspec.extends import packaged_folder, packaged_names
 from archspec.source import MAX_BYTES
 
 MOST_LISTED = 500
-DEEPEST = 4
+MOST_ENTRIES = 20_000
+DEEPEST = 4  # folders
+LONGEST = 200  # bytes of one name; file systems take 255
 SUFFIXES = (".yaml", ".yml")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "runs", "site-packages"})
 
@@ -28,12 +32,9 @@ class Workspace:
 
     def names(self) -> list[str]:
         """The specs that can be opened: paths relative to the folder, then packaged names."""
-        found: list[str] = []
-        for path in self._files():
-            if len(found) == MOST_LISTED:
-                break
-            found.append(path.relative_to(self.folder).as_posix())
-        return [*sorted(found), *packaged_names()]
+        found = islice(files_below(self.folder, SUFFIXES), MOST_LISTED)
+        names = sorted(path.relative_to(self.folder).as_posix() for path in found)
+        return [*names, *packaged_names()]
 
     def inside(self, name: str) -> Path:
         """The file or folder of a name that comes from outside.
@@ -46,7 +47,9 @@ class Workspace:
         path = self.folder / name
         try:
             real = Path(os.path.realpath(path))
-        except OSError:
+            if any(len(os.fsencode(part)) > LONGEST for part in name.split("/")):
+                raise _refused(name)
+        except (OSError, UnicodeEncodeError):
             raise _refused(name) from None
         if not real.is_relative_to(self.folder) or real == self.folder:
             raise _refused(name)
@@ -110,23 +113,50 @@ class Workspace:
             raise _refused(name)
         return self.inside(name)
 
-    def _files(self) -> Iterator[Path]:
-        level = [self.folder]
-        for _ in range(DEEPEST):
-            below: list[Path] = []
-            for folder in level:
-                try:
-                    entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-                except OSError:
-                    continue
-                for entry in entries:
-                    if entry.name.startswith((".", "_")) or entry.name in _SKIPPED:
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        below.append(Path(entry.path))
-                    elif entry.name.endswith(SUFFIXES) and entry.is_file(follow_symlinks=False):
-                        yield Path(entry.path)
-            level = below
+
+def files_below(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[Path]:
+    """Files below a folder, the nearest first; links are not followed, nothing hidden is told."""
+    level, left = [folder], MOST_ENTRIES
+    for _ in range(DEEPEST):
+        below: list[Path] = []
+        for entry in (entry for place in level for entry in entries_of(place)):
+            left -= 1
+            if left < 0:
+                return
+            if entry.is_dir(follow_symlinks=False):
+                below.append(Path(entry.path))
+            elif entry.name.endswith(suffixes) and entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
+        level = below
+
+
+def entries_of(place: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, by name; nothing if it cannot be read."""
+    try:
+        found = [one for one in os.scandir(place) if _is_shown(one.name)]
+    except OSError:
+        return []
+    return sorted(found, key=lambda one: one.name)
+
+
+def _is_shown(name: str) -> bool:
+    return not name.startswith((".", "_")) and name not in _SKIPPED
+
+
+def without_paths(problem: Problem, folder: Path) -> Problem:
+    """The same problem; where the folder is on this machine is nobody's business."""
+
+    def cut(text: str) -> str:
+        for place in (str(folder), str(packaged_folder())):
+            text = text.replace(place + os.sep, "").replace(place, ".")
+        return text
+
+    def placed(place: Place | None) -> Place | None:
+        return replace(place, file=cut(place.file)) if place else None
+
+    notes = tuple(Note(cut(note.message), placed(note.place)) for note in problem.notes)
+    texts = {"message": cut(problem.message), "hint": cut(problem.hint)}
+    return replace(problem, place=placed(problem.place), notes=notes, **texts)
 
 
 def _refused(name: str) -> UsageError:

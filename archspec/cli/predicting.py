@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--most-bad", metavar="SHARE", default=1.0, help="Of bad rows, past which nothing is written."
 )
+@click.option("--explain", is_flag=True, help="Of --text: what each word adds to the label.")
 @click.option("--optimize", is_flag=True, help="Be faster where the first batch says the same.")
 @click.option("--batch-size", metavar="N", default=32, help="Texts or images at once, at most.")
 @click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
@@ -60,6 +61,7 @@ def predict(
     all_labels: bool,
     overwrite: bool,
     most_bad: float,
+    explain: bool,
     **asked: Any,
 ) -> None:
     """Predict on texts, images or the rows of a file.
@@ -72,15 +74,21 @@ def predict(
     \b
     Examples:
       archspec predict runs/20260131-120000-bert-head-only --text 'a large cat'
+      archspec predict runs/20260131-120000-bert-head-only --text 'a large cat' --explain
       archspec predict runs/20260131-120000-bert-head-only --file in.csv -o out.parquet --all
       archspec predict minilm-l6 --weights minilm/ --file texts.jsonl -o vectors.parquet
       archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
     """
     inputs = _inputs(texts, images, files)
+    if explain and not texts:
+        raise _usage("--explain goes with --text")
     pairs = _pairs(files, output, overwrite=overwrite)
     predictor = archspec.Predictor(
         _source(source, given, config), labels=labels.split(",") if labels else None, **asked
     )
+    if explain:
+        _put_explained(predictor, inputs, as_json=as_json)
+        return
     if not files:
         _put(predictor, inputs, as_json=as_json)
         return
@@ -172,9 +180,24 @@ def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
     return source
 
 
-def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+def _put_explained(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+    _check_any(inputs)
+    found = (predictor.explain(one) for one in inputs)
+    if as_json:
+        rows = zip(inputs, found, strict=True)
+        terminal.put_json([{"input": one, **explanation.to_dict()} for one, explanation in rows])
+        return
+    for i, explanation in enumerate(found):
+        terminal.put(("\n" if i else "") + explanation.text(terminal.width()))
+
+
+def _check_any(inputs: list[str]) -> None:
     if not inputs:
         raise _usage("standard input has no line")
+
+
+def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+    _check_any(inputs)
     found = predictor(inputs)
     _tell_optimizations(predictor)
     if predictor.kind == "text-embedding":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -20,6 +21,27 @@ MAX_BYTES = 200_000_000
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The tokens of one text, and where in it they come from.
+
+    Attributes:
+        ids: of the tokens.
+        names: as the tokenizer writes them.
+        spans: of each token, the first character and the one behind the last; None of a token
+            that the tokenizer has added.
+        words: of each token, the number of its word, as the tokenizer splits; None where it does
+            not tell.
+        truncated: whether tokens were cut off.
+    """
+
+    ids: tuple[int, ...]
+    names: tuple[str, ...]
+    spans: tuple[tuple[int, int] | None, ...]
+    words: tuple[int | None, ...]
+    truncated: bool
+
+
 class TextEncoder:
     """Makes token ids of texts.
 
@@ -30,6 +52,8 @@ class TextEncoder:
 
     Attributes:
         pad_id: the token that fills up shorter texts.
+        blank: the token that says nothing: that of unknown words; else the padding, if it has a
+            name; else None.
         size: one more than the highest token id.
 
     Raises:
@@ -51,6 +75,7 @@ class TextEncoder:
         self._tokenizer = _read(self.path)
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.pad_id = _pad_id(self._tokenizer)
+        self.blank = _known(self._tokenizer, (*_UNKNOWN, *_PADDING))
         self._tokenizer.no_padding()
         if max_length <= (special := self._tokenizer.num_special_tokens_to_add(False)):
             message = f"a maximum length of {max_length} leaves no room beside {special} special"
@@ -72,6 +97,20 @@ class TextEncoder:
         """The token ids of each text, special tokens included, not padded."""
         encoded = self._tokenizer.encode_batch_fast(list(texts))
         return [found.ids for found in encoded]
+
+    def name(self, token: int) -> str:
+        """A token as the tokenizer writes it; empty if there is none of this id."""
+        return self._tokenizer.id_to_token(token) or ""
+
+    def pieces(self, text: str) -> Pieces:
+        """The tokens of one text, as ``encode`` makes them, with their places in it."""
+        found = self._tokenizer.encode(text)
+        spans = (
+            None if added else (start, end)
+            for (start, end), added in zip(found.offsets, found.special_tokens_mask, strict=True)
+        )
+        words, truncated = tuple(found.word_ids), bool(found.overflowing)
+        return Pieces(tuple(found.ids), tuple(found.tokens), tuple(spans), words, truncated)
 
     def collate(self, ids: Sequence[Sequence[int] | torch.Tensor]) -> dict[str, torch.Tensor]:
         """Token ids of several texts as a batch, padded to the longest: int64 [batch, seq]."""
@@ -163,8 +202,14 @@ def _pad_id(tokenizer: Tokenizer) -> int:
     padding = tokenizer.padding
     if padding:
         return int(padding["pad_id"])
-    for word in ("[PAD]", "<pad>", "<|padding|>"):
-        found = tokenizer.token_to_id(word)
-        if found is not None:
-            return found
-    return 0  # masked anyway
+    found = _known(tokenizer, _PADDING)
+    return 0 if found is None else found  # masked anyway
+
+
+_PADDING = ("[PAD]", "<pad>", "<|padding|>")
+_UNKNOWN = ("[UNK]", "<unk>")
+
+
+def _known(tokenizer: Tokenizer, words: Sequence[str]) -> int | None:
+    found = (tokenizer.token_to_id(word) for word in words)
+    return next((one for one in found if one is not None), None)

@@ -17,7 +17,7 @@ def toggle(
 ) -> list[str]:
     """The patterns of a plan, changed so that everything at and below a path is frozen, or thawed.
 
-    Patterns that speak of nothing else are dropped; one is added at the end if the others
+    Patterns that select nothing else are dropped; one is added at the end if the others
     do not say so already. Whatever is elsewhere stays as it is.
 
     Args:
@@ -49,14 +49,15 @@ def toggle(
         hint = did_you_mean(path, paths)
         raise UsageError(Problem("E801", f"there is no '{path}' in the model", hint=hint))
     tops, added = _tops(model, path, count)
+    entries = enumerate(before.tree.entries)
+    below = {i for i, one in entries if any(_is_within(one.path, top) for top in tops)}
     kept = [
         text
-        for text in patterns
-        if not any(_is_within(text.removeprefix("!").strip(), top) for top in tops)
+        for text, pattern in zip(patterns, before.patterns, strict=True)
+        if not before.tree.select(pattern) <= below
     ]
     found = _selection(model, kept)
-    below = [one for one in paths if any(_is_within(one, top) for top in tops)]
-    if all(found.freezes(one) == frozen for one in below):
+    if all(found.freezes(before.tree.entries[i].path) == frozen for i in below):
         return kept
     return [*kept, *(name if frozen else f"!{name}" for name in added)]
 
@@ -84,5 +85,4 @@ def _selection(model: nn.Module, patterns: Sequence[str]) -> Selection:
 
 
 def _is_within(path: str, top: str) -> bool:
-    """Whether a path, or all that a pattern selects, is at ``top`` or below."""
-    return path.startswith(top) and path[len(top) :][:1] in ("", ".", "[")
+    return path == top or path.startswith(f"{top}.")

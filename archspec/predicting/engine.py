@@ -49,7 +49,7 @@ class Engine:
         """
         count = len(next(iter(batch.values())))
         try:
-            with _evaluating(self.plain.model), torch.inference_mode():
+            with evaluating(self.plain.model), torch.inference_mode():
                 found = self.plain(batch)
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
@@ -79,7 +79,7 @@ class Engine:
         if not prepared.batches:
             return found
         places = [rows for rows, _ in prepared.batches]
-        with _evaluating(self.plain.model), _in_memory(len(places[0])):
+        with evaluating(self.plain.model), in_memory(len(places[0])):
             variant = self._variant(prepared.batches[0][1])
             with torch.inference_mode():
                 parts: list[Tensor] = []
@@ -111,7 +111,7 @@ def _stamp(model: nn.Module) -> object:
 
 
 @contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """The model in evaluation mode; it is somebody's, and left as it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -123,7 +123,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _in_memory(rows: int) -> Iterator[None]:
+def in_memory(rows: int) -> Iterator[None]:
+    """Where memory runs out, the error says so: E503."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -56,7 +56,7 @@ def prepared_texts(
     """
     faults = dict(known or {})
     for i, text in enumerate(texts):
-        if i not in faults and (fault := _text_fault(text)):
+        if i not in faults and (fault := text_fault_of(text)):
             faults[i] = fault
     good = [i for i in range(len(texts)) if i not in faults]
     ids = encoder.encode([str(texts[i]) for i in good])
@@ -84,7 +84,8 @@ def by_length(lengths: Sequence[int], batch_size: int, *, apart: bool = False) -
     return cut(order, batch_size, known if apart else None)
 
 
-def _text_fault(text: object) -> Fault | None:
+def text_fault_of(text: object) -> Fault | None:
+    """Why nothing can be predicted on it; None if something can."""
     if text is not None and not isinstance(text, str):
         return "wrong type", f"{type(text).__name__}, not text"
     return text_fault(text)

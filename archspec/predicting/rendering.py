@@ -1,4 +1,4 @@
-"""Predictions for people: bars of probabilities, a line each of several, an account of a file.
+"""Predictions for people: bars of probabilities, words that speak for a label, accounts of files.
 
 Labels, texts and names come from strangers: control characters are taken out.
 """
@@ -14,10 +14,12 @@ from rich.text import Text
 
 from archspec.display import printable
 from archspec.errors import listing
-from archspec.predicting.report import PredictedFile, Prediction
+from archspec.predicting.report import Explanation, PredictedFile, Prediction, Word
 
 _MOST_LABELS = 10
 _MOST_BAD = 10
+_MOST_WORDS = 10
+_LEAST_SHARE = 0.1  # of the strongest word, for a colour
 _BAR = 30  # columns of a probability of 1
 _MOST_LETTERS = 70  # of an input
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
@@ -37,6 +39,52 @@ def drawn(prediction: Prediction) -> RenderableType:
 def _bar(share: float) -> str:
     eighths = round(min(max(share, 0.0), 1.0) * _BAR * 8)
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def explained(why: Explanation) -> RenderableType:
+    """The text with words for the label in green and against it in red, and the strongest."""
+    words = why.words()
+    most = max((abs(word.score) for word in words), default=0.0)
+    strongest = sorted(words, key=lambda word: -abs(word.score))[:_MOST_WORDS]
+    label = printable(why.label)
+    logit = (
+        f"logit {why.logit:.3f}; {why.baseline:.3f} without the words, {why.gap:+.3f} unexplained"
+    )
+    lines = [Text(f"why {label}: {logit}")]
+    if why.truncated:
+        lines.append(
+            Text(f"only the first {why.read:,} of {len(why.input):,} characters were read")
+        )
+    parts = [drawn(why.prediction), *lines, _coloured(why, words, most)]
+    return Group(*parts, _strongest(sorted(strongest, key=lambda word: word.start), most))
+
+
+def _coloured(why: Explanation, words: Sequence[Word], most: float) -> Text:
+    text, place = Text(), 0
+    for word in words:
+        if word.start < place:
+            continue  # two tokens may share a letter
+        text.append(printable(why.input[place : word.start]))
+        text.append(printable(word.text), style=_style(word.score, most))
+        place = word.end
+    return text
+
+
+def _style(score: float, most: float) -> str:
+    share = abs(score) / most if most else 0.0
+    colour = "green" if score > 0 else "red"
+    return "" if share < _LEAST_SHARE else f"bold {colour}" if share > 0.5 else colour
+
+
+def _strongest(words: Sequence[Word], most: float) -> Table:
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(justify="right")
+    for word in words:
+        shown = word.text if len(word.text) <= _BAR else word.text[: _BAR - 1] + "…"
+        bar = _bar(abs(word.score) / most if most else 0.0)
+        style = "green" if word.score > 0 else "red"
+        table.add_row(f"{word.score:+.3f}", Text(printable(shown)), Text(bar, style))
+    return table
 
 
 def listed(inputs: Sequence[str], predictions: Sequence[Prediction]) -> RenderableType:

@@ -36,6 +36,18 @@ function download(name, content, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+// Acts when an element comes into sight, and again whenever the desk has changed while it is seen.
+function whenSeen(seen, act) {
+  let stale = true;
+  const look = () => {
+    if (!stale || !seen.offsetParent) return;
+    stale = false;
+    act();
+  };
+  on("revision", () => { stale = true; look(); });
+  new IntersectionObserver(look).observe(seen);
+}
+
 const editor = {
   get dom() { return document.querySelector("#editor .cm-content"); },
   get view() { return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view; },

@@ -45,6 +45,7 @@ function draw() {
   redo.disabled = !found.redo;
   notice.textContent = found.notice ?? "";
   notice.classList.toggle("wrong", Boolean(found.wrong));
+  tell("revision");
   sessionStorage.setItem("archspec", JSON.stringify(found.draft));
   if (found.download && found.download.id !== delivered) {
     delivered = found.download.id;

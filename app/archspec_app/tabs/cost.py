@@ -17,7 +17,7 @@ PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
 OPTIMIZERS = ["adamw", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
 
 
-def build(face: Face, tab: gr.Tab) -> None:
+def build(face: Face) -> None:
     form = view("form", label="Sizes", elem_id="sizes")
     costs = view("cost", label="Cost", elem_id="costs")
     face.shows([form, costs], _shown)

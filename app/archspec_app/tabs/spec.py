@@ -39,7 +39,6 @@ def begin(desks: Desks) -> Face:
         language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
         show_label=False, lines=20, max_lines=34, buttons=[],
     )  # fmt: skip
-    code.postprocess = lambda value: value  # Gradio's own strips the text
     revision = gr.Number(visible="hidden", value=0)
     face = Face(desks, code, revision)
     face.shows([toolbar], _toolbar)

@@ -13,7 +13,7 @@ from archspec_app.tree import tree_data
 from archspec_app.view import view
 
 
-def build(face: Face, tab: gr.Tab) -> None:
+def build(face: Face) -> None:
     tree = view("tree", label="Modules", elem_id="tree")
     details = view("details", label="Details", elem_id="details")
     face.shows([tree, details], _shown)

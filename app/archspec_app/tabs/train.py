@@ -1,0 +1,128 @@
+"""Training: a form, the runs of the folder, and the curves of the one that is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from archspec.errors import ArchspecError, Problem, UsageError
+from archspec_app.data_files import data_below
+from archspec_app.desk import Desk
+from archspec_app.face import Face, data_of, session, text_of
+from archspec_app.training.jobs import Jobs
+from archspec_app.view import view
+from archspec_app.weight_files import weights_below
+
+
+def build(face: Face) -> None:
+    jobs = Jobs(face.desks.workspace.folder)
+    part = view("train", label="Training", elem_id="train")
+
+    def answers(act: Callable[[Desk, dict[str, Any]], dict[str, Any]]) -> Callable[..., Any]:
+        """What a handler does, and after it the runs as they are."""
+
+        def handle(request: gr.Request, event: gr.EventData, text: str | None) -> dict[str, Any]:
+            desk, data = face.desks.of(session(request)), data_of(event)
+            with desk.lock:
+                if text is not None:
+                    desk.edit(text)
+                try:
+                    found = act(desk, data)
+                except ArchspecError as error:
+                    found = {"error": str(error)}
+                return {**found, "fields": _fields(desk), "rows": _rows(jobs)}
+
+        return handle
+
+    def start(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+        options = data.get("options")
+        if not isinstance(options, dict):
+            raise UsageError(Problem("E801", "no options"))
+        if desk.problems:
+            hint = "the problems are beside the editor"
+            raise UsageError(Problem("E801", "a broken text cannot be trained", hint=hint))
+        asked = desk.asked
+        key = jobs.start(asked.text, desk.name, asked.params, options)
+        return {"started": key, "notice": f"started {key}"}
+
+    def stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+        jobs.stop(text_of(data, "run"))
+        return {"notice": "it saves and stops after the step under way"}
+
+    def resume(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+        jobs.resume(text_of(data, "run"))
+        return {}
+
+    def poll(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+        key = text_of(data, "run")
+        if not key:
+            return {}
+        after, version = data.get("after"), data.get("version")
+        points = jobs.follow(key, after, version)  # pyright: ignore[reportArgumentType]
+        return {"points": {**points.to_dict(), "key": key, "after": after}}
+
+    nothing = gr.State(None)
+    for name, act in (("start", start), ("stop", stop), ("resume", resume), ("poll", poll)):
+        getattr(part, name)(
+            answers(act), [face.code if name == "start" else nothing], [part],
+            show_progress="hidden", api_visibility="private", trigger_mode="multiple",
+        )  # fmt: skip
+
+
+def _rows(jobs: Jobs) -> list[dict[str, Any]]:
+    return [row.to_dict() for row in jobs.rows()]
+
+
+def _fields(desk: Desk) -> dict[str, Any]:
+    folder = desk.workspace.folder
+    plans = ["", *desk.good.plans] if desk.good else [""]
+    plan = desk.asked.plan or ""
+    weights = [one["name"] for one in weights_below(folder)]
+    schedules = ["linear", "cosine", "one-cycle", "constant"]
+    return {
+        "main": [
+            _text("data", "Data", data_below(folder), "a file or folder"),
+            _text("weights", "Weights", weights, "from scratch"),
+            _choice("freeze", "Freeze plan", plan, plans),
+            _number("epochs", "Epochs", 3),
+            _number("batch_size", "Batch size", 32),
+            _number("learning_rate", "Learning rate", 2e-4),
+        ],
+        "more": [
+            _choice("optimizer", "Optimizer", "adamw", ["adamw", "adam", "sgd"]),
+            _choice(
+                "schedule", "Schedule", "linear", ["linear", "cosine", "one-cycle", "constant"]
+            ),
+            _choice("precision", "Precision", "fp32", ["fp32", "bf16-mixed", "fp16-mixed"]),
+            _text("device", "Device", ["auto", "cpu", "cuda", "mps"], "auto"),
+            _number("weight_decay", "Weight decay", 0.01),
+            _number("warmup", "Warm-up, share", None),
+            _number("accumulate", "Batches a step", 1),
+            _number("clip", "Clip gradients at", 1.0),
+            _choice("monitor", "Best by", "accuracy", ["accuracy", "loss", "macro_f1"]),
+            _number("patience", "Patience, epochs", None),
+            _number("seed", "Seed", 0),
+            _number("max_length", "Tokens at most", None),
+            _text("text", "Text column", None, "guessed"),
+            _text("image", "Image column", None, "guessed"),
+            _text("label", "Label column", None, "guessed"),
+            _text("tokenizer", "Tokenizer", None, "beside the weights"),
+            _number("save_every", "Save every, seconds", 120),
+        ],
+    }
+
+
+def _text(name: str, label: str, suggestions: list[str] | None, placeholder: str) -> dict[str, Any]:
+    found = {"suggestions": suggestions, "placeholder": placeholder, "value": ""}
+    return {"name": name, "label": label, "type": "text", **found}
+
+
+def _number(name: str, label: str, value: float | None) -> dict[str, Any]:
+    shown = "" if value is None else f"{value:g}"
+    return {"name": name, "label": label, "type": "number", "value": shown}
+
+
+def _choice(name: str, label: str, value: str, choices: list[str]) -> dict[str, Any]:
+    return {"name": name, "label": label, "type": "choice", "value": value, "choices": choices}

@@ -1,0 +1,176 @@
+"""A visitor's desk: texts, what stays of the last good one, toggles as edits, undo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import archspec
+from archspec.errors import UsageError
+from archspec.extends import locate
+from archspec_app.desk import Asked, Desk, dimensions
+from archspec_app.desks import MOST, Desks
+from archspec_app.workspace import Workspace
+
+TINY = """\
+archspec: 1  # the language
+model: Net
+
+params:
+  width: {default: 4, min: 1}
+
+blocks:
+  Net:
+    inputs: {x: [batch, $width]}
+    modules:
+      a: {type: Linear, in_features: $width, out_features: $width}
+      b: {type: Sequential, items: [{type: Linear, in_features: $width, out_features: 2}]}
+    forward:
+      - return: b(a(x))
+
+# plans
+freeze:
+  top: ["**", "!b"]   # all but b
+
+dims: {batch: 3}
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    found = Desk(Workspace(tmp_path))
+    found.open("tiny.yaml")
+    return found
+
+
+def test_a_broken_text_leaves_the_last_good_model(desk: Desk) -> None:
+    assert desk.good is not None and desk.good.inspection.parameters.value == 30
+    desk.edit(TINY.replace("Linear, in", "Linaer, in", 1))
+    assert [
+        (p.code, p.place and p.place.file, p.place and p.place.line) for p in desk.problems
+    ] == [("E206", "tiny.yaml", 11)]
+    assert desk.good.asked.text == TINY
+    desk.edit(TINY.replace("out_features: 2", "out_features: 3"))
+    assert not desk.problems and desk.good.inspection.parameters.value == 35
+
+
+def test_the_problems_are_those_of_the_terminal(desk: Desk, tmp_path: Path) -> None:
+    wrong = TINY.replace("$width]", "$widht]").replace("b(a(x))", "b(c(x))")
+    desk.edit(wrong)
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.loads(wrong, name="tiny.yaml", folder=tmp_path)
+    assert [str(p) for p in desk.problems] == [str(p) for p in caught.value.problems]
+    assert len(desk.problems) == 2
+
+
+def test_values_sizes_and_plans_change_the_figures_and_not_the_text(desk: Desk) -> None:
+    desk.change(params={"width": 8})
+    assert desk.good and desk.good.inspection.parameters.value == 90 and desk.asked.text == TINY
+    desk.change(sizes={"batch": 10}, plan="top")
+    assert desk.good.inspection.dims["batch"] == 10 and desk.good.inspection.trainable.value == 18
+    desk.edit(TINY.replace("  width: {default: 4, min: 1}", "  w: 4").replace("$width", "$w"))
+    assert not desk.problems and desk.asked.params == {}, "a field that is gone is forgotten"
+    desk.change(params={"w": -1})
+    assert desk.problems and desk.problems[0].code == "E205"
+
+
+def test_a_toggle_is_an_edit_of_the_plan(desk: Desk) -> None:
+    desk.change(plan="top")
+    desk.toggle("a", frozen=False)
+    assert desk.asked.text == TINY.replace('"!b"]', '"!b", "!a"]')
+    assert desk.good and desk.good.inspection.trainable.value == 30
+    desk.toggle("a", frozen=True)
+    assert desk.asked.text == TINY
+    desk.change(plan=None)
+    desk.toggle("a", frozen=True)
+    assert desk.asked.plan == "my-plan"
+    assert desk.asked.text == TINY.replace("all but b\n", "all but b\n  my-plan: [a]\n")
+    desk.save_plan("mine")
+    assert desk.asked.text.count("[a]") == 2 and desk.asked.plan == "mine"
+    for _ in range(2):
+        desk.undo()
+    assert (desk.asked.text, desk.asked.plan) == (TINY, None)
+    desk.redo()
+    assert desk.asked.plan == "my-plan" and desk.can_redo
+    desk.edit(TINY + "x")
+    with pytest.raises(UsageError, match="broken text"):
+        desk.toggle("a", frozen=True)
+
+
+def test_a_plan_of_the_parent_is_written_with_its_switches(tmp_path: Path) -> None:
+    parent = TINY.replace('["**", "!b"]', '{patterns: ["**", "!b"], dropout: false}')
+    (tmp_path / "parent.yaml").write_text(parent)
+    (tmp_path / "child.yaml").write_text("archspec: 1\nextends: parent.yaml\n")
+    desk = Desk(Workspace(tmp_path))
+    desk.open("child.yaml")
+    desk.change(plan="top")
+    desk.toggle("a", frozen=False)
+    assert desk.asked.text == (
+        "archspec: 1\nextends: parent.yaml\n\nfreeze:\n"
+        '  top: {patterns: ["**", "!b", "!a"], dropout: false}\n'
+    )
+
+
+PATHS = ["", "conv1", "layer1", "layer2.0", "layer2.0.conv1", "layer4.1.bn2", "fc", "fc.weight"]
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from(PATHS), st.booleans()), min_size=1, max_size=5),
+       st.sampled_from([None, "head-only"]))  # fmt: skip
+def test_toggles_do_what_they_say_and_can_be_undone(
+    steps: list[tuple[str, bool]], plan: str | None
+) -> None:
+    desk = Desk(Workspace(Path()))
+    desk.open("resnet18")
+    desk.change(plan=plan)
+    text = locate("resnet18").read_text()
+    for path, frozen in steps:
+        desk.toggle(path, frozen=frozen)
+        assert desk.good is not None and not desk.problems
+        named = dict(desk.good.model.named_parameters())
+        below = [
+            p for name, p in named.items() if f"{name}.".startswith(f"{path}." if path else "")
+        ]
+        assert {p.requires_grad for p in below} == {not frozen}
+        kept = [line for line in text.splitlines() if "head-only" not in line]
+        assert [line for line in desk.asked.text.splitlines() if line in kept] == kept
+    for _ in steps:
+        desk.undo()
+    assert desk.asked.text == text and desk.asked.plan == plan
+
+
+def test_what_a_page_kept_is_taken_up_again(desk: Desk, tmp_path: Path) -> None:
+    text = TINY.replace("default: 4", "default: 5")
+    other = Desk(desk.workspace)
+    other.restore("tiny.yaml", Asked(text, {"width": 6}, "top", {"batch": 2}))
+    assert other.good and other.good.spec.values["width"] == 6 and other.asked.plan == "top"
+    other.save("tiny.yaml")
+    assert (tmp_path / "tiny.yaml").read_text() == text
+    with pytest.raises(UsageError, match="changed since it was opened"):
+        desk.save("tiny.yaml")
+    desk.save("more/tiny")
+    assert (tmp_path / "more" / "tiny.yaml").read_text() == TINY
+
+
+def test_dimensions_are_those_of_the_inputs() -> None:
+    assert dimensions(archspec.load("bert"))[:2] == ["batch", "seq"]
+
+
+def test_desks_are_apart_and_bounded(tmp_path: Path) -> None:
+    now = [0.0]
+    desks = Desks(Workspace(tmp_path), clock=lambda: now[0])
+    one, other = desks.of("one"), desks.of("other")
+    one.paste("x.yaml", TINY)
+    assert other.good is None and desks.of("one") is one
+    for i in range(2 * MOST):
+        desks.of(str(i))
+    assert len(desks) == MOST and desks.of("one") is not one
+    now[0] = 7 * 3600.0
+    desks.of("late")
+    assert len(desks) == 1
+    desks.close("late")
+    assert len(desks) == 0
