@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 import benchmarks
-from benchmarks import building, forward, loading, predicting, training, validating
+from benchmarks import building, editing, forward, loading, predicting, training, validating
 from benchmarks.pairs import Pair, Result, compare
 from benchmarks.references import versions
 
@@ -25,6 +25,7 @@ SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "predict": predicting.pairs,
     "validate": validating.pairs,
     "train": training.results,
+    "edit": editing.pairs,
 }
 ROW = "{:42} {:>10} {:>10} {:>6}  {:11} {:>6}  {}"
 
@@ -54,6 +55,8 @@ def main() -> None:
             runs = arguments.runs
             results.append(compare(one, runs) if isinstance(one, Pair) else one(runs))
             print(_row(results[-1]), file=shown, flush=True)
+        if name == "edit":
+            print(f"  {editing.told(results[-1])}", file=shown, flush=True)
         if name == "meta":
             print(f"  {building.first()}", file=shown, flush=True)
     if arguments.json:

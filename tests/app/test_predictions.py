@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archspec_app import predictions
-from archspec_app.predictions import Models, RunSource, SpecSource
 from PIL import Image
 
 import archspec
 from archspec.errors import ArchspecError, DataError, UsageError
+from archspec_app import predictions
+from archspec_app.predictions import Models, RunSource, SpecSource
 
 HERE = Path(__file__).parent
 TRAINING = HERE.parent / "training"

@@ -80,7 +80,6 @@ def _fields(desk: Desk) -> dict[str, Any]:
     plans = ["", *desk.good.plans] if desk.good else [""]
     plan = desk.asked.plan or ""
     weights = [one["name"] for one in weights_below(folder)]
-    schedules = ["linear", "cosine", "one-cycle", "constant"]
     return {
         "main": [
             _text("data", "Data", data_below(folder), "a file or folder"),
