@@ -126,7 +126,7 @@ def _shown(desk: Desk) -> list[Any]:
         for problem in desk.problems
     ]
     told = {"problems": problems, "file": desk.file, "broken": bool(problems)}
-    fields = {"fields": params_data(desk.good)} if desk.good else gr.skip()
+    fields = {"fields": params_data(desk.good, desk.asked)} if desk.good else gr.skip()
     return [told, fields]
 
 

@@ -105,6 +105,7 @@ def test_a_param_is_set_in_the_form(tiny: Inspector) -> None:
 
     tiny.button("Undo").click()
     expect(tiny.problems).to_have_count(0)
+    expect(field).to_have_value("16")
     tiny.button("Reset width").click()
     expect(tiny.figure("Parameters")).to_have_text("299")
     expect(tiny.field("width")).to_have_value("8")
