@@ -285,3 +285,16 @@ def test_places_of_a_packaged_spec_do_not_show_where_it_is_installed() -> None:
     document, _ = read("bert")
     assert document.place(("model",)).file == "specs/bert.yaml"
     assert source.place_of(document.root, ()).file == "specs/bert.yaml"
+
+
+def test_a_text_extends_files_of_the_folder_that_it_is_said_to_stand_in(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    parent = Path(__file__).parent / "training" / "tiny.yaml"
+    (tmp_path / "inside" / "parent.yaml").write_bytes(parent.read_bytes())
+    text = "archspec: 1\nextends: {}parent.yaml\nparams: {{width: 8}}\n"
+    spec = archspec.loads(text.format(""), folder=tmp_path / "inside")
+    assert spec.values["width"] == 8 and spec.values["vocab_size"] == 40
+    for start in ("../", "/"):
+        with pytest.raises(SpecError) as caught:
+            archspec.loads(text.format(start), folder=tmp_path / "inside")
+        assert caught.value.code == "E109"

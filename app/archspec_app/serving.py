@@ -8,8 +8,11 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio is imported
 
+from starlette.middleware import Middleware
+
 from archspec.errors import Problem, UsageError
 from archspec_app import look
+from archspec_app.bounds import BoundedBody
 from archspec_app.page import make_page
 
 MAX_UPLOAD = "32mb"
@@ -52,6 +55,7 @@ def serve(
             footer_links=[],
             max_file_size=MAX_UPLOAD,
             allowed_paths=[],
+            app_kwargs={"middleware": [Middleware(BoundedBody)]},
             ssr_mode=False,
             theme=look.theme(),
             css=look.css(),

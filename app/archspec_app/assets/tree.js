@@ -118,7 +118,7 @@ function line(row) {
     h("span", { class: "module-name", style: `--level:${row.level - 1}` },
       h("span", { class: "twisty", "aria-hidden": "true" }, row.unfolds ? (row.isOpen ? "▾" : "▸") : ""),
       h("span", { class: "label", title: kind.text }, label),
-      row.path ? h("button", { type: "button", class: "copy", tabindex: "-1", "aria-label": `Copy the path ${row.path}`, title: `copy ${row.path}` }, "⧉") : "")),
+      row.path ? h("button", { type: "button", class: "copy", tabindex: "-1", "aria-label": `Copy the path ${row.path}`, title: `copy ${row.path}` }, "copy") : "")),
   h("td", { role: "gridcell", class: "number", title: exact(all, "parameters") + per }, all ? short(all) : "–"),
   h("td", { role: "gridcell", class: "share" }, all
     ? h("span", { class: "meter", title: `${exact(free, "of them trainable")} (${(100 * share).toFixed(1)} %)` },

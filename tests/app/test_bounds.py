@@ -1,0 +1,51 @@
+"""A body that is too large is refused before anybody reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from archspec_app.bounds import BoundedBody
+
+
+async def _app(scope: Any, receive: Any, send: Any) -> None:
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+def status(length: bytes | None, chunks: list[bytes]) -> int | None:
+    """What a visitor who sends chunks is answered; None if nothing."""
+    sent: list[Any] = []
+    waiting = [{"type": "http.request", "body": one, "more_body": True} for one in chunks[:-1]]
+    waiting.append({"type": "http.request", "body": chunks[-1]})
+
+    async def receive() -> Any:
+        return waiting.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [] if length is None else [(b"content-length", length)]
+    scope = {"type": "http", "headers": headers}
+    asyncio.run(BoundedBody(_app, most=10)(scope, receive, send))
+    return sent[0]["status"] if sent else None
+
+
+@pytest.mark.parametrize(
+    ("length", "chunks", "expected"),
+    [(b"10", [b"x" * 10], 200), (b"11", [b"x" * 11], 413), (None, [b"x" * 5] * 2, 200),
+     (None, [b"x" * 6] * 2, None), (b"3", [b"x" * 99], None), (b"-1", [b"x"], 413),
+     (b"1e9", [b"x"], 413)],
+)  # fmt: skip
+def test_bodies(length: bytes | None, chunks: list[bytes], expected: int | None) -> None:
+    assert status(length, chunks) == expected
