@@ -300,3 +300,16 @@ def test_parents_of_a_text_are_called_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(archspec.SpecError) as caught:
         archspec.loads(text, name="sub/mine.yaml", folder=tmp_path)
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_text_extends_files_of_the_folder_that_it_is_said_to_stand_in(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    parent = Path(__file__).parent / "training" / "tiny.yaml"
+    (tmp_path / "inside" / "parent.yaml").write_bytes(parent.read_bytes())
+    text = "archspec: 1\nextends: {}parent.yaml\nparams: {{width: 8}}\n"
+    spec = archspec.loads(text.format(""), folder=tmp_path / "inside")
+    assert spec.values["width"] == 8 and spec.values["vocab_size"] == 40
+    for start in ("../", "/"):
+        with pytest.raises(SpecError) as caught:
+            archspec.loads(text.format(start), folder=tmp_path / "inside")
+        assert caught.value.code == "E109"

@@ -106,7 +106,9 @@ KEYWORD, ANY = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD
 SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     # ... for no default; a star for what is given by name only
     "load": [("path_or_name", ...), ("*config", None), ("**params", ...)],
-    "loads": [("text", ...), ("*config", None), ("*name", "<spec>"), ("**params", ...)],
+    "loads": [
+        ("text", ...), ("*config", None), ("*name", "<spec>"), ("*folder", None), ("**params", ...),
+    ],
     "build": [
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
         ("*layout", None), ("*freeze", None), ("*seed", None), ("**params", ...),
@@ -131,7 +133,8 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     ],
     "train": [
         ("source", ...), ("data", ...), ("*freeze", None), ("*weights", None), ("*out", "runs"),
-        ("*epochs", None), ("*phases", None), ("*batch_size", 32), ("*learning_rate", 2e-4),
+        ("*name", None), ("*epochs", None), ("*phases", None), ("*batch_size", 32),
+        ("*learning_rate", 2e-4),
         ("*optimizer", "adamw"), ("*momentum", None), ("*weight_decay", 0.01),
         ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
         ("*clip", 1.0), ("*monitor", None), ("*patience", None), ("*seed", 0),

@@ -29,7 +29,7 @@ MOST_LABELS = 20
 MOST_NUMBERS = 16  # of an embedding
 MOST_RUNS = 200
 _OF_RUN = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt")
-_STEPS, _FEWEST_STEPS, _FULL = 16, 8, 64  # of an explanation; tokens up to which it has all steps
+_STEPS, _FEWEST_STEPS, _FULL = 16, 8, 128  # of an explanation; tokens up to which it has all
 
 
 @dataclass(frozen=True, slots=True)

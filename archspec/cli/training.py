@@ -32,6 +32,7 @@ _INTERRUPTED = 130
 @options.freeze
 @click.option("--weights", metavar="PATH", help="To start from; left out, from scratch.")
 @click.option("--out", metavar="FOLDER", default="runs", help="Gets a folder for the run.")
+@click.option("--name", metavar="NAME", help="Of that folder; left out: time, spec and plan.")
 @click.option("--epochs", metavar="N", type=int, help="3 if left out.")
 @click.option("--phases", metavar="PLAN:N,…", help="Plans one after the other, instead.")
 @click.option("--batch-size", metavar="N", default=32, help="Samples a batch.")

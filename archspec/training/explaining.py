@@ -33,7 +33,12 @@ TOKENIZER_FILES = ("tokenizer_config.json",)
 
 
 def new_folder(
-    out: Path, ready: Prepared, found: DataSource, feed: Feed, options: Options
+    out: Path,
+    name: str | None,
+    ready: Prepared,
+    found: DataSource,
+    feed: Feed,
+    options: Options,
 ) -> RunFolder:
     """A run's folder, with all that is known before it starts.
 
@@ -41,7 +46,7 @@ def new_folder(
         RunError: E921, it cannot be written.
     """
     plan = "+".join(phase.label for phase in options.phases)
-    folder = RunFolder.create(out, f"{ready.spec.name}-{plan}")
+    folder = RunFolder.create(out, f"{ready.spec.name}-{plan}", name)
     folder.write(SPEC, dump(_resolved(ready, feed)))
     folder.write(SOURCE, to_python(ready.spec))
     if isinstance(feed.encoder, TextEncoder):

@@ -16,7 +16,7 @@ from archspec.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST, LOG, SPEC, RunFolder
+from archspec.training.folder import LAST, LOG, SPEC, RunFolder, check_name
 from archspec.training.idle import check_effect, check_validation
 from archspec.training.options import (
     Monitor,
@@ -46,6 +46,7 @@ def train(
     freeze: Plan = None,
     weights: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] = "runs",
+    name: str | None = None,
     epochs: int | None = None,
     phases: str | Sequence[tuple[Plan, int]] | None = None,
     batch_size: int = 32,
@@ -98,6 +99,7 @@ def train(
             the spec has no such plan: nothing is frozen.
         weights: what ``load_weights`` takes; left out, training starts from scratch.
         out: the folder that gets a folder for the run.
+        name: of the run's own folder; left out: the time, the spec and the plan.
         epochs: 3 if left out.
         phases: instead of ``freeze`` and ``epochs``, several plans one after the other, each with
             its own optimizer and schedule: ``"head-only:2,last-2-and-head:3"``, or pairs.
@@ -179,6 +181,8 @@ def train(
     engine.require()
     engine.check_device(options.device, options.precision)
     engine.check_strategy(options.strategy, options.devices)
+    if name is not None and engine.rank(options.devices) == 0:
+        check_name(Path(out), name)
     spec = as_spec(source, params)
     given = {
         "optimizer": optimizer, "momentum": momentum, "weights": weights, "ignore": ignore,
@@ -200,14 +204,14 @@ def train(
     feed = _feed(spec, found.data, options, weights, tokenizer)
     ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
     _check_model(ready, options)
+    from archspec.training.running import Running  # takes its time: nothing is written before
+
     say, folder = Teller(progress), None
     if engine.rank(options.devices) == 0:
-        folder = new_folder(Path(out), ready, found, feed, options)
+        folder = new_folder(Path(out), name, ready, found, feed, options)
         say.log = folder / LOG
         for note in found.notes:
             say(note)
-    from archspec.training.running import Running
-
     with _held(folder):
         return Running(folder, ready.model, feed, options, say).go()
 

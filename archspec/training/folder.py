@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-from archspec.errors import Problem, RunError
+from archspec.errors import Problem, RunError, UsageError
 
 SPEC, SOURCE, FACTS, FREEZE = "spec.yaml", "model.py", "run.json", "freeze.json"
 METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
@@ -21,6 +21,7 @@ BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
 _MOST_BYTES = 1_000_000_000  # of a text file that is read back
 _TRIES, _PAUSE = 20, 0.02  # seconds
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
 
 
 class RunFolder:
@@ -34,22 +35,24 @@ class RunFolder:
         self.path = path
 
     @classmethod
-    def create(cls, out: Path, stem: str) -> RunFolder:
-        """A new folder in ``out``, named for the time and ``stem``.
+    def create(cls, out: Path, stem: str, name: str | None = None) -> RunFolder:
+        """A new folder in ``out``, named ``name``, else for the time and ``stem``.
 
         Raises:
             RunError: E921, it cannot be made.
         """
-        name = f"{datetime.now():%Y%m%d-%H%M%S}-{_plain(stem)}"
+        tries = 1_000 if name is None else 2  # a name that was given is taken as it is
+        name = folder_name(stem) if name is None else name
         with _told(out, ""):
             out.mkdir(parents=True, exist_ok=True)
-            for number in range(1, 1_000):
+            for number in range(1, tries):
                 path = out / (name if number == 1 else f"{name}-{number}")
                 with contextlib.suppress(FileExistsError):
                     path.mkdir()
                     (path / "checkpoints").mkdir()
                     return cls(path)
-        raise _unwritable(out, "there are a thousand runs of this name")
+        many = "there are a thousand runs of this name"
+        raise _unwritable(out, many if tries > 2 else f"'{name}' is there already")
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -129,7 +132,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """While this holds, no other process can go on with the run.
+        """While this holds, no other process can go on with the run; the file says which it is.
 
         Raises:
             RunError: E920, another process does.
@@ -139,6 +142,10 @@ class RunFolder:
         with file:
             if not _acquired_soon(file):
                 raise RunError(Problem("E920", f"{self.path}: another process is at it"))
+            with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it
+                file.truncate(0)
+                file.write(b"%d\n" % os.getpid())
+                file.flush()
             yield
 
     @property
@@ -170,6 +177,25 @@ def _acquired(file: IO[bytes], *, shared: bool = False) -> bool:
     except OSError:
         return False
     return True
+
+
+def folder_name(stem: str) -> str:
+    """A name for a run's folder that begins now."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{_plain(stem)}"
+
+
+def check_name(out: Path, name: str) -> None:
+    """Whether a run's folder can have a name.
+
+    Raises:
+        UsageError: E801, it cannot, or there is one.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "letters, digits, '.', '_' and '-', at most 120, the first a letter or digit"
+        raise UsageError(Problem("E801", f"no name for a run's folder: {name!r}", hint=hint))
+    if os.path.lexists(out / name):
+        hint = "another name, or 'archspec resume' to go on with a run"
+        raise UsageError(Problem("E801", f"{out / name}: is there already", hint=hint))
 
 
 def _plain(stem: str) -> str:

@@ -28,6 +28,7 @@ from archspec.training.stopping import Stopped
 from archspec.weights import save_weights
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
+_RECORDED_AFTER = 1.0  # seconds, where steps are slow
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class Keeper(pl.Callback):
         self.whole, self.proof, self.say = whole, proof, say
         self.standing, self.epochs, self.state = standing, epochs, state
         self.logs, self.stop = logs, stop
-        self.started = self.saved = time.monotonic()
+        self.started = self.saved = self.recorded = time.monotonic()
         self.rate = 0.0
         self.pending: list[dict[str, Any]] = []
         self.window: list[tuple[torch.Tensor, int]] = []
@@ -143,10 +144,13 @@ class Keeper(pl.Callback):
             raise Stopped
 
     def _note(self, trainer: pl.Trainer, at: Position) -> None:
-        line = {"kind": "step", "step": at.step, "epoch": at.epoch + 1}
+        line: dict[str, Any] = {"kind": "step", "step": at.step, "epoch": at.epoch + 1}
+        line["seconds"] = round(time.monotonic() - self.started, 3)
         self.pending.append({**line, "learning_rate": self.rate, "losses": self.window})
         self.window = []
-        if len(self.pending) >= _RECORDED_AT_ONCE:
+        # Several processes record together, and their clocks differ.
+        waited = time.monotonic() - self.recorded if trainer.world_size == 1 else 0.0
+        if len(self.pending) >= _RECORDED_AT_ONCE or waited >= _RECORDED_AFTER:
             self._record(trainer, at)
 
     def _record(self, trainer: pl.Trainer, at: Position) -> None:
@@ -156,6 +160,7 @@ class Keeper(pl.Callback):
             RunError: E922, a loss is not finite.
         """
         lines: list[dict[str, Any]] = []
+        self.recorded = time.monotonic()
         for line in self.pending:
             losses = line.pop("losses")
             sums = torch.stack([loss for loss, _ in losses]).double().sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,7 +20,7 @@ from archspec.cli import main
 from archspec.errors import RunError, UsageError
 from archspec.training import engine
 from archspec.training.curves import curves
-from archspec.training.folder import RunFolder, lines_of
+from archspec.training.folder import LOCK, RunFolder, lines_of
 from archspec.training.loop import seed_of
 from archspec.training.options import Options, Phase
 from archspec.training.preparing import class_param, class_tensors
@@ -294,3 +295,28 @@ def test_no_runs(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "run.json").write_text("[1]")
     assert archspec.runs(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "-x", "a" * 121, "a\n"])
+def test_names_that_no_folder_of_a_run_has(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        archspec.train("nothing.yaml", "nothing.csv", out=tmp_path, name=name)
+    assert caught.value.code == "E801"
+    assert caught.value.message == f"no name for a run's folder: {name!r}"
+
+
+def test_a_name_is_taken_as_it_is_and_once(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "bert", "first")
+    assert folder.path == tmp_path / "first"
+    with pytest.raises(UsageError) as caught:
+        archspec.train("nothing.yaml", "nothing.csv", out=tmp_path, name="first")
+    assert caught.value.message == f"{tmp_path / 'first'}: is there already"
+    with pytest.raises(RunError, match="'first' is there already"):
+        RunFolder.create(tmp_path, "bert", "first")
+
+
+def test_the_lock_says_who_holds_it(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "bert")
+    (folder / LOCK).write_text("an older and longer text\n")
+    with folder.held():
+        assert (folder / LOCK).read_text() == f"{os.getpid()}\n"

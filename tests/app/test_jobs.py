@@ -1,0 +1,348 @@
+"""Training behind the page: processes that outlive it, told by what is on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import archspec
+from archspec.errors import SpecError, UsageError
+from archspec.training.folder import LOCK
+from archspec_app.jobs import Jobs
+from archspec_app.orders import inside, ordered
+from archspec_app.points import cleaned, fresh
+from archspec_app.processes import ask_to_stop, holder, launch, locked
+from archspec_app.rows import JobRow
+
+TINY = Path(__file__).parent.parent / "training"
+TEXT = (TINY / "tiny.yaml").read_text()
+SHORT: dict[str, Any] = {
+    "data": "reviews.csv", "freeze": "head-only", "epochs": 2, "batch_size": 8,
+    "learning_rate": 0.05, "device": "cpu", "seed": 1,
+}  # fmt: skip
+
+
+def put(folder: Path) -> Path:
+    """A start folder with a spec, its vocabulary and data."""
+    (folder / "specs").mkdir(parents=True)
+    for name in ("tiny.yaml", "vocab.txt"):
+        shutil.copy(TINY / name, folder / "specs" / name)
+    shutil.copy(TINY / "tiny.csv", folder / "reviews.csv")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A start folder, in which nothing runs on afterwards."""
+    yield put(tmp_path / "start")
+    end_all(tmp_path / "start")
+
+
+def end_all(folder: Path) -> None:
+    for lock in [*folder.glob("runs/.jobs/*/lock"), folder / "mine"]:
+        if pid := holder(lock):
+            os.kill(pid, signal.SIGKILL)
+
+
+def row(jobs: Jobs, key: str) -> JobRow:
+    return next(one for one in jobs.rows() if one.key == key)
+
+
+def until(jobs: Jobs, key: str, wanted: Callable[[JobRow], bool]) -> JobRow:
+    """The row, as soon as it is as wanted."""
+    found = row(jobs, key)
+    for _ in range(1_200):
+        if wanted(found):
+            return found
+        time.sleep(0.05)
+        found = row(jobs, key)
+    pytest.fail(f"{found}\n{jobs.follow(key).log}")
+
+
+def status(*names: str) -> Callable[[JobRow], bool]:
+    return lambda found: found.status in names
+
+
+ENDED = status("finished", "stopped", "failed", "killed")
+
+
+def message(caught: pytest.ExceptionInfo[UsageError]) -> str:
+    assert {problem.code for problem in caught.value.problems} == {"E801"}
+    return "\n".join(problem.message for problem in caught.value.problems)
+
+
+# ------------------------------------------------------------------------------------------ running
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Jobs, str]:
+    """A run that began as it should, and has finished."""
+    jobs = Jobs(put(tmp_path_factory.mktemp("done") / "start"))
+    key = jobs.start(TEXT, "specs/tiny.yaml", {"p": 0.0}, SHORT)
+    assert row(jobs, key).status == "starting" and row(jobs, key).spec == "tiny"
+    until(jobs, key, ENDED)
+    return jobs, key
+
+
+def test_a_run_goes_to_its_end(done: tuple[Jobs, str]) -> None:
+    jobs, key = done
+    found = row(jobs, key)
+    assert (found.status, found.plan, found.error) == ("finished", "head-only", None)
+    assert (found.epoch, found.epochs, found.step, found.steps) == (2, 2, 22, 22)
+    assert found.share == 1.0 and found.seconds and found.seconds_left is None
+    assert found.best and found.best["name"] == "accuracy" and 0.5 <= found.best["value"] <= 1
+    run = archspec.Run.of(jobs.folder_of(key))
+    assert run.status == "finished" and run.path.name == key
+    assert archspec.load(run.path / "spec.yaml").values["p"] == 0.0
+    assert (run.path / "vocab.txt").read_bytes() == (TINY / "vocab.txt").read_bytes()
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_points_come_once_and_the_loss_falls(done: tuple[Jobs, str]) -> None:
+    jobs, key = done
+    whole = jobs.follow(key)
+    steps = whole.fresh.steps
+    assert [one["step"] for one in steps] == [*range(1, 23)]
+    assert all(one["learning_rate"] > 0 and one["seconds"] >= 0 for one in steps)
+    losses = [one["train_loss"] for one in whole.fresh.epochs]
+    assert len(losses) == 2 and losses[1] < losses[0]
+    size = (jobs.folder_of(key) / "metrics.jsonl").stat().st_size
+    assert whole.fresh.offset == size and not whole.fresh.more
+    again = jobs.follow(key, whole.fresh.offset, whole.fresh.version).fresh
+    assert (again.steps, again.epochs, again.offset, again.anew) == ([], [], size, False)
+    assert "epoch 2: train loss" in whole.log
+    assert str(jobs.folder) not in json.dumps(whole.to_dict(), allow_nan=False)
+
+
+def test_another_server_sees_it_and_a_finished_run_stays(done: tuple[Jobs, str]) -> None:
+    jobs, key = done
+    other = Jobs(jobs.folder)
+    assert other.rows() == jobs.rows() and other.follow(key) == jobs.follow(key)
+    other.stop(key)  # there is nothing to stop
+    with pytest.raises(UsageError) as caught:
+        other.resume(key)
+    assert message(caught) == "this run is finished"
+
+
+def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> None:
+    jobs, other, key = Jobs(folder, at_once=1), Jobs(folder, at_once=1), "mine"
+    with locked(folder / "mine") as lock:  # as from a terminal
+        assert lock is not None
+        words = ["train", "specs/tiny.yaml", "--data=reviews.csv", "--epochs=2000", "--name=mine"]
+        words += ["--device=cpu", "--batch-size=2", "--freeze=head-only", "--save-every=0.2"]
+        launch(words, folder, folder / "said.txt", lock)
+    while not jobs.rows():
+        assert holder(folder / "mine") is not None, (folder / "said.txt").read_text()
+        time.sleep(0.05)
+    with pytest.raises(UsageError) as caught:
+        other.start(TEXT, "specs/tiny.yaml", {}, SHORT)
+    assert message(caught) == "1 runs are under way, and at most 1 may be"
+    found = until(jobs, key, lambda one: one.step >= 200 and one.seconds_left is not None)
+    assert found.status == "running" and found.seconds_left and found.share
+    with pytest.raises(UsageError) as caught:
+        Jobs(folder, at_once=3).resume(key)
+    assert message(caught) == "this run is running"
+    other.stop(key)
+    other.stop(key)  # which does not end it at once
+    assert until(jobs, key, ENDED).status == "stopped"
+    before = jobs.follow(key)
+
+    other.resume(key)
+    assert row(jobs, key).status == "starting"
+    until(jobs, key, lambda one: one.status == "running" and one.step > found.step + 50)
+    pid = holder(folder / "runs" / ".jobs" / key / "lock")
+    assert pid and pid == holder(folder / "runs" / key / LOCK)
+    os.kill(pid, signal.SIGKILL)
+    killed = until(jobs, key, ENDED)
+    assert killed.status == "killed" and killed.can_resume
+    points = jobs.follow(key, before.fresh.offset, before.fresh.version).fresh
+    assert points.steps[-1]["step"] == killed.step > before.row.step
+
+    facts = json.loads((folder / "runs" / key / "run.json").read_text())
+    facts["options"]["phases"][0]["epochs"] = facts["epochs"] = killed.epoch + 1
+    (folder / "runs" / key / "run.json").write_text(json.dumps(facts))
+    other.resume(key)
+    finished = until(jobs, key, ENDED)
+    assert finished.status == "finished" and finished.epoch == killed.epoch + 1
+    taken_back = jobs.follow(key, points.offset, points.version).fresh
+    assert taken_back.anew and taken_back.steps[0]["step"] <= 41 * finished.epoch // 2_000 + 1
+    assert [one["epoch"] for one in taken_back.epochs] == [*range(1, finished.epoch + 1)]
+
+
+def test_stopped_before_it_begins_and_then_failing_as_in_a_terminal(folder: Path) -> None:
+    (folder / "torch.py").write_text("raise SystemExit('imported from the start folder')")
+    jobs = Jobs(folder)
+    key = jobs.start(TEXT, "specs/tiny.yaml", {}, SHORT)
+    jobs.stop(key)
+    assert row(jobs, key).status in ("stopping", "stopped")
+    assert until(jobs, key, ENDED).status == "stopped" and jobs.follow(key).fresh.steps == []
+    with pytest.raises(UsageError) as caught:
+        jobs.folder_of(key)
+    assert message(caught) == "this run has not begun"
+    (folder / "reviews.csv").write_text("text,label\na,\x1b[31myes\nb,\x1b[31myes\n")
+    jobs.resume(key)  # it begins anew
+    found = until(jobs, key, ENDED)
+    assert found.status == "failed" and found.step == 0 and found.error
+    assert "error[E90" in found.error and "\x1b" not in found.error
+    assert str(folder) not in found.error and "Traceback" not in found.error
+    assert jobs.follow(key).log == found.error and not (folder / "runs" / key).exists()
+
+
+# --------------------------------------------------------------------------------------- asking
+
+
+def test_a_parent_in_the_folder_is_merged_in(tmp_path: Path) -> None:
+    folder = put(tmp_path / "start")
+    child = "archspec: 1\nextends: tiny.yaml\nparams: {width: 8}\n"
+    order = ordered(folder, child, "specs/child.yaml", {"p": 0.5}, {"data": "reviews.csv"})
+    assert "extends" not in order.text and archspec.loads(order.text).values["width"] == 8
+    assert order.stem == "child" and "--tokenizer=./specs/vocab.txt" in order.arguments
+    assert "--data=./reviews.csv" in order.arguments and "--param=p=0.5" in order.arguments
+    same = ordered(folder, TEXT, "specs/tiny.yaml", {}, {"data": ["reviews.csv", "reviews.csv"]})
+    assert same.text == TEXT and same.arguments.count("--data=./reviews.csv") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "there is no data"),
+        ({"data": "reviews.csv", "epoch": 3}, "no option is called 'epoch'"),
+        ({"data": "reviews.csv", "epochs": "3"}, "epochs is a whole number, not '3'"),
+        ({"data": "reviews.csv", "epochs": 0}, "epochs is a whole number of at least 1, not 0"),
+        ({"data": "reviews.csv", "clip": float("inf")}, "clip is a number, not inf"),
+        ({"data": "reviews.csv", "device": "meta"}, "no device is called 'meta'"),
+        ({"data": "reviews.csv", "optimizer": "lion"}, "optimizer is none of its choices: 'lion'"),
+        ({"data": "reviews.csv", "freeze": "tail"}, "the spec has no freeze plan 'tail'"),
+        ({"data": "reviews.csv", "phases": "tail:1"}, "the spec has no freeze plan 'tail'"),
+        ({"data": "reviews.csv", "text": "a\nb"}, "text is a text of at most 200"),
+        ({"data": "owner/name"}, "data: 'owner/name' is not there"),
+        ({"data": "--help"}, "data: '--help' is not there"),
+        ({"data": "out"}, "data: 'out' is not a name inside the folder"),
+        ({"data": "reviews.csv", "weights": "/etc/passwd"}, "weights: '/etc/passwd' is not a name"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    folder = put(tmp_path / "start")
+    (folder / "out").symlink_to(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        Jobs(folder).start(TEXT, "specs/tiny.yaml", {}, options)
+    assert said in message(caught)
+    assert not (folder / "runs").exists()
+
+
+def test_a_wrong_spec_is_told_at_its_line(tmp_path: Path) -> None:
+    jobs = Jobs(put(tmp_path / "start"))
+    with pytest.raises(SpecError) as caught:
+        jobs.start(TEXT.replace("Linear", "Liner"), "specs/tiny.yaml", {}, SHORT)
+    assert caught.value.code == "E206" and caught.value.place and caught.value.place.line == 9
+    with pytest.raises(SpecError):
+        jobs.start(TEXT, "specs/tiny.yaml", {"with": 3}, SHORT)
+
+
+def test_a_name_on_the_hub_has_to_be_allowed(tmp_path: Path) -> None:
+    folder, asked = put(tmp_path / "start"), {"data": "owner/name"}
+    order = ordered(folder, TEXT, "specs/tiny.yaml", {}, asked, allow_hub=True)
+    assert "--data=owner/name" in order.arguments
+
+
+ODD = st.text(st.sampled_from("./\\~a-:\0\n é"), max_size=12)
+
+
+@given(name=st.one_of(ODD, st.text(max_size=30), st.none(), st.integers(), st.lists(st.text())))
+def test_no_name_leads_out(name: object, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "inside"
+    folder.mkdir(exist_ok=True)
+    (folder / "a").touch()
+    with pytest.raises(UsageError):
+        Jobs(folder).follow(name)  # pyright: ignore[reportArgumentType]
+    try:
+        found = inside(folder, name)
+    except UsageError:
+        return
+    assert os.path.realpath(found) == os.path.realpath(folder / "a")
+
+
+# -------------------------------------------------------------------------------------- files
+
+
+def test_hostile_files_in_the_folder(tmp_path: Path) -> None:
+    folder = put(tmp_path / "start")
+    runs, jobs = folder / "runs", Jobs(folder)
+    for name, text in {"a": "[]", "b": "{", "c": '{"status": "running", "options": 3}'}.items():
+        (runs / name).mkdir(parents=True)
+        (runs / name / "run.json").write_text(text)
+    (runs / "link").symlink_to(tmp_path)
+    (runs / ".jobs" / "d").mkdir(parents=True)
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    for name in ("output.txt", "stop", "lock"):
+        (runs / ".jobs" / "d" / name).symlink_to(secret)
+    asked = {"name": "specs/tiny.yaml", "params": {}, "options": {"data": "../secret"}}
+    job = {"begun": -1, "spec": "tiny", "words": ["train", "--out=/"], "asked": asked}
+    (runs / ".jobs" / "d" / "job.json").write_text(json.dumps(job))
+    assert {one.key: one.status for one in jobs.rows()} == {
+        "a": "failed", "b": "failed", "c": "failed", "d": "killed",
+    }  # fmt: skip
+    for key in ("a", "d", "link", "..", "nothing"):
+        with pytest.raises(UsageError):
+            jobs.resume(key)
+    jobs.stop("d")
+    assert jobs.follow("d").log == "" and secret.read_text() == "mine"
+
+
+def test_a_process_that_does_not_hold_the_lock_is_left_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "30")
+    try:
+        lock.write_text(f"{child}\n")
+        assert holder(lock) is None and not ask_to_stop(child, lock)
+        with locked(lock) as held:
+            assert held is not None and holder(lock) == child and not ask_to_stop(child, lock)
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_half_lines_cut_files_and_large_ones(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    assert fresh(file) == fresh(file, 0, 7)  # it is not there
+    line = '{"kind": "step", "step": %d, "epoch": 1, "loss": 0.5, "learning_rate": 1e-3}\n'
+    file.write_text(line % 1 + '{"kind": "epoch", "epoch": 1, "loss": NaN, "best": 1}\n[]\n{"ki')
+    first = fresh(file)
+    assert [one["step"] for one in first.steps] == [1] and not first.more
+    assert first.epochs[0]["loss"] is None and first.epochs[0]["best"] is False
+    assert first.offset == file.stat().st_size - 4
+    with file.open("a") as stream:
+        stream.write('nd": "test", "accuracy": 0.5}\n')
+    assert fresh(file, first.offset, first.version).test == {
+        "loss": None, "accuracy": 0.5, "macro_f1": None,
+    }  # fmt: skip
+    file.write_text("".join(line % step for step in range(1, 10_001)))
+    at, steps, reads = fresh(file, at_once=200_000), list[int](), 0
+    while True:
+        steps += [one["step"] for one in at.steps]
+        reads += 1
+        if not at.more:
+            break
+        at = fresh(file, at.offset, at.version, at_once=200_000)
+    assert reads > 2 and steps[-1] == 10_000 and steps == sorted({*steps}) and len(steps) < 6_000
+    file.write_text(line % 3)
+    assert [one["step"] for one in fresh(file, at.offset, at.version).steps] == [3]
+    file.write_text("x" * 1_000)  # no line of a run
+    assert fresh(file, at_once=100).offset == 100 and fresh(file, at_once=2_000).offset == 0
+
+
+def test_what_a_terminal_said_is_cleaned() -> None:
+    said = "\x1b[1mbold\x1b[0m /srv/me/x\r\n10%\r100%\n\x1b]0;title\x07a\u202eb\x00"
+    assert cleaned(said, {"/srv/me/": ""}) == "bold x\n100%\na\ufffdb\ufffd"
