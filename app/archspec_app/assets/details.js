@@ -45,9 +45,9 @@ function draw() {
   const heads = ["Tensor", "Shape", "Type", "Elements", "State", "First values", "Shared"];
   root.replaceChildren(
     h("h3", {}, h("span", { class: "path" }, found.path || found.type), found.path ? h("span", { class: "quiet" }, ` ${found.type}`) : ""),
-    h("dl", {}, found.figures.map((one) => fact(one.name, one.short, one.full)),
+    h("dl", {}, found.text.endsWith("()") ? "" : fact("Layer", found.text),
       fact("Input", shapes(found.inputs)), fact("Output", shapes(found.outputs)),
-      found.text.endsWith("()") ? "" : fact("Layer", found.text)),
+      found.figures.map((one) => fact(one.name, one.short, one.full))),
     found.tensors.length ? h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Tensors" }, h("table", {},
       h("thead", {}, h("tr", {}, heads.map((one) => h("th", { scope: "col", class: one === "Elements" ? "number" : "" }, one)))),
       h("tbody", {}, found.tensors.map((one) => tensor(one, open))))) : "",

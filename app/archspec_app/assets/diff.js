@@ -23,8 +23,8 @@ first.addEventListener("change", () => { chosen.a = first.value; ask(); });
 second.addEventListener("change", () => { chosen.b = second.value; ask(); });
 levels.addEventListener("change", () => {
   const wanted = [...levels.querySelectorAll("input:checked")].map((one) => one.value);
-  if (wanted.length) chosen.levels = wanted;
-  ask();
+  chosen.levels = wanted;
+  if (wanted.length) ask();
 });
 
 function options(picked) {
@@ -57,17 +57,17 @@ function figures(table) {
 function draw() {
   if (!props.value?.names) return;
   found = props.value;
-  if (opened !== null && opened !== found.open) {
-    opened = found.open;
+  const other = opened !== null && opened !== found.open;
+  opened = found.open;
+  if (other) {
     Object.assign(chosen, { a: "@saved", b: "@edited" });
     return ask();
   }
-  opened = found.open;
-  chosen.levels = found.levels;
-  first.replaceChildren(...options(found.a));
-  second.replaceChildren(...options(found.b));
-  levels.replaceChildren(...found.all_levels.map((one) =>
-    h("label", { class: "inline" }, h("input", { type: "checkbox", value: one, checked: found.levels.includes(one) }), ` ${one}`)));
+  if (!chosen.levels.length) chosen.levels = found.levels;
+  first.replaceChildren(...options(chosen.a));
+  second.replaceChildren(...options(chosen.b));
+  if (!levels.children.length) levels.append(...found.all_levels.map((one) =>
+    h("label", { class: "inline" }, h("input", { type: "checkbox", value: one, checked: chosen.levels.includes(one) }), ` ${one}`)));
   const parts = [found.a, found.b].includes("@edited") && found.broken ? ["The text has problems: compared is the last good one."] : [];
   said.textContent = [...parts, found.error].filter(Boolean).join("\n");
   markdown.disabled = !found.markdown;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -18,6 +19,7 @@ MOST_PATH = 10_000
 
 def build(face: Face) -> None:
     part = view("diagram", label="Diagram", elem_id="diagram")
+    turns = count()  # a page takes no notice of an answer like the one before
 
     def answers(act: Callable[[Opened, str, str], dict[str, Any]]) -> Callable[..., Any]:
         def handle(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
@@ -25,13 +27,13 @@ def build(face: Face) -> None:
             path = text_of(data, "node", MOST_PATH)
             kind = MODULES if data.get("view") == MODULES else FLOW
             with desk.lock:
-                opened, file = desk.good, desk.file
+                opened = desk.good
             if opened is None:
                 return {}
             try:
-                return {**act(opened, path, kind), "open": file}
+                return {**act(opened, path, kind), "turn": next(turns)}
             except ArchspecError as error:
-                return {"error": str(error), "path": path, "view": kind}
+                return {"error": str(error), "turn": next(turns)}
 
         return handle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from archspec_app.view import view
 
 def build(face: Face) -> None:
     part = view("diff", label="Difference", elem_id="diff")
+    turns = count()  # a page takes no notice of an answer like the one before
 
     def compare(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
         desk, data = face.desks.of(session(request)), data_of(event)
@@ -26,9 +28,9 @@ def build(face: Face) -> None:
             with desk.lock:
                 told = {**names_data(desk), "a": pair.a, "b": pair.b, "levels": list(pair.levels)}
                 given = sides(desk, pair)
-            return {**told, **diff_data(given)}
+            return {**told, **diff_data(given), "turn": next(turns)}
         except ArchspecError as error:
-            return {**told, "error": str(error)}
+            return {**told, "error": str(error), "turn": next(turns)}
 
     part.compare(
         compare, [], [part], show_progress="hidden",

@@ -12,7 +12,6 @@ from archspec_app.face import Face, data_of, session, text_of
 from archspec_app.tree import tree_data
 from archspec_app.view import view
 
-
 MOST_PATH = 10_000
 """Letters of one."""
 
