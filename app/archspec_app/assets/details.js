@@ -1,6 +1,7 @@
 // The selected module: its lines of YAML, its Python, its tensors and shapes. Event: "look"
 const root = element.querySelector(".details-view");
 let selected = "", marked = null;
+const { ask, done } = oneAtATime(() => trigger("look", { node: selected }));
 
 function go(label, line, title) {
   return h("button", { type: "button", class: "link", title, onclick: () => editor.reveal(line) }, label);
@@ -70,8 +71,8 @@ function mark({ path, file, line }) {
 on("selected", ({ path, from }) => {
   selected = path;
   if (from === "editor") marked = `${path} ${props.value?.open}`;
-  trigger("look", { node: path });
+  ask();
 });
-watch("value", draw);
+watch("value", () => { done(); draw(); });
 draw();
-whenSeen(root, () => trigger("look", { node: selected }));
+whenSeen(root, ask);

@@ -50,7 +50,10 @@ root.append(
   trail, said, paper,
   h("details", { class: "as-text" }, h("summary", {}, "The drawing as text"), text));
 
-const ask = () => { said.textContent = found ? said.textContent : "Drawing …"; trigger("draw", { node: selected, view: kind }); };
+const { ask, done } = oneAtATime(() => {
+  if (!found) said.textContent = "Drawing …";
+  trigger("draw", { node: selected, view: kind });
+});
 function show(other) { kind = other; ask(); }
 function rise() {
   const above = kind === "flow" && found?.trail.at(-2);
@@ -173,11 +176,12 @@ paper.addEventListener("keydown", (event) => {
 // -------------------------------------------------------------------------------------- answers
 function refresh() {
   const value = props.value;
+  if (value?.turn === undefined) return;
+  if (value.png === undefined) done();
   said.textContent = value?.error ?? "";
   if (value?.png) return save(value);
   if (!value?.svg) return;
   found = value;
-  kind = found.view;
   draw();
 }
 function save(value) {

@@ -3,7 +3,7 @@ const root = element.querySelector(".diff-view");
 const first = h("select", { "aria-label": "Before" }), second = h("select", { "aria-label": "After" });
 const levels = h("span", { class: "group", role: "group", "aria-label": "What is compared" });
 const markdown = h("button", { type: "button", title: "download the difference as Markdown", onclick: () => {
-  if (found?.markdown) download(`${found.old}-to-${found.new}.md`.replace(/[^\w.-]+/g, "-"), found.markdown, "text/markdown");
+  if (found?.markdown) download(`${`${found.old} to ${found.new}`.replace(/[^\w.]+/g, "-").replace(/-$/, "")}.md`, found.markdown, "text/markdown");
 } }, "Markdown");
 const swap = h("button", { type: "button", title: "swap both sides", "aria-label": "Swap both sides", onclick: () => {
   [chosen.a, chosen.b] = [chosen.b, chosen.a];
@@ -18,7 +18,7 @@ root.append(
 let found = null, opened = null;
 const chosen = { a: "@saved", b: "@edited", levels: [] };
 
-const ask = () => trigger("compare", { ...chosen });
+const { ask, done } = oneAtATime(() => trigger("compare", { ...chosen }));
 first.addEventListener("change", () => { chosen.a = first.value; ask(); });
 second.addEventListener("change", () => { chosen.b = second.value; ask(); });
 levels.addEventListener("change", () => {
@@ -55,7 +55,9 @@ function figures(table) {
       cells.map((cell) => h("td", { class: "number" }, cell))))))));
 }
 function draw() {
-  if (!props.value?.names) return;
+  if (props.value?.turn === undefined) return;
+  done();
+  if (!props.value.names) return;
   found = props.value;
   const other = opened !== null && opened !== found.open;
   opened = found.open;

@@ -29,7 +29,7 @@ def build(face: Face) -> None:
             with desk.lock:
                 opened = desk.good
             if opened is None:
-                return {}
+                return {"turn": next(turns)}
             try:
                 return {**act(opened, path, kind), "turn": next(turns)}
             except ArchspecError as error:
@@ -40,5 +40,5 @@ def build(face: Face) -> None:
     for name, act in (("draw", diagram_data), ("png", png_data)):
         getattr(part, name)(
             answers(act), [], [part], show_progress="hidden",
-            trigger_mode="always_last", api_visibility="private",
+            trigger_mode="multiple", api_visibility="private",
         )  # fmt: skip

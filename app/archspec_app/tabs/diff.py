@@ -34,5 +34,5 @@ def build(face: Face) -> None:
 
     part.compare(
         compare, [], [part], show_progress="hidden",
-        trigger_mode="always_last", api_visibility="private",
+        trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip

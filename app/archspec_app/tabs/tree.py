@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -25,16 +26,19 @@ def build(face: Face) -> None:
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
 
+    turns = count()  # a page takes no notice of an answer like the one before
+
     def look(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
         desk = face.desks.of(session(request))
         with desk.lock:
             desk.selected = text_of(data_of(event), "node", MOST_PATH)
             good, path, file = desk.good, desk.selected, desk.file
-        return {**details_data(good, path), "open": file} if good else {}
+        found = details_data(good, path) if good else {}
+        return {**found, "open": file, "turn": next(turns)}
 
     details.look(
         look, [], [details], show_progress="hidden",
-        trigger_mode="always_last", api_visibility="private",
+        trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip
 
 
