@@ -124,8 +124,9 @@ def test_a_broken_text_leaves_the_last_good_one(desk: Desk) -> None:
 def test_hostile_names_are_plain_text(desk: Desk, tmp_path: Path) -> None:
     text = (Path(__file__).parent / "hostile.yaml").read_text()
     (tmp_path / "hostile.yaml").write_text(text)
-    found = compared(desk, a="hostile.yaml")
-    shown = json.dumps(found["sections"])
-    assert "</title><script>hit=1" in shown and "<img/src=x/onerror" in shown
-    text = found["markdown"].replace("`", "")
-    assert len(text) < len(found["markdown"]), "names stand in backticks there"
+    desk.open("hostile.yaml")
+    desk.edit(text.replace("out_features: 4}", "out_features: 4, bias: false}"))
+    found = compared(desk, levels=["spec", "tree", "tensors"])
+    name = "inner.d.</title><script>hit=1</script>"
+    assert name in [line["what"] for line in found["sections"][1]["lines"]]
+    assert f"`{name}`" in found["markdown"], "code, not markup"
