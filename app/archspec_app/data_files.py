@@ -8,7 +8,7 @@ from pathlib import Path
 from archspec_app.workspace import files_below
 
 MOST = 200
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 

@@ -166,7 +166,8 @@ function receive() {
   if (found.started) choose(found.started);
   else if (!chosen) {
     const kept = sessionStorage.getItem("archspec-run");
-    if (rows.some((row) => row.key === kept)) choose(kept);
+    const first = rows.find((row) => row.key === kept) ?? rows[0];
+    if (first) choose(first.key);
   }
   const points = found.points;
   if (points && points.key === chosen && points.after === series.offset) {
