@@ -40,12 +40,13 @@ def test_check(check: str) -> None:
     assert f"\t$(BIN)/{check}\n" in (ROOT / "Makefile").read_text(), "make check runs the same"
 
 
-CONTRACTS = {c["type"]: c for c in PYPROJECT["tool"]["importlinter"]["contracts"]}
-PURE: list[str] = CONTRACTS["forbidden"]["source_modules"]
+CONTRACTS = PYPROJECT["tool"]["importlinter"]["contracts"]
+LAYERS: list[str] = next(one["layers"] for one in CONTRACTS if one.get("containers"))
+PURE: list[str] = next(one["source_modules"] for one in reversed(CONTRACTS))
 
 
 def test_codegen_and_every_layer_below_it_are_held_to_be_pure() -> None:
-    names = re.findall(r"\w+", "\n".join(CONTRACTS["layers"]["layers"]))
+    names = re.findall(r"\w+", "\n".join(LAYERS))
     below = [f"archspec.{name}" for name in names[names.index("codegen") :]]
     assert set(PURE) == {name for name in below if importlib.util.find_spec(name)}
 
@@ -103,20 +104,25 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(tmp_path: Path) -> No
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     info = f"archspec_nn-{PROJECT['version']}.dist-info"
-    assert {name.split("/")[0] for name in names} == {"archspec", info}
+    assert {name.split("/")[0] for name in names} == {"archspec", "archspec_app", info}
     assert f"{info}/licenses/LICENSE" in names
 
     def installed(folder: str, pattern: str) -> set[str]:
-        return {f"archspec/{p.relative_to(ROOT / folder)}" for p in (ROOT / folder).rglob(pattern)}
+        found = (ROOT / folder).rglob(pattern)
+        return {p.relative_to((ROOT / folder).parent).as_posix() for p in found}
 
     assert {"archspec/py.typed", "archspec/specs/bert.yaml"} <= names
     assert installed("archspec", "*.py") | installed("archspec", "*.json") <= names
+    inspector = "app/archspec_app"
+    assets = {p.suffix for p in (ROOT / inspector / "assets").iterdir()}
+    assert assets == {".js", ".css"} and installed(inspector, "*.py") <= names
+    assert installed(inspector, "*.js") | installed(inspector, "*.css") <= names
     assert {f"archspec/specs/{path.name}" for path in (ROOT / "specs").glob("*.yaml")} <= names
 
 
 def test_make_alone_lists_the_targets() -> None:
     listed = re.findall(r"^  make (\w+) +\S", run("make", "--no-print-directory"), re.M)
-    assert listed == ["help", "demo", "test", "check", "bench", "clean"]
+    assert listed == ["help", "demo", "app", "test", "check", "bench", "clean"]
 
 
 def test_ci_runs_make_test() -> None:
