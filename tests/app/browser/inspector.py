@@ -51,6 +51,8 @@ def served(folder: Path, log: Path) -> Iterator[str]:
         try:
             _wait(process, url, log)
             yield url
+            if process.poll() is not None:
+                raise RuntimeError(f"the server ended by itself, {process.returncode}")
         finally:
             process.terminate()
             process.wait()
