@@ -74,8 +74,8 @@ def _tensors(model: nn.Module, path: str) -> list[dict[str, Any]]:
     module, prefix = model.get_submodule(path), f"{path}." if path else ""
     starts = first_values(model, path)
     names: dict[int, list[str]] = {}
-    for found in (model.named_parameters, model.named_buffers):
-        for name, tensor in found(remove_duplicate=False):
+    for every in (model.named_parameters, model.named_buffers):
+        for name, tensor in every(remove_duplicate=False):
             names.setdefault(id(tensor), []).append(name)
     found: list[dict[str, Any]] = []
     for kind, held in (("parameter", module._parameters), ("buffer", module._buffers)):
