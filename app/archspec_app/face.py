@@ -61,13 +61,20 @@ class Face:
 
     def _all(self, desk: Desk, text: str | None) -> list[Any]:
         desk.revision += 1
-        code = gr.skip() if text == desk.asked.text else desk.asked.text
+        code = gr.skip() if text == desk.asked.text else _Whole(desk.asked.text)
         found: list[Any] = [code, desk.revision]
         for count, show in self._shown:
             values = list(show(desk))
             assert len(values) == count
             found += values
         return found
+
+
+class _Whole(str):
+    """A text that keeps its blank ends: Gradio's editor strips what it is given to show."""
+
+    def strip(self, chars: str | None = None, /) -> str:
+        return str(self)
 
 
 def session(request: gr.Request) -> str:

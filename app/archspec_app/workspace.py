@@ -16,6 +16,7 @@ MOST_LISTED = 500
 MOST_NAME = 1_000  # characters
 MOST_ENTRIES = 20_000
 DEEPEST = 4  # folders
+LONGEST = 200  # bytes of one name; file systems take 255
 SUFFIXES = (".yaml", ".yml")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "runs", "site-packages"})
 
@@ -106,9 +107,12 @@ def inside(folder: Path, name: object, *, there: bool = False) -> Path:
     Raises:
         UsageError: E801, it leads out of the folder, links followed, or is not there.
     """
+    # What is printable can be encoded, too: half a character is not.
     parts = name.split("/") if isinstance(name, str) and name.isprintable() else [".."]
     text = "/".join(parts)
     if ".." in parts or "\\" in text or os.path.isabs(text) or not 0 < len(text) <= MOST_NAME:
+        raise _refused(name)
+    if any(len(part.encode()) > LONGEST for part in parts):
         raise _refused(name)
     path = folder / text
     real, top = Path(os.path.realpath(path)), Path(os.path.realpath(folder))

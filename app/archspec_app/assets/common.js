@@ -48,6 +48,23 @@ function whenSeen(seen, act) {
   new IntersectionObserver(look).observe(seen);
 }
 
+// One request at a time; whatever is asked for meanwhile is asked for once, at last.
+function oneAtATime(send) {
+  let busy = false, again = false, timer = null;
+  const ask = () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    timer = setTimeout(done, 60000);
+    send();
+  };
+  const done = () => {
+    clearTimeout(timer);
+    busy = false;
+    if (again) { again = false; ask(); }
+  };
+  return { ask, done };
+}
+
 const editor = {
   get dom() { return document.querySelector("#editor .cm-content"); },
   get view() { return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view; },

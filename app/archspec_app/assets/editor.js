@@ -54,12 +54,13 @@ function watchCaret(view) {
   view.contentDOM.addEventListener("keyup", look);
   view.contentDOM.addEventListener("mouseup", () => setTimeout(look, 0));
   view.contentDOM.setAttribute("aria-label", "YAML of the spec");
+  view.contentDOM.tabIndex = 0;
 }
 
-on("place", ({ line, file: where, focus }) => {
+on("place", ({ line, file: where, focus, scroll = true }) => {
   chosen = where === file ? line : null;
   mark();
-  if (chosen) editor.reveal(chosen, 1, focus);
+  if (chosen && scroll) editor.reveal(chosen, 1, focus);
 });
 
 function refresh() {
