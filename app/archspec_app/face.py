@@ -51,7 +51,7 @@ class Face:
                 desk.download = None
                 try:
                     if text is not None:
-                        desk.edit(text)
+                        desk.edit(_sendable(text))
                     act(desk, data_of(event), *values)
                 except ArchspecError as error:
                     desk.complaint = str(error)
@@ -84,7 +84,13 @@ def session(request: gr.Request) -> str:
 def data_of(event: gr.EventData) -> dict[str, Any]:
     """What an event of the page carries; nothing is known of its values."""
     data = event._data  # pyright: ignore[reportPrivateUsage]
-    return data if isinstance(data, dict) else {}
+    found = data.items() if isinstance(data, dict) else ()
+    return {key: _sendable(value) if isinstance(value, str) else value for key, value in found}
+
+
+def _sendable(text: str) -> str:
+    """Without halves of characters, which JSON can say and no answer may hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def text_of(data: dict[str, Any], key: str, most: int = 1000) -> str:

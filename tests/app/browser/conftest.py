@@ -1,4 +1,4 @@
-"""One server and one browser a worker; a page of its own for every test, and nothing wrong on it."""
+"""One server and one browser a worker; for every test a page of its own, with nothing wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.app.browser.inspector import Inspector, Scheme, launch, served
+from tests.app.browser.inspector import Inspector, OpenPage, Scheme, launch, served
 
 SPECS = Path(__file__).parent / "specs"
-OpenPage = Callable[..., Inspector]
 
 expect.set_options(timeout=15_000)  # two cores may be shared by four workers
 

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import socket
@@ -209,3 +209,7 @@ class Inspector:
     def reload(self) -> None:
         self.page.reload()
         self.ready()
+
+
+OpenPage = Callable[..., Inspector]
+"""The fixture ``open_page``."""

@@ -22,7 +22,7 @@ def test_cost_follows_sizes_precision_and_plan(inspector: Inspector) -> None:
     ):  # fmt: skip
         chosen[name] = value
         if name == "freeze":
-            inspector.labelled("Freeze plan").select_option(value)
+            inspector.labelled("Freeze plan").select_option(str(value))
         elif isinstance(value, str):
             inspector.field(name, "#sizes").select_option(value)
         else:

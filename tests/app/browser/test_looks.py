@@ -8,8 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.app.browser.conftest import OpenPage
-from tests.app.browser.inspector import Inspector, Scheme
+from tests.app.browser.inspector import Inspector, OpenPage, Scheme
 
 # What may scroll by itself: text in lines, and tables inside .wide.
 CUT_OFF = """() => {

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 
 import archspec
 from archspec.source import MAX_BYTES
-from tests.app.browser.inspector import Inspector
+from tests.app.browser.inspector import Inspector, OpenPage
 
 TINY = (Path(__file__).parent / "specs" / "tiny.yaml").read_text()
 
