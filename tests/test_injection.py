@@ -39,6 +39,9 @@ NASTY = [
     "\x1b[2J\x07",
     "\N{RIGHT-TO-LEFT OVERRIDE}tropmi",
     "a" * 900,
+    "a" * 90 + " (__import__('os').system('id'))",
+    "a" * 90 + " [b, c] {d: e} (f",
+    "it's " + "a" * 90 + " \" (' (import os) ' (",
 ]
 
 

@@ -20,9 +20,12 @@ _OPERATORS = (
 
 
 def fold(text: str, indent: int) -> list[str]:
-    """One statement as lines of at most ``LINE_LENGTH``, if brackets allow it."""
+    """One statement as lines of at most ``LINE_LENGTH``, if brackets allow it.
+
+    A comment stays one line: what came behind a break would be code.
+    """
     pad = " " * indent
-    if indent + len(text) <= LINE_LENGTH:
+    if indent + len(text) <= LINE_LENGTH or text.startswith("#"):
         return [pad + text]
     tail = ":" if text.endswith(":") else ""
     found = _LEAD.match(text)
