@@ -7,7 +7,6 @@ from typing import Any
 from archspec.inspection import Figure
 from archspec.inspection.rendering import totals
 from archspec_app.desk import Opened
-from archspec_app.form import sizes_data
 from archspec_app.numbers import short
 
 _KINDS = {
@@ -40,7 +39,6 @@ def cost_data(opened: Opened) -> dict[str, Any]:
             }
             for title, figures in totals(found).items()
         ],
-        "sizes": sizes_data(opened),
         "precision": found.precision,
         "optimizer": found.optimizer,
         "plan": opened.asked.plan,

@@ -51,7 +51,7 @@ class Face:
                 desk.download = None
                 try:
                     if text is not None:
-                        desk.edit(text)
+                        desk.edit(_sendable(text))
                     act(desk, data_of(event), *values)
                 except ArchspecError as error:
                     desk.complaint = str(error)
@@ -61,13 +61,20 @@ class Face:
 
     def _all(self, desk: Desk, text: str | None) -> list[Any]:
         desk.revision += 1
-        code = gr.skip() if text == desk.asked.text else desk.asked.text
+        code = gr.skip() if text == desk.asked.text else _Whole(desk.asked.text)
         found: list[Any] = [code, desk.revision]
         for count, show in self._shown:
             values = list(show(desk))
             assert len(values) == count
             found += values
         return found
+
+
+class _Whole(str):
+    """A text that keeps its blank ends: Gradio's editor strips what it is given to show."""
+
+    def strip(self, chars: str | None = None, /) -> str:
+        return str(self)
 
 
 def session(request: gr.Request) -> str:
@@ -77,7 +84,13 @@ def session(request: gr.Request) -> str:
 def data_of(event: gr.EventData) -> dict[str, Any]:
     """What an event of the page carries; nothing is known of its values."""
     data = event._data  # pyright: ignore[reportPrivateUsage]
-    return data if isinstance(data, dict) else {}
+    found = data.items() if isinstance(data, dict) else ()
+    return {key: _sendable(value) if isinstance(value, str) else value for key, value in found}
+
+
+def _sendable(text: str) -> str:
+    """Without halves of characters, which JSON can say and no answer may hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def text_of(data: dict[str, Any], key: str, most: int = 1000) -> str:

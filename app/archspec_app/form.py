@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from archspec.errors import Problem, UsageError
-from archspec_app.desk import Opened, dimensions
+from archspec_app.desk import Asked, Opened, dimensions
 
 MOST_CHARACTERS = 10_000
 
 
-def params_data(opened: Opened) -> list[dict[str, Any]]:
-    """A field for each parameter that a form can set."""
+def params_data(opened: Opened, asked: Asked) -> list[dict[str, Any]]:
+    """A field for each parameter that a form can set, with what is asked of it, right or wrong."""
     fields: list[dict[str, Any]] = []
     for name, param in opened.spec.architecture.params.items():
         found = opened.spec.params[name]
@@ -22,30 +22,30 @@ def params_data(opened: Opened) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "type": found.type,
-                "value": _shown(found.value),
+                "value": _shown(asked.params.get(name, found.value)),
                 "choices": [_shown(one) for one in param.choices] if param.choices else None,
                 "min": param.min,
                 "max": param.max,
                 "help": param.help,
                 "origin": found.origin,
-                "changed": name in opened.asked.params,
+                "changed": name in asked.params,
                 "nullable": param.default is None and not param.required,
             }
         )
     return fields
 
 
-def sizes_data(opened: Opened) -> list[dict[str, Any]]:
+def sizes_data(opened: Opened, asked: Asked) -> list[dict[str, Any]]:
     """A field for each symbolic dimension."""
     dims = opened.inspection.dims
     return [
         {
             "name": name,
             "type": "int",
-            "value": _shown(dims.get(name, 1)),
+            "value": _shown(asked.sizes.get(name, dims.get(name, 1))),
             "min": 1,
             "max": 1_000_000,
-            "changed": name in opened.asked.sizes,
+            "changed": name in asked.sizes,
         }
         for name in dimensions(opened.spec)
     ]

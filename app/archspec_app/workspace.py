@@ -15,6 +15,7 @@ from archspec.source import MAX_BYTES
 MOST_LISTED = 500
 MOST_ENTRIES = 20_000
 DEEPEST = 4  # folders
+LONGEST = 200  # bytes of one name; file systems take 255
 SUFFIXES = (".yaml", ".yml")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "runs", "site-packages"})
 
@@ -46,7 +47,9 @@ class Workspace:
         path = self.folder / name
         try:
             real = Path(os.path.realpath(path))
-        except OSError:
+            if any(len(os.fsencode(part)) > LONGEST for part in name.split("/")):
+                raise _refused(name)
+        except (OSError, UnicodeEncodeError):
             raise _refused(name) from None
         if not real.is_relative_to(self.folder) or real == self.folder:
             raise _refused(name)

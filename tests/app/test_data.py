@@ -61,7 +61,7 @@ def test_figures_are_short_and_exact(desk: Desk) -> None:
 
 def test_forms_have_bounds_and_help(desk: Desk) -> None:
     assert desk.good is not None
-    fields: dict[str, Any] = {field["name"]: field for field in params_data(desk.good)}
+    fields: dict[str, Any] = {field["name"]: field for field in params_data(desk.good, desk.asked)}
     labels = fields["num_labels"]
     assert (labels["type"], labels["value"], labels["min"], labels["changed"]) == (
         "int",
@@ -71,7 +71,9 @@ def test_forms_have_bounds_and_help(desk: Desk) -> None:
     )
     assert fields["classifier_dropout"]["nullable"]
     assert fields["classifier_dropout"]["help"] == "hidden_dropout_prob if null"
-    assert {field["name"]: field["value"] for field in sizes_data(desk.good)}["seq"] == "128"
+    assert {field["name"]: field["value"] for field in sizes_data(desk.good, desk.asked)}[
+        "seq"
+    ] == "128"
 
 
 @pytest.mark.parametrize(

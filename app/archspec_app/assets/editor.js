@@ -54,6 +54,7 @@ function watchCaret(view) {
   view.contentDOM.addEventListener("keyup", look);
   view.contentDOM.addEventListener("mouseup", () => setTimeout(look, 0));
   view.contentDOM.setAttribute("aria-label", "YAML of the spec");
+  view.contentDOM.tabIndex = 0;
 }
 
 on("place", ({ line, file: where, focus }) => {

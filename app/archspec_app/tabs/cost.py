@@ -34,9 +34,9 @@ def summary(desk: Desk) -> list[Any]:
 def _shown(desk: Desk) -> list[Any]:
     if desk.good is None:
         return [gr.skip(), gr.skip()]
-    asked = desk.good.asked
+    asked = desk.asked
     fields = [
-        *sizes_data(desk.good),
+        *sizes_data(desk.good, desk.asked),
         _choice("precision", asked.precision, PRECISIONS),
         _choice("optimizer", asked.optimizer, OPTIMIZERS),
     ]

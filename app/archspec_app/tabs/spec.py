@@ -126,7 +126,7 @@ def _shown(desk: Desk) -> list[Any]:
         for problem in desk.problems
     ]
     told = {"problems": problems, "file": desk.file, "broken": bool(problems)}
-    fields = {"fields": params_data(desk.good)} if desk.good else gr.skip()
+    fields = {"fields": params_data(desk.good, desk.asked)} if desk.good else gr.skip()
     return [told, fields]
 
 
@@ -178,7 +178,7 @@ def _open(desk: Desk, data: dict[str, Any]) -> None:
 
 def _upload(desk: Desk, data: dict[str, Any]) -> None:
     text = text_of(data, "text", MAX_BYTES)
-    name = text_of(data, "spec").replace("\\", "/").split("/")[-1]
+    name = text_of(data, "spec").replace("\\", "/").split("/")[-1].lstrip(".") or "untitled"
     if not text:
         raise UsageError(
             Problem("E801", f"the file is empty, or has more than {MAX_BYTES:,} bytes")
