@@ -1,0 +1,215 @@
+"""The page as one visitor has it before them: what the browser tests and the pictures drive."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from socket import socket
+from typing import Literal
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+
+from tools.find_browser import FLAGS, find_or_install
+
+Scheme = Literal["light", "dark"]
+STARTS_WITHIN = 60.0
+_WRITE = """([text, from, to]) => {
+    const at = document.querySelector("#editor .cm-content");
+    const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
+    const changes = { from, to: to ?? view.state.doc.length, insert: text };
+    view.dispatch({ changes, userEvent: "input.paste" });
+}"""
+_READ = """() => {
+    const at = document.querySelector("#editor .cm-content");
+    return (at.cmTile?.root?.view ?? at.cmView?.rootView?.view).state.doc.toString();
+}"""
+
+
+@contextmanager
+def served(folder: Path, log: Path) -> Iterator[str]:
+    """The page's server as a process of its own, and its address once it answers.
+
+    Args:
+        folder: in which the page finds and saves specs.
+        log: what the server prints.
+    """
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/"
+    with log.open("wb") as out:
+        command = [sys.executable, "-m", "archspec", "app", "bert", "--port", str(port)]
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+        try:
+            _wait(process, url, log)
+            yield url
+            if process.poll() is not None:
+                raise RuntimeError(f"the server ended by itself, {process.returncode}")
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    until = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError):
+            time.sleep(0.05)
+    raise RuntimeError(f"the page's server did not start:\n{log.read_text()}")
+
+
+def launch(playwright: Playwright) -> Browser:
+    return playwright.chromium.launch(executable_path=find_or_install(), args=[*FLAGS])
+
+
+class Inspector:
+    """One visitor's page, and everything about it that should not be.
+
+    Attributes:
+        page: Playwright's.
+        wrongs: errors in its console, and requests for other hosts than its own.
+    """
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.wrongs: list[str] = []
+        page.on("console", lambda told: self._wrong(told.text) if told.type == "error" else None)
+        page.on("pageerror", lambda error: self._wrong(str(error)))
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("websocket", lambda found: self._asked(found.url))
+        page.goto(url)
+        self.ready()
+
+    def ready(self) -> None:
+        """Wait until the page shows a spec and its editor can be written in."""
+        expect(self.rows.first).to_be_visible()
+        self.page.wait_for_function(
+            "() => sessionStorage.archspec && document.querySelector('#editor .cm-content')"
+        )
+
+    def _wrong(self, what: str) -> None:
+        self.wrongs.append(what)
+
+    def _asked(self, url: str) -> None:
+        if urlsplit(url).scheme not in ("data", "blob") and (
+            urlsplit(url).netloc != urlsplit(self.url).netloc
+        ):
+            self.wrongs.append(f"asked another host: {url}")
+
+    # ------------------------------------------------------------------------------------ parts
+
+    def tab(self, name: str) -> None:
+        """Go to a tab."""
+        tab = self.page.get_by_role("tab", name=name, exact=True)
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+
+    @property
+    def toolbar(self) -> Locator:
+        return self.page.locator(".toolbar-view")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def labelled(self, name: str) -> Locator:
+        return self.toolbar.get_by_label(name, exact=True)
+
+    @property
+    def notice(self) -> Locator:
+        return self.page.locator(".toolbar-view .notice")
+
+    def figure(self, name: str) -> Locator:
+        """One of the figures that are always on screen."""
+        figures = self.page.locator(".summary-view .figure")
+        return figures.filter(has_text=re.compile(f"^{name}")).locator("strong")
+
+    @property
+    def rows(self) -> Locator:
+        return self.page.locator(".tree-view tbody tr")
+
+    def row(self, key: str) -> Locator:
+        """A row of the tree: of a path, or of several such as ``layer.0-11``."""
+        return self.page.locator(f'.tree-view tr[data-key="{key}"]')
+
+    def toggle(self, key: str) -> Locator:
+        return self.row(key).get_by_role("checkbox")
+
+    @property
+    def problems(self) -> Locator:
+        return self.page.locator(".editor-view .problem")
+
+    def field(self, name: str, within: str = "#params") -> Locator:
+        return self.page.locator(f'{within} [name="{name}"]')
+
+    # ---------------------------------------------------------------------------------- editing
+
+    @property
+    def text(self) -> str:
+        """Everything in the editor, what has scrolled away too."""
+        return self.page.evaluate(_READ)
+
+    def open(self, name: str, model: str) -> None:
+        """Pick a spec whose root is a ``model``."""
+        self.labelled("Spec").select_option(name)
+        expect(self.row("")).to_contain_text(model)
+
+    def write(self, text: str) -> None:
+        """Put a text in place of the editor's, as a paste does."""
+        self.page.evaluate(_WRITE, [text, 0, None])
+
+    def replace(self, old: str, new: str) -> str:
+        """Change the one stretch of the text that says ``old``; returns the new text."""
+        text = self.text
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
+        at = text.index(old)
+        self.page.evaluate(_WRITE, [new, at, at + len(old)])
+        return text.replace(old, new)
+
+    def has_text(self, text: str) -> None:
+        """Wait until the editor holds a text."""
+        self.page.wait_for_function(f"text => ({_READ})() === text", arg=text)
+
+    def line(self, number: int) -> Locator:
+        """A line of the editor, among those on screen."""
+        return self.page.locator("#editor .cm-line").nth(number - 1)
+
+    @property
+    def marked(self) -> list[int]:
+        """The numbers of the lines that are marked as wrong."""
+        return self.page.evaluate("""() => {
+            const at = document.querySelector("#editor .cm-content");
+            const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
+            return [...document.querySelectorAll(".line-mark.wrong")].map((mark) => {
+                const top = parseFloat(mark.style.top) - view.documentPadding.top;
+                const place = view.lineBlockAtHeight(top + 1).from;
+                return view.state.doc.lineAt(place).number;
+            });
+        }""")
+
+    @property
+    def caret(self) -> int:
+        """The number of the line that the caret is in."""
+        return self.page.evaluate("""() => {
+            const at = document.querySelector("#editor .cm-content");
+            const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
+            return view.state.doc.lineAt(view.state.selection.main.head).number;
+        }""")
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.ready()
+
+
+OpenPage = Callable[..., Inspector]
+"""The fixture ``open_page``."""

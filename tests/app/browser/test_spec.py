@@ -1,0 +1,233 @@
+"""The toolbar, the editor with its problems, and the form of parameters."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+import archspec
+from archspec.source import MAX_BYTES
+from tests.app.browser.inspector import Inspector, OpenPage
+
+TINY = (Path(__file__).parent / "specs" / "tiny.yaml").read_text()
+
+
+@pytest.fixture
+def tiny(inspector: Inspector) -> Inspector:
+    inspector.open("tiny.yaml", "Tiny")
+    return inspector
+
+
+def test_a_packaged_spec_is_picked(inspector: Inspector) -> None:
+    expect(inspector.figure("Parameters")).to_have_text("109.5 M")
+    inspector.open("resnet18", "ResNet")
+    expect(inspector.figure("Parameters")).to_have_text("11.69 M")
+    assert inspector.text == (archspec_file("resnet18")).read_text()
+    names = inspector.labelled("Spec").locator("option").all_inner_texts()
+    assert names[:2] == ["more/other.yaml", "tiny.yaml"]
+    assert "outside.yaml" not in " ".join(names)
+
+
+def archspec_file(name: str) -> Path:
+    return Path(__file__).parents[3] / "specs" / f"{name}.yaml"
+
+
+def test_an_edit_changes_tree_and_cost(tiny: Inspector) -> None:
+    expect(tiny.figure("Parameters")).to_have_text("299")
+    tiny.replace("repeat: 3", "repeat: 5")
+    expect(tiny.figure("Parameters")).to_have_text("443")
+    expect(tiny.row("layers.0-4")).to_contain_text("(0-4): 5 × Layer")
+
+
+def test_what_is_typed_key_by_key_counts(tiny: Inspector) -> None:
+    line = TINY.splitlines().index("  bias: true") + 1
+    tiny.line(line).click()
+    tiny.page.keyboard.press("End")
+    for _ in "true":
+        tiny.page.keyboard.press("Backspace")
+    tiny.page.keyboard.type("false")
+    expect(tiny.figure("Parameters")).to_have_text("291")
+    assert tiny.text == TINY.replace("bias: true", "bias: false")
+
+
+def test_a_broken_text_says_what_the_terminal_says(tiny: Inspector, tmp_path: Path) -> None:
+    broken = tiny.replace("out_features: 3}", "out_featurs: 3, ~}")
+    expect(tiny.problems.first).to_be_visible()
+    broken = tiny.replace("out_featurs: 3, ~}", "out_featurs: 3}")
+    expect(tiny.problems.first).not_to_contain_text("~")
+    expect(tiny.problems.first).to_contain_text("did you mean 'out_features'?")
+    assert "\n\n".join(tiny.problems.all_inner_texts()) == told_in_the_terminal(broken, tmp_path)
+
+    wrong = broken.splitlines().index(next(x for x in broken.splitlines() if "featurs" in x)) + 1
+    assert tiny.marked == [wrong]
+    tiny.line(1).click()
+    assert tiny.caret == 1
+    tiny.problems.first.click()
+    assert tiny.caret == wrong
+
+    expect(tiny.row("head")).to_be_visible()
+    expect(tiny.figure("Parameters")).to_have_text("299")
+
+    tiny.replace("out_featurs: 3}", "out_features: 3}")
+    expect(tiny.problems).to_have_count(0)
+    tiny.replace("repeat: 3", "repeat: 2")
+    expect(tiny.figure("Parameters")).to_have_text("227")
+    assert tiny.marked == []
+
+
+def told_in_the_terminal(text: str, folder: Path) -> str:
+    (folder / "tiny.yaml").write_text(text)
+    command = [sys.executable, "-m", "archspec", "validate", "tiny.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr.strip("\n")
+
+
+def test_a_param_is_set_in_the_form(tiny: Inspector) -> None:
+    tiny.tab("Parameters")
+    field = tiny.field("width")
+    expect(field).to_have_value("8")
+    expect(tiny.page.locator("#params")).to_contain_text("channels of the hidden layer")
+    field.fill("16")
+    field.press("Tab")
+    expect(tiny.figure("Parameters")).to_have_text("979")
+    assert tiny.text == TINY, "the form leaves the text alone"
+
+    field.fill("65")
+    field.press("Tab")
+    expect(tiny.problems.first).to_contain_text("error[E209]")
+    expect(tiny.figure("Parameters")).to_have_text("979")
+
+    tiny.button("Undo").click()
+    expect(tiny.problems).to_have_count(0)
+    expect(field).to_have_value("16")
+    tiny.button("Reset width").click()
+    expect(tiny.figure("Parameters")).to_have_text("299")
+    expect(tiny.field("width")).to_have_value("8")
+    tiny.field("bias").select_option("false")
+    expect(tiny.figure("Parameters")).to_have_text("291")
+
+
+def test_undo_and_redo_go_through_the_changes(tiny: Inspector) -> None:
+    expect(tiny.button("Undo")).to_be_disabled()
+    tiny.toggle("norm").click()
+    expect(tiny.toggle("norm")).to_be_checked()
+    once = tiny.text
+    tiny.toggle("up").click()
+    expect(tiny.toggle("up")).to_be_checked()
+    tiny.button("Undo").click()
+    expect(tiny.toggle("up")).not_to_be_checked()
+    tiny.has_text(once)
+    tiny.button("Undo").click()
+    tiny.has_text(TINY)
+    expect(tiny.button("Undo")).to_be_disabled()
+    expect(tiny.labelled("Freeze plan")).to_have_value("")
+    tiny.button("Redo").click()
+    tiny.has_text(once)
+    expect(tiny.toggle("norm")).to_be_checked()
+    expect(tiny.labelled("Freeze plan")).to_have_value("my-plan")
+
+
+def test_a_reload_keeps_the_draft(tiny: Inspector) -> None:
+    draft = tiny.replace("repeat: 3", "repeat: 2")
+    expect(tiny.figure("Parameters")).to_have_text("227")
+    tiny.tab("Parameters")
+    tiny.field("width").fill("4")
+    tiny.field("width").press("Tab")
+    expect(tiny.figure("Parameters")).to_have_text("83")
+    tiny.labelled("Freeze plan").select_option("head-only")
+    expect(tiny.figure("Trainable")).to_have_text("15")
+    tiny.reload()
+    tiny.has_text(draft)
+    tiny.tab("Parameters")
+    expect(tiny.labelled("Spec")).to_have_value("tiny.yaml")
+    expect(tiny.labelled("Freeze plan")).to_have_value("head-only")
+    expect(tiny.figure("Parameters")).to_have_text("83")
+    expect(tiny.figure("Trainable")).to_have_text("15")
+    expect(tiny.field("width")).to_have_value("4")
+
+
+def test_a_draft_that_somebody_changed_is_no_harm(tiny: Inspector) -> None:
+    draft = json.loads(tiny.page.evaluate("sessionStorage.archspec"))
+    for wrong in (
+        "[" * 5000, "{}", json.dumps({**draft, "name": "../outside.yaml"}),
+        json.dumps({**draft, "params": {"width": [[]]}, "sizes": {"batch": "x"}}),
+        json.dumps({**draft, "precision": "<b>", "optimizer": "<b>"}),
+    ):  # fmt: skip
+        tiny.page.evaluate("text => { sessionStorage.archspec = text; }", wrong)
+        tiny.page.reload()
+        tiny.page.wait_for_function("() => document.querySelector('.toolbar-view select option')")
+        expect(tiny.page.locator(".editor-view")).to_contain_text("roblem")
+        expect(tiny.page.locator("body")).not_to_contain_text("Outside")
+
+
+def test_two_visitors_do_not_see_each_other(inspector: Inspector, open_page: OpenPage) -> None:
+    other: Inspector = open_page(visitor=2)
+    inspector.open("tiny.yaml", "Tiny")
+    inspector.toggle("up").click()
+    expect(inspector.toggle("up")).to_be_checked()
+    other.open("resnet18", "ResNet")
+    other.replace("num_classes: {default: 1000", "num_classes: {default: 10")
+    expect(other.figure("Parameters")).to_have_text("11.18 M")
+    expect(inspector.figure("Parameters")).to_have_text("299")
+    inspector.toggle("norm").click()
+    expect(inspector.toggle("norm")).to_be_checked()
+    assert "my-plan: [up, norm]" in inspector.text
+    expect(other.figure("Trainable")).to_have_text("11.18 M")
+    assert "my-plan" not in other.text
+
+
+def test_yaml_and_python_are_downloaded(tiny: Inspector, tmp_path: Path) -> None:
+    text = tiny.replace("repeat: 3", "repeat: 4")
+    expect(tiny.row("layers.0-3")).to_be_visible()
+    for name, file in ("YAML", "tiny.yaml"), ("Python", "tiny.py"):
+        with tiny.page.expect_download() as found:
+            tiny.button(name).click()
+        assert found.value.suggested_filename == file
+        found.value.save_as(tmp_path / file)
+    assert (tmp_path / "tiny.yaml").read_text() == text
+    spec = archspec.loads(text, name="tiny.yaml")
+    assert (tmp_path / "tiny.py").read_text() == archspec.to_python(spec)
+
+
+def test_a_text_is_saved_inside_the_folder_only(tiny: Inspector, folder: Path) -> None:
+    text = tiny.replace("width: {default: 8,", "width: {default: 2,")
+    expect(tiny.figure("Parameters")).to_have_text("41")
+    before = {path: path.read_bytes() for path in folder.parent.rglob("*.y*ml")}
+    for name in (
+        "../outside.yaml", "/tmp/x.yaml", "more/../../outside", ".hidden.yaml", "more/other.yaml",
+        "x" * 300, "",
+    ):  # fmt: skip
+        tiny.labelled("Name to save the spec under").fill(name)
+        tiny.button("Save").click()
+        expect(tiny.notice).to_contain_text(f"error[E801]: {name[:40] or '.yaml'}")
+        expect(tiny.notice).to_have_class("notice wrong")
+    assert {path: path.read_bytes() for path in folder.parent.rglob("*.y*ml")} == before
+
+    tiny.labelled("Name to save the spec under").fill("new/kept")
+    tiny.button("Save").click()
+    expect(tiny.notice).to_have_text("saved new/kept.yaml")
+    assert (folder / "new" / "kept.yaml").read_text() == text
+    expect(tiny.labelled("Spec")).to_have_value("new/kept.yaml")
+    (folder / "new" / "kept.yaml").write_text("changed: elsewhere\n")
+    tiny.button("Save").click()
+    expect(tiny.notice).to_contain_text("changed since it was opened")
+    (folder / "new" / "kept.yaml").unlink()
+
+
+def test_a_file_is_opened_from_the_visitors_machine(tiny: Inspector) -> None:
+    given = tiny.labelled("Open a file from this computer")
+    big = b"#" * (MAX_BYTES + 1)
+    given.set_input_files({"name": "big.yaml", "mimeType": "text/yaml", "buffer": big})
+    expect(tiny.notice).to_contain_text("more than 1 MB")
+    mine = TINY.replace("Tiny", "Mine").encode()
+    name = "..<b>mine"
+    given.set_input_files({"name": name, "mimeType": "text/yaml", "buffer": mine})
+    expect(tiny.row("")).to_contain_text("Mine")
+    expect(tiny.labelled("Spec")).to_have_value("<b>mine.yaml")
+    tiny.has_text(mine.decode())
