@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 setup = @$(or $(PYTHON),$(error archspec needs Python 3.11 or newer; none is on the PATH)) tools/setup_venv.py
 
-.PHONY: help demo app test check bench clean
+.PHONY: help demo app test check bench screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -22,6 +22,7 @@ app: ## open the inspector in a browser: http://127.0.0.1:7860
 
 test: ## run every test, the checks included
 	$(setup) dev
+	@$(BIN)/python tools/find_browser.py >/dev/null
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: ## lint, formatting, types, import directions
@@ -34,6 +35,10 @@ check: ## lint, formatting, types, import directions
 bench: ## measure side by side with transformers and torchvision
 	$(setup) dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: ## take pictures of the inspector; ARGS=FOLDER for those of every tab
+	$(setup) dev
+	$(BIN)/python -m tools.screenshots $(ARGS)
 
 clean: ## remove .venv, caches and build outputs
 	rm -rf .venv build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache

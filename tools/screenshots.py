@@ -1,0 +1,87 @@
+"""Pictures of the inspector: ``python -m tools.screenshots [FOLDER]``.
+
+Without a folder, the few that the README shows are made anew in ``docs/images``; with one, every
+tab in light and dark at 1280 and 390 pixels is put there. The same page gives the same picture.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from tests.app.browser.inspector import Inspector, Scheme, launch, served
+
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+README: tuple[tuple[str, Scheme], ...] = (("Tree", "light"), ("Tree", "dark"))
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+SIZES = {1280: 860, 390: 844}
+SELECTED = "bert.encoder.layer"
+PLAN = "last-2-and-head"
+# Until nothing has changed on the page for a while.
+STILL = """() => new Promise((done) => {
+    let waiting = setTimeout(done, 400);
+    const seen = new MutationObserver(() => {
+        clearTimeout(waiting);
+        waiting = setTimeout(done, 400);
+    });
+    seen.observe(document.body, { subtree: true, childList: true, attributes: true });
+    setTimeout(done, 5000);
+})"""
+
+
+def main(folder: Path | None) -> None:
+    with tempfile.TemporaryDirectory() as empty, sync_playwright() as playwright:
+        log = Path(empty) / "server.log"
+        work = Path(empty) / "specs"
+        work.mkdir()
+        browser = launch(playwright)
+        with served(work, log) as url:
+            if folder is None:
+                for tab, scheme in README:
+                    page = opened(browser, url, scheme, 1280)
+                    picture(page, tab, IMAGES / f"inspector-{tab.lower()}-{scheme}.png")
+            else:
+                for scheme in SCHEMES:
+                    for width in SIZES:
+                        every_tab(opened(browser, url, scheme, width), folder, f"{scheme}-{width}")
+        browser.close()
+
+
+def opened(browser: Browser, url: str, scheme: Scheme, width: int) -> Inspector:
+    """BERT with a plan chosen and a module selected."""
+    page = browser.new_page(
+        color_scheme=scheme, reduced_motion="reduce", locale="en-GB", timezone_id="UTC",
+        viewport={"width": width, "height": SIZES[width]},
+    )  # fmt: skip
+    inspector = Inspector(page, url)
+    inspector.labelled("Freeze plan").select_option(PLAN)
+    expect(inspector.toggle("")).to_have_attribute("aria-checked", "mixed")
+    inspector.row("bert.encoder").locator(".twisty").click()
+    inspector.row(SELECTED).locator(".label").click()
+    expect(page.locator(".details-view h3")).to_contain_text(SELECTED)
+    return inspector
+
+
+def every_tab(inspector: Inspector, folder: Path, kind: str) -> None:
+    names = inspector.page.get_by_role("tab").all_inner_texts()
+    for name in sorted(names, key="Parameters".__ne__):
+        picture(inspector, name, folder / f"{name.lower()}-{kind}.png")
+
+
+def picture(inspector: Inspector, tab: str, file: Path) -> None:
+    inspector.tab(tab)
+    page = inspector.page
+    page.mouse.move(0, 0)
+    page.evaluate("() => document.activeElement?.blur?.()")
+    page.evaluate(STILL)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    narrow = page.viewport_size is not None and page.viewport_size["width"] < 700
+    page.screenshot(path=file, animations="disabled", caret="hide", full_page=narrow)
+    print(file.name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
