@@ -6,6 +6,7 @@ The result is one document tree whose every node still knows the file and line t
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,6 +36,10 @@ class Document:
     def place(self, path: source.Path, *, key: bool = False) -> Place:
         """Where the value at ``path`` (or its key) stands."""
         return source.place_of(self.root, path, key=key)
+
+    def excerpt(self, path: source.Path, around: int = 0) -> source.Excerpt:
+        """The lines of what stands at ``path``, in the file that says it."""
+        return source.excerpt(self.root, path, around)
 
     def has(self, path: source.Path) -> bool:
         return source.find(self.root, path) is not None
@@ -102,7 +107,8 @@ def read_text(
     """As ``read``, for a text; without a folder it can extend packaged specs only."""
     root, problems = source.parse(text, name)
     files: list[Path] = []
-    root = _with_parents(root, problems, files, _real(folder) if folder else None)
+    folder = _real(folder) if folder else None
+    root = _with_parents(root, problems, files, folder, _beside(name, folder))
     return Document(Path(name).stem.strip("<>") or "spec", root, tuple(files)), problems
 
 
@@ -112,10 +118,30 @@ def _shown(path: Path) -> str:
     return str(path)
 
 
+def _beside(name: str, folder: Path | None) -> Callable[[Path], str]:
+    """How the parents of a text are called: as if it stood as ``name`` in its folder."""
+
+    def shown(path: Path) -> str:
+        if folder is None or not path.is_relative_to(folder):
+            return _shown(path)
+        return os.path.join(os.path.dirname(name), os.path.relpath(path, folder))
+
+    return shown
+
+
 def _with_parents(
-    root: Mapping, problems: list[Problem], files: list[Path], folder: Path | None
+    root: Mapping,
+    problems: list[Problem],
+    files: list[Path],
+    folder: Path | None,
+    shown: Callable[[Path], str] = _shown,
 ) -> Mapping:
-    """``root`` merged over its chain of parents; ``folder`` is the one that paths may not leave."""
+    """``root`` merged over its chain of parents.
+
+    Args:
+        folder: the one that paths may not leave.
+        shown: what a file is called in places.
+    """
     chain = [root]
     seen = {_real(path) for path in files}
     while (extends := chain[-1].entries.get("extends")) is not None:
@@ -132,7 +158,7 @@ def _with_parents(
         seen.add(_real(path))
         files.append(path)
         try:
-            parent, found = source.read(path, shown_as=_shown(path))
+            parent, found = source.read(path, shown_as=shown(path))
         except SpecError as error:
             noted = Note("extended from here", node.place())
             raise SpecError(replace(p, notes=(*p.notes, noted)) for p in error.problems) from None

@@ -287,6 +287,21 @@ def test_places_of_a_packaged_spec_do_not_show_where_it_is_installed() -> None:
     assert source.place_of(document.root, ()).file == "specs/bert.yaml"
 
 
+def test_parents_of_a_text_are_called_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    parent = "archspec: 1\nmodel: Net\nblocks:\n  Net:\n    inputs: {x: [batch, 2]}\n"
+    (tmp_path / "below" / "old.yaml").write_text(parent + "    forward: [{return: x}]\n")
+    (tmp_path / "new.yaml").write_text("archspec: 1\nextends: below/old.yaml\n")
+    text = "archspec: 1\nextends: new.yaml\ndims: {batch: 1}\n"
+    spec = archspec.loads(text, name="sub/mine.yaml", folder=tmp_path)
+    places = [spec.document.place(path).file for path in (("dims",), ("blocks", "Net"))]
+    assert places == ["sub/mine.yaml", "sub/below/old.yaml"]
+    (tmp_path / "below" / "old.yaml").unlink()
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.loads(text, name="sub/mine.yaml", folder=tmp_path)
+    assert str(tmp_path) not in str(caught.value)
+
+
 def test_a_text_extends_files_of_the_folder_that_it_is_said_to_stand_in(tmp_path: Path) -> None:
     (tmp_path / "inside").mkdir()
     parent = Path(__file__).parent / "training" / "tiny.yaml"

@@ -378,3 +378,35 @@ def test_long_lines_are_folded_as_a_formatter_does() -> None:
     )
     for ours, theirs in zip(folded, done.stdout.split("\n\n\n"), strict=True):
         assert ours.strip() == theirs.strip(), textwrap.indent(theirs, "    ")
+
+
+def test_where_a_module_is_made() -> None:
+    generated = generate(archspec.load("resnet18"))
+    lines = generated.text.splitlines()
+    path = ("blocks", "ResNet", "modules", "layer1")
+    made = [lines[number - 1] for number in generated.lines_of((*path, "items", 1))]
+    assert made[0] == "        self.layer1 = nn.Sequential("
+    assert generated.lines_of(path) == generated.lines_of((*path, "items", 0))
+    first, source = generated.source_of("BasicBlock")
+    assert source[0] == lines[first - 1] == "class BasicBlock(nn.Module):"
+    assert source[-1] == "        return F.relu_(out.add_(self.shortcut(x)))"
+    assert lines[first - 1 : first - 1 + len(source)] == source
+
+
+def test_a_parameter_that_only_init_uses() -> None:
+    text = """\
+archspec: 1
+model: Net
+params: {std: 0.5}
+blocks:
+  Net:
+    inputs: {x: [batch, 8]}
+    modules: {fc: {type: Linear, in_features: 8, out_features: 8}}
+init: [{match: fc, weight: {constant_: {val: $std}}}]
+dims: {batch: 1}
+"""
+    model = archspec.build(archspec.loads(text, std=0.25), device="cpu")
+    assert set(model.state_dict()["fc.weight"].flatten().tolist()) == {0.25}
+    assert "def __init__(self, config: Config = Config()):" in archspec.to_python(
+        archspec.loads(text)
+    )

@@ -20,6 +20,7 @@ from archspec.source import (
     Mapping,
     Scalar,
     SourceFile,
+    excerpt,
     find,
     parse,
     place_of,
@@ -559,3 +560,15 @@ def test_size(tmp_path: Path) -> None:
     problem = problem_of_reading(path)
     assert (problem.code, problem.message) == ("E105", "x.yaml: larger than 1,000,000 bytes")
     assert [p.code for p in problems_of("a: " + "é" * (MAX_BYTES // 2))] == ["E105"]
+
+
+def test_excerpts() -> None:
+    text = "a: 1\nb:\n  c: [1,\n      2]\n\n  # of d\n  d:\n    e: 5\n\n# of f\nf: 6\n"
+    root, _ = parse(text, "x.yaml")
+    found = excerpt(root, ("b", "c"), around=1)
+    assert (found.file, found.first, found.marked) == ("x.yaml", 2, range(3, 5))
+    assert found.lines == ("b:", "  c: [1,", "      2]", "")
+    assert excerpt(root, ("b",)).marked == range(2, 9)
+    assert excerpt(root, ("b", "d", "e", "no")).lines == ("    e: 5",)
+    assert excerpt(root, ("f",), around=11).lines == tuple(text.splitlines())
+    assert excerpt(root, ()).marked == range(1, 12)

@@ -18,4 +18,7 @@ def theme() -> Base:
 
 
 def css() -> str:
-    return (ASSETS / "page.css").read_text(encoding="utf-8")
+    """That of the page, then that of its parts."""
+    page = ASSETS / "page.css"
+    parts = [page, *sorted(file for file in ASSETS.glob("*.css") if file != page)]
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)

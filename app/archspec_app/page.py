@@ -8,13 +8,15 @@ import gradio as gr
 
 from archspec_app.desks import Desks
 from archspec_app.face import session
-from archspec_app.tabs import cost, predict, spec, train, tree
+from archspec_app.tabs import cost, diagram, diff, predict, spec, train, tree
 from archspec_app.view import view
 from archspec_app.workspace import Workspace
 
 TABS = (
     ("Tree", tree.build),
     ("Cost", cost.build),
+    ("Diagram", diagram.build),
+    ("Diff", diff.build),
     ("Train", train.build),
     ("Predict", predict.build),
 )

@@ -19,7 +19,7 @@ from archspec.data.images import UnreadableImage
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.training.folder import BEST, FACTS, SPEC
 from archspec_app.weight_files import beside, stamp, weights_below
-from archspec_app.workspace import without_paths
+from archspec_app.workspace import inside, without_paths
 
 MOST_LETTERS = 100_000
 MOST_IMAGE_BYTES = 20_000_000
@@ -190,11 +190,11 @@ class Models:
 
     def _key(self, source: Source) -> Key:
         if isinstance(source, RunSource):
-            place = self._inside(source.name)
+            place = inside(self.folder, source.name, there=True)
             return ("run", place, stamp(self.folder, [place / name for name in _OF_RUN]))
         if not isinstance(source, SpecSource):
             raise UsageError(Problem("E801", "neither a run nor a spec with weights"))
-        place = self._inside(source.weights)
+        place = inside(self.folder, source.weights, there=True)
         text = source.spec.architecture.model_dump_json() + repr(sorted(source.spec.values.items()))
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         return ("spec", digest, place, source.layout, stamp(self.folder, beside(place)))
@@ -214,9 +214,9 @@ class Models:
 
     def _given(self, source: Source) -> tuple[archspec.Spec, Any, dict[str, Any]]:
         if isinstance(source, RunSource):
-            run = archspec.Run.of(self._inside(source.name))
+            run = archspec.Run.of(inside(self.folder, source.name, there=True))
             return archspec.load(run.path / SPEC), run, {}
-        weights = self._inside(source.weights)
+        weights = inside(self.folder, source.weights, there=True)
         return source.spec, source.spec, {"weights": weights, "layout": source.layout}
 
     def _make_room(self, size: int) -> None:
@@ -228,22 +228,9 @@ class Models:
             ):
                 self._kept.popitem(last=False)
 
-    # ----------------------------------------------------------------------------------- names
-
-    def _inside(self, name: str) -> Path:
-        """The file or folder of a name; links are followed, and may not lead out."""
-        if isinstance(name, str) and name and "\0" not in name and not os.path.isabs(name):
-            try:
-                place = Path(os.path.realpath(self.folder / name))
-                if place.is_relative_to(self.folder) and place.exists():
-                    return place
-            except (OSError, ValueError):  # too long, or half a character
-                pass
-        raise UsageError(Problem("E801", f"{name!r:.200}: nothing of this name in the folder"))
-
     def _runs(self) -> list[dict[str, Any]]:
         try:
-            found = archspec.runs(self._inside(self.runs))
+            found = archspec.runs(inside(self.folder, self.runs, there=True))
         except UsageError:
             return []
         whole = [run for run in found if (run.path / BEST).is_file() and not run.path.is_symlink()]

@@ -13,6 +13,7 @@ from archspec.extends import packaged_folder, packaged_names
 from archspec.source import MAX_BYTES
 
 MOST_LISTED = 500
+MOST_NAME = 1_000  # characters
 MOST_ENTRIES = 20_000
 DEEPEST = 4  # folders
 LONGEST = 200  # bytes of one name; file systems take 255
@@ -35,25 +36,6 @@ class Workspace:
         found = islice(files_below(self.folder, SUFFIXES), MOST_LISTED)
         names = sorted(path.relative_to(self.folder).as_posix() for path in found)
         return [*names, *packaged_names()]
-
-    def inside(self, name: str) -> Path:
-        """The file or folder of a name that comes from outside.
-
-        Raises:
-            UsageError: E801, it leads out of the folder, links followed.
-        """
-        if not name or "\0" in name or os.path.isabs(name) or "\\" in name:
-            raise _refused(name)
-        path = self.folder / name
-        try:
-            real = Path(os.path.realpath(path))
-            if any(len(os.fsencode(part)) > LONGEST for part in name.split("/")):
-                raise _refused(name)
-        except (OSError, UnicodeEncodeError):
-            raise _refused(name) from None
-        if not real.is_relative_to(self.folder) or real == self.folder:
-            raise _refused(name)
-        return path
 
     def read(self, name: str) -> str:
         """The text of a spec.
@@ -111,7 +93,34 @@ class Workspace:
     def _spec_file(self, name: str) -> Path:
         if not name.endswith(SUFFIXES) or any(p.startswith(".") for p in name.split("/")):
             raise _refused(name)
-        return self.inside(name)
+        return inside(self.folder, name)
+
+
+def inside(folder: Path, name: object, *, there: bool = False) -> Path:
+    """The file or folder of a name that comes from outside.
+
+    Args:
+        folder: that it lies in.
+        name: relative to it, with slashes.
+        there: whether it must exist.
+
+    Raises:
+        UsageError: E801, it leads out of the folder, links followed, or is not there.
+    """
+    # What is printable can be encoded, too: half a character is not.
+    parts = name.split("/") if isinstance(name, str) and name.isprintable() else [".."]
+    text = "/".join(parts)
+    if ".." in parts or "\\" in text or os.path.isabs(text) or not 0 < len(text) <= MOST_NAME:
+        raise _refused(name)
+    if any(len(part.encode()) > LONGEST for part in parts):
+        raise _refused(name)
+    path = folder / text
+    real, top = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    if not real.is_relative_to(top) or real == top:
+        raise _refused(name)
+    if there and not real.exists():
+        raise UsageError(Problem("E801", f"{text}: nothing of this name in the folder"))
+    return path
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[Path]:
@@ -159,6 +168,8 @@ def without_paths(problem: Problem, folder: Path) -> Problem:
     return replace(problem, place=placed(problem.place), notes=notes, **texts)
 
 
-def _refused(name: str) -> UsageError:
-    message = f"{name or 'no name'}: not a name inside the folder of this page"
-    return UsageError(Problem("E801", message, hint="a spec's name is like folder/model.yaml"))
+def _refused(name: object) -> UsageError:
+    message = f"{name!r:.200} is not a name inside the folder of this page"
+    return UsageError(
+        Problem("E801", message, hint="names are relative to it, like part/file.yaml")
+    )

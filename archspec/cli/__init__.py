@@ -81,7 +81,6 @@ def main() -> None:
       archspec inspect bert                     what a model is and costs
       archspec app bert                         the same in a browser
       archspec diff resnet18 resnet34           what a change does
-      archspec build resnet18 -p num_classes=10
       archspec export bert --to python -o bert.py
     """
 

@@ -10,8 +10,10 @@ from typing import Any, cast
 from archspec.check import iterate_items
 from archspec.elaborate import walk
 from archspec.expressions import Expression, evaluate, outcomes, parse, template
+from archspec.initialisers import parts
 from archspec.params import literal
 from archspec.schema import Block, Contract, Module, Param
+from archspec.selections import split_fill
 from archspec.spec import Spec
 from archspec.steps import step_text
 
@@ -70,6 +72,8 @@ def collect(spec: Spec) -> Names:
         or _holds_block_param(spec.architecture.blocks[name])
         or names_used(spec.architecture.blocks[name]) & values
     }
+    if _names_in_rules(spec) & values:
+        configured.add(spec.architecture.model)
     while more := {n for n in blocks if n not in configured and uses[n] & configured}:
         configured |= more
     return Names(spec, blocks, values, classes, frozenset(configured) if values else frozenset())
@@ -169,6 +173,18 @@ def forward_names(block: Block) -> set[str]:
         step = steps.pop()
         found |= parse(step_text(step, ())[0]).names()
         steps += getattr(step, "do", ())
+    return found
+
+
+def _names_in_rules(spec: Spec) -> set[str]:
+    """Every name that occurs in the spec's ``init``, which the root applies."""
+    found: set[str] = set()
+    for rule in spec.architecture.init:
+        for key, initialiser in rule.fills.items():
+            _, index = split_fill(key) or (key, "")
+            found |= parse(f"_[{index}]").names() if index else set()
+            for value in parts(initialiser)[1].values():
+                found |= _names_in(value)
     return found
 
 

@@ -7,6 +7,7 @@ import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 from archspec import functions, layers
 from archspec.codegen.constructor import BODY, Constructor, annotation
@@ -42,6 +43,21 @@ class Generated:
     initialize: tuple[str, ...] | None
     filled: Mapping[str, frozenset[str]]
     ties: frozenset[str]
+
+    def lines_of(self, path: Path) -> list[int]:
+        """The lines made from what stands at ``path``, or from what it is a part of."""
+        for length in range(len(path), 0, -1):
+            start = path[:length]
+            if found := [line for line, made in self.paths.items() if made[:length] == start]:
+                return sorted(found)
+        return []
+
+    def source_of(self, block: str) -> tuple[int, list[str]]:
+        """The number of the first line of a block's class, and its lines."""
+        first = min(line for line, path in self.paths.items() if path[:2] == ("blocks", block))
+        head, *rest = self.text.splitlines()[first - 1 :]
+        body = list(takewhile(lambda line: not line or line.startswith(" "), rest))
+        return first, "\n".join([head, *body]).rstrip().split("\n")
 
 
 @lru_cache(maxsize=64)

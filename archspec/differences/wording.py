@@ -51,12 +51,14 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One change: of which kind, of what, how, and where on either side."""
+    """One change: of which kind, of what, how, and where on either side, in words and as places."""
 
     kind: str
     what: str
     how: str = ""
     where: str = ""
+    old: Place | None = None
+    new: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,9 @@ def _spec_line(change: SpecChange) -> Line:
         how = f"{_short(old.value)} → {_short(new.value)}"
     else:
         how = _short((new.value if new else None) if not old else old.value)
-    return Line(change.kind, dotted(path), how, _both(_origin(old), _origin(new)))
+    where = _both(_origin(old), _origin(new))
+    sides = (side.place if side else None for side in (old, new))
+    return Line(change.kind, dotted(path), how, where, *sides)
 
 
 def _short(value: object) -> str:
@@ -145,7 +149,8 @@ def _tree_lines(changes: Iterable[TreeChange]) -> Iterator[Line]:
         kind = _both(change.old_type, change.new_type)
         where = _both(_line(change.old_place), _line(change.new_place))
         how = f"{times}{kind}{_details(change, each=len(group) > 1)}"
-        yield Line(change.kind, what, _cut(how, 2 * LONGEST), where)
+        how = _cut(how, 2 * LONGEST)
+        yield Line(change.kind, what, how, where, change.old_place, change.new_place)
 
 
 def _details(change: TreeChange, each: bool) -> str:

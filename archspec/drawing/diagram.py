@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Kind = Literal["module", "operation", "input", "output", "tensor", "constant", "more"]
 State = Literal["trainable", "frozen", "partly frozen", "no parameters", ""]
 
+SECONDS = 60.0
+"""How long laying a drawing out may take."""
+
 SUFFIXES = ("svg", "png", "dot")
 
 
@@ -148,21 +151,26 @@ class Drawing(Displayed):
 
         return dot_text(self)
 
-    def svg(self) -> str:
+    def svg(self, *, seconds: float = SECONDS) -> str:
         """The drawing as SVG, without scripts and styles.
+
+        The group of each box has its id as ``data-node``.
+
+        Args:
+            seconds: how long Graphviz may take.
 
         Raises:
             UsageError: E801, no Graphviz is installed, or it cannot cope with the drawing.
         """
         from archspec.drawing.engines import svg
 
-        return svg(self.dot, self.title)
+        return svg(self.dot, self.title, seconds)
 
-    def png(self) -> bytes:
-        """The drawing as a bitmap; raises as ``svg``."""
+    def png(self, *, seconds: float = SECONDS) -> bytes:
+        """The drawing as a bitmap; takes and raises what ``svg`` does."""
         from archspec.drawing.engines import render
 
-        return render(self.with_links("").dot, "png")
+        return render(self.with_links("").dot, "png", seconds)
 
     def data(self, to: str) -> bytes:
         """The drawing as the content of a file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -12,7 +13,6 @@ from xml.etree import ElementTree
 from archspec.display import printable
 from archspec.errors import Problem, UsageError
 
-SECONDS = 60
 MAX_BYTES = 64 * 2**20
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -45,12 +45,13 @@ def _pure() -> str | None:
     return next(filter(None, found), None) or shutil.which("graphviz-pure")
 
 
-def render(dot: str, to: str) -> bytes:
-    """Lay a graph out, in a process of its own that may take ``SECONDS``.
+def render(dot: str, to: str, seconds: float) -> bytes:
+    """Lay a graph out, in a process of its own.
 
     Args:
         dot: text in Graphviz's language.
         to: ``svg`` or ``png``; the latter at most 100 × 100 inches large.
+        seconds: how long that may take.
 
     Raises:
         UsageError: E801, no Graphviz is installed, or it cannot cope with the graph.
@@ -58,9 +59,9 @@ def render(dot: str, to: str) -> bytes:
     size = ["-Gsize=100,100", "-Gdpi=120"] if to == "png" else []
     command = [engine(), "-Kdot", f"-T{to}", *size]
     try:
-        done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=SECONDS)
+        done = subprocess.run(command, input=dot.encode(), capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise _refused(f"Graphviz took more than {SECONDS} seconds") from None
+        raise _refused(f"Graphviz took more than {seconds:g} seconds") from None
     except OSError as error:
         raise _refused(f"Graphviz cannot be run: {error.strerror}") from None
     if done.returncode or not done.stdout:
@@ -88,20 +89,22 @@ _ATTRIBUTES = {
     "text": {"x", "y", "text-anchor", "font-family", "font-size", "font-weight"},
     "title": set[str](),
 }
+_NODE = re.compile(r"n\d+")
 _PAINT = {"fill", "stroke", "stroke-width", "stroke-dasharray", "opacity"}
 
 
-def svg(dot: str, title: str) -> str:
+def svg(dot: str, title: str, seconds: float) -> str:
     """A graph as SVG that holds shapes, texts, links and tooltips, and nothing else.
 
     Args:
         dot: text in Graphviz's language.
         title: what the picture is, for those who hear it.
+        seconds: how long laying it out may take.
 
     Raises:
         UsageError: E801, as ``render``.
     """
-    data = render(dot, "svg")
+    data = render(dot, "svg", seconds)
     try:
         root = _cleaned(ElementTree.fromstring(data))
     except ElementTree.ParseError:
@@ -123,6 +126,10 @@ def _cleaned(given: ElementTree.Element) -> ElementTree.Element | None:
     attributes = {name.removeprefix(_XLINK): value for name, value in given.attrib.items()}
     made = ElementTree.Element(tag, {n: v for n, v in attributes.items() if n in known})
     made.text, made.tail = given.text, given.tail
+    if attributes.get("class") == "node":
+        name = given.findtext(f"{{{_SVG}}}title", "")
+        if _NODE.fullmatch(name):
+            made.set("data-node", name)
     if attributes.get("title", "").strip():
         ElementTree.SubElement(made, "title").text = attributes["title"]
     if tag == "a" and "href" not in attributes:

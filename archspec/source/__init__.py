@@ -12,6 +12,7 @@ from archspec.source.events import MAX_DEPTH, MAX_NODES
 from archspec.source.reading import MAX_BYTES, parse, read
 from archspec.source.tree import (
     Entry,
+    Excerpt,
     Listing,
     Mapping,
     Node,
@@ -19,6 +20,7 @@ from archspec.source.tree import (
     Scalar,
     SourceFile,
     Span,
+    excerpt,
     find,
     place_of,
     plain,
@@ -31,6 +33,7 @@ __all__ = [
     "MAX_DIGITS",
     "MAX_NODES",
     "Entry",
+    "Excerpt",
     "Listing",
     "Mapping",
     "Node",
@@ -39,6 +42,7 @@ __all__ = [
     "SourceFile",
     "Span",
     "dump",
+    "excerpt",
     "find",
     "flow",
     "parse",

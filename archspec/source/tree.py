@@ -27,6 +27,11 @@ class SourceFile:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_lines", _LINE_BREAK.split(self.text))
 
+    @property
+    def last_line(self) -> int:
+        """Its number; the line break of the last line begins no other."""
+        return max(1, len(self._lines) - (not self._lines[-1]))
+
     def line(self, number: int) -> str:
         """The line without its line break; "" behind the last one. Lines count from 1."""
         return self._lines[number - 1] if 0 < number <= len(self._lines) else ""
@@ -180,6 +185,44 @@ def place_of(node: Node, path: Path, *, key: bool = False) -> Place:
     """
     found, _ = _descend(node, path)
     return (found.key if key else found.value.span).place()
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some lines of a file.
+
+    Attributes:
+        file: its name, as users are shown it.
+        first: the number of the first line, counted from 1.
+        lines: without their line breaks.
+        marked: the numbers of the lines that are meant; the others are around them.
+    """
+
+    file: str
+    first: int
+    lines: tuple[str, ...]
+    marked: range
+
+
+def excerpt(node: Node, path: Path, around: int = 0) -> Excerpt:
+    """The lines of the key and the value at ``path``, or of its longest part that exists.
+
+    Args:
+        around: how many lines are shown before and after them.
+    """
+    found, _ = _descend(node, path)
+    span = found.value.span
+    file, start = span.file, found.key.line if found.key.file is span.file else span.line
+    end = span.end_line
+    if not file.line(end)[: span.end_column - 1].strip():
+        end -= 1  # a block ends where what follows it begins
+    while end > start and file.line(end).strip()[:1] in ("", "#"):
+        end -= 1
+    marked = range(start, max(start, end) + 1)
+    first = max(1, start - around)
+    last = min(file.last_line, marked[-1] + around)
+    lines = tuple(file.line(number) for number in range(first, max(last, start) + 1))
+    return Excerpt(file.name, first, lines, marked)
 
 
 def _descend(node: Node, path: Path) -> tuple[Entry, Path]:

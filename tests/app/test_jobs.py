@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 import archspec
 from archspec.errors import SpecError, UsageError
 from archspec.training.folder import LOCK
-from archspec_app.jobs import Jobs
-from archspec_app.orders import inside, ordered
-from archspec_app.points import cleaned, fresh
-from archspec_app.processes import ask_to_stop, holder, launch, locked
-from archspec_app.rows import JobRow
+from archspec_app.training.jobs import Jobs
+from archspec_app.training.orders import ordered
+from archspec_app.training.points import cleaned, fresh
+from archspec_app.training.processes import ask_to_stop, holder, launch, locked
+from archspec_app.training.rows import JobRow
+from archspec_app.workspace import inside
 
 TINY = Path(__file__).parent.parent / "training"
 TEXT = (TINY / "tiny.yaml").read_text()
@@ -225,8 +226,8 @@ def test_a_parent_in_the_folder_is_merged_in(tmp_path: Path) -> None:
         ({"data": "reviews.csv", "freeze": "tail"}, "the spec has no freeze plan 'tail'"),
         ({"data": "reviews.csv", "phases": "tail:1"}, "the spec has no freeze plan 'tail'"),
         ({"data": "reviews.csv", "text": "a\nb"}, "text is a text of at most 200"),
-        ({"data": "owner/name"}, "data: 'owner/name' is not there"),
-        ({"data": "--help"}, "data: '--help' is not there"),
+        ({"data": "owner/name"}, "data: owner/name: nothing of this name"),
+        ({"data": "--help"}, "data: --help: nothing of this name"),
         ({"data": "out"}, "data: 'out' is not a name inside the folder"),
         ({"data": "reviews.csv", "weights": "/etc/passwd"}, "weights: '/etc/passwd' is not a name"),
     ],
@@ -266,7 +267,7 @@ def test_no_name_leads_out(name: object, tmp_path_factory: pytest.TempPathFactor
     with pytest.raises(UsageError):
         Jobs(folder).follow(name)  # pyright: ignore[reportArgumentType]
     try:
-        found = inside(folder, name)
+        found = inside(folder, name, there=True)
     except UsageError:
         return
     assert os.path.realpath(found) == os.path.realpath(folder / "a")

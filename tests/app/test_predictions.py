@@ -203,7 +203,7 @@ def test_nothing_outside_is_read(name: Any, trained: Path, tmp_path: Path) -> No
         place.symlink_to(tmp_path / "outside", target_is_directory=True)
     models = Models(folder, device="cpu")
     for source in (RunSource(name), tiny(name)):
-        with pytest.raises(UsageError, match="nothing of this name in the folder") as caught:
+        with pytest.raises(UsageError) as caught:
             models.predict_text(source, "sad")
         assert caught.value.code == "E801" and str(folder) not in str(caught.value)
     assert "linked" not in json.dumps(models.sources())

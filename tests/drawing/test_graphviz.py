@@ -118,7 +118,7 @@ def test_without_graphviz(pure: None, monkeypatch: pytest.MonkeyPatch, tmp_path:
 @pytest.mark.parametrize(
     ("outcome", "message"),
     [
-        (subprocess.TimeoutExpired("dot", 60), "Graphviz took more than 60 seconds"),
+        (subprocess.TimeoutExpired("dot", 7), "Graphviz took more than 7 seconds"),
         (OSError(8, "Exec format error"), "Graphviz cannot be run: Exec format error"),
         ((1, b"", b"Error: out of memory\nmore"), "Graphviz failed and said: Error: out of memory"),
         ((0, b"", b""), "Graphviz failed and said: nothing"),
@@ -127,7 +127,7 @@ def test_without_graphviz(pure: None, monkeypatch: pytest.MonkeyPatch, tmp_path:
 )
 def test_graphviz_gives_up(outcome: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(command: list[str], **how: Any) -> Any:
-        assert how["timeout"] == engines.SECONDS
+        assert how["timeout"] == 7
         if isinstance(outcome, Exception):
             raise outcome
         return subprocess.CompletedProcess(command, *outcome)
@@ -135,7 +135,7 @@ def test_graphviz_gives_up(outcome: Any, message: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(engines, "MAX_BYTES", 100)
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(archspec.UsageError) as caught:
-        drawing("a").svg()
+        drawing("a").svg(seconds=7)
     assert caught.value.code == "E801" and caught.value.message == message
 
 
@@ -227,7 +227,7 @@ def test_links_are_escaped(links: str, href: str) -> None:
 
 
 def test_svg_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archspec.drawing.engines.render", lambda dot, to: b"<svg")
+    monkeypatch.setattr("archspec.drawing.engines.render", lambda *given: b"<svg")
     with pytest.raises(archspec.UsageError, match="Graphviz made no SVG"):
         drawing("a").svg()
 
@@ -259,3 +259,11 @@ def test_save(tmp_path: Path) -> None:
 def test_a_notebook_shows_svg_without_links() -> None:
     shown = archspec.draw("bert", block="BertLayer")._repr_svg_()
     assert shown is not None and "href" not in shown and "BertAttention" in shown
+
+
+def test_each_box_is_found_by_its_id() -> None:
+    found = archspec.draw("resnet18", block="BasicBlock")
+    groups = [e for e in ElementTree.fromstring(found.svg()).iter() if "data-node" in e.attrib]
+    names = {e.get("data-node"): "".join(e.itertext()) for e in groups}
+    assert names.keys() == {box.id for box in found.nodes}
+    assert all(box.name in names[box.id] for box in found.nodes if box.kind == "module")

@@ -48,6 +48,36 @@ function whenSeen(seen, act) {
   new IntersectionObserver(look).observe(seen);
 }
 
+// One request at a time; whatever is asked for meanwhile is asked for once, at last.
+function oneAtATime(send) {
+  let busy = false, again = false, timer = null;
+  const ask = () => {
+    if (busy) { again = true; return; }
+    busy = true;
+    timer = setTimeout(done, 60000);
+    send();
+  };
+  const done = () => {
+    clearTimeout(timer);
+    busy = false;
+    if (again) { again = false; ask(); }
+  };
+  return { ask, done };
+}
+
+// The editor's text goes with whatever changes it, so a change waits for the answer to the last.
+const turns = (window.archspecTurns ??= { waiting: [], timer: null });
+function change(name, data) {
+  turns.waiting.push(() => trigger(name, data));
+  if (turns.timer === null) nextTurn();
+}
+function nextTurn() {
+  clearTimeout(turns.timer);
+  const act = turns.waiting.shift();
+  turns.timer = act ? setTimeout(nextTurn, 10000) : null;
+  act?.();
+}
+
 const editor = {
   get dom() { return document.querySelector("#editor .cm-content"); },
   get view() { return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view; },

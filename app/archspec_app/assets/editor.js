@@ -57,10 +57,10 @@ function watchCaret(view) {
   view.contentDOM.tabIndex = 0;
 }
 
-on("place", ({ line, file: where, focus }) => {
+on("place", ({ line, file: where, focus, scroll = true }) => {
   chosen = where === file ? line : null;
   mark();
-  if (chosen) editor.reveal(chosen, 1, focus);
+  if (chosen && scroll) editor.reveal(chosen, 1, focus);
 });
 
 function refresh() {

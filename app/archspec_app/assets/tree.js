@@ -171,7 +171,7 @@ function reveal(path) {
 
 function freeze(row) {
   const { free, all } = figures(row);
-  if (all) trigger("toggle", { node: row.path, count: row.names.length, frozen: free !== 0 });
+  if (all) change("toggle", { node: row.path, count: row.names.length, frozen: free !== 0 });
 }
 
 body.addEventListener("click", (event) => {
@@ -225,7 +225,7 @@ search.addEventListener("input", () => {
   }
 });
 
-on("selected", ({ path, from }) => { if (from !== "tree") reveal(path); trigger("pick", { node: path }); });
+on("selected", ({ path, from }) => { if (from !== "tree") reveal(path); });
 
 // A line of the YAML leads to the first module that is declared there, or around it.
 on("line", ({ line: number, lines, file }) => {
@@ -262,4 +262,4 @@ function refresh() {
 }
 watch("value", refresh);
 refresh();
-// The names of this view's events, for the server: "toggle" "pick"
+// The names of this view's events, for the server: "toggle"

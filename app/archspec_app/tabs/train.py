@@ -11,7 +11,7 @@ from archspec.errors import ArchspecError, Problem, UsageError
 from archspec_app.data_files import data_below
 from archspec_app.desk import Desk
 from archspec_app.face import Face, data_of, session, text_of
-from archspec_app.jobs import Jobs
+from archspec_app.training.jobs import Jobs
 from archspec_app.view import view
 from archspec_app.weight_files import weights_below
 

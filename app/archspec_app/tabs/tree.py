@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -12,33 +13,39 @@ from archspec_app.face import Face, data_of, session, text_of
 from archspec_app.tree import tree_data
 from archspec_app.view import view
 
+MOST_PATH = 10_000
+"""Letters of one."""
+
 
 def build(face: Face) -> None:
     tree = view("tree", label="Modules", elem_id="tree")
     details = view("details", label="Details", elem_id="details")
-    face.shows([tree, details], _shown)
+    face.shows([tree], _shown)
     tree.toggle(
         face.does(_toggle), [face.code], face.outputs,
-        show_progress="hidden", api_visibility="private",
+        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip
 
-    def pick(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
+    turns = count()  # a page takes no notice of an answer like the one before
+
+    def look(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
         desk = face.desks.of(session(request))
         with desk.lock:
-            desk.selected = text_of(data_of(event), "node")
-            return _details(desk)
+            desk.selected = text_of(data_of(event), "node", MOST_PATH)
+            good, path, file = desk.good, desk.selected, desk.file
+        found = details_data(good, path) if good else {}
+        return {**found, "open": file, "turn": next(turns)}
 
-    tree.pick(pick, [], [details], show_progress="hidden", api_visibility="private")
+    details.look(
+        look, [], [details], show_progress="hidden",
+        trigger_mode="multiple", api_visibility="private",
+    )  # fmt: skip
 
 
 def _shown(desk: Desk) -> list[Any]:
     if desk.good is None:
-        return [gr.skip(), gr.skip()]
-    return [{**tree_data(desk.good), "file": desk.file}, _details(desk)]
-
-
-def _details(desk: Desk) -> dict[str, Any]:
-    return details_data(desk.good, desk.selected) if desk.good else {}
+        return [gr.skip()]
+    return [{**tree_data(desk.good), "file": desk.file}]
 
 
 def _toggle(desk: Desk, data: dict[str, Any]) -> None:

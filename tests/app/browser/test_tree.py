@@ -77,6 +77,15 @@ def test_a_toggle_is_a_small_edit_of_the_plan(tiny: Inspector) -> None:
     tiny.has_text(before)
 
 
+def test_quick_toggles_all_count(tiny: Inspector) -> None:
+    tiny.page.evaluate("""() => ["up", "norm", "head"].forEach((path) =>
+        document.querySelector(`.tree-view tr[data-key="${path}"] .toggle`).click())""")
+    expect(tiny.toggle("head")).to_be_checked()
+    expect(tiny.toggle("norm")).to_be_checked()
+    expect(tiny.toggle("up")).to_be_checked()
+    assert "my-plan: [up, norm, head]" in tiny.text
+
+
 def test_one_of_several_is_frozen(tiny: Inspector) -> None:
     before = tiny.text
     tiny.row("layers.0-2").click()
@@ -140,6 +149,8 @@ def test_details_tell_of_a_module(tiny: Inspector) -> None:
     expect(tensor).to_contain_text("weight")
     expect(tensor).to_contain_text("[8, 4]")
     expect(tensor).to_contain_text("float32")
+    expect(details).to_contain_text("up: {type: Linear, in_features: 4")
+    expect(details).to_contain_text("class Tiny(nn.Module)")
 
 
 def test_lines_and_modules_lead_to_each_other(tiny: Inspector) -> None:

@@ -13,9 +13,9 @@ from typing import Any, cast
 from archspec.errors import Problem, RunError
 from archspec.training.facts import check_facts
 from archspec.training.folder import FACTS, LOCK, METRICS
-from archspec_app.points import log_tail
-from archspec_app.processes import holder
-from archspec_app.rows import JobStatus
+from archspec_app.training.points import log_tail
+from archspec_app.training.processes import holder
+from archspec_app.training.rows import JobStatus
 
 RUNS, JOBS = "runs", ".jobs"
 _JOB, _OUTPUT, _LOCK, _STOP, _SPEC = "job.json", "output.txt", "lock", "stop", "spec"

@@ -23,11 +23,11 @@ import archspec
 from archspec.errors import Problem, RunError, UsageError
 from archspec.source import MAX_BYTES
 from archspec.training.folder import LOCK, LOG, RunFolder, folder_name
-from archspec_app.orders import Order, ordered
-from archspec_app.points import Fresh, Summary, cleaned, fresh, log_tail
-from archspec_app.processes import ask_to_stop, holder, launch, locked
-from archspec_app.rows import JobRow, moment, progress
-from archspec_app.standing import JOBS, RUNS, Job, Standing, text_of
+from archspec_app.training.orders import Order, ordered
+from archspec_app.training.points import Fresh, Summary, cleaned, fresh, log_tail
+from archspec_app.training.processes import ask_to_stop, holder, launch, locked
+from archspec_app.training.rows import JobRow, moment, progress
+from archspec_app.training.standing import JOBS, RUNS, Job, Standing, text_of
 
 AT_ONCE = 2  # runs
 MOST_LISTED = 200

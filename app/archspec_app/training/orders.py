@@ -14,14 +14,15 @@ from typing import Any, cast
 
 import archspec
 from archspec.differences.content import content
-from archspec.errors import ArchspecError, Problem, UsageError, did_you_mean
+from archspec.errors import ArchspecError, Problem, UsageError, did_you_mean, listing
 from archspec.extends import packaged_folder, packaged_names
 from archspec.schema import Architecture
 from archspec.source import MAX_BYTES, dump, flow
 from archspec.spec import Spec
 from archspec.training.options import Options, Phase
+from archspec_app.workspace import inside
 
-MOST_NAME, MOST_TEXT, MOST_PARAMS, MOST_FILES, MOST_WORKERS = 1_000, 200, 100_000, 100, 16
+MOST_TEXT, MOST_PARAMS, MOST_FILES, MOST_WORKERS = 200, 100_000, 100, 16
 _MOST_NUMBER = 1e30
 _HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(?::[\w.-]+)?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
@@ -199,7 +200,7 @@ def _no_plan(phase: Phase, architecture: Architecture) -> list[Problem]:
     plans = ("none", *architecture.freeze)
     if phase.plan is None or phase.plan in plans:
         return []
-    hint = did_you_mean(phase.label, plans) or f"there is: {', '.join(plans)}"[:MOST_NAME]
+    hint = did_you_mean(phase.label, plans) or f"there is: {listing(plans)}"
     message = f"the spec has no freeze plan {_shown(phase.label)}"
     return [Problem("E801", message, hint=hint)]
 
@@ -246,7 +247,7 @@ def _file(
     if hub and isinstance(name, str) and _HUB.fullmatch(name) and not (folder / name).exists():
         return [(key, name)]
     try:
-        return [(key, _relative(folder, inside(folder, name)))]
+        return [(key, _relative(folder, inside(folder, name, there=True)))]
     except UsageError as error:
         problems += [
             Problem(p.code, f"{key}: {p.message}", p.place, p.hint) for p in error.problems
@@ -268,38 +269,10 @@ def _tokenizer_beside(folder: Path, name: str, spec: Spec) -> list[tuple[str, st
     for place in places:
         try:
             beside = os.path.relpath(place.parent / str(task.text.tokenizer), folder)
-            return [("tokenizer", _relative(folder, inside(folder, beside)))]
+            return [("tokenizer", _relative(folder, inside(folder, beside, there=True)))]
         except (ArchspecError, ValueError):
             continue
     return []
-
-
-def inside(folder: Path, name: object, *, there: bool = True) -> Path:
-    """The file or folder of a name that comes from outside.
-
-    Args:
-        folder: that it lies in.
-        name: relative to it.
-        there: whether it must exist.
-
-    Raises:
-        UsageError: E801, it leads out of the folder, links followed, or is not there.
-    """
-    hint = "names are relative to the folder of the page"
-    is_name = isinstance(name, str) and 0 < len(name) <= MOST_NAME and name.isprintable()
-    parts = re.split(r"[/\\]", name) if isinstance(name, str) else []
-    if not is_name or os.path.isabs(str(name)) or "\\" in str(name) or ".." in parts:
-        raise _usage(f"{_shown(name)} is not a name inside the folder", hint)
-    path = folder / str(name)
-    real, root = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
-    if not real.is_relative_to(root) or real == root:
-        raise _usage(f"{_shown(name)} is not a name inside the folder", hint)
-    try:
-        if there:
-            real.stat()
-    except (OSError, ValueError):
-        raise _usage(f"{_shown(name)} is not there", hint) from None
-    return path
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from archspec_app.points import Summary, number
+from archspec_app.training.points import Summary, number
 
 JobStatus = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "killed"]
 
