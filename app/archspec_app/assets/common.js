@@ -65,6 +65,19 @@ function oneAtATime(send) {
   return { ask, done };
 }
 
+// The editor's text goes with whatever changes it, so a change waits for the answer to the last.
+const turns = (window.archspecTurns ??= { waiting: [], timer: null });
+function change(name, data) {
+  turns.waiting.push(() => trigger(name, data));
+  if (turns.timer === null) nextTurn();
+}
+function nextTurn() {
+  clearTimeout(turns.timer);
+  const act = turns.waiting.shift();
+  turns.timer = act ? setTimeout(nextTurn, 10000) : null;
+  act?.();
+}
+
 const editor = {
   get dom() { return document.querySelector("#editor .cm-content"); },
   get view() { return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view; },

@@ -21,7 +21,7 @@ function draw() {
       h("label", {}, h("span", { class: "field-name" }, field.name),
         h("span", { class: "quiet" }, ` ${field.type}${bounds(field)}`), input(field)),
       field.changed ? h("button", { type: "button", class: "reset", title: "back to what the spec says",
-        "aria-label": `Reset ${field.name}`, onclick: () => trigger("field", { key: field.name, text: "", reset: true }) }, "↺") : "",
+        "aria-label": `Reset ${field.name}`, onclick: () => change("field", { key: field.name, text: "", reset: true }) }, "↺") : "",
       field.help ? h("p", { class: "quiet", id: `help-${field.name}` }, field.help) : "")));
   if (focused) root.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
 }
@@ -32,7 +32,7 @@ function bounds(field) {
 }
 root.addEventListener("change", (event) => {
   const at = event.target;
-  if (at.name) trigger("field", { key: at.name, text: at.value, reset: false });
+  if (at.name) change("field", { key: at.name, text: at.value, reset: false });
 });
 watch("value", draw);
 draw();

@@ -6,32 +6,33 @@ const upload = h("input", { type: "file", accept: ".yaml,.yml", "aria-label": "O
 const plans = h("select", { "aria-label": "Freeze plan" });
 const planName = h("input", { type: "text", placeholder: "plan name", "aria-label": "Name for the plan", spellcheck: "false", size: "12" });
 const name = h("input", { type: "text", "aria-label": "Name to save the spec under", spellcheck: "false", size: "16" });
-const undo = button("Undo", () => trigger("undo"), { "data-act": "undo" });
-const redo = button("Redo", () => trigger("redo"), { "data-act": "redo" });
+const undo = button("Undo", () => change("undo"), { "data-act": "undo" });
+const redo = button("Redo", () => change("redo"), { "data-act": "redo" });
 const notice = h("p", { class: "notice", role: "status" });
 root.append(
   h("span", { class: "group" }, h("span", { class: "brand" }, "archspec")),
-  h("span", { class: "group" }, picked, button("New", () => trigger("open", { spec: "" })), button("Open file", () => upload.click()), upload),
+  h("span", { class: "group" }, picked, button("New", () => change("open", { spec: "" })), button("Open file", () => upload.click()), upload),
   h("span", { class: "group" }, undo, redo),
-  h("span", { class: "group" }, name, button("Save", () => trigger("save", { spec: name.value }))),
+  h("span", { class: "group" }, name, button("Save", () => change("save", { spec: name.value }))),
   h("span", { class: "group" }, button("YAML", () => download(name.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml"), { title: "download the YAML" }),
-    button("Python", () => trigger("python"), { title: "download the generated Python" })),
+    button("Python", () => change("python"), { title: "download the generated Python" })),
   h("span", { class: "group" }, h("label", { class: "inline" }, "Plan ", plans), planName,
-    button("Save plan", () => trigger("saveplan", { plan: planName.value }))),
+    button("Save plan", () => change("saveplan", { plan: planName.value }))),
   notice);
-picked.addEventListener("change", () => trigger("open", { spec: picked.value }));
-plans.addEventListener("change", () => trigger("plan", { plan: plans.value }));
+picked.addEventListener("change", () => change("open", { spec: picked.value }));
+plans.addEventListener("change", () => change("plan", { plan: plans.value }));
 upload.addEventListener("change", async () => {
   const file = upload.files[0];
   if (!file) return;
   if (file.size > 1000000) { notice.textContent = `${file.name}: more than 1 MB`; return; }
-  trigger("upload", { spec: file.name, text: await file.text() });
+  change("upload", { spec: file.name, text: await file.text() });
   upload.value = "";
 });
 let shown = null, delivered = null;
 function draw() {
   const found = props.value;
   if (!found?.names) return;
+  if (turns.timer !== null) setTimeout(nextTurn, 0);
   const names = found.names.includes(found.name) ? found.names : [found.name, ...found.names];
   const option = (one) => h("option", { value: one, selected: one === found.name }, one);
   picked.replaceChildren(

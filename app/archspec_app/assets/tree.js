@@ -171,7 +171,7 @@ function reveal(path) {
 
 function freeze(row) {
   const { free, all } = figures(row);
-  if (all) trigger("toggle", { node: row.path, count: row.names.length, frozen: free !== 0 });
+  if (all) change("toggle", { node: row.path, count: row.names.length, frozen: free !== 0 });
 }
 
 body.addEventListener("click", (event) => {

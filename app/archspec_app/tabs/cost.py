@@ -23,7 +23,7 @@ def build(face: Face) -> None:
     face.shows([form, costs], _shown)
     form.field(
         face.does(_set), [face.code], face.outputs,
-        show_progress="hidden", api_visibility="private",
+        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip
 
 

@@ -85,8 +85,9 @@ def wire(face: Face, page: gr.Blocks, first: str) -> None:
 
 def _listen(face: Face, part: gr.HTML, name: str, act: Any) -> None:
     getattr(part, name)(
-        face.does(act), [face.code], face.outputs, show_progress="hidden", api_visibility="private"
-    )
+        face.does(act), [face.code], face.outputs,
+        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- showing
@@ -109,6 +110,7 @@ def _toolbar(desk: Desk) -> list[Any]:
             "wrong": bool(desk.complaint),
             "download": download,
             "draft": _as_draft(desk),
+            "revision": desk.revision,  # so that every answer is seen
         }
     ]
 

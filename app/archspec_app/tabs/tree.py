@@ -23,7 +23,7 @@ def build(face: Face) -> None:
     face.shows([tree], _shown)
     tree.toggle(
         face.does(_toggle), [face.code], face.outputs,
-        show_progress="hidden", api_visibility="private",
+        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip
 
     turns = count()  # a page takes no notice of an answer like the one before

@@ -21,6 +21,8 @@ from tools.find_browser import FLAGS, find_or_install
 
 Scheme = Literal["light", "dark"]
 STARTS_WITHIN = 60.0
+HUNG_UP = ("AbortError", "Connection errored out")
+"""What a page says of the answers that it no longer waits for, when it is loaded anew."""
 _WRITE = """([text, from, to]) => {
     const at = document.querySelector("#editor .cm-content");
     const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
@@ -99,7 +101,8 @@ class Inspector:
         )
 
     def _wrong(self, what: str) -> None:
-        self.wrongs.append(what)
+        if not any(said in what for said in HUNG_UP):
+            self.wrongs.append(what)
 
     def _asked(self, url: str) -> None:
         if urlsplit(url).scheme not in ("data", "blob") and (

@@ -77,6 +77,15 @@ def test_a_toggle_is_a_small_edit_of_the_plan(tiny: Inspector) -> None:
     tiny.has_text(before)
 
 
+def test_quick_toggles_all_count(tiny: Inspector) -> None:
+    tiny.page.evaluate("""() => ["up", "norm", "head"].forEach((path) =>
+        document.querySelector(`.tree-view tr[data-key="${path}"] .toggle`).click())""")
+    expect(tiny.toggle("head")).to_be_checked()
+    expect(tiny.toggle("norm")).to_be_checked()
+    expect(tiny.toggle("up")).to_be_checked()
+    assert "my-plan: [up, norm, head]" in tiny.text
+
+
 def test_one_of_several_is_frozen(tiny: Inspector) -> None:
     before = tiny.text
     tiny.row("layers.0-2").click()
