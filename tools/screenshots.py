@@ -14,6 +14,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.app.browser.inspector import Inspector, Scheme, launch, served
 
+expect.set_options(timeout=30_000)
+
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 README: tuple[tuple[str, Scheme], ...] = (("Tree", "light"), ("Tree", "dark"))
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")

@@ -10,12 +10,18 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read when Gradio i
 
 from starlette.middleware import Middleware
 
+import archspec
 from archspec.errors import Problem, UsageError
 from archspec_app import look
 from archspec_app.bounds import BoundedBody
 from archspec_app.page import make_page
 
 MAX_UPLOAD = "32mb"
+
+
+def warm_up() -> None:
+    """Have everything imported and compiled that the first page would wait for."""
+    archspec.inspect("bert")
 
 
 def serve(
@@ -43,6 +49,7 @@ def serve(
         UsageError: E801, the port cannot be had.
     """
     page = make_page(folder, spec)
+    warm_up()
     try:
         _, address, _ = page.launch(
             server_name=host,
