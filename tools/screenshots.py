@@ -22,6 +22,13 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SIZES = {1280: 860, 390: 844}
 SELECTED = "bert.encoder.layer"
 PLAN = "last-2-and-head"
+# What is there once a tab's first answer is.
+ANSWERED = {
+    "Diagram": ".diagram-view .paper svg",
+    "Diff": ".diff-view .verdict, .diff-view section",
+    "Train": ".train-view [type=submit]",
+    "Predict": ".predict-view option",
+}
 # Until nothing has changed on the page for a while.
 STILL = """() => new Promise((done) => {
     let waiting = setTimeout(done, 400);
@@ -76,6 +83,8 @@ def every_tab(inspector: Inspector, folder: Path, kind: str) -> None:
 def picture(inspector: Inspector, tab: str, file: Path) -> None:
     inspector.tab(tab)
     page = inspector.page
+    if tab in ANSWERED:
+        expect(page.locator(ANSWERED[tab]).first).to_be_attached()
     page.mouse.move(0, 0)
     page.evaluate("() => document.activeElement?.blur?.()")
     page.evaluate(STILL)

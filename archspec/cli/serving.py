@@ -50,8 +50,11 @@ def app(
         raise click.UsageError("--auth takes NAME:PASSWORD")
     try:
         from archspec_app.serving import serve
-    except ImportError as error:
-        message = f"the inspector needs the package {(error.name or 'gradio').partition('.')[0]}"
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package.startswith("archspec"):
+            raise
+        message = f"the inspector needs the package {package}"
         hint = "pip install 'archspec-nn[app,train]'"
         raise UsageError(Problem("E801", message, hint=hint)) from None
     if not folder.is_dir():

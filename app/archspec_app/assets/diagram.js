@@ -51,7 +51,7 @@ root.append(
   h("details", { class: "as-text" }, h("summary", {}, "The drawing as text"), text));
 
 const { ask, done } = oneAtATime(() => {
-  if (!found) said.textContent = "Drawing …";
+  if (!found) paper.replaceChildren(h("p", { class: "quiet" }, "Drawing …"));
   trigger("draw", { node: selected, view: kind });
 });
 function show(other) { kind = other; ask(); }

@@ -1,0 +1,92 @@
+"""``archspec app``: what is refused before anything is served, and what reaches the page."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from archspec.cli import main
+from archspec_app import serving
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+    """What the page was served with, instead of serving it."""
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(serving, "serve", lambda spec, **more: found.append({"spec": spec, **more}))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "mine.yaml").write_text("archspec: 1\n")
+    return found
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["app", *words], catch_exceptions=False)
+
+
+def test_what_is_asked_for_reaches_the_page(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert run().exit_code == 0
+    assert run("part/mine.yaml", "--port", "8000", "--root-path", "/nets").exit_code == 0
+    assert run(str(tmp_path / "part" / "mine.yaml"), "--folder", "part").exit_code == 0
+    first, second, third = asked
+    assert (first["spec"], first["host"], first["port"], first["auth"]) == (
+        "bert", "127.0.0.1", 7860, None,
+    )  # fmt: skip
+    assert (second["spec"], second["port"], second["root_path"]) == (
+        "part/mine.yaml",
+        8000,
+        "/nets",
+    )
+    assert (third["spec"], third["folder"]) == ("mine.yaml", Path("part"))
+
+
+def test_a_password_is_taken_from_the_environment(
+    asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = run("--host", "0.0.0.0").output
+    assert "No --auth" in told
+    monkeypatch.setenv("ARCHSPEC_AUTH", "anna:a:b")
+    assert "No --auth" not in run("--host", "0.0.0.0").output
+    assert asked[1]["auth"] == ("anna", "a:b")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--auth", "anna"], "--auth takes NAME:PASSWORD"), (["--auth", ":x"], "NAME:PASSWORD"),
+     (["--folder", "nowhere"], "nowhere: no such folder"), (["--port", "0"], "1<=x<=65535"),
+     (["nothing.yaml"], "nothing.yaml: no such file"),
+     (["part/mine.yaml", "--folder", "part/../part/."], ""),
+     (["../x.yaml"], "../x.yaml is not in .")],
+)  # fmt: skip
+def test_mistakes_are_told(asked: list[dict[str, Any]], words: list[str], said: str) -> None:
+    found = run(*words)
+    assert said in found.output
+    assert found.exit_code == (2 if said else 0) and len(asked) == (0 if said else 1)
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        # A process of its own: Gradio leaves an event loop open when it cannot start.
+        words = ["-m", "archspec", "app", "--folder", str(tmp_path), "--port", str(port)]
+        found = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    assert found.returncode == 2 and "Traceback" not in found.stderr
+    assert f"cannot listen at 127.0.0.1:{port}" in found.stderr
+
+
+def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "archspec_app.serving", raising=False)
+    for name in [name for name in sys.modules if name.startswith("archspec_app")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    found = run()
+    assert found.exit_code == 2 and "needs the package gradio" in found.output
+    assert "pip install 'archspec-nn[app,train]'" in found.output
