@@ -23,6 +23,7 @@ from archspec_app.workspace import SUFFIXES, Workspace, without_paths
 
 MOST_UNDONE = 100
 NEW_PLAN = "my-plan"
+_OPTIONS = frozenset({"source", "freeze", "precision", "optimizer"})
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ class Desk:
 
 
 def dimensions(spec: Spec) -> list[str]:
-    """The symbolic dimensions of the model's inputs, as ``inspect`` takes them."""
+    """The symbolic dimensions whose sizes ``inspect`` takes: those not named as its own options."""
     block = spec.architecture.blocks[spec.architecture.model]
     names = [
         size
@@ -235,7 +236,8 @@ def dimensions(spec: Spec) -> list[str]:
         for size in contract.shape
         if isinstance(size, str) and size.isidentifier()
     ]
-    return list(dict.fromkeys([*names, *spec.architecture.dims]))
+    found = dict.fromkeys([*names, *spec.architecture.dims])
+    return [name for name in found if name not in _OPTIONS]
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -158,6 +158,8 @@ def test_what_a_page_kept_is_taken_up_again(desk: Desk, tmp_path: Path) -> None:
 
 def test_dimensions_are_those_of_the_inputs() -> None:
     assert dimensions(archspec.load("bert"))[:2] == ["batch", "seq"]
+    odd = TINY.replace("[batch, $width]", "[precision, $width]").replace("batch: 3", "precision: 3")
+    assert dimensions(archspec.loads(odd)) == []
 
 
 def test_desks_are_apart_and_bounded(tmp_path: Path) -> None:
