@@ -51,7 +51,7 @@ class Face:
                 desk.download = None
                 try:
                     if text is not None:
-                        desk.edit(_sendable(text))
+                        desk.edit(sendable(text))
                     act(desk, data_of(event), *values)
                 except ArchspecError as error:
                     desk.complaint = str(error)
@@ -85,10 +85,10 @@ def data_of(event: gr.EventData) -> dict[str, Any]:
     """What an event of the page carries; nothing is known of its values."""
     data = event._data  # pyright: ignore[reportPrivateUsage]
     found = data.items() if isinstance(data, dict) else ()
-    return {key: _sendable(value) if isinstance(value, str) else value for key, value in found}
+    return {key: sendable(value) if isinstance(value, str) else value for key, value in found}
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """Without halves of characters, which JSON can say and no answer may hold."""
     return text.encode("utf-8", "replace").decode()
 

@@ -9,13 +9,13 @@ const picture = h("input", { type: "file", accept: "image/*", id: "predict-image
 const go = h("button", { type: "button", class: "primary", onclick: ask }, "Predict");
 const preview = h("div", { class: "preview" });
 const out = h("div", { class: "answer", role: "status", "aria-live": "polite" });
-const ofText = h("div", { class: "stack" }, h("label", { for: "predict-text" }, "Text"), words,
-  h("label", { class: "inline", for: "predict-explain" }, explain, " show which words speak for the label"));
+const explained = h("label", { class: "inline", for: "predict-explain" }, explain, " show which words speak for the label");
+const ofText = h("div", { class: "stack" }, h("label", { for: "predict-text" }, "Text"), words, explained);
 const ofImage = h("div", { class: "stack" }, h("label", { for: "predict-image" }, "Image"), picture, preview);
 const ofSpec = h("div", { class: "stack" }, h("label", { for: "predict-weights" }, "Weights"), weights, known);
-root.append(h("div", { class: "fields" }, h("div", { class: "stack" }, h("label", { for: "predict-source" }, "Model"), source), ofSpec), ofText, ofImage, h("p", {}, go), out);
+root.append(h("div", { class: "fields sources" }, h("div", { class: "stack" }, h("label", { for: "predict-source" }, "Model"), source), ofSpec), ofText, ofImage, h("p", { class: "go" }, go), out);
 const MOST = 20000000;
-let kinds = {}, told = "", name = 0;
+let kinds = {}, told = "", asks = 0;
 
 const kind = () => kinds[source.value] ?? "text-classification";
 function arrange() {
@@ -23,26 +23,36 @@ function arrange() {
   ofText.hidden = image;
   ofImage.hidden = !image;
   ofSpec.hidden = source.value !== "";
+  explained.hidden = kind() === "text-embedding";
 }
-source.addEventListener("change", () => { arrange(); out.replaceChildren(); });
+source.addEventListener("change", () => { arrange(); tellOut(); });
 words.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) ask(); });
 picture.addEventListener("change", () => {
   const file = picture.files[0];
   preview.replaceChildren(file ? h("img", { src: URL.createObjectURL(file), alt: file.name }) : "");
 });
 
-async function ask() {
+// Whatever is on its way to the page by then is of no interest any more.
+function tellOut(...told) {
+  asks += 1;
+  out.replaceChildren(...told);
+}
+const working = () => tellOut(h("p", { class: "quiet" }, "working …"));
+const refuse = (why) => tellOut(h("p", { class: "notice wrong" }, why));
+
+function ask() {
   const asked = { source: source.value, weights: weights.value };
   if (kind() !== "image-classification") {
-    out.replaceChildren(h("p", { class: "quiet" }, "working …"));
-    return trigger("text", { ...asked, text: words.value, explain: explain.checked });
+    working();
+    return trigger("text", { ...asked, asked: String(asks), text: words.value, explain: explain.checked });
   }
   const file = picture.files[0];
-  if (!file) return out.replaceChildren(h("p", { class: "notice wrong" }, "Choose an image first."));
-  if (file.size > MOST) return out.replaceChildren(h("p", { class: "notice wrong" }, "The image has more than 20 MB."));
-  out.replaceChildren(h("p", { class: "quiet" }, "working …"));
-  const reader = new FileReader();
-  reader.onload = () => trigger("image", { ...asked, data: reader.result.split(",")[1] });
+  if (!file) return refuse("Choose an image first.");
+  if (file.size > MOST) return refuse("The image has more than 20 MB.");
+  working();
+  const turn = String(asks), reader = new FileReader();
+  reader.onload = () => trigger("image", { ...asked, asked: turn, data: reader.result.split(",")[1] });
+  reader.onerror = () => refuse("The file cannot be read.");
   reader.readAsDataURL(file);
 }
 
@@ -63,7 +73,7 @@ function why(found) {
       "aria-label": `${one.text}: ${one.score.toFixed(3)}`, title: `${one.score >= 0 ? "+" : ""}${one.score.toFixed(3)} of the logit`, role: "img",
     }, one.text, h("sub", { "aria-hidden": "true" }, Math.abs(one.share) >= 0.15 ? (one.score < 0 ? "−" : "+") : "")))),
     h("p", { class: "quiet" }, `Integrated gradients in ${found.steps} steps: logit ${found.logit.toFixed(3)}, of a blank text ${found.baseline.toFixed(3)}; the words explain all but ${Math.abs(found.gap).toFixed(3)} of the difference.`
-      + (found.unread ? ` The last ${found.unread.toLocaleString("en")} characters are beyond the model's length.` : "")));
+      + (found.unread ? ` The last ${found.unread === 1 ? "character is" : `${found.unread.toLocaleString("en")} characters are`} beyond the model's length.` : "")));
 }
 function draw() {
   const found = props.value;
@@ -83,6 +93,7 @@ function draw() {
       arrange();
     }
   }
+  if (found.asked !== String(asks)) return;
   if (found.error) out.replaceChildren(h("pre", { class: "notice wrong" }, found.error));
   else if (found.answer?.labels) out.replaceChildren(bars(found.answer), why(found.answer.saliency));
   else if (found.answer) out.replaceChildren(h("p", {}, `An embedding of ${found.answer.size} numbers, of norm ${found.answer.norm.toFixed(4)}:`),

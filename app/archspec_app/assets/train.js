@@ -1,7 +1,7 @@
 // Starting, following, stopping and resuming runs. Events: "start" "stop" "resume" "poll"
 const root = element.querySelector(".train-view");
 const POLL = 1000, LIST = 4000;
-let fields = null, rows = [], chosen = null, series = null, lastList = 0, waiting = 0, told = "";
+let fields = null, rows = [], chosen = null, series = null, lastList = 0, waiting = 0, told = "", defaults = {}, listed = "";
 
 const form = h("form", { class: "train-form" });
 const notice = h("p", { class: "notice", role: "status" });
@@ -27,9 +27,12 @@ function drawForm() {
     h("div", { class: "fields" }, fields.main.map(shown)),
     h("details", { open: wasOpen }, h("summary", {}, "More options"), h("div", { class: "fields" }, fields.more.map(shown))),
     h("button", { type: "submit", class: "primary" }, "Start training"));
+  // What was chosen stays; a plan that was chosen elsewhere since then comes first.
+  const before = defaults;
+  defaults = Object.fromEntries([...fields.main, ...fields.more].map((field) => [field.name, field.value]));
   for (const [name, value] of Object.entries(kept)) {
     const at = form.elements.namedItem(name);
-    if (at && name !== "freeze" && (at.tagName !== "SELECT" || [...at.options].some((one) => one.value === value))) at.value = value;
+    if (at && defaults[name] === before[name] && (at.tagName !== "SELECT" || [...at.options].some((one) => one.value === value))) at.value = value;
   }
   if (focused) form.elements.namedItem(focused)?.focus();
 }
@@ -40,10 +43,14 @@ form.addEventListener("submit", (event) => {
     if (!at.name || at.value === "") continue;
     options[at.name] = at.type === "number" ? at.valueAsNumber : at.value;
   }
-  notice.textContent = "starting …";
+  say("starting …");
   trigger("start", { options });
 });
 
+function say(text, wrong = false) {
+  notice.textContent = text;
+  notice.classList.toggle("wrong", wrong);
+}
 const clock = (seconds) => {
   if (seconds === null || seconds === undefined) return "–";
   const whole = Math.round(seconds);
@@ -57,7 +64,7 @@ const score = (found) => (found ? `${found.name} ${found.value.toFixed(4)}` : ""
 function drawList() {
   if (!rows.length) { list.replaceChildren(h("p", { class: "quiet" }, "No runs in this folder yet.")); return; }
   const focused = list.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.run : null;
-  list.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["Run", "Status", "Done", "Best"].map((one) => h("th", { scope: "col" }, one)))),
+  list.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["Run", "Status", "Done", "Best"].map((one, i) => h("th", { scope: "col", class: i > 1 ? "number" : "" }, one)))),
     h("tbody", {}, rows.map((row) => h("tr", { "data-run": row.key, class: row.key === chosen ? "chosen" : "" },
       h("td", {}, h("button", { type: "button", class: "link", "aria-pressed": String(row.key === chosen), onclick: () => choose(row.key) }, row.key)),
       h("td", {}, h("span", { class: `badge status-${row.status}` }, row.status)),
@@ -78,15 +85,17 @@ function choose(key) {
 function drawRun() {
   if (!chosen || !series?.row) { detail.replaceChildren(); return; }
   const { row } = series;
-  const steps = row.steps ? `step ${row.step.toLocaleString("en")} of ${row.steps.toLocaleString("en")}` : `step ${row.step}`;
+  const steps = row.steps ? `step ${row.step.toLocaleString("en")} of ${row.steps.toLocaleString("en")}` : row.step ? `step ${row.step}` : "";
+  const best = series.epochs.findLast((one) => one.best);
   const focused = detail.contains(document.activeElement) ? document.activeElement.dataset.act : null;
+  const log = detail.querySelector(".log"), read = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4 ? log.scrollTop : null;
   const wasOpen = detail.querySelector("details")?.open ?? false;
   detail.replaceChildren(
     h("h3", {}, row.key, " ", h("span", { class: `badge status-${row.status}` }, row.status)),
     h("div", { class: "progress", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": 0, "aria-valuemax": 100,
       "aria-valuenow": row.share === null ? null : Math.round(100 * row.share) }, h("span", { style: `width:${100 * (row.share ?? 0)}%` })),
-    h("p", { class: "quiet" }, [`epoch ${row.epoch} of ${row.epochs ?? "–"}`, steps, `${clock(row.seconds)} so far`,
-      ["running", "starting"].includes(row.status) && row.seconds_left !== null ? `about ${clock(row.seconds_left)} left` : "",
+    h("p", { class: "quiet" }, [row.epochs ? `epoch ${row.epoch} of ${row.epochs}` : "", steps, row.seconds === null ? "" : `${clock(row.seconds)}${row.can_stop ? " so far" : ""}`,
+      row.can_stop && row.seconds_left !== null ? (row.seconds_left < 1 ? "nearly done" : `about ${clock(row.seconds_left)} left`) : "",
       row.best ? `best ${score(row.best)}` : "", row.test ? `test accuracy ${row.test.accuracy?.toFixed(4) ?? "–"}` : ""].filter(Boolean).join(" · ")),
     h("p", {}, row.can_stop ? h("button", { type: "button", "data-act": "stop", onclick: () => trigger("stop", { run: row.key }) }, "Stop") : "",
       row.can_resume ? h("button", { type: "button", "data-act": "resume", onclick: () => trigger("resume", { run: row.key }) }, "Resume") : ""),
@@ -98,10 +107,12 @@ function drawRun() {
       chart("Validation", [
         { name: "accuracy", points: series.epochs.map((one) => [one.step, one.accuracy]), kind: "a", dots: true },
         { name: "macro F1", points: series.epochs.map((one) => [one.step, one.macro_f1]), kind: "b", dots: true }])),
-    series.epochs.length ? h("table", { class: "epochs" }, h("thead", {}, h("tr", {}, ["Epoch", "Training loss", "Loss", "Accuracy", "Macro F1"].map((one) => h("th", { scope: "col" }, one)))),
-      h("tbody", {}, series.epochs.map((one) => h("tr", { class: one.best ? "best" : "" }, h("th", { scope: "row" }, `${one.epoch}${one.best ? " best" : ""}`),
+    series.epochs.length ? h("table", { class: "epochs" }, h("thead", {}, h("tr", {}, ["Epoch", "Training loss", "Loss", "Accuracy", "Macro F1"].map((one, i) => h("th", { scope: "col", class: i ? "number" : "" }, one)))),
+      h("tbody", {}, series.epochs.map((one) => h("tr", { class: one === best ? "best" : "" }, h("th", { scope: "row" }, `${one.epoch}${one === best ? " best" : ""}`),
         [one.train_loss, one.loss, one.accuracy, one.macro_f1].map((value) => h("td", { class: "number" }, value === null || value === undefined ? "–" : value.toFixed(4))))))) : "",
-    h("details", { open: wasOpen }, h("summary", {}, "What it said"), h("pre", { class: "log", tabindex: "0" }, series.log || "nothing yet")));
+    h("details", { open: wasOpen }, h("summary", { "data-act": "said" }, "What it said"), h("pre", { class: "log", tabindex: "0", "data-act": "log" }, series.log || "nothing yet")));
+  const scrolls = detail.querySelector(".log");
+  scrolls.scrollTop = read ?? scrolls.scrollHeight;
   if (focused) detail.querySelector(`[data-act="${focused}"]`)?.focus();
 }
 
@@ -161,8 +172,8 @@ function receive() {
   if (!found?.rows) return;
   waiting = 0;
   rows = found.rows;
-  notice.textContent = found.error ?? (found.notice || "");
-  notice.classList.toggle("wrong", Boolean(found.error));
+  // What was said of the last click stays, whatever is polled.
+  if (found.error || found.act !== "poll") say(found.error ?? found.notice ?? "", Boolean(found.error));
   if (found.started) choose(found.started);
   else if (!chosen) {
     const kept = sessionStorage.getItem("archspec-run");
@@ -174,11 +185,16 @@ function receive() {
     if (points.anew) Object.assign(series, { steps: [], epochs: [], test: null });
     series.steps.push(...points.steps);
     series.epochs.push(...points.epochs);
+    const shown = JSON.stringify([series.row, series.log, series.version]);
     Object.assign(series, { offset: points.offset, version: points.version, log: points.log, row: points.row });
     if (points.anew || points.more) setTimeout(poll, 0);
-    drawRun();
+    if (points.anew || points.steps.length || points.epochs.length || shown !== JSON.stringify([points.row, points.log, points.version])) drawRun();
+  } else if (series && found.act !== "poll") {
+    const now = rows.find((row) => row.key === chosen);
+    if (now && now.status !== series.row?.status) { series.row = now; drawRun(); }
   }
-  drawList();
+  const now = JSON.stringify([rows, chosen]);
+  if (now !== listed) { listed = now; drawList(); }
 }
 watch("value", receive);
 receive();

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import gradio as gr
 
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec_app.desk import Desk
-from archspec_app.face import Face, data_of, session, text_of
+from archspec_app.face import Face, data_of, sendable, session, text_of
 from archspec_app.predictions import (
     MOST_IMAGE_BYTES,
     MOST_LETTERS,
@@ -27,16 +28,20 @@ def build(face: Face) -> None:
     models = Models(face.desks.workspace.folder)
     part = view("predict", label="Prediction", elem_id="predict")
 
+    turns = count()  # a page takes no notice of an answer like the one before
+
     def answers(act: Callable[[Desk, dict[str, Any]], Any]) -> Callable[..., Any]:
         def handle(request: gr.Request, event: gr.EventData, text: str | None) -> dict[str, Any]:
             desk, data = face.desks.of(session(request)), data_of(event)
-            if text is not None:
-                with desk.lock:
-                    desk.edit(text)
+            told: dict[str, Any] = {"asked": text_of(data, "asked", 20)}
             try:
-                return {"answer": act(desk, data), "sources": _sources(models, desk)}
+                if text is not None:
+                    with desk.lock:
+                        desk.edit(sendable(text))
+                told["answer"] = act(desk, data)
             except ArchspecError as error:
-                return {"error": str(error), "sources": _sources(models, desk)}
+                told["error"] = str(error)
+            return {**told, "sources": _sources(models, desk), "turn": next(turns)}
 
         return handle
 
@@ -61,8 +66,9 @@ def build(face: Face) -> None:
 
     for name, act in (("text", text), ("image", image), ("sources", lambda desk, data: None)):
         getattr(part, name)(
-            answers(act), [face.code], [part], show_progress="hidden", api_visibility="private"
-        )
+            answers(act), [face.code], [part], show_progress="hidden",
+            trigger_mode="multiple", api_visibility="private",
+        )  # fmt: skip
 
 
 def _source(desk: Desk, data: dict[str, Any]) -> Source:

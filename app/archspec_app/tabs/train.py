@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import gradio as gr
@@ -10,7 +11,7 @@ import gradio as gr
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec_app.data_files import data_below
 from archspec_app.desk import Desk
-from archspec_app.face import Face, data_of, session, text_of
+from archspec_app.face import Face, data_of, sendable, session, text_of
 from archspec_app.training.jobs import Jobs
 from archspec_app.view import view
 from archspec_app.weight_files import weights_below
@@ -20,19 +21,24 @@ def build(face: Face) -> None:
     jobs = Jobs(face.desks.workspace.folder)
     part = view("train", label="Training", elem_id="train")
 
-    def answers(act: Callable[[Desk, dict[str, Any]], dict[str, Any]]) -> Callable[..., Any]:
+    turns = count()  # a page takes no notice of an answer like the one before
+
+    def answers(
+        name: str, act: Callable[[Desk, dict[str, Any]], dict[str, Any]]
+    ) -> Callable[..., Any]:
         """What a handler does, and after it the runs as they are."""
 
         def handle(request: gr.Request, event: gr.EventData, text: str | None) -> dict[str, Any]:
             desk, data = face.desks.of(session(request)), data_of(event)
             with desk.lock:
-                if text is not None:
-                    desk.edit(text)
                 try:
+                    if text is not None:
+                        desk.edit(sendable(text))
                     found = act(desk, data)
                 except ArchspecError as error:
                     found = {"error": str(error)}
-                return {**found, "fields": _fields(desk), "rows": _rows(jobs)}
+                shown = {"fields": _fields(desk), "rows": _rows(jobs)}
+                return {**found, **shown, "act": name, "turn": next(turns)}
 
         return handle
 
@@ -66,7 +72,7 @@ def build(face: Face) -> None:
     nothing = gr.State(None)
     for name, act in (("start", start), ("stop", stop), ("resume", resume), ("poll", poll)):
         getattr(part, name)(
-            answers(act), [face.code if name == "start" else nothing], [part],
+            answers(name, act), [face.code if name == "start" else nothing], [part],
             show_progress="hidden", api_visibility="private", trigger_mode="multiple",
         )  # fmt: skip
 

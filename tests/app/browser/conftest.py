@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from tests.app.browser.inspector import Inspector, OpenPage, Scheme, launch, served
+import archspec
+from archspec_app.training.processes import holder
+from tests.app.browser.inspector import Inspector, OpenPage, Scheme, free_port, launch, served
+from tests.app.browser.runs import DATA, HOSTILE_LABEL, HOSTILE_RUN, NET, SPEC, WEIGHTS, fill
 
 SPECS = Path(__file__).parent / "specs"
 
@@ -68,6 +77,10 @@ def open_page(url: str, log: Path, contexts: Callable[..., BrowserContext]) -> I
 
     ``open_page(scheme="dark", width=390, visitor=2)``; every visitor is a browser of their own.
     """
+    yield from _opener(url, log, contexts)
+
+
+def _opener(url: str, log: Path, contexts: Callable[..., BrowserContext]) -> Iterator[OpenPage]:
     opened: list[Inspector] = []
     told = log.stat().st_size
 
@@ -92,3 +105,105 @@ def open_page(url: str, log: Path, contexts: Callable[..., BrowserContext]) -> I
 def inspector(open_page: OpenPage) -> Inspector:
     """A page with BERT on it."""
     return open_page()
+
+
+# ------------------------------------------------------------------------------- runs of a folder
+
+
+class Restartable:
+    """A page's server that can be ended, and started anew at its address.
+
+    Attributes:
+        log: what it prints.
+    """
+
+    def __init__(self, folder: Path, log: Path) -> None:
+        self.folder, self.log, self._port = folder, log, free_port()
+        self._stack = ExitStack()
+        self.url = self.start()
+
+    def start(self) -> str:
+        return self._stack.enter_context(served(self.folder, self.log, self._port))
+
+    def stop(self) -> None:
+        self._stack.close()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+
+@pytest.fixture(scope="session")
+def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What to train on, and specs for it; nothing goes on there afterwards."""
+    folder = fill(tmp_path_factory.mktemp("runs") / "folder")
+    yield folder
+    for lock in folder.glob("runs/.jobs/*/lock"):
+        if pid := holder(lock):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def runs_server(runs_folder: Path) -> Iterator[Restartable]:
+    server = Restartable(runs_folder, runs_folder.parent / "server.log")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def open_runs(
+    runs_server: Restartable, contexts: Callable[..., BrowserContext]
+) -> Iterator[OpenPage]:
+    """As ``open_page``, of the folder with data and runs."""
+    yield from _opener(runs_server.url, runs_server.log, contexts)
+
+
+def train_here(folder: Path, spec: str, data: str, name: str, **options: Any) -> str:
+    """A finished run of a name; returns the name."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # for so little, several wait for each other
+    try:
+        archspec.train(
+            folder / spec, folder / data, out=folder / "runs", name=name, device="cpu",
+            progress=False, **options,
+        )  # fmt: skip
+    finally:
+        torch.set_num_threads(threads)
+    return name
+
+
+@pytest.fixture(scope="session")
+def topics_run(runs_folder: Path) -> str:
+    """Topics on MiniLM, by its head alone."""
+    return train_here(
+        runs_folder, SPEC, DATA, "topics", weights=runs_folder / WEIGHTS, freeze="head-only",
+        epochs=4, batch_size=16, learning_rate=0.05, max_length=32,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def hostile_run(runs_folder: Path) -> str:
+    """A run whose name and labels are markup."""
+    with open(runs_folder / "reviews.csv", newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    renamed = [[text, {"no": HOSTILE_LABEL}.get(label, label)] for text, label in rows]
+    with open(runs_folder / "hostile.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *renamed])
+    name = train_here(runs_folder, "tiny.yaml", "hostile.csv", "hostile", epochs=1)
+    (runs_folder / "runs" / name).rename(runs_folder / "runs" / HOSTILE_RUN)
+    return HOSTILE_RUN
+
+
+@pytest.fixture(scope="session")
+def image_run(runs_folder: Path) -> str:
+    """Red or blue, after a few images."""
+    for label, colour in (("blue", (20, 30, 220)), ("red", (220, 30, 20))):
+        place = runs_folder / "colours" / label
+        place.mkdir(parents=True)
+        for number in range(8):
+            shade = tuple(min(255, part + 3 * number) for part in colour)
+            Image.new("RGB", (10, 10), shade).save(place / f"{number}.png")
+    (runs_folder / "net.yaml").write_text(NET)
+    return train_here(
+        runs_folder, "net.yaml", "colours", "colours", epochs=10, batch_size=4, learning_rate=0.05
+    )

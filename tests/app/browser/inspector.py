@@ -36,18 +36,17 @@ _READ = """() => {
 
 
 @contextmanager
-def served(folder: Path, log: Path) -> Iterator[str]:
+def served(folder: Path, log: Path, port: int | None = None) -> Iterator[str]:
     """The page's server as a process of its own, and its address once it answers.
 
     Args:
         folder: in which the page finds and saves specs.
-        log: what the server prints.
+        log: what the server prints, behind what it says already.
+        port: to listen at; None for a free one.
     """
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}/"
-    with log.open("wb") as out:
+    with log.open("ab") as out:
         command = [sys.executable, "-m", "archspec", "app", "bert", "--port", str(port)]
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
         try:
@@ -58,6 +57,12 @@ def served(folder: Path, log: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
+
+
+def free_port() -> int:
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

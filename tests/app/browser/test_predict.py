@@ -1,0 +1,140 @@
+"""Predicting on the page: bars, the words behind a label, and what cannot be read."""
+
+from __future__ import annotations
+
+import math
+from io import BytesIO
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.app.browser.inspector import OpenPage
+from tests.app.browser.runs import CLASSES, HOSTILE_LABEL, WEIGHTS, Predicting
+from tests.app.browser.test_hostile import PAYLOADS, is_clean
+from tests.app.browser.test_looks import CUT_OFF, serious
+
+ANIMAL = "a small wild cat with a long tail that hunts birds"
+FOOD = "sweet baked cake of flour, butter and sugar"
+
+
+def picture(colour: str, kind: str = "PNG") -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (12, 12), colour).save(file, kind)
+    return file.getvalue()
+
+
+def test_a_text(open_runs: OpenPage, topics_run: str) -> None:
+    predicting = Predicting(open_runs())
+    for text, label in ((ANIMAL, "animal"), (FOOD, "food"), (FOOD, "food")):
+        predicting.text(f"runs/{topics_run}", text)
+        expect(predicting.answer.locator("h3")).to_contain_text(f"What speaks for {label}")
+        bars = predicting.bars
+        assert len(bars) == CLASSES and next(iter(bars)) == label
+        assert [*bars.values()] == sorted(bars.values(), reverse=True)
+        assert math.isclose(sum(bars.values()), 1, abs_tol=1e-5)
+        said = predicting.answer.locator(".saliency").evaluate(
+            """at => { const one = at.cloneNode(true);
+                    one.querySelectorAll("sub").forEach((sub) => sub.remove());
+                    return one.textContent; }"""
+        )
+        assert said == text
+        scores = [
+            float((word.get_attribute("aria-label") or "").rpartition(": ")[2])
+            for word in predicting.words.all()
+        ]
+        assert len(scores) >= 8 and max(scores) > 0
+        widths = predicting.answer.locator(".bars .meter span").evaluate_all(
+            "all => all.map((one) => one.getBoundingClientRect().width"
+            " / one.parentElement.getBoundingClientRect().width)"
+        )
+        assert widths == pytest.approx([*bars.values()], abs=0.01)
+    predicting.page.get_by_label("show which words speak for the label").uncheck()
+    predicting.text(f"runs/{topics_run}", ANIMAL)
+    expect(predicting.answer.locator(".bars tr.best th")).to_have_text("animal")
+    expect(predicting.answer.locator(".saliency")).to_have_count(0)
+
+
+def test_texts_and_labels_stay_text(open_runs: OpenPage, topics_run: str, hostile_run: str) -> None:
+    inspector = open_runs()
+    predicting = Predicting(inspector)
+    for payload in PAYLOADS:
+        predicting.text(f"runs/{topics_run}", payload)
+        expect(predicting.answer.locator(".saliency")).to_contain_text(payload[:1])
+        is_clean(inspector)
+    predicting.text(f"runs/{hostile_run}", "so great")
+    assert predicting.bars.keys() == {HOSTILE_LABEL, "yes"}
+    is_clean(inspector)
+
+
+def test_what_cannot_be_predicted(open_runs: OpenPage, topics_run: str) -> None:
+    inspector = open_runs()
+    predicting = Predicting(inspector)
+    predicting.text(f"runs/{topics_run}", " ")
+    expect(predicting.wrong).to_contain_text("a text of 1 to 100,000 characters is needed")
+    predicting.text("", ANIMAL)
+    expect(predicting.wrong).to_contain_text("weights are needed")
+    for name in ("../outside", "nothing.safetensors"):
+        inspector.page.get_by_label("Weights", exact=True).last.fill(name)
+        predicting.text("", ANIMAL)
+        expect(predicting.wrong).to_contain_text(name)
+        expect(predicting.wrong).to_contain_text("error[E801]")
+
+
+def test_an_image(open_runs: OpenPage, image_run: str) -> None:
+    predicting = Predicting(open_runs())
+    for colour, kind in (("red", "PNG"), ("blue", "JPEG")):
+        predicting.image(f"runs/{image_run}", f"{colour}.img", picture(colour, kind))
+        expect(predicting.answer.locator(".bars tr.best th")).to_have_text(colour)
+        bars = predicting.bars
+        assert bars.keys() == {"red", "blue"}
+        assert math.isclose(sum(bars.values()), 1, abs_tol=1e-5)
+        expect(predicting.page.locator(".predict-view .preview img")).to_be_visible()
+
+
+def test_images_that_are_refused(open_runs: OpenPage, image_run: str) -> None:
+    predicting = Predicting(open_runs())
+    run = f"runs/{image_run}"
+    predicting.source.select_option(run)
+    predicting.inspector.button("Predict").click()
+    expect(predicting.wrong).to_have_text("Choose an image first.")
+    predicting.image(run, "<img src=x onerror=window.__pwned=31>.png", b"no image at all")
+    expect(predicting.wrong).to_contain_text("error[E930]")
+    predicting.image(run, "cut.png", picture("red")[:40])
+    expect(predicting.wrong).to_contain_text("error[E930]")
+    predicting.image(run, "much.png", bytes(20_000_001))
+    expect(predicting.wrong).to_have_text("The image has more than 20 MB.")
+    is_clean(predicting.inspector)
+    predicting.image(run, "red.png", picture("red"))
+    expect(predicting.answer.locator(".bars tr.best th")).to_have_text("red")
+
+
+def test_an_embedding(open_runs: OpenPage) -> None:
+    inspector = open_runs()
+    inspector.open("minilm-l6", "")
+    predicting = Predicting(inspector)
+    expect(predicting.source.locator("option").first).to_contain_text("minilm-l6")
+    predicting.source.select_option("")
+    expect(inspector.page.get_by_label("show which words")).to_be_hidden()
+    inspector.page.get_by_label("Weights", exact=True).last.fill(WEIGHTS)
+    predicting.text("", ANIMAL)
+    expect(predicting.answer).to_contain_text("An embedding of 384 numbers, of norm 1.0000")
+    numbers = [float(one) for one in predicting.answer.locator("pre").inner_text().split()[:-1]]
+    assert len(numbers) == 16 and all(abs(one) < 1 for one in numbers) and any(numbers)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_answers_can_be_read(
+    scheme: str, width: int, open_runs: OpenPage, topics_run: str, image_run: str
+) -> None:
+    inspector = open_runs(scheme=scheme, width=width)
+    predicting = Predicting(inspector)
+    predicting.text(f"runs/{topics_run}", ANIMAL)
+    expect(predicting.words.first).to_be_visible()
+    assert inspector.page.evaluate(CUT_OFF) == []
+    assert serious(inspector) == []
+    predicting.image(f"runs/{image_run}", "red.png", picture("red"))
+    expect(predicting.answer.locator(".bars tr.best th")).to_have_text("red")
+    assert inspector.page.evaluate(CUT_OFF) == []
+    assert serious(inspector) == []

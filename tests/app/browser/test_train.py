@@ -1,0 +1,206 @@
+"""Training from the page: a run outlives it and its server, and is stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from archspec_app.training.processes import holder
+from tests.app.browser.conftest import Restartable
+from tests.app.browser.inspector import OpenPage
+from tests.app.browser.runs import CLASSES, DATA, OF_CLASS, SPEC, WEIGHTS, Training
+from tests.app.browser.test_hostile import NAME, is_clean
+from tests.app.browser.test_looks import CUT_OFF, serious
+
+EPOCHS, BATCH = 4, 16
+OPTIONS = {
+    "data": DATA, "weights": WEIGHTS, "freeze": "head-only", "epochs": str(EPOCHS),
+    "batch_size": str(BATCH), "learning_rate": "0.05", "max_length": "32", "device": "cpu",
+}  # fmt: skip
+SLOWLY = 120_000  # ms: a process is started, and two cores may be shared by four workers
+
+
+def held(folder: Path, run: str) -> int:
+    """The process of a run."""
+    pid = holder(folder / "runs" / ".jobs" / run / "lock")
+    assert pid, "the run's process is gone"
+    return pid
+
+
+def metrics(folder: Path, run: str, kind: str) -> list[dict[str, float]]:
+    file = folder / "runs" / run / "metrics.jsonl"
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    whole = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [line for line in whole if line["kind"] == kind]
+
+
+def test_a_run_from_start_to_end(
+    runs_server: Restartable, open_runs: OpenPage, runs_folder: Path
+) -> None:
+    first, second = open_runs(), open_runs(visitor=2)
+    first.open(SPEC, "BertForSequenceClassification")
+    one, two = Training(first), Training(second)
+    listed = two.page.locator("#train .runs tbody tr").count()
+    one.start(**OPTIONS)
+    expect(one.badge).to_have_text(re.compile("starting|running"), timeout=SLOWLY)
+    run = (one.detail.locator("h3").inner_text()).split()[0]
+    assert run.endswith("minilm-topics-head-only")
+    # Another visitor sees the run, and nothing else of the one who started it.
+    expect(two.row(run)).to_be_visible()
+    expect(two.page.locator("#train .runs tbody tr")).to_have_count(listed + 1)
+    expect(second.labelled("Spec")).to_have_value("bert")
+    expect(two.form.locator('[name="data"]')).to_have_value("")
+    assert "minilm" not in second.text
+    second.page.close()
+
+    # In the middle of it, made to last: the page is loaded anew, its server started anew.
+    while not metrics(runs_folder, run, "epoch"):
+        held(runs_folder, run)
+        time.sleep(0.01)
+    os.kill(held(runs_folder, run), signal.SIGSTOP)
+    try:
+        expect(one.epoch_rows.first).to_be_visible()
+        expect(one.badge).to_have_text("running")
+        expect(one.detail.get_by_role("progressbar")).not_to_have_attribute("aria-valuenow", "0")
+        expect(one.detail.locator("p").first).to_contain_text(re.compile("left|nearly done"))
+        first.reload()
+        one = Training(first)
+        expect(one.badge).to_have_text("running")
+        expect(one.detail.locator("h3")).to_contain_text(run)
+        expect(one.epoch_rows.first).to_be_visible()
+        points = one.points
+        assert points >= 6
+        with first.page.expect_event("load", timeout=SLOWLY):  # by itself
+            runs_server.restart()
+        first.ready()
+        assert first.text.startswith("archspec: 1\nextends: bert")
+        one = Training(first)
+        expect(one.badge).to_have_text("running")
+        expect(one.detail.locator("h3")).to_contain_text(run)
+        expect(one.epoch_rows.first).to_be_visible()
+        assert one.points >= points
+        first.button("Stop").click()
+        expect(one.notice).to_contain_text("stops after the step under way")
+        expect(one.badge).to_have_text("stopping")
+        pid = held(runs_folder, run)
+    finally:
+        os.kill(held(runs_folder, run), signal.SIGCONT)
+    expect(one.badge).to_have_text("stopped", timeout=SLOWLY)
+    assert one.notice.inner_text(), "polling keeps what was said"
+    assert json.loads((runs_folder / "runs" / run / "run.json").read_text())["status"] == "stopped"
+    assert len(one.epochs) < EPOCHS
+
+    first.button("Resume").click()
+    expect(one.badge).to_have_text(re.compile("starting|running"))
+    assert held(runs_folder, run) != pid
+    expect(one.badge).to_have_text("finished", timeout=SLOWLY)
+    expect(first.button("Resume")).to_have_count(0)
+    expect(one.row(run)).to_contain_text("100.0 %")
+
+    # What the page shows is what the run has written, and it has learned.
+    written = metrics(runs_folder, run, "epoch")
+    assert len(written) == EPOCHS
+    assert [row[1:] for row in one.epochs] == [
+        [f"{line[name]:.4f}" for name in ("train_loss", "loss", "accuracy", "macro_f1")]
+        for line in written
+    ]
+    assert sum("best" in row[0] for row in one.epochs) == 1
+    assert float(one.epochs[-1][1]) < 0.7 * float(one.epochs[0][1])
+    assert written[-1]["loss"] < written[0]["loss"]
+    steps = metrics(runs_folder, run, "step")
+    losses = [line["loss"] for line in steps]
+    quarter = len(losses) // 4
+    assert sum(losses[-quarter:]) < 0.7 * sum(losses[:quarter])
+    assert one.points == len(steps) > points
+    (test,) = metrics(runs_folder, run, "test")
+    assert test["accuracy"] > 2 / CLASSES and test["count"] == CLASSES * OF_CLASS["test"]
+    expect(one.detail).to_contain_text(f"test accuracy {test['accuracy']:.4f}")
+    expect(one.detail.locator("svg")).to_have_count(2)
+    one.detail.locator("summary").click()
+    expect(one.detail.locator(".log")).to_contain_text("epoch")
+    assert str(runs_folder) not in first.page.content()
+    # A server that is away for a while is no mistake of the page's.
+    first.wrongs[:] = [wrong for wrong in first.wrongs if "net::ERR_" not in wrong]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"data": "nothing.csv"}, "data: nothing.csv: nothing of this name in the folder"),
+        ({"data": "../outside.csv"}, "data:"),
+        ({"data": "", "epochs": "0"}, "there is no data"),
+        ({"data": DATA, "learning_rate": "-1"}, "learning_rate"),
+    ],
+)
+def test_a_start_that_is_refused(wrong: dict[str, str], says: str, open_runs: OpenPage) -> None:
+    inspector = open_runs()
+    inspector.open("tiny.yaml", "Tiny")
+    training = Training(inspector)
+    training.form.evaluate("form => { form.noValidate = true; }")
+    for _ in range(2):  # the same answer is told again
+        training.start(**wrong)
+        expect(training.notice).to_contain_text("error[E801]")
+        expect(training.notice).to_contain_text(says)
+    assert "starting" not in training.notice.inner_text()
+    inspector.page.wait_for_timeout(1500)  # a poll says nothing about it
+    expect(training.notice).to_contain_text("error[E801]")
+    assert "Traceback" not in inspector.page.inner_text("body")
+
+
+def test_a_run_that_fails_says_what_a_terminal_would(
+    open_runs: OpenPage, runs_folder: Path
+) -> None:
+    inspector = open_runs()
+    inspector.open("tiny.yaml", "Tiny")
+    training = Training(inspector)
+    training.start(data="reviews.csv", weights=WEIGHTS, freeze="head-only", device="cpu")
+    expect(training.badge).to_have_text("failed", timeout=SLOWLY)
+    error = training.detail.locator("pre.wrong")
+    expect(error).to_contain_text(re.compile(r"error\[E\d+\]"))
+    said = error.inner_text()
+    assert "Traceback" not in said and str(runs_folder) not in said
+    expect(inspector.button("Resume")).to_be_visible()
+    # The page is of use still: what was filled in is there, and a right start works.
+    expect(training.form.locator('[name="data"]')).to_have_value("reviews.csv")
+    expect(training.form.locator('[name="freeze"]')).to_have_value("head-only")
+    before = training.detail.locator("h3").inner_text()
+    training.start(data="reviews.csv", weights="", epochs="1", batch_size="8")
+    expect(training.detail.locator("h3")).not_to_have_text(before, timeout=SLOWLY)
+    expect(training.badge).to_have_text("finished", timeout=SLOWLY)
+
+
+def test_names_of_runs_stay_text(open_runs: OpenPage, hostile_run: str) -> None:
+    inspector = open_runs()
+    training = Training(inspector)
+    training.row(hostile_run).get_by_role("button").click()
+    expect(training.detail.locator("h3")).to_contain_text(NAME)
+    expect(training.badge).to_have_text("finished")
+    expect(training.epoch_rows).to_have_count(1)
+    is_clean(inspector)
+    inspector.reload()
+    training = Training(inspector)
+    expect(training.detail.locator("h3")).to_contain_text(NAME)
+    is_clean(inspector)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_run_can_be_read(
+    scheme: str, width: int, open_runs: OpenPage, topics_run: str, hostile_run: str
+) -> None:
+    inspector = open_runs(scheme=scheme, width=width)
+    training = Training(inspector)
+    for run in (topics_run, hostile_run):
+        training.row(run).get_by_role("button").click()
+        expect(training.detail.locator("h3")).to_contain_text(run)
+        expect(training.epoch_rows.first).to_be_visible()
+        training.detail.locator("summary").click()
+        assert inspector.page.evaluate(CUT_OFF) == []
+        assert serious(inspector) == []
