@@ -117,7 +117,7 @@ function drawRun() {
 }
 
 function chart(title, lines) {
-  const W = 360, H = 150, left = 44, bottom = 22, top = 8, right = 8;
+  const W = 360, H = 150, left = 52, bottom = 22, top = 8, right = 8;
   const drawn = lines.map((line) => ({ ...line, points: thin(line.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))) }));
   const all = drawn.flatMap((line) => line.points);
   const legend = h("figcaption", {}, title, " ", drawn.map((line) => h("span", { class: `key key-${line.kind}` }, line.name)));
