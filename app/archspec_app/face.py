@@ -22,12 +22,11 @@ class Face:
 
     Attributes:
         code: the editor, whose text goes with every event.
-        revision: changes whenever the desk does, for parts that are drawn only when looked at.
     """
 
-    def __init__(self, desks: Desks, code: gr.Code, revision: gr.Number) -> None:
-        self.desks, self.code, self.revision = desks, code, revision
-        self.outputs: list[Any] = [code, revision]
+    def __init__(self, desks: Desks, code: gr.Code) -> None:
+        self.desks, self.code = desks, code
+        self.outputs: list[Any] = [code]
         self._shown: list[tuple[int, Show]] = []
 
     def shows(self, components: Sequence[Any], show: Show) -> None:
@@ -62,7 +61,7 @@ class Face:
     def _all(self, desk: Desk, text: str | None) -> list[Any]:
         desk.revision += 1
         code = gr.skip() if text == desk.asked.text else _Whole(desk.asked.text)
-        found: list[Any] = [code, desk.revision]
+        found: list[Any] = [code]
         for count, show in self._shown:
             values = list(show(desk))
             assert len(values) == count

@@ -39,8 +39,7 @@ def begin(desks: Desks) -> Face:
         language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
         show_label=False, lines=20, max_lines=34, buttons=[],
     )  # fmt: skip
-    revision = gr.Number(visible="hidden", value=0)
-    face = Face(desks, code, revision)
+    face = Face(desks, code)
     face.shows([toolbar], _toolbar)
     for name, act in _ACTS.items():
         _listen(face, toolbar, name, act)
