@@ -10,6 +10,7 @@ import gradio as gr
 from archspec.errors import ArchspecError
 from archspec_app.desk import Desk
 from archspec_app.desks import Desks
+from archspec_app.typed import Patch
 
 Show = Callable[[Desk], Sequence[Any]]
 
@@ -49,19 +50,26 @@ class Face:
             with desk.lock:
                 desk.notice = desk.complaint = ""
                 desk.download = None
+                typed, desk.patch, name = None, None, desk.name
                 try:
                     if text is not None:
+                        typed = desk.asked.text
                         desk.edit(_sendable(text))
+                        typed = desk.asked.text
                     act(desk, data_of(event), *values)
                 except ArchspecError as error:
                     desk.complaint = str(error)
-                return self._all(desk, text)
+                if typed is not None and desk.name == name:
+                    desk.patch = Patch.between(typed, desk.asked.text)
+                return self._all(desk, typed)
 
         return handle
 
-    def _all(self, desk: Desk, text: str | None) -> list[Any]:
+    def _all(self, desk: Desk, typed: str | None) -> list[Any]:
+        """What the page shows now, where the editor holds what was typed."""
         desk.revision += 1
-        code = gr.skip() if text == desk.asked.text else _Whole(desk.asked.text)
+        whole = desk.patch is None and typed != desk.asked.text
+        code = _Whole(desk.asked.text) if whole else gr.skip()
         found: list[Any] = [code, desk.revision]
         for count, show in self._shown:
             values = list(show(desk))

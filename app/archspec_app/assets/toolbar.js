@@ -1,4 +1,4 @@
-// Which spec, and what is done with it. Events: "open" "upload" "save" "undo" "redo" "python" "plan" "saveplan"
+// Which spec, and what is done with it. Events: "open" "upload" "save" "undo" "redo" "python" "plan" "saveplan" "sync"
 const root = element.querySelector(".toolbar-view");
 const button = (label, act, more = {}) => h("button", { type: "button", onclick: act, ...more }, label);
 const picked = h("select", { "aria-label": "Spec" });
@@ -13,7 +13,8 @@ root.append(
   h("span", { class: "group" }, h("span", { class: "brand" }, "archspec")),
   h("span", { class: "group" }, picked, button("New", () => trigger("open", { spec: "" })), button("Open file", () => upload.click()), upload),
   h("span", { class: "group" }, undo, redo),
-  h("span", { class: "group" }, name, button("Save", () => trigger("save", { spec: name.value }))),
+  h("span", { class: "group" }, name, button("Save", () => trigger("save", { spec: name.value })),
+    button("Reload", () => trigger("open", { spec: shown }), { title: "open the saved version again; Undo brings back what was edited" })),
   h("span", { class: "group" }, button("YAML", () => download(name.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml"), { title: "download the YAML" }),
     button("Python", () => trigger("python"), { title: "download the generated Python" })),
   h("span", { class: "group" }, h("label", { class: "inline" }, "Plan ", plans), planName,
@@ -28,10 +29,34 @@ upload.addEventListener("change", async () => {
   trigger("upload", { spec: file.name, text: await file.text() });
   upload.value = "";
 });
-let shown = null, delivered = null;
+let shown = null, delivered = null, mark = null, checking = null, sent = null;
+
+// The server has forgotten this page, as after a restart: begin anew with what is here.
+function forgotten(found) {
+  const other = mark !== null && found.mark !== mark && found.name === "untitled.yaml";
+  mark = found.mark;
+  const kept = other && sessionStorage.getItem("archspec");
+  if (!kept) return false;
+  keep({ ...JSON.parse(kept), text: editor.text });
+  location.reload();
+  return true;
+}
+function keep(draft) {
+  try { sessionStorage.setItem("archspec", JSON.stringify(draft)); }
+  catch { notice.textContent = "This text is too long to be kept over a reload."; }
+}
+// Answers may cross what is typed: in the end the server has the text that is on screen.
+function agree(text) {
+  const here = editor.text;
+  if (!editor.view || here === text.replace(/\r\n?/g, "\n") || here === sent) return;
+  sent = here;
+  trigger("sync");
+}
 function draw() {
   const found = props.value;
-  if (!found?.names) return;
+  if (!found?.names || forgotten(found)) return;
+  clearTimeout(checking);
+  checking = setTimeout(() => agree(found.draft.text), 1500);
   const names = found.names.includes(found.name) ? found.names : [found.name, ...found.names];
   const option = (one) => h("option", { value: one, selected: one === found.name }, one);
   picked.replaceChildren(
@@ -46,7 +71,7 @@ function draw() {
   notice.textContent = found.notice ?? "";
   notice.classList.toggle("wrong", Boolean(found.wrong));
   tell("revision");
-  sessionStorage.setItem("archspec", JSON.stringify(found.draft));
+  keep(found.draft);
   if (found.download && found.download.id !== delivered) {
     delivered = found.download.id;
     download(found.download.name, found.download.text, "text/plain");
