@@ -53,7 +53,7 @@ function watchCaret(view) {
   };
   view.contentDOM.addEventListener("keyup", look);
   view.contentDOM.addEventListener("mouseup", () => setTimeout(look, 0));
-  view.contentDOM.setAttribute("aria-label", "YAML of the spec");
+  view.contentDOM.setAttribute("aria-label", "YAML of the spec; Escape, then Tab leaves it");
   view.contentDOM.tabIndex = 0;
 }
 

@@ -29,18 +29,19 @@ upload.addEventListener("change", async () => {
   trigger("upload", { spec: file.name, text: await file.text() });
   upload.value = "";
 });
-let shown = null, delivered = null, mark = null, checking = null, sent = null;
+let shown = null, delivered = null, draft = null, mark = null, checking = null, sent = null;
 
 // The server has forgotten this page, as after a restart: begin anew with what is here.
 function forgotten(found) {
   const other = mark !== null && found.mark !== mark && found.name === "untitled.yaml";
   mark = found.mark;
-  const kept = other && sessionStorage.getItem("archspec");
-  if (!kept) return false;
-  keep({ ...JSON.parse(kept), text: editor.text });
-  location.reload();
-  return true;
+  if (other && draft) location.reload();
+  return other && draft;
 }
+window.addEventListener("pagehide", () => {
+  if (draft && editor.view && editor.text !== lines(draft.text)) keep({ ...draft, text: editor.text });
+});
+const lines = (text) => text.replace(/\r\n?/g, "\n");
 function keep(draft) {
   try { sessionStorage.setItem("archspec", JSON.stringify(draft)); }
   catch { notice.textContent = "This text is too long to be kept over a reload."; }
@@ -48,7 +49,7 @@ function keep(draft) {
 // Answers may cross what is typed: in the end the server has the text that is on screen.
 function agree(text) {
   const here = editor.text;
-  if (!editor.view || here === text.replace(/\r\n?/g, "\n") || here === sent) return;
+  if (!editor.view || here === lines(text) || here === sent) return;
   sent = here;
   trigger("sync");
 }
@@ -71,7 +72,8 @@ function draw() {
   notice.textContent = found.notice ?? "";
   notice.classList.toggle("wrong", Boolean(found.wrong));
   tell("revision");
-  keep(found.draft);
+  draft = found.draft;
+  keep(draft);
   if (found.download && found.download.id !== delivered) {
     delivered = found.download.id;
     download(found.download.name, found.download.text, "text/plain");

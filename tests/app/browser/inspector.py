@@ -21,6 +21,7 @@ from tools.find_browser import FLAGS, find_or_install
 
 Scheme = Literal["light", "dark"]
 STARTS_WITHIN = 60.0
+_CUT = ("AbortError: BodyStreamBuffer was aborted", "Unexpected error Connection errored out")
 _WRITE = """([text, from, to]) => {
     const at = document.querySelector("#editor .cm-content");
     const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
@@ -79,11 +80,13 @@ class Inspector:
     Attributes:
         page: Playwright's.
         wrongs: errors in its console, and requests for other hosts than its own.
+        leaves: whether it is loaded anew; answers that this cuts short are no fault of its own.
     """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page, self.url = page, url
         self.wrongs: list[str] = []
+        self.leaves = False
         page.on("console", lambda told: self._wrong(told.text) if told.type == "error" else None)
         page.on("pageerror", lambda error: self._wrong(str(error)))
         page.on("request", lambda request: self._asked(request.url))
@@ -99,7 +102,8 @@ class Inspector:
         )
 
     def _wrong(self, what: str) -> None:
-        self.wrongs.append(what)
+        if not (self.leaves and what.startswith(_CUT)):
+            self.wrongs.append(what)
 
     def _asked(self, url: str) -> None:
         if urlsplit(url).scheme not in ("data", "blob") and (
@@ -207,6 +211,7 @@ class Inspector:
         }""")
 
     def reload(self) -> None:
+        self.leaves = True
         self.page.reload()
         self.ready()
 
