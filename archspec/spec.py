@@ -14,12 +14,12 @@ from archspec.blocks import BlockChecker, check
 from archspec.branches import check_branches
 from archspec.check import Checker, check_classes, check_task
 from archspec.elaborate import Instance
-from archspec.errors import Findings, Problem, SpecError, TooManyProblems, UsageError
+from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
 from archspec.expansion import Elaborator
 from archspec.expressions import Value
 from archspec.extends import Document
 from archspec.params import Override, Resolved, overrides_from_config, resolve
-from archspec.schema import Architecture
+from archspec.schema import Architecture, Param
 from archspec.selections import SelectionChecker
 from archspec.steps import StepChecker
 from archspec.structure import validated
@@ -152,6 +152,24 @@ def loads_with(
     """As ``loads``, with overrides that know where they come from."""
     document, problems = extends.read_text(text, name, folder)
     return _checked(document, problems, overrides)
+
+
+def params_of(
+    text: str, overrides: Mapping[str, Override], *, name: str, folder: Path | None
+) -> tuple[Mapping[str, Param], Mapping[str, Resolved]]:
+    """The parameters that a text declares, and those with a value, though the spec may be wrong.
+
+    Both are empty if the text cannot be read.
+    """
+    findings = Findings()
+    with contextlib.suppress(ArchspecError, TooManyProblems):
+        document, _ = extends.read_text(text, name, folder)
+        architecture = validated(document, findings)
+        if architecture is not None:
+            return architecture.params, resolve(architecture.params, overrides, document, findings)[
+                0
+            ]
+    return {}, {}
 
 
 def _overrides(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from secrets import token_hex
 from typing import Any
 
 from torch import nn
@@ -15,13 +16,17 @@ from archspec.editing import edit_plan
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.freezing.toggling import toggle
 from archspec.inspection import Inspection
-from archspec.params import Override
-from archspec.schema import FreezePlan
-from archspec.source import MAX_BYTES
-from archspec.spec import Spec, loads_with
+from archspec.params import Override, Resolved
+from archspec.schema import FreezePlan, Param
+from archspec.spec import Spec, loads_with, params_of
+from archspec_app.typed import Patch, with_breaks_of
 from archspec_app.workspace import SUFFIXES, Workspace, without_paths
 
 MOST_UNDONE = 100
+MOST_TYPED = 4_000_000
+MOST_KEPT = 8_000_000
+"""Letters of all texts that can be had again by undo."""
+
 NEW_PLAN = "my-plan"
 _OPTIONS = frozenset({"source", "freeze", "precision", "optimizer"})
 
@@ -56,6 +61,15 @@ class Opened:
         return self.spec.architecture.freeze
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What undo goes back to."""
+
+    name: str
+    saved: str | None
+    asked: Asked
+
+
 class Desk:
     """One visitor's work. Its methods may be called from several threads, one after the other.
 
@@ -69,6 +83,8 @@ class Desk:
         notice, complaint: what came of the last event.
         download: a file for the browser to keep: its name and its text.
         revision: grows with every event.
+        patch: what the last event changed in the text that the page has.
+        mark: tells this desk from one that takes its place, when the page's server was restarted.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -83,8 +99,12 @@ class Desk:
         self.notice = self.complaint = ""
         self.download: tuple[str, str] | None = None
         self.revision = 0
-        self._undo: list[Asked] = []
-        self._redo: list[Asked] = []
+        self.patch: Patch | None = None
+        self.mark = token_hex(8)
+        self._undo: list[_Step] = []
+        self._redo: list[_Step] = []
+        self._typing = False
+        self._untouched = self.asked
 
     # ------------------------------------------------------------------------------------ opening
 
@@ -103,26 +123,45 @@ class Desk:
             saved = self.workspace.read(name) if name.endswith(SUFFIXES) else None
         except UsageError:
             saved = None
-        self._begin(name, asked.text, saved)
-        self._ask(asked)
+        self._begin(name, asked.text, saved, asked)
 
-    def _begin(self, name: str, text: str, saved: str | None) -> None:
-        self.name, self.saved, self.good = name, saved, None
-        self.selected = ""
-        self._undo, self._redo = [], []
-        self._ask(Asked(text))
+    def _begin(self, name: str, text: str, saved: str | None, asked: Asked | None = None) -> None:
+        if self.asked == self._untouched:
+            self._undo, self._redo, self._typing = [], [], False
+        else:
+            self._remember()
+        self._put(_Step(name, saved, asked or Asked(text)))
+        self._untouched = Asked(saved or "") if asked else self.asked
+
+    def _put(self, step: _Step) -> None:
+        self.name, self.saved, self.good, self.selected = step.name, step.saved, None, ""
+        self._ask(step.asked)
 
     def save(self, name: str) -> None:
         """Write the text, right or wrong, into the folder."""
-        opened = self.saved if name == self.name else None
+        opened, before = (self.saved if name == self.name else None), self.name
         self.name = self.workspace.save(name, self.asked.text, opened=opened)
-        self.saved = self.asked.text
+        self.saved, self._untouched = self.asked.text, self.asked
+        for steps in (self._undo, self._redo):
+            steps[:] = [
+                replace(one, name=self.name) if one.name == before else one for one in steps
+            ]
 
     # ------------------------------------------------------------------------------------ changing
 
     def edit(self, text: str) -> None:
-        """The text as it was typed."""
+        """The text as it was typed; what is typed between two other changes is undone as one.
+
+        Raises:
+            UsageError: E801, it is too long; what was before stays.
+        """
+        if len(text) > MOST_TYPED:
+            raise UsageError(Problem("E801", f"the text has more than {MOST_TYPED:,} letters"))
+        text = with_breaks_of(self.asked.text, text)
         if text != self.asked.text:
+            if not self._typing:
+                self._remember()
+            self._typing = True
             self._ask(replace(self.asked, text=text))
 
     def change(self, **changes: Any) -> None:
@@ -148,11 +187,11 @@ class Desk:
     def save_plan(self, name: str) -> None:
         """The plan as it is, under a name of its own."""
         good = self._current()
-        plan = good.plans.get(self.asked.plan or "")
+        plan = good.plans.get(self.plan or "")
         self._write(name, plan.patterns if plan else [], plan)
 
     def undo(self) -> None:
-        """Take the last change back that was not typed."""
+        """Take the last change back: an event's, a stretch of typing, or that a spec was opened."""
         self._back(self._undo, self._redo)
 
     def redo(self) -> None:
@@ -165,6 +204,22 @@ class Desk:
         return self.name if self.name.endswith(SUFFIXES) else f"{self.name}.yaml"
 
     @property
+    def plan(self) -> str | None:
+        """The plan that is wanted, if the text has it."""
+        return self.asked.plan if self.good and self.asked.plan in self.good.plans else None
+
+    @property
+    def params(self) -> tuple[Mapping[str, Param], Mapping[str, Resolved]]:
+        """What is declared, and what has a value; a text that was never right may lack values."""
+        if self.good is not None:
+            return self.good.spec.architecture.params, self.good.spec.params
+        try:
+            folder = self.workspace.folder_of(self.name)
+        except UsageError:
+            return {}, {}
+        return params_of(self.asked.text, _given(self.asked), name=self.file, folder=folder)
+
+    @property
     def can_undo(self) -> bool:
         return bool(self._undo)
 
@@ -172,10 +227,26 @@ class Desk:
     def can_redo(self) -> bool:
         return bool(self._redo)
 
-    def _back(self, source: list[Asked], target: list[Asked]) -> None:
+    def _back(self, source: list[_Step], target: list[_Step]) -> None:
         if source:
-            target.append(self.asked)
-            self._ask(source.pop())
+            target.append(self._step())
+            self._typing = False
+            step = source.pop()
+            if step.name == self.name:
+                self._ask(step.asked)
+            else:
+                self._put(step)
+
+    def _step(self) -> _Step:
+        return _Step(self.name, self.saved, self.asked)
+
+    def _remember(self) -> None:
+        """Let undo come back to what is there now."""
+        self._typing, self._redo = False, []
+        if self.asked.text:
+            self._undo = [*self._undo, self._step()][-MOST_UNDONE:]
+        while sum(len(step.asked.text) for step in self._undo) > MOST_KEPT:
+            self._undo.pop(0)
 
     def _current(self) -> Opened:
         if self.good is None or self.problems:
@@ -195,28 +266,22 @@ class Desk:
         self._do(replace(self.asked, text=text, plan=name))
 
     def _do(self, asked: Asked) -> None:
-        self._undo = [*self._undo, self.asked][-MOST_UNDONE:]
-        self._redo = []
+        self._remember()
         self._ask(asked)
 
     def _ask(self, asked: Asked) -> None:
-        if len(asked.text) > MAX_BYTES:
-            asked = replace(asked, text=asked.text[:MAX_BYTES])
         self.asked = asked
         try:
             self.good, self.problems = self._opened(asked), ()
-            self.asked = self.good.asked
+            # The plan stays wanted: its lines may be on their way back, or be typed just now.
+            self.asked = replace(self.good.asked, plan=asked.plan)
         except ArchspecError as error:
             folder = self.workspace.folder
             self.problems = tuple(without_paths(one, folder) for one in error.problems)
 
     def _opened(self, asked: Asked) -> Opened:
         folder = self.workspace.folder_of(self.name)
-        # Tolerant: a parameter that an edit took out of the text is no mistake of the form's.
-        given = {
-            key: Override(value, "the form", tolerant=True) for key, value in asked.params.items()
-        }
-        spec = loads_with(asked.text, given, name=self.file, folder=folder)
+        spec = loads_with(asked.text, _given(asked), name=self.file, folder=folder)
         params = {key: value for key, value in asked.params.items() if key not in spec.ignored}
         plan = asked.plan if asked.plan in spec.architecture.freeze else None
         sizes = {key: size for key, size in asked.sizes.items() if key in dimensions(spec)}
@@ -225,6 +290,11 @@ class Desk:
         )
         asked = replace(asked, params=params, plan=plan, sizes=sizes)
         return Opened(asked, spec, inspection)
+
+
+def _given(asked: Asked) -> dict[str, Override]:
+    # Tolerant: a parameter that an edit took out of the text is no mistake of the form's.
+    return {key: Override(value, "the form", tolerant=True) for key, value in asked.params.items()}
 
 
 def dimensions(spec: Spec) -> list[str]:

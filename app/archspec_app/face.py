@@ -10,6 +10,7 @@ import gradio as gr
 from archspec.errors import ArchspecError
 from archspec_app.desk import Desk
 from archspec_app.desks import Desks
+from archspec_app.typed import Patch
 
 Show = Callable[[Desk], Sequence[Any]]
 
@@ -48,20 +49,26 @@ class Face:
             with desk.lock:
                 desk.notice = desk.complaint = ""
                 desk.download = None
+                typed, desk.patch, name = None, None, desk.name
                 try:
                     if text is not None:
+                        typed = desk.asked.text
                         desk.edit(sendable(text))
+                        typed = desk.asked.text
                     act(desk, data_of(event), *values)
                 except ArchspecError as error:
                     desk.complaint = str(error)
-                return self._all(desk, text)
+                if typed is not None and desk.name == name:
+                    desk.patch = Patch.between(typed, desk.asked.text)
+                return self._all(desk, typed)
 
         return handle
 
-    def _all(self, desk: Desk, text: str | None) -> list[Any]:
+    def _all(self, desk: Desk, typed: str | None) -> list[Any]:
+        """What the page shows now, where the editor holds what was typed."""
         desk.revision += 1
-        code = gr.skip() if text == desk.asked.text else _Whole(desk.asked.text)
-        found: list[Any] = [code]
+        whole = desk.patch is None and typed != desk.asked.text
+        found: list[Any] = [_Whole(desk.asked.text) if whole else gr.skip()]
         for count, show in self._shown:
             values = list(show(desk))
             assert len(values) == count

@@ -8,31 +8,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from archspec.errors import Problem, UsageError
+from archspec.params import Resolved
+from archspec.schema import Param
 from archspec_app.desk import Asked, Opened, dimensions
 
 MOST_CHARACTERS = 10_000
 
 
-def params_data(opened: Opened, asked: Asked) -> list[dict[str, Any]]:
+def params_data(
+    params: Mapping[str, Param], resolved: Mapping[str, Resolved], asked: Asked
+) -> list[dict[str, Any]]:
     """A field for each parameter that a form can set, with what is asked of it, right or wrong."""
-    fields: list[dict[str, Any]] = []
-    for name, param in opened.spec.architecture.params.items():
-        found = opened.spec.params[name]
-        fields.append(
-            {
-                "name": name,
-                "type": found.type,
-                "value": _shown(asked.params.get(name, found.value)),
-                "choices": [_shown(one) for one in param.choices] if param.choices else None,
-                "min": param.min,
-                "max": param.max,
-                "help": param.help,
-                "origin": found.origin,
-                "changed": name in asked.params,
-                "nullable": param.default is None and not param.required,
-            }
-        )
-    return fields
+    return [_field(name, param, resolved.get(name), asked) for name, param in params.items()]
+
+
+def _field(name: str, param: Param, found: Resolved | None, asked: Asked) -> dict[str, Any]:
+    value = asked.params.get(name, found.value if found else "")
+    return {
+        "name": name,
+        "type": kind_of(param, found),
+        "value": _shown(value),
+        "choices": [_shown(one) for one in param.choices] if param.choices else None,
+        "min": param.min,
+        "max": param.max,
+        "help": param.help,
+        "origin": found.origin if found else "no value yet",
+        "changed": name in asked.params,
+        "nullable": param.default is None and not param.required,
+    }
+
+
+def kind_of(param: Param, found: Resolved | None) -> str:
+    """The type that a parameter's value has to have."""
+    return found.type if found else param.type or "str"
 
 
 def sizes_data(opened: Opened, asked: Asked) -> list[dict[str, Any]]:
@@ -71,12 +79,21 @@ def param_value(text: object, type_: str) -> Any:
     if text in ("", "null", "None"):
         return None
     try:
-        value = json.loads(text.replace("'", '"').replace("True", "true").replace("False", "false"))
+        value = _literal(text)
     except (ValueError, RecursionError):
         raise UsageError(Problem("E801", f"'{text}' is not of type {type_}")) from None
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(Problem("E801", "a parameter is a finite number"))
     return value
+
+
+def _literal(text: str) -> Any:
+    """JSON, or the same as Python writes it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        text = text.replace("'", '"').replace("True", "true").replace("False", "false")
+        return json.loads(text)
 
 
 def changed(values: Mapping[str, Any], name: str, value: Any, *, reset: bool) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from archspec.inspection import Figure
 
-_THOUSANDS = ((10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
-_BINARY = ((2**50, "PiB"), (2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+_THOUSANDS = ("k", "M", "G", "T", "P")
+_BINARY = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def short(figure: Figure) -> str:
@@ -20,26 +22,29 @@ def short(figure: Figure) -> str:
 
 def count(value: int) -> str:
     """
-    >>> count(999), count(1500), count(109483778)
-    ('999', '1.500 k', '109.5 M')
+    >>> count(999), count(1500), count(109483778), count(999_950)
+    ('999', '1.500 k', '109.5 M', '1.000 M')
     """
-    for unit, name in _THOUSANDS:
-        if value >= unit:
-            return f"{_four(value / unit)} {name}"
-    return str(value)
+    return _scaled(value, 1000, _THOUSANDS) or str(value)
 
 
 def size(value: int) -> str:
     """
-    >>> size(1000), size(437935112)
-    ('1000 B', '417.6 MiB')
+    >>> size(1000), size(437935112), size(2**30 - 1)
+    ('1000 B', '417.6 MiB', '1.000 GiB')
     """
-    for unit, name in _BINARY:
-        if value >= unit:
-            return f"{_four(value / unit)} {name}"
-    return f"{value} B"
+    return _scaled(value, 1024, _BINARY) or f"{value} B"
+
+
+def _scaled(value: int, step: int, units: Sequence[str]) -> str | None:
+    """In four digits of the largest unit that it reaches, once it is rounded."""
+    for power in range(len(units), 0, -1):
+        scaled = value / step**power
+        if scaled >= 1 or _four(scaled * step) == _four(float(step)):
+            return f"{_four(max(scaled, 1.0))} {units[power - 1]}"
+    return None
 
 
 def _four(value: float) -> str:
-    digits = 3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0
+    digits = next((n for n, most in ((3, 9.9995), (2, 99.995), (1, 999.95)) if value < most), 0)
     return f"{value:.{digits}f}"

@@ -68,7 +68,7 @@ def serve(
             css=look.css(),
         )
     except OSError as error:
-        reason = (error.strerror or str(error)).splitlines()[0]
+        reason = error.strerror or "the port is taken"  # Gradio's words are for programmers
         message = f"cannot listen at {host}:{port}: {reason}"
         raise UsageError(Problem("E801", message, hint="another --port may be free")) from None
     ready(address)

@@ -61,7 +61,9 @@ def test_figures_are_short_and_exact(desk: Desk) -> None:
 
 def test_forms_have_bounds_and_help(desk: Desk) -> None:
     assert desk.good is not None
-    fields: dict[str, Any] = {field["name"]: field for field in params_data(desk.good, desk.asked)}
+    fields: dict[str, Any] = {
+        field["name"]: field for field in params_data(*desk.params, desk.asked)
+    }
     labels = fields["num_labels"]
     assert (labels["type"], labels["value"], labels["min"], labels["changed"]) == (
         "int",

@@ -13,6 +13,7 @@ from archspec.errors import UsageError
 from archspec.extends import locate
 from archspec_app.desk import Asked, Desk, dimensions
 from archspec_app.desks import MOST, Desks
+from archspec_app.typed import Patch, with_breaks_of
 from archspec_app.workspace import Workspace
 
 TINY = """\
@@ -176,3 +177,79 @@ def test_desks_are_apart_and_bounded(tmp_path: Path) -> None:
     assert len(desks) == 1
     desks.close("late")
     assert len(desks) == 0
+
+
+def test_a_file_keeps_its_line_breaks(tmp_path: Path) -> None:
+    lines = TINY.replace("\n", "\r\n")
+    (tmp_path / "dos.yaml").write_bytes(lines.encode())
+    desk = Desk(Workspace(tmp_path))
+    desk.open("dos.yaml")
+    desk.edit(TINY)  # as an editor gives it back
+    assert desk.asked.text == lines
+    assert not desk.can_undo
+    desk.edit(f"# mine\n{TINY}")
+    desk.save("dos.yaml")
+    assert (tmp_path / "dos.yaml").read_bytes() == f"# mine\r\n{lines}".encode()
+
+
+@given(st.lists(st.sampled_from(["a", "b", "é", "\n", "\r\n", "\r"])), st.text("ab\n"))
+def test_line_breaks_are_those_of_before(parts: list[str], other: str) -> None:
+    old = "".join(parts)
+    shown = old.replace("\r\n", "\n").replace("\r", "\n")
+    assert with_breaks_of(old, shown) == old
+    new = with_breaks_of(old, other)
+    assert new.replace("\r\n", "\n").replace("\r", "\n") == other
+
+
+@given(st.text("ab\n😀"), st.text("ab\n😀"))
+def test_a_patch_makes_the_new_text(old: str, new: str) -> None:
+    patch = Patch.between(old, new)
+    units = old.encode("utf-16-le")
+    assert patch.length == len(units) // 2
+    start, end = 2 * patch.start, 2 * patch.start + len(patch.old.encode("utf-16-le"))
+    assert units[start:end].decode("utf-16-le") == patch.old
+    assert (units[:start] + patch.new.encode("utf-16-le") + units[end:]).decode("utf-16-le") == new
+    assert units[:start].decode("utf-16-le").endswith(patch.before)
+    assert units[end:].decode("utf-16-le").startswith(patch.after)
+
+
+def test_what_was_typed_can_be_had_again(desk: Desk) -> None:
+    opened = desk.asked.text
+    desk.edit(typed := f"{opened}# one\n")
+    desk.edit(typed := f"{typed}# two\n")
+    desk.toggle("a", frozen=True)
+    desk.edit(f"{desk.asked.text}# three\n")
+    desk.open("bert")
+    desk.undo()
+    assert (desk.name, desk.asked.text[-8:], desk.plan) == ("tiny.yaml", "# three\n", "my-plan")
+    desk.undo()
+    desk.undo()
+    assert (desk.asked.text, desk.plan) == (typed, None)
+    desk.undo()
+    assert desk.asked.text == opened
+    assert not desk.can_undo
+    for _ in range(4):
+        desk.redo()
+    assert desk.name == "bert"
+
+
+def test_a_text_that_is_too_long_is_kept_and_told(desk: Desk) -> None:
+    good, long = desk.good, "# " * 600_000
+    desk.edit(long)
+    assert (desk.asked.text, desk.good) == (long, good)
+    assert [problem.code for problem in desk.problems] == ["E105"]
+    with pytest.raises(UsageError, match="more than 4,000,000 letters"):
+        desk.edit(long * 4)
+    assert desk.asked.text == long
+
+
+def test_a_parameter_without_a_value_can_be_given_one(desk: Desk) -> None:
+    desk.paste("net.yaml", TINY.replace("{default: 4, min: 1}", "int"))
+    assert desk.good is None
+    assert [problem.code for problem in desk.problems] == ["E210"]
+    declared, resolved = desk.params
+    assert "width" in declared
+    assert "width" not in resolved
+    desk.change(params={"width": 4})
+    assert desk.good is not None
+    assert not desk.problems

@@ -19,14 +19,13 @@ function h(tag, attributes = {}, ...children) {
   return made;
 }
 
-const UNITS = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+// As in numbers.py: four digits, of the unit that is reached once they are rounded.
+const UNITS = ["", "k", "M", "G", "T", "P"];
 function short(number) {
-  for (const [unit, name] of UNITS)
-    if (number >= unit) {
-      const value = number / unit;
-      return `${value.toFixed(value < 10 ? 3 : value < 100 ? 2 : 1)} ${name}`;
-    }
-  return String(number);
+  if (number < 1000) return String(number);
+  let power = 0, value = number;
+  while (power < UNITS.length - 1 && Math.max(value, 0) >= (power ? 999.95 : 1000)) { value /= 1000; power++; }
+  return `${value.toFixed(value < 9.9995 ? 3 : value < 99.995 ? 2 : 1)} ${UNITS[power]}`;
 }
 const exact = (number, unit) => `${number.toLocaleString("en")} ${unit}`;
 

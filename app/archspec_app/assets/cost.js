@@ -3,6 +3,7 @@ const root = element.querySelector(".cost-view");
 function draw() {
   const found = props.value;
   if (!found?.groups) return;
+  found.uncounted ??= {};
   root.replaceChildren(...found.groups.map((group) => {
     const most = Math.max(...group.figures.filter((one) => one.name !== "total").map((one) => one.value), 1);
     const memory = group.title.startsWith("Memory");

@@ -178,9 +178,10 @@ function refresh() {
   const value = props.value;
   if (value?.turn === undefined) return;
   if (value.png === undefined) done();
-  said.textContent = value?.error ?? "";
-  if (value?.png) return save(value);
-  if (!value?.svg) return;
+  said.textContent = value.error ?? "";
+  if (value.png) return save(value);
+  if (value.svg === "") { found = picture = null; trail.replaceChildren(); paper.replaceChildren(); text.textContent = ""; }
+  if (!value.svg) return;
   found = value;
   draw();
 }

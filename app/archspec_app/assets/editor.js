@@ -1,13 +1,13 @@
 // Problems beside the editor and at their lines; the caret's line for the other views.
 const root = element.querySelector(".editor-view");
-let problems = [], chosen = null, file = "", broken = false;
+let problems = [], chosen = null, file = "", good = true, applied = null;
 
 function draw() {
   root.replaceChildren(
-    broken
+    problems.length
       ? h("p", { class: "problems-head", role: "alert" },
-        `${problems.length} ${problems.length === 1 ? "problem" : "problems"}; the last good model stays on screen`)
-      : h("p", { class: "problems-head good", role: "status" }, problems.good ?? "No problems"),
+        `${problems.length} ${problems.length === 1 ? "problem" : "problems"}; ${good ? "the last good model stays on screen" : "nothing has been built yet"}`)
+      : h("p", { class: "problems-head good", role: "status" }, "No problems"),
     ...problems.map((problem) => h("button", {
       type: "button", class: "problem", disabled: !problem.line || problem.file !== file,
       onclick: () => editor.reveal(problem.line, problem.column),
@@ -53,7 +53,7 @@ function watchCaret(view) {
   };
   view.contentDOM.addEventListener("keyup", look);
   view.contentDOM.addEventListener("mouseup", () => setTimeout(look, 0));
-  view.contentDOM.setAttribute("aria-label", "YAML of the spec");
+  view.contentDOM.setAttribute("aria-label", "YAML of the spec; Escape, then Tab leaves it");
   view.contentDOM.tabIndex = 0;
 }
 
@@ -63,9 +63,23 @@ on("place", ({ line, file: where, focus, scroll = true }) => {
   if (chosen && scroll) editor.reveal(chosen, 1, focus);
 });
 
+// Changes one stretch of the text, wherever it is by now if somebody has typed on meanwhile.
+function apply({ start, old, new: insert, before, after, length }) {
+  const view = editor.view;
+  if (!view) return;
+  const { doc } = view.state, whole = before + old + after;
+  for (const at of new Set([start, start + doc.length - length])) {
+    const from = at - before.length;
+    if (from < 0 || doc.sliceString(from, from + whole.length) !== whole) continue;
+    return view.dispatch({ changes: { from: at, to: at + old.length, insert } });
+  }
+}
+
 function refresh() {
   if (!props.value?.problems) return;
-  ({ problems, file, broken } = props.value);
+  ({ problems, file, good } = props.value);
+  if (props.value.patch && applied !== props.value.revision) apply(props.value.patch);
+  applied = props.value.revision;
   draw();
 }
 watch("value", refresh);

@@ -20,7 +20,10 @@ const MOST_ROWS = 3000;
 
 const kindOf = (index) => data.kinds[index];
 const join = (path, child) => (path ? `${path}.${child}` : child);
-const trainable = (path, kind) => data.trainable[path] ?? kind.parameters;
+const trainable = (path, kind) => (Object.hasOwn(data.trainable, path) ? data.trainable[path] : kind.parameters);
+
+// What rows must contain; a path is looked for as such.
+const filter = () => (sought(search.value.trim()) === null ? search.value.trim().toLowerCase() : "");
 
 // Neighbours of one kind with following numbers are one group.
 function groups(kind) {
@@ -45,7 +48,7 @@ function matches(index, query, memo) {
 }
 
 function visible() {
-  const found = [], query = search.value.trim().toLowerCase(), memo = new Map();
+  const shown = [], query = filter(), memo = new Map();
   const hit = (label, index) => !query || label.toLowerCase().includes(query)
     || kindOf(index).type.toLowerCase().includes(query);
   function add(path, label, index, level, names, parent) {
@@ -54,8 +57,8 @@ function visible() {
     const isOpen = query ? matches(index, query, memo) : open.has(key);
     const row = { key, path, label, index, kind, level, names, parent, many, hit: query && hit(label, index),
       unfolds: many || kind.children.length > 0, isOpen: isOpen && (many || kind.children.length > 0) };
-    found.push(row);
-    if (!row.isOpen || found.length > MOST_ROWS) return;
+    shown.push(row);
+    if (!row.isOpen || shown.length > MOST_ROWS) return;
     if (many && !query) {
       for (const one of names) add(join(parent, one), one, index, level + 1, [one], parent);
       return;
@@ -71,7 +74,7 @@ function visible() {
     }
   }
   add("", data.name, data.root, 1, [""], "");
-  return found;
+  return shown;
 }
 
 function figures(row) {
@@ -84,12 +87,13 @@ const dims = () => Object.entries(data.dims);
 const shapes = (list) => list.map((shape) => `[${shape.join(", ")}]`).join(" ");
 
 function draw() {
-  if (!data) return;
+  if (!data) { rows = []; body.replaceChildren(); status.textContent = ""; return; }
   const focused = body.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.key : null;
   rows = visible();
   const shown = rows.slice(0, MOST_ROWS);
   body.replaceChildren(...shown.map(line));
-  status.textContent = search.value.trim()
+  if (!body.querySelector('tr[tabindex="0"]')) body.rows[0]?.setAttribute("tabindex", "0");
+  status.textContent = filter()
     ? `${rows.filter((row) => row.hit).length} found`
     : rows.length > MOST_ROWS ? `the first ${MOST_ROWS} rows` : "";
   const at = focused === null ? null : [...body.rows].find((one) => one.dataset.key === focused);
@@ -163,7 +167,6 @@ function reveal(path) {
     if (at !== path) open.add(at);
     kind = kindOf(group.index);
   }
-  search.value = "";
   selected = path;
   draw();
   body.querySelector('tr[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
@@ -212,20 +215,32 @@ body.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 search.addEventListener("input", () => {
-  const query = search.value.trim();
-  draw();
-  if (query.includes(".") && data) {
-    let kind = kindOf(data.root), found = true;
-    for (const part of query.split(".")) {
-      const next = kind.children.find(([child]) => child === part);
-      if (!next) { found = false; break; }
-      kind = kindOf(next[1]);
-    }
-    if (found) { const text = query; reveal(text); search.value = text; tell("selected", { path: text, from: "tree" }); draw(); reveal(text); }
-  }
+  const path = sought(search.value.trim());
+  if (path === null) return draw();
+  reveal(path);
+  status.textContent = path;
+  tell("selected", { path, from: "tree" });
 });
+// The first module of a dotted path, whose last name may be a beginning; null if there is none.
+function sought(query) {
+  if (!data || !query.includes(".")) return null;
+  let at = "", kind = kindOf(data.root);
+  for (const [n, part] of query.split(".").entries()) {
+    const last = n === query.split(".").length - 1;
+    const next = kind.children.find(([child]) => child === part)
+      ?? (last && kind.children.find(([child]) => child.startsWith(part)));
+    if (!next) return null;
+    at = join(at, next[0]);
+    kind = kindOf(next[1]);
+  }
+  return at;
+}
 
-on("selected", ({ path, from }) => { if (from !== "tree") reveal(path); });
+on("selected", ({ path, from }) => {
+  if (from === "tree") return;
+  search.value = "";
+  reveal(path);
+});
 
 // A line of the YAML leads to the first module that is declared there, or around it.
 on("line", ({ line: number, lines, file }) => {
@@ -256,8 +271,8 @@ on("line", ({ line: number, lines, file }) => {
 
 function refresh() {
   if (!props.value?.kinds) return;
-  data = props.value;
-  if (name !== data.name) { name = data.name; open = new Set([""]); selected = null; for (const [child] of kindOf(data.root).children) if (kindOf(data.root).children.length < 12) open.add(child); }
+  data = props.value.kinds.length ? props.value : null;
+  if (data && name !== data.name) { name = data.name; search.value = ""; open = new Set([""]); selected = null; for (const [child] of kindOf(data.root).children) if (kindOf(data.root).children.length < 12) open.add(child); }
   draw();
 }
 watch("value", refresh);

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import gradio as gr
-
 from archspec.errors import Problem, UsageError
 from archspec_app.costs import cost_data, summary_data
 from archspec_app.desk import Desk
@@ -28,12 +26,12 @@ def build(face: Face) -> None:
 
 
 def summary(desk: Desk) -> list[Any]:
-    return [{"figures": summary_data(desk.good)} if desk.good else gr.skip()]
+    return [{"figures": summary_data(desk.good) if desk.good else []}]
 
 
 def _shown(desk: Desk) -> list[Any]:
     if desk.good is None:
-        return [gr.skip(), gr.skip()]
+        return [{"fields": []}, {"groups": []}]
     asked = desk.asked
     fields = [
         *sizes_data(desk.good, desk.asked),

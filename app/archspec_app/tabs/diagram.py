@@ -29,7 +29,7 @@ def build(face: Face) -> None:
             with desk.lock:
                 opened = desk.good
             if opened is None:
-                return {"turn": next(turns)}
+                return {"error": "nothing has been built yet", "svg": "", "turn": next(turns)}
             try:
                 return {**act(opened, path, kind), "turn": next(turns)}
             except ArchspecError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,7 @@ from archspec.source import MAX_BYTES
 from archspec_app.desk import Asked, Desk
 from archspec_app.desks import Desks
 from archspec_app.face import Face, text_of
-from archspec_app.form import changed, param_value, params_data
+from archspec_app.form import changed, kind_of, param_value, params_data
 from archspec_app.view import view
 
 NEW = """archspec: 1
@@ -93,7 +94,7 @@ def _listen(face: Face, part: gr.HTML, name: str, act: Any) -> None:
 
 
 def _toolbar(desk: Desk) -> list[Any]:
-    good, asked = desk.good, desk.asked
+    good = desk.good
     download = desk.download and {
         "id": f"{desk.revision}", "name": desk.download[0], "text": desk.download[1]
     }  # fmt: skip
@@ -102,7 +103,7 @@ def _toolbar(desk: Desk) -> list[Any]:
             "name": desk.name,
             "names": desk.workspace.names(),
             "plans": list(good.plans) if good else [],
-            "plan": asked.plan,
+            "plan": desk.plan,
             "undo": desk.can_undo,
             "redo": desk.can_redo,
             "notice": desk.complaint or desk.notice,
@@ -110,6 +111,7 @@ def _toolbar(desk: Desk) -> list[Any]:
             "download": download,
             "draft": _as_draft(desk),
             "revision": desk.revision,  # so that every answer is seen
+            "mark": desk.mark,
         }
     ]
 
@@ -126,9 +128,15 @@ def _shown(desk: Desk) -> list[Any]:
         }
         for problem in desk.problems
     ]
-    told = {"problems": problems, "file": desk.file, "broken": bool(problems)}
-    fields = {"fields": params_data(desk.good, desk.asked)} if desk.good else gr.skip()
-    return [told, fields]
+    patch = desk.patch and desk.patch.old != desk.patch.new and asdict(desk.patch)
+    told = {
+        "problems": problems,
+        "file": desk.file,
+        "good": desk.good is not None,
+        "patch": patch or None,
+        "revision": desk.revision,
+    }
+    return [told, {"fields": params_data(*desk.params, desk.asked)}]
 
 
 def _as_draft(desk: Desk) -> dict[str, Any]:
@@ -206,16 +214,19 @@ def _save_plan(desk: Desk, data: dict[str, Any]) -> None:
     name = text_of(data, "plan").strip()
     if not name:
         raise UsageError(Problem("E801", "a plan needs a name to be saved under"))
+    there = desk.good is not None and name in desk.good.plans and name != desk.plan
     desk.save_plan(name)
-    desk.notice = f"the plan is in the text as {name}"
+    desk.notice = f"the plan {name} was replaced" if there else f"the plan is in the text as {name}"
 
 
 def _set_param(desk: Desk, data: dict[str, Any]) -> None:
     key = text_of(data, "key")
     reset = bool(data.get("reset"))
-    if desk.good is None or key not in desk.good.spec.params:
+    declared, resolved = desk.params
+    if key not in declared:
         raise UsageError(Problem("E801", "there is no such parameter"))
-    value = None if reset else param_value(data.get("text"), desk.good.spec.params[key].type)
+    kind = kind_of(declared[key], resolved.get(key))
+    value = None if reset else param_value(data.get("text"), kind)
     desk.change(params=changed(desk.asked.params, key, value, reset=reset))
 
 
@@ -225,6 +236,7 @@ _ACTS = {
     "save": _save,
     "undo": lambda desk, data: desk.undo(),
     "redo": lambda desk, data: desk.redo(),
+    "sync": lambda desk, data: None,
     "python": _python,
     "plan": _plan,
     "saveplan": _save_plan,

@@ -44,7 +44,7 @@ def build(face: Face) -> None:
 
 def _shown(desk: Desk) -> list[Any]:
     if desk.good is None:
-        return [gr.skip()]
+        return [{"kinds": []}]
     return [{**tree_data(desk.good), "file": desk.file}]
 
 
@@ -55,3 +55,6 @@ def _toggle(desk: Desk, data: dict[str, Any]) -> None:
         count=count if isinstance(count, int) else 1,
         frozen=bool(data.get("frozen")),
     )
+    plan = desk.good.plans.get(desk.plan or "") if desk.good else None
+    if plan and not plan.gradients:
+        desk.notice = f"{desk.plan} leaves gradients on: it freezes no parameter"

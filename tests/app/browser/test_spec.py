@@ -166,6 +166,38 @@ def test_a_draft_that_somebody_changed_is_no_harm(tiny: Inspector) -> None:
         expect(tiny.page.locator("body")).not_to_contain_text("Outside")
 
 
+def test_what_is_typed_while_the_server_works_stays(tiny: Inspector) -> None:
+    tiny.line(1).click()
+    tiny.page.keyboard.press("End")
+    tiny.page.keyboard.type(" # 😀")
+    tiny.page.evaluate("document.querySelector('.tree-view tr[data-key=norm] .toggle').click()")
+    tiny.page.keyboard.type("typed on", delay=10)
+    expect(tiny.toggle("norm")).to_be_checked()
+    plan = "\n  my-plan: [norm]\n"
+    tiny.has_text(TINY.replace("archspec: 1\n", "archspec: 1 # 😀typed on\n").rstrip("\n") + plan)
+    assert tiny.caret == 1
+
+
+def test_a_spec_that_was_never_right_shows_no_other_model(tiny: Inspector) -> None:
+    tiny.page.locator("input[type=file]").set_input_files(
+        {
+            "name": "new.yaml",
+            "mimeType": "text/yaml",
+            "buffer": TINY.replace("{default: 8, ", "{type: int, ").encode(),
+        }
+    )
+    expect(tiny.page.locator(".problems-head")).to_have_text(
+        "1 problem; nothing has been built yet"
+    )
+    expect(tiny.rows).to_have_count(0)
+    tiny.tab("Parameters")
+    tiny.field("width").fill("16")
+    tiny.field("width").press("Tab")
+    expect(tiny.figure("Parameters")).to_have_text("979")
+    tiny.button("Undo").click()
+    expect(tiny.problems.first).to_contain_text("E210")
+
+
 def test_two_visitors_do_not_see_each_other(inspector: Inspector, open_page: OpenPage) -> None:
     other: Inspector = open_page(visitor=2)
     inspector.open("tiny.yaml", "Tiny")

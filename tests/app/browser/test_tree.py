@@ -49,7 +49,9 @@ def test_search_finds_names_types_and_paths(inspector: Inspector) -> None:
     expect(inspector.row("bert.embeddings.LayerNorm")).to_be_visible()
     search.fill("nothing like it")
     expect(status).to_have_text("0 found")
-    search.fill("bert.encoder.layer.7.output.dense")
+    search.clear()
+    search.press_sequentially("bert.encoder.layer.7.output.dense")
+    expect(search).to_have_value("bert.encoder.layer.7.output.dense")
     found = inspector.row("bert.encoder.layer.7.output.dense")
     expect(found).to_have_attribute("aria-selected", "true")
     expect(inspector.page.locator(".details-view h3")).to_have_text(
