@@ -21,7 +21,7 @@ from tools.find_browser import FLAGS, find_or_install
 
 Scheme = Literal["light", "dark"]
 STARTS_WITHIN = 60.0
-_CUT = ("AbortError: BodyStreamBuffer was aborted", "Unexpected error Connection errored out")
+_CUT = ("AbortError: ", "Unexpected error Connection errored out")
 _WRITE = """([text, from, to]) => {
     const at = document.querySelector("#editor .cm-content");
     const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
