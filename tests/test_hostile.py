@@ -16,6 +16,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
 SECONDS = 1.0  # of CPU time, with the start of Python and the imports, on a machine at rest
+SLACK = 2.0  # beside other tests, which share the caches; what blows up takes ten times as long
 BYTES = 200 * 2**20
 
 
@@ -405,6 +406,6 @@ def test_hostile_specs(name: str, results: dict[str, Result]) -> None:
         assert found.codes[0].startswith(CASES[name].code)
     else:
         assert found.codes == []
-    assert found.seconds < SECONDS
+    assert found.seconds < SECONDS * SLACK
     assert found.peak < BYTES
     assert not found.torch
