@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -85,17 +87,18 @@ print(json.dumps([results, int(status["VmHWM"].split()[0]) * 1024]))
 
 
 @pytest.fixture(scope="module")
-def hostile_results() -> Results:
+def hostile_results(alone: Callable[[], AbstractContextManager[None]]) -> Results:
     """Last code and CPU seconds of each text, and the peak memory of them all."""
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        input=json.dumps(HOSTILE),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=Path(reading.__file__).parents[2],
-    )
+    with alone():
+        child = subprocess.run(
+            [sys.executable, "-c", CHILD],
+            input=json.dumps(HOSTILE),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+            cwd=Path(reading.__file__).parents[2],
+        )
     assert child.returncode == 0, child.stderr[-2000:]
     results, peak = json.loads(child.stdout)
     return results, peak
