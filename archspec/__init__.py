@@ -38,12 +38,12 @@ if TYPE_CHECKING:
         trainable_parameters,
     )
     from archspec.frontier import Frontier, NoFrontier, find_frontier
-    from archspec.functions import register_op
     from archspec.inspection import Inspection, inspect, largest_batch
-    from archspec.layers import register_layer
+    from archspec.lang.registry.functions import register_op
+    from archspec.lang.registry.layers import register_layer
+    from archspec.lang.spec import Spec, load, loads
     from archspec.locking import Lock, lock
     from archspec.predicting import Explanation, PredictedFile, Prediction, Predictor
-    from archspec.spec import Spec, load, loads
     from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
 
@@ -62,12 +62,12 @@ _HOMES = {
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
     "archspec.frontier": ("Frontier", "NoFrontier", "find_frontier"),
-    "archspec.functions": ("register_op",),
+    "archspec.lang.registry.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
-    "archspec.layers": ("register_layer",),
+    "archspec.lang.registry.layers": ("register_layer",),
     "archspec.locking": ("Lock", "lock"),
     "archspec.predicting": ("Explanation", "PredictedFile", "Prediction", "Predictor"),
-    "archspec.spec": ("Spec", "load", "loads"),
+    "archspec.lang.spec": ("Spec", "load", "loads"),
     "archspec.training": ("Run", "resume", "runs", "train"),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
 }  # fmt: skip

@@ -18,17 +18,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from archspec import layers
+from archspec.building.devices import check_memory, pick_device, pick_dtype
+from archspec.building.initial_values import draw_seed, fill, needs_construction, seed_generators
+from archspec.building.origins import remember
+from archspec.building.shape_errors import instance_text
+from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
-from archspec.devices import check_memory, pick_device, pick_dtype
-from archspec.elaborate import walk
 from archspec.errors import BuildError, Note, Problem, UsageError
-from archspec.failures import instance_text
 from archspec.freezing import freeze as apply_plan
-from archspec.materialise import draw_seed, fill, needs_construction, seed_generators
-from archspec.origins import remember
-from archspec.shapes import check_shapes
-from archspec.spec import Spec, as_spec
+from archspec.lang.instances import walk
+from archspec.lang.registry import layers
+from archspec.lang.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
 
 

@@ -18,7 +18,7 @@ import pytest
 
 if TYPE_CHECKING:
     from archspec.differences import Diff
-    from archspec.spec import Spec
+    from archspec.lang.spec import Spec
 
     Source = str | os.PathLike[str] | Spec
 

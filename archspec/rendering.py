@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from archspec.display import printable, printable_lines, styled_text
-from archspec.elaborate import Instance, walk
-from archspec.params import Resolved
-from archspec.schema import Checkpoint, Contract, FreezePlan
-from archspec.spec import Spec
+from archspec.lang.instances import Instance, walk
+from archspec.lang.params import Resolved
+from archspec.lang.schema import Checkpoint, Contract, FreezePlan
+from archspec.lang.spec import Spec
 
 _LONGEST = 60  # characters of one value; --json has all of them
 

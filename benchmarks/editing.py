@@ -31,7 +31,7 @@ LENGTH = 128
 
 def pairs() -> Iterator[Pair]:
     """Edits that no cache has seen, one after the other: every one changes the model."""
-    from archspec.extends import locate
+    from archspec.lang.inherit import locate
 
     text = locate("bert").read_text(encoding="utf-8")
     labels = itertools.count(3)

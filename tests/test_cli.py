@@ -143,7 +143,7 @@ def test_export_is_what_build_compiles() -> None:
 
 
 def test_schema() -> None:
-    from archspec.json_schema import json_schema
+    from archspec.lang.json_schema import json_schema
 
     assert loaded("schema") == json.loads(json.dumps(json_schema()))
 
@@ -288,7 +288,7 @@ def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("archspec.spec.load_with", broken)
+    monkeypatch.setattr("archspec.lang.spec.load_with", broken)
     with pytest.raises(ZeroDivisionError):
         run("show", "bert")
 

@@ -140,7 +140,7 @@ def test_a_stream_that_is_closed_is_no_error() -> None:
 @posix
 def test_an_interrupt_ends_quietly() -> None:
     slow = (
-        "import signal, sys, time; from archspec import spec; from archspec.cli import main\n"
+        "import signal, sys, time; from archspec.lang import spec; from archspec.cli import main\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
         "def wait(*_): print('ready', flush=True); time.sleep(60)\n"
         "spec.load_with = wait\n"

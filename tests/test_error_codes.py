@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 import archspec
-from archspec import devices
+from archspec.building import devices
 from archspec.errors import (
     CODES,
     ArchspecError,

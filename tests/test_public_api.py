@@ -13,7 +13,7 @@ import pytest
 
 import archspec
 from archspec.errors import CODES, ArchspecError, Note, Place, Problem
-from archspec.spec import as_spec
+from archspec.lang.spec import as_spec
 
 ERRORS = {
     "ArchspecError": "Exception",

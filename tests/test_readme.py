@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import save_file
 
 import archspec
-from archspec.extends import packaged_names
+from archspec.lang.inherit import packaged_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Writes the tables of PyTorch's layers and functions that archspec checks specs against.
 
-    python tools/torch_tables.py            rewrites archspec/torch_{layers,functions}.json
+    python tools/torch_tables.py            rewrites torch_{layers,functions}.json
     python tools/torch_tables.py --check    says what is out of date; exits with 1 if anything is
 
 Layers are read from the signatures of torch.nn; functions from their signatures where they are
@@ -23,11 +23,11 @@ import torch
 from torch import nn
 from torch_signatures import Overload, is_python, overloads_of
 
-from archspec.arguments import Argument, argument_of
-from archspec.functions import ALIASES
-from archspec.layers import CONTAINERS
+from archspec.lang.registry.arguments import Argument, argument_of
+from archspec.lang.registry.functions import ALIASES
+from archspec.lang.registry.layers import CONTAINERS
 
-TABLES = Path(__file__).parents[1] / "archspec"
+TABLES = Path(__file__).parents[1] / "archspec" / "lang" / "registry"
 
 # --- layers ---------------------------------------------------------------------------------------
 

@@ -12,13 +12,13 @@ from typing import Any
 from torch import nn
 
 import archspec
-from archspec.editing import edit_plan
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.freezing.toggling import toggle
 from archspec.inspection import Inspection
-from archspec.params import Override, Resolved
-from archspec.schema import FreezePlan, Param
-from archspec.spec import Spec, loads_with, params_of
+from archspec.lang.editing import edit_plan
+from archspec.lang.params import Override, Resolved
+from archspec.lang.schema import FreezePlan, Param
+from archspec.lang.spec import Spec, loads_with, params_of
 from archspec_app.typed import Patch, with_breaks_of
 from archspec_app.workspace import SUFFIXES, Workspace, without_paths
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
+from archspec.building.init_report import first_values
 from archspec.codegen import generate
-from archspec.elaborate import Instance, ancestors, walk
-from archspec.initialising import first_values
 from archspec.inspection import Figure, Node
-from archspec.source import Excerpt
-from archspec.spec import Spec
+from archspec.lang.instances import Instance, ancestors, walk
+from archspec.lang.spec import Spec
+from archspec.lang.yaml import Excerpt
 from archspec_app.costs import figure_data
 from archspec_app.desk import Opened
 from archspec_app.tree import find

@@ -8,9 +8,9 @@ from typing import Any
 import archspec
 from archspec.drawing import Box, Drawing
 from archspec.drawing.dot import label
-from archspec.elaborate import ancestors, walk
 from archspec.errors import Problem, UsageError
 from archspec.inspection.inspecting import example_run
+from archspec.lang.instances import ancestors, walk
 from archspec_app.desk import Opened
 
 SECONDS = 15.0

@@ -10,8 +10,8 @@ import archspec
 from archspec.differences import Diff, wording
 from archspec.differences.comparing import LEVELS
 from archspec.errors import Place, Problem, UsageError
-from archspec.extends import packaged_names
-from archspec.spec import Spec, loads_with
+from archspec.lang.inherit import packaged_names
+from archspec.lang.spec import Spec, loads_with
 from archspec_app.desk import Desk
 from archspec_app.workspace import SUFFIXES
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from archspec.errors import Problem, UsageError
-from archspec.params import Resolved
-from archspec.schema import Param
+from archspec.lang.params import Resolved
+from archspec.lang.schema import Param
 from archspec_app.desk import Asked, Opened, dimensions
 
 MOST_CHARACTERS = 10_000

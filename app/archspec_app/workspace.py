@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from archspec.errors import Note, Place, Problem, UsageError
-from archspec.extends import packaged_folder, packaged_names
-from archspec.source import MAX_BYTES
+from archspec.lang.inherit import packaged_folder, packaged_names
+from archspec.lang.yaml import MAX_BYTES
 
 MOST_LISTED = 500
 MOST_NAME = 1_000  # characters

@@ -18,7 +18,7 @@ from archspec.cli import options, terminal
 from archspec.errors import ArchspecError, UsageError
 
 if TYPE_CHECKING:
-    from archspec.params import Override
+    from archspec.lang.params import Override
 
 
 class Command(click.Command):
@@ -47,13 +47,14 @@ def list_specs(as_json: bool) -> None:
       archspec list
       archspec list --json
     """
-    from archspec import extends, rendering, source
+    from archspec import rendering
+    from archspec.lang import inherit, yaml
 
     rows: list[tuple[str, str]] = []
-    for name in extends.packaged_names():
-        document, _ = extends.read(name)
-        described = source.find(document.root, ("description",))
-        rows.append((name, str(source.plain(described)) if described else ""))
+    for name in inherit.packaged_names():
+        document, _ = inherit.read(name)
+        described = yaml.find(document.root, ("description",))
+        rows.append((name, str(yaml.plain(described)) if described else ""))
     if as_json:
         terminal.put_json([{"name": name, "description": about} for name, about in rows])
     else:
@@ -260,6 +261,6 @@ def schema(output: Path | None) -> None:
     """
     import json
 
-    from archspec.json_schema import json_schema
+    from archspec.lang.json_schema import json_schema
 
     terminal.write_text(json.dumps(json_schema(), indent=2) + "\n", output)

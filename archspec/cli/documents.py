@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from archspec.elaborate import Instance, walk
 from archspec.errors import ArchspecError, Place
-from archspec.spec import Spec
+from archspec.lang.instances import Instance, walk
+from archspec.lang.spec import Spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +46,7 @@ def of_spec(spec: Spec) -> dict[str, Any]:
 
 def of_model(model: nn.Module) -> dict[str, Any]:
     """Exact counts of a built module: shared tensors are counted once."""
-    from archspec.devices import tensor_bytes
+    from archspec.building.devices import tensor_bytes
 
     parameters, buffers = list(model.parameters()), list(model.buffers())
     tensors = [*parameters, *buffers]

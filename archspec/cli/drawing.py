@@ -12,7 +12,7 @@ from archspec.cli.commands import Command
 
 if TYPE_CHECKING:
     from archspec.drawing import Drawing
-    from archspec.spec import Spec
+    from archspec.lang.spec import Spec
 
 _FORMATS = ("svg", "png", "dot")
 

@@ -12,7 +12,7 @@ from archspec.cli import options, terminal
 from archspec.cli.commands import Command
 
 if TYPE_CHECKING:
-    from archspec.spec import Spec
+    from archspec.lang.spec import Spec
 
 
 @click.command(cls=Command)

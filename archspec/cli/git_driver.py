@@ -67,7 +67,7 @@ def _tell(path: str, old: Path | None, new_path: str, new: Path | None) -> None:
 def _difference(path: str, old: Path, new_path: str, new: Path) -> str:
     """What the two versions say, with the parents that stand beside them now."""
     from archspec.differences import diff
-    from archspec.spec import load_with
+    from archspec.lang.spec import load_with
 
     before, after = load_with(Path(path), {}, copy=old), load_with(Path(new_path), {}, copy=new)
     return diff(before, after, levels=("spec", "tree")).text(terminal.width())

@@ -13,8 +13,8 @@ from archspec.cli import terminal
 from archspec.errors import Problem, UsageError, listing
 
 if TYPE_CHECKING:
-    from archspec.params import Override
-    from archspec.spec import Spec
+    from archspec.lang.params import Override
+    from archspec.lang.spec import Spec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,7 +27,7 @@ class SpecName(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from archspec.extends import packaged_names
+        from archspec.lang.inherit import packaged_names
 
         names = [name for name in packaged_names() if name.startswith(incomplete)]
         return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
@@ -104,7 +104,7 @@ def overrides_from(given: Sequence[str], config: Path | None) -> dict[str, Overr
     Raises:
         SpecError: the file or a value cannot be read.
     """
-    from archspec.params import overrides_from_config, overrides_from_options
+    from archspec.lang.params import overrides_from_config, overrides_from_options
 
     base = overrides_from_config(config) if config is not None else {}
     return {**base, **overrides_from_options(given)}
@@ -134,8 +134,8 @@ def _check_alone(spec: Spec, given: Sequence[str]) -> None:
 
 
 def _is_name(spec: Spec, word: str) -> bool:
-    from archspec import patterns
-    from archspec.elaborate import entries
+    from archspec.lang import patterns
+    from archspec.lang.instances import entries
 
     if not word.replace("-", "_").isidentifier():
         return False
@@ -149,7 +149,7 @@ def load(name: str, found: Mapping[str, Override]) -> Spec:
         SpecError: every problem that could be found.
     """
     from archspec.display import printable
-    from archspec.spec import load_with
+    from archspec.lang.spec import load_with
 
     spec = load_with(name, found)
     if spec.ignored:

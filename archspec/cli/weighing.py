@@ -13,7 +13,7 @@ from archspec.cli import options, terminal
 from archspec.cli.commands import Command
 
 if TYPE_CHECKING:
-    from archspec.spec import Spec
+    from archspec.lang.spec import Spec
     from archspec.weights.loading import Examination
     from archspec.weights.sides import Choices
 

@@ -6,13 +6,12 @@ import ast
 from collections.abc import Sequence
 from typing import Any, cast
 
-from archspec import layers
-from archspec.check import iterate_items
 from archspec.codegen.names import Names, forward_names
 from archspec.codegen.printing import Printer, constant, tuple_text
 from archspec.codegen.writer import Writer
 from archspec.errors import Problem, SpecError
-from archspec.expressions import (
+from archspec.lang.checks.checker import iterate_items
+from archspec.lang.expr.expressions import (
     Expression,
     ExpressionError,
     evaluate,
@@ -20,10 +19,11 @@ from archspec.expressions import (
     parse,
     template,
 )
-from archspec.initialisers import INITIALISERS, parts
-from archspec.params import literal
-from archspec.schema import Initialiser, Module, Param, Tensor
-from archspec.source import Path
+from archspec.lang.params import literal
+from archspec.lang.registry import layers
+from archspec.lang.registry.initializers import INITIALISERS, parts
+from archspec.lang.schema import Initialiser, Module, Param, Tensor
+from archspec.lang.yaml import Path
 
 BODY = 8  # columns before the statements of a method
 _ANNOTATIONS = {"block": "type[nn.Module]", "layer": "type[nn.Module]"}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ast
 
-from archspec import functions, layers
-from archspec.check import iterate_items
 from archspec.codegen.constructor import BODY
 from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.names import Names, contract_text
 from archspec.codegen.printing import Printer, constant, docstring
 from archspec.codegen.writer import Writer
-from archspec.expressions import Expression, parse
-from archspec.params import literal
-from archspec.schema import Assign, For, Module, Return, Step
-from archspec.source import Path
-from archspec.steps import step_text
+from archspec.lang.checks.checker import iterate_items
+from archspec.lang.checks.steps import step_text
+from archspec.lang.expr.expressions import Expression, parse
+from archspec.lang.params import literal
+from archspec.lang.registry import functions, layers
+from archspec.lang.schema import Assign, For, Module, Return, Step
+from archspec.lang.yaml import Path
 
 
 class Forward:

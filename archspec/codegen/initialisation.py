@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from archspec import layers, patterns
 from archspec.codegen.constructor import BODY, class_text, initialiser_text
 from archspec.codegen.names import Names
 from archspec.codegen.printing import Printer, constant
 from archspec.codegen.writer import Writer
-from archspec.elaborate import Instance, entries, walk
-from archspec.expressions import Expression, parse
-from archspec.params import literal
-from archspec.patterns import Tree, Typed
-from archspec.schema import InitRule
-from archspec.selections import split_fill
-from archspec.source import Path
+from archspec.lang import patterns
+from archspec.lang.checks.selections import split_fill
+from archspec.lang.expr.expressions import Expression, parse
+from archspec.lang.instances import Instance, entries, walk
+from archspec.lang.params import literal
+from archspec.lang.patterns import Tree, Typed
+from archspec.lang.registry import layers
+from archspec.lang.schema import InitRule
+from archspec.lang.yaml import Path
 
 _ALWAYS = ("Linear", "Bilinear", "Embedding", "EmbeddingBag", "Conv", "PReLU")
 

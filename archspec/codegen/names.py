@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from archspec.check import iterate_items
-from archspec.elaborate import walk
-from archspec.expressions import Expression, evaluate, outcomes, parse, template
-from archspec.initialisers import parts
-from archspec.params import literal
-from archspec.schema import Block, Contract, Module, Param
-from archspec.selections import split_fill
-from archspec.spec import Spec
-from archspec.steps import step_text
+from archspec.lang.checks.checker import iterate_items
+from archspec.lang.checks.selections import split_fill
+from archspec.lang.checks.steps import step_text
+from archspec.lang.expr.expressions import Expression, evaluate, outcomes, parse, template
+from archspec.lang.instances import walk
+from archspec.lang.params import literal
+from archspec.lang.registry.initializers import parts
+from archspec.lang.schema import Block, Contract, Module, Param
+from archspec.lang.spec import Spec
 
 
 @dataclass(frozen=True)

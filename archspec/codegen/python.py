@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
-from archspec import functions, layers
 from archspec.codegen.constructor import BODY, Constructor, annotation
 from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.forward import Forward
@@ -17,11 +16,12 @@ from archspec.codegen.initialisation import Initialisation
 from archspec.codegen.names import Names, classes_used, collect
 from archspec.codegen.printing import Printer, comment, constant, docstring
 from archspec.codegen.writer import Writer
-from archspec.elaborate import Instance
-from archspec.expressions import parse
-from archspec.source import Path
-from archspec.spec import Spec
-from archspec.steps import step_text
+from archspec.lang.checks.steps import step_text
+from archspec.lang.expr.expressions import parse
+from archspec.lang.instances import Instance
+from archspec.lang.registry import functions, layers
+from archspec.lang.spec import Spec
+from archspec.lang.yaml import Path
 
 
 @dataclass(frozen=True, slots=True)

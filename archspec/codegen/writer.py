@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archspec.codegen.folding import fold
-from archspec.source import Path
+from archspec.lang.yaml import Path
 
 
 class Writer:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archspec.errors import DataError, Problem, UsageError, listing
-from archspec.schema import Contract, TextInput
-from archspec.spec import Spec
+from archspec.lang.schema import Contract, TextInput
+from archspec.lang.spec import Spec
 
 if TYPE_CHECKING:
     from archspec.data.images import ImageEncoder
@@ -58,7 +58,7 @@ def model_inputs(spec: Spec) -> dict[str, Contract]:
 
 def _images(spec: Spec, train: bool) -> ImageEncoder:
     from archspec.data.images import ImageEncoder
-    from archspec.schema import ImageInput
+    from archspec.lang.schema import ImageInput
 
     task = spec.architecture.task
     settings = (task and task.image) or ImageInput.model_validate({})

@@ -20,7 +20,7 @@ import torch
 
 from archspec.data.extras import train_extra
 from archspec.errors import DataError, Problem
-from archspec.schema import ImageInput
+from archspec.lang.schema import ImageInput
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,7 +13,7 @@ import numpy as np
 
 from archspec.data.report import BadRow, Columns, Data, Integers, Rows
 from archspec.errors import DataError, Note, Problem, UsageError, listing, shown
-from archspec.schema import ImageInput, Task
+from archspec.lang.schema import ImageInput, Task
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source

@@ -11,8 +11,8 @@ from archspec.differences.content import content, origin, place
 from archspec.differences.deltas import Added, Delta, Listed, Mapped, Removed
 from archspec.differences.outline import Outline, join
 from archspec.differences.report import Side, SpecChange, Status, TensorChange, TreeChange
-from archspec.source import Path
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
+from archspec.lang.yaml import Path
 
 # ------------------------------------------------------------------------------------------- specs
 

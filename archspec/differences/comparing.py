@@ -14,8 +14,8 @@ from archspec.differences.deltas import compare
 from archspec.differences.outline import Tensor, outline
 from archspec.differences.report import CostChange, Diff, PlanChange
 from archspec.errors import ArchspecError, FreezeError, Problem, UsageError, did_you_mean
-from archspec.source import flow
-from archspec.spec import Spec, as_spec
+from archspec.lang.spec import Spec, as_spec
+from archspec.lang.yaml import flow
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
-from archspec.declarations import inferred
 from archspec.errors import Place
-from archspec.expressions import ExpressionError, Value, parse
-from archspec.schema import Architecture, Param, split_targets
-from archspec.source import Path
-from archspec.spec import Spec
+from archspec.lang.declarations import inferred
+from archspec.lang.expr.expressions import ExpressionError, Value, parse
+from archspec.lang.schema import Architecture, Param, split_targets
+from archspec.lang.spec import Spec
+from archspec.lang.yaml import Path
 
 _SHORTENED = frozenset({"default", "patterns", "shape", "type"})
 """Keys that the short form of a value leaves out."""

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, cast
 
 from archspec.differences.content import is_ordered, normal
 from archspec.differences.sequences import aligned
-from archspec.source import MAX_DEPTH, Path
+from archspec.lang.yaml import MAX_DEPTH, Path
 
 LEAST_SIMILAR = 0.5
 """Items of a list that are less alike than this are one removed and one added."""

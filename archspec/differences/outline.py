@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from archspec import source
 from archspec.differences.content import place
-from archspec.elaborate import Instance, walk
 from archspec.errors import Place
-from archspec.spec import Spec
+from archspec.lang import yaml
+from archspec.lang.instances import Instance, walk
+from archspec.lang.spec import Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class _Maker:
             own = name[len(owner) + 1 :] if owner else name
             self.tensors.setdefault(owner, {})[own] = tensor
         self.arguments: dict[int, dict[str, str]] = {}
-        self.declared: dict[source.Path, tuple[str, Place | None]] = {}
+        self.declared: dict[yaml.Path, tuple[str, Place | None]] = {}
 
     def made(self, path: str, instance: Instance) -> Outline:
         if id(instance) not in self.arguments:  # equal modules share one instance
@@ -124,9 +124,9 @@ class _Maker:
             holds=bool(instance.tensors),
         )
 
-    def _declaration(self, path: source.Path) -> tuple[str, Place | None]:
-        node = source.find(self.spec.document.root, (*path, "renamed_from"))
-        renamed = str(node.value) if isinstance(node, source.Scalar) else ""
+    def _declaration(self, path: yaml.Path) -> tuple[str, Place | None]:
+        node = yaml.find(self.spec.document.root, (*path, "renamed_from"))
+        renamed = str(node.value) if isinstance(node, yaml.Scalar) else ""
         return renamed, place(self.spec, path)
 
 

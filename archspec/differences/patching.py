@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from archspec.differences.content import content, place
 from archspec.differences.deltas import Delta, DoesNotFit, Misfit, apply, from_data
 from archspec.errors import Problem, SpecError, UsageError
-from archspec.source import Path, dump
-from archspec.spec import Spec, as_spec, loads
+from archspec.lang.spec import Spec, as_spec, loads
+from archspec.lang.yaml import Path, dump
 
 MAX_PATCH_BYTES = 20_000_000
 

@@ -12,13 +12,13 @@ from archspec.differences.deltas import Delta, to_data
 from archspec.differences.outline import Tensor
 from archspec.display import Displayed
 from archspec.errors import Place
-from archspec.source import Path
+from archspec.lang.yaml import Path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from archspec.inspection.report import Figure
-    from archspec.spec import Spec
+    from archspec.lang.spec import Spec
 
 ChangeKind = Literal["added", "removed", "changed", "moved"]
 Status = Literal["same", "renamed", "resized", "tied", "untied", "new", "lost"]

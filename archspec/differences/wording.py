@@ -19,7 +19,7 @@ from archspec.differences.report import (
     TreeChange,
 )
 from archspec.errors import Place
-from archspec.source import flow
+from archspec.lang.yaml import flow
 
 LONGEST = 100  # characters of one value
 ROOT = "(the root)"

@@ -15,9 +15,9 @@ from archspec.drawing.folding import Graph, bounded, folded, numbered
 from archspec.drawing.hierarchy import hierarchy
 from archspec.drawing.recording import Flow, Recorder
 from archspec.drawing.subject import Subject, bracketed
-from archspec.elaborate import ancestors
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean, listing
-from archspec.spec import Spec
+from archspec.lang.instances import ancestors
+from archspec.lang.spec import Spec
 from archspec.tracing.ledger import Ledger
 from archspec.tracing.repeats import Repeats
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from archspec.drawing.diagram import Arrow, Box
 from archspec.drawing.folding import MOST, Graph, in_line, spanning
 from archspec.drawing.subject import Subject, bracketed
-from archspec.elaborate import Instance
-from archspec.layers import CONTAINERS
+from archspec.lang.instances import Instance
+from archspec.lang.registry.layers import CONTAINERS
 
 MOST_CHILDREN = 40
 """Boxes below one; one more stands for all others."""

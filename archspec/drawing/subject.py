@@ -14,12 +14,12 @@ from torch import nn
 from archspec.builder import build, compiled
 from archspec.codegen import Generated, generate
 from archspec.drawing.diagram import State
-from archspec.elaborate import Instance, walk
 from archspec.errors import Place
 from archspec.inspection.inspecting import example_run
+from archspec.lang.instances import Instance, walk
+from archspec.lang.schema import Block
+from archspec.lang.spec import Spec
 from archspec.rendering import arguments
-from archspec.schema import Block
-from archspec.spec import Spec
 
 _LONGEST = 60  # characters of one argument
 Plan = str | Sequence[str] | None

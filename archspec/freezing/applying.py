@@ -11,7 +11,7 @@ from archspec.freezing.modes import heeds_mode, hold, keeps_statistics, mode_of,
 from archspec.freezing.plans import Chosen, Plan, Source, choose
 from archspec.freezing.report import FreezeReport, PatternFound, Tie
 from archspec.freezing.selection import Selection, check_module
-from archspec.schema import FreezePlan
+from archspec.lang.schema import FreezePlan
 
 
 def freeze(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from archspec.building.origins import spec_of
 from archspec.errors import FreezeError, Place, Problem, UsageError, did_you_mean, listing
-from archspec.origins import spec_of
-from archspec.schema import FreezePlan
-from archspec.spec import Spec, as_spec
+from archspec.lang.schema import FreezePlan
+from archspec.lang.spec import Spec, as_spec
 
 Plan = str | Sequence[str]
 Source = str | os.PathLike[str] | Spec

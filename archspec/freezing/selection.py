@@ -9,11 +9,11 @@ from functools import cached_property
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archspec import patterns
-from archspec.elaborate import ancestors
 from archspec.errors import FreezeError, Problem, UsageError
 from archspec.freezing.plans import Chosen
-from archspec.patterns import Entry, Pattern, PatternError, Tree
+from archspec.lang import patterns
+from archspec.lang.instances import ancestors
+from archspec.lang.patterns import Entry, Pattern, PatternError, Tree
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch import nn
 from archspec.errors import Problem, UsageError, did_you_mean
 from archspec.freezing.plans import Chosen
 from archspec.freezing.selection import Selection
-from archspec.schema import FreezePlan
+from archspec.lang.schema import FreezePlan
 
 
 def toggle(

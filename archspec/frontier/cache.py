@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archspec.devices import gigabytes
+from archspec.building.devices import gigabytes
 from archspec.errors import Problem, UsageError
 from archspec.frontier.holding import IN_USE, Hold, turn
 from archspec.frontier.report import StoredValue

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from archspec.builder import build
-from archspec.elaborate import walk
+from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean
 from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
@@ -18,8 +18,8 @@ from archspec.inspection.measure import run
 from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
 from archspec.inspection.report import Figure, Inspection, Memory
 from archspec.inspection.tree import tree
-from archspec.shapes import example_inputs
-from archspec.spec import Spec, as_spec
+from archspec.lang.instances import walk
+from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.ledger import Run
 
 MOST = 1_000_000

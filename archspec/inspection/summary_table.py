@@ -13,7 +13,7 @@ from typing import Any
 from archspec.builder import build
 from archspec.errors import Problem, UsageError
 from archspec.inspection.inspecting import example_run
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
 
 
 def summary_table(

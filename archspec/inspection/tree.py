@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from archspec.elaborate import walk
 from archspec.errors import Place
 from archspec.inspection.report import Node
-from archspec.spec import Spec
+from archspec.lang.instances import walk
+from archspec.lang.spec import Spec
 from archspec.tracing.ledger import Run
 
 

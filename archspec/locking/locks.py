@@ -15,7 +15,6 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from archspec import source
 from archspec.differences.alignment import Alignment
 from archspec.differences.changes import tensor_changes, tree_changes
 from archspec.differences.comparing import on_meta, state_of
@@ -24,8 +23,9 @@ from archspec.differences.outline import Kinds, Outline, Tensor, join, outline
 from archspec.differences.report import Diff, Side, SpecChange
 from archspec.display import Displayed, printable_lines
 from archspec.errors import Problem, SpecError
-from archspec.extends import locate, packaged_folder
-from archspec.spec import Spec, as_spec
+from archspec.lang import yaml
+from archspec.lang.inherit import locate, packaged_folder
+from archspec.lang.spec import Spec, as_spec
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -67,8 +67,8 @@ class Lock(Displayed):
             if _RANGE.fullmatch(module.name):
                 message = f"'{module.path}' cannot be told from a range in a lock file"
                 raise SpecError(Problem("E207", message, module.place))
-        text = _HEAD + source.dump(self.to_dict())
-        source.parse(text, self.name)  # what cannot be read again is not written
+        text = _HEAD + yaml.dump(self.to_dict())
+        yaml.parse(text, self.name)  # what cannot be read again is not written
         return text
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,11 +105,11 @@ class Lock(Displayed):
             SpecError: E106 if it cannot be read or is no lock file, E1xx if it is no YAML.
         """
         file = Path(path)
-        root, problems = source.read(file)
+        root, problems = yaml.read(file)
         if problems:
             raise SpecError(problems)
         try:
-            return _read(file.name, cast("dict[str, Any]", source.plain(root)))
+            return _read(file.name, cast("dict[str, Any]", yaml.plain(root)))
         except _NOT_A_LOCK:
             hint = "write it again with 'archspec lock'"
             raise SpecError(Problem("E106", f"{file}: not a lock file", hint=hint)) from None
@@ -225,7 +225,7 @@ def _forward_changes(old: Lock, new: Lock) -> Iterator[SpecChange]:
             yield SpecChange(kind, _side(path, before, old), _side(path, after, new))
 
 
-def _side(path: source.Path, digest: str | None, lock: Lock) -> Side | None:
+def _side(path: yaml.Path, digest: str | None, lock: Lock) -> Side | None:
     return None if digest is None else Side(path, digest, None, lock.name)
 
 

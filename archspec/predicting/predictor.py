@@ -25,7 +25,7 @@ from archspec.predicting.variants import Variant
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from archspec.spec import Spec
+    from archspec.lang.spec import Spec
 
 _MOST_ROWS = 1_000_000  # in a batch
 

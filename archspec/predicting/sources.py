@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from archspec.builder import build
+from archspec.building.origins import spec_of
 from archspec.data import encoder_for
 from archspec.errors import DataError, Problem, UsageError
-from archspec.origins import spec_of
-from archspec.spec import Spec, as_spec
+from archspec.lang.spec import Spec, as_spec
 from archspec.training.folder import SPEC
 from archspec.training.preparing import class_param
 from archspec.training.run import Run

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
-from archspec.devices import pick_device
+from archspec.building.devices import pick_device
 from archspec.errors import Problem, UsageError
 
 

@@ -13,7 +13,7 @@ import torch
 from archspec.builder import to_python
 from archspec.data import TextEncoder
 from archspec.differences.content import content
-from archspec.source import dump
+from archspec.lang.yaml import dump
 from archspec.training.feeding import Feed
 from archspec.training.folder import FACTS, FREEZE, SOURCE, SPEC, RunFolder
 from archspec.training.options import Options

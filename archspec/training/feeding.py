@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from archspec.data import Data, batches, encoder_for
 from archspec.errors import DataError, Problem, UsageError
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
 from archspec.training.reusing import Batch, Reuse, inputs_of
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from archspec.devices import gigabytes
+from archspec.building.devices import gigabytes
 from archspec.errors import ArchspecError, UsageError
 from archspec.freezing import freeze
 from archspec.frontier import Frontier, NoFrontier, Shelf, activation_key, find_frontier

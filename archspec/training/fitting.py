@@ -12,7 +12,7 @@ from archspec.data import Data
 from archspec.errors import Problem, RunError, UsageError
 from archspec.freezing import freeze as apply_plan
 from archspec.freezing import trainable_parameters
-from archspec.spec import Spec, as_spec, load
+from archspec.lang.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders

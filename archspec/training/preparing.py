@@ -14,7 +14,7 @@ from torch import nn
 from archspec.builder import build
 from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
 from archspec.weights import WeightsReport, load_weights
 
 _KINDS = ("text-classification", "image-classification")

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import distributed, nn
 
-from archspec.devices import pick_device
+from archspec.building.devices import pick_device
 from archspec.errors import ArchspecError
 from archspec.freezing import FreezeProof, freeze
 from archspec.training import engine

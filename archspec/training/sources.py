@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from archspec.data import Data, open_data
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
 from archspec.training.run import Run
 
 _ARGUMENTS = ("text", "image", "label", "validation_share", "most_bad", "seed")

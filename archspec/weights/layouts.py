@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from archspec import patterns, source
-from archspec.elaborate import walk
 from archspec.errors import Place, Problem, UsageError, WeightsError, did_you_mean, listing
-from archspec.patterns import Rename
-from archspec.schema import Checkpoint as Layout
-from archspec.spec import Spec
+from archspec.lang import patterns, yaml
+from archspec.lang.instances import walk
+from archspec.lang.patterns import Rename
+from archspec.lang.schema import Checkpoint as Layout
+from archspec.lang.spec import Spec
 from archspec.weights.report import Rule
 
 OWN = "archspec"  # the model's own names, as a layout
@@ -170,9 +170,9 @@ def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]
     for path, instance in walk(spec.root):
         parent, _, name = path.rpartition(".")
         at = (*instance.path, "renamed_from")
-        node = source.find(spec.document.root, at)
+        node = yaml.find(spec.document.root, at)
         old = name
-        if isinstance(node, source.Scalar):
+        if isinstance(node, yaml.Scalar):
             old = str(node.value)
             rules[path] = Rule(f"renamed_from {old}", spec.document.place(at))
         elif parent in rules:

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archspec.building.origins import spec_of
 from archspec.errors import Problem, UsageError, WeightsError
-from archspec.origins import spec_of
-from archspec.spec import Spec, as_spec
+from archspec.lang.spec import Spec, as_spec
 from archspec.weights.casting import check_range
 from archspec.weights.files import WeightFiles
 from archspec.weights.fitting import Fit, best_fit

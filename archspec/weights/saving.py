@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from archspec.errors import Problem, UsageError, WeightsError
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
 from archspec.weights.files import DTYPES, INDEX, beyond_reason
 from archspec.weights.layouts import OWN, Naming, naming_of
 from archspec.weights.loading import Examination, known_spec, state_of, target_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, cast
 
-from archspec import patterns
 from archspec.errors import Problem, UsageError, WeightsError, did_you_mean, listing
-from archspec.patterns import Entry, Pattern, PatternError, Tree
+from archspec.lang import patterns
+from archspec.lang.patterns import Entry, Pattern, PatternError, Tree
 from archspec.weights.layouts import Naming
 from archspec.weights.report import Rule, TensorInfo
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec.errors import UsageError
-from archspec.extends import locate
+from archspec.lang.inherit import locate
 from archspec_app.desk import Asked, Desk, dimensions
 from archspec_app.desks import MOST, Desks
 from archspec_app.typed import Patch, with_breaks_of

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from archspec.schema import Task
+from archspec.lang.schema import Task
 
 # torchvision describes its compiled operators to torch when it is imported. They are built for one
 # torch exactly; the transforms need none of them.

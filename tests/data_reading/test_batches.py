@@ -16,7 +16,7 @@ import archspec
 from archspec.data import Data, ImageEncoder, TextEncoder, batches, open_data
 from archspec.data.batching import BatchOrder
 from archspec.data.splitting import cut
-from archspec.schema import ImageInput, Task
+from archspec.lang.schema import ImageInput, Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WORDS = "a b c d e f".split()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from archspec.data import open_data
 from archspec.errors import ArchspecError, DataError
-from archspec.schema import Task
+from archspec.lang.schema import Task
 
 TASK = Task(kind="text-classification")
 GOOD = "".join(f"text {i},{'ab'[i % 2]}\n" for i in range(10))

@@ -15,7 +15,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from archspec.data import open_data
 from archspec.errors import DataError
-from archspec.schema import Task
+from archspec.lang.schema import Task
 
 TASK = Task(kind="text-classification")
 ROWS = {"text": ["well made", "fell apart"] * 10, "label": ["good", "bad"] * 10}

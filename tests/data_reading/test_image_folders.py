@@ -12,7 +12,7 @@ from PIL import Image, TiffImagePlugin
 
 from archspec.data import Data, ImageEncoder, UnreadableImage, open_data
 from archspec.errors import DataError
-from archspec.schema import ImageInput, Task
+from archspec.lang.schema import ImageInput, Task
 
 TASK = Task(kind="image-classification")
 

@@ -22,7 +22,7 @@ import archspec
 from archspec.data import Data, ImageEncoder, UnreadableImage, encoder_for, open_data
 from archspec.data.images import MAX_PIXELS, _random_part, decoded
 from archspec.errors import DataError
-from archspec.schema import ImageInput, Task
+from archspec.lang.schema import ImageInput, Task
 
 TASK = Task(kind="image-classification")
 GREY = ImageInput(channels=1, resize=28, crop=28, mean=[0.5], std=[0.5])

@@ -14,7 +14,7 @@ import pytest
 import archspec
 from archspec.data import Data, open_data
 from archspec.errors import DataError
-from archspec.schema import Task
+from archspec.lang.schema import Task
 
 TASK = Task(kind="text-classification")
 

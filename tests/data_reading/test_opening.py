@@ -16,7 +16,7 @@ import pytest
 import archspec
 from archspec.data import Data, open_data
 from archspec.errors import DataError
-from archspec.schema import Task
+from archspec.lang.schema import Task
 
 ROWS = [("well made", "good"), ("fell apart", "bad")] * 10
 TASK = Task(kind="text-classification")

@@ -15,7 +15,7 @@ import pytest
 
 import archspec
 from archspec.data import Columns
-from archspec.schema import Task
+from archspec.lang.schema import Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TOPICS = ("animal", "artifact", "body", "food", "location", "person", "plant", "substance")

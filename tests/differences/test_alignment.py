@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from archspec.differences.alignment import Alignment
 from archspec.differences.changes import tensor_changes, tree_changes
 from archspec.differences.outline import Outline, Tensor, outline
-from archspec.spec import load, loads
+from archspec.lang.spec import load, loads
 
 NET = """\
 archspec: 1

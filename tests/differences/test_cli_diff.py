@@ -15,7 +15,7 @@ import archspec
 from archspec.cli import main
 from archspec.differences.content import content
 from archspec.differences.deltas import compare
-from archspec.extends import packaged_folder
+from archspec.lang.inherit import packaged_folder
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archspec import source
 from archspec.differences.content import content, origin, place
 from archspec.differences.deltas import compare
-from archspec.extends import packaged_folder, packaged_names
-from archspec.source import dump
-from archspec.spec import load, loads
+from archspec.lang import yaml
+from archspec.lang.inherit import packaged_folder, packaged_names
+from archspec.lang.spec import load, loads
+from archspec.lang.yaml import dump
 
 DATA = Path(__file__).parents[1] / "data"
 SPECS = [*packaged_names(), *sorted(str(path) for path in DATA.glob("*.yaml"))]
@@ -136,8 +136,8 @@ VALUES = st.recursive(
 @given(st.dictionaries(TEXTS, VALUES, min_size=1))
 def test_what_is_written_reads_back(said: dict[str, Any]) -> None:
     text = dump(said)
-    root, problems = source.parse(text)
-    read = source.plain(root)
+    root, problems = yaml.parse(text)
+    read = yaml.plain(root)
     assert not problems and repr(read) == repr(said)
 
 
@@ -148,8 +148,8 @@ def test_what_is_written_reads_back(said: dict[str, Any]) -> None:
 )  # fmt: skip
 def test_texts_that_are_hard_to_write(text: str) -> None:
     said: dict[str, Any] = {"k": {text or "_": text, "l": [text, {"m": text}]}}
-    root, problems = source.parse(dump(said))
-    assert not problems and source.plain(root) == said
+    root, problems = yaml.parse(dump(said))
+    assert not problems and yaml.plain(root) == said
 
 
 def test_a_dollar_of_an_override_stays_one() -> None:

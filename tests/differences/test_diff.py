@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import archspec
 from archspec.differences.content import content
 from archspec.differences.deltas import compare
-from archspec.source import dump
+from archspec.lang.yaml import dump
 
 DATA = Path(__file__).parents[1] / "data"
 Golden = Callable[[str, str], None]

@@ -20,7 +20,7 @@ from archspec import (
     loads,
     trainable_parameters,
 )
-from archspec.extends import packaged_folder
+from archspec.lang.inherit import packaged_folder
 
 SMALL_BERT: dict[str, Any] = {
     "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 4,

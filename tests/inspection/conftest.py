@@ -10,8 +10,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import archspec
-from archspec.shapes import example_inputs
-from archspec.spec import Spec
+from archspec.building.shapes import example_inputs
+from archspec.lang.spec import Spec
 
 
 @pytest.fixture(scope="session")

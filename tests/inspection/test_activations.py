@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import archspec
-from archspec.elaborate import walk
+from archspec.building.shapes import example_inputs
 from archspec.inspection.measure import run
-from archspec.shapes import example_inputs
-from archspec.spec import Spec
+from archspec.lang.instances import walk
+from archspec.lang.spec import Spec
 
 DATA = Path(__file__).parents[1] / "data"
 SMALL_BERT = {

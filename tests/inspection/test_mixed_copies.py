@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import archspec
 import archspec.inspection.memory
-from archspec.elaborate import walk
 from archspec.inspection.measure import run
-from archspec.spec import Spec
+from archspec.lang.instances import walk
+from archspec.lang.spec import Spec
 
 _LOOPED = """
 archspec: 1

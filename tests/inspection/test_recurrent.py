@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec.inspection.recurrent import LAYER, workspace_bytes
-from archspec.spec import Spec
+from archspec.lang.spec import Spec
 
 needs_fused = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this PyTorch has no oneDNN"

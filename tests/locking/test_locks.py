@@ -11,9 +11,9 @@ from click.testing import CliRunner
 import archspec
 from archspec.cli import main
 from archspec.differences.content import content
-from archspec.extends import packaged_names
+from archspec.lang.inherit import packaged_names
+from archspec.lang.yaml import dump
 from archspec.locking.locks import beside
-from archspec.source import dump
 
 DATA = Path(__file__).parents[1] / "data"
 SPECS = [*packaged_names(), *sorted(str(path) for path in DATA.glob("*.yaml"))]

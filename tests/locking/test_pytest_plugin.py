@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archspec.extends import packaged_folder
+from archspec.lang.inherit import packaged_folder
 
 SPEC = (packaged_folder() / "resnet18.yaml").read_text(encoding="utf-8")
 TEST = """

@@ -20,8 +20,8 @@ from torch import nn
 import archspec
 from archspec.data import ImageEncoder, TextEncoder, encoder_for
 from archspec.errors import DataError, RunError, UsageError
+from archspec.lang.schema import ImageInput
 from archspec.predicting.preparing import ahead, by_length
-from archspec.schema import ImageInput
 
 HERE = Path(__file__).parent
 TINY, DATA = HERE.parent / "training" / "tiny.yaml", HERE.parent / "training" / "tiny.csv"

@@ -12,7 +12,7 @@ from PIL import Image
 import archspec
 from archspec.cli import main
 from archspec.errors import DataError
-from archspec.schema import Task
+from archspec.lang.schema import Task
 from archspec.training.sources import opened, reopened
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import gradio as gr
 
 import archspec
 from archspec.errors import Problem, UsageError
-from archspec.source import MAX_BYTES
+from archspec.lang.yaml import MAX_BYTES
 from archspec_app.desk import Asked, Desk
 from archspec_app.desks import Desks
 from archspec_app.face import Face, text_of

@@ -21,7 +21,7 @@ from typing import Any
 
 import archspec
 from archspec.errors import Problem, RunError, UsageError
-from archspec.source import MAX_BYTES
+from archspec.lang.yaml import MAX_BYTES
 from archspec.training.folder import LOCK, LOG, RunFolder, folder_name
 from archspec_app.training.orders import Order, ordered
 from archspec_app.training.points import Fresh, Summary, cleaned, fresh, log_tail

@@ -15,10 +15,10 @@ from typing import Any, cast
 import archspec
 from archspec.differences.content import content
 from archspec.errors import ArchspecError, Problem, UsageError, did_you_mean, listing
-from archspec.extends import packaged_folder, packaged_names
-from archspec.schema import Architecture
-from archspec.source import MAX_BYTES, dump, flow
-from archspec.spec import Spec
+from archspec.lang.inherit import packaged_folder, packaged_names
+from archspec.lang.schema import Architecture
+from archspec.lang.spec import Spec
+from archspec.lang.yaml import MAX_BYTES, dump, flow
 from archspec.training.options import Options, Phase
 from archspec_app.workspace import inside
 

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 import archspec
-from archspec.source import MAX_BYTES
+from archspec.lang.yaml import MAX_BYTES
 from tests.app.browser.inspector import Inspector, OpenPage
 
 TINY = (Path(__file__).parent / "specs" / "tiny.yaml").read_text()

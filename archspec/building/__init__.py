@@ -1,0 +1,1 @@
+"""From generated source to a module on a device: construction, shapes, initial values."""

@@ -1,0 +1,161 @@
+"""How the tensors of a built module start: which rule of its spec fills them, or which default."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from archspec.building.origins import spec_of
+from archspec.codegen import Generated, generate
+from archspec.errors import Place, Problem, UsageError
+from archspec.lang.checks.selections import split_fill
+from archspec.lang.expr.expressions import Expression, evaluate
+from archspec.lang.instances import Instance, walk
+from archspec.lang.params import literal
+from archspec.lang.registry.initializers import parts
+from archspec.lang.schema import Initialiser
+from archspec.lang.spec import Spec
+
+TORCH = "PyTorch's default"
+OWN = "its own default"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstValue:
+    """What gives a tensor its first values, or a part of it.
+
+    Attributes:
+        text: ``normal_(std=0.02)``, ``as embeddings.weight``, or whose default it is.
+        part: ``[0]``; "" for all of it.
+        place: the line of the spec that says so; None for a default.
+    """
+
+    text: str
+    part: str = ""
+    place: Place | None = None
+
+
+def first_values(model: nn.Module, path: str = "") -> dict[str, tuple[FirstValue, ...]]:
+    """What fills the parameters and buffers that one module of a model holds itself.
+
+    Args:
+        model: as ``build`` returned it, on any device; its values stay as they are.
+        path: of the module in it.
+
+    Returns:
+        Name → what fills it, one after the other; all but the first fill a part of it.
+
+    Raises:
+        UsageError: E801, the model is not one that was built from a spec.
+
+    Example:
+        >>> import archspec
+        >>> model = archspec.build("bert", device="meta")
+        >>> [value.text for value in first_values(model, "classifier")["weight"]]
+        ['normal_(std=0.02)']
+    """
+    spec = spec_of(model)
+    if spec is None:
+        raise UsageError(Problem("E801", "the model was not built from a spec"))
+    return _Fills(spec, generate(spec), model, path).found()
+
+
+class _Fills:
+    def __init__(self, spec: Spec, generated: Generated, model: nn.Module, path: str) -> None:
+        self.spec, self.generated, self.path = spec, generated, path
+        self.module = model.get_submodule(path)
+        self.made: Any = sys.modules[type(model).__module__]
+        self.instance: Instance | None = dict(walk(spec.root)).get(path)
+
+    def found(self) -> dict[str, tuple[FirstValue, ...]]:
+        tensors = {**self.module._parameters, **self.module._buffers}
+        rules = list(self._rules())
+        prefix = f"{self.path}." if self.path else ""
+        return {
+            name: self._of(name, prefix + name, rules)
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
+
+    def _of(self, name: str, path: str, rules: list[tuple[int, str]]) -> tuple[FirstValue, ...]:
+        if target := self.spec.architecture.tie.get(path):
+            return (FirstValue(f"as {target}", place=self.spec.document.place(("tie", path))),)
+        values = [self._default(name)]
+        for index, key in rules:
+            filled, part = split_fill(key) or (key, "")
+            if filled != name:
+                continue
+            text = self._text(self.spec.architecture.init[index].fills[key])
+            place = self.spec.document.place(("init", index, key))
+            value = FirstValue(text, f"[{part}]" if part else "", place)
+            values = [*values, value] if part else [value]
+        return tuple(values)
+
+    def _default(self, name: str) -> FirstValue:
+        instance = self.instance
+        block = self.spec.architecture.blocks.get(instance.type) if instance else None
+        for part in ("parameters", "buffers"):
+            if instance and block and name in getattr(block, part):
+                place = self.spec.document.place(("blocks", instance.type, part, name))
+                return FirstValue(self._text(getattr(block, part)[name].init), place=place)
+        return FirstValue(TORCH if type(self.module).__module__.startswith("torch.") else OWN)
+
+    def _text(self, initialiser: Initialiser) -> str:
+        name, arguments = parts(initialiser)
+        return f"{name}({', '.join(f'{k}={self._value(v)!r}' for k, v in arguments.items())})"
+
+    def _value(self, value: Any) -> object:
+        parsed = literal(value)
+        return evaluate(parsed, self.spec.values) if isinstance(parsed, Expression) else parsed
+
+    def _rules(self) -> Iterator[tuple[int, str]]:
+        """Index and key of each rule that the generated ``initialize`` applies to the module."""
+        uses = self.generated.initialize
+        if uses is None:
+            return
+        known = {"name": self.path}
+        if "config" in uses:
+            known["config"] = self.made.Config()
+        module = _on_meta(self.module)
+        with _Lines(str(self.made.__file__)) as lines:
+            self.made.initialize(module, *(known[use] for use in uses))
+        found = {self.generated.paths[line]: None for line in lines.seen}
+        for path in found:
+            yield int(path[1]), str(path[2])
+
+
+def _on_meta(module: nn.Module) -> nn.Module:
+    """A stand-in of the same class with the same own tensors, without memory."""
+    made = module.__class__.__new__(module.__class__)
+    nn.Module.__init__(made)
+    for name, parameter in module._parameters.items():
+        empty = None if parameter is None else nn.Parameter(parameter.detach().to("meta"), False)
+        made.register_parameter(name, empty)
+    for name, buffer in module._buffers.items():
+        made.register_buffer(name, None if buffer is None else buffer.to("meta"))
+    return made
+
+
+class _Lines(TorchFunctionMode):
+    """Notes which lines of a file call functions of PyTorch, directly or not.
+
+    Attributes:
+        seen: the lines, in order.
+    """
+
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file, self.seen = file, dict[int, None]()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename != self.file:
+            frame = frame.f_back
+        if frame is not None:
+            self.seen[frame.f_lineno] = None
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,1 @@
+"""What is held against a spec, one pass a module."""

@@ -1,0 +1,293 @@
+"""How large the plain numbers and lists of a forward can become, before it ever runs.
+
+Tensors are bounded by the memory of their device. Python's integers and lists are not: ``n: n * n``
+in a loop fills the memory of whoever runs the model. So sizes are followed through the steps:
+for a number the binary logarithm of its magnitude, for a list or text its length. What a tensor
+function returns is taken for a tensor.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from archspec.lang.checks.steps import step_text
+from archspec.lang.expr.expressions import ExpressionError, Value, parse
+from archspec.lang.schema import Assign, Block, For, Return, Step
+
+MAX_BITS = 4_096
+MAX_ITEMS = 100_000
+MAX_ROUNDS = 100_000  # of all loops around one step together
+_UNKNOWN_ROUNDS = 100  # of a loop over a container, whose modules are counted elsewhere
+_SETTLED = 70  # rounds after which a growth that has not shown itself is linear at most
+_MAX_FOLLOWED = 30_000  # steps, each counted as often as it is followed
+# Functions and layers that always give several tensors, as a tuple.
+_SEVERAL = frozenset(
+    """aminmax broadcast_tensors chunk cummax cummin kthvalue meshgrid sort split std_mean
+    tensor_split topk unbind var_mean""".split()
+)
+_SEVERAL_LAYERS = frozenset({"GRU", "LSTM", "LSTMCell", "MultiheadAttention", "RNN"})
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An integer of magnitude up to 2**bits."""
+
+    bits: float
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list, tuple or text of up to ``length`` items, none larger than ``item``."""
+
+    length: float
+    item: Size = None
+
+
+Size = Number | Items | None  # None: a tensor, a float, or nothing that grows
+State = dict[str, Size]
+
+
+class GrowthError(Exception):
+    """A step that could outgrow the limits.
+
+    Attributes:
+        step: the step.
+        at: its path below ``forward``.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+        self.step: Step | None = None
+        self.at: tuple[int | str, ...] = ()
+
+
+class Growth:
+    """Follows the sizes through the steps of blocks."""
+
+    def __init__(self, largest_dim: int) -> None:
+        """``largest_dim`` is what a size of an input may be at most."""
+        self.largest_dim = largest_dim
+        self._followed = 0
+
+    def check(self, block: Block, values: Mapping[str, Value]) -> None:
+        """Follow the sizes through one block, whose parameters have these values.
+
+        Raises:
+            GrowthError: at the first step that could outgrow the limits.
+        """
+        self._block, self._values = block, values
+        self._sizes: dict[str, Size] = {}  # of values, as far as they are used
+        self._steps(block.forward or (), dict.fromkeys(block.inputs), (), 1)
+
+    def _steps(
+        self, steps: Sequence[Step], state: State, at: tuple[int | str, ...], rounds: float
+    ) -> None:
+        for i, step in enumerate(steps):
+            try:
+                self._step(step, state, (*at, i), rounds)
+            except GrowthError as error:
+                if error.step is None:
+                    error.step, error.at = step, (*at, i)
+                raise
+
+    def _step(self, step: Step, state: State, at: tuple[int | str, ...], rounds: float) -> None:
+        self._followed += 1
+        if self._followed > _MAX_FOLLOWED:
+            raise GrowthError("the loops are nested too deeply to be followed")
+        try:
+            tree = parse(step_text(step, ())[0]).tree
+        except ExpressionError:
+            return  # told by the step checker
+        match step:
+            case For():
+                self._loop(step, tree, state, at, rounds)
+            case Assign():
+                size = self._checked(tree, state)
+                shared = size if len(step.targets) == 1 else _element(size)
+                state |= dict.fromkeys(step.targets, shared)
+            case Return():
+                self._checked(tree, state)
+
+    def _loop(
+        self, step: For, tree: ast.expr, state: State, at: tuple[int | str, ...], rounds: float
+    ) -> None:
+        times = self._times(tree, state)
+        if rounds * times > MAX_ROUNDS:
+            hint = f"at most {MAX_ROUNDS:,} rounds, all loops around a step together"
+            raise GrowthError("the loops run too often", hint)
+        state |= dict.fromkeys(step.targets, self._loop_item(tree, state, times))
+        before: State = {}
+        for _ in range(int(min(times, _SETTLED))):
+            before = dict(state)
+            self._steps(step.do, state, (*at, "do"), rounds * times)
+            if state == before:
+                return
+        rest = max(0, times - _SETTLED)
+        for name, size in state.items():
+            match size, before.get(name):
+                case Number(bits), Number(last) if bits + (bits - last) * rest > MAX_BITS:
+                    raise GrowthError(f"'{name}' grows without bound in this loop")
+                case Items(length), Items(last) if length + (length - last) * rest > MAX_ITEMS:
+                    raise GrowthError(f"'{name}' grows without bound in this loop")
+                case _:
+                    pass
+
+    def _loop_item(self, tree: ast.expr, state: State, times: float) -> Size:
+        """What a loop's targets can be: counters, or items of what it runs over."""
+        parts = tree.args if isinstance(tree, ast.Call) else [tree]
+        items = [_element(self._checked(part, state)) for part in parts]
+        return _largest([Number(math.log2(times + 1)), *items])
+
+    def _times(self, tree: ast.expr, state: State) -> float:
+        """How often a loop over ``tree`` runs at most."""
+        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
+            if tree.func.id == "range" and tree.args:
+                sizes = [self._checked(argument, state) for argument in tree.args]
+                numbers = [2**size.bits - 1 for size in sizes if isinstance(size, Number)]
+                return max([*numbers, *([self.largest_dim] if len(numbers) < len(sizes) else [])])
+            if tree.func.id in ("enumerate", "zip") and tree.args:
+                return min(self._times(argument, state) for argument in tree.args)
+        size = self._checked(tree, state)
+        return size.length if isinstance(size, Items) else _UNKNOWN_ROUNDS
+
+    # ----------------------------------------------------------------------------------- sizes
+
+    def _checked(self, tree: ast.expr, state: State) -> Size:
+        size = self._size(tree, state)
+        if isinstance(size, Number) and size.bits > MAX_BITS:
+            raise GrowthError("the number grows beyond any use", hint=f"at most {MAX_BITS} bits")
+        if _total(size) > MAX_ITEMS:
+            raise GrowthError("the list grows beyond any use", hint=f"at most {MAX_ITEMS:,} items")
+        return size
+
+    def _size(self, node: ast.expr, state: State) -> Size:
+        # Every part is looked at, whatever the whole may be.
+        parts = [
+            self._checked(part, state)
+            for child in ast.iter_child_nodes(node)
+            for part in _expressions(child)
+        ]
+        match node:
+            case ast.Constant(value=value):
+                return _of_value(value)
+            case ast.Name(id=name):
+                return state[name] if name in state else self._known(name)
+            case ast.List() | ast.Tuple():
+                return Items(len(parts), _largest(parts))
+            case ast.Attribute(attr="shape"):
+                return Items(64, Number(math.log2(self.largest_dim + 1)))
+            case ast.Attribute(attr="ndim"):
+                return Number(6)
+            case ast.Subscript(slice=index):
+                return parts[0] if isinstance(index, ast.Slice) else _element(parts[0])
+            case ast.UnaryOp(op=ast.Not()) | ast.Compare():
+                return Number(1)
+            case ast.UnaryOp():
+                return parts[0]
+            case ast.IfExp():
+                return _largest(parts[1:])
+            case ast.BoolOp():
+                return _largest(parts)
+            case ast.BinOp(op=op):
+                return _binary(op, parts[0], parts[1])
+            case ast.Call(func=ast.Name(id=name)):
+                return self._call(name)
+            case _:
+                return None
+
+    def _known(self, name: str) -> Size:
+        if name not in self._sizes:
+            self._sizes[name] = _of_value(self._values.get(name))
+        return self._sizes[name]
+
+    def _call(self, name: str) -> Size:
+        if name in ("len", "numel"):
+            return Number(math.log2(self.largest_dim + 1) if name == "len" else 63)
+        child = self._block.modules.get(name)
+        gives_several = name in _SEVERAL if child is None else child.type in _SEVERAL_LAYERS
+        return Items(64, None) if gives_several else None
+
+
+def _expressions(node: ast.AST) -> Iterator[ast.expr]:
+    """The expressions in a child of a node; a function's name is none."""
+    match node:
+        case ast.keyword(value=value):
+            yield value
+        case ast.Slice():
+            yield from (part for part in (node.lower, node.upper, node.step) if part)
+        case ast.expr():
+            yield node
+        case _:
+            pass
+
+
+def _binary(op: ast.operator, left: Size, right: Size) -> Size:
+    match op, left, right:
+        case ast.Mod(), Items(), _:
+            raise GrowthError("text cannot be formatted in an expression")
+        case ast.Add() | ast.Sub(), Number(a), Number(b):
+            return Number(max(a, b) + math.log2(1 + 2.0 ** -min(abs(a - b), 60)))
+        case ast.Mult(), Number(a), Number(b):
+            return Number(a + b)
+        case ast.Pow(), Number(a), Number(b):
+            return Number(a * 2 ** min(b, 60))
+        case ast.LShift(), Number(a), Number(b):
+            return Number(a + 2 ** min(b, 60))
+        case ast.Div(), _, _:
+            return None
+        case ast.Mod(), Number(), Number():
+            return right
+        case _, Number(a), Number(b):
+            return Number(max(a, b))
+        case (ast.Mult(), Items(length, item), Number(b)) | (
+            ast.Mult(), Number(b), Items(length, item)
+        ):  # fmt: skip
+            return Items(length * 2 ** min(b, 60), item)
+        case ast.Add(), Items(n, item), Items(m, other):
+            return Items(n + m, _largest([item, other]))
+        case (ast.Add(), Items(length, item), None) | (ast.Add(), None, Items(length, item)):
+            return Items(length + 1_000, item)
+        case _:
+            return None
+
+
+def _of_value(value: Any) -> Size:
+    match value:
+        case bool() | int():
+            return Number(math.log2(abs(value) + 1))
+        case str():
+            return Items(len(value), Items(1, None))
+        case tuple():
+            items = cast("tuple[Any, ...]", value)
+            return Items(len(items), _largest([_of_value(item) for item in items]))
+        case _:
+            return None
+
+
+def _element(size: Size) -> Size:
+    """An item of a list."""
+    return size.item if isinstance(size, Items) else None
+
+
+def _largest(sizes: Sequence[Size]) -> Size:
+    """A size that is none of these, yet no smaller than any of them; lists outweigh numbers."""
+    lists = [size for size in sizes if isinstance(size, Items)]
+    if lists:
+        length = max(size.length for size in lists)
+        return Items(length, _largest([size.item for size in lists]))
+    numbers = [size.bits for size in sizes if isinstance(size, Number)]
+    return Number(max(numbers)) if numbers else None
+
+
+def _total(size: Size) -> float:
+    """The items of a list, those of lists in it included."""
+    total = 0.0 if not isinstance(size, Items) else 1.0
+    while isinstance(size, Items):
+        total *= max(size.length, 1)
+        size = size.item
+    return total

@@ -1,0 +1,306 @@
+"""The document as an ``Architecture``, and what does not have the right shape for one.
+
+What is wrong is told, cut out, and the rest validated again, so that the later checks still find
+what they can. Complaints of theirs about names that went with what was cut out are echoes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from pydantic import BaseModel, ValidationError
+
+from archspec.errors import Findings, Problem, did_you_mean, listing
+from archspec.lang import schema, yaml
+from archspec.lang.inherit import Document
+from archspec.lang.schema import Architecture
+from archspec.lang.yaml import Path
+
+_ROUNDS = 20  # what is cut out can uncover more
+_Detail = dict[str, Any]  # one of the errors that pydantic lists
+
+
+def validated(document: Document, findings: Findings) -> Architecture | None:
+    """The document as an ``Architecture``; None if not even its blocks can be found."""
+    data = cast("dict[str, Any]", yaml.plain(document.root))
+    cut: set[Path] = set()
+    for _ in range(_ROUNDS):
+        try:
+            return Architecture.model_validate(data)
+        except ValidationError as error:
+            details = cast("list[_Detail]", error.errors(include_url=False))
+        for detail in details:
+            detail["path"] = _known_part(data, _without_tags(detail["loc"]))
+        for problem in _shape_problems(details, document, cut):
+            findings.add(problem)
+        paths = {cast(Path, detail["path"]) for detail in details}
+        # The longest first: what is inside goes before what it is inside of.
+        for path in sorted(paths, key=lambda p: (len(p), str(p)), reverse=True):
+            if not _cut_out(path, data, findings.broken):
+                return None
+        cut |= paths
+    return None
+
+
+def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """A pydantic location without the names that tell which kind of step or items was meant."""
+    found: tuple[str | int, ...] = ()
+    for i, key in enumerate(loc):
+        of_step = i > 1 and isinstance(loc[i - 1], int) and loc[i - 2] in ("forward", "do")
+        of_items = i > 4 and loc[i - 1] == "items" and key in ("list", "mapping")
+        found += () if of_step or of_items else (key,)
+    return found
+
+
+def _known_part(data: Any, loc: tuple[str | int, ...]) -> Path:
+    """As much of a location as the document has, and without what it does not have."""
+    path: Path = ()
+    for key in loc:
+        if isinstance(data, dict) and key in data:
+            data = cast("dict[Any, Any]", data)[key]
+        elif isinstance(data, list) and isinstance(key, int) and key < len(cast("list[Any]", data)):
+            data = cast("list[Any]", data)[key]
+        else:
+            continue
+        path = (*path, key)
+    return path
+
+
+# ---------------------------------------------------------------------------------------- telling
+
+
+def _shape_problems(
+    details: list[_Detail], document: Document, cut: set[Path]
+) -> Iterator[Problem]:
+    """One problem for each place, in the words of the language."""
+    by_place: dict[tuple[Path, str], list[_Detail]] = {}
+    for detail in details:
+        missing = str(detail["loc"][-1]) if detail["type"] == "missing" else ""
+        by_place.setdefault((detail["path"], missing), []).append(detail)
+    unknown = {path for (path, _), found in by_place.items() if _is_unknown_key(found)}
+    inside = {path[:end] for path, _ in by_place for end in range(len(path))}
+    for (path, missing), found in by_place.items():
+        if missing:
+            told = (*path, missing) in cut or any(
+                did_you_mean(str(key), [missing]) and (*path, key) in unknown
+                for key in _keys_of(document, path)
+            )
+            if not told:
+                yield _missing_key(document, path, missing)
+        elif _is_unknown_key(found):
+            yield _unknown_key(document, path)
+        elif path not in inside:  # of two readings, the one that gets further was meant
+            yield _wrong_kind(document, path, found)
+
+
+def _is_unknown_key(details: list[_Detail]) -> bool:
+    return details[0]["type"] == "extra_forbidden"
+
+
+def _keys_of(document: Document, path: Path) -> list[str]:
+    node = yaml.find(document.root, path)
+    return list(node.entries) if isinstance(node, yaml.Mapping) else []
+
+
+def _missing_key(document: Document, path: Path, missing: str) -> Problem:
+    where = "".join(f" in '{last}'" for last in path[-1:] if isinstance(last, str))
+    near = [key for key in _keys_of(document, path) if did_you_mean(key, [missing])]
+    hint = f"'{near[0]}' should be '{missing}'" if near else ""
+    message = f"the key '{missing}' is missing{where}"
+    return document.problem("E202", message, path, key=True, hint=hint)
+
+
+def _unknown_key(document: Document, path: Path) -> Problem:
+    *above, key = path
+    known = _keys_at(path[:-1])
+    hint = did_you_mean(str(key), known) or (f"keys here: {listing(known, 20)}" if known else "")
+    hint = _ONE_KEY if above[-2:-1] and above[-2] in _STEPS else hint
+    return document.problem("E201", f"unknown key '{_short(str(key))}'", path, key=True, hint=hint)
+
+
+_WORDS = {
+    "int": "an integer", "float": "a number", "bool": "true or false", "string": "text",
+    "list": "a list", "dict": "a mapping", "model": "a mapping", "none": "null",
+}  # fmt: skip
+_EXPECTED = {
+    "when": "true, false or an $expression",
+    "repeat": "an integer or an $expression",
+}
+_EXPECTED_IN = {
+    "freeze": "a list of patterns",
+    "inputs": "a list of sizes",
+    "outputs": "a list of sizes",
+}
+_STEPS = ("forward", "do")
+_ONE_KEY = "a step has one key: start a new step with '-'"
+
+
+def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Problem:
+    kinds = [str(detail["type"]) for detail in details]
+    if kinds[0] == "string_pattern_mismatch":
+        return _wrong_text(document, path, details[0])
+    if kinds[0] == "too_long" and "forward" in path:
+        return document.problem("E202", "more than one target in a step", path, hint=_ONE_KEY)
+    last = path[-1] if path else ""
+    words = [_WORDS[word] for kind in kinds if (word := kind.rpartition("_")[0]) in _WORDS]
+    message, hint = _in_words(details[0]), ""
+    if words:
+        expected = _EXPECTED.get(str(last)) or " or ".join(dict.fromkeys(words))
+        if len(path) > 1:
+            expected = _EXPECTED_IN.get(str(path[-2]), expected)
+        if isinstance(last, int) and not {"inputs", "outputs", "shape"}.isdisjoint(path):
+            expected = "an integer, a name or an $expression"
+        message = f"expected {expected}"
+        hint = _kind_hint(path, details[0]["input"])
+    if isinstance(last, str) and last:
+        message = f"'{_short(last)}': {message}"
+    return document.problem("E202", message, path, hint=hint)
+
+
+def _in_words(detail: _Detail) -> str:
+    """What pydantic says, as this language would."""
+    bounds = detail.get("ctx", {})
+    match detail["type"]:
+        case "too_short" | "string_too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"must not be longer than {bounds['max_length']} characters"
+        case "greater_than_equal":
+            return f"must be at least {bounds['ge']:,}"
+        case "less_than_equal":
+            return f"must be at most {bounds['le']:,}"
+        case _:
+            message = str(detail["msg"]).replace("Input should be", "must be")
+            return message[0].lower() + message[1:]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
+    """Text that is no name, no list of targets, no loop."""
+    text = _short(str(detail["input"]))
+    if path and path[-1] == "for":
+        hint = "write {for: x in layers, do: [steps]}"
+        return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
+    hint = "a name is letters, digits and _, and begins with a letter"
+    if len(path) > 1 and path[-2] == "items":
+        hint = "a module's name has no dot and no space"
+    key = "[key]" in detail["loc"]
+    return document.problem("E207", f"'{text}' is not a name", path, key=key, hint=hint)
+
+
+def _kind_hint(path: Path, given: Any) -> str:
+    if len(path) > 1 and path[-2] in _STEPS:
+        return "a step is {name: expression} or {return: expression}"
+    if "forward" in path and isinstance(given, list | dict):
+        return "quote the expression: YAML reads [ ] and { } itself"
+    if len(path) > 1 and path[-2] == "modules":
+        return "a module is {type: NAME, …}"
+    return ""
+
+
+def _keys_at(path: Path) -> list[str]:
+    """The keys that the schema allows at a path of the document."""
+    models: dict[int, type[BaseModel]] = {0: Architecture}
+    named: dict[tuple[str, int], type[BaseModel]] = {
+        ("blocks", 2): schema.Block, ("params", 2): schema.Param, ("freeze", 2): schema.FreezePlan,
+        ("checkpoints", 2): schema.Checkpoint, ("task", 1): schema.Task,
+    }  # fmt: skip
+    inner: dict[str, type[BaseModel]] = {
+        "params": schema.Param, "inputs": schema.Contract, "outputs": schema.Contract,
+        "parameters": schema.Tensor, "buffers": schema.Buffer, "text": schema.TextInput,
+        "image": schema.ImageInput,
+    }  # fmt: skip
+    model = models.get(len(path)) or named.get((str(path[0]), len(path)))
+    if model is None and len(path) == 4:
+        model = inner.get(str(path[2]))
+    if model is None and len(path) == 2:
+        model = inner.get(str(path[1]))
+    if model is None and "forward" in path:
+        return ["for", "do", "return"]
+    if model is None:
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+# ------------------------------------------------------------------------------------ cutting out
+
+_RETURN = {"return": "None"}  # a forward of which nothing is known
+# What stands in for an item of a list, so that the places of the others do not move.
+_STAND_INS: dict[str, Any] = {
+    "forward": {"_": "None"},
+    "do": {"_": "None"},
+    "items": {"type": "Identity"},
+    "init": {"match": "**", "weight": "zeros_"},
+}
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+def _cut_out(path: Path, data: dict[str, Any], broken: set[str]) -> bool:
+    """Remove what stands at ``path``; False if nothing is left then that could be checked."""
+    steps = [i for i, key in enumerate(path[:-1]) if key in _STEPS and isinstance(path[i + 1], int)]
+    path = path[: steps[-1] + 2] if steps else path  # half a step is none, nor is half a rule
+    path = path[:2] if path[:1] == ("init",) else path
+    match path:
+        case () | ("archspec",) | ("model",):
+            return _complete(data, path)
+        case ("blocks" | "params",):
+            return False
+        case _:
+            pass
+    owner: Any = data
+    for key in path[:-1]:
+        owner = owner[key]
+    last = path[-1]
+    if isinstance(owner, dict):
+        broken |= {str(last), *_names_in(cast("dict[Any, Any]", owner).pop(last, None))}
+    elif isinstance(owner, list):
+        _replace(cast("list[Any]", owner), cast(int, last), path, broken)
+    match path:
+        case ("blocks", block, "params" | "inputs" | "modules" | "parameters" | "buffers"):
+            data["blocks"][block]["forward"] = [_RETURN]
+        case (*_, "params", str(name), _):
+            broken.add(name)  # without its default, it would seem to need a value
+        case _:
+            pass
+    return True
+
+
+def _complete(data: dict[str, Any], path: Path) -> bool:
+    """Fill in what every spec has."""
+    blocks = data.get("blocks")
+    if not isinstance(blocks, dict) or not blocks:
+        return False
+    if path == ("archspec",) or "archspec" not in data:
+        data["archspec"] = 1
+    if path == ("model",) or "model" not in data:
+        data["model"] = next(iter(cast("dict[str, Any]", blocks)))
+    return True
+
+
+def _replace(owner: list[Any], at: int, path: Path, broken: set[str]) -> None:
+    broken |= set(_names_in(owner[at]))
+    kind = next((key for key in reversed(path) if isinstance(key, str)), "")
+    if kind not in _STAND_INS:
+        del owner[at:]
+    elif kind == "forward" and at == len(owner) - 1:
+        owner[at] = _RETURN
+    else:
+        owner[at] = _STAND_INS[kind]
+
+
+def _names_in(value: Any) -> Iterator[str]:
+    """Every name in the keys and texts of a value."""
+    if isinstance(value, str):
+        yield from _NAME.findall(value)
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
+            yield from _names_in(item)
+    elif isinstance(value, dict):
+        for key, item in cast("dict[Any, Any]", value).items():
+            yield from _names_in(key)
+            yield from _names_in(item)

@@ -1,0 +1,127 @@
+"""What a parameter's declaration says of its value: its type, its bounds, its choices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+from archspec.errors import Problem, did_you_mean, listing, shown
+from archspec.lang import yaml
+from archspec.lang.expr.expressions import MAX_INTEGER, Value
+from archspec.lang.inherit import Document
+from archspec.lang.schema import PARAM_TYPES, Param
+
+_UNBOUNDED = Param.model_validate({})
+
+
+def inferred(param: Param, value: Value) -> str:
+    """The type that a declaration implies: that of its default, else of its choices."""
+    default = param.default
+    if isinstance(default, str) and default.startswith("$") and not default.startswith("$$"):
+        default = value  # computed: its type is that of the result
+    if isinstance(default, list | tuple):
+        kinds = {_type_of(item) for item in cast("list[Any]", default)}
+        if kinds == {"int", "float"}:
+            kinds = {"float"}
+        return f"list[{kinds.pop()}]" if len(kinds) == 1 else "list"
+    return _type_of(default if default is not None else (param.choices or [None])[0])
+
+
+def _type_of(value: Any) -> str:
+    return "any" if value is None or isinstance(value, list | tuple) else type(value).__name__
+
+
+def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
+    """``value`` as the declaration wants it, or a complaint."""
+    if value is None and (not param.required and param.default is None):
+        return None, ""
+    if not _is_plain(value):
+        return value, f"takes {_article(kind)}, not {shown(value)}"
+    if kind.startswith("list"):
+        if not isinstance(value, tuple):
+            return value, f"takes {_article(kind)}, not {shown(value)}"
+        inner = kind[5:-1]
+        items = [fit_one(item, param, inner) for item in cast("tuple[Any, ...]", value)]
+        complaint = next((complaint for _, complaint in items if complaint), "")
+        return tuple(item for item, _ in items), complaint
+    return fit_one(value, param, kind)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_is_plain, cast("tuple[Any, ...]", value)))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
+    match kind:
+        case "int":
+            fits = isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            fits = isinstance(value, int | float) and not isinstance(value, bool)
+            value = float(value) if fits and abs(value) <= MAX_INTEGER else value
+        case "bool":
+            fits = isinstance(value, bool)
+        case "str" | "block" | "layer":
+            fits = isinstance(value, str)
+        case _:
+            fits = True
+    if not fits:
+        return value, f"takes {_article(kind)}, not {shown(value)}"
+    if param.choices is not None and not any(_same(value, choice) for choice in param.choices):
+        choices = listing([shown(choice) for choice in param.choices])
+        return value, f"must be one of {choices}, not {shown(value)}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            return value, f"does not fit into 64 bits: {shown(value)}"
+        if param.min is not None and not value >= param.min:  # NaN fits no bound
+            return value, f"must be at least {param.min}, not {shown(value)}"
+        if param.max is not None and not value <= param.max:
+            return value, f"must be at most {param.max}, not {shown(value)}"
+    return value, ""
+
+
+def _same(value: Any, choice: Any) -> bool:
+    """Equal, and neither true for 1 nor 1 for true."""
+    if isinstance(choice, str) and choice.startswith("$$"):
+        choice = choice[1:]
+    return value == choice and isinstance(value, bool) is isinstance(choice, bool)
+
+
+def _article(kind: str) -> str:
+    names = {
+        "int": "an integer", "float": "a number", "bool": "true or false", "str": "text",
+        "any": "a value", "": "a value",
+    }  # fmt: skip
+    return names.get(kind) or f"a {kind}"
+
+
+def check_declarations(
+    declared: Mapping[str, Param], document: Document, at: yaml.Path
+) -> list[Problem]:
+    """Unknown types, and bounds and choices that contradict them."""
+    return [
+        document.problem("E209", message, (*at, name, *key), hint=hint)
+        for name, param in declared.items()
+        for key, message, hint in _contradictions(param)
+    ]
+
+
+def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
+    """Below which key, what is wrong, and a hint."""
+    kind = param.type or inferred(param, param.default)
+    inner = kind[5:-1] if kind.startswith("list[") and kind.endswith("]") else kind
+    if inner not in PARAM_TYPES:
+        if param.type is not None and kind != "list":
+            hint = did_you_mean(inner, PARAM_TYPES) or f"types: {', '.join(PARAM_TYPES)}, list[…]"
+            yield ("type",), f"unknown type '{kind}'", hint
+        return
+    for key, bound in (("min", param.min), ("max", param.max)):
+        if bound is not None and inner not in ("int", "float"):
+            yield (key,), f"'{key}' is for numbers, not for {inner}", ""
+    if param.min is not None and param.max is not None and param.min > param.max:
+        yield ("min",), f"min {param.min} is more than max {param.max}", ""
+    for i, choice in enumerate(param.choices or ()):
+        _, complaint = fit_one(choice, _UNBOUNDED, inner)
+        if complaint and choice is not None:
+            yield ("choices", i), f"a choice {complaint}", ""

@@ -1,0 +1,283 @@
+"""A freeze plan written into a spec's text: the smallest edit, all other lines byte for byte."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any, cast
+
+from archspec.errors import Problem, SpecError, UsageError
+from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar, Span, find, flow, parse, plain
+
+_BREAK = re.compile("\r\n|\r|\n")
+_MARKER = re.compile(r"^\.\.\.(?=\s|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """``text[start:end]`` becomes ``new``."""
+
+    start: int
+    end: int
+    new: str
+
+
+def edit_plan(text: str, name: str, patterns: Sequence[str], **switches: bool) -> str:
+    """Write a freeze plan into the YAML of a spec; comments, order and layout of the rest stay.
+
+    A plan that is there keeps its form, and of its patterns those that stay. A new one is added
+    behind the others.
+
+    Args:
+        text: of a spec that can be read; it need not be right otherwise.
+        name: of the plan.
+        patterns: all of them, in order.
+        **switches: ``gradients``, ``statistics``, ``dropout``, for a plan that is new.
+
+    Returns:
+        The new text. It reads as the old one with this plan.
+
+    Raises:
+        SpecError: the text is no YAML.
+        UsageError: E801, the plan is written in a way that cannot be edited: with an alias.
+
+    Example:
+        >>> print(edit_plan('freeze:\\n  top: ["**", "!fc"]  # mine\\n', "top", ["**", "!layer4"]))
+        freeze:
+          top: ["**", "!layer4"]  # mine
+        <BLANKLINE>
+    """
+    root, problems = parse(text)
+    if problems:
+        raise UsageError(problems)
+    wanted = _with_plan(plain(root), name, list(patterns), switches)
+    lines = _Lines(text)
+    edits = sorted(_edits(lines, root, name, list(patterns), switches), key=lambda e: e.start)
+    new = text
+    for edit in reversed(edits):
+        new = new[: edit.start] + edit.new + new[edit.end :]
+    if _read(new) != wanted:
+        hint = "edit the text by hand"
+        raise UsageError(Problem("E801", f"the freeze plan '{name}' cannot be edited", hint=hint))
+    return new
+
+
+def _read(text: str) -> object:
+    try:
+        root, problems = parse(text)
+    except SpecError:
+        return None
+    return None if problems else plain(root)
+
+
+def _with_plan(data: Any, name: str, patterns: list[str], switches: dict[str, bool]) -> Any:
+    """What the new text has to say, as plain data; keys in any order."""
+    found: object = data.get("freeze") or {}
+    if not isinstance(found, dict):
+        raise UsageError(Problem("E801", "'freeze' holds no plans"))
+    plans = dict(cast("dict[str, Any]", found))
+    old = plans.get(name)
+    if isinstance(old, dict):
+        plans[name] = {**cast("dict[str, Any]", old), "patterns": patterns}
+    else:
+        plans[name] = _new_plan(patterns, {} if name in plans else switches)
+    return {**data, "freeze": plans}
+
+
+def _new_plan(patterns: list[str], switches: dict[str, bool]) -> Any:
+    return {"patterns": patterns, **switches} if switches else patterns
+
+
+class _Lines:
+    """Offsets of lines and columns in a text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.shift = len(text) - len(text.removeprefix("\ufeff"))
+        body = text[self.shift :]
+        self.starts = [0, *(match.end() for match in _BREAK.finditer(body))]
+        breaks = _BREAK.search(body)
+        self.break_ = breaks[0] if breaks else "\n"
+
+    def at(self, line: int, column: int) -> int:
+        return self.shift + self.starts[line - 1] + column - 1
+
+    def start(self, span: Span) -> int:
+        return self.at(span.line, span.column)
+
+    def end(self, span: Span) -> int:
+        return self.at(span.end_line, span.end_column)
+
+    def line_of(self, offset: int) -> tuple[int, int]:
+        """Where the line of an offset starts, and where the next one does."""
+        ends = [self.shift + start for start in [*self.starts[1:], len(self.text) - self.shift]]
+        begins = [self.shift + start for start in self.starts]
+        index = max(i for i, begin in enumerate(begins) if begin <= offset)
+        return begins[index], ends[index]
+
+    def is_flow(self, node: Node) -> bool:
+        return self.text[self.start(node.span)] in "[{"
+
+
+def _edits(
+    lines: _Lines, root: Mapping, name: str, patterns: list[str], switches: dict[str, bool]
+) -> Iterator[_Edit]:
+    section = root.entries.get("freeze")
+    plan = find(root, ("freeze", name))
+    if isinstance(plan, Mapping) and "patterns" in plan.entries:
+        plan = plan.entries["patterns"].value
+    if isinstance(plan, Listing):
+        yield from _in_list(lines, plan, patterns)
+    elif isinstance(plan, Mapping):
+        yield _added(lines, plan, f"patterns: {flow(patterns)}")
+    elif plan is not None:
+        yield _Edit(lines.start(plan.span), lines.end(plan.span), flow(patterns))
+    else:
+        entry = f"{flow(name)}: {flow(_new_plan(patterns, switches))}"
+        if section is None:
+            yield _new_section(lines, root, entry)
+        elif isinstance(section.value, Mapping):
+            yield _added(lines, section.value, entry)
+        else:
+            yield _instead(lines, section, entry)
+
+
+# ------------------------------------------------------------------------------ lists of patterns
+
+
+def _in_list(lines: _Lines, plan: Listing, patterns: list[str]) -> Iterator[_Edit]:
+    old = [str(item.value) if isinstance(item, Scalar) else "" for item in plan.items]
+    changes = SequenceMatcher(None, old, patterns, autojunk=False).get_opcodes()
+    if not old or not patterns:
+        if old != patterns:
+            yield _whole(lines, plan, patterns)
+        return
+    write = _in_flow if lines.is_flow(plan) else _in_block
+    yield from write(lines, plan, [c for c in changes if c[0] != "equal"], patterns)
+
+
+def _whole(lines: _Lines, plan: Listing, patterns: list[str]) -> _Edit:
+    start, end = lines.start(plan.span), lines.end(plan.span)
+    if lines.is_flow(plan):
+        return _Edit(start, end, flow(patterns))
+    # A block begins below its key: what is between goes with it, and the list moves up.
+    last = lines.end(plan.items[-1].span)
+    colon = lines.text.rfind(":", 0, start)
+    return _Edit(colon + 1, last, f" {flow(patterns)}")
+
+
+_Change = tuple[str, int, int, int, int]
+
+
+def _in_flow(
+    lines: _Lines, plan: Listing, changes: list[_Change], patterns: list[str]
+) -> Iterator[_Edit]:
+    spans = [(lines.start(item.span), lines.end(item.span)) for item in plan.items]
+    for _, i, j, k, m in changes:
+        new = [flow(pattern) for pattern in patterns[k:m]]
+        both = min(j - i, len(new))
+        for at in range(both):
+            yield _Edit(*spans[i + at], new[at])
+        rest = new[both:]
+        if rest and i + both > 0:
+            end = spans[i + both - 1][1]
+            yield _Edit(end, end, "".join(f", {one}" for one in rest))
+        elif rest:
+            start = spans[0][0]
+            yield _Edit(start, start, "".join(f"{one}, " for one in rest))
+        if i + both < j:
+            yield _cut(spans, i + both, j)
+
+
+def _cut(spans: list[tuple[int, int]], i: int, j: int) -> _Edit:
+    """Items ``i`` to ``j`` and a comma: the one in front, or behind the first ones."""
+    if i > 0:
+        return _Edit(spans[i - 1][1], spans[j - 1][1], "")
+    return _Edit(spans[0][0], spans[j][0], "")
+
+
+def _in_block(
+    lines: _Lines, plan: Listing, changes: list[_Change], patterns: list[str]
+) -> Iterator[_Edit]:
+    spans = [(lines.start(item.span), lines.end(item.span)) for item in plan.items]
+    column = plan.span.column - 1
+    for _, i, j, k, m in changes:
+        new = [flow(pattern) for pattern in patterns[k:m]]
+        both = min(j - i, len(new))
+        for at in range(both):
+            yield _Edit(*spans[i + at], new[at])
+        if rest := new[both:]:
+            made = "".join(f"{' ' * column}- {one}{lines.break_}" for one in rest)
+            if i + both > 0:
+                yield _behind(lines, spans[i + both - 1][1], made)
+            else:
+                start = spans[0][0]
+                indented = f"{lines.break_}{' ' * column}- "
+                yield _Edit(start, start, indented.join([*rest, ""]))
+        for at in range(i + both, j):
+            begin, _ = lines.line_of(lines.text.rfind("-", 0, spans[at][0]))
+            _, end = lines.line_of(spans[at][1])
+            yield _Edit(begin, end, "")
+
+
+def _behind(lines: _Lines, offset: int, made: str) -> _Edit:
+    """Whole lines, behind the line of an offset."""
+    _, end = lines.line_of(offset)
+    if lines.text[end - 1 : end] in ("\n", "\r"):
+        return _Edit(end, end, made)
+    return _Edit(end, end, lines.break_ + made.removesuffix(lines.break_))
+
+
+# --------------------------------------------------------------------------------------- mappings
+
+
+def _added(lines: _Lines, mapping: Mapping, entry: str) -> _Edit:
+    """An entry behind the last one."""
+    if lines.is_flow(mapping):
+        end = lines.end(mapping.span) - 1
+        if not mapping.entries:
+            return _Edit(end, end, entry)
+        last = lines.end(list(mapping.entries.values())[-1].value.span)
+        return _Edit(last, last, f", {entry}")
+    last = list(mapping.entries.values())[-1]
+    indent = " " * (last.key.column - 1)
+    return _behind(lines, _last(lines, last), f"{indent}{entry}{lines.break_}")
+
+
+def _last(lines: _Lines, entry: Entry) -> int:
+    """Where an entry really ends: a block's own end is behind the comments that follow it."""
+    node = entry.value
+    if not lines.is_flow(node):
+        match node:
+            case Mapping():
+                return _last(lines, list(node.entries.values())[-1])
+            case Listing():
+                return _last(lines, Entry(entry.key, node.items[-1]))
+            case Scalar():
+                pass
+    end = max(lines.end(node.span), lines.end(entry.key))  # an alias is where its anchor is
+    return len(lines.text[:end].rstrip())
+
+
+def _instead(lines: _Lines, empty: Entry, entry: str) -> _Edit:
+    """``freeze:`` without anything behind it gets its first plan."""
+    start, end = lines.start(empty.value.span), lines.end(empty.value.span)
+    if end > start:
+        return _Edit(start, end, f"{{{entry}}}")
+    colon = lines.text.index(":", lines.end(empty.key)) + 1
+    return _Edit(colon, colon, f" {{{entry}}}")
+
+
+def _new_section(lines: _Lines, root: Mapping, entry: str) -> _Edit:
+    if lines.is_flow(root):
+        return _added(lines, root, f"freeze: {{{entry}}}")
+    break_ = lines.break_
+    marker = _MARKER.search(lines.text, lines.end(list(root.entries.values())[-1].key))
+    end = marker.start() if marker else len(lines.text)
+    begun = lines.text[:end]
+    gap = "" if begun.endswith(("\n", "\r")) else break_
+    indent = " " * (next(iter(root.entries.values())).key.column - 1)
+    section = f"{gap}{break_}{indent}freeze:{break_}{indent}  {entry}{break_}"
+    return _Edit(end, end, section)

@@ -1,0 +1,1 @@
+"""What specs may name: layers, functions, initializers, and the signatures of each."""

@@ -1,0 +1,237 @@
+"""From a file, a name or a text to a checked ``Spec``: every layer of checks in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
+from archspec.lang import inherit
+from archspec.lang.checks.arguments import BlockChecker, check
+from archspec.lang.checks.branches import check_branches
+from archspec.lang.checks.checker import Checker, check_classes, check_task
+from archspec.lang.checks.selections import SelectionChecker
+from archspec.lang.checks.steps import StepChecker
+from archspec.lang.checks.structure import validated
+from archspec.lang.expr.expressions import Value
+from archspec.lang.inherit import Document
+from archspec.lang.instances import Instance
+from archspec.lang.instantiate import Elaborator
+from archspec.lang.params import Override, Resolved, overrides_from_config, resolve
+from archspec.lang.schema import Architecture, Param
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """A checked architecture with a value for every parameter.
+
+    Attributes:
+        name: the file's name without its suffix.
+        architecture: the spec as pydantic models, parents merged in.
+        params: each parameter's resolved value, its type, and where it was set.
+        root: the tree of modules with their argument values.
+        document: the text's tree, which knows every place.
+        ignored: keys of a ``config.json`` that are no parameters of this spec.
+        overrides: what was given from outside, for a spec that is loaded anew with more.
+
+    Example:
+        >>> spec = load("bert", num_labels=3)
+        >>> spec.values["num_labels"], spec.root.type
+        (3, 'BertForSequenceClassification')
+    """
+
+    name: str
+    architecture: Architecture
+    params: Mapping[str, Resolved]
+    root: Instance
+    document: Document = field(repr=False)
+    ignored: tuple[str, ...] = ()
+    overrides: Mapping[str, Override] = field(default_factory=dict[str, Override], repr=False)
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Each parameter's value."""
+        return {name: param.value for name, param in self.params.items()}
+
+    def with_params(self, **params: Any) -> Spec:
+        """The same spec with other values; raises as ``load``."""
+        given = _from_keywords(params)
+        return _checked(self.document, [], {**self.overrides, **given}) if params else self
+
+
+def load(
+    path_or_name: str | os.PathLike[str],
+    *,
+    config: str | os.PathLike[str] | None = None,
+    **params: Any,
+) -> Spec:
+    """Read and check a spec.
+
+    Args:
+        path_or_name: a path, or the name of a packaged spec such as ``"bert"``.
+        config: a JSON file whose keys set parameters, such as Hugging Face's ``config.json``;
+            keys that the spec does not declare are listed in ``Spec.ignored``.
+        **params: values for parameters; they win over ``config``.
+
+    Raises:
+        SpecError: every problem that could be found, each with its place.
+        UsageError: E801 for anything but a path or a name.
+
+    Example:
+        >>> load("resnet18", num_classes=10).values["num_classes"]
+        10
+    """
+    document, problems = inherit.read(_path_or_name(path_or_name))
+    return _checked(document, problems, _overrides(config, params))
+
+
+def _path_or_name(given: object) -> str | os.PathLike[str]:
+    if not isinstance(given, str | os.PathLike):
+        message = f"a spec is a path, a packaged spec's name or a Spec, not {type(given).__name__}"
+        raise UsageError(Problem("E801", message))
+    if isinstance(given, str) and "\n" in given:
+        raise UsageError(Problem("E801", "this is text", hint="use archspec.loads(text)"))
+    return cast("str | os.PathLike[str]", given)
+
+
+def loads(
+    text: str,
+    *,
+    config: str | os.PathLike[str] | None = None,
+    name: str = "<spec>",
+    folder: str | os.PathLike[str] | None = None,
+    **params: Any,
+) -> Spec:
+    """As ``load``, for the text of a spec.
+
+    Args:
+        text: YAML.
+        config: as for ``load``.
+        name: stands for the file in errors.
+        folder: what the text may extend files of, as if it stood there; left out, the text can
+            extend packaged specs only.
+        **params: as for ``load``.
+    """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", f"loads takes text, not {type(text).__name__}"))
+    document, problems = inherit.read_text(text, name, None if folder is None else Path(folder))
+    return _checked(document, problems, _overrides(config, params))
+
+
+def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> Spec:
+    """The spec behind a public function's ``source`` argument.
+
+    Raises:
+        UsageError: E801 for anything but a path, a name or a Spec.
+        SpecError: as ``load``.
+    """
+    return given.with_params(**params) if isinstance(given, Spec) else load(given, **params)
+
+
+def load_with(
+    path_or_name: str | os.PathLike[str],
+    overrides: Mapping[str, Override],
+    copy: Path | None = None,
+) -> Spec:
+    """As ``load``, with overrides that know where they come from.
+
+    Args:
+        copy: a file that is read in the spec's stead, such as another version of it.
+    """
+    document, problems = inherit.read(path_or_name, copy)
+    return _checked(document, problems, overrides)
+
+
+def loads_with(
+    text: str, overrides: Mapping[str, Override], *, name: str, folder: Path | None
+) -> Spec:
+    """As ``loads``, with overrides that know where they come from."""
+    document, problems = inherit.read_text(text, name, folder)
+    return _checked(document, problems, overrides)
+
+
+def params_of(
+    text: str, overrides: Mapping[str, Override], *, name: str, folder: Path | None
+) -> tuple[Mapping[str, Param], Mapping[str, Resolved]]:
+    """The parameters that a text declares, and those with a value, though the spec may be wrong.
+
+    Both are empty if the text cannot be read.
+    """
+    findings = Findings()
+    with contextlib.suppress(ArchspecError, TooManyProblems):
+        document, _ = inherit.read_text(text, name, folder)
+        architecture = validated(document, findings)
+        if architecture is not None:
+            return architecture.params, resolve(architecture.params, overrides, document, findings)[
+                0
+            ]
+    return {}, {}
+
+
+def _overrides(
+    config: str | os.PathLike[str] | None, params: Mapping[str, Any]
+) -> dict[str, Override]:
+    found = overrides_from_config(Path(config)) if config is not None else {}
+    return {**found, **_from_keywords(params)}
+
+
+def _from_keywords(params: Mapping[str, Any]) -> dict[str, Override]:
+    return {name: Override(_plain(value), f"{name}=…") for name, value in params.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("list[Any]", value)]
+    return value
+
+
+# ------------------------------------------------------------------------------------------ checks
+
+
+def _checked(
+    document: Document, problems: list[Problem], overrides: Mapping[str, Override]
+) -> Spec:
+    """The spec, or every problem of all stages at once."""
+    findings = Findings()
+    spec: Spec | None = None
+    with contextlib.suppress(TooManyProblems):
+        findings.add(*problems)
+        spec = _examined(document, findings, overrides)
+    if spec is None or findings:
+        raise SpecError(findings.in_order())
+    return spec
+
+
+def _examined(
+    document: Document, findings: Findings, overrides: Mapping[str, Override]
+) -> Spec | None:
+    """The spec; None if its problems, now among the findings, are such that there is none."""
+    architecture = validated(document, findings)
+    if architecture is None:
+        return None
+    params, ignored = resolve(architecture.params, overrides, document, findings)
+    checker = Checker(architecture, document, findings)
+    check(checker)
+    check_classes(checker, params)
+    check_task(checker)
+    for name, block in architecture.blocks.items():
+        StepChecker(BlockChecker(checker, name, block), architecture.blocks).check()
+    root: Instance | None = None
+    if len(params) == len(architecture.params) and not _is_recursive(findings):
+        root = Elaborator(checker, params).elaborate()
+    values = {name: param.value for name, param in params.items()}
+    if root is not None:
+        check_branches(checker, root, values)
+    SelectionChecker(checker, root if not findings else None, values).check()
+    if root is None:
+        return None
+    return Spec(document.name, architecture, params, root, document, ignored, overrides)
+
+
+def _is_recursive(findings: Findings) -> bool:
+    """Whether blocks that contain themselves have been told: elaboration would find no end."""
+    return any(problem.code == "E211" for problem in findings)

@@ -1,0 +1,346 @@
+"""Tensors that do not fit, told with the step, the instance, both sizes and their lines."""
+
+# ruff: noqa: E501  (messages are quoted whole)
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import archspec
+from archspec.building.shape_errors import instance_text
+from archspec.building.shapes import example_inputs
+from archspec.errors import BuildError, ShapeError
+
+ENCODER = """\
+archspec: 1
+model: Encoder
+params: {hidden_size: 32, inner_size: 64, num_layers: 3, num_heads: 4}
+dims: {batch: 1, seq: 20}
+
+blocks:
+  MLP:
+    params: {size: $inner_size}
+    inputs: {x: [batch, seq, $hidden_size]}
+    outputs: {y: [batch, seq, $hidden_size]}
+    modules:
+      up: {type: Linear, in_features: $hidden_size, out_features: $size}
+      down: {type: Linear, in_features: $size, out_features: $hidden_size}
+    forward:
+      - y: relu(up(x))
+      - return: down(y) + x
+
+  Layer:
+    inputs: {x: [batch, seq, $hidden_size], mask: {shape: [batch, seq], dtype: bool, optional: true}}
+    modules:
+      query: {type: Linear, in_features: $hidden_size, out_features: $hidden_size}
+      mlp: {type: MLP}
+    forward:
+      - q: transpose(unflatten(query(x), -1, [num_heads, -1]), 1, 2)
+      - y: flatten(transpose(q, 1, 2), 2)
+      - y: y if mask is None else y * unsqueeze(mask, -1)
+      - return: mlp(y)
+
+  Encoder:
+    inputs:
+      ids: {shape: [batch, seq], dtype: int64, below: 10}
+      mask: {shape: [batch, seq], dtype: bool, optional: true}
+    outputs: {pooled: [batch, $hidden_size]}
+    modules:
+      embed: {type: Embedding, num_embeddings: 10, embedding_dim: $hidden_size}
+      layers: {type: ModuleList, items: [{type: Layer, repeat: $num_layers}]}
+      head: {type: Sequential, items: [{type: LayerNorm, normalized_shape: $hidden_size}, {type: Tanh}]}
+    forward:
+      - x: embed(ids)
+      - for: layer in layers
+        do:
+          - x: layer(x, mask)
+      - return: head(x[:, 0])
+"""
+
+
+def failure(*changes: tuple[str, str], text: str = ENCODER, **params: Any) -> BuildError:
+    """What the build says of the encoder with some of its text changed."""
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    with pytest.raises(BuildError) as caught:
+        archspec.build(archspec.loads(text, name="encoder.yaml", **params), device="meta")
+    return caught.value
+
+
+NARROW_MLP = (
+    ("mlp: {type: MLP}", "mlp: {type: MLP, size: 8}"),
+    ("x: [batch, seq, $hidden_size]}\n    outputs", "x: [batch, seq, $size]}\n    outputs"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "params"),
+    [
+        (
+            "linear",
+            [("down: {type: Linear, in_features: $size", "down: {type: Linear, in_features: 63")],
+            {},
+        ),
+        ("residual", [("down(y) + x", "down(y) + y")], {}),
+        ("heads", [], {"num_heads": 5}),
+        ("in-a-sequential", [("normalized_shape: $hidden_size", "normalized_shape: [20, 32]")], {}),
+        ("input", NARROW_MLP, {}),
+        ("output", [("head(x[:, 0])", "head(x)")], {}),
+        ("other-reason", [("y: relu(up(x))", "y: relu(up(x)) + 'x'")], {}),
+    ],
+)
+def test_what_a_failure_says(
+    name: str,
+    changes: list[tuple[str, str]],
+    params: dict[str, Any],
+    golden: Callable[[str, str], None],
+) -> None:
+    golden(f"shapes/{name}.txt", f"{failure(*changes, **params)}\n")
+
+
+def test_nothing_is_said_of_what_fits() -> None:
+    spec = archspec.loads(ENCODER)
+    model = archspec.build(spec, device="cpu", seed=0)
+    inputs = example_inputs(spec, {"batch": 3, "seq": 7}, "cpu")
+    assert {name: tuple(x.shape) for name, x in inputs.items()} == {"ids": (3, 7), "mask": (3, 7)}
+    assert (inputs["ids"].dtype, inputs["mask"].dtype) == (torch.int64, torch.bool)
+    assert model(**inputs).shape == (3, 32)
+    assert model(inputs["ids"]).shape == (3, 32)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "line", "message"),
+    [
+        (
+            [("outputs: {pooled: [batch, $hidden_size]}", "outputs: {pooled: [batch, 31]}")],
+            "E511",
+            43,
+            "Encoder's output 'pooled' has the shape [batch=2, hidden_size=32], the contract is [batch=2, 31]",
+        ),
+        (
+            [
+                (
+                    "outputs: {pooled: [batch, $hidden_size]}",
+                    "outputs: {pooled: [batch, 1, $hidden_size]}",
+                )
+            ],
+            "E511",
+            43,
+            "Encoder's output 'pooled' has the shape [batch=2, hidden_size=32], the contract is [batch=2, 1, hidden_size=32]",
+        ),
+        (
+            [("outputs: {pooled: [batch, $hidden_size]}", "outputs: {a: [batch, 32], b: [batch]}")],
+            "E511",
+            43,
+            "Encoder returns 1 value, its outputs are 2",
+        ),
+        (
+            [("return: head(x[:, 0])", "return: head(x[:, 0]), x")],
+            "E511",
+            43,
+            "Encoder's output 'pooled' is a tuple of 2, not a tensor",
+        ),
+        (
+            [
+                (
+                    "outputs: {pooled: [batch, $hidden_size]}",
+                    "outputs: {pooled: {shape: [batch, 32], dtype: int64}}",
+                )
+            ],
+            "E511",
+            43,
+            "Encoder's output 'pooled' is float32, the contract is int64",
+        ),
+        (
+            [
+                (
+                    "outputs: {pooled: [batch, $hidden_size]}",
+                    "outputs: {pooled: [batch, $hidden_size]}",
+                ),
+                ("return: head(x[:, 0])", "return: ids"),
+            ],
+            "E511",
+            43,
+            "Encoder's output 'pooled' has the shape [batch=2, seq=20], the contract is [batch=2, hidden_size=32]",
+        ),
+        (
+            [
+                (
+                    "mask: {shape: [batch, seq], dtype: bool, optional: true}}\n    modules:\n      query",
+                    "mask: {shape: [batch, seq], dtype: float32, optional: true}}\n    modules:\n      query",
+                )
+            ],
+            "E511",
+            42,
+            "Layer's input 'mask' is bool, the contract is float32",
+        ),
+        (
+            [("x: layer(x, mask)", "x: layer(x, x)")],
+            "E511",
+            42,
+            "Layer's input 'mask' has the shape [batch=2, seq=20, hidden_size=32], the contract is [batch=2, seq=20]",
+        ),
+        (
+            [("x: layer(x, mask)", "x: layer(ids, mask)")],
+            "E511",
+            42,
+            "Layer's input 'x' has the shape [batch=2, seq=20], the contract is [batch=2, seq=20, hidden_size=32]",
+        ),
+        (
+            [("y: y if mask is None else y * unsqueeze(mask, -1)", "y: y * unsqueeze(mask, -1)")],
+            "E512",
+            26,
+            "TypeError: unsqueeze(): argument 'input' (position 1) must be Tensor, not NoneType",
+        ),
+        (
+            [("x: embed(ids)", "x: embed(mask)")],
+            "E510",
+            39,
+            "embed (Embedding) does not fit its input: [batch=2, seq=20] of bool",
+        ),
+        (
+            [("y: relu(up(x))", "y: relu(up(transpose(x, 1, 2)))")],
+            "E510",
+            15,
+            "layers[0].mlp.up (Linear) takes in_features=32, its input has 20: [batch=2, hidden_size=32, seq=20]",
+        ),
+        (
+            [("y: relu(up(x))", "y: x[:, 99]")],
+            "E510",
+            15,
+            "index 99 is out of bounds for dimension 1 with size 20",
+        ),
+        ([("y: relu(up(x))", "y: cat([up(x), x], 1)")], "E510", 15, None),
+        (
+            [("y: relu(up(x))", "y: view(up(x), [7, -1])")],
+            "E510",
+            15,
+            "shape '[7, -1]' is invalid for input of size 2560",
+        ),
+    ],
+)
+def test_each_failure_has_its_place(
+    changes: list[tuple[str, str]], code: str, line: int, message: str | None
+) -> None:
+    error = failure(*changes)
+    assert isinstance(error, ShapeError)
+    assert error.place is not None
+    assert (error.code, error.place.line) == (code, line)
+    assert message is None or error.message == message
+
+
+def test_the_failing_part_of_a_step_is_marked() -> None:
+    error = failure(("y: relu(up(x))", "y: relu(up(x) + (up(x[:, :3]) - down(x)))"))
+    assert error.place is not None
+    assert error.place.source[error.place.column - 1 : error.place.end_column - 1] == "down(x)"
+
+
+def test_every_instance_is_named() -> None:
+    counted = "items: [{type: Layer, repeat: 2}, {type: Layer, size: 31}]"
+    error = failure(
+        ("items: [{type: Layer, repeat: $num_layers}]", counted),
+        ("  Layer:\n", "  Layer:\n    params: {size: 32}\n"),
+        (
+            "query: {type: Linear, in_features: $hidden_size",
+            "query: {type: Linear, in_features: $size",
+        ),
+    )
+    assert error.message.startswith(
+        "layers[2].query (Linear) takes in_features=31, its input has 32"
+    )
+    texts = [note.message for note in error.problems[0].notes]
+    assert texts[0] == "in_features is 31 here"
+    assert texts[2] == "instance: layers[2] (Layer), in Layer.forward, step 1, encoder.yaml:25"
+    assert (
+        texts[3]
+        == "called by: the model itself (Encoder), in Encoder.forward, step 2.1, encoder.yaml:43"
+    )
+    assert len(texts) == 4
+
+
+def test_optional_inputs_may_be_left_out() -> None:
+    error = failure(("return: head(x[:, 0])", "return: head(x[:, 0] * mask[:, :1])"))
+    assert error.code == "E512"
+    assert error.problems[0].notes[-1].message == "the optional inputs are left out in this call"
+
+
+SMALL = """archspec: 1
+model: Net
+params: {{n: 3}}
+blocks:
+  Net:
+    inputs: {inputs}
+    modules: {{{modules}}}
+    forward: [{steps}]
+"""
+
+
+def small(steps: str, inputs: str = "{x: [batch, 3]}", modules: str = "fc: {type: ReLU}") -> str:
+    return SMALL.format(steps=steps, inputs=inputs, modules=modules)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        small("{return: fc(x)}", "{x: [batch, width, $n]}"),  # a dimension without a size
+        small("{y: arange(3)}, {return: fc(x) + y}"),  # made on the device of all else
+        small("{y: 'zeros(10 ** 9, 10 ** 9)'}, {return: fc(x)}"),  # takes no memory here
+        small("{y: 'x if sum(x) > 0 else -x'}, {return: fc(y)}"),  # depends on values
+        small("{return: 'fc(ones(3))'}", "{}"),  # no inputs, nothing to run it on
+        "archspec: 1\nmodel: Net\nblocks: {Net: {modules: {act: {type: ReLU}}}}",
+        "archspec: 1\nmodel: Net\nblocks: {Net: {}}",
+    ],
+)
+def test_what_is_not_known_is_no_failure(text: str) -> None:
+    archspec.build(archspec.loads(text), device="meta")
+
+
+def test_a_size_that_nobody_gave_is_tried_twice() -> None:
+    convolved = small(
+        "{return: fc(x)}",
+        "{x: [batch, 1, height, width]}",
+        "fc: {type: Conv2d, in_channels: 1, out_channels: 1, kernel_size: 100}",
+    )
+    archspec.build(archspec.loads(convolved), device="meta")
+    error = failure(("kernel_size: 100", "kernel_size: 300"), text=convolved)
+    assert error.message.endswith("does not fit its input: [batch=2, 1, 224, 224] of float32")
+
+
+def test_a_block_without_steps_is_told_by_its_module() -> None:
+    text = """archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 3]}
+    modules:
+      first: {type: Linear, in_features: 3, out_features: 5}
+      second: {type: Linear, in_features: 4, out_features: 4}
+"""
+    error = failure(text=text)
+    assert error.place is not None
+    assert (error.code, error.place.line) == ("E510", 8)
+    assert error.message == "second (Linear) takes in_features=4, its input has 5: [batch=2, 5]"
+
+
+def test_tied_parameters_have_one_shape() -> None:
+    layers = "a: {type: Linear, in_features: 3, out_features: 4}, b: {type: Linear, in_features: 4, out_features: 3}"
+    text = small("{return: b(a(x))}", modules=layers) + "tie: {b.weight: a.weight}\n"
+    error = failure(text=text)
+    assert error.place is not None
+    assert (error.code, error.place.line) == ("E510", 9)
+    assert error.message == "'b.weight' has the shape [3, 4], 'a.weight' has [4, 3]"
+
+
+def test_instances_have_the_names_that_people_give_them() -> None:
+    assert (
+        instance_text("bert.encoder.layer.3.output", "BertOutput")
+        == "bert.encoder.layer[3].output (BertOutput)"
+    )
+    assert instance_text("0.1", "Linear") == "[0][1] (Linear)"
+    assert instance_text("", "Net") == "the model itself (Net)"

@@ -1,0 +1,122 @@
+"""Numbers and lists of a forward are followed before it runs: what may grow, and what may not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from archspec.errors import SpecError
+from archspec.lang.spec import loads
+
+NET = """\
+archspec: 1
+model: Net
+params: {{n: 3, big: 1000000, xs: [1, 2, 3], label: "a%s", rate: 0.5}}
+dims: {{batch: 2, time: 64}}
+blocks:
+  Net:
+    params: {{width: 8, own: [4, 5], mixed: null}}
+    inputs: {{x: [batch, time]}}
+    modules:
+      fc: {{type: ReLU}}
+      layers: {{type: ModuleList, items: [{{type: ReLU, repeat: 3}}]}}
+      lstm: {{type: LSTM, input_size: 64, hidden_size: 64}}
+    forward:
+{steps}
+      - return: x
+"""
+
+
+def codes(*steps: str) -> list[str]:
+    text = NET.format(steps="\n".join(f"      - {{{quoted(step)}}}" for step in steps))
+    try:
+        loads(text)
+    except SpecError as error:
+        return [problem.code for problem in error.problems]
+    return []
+
+
+def quoted(step: str) -> str:
+    """``y: x[0]`` as YAML."""
+    if step.startswith("for:"):
+        return step
+    key, _, expression = step.partition(": ")
+    return f"{json.dumps(key)}: {json.dumps(expression)}"
+
+
+def loop(iterable: str, *steps: str) -> str:
+    inner = ", ".join(f"{{{quoted(step)}}}" for step in steps)
+    return f"for: {json.dumps(iterable)}, do: [{inner}]"
+
+
+FINE = {
+    "a power of a parameter": ["y: 2 ** n"],
+    "a power with a fraction": ["y: 2 ** (-8 / n)"],
+    "a power in a loop": ["y: 1", loop("i in range(12)", "y: y + 2 ** i")],
+    "a shift": ["y: 1 << 60"],
+    "a counter": ["y: 0", loop("i in range(1000)", "y: y + 1")],
+    "a sum of counters": ["y: 0", loop("i in range(200)", "y: y + i * n + x.ndim")],
+    "a factor of a tensor": ["y: x", loop("i in range(1000)", "y: y * y + 2 * y")],
+    "sizes": ["y: x.shape[0] * x.shape[1] * x.shape[-1]"],
+    "a list": ["y: [0] * 1000"],
+    "a part of a shape": ["y: x.shape[:-1]"],
+    "a list that grows a little": ["y: [0]", loop("i in range(50)", "y: [i, i]")],
+    "loops over time and layers": [
+        loop("t in range(x.shape[1])", "x: x[:, t]"),
+        loop("layer in layers", "x: layer(x)"),
+        loop("i, layer in enumerate(layers)", "x: layer(x) * i"),
+    ],
+    "steps back in time": [loop("t in range(x.shape[1], 0, -1)", "x: x * t")],
+    "residuals": ["y: x", loop("layer in layers", "x: layer(x) + y", "y: x + y")],
+    "both sides of a choice": ["y: n if training else 2 ** n"],
+    "parts of a tensor": ["a, b: chunk(x, 2)", loop("i in range(99)", "a: a + b", "b: a * b")],
+    "what an LSTM gives": ["y, h: lstm(x)", loop("i in range(99)", "y: y + y")],
+    "comparisons": ["y: (n < 4) + (n > 2)", loop("i in range(99)", "y: y * (i < 3)")],
+    "a remainder": ["y: 0", loop("i in range(9999)", "y: (y * y + 1) % 97")],
+}  # fmt: skip
+
+NOT_FINE = {
+    "a power of powers": ["y: n ** n ** n ** n ** n"],
+    "a power of a product": ["y: 2 ** (big * big)"],
+    "a power of a size": ["y: 2 ** (x.shape[0] ** 3)"],
+    "squares": ["y: 2", loop("i in range(99)", "y: y * y")],
+    "squares in turns": ["y: 2", "z: 3", loop("i in range(99)", "y: y * z", "z: y * z")],
+    "doubling": ["y: 2", loop("i in range(9999)", "y: y + y")],
+    "shifts": ["y: 2", loop("i in range(9999)", "y: y << 60")],
+    "doubling a list": ["y: [0]", loop("i in range(99)", "y: y + y")],
+    "adding to a list": ["y: [0]", loop("i in range(99999)", "y: y + [0, 0]")],
+    "lists of lists": ["y: [0, 0]", loop("i in range(40)", "y: [y, y]")],
+    "a long list": ["y: [0] * big"],
+    "a longer list": ["y: xs * big"],
+    "an own list": ["y: own * 100000"],
+    "a long shape": ["y: x.shape * big"],
+    "a long text": ["y: label * big"],
+    "parts of a tensor": ["y: split(x, 1)", loop("i in range(40)", "y: y + y")],
+    "what an LSTM gives": ["y: lstm(x)", loop("i in range(40)", "y: y + y")],
+    "a formatted text": ["y: label % n"],
+    "a formatted item": ["y: [label][0] % n"],
+    "a formatted choice": ["y: (label if training else 3) % n"],
+    "an argument": ["y: fc(x * 10 ** 10 ** 10)"],
+    "an index": ["y: x[10 ** 10 ** 10]"],
+    "a slice": ["y: x[:10 ** 10 ** 10]"],
+    "a comparison": ["y: 10 ** 10 ** 10 == 3"],
+    "a condition": ["y: x if 10 ** 10 ** 10 else x"],
+    "a keyword": ["y: sum(x, dim=10 ** 10 ** 10)"],
+    "a negation": ["y: -(10 ** 10 ** 10)"],
+    "a loop": [loop("i in range(10 ** 10)", "x: x + 1")],
+    "a loop to infinity": [loop("i in range(2 ** 4000)", "x: x + 1")],
+    "loops in loops": [
+        loop("i in range(999)", loop("j in range(999)", "x: x + 1"))
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", FINE.values(), ids=FINE)
+def test_what_stays_small_is_fine(steps: list[str]) -> None:
+    assert codes(*steps) == []
+
+
+@pytest.mark.parametrize("steps", NOT_FINE.values(), ids=NOT_FINE)
+def test_what_could_grow_without_bound_is_refused(steps: list[str]) -> None:
+    assert codes(*steps) == ["E307"]

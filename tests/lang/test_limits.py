@@ -1,0 +1,50 @@
+"""The limits that the language page states are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from archspec.lang import inherit, instantiate, patterns
+from archspec.lang.checks import bounds, selections
+from archspec.lang.expr import expressions
+from archspec.lang.registry import functions
+from archspec.lang.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "language.md").read_text("utf-8")
+LIMITS = {
+    "text of one expression": (expressions.MAX_TEXT, expressions.MAX_DEPTH),
+    "integers in arguments": (expressions.MAX_INTEGER.bit_length() + 1,),
+    "lists and texts in arguments": (expressions.MAX_LENGTH,),
+    "plain numbers and lists in forward steps": (bounds.MAX_BITS, bounds.MAX_ITEMS),
+    "rounds of all loops around one step": (bounds.MAX_ROUNDS,),
+    "`repeat`": (instantiate.MAX_REPEAT,),
+    "modules": (instantiate.MAX_MODULES, instantiate.MAX_DISTINCT),
+    "nesting of blocks": (instantiate.MAX_NESTING,),
+    "elements of all tensors": (10, 15),
+    "text of one pattern": (patterns.MAX_LENGTH,),
+    "modules, times the parts of all patterns": (selections.MAX_COMPARISONS,),
+    "`extends`, one after another": (inherit.MAX_PARENTS,),
+}
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", text))
+
+
+def test_the_table_of_limits() -> None:
+    table = PAGE.partition("| what | limit |\n| --- | --- |\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert {what: numbers(limit) for what, limit in rows} == LIMITS
+    assert instantiate.MAX_ELEMENTS == 10**15
+
+
+def test_the_limits_of_yaml() -> None:
+    yaml = PAGE.partition("\n## YAML\n")[2].partition("\n## ")[0].replace("\n", " ")
+    assert f"beyond {MAX_NODES:,} nodes" in yaml
+    assert f"texts over {MAX_BYTES // 10**6} MB" in yaml
+    assert f"nesting over {MAX_DEPTH} levels" in yaml
+
+
+def test_the_number_of_functions() -> None:
+    assert "about 370 (" in PAGE and 360 <= len(functions.names()) <= 390
