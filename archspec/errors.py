@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import difflib
 import heapq
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -249,15 +248,15 @@ class TooManyProblems(Exception):
 
 
 class Findings:
-    """The problems found so far: each once, no echoes, and no more than anybody reads.
+    """The problems found so far: each once, and no more than anybody reads.
 
     Attributes:
-        broken: names whose definition has a problem of its own; that they are unknown elsewhere is
-            an echo of it.
+        broken: the paths of declarations that have a problem of their own. Whatever refers to one
+            of them gives no further problem: nothing is known of it.
     """
 
     def __init__(self) -> None:
-        self.broken: set[str] = set()
+        self.broken: set[tuple[str | int, ...]] = set()
         self._found: dict[tuple[str, str, Place | None], Problem] = {}
 
     def add(self, *problems: Problem) -> None:
@@ -267,16 +266,18 @@ class Findings:
             TooManyProblems: there are more than ``MAX_PROBLEMS``.
         """
         for problem in problems:
-            if not self._is_echo(problem):
-                # Checks that know more come first: their hint and notes stay.
-                self._found.setdefault((problem.code, problem.message, problem.place), problem)
+            # Checks that know more come first: their hint and notes stay.
+            self._found.setdefault((problem.code, problem.message, problem.place), problem)
             if len(self._found) > MAX_PROBLEMS:
                 raise TooManyProblems
 
-    def _is_echo(self, problem: Problem) -> bool:
-        if not self.broken or problem.code not in _ECHOES:
-            return False
-        return not self.broken.isdisjoint(_QUOTED.findall(problem.message))
+    def is_broken(self, path: tuple[str | int, ...]) -> bool:
+        """Whether the declaration at ``path``, or one that holds it, has a problem of its own."""
+        return bool(self.broken) and any(path[:i] in self.broken for i in range(1, len(path) + 1))
+
+    def is_broken_below(self, path: tuple[str | int, ...]) -> bool:
+        """Whether something at ``path`` or inside it has a problem of its own."""
+        return any(broken[: len(path)] == path for broken in self.broken) or self.is_broken(path)
 
     def __iter__(self) -> Iterator[Problem]:
         return iter(self._found.values())
@@ -292,29 +293,56 @@ class Findings:
         )
 
 
-_ECHOES = frozenset({"E203", "E204", "E206", "E210", "E303", "E304", "E305"})
-_QUOTED = re.compile(r"'([^']*)'")
-
-
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """The nearest candidate as a hint, or "" if none is near.
+    """The nearest candidates as a hint, or "" if none is near.
 
     >>> did_you_mean("in_feature", ["in_features", "out_features"])
     "did you mean 'in_features'?"
+    >>> did_you_mean("GLEU", ["GELU", "GLU", "ELU"])
+    "did you mean 'GELU' or 'GLU'?"
+    """
+    *most, last = [repr(near) for near in near_misses(name, candidates)] or [""]
+    if not last:
+        return ""
+    return f"did you mean {', '.join(most)} or {last}?" if most else f"did you mean {last}?"
+
+
+def near_misses(name: str, candidates: Iterable[str]) -> list[str]:
+    """The candidates that the fewest changed letters tell from ``name``; none if that is too many.
+
+    >>> near_misses("momentun", ["momentum", "eps"])
+    ['momentum']
     """
     if len(name) > _LONGEST_NAME:
-        return ""
-    known = [c for c in islice(candidates, _MOST_NAMES) if len(c) <= _LONGEST_NAME]
+        return []
+    names = islice(dict.fromkeys(candidates), _MOST_NAMES)
+    known = [c for c in names if len(c) <= _LONGEST_NAME]
     pairs = _pairs(name)
-    # difflib is slow: it compares only those that share most pairs of letters.
+    # Distances are slow: only those are measured that share most pairs of letters.
     likely = heapq.nlargest(8, known, key=lambda c: 2 * len(pairs & _pairs(c)) - len(c))
-    near = difflib.get_close_matches(name, likely, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, likely, n=8, cutoff=0.6)
     if not near:
         folded = {c.casefold().replace("_", ""): c for c in known}
-        near = [c for c in [folded.get(name.casefold().replace("_", ""))] if c]
-    return f"did you mean '{near[0]}'?" if near else ""
+        return [c for c in [folded.get(name.casefold().replace("_", ""))] if c]
+    distances = {candidate: _distance(name, candidate) for candidate in near}
+    least = min(distances.values())
+    return [candidate for candidate in near if distances[candidate] == least][:_MOST_NEAR]
 
 
+def _distance(a: str, b: str) -> int:
+    """Letters that are left out, added, changed or swapped with their neighbour from a to b."""
+    before, last = [0] * (len(b) + 1), list(range(len(b) + 1))
+    for i, c in enumerate(a, 1):
+        row = [i]
+        for j, d in enumerate(b, 1):
+            row.append(min(last[j] + 1, row[-1] + 1, last[j - 1] + (c != d)))
+            if i > 1 and j > 1 and (c, a[i - 2]) == (b[j - 2], d):
+                row[-1] = min(row[-1], before[j - 2] + 1)
+        before, last = last, row
+    return last[-1]
+
+
+_MOST_NEAR = 3
 _LONGEST_NAME = 60
 _MOST_NAMES = 800
 

@@ -175,11 +175,14 @@ def test_findings_keep_each_problem_once_in_the_order_of_places() -> None:
     ]  # fmt: skip
 
 
-def test_findings_leave_out_echoes_of_what_is_broken() -> None:
+def test_findings_know_what_is_broken_by_its_path() -> None:
     findings = Findings()
-    findings.broken.add("width")
-    findings.add(Problem("E303", "unknown name 'width'"), Problem("E201", "unknown key 'width'"))
-    assert [problem.code for problem in findings] == ["E201"]
+    assert not findings.is_broken(("params", "width"))
+    findings.broken.add(("params", "width"))
+    assert findings.is_broken(("params", "width"))
+    assert findings.is_broken(("params", "width", "default"))
+    assert not findings.is_broken(("params",)) and findings.is_broken_below(("params",))
+    assert not findings.is_broken(("blocks", "width"))
 
 
 def test_findings_end_when_nobody_would_read_on() -> None:

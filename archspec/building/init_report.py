@@ -13,13 +13,10 @@ from torch.overrides import TorchFunctionMode
 from archspec.building.origins import spec_of
 from archspec.codegen import Generated, generate
 from archspec.errors import Place, Problem, UsageError
-from archspec.lang.checks.selections import split_fill
-from archspec.lang.expr.expressions import Expression, evaluate
+from archspec.lang.expr import evaluate
 from archspec.lang.instances import Instance, walk
-from archspec.lang.params import literal
-from archspec.lang.registry.initializers import parts
-from archspec.lang.schema import Initialiser
 from archspec.lang.spec import Spec
+from archspec.lang.tree import InitNode
 
 TORCH = "PyTorch's default"
 OWN = "its own default"
@@ -86,32 +83,27 @@ class _Fills:
         if target := self.spec.architecture.tie.get(path):
             return (FirstValue(f"as {target}", place=self.spec.document.place(("tie", path))),)
         values = [self._default(name)]
+        fills = {fill.path: fill for rule in self.spec.tree.init for fill in rule.fills}
         for index, key in rules:
-            filled, part = split_fill(key) or (key, "")
-            if filled != name:
+            fill = fills["init", index, key]
+            if fill.tensor != name:
                 continue
-            text = self._text(self.spec.architecture.init[index].fills[key])
-            place = self.spec.document.place(("init", index, key))
-            value = FirstValue(text, f"[{part}]" if part else "", place)
+            part = key.removeprefix(name)
+            value = FirstValue(self._text(fill.init), part, self.spec.document.place(fill.path))
             values = [*values, value] if part else [value]
         return tuple(values)
 
     def _default(self, name: str) -> FirstValue:
         instance = self.instance
-        block = self.spec.architecture.blocks.get(instance.type) if instance else None
-        for part in ("parameters", "buffers"):
-            if instance and block and name in getattr(block, part):
-                place = self.spec.document.place(("blocks", instance.type, part, name))
-                return FirstValue(self._text(getattr(block, part)[name].init), place=place)
+        block = self.spec.tree.blocks.get(instance.type) if instance else None
+        if block and (tensor := block.tensors.get(name)):
+            place = self.spec.document.place(tensor.path)
+            return FirstValue(self._text(tensor.init), place=place)
         return FirstValue(TORCH if type(self.module).__module__.startswith("torch.") else OWN)
 
-    def _text(self, initialiser: Initialiser) -> str:
-        name, arguments = parts(initialiser)
-        return f"{name}({', '.join(f'{k}={self._value(v)!r}' for k, v in arguments.items())})"
-
-    def _value(self, value: Any) -> object:
-        parsed = literal(value)
-        return evaluate(parsed, self.spec.values) if isinstance(parsed, Expression) else parsed
+    def _text(self, init: InitNode) -> str:
+        values = {k: evaluate(v, self.spec.values) for k, v in init.arguments.items()}
+        return f"{init.function}({', '.join(f'{k}={v!r}' for k, v in values.items())})"
 
     def _rules(self) -> Iterator[tuple[int, str]]:
         """Index and key of each rule that the generated ``initialize`` applies to the module."""

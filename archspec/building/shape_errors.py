@@ -17,15 +17,20 @@ from torch import nn
 
 from archspec.codegen import Generated
 from archspec.errors import Note, Place, Problem
-from archspec.lang import yaml
-from archspec.lang.expr.expressions import ExpressionError, parse
+from archspec.lang.expr import Node, nodes
 from archspec.lang.instances import Instance
 from archspec.lang.spec import Spec
-from archspec.lang.yaml import Path, Scalar
+from archspec.lang.tree import steps_below
+from archspec.lang.yaml import Path
 
 _MOST_SHAPES = 8  # of tensors that one note lists
 _SHAPE = re.compile(r"\[(\d+(?:, \d+)*)?\]")
-_OPERATIONS = (ast.Call, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Subscript, ast.BoolOp, ast.IfExp)
+# What can fail: Python's nodes in the generated source, and the spec's that they were made from.
+_OPERATIONS: dict[type[ast.AST], type[Node]] = {
+    ast.Call: nodes.Call, ast.BinOp: nodes.Binary, ast.UnaryOp: nodes.Unary,
+    ast.Compare: nodes.Compare, ast.Subscript: nodes.Subscript, ast.BoolOp: nodes.Boolean,
+    ast.IfExp: nodes.Conditional,
+}  # fmt: skip
 
 
 class ContractBroken(Exception):
@@ -121,9 +126,8 @@ class Telling:
 
     def _locals(self, found: _Frame) -> str:
         """The shapes of what the step speaks of."""
-        text, _ = self._step_text(found.step)
-        used = re.findall(r"\w+", text)
-        known = found.frame.f_locals
+        step, known = self._step(found.step), found.frame.f_locals
+        used = [name.id for name in nodes.names(step)] if step is not None else []
         names = [name for name in dict.fromkeys(used) if isinstance(known.get(name), torch.Tensor)]
         return ", ".join(f"{name} {self.shape(known[name].shape)}" for name in names[:_MOST_SHAPES])
 
@@ -217,18 +221,17 @@ class Telling:
 
     def _place(self, found: _Frame) -> Place:
         """The stretch of the step that failed; the whole step if that cannot be told."""
-        text, offset = self._step_text(found.step)
-        stretch = _failing_stretch(self.generated.text, found, text)
-        if stretch is None:
+        step = self._step(found.step)
+        node = _failing_node(self.generated.text, found, step) if step is not None else None
+        if node is None:
             return self.spec.document.place(found.step)
-        return self.spec.document.stretch(found.step, stretch[0] + offset, stretch[1] + offset)
+        return self.spec.document.stretch(node.span.path, node.span.start, node.span.end)
 
-    def _step_text(self, path: Path) -> tuple[str, int]:
-        """A step's expression, and what precedes it in its scalar."""
-        node = yaml.find(self.spec.document.root, path)
-        text = str(node.value) if isinstance(node, Scalar) and "forward" in path else ""
-        head, sign, iterable = text.partition(" in ") if path[-1:] == ("for",) else ("", "", text)
-        return iterable, len(head) + len(sign)
+    def _step(self, path: Path) -> Node | None:
+        """The expression of the step at ``path``; None if the modules run in their order."""
+        block = self.spec.tree.blocks.get(str(path[1])) if path[:1] == ("blocks",) else None
+        steps = steps_below(block.forward) if block else ()
+        return next((step.value for step in steps if step.path == path), None)
 
 
 def _names_of_sizes(spec: Spec, sizes: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
@@ -250,8 +253,8 @@ def _step_number(path: Path) -> str:
     return ".".join(map(str, numbers))
 
 
-def _failing_stretch(generated: str, found: _Frame, text: str) -> tuple[int, int] | None:
-    """Which stretch of a step's text its failing instruction was made from.
+def _failing_node(generated: str, found: _Frame, step: Node) -> Node | None:
+    """Which part of a step its failing instruction was made from.
 
     The generated statement and the step have the same operations in the same order, so that the
     one at the instruction's place is the one with the same number.
@@ -268,23 +271,24 @@ def _failing_stretch(generated: str, found: _Frame, text: str) -> tuple[int, int
         return None
     innermost = max(statements, key=lambda node: node.lineno)
     value = innermost.iter if isinstance(innermost, ast.For) else innermost.value
-    try:
-        expression = parse(text)
-    except ExpressionError:  # no step of the spec: the modules run in their order
-        return None
-    made, written = list(_operations(value)), list(_operations(expression.tree))
-    if [type(node) for node in made] != [type(node) for node in written]:
+    made = list(_operations(value))
+    kinds = tuple(_OPERATIONS.values())
+    written = [node for node in nodes.walk(step) if isinstance(node, kinds)]
+    if [_OPERATIONS[type(node)] for node in made] != [type(node) for node in written]:
         return None
     for one, other in zip(made, written, strict=True):
         if (one.lineno, one.end_lineno, one.col_offset, one.end_col_offset) == at:
-            return expression.stretch(other)
+            return other
     return None
 
 
 def _operations(node: ast.AST | None) -> Iterator[ast.expr]:
-    if isinstance(node, _OPERATIONS):
+    if isinstance(node, ast.expr) and type(node) in _OPERATIONS:
         yield node
-    for child in ast.iter_child_nodes(node) if node else ():
+    parts = ast.iter_child_nodes(node) if node else ()
+    if isinstance(node, ast.IfExp):
+        parts = (node.body, node.test, node.orelse)  # in the order of the text
+    for child in parts:
         yield from _operations(child)
 
 

@@ -14,9 +14,9 @@ from torch import nn
 from archspec.building.shape_errors import ContractBroken, Telling
 from archspec.codegen import Generated
 from archspec.errors import Note, Problem, ShapeError
-from archspec.lang.expr.expressions import Expression, ExpressionError, evaluate
+from archspec.lang.expr import ExpressionError, evaluate
+from archspec.lang.expr.parse import value_node
 from archspec.lang.instances import Instance, walk
-from archspec.lang.params import literal
 from archspec.lang.registry import layers
 from archspec.lang.schema import Contract
 from archspec.lang.spec import Spec
@@ -121,10 +121,9 @@ def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[st
 
 def _size(size: int | str, values: Mapping[str, Any], sizes: Mapping[str, int]) -> int | None:
     """A dimension's size; None for a symbol that has none yet."""
-    parsed = literal(size)
-    if isinstance(parsed, Expression):
-        return int(evaluate(parsed, values))
-    return sizes.get(parsed) if isinstance(parsed, str) else parsed
+    if isinstance(size, str) and size.startswith("$"):
+        return int(evaluate(value_node(size, ()), values))
+    return sizes.get(size) if isinstance(size, str) else size
 
 
 class _Run:

@@ -1,34 +1,38 @@
-"""The spec's ``init`` rules as one function of the generated module."""
+"""The spec's ``init`` rules as one function of the generated module.
+
+Which modules a rule selects is decided here, and written down in the plainest condition that
+selects them and no others: no pattern of the spec is carried out when the module runs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from itertools import takewhile
 
-from archspec.codegen.constructor import BODY, class_text, initialiser_text
+from archspec.codegen.constructor import BODY, class_text, initializer_text
 from archspec.codegen.names import Names
-from archspec.codegen.printing import Printer, constant
+from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
 from archspec.lang import patterns
-from archspec.lang.checks.selections import split_fill
-from archspec.lang.expr.expressions import Expression, parse
+from archspec.lang.expr.nodes import Name, Span, Subscript, names
 from archspec.lang.instances import Instance, entries, walk
-from archspec.lang.params import literal
 from archspec.lang.patterns import Tree, Typed
 from archspec.lang.registry import layers
-from archspec.lang.schema import InitRule
-from archspec.lang.yaml import Path
+from archspec.lang.tree import FillNode, RuleNode
 
 _ALWAYS = ("Linear", "Bilinear", "Embedding", "EmbeddingBag", "Conv", "PReLU")
+_MOST_SUFFIXES = 8  # endings that one condition lists, before it lists the names themselves
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The modules that a rule matches, and the condition that says so in Python."""
+class _Selected:
+    """The modules that a rule fills something of, and the condition that says so in Python."""
 
     condition: str
     modules: dict[str, Instance]
+    by_name: bool  # whether the condition asks for the name
 
 
 class Initialisation:
@@ -36,121 +40,145 @@ class Initialisation:
 
     def __init__(self, names: Names, writer: Writer) -> None:
         self.names, self.writer = names, writer
-        self.rules = names.spec.architecture.init
-        self.tree = Tree(entries(names.spec.root))
         self.instances = dict(walk(names.spec.root))
-        self.printer = Printer(self._name)
+        self.printer = ArgumentPrinter(names.classes)
 
-    def _name(self, name: str) -> str:
-        if name in self.names.classes:
-            return constant(self.names.classes[name])
-        return f"config.{name}"
+    @cached_property
+    def _rules(self) -> list[tuple[RuleNode, _Selected]]:
+        tree = Tree(entries(self.names.spec.root))
+        return [(rule, self._selected(rule, tree)) for rule in self.names.tree.init]
 
-    def arguments(self) -> list[str]:
-        """What the function needs beside the module: written, so that it takes no more."""
-        body = Writer()
-        Initialisation(self.names, body)._body()
-        text = body.text()
-        return [
-            word
-            for word, sign in (("name", ", name)"), ("name", "name in "), ("config", "config."))
-            if sign in text
+    @cached_property
+    def arguments(self) -> tuple[str, ...]:
+        """What the function needs beside the module."""
+        by_name = any(selected.by_name for _, selected in self._rules)
+        nodes = [
+            node
+            for rule, _ in self._rules
+            for fill in rule.fills
+            for node in (fill.index, *fill.init.arguments.values())
+            if node is not None
         ]
+        configured = any(name.id in self.names.values for node in nodes for name in names(node))
+        return tuple(["name"] * by_name + ["config"] * configured)
 
     def filled(self) -> dict[str, frozenset[str]]:
         """Module path → its parameters that some rule fills as a whole."""
         found: dict[str, set[str]] = {}
-        for rule in self.rules:
-            whole = {key for key in rule.fills if "[" not in key}
-            for path in self._chosen(rule).modules:
+        for rule, selected in self._rules:
+            whole = {fill.tensor for fill in rule.fills if fill.index is None}
+            for path in selected.modules:
                 found.setdefault(path, set()).update(whole)
-        return {path: frozenset(names) for path, names in found.items()}
+        return {path: frozenset(tensors) for path, tensors in found.items()}
 
     def write(self) -> None:
-        uses = dict.fromkeys(self.arguments())
         kinds = {"name": "name: str", "config": "config: Config"}
-        signature = ["module: nn.Module", *(kinds[use] for use in uses)]
+        signature = ["module: nn.Module", *(kinds[use] for use in self.arguments)]
         add = self.writer.add
         add("@torch.no_grad()")
         add(f"def initialize({', '.join(signature)}, generator: torch.Generator | None = None):")
         add('"""Give the parameters that a module itself holds their first values."""', 4)
-        self._body()
+        for rule, selected in self._rules:
+            self._rule(rule, selected)
 
-    def _body(self) -> None:
-        for i, rule in enumerate(self.rules):
-            self._rule(rule, ("init", i))
-
-    def _rule(self, rule: InitRule, path: Path) -> None:
-        chosen = self._chosen(rule)
-        fills = [self._fill(key, initialiser, chosen) for key, initialiser in rule.fills.items()]
-        condition = chosen.condition
-        if len(fills) == 1 and fills[0][0]:  # one condition, not one inside the other
+    def _rule(self, rule: RuleNode, selected: _Selected) -> None:
+        fills = [(fill, *self._fill(fill, selected)) for fill in rule.fills]
+        condition = selected.condition
+        if len(fills) == 1 and (guard := fills[0][1]):  # one condition, not one inside the other
             condition = f"({condition})" if " or " in condition else condition
-            condition = f"{condition} and {fills[0][0]}"
-            fills = [("", fills[0][1])]
-        self.writer.add(f"if {condition}:", 4, path)
-        for key, (guard, text) in zip(rule.fills, fills, strict=True):
+            condition = f"{condition} and {guard}"
+            fills = [(fills[0][0], "", fills[0][2])]
+        self.writer.add(f"if {condition}:", 4, rule.path)
+        for fill, guard, text in fills:
             if guard:
-                self.writer.add(f"if {guard}:", BODY, (*path, key))
-            self.writer.add(text, BODY + 4 * bool(guard), (*path, key))
+                self.writer.add(f"if {guard}:", BODY, fill.path)
+            self.writer.add(text, BODY + 4 * bool(guard), fill.path)
 
-    def _fill(self, key: str, initialiser: Any, chosen: _Chosen) -> tuple[str, str]:
-        """When a matched module holds the tensor, and the call that fills it."""
-        found = split_fill(key)
-        assert found, key  # checked when the spec was loaded
-        name, index = found
-        target = f"module.{name}"
-        if index:
-            tree = parse(f"_[{index}]").tree
-            target += Printer(lambda n: "" if n == "_" else self._name(n)).text(tree)
-        text = initialiser_text(initialiser, target, self._value, ["generator=generator"])
-        return _guard(name, chosen.modules.values()), text
+    def _fill(self, fill: FillNode, selected: _Selected) -> tuple[str, str]:
+        """When a selected module holds the tensor, and the call that fills it."""
+        target = f"module.{identifier(fill.tensor)}"
+        if fill.index is not None:
+            part = Subscript(Span(), Name(Span(), "_"), fill.index)
+            target += self.printer.text(part).removeprefix("_")
+        values = [(key, self.printer.text(node)) for key, node in fill.init.arguments.items()]
+        text = initializer_text(fill.init, target, values, ["generator=generator"])
+        return _guard(fill.tensor, selected.modules.values()), text
 
-    def _value(self, value: Any) -> str:
-        parsed = literal(value)
-        return (
-            self.printer.text(parsed.tree) if isinstance(parsed, Expression) else constant(parsed)
-        )
+    # ------------------------------------------------------------------------------ selecting
 
-    # ------------------------------------------------------------------------------- matching
-
-    def _chosen(self, rule: InitRule) -> _Chosen:
-        conditions: list[str] = []
-        types: list[str] = []
-        matched: dict[str, Instance] = {}
-        for text in rule.match:
+    def _selected(self, rule: RuleNode, tree: Tree) -> _Selected:
+        types: dict[str, None] = {}
+        modules: dict[str, Instance] = {}
+        by_path: set[str] = set()
+        for text in rule.declared.match:
             pattern = patterns.parse(text)
             last = pattern.segments[-1]
             if isinstance(last, Typed) and len(pattern.segments) <= 2 and text.startswith("@"):
                 # In a rule, a type means the modules of that type, not what is below them.
-                types.append(class_text(last.type, self.names))
-                matched |= {p: m for p, m in self.instances.items() if m.type == last.type}
-                continue
-            paths = [self.tree.entries[i].path for i in sorted(self.tree.select(pattern))]
-            selected = {path: self.instances[path] for path in paths if path in self.instances}
-            matched |= selected
-            try:
-                conditions.append(f're.fullmatch(r"{patterns.regex(pattern, self.tree)}", name)')
-            except ValueError:  # a type among the names: no text says it but the paths themselves
-                conditions.append(f"name in {{{', '.join(constant(path) for path in selected)}}}")
-        if types:
-            one = types[0] if len(types) == 1 else f"({', '.join(dict.fromkeys(types))})"
-            conditions.insert(0, f"isinstance(module, {one})")
-        return _Chosen(" or ".join(conditions), matched)
+                types[class_text(last.type, self.names)] = None
+                modules |= {p: m for p, m in self.instances.items() if m.type == last.type}
+            else:
+                by_path |= {tree.entries[i].path for i in tree.select(pattern)}
+        tensors = {fill.tensor for fill in rule.fills}
+        chosen = {p: m for p, m in self.instances.items() if p in by_path and _may_hold(m, tensors)}
+        conditions = [f"isinstance(module, {_one_of(list(types))})"] if types else []
+        conditions += [_condition(list(chosen), list(self.instances))] if chosen else []
+        condition = " or ".join(conditions) or "False"
+        return _Selected(condition, modules | chosen, bool(chosen) and "name" in condition)
+
+
+def _one_of(texts: list[str]) -> str:
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def _may_hold(instance: Instance, tensors: set[str]) -> bool:
+    """Whether a module may have one of these tensors itself."""
+    layer = layers.find(instance.type)
+    return (layer is not None and layer.registered) or not tensors.isdisjoint(instance.tensors)
+
+
+def _condition(chosen: list[str], known: list[str]) -> str:
+    """The plainest condition on ``name`` that selects ``chosen`` and nothing else of ``known``.
+
+    >>> _condition(["a.fc", "b.fc"], ["", "a", "a.fc", "b", "b.fc"])
+    'name.endswith(".fc")'
+    """
+    if len(chosen) == 1:
+        return f"name == {constant(chosen[0])}"
+    if len(chosen) == len(known):
+        return "isinstance(module, nn.Module)"
+    inside = _common(chosen)
+    if inside and [path for path in known if path.startswith(f"{inside}.")] == chosen:
+        return f"name.startswith({constant(f'{inside}.')})"
+    if inside and [path for path in known if f"{path}.".startswith(f"{inside}.")] == chosen:
+        return f"name == {constant(inside)} or name.startswith({constant(f'{inside}.')})"
+    for length in (1, 2, 3):
+        ends = dict.fromkeys("." + ".".join(path.split(".")[-length:]) for path in chosen)
+        if len(ends) > _MOST_SUFFIXES or any(end.split(".")[1].isdecimal() for end in ends):
+            continue  # endings that begin with a number say nothing to a reader
+        if [path for path in known if path.endswith(tuple(ends))] == chosen:
+            return f"name.endswith({_one_of([constant(end) for end in ends])})"
+    return f"name in {{{', '.join(map(constant, chosen))}}}"
+
+
+def _common(paths: list[str]) -> str:
+    """The path that all begin with."""
+    columns = zip(*(path.split(".") for path in paths), strict=False)
+    return ".".join(names[0] for names in takewhile(lambda names: len({*names}) == 1, columns))
 
 
 def _guard(name: str, instances: Iterable[Instance]) -> str:
-    """The condition under which the matched modules have the parameter, "" if they all do."""
+    """The condition under which the selected modules have the parameter, "" if they all do."""
     guard = ""
+    there = f'getattr(module, "{identifier(name)}", None) is not None'
     for instance in instances:
         layer = layers.find(instance.type)
         if layer and (layer.registered or layer.children or layer.stacked):
-            # What it holds depends on its arguments, and a path may match what is inside it.
-            return f'getattr(module, "{name}", None) is not None'
+            return there  # what it holds depends on its arguments
         if name not in instance.tensors:
-            return f'getattr(module, "{name}", None) is not None'
+            return there
         if layer is not None and not _always(name, layer, instance):
-            guard = f"module.{name} is not None"
+            guard = f"module.{identifier(name)} is not None"
     return guard
 
 

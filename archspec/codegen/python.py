@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +13,15 @@ from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.forward import Forward
 from archspec.codegen.initialisation import Initialisation
 from archspec.codegen.names import Names, classes_used, collect
-from archspec.codegen.printing import Printer, comment, constant, docstring
+from archspec.codegen.printing import ArgumentPrinter, comment, constant, docstring, identifier
 from archspec.codegen.writer import Writer
-from archspec.lang.checks.steps import step_text
-from archspec.lang.expr.expressions import parse
+from archspec.lang.expr import Node
+from archspec.lang.expr.nodes import Call, walk
+from archspec.lang.expr.nodes import names as names_in
 from archspec.lang.instances import Instance
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec
+from archspec.lang.tree import BlockNode, forward_expressions
 from archspec.lang.yaml import Path
 
 
@@ -76,7 +77,7 @@ def generate(spec: Spec) -> Generated:
     for name in names.blocks:
         if name == names.root and spec.architecture.init:
             initialisation = Initialisation(names, body)
-            uses = tuple(dict.fromkeys(initialisation.arguments()))
+            uses = initialisation.arguments
             initialisation.write()
             filled = initialisation.filled()
             body.add()
@@ -104,8 +105,6 @@ def _head(names: Names, body: str) -> list[str]:
     if architecture.paper:
         lines = [lines[0][:-3], "", f"{docstring(architecture.paper)[3:-3]}", '"""']
     standard: list[str] = []
-    if "re.fullmatch" in body:
-        standard.append("import re")
     if "OrderedDict(" in body:
         standard.append("from collections import OrderedDict")
     if names.values:
@@ -128,10 +127,9 @@ def _foreign_imports(names: Names) -> list[str]:
     """Imports of what trusted Python registered, one line a module."""
     found: dict[str, set[str]] = {}
     for name in names.blocks:
-        block = names.block(name)
-        used = classes_used(block, names.spec, names.classes)
-        used -= names.spec.architecture.blocks.keys()
-        for item in (*map(layers.find, used), *map(functions.find, _called(names, name))):
+        block = names.tree.blocks[name]
+        used = classes_used(block, names.spec) - names.tree.blocks.keys()
+        for item in (*map(layers.find, used), *map(functions.find, _called(block))):
             if item is not None and item.registered:
                 found.setdefault(item.module, set()).add(item.qualname.partition(".")[0])
     return [
@@ -145,48 +143,40 @@ def _import_order(name: str) -> tuple[int, str]:
     return 0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2, name
 
 
-def _called(names: Names, block: str) -> set[str]:
-    found: set[str] = set()
-    steps = list(names.block(block).forward or ())
-    while steps:
-        step = steps.pop()
-        for node in ast.walk(parse(step_text(step, ())[0]).tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                found.add(node.func.id)
-        steps += getattr(step, "do", ())
-    return found
+def _called(block: BlockNode) -> set[str]:
+    """The names of the functions that a block's forward calls."""
+    expressions = forward_expressions(block)
+    return {part.name for node in expressions for part in walk(node) if isinstance(part, Call)}
 
 
 def _write_config(names: Names, body: Writer) -> None:
     spec = names.spec
     body.add("@dataclass(frozen=True)")
     body.add("class Config:")
-    computed: list[str] = []
+    computed: dict[str, Node] = {}
     for name, param in spec.architecture.params.items():
         if name not in names.values:
             continue
         resolved = spec.params[name]
-        if resolved.expression is not None and resolved.expression.names() & names.values:
-            computed.append(name)
+        expression = resolved.expression
+        if expression is not None and {n.id for n in names_in(expression)} & names.values:
+            computed[name] = expression
             continue
         kind = _field_type(resolved.type, annotation(param))
         nullable = " | None" if param.default is None and not param.required else ""
-        line = f"{name}: {kind}{nullable} = {constant(resolved.value)}"
+        line = f"{identifier(name)}: {kind}{nullable} = {constant(resolved.value)}"
         note = f"  {comment(param.help)}" if param.help else ""
         if note and 4 + len(line) + len(note) > LINE_LENGTH:
             body.add(comment(param.help), 4)
             note = ""
         body.add(line + note, 4, ("params", name))
-    for name in computed:
-        expression = spec.params[name].expression
-        assert expression is not None
-        printer = Printer(
-            lambda n: f"self.{n}" if n in names.values else constant(names.classes.get(n, n))
-        )
+    printer = ArgumentPrinter(names.classes, owner="self")
+    for name, expression in computed.items():
         body.add()
         body.add("@property", 4)
-        body.add(f"def {name}(self) -> {_field_type(spec.params[name].type, '')}:", 4)
-        body.add(f"return {printer.text(expression.tree)}", BODY, ("params", name))
+        kind = _field_type(spec.params[name].type, "")
+        body.add(f"def {identifier(name)}(self) -> {kind}:", 4)
+        body.add(f"return {printer.text(expression)}", BODY, ("params", name))
     body.add()
     body.add()
 
@@ -221,7 +211,7 @@ def attribute(root: Instance, path: str) -> str:
         elif kind in layers.CONTAINERS and _is_position(name, instance):
             text += f"[{name}]"
         elif name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
-            text += f".{name}"
+            text += f".{identifier(name)}"
         else:
             text = f"{text}.get_submodule({constant(name)})"
         instance = dict(instance.children).get(name) if instance is not None else None

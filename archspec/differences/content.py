@@ -7,14 +7,14 @@ model, however their YAML is arranged.
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
 from archspec.errors import Place
 from archspec.lang.declarations import inferred
-from archspec.lang.expr.expressions import ExpressionError, Value, parse
+from archspec.lang.expr import ExpressionError, Value, parse
+from archspec.lang.expr.printing import written
 from archspec.lang.schema import Architecture, Param, split_targets
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
@@ -137,7 +137,7 @@ def _normal_text(text: str, path: Path) -> str:
 @lru_cache(maxsize=4096)
 def _normal_expression(text: str) -> str:
     try:
-        return ast.unparse(parse(text).tree)
+        return written(parse(text))
     except ExpressionError:
         return text  # a layer's name that begins with a dollar
 

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from archspec.errors import Problem, did_you_mean, listing, shown
 from archspec.lang import yaml
-from archspec.lang.expr.expressions import MAX_INTEGER, Value
+from archspec.lang.expr import Value
+from archspec.lang.expr.parse import MAX_INTEGER
 from archspec.lang.inherit import Document
 from archspec.lang.schema import PARAM_TYPES, Param
 

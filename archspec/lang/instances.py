@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from archspec.lang.expr.expressions import Value
+from archspec.lang.expr import Value
 from archspec.lang.patterns import Entry
+from archspec.lang.tree import ModuleNode
 from archspec.lang.yaml import Path
 
 
@@ -22,6 +23,7 @@ class Instance:
         modules: how many modules it is, itself included.
         elements: about how many tensor elements it holds; an order of magnitude, not a count.
         left_out: the names of the children that a ``when`` leaves out.
+        declared: what it was made from; None for the root.
     """
 
     type: str
@@ -32,6 +34,7 @@ class Instance:
     modules: int = 1
     elements: int = 0
     left_out: tuple[str, ...] = ()
+    declared: ModuleNode | None = None
 
 
 def walk(root: Instance, at: str = "") -> Iterator[tuple[str, Instance]]:

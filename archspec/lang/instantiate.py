@@ -1,34 +1,28 @@
 """From a checked spec and its parameters to the tree of its modules.
 
-Each distinct block (by name and argument values) is elaborated once, however often it occurs, so
+Each distinct block (by name and argument values) is instantiated once, however often it occurs, so
 that a hostile ``repeat`` costs nothing before it is refused.
 """
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
-
-from pydantic import ValidationError
+from typing import Any, NoReturn
 
 from archspec.errors import did_you_mean, shown
-from archspec.lang.checks.checker import (
-    MAX_NAME,
-    Checker,
-    chooses_class,
-    class_complaint,
-    item_name_complaint,
-    iterate_items,
-)
+from archspec.lang.checker import Checker
+from archspec.lang.checks.arguments import known_value
+from archspec.lang.checks.classes import chooses_class, class_complaint
+from archspec.lang.checks.names import MAX_NAME, item_name_complaint
 from archspec.lang.declarations import fit, inferred
-from archspec.lang.expr import expressions
-from archspec.lang.expr.expressions import Expression, ExpressionError, Value, evaluate
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.lang.expr.nodes import Constant, names
+from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
-from archspec.lang.params import Resolved, literal
 from archspec.lang.registry import layers
-from archspec.lang.schema import Contract, Module, Tensor
+from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, TensorNode
 from archspec.lang.yaml import Path
 
 MAX_MODULES = 100_000
@@ -57,30 +51,37 @@ class _Scope:
     stack: tuple[str, ...]
 
 
-class Elaborator:
+class Instantiator:
     """Makes the instance tree of one spec."""
 
-    def __init__(self, checker: Checker, params: Mapping[str, Resolved]) -> None:
-        self.checker = checker
-        self.blocks = checker.architecture.blocks
-        self.globals = {name: found.value for name, found in params.items()}
+    def __init__(self, checker: Checker, tree: SpecTree, values: Mapping[str, Value]) -> None:
+        """``values`` are those of the global parameters."""
+        self.checker, self.blocks = checker, tree.blocks
+        self.globals = dict(values)
         self._done: dict[tuple[Any, ...], Instance | None] = {}
         self._told: set[tuple[str, Path]] = set()
         self._looked_at = 0
+        self._lacks_some = False
 
-    def elaborate(self) -> Instance | None:
-        """The root, or None if a problem (told to ``checker``) prevents it."""
-        root = self.checker.architecture.model
-        if root not in self.blocks:
-            return None  # told by check
-        path: Path = ("blocks", root)
-        required = [name for name, param in self.blocks[root].params.items() if param.required]
-        for name in required:
-            message = f"the root block needs a value for '{name}'"
+    @property
+    def is_whole(self) -> bool:
+        """Whether no module is missing from the tree because it has a problem."""
+        broken = self.checker.findings.broken
+        return not self._lacks_some and not any("modules" in path[2:3] for path in broken)
+
+    def instantiate(self) -> Instance | None:
+        """The root, or None if a problem, which is reported, prevents it."""
+        root = self.blocks.get(self.checker.architecture.model)
+        if root is None:
+            return None  # reported already
+        required = [param for param in root.params.values() if param.required]
+        for param in required:
+            message = f"the root block needs a value for '{param.name}'"
             hint = "give it a default: the root is constructed without arguments"
-            self._add("E210", message, (*path, "params", name), key=True, hint=hint)
+            if not self.checker.is_broken(param.path):
+                self._add("E210", message, param.path, key=True, hint=hint)
         try:
-            return None if required else self._block(root, {}, path, (), {})
+            return None if required else self._block(root, {}, root.path, (), None)
         except _TooMany:
             return None
 
@@ -96,17 +97,19 @@ class Elaborator:
 
     def _block(
         self,
-        name: str,
+        block: BlockNode,
         given: Mapping[str, Value],
         path: Path,
         stack: tuple[str, ...],
-        places: Mapping[str, Path],
+        declared: ModuleNode | None,
     ) -> Instance | None:
-        values = self._block_values(name, given, places)
+        name = block.name
+        values = self._block_values(block, given, declared)
         if values is None:
             return None
         if name in stack:
-            self._add("E211", f"{name} contains itself", path, hint=" → ".join([*stack, name]))
+            at = path if declared is None else (*declared.path, "type")
+            self._add("E211", f"{name} contains itself", at, hint=" → ".join([*stack, name]))
             return None
         key = (name, path, repr(values))  # as text: 1 and true are equal, and yet are not
         if key in self._done:
@@ -115,50 +118,47 @@ class Elaborator:
             self._add("E401", f"blocks nested more than {MAX_NESTING} deep", path)
             return None
         scope = _Scope(ChainMap(values, self.globals), (*stack, name))
-        block = self.blocks[name]
-        at: Path = ("blocks", name)
-        self._check_contracts(block.inputs, (*at, "inputs"), scope)
-        self._check_contracts(block.outputs, (*at, "outputs"), scope)
+        self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
         children = [
             (child, found)
             for child, module in block.modules.items()
-            if (found := self._module(module, (*at, "modules", child), scope, scope.values))
+            if (found := self._module(module, scope, scope.values))
         ]
-        elements = self._tensors(block.parameters, (*at, "parameters"), scope)
-        elements += self._tensors(block.buffers, (*at, "buffers"), scope)
-        tensors = (*block.parameters, *block.buffers)
-        made = self._made(name, path, values, children, tensors, elements)
+        tensors = block.tensors
+        elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
+        made = self._made(name, path, values, children, declared, tuple(tensors), elements)
         self._done[key] = made
         return made
 
     def _block_values(
-        self, name: str, given: Mapping[str, Value], places: Mapping[str, Path]
+        self, block: BlockNode, given: Mapping[str, Value], module: ModuleNode | None
     ) -> dict[str, Value] | None:
         """The values of a block's own parameters; None if one of them does not fit."""
         values: dict[str, Value] = {}
-        for param, declared in self.blocks[name].params.items():
-            path = places.get(param, ("blocks", name, "params", param, "default"))
-            if param in given:
-                value = given[param]
-            elif declared.required:
-                return None  # told by check
+        for name, param in block.params.items():
+            path = (*param.path, "default")
+            if name in given and module is not None:
+                value, path = given[name], (*module.path, name)
+            elif param.default is None:
+                return None  # reported already
             else:
-                value, good = self._value(declared.default, path, _Names(self.globals))
+                value, good = self._value(param.default, _Names(self.globals))
                 if not good:
                     return None
-            kind = declared.type or inferred(declared, None)
-            value, complaint = fit(value, declared, kind)
+            kind = param.declared.type or inferred(param.declared, None)
+            value, complaint = fit(value, param.declared, kind)
             if isinstance(value, Instance):
                 complaint = "takes a value, not a mapping"
             if complaint:
-                self._add("E205", f"{name}'s {param} {complaint}", path)
+                self._add("E205", f"{block.name}'s {name} {complaint}", path)
                 return None
             if kind in ("block", "layer"):
                 message, hint = class_complaint(self.blocks, kind, str(value))
                 if message:
-                    self._add("E206", message, path, hint=hint)
+                    if not self.checker.is_broken(("blocks", str(value))):
+                        self._add("E206", message, path, hint=hint)
                     return None
-            values[param] = value
+            values[name] = value
         return values
 
     def _made(
@@ -167,6 +167,7 @@ class Elaborator:
         path: Path,
         arguments: Mapping[str, Value],
         children: list[tuple[str, Instance]],
+        declared: ModuleNode | None,
         tensors: tuple[str, ...] = (),
         elements: int = 0,
     ) -> Instance | None:
@@ -179,100 +180,111 @@ class Elaborator:
         if elements > MAX_ELEMENTS:
             self._stop("E402", "the model has more than 10^15 parameters", path)
         inside = tuple(children)
-        return Instance(kind, path, arguments, inside, tensors, modules, elements, left_out)
+        return Instance(
+            kind, path, arguments, inside, tensors, modules, elements, left_out, declared
+        )
 
-    def _check_contracts(
-        self, contracts: Mapping[str, Contract], path: Path, scope: _Scope
-    ) -> None:
+    def _check_contracts(self, contracts: Iterable[ContractNode], scope: _Scope) -> None:
         """Sizes that are expressions must have a value that is a size."""
-        for name, contract in contracts.items():
-            at = (*path, name)
-            below = (contract.below, (*at, "below"))
-            at = (*at, "shape") if self.checker.document.has((*at, "shape")) else at
-            for size, place in (*((s, (*at, i)) for i, s in enumerate(contract.shape)), below):
-                if isinstance(size, str) and size.startswith("$"):
-                    self._size(size, place, scope)
+        for contract in contracts:
+            for size in (*contract.shape, contract.below):
+                if size is not None and known_value(size) is None:
+                    self._size(size, scope)
 
-    def _size(self, size: int | str, path: Path, scope: _Scope) -> int:
+    def _size(self, size: Node, scope: _Scope) -> int:
         """A size of a tensor; 1 if it has a problem."""
-        told = isinstance(size, str) and not size.startswith("$")
-        found = None if told else self._whole(size, path, scope.values, "a size is")
+        if isinstance(size, Constant) and isinstance(size.value, str):
+            return 1  # reported already
+        found = self._whole(size, scope.values, "a size is")
         return 1 if found is None else found
 
-    def _whole(self, value: int | str, path: Path, names: _Names, title: str) -> int | None:
+    def _whole(self, node: Node, names: _Names, title: str) -> int | None:
         """An integer of 0 or more; None if it has a problem."""
-        found, good = self._value(value, path, names)
+        found, good = self._value(node, names)
         if good and isinstance(found, int) and not isinstance(found, bool) and found >= 0:
             return found
         if good:
-            self._add("E205", f"{title} an integer of 0 or more, not {shown(found)}", path)
+            message = f"{title} an integer of 0 or more, not {shown(found)}"
+            self._add("E205", message, node.span.path)
         return None
 
     def _stop(self, code: str, message: str, path: Path) -> NoReturn:
         self._add(code, message, path)
         raise _TooMany
 
-    def _tensors(self, tensors: Mapping[str, Tensor], path: Path, scope: _Scope) -> int:
-        total = 0
-        for name, tensor in tensors.items():
-            elements = 1
-            for i, size in enumerate(tensor.shape):
-                size = self._size(size, (*path, name, "shape", i), scope)
-                elements = min(elements * size, MAX_ELEMENTS + 1)
-            total += elements
-        return total
+    def _elements(self, tensor: TensorNode, scope: _Scope) -> int:
+        elements = 1
+        for size in tensor.shape:
+            elements = min(elements * self._size(size, scope), MAX_ELEMENTS + 1)
+        return elements
 
     # -------------------------------------------------------------------------------- modules
 
-    def _module(self, module: Module, path: Path, scope: _Scope, names: _Names) -> Instance | None:
+    def _module(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
         """One module; None if it is wrong."""
+        made = self._instance(module, scope, values)
+        self._lacks_some |= made is None
+        return made
+
+    def _instance(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
         self._looked_at += 1
+        path = module.path
         if self._looked_at > MAX_DISTINCT:
             self._stop("E401", f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
-        condition, good = self._value(module.when, (*path, "when"), names)
+        condition, good = self._value(module.when, values)
         if not good:
             return None
         if not isinstance(condition, bool | int | None):
             self._add("E205", f"when takes true or false, not {shown(condition)}", (*path, "when"))
             return None
-        if module.type in layers.CONTAINERS:
-            children = self._items(module, path, scope, names) if condition else []
-            return self._made(module.type, path, {}, children)
+        if module.is_container:
+            children = self._items(module, scope, values) if condition else []
+            return self._made(module.kind, path, {}, children, module)
         if not condition:
             return _LEFT_OUT
-        kind, good = self._value(module.type, (*path, "type"), names)
-        good = good and chooses_class(module.type, self.globals)  # else told by check
+        return self._chosen(module, scope, values)
+
+    def _chosen(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
+        """A module that is there, once its type and arguments are known."""
+        kind, good = self._value(module.type, values)
+        good = good and chooses_class(module.type)  # else reported already
+        good = good and not self._is_broken(module.type, kind)
         arguments: dict[str, Value] = {}
         for name, value in module.arguments.items():
-            arguments[name], fine = self._argument(value, (*path, name), scope, names)
+            arguments[name], fine = self._argument(value, scope, values)
             good = good and fine
         if not good:
             return None
-        if kind in self.blocks:
-            return self._block_module(str(kind), module, arguments, path, scope)
+        if block := self.blocks.get(kind) if isinstance(kind, str) else None:
+            return self._block_module(block, module, arguments, scope)
         if not isinstance(kind, str):
-            self._add("E206", f"'{module.type[1:]}' is no block or layer", (*path, "type"))
+            message = f"'{written(module.type)}' is no block or layer"
+            self._add("E206", message, (*module.path, "type"))
             return None
-        return self._layer(kind, arguments, path)
+        return self._layer(kind, arguments, module)
+
+    def _is_broken(self, node: Node, kind: Value) -> bool:
+        """Whether a type comes from a declaration of which nothing is known."""
+        used = [name.symbol.path for name in names(node) if name.symbol]
+        return any(self.checker.is_broken(path) for path in (*used, ("blocks", kind)) if path)
 
     def _block_module(
-        self, kind: str, module: Module, arguments: dict[str, Value], path: Path, scope: _Scope
+        self, block: BlockNode, module: ModuleNode, arguments: dict[str, Value], scope: _Scope
     ) -> Instance | None:
-        params = self.blocks[kind].params
-        if module.type.startswith("$"):  # else it has been told
+        params, path = block.params, module.path
+        if not module.kind:  # else it has been reported
             unknown = [name for name in arguments if name not in params]
             missing = [n for n, p in params.items() if p.required and n not in arguments]
             for name in unknown:
-                self._unknown_argument(kind, name, list(params), path)
+                self._unknown_argument(block.name, name, list(params), path)
             for name in missing:
-                self._add("E204", f"{kind} needs the argument '{name}'", (*path, "type"))
+                self._add("E204", f"{block.name} needs the argument '{name}'", (*path, "type"))
             if unknown or missing:
                 return None
-        places: dict[str, Path] = {name: (*path, name) for name in arguments}
-        return self._block(kind, arguments, path, scope.stack, places)
+        return self._block(block, arguments, path, scope.stack, module)
 
-    def _layer(self, kind: str, arguments: dict[str, Value], path: Path) -> Instance | None:
-        layer = layers.find(kind)
+    def _layer(self, kind: str, arguments: dict[str, Value], module: ModuleNode) -> Instance | None:
+        layer, path = layers.find(kind), module.path
         if layer is None:
             hint = did_you_mean(kind, [*self.blocks, *layers.names()])
             self._add("E206", f"no block or layer is called '{kind}'", (*path, "type"), hint=hint)
@@ -291,15 +303,16 @@ class Elaborator:
             if argument.name not in arguments:
                 self._add("E204", f"{kind} needs the argument '{argument.name}'", (*path, "type"))
                 good = False
-        return self._bounded_layer(layer, arguments, path) if good else None
+        return self._bounded_layer(layer, arguments, module) if good else None
 
     def _unknown_argument(self, kind: str, name: str, known: list[str], path: Path) -> None:
         hint = did_you_mean(name, known)
         self._add("E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint)
 
     def _bounded_layer(
-        self, layer: layers.Layer, arguments: dict[str, Value], path: Path
+        self, layer: layers.Layer, arguments: dict[str, Value], module: ModuleNode
     ) -> Instance | None:
+        path = module.path
         plain = {k: v for k, v in arguments.items() if not isinstance(v, Instance)}
         nested = sum(v.elements for v in arguments.values() if isinstance(v, Instance))
         depth = layers.depth_bound(plain)
@@ -311,90 +324,78 @@ class Elaborator:
             self._add("E402", f"{layer.name} would hold about {elements:.0e} parameters", path)
             return None
         tensors = (*layer.parameters, *layer.buffers)
-        return self._made(layer.name, path, arguments, [], tensors, elements)
+        return self._made(layer.name, path, arguments, [], module, tensors, elements)
 
-    def _argument(self, value: Any, path: Path, scope: _Scope, names: _Names) -> tuple[Value, bool]:
+    def _argument(
+        self, value: Node | ModuleNode, scope: _Scope, values: _Names
+    ) -> tuple[Value, bool]:
         """An argument's value; a nested module becomes an ``Instance``."""
-        if isinstance(value, dict):
-            try:
-                module = Module.model_validate(value)
-            except ValidationError:
-                return None, False  # told by check
-            made = self._module(module, path, scope, names)
+        if isinstance(value, ModuleNode):
+            made = self._module(value, scope, values)
             return made, made is not None and made is not _LEFT_OUT
-        return self._value(value, path, names)
+        if isinstance(value, Constant) and isinstance(value.value, dict):
+            return None, False  # reported already
+        return self._value(value, values)
 
     # ------------------------------------------------------------------------------ containers
 
     def _items(
-        self, module: Module, path: Path, scope: _Scope, names: _Names
+        self, module: ModuleNode, scope: _Scope, values: _Names
     ) -> list[tuple[str, Instance]]:
         children: dict[str, Instance] = {}
-        for key, item in iterate_items(module):
-            at = (*path, "items", key)
-            for name, child in self._repeated(item, at, scope, names):
+        for key, item in module.items:
+            for name, child in self._repeated(item, scope, values):
                 if item.name is None and isinstance(key, str):
                     name = key
                 elif child is _LEFT_OUT or name is None:
                     continue  # nobody can ask for it by name, or its name is wrong
                 elif item.name is None:
                     name = str(len(children))
-                elif complaint := item_name_complaint(name, module.type):
-                    self._add("E207", complaint, (*at, "name"))
+                elif complaint := item_name_complaint(name, module.kind):
+                    self._add("E207", complaint, (*item.path, "name"))
                 if name in children and (item.repeat is None or item.name is not None):
-                    self._add("E207", f"two items are called '{name}'", at)
+                    self._add("E207", f"two items are called '{name}'", item.path)
                 children[name] = child
                 if len(children) > MAX_MODULES:
-                    self._stop("E401", _TOO_MANY, path)
+                    self._stop("E401", _TOO_MANY, module.path)
         return list(children.items())
 
     def _repeated(
-        self, item: Module, path: Path, scope: _Scope, names: _Names
+        self, item: ModuleNode, scope: _Scope, values: _Names
     ) -> Iterator[tuple[str | None, Instance]]:
         """The modules that one item stands for, with the names that it gives them, if any."""
-        times, at = 1, (*path, "repeat")
+        times = 1
         if item.repeat is not None:
-            times = self._whole(item.repeat, at, names, "repeat takes") or 0
+            times = self._whole(item.repeat, values, "repeat takes") or 0
         if times > MAX_REPEAT:
+            at = (*item.path, "repeat")
             self._add("E401", f"repeated more than {MAX_REPEAT:,} times", at)
             return
         made: Instance | None = None
         for i in range(times):
-            inner = names.new_child({item.index: i}) if item.index else names
+            inner = values.new_child({item.index: i}) if item.index else values
             if i == 0 or item.index:
-                made = self._module(item, path, scope, inner)
+                made = self._module(item, scope, inner)
             if made is not None:
-                yield self._item_name(item, path, inner), made
+                yield self._item_name(item, inner), made
             if not item.index and (made is None or made is _LEFT_OUT):
                 return
 
-    def _item_name(self, item: Module, path: Path, names: _Names) -> str | None:
-        name = ""
-        try:
-            for part in expressions.template(item.name or ""):
-                name += part if isinstance(part, str) else str(evaluate(part, names))
-                if len(name) > MAX_NAME:
-                    return name[: MAX_NAME + 1]
-        except ExpressionError as error:
-            if error.code in ("E306", "E307"):  # the others have been told by check
-                self._add(error.code, error.message, (*path, "name"), hint=error.hint)
-            return None
-        return name
+    def _item_name(self, item: ModuleNode, values: _Names) -> str | None:
+        if item.name is None:
+            return ""
+        name, good = self._value(item.name, values)
+        return name[: MAX_NAME + 1] if good else None
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _value(self, value: Any, path: Path, names: _Names) -> tuple[Value, bool]:
-        """A value of the document, computed; False if a problem prevents it."""
-        if isinstance(value, list):
-            given = enumerate(cast("list[Any]", value))
-            items = [self._value(item, (*path, i), names) for i, item in given]
-            return tuple(item for item, _ in items), all(good for _, good in items)
+    def _value(self, node: Node, values: _Names) -> tuple[Value, bool]:
+        """The value of an expression; False if a problem prevents it."""
+        if isinstance(node, Constant):
+            return node.value, True
         try:
-            parsed = literal(value)
-        except ExpressionError:
-            return None, False  # told by check
-        try:
-            return (evaluate(parsed, names) if isinstance(parsed, Expression) else parsed), True
+            return evaluate(node, values), True
         except ExpressionError as error:
-            self.checker.add_expression(error, path, 1)
+            if error.code in ("E306", "E307"):  # the others have been reported
+                self.checker.report(error)
             return None, False

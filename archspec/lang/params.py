@@ -9,19 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from archspec.errors import Findings, Note, Place, Problem, SpecError, did_you_mean, listing
+from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
 from archspec.lang import yaml
+from archspec.lang.checker import Checker
 from archspec.lang.declarations import fit, fit_one, inferred
-from archspec.lang.expr.expressions import (
-    MAX_INTEGER,
-    Expression,
-    ExpressionError,
-    Value,
-    evaluate,
-    parse,
-)
-from archspec.lang.inherit import Document
-from archspec.lang.schema import Param
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.lang.expr.nodes import Broken, names, walk
+from archspec.lang.tree import ParamNode
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +33,17 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A parameter's value, its type, and where the value was set."""
+    """A parameter's value, its type, and where the value was set.
+
+    Attributes:
+        expression: what the value is computed from; None if it stands in the document.
+    """
 
     value: Value
     type: str
     origin: str
     place: Place | None
-    expression: Expression | None = None
-
-
-def literal(value: Any) -> Any:
-    """A value of the document as Python: lists become tuples, ``$$`` a dollar.
-
-    An expression (a string that begins with one ``$``) comes back as an ``Expression``.
-
-    Raises:
-        ExpressionError: as ``expressions.parse``, counted from the ``$``.
-    """
-    if isinstance(value, str) and value.startswith("$$"):
-        return value[1:]
-    if isinstance(value, str) and value.startswith("$"):
-        try:
-            return parse(value[1:])
-        except ExpressionError as error:
-            error.start, error.end = error.start + 1, error.end + 1
-            raise
-    if isinstance(value, list):
-        return tuple(literal(item) for item in cast("list[Any]", value))
-    if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise ExpressionError("E307", "the integer does not fit into 64 bits")
-    return value
+    expression: Node | None = None
 
 
 # ---------------------------------------------------------------------------------------- reading
@@ -154,10 +129,7 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
 
 
 def resolve(
-    declared: Mapping[str, Param],
-    overrides: Mapping[str, Override],
-    document: Document,
-    findings: Findings,
+    checker: Checker, declared: Mapping[str, ParamNode], overrides: Mapping[str, Override]
 ) -> tuple[dict[str, Resolved], tuple[str, ...]]:
     """The values of all parameters, in the order of their declarations.
 
@@ -165,39 +137,38 @@ def resolve(
         The resolved parameters, and the names in a ``config.json`` that are no parameters of this
         spec.
     """
-    ignored: list[str] = []
-    for name, override in overrides.items():
-        if name not in declared and override.tolerant:
-            ignored.append(name)
-        elif name not in declared:
-            hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
-            message = f"no parameter '{name}' ({override.origin})"
-            findings.add(Problem("E208", message, override.place, hint))
-    resolved: dict[str, Resolved] = {}
-    values: dict[str, Value] = {}
-
-    def resolve_one(name: str) -> None:
-        try:
-            found = _resolve_one(name, declared[name], overrides.get(name), values, document)
-        except SpecError as error:
-            findings.add(*error.problems)
-        else:
-            resolved[name], values[name] = found, found.value
-
-    graph: dict[str, set[str]] = {}
-    for name, param in declared.items():
-        try:
-            graph[name] = _needs(param, overrides.get(name)) & declared.keys()
-        except ExpressionError:
-            resolve_one(name)  # tells at once: thousands of mistakes are not all looked for
+    ignored = _unknown(checker, declared, overrides)
+    graph = {
+        name: {used.id for used in names(param.default)} & declared.keys()
+        if param.default is not None and name not in overrides
+        else set[str]()
+        for name, param in declared.items()
+    }
     order, circles = ordered(graph)
     for circle in circles:
         message = f"parameters are computed from each other: {circle_text(circle)}"
-        findings.add(document.problem("E306", message, ("params", circle[0], "default")))
+        checker.add("E306", message, ("params", circle[0], "default"))
+    resolved: dict[str, Resolved] = {}
+    values: dict[str, Value] = {}
     for name in order:
-        if graph[name] <= resolved.keys():  # else what it is computed from has been told
-            resolve_one(name)
-    return {name: resolved[name] for name in declared if name in resolved}, tuple(ignored)
+        if graph[name] <= resolved.keys():  # else what it is computed from has been reported
+            found = _resolve_one(checker, declared[name], overrides.get(name), values)
+            if found is not None:
+                resolved[name], values[name] = found, found.value
+    return {name: resolved[name] for name in declared if name in resolved}, ignored
+
+
+def _unknown(
+    checker: Checker, declared: Mapping[str, ParamNode], overrides: Mapping[str, Override]
+) -> tuple[str, ...]:
+    """The names that a ``config.json`` has beyond the parameters; others are reported."""
+    unknown = {name: given for name, given in overrides.items() if name not in declared}
+    for name, given in unknown.items():
+        if not given.tolerant and not checker.is_broken(("params", name)):
+            hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
+            message = f"no parameter '{name}' ({given.origin})"
+            checker.findings.add(Problem("E208", message, given.place, hint))
+    return tuple(name for name, given in unknown.items() if given.tolerant)
 
 
 def ordered(graph: Mapping[str, Iterable[str]]) -> tuple[list[str], list[list[str]]]:
@@ -237,49 +208,58 @@ def circle_text(circle: Sequence[str]) -> str:
     return f"{listing(circle, sign=' → ')} → {circle[0]}"
 
 
-def _needs(param: Param, override: Override | None) -> set[str]:
-    """The names that a parameter's value is computed from; raises as ``literal``."""
-    return set() if override is not None else _names_in(param.default)
-
-
-def _names_in(value: Any) -> set[str]:
-    if isinstance(value, list):
-        return set[str]().union(*map(_names_in, cast("list[Any]", value)))
-    parsed = literal(value)
-    return parsed.names() if isinstance(parsed, Expression) else set()
-
-
 def _resolve_one(
-    name: str,
-    param: Param,
-    override: Override | None,
-    values: Mapping[str, Value],
-    document: Document,
-) -> Resolved:
-    path: yaml.Path = ("params", name, "default")
-    place = override.place if override else document.place(path)
-    if override is None and param.required:
-        message = f"parameter '{name}' has no value"
-        hint = f"give one: -p {name}=…, or a default"
-        raise SpecError(document.problem("E210", message, ("params", name), key=True, hint=hint))
-    expression: Expression | None = None
-    value = override.value if override else param.default
-    if override is None:
-        value, expression = _computed(value, values, document, path)
+    checker: Checker, param: ParamNode, override: Override | None, values: Mapping[str, Value]
+) -> Resolved | None:
+    """A parameter's value; None if a problem, which is reported, prevents one."""
+    name, document = param.name, checker.document
+    if override is not None:
+        value, place, origin = _tuples(override.value), override.place, override.origin
+    elif param.default is None:
+        if not checker.is_broken(param.path):
+            hint = f"give one: -p {name}=…, or a default"
+            message = f"parameter '{name}' has no value"
+            checker.add("E210", message, param.path, key=True, hint=hint)
+        return None
     else:
-        value = _tuples(value)
-    kind = param.type or inferred(param, value)
-    fitted, complaint = fit(value, param, kind)
-    if complaint:
-        if override is None and isinstance(value, tuple) and kind.startswith("list"):
-            place = document.place((*_long(path, document), _first_misfit(value, param, kind)))
-        declared = document.place(("params", name), key=True)
-        notes = (Note("declared here", declared),) if override else ()
-        origin = f" ({override.origin})" if override and override.place is None else ""
-        raise SpecError(
-            Problem("E209", f"parameter '{name}'{origin}: {complaint}", place, "", notes)
-        )
-    return Resolved(fitted, kind, override.origin if override else str(place), place, expression)
+        computed = _computed(checker, param.default, values)
+        if computed is None:
+            return None
+        value, place = computed[0], document.place((*param.path, "default"))
+        origin = str(place)
+    kind = param.declared.type or inferred(param.declared, value)
+    fitted, complaint = fit(value, param.declared, kind)
+    if not complaint:
+        expression = param.default if override is None and param.is_computed else None
+        return Resolved(fitted, kind, origin, place, expression)
+    if override is None and isinstance(value, tuple) and kind.startswith("list"):
+        long = (*param.path, "default")
+        at = long if document.has(long) else param.path
+        place = document.place((*at, _first_misfit(value, param, kind)))
+    notes = (Note("declared here", document.place(param.path, key=True)),) if override else ()
+    said = f" ({origin})" if override and place is None else ""
+    message = f"parameter '{name}'{said}: {complaint}"
+    checker.findings.add(Problem("E209", message, place, _misfit_hint(value, kind), notes))
+    return None
+
+
+def _misfit_hint(value: Value, kind: str) -> str:
+    if value is None:
+        return "to allow null, declare it with default: null"
+    if isinstance(value, dict):
+        return "there are no mappings as values: declare a parameter for each of its keys"
+    return ""
+
+
+def _computed(checker: Checker, node: Node, values: Mapping[str, Value]) -> tuple[Value] | None:
+    if any(isinstance(part, Broken) for part in walk(node)):
+        return None
+    try:
+        return (evaluate(node, values),)
+    except ExpressionError as error:
+        if error.code in ("E306", "E307"):  # the others have been reported
+            checker.report(error)
+        return None
 
 
 def _tuples(value: Any) -> Any:
@@ -287,30 +267,6 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, cast("list[Any]", value))) if isinstance(value, list) else value
 
 
-def _long(path: yaml.Path, document: Document) -> yaml.Path:
-    """The path of a default, whose key is left out in the short form."""
-    return path if document.has(path) else path[:-1]
-
-
-def _first_misfit(value: Value, param: Param, kind: str) -> int:
-    return next((i for i, item in enumerate(value) if fit_one(item, param, kind[5:-1])[1]), 0)
-
-
-def _computed(
-    value: Any, values: Mapping[str, Value], document: Document, path: yaml.Path
-) -> tuple[Value, Expression | None]:
-    if isinstance(value, list):
-        at = _long(path, document)
-        items = enumerate(cast("list[Any]", value))
-        return tuple(_computed(item, values, document, (*at, i))[0] for i, item in items), None
-    shift = 0
-    try:
-        expression = literal(value)
-        if not isinstance(expression, Expression):
-            return expression, None
-        shift = 1  # the $ is not part of the expression
-        return evaluate(expression, values), expression
-    except ExpressionError as error:
-        at = _long(path, document)
-        place = document.stretch(at, error.start + shift, error.end + shift)
-        raise SpecError(Problem(error.code, error.message, place, error.hint)) from None
+def _first_misfit(value: Value, param: ParamNode, kind: str) -> int:
+    misfits = (i for i, item in enumerate(value) if fit_one(item, param.declared, kind[5:-1])[1])
+    return next(misfits, 0)

@@ -11,18 +11,22 @@ from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
 from archspec.lang import inherit
-from archspec.lang.checks.arguments import BlockChecker, check
+from archspec.lang.checker import Checker
+from archspec.lang.checks.arguments import check_declared
 from archspec.lang.checks.branches import check_branches
-from archspec.lang.checks.checker import Checker, check_classes, check_task
+from archspec.lang.checks.classes import check_classes
 from archspec.lang.checks.selections import SelectionChecker
-from archspec.lang.checks.steps import StepChecker
+from archspec.lang.checks.steps import check_steps
 from archspec.lang.checks.structure import validated
-from archspec.lang.expr.expressions import Value
+from archspec.lang.checks.task import check_task
+from archspec.lang.expr import Value
 from archspec.lang.inherit import Document
 from archspec.lang.instances import Instance
-from archspec.lang.instantiate import Elaborator
+from archspec.lang.instantiate import Instantiator
 from archspec.lang.params import Override, Resolved, overrides_from_config, resolve
+from archspec.lang.reading import read
 from archspec.lang.schema import Architecture, Param
+from archspec.lang.tree import SpecTree
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,7 @@ class Spec:
     Attributes:
         name: the file's name without its suffix.
         architecture: the spec as pydantic models, parents merged in.
+        tree: the same with every expression parsed, and every name resolved.
         params: each parameter's resolved value, its type, and where it was set.
         root: the tree of modules with their argument values.
         document: the text's tree, which knows every place.
@@ -46,6 +51,7 @@ class Spec:
 
     name: str
     architecture: Architecture
+    tree: SpecTree = field(repr=False)
     params: Mapping[str, Resolved]
     root: Instance
     document: Document = field(repr=False)
@@ -166,9 +172,8 @@ def params_of(
         document, _ = inherit.read_text(text, name, folder)
         architecture = validated(document, findings)
         if architecture is not None:
-            return architecture.params, resolve(architecture.params, overrides, document, findings)[
-                0
-            ]
+            checker = Checker(architecture, document, findings)
+            return architecture.params, resolve(checker, read(checker).params, overrides)[0]
     return {}, {}
 
 
@@ -213,25 +218,26 @@ def _examined(
     architecture = validated(document, findings)
     if architecture is None:
         return None
-    params, ignored = resolve(architecture.params, overrides, document, findings)
     checker = Checker(architecture, document, findings)
-    check(checker)
-    check_classes(checker, params)
-    check_task(checker)
-    for name, block in architecture.blocks.items():
-        StepChecker(BlockChecker(checker, name, block), architecture.blocks).check()
-    root: Instance | None = None
-    if len(params) == len(architecture.params) and not _is_recursive(findings):
-        root = Elaborator(checker, params).elaborate()
+    tree = read(checker)
+    params, ignored = resolve(checker, tree.params, overrides)
     values = {name: param.value for name, param in params.items()}
+    check_declared(checker, tree)
+    check_classes(checker, tree, params)
+    check_task(checker)
+    check_steps(checker, tree.blocks, tree.params)
+    root, is_whole = None, False
+    if len(params) == len(architecture.params) and not _is_recursive(findings):
+        instantiator = Instantiator(checker, tree, values)
+        root, is_whole = instantiator.instantiate(), instantiator.is_whole
     if root is not None:
-        check_branches(checker, root, values)
-    SelectionChecker(checker, root if not findings else None, values).check()
+        check_branches(checker, tree.blocks, root, values)
+    SelectionChecker(checker, tree, root if is_whole else None, values).check()
     if root is None:
         return None
-    return Spec(document.name, architecture, params, root, document, ignored, overrides)
+    return Spec(document.name, architecture, tree, params, root, document, ignored, overrides)
 
 
 def _is_recursive(findings: Findings) -> bool:
-    """Whether blocks that contain themselves have been told: elaboration would find no end."""
+    """Whether blocks that contain themselves have been told: instantiation would find no end."""
     return any(problem.code == "E211" for problem in findings)

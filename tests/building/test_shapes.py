@@ -142,9 +142,9 @@ def test_nothing_is_said_of_what_fits() -> None:
         ),
         (
             [("return: head(x[:, 0])", "return: head(x[:, 0]), x")],
-            "E511",
+            "E305",
             43,
-            "Encoder's output 'pooled' is a tuple of 2, not a tensor",
+            "Encoder returns 2 values, its outputs are 1",
         ),
         (
             [

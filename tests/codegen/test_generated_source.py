@@ -24,7 +24,8 @@ from archspec import build, load, loads, to_python
 from archspec.building.shapes import example_inputs
 from archspec.codegen import generate
 from archspec.codegen.folding import fold
-from archspec.codegen.printing import Printer
+from archspec.lang.expr import parse
+from archspec.lang.expr.printing import written
 from archspec.lang.inherit import packaged_names
 from archspec.lang.registry import functions, layers
 
@@ -322,8 +323,7 @@ class Statements:
 
     def statement(self, deep: int) -> str:
         while True:
-            tree = ast.parse(self._expression(deep), mode="eval").body
-            value = Printer(lambda name: name).text(tree)
+            value = written(parse(self._expression(deep)))
             if 70 < len(value) < 600:
                 lead = self.random.choice(["x = ", "return ", "hidden_states, _ = ", "if "])
                 return f"{lead}{value}{':' if lead == 'if ' else ''}"

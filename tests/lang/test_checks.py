@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from archspec.errors import SpecError
-from archspec.lang.checks import checker
-from archspec.lang.checks.checker import MAX_NAME, MODULE_ATTRIBUTES, item_name_complaint
+from archspec.lang.checks import names
+from archspec.lang.checks.names import MAX_NAME, MODULE_ATTRIBUTES, item_name_complaint
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import loads
 
@@ -83,7 +83,7 @@ def test_no_keyword_is_a_name(name: str) -> None:
     assert codes(net(modules=f"{name}: {{type: ReLU}}")) == ["E207"]
 
 
-TAKEN = sorted(checker.GENERATED_NAMES | checker.BUILTINS | functions.CONSTANTS.keys())
+TAKEN = sorted(names.GENERATED_NAMES | names.BUILTINS | functions.CONSTANTS.keys())
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -92,7 +92,7 @@ def test_names_of_the_generated_python_are_taken(name: str) -> None:
     assert codes(net(inputs=f"{name}: [batch]")) == ["E207"]
 
 
-@pytest.mark.parametrize("name", sorted(checker.GENERATED_NAMES - MODULE_ATTRIBUTES))
+@pytest.mark.parametrize("name", sorted(names.GENERATED_NAMES - MODULE_ATTRIBUTES))
 def test_a_child_is_reached_through_its_module_and_may_have_any_other_name(name: str) -> None:
     assert codes(net(modules=f"{name}: {{type: ReLU}}")) == []
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from typing import Any
 
 import pytest
 
-from archspec.lang.expr.expressions import (
-    FUNCTIONS,
-    MAX_DEPTH,
-    MAX_INTEGER,
-    MAX_LENGTH,
-    MAX_TEXT,
-    ExpressionError,
-    evaluate,
-    evaluate_part,
-    misplaced,
-    outcomes,
-    parse,
-    template,
-)
+from archspec.lang.expr import ExpressionError, Symbol, evaluate, parse
+from archspec.lang.expr.evaluate import FUNCTIONS, MAX_LENGTH
+from archspec.lang.expr.nodes import Constant, Sequence, names, outcomes
+from archspec.lang.expr.parse import MAX_DEPTH, MAX_INTEGER, MAX_TEXT, template
+from archspec.lang.expr.printing import written
+from archspec.lang.resolve import argument_errors, resolved
 
 NAMES: dict[str, Any] = {
     "i": 3, "j": -7, "x": 0.5, "y": -2.0, "p": True, "q": False, "t": (4, 5, 6), "u": (2, -1.5),
@@ -39,7 +30,7 @@ def refusal(text: str) -> ExpressionError:
 
 
 def stretch_of(error: ExpressionError, text: str) -> str:
-    return text[error.start : error.end]
+    return text[error.span.start : error.span.end]
 
 
 # ------------------------------------------------------------------------------------------ values
@@ -157,7 +148,7 @@ def test_not_of_the_language(text: str, code: str, stretch: str, message: str) -
 @pytest.mark.parametrize("text", ["1 +", "i if", "  'é' *"])
 def test_what_is_missing_at_the_end_is_told_there(text: str) -> None:
     error = refusal(text)
-    assert (error.code, error.start, error.end) == ("E301", len(text) - 1, len(text))
+    assert (error.code, error.span.start, error.span.end) == ("E301", len(text) - 1, len(text))
 
 
 def test_rounding_to_no_digits_stays_a_float() -> None:
@@ -260,7 +251,7 @@ def test_beyond_the_limits(text: str, stretch: str, message: str) -> None:
 def test_what_the_names_hold_is_bounded_too() -> None:
     with pytest.raises(ExpressionError, match="64 bits") as caught:
         evaluate(parse("1 + big"), {"big": 10**30})
-    assert (caught.value.code, caught.value.start, caught.value.end) == ("E307", 4, 7)
+    assert (caught.value.code, caught.value.span.start, caught.value.span.end) == ("E307", 4, 7)
 
 
 def test_length_and_depth() -> None:
@@ -269,7 +260,7 @@ def test_length_and_depth() -> None:
     assert value("[0] * 10000") == (0,) * MAX_LENGTH
     assert value("-" * MAX_DEPTH + "1") == 1
     too_deep = refusal("-" * (MAX_DEPTH + 1) + "1")
-    assert (too_deep.code, too_deep.start, too_deep.end) == ("E307", 0, MAX_DEPTH + 2)
+    assert (too_deep.code, too_deep.span.start, too_deep.span.end) == ("E307", 0, MAX_DEPTH + 2)
     assert value("+".join("1" * MAX_DEPTH)) == MAX_DEPTH
     assert refusal("+".join("1" * (MAX_DEPTH + 2))).code == "E307"
 
@@ -294,30 +285,30 @@ def test_hint(text: str, hint: str) -> None:
 
 def test_a_part_has_its_own_value_and_its_place_in_the_whole() -> None:
     expression = parse("  'é', i + 1, 1 / 0")
-    assert isinstance(expression.tree, ast.Tuple)
-    first, second, third = expression.tree.elts
-    assert [evaluate_part(expression, part, NAMES) for part in (first, second)] == ["é", 4]
-    assert expression.stretch(second) == (7, 12)
+    assert isinstance(expression, Sequence)
+    first, second, third = expression.items
+    assert [evaluate(part, NAMES) for part in (first, second)] == ["é", 4]
+    assert (second.span.start, second.span.end) == (7, 12)
     with pytest.raises(ExpressionError) as caught:
-        evaluate_part(expression, third, NAMES)
-    assert (caught.value.code, caught.value.start, caught.value.end) == ("E306", 14, 19)
+        evaluate(third, NAMES)
+    assert (caught.value.code, caught.value.span.start, caught.value.span.end) == ("E306", 14, 19)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("i", ["i"]),
-        ("'a' if p else 'b'", ["'a'", "'b'"]),
+        ("'a' if p else 'b'", ['"a"', '"b"']),
         ("(1 if q else 2) if p else 3 if i else 4", ["1", "2", "3", "4"]),
         ("(1 if p else 2) + 3", ["(1 if p else 2) + 3"]),
     ],
 )
 def test_outcomes(text: str, expected: list[str]) -> None:
-    assert [ast.unparse(node) for node in outcomes(parse(text).tree)] == expected
+    assert [written(node) for node in outcomes(parse(text))] == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "names"),
+    ("text", "expected"),
     [
         ("i + max(j, i)", {"i", "j"}),
         ("max(max)", {"max"}),
@@ -326,28 +317,36 @@ def test_outcomes(text: str, expected: list[str]) -> None:
         ("a if b else c", {"a", "b", "c"}),
     ],
 )
-def test_names(text: str, names: set[str]) -> None:
-    assert parse(text).names() == names
+def test_names(text: str, expected: set[str]) -> None:
+    assert {name.id for name in names(parse(text))} == expected
 
 
-def test_misplaced_tells_everything_at_once() -> None:
-    text = "relu(x.shape) + a @ b + maxx(i) + len(a=1) + t[...]"
-    found = [(e.code, stretch_of(e, text), e.hint) for e in misplaced(parse(text))]
+SCOPE = {name: Symbol("global", name) for name in [*NAMES, "a", "b"]}
+
+
+def misplaced(text: str) -> list[ExpressionError]:
+    return list(argument_errors(resolved(parse(text), SCOPE), SCOPE, classes=False))
+
+
+def test_what_has_no_meaning_in_an_argument_is_told_all_at_once() -> None:
+    text = "relu(x.shape) + a @ b + maxx(i) + len(a=1) + t[...] + i(2)"
+    found = [(e.code, stretch_of(e, text), e.hint) for e in misplaced(text)]
     functions = f"arguments know {', '.join(FUNCTIONS)}"
     assert sorted(found) == [
         ("E304", "...", ""),
         ("E304", "a @ b", ""),
+        ("E304", "i", ""),
         ("E304", "len(a=1)", ""),
-        ("E304", "maxx", "did you mean 'max'?"),
+        ("E304", "maxx", f"did you mean 'max'?; {functions}"),
         ("E304", "relu", functions),
         ("E304", "x.shape", ""),
     ]
-    assert not list(misplaced(parse("max(t[0], len(t)) // 2 if i is None else -round(x)")))
+    assert not misplaced("max(t[0], len(t)) // 2 if i is None else -round(x)")
 
 
 def parts(text: str) -> list[str]:
-    shown = template(text)
-    return [part if isinstance(part, str) else f"<{part.text}>" for part in shown]
+    pieces = template(text, ()).pieces
+    return [p.value if isinstance(p, Constant) else f"<{written(p)}>" for p in pieces]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +356,7 @@ def parts(text: str) -> list[str]:
         ("layer", ["layer"]),
         ("layer_{i + 1}", ["layer_", "<i + 1>"]),
         ("{i}{j}", ["<i>", "<j>"]),
-        ("{t[0]}_é_{ i }x", ["<t[0]>", "_é_", "< i >", "x"]),
+        ("{t[0]}_é_{ i }x", ["<t[0]>", "_é_", "<i>", "x"]),
     ],
 )
 def test_template(text: str, expected: list[str]) -> None:

@@ -7,15 +7,17 @@ from pathlib import Path
 
 from archspec.lang import inherit, instantiate, patterns
 from archspec.lang.checks import bounds, selections
-from archspec.lang.expr import expressions
+from archspec.lang.expr.evaluate import MAX_LENGTH
+from archspec.lang.expr.parse import MAX_DEPTH as MAX_NESTED
+from archspec.lang.expr.parse import MAX_INTEGER, MAX_TEXT
 from archspec.lang.registry import functions
 from archspec.lang.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "language.md").read_text("utf-8")
 LIMITS = {
-    "text of one expression": (expressions.MAX_TEXT, expressions.MAX_DEPTH),
-    "integers in arguments": (expressions.MAX_INTEGER.bit_length() + 1,),
-    "lists and texts in arguments": (expressions.MAX_LENGTH,),
+    "text of one expression": (MAX_TEXT, MAX_NESTED),
+    "integers in arguments": (MAX_INTEGER.bit_length() + 1,),
+    "lists and texts in arguments": (MAX_LENGTH,),
     "plain numbers and lists in forward steps": (bounds.MAX_BITS, bounds.MAX_ITEMS),
     "rounds of all loops around one step": (bounds.MAX_ROUNDS,),
     "`repeat`": (instantiate.MAX_REPEAT,),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from archspec.lang.patterns import (
@@ -16,7 +14,6 @@ from archspec.lang.patterns import (
     Tree,
     Typed,
     parse,
-    regex,
 )
 
 
@@ -331,40 +328,3 @@ def test_near_misses(tree: str, pattern: str, expected: list[str]) -> None:
 
 def test_a_pattern_that_selects_something_has_no_near_misses() -> None:
     assert RESNET.near_misses(parse("conv1")) == []
-
-
-# as regular expressions
-
-
-@pytest.mark.parametrize(
-    ("tree", "pattern", "expected"),
-    [
-        ("resnet", "fc", r"fc(\..+)?"),
-        ("resnet", "**.shortcut", r"(.+\.)?shortcut(\..+)?"),
-        ("resnet", "!**.shortcut.**", r"(.+\.)?shortcut(\..+)?"),
-        ("resnet", "**", r".*"),
-        ("resnet", "*.conv*", r"[^.]+\.conv[^.]*(\..+)?"),
-        ("resnet", "**.*norm*", r"(.+\.)?[^.]*norm[^.]*(\..+)?"),
-        ("resnet", "layer1.**.bn1", r"layer1\.(.+\.)?bn1(\..+)?"),
-        ("resnet", "layer*[0].conv1", r"layer[^.]*\.0\.conv1(\..+)?"),
-        ("resnet", "layer*[:]", r"layer[^.]*\.[^.]+(\..+)?"),
-        ("resnet", "layer*[-1]", r"(layer1\.1|layer2\.2)(\..+)?"),
-        ("resnet", "layer*[-1].**.bn1", r"(layer1\.1|layer2\.2)\.(.+\.)?bn1(\..+)?"),
-        ("resnet", "layer*[-2:]", r"(layer1\.(0|1)|layer2\.(1|2))(\..+)?"),
-        ("resnet", "head.fc[0]", r"(?!)"),
-        ("resnet", "layer7[0]", r"(?!)"),
-        ("bert", "bert.encoder.layer[-2:]", r"bert\.encoder\.layer\.(10|11)(\..+)?"),
-        ("bert", "**.layer[-1].**.query", r"(.+\.)?layer\.11\.(.+\.)?query(\..+)?"),
-        ("bert", "**.a.**.*b*", r"(.+\.)?a\.(.+\.)?[^.]*b[^.]*(\..+)?"),
-        ("bert", "**.a.**.b.**.c", r"{a}\.{b}\.{c}(\..+)?"),
-        ("bert", "*a*b*c*", r"(?>[^.]*?a)(?>[^.]*?b)(?>[^.]*?c)[^.]*(\..+)?"),
-    ],
-)
-def test_regex(tree: str, pattern: str, expected: str) -> None:
-    strict = re.sub(r"{(\w)}", r"(?>([^.]+\\.)*?\1(?![^.]))", expected)
-    assert regex(parse(pattern), TREES[tree]) == strict
-
-
-def test_types_have_no_regex() -> None:
-    with pytest.raises(ValueError, match="'@Linear' selects by type"):
-        regex(parse("@Linear"), RESNET)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archspec.lang.patterns import Entry, PatternError, Rename, Tree, parse, regex
+from archspec.lang.patterns import Entry, PatternError, Rename, Tree, parse
 
 NAMES = st.sampled_from(["a", "b", "ab", "aab", "ba", "0", "1"])
 TYPES = st.sampled_from(["X", "Y", "Z"])
@@ -140,15 +140,6 @@ def error_of(text: str) -> PatternError | None:
     return None
 
 
-@given(trees(), patterns(types=False) | SLICED)
-def test_regex_agrees_with_select(entries: list[Entry], text: str) -> None:
-    tree, pattern = Tree(entries), parse(text)
-    modules = [(i, entry.path) for i, entry in enumerate(entries) if entry.type]
-    expression = re.compile(regex(pattern, tree))
-    matched = {i for i, path in modules if expression.fullmatch(path)}
-    assert matched == {i for i, _ in modules} & tree.select(pattern)
-
-
 # renames
 
 PATHS = st.lists(NAMES | st.sampled_from(["c", "ac", "cb"]), min_size=1, max_size=5).map(".".join)
@@ -231,13 +222,6 @@ def test_no_pattern_takes_long(text: str, tree_of_20_000: Tree) -> None:
     pattern = parse(text)
     assert seconds(lambda: tree_of_20_000.select(pattern)) < 2
     assert seconds(lambda: tree_of_20_000.near_misses(pattern)) < 10
-
-
-@pytest.mark.parametrize("text", [text for text in HOSTILE.values() if "@" not in text])
-def test_no_regex_takes_long(text: str) -> None:
-    tree = hostile_tree(300)
-    expression = re.compile(regex(parse(text), tree))
-    assert seconds(lambda: [expression.fullmatch(path) for path in near_paths(tree)]) < 2
 
 
 @pytest.mark.parametrize("text", [t for t in HOSTILE.values() if "@" not in t and "[" not in t])

@@ -8,15 +8,15 @@ function returns is taken for a tensor.
 
 from __future__ import annotations
 
-import ast
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from archspec.lang.checks.steps import step_text
-from archspec.lang.expr.expressions import ExpressionError, Value, parse
-from archspec.lang.schema import Assign, Block, For, Return, Step
+from archspec.lang.expr import Node, Value, nodes
+from archspec.lang.expr.nodes import Broken, Call
+from archspec.lang.tree import AssignNode, BlockNode, ForNode, StepNode
+from archspec.lang.yaml import Path
 
 MAX_BITS = 4_096
 MAX_ITEMS = 100_000
@@ -51,22 +51,16 @@ Size = Number | Items | None  # None: a tensor, a float, or nothing that grows
 State = dict[str, Size]
 
 
-class GrowthError(Exception):
-    """A step that could outgrow the limits.
-
-    Attributes:
-        step: the step.
-        at: its path below ``forward``.
-    """
+class BoundsError(Exception):
+    """A step, at ``path``, that could outgrow the limits."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message, self.hint = message, hint
-        self.step: Step | None = None
-        self.at: tuple[int | str, ...] = ()
+        self.path: Path = ()
 
 
-class Growth:
+class Bounds:
     """Follows the sizes through the steps of blocks."""
 
     def __init__(self, largest_dim: int) -> None:
@@ -74,128 +68,116 @@ class Growth:
         self.largest_dim = largest_dim
         self._followed = 0
 
-    def check(self, block: Block, values: Mapping[str, Value]) -> None:
+    def check(self, block: BlockNode, values: Mapping[str, Value]) -> None:
         """Follow the sizes through one block, whose parameters have these values.
 
         Raises:
-            GrowthError: at the first step that could outgrow the limits.
+            BoundsError: at the first step that could outgrow the limits.
         """
         self._block, self._values = block, values
         self._sizes: dict[str, Size] = {}  # of values, as far as they are used
-        self._steps(block.forward or (), dict.fromkeys(block.inputs), (), 1)
+        self._steps(block.forward or (), dict.fromkeys(block.inputs), 1)
 
-    def _steps(
-        self, steps: Sequence[Step], state: State, at: tuple[int | str, ...], rounds: float
-    ) -> None:
-        for i, step in enumerate(steps):
+    def _steps(self, steps: Sequence[StepNode], state: State, rounds: float) -> None:
+        for step in steps:
             try:
-                self._step(step, state, (*at, i), rounds)
-            except GrowthError as error:
-                if error.step is None:
-                    error.step, error.at = step, (*at, i)
+                self._step(step, state, rounds)
+            except BoundsError as error:
+                error.path = error.path or step.path
                 raise
 
-    def _step(self, step: Step, state: State, at: tuple[int | str, ...], rounds: float) -> None:
+    def _step(self, step: StepNode, state: State, rounds: float) -> None:
         self._followed += 1
         if self._followed > _MAX_FOLLOWED:
-            raise GrowthError("the loops are nested too deeply to be followed")
-        try:
-            tree = parse(step_text(step, ())[0]).tree
-        except ExpressionError:
-            return  # told by the step checker
-        match step:
-            case For():
-                self._loop(step, tree, state, at, rounds)
-            case Assign():
-                size = self._checked(tree, state)
-                shared = size if len(step.targets) == 1 else _element(size)
-                state |= dict.fromkeys(step.targets, shared)
-            case Return():
-                self._checked(tree, state)
+            raise BoundsError("the loops are nested too deeply to be followed")
+        if isinstance(step.value, Broken):
+            return
+        if isinstance(step, ForNode):
+            self._loop(step, state, rounds)
+            return
+        size = self._checked(step.value, state)
+        if isinstance(step, AssignNode):
+            shared = size if len(step.targets) == 1 else _element(size)
+            state |= dict.fromkeys(step.targets, shared)
 
-    def _loop(
-        self, step: For, tree: ast.expr, state: State, at: tuple[int | str, ...], rounds: float
-    ) -> None:
-        times = self._times(tree, state)
+    def _loop(self, step: ForNode, state: State, rounds: float) -> None:
+        times = self._times(step.value, state)
         if rounds * times > MAX_ROUNDS:
             hint = f"at most {MAX_ROUNDS:,} rounds, all loops around a step together"
-            raise GrowthError("the loops run too often", hint)
-        state |= dict.fromkeys(step.targets, self._loop_item(tree, state, times))
+            raise BoundsError("the loops run too often", hint)
+        state |= dict.fromkeys(step.targets, self._loop_item(step.value, state, times))
         before: State = {}
         for _ in range(int(min(times, _SETTLED))):
             before = dict(state)
-            self._steps(step.do, state, (*at, "do"), rounds * times)
+            self._steps(step.body, state, rounds * times)
             if state == before:
                 return
         rest = max(0, times - _SETTLED)
         for name, size in state.items():
             match size, before.get(name):
                 case Number(bits), Number(last) if bits + (bits - last) * rest > MAX_BITS:
-                    raise GrowthError(f"'{name}' grows without bound in this loop")
+                    raise BoundsError(f"'{name}' grows without bound in this loop")
                 case Items(length), Items(last) if length + (length - last) * rest > MAX_ITEMS:
-                    raise GrowthError(f"'{name}' grows without bound in this loop")
+                    raise BoundsError(f"'{name}' grows without bound in this loop")
                 case _:
                     pass
 
-    def _loop_item(self, tree: ast.expr, state: State, times: float) -> Size:
+    def _loop_item(self, node: Node, state: State, times: float) -> Size:
         """What a loop's targets can be: counters, or items of what it runs over."""
-        parts = tree.args if isinstance(tree, ast.Call) else [tree]
+        parts = node.arguments if isinstance(node, Call) else [node]
         items = [_element(self._checked(part, state)) for part in parts]
         return _largest([Number(math.log2(times + 1)), *items])
 
-    def _times(self, tree: ast.expr, state: State) -> float:
-        """How often a loop over ``tree`` runs at most."""
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            if tree.func.id == "range" and tree.args:
-                sizes = [self._checked(argument, state) for argument in tree.args]
+    def _times(self, node: Node, state: State) -> float:
+        """How often a loop over ``node`` runs at most."""
+        if isinstance(node, Call) and node.arguments:
+            if node.name == "range":
+                sizes = [self._checked(argument, state) for argument in node.arguments]
                 numbers = [2**size.bits - 1 for size in sizes if isinstance(size, Number)]
                 return max([*numbers, *([self.largest_dim] if len(numbers) < len(sizes) else [])])
-            if tree.func.id in ("enumerate", "zip") and tree.args:
-                return min(self._times(argument, state) for argument in tree.args)
-        size = self._checked(tree, state)
+            if node.name in ("enumerate", "zip"):
+                return min(self._times(argument, state) for argument in node.arguments)
+        size = self._checked(node, state)
         return size.length if isinstance(size, Items) else _UNKNOWN_ROUNDS
 
     # ----------------------------------------------------------------------------------- sizes
 
-    def _checked(self, tree: ast.expr, state: State) -> Size:
-        size = self._size(tree, state)
+    def _checked(self, node: Node, state: State) -> Size:
+        size = self._size(node, state)
         if isinstance(size, Number) and size.bits > MAX_BITS:
-            raise GrowthError("the number grows beyond any use", hint=f"at most {MAX_BITS} bits")
+            raise BoundsError("the number grows beyond any use", hint=f"at most {MAX_BITS} bits")
         if _total(size) > MAX_ITEMS:
-            raise GrowthError("the list grows beyond any use", hint=f"at most {MAX_ITEMS:,} items")
+            raise BoundsError("the list grows beyond any use", hint=f"at most {MAX_ITEMS:,} items")
         return size
 
-    def _size(self, node: ast.expr, state: State) -> Size:
-        # Every part is looked at, whatever the whole may be.
-        parts = [
-            self._checked(part, state)
-            for child in ast.iter_child_nodes(node)
-            for part in _expressions(child)
-        ]
+    def _size(self, node: Node, state: State) -> Size:
+        # Every part is looked at, whatever the whole may be; a function's name is none.
+        below = node.given if isinstance(node, Call) and node.name else nodes.children(node)
+        parts = [self._checked(part, state) for part in below]
         match node:
-            case ast.Constant(value=value):
+            case nodes.Constant(value=value):
                 return _of_value(value)
-            case ast.Name(id=name):
+            case nodes.Name(id=name):
                 return state[name] if name in state else self._known(name)
-            case ast.List() | ast.Tuple():
+            case nodes.Sequence():
                 return Items(len(parts), _largest(parts))
-            case ast.Attribute(attr="shape"):
+            case nodes.Attribute(name="shape"):
                 return Items(64, Number(math.log2(self.largest_dim + 1)))
-            case ast.Attribute(attr="ndim"):
+            case nodes.Attribute(name="ndim"):
                 return Number(6)
-            case ast.Subscript(slice=index):
-                return parts[0] if isinstance(index, ast.Slice) else _element(parts[0])
-            case ast.UnaryOp(op=ast.Not()) | ast.Compare():
+            case nodes.Subscript(index=index):
+                return parts[0] if isinstance(index, nodes.Slice) else _element(parts[0])
+            case nodes.Unary(operator="not") | nodes.Compare():
                 return Number(1)
-            case ast.UnaryOp():
+            case nodes.Unary():
                 return parts[0]
-            case ast.IfExp():
-                return _largest(parts[1:])
-            case ast.BoolOp():
+            case nodes.Conditional():
+                return _largest([parts[0], parts[2]])
+            case nodes.Boolean():
                 return _largest(parts)
-            case ast.BinOp(op=op):
-                return _binary(op, parts[0], parts[1])
-            case ast.Call(func=ast.Name(id=name)):
+            case nodes.Binary(operator=sign):
+                return _binary(sign, parts[0], parts[1])
+            case Call(name=name) if name:
                 return self._call(name)
             case _:
                 return None
@@ -209,48 +191,35 @@ class Growth:
         if name in ("len", "numel"):
             return Number(math.log2(self.largest_dim + 1) if name == "len" else 63)
         child = self._block.modules.get(name)
-        gives_several = name in _SEVERAL if child is None else child.type in _SEVERAL_LAYERS
+        gives_several = name in _SEVERAL if child is None else child.kind in _SEVERAL_LAYERS
         return Items(64, None) if gives_several else None
 
 
-def _expressions(node: ast.AST) -> Iterator[ast.expr]:
-    """The expressions in a child of a node; a function's name is none."""
-    match node:
-        case ast.keyword(value=value):
-            yield value
-        case ast.Slice():
-            yield from (part for part in (node.lower, node.upper, node.step) if part)
-        case ast.expr():
-            yield node
-        case _:
-            pass
-
-
-def _binary(op: ast.operator, left: Size, right: Size) -> Size:
-    match op, left, right:
-        case ast.Mod(), Items(), _:
-            raise GrowthError("text cannot be formatted in an expression")
-        case ast.Add() | ast.Sub(), Number(a), Number(b):
+def _binary(sign: str, left: Size, right: Size) -> Size:
+    match sign, left, right:
+        case "%", Items(), _:
+            raise BoundsError("text cannot be formatted in an expression")
+        case (("+" | "-"), Number(a), Number(b)):
             return Number(max(a, b) + math.log2(1 + 2.0 ** -min(abs(a - b), 60)))
-        case ast.Mult(), Number(a), Number(b):
+        case "*", Number(a), Number(b):
             return Number(a + b)
-        case ast.Pow(), Number(a), Number(b):
+        case "**", Number(a), Number(b):
             return Number(a * 2 ** min(b, 60))
-        case ast.LShift(), Number(a), Number(b):
+        case "<<", Number(a), Number(b):
             return Number(a + 2 ** min(b, 60))
-        case ast.Div(), _, _:
+        case "/", _, _:
             return None
-        case ast.Mod(), Number(), Number():
+        case "%", Number(), Number():
             return right
         case _, Number(a), Number(b):
             return Number(max(a, b))
-        case (ast.Mult(), Items(length, item), Number(b)) | (
-            ast.Mult(), Number(b), Items(length, item)
+        case ("*", Items(length, item), Number(b)) | (
+            "*", Number(b), Items(length, item)
         ):  # fmt: skip
             return Items(length * 2 ** min(b, 60), item)
-        case ast.Add(), Items(n, item), Items(m, other):
+        case "+", Items(n, item), Items(m, other):
             return Items(n + m, _largest([item, other]))
-        case (ast.Add(), Items(length, item), None) | (ast.Add(), None, Items(length, item)):
+        case ("+", Items(length, item), None) | ("+", None, Items(length, item)):
             return Items(length + 1_000, item)
         case _:
             return None

@@ -7,59 +7,76 @@ leaves out, which block a ``type: $block`` is, and which side of ``a if c else b
 
 from __future__ import annotations
 
-import ast
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
-from archspec.lang.checks.bounds import Growth, GrowthError
-from archspec.lang.checks.calls import call_complaint
-from archspec.lang.checks.checker import Checker, iterate_items
-from archspec.lang.checks.steps import step_text
-from archspec.lang.expr.expressions import Expression, ExpressionError, Value, evaluate_part, parse
+from archspec.lang.checker import Checker
+from archspec.lang.checks.bounds import Bounds, BoundsError
+from archspec.lang.checks.steps import check_call
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.lang.expr.nodes import (
+    Attribute,
+    Boolean,
+    Call,
+    Conditional,
+    Name,
+    Slice,
+    Subscript,
+    children,
+    names,
+)
+from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
-from archspec.lang.params import literal
 from archspec.lang.registry import layers
-from archspec.lang.schema import Assign, Block, For, Module, Step
-from archspec.lang.yaml import Path
+from archspec.lang.tree import (
+    AssignNode,
+    BlockNode,
+    ForNode,
+    ModuleNode,
+    StepNode,
+    forward_expressions,
+)
 
 _MAX_FOLLOWED = 30_000  # steps of all blocks that differ
 _Values = Mapping[str, Value]
 
 
-def check_branches(checker: Checker, root: Instance, values: Mapping[str, Value]) -> None:
+def check_branches(
+    checker: Checker, blocks: Mapping[str, BlockNode], root: Instance, values: _Values
+) -> None:
     """Check the forward of every block that occurs below ``root``.
 
     Args:
         root: the tree of modules.
         values: the global parameters.
     """
-    growth = Growth(max(checker.architecture.dims.values(), default=1_000))
+    bounds = Bounds(max(checker.architecture.dims.values(), default=1_000))
     followed = 0
-    for instance, block in _distinct(checker.architecture.blocks, root, values):
-        names = ChainMap[str, Value](dict(instance.arguments), dict(values))
-        walk = _Walk(checker, instance, block, names)
-        walk.steps(block.forward or (), ("blocks", instance.type, "forward"))
+    for instance, block in _distinct(blocks, root):
+        known = ChainMap[str, Value](dict(instance.arguments), dict(values))
+        walk = _Walk(checker, blocks, instance, known)
+        walk.steps(block.forward or ())
         try:
-            growth.check(block, names)
-        except GrowthError as error:
-            step, at = error.step, ("blocks", instance.type, "forward", *error.at)
-            path = step_text(step, at)[1] if step else at
-            checker.add("E307", error.message, path, hint=error.hint)
+            bounds.check(block, known)
+        except BoundsError as error:
+            checker.add("E307", error.message, error.path, hint=error.hint)
         followed += walk.followed
         if followed > _MAX_FOLLOWED:
             message = f"more than {_MAX_FOLLOWED:,} steps of blocks that all differ"
-            checker.add("E401", message, ("blocks", instance.type), key=True)
+            checker.add("E401", message, block.path, key=True)
             return
 
 
 def _distinct(
-    blocks: Mapping[str, Block], root: Instance, values: _Values
-) -> Iterator[tuple[Instance, Block]]:
+    blocks: Mapping[str, BlockNode], root: Instance
+) -> Iterator[tuple[Instance, BlockNode]]:
     """One instance of all whose forwards cannot differ, children first."""
-    used = {name: _names_used(block) for name, block in blocks.items()}
+    used = {
+        name: {found.id for node in forward_expressions(block) for found in names(node)}
+        for name, block in blocks.items()
+    }
     kinds: dict[tuple[Any, ...], int] = {}
     kind_of: dict[int, int] = {}
     stack = [(root, False)]
@@ -74,61 +91,49 @@ def _distinct(
             stack += [(child, False) for child in below]
             continue
         given = [(n, v) for n, v in instance.arguments.items() if n in used.get(instance.type, ())]
-        children = tuple((name, kind_of[id(child)]) for name, child in instance.children)
-        kind = (instance.type, repr(given), children)
+        inside = tuple((name, kind_of[id(child)]) for name, child in instance.children)
+        kind = (instance.type, repr(given), inside)
         if kind not in kinds and instance.type in blocks:
             yield instance, blocks[instance.type]
         kind_of[id(instance)] = kinds.setdefault(kind, len(kinds))
 
 
-def _names_used(block: Block) -> set[str]:
-    """The names in the steps of a block."""
-    found: set[str] = set()
-    steps = list(block.forward or ())
-    while steps:
-        step = steps.pop()
-        with suppress(ExpressionError):  # told by the step checker
-            found |= parse(step_text(step, ())[0]).names()
-        steps += step.do if isinstance(step, For) else ()
-    return found
-
-
 class _Walk:
     """One way through the forward of one block."""
 
-    def __init__(self, checker: Checker, instance: Instance, block: Block, values: _Values) -> None:
-        self.checker, self.instance, self.block, self.values = checker, instance, block, values
-        self.blocks = checker.architecture.blocks
+    def __init__(
+        self,
+        checker: Checker,
+        blocks: Mapping[str, BlockNode],
+        instance: Instance,
+        values: _Values,
+    ) -> None:
+        self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
+        self.block = blocks[instance.type]
         self.children = dict(instance.children)
         self.loop_targets: dict[str, list[Instance]] = {}
         self.followed = 0
 
-    def steps(self, steps: Sequence[Step], path: Path) -> None:
-        for i, step in enumerate(steps):
+    def steps(self, steps: Sequence[StepNode]) -> None:
+        for step in steps:
             self.followed += 1
-            text, self.path, self.offset = step_text(step, (*path, i))
-            try:
-                self.expression = parse(text)
-            except ExpressionError:
-                continue  # told by the step checker
-            tree = self.expression.tree
-            if isinstance(step, For):
-                self._loop(step, tree, (*path, i, "do"))
+            if isinstance(step, ForNode):
+                self._loop(step)
                 continue
-            self._visit(tree)
-            if isinstance(step, Assign):
+            self._visit(step.value)
+            if isinstance(step, AssignNode):
                 for target in step.targets:
                     self.loop_targets.pop(target, None)
 
-    def _loop(self, step: For, tree: ast.expr, path: Path) -> None:
-        parts, targets = [tree], list(step.targets)
-        if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            if tree.func.id == "range":
-                self._visit(tree)
-                if not self._rounds(tree):
+    def _loop(self, step: ForNode) -> None:
+        parts, targets = [step.value], list(step.targets)
+        if isinstance(call := step.value, Call):
+            if call.name == "range":
+                self._visit(call)
+                if not self._rounds(call):
                     return
-            parts = tree.args
-            targets = targets[1:] if tree.func.id == "enumerate" else targets
+            parts = list(call.arguments)
+            targets = targets[1:] if call.name == "enumerate" else targets
         before = dict(self.loop_targets)
         for target, part in zip(targets, parts, strict=False):
             if (found := self._visit(part)) is not None:
@@ -136,69 +141,66 @@ class _Walk:
                 if not items:
                     return  # a container that is empty
                 self.loop_targets[target] = items
-        self.steps(step.do, path)
+        self.steps(step.body)
         self.loop_targets = before
 
-    def _rounds(self, call: ast.Call) -> bool:
+    def _rounds(self, call: Call) -> bool:
         """Whether a loop over ``range`` runs at all, as far as that is known."""
-        bounds = [self._known(argument) for argument in call.args]
+        bounds = [self._known(argument) for argument in call.arguments]
         if not all(known and isinstance(bound, int) for known, bound in bounds):
             return True
-        numbers = [bound for _, bound in bounds]
         try:
-            return len(range(*numbers)) > 0
+            return len(range(*(bound for _, bound in bounds))) > 0
         except (TypeError, ValueError, OverflowError):
             return True
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _known(self, node: ast.expr) -> tuple[bool, Value]:
+    def _known(self, node: Node) -> tuple[bool, Value]:
         """Whether parameters alone decide the value of ``node``, and that value."""
         try:
-            return True, evaluate_part(self.expression, node, self.values)
+            return True, evaluate(node, self.values)
         except ExpressionError:
             return False, None
 
-    def _visit(self, node: ast.AST) -> list[Instance] | None:
+    def _visit(self, node: Node) -> list[Instance] | None:
         """Follow what is taken of ``node``; the modules that it stands for, None for a value."""
         match node:
-            case ast.IfExp(test=test, body=body, orelse=orelse):
+            case Conditional(test=test, yes=yes, no=no):
                 self._visit(test)
                 known, value = self._known(test)
-                for branch in ([body] if value else [orelse]) if known else [body, orelse]:
+                for branch in ([yes] if value else [no]) if known else [yes, no]:
                     self._visit(branch)
-            case ast.BoolOp(op=op, values=values):
+            case Boolean(operator=word, values=values):
                 for part in values:
                     self._visit(part)
                     known, value = self._known(part)
-                    if known and bool(value) is isinstance(op, ast.Or):
+                    if known and bool(value) is (word == "or"):
                         break
-            case ast.Name(id=name) if name in self.loop_targets:
+            case Name(id=name) if name in self.loop_targets:
                 return self.loop_targets[name]
-            case ast.Name(id=name) if name in self.block.modules:
+            case Name(id=name) if name in self.block.modules:
                 if name in self.instance.left_out:
-                    self._left_out(node, self.block.modules[name], self.instance)
+                    self._left_out(node, name, self.block.modules[name], self.instance)
                 return [self.children[name]] if name in self.children else []
-            case ast.Attribute(value=owner, attr=name):
-                return self._attribute(node, self._visit(owner), name)
-            case ast.Subscript(value=value, slice=index):
+            case Attribute(value=owner):
+                return self._attribute(node, self._visit(owner))
+            case Subscript(value=value, index=index):
                 self._visit(index)
                 owners = self._visit(value)
                 return owners and self._indexed(node, owners, index)
-            case ast.Call(func=func, args=args, keywords=keywords):
-                for argument in [*args, *(keyword.value for keyword in keywords)]:
+            case Call(function=function):
+                for argument in node.given:
                     self._visit(argument)
-                self._call(node, self._visit(func) or [])
+                self._call(node, self._visit(function) or [])
             case _:
-                for child in ast.iter_child_nodes(node):
+                for child in children(node):
                     self._visit(child)
         return None
 
-    def _indexed(
-        self, node: ast.AST, owners: list[Instance], index: ast.expr
-    ) -> list[Instance] | None:
+    def _indexed(self, node: Node, owners: list[Instance], index: Node) -> list[Instance] | None:
         """What ``owner[index]`` can be; a slice of a container is one again."""
-        if isinstance(index, ast.Slice):
+        if isinstance(index, Slice):
             return owners
         known, value = self._known(index)
         found: list[Instance] = []
@@ -207,7 +209,7 @@ class _Walk:
             found += [child for _, child in owner.children] if items is None else items
         return found
 
-    def _items_at(self, node: ast.AST, owner: Instance, index: Value) -> list[Instance] | None:
+    def _items_at(self, node: Node, owner: Instance, index: Value) -> list[Instance] | None:
         """The item of a container that ``index`` stands for; None if that cannot be told."""
         items = dict(owner.children)
         match owner.type, index:
@@ -227,73 +229,49 @@ class _Walk:
                 self._error(node, "E305", f"a {owner.type} is indexed by {kind}")
         return []
 
-    def _attribute(
-        self, node: ast.Attribute, owners: list[Instance] | None, name: str
-    ) -> list[Instance] | None:
+    def _attribute(self, node: Attribute, owners: list[Instance] | None) -> list[Instance] | None:
         if owners is None:
             return None
-        found: list[Instance] = []
+        name, found = node.name, list[Instance]()
         for owner in owners:
-            children = dict(owner.children)
+            inside = dict(owner.children)
             declared = self._declared(owner)
-            if name in children:
-                found.append(children[name])
+            if name in inside:
+                found.append(inside[name])
             elif name in owner.left_out:
-                self._left_out(node, declared[name], owner)
+                self._left_out(node, name, declared[name], owner)
             elif owner.type in self.blocks and name not in (*declared, *owner.tensors):
                 known = [*declared, *owner.tensors]
                 hint = did_you_mean(name, known) or f"it has: {listing(known)}"
                 self._error(node, "E304", f"no child or parameter '{name}'", hint)
         return found
 
-    def _declared(self, owner: Instance) -> Mapping[str, Module]:
+    def _declared(self, owner: Instance) -> Mapping[str, ModuleNode]:
         """The children that a module would have, were none left out."""
         if owner.type in self.blocks:
             return self.blocks[owner.type].modules
-        return self._items(owner.path) if owner.type in layers.CONTAINERS else {}
+        return owner.declared.named_items if owner.declared is not None else {}
 
-    def _items(self, path: Path) -> Mapping[str, Module]:
-        """The items of the container at ``path``, if they are named."""
-        module = self.blocks[str(path[1])].modules[str(path[3])]
-        for part, key in zip(path[4::2], path[5::2], strict=False):
-            found = dict(iterate_items(module)) if part == "items" else {}
-            if key not in found:
-                return {}
-            module = found[key]
-        return module.items if isinstance(module.items, dict) else {}
-
-    def _call(self, call: ast.Call, called: Sequence[Instance]) -> None:
+    def _call(self, call: Call, called: Sequence[Instance]) -> None:
         """What is called must take these inputs, whichever of the modules it is."""
         for kind in dict.fromkeys(instance.type for instance in called):
-            if kind not in self.blocks:
-                continue
-            inputs = self.blocks[kind].inputs
-            if complaint := call_complaint(kind, inputs, call):
-                hint = f"its inputs: {listing(list(inputs)) or 'x'}"
-                self._error(call, "E305", complaint, hint)
+            if kind in self.blocks:
+                check_call(self.checker, self.blocks[kind], call)
 
     # -------------------------------------------------------------------------------- problems
 
-    def _error(self, node: ast.AST, code: str, message: str, hint: str = "") -> None:
-        error = self.expression.error(node, code, message, hint)
-        self.checker.add_expression(error, self.path, self.offset)
+    def _error(self, node: Node, code: str, message: str, hint: str = "") -> None:
+        self.checker.report(ExpressionError(code, message, node, hint))
 
-    def _left_out(self, node: ast.AST, declared: Module, owner: Instance) -> None:
+    def _left_out(self, node: Node, name: str, declared: ModuleNode, owner: Instance) -> None:
         """A module whose ``when`` is false is used."""
-        is_block = owner.type in self.blocks
-        at: Path = ("blocks", owner.type, "modules") if is_block else (*owner.path, "items")
-        name = node.attr if isinstance(node, ast.Attribute) else ast.unparse(node)
-        condition = literal(declared.when)
-        values = ""
-        if isinstance(condition, Expression):
-            scope = {**self.values, **owner.arguments}
-            known = [n for n in sorted(condition.names()) if n in scope]
-            values = ", ".join(f"{n}={shown(scope[n])}" for n in known)
-        message = f"'{ast.unparse(node)}' is left out" + (f" with {values}" if values else "")
-        start, end = self.expression.stretch(node)
-        document = self.checker.document
-        place = document.stretch(self.path, start + self.offset, end + self.offset)
-        notes = [Note("by this condition", document.place((*at, name, "when")))]
+        scope = {**self.values, **owner.arguments}
+        used = sorted({found.id for found in names(declared.when)})
+        values = ", ".join(f"{n}={shown(scope[n])}" for n in used if n in scope)
+        message = f"'{written(node)}' is left out" + (f" with {values}" if values else "")
+        document, span = self.checker.document, node.span
+        place = document.stretch(span.path, span.start, span.end)
+        notes = [Note("by this condition", document.place((*declared.path, "when")))]
         if self.instance.path[2:]:  # not the root
             notes.append(Note(f"in this {self.instance.type}", document.place(self.instance.path)))
         hint = "use it only where it is there: … if <the same condition> else …"

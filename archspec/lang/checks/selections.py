@@ -1,54 +1,47 @@
 """What a spec says of its modules by pattern or path: init rules, ties, freeze plans, layouts.
 
-All of it is held against the elaborated tree, so that a pattern that selects nothing is an error at
-its line before anything is built.
+All of it is held against the instantiated tree, so that a pattern that selects nothing is an error
+at its line before anything is built.
 """
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from archspec.errors import Problem, did_you_mean, shown
 from archspec.lang import patterns
-from archspec.lang.checks.checker import Checker
-from archspec.lang.expr.expressions import Expression, ExpressionError, Value, evaluate_part, parse
+from archspec.lang.checker import Checker
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
+from archspec.lang.expr.nodes import Broken, Constant, names
+from archspec.lang.expr.nodes import walk as nodes_below
 from archspec.lang.instances import Instance, entries, walk
 from archspec.lang.patterns import Pattern, PatternError, Tree
 from archspec.lang.registry import initializers, layers
-from archspec.lang.schema import Initialiser, InitRule
+from archspec.lang.tree import InitNode, RuleNode, SpecTree
 from archspec.lang.yaml import Path
 
 MAX_COMPARISONS = 600_000  # of modules with the parts of patterns
 _MOST_REPAIRS = 80_000  # paths that are searched for what a pattern may have meant
 _UNKNOWN = object()
-_FILL_KEY = re.compile(r"([A-Za-z_]\w*)(?:\[(.+)\])?", re.ASCII)
-
-
-def split_fill(key: str) -> tuple[str, str] | None:
-    """The parameter and the index of an init rule's key: ``weight[0]`` is ("weight", "0")."""
-    found = _FILL_KEY.fullmatch(key)
-    return (found[1], found[2] or "") if found else None
-
-
-def _is_dots(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is ...
 
 
 class SelectionChecker:
     """Checks the parts of a spec that speak of modules by pattern or path."""
 
     def __init__(
-        self, checker: Checker, root: Instance | None, values: Mapping[str, Value]
+        self,
+        checker: Checker,
+        declared: SpecTree,
+        root: Instance | None,
+        values: Mapping[str, Value],
     ) -> None:
         """
         Args:
             root: None while the modules themselves have problems: paths cannot be judged.
             values: the global parameters, as far as they have values.
         """
-        self.checker, self.root, self.values = checker, root, values
+        self.checker, self.declared, self.root, self.values = checker, declared, root, values
         self.architecture = checker.architecture
         self._selected: dict[str, frozenset[int]] = {}
         self._repairs = _MOST_REPAIRS
@@ -78,13 +71,11 @@ class SelectionChecker:
     def check(self) -> None:
         if self._too_many():
             return
-        for i, rule in enumerate(self.architecture.init):
-            self._check_rule(rule, ("init", i))
-        for block_name, block in self.architecture.blocks.items():
-            for part, tensors in (("parameters", block.parameters), ("buffers", block.buffers)):
-                for name, tensor in tensors.items():
-                    path = ("blocks", block_name, part, name, "init")
-                    self._check_initialiser(tensor.init, path)
+        for rule in self.declared.init:
+            self._check_rule(rule)
+        for block in self.declared.blocks.values():
+            for tensor in block.tensors.values():
+                self._check_initializer(tensor.init)
         for name, target in self.architecture.tie.items():
             self._check_tie(name, target)
         for name, plan in self.architecture.freeze.items():
@@ -151,27 +142,33 @@ class SelectionChecker:
         near = tree.near_misses(pattern) if self._repairs > 0 else ()
         return f"did you mean {', '.join(repr(n) for n in near)}?" if near else ""
 
-    def _check_rule(self, rule: InitRule, path: Path) -> None:
-        self._check_patterns(rule.match, (*path, "match"))
-        for i, text in enumerate(rule.match):
+    def _check_rule(self, rule: RuleNode) -> None:
+        path, match = rule.path, rule.declared.match
+        self._check_patterns(match, (*path, "match"))
+        for i, text in enumerate(match):
             if text.startswith("!"):
-                at = (*path, "match", i) if len(rule.match) > 1 else (*path, "match")
+                at = (*path, "match", i) if len(match) > 1 else (*path, "match")
                 hint = "rules apply in order: let a later rule win"
                 self.checker.add("E702", "an init rule cannot exclude", at, hint=hint)
         if not rule.fills:
             hint = "for example weight: {normal_: {std: 0.02}}"
             self.checker.add("E202", "this rule initialises nothing", path, hint=hint)
-        for key, initialiser in rule.fills.items():
-            self._check_fill_key(key, (*path, key))
-            self._check_initialiser(initialiser, (*path, key))
-        self._check_fills(rule, path)
+        for fill in rule.fills:
+            if not fill.tensor:
+                message = f"'{fill.path[-1]}' names no parameter"
+                hint = "a key is a parameter's name, or a part of it: weight[0]"
+                self.checker.add("E201", message, fill.path, key=True, hint=hint)
+            elif fill.index is not None:
+                self._check_index(fill.index)
+            self._check_initializer(fill.init)
+        self._check_fills(rule)
 
-    def _check_fills(self, rule: InitRule, path: Path) -> None:
+    def _check_fills(self, rule: RuleNode) -> None:
         """Each parameter that a rule names must be held by a module that it matches."""
         if self.tree is None:
             return
         try:
-            chosen = [self._select(patterns.parse(text), text) for text in rule.match]
+            chosen = [self._select(patterns.parse(text), text) for text in rule.declared.match]
         except PatternError:
             return  # told already
         matched = [self.tree.entries[i] for i in sorted(frozenset[int]().union(*chosen))]
@@ -179,79 +176,47 @@ class SelectionChecker:
             return  # what a registered layer holds is unknown here
         tensors = (entry.path.rpartition(".")[2] for entry in matched if entry.type is None)
         held = dict.fromkeys(tensors)
-        for key in rule.fills:
-            found = split_fill(key)
-            if found and matched and found[0] not in held:
-                message = f"no module that this rule matches has a parameter '{found[0]}'"
-                hint = did_you_mean(found[0], held)
-                self.checker.add("E201", message, (*path, key), key=True, hint=hint)
+        for fill in rule.fills:
+            if fill.tensor and matched and fill.tensor not in held:
+                message = f"no module that this rule matches has a parameter '{fill.tensor}'"
+                hint = did_you_mean(fill.tensor, held)
+                self.checker.add("E201", message, fill.path, key=True, hint=hint)
 
-    def _check_fill_key(self, key: str, path: Path) -> None:
-        """``weight``, or a part of it: ``weight[0]``, ``weight[:, pad_token_id]``."""
-        found = split_fill(key)
-        if found is None:
-            hint = "a key is a parameter's name, or a part of it: weight[0]"
-            self.checker.add("E201", f"'{key}' names no parameter", path, key=True, hint=hint)
-        elif found[1]:
-            try:
-                self._check_index(found[1])
-            except ExpressionError as error:
-                self.checker.add(error.code, error.message, path, key=True, hint=error.hint)
-
-    def _check_index(self, text: str) -> None:
-        expression = parse(f"_[{text}]")
-        tree = expression.tree
-        if not (isinstance(tree, ast.Subscript) and isinstance(tree.value, ast.Name)):
-            raise ExpressionError("E301", "not one index")
-        parts = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
-        for part in parts:
-            bounds = [] if _is_dots(part) else [part]
-            if isinstance(part, ast.Slice):
-                bounds = [bound for bound in (part.lower, part.upper, part.step) if bound]
+    def _check_index(self, index: Node) -> None:
+        """What stands in the brackets of ``weight[0]``, ``weight[:, pad_token_id]``."""
+        for part in index.items if isinstance(index, nodes.Sequence) else (index,):
+            bounds = nodes.children(part) if isinstance(part, nodes.Slice) else (part,)
             for bound in bounds:
-                value = self._evaluated(expression, bound)
-                if value is not _UNKNOWN and (
-                    isinstance(value, bool) or not isinstance(value, int)
-                ):
-                    raise ExpressionError("E205", f"an index is an integer, not {shown(value)}")
+                if isinstance(bound, Constant) and bound.value is ...:
+                    continue
+                value = self._evaluated(bound, key=True)
+                if value and (isinstance(value[0], bool) or not isinstance(value[0], int)):
+                    message = f"an index is an integer, not {shown(value[0])}"
+                    self.checker.add("E205", message, bound.span.path, key=True)
 
-    def _check_initialiser(self, initialiser: Initialiser, path: Path) -> None:
-        message, hint = initializers.complaint(initialiser)
+    def _check_initializer(self, init: InitNode) -> None:
+        message, hint = initializers.complaint(init.declared)
         if message:
-            self.checker.add("E214", message, path, hint=hint)
+            self.checker.add("E214", message, init.path, hint=hint)
             return
-        name, arguments = initializers.parts(initialiser)
-        for key, given in arguments.items():
-            at = (*path, name, key)
-            parsed = self.checker.literal(given, at)
-            try:
-                is_expression = isinstance(parsed, Expression)
-                value = self._evaluated(parsed, parsed.tree) if is_expression else parsed
-            except ExpressionError as error:
-                self.checker.add_expression(error, at, 1)
-                continue
-            argument = initializers.argument(key)
-            if value is not _UNKNOWN and not argument.accepts(value):
-                message = f"{name}'s {key} takes {argument.expects}, not {shown(value)}"
-                self.checker.add("E205", message, at)
+        for key, node in init.arguments.items():
+            value, argument = self._evaluated(node), initializers.argument(key)
+            if value and not argument.accepts(value[0]):
+                message = f"{init.function}'s {key} takes {argument.expects}, not {shown(value[0])}"
+                self.checker.add("E205", message, (*init.path, init.function, key))
 
-    def _evaluated(self, expression: Expression, node: ast.expr) -> Value:
-        """The value of a node; ``_UNKNOWN`` while a parameter that it uses has none.
-
-        Raises:
-            ExpressionError: as ``evaluate``.
-        """
-        names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        declared = self.architecture.params
-        if any(name.id in declared and name.id not in self.values for name in names):
-            return _UNKNOWN
+    def _evaluated(self, node: Node, *, key: bool = False) -> tuple[Value] | None:
+        """The value of a node; None if it has a problem, or uses a parameter that has one."""
+        if any(isinstance(part, Broken) for part in nodes_below(node)):
+            return None
+        if any(name.id not in self.values for name in names(node)):
+            return None
         try:
-            return evaluate_part(expression, node, self.values)
+            return (evaluate(node, self.values),)
         except ExpressionError as error:
-            if error.code == "E303":
-                unknown = [name for name in names if name.id not in self.values]
-                error.hint = did_you_mean(unknown[0].id, declared)
-            raise
+            if error.code in ("E306", "E307"):  # the others have been reported
+                self.checker.report(error, key=key)
+            return None
 
     def _check_tie(self, name: str, target: str) -> None:
         if self.tree is None:

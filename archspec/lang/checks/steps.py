@@ -1,4 +1,4 @@
-"""Forward steps: what each name stands for, and whether it may be used so.
+"""Forward steps: whether each name and call may be used as it is.
 
 A name in a step is a value (an input, a parameter, an earlier target) or a module (a child, an item
 of a container). Modules are called, indexed, looped over, or asked for a child or a parameter;
@@ -7,369 +7,358 @@ everything else is done with values.
 
 from __future__ import annotations
 
-import ast
 import keyword
-from collections import ChainMap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-from archspec.errors import did_you_mean, listing
-from archspec.lang.checks.arguments import BlockChecker
+from archspec.errors import Note, Problem, did_you_mean, listing
+from archspec.lang.checker import Checker
 from archspec.lang.checks.calls import call_complaint, count_complaint, values_returned
-from archspec.lang.checks.checker import BUILTINS, GENERATED_NAMES, iterate_items
-from archspec.lang.expr.expressions import ATTRIBUTES, Expression, ExpressionError, parse
-from archspec.lang.registry import functions, layers
-from archspec.lang.schema import Assign, Block, For, Module, Return, Step
+from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES
+from archspec.lang.expr import ExpressionError, Node, Symbol
+from archspec.lang.expr.nodes import (
+    Attribute,
+    Broken,
+    Call,
+    Constant,
+    Name,
+    Sequence,
+    Slice,
+    Subscript,
+    children,
+)
+from archspec.lang.expr.printing import written
+from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
+from archspec.lang.registry import functions
+from archspec.lang.tree import (
+    AssignNode,
+    BlockNode,
+    ForNode,
+    ModuleNode,
+    ReturnNode,
+    StepNode,
+)
 from archspec.lang.yaml import Path
 
-LOOPS = ("enumerate", "zip", "range")
-VALUE_ATTRIBUTES = ATTRIBUTES - {"weight", "bias"}
+VALUE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleRef:
-    """What stands for one of these declared modules; if there are none, for anything."""
-
-    modules: tuple[Module, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """An expression of a step and where it stands; ``offset`` is what precedes it in its scalar."""
-
-    expression: Expression
-    path: Path
-    offset: int = 0
+def check_steps(
+    checker: Checker, blocks: Mapping[str, BlockNode], params: Mapping[str, object]
+) -> None:
+    """Check the forward of every block."""
+    for block in blocks.values():
+        _StepChecker(checker, blocks, block, params).check()
 
 
-def step_text(step: Step, path: Path) -> tuple[str, Path, int]:
-    """The text of a step's expression, the path of its scalar, and its offset there."""
-    match step:
-        case Assign():
-            return step.value, (*path, step.key), 0
-        case Return():
-            return step.value, (*path, "return"), 0
-        case For():
-            return step.iterable, (*path, "for"), len(step.loop) - len(step.iterable)
-
-
-class StepChecker:
+class _StepChecker:
     """Checks the forward of one block."""
 
-    def __init__(self, owner: BlockChecker, blocks: dict[str, Block]) -> None:
-        self.owner, self.blocks = owner, blocks
-        self.block, self.add = owner.block, owner.checker.add
-        tensors = (self.block.parameters, self.block.buffers)
-        self.values: Mapping[str, object] = ChainMap[str, Any](
-            owner.values, owner.globals, *tensors, functions.CONSTANTS, {"training": None}
-        )
-        self.targets: dict[str, ModuleRef | None] = dict.fromkeys(self.block.inputs)
+    def __init__(
+        self,
+        checker: Checker,
+        blocks: Mapping[str, BlockNode],
+        block: BlockNode,
+        params: Mapping[str, object],
+    ) -> None:
+        self.checker, self.blocks, self.block = checker, blocks, block
+        self.path = (*block.path, "forward")
+        self.targets = set[str]()  # of the steps so far
+        self.taken: dict[str, tuple[str, Path]] = {
+            **{name: ("a global parameter", ("params", name)) for name in params},
+            **{name: ("a parameter of the block", p.path) for name, p in block.params.items()},
+            **{name: ("a module", m.path) for name, m in block.modules.items()},
+            **{name: ("a tensor of the block", t.path) for name, t in block.tensors.items()},
+        }
 
     def check(self) -> None:
-        path = (*self.owner.path, "forward")
-        if self.block.forward is None:
+        forward = self.block.forward
+        if forward is None:
             self._check_default_forward()
             return
-        self._check_steps(self.block.forward, path)
-        if not any(isinstance(step, Return) for step in self.block.forward):
-            at = (*path, len(self.block.forward) - 1)
-            self.add("E308", "forward ends without a return", at, hint="add a step {return: …}")
+        self._check_steps(forward, inside=False)
+        if not any(isinstance(step, ReturnNode) for step in forward):
+            at = (*self.path, len(forward) - 1)
+            hint = "add a step {return: …}"
+            self.checker.add("E308", "forward ends without a return", at, hint=hint)
 
     def _check_default_forward(self) -> None:
         if len(self.block.inputs) > 1:
             message = "without forward, the modules run in order on a single input"
-            hint = "write the forward steps"
-            self.add("E308", message, (*self.owner.path, "inputs"), key=True, hint=hint)
-        for name, module in self.block.modules.items():
-            if module.type in ("ModuleList", "ModuleDict"):
+            path = (*self.block.path, "inputs")
+            self.checker.add("E308", message, path, key=True, hint="write the forward steps")
+        for module in self.block.modules.values():
+            if module.kind in ("ModuleList", "ModuleDict"):
                 hint = "use a Sequential, or write the forward steps"
-                path = (*self.owner.path, "modules", name, "type")
-                self.add("E308", f"a {module.type} cannot be called", path, hint=hint)
+                path = (*module.path, "type")
+                self.checker.add("E308", f"a {module.kind} cannot be called", path, hint=hint)
 
-    def _check_steps(self, steps: Sequence[Step], path: Path, *, inside: bool = False) -> None:
-        for i, step in enumerate(steps):
-            at = (*path, i)
-            value = self._parse(step, at)
+    def _check_steps(self, steps: tuple[StepNode, ...], *, inside: bool) -> None:
+        for step in steps:
             match step:
-                case Return():
-                    if inside:
-                        self.add("E308", "return inside a loop", (*at, "return"), key=True)
-                    elif i != len(steps) - 1:
-                        self.add("E308", "return must be the last step", (*at, "return"), key=True)
-                    self._check_value(value)
-                case Assign():
-                    self._check_value(value)
-                    self._check_count(value, len(step.targets))
+                case ReturnNode():
+                    self._return(step, inside=inside, last=step is steps[-1])
+                case AssignNode():
+                    self._value(step.value)
+                    self._check_count(step.value, len(step.targets))
                     for target in step.targets:
-                        self._bind(target, None, (*at, step.key))
-                case For():
-                    known = dict(self.targets)
-                    self._bind_loop(step, value, at)
-                    self._check_steps(step.do, (*at, "do"), inside=True)
-                    # A loop may run no time at all: what it defines is not there after it.
-                    self.targets = {k: v for k, v in self.targets.items() if k in known}
+                        self._bind(target, step.path)
+                case ForNode():
+                    self._loop(step)
+                    for target in step.targets:
+                        self._bind(target, step.path)
+                    self._check_steps(step.body, inside=True)
 
-    def _parse(self, step: Step, at: Path) -> Text | None:
-        text, path, offset = step_text(step, at)
-        try:
-            return Text(parse(text), path, offset)
-        except ExpressionError as error:
-            self.owner.checker.add_expression(error, path, offset)
-            return None
+    def _return(self, step: ReturnNode, *, inside: bool, last: bool) -> None:
+        if inside:
+            hint = "there is no early exit: give a name a value, and return it after the loop"
+            self.checker.add("E308", "return inside a loop", step.path, key=True, hint=hint)
+        elif not last:
+            self.checker.add("E308", "return must be the last step", step.path, key=True)
+        self._value(step.value)
+        if isinstance(step.value, Sequence):
+            self._check_outputs(step.value, len(step.value.items))
 
-    def _bind(self, target: str, ref: ModuleRef | None, path: Path) -> None:
+    def _check_outputs(self, value: Sequence, given: int) -> None:
+        """What is returned must be as many values as there are outputs."""
+        wanted, path = len(self.block.outputs), (*self.block.path, "outputs")
+        if wanted and given != wanted and not self.checker.findings.is_broken_below(path):
+            values = "1 value" if given == 1 else f"{given} values"
+            message = f"{self.block.name} returns {values}, its outputs are {wanted}"
+            self._error(value, "E305", message, "return one value for each output: a, b")
+
+    def _bind(self, target: str, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""
-        groups = (self.values, self.owner.classes, self.block.modules, GENERATED_NAMES, BUILTINS)
         key = path[-1] != "for"
         if keyword.iskeyword(target):
-            self.add("E308", f"'{target}' is a Python keyword", path, key=key)
-        elif any(target in taken for taken in groups) or "__" in target:
-            message = f"'{target}' cannot be a target: it already means something else"
-            self.add("E308", message, path, key=key, hint="choose another name")
-        self.targets[target] = ref
+            hint = _KEYWORDS.get(target, "choose another name")
+            message = f"'{target}' is a Python keyword"
+            self.checker.add("E308", message, path, key=key, hint=hint)
+            return
+        what, at = self.taken.get(target, ("", ()))
+        reserved = functions.CONSTANTS.keys() | {"training"} | GENERATED_NAMES | BUILTINS
+        if what or target in reserved or "__" in target:
+            document, means = self.checker.document, what or "a word of the generated code"
+            message = f"'{target}' cannot be a target: it is {means}"
+            notes = (Note("declared here", document.place(at, key=True)),) if at else ()
+            place, hint = document.place(path, key=key), "choose another name"
+            self.checker.findings.add(Problem("E308", message, place, hint, notes))
+        self.targets.add(target)
 
     # ----------------------------------------------------------------------------------- loops
 
-    def _bind_loop(self, step: For, value: Text | None, at: Path) -> None:
-        refs: list[ModuleRef | None] = [None] * len(step.targets)
-        if value is not None:
-            tree = value.expression.tree
-            name = (
-                tree.func.id
-                if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name)
-                else ""
-            )
-            if isinstance(tree, ast.Call) and name in LOOPS:
-                refs = self._loop_refs(name, tree, step, value)
-            else:
-                refs = [self._items(tree, value), *refs[1:]]
-                if refs[0] is not None and len(refs) > 1:
-                    message = f"the loop gives 1 module, but there are {len(refs)} targets"
-                    self._error(value, tree, "E305", message, "to count them: enumerate(…)")
-                    refs = [ModuleRef(())] * len(refs)
-        for target, ref in zip(step.targets, refs, strict=False):
-            self._bind(target, ref, (*at, "for"))
-
-    def _loop_refs(
-        self, name: str, call: ast.Call, step: For, value: Text
-    ) -> list[ModuleRef | None]:
-        wanted = {"enumerate": 2, "range": 1, "zip": len(call.args)}[name]
-        least, most = {"enumerate": (1, 1), "range": (1, 3), "zip": (1, 16)}[name]
-        if call.keywords or not least <= len(call.args) <= most:
+    def _loop(self, step: ForNode) -> None:
+        call, targets = step.value, len(step.targets)
+        if not (isinstance(call, Call) and call.name in LOOPS):
+            found = self._run(call)
+            if found and targets > 1:
+                message = f"the loop gives 1 module, but there are {targets} targets"
+                self._error(call, "E305", message, "to count them: enumerate(…)")
+            return
+        wanted = {"enumerate": 2, "range": 1, "zip": len(call.arguments)}[call.name]
+        least, most = {"enumerate": (1, 1), "range": (1, 3), "zip": (1, 16)}[call.name]
+        if call.keywords or not least <= len(call.arguments) <= most:
             takes = "1 argument" if most == 1 else f"{least} to {most} arguments"
-            self._error(value, call, "E305", f"{name} takes {takes}")
-        if len(step.targets) != wanted:
-            self._error(value, call, "E305", count_complaint(name, wanted, len(step.targets)))
-        if name == "range":
-            for argument in call.args:
-                self._value(argument, value)
-            return [None]
-        items = [self._items(argument, value) for argument in call.args]
-        return [None, *items] if name == "enumerate" else list(items)
+            self._error(call, "E305", f"{call.name} takes {takes}")
+        if targets != wanted:
+            self._error(call, "E305", count_complaint(call.name, wanted, targets))
+        for argument in call.arguments:
+            if call.name == "range":
+                self._value(argument)
+            else:
+                self._run(argument)
 
-    def _items(self, node: ast.expr, text: Text) -> ModuleRef | None:
-        """What a loop over ``node`` gives: modules for a container, else values."""
-        ref = self._resolve(node, text)
-        if ref is None:
-            return None
-        if any(module.type not in layers.CONTAINERS for module in ref.modules):
-            self._error(text, node, "E305", "a loop needs a container or values, this is a module")
-        return ModuleRef(tuple(item for m in ref.modules for _, item in iterate_items(m)))
+    def _run(self, node: Node) -> Modules:
+        """What a loop runs over: containers, or values."""
+        found = self._resolve(node)
+        if found and not all(module.is_container for module in found):
+            self._error(node, "E305", "a loop needs a container or values, this is a module")
+        return found
 
     # ----------------------------------------------------------------------------- expressions
 
-    def _check_value(self, text: Text | None) -> None:
-        if text is not None:
-            self._value(text.expression.tree, text)
-
-    def _check_count(self, text: Text | None, targets: int) -> None:
+    def _check_count(self, node: Node, targets: int) -> None:
         """Several targets take as many values, where that can be seen."""
-        tree = text.expression.tree if text is not None else None
-        if text is None or targets == 1:
-            return
         name, given = "this", None
-        if isinstance(tree, ast.Tuple | ast.List):
-            given = len(tree.elts)
-        elif isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name):
-            child = self.block.modules.get(tree.func.id)
-            if child is not None and child.type in self.blocks:
-                name, given = child.type, values_returned(self.blocks[child.type])
+        if targets == 1:
+            return
+        if isinstance(node, Sequence):
+            given = len(node.items)
+        elif isinstance(node, Call):
+            child = self.block.modules.get(node.name)
+            if child is not None and (block := self.blocks.get(child.kind)):
+                name, given = block.name, values_returned(block)
         if given is not None and given != targets:
-            self._error(text, text.expression.tree, "E305", count_complaint(name, given, targets))
+            self._error(node, "E305", count_complaint(name, given, targets))
 
-    def _error(self, text: Text, node: ast.AST, code: str, message: str, hint: str = "") -> None:
-        error = text.expression.error(node, code, message, hint)
-        self.owner.checker.add_expression(error, text.path, text.offset)
+    def _error(self, node: Node, code: str, message: str, hint: str = "") -> None:
+        self.checker.report(ExpressionError(code, message, node, hint))
 
-    def _value(self, node: ast.AST, text: Text) -> None:
+    def _value(self, node: Node) -> None:
         """``node`` where a value is wanted."""
-        ref = self._resolve(node, text)
-        if ref is not None and ref.modules:
-            name = ast.unparse(node)
-            hint = f"call it: {name}(…)"
-            self._error(text, node, "E305", f"'{name}' is a module, not a value", hint)
+        if self._resolve(node):
+            name = written(node)
+            self._error(node, "E305", f"'{name}' is a module, not a value", f"call it: {name}(…)")
 
-    def _resolve(self, node: ast.AST, text: Text) -> ModuleRef | None:
-        """The modules that ``node`` stands for, or None if it is a value."""
+    def _resolve(self, node: Node) -> Modules:
+        """The modules that ``node`` stands for, checked on the way; None if it is a value."""
         match node:
-            case ast.Name(id=name):
-                return self._name(node, name, text)
-            case ast.Attribute(value=owner, attr=name):
-                return self._attribute(node, self._resolve(owner, text), name, text)
-            case ast.Subscript(value=owner, slice=index):
-                self._index(index, text)
-                return self._subscript(node, self._resolve(owner, text), index, text)
-            case ast.Call():
-                self._call(node, text)
+            case Broken() | Constant():
+                return None
+            case Name():
+                self._name(node)
+                return modules_of(node, self.blocks)
+            case Attribute():
+                return self._attribute(node, self._resolve(node.value))
+            case Subscript():
+                self._index(node.index)
+                return self._subscript(node, self._resolve(node.value))
+            case Call():
+                self._call(node)
             case _:
-                for child in ast.iter_child_nodes(node):
-                    if isinstance(child, ast.expr):
-                        self._value(child, text)
+                for child in children(node):
+                    self._value(child)
         return None
 
-    def _name(self, node: ast.AST, name: str, text: Text) -> ModuleRef | None:
-        if name in self.targets:
-            return self.targets[name]
-        if name in self.block.modules:
-            return ModuleRef((self.block.modules[name],))
-        if name in self.owner.classes:
-            self._error(text, node, "E303", f"'{name}' is a class, not a value")
-        elif name not in self.values:
-            hint = did_you_mean(name, [*self.targets, *self.block.modules, *self.values])
-            if not hint and functions.find(name):
-                hint = f"{name} is a function: call it"
+    def _name(self, node: Name) -> None:
+        if node.symbol is None:
+            known = [*self.targets, *self.block.inputs, *self.taken, *functions.CONSTANTS]
+            hint = did_you_mean(node.id, known)
+            if not hint and functions.find(node.id):
+                hint = f"{node.id} is a function: call it"
             hint = hint or "a name is an input, a child, a parameter or an earlier target"
-            self._error(text, node, "E303", f"unknown name '{name}'", hint)
-        return None
+            self._error(node, "E303", f"unknown name '{node.id}'", hint)
+        elif node.symbol.kind == "param" and node.symbol.is_class:
+            self._error(node, "E303", f"'{node.id}' is a class, not a value")
 
-    def _attribute(
-        self, node: ast.AST, ref: ModuleRef | None, name: str, text: Text
-    ) -> ModuleRef | None:
-        if ref is None:
-            if name not in VALUE_ATTRIBUTES:
+    def _attribute(self, node: Attribute, owners: Modules) -> Modules:
+        if owners is None:
+            if node.name not in VALUE_ATTRIBUTES:
                 hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
-                self._error(text, node, "E304", f"no attribute '{name}'", hint)
+                self._error(node, "E304", f"no attribute '{node.name}'", hint)
             return None
-        children: list[Module] = []
-        known: list[str] = []
-        is_anything = not ref.modules
-        for module in ref.modules:
-            members = self._members(module, name)
-            if members is None:
-                is_anything = True
-            elif name not in members:
-                known += members or ["nothing of its own"]
-            elif child := members[name]:
-                children.append(child)
-        if known:
-            hint = did_you_mean(name, known) or f"it has: {listing(known)}"
-            self._error(text, node, "E304", f"no child or parameter '{name}'", hint)
-        return ModuleRef(tuple(children)) if children or known or is_anything else None
+        found = [(owner, members(owner, node.name, self.blocks)) for owner in owners]
+        lacking = [known for owner, known in found if self._lacks(owner, node.name, known)]
+        if lacking:
+            known = list(dict.fromkeys(name for names in lacking for name in names or ()))
+            known = known or ["nothing of its own"]
+            hint = did_you_mean(node.name, known) or f"it has: {listing(known)}"
+            self._error(node, "E304", f"no child or parameter '{node.name}'", hint)
+            return ()
+        return modules_of(node, self.blocks)
 
-    def _members(self, module: Module, name: str) -> dict[str, Module | None] | None:
-        """The children (and, without a module, the tensors) of a declared module.
+    def _lacks(
+        self, owner: ModuleNode, name: str, known: Mapping[str, ModuleNode | None] | None
+    ) -> bool:
+        if known is None or name in known:
+            return False
+        groups = ("modules", "parameters", "buffers") if owner.kind in self.blocks else ()
+        return not any(
+            self.checker.is_broken(("blocks", owner.kind, group, name)) for group in groups
+        )
 
-        None if it is not known what it has, or what the member ``name`` is.
-        """
-        if module.type in layers.CONTAINERS:
-            return dict(module.items) if isinstance(module.items, dict) else {}
-        if block := self.blocks.get(module.type):
-            tensors = dict.fromkeys([*block.parameters, *block.buffers])
-            return {**tensors, **block.modules}
-        layer = layers.find(module.type)
-        if layer is None or layer.registered or name in layer.children:
-            return None
-        held = [name] if layer.may_hold(name) else []
-        return dict.fromkeys([*held, *layer.parameters, *layer.buffers, *layer.children])
+    def _subscript(self, node: Subscript, owners: Modules) -> Modules:
+        if isinstance(node.value, Constant):
+            self._error(node, "E305", "a number or a text cannot be indexed")
+        if owners and not all(module.is_container for module in owners):
+            self._error(node, "E305", "only a container can be indexed")
+            return ()
+        return subscript(owners, node.index)
 
-    def _subscript(
-        self, node: ast.AST, ref: ModuleRef | None, index: ast.expr, text: Text
-    ) -> ModuleRef | None:
-        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Constant):
-            self._error(text, node, "E305", "a number or a text cannot be indexed")
-        if ref is None or not ref.modules:
-            return ref
-        if any(module.type not in layers.CONTAINERS for module in ref.modules):
-            self._error(text, node, "E305", "only a container can be indexed")
-            return ModuleRef(())
-        if isinstance(index, ast.Slice):
-            return ref
-        return ModuleRef(tuple(item for m in ref.modules for _, item in iterate_items(m)))
-
-    def _index(self, node: ast.expr, text: Text) -> None:
-        for part in node.elts if isinstance(node, ast.Tuple) else [node]:
-            if isinstance(part, ast.Slice):
-                for bound in (part.lower, part.upper, part.step):
-                    if bound is not None:
-                        self._value(bound, text)
-            elif not (isinstance(part, ast.Constant) and part.value is ...):
-                self._value(part, text)
+    def _index(self, node: Node) -> None:
+        parts = node.items if isinstance(node, Sequence) and not node.is_list else (node,)
+        for part in parts:
+            for bound in children(part) if isinstance(part, Slice) else (part,):
+                self._value(bound)
 
     # ----------------------------------------------------------------------------------- calls
 
-    def _call(self, call: ast.Call, text: Text) -> None:
-        lens = isinstance(call.func, ast.Name) and call.func.id == "len"
-        for argument in [*call.args, *(k.value for k in call.keywords)]:
-            if lens:
-                self._resolve(argument, text)
+    def _call(self, call: Call) -> None:
+        for argument in call.given:
+            if call.name == "len":
+                self._resolve(argument)
             else:
-                self._value(argument, text)
-        name = call.func.id if isinstance(call.func, ast.Name) else ""
-        if name and name not in self.targets and name not in self.block.modules:
-            self._function(name, call, text)
-            return
-        if isinstance(call.func, ast.Attribute) and self._is_value(call.func.value):
-            self._method(call.func, call.func.value, text)
-            return
-        ref = self._resolve(call.func, text)
-        if ref is None:
-            self._error(text, call.func, "E304", f"'{ast.unparse(call.func)}' cannot be called")
-        elif len({id(self.blocks.get(m.type)) for m in ref.modules}) == 1:
-            self._module_call(ref.modules[0], call, text)
+                self._value(argument)
+        match call.function:
+            case Name(id=name, symbol=Symbol(kind="function")):
+                self._function(name, call)
+            case Name(id=name, symbol=Symbol() as symbol) if (
+                modules_of(call.function, self.blocks) is None
+            ):
+                self._called_value(name, symbol, call)
+            case Attribute(value=owner) if self._is_value(owner):
+                self._method(call.function, owner)
+            case function:
+                self._module_call(call, function)
 
-    def _method(self, node: ast.Attribute, owner: ast.expr, text: Text) -> None:
+    def _called_value(self, name: str, symbol: Symbol, call: Call) -> None:
+        message = f"'{name}' is a value and cannot be called"
+        if symbol.kind in ("input", "local"):
+            message = f"'{name}' cannot be called"
+        self._error(call.function, "E304", message)
+
+    def _module_call(self, call: Call, function: Node) -> None:
+        found = self._resolve(function)
+        if found is None:
+            self._error(function, "E304", f"'{written(function)}' cannot be called")
+        elif len({self.blocks.get(module.kind) for module in found}) == 1:
+            self._check_inputs(found[0], call)
+
+    def _method(self, node: Attribute, owner: Node) -> None:
         """``x.mean()``, or ``torch.mean(x)``: neither is of the language, but ``mean(x)`` is."""
-        known = functions.find(node.attr) is not None
-        if isinstance(owner, ast.Name) and owner.id not in (*self.targets, *self.values):
-            hint = f"write {node.attr}(…)" if known else "functions have plain names"
-            self._error(text, owner, "E303", f"unknown name '{owner.id}'", hint)
+        known = functions.find(node.name) is not None
+        if isinstance(owner, Name) and owner.symbol is None:
+            hint = f"write {node.name}(…)" if known else "functions have plain names"
+            self._error(owner, "E303", f"unknown name '{owner.id}'", hint)
         else:
-            hint = f"write {node.attr}({ast.unparse(owner)}, …)" if known else ""
-            message = f"values have no methods such as '{node.attr}'"
-            self._error(text, node, "E304", message, hint)
+            hint = f"write {node.name}({written(owner)}, …)" if known else ""
+            message = f"values have no methods such as '{node.name}'"
+            self._error(node, "E304", message, hint)
 
-    def _is_value(self, node: ast.expr) -> bool:
+    def _is_value(self, node: Node) -> bool:
         """Whether a node is a value at first sight: its problems are not told here."""
-        if isinstance(node, ast.Name):
-            return self.targets.get(node.id) is None and node.id not in self.block.modules
-        return not isinstance(node, ast.Attribute | ast.Subscript)
+        if isinstance(node, Name):
+            return modules_of(node, self.blocks) is None
+        return not isinstance(node, Attribute | Subscript)
 
-    def _function(self, name: str, call: ast.Call, text: Text) -> None:
-        keywords = [k.arg or "" for k in call.keywords]
+    def _function(self, name: str, call: Call) -> None:
+        keywords = [keyword.name for keyword in call.keywords]
         if name == "len":
-            if keywords or len(call.args) != 1:
-                self._error(text, call, "E305", "len takes 1 argument")
+            if keywords or len(call.arguments) != 1:
+                self._error(call, "E305", "len takes 1 argument")
         elif function := functions.find(name):
-            if complaint := function.problem_with(len(call.args), keywords):
+            if complaint := function.problem_with(len(call.arguments), keywords):
                 hint = f"its arguments: {listing(function.arguments)}" if function.arguments else ""
-                self._error(text, call, "E305", complaint, hint)
-        elif name in self.values:
-            self._error(text, call.func, "E304", f"'{name}' is a value and cannot be called")
+                self._error(call, "E305", complaint, hint)
         else:
-            known = [*self.block.modules, *functions.names(), "len"]
-            hint = did_you_mean(name, known) or "see archspec.register_op for functions of your own"
-            self._error(text, call.func, "E304", f"no function or child is called '{name}'", hint)
+            hint = functions.instead_of(name, [*self.block.modules, "len"])
+            message = f"no function or child is called '{name}'"
+            self._error(call.function, "E304", message, hint)
 
-    def _module_call(self, module: Module, call: ast.Call, text: Text) -> None:
-        if module.type in ("ModuleList", "ModuleDict"):
+    def _check_inputs(self, module: ModuleNode, call: Call) -> None:
+        kind = module.kind
+        if kind in ("ModuleList", "ModuleDict"):
             hint = "call its items, or use a Sequential"
-            self._error(text, call, "E305", f"a {module.type} cannot be called", hint)
-        elif module.type == "Sequential":
-            if len(call.args) != 1 or call.keywords:
-                self._error(text, call, "E305", "a Sequential takes exactly one input")
-        elif (block := self.blocks.get(module.type)) and (
-            complaint := call_complaint(module.type, block.inputs, call)
-        ):
-            hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
-            self._error(text, call, "E305", complaint, hint)
+            self._error(call, "E305", f"a {kind} cannot be called", hint)
+        elif kind == "Sequential":
+            if len(call.arguments) != 1 or call.keywords:
+                self._error(call, "E305", "a Sequential takes exactly one input")
+        elif block := self.blocks.get(kind):
+            check_call(self.checker, block, call)
+
+
+def check_call(checker: Checker, block: BlockNode, call: Call) -> None:
+    """A call of a block must give it its inputs."""
+    if checker.findings.is_broken_below((*block.path, "inputs")):
+        return
+    if complaint := call_complaint(block.name, block.inputs, call):
+        hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
+        checker.report(ExpressionError("E305", complaint, call, hint))
+
+
+_KEYWORDS = {
+    "break": "there is no early exit: run all rounds, and choose the result with a if c else b",
+    "continue": "there is no early exit: choose with a if c else b",
+    "if": "there is no conditional step: write a if c else b",
+    "while": "loops have a known number of rounds: {for: i in range(n), do: [steps]}",
+    "return": "return stands alone: {return: a, b}",
+}

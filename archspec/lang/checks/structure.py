@@ -1,12 +1,11 @@
 """The document as an ``Architecture``, and what does not have the right shape for one.
 
 What is wrong is told, cut out, and the rest validated again, so that the later checks still find
-what they can. Complaints of theirs about names that went with what was cut out are echoes.
+what they can. The declarations that lost something are ``broken``: nothing more is said of them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -38,7 +37,8 @@ def validated(document: Document, findings: Findings) -> Architecture | None:
         paths = {cast(Path, detail["path"]) for detail in details}
         # The longest first: what is inside goes before what it is inside of.
         for path in sorted(paths, key=lambda p: (len(p), str(p)), reverse=True):
-            if not _cut_out(path, data, findings.broken):
+            findings.broken |= set(_broken_by(path, data))
+            if not _cut_out(path, data):
                 return None
         cut |= paths
     return None
@@ -237,10 +237,43 @@ _STAND_INS: dict[str, Any] = {
     "items": {"type": "Identity"},
     "init": {"match": "**", "weight": "zeros_"},
 }
-_NAME = re.compile(r"[^\W\d]\w*")
 
 
-def _cut_out(path: Path, data: dict[str, Any], broken: set[str]) -> bool:
+def _broken_by(path: Path, data: Any) -> Iterator[Path]:
+    """The declarations of which nothing is known once what stands at ``path`` is cut out."""
+    value = data
+    for key in path:
+        value = value[key]
+    keys = cast("list[str]", list(cast("dict[Any, Any]", value))) if isinstance(value, dict) else []
+    match path:
+        case ("blocks", block, str(group)) if group not in schema.Block.model_fields:
+            # A misspelt group still declares names, whichever group was meant.
+            yield from (("blocks", block, known, key) for known in _DECLARING for key in keys)
+        case ("blocks", block, "forward", *_):
+            step = next((i for i in range(len(path), 3, -1) if isinstance(path[i - 1], int)), 3)
+            yield from (("blocks", block, "targets", name) for name in _targets(path[step:], value))
+        case ("blocks", _, "modules", *_):
+            yield path
+        case ("blocks", _, _, _, *_) | ("params", _, *_):
+            yield path[:4] if path[0] == "blocks" else path[:2]
+        case (str(group),) if group not in Architecture.model_fields:
+            yield from ((known, key) for known in ("params", "blocks") for key in keys)
+        case _:
+            yield path
+
+
+_DECLARING = ("params", "inputs", "outputs", "modules", "parameters", "buffers")
+
+
+def _targets(below: Path, value: Any) -> Iterator[str]:
+    """The names that a step would have given a value; ``below`` is the path inside the step."""
+    step = cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
+    for key in [below[0]] if below else step:
+        text = str(step.get("for", "")) if key in ("for", "do") else str(key)
+        yield from schema.split_targets(text.partition(" in ")[0])
+
+
+def _cut_out(path: Path, data: dict[str, Any]) -> bool:
     """Remove what stands at ``path``; False if nothing is left then that could be checked."""
     steps = [i for i, key in enumerate(path[:-1]) if key in _STEPS and isinstance(path[i + 1], int)]
     path = path[: steps[-1] + 2] if steps else path  # half a step is none, nor is half a rule
@@ -255,16 +288,13 @@ def _cut_out(path: Path, data: dict[str, Any], broken: set[str]) -> bool:
     owner: Any = data
     for key in path[:-1]:
         owner = owner[key]
-    last = path[-1]
     if isinstance(owner, dict):
-        broken |= {str(last), *_names_in(cast("dict[Any, Any]", owner).pop(last, None))}
+        cast("dict[Any, Any]", owner).pop(path[-1], None)
     elif isinstance(owner, list):
-        _replace(cast("list[Any]", owner), cast(int, last), path, broken)
+        _replace(cast("list[Any]", owner), cast(int, path[-1]), path)
     match path:
         case ("blocks", block, "params" | "inputs" | "modules" | "parameters" | "buffers"):
             data["blocks"][block]["forward"] = [_RETURN]
-        case (*_, "params", str(name), _):
-            broken.add(name)  # without its default, it would seem to need a value
         case _:
             pass
     return True
@@ -282,8 +312,7 @@ def _complete(data: dict[str, Any], path: Path) -> bool:
     return True
 
 
-def _replace(owner: list[Any], at: int, path: Path, broken: set[str]) -> None:
-    broken |= set(_names_in(owner[at]))
+def _replace(owner: list[Any], at: int, path: Path) -> None:
     kind = next((key for key in reversed(path) if isinstance(key, str)), "")
     if kind not in _STAND_INS:
         del owner[at:]
@@ -291,16 +320,3 @@ def _replace(owner: list[Any], at: int, path: Path, broken: set[str]) -> None:
         owner[at] = _RETURN
     else:
         owner[at] = _STAND_INS[kind]
-
-
-def _names_in(value: Any) -> Iterator[str]:
-    """Every name in the keys and texts of a value."""
-    if isinstance(value, str):
-        yield from _NAME.findall(value)
-    elif isinstance(value, list):
-        for item in cast("list[Any]", value):
-            yield from _names_in(item)
-    elif isinstance(value, dict):
-        for key, item in cast("dict[Any, Any]", value).items():
-            yield from _names_in(key)
-            yield from _names_in(item)

@@ -23,7 +23,6 @@ from archspec.lang.patterns.grammar import (
     Typed,
     parse,
 )
-from archspec.lang.patterns.regex import regex
 from archspec.lang.patterns.rename import Rename, parse_rename
 from archspec.lang.patterns.tree import Entry, Tree
 
@@ -41,5 +40,4 @@ __all__ = [
     "Typed",
     "parse",
     "parse_rename",
-    "regex",
 ]

@@ -16,6 +16,8 @@ from inspect import Parameter
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from archspec.errors import did_you_mean, near_misses
+from archspec.lang.registry import layers
 from archspec.lang.registry.arguments import registered_name, usage
 
 _SAME_NAME = (
@@ -135,6 +137,37 @@ def find(name: str) -> Function | None:
 def names() -> tuple[str, ...]:
     """The names of all functions, PyTorch's first."""
     return (*_table(), *_registered)
+
+
+_INSTEAD = {
+    "clip": "write clamp(…)",
+    "take": "write gather(…) or index_select(…)",
+    "finfo": "write the number itself, such as -1e9 or -inf",
+    "nonzero": "its shape depends on values: use where(…) or masked_fill(…)",
+    "max_pool": "write max_pool2d(…)",
+    "repeat_kv": "write repeat_interleave(…)",
+}
+
+
+def instead_of(name: str, others: Sequence[str]) -> str:
+    """What to write for a function that does not exist, as a hint.
+
+    A near miss must share its first letter: among short names, letters alone say little.
+
+    Args:
+        others: names that could have been meant as well, such as a block's modules.
+
+    >>> instead_of("clip", []), instead_of("sofmax", []), instead_of("lstm", [])
+    ('write clamp(…)', "did you mean 'softmax'?", "LSTM is a layer: declare a module of that type")
+    """
+    if name in _INSTEAD:
+        return _INSTEAD[name]
+    if layer := next((layer for layer in layers.names() if layer.casefold() == name), None):
+        return f"{layer} is a layer: declare a module of that type"
+    near = [n for n in near_misses(name, [*others, *names()]) if n[0] == name[0]]
+    if near and (len(name) > 5 or near[0] in others or abs(len(near[0]) - len(name)) <= 1):
+        return did_you_mean(name, near)
+    return "see archspec.register_op for functions of your own"
 
 
 C = TypeVar("C", bound=Callable[..., Any])

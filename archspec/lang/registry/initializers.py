@@ -5,6 +5,7 @@ A test holds the table against the installed torch.
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing
@@ -43,6 +44,19 @@ _ARGUMENTS = {
 def argument(name: str) -> Argument:
     """What an argument of that name takes, whichever the function: a number, mostly."""
     return _ARGUMENTS.get(name) or Argument(name, ("float",), required=False)
+
+
+_FILL_KEY = re.compile(r"([A-Za-z_]\w*)(?:\[(.+)\])?", re.ASCII)
+
+
+def split_fill(key: str) -> tuple[str, str] | None:
+    """The parameter and the index of an init rule's key: ``weight[0]`` is ("weight", "0").
+
+    >>> split_fill("weight[:, 0]")
+    ('weight', ':, 0')
+    """
+    found = _FILL_KEY.fullmatch(key)
+    return (found[1], found[2] or "") if found else None
 
 
 def parts(initialiser: Initialiser) -> tuple[str, dict[str, Any]]:

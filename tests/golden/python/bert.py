@@ -3,7 +3,6 @@
 Devlin et al. 2018, BERT, arXiv:1810.04805
 """
 
-import re
 from dataclasses import dataclass
 
 import torch
@@ -214,7 +213,7 @@ def initialize(
         )
         if getattr(module, "bias", None) is not None:
             nn.init.zeros_(module.bias)
-    if re.fullmatch(r"(.+\.)?word_embeddings(\..+)?", name):
+    if name == "bert.embeddings.word_embeddings":
         nn.init.zeros_(module.weight[config.pad_token_id])
     if isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)

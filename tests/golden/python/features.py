@@ -1,6 +1,5 @@
 """Every part of the language in one small model."""
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -156,18 +155,15 @@ def initialize(
         nn.init.xavier_uniform_(module.weight, gain=0.5, generator=generator)
         if module.bias is not None:
             nn.init.constant_(module.bias, val=0.125)
-    if (
-        re.fullmatch(r"mixer\.pairs\.(1|2)(\..+)?", name)
-        and getattr(module, "weight", None) is not None
-    ):
+    if name.endswith((".pairs.1.0", ".pairs.1.3", ".pairs.2.0", ".pairs.2.3")):
         nn.init.normal_(module.weight, std=1 / config.width, generator=generator)
-    if re.fullmatch(r"embed(\..+)?", name):
+    if name == "embed":
         nn.init.normal_(module.weight, std=0.02, generator=generator)
         nn.init.zeros_(module.weight[0])
     if isinstance(module, Mixer):
         nn.init.constant_(module.table[-1], val=3)
-    if re.fullmatch(r"mixer\.steps\.more_[^.]*(\..+)?", name) or re.fullmatch(
-        r"(.+\.)?gains\.[^.]+(\..+)?", name
+    if name.endswith(
+        (".steps.more_0", ".steps.more_1", ".gains.0", ".gains.1", ".gains.2")
     ):
         nn.init.uniform_(module.weight, a=-0.25, b=0.25, generator=generator)
     if isinstance(module, nn.LayerNorm):

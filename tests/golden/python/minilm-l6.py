@@ -3,7 +3,6 @@
 Wang et al. 2020, MiniLM, arXiv:2002.10957; Reimers and Gurevych 2019, Sentence-BERT, arXiv:1908.10084
 """
 
-import re
 from dataclasses import dataclass
 
 import torch
@@ -212,7 +211,7 @@ def initialize(
         )
         if getattr(module, "bias", None) is not None:
             nn.init.zeros_(module.bias)
-    if re.fullmatch(r"(.+\.)?word_embeddings(\..+)?", name):
+    if name == "bert.embeddings.word_embeddings":
         nn.init.zeros_(module.weight[config.pad_token_id])
     if isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)

@@ -1,0 +1,81 @@
+"""What stands for a block or a layer must be one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import cast
+
+from archspec.errors import Problem, did_you_mean, listing
+from archspec.lang.checker import Checker
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.lang.expr.nodes import Broken, Constant, Name, Subscript, names, outcomes
+from archspec.lang.expr.printing import written
+from archspec.lang.params import Resolved
+from archspec.lang.registry import layers
+from archspec.lang.tree import SpecTree, modules_below
+
+
+def chooses_class(node: Node) -> bool:
+    """Whether a ``type:`` is a name, a parameter, an item of one, or a choice between such.
+
+    Only of a global parameter an item is known when code is made.
+    """
+    return all(
+        isinstance(part, Constant | Name | Broken)
+        or (isinstance(part, Subscript) and all(_is_global(name) for name in names(part)))
+        for part in outcomes(node)
+    )
+
+
+def _is_global(name: Name) -> bool:
+    return name.symbol is None or name.symbol.kind in ("global", "broken")
+
+
+def check_classes(checker: Checker, tree: SpecTree, params: Mapping[str, Resolved]) -> None:
+    """Parameters that hold a block or a layer, and choices between such, must name one."""
+    for declared, param in params.items():
+        kind = param.type.removeprefix("list[").removesuffix("]")
+        value = cast("object", param.value)
+        given = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        for name in given if kind in ("block", "layer") else ():
+            message, hint = class_complaint(tree.blocks, kind, str(name))
+            if message and name is not None and not checker.is_broken(("blocks", str(name))):
+                message += "" if param.place else f" ({param.origin})"
+                checker.findings.add(Problem("E206", message, param.place, hint))
+                checker.findings.broken.add(("params", declared))
+    values = {name: param.value for name, param in params.items()}
+    for block in tree.blocks.values():
+        for module in modules_below(block.modules):
+            for node in () if module.kind else outcomes(module.type):
+                _check_choice(checker, tree, node, values)
+
+
+def _check_choice(
+    checker: Checker, tree: SpecTree, node: Node, values: Mapping[str, Value]
+) -> None:
+    """A side of a choice that global parameters decide, taken or not: its code is made, too."""
+    used = [name.symbol for name in names(node)]
+    if not used or any(s is None or s.kind != "global" or s.name not in values for s in used):
+        return
+    if any(checker.is_broken(symbol.path) for symbol in used if symbol):
+        return
+    try:
+        name = evaluate(node, values)
+    except ExpressionError as error:
+        checker.report(error)
+        return
+    if not isinstance(name, str):
+        message = f"'{written(node)}' is no block or layer"
+        checker.add("E206", message, node.span.path)
+    elif name not in tree.blocks and layers.find(name) is None:
+        hint = did_you_mean(name, [*tree.blocks, *layers.names()])
+        checker.add("E206", f"no block or layer is called '{name}'", node.span.path, hint=hint)
+
+
+def class_complaint(blocks: Collection[str], kind: str, value: str) -> tuple[str, str]:
+    """What is wrong with a name that must be a block's or a layer's, and a hint."""
+    if value in blocks if kind == "block" else layers.find(value):
+        return "", ""
+    known = list(blocks if kind == "block" else layers.names())
+    hint = did_you_mean(value, known) or f"{kind}s: {listing(known)}"
+    return f"no {kind} is called '{value}'", hint

@@ -1,0 +1,109 @@
+"""Names that are taken: by Python, by PyTorch, by the generated code, by another declaration."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Collection, Iterable
+
+from archspec.lang.checker import Checker
+from archspec.lang.registry import functions
+from archspec.lang.schema import Block
+from archspec.lang.yaml import Path
+
+# Attributes of every nn.Module: a child of that name would hide one. A test holds the list
+# against the installed torch.
+MODULE_ATTRIBUTES = frozenset(
+    """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
+    double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
+    get_submodule half ipu load_state_dict modules mtia named_buffers named_children named_modules
+    named_parameters parameters register_backward_hook register_buffer register_forward_hook
+    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+    register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
+    zero_grad""".split()
+)
+_CONTAINER_ATTRIBUTES = {
+    "Sequential": frozenset({"append", "extend", "insert", "pop"}),
+    "ModuleDict": frozenset({"clear", "items", "keys", "pop", "update", "values"}),
+}
+MAX_NAME = 100  # characters
+# Names that the generated Python uses itself.
+GENERATED_NAMES = frozenset(
+    {"self", "config", "nn", "torch", "F", "super", "module", "name", "generator", "Config"}
+    | {"Tensor", "dataclass", "OrderedDict", "initialize", "reset_parameters"}
+)
+BUILTINS = frozenset(
+    """bool enumerate float getattr int isinstance len object property range str tuple type
+    zip""".split()
+)
+_TAKEN = (GENERATED_NAMES, BUILTINS, functions.CONSTANTS)
+
+
+def check_names(
+    checker: Checker, names: Iterable[str], at: Path, taken: Collection[str] = ()
+) -> None:
+    """Names that the generated Python uses as they are."""
+    for name in names:
+        if keyword.iskeyword(name):
+            checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
+        elif any(name in group for group in (taken, *_TAKEN)) or "__" in name:
+            hint = "PyTorch or the generated Python uses it: choose another name"
+            checker.add(
+                "E207", f"'{name}' cannot be used as a name here", (*at, name), key=True, hint=hint
+            )
+
+
+def check_child_names(checker: Checker, names: Iterable[str], at: Path) -> None:
+    """Names of what a module holds: it is reached through the module alone."""
+    for name in names:
+        if keyword.iskeyword(name):
+            checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
+        elif name in functions.CONSTANTS:
+            hint = f"in forward steps it stands for {functions.CONSTANTS[name]}"
+            message = f"'{name}' cannot be used as a name here"
+            checker.add("E207", message, (*at, name), key=True, hint=hint)
+        elif name in MODULE_ATTRIBUTES or name.startswith("_"):
+            message = f"'{name}' {_why_taken(name, 'Module')}"
+            checker.add("E207", message, (*at, name), key=True, hint="choose another name")
+
+
+def check_block_names(checker: Checker, block: Block, at: Path) -> None:
+    """Nothing shadows anything: one name in a block means one thing."""
+    shared = checker.architecture.params
+    seen: dict[str, str] = {}
+    groups: list[tuple[str, str, Iterable[str], Collection[str]]] = [
+        ("params", "a parameter of the block", block.params, MODULE_ATTRIBUTES),
+        ("modules", "a module", block.modules, MODULE_ATTRIBUTES),
+        ("parameters", "a raw parameter", block.parameters, MODULE_ATTRIBUTES),
+        ("buffers", "a buffer", block.buffers, MODULE_ATTRIBUTES),
+        ("inputs", "an input", block.inputs, ("training",)),
+    ]
+    for group, what, names, taken in groups:
+        for name in names:
+            path = (*at, group, name)
+            if name in seen or name in shared:
+                message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
+                checker.add("E207", message, path, key=True, hint="choose another name")
+            seen.setdefault(name, what)
+        # A child is reached through self alone, so that only what Module has can clash.
+        if group in ("modules", "parameters", "buffers"):
+            check_child_names(checker, names, (*at, group))
+        else:
+            check_names(checker, names, (*at, group), taken)
+
+
+def item_name_complaint(name: str, container: str) -> str:
+    """What is wrong with the name of an item of a container, or ""."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or set(name) & set(". "):
+        return f"'{name[:MAX_NAME]}' cannot name a module"
+    attributes = _CONTAINER_ATTRIBUTES.get(container, frozenset())
+    if name in MODULE_ATTRIBUTES or name in attributes or name.startswith("_"):
+        return f"'{name}' {_why_taken(name, container)}"
+    return ""
+
+
+def _why_taken(name: str, kind: str) -> str:
+    if name.startswith("_"):
+        return "begins with _, as what is private to PyTorch does"
+    return f"is an attribute of every nn.{kind}"

@@ -1,0 +1,191 @@
+"""The value of an expression, computed without running Python code.
+
+The tree is walked node by node, and every operation that could hang or fill memory is bounded
+before it is carried out.
+
+>>> from archspec.lang.expr.parse import parse
+>>> evaluate(parse("64 * expansion"), {"expansion": 4})
+256
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from archspec.lang.expr import nodes
+from archspec.lang.expr.errors import ExpressionError
+from archspec.lang.expr.nodes import Node, Value
+from archspec.lang.expr.parse import MAX_INTEGER
+
+MAX_LENGTH = 10_000  # elements of a list, characters of a string
+
+
+def _round(number: float, digits: int | None = None) -> float | int:
+    if digits is not None and abs(digits) > 30:
+        raise ValueError("round takes at most 30 digits")
+    return round(number, digits)
+
+
+def _sum(values: Any, start: int | float = 0) -> int | float:
+    items = (start, *cast("tuple[Any, ...]", values)) if isinstance(values, tuple) else ("",)
+    if not all(isinstance(item, int | float) for item in items):
+        raise TypeError("sum takes a list of numbers")
+    return sum(items)
+
+
+def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
+    def convert(value: Any) -> int | float:
+        if not isinstance(value, int | float):
+            raise TypeError(f"{kind.__name__} takes a number, not {value!r}")
+        return kind(value)
+
+    return convert
+
+
+# Functions for module arguments, where sizes are computed. Forward steps have PyTorch's instead.
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "abs": abs, "float": _number(float), "int": _number(int), "len": len, "max": max, "min": min,
+    "round": _round, "sum": _sum,
+}  # fmt: skip
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge, "is": operator.is_, "is not": operator.is_not,
+    "in": lambda a, b: a in b, "not in": lambda a, b: a not in b,
+}  # fmt: skip
+_UNARY: dict[str, Callable[[Any], Any]] = {
+    "not": operator.not_, "-": operator.neg, "+": operator.pos, "~": operator.invert,
+}  # fmt: skip
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b, "//": lambda a, b: a // b, "%": lambda a, b: a % b,
+    "**": lambda a, b: a**b, "<<": lambda a, b: a << b, ">>": lambda a, b: a >> b,
+    "&": lambda a, b: a & b, "|": lambda a, b: a | b, "^": lambda a, b: a ^ b,
+}  # fmt: skip
+
+
+def evaluate(node: Node, names: Mapping[str, Value]) -> Value:
+    """The value of an expression whose names are all in ``names``; lists become tuples.
+
+    Raises:
+        ExpressionError: E303 for an unknown name, E304 for a function or attribute, E306 for an
+            operation that has no value (division by zero, an index out of range), E307 beyond the
+            limits.
+    """
+    return _Evaluator(names).visit(node)
+
+
+class _Evaluator(nodes.Visitor[Value]):
+    def __init__(self, names: Mapping[str, Value]) -> None:
+        self.names = names
+
+    def visit(self, node: Node) -> Value:
+        try:
+            result = super().visit(node)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ExpressionError("E306", f"cannot be evaluated: {error}", node) from None
+        if isinstance(result, int) and not -MAX_INTEGER <= result <= MAX_INTEGER:
+            raise ExpressionError("E307", "the result does not fit into 64 bits", node)
+        if isinstance(result, complex):
+            raise ExpressionError("E306", "the result is not a real number", node)
+        return result
+
+    def default(self, node: Node) -> Value:
+        raise ExpressionError("E304", "this has no meaning in an argument", node)
+
+    def visit_constant(self, node: nodes.Constant) -> Value:
+        return self.default(node) if node.value is ... else node.value
+
+    def visit_name(self, node: nodes.Name) -> Value:
+        if node.id not in self.names:
+            raise ExpressionError("E303", f"unknown name '{node.id}'", node)
+        return self.names[node.id]
+
+    def visit_sequence(self, node: nodes.Sequence) -> Value:
+        made = tuple(map(self.visit, node.items))
+        if problem := _too_long(_elements(made)):
+            raise ExpressionError("E307", problem, node)
+        return made
+
+    def visit_template(self, node: nodes.Template) -> Value:
+        return "".join(str(self.visit(piece)) for piece in node.pieces)
+
+    def visit_unary(self, node: nodes.Unary) -> Value:
+        return _UNARY[node.operator](self.visit(node.operand))
+
+    def visit_binary(self, node: nodes.Binary) -> Value:
+        left, right = self.visit(node.left), self.visit(node.right)
+        if node.operator not in _BINARY:
+            raise ExpressionError("E304", "@ has no meaning in an argument", node)
+        if problem := _too_large(node.operator, left, right):
+            raise ExpressionError("E307", problem, node)
+        return _BINARY[node.operator](left, right)
+
+    def visit_boolean(self, node: nodes.Boolean) -> Value:
+        result: Value = None
+        for value in node.values:
+            result = self.visit(value)
+            if bool(result) is (node.operator == "or"):
+                break
+        return result
+
+    def visit_compare(self, node: nodes.Compare) -> bool:
+        left = self.visit(node.left)
+        for word, other in zip(node.operators, node.others, strict=True):
+            right = self.visit(other)
+            if not _COMPARE[word](left, right):
+                return False
+            left = right
+        return True
+
+    def visit_conditional(self, node: nodes.Conditional) -> Value:
+        return self.visit(node.yes if self.visit(node.test) else node.no)
+
+    def visit_subscript(self, node: nodes.Subscript) -> Value:
+        return self.visit(node.value)[self._index(node.index)]
+
+    def _index(self, node: Node) -> Any:
+        if not isinstance(node, nodes.Slice):
+            return self.visit(node)
+        parts = (node.lower, node.upper, node.step)
+        return slice(*(None if part is None else self.visit(part) for part in parts))
+
+    def visit_call(self, node: nodes.Call) -> Value:
+        if not node.name or node.keywords:
+            return self.default(node if node.name else node.function)
+        if node.name not in FUNCTIONS or node.name in self.names:
+            raise ExpressionError("E304", f"unknown function '{node.name}'", node.function)
+        return FUNCTIONS[node.name](*map(self.visit, node.arguments))
+
+
+def _too_large(op: str, left: Value, right: Value) -> str:
+    """Why an operation may not be carried out, before it is: afterwards is too late."""
+    match op:
+        case "**" if isinstance(left, int) and isinstance(right, int):
+            if (abs(left).bit_length() - 1) * right > 63:
+                return "the power does not fit into 64 bits"
+        case "<<" if isinstance(right, int) and right > 64:
+            return "a shift by more than 64 bits"
+        case "%" if isinstance(left, str):
+            return "text cannot be formatted in an expression"
+        case "*":
+            for sequence, count in ((left, right), (right, left)):
+                if isinstance(sequence, str | tuple) and isinstance(count, int):
+                    return _too_long(_elements(cast(Value, sequence)) * count)
+        case "+" if isinstance(left, str | tuple) and isinstance(right, str | tuple):
+            return _too_long(_elements(cast(Value, left)) + _elements(cast(Value, right)))
+        case _:
+            pass
+    return ""
+
+
+def _elements(value: Value) -> int:
+    """How much a value holds, lists in lists included: sharing makes small ones of huge trees."""
+    if isinstance(value, tuple):
+        return sum(1 + _elements(item) for item in cast("tuple[Any, ...]", value))
+    return len(value) if isinstance(value, str) else 0
+
+
+def _too_long(length: int) -> str:
+    return f"longer than {MAX_LENGTH} elements" if length > MAX_LENGTH else ""

@@ -1,0 +1,260 @@
+"""The nodes of expressions: frozen, each with its place in the document.
+
+Every expression of a spec is parsed once into these, and every pass over expressions is a
+``Visitor`` or a ``match`` over them. A name gets its meaning, a ``Symbol``, when it is resolved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
+
+from archspec.lang.yaml import Path
+
+Value = Any  # None, bool, int, float, str, or a tuple of these
+
+SymbolKind = Literal[
+    "global",  # a parameter of the spec
+    "param",  # a parameter of the block
+    "counter",  # of a repeat
+    "input",  # of the block
+    "local",  # given by an earlier step or a loop
+    "child",  # a module of the block
+    "tensor",  # a raw parameter or buffer of the block
+    "constant",  # a dtype, inf, …: the table is in registry.functions
+    "training",
+    "function",
+    "broken",  # its declaration is wrong: nothing is known of it, and nothing more is said
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """What a name means.
+
+    Attributes:
+        path: where it is declared in the document; () for what the language defines.
+        declared: its declaration: a ``tree.ParamNode``, or for a child and the target of a loop
+            over a container, the ``tree.ModuleNode``s that it can stand for.
+        is_class: whether it stands for a block or a layer, not for a value.
+    """
+
+    kind: SymbolKind
+    name: str
+    path: Path = ()
+    declared: Any = None
+    is_class: bool = False
+
+    @property
+    def modules(self) -> tuple[Any, ...] | None:
+        """The modules that it can stand for; none of them: any; None for a value."""
+        return self.declared if self.kind in ("child", "local") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters ``[start, end)`` of the scalar at ``path``; all of what stands there if equal."""
+
+    path: Path = ()
+    start: int = 0
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Base of all nodes; ``parts`` are the fields that hold nodes, in the order of the text."""
+
+    span: Span = field(compare=False)
+    parts: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constant(Node):
+    """A value of the document as it stands, or a literal of an expression."""
+
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Name(Node):
+    id: str
+    symbol: Symbol | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken(Node):
+    """Text that is no expression, which has been reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence(Node):
+    """A list or a tuple; as a value, both are tuples."""
+
+    items: tuple[Node, ...]
+    is_list: bool
+    parts: ClassVar[tuple[str, ...]] = ("items",)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Node):
+    operator: str  # "not", "-", "+", "~"
+    operand: Node
+    parts: ClassVar[tuple[str, ...]] = ("operand",)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(Node):
+    operator: str
+    left: Node
+    right: Node
+    parts: ClassVar[tuple[str, ...]] = ("left", "right")
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean(Node):
+    operator: str  # "and", "or"
+    values: tuple[Node, ...]
+    parts: ClassVar[tuple[str, ...]] = ("values",)
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(Node):
+    left: Node
+    operators: tuple[str, ...]
+    others: tuple[Node, ...]
+    parts: ClassVar[tuple[str, ...]] = ("left", "others")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditional(Node):
+    """``yes if test else no``"""
+
+    yes: Node
+    test: Node
+    no: Node
+    parts: ClassVar[tuple[str, ...]] = ("yes", "test", "no")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscript(Node):
+    value: Node
+    index: Node
+    parts: ClassVar[tuple[str, ...]] = ("value", "index")
+
+
+@dataclass(frozen=True, slots=True)
+class Slice(Node):
+    lower: Node | None
+    upper: Node | None
+    step: Node | None
+    parts: ClassVar[tuple[str, ...]] = ("lower", "upper", "step")
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword(Node):
+    name: str
+    value: Node
+    parts: ClassVar[tuple[str, ...]] = ("value",)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Node):
+    function: Node
+    arguments: tuple[Node, ...]
+    keywords: tuple[Keyword, ...]
+    parts: ClassVar[tuple[str, ...]] = ("function", "arguments", "keywords")
+
+    @property
+    def name(self) -> str:
+        """The name that is called; "" for anything but a plain name."""
+        return self.function.id if isinstance(self.function, Name) else ""
+
+    @property
+    def given(self) -> tuple[Node, ...]:
+        """What is handed over, by position and by name."""
+        return (*self.arguments, *(keyword.value for keyword in self.keywords))
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute(Node):
+    value: Node
+    name: str
+    parts: ClassVar[tuple[str, ...]] = ("value",)
+
+
+@dataclass(frozen=True, slots=True)
+class Template(Node):
+    """A name such as ``layer_{i + 1}``: its texts are constants."""
+
+    pieces: tuple[Node, ...]
+    parts: ClassVar[tuple[str, ...]] = ("pieces",)
+
+
+# ---------------------------------------------------------------------------------------- passes
+
+
+def children(node: Node) -> Iterator[Node]:
+    """The nodes directly below one, in the order of ``parts``."""
+    for part in node.parts:
+        held = getattr(node, part)
+        if isinstance(held, tuple):
+            yield from cast("tuple[Node, ...]", held)
+        elif held is not None:
+            yield held
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all below it, the node first."""
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        yield node
+        stack += reversed(list(children(node)))
+
+
+def names(node: Node) -> Iterator[Name]:
+    """Every name in an expression but those of the functions that it calls."""
+    if isinstance(node, Name):
+        yield node
+    for child in children(node):
+        if not (isinstance(node, Call) and child is node.function and isinstance(child, Name)):
+            yield from names(child)
+
+
+def outcomes(node: Node) -> Iterator[Node]:
+    """The expressions that a conditional can come to: A and B of ``A if c else B``."""
+    if isinstance(node, Conditional):
+        yield from outcomes(node.yes)
+        yield from outcomes(node.no)
+    else:
+        yield node
+
+
+def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
+    """``node`` with ``change`` applied to each node directly below it."""
+    changed: dict[str, Any] = {}
+    for part in node.parts:
+        held = getattr(node, part)
+        if isinstance(held, tuple):
+            changed[part] = tuple(map(change, cast("tuple[Node, ...]", held)))
+        elif held is not None:
+            changed[part] = change(held)
+    return replace(node, **changed) if changed else node
+
+
+T = TypeVar("T")
+
+
+class Visitor(Generic[T]):
+    """A pass over expressions: one method a kind of node, ``visit_binary`` for ``Binary``.
+
+    Nodes without a method of their own go to ``default``.
+    """
+
+    def visit(self, node: Node) -> T:
+        method = getattr(self, f"visit_{type(node).__name__.lower()}", None)
+        return method(node) if method else self.default(node)
+
+    def default(self, node: Node) -> T:
+        raise NotImplementedError(type(node).__name__)

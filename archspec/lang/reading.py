@@ -1,0 +1,330 @@
+"""From the validated document to the tree: every expression is parsed and resolved here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from archspec.lang import schema
+from archspec.lang.checker import Checker
+from archspec.lang.expr import ExpressionError, Node, Span, Symbol
+from archspec.lang.expr.nodes import Broken, Constant, Name, Sequence, Subscript, Template
+from archspec.lang.expr.parse import parse, template, value_node
+from archspec.lang.references import loop_items
+from archspec.lang.registry import functions
+from archspec.lang.registry.initializers import parts, split_fill
+from archspec.lang.resolve import Scope, argument_errors, resolved
+from archspec.lang.tree import (
+    AssignNode,
+    BlockNode,
+    ContractNode,
+    FillNode,
+    ForNode,
+    InitNode,
+    ModuleNode,
+    ParamNode,
+    ReturnNode,
+    RuleNode,
+    SpecTree,
+    StepNode,
+    TensorNode,
+)
+from archspec.lang.yaml import Path
+
+_GROUPS = ("params", "inputs", "modules", "parameters", "buffers")  # that declare names in a block
+_CONSTANTS = {name: Symbol("constant", name) for name in functions.CONSTANTS}
+_TRAINING = {"training": Symbol("training", "training")}
+
+
+def read(checker: Checker) -> SpecTree:
+    """The tree of a spec; what cannot be parsed or resolved is reported and becomes ``Broken``."""
+    architecture = checker.architecture
+    reader = _Reader(checker)
+    shared = reader.symbols("global", architecture.params, ("params",))
+    params = reader.params(architecture.params, ("params",), shared)
+    readers = [_BlockReader(checker, n, b, shared) for n, b in architecture.blocks.items()]
+    # Steps come last: they speak of the modules of other blocks.
+    blocks = {one.name: one.block() for one in readers}
+    for one in readers:
+        blocks[one.name] = one.with_forward(blocks)
+    rules = tuple(reader.rule(i, rule, shared) for i, rule in enumerate(architecture.init))
+    return SpecTree(architecture, params, blocks, rules)
+
+
+class _Reader:
+    """What the reading of blocks and of the rest of a spec share."""
+
+    def __init__(self, checker: Checker) -> None:
+        self.checker, self.document = checker, checker.document
+
+    def symbols(
+        self, kind: Any, declared: Mapping[str, schema.Param], path: Path
+    ) -> dict[str, Symbol]:
+        """Parameters as symbols, those whose declaration is wrong as broken ones."""
+        found = self.broken(path)
+        for name, param in declared.items():
+            if name not in found:
+                is_class = param.type in ("block", "layer")
+                found[name] = Symbol(kind, name, (*path, name), param, is_class)
+        return found
+
+    def broken(self, path: Path) -> dict[str, Symbol]:
+        """The names declared below ``path`` whose declaration is wrong."""
+        names = {p[len(path)] for p in self.checker.findings.broken if p[: len(path)] == path != p}
+        return {str(n): Symbol("broken", str(n), (*path, n)) for n in names}
+
+    def value(self, value: Any, path: Path, scope: Scope, *, classes: bool = False) -> Node:
+        """A value of the document; ``path`` is where it stands."""
+        try:
+            node = value_node(value, path)
+        except ExpressionError as error:
+            self.checker.report(error)
+            return Broken(Span(path))
+        return self.resolve(node, scope, classes=classes)
+
+    def resolve(self, node: Node, scope: Scope, *, classes: bool = False) -> Node:
+        node = resolved(node, scope)
+        for error in argument_errors(node, scope, classes=classes):
+            self.checker.report(error)
+        return node
+
+    def shortened(self, path: Path, key: str) -> Path:
+        """``path`` and a key that the short form leaves out."""
+        longer = (*path, key)
+        return longer if self.document.has(longer) else path
+
+    def params(
+        self, declared: Mapping[str, schema.Param], path: Path, scope: Scope
+    ) -> dict[str, ParamNode]:
+        found: dict[str, ParamNode] = {}
+        for name, param in declared.items():
+            at, default = (*path, name), None
+            if not param.required:
+                default = self.value(param.default, self.shortened(at, "default"), scope)
+            found[name] = ParamNode(name, at, param, default)
+        return found
+
+    def initializer(self, declared: schema.Initialiser, path: Path, scope: Scope) -> InitNode:
+        name, given = parts(declared)
+        arguments = {
+            key: self.value(value, (*path, name, key), scope) for key, value in given.items()
+        }
+        return InitNode(path, name, arguments, declared)
+
+    def rule(self, index: int, rule: schema.InitRule, scope: Scope) -> RuleNode:
+        path: Path = ("init", index)
+        fills: list[FillNode] = []
+        for key, declared in rule.fills.items():
+            at = (*path, key)
+            tensor, text = split_fill(key) or ("", "")
+            index_node = self._index(text, at, scope) if text else None
+            init = self.initializer(declared, at, scope)
+            fills.append(FillNode(at, tensor, index_node, init))
+        return RuleNode(path, rule, tuple(fills))
+
+    def _index(self, text: str, path: Path, scope: Scope) -> Node:
+        """What stands in the brackets of ``weight[…]``; its place is that of the key."""
+        try:
+            node = parse(f"_[{text}]", path)
+            if not isinstance(node, Subscript) or not isinstance(node.value, Name):
+                raise ExpressionError("E301", "not one index", node)
+        except ExpressionError as error:
+            self.checker.report(error, key=True)
+            return Broken(Span(path))
+        index = resolved(node.index, scope)
+        for part in index.items if isinstance(index, Sequence) else (index,):
+            if not (isinstance(part, Constant) and part.value is ...):
+                for error in argument_errors(part, scope, classes=False):
+                    self.checker.report(error, key=True)
+        return index
+
+
+class _BlockReader(_Reader):
+    """Reads one block: first what it declares, then, knowing all blocks, its steps."""
+
+    def __init__(
+        self, checker: Checker, name: str, declared: schema.Block, shared: Mapping[str, Symbol]
+    ) -> None:
+        super().__init__(checker)
+        self.name, self.declared, self.shared = name, declared, shared
+        self.path: Path = ("blocks", name)
+        self.own = self.symbols("param", declared.params, (*self.path, "params"))
+        self.scope = {**shared, **self.own}
+
+    def block(self) -> BlockNode:
+        declared, path = self.declared, self.path
+        params = self.params(declared.params, (*path, "params"), self.shared)
+        modules = {
+            name: self._module(module, (*path, "modules", name), {})
+            for name, module in declared.modules.items()
+        }
+        self._made = BlockNode(
+            name=self.name,
+            path=path,
+            declared=declared,
+            params=params,
+            inputs=self._contracts(declared.inputs, (*path, "inputs")),
+            outputs=self._contracts(declared.outputs, (*path, "outputs")),
+            modules=modules,
+            parameters=self._tensors(declared.parameters, (*path, "parameters")),
+            buffers=self._tensors(declared.buffers, (*path, "buffers")),
+            forward=None,
+        )
+        return self._made
+
+    def _contracts(
+        self, declared: Mapping[str, schema.Contract], path: Path
+    ) -> dict[str, ContractNode]:
+        found: dict[str, ContractNode] = {}
+        for name, contract in declared.items():
+            at = (*path, name)
+            shape = self._shape(contract.shape, self.shortened(at, "shape"))
+            below = None
+            if contract.below is not None:
+                below = self.value(contract.below, (*at, "below"), self.scope)
+            found[name] = ContractNode(name, at, contract, shape, below)
+        return found
+
+    def _shape(self, shape: Iterable[int | str], path: Path) -> tuple[Node, ...]:
+        return tuple(self.value(size, (*path, i), self.scope) for i, size in enumerate(shape))
+
+    def _tensors(self, declared: Mapping[str, schema.Tensor], path: Path) -> dict[str, TensorNode]:
+        found: dict[str, TensorNode] = {}
+        for name, tensor in declared.items():
+            at = (*path, name)
+            init = self.initializer(tensor.init, (*at, "init"), self.shared)
+            shape = self._shape(tensor.shape, (*at, "shape"))
+            found[name] = TensorNode(name, at, tensor, shape, init)
+        return found
+
+    # -------------------------------------------------------------------------------- modules
+
+    def _module(self, declared: schema.Module, path: Path, counters: Scope) -> ModuleNode:
+        # A repeat cannot use its own counter; everything else of the item can.
+        outer = {**counters, **self.scope}
+        if declared.index is not None:
+            counter = Symbol("counter", declared.index, (*path, "index"))
+            counters = {**counters, declared.index: counter}
+        scope = {**counters, **self.scope}
+        repeat, name = None, None
+        if declared.repeat is not None:
+            repeat = self.value(declared.repeat, (*path, "repeat"), outer)
+        if declared.name is not None:
+            name = self._template(declared.name, (*path, "name"), scope)
+        pairs = _pairs(declared)
+        items = [(key, self._module(m, (*path, "items", key), counters)) for key, m in pairs]
+        arguments = {
+            key: self._argument(value, (*path, key), counters)
+            for key, value in declared.arguments.items()
+        }
+        return ModuleNode(
+            path=path,
+            declared=declared,
+            type=self.value(declared.type, (*path, "type"), scope, classes=True),
+            when=self.value(declared.when, (*path, "when"), scope),
+            repeat=repeat,
+            index=declared.index,
+            name=name,
+            items=tuple(items),
+            is_mapping=isinstance(declared.items, dict),
+            arguments=arguments,
+        )
+
+    def _template(self, text: str, path: Path, scope: Scope) -> Node:
+        try:
+            made = template(text, path)
+        except ExpressionError as error:
+            self.checker.report(error)
+            return Broken(Span(path))
+        return Template(made.span, tuple(self.resolve(piece, scope) for piece in made.pieces))
+
+    def _argument(self, value: Any, path: Path, counters: Scope) -> Node | ModuleNode:
+        """A value, or a module such as the layer that nn.TransformerEncoder copies."""
+        if isinstance(value, dict):
+            try:
+                nested = schema.Module.model_validate(cast("dict[str, Any]", value))
+            except ValidationError:
+                return Constant(Span(path), value)
+            return self._module(nested, path, counters)
+        return self.value(value, path, {**counters, **self.scope}, classes=True)
+
+    # ---------------------------------------------------------------------------------- steps
+
+    def with_forward(self, blocks: Mapping[str, BlockNode]) -> BlockNode:
+        """The block with its steps."""
+        if self.declared.forward is None:
+            return self._made
+        at = self.path
+        # Where a name is declared twice, which has been reported, the first of these wins.
+        scope = {
+            **_CONSTANTS, **_TRAINING, **self.shared,
+            **{name: Symbol("tensor", name, t.path) for name, t in self._made.tensors.items()},
+            **{name: Symbol("child", name, m.path, (m,)) for name, m in self._made.modules.items()},
+            **self.own,
+            **{name: Symbol("input", name, c.path) for name, c in self._made.inputs.items()},
+            **{n: s for group in _GROUPS for n, s in self.broken((*at, group)).items()},
+            **self.broken((*at, "targets")),
+        }  # fmt: skip
+        steps = self._steps(self.declared.forward, (*at, "forward"), scope, blocks)
+        return replace(self._made, forward=steps)
+
+    def _steps(
+        self,
+        steps: Iterable[schema.Step],
+        path: Path,
+        scope: dict[str, Symbol],
+        blocks: Mapping[str, BlockNode],
+    ) -> tuple[StepNode, ...]:
+        found: list[StepNode] = []
+        for i, step in enumerate(steps):
+            at = (*path, i)
+            match step:
+                case schema.Return():
+                    value = self._step(step.value, (*at, "return"), 0, scope)
+                    if isinstance(value, Sequence):  # [a, b] returns two values, as a, b does
+                        value = replace(value, is_list=False)
+                    found.append(ReturnNode((*at, "return"), value))
+                case schema.Assign():
+                    value = self._step(step.value, (*at, step.key), 0, scope)
+                    found.append(AssignNode((*at, step.key), step.targets, value))
+                    self._bind(step.targets, [None] * len(step.targets), (*at, step.key), scope)
+                case schema.For():
+                    offset = len(step.loop) - len(step.iterable)
+                    value = self._step(step.iterable, (*at, "for"), offset, scope)
+                    inside = dict(scope)
+                    modules = loop_items(value, len(step.targets), blocks)
+                    self._bind(step.targets, modules, (*at, "for"), inside)
+                    body = self._steps(step.do, (*at, "do"), inside, blocks)
+                    found.append(ForNode((*at, "for"), step.targets, value, body))
+                    # A loop may run no time at all: what it defines is not there after it.
+                    scope |= {name: inside[name] for name in scope}
+        return tuple(found)
+
+    def _bind(
+        self,
+        targets: tuple[str, ...],
+        modules: Iterable[tuple[ModuleNode, ...] | None],
+        path: Path,
+        scope: dict[str, Symbol],
+    ) -> None:
+        for target, found in zip(targets, modules, strict=True):
+            known = scope.get(target)
+            if known is None or known.kind in ("input", "local"):  # else reported
+                scope[target] = Symbol("local", target, path, found)
+
+    def _step(self, text: str, path: Path, offset: int, scope: Scope) -> Node:
+        try:
+            return resolved(parse(text, path, offset), scope)
+        except ExpressionError as error:
+            self.checker.report(error)
+            return Broken(Span(path))
+
+
+def _pairs(module: schema.Module) -> list[tuple[str | int, schema.Module]]:
+    """The items of a container with their keys in the document."""
+    if isinstance(module.items, dict):
+        return list(module.items.items())
+    return list(enumerate(module.items or ()))

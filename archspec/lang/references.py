@@ -1,0 +1,89 @@
+"""Which declared modules an expression of a forward can stand for.
+
+A name in a step is a value or a module: a child, an item of a container, the target of a loop over
+one. ``None`` means a value, ``()`` a module of which nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from archspec.lang.expr import Node
+from archspec.lang.expr.nodes import Attribute, Call, Name, Slice, Subscript
+from archspec.lang.registry import layers
+from archspec.lang.tree import BlockNode, ModuleNode
+
+LOOPS = ("enumerate", "zip", "range")
+
+Blocks = Mapping[str, BlockNode]
+Modules = tuple[ModuleNode, ...] | None
+_ANY: tuple[ModuleNode, ...] = ()
+
+
+def modules_of(node: Node, blocks: Blocks) -> Modules:
+    """The modules that ``node`` can stand for."""
+    match node:
+        case Name(symbol=symbol) if symbol is not None:
+            return _ANY if symbol.kind == "broken" else symbol.modules
+        case Attribute(value=value, name=name):
+            return _attribute(modules_of(value, blocks), name, blocks)
+        case Subscript(value=value, index=index):
+            return subscript(modules_of(value, blocks), index)
+        case _:
+            return None
+
+
+def _attribute(owners: Modules, name: str, blocks: Blocks) -> Modules:
+    if not owners:
+        return owners
+    found = [members(owner, name, blocks) for owner in owners]
+    children = tuple(child for known in found if known and (child := known.get(name)))
+    certain = all(known is not None and name in known for known in found)
+    return children or (None if certain else _ANY)
+
+
+def members(
+    module: ModuleNode, name: str, blocks: Blocks
+) -> Mapping[str, ModuleNode | None] | None:
+    """The children of a module, and its tensors as None.
+
+    None if it is not known what it has, or what the member ``name`` is.
+    """
+    if module.is_container:
+        return module.named_items
+    if block := blocks.get(module.kind):
+        return {**dict.fromkeys(block.tensors), **block.modules}
+    layer = layers.find(module.kind)
+    if layer is None or layer.registered or name in layer.children:
+        return None
+    held = [name] if layer.may_hold(name) else []
+    return dict.fromkeys([*held, *layer.parameters, *layer.buffers, *layer.children])
+
+
+def subscript(owners: Modules, index: Node) -> Modules:
+    """The items of containers; a slice of a container is one again."""
+    if not owners or isinstance(index, Slice):
+        return owners
+    return items(owners)
+
+
+def items(owners: tuple[ModuleNode, ...]) -> tuple[ModuleNode, ...]:
+    """What a loop over containers gives; anything if one of them is no container."""
+    if not all(owner.is_container for owner in owners):
+        return _ANY
+    return tuple(item for owner in owners for _, item in owner.items)
+
+
+def loop_items(node: Node, targets: int, blocks: Blocks) -> list[Modules]:
+    """What each of ``targets`` names in ``for … in node`` stands for."""
+    if not (isinstance(node, Call) and node.name in LOOPS):
+        found = modules_of(node, blocks)
+        if found is not None and targets > 1:
+            return [_ANY] * targets
+        return [None if found is None else items(found), *[None] * (targets - 1)]
+    if node.name == "range":
+        return [None] * targets
+    runs = [modules_of(argument, blocks) for argument in node.arguments]
+    given = [None if run is None else items(run) for run in runs]
+    counted: list[Modules] = [None] if node.name == "enumerate" else []
+    return [*counted, *given, *[None] * targets][:targets]

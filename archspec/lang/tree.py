@@ -1,0 +1,226 @@
+"""The declarations of a spec with their expressions as nodes: what all passes work on.
+
+Where the pydantic models of ``schema`` hold the document's strings, these hold parsed and resolved
+nodes. ``reading`` makes them, once; ``declared`` is the model that each was made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from archspec.lang import schema
+from archspec.lang.expr import Node
+from archspec.lang.expr.nodes import Constant, Template, names
+from archspec.lang.registry.layers import CONTAINERS
+from archspec.lang.yaml import Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParamNode:
+    """A parameter; ``default`` is None if it has none."""
+
+    name: str
+    path: Path
+    declared: schema.Param
+    default: Node | None
+
+    @property
+    def required(self) -> bool:
+        return self.default is None
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it holds a block or a layer."""
+        return self.declared.type in ("block", "layer")
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether its default is computed when the model is built."""
+        if isinstance(self.default, Constant) or self.default is None:
+            return False
+        return isinstance(self.declared.default, str) or any(names(self.default))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContractNode:
+    """An input or an output; a symbolic dimension is a constant text."""
+
+    name: str
+    path: Path
+    declared: schema.Contract
+    shape: tuple[Node, ...]
+    below: Node | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InitNode:
+    """A function of ``torch.nn.init`` with its arguments."""
+
+    path: Path
+    function: str
+    arguments: Mapping[str, Node]
+    declared: schema.Initialiser
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorNode:
+    """A raw parameter or buffer."""
+
+    name: str
+    path: Path
+    declared: schema.Tensor
+    shape: tuple[Node, ...]
+    init: InitNode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModuleNode:
+    """A child of a block, an item of a container, or a module given as an argument.
+
+    Attributes:
+        type: a constant name, or an expression that gives one.
+        items: the items of a container, with their keys in the document.
+        is_mapping: whether the items are written as a mapping.
+    """
+
+    path: Path
+    declared: schema.Module
+    type: Node
+    when: Node
+    repeat: Node | None
+    index: str | None
+    name: Template | Node | None
+    items: tuple[tuple[str | int, ModuleNode], ...]
+    is_mapping: bool
+    arguments: Mapping[str, Node | ModuleNode]
+
+    @property
+    def kind(self) -> str:
+        """The name of its block or layer; "" if an expression chooses it."""
+        return self.type.value if isinstance(self.type, Constant) else ""
+
+    @property
+    def is_container(self) -> bool:
+        return self.kind in CONTAINERS
+
+    @property
+    def always(self) -> bool:
+        """Whether no ``when`` can leave it out."""
+        return isinstance(self.when, Constant) and self.when.value is True
+
+    @property
+    def named_items(self) -> Mapping[str, ModuleNode]:
+        """The items that are written as a mapping."""
+        return {str(key): item for key, item in self.items} if self.is_mapping else {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AssignNode:
+    path: Path  # of the expression's scalar
+    targets: tuple[str, ...]
+    value: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReturnNode:
+    path: Path
+    value: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ForNode:
+    path: Path
+    targets: tuple[str, ...]
+    value: Node  # what it runs over
+    body: tuple[StepNode, ...]
+
+
+StepNode = AssignNode | ReturnNode | ForNode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockNode:
+    """A class of modules; ``forward`` is None if its modules run in order."""
+
+    name: str
+    path: Path
+    declared: schema.Block
+    params: Mapping[str, ParamNode]
+    inputs: Mapping[str, ContractNode]
+    outputs: Mapping[str, ContractNode]
+    modules: Mapping[str, ModuleNode]
+    parameters: Mapping[str, TensorNode]
+    buffers: Mapping[str, TensorNode]
+    forward: tuple[StepNode, ...] | None
+
+    @property
+    def tensors(self) -> Mapping[str, TensorNode]:
+        return {**self.parameters, **self.buffers}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FillNode:
+    """How an init rule fills a parameter, or the part of it that ``index`` selects."""
+
+    path: Path
+    tensor: str
+    index: Node | None
+    init: InitNode
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RuleNode:
+    path: Path
+    declared: schema.InitRule
+    fills: tuple[FillNode, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpecTree:
+    """A whole spec."""
+
+    declared: schema.Architecture
+    params: Mapping[str, ParamNode]
+    blocks: Mapping[str, BlockNode]
+    init: tuple[RuleNode, ...]
+
+
+# ------------------------------------------------------------------------------------- walking
+
+
+def modules_below(modules: Mapping[str, ModuleNode]) -> Iterator[ModuleNode]:
+    """Every module of some, items and module arguments included."""
+    stack = list(modules.values())
+    while stack:
+        module = stack.pop()
+        yield module
+        stack += [item for _, item in module.items]
+        stack += [value for value in module.arguments.values() if isinstance(value, ModuleNode)]
+
+
+def steps_below(steps: tuple[StepNode, ...] | None) -> Iterator[StepNode]:
+    """Every step, those inside loops included."""
+    for step in steps or ():
+        yield step
+        if isinstance(step, ForNode):
+            yield from steps_below(step.body)
+
+
+def constructor_expressions(block: BlockNode) -> Iterator[Node]:
+    """Every expression of a block but those of its forward, its contracts and initial values."""
+    for param in block.params.values():
+        if param.default is not None:
+            yield param.default
+    for module in modules_below(block.modules):
+        yield from (module.type, module.when)
+        yield from (node for node in (module.repeat, module.name) if node is not None)
+        yield from (v for v in module.arguments.values() if not isinstance(v, ModuleNode))
+    for tensor in block.tensors.values():
+        yield from tensor.shape
+
+
+def forward_expressions(block: BlockNode) -> Iterator[Node]:
+    """Every expression of the forward steps."""
+    for step in steps_below(block.forward):
+        yield step.value
