@@ -46,7 +46,15 @@ class Initialisation:
     @cached_property
     def _rules(self) -> list[tuple[RuleNode, _Selected]]:
         tree = Tree(entries(self.names.spec.root))
-        return [(rule, self._selected(rule, tree)) for rule in self.names.tree.init]
+        known: dict[tuple[tuple[str, ...], frozenset[str]], _Selected] = {}
+        found: list[tuple[RuleNode, _Selected]] = []
+        for rule in self.names.tree.init:  # many rules select the same
+            tensors = frozenset(fill.tensor for fill in rule.fills)
+            key = (tuple(rule.declared.match), tensors)
+            if key not in known:
+                known[key] = self._selected(rule.declared.match, tensors, tree)
+            found.append((rule, known[key]))
+        return found
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
@@ -106,11 +114,11 @@ class Initialisation:
 
     # ------------------------------------------------------------------------------ selecting
 
-    def _selected(self, rule: RuleNode, tree: Tree) -> _Selected:
+    def _selected(self, match: list[str], tensors: frozenset[str], tree: Tree) -> _Selected:
         types: dict[str, None] = {}
         modules: dict[str, Instance] = {}
         by_path: set[str] = set()
-        for text in rule.declared.match:
+        for text in match:
             pattern = patterns.parse(text)
             last = pattern.segments[-1]
             if isinstance(last, Typed) and len(pattern.segments) <= 2 and text.startswith("@"):
@@ -119,7 +127,6 @@ class Initialisation:
                 modules |= {p: m for p, m in self.instances.items() if m.type == last.type}
             else:
                 by_path |= {tree.entries[i].path for i in tree.select(pattern)}
-        tensors = {fill.tensor for fill in rule.fills}
         chosen = {p: m for p, m in self.instances.items() if p in by_path and _may_hold(m, tensors)}
         conditions = [f"isinstance(module, {_one_of(list(types))})"] if types else []
         conditions += [_condition(list(chosen), list(self.instances))] if chosen else []
@@ -131,7 +138,7 @@ def _one_of(texts: list[str]) -> str:
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
 
 
-def _may_hold(instance: Instance, tensors: set[str]) -> bool:
+def _may_hold(instance: Instance, tensors: frozenset[str]) -> bool:
     """Whether a module may have one of these tensors itself."""
     layer = layers.find(instance.type)
     return (layer is not None and layer.registered) or not tensors.isdisjoint(instance.tensors)

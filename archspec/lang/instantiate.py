@@ -352,7 +352,8 @@ class Instantiator:
                 elif item.name is None:
                     name = str(len(children))
                 elif complaint := item_name_complaint(name, module.kind):
-                    self._add("E207", complaint, (*item.path, "name"))
+                    if not self.checker.is_broken((*item.path, "name")):
+                        self._add("E207", complaint, (*item.path, "name"))
                 if name in children and (item.repeat is None or item.name is not None):
                     self._add("E207", f"two items are called '{name}'", item.path)
                 children[name] = child

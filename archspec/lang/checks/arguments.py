@@ -13,14 +13,16 @@ from archspec.errors import did_you_mean, listing, near_misses, shown
 from archspec.lang.checker import Checker
 from archspec.lang.checks.classes import chooses_class
 from archspec.lang.checks.names import (
+    MAX_NAME,
     MODULE_ATTRIBUTES,
     check_block_names,
     check_names,
+    is_plain_name,
     item_name_complaint,
 )
 from archspec.lang.declarations import check_declarations, inferred
-from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Constant, Name, Sequence, outcomes
+from archspec.lang.expr import ExpressionError, Node
+from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, outcomes
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
@@ -151,6 +153,12 @@ class _BlockChecker:
         own_name = key if item.name is None and isinstance(key, str) else "0"
         if complaint := item_name_complaint(own_name, module.kind):
             self.checker.add("E207", complaint, item.path, key=True, hint="choose another name")
+        for piece in item.name.pieces if isinstance(item.name, Template) else ():
+            if isinstance(piece, Constant) and not is_plain_name(piece.value):
+                message = f"'{piece.value[:MAX_NAME]}' cannot be part of a module's name"
+                hint = "write letters, digits, _ and -, and expressions in { }"
+                self.checker.report(ExpressionError("E207", message, piece, hint))
+                self.checker.findings.broken.add((*item.path, "name"))
         if module.is_mapping:
             if item.repeat is not None and "{" not in (item.declared.name or ""):
                 hint = 'for example index: i, name: "layer_{i}"'

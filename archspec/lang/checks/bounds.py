@@ -20,6 +20,7 @@ from archspec.lang.yaml import Path
 
 MAX_BITS = 4_096
 MAX_ITEMS = 100_000
+MAX_STEPS = 1_000_000  # that one run of the model carries out, those of loops and calls included
 MAX_ROUNDS = 100_000  # of all loops around one step together
 _UNKNOWN_ROUNDS = 100  # of a loop over a container, whose modules are counted elsewhere
 _SETTLED = 70  # rounds after which a growth that has not shown itself is linear at most
@@ -68,15 +69,20 @@ class Bounds:
         self.largest_dim = largest_dim
         self._followed = 0
 
-    def check(self, block: BlockNode, values: Mapping[str, Value]) -> None:
+    def check(self, block: BlockNode, values: Mapping[str, Value]) -> Mapping[int, float]:
         """Follow the sizes through one block, whose parameters have these values.
+
+        Returns:
+            The id of each loop → how often it runs at most.
 
         Raises:
             BoundsError: at the first step that could outgrow the limits.
         """
         self._block, self._values = block, values
+        self._rounds: dict[int, float] = {}
         self._sizes: dict[str, Size] = {}  # of values, as far as they are used
         self._steps(block.forward or (), dict.fromkeys(block.inputs), 1)
+        return self._rounds
 
     def _steps(self, steps: Sequence[StepNode], state: State, rounds: float) -> None:
         for step in steps:
@@ -102,6 +108,7 @@ class Bounds:
 
     def _loop(self, step: ForNode, state: State, rounds: float) -> None:
         times = self._times(step.value, state)
+        self._rounds[id(step)] = max(times, self._rounds.get(id(step), 0))
         if rounds * times > MAX_ROUNDS:
             hint = f"at most {MAX_ROUNDS:,} rounds, all loops around a step together"
             raise BoundsError("the loops run too often", hint)

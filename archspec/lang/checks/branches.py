@@ -13,7 +13,7 @@ from typing import Any
 
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.bounds import Bounds, BoundsError
+from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError
 from archspec.lang.checks.steps import check_call
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate
 from archspec.lang.expr.nodes import (
@@ -54,14 +54,24 @@ def check_branches(
     """
     bounds = Bounds(max(checker.architecture.dims.values(), default=1_000))
     followed = 0
-    for instance, block in _distinct(blocks, root):
+    costs: dict[int, float] = {}  # of each kind of module: the steps that a call carries out
+    for kind, instance, below in _distinct(blocks, root):
+        block = blocks.get(instance.type)
+        if block is None or block.forward is None:
+            costs[kind] = 1 + sum(costs[k] for k in below.values()) * _repeats(instance)
+            continue
         known = ChainMap[str, Value](dict(instance.arguments), dict(values))
-        walk = _Walk(checker, blocks, instance, known)
-        walk.steps(block.forward or ())
+        rounds: Mapping[int, float] = {}
         try:
-            bounds.check(block, known)
+            rounds = bounds.check(block, known)
         except BoundsError as error:
             checker.add("E307", error.message, error.path, hint=error.hint)
+        calls = {child: costs[k] for child, k in below.items()}
+        walk = _Walk(checker, blocks, instance, known, rounds, calls)
+        walk.steps(block.forward)
+        if walk.cost > MAX_STEPS:
+            return  # what calls it has no fewer
+        costs[kind] = walk.cost
         followed += walk.followed
         if followed > _MAX_FOLLOWED:
             message = f"more than {_MAX_FOLLOWED:,} steps of blocks that all differ"
@@ -69,10 +79,21 @@ def check_branches(
             return
 
 
+def _repeats(instance: Instance) -> int:
+    """How often a layer that stacks modules, such as nn.TransformerEncoder, runs each of them."""
+    plain = {k: v for k, v in instance.arguments.items() if not isinstance(v, Instance)}
+    return layers.depth_bound(plain)
+
+
 def _distinct(
     blocks: Mapping[str, BlockNode], root: Instance
-) -> Iterator[tuple[Instance, BlockNode]]:
-    """One instance of all whose forwards cannot differ, children first."""
+) -> Iterator[tuple[int, Instance, dict[int, int]]]:
+    """One instance of all whose forwards cannot differ, children first.
+
+    Yields:
+        The number of its kind, the instance, and for the id of each module directly below it the
+        number of that one's kind.
+    """
     used = {
         name: {found.id for node in forward_expressions(block) for found in names(node)}
         for name, block in blocks.items()
@@ -92,10 +113,12 @@ def _distinct(
             continue
         given = [(n, v) for n, v in instance.arguments.items() if n in used.get(instance.type, ())]
         inside = tuple((name, kind_of[id(child)]) for name, child in instance.children)
-        kind = (instance.type, repr(given), inside)
-        if kind not in kinds and instance.type in blocks:
-            yield instance, blocks[instance.type]
-        kind_of[id(instance)] = kinds.setdefault(kind, len(kinds))
+        handed = tuple(kind_of[id(child)] for child in below[len(inside) :])
+        kind = (instance.type, repr(given), inside, handed)
+        if kind not in kinds:
+            kinds[kind] = len(kinds)
+            yield kinds[kind], instance, {id(child): kind_of[id(child)] for child in below}
+        kind_of[id(instance)] = kinds[kind]
 
 
 class _Walk:
@@ -107,16 +130,26 @@ class _Walk:
         blocks: Mapping[str, BlockNode],
         instance: Instance,
         values: _Values,
+        rounds: Mapping[int, float],
+        calls: Mapping[int, float],
     ) -> None:
+        """
+        Args:
+            rounds: the id of each loop → how often it runs at most.
+            calls: the id of each child → how many steps a call of it carries out.
+        """
         self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
+        self.rounds, self.calls = rounds, calls
         self.block = blocks[instance.type]
         self.children = dict(instance.children)
         self.loop_targets: dict[str, list[Instance]] = {}
         self.followed = 0
+        self.cost, self.times = 1.0, 1.0  # steps in all; how often the current one is carried out
 
     def steps(self, steps: Sequence[StepNode]) -> None:
         for step in steps:
             self.followed += 1
+            self._count(self.times, step.value)
             if isinstance(step, ForNode):
                 self._loop(step)
                 continue
@@ -134,15 +167,27 @@ class _Walk:
                     return
             parts = list(call.arguments)
             targets = targets[1:] if call.name == "enumerate" else targets
-        before = dict(self.loop_targets)
+        before, times = dict(self.loop_targets), self.rounds.get(id(step), 1)
         for target, part in zip(targets, parts, strict=False):
             if (found := self._visit(part)) is not None:
                 items = [child for container in found for _, child in container.children]
                 if not items:
                     return  # a container that is empty
-                self.loop_targets[target] = items
+                self.loop_targets[target], times = items, len(items)
+        self.times *= times
         self.steps(step.body)
         self.loop_targets = before
+        self.times /= max(times, 1)
+
+    def _count(self, steps: float, node: Node) -> None:
+        """Add to the steps of a call, and tell once when they are too many."""
+        before, self.cost = self.cost, self.cost + steps
+        if before <= MAX_STEPS < self.cost:
+            name, number = self.block.name, f"{self.cost:,.0f}"
+            number = number if len(number) < 20 else f"about {self.cost:.0e}"
+            message = f"a call of {name} carries out {number} steps or more"
+            hint = f"at most {MAX_STEPS:,}, those of loops and of the blocks that it calls included"
+            self._error(node, "E307", message, hint)
 
     def _rounds(self, call: Call) -> bool:
         """Whether a loop over ``range`` runs at all, as far as that is known."""
@@ -257,6 +302,8 @@ class _Walk:
         for kind in dict.fromkeys(instance.type for instance in called):
             if kind in self.blocks:
                 check_call(self.checker, self.blocks[kind], call)
+        costs = [self.calls.get(id(instance), 1) for instance in called]
+        self._count(self.times * max(costs, default=0), call)
 
     # -------------------------------------------------------------------------------- problems
 

@@ -93,6 +93,11 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
             check_names(checker, names, (*at, group), taken)
 
 
+def is_plain_name(text: str) -> bool:
+    """Whether a text holds nothing but letters, digits, ``_`` and ``-``."""
+    return all(c.isalnum() or c in "_-" for c in text)
+
+
 def item_name_complaint(name: str, container: str) -> str:
     """What is wrong with the name of an item of a container, or ""."""
     if not name or len(name) > MAX_NAME or not name.isprintable() or set(name) & set(". "):

@@ -22,6 +22,7 @@ from archspec.lang.tree import InitNode, RuleNode, SpecTree
 from archspec.lang.yaml import Path
 
 MAX_COMPARISONS = 600_000  # of modules with the parts of patterns
+MAX_FILLS = 50_000  # of tensors by init rules
 _MOST_REPAIRS = 80_000  # paths that are searched for what a pattern may have meant
 _UNKNOWN = object()
 
@@ -45,6 +46,7 @@ class SelectionChecker:
         self.architecture = checker.architecture
         self._selected: dict[str, frozenset[int]] = {}
         self._repairs = _MOST_REPAIRS
+        self._fills = 0
 
     @cached_property
     def tree(self) -> Tree | None:
@@ -174,13 +176,22 @@ class SelectionChecker:
         matched = [self.tree.entries[i] for i in sorted(frozenset[int]().union(*chosen))]
         if any(layer.registered for e in matched if e.type and (layer := layers.find(e.type))):
             return  # what a registered layer holds is unknown here
-        tensors = (entry.path.rpartition(".")[2] for entry in matched if entry.type is None)
+        tensors = [entry.path.rpartition(".")[2] for entry in matched if entry.type is None]
+        self._count_fills(rule, tensors)
         held = dict.fromkeys(tensors)
         for fill in rule.fills:
             if fill.tensor and matched and fill.tensor not in held:
                 message = f"no module that this rule matches has a parameter '{fill.tensor}'"
                 hint = did_you_mean(fill.tensor, held)
                 self.checker.add("E201", message, fill.path, key=True, hint=hint)
+
+    def _count_fills(self, rule: RuleNode, tensors: Sequence[str]) -> None:
+        filled = {fill.tensor for fill in rule.fills}
+        before, self._fills = self._fills, self._fills + sum(name in filled for name in tensors)
+        if before <= MAX_FILLS < self._fills:
+            message = f"the rules up to this one fill {self._fills:,} tensors"
+            hint = f"at most {MAX_FILLS:,}, each counted as often as it is filled"
+            self.checker.add("E401", message, rule.path, hint=hint)
 
     def _check_index(self, index: Node) -> None:
         """What stands in the brackets of ``weight[0]``, ``weight[:, pad_token_id]``."""
