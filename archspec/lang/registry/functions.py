@@ -137,6 +137,11 @@ def names() -> tuple[str, ...]:
     return (*_table(), *_registered)
 
 
+def registered() -> tuple[Function, ...]:
+    """What trusted Python added."""
+    return tuple(_registered.values())
+
+
 C = TypeVar("C", bound=Callable[..., Any])
 
 
