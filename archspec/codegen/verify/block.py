@@ -147,7 +147,7 @@ class Constructor:
         paths = Paths({"self": self.block}, self.imported)
         paths.value(target)
         paths.value(value)
-        if not is_public(target.attr):
+        if not is_public(target.attr) or _root(value) != "self":
             raise Refusal(target, f"'{target.attr}' is not stored")
 
     def _stored(self, value: ast.expr) -> Kind:
@@ -180,8 +180,7 @@ class Constructor:
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="self"), attr="register_buffer"),
                 args=[ast.Constant(value=str(name)), empty],
-                keywords=[]
-                | [ast.keyword(arg="persistent", value=ast.Constant(value=False))],
+                keywords=[] | [ast.keyword(arg="persistent", value=ast.Constant(value=False))],
             ) if is_public(name):
                 self._check_empty(empty)
                 self.block.members[name] = VALUE

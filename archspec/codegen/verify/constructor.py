@@ -27,6 +27,12 @@ _CONTAINERS = {f"nn.{name}": name for name in CONTAINERS}
 class ConstructorExpressions(Expressions):
     """Values, classes and modules, in the scope of one ``__init__``."""
 
+    def attribute(self, node: ast.Attribute) -> Kind:
+        """Of the config and of imported classes; a module that was just made has not been asked."""
+        if not isinstance(node.value, ast.Name | ast.Attribute):
+            raise Refusal(node, f"the attribute '{node.attr}' is not printed here")
+        return super().attribute(node)
+
     def call(self, node: ast.Call) -> Kind:
         dotted = self.dotted(node.func)
         if dotted in _CONTAINERS:
@@ -129,9 +135,7 @@ class Items:
                 case ast.Starred(value=ast.ListComp() as repeated):
                     self.repeated_in(repeated)
                 case ast.Starred(
-                    value=ast.IfExp(
-                        test=test, body=ast.List(elts=[item]), orelse=ast.List(elts=[])
-                    )
+                    value=ast.IfExp(test=test, body=ast.List(elts=[item]), orelse=ast.List(elts=[]))
                 ):
                     self.expressions.value(test)
                     self.listed.append(self.expressions.module(item))
@@ -145,7 +149,8 @@ class Items:
                 case None, ast.DictComp():
                     self.repeated_in(value)
                 case None, ast.IfExp(
-                    test=test, body=ast.Dict(keys=[ast.expr() as name], values=[item]),
+                    test=test,
+                    body=ast.Dict(keys=[ast.expr() as name], values=[item]),
                     orelse=ast.Dict(keys=[]),
                 ):
                     self.expressions.value(test)

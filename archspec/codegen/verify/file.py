@@ -79,9 +79,7 @@ def annotation(node: ast.expr | None) -> str:
             raise Refusal(node, "this is no type that is printed")
 
 
-def signature(
-    function: ast.FunctionDef, first: str
-) -> tuple[list[ast.arg], dict[str, ast.expr]]:
+def signature(function: ast.FunctionDef, first: str) -> tuple[list[ast.arg], dict[str, ast.expr]]:
     """The arguments behind the first one, and the defaults by name.
 
     Only what can be given by position and by name is printed: no ``*``, no ``/``.

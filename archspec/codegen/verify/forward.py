@@ -25,6 +25,8 @@ class ForwardExpressions(Expressions):
                 self._len(node)
             case ast.Name(id="float") if "float" not in self.scope:
                 self._infinity(node)
+            case ast.Name(id="self"):
+                raise Refusal(node, "a block does not call itself")
             case ast.Attribute() as function:
                 self._call_attribute(node, function)
             case function:

@@ -12,9 +12,7 @@ from archspec.codegen.verify.trusted import TrustedName
 from archspec.lang.registry.initializers import INITIALISERS
 
 _ARGUMENTS = {"module": "nn.Module", "name": "str", "config": "Config"}
-_SIGNATURES = [
-    [*used, "generator"] for used in ([], ["name"], ["config"], ["name", "config"])
-]
+_SIGNATURES = [[*used, "generator"] for used in ([], ["name"], ["config"], ["name", "config"])]
 _GENERATOR = "torch.Generator | None"
 
 
@@ -39,9 +37,7 @@ def check_fill(statement: ast.stmt, owner: str, values: Expressions) -> None:
             raise Refusal(statement, "nothing but nn.init fills a tensor")
 
 
-def _check_values(
-    call: ast.Call, known: tuple[tuple[str, ...], bool], values: Expressions
-) -> None:
+def _check_values(call: ast.Call, known: tuple[tuple[str, ...], bool], values: Expressions) -> None:
     names, is_random = known
     keywords = [keyword for keyword in call.keywords if not _is_generator(keyword)]
     if len(keywords) < len(call.keywords) - is_random:

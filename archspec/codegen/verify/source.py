@@ -19,7 +19,10 @@ _STANDARD = {
     "dataclasses": frozenset({"dataclass"}),
     "torch": frozenset({"Tensor", "nn"}),
 }
-_IMPORTS: dict[tuple[str, str | None], str] = {("torch", None): "torch", ("torch.nn.functional", "F"): "F"}
+_IMPORTS: dict[tuple[str, str | None], str] = {
+    ("torch", None): "torch",
+    ("torch.nn.functional", "F"): "F",
+}
 # What no class may be called: code of the file means something else by it.
 _RESERVED = frozenset(
     """Config OrderedDict Tensor abs any bool dataclass enumerate float getattr initialize int
