@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import pytest
 from torch import nn
@@ -289,7 +290,7 @@ class Replace(ast.NodeTransformer):
         if isinstance(node, ast.JoinedStr):  # whose parts are no expressions, but hold some
             for part in node.values:
                 if isinstance(part, ast.FormattedValue):
-                    part.value = self.visit(part.value)
+                    part.value = cast("ast.expr", self.visit(part.value))
             return node
         return self.generic_visit(node)
 
