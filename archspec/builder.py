@@ -7,6 +7,7 @@ import functools
 import hashlib
 import keyword
 import linecache
+import operator
 import os
 import re
 import sys
@@ -24,10 +25,11 @@ from archspec.building.origins import remember
 from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
+from archspec.codegen.verify import verify
 from archspec.errors import BuildError, Note, Problem, UsageError
 from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
-from archspec.lang.registry import layers
+from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, as_spec
 from archspec.weights import Checkpoint, assign
 
@@ -41,6 +43,7 @@ def to_python(source: str | os.PathLike[str] | Spec, **params: Any) -> str:
 
     Raises:
         SpecError: every problem of the spec.
+        BuildError: E504, a defect of archspec: the source holds what no spec can ask for.
 
     Example:
         >>> to_python("resnet18").splitlines()[0]
@@ -128,14 +131,24 @@ def build(
 # -------------------------------------------------------------------------------------- compiling
 
 
+Known = tuple[tuple[str, str], ...]  # modules, and names in them
+
+
 @functools.lru_cache(maxsize=256)
-def compiled(text: str, name: str) -> ModuleType:
+def compiled(text: str, name: str, known: Known = ()) -> ModuleType:
     """Generated source as a module that the rest of Python can look into.
 
     It stands in ``sys.modules`` and ``linecache``, so that tracebacks and ``inspect.getsource``
     show it; its name and file are the same whenever the text is the same. Pickles carry the text
     along, so that another process can read them.
+
+    Args:
+        known: what the text may import beside what is registered here.
+
+    Raises:
+        BuildError: E504, the text is none that the generator prints.
     """
+    verify(text, known)
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     stem = re.sub(r"\W", "_", name, flags=re.ASCII)
     stem = f"spec_{stem}" if not stem.isidentifier() or keyword.iskeyword(stem) else stem
@@ -154,10 +167,24 @@ def compiled(text: str, name: str) -> ModuleType:
         raise
     if "initialize" in vars(module):
         vars(module)["initialize"] = _skipped_on_meta(module.initialize)
+    reducer = _Reducer(text, name, _imported(module, known))
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == module_name:
-            copyreg.pickle(value, _Reducer(text, name))
+            copyreg.pickle(value, reducer)
     return module
+
+
+def _imported(module: ModuleType, known: Known) -> tuple[Any, ...]:
+    """The classes and functions of trusted Python that a generated module uses."""
+    things = (*layers.registered(), *functions.registered())
+    names = dict.fromkeys([*known, *((thing.module, thing.qualname) for thing in things)])
+    found: list[Any] = []
+    for owner, qualname in names:
+        head = qualname.partition(".")[0]
+        here, there = vars(module).get(head), getattr(sys.modules.get(owner), head, None)
+        if here is not None and here is there:
+            found.append(operator.attrgetter(qualname)(sys.modules[owner]))
+    return tuple(found)
 
 
 _building = threading.local()
@@ -175,18 +202,23 @@ def _skipped_on_meta(initialize: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Reducer:
-    """Pickles an object of a generated class together with the text of its module."""
+    """Pickles an object of a generated class together with the text of its module.
 
-    def __init__(self, text: str, name: str) -> None:
-        self.text, self.name = text, name
+    What trusted Python registered goes along as pickles hold all classes, by reference: where it is
+    read, it need not be registered, yet the text can import nothing else.
+    """
+
+    def __init__(self, text: str, name: str, imported: tuple[Any, ...]) -> None:
+        self.text, self.name, self.imported = text, name, imported
 
     def __call__(self, instance: Any) -> tuple[Any, ...]:
-        kind = type(instance).__qualname__
-        return _empty_instance, (self.text, self.name, kind), instance.__reduce_ex__(2)[2]
+        arguments = (self.text, self.name, type(instance).__qualname__, *self.imported)
+        return _empty_instance, arguments, instance.__reduce_ex__(2)[2]
 
 
-def _empty_instance(text: str, name: str, kind: str) -> Any:
-    cls: Any = getattr(compiled(text, name), kind)
+def _empty_instance(text: str, name: str, kind: str, *imported: Any) -> Any:
+    known = tuple((thing.__module__, thing.__qualname__) for thing in imported)
+    cls: Any = getattr(compiled(text, name, known), kind)
     return cls.__new__(cls)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from archspec.codegen.names import Names, forward_names, known_value
+from archspec.codegen.names import Names, class_params, forward_names, known_value
 from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
 from archspec.errors import Problem, SpecError
@@ -142,8 +142,7 @@ class Constructor:
 
     def _any_arguments(self, module: ModuleNode) -> list[str]:
         """Arguments of whichever class a parameter holds."""
-        blocks = self.names.tree.blocks.values()
-        classes = {n for block in blocks for n, param in block.params.items() if param.is_class}
+        classes = class_params(module, self.names.tree)
         return [
             f"{identifier(key)}={self._class(value)}"
             if key in classes and not isinstance(value, ModuleNode)
@@ -196,7 +195,7 @@ class Constructor:
 
     def _item(self, item: ModuleNode) -> tuple[str, str]:
         """The call that makes an item, and the condition under which it is there at all."""
-        call, condition = self._call(item), self.printer.text(item.when)
+        call, condition = self._call(item), self.printer.text(item.when, OR)
         if condition == "True":
             return call, ""
         if item.is_container:  # emptied, not left out
@@ -289,9 +288,15 @@ def annotation(param: schema.Param) -> str:
             return ""
         else:
             kind = "" if default is None else type(default).__name__
-    if kind.startswith("list["):
-        return f"tuple[{kind[5:-1]}, ...]"
-    return {"list": "tuple", **_ANNOTATIONS}.get(kind, kind)
+    return {**_ANNOTATIONS, "list": "tuple"}.get(kind) or list_annotation(kind)
+
+
+def list_annotation(kind: str) -> str:
+    """``list[int]`` as ``tuple[int, ...]``; classes in a list are their names."""
+    if not kind.startswith("list["):
+        return kind
+    inner = {"block": "str", "layer": "str"}.get(kind[5:-1], kind[5:-1])
+    return f"tuple[{inner}, ...]" if inner in ("int", "float", "bool", "str") else "tuple"
 
 
 def initializer_text(

@@ -83,16 +83,20 @@ def classes_used(block: BlockNode, spec: Spec) -> set[str]:
     found: set[str] = set()
     for module in modules_below(block.modules):
         found |= set(class_names(module.type, spec))
-        callee = spec.tree.blocks.get(module.kind)
         for name, value in module.arguments.items():
-            if not isinstance(value, ModuleNode) and (
-                callee is None or (name in callee.params and callee.params[name].is_class)
-            ):
+            if not isinstance(value, ModuleNode) and name in class_params(module, spec.tree):
                 found |= set(class_names(value, spec))
     for param in block.params.values():
         if param.is_class and param.default is not None:
             found |= set(class_names(param.default, spec))
     return found
+
+
+def class_params(module: ModuleNode, tree: SpecTree) -> set[str]:
+    """The parameters of a module's block that hold classes; of any block, if one is chosen."""
+    callee = tree.blocks.get(module.kind)
+    callees = [callee] if callee else [] if module.kind else tree.blocks.values()
+    return {n for block in callees for n, param in block.params.items() if param.is_class}
 
 
 def class_names(node: Node, spec: Spec) -> Iterator[str]:
@@ -120,12 +124,14 @@ def _children_first(root: str, uses: dict[str, set[str]]) -> tuple[str, ...]:
     """The blocks reachable from the root, each behind those it uses, else in their own order."""
     order = list(uses)
     done: dict[str, None] = {}
+    begun: set[str] = set()  # a text that is no class can have the name of a block around it
     stack = [(root, False)]
     while stack:
         name, ready = stack.pop()
         if ready:
             done[name] = None
-        elif name not in done:
+        elif name not in begun:
+            begun.add(name)
             stack.append((name, True))
             stack += [(n, False) for n in sorted(uses[name], key=order.index, reverse=True)]
     return tuple(done)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
-from archspec.codegen.constructor import BODY, Constructor, annotation
+from archspec.codegen.constructor import BODY, Constructor, annotation, list_annotation
 from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.forward import Forward
 from archspec.codegen.initialisation import Initialisation
@@ -183,7 +183,7 @@ def _write_config(names: Names, body: Writer) -> None:
 
 def _field_type(kind: str, declared: str) -> str:
     if kind.startswith("list["):
-        return f"tuple[{kind[5:-1]}, ...]"
+        return list_annotation(kind)
     return declared or {"any": "object", "list": "tuple"}.get(kind, kind)
 
 

@@ -351,15 +351,19 @@ class Instantiator:
                     continue  # nobody can ask for it by name, or its name is wrong
                 elif item.name is None:
                     name = str(len(children))
-                elif complaint := item_name_complaint(name, module.kind):
-                    if not self.checker.is_broken((*item.path, "name")):
-                        self._add("E207", complaint, (*item.path, "name"))
+                else:
+                    self._check_name(name, module, item)
                 if name in children and (item.repeat is None or item.name is not None):
                     self._add("E207", f"two items are called '{name}'", item.path)
                 children[name] = child
                 if len(children) > MAX_MODULES:
                     self._stop("E401", _TOO_MANY, module.path)
         return list(children.items())
+
+    def _check_name(self, name: str, module: ModuleNode, item: ModuleNode) -> None:
+        complaint, path = item_name_complaint(name, module.kind), (*item.path, "name")
+        if complaint and not self.checker.is_broken(path):
+            self._add("E207", complaint, path)
 
     def _repeated(
         self, item: ModuleNode, scope: _Scope, values: _Names

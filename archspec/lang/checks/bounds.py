@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from archspec.lang.expr import Node, Value, nodes
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
 from archspec.lang.expr.nodes import Broken, Call
 from archspec.lang.tree import AssignNode, BlockNode, ForNode, StepNode
 from archspec.lang.yaml import Path
@@ -139,6 +139,9 @@ class Bounds:
         """How often a loop over ``node`` runs at most."""
         if isinstance(node, Call) and node.arguments:
             if node.name == "range":
+                known = self._known_rounds(node)
+                if known is not None:
+                    return known
                 sizes = [self._checked(argument, state) for argument in node.arguments]
                 numbers = [2**size.bits - 1 for size in sizes if isinstance(size, Number)]
                 return max([*numbers, *([self.largest_dim] if len(numbers) < len(sizes) else [])])
@@ -146,6 +149,14 @@ class Bounds:
                 return min(self._times(argument, state) for argument in node.arguments)
         size = self._checked(node, state)
         return size.length if isinstance(size, Items) else _UNKNOWN_ROUNDS
+
+    def _known_rounds(self, call: Call) -> float | None:
+        """How often a loop over ``range`` runs, where parameters alone decide it."""
+        try:
+            bounds = [evaluate(argument, self._values) for argument in call.arguments]
+            return float(len(range(*bounds)))
+        except (ExpressionError, TypeError, ValueError, OverflowError):
+            return None
 
     # ----------------------------------------------------------------------------------- sizes
 

@@ -29,6 +29,7 @@ from archspec.lang.expr.nodes import (
 )
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
+from archspec.lang.references import LOOPS
 from archspec.lang.registry import layers
 from archspec.lang.tree import (
     AssignNode,
@@ -161,13 +162,16 @@ class _Walk:
     def _loop(self, step: ForNode) -> None:
         parts, targets = [step.value], list(step.targets)
         if isinstance(call := step.value, Call):
+            if call.name in LOOPS:
+                parts = list(call.arguments)
             if call.name == "range":
                 self._visit(call)
                 if not self._rounds(call):
                     return
-            parts = list(call.arguments)
             targets = targets[1:] if call.name == "enumerate" else targets
         before, times = dict(self.loop_targets), self.rounds.get(id(step), 1)
+        for part in parts:
+            self._check_run(part, isinstance(call, Call) and call.name == "range")
         for target, part in zip(targets, parts, strict=False):
             if (found := self._visit(part)) is not None:
                 items = [child for container in found for _, child in container.children]
@@ -188,6 +192,15 @@ class _Walk:
             message = f"a call of {name} carries out {number} steps or more"
             hint = f"at most {MAX_STEPS:,}, those of loops and of the blocks that it calls included"
             self._error(node, "E307", message, hint)
+
+    def _check_run(self, node: Node, of_range: bool) -> None:
+        """What a loop runs over, or how far it counts, where parameters alone decide it."""
+        known, value = self._known(node)
+        if known and of_range and (isinstance(value, bool) or not isinstance(value, int)):
+            self._error(node, "E305", f"range counts in integers, not in {shown(value)}")
+        elif known and not of_range and not isinstance(value, tuple):
+            message = f"a loop needs a container or values, not {shown(value)}"
+            self._error(node, "E305", message, "to count: range(…)")
 
     def _rounds(self, call: Call) -> bool:
         """Whether a loop over ``range`` runs at all, as far as that is known."""

@@ -6,27 +6,11 @@ import keyword
 from collections.abc import Collection, Iterable
 
 from archspec.lang.checker import Checker
-from archspec.lang.registry import functions
+from archspec.lang.registry import functions, layers
+from archspec.lang.registry.attributes import CONTAINER_ATTRIBUTES, MODULE_ATTRIBUTES
 from archspec.lang.schema import Block
 from archspec.lang.yaml import Path
 
-# Attributes of every nn.Module: a child of that name would hide one. A test holds the list
-# against the installed torch.
-MODULE_ATTRIBUTES = frozenset(
-    """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
-    double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
-    get_submodule half ipu load_state_dict modules mtia named_buffers named_children named_modules
-    named_parameters parameters register_backward_hook register_buffer register_forward_hook
-    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
-    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
-    register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
-    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
-    zero_grad""".split()
-)
-_CONTAINER_ATTRIBUTES = {
-    "Sequential": frozenset({"append", "extend", "insert", "pop"}),
-    "ModuleDict": frozenset({"clear", "items", "keys", "pop", "update", "values"}),
-}
 MAX_NAME = 100  # characters
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
@@ -47,11 +31,17 @@ def check_names(
     for name in names:
         if keyword.iskeyword(name):
             checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
-        elif any(name in group for group in (taken, *_TAKEN)) or "__" in name:
+        elif any(name in group for group in (taken, *_TAKEN)) or is_reserved(name):
             hint = "PyTorch or the generated Python uses it: choose another name"
             checker.add(
                 "E207", f"'{name}' cannot be used as a name here", (*at, name), key=True, hint=hint
             )
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the generated Python could take a name for something that it imports."""
+    imported = (one.qualname for one in (*functions.registered(), *layers.registered()))
+    return "__" in name or any(name == qualname.partition(".")[0] for qualname in imported)
 
 
 def check_child_names(checker: Checker, names: Iterable[str], at: Path) -> None:
@@ -102,7 +92,7 @@ def item_name_complaint(name: str, container: str) -> str:
     """What is wrong with the name of an item of a container, or ""."""
     if not name or len(name) > MAX_NAME or not name.isprintable() or set(name) & set(". "):
         return f"'{name[:MAX_NAME]}' cannot name a module"
-    attributes = _CONTAINER_ATTRIBUTES.get(container, frozenset())
+    attributes = CONTAINER_ATTRIBUTES.get(container, frozenset())
     if name in MODULE_ATTRIBUTES or name in attributes or name.startswith("_"):
         return f"'{name}' {_why_taken(name, container)}"
     return ""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from archspec.errors import Note, Problem, did_you_mean, listing
 from archspec.lang.checker import Checker
 from archspec.lang.checks.calls import call_complaint, count_complaint, values_returned
-from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES
+from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
 from archspec.lang.expr import ExpressionError, Node, Symbol
 from archspec.lang.expr.nodes import (
     Attribute,
@@ -28,7 +28,8 @@ from archspec.lang.expr.nodes import (
 )
 from archspec.lang.expr.printing import written
 from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
-from archspec.lang.registry import functions
+from archspec.lang.registry import functions, layers
+from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
 from archspec.lang.tree import (
     AssignNode,
     BlockNode,
@@ -136,7 +137,7 @@ class _StepChecker:
             return
         what, at = self.taken.get(target, ("", ()))
         reserved = functions.CONSTANTS.keys() | {"training"} | GENERATED_NAMES | BUILTINS
-        if what or target in reserved or "__" in target:
+        if what or target in reserved or is_reserved(target):
             document, means = self.checker.document, what or "a word of the generated code"
             message = f"'{target}' cannot be a target: it is {means}"
             notes = (Note("declared here", document.place(at, key=True)),) if at else ()
@@ -236,6 +237,10 @@ class _StepChecker:
                 hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
                 self._error(node, "E304", f"no attribute '{node.name}'", hint)
             return None
+        if node.name in MODULE_ATTRIBUTES:
+            hint = "a step uses a module's children and tensors, and calls it"
+            self._error(node, "E304", f"no child or parameter '{node.name}'", hint)
+            return ()
         found = [(owner, members(owner, node.name, self.blocks)) for owner in owners]
         lacking = [known for owner, known in found if self._lacks(owner, node.name, known)]
         if lacking:
@@ -298,10 +303,18 @@ class _StepChecker:
 
     def _module_call(self, call: Call, function: Node) -> None:
         found = self._resolve(function)
-        if found is None:
+        if found is None or self._is_method(function, found):
             self._error(function, "E304", f"'{written(function)}' cannot be called")
         elif len({self.blocks.get(module.kind) for module in found}) == 1:
             self._check_inputs(found[0], call)
+
+    def _is_method(self, function: Node, found: Modules) -> bool:
+        """Whether a call may be one of a method: what a registered layer holds is unknown."""
+        if found or not isinstance(function, Attribute):
+            return False
+        owners = modules_of(function.value, self.blocks) or ()
+        held = [layers.find(owner.kind) for owner in owners]
+        return any(layer is not None and layer.registered for layer in held)
 
     def _method(self, node: Attribute, owner: Node) -> None:
         """``x.mean()``, or ``torch.mean(x)``: neither is of the language, but ``mean(x)`` is."""

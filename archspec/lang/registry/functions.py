@@ -170,6 +170,11 @@ def instead_of(name: str, others: Sequence[str]) -> str:
     return "see archspec.register_op for functions of your own"
 
 
+def registered() -> tuple[Function, ...]:
+    """What trusted Python added."""
+    return tuple(_registered.values())
+
+
 C = TypeVar("C", bound=Callable[..., Any])
 
 

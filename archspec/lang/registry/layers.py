@@ -94,6 +94,11 @@ def names() -> tuple[str, ...]:
     return (*_table(), *_registered)
 
 
+def registered() -> tuple[Layer, ...]:
+    """What trusted Python added."""
+    return tuple(_registered.values())
+
+
 def size_bound(layer: Layer, arguments: Mapping[str, object]) -> int:
     """The product of the three largest sizes among the arguments, at least 1.
 

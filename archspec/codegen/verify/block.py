@@ -1,0 +1,276 @@
+"""A block's class: its three methods, and what their statements may do."""
+
+from __future__ import annotations
+
+import ast
+
+from archspec.codegen.verify.constructor import ConstructorExpressions
+from archspec.codegen.verify.expressions import Expressions
+from archspec.codegen.verify.file import TENSOR_TYPE, File, annotation, signature, without_docstring
+from archspec.codegen.verify.forward import ForwardExpressions, Steps
+from archspec.codegen.verify.initial_values import check_fill
+from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
+from archspec.codegen.verify.refusal import Refusal, check_name, is_public
+from archspec.lang.registry import functions
+
+_METHODS = ["__init__", "reset_parameters", "forward"]
+_DTYPES = frozenset(functions.CONSTANTS.values())
+
+
+class BlockClass:
+    """Checks ``class X(nn.Module)``: what it holds, and its steps once all classes are read."""
+
+    def __init__(self, file: File, node: ast.ClassDef) -> None:
+        self.file, self.node = file, node
+        self.methods = self._methods()
+        self.constructor = Constructor(file, self.methods["__init__"])
+
+    def _methods(self) -> dict[str, ast.FunctionDef]:
+        found: dict[str, ast.FunctionDef] = {}
+        for part in self.node.body:
+            if not isinstance(part, ast.FunctionDef) or part.decorator_list:
+                raise Refusal(part, f"{type(part).__name__} is not printed in a class")
+            if part.name not in _METHODS or part.name in found:
+                raise Refusal(part, f"the method '{part.name}' is not printed here")
+            found[part.name] = part
+        if not {"__init__", "forward"} <= found.keys():
+            raise Refusal(self.node, "a block has __init__ and forward")
+        return found
+
+    def check_constructor(self) -> Block:
+        self.constructor.check()
+        return self.constructor.block
+
+    def check_methods(self) -> None:
+        if reset := self.methods.get("reset_parameters"):
+            self._check_reset(reset)
+        self._check_forward(self.methods["forward"])
+
+    def _check_reset(self, function: ast.FunctionDef) -> None:
+        if signature(function, "self")[0]:
+            raise Refusal(function, "reset_parameters takes no arguments")
+        self.file.must_import(function, "nn")
+        for statement in function.body:
+            check_fill(statement, "self", Expressions({}, frozenset(self.file.imported)))
+
+    def _check_forward(self, function: ast.FunctionDef) -> None:
+        arguments, defaults = signature(function, "self")
+        scope: dict[str, Kind] = {**self.file.trusted.imported, "self": self.constructor.block}
+        for argument in arguments:
+            check_name(argument, argument.arg)
+            if not TENSOR_TYPE.fullmatch(annotation(argument.annotation)):
+                raise Refusal(argument, "an input is a Tensor")
+            self.file.must_import(argument, "Tensor")
+            scope[argument.arg] = VALUE
+        for default in defaults.values():
+            if not (isinstance(default, ast.Constant) and default.value is None):
+                raise Refusal(default, "an input has no default but None")
+        expressions = ForwardExpressions(scope, frozenset(self.file.imported))
+        Steps(self.constructor.block, expressions).check(without_docstring(function.body))
+
+
+class Constructor:
+    """Checks one ``__init__``, and takes note of what it stores."""
+
+    def __init__(self, file: File, function: ast.FunctionDef) -> None:
+        self.file, self.function = file, function
+        self.imported = frozenset(file.imported)
+        self.arguments, self.defaults = signature(function, "self")
+        self.block = Block(argument.arg for argument in self.arguments)
+        scope = file.scope
+        for argument in self.arguments:
+            scope[argument.arg] = file.argument(argument)
+        self.expressions = ConstructorExpressions(scope, self.imported)
+
+    def check(self) -> None:
+        self._check_defaults()
+        first, *others = self.function.body
+        if not _is_super(first):
+            raise Refusal(first, "__init__ begins with super().__init__()")
+        for statement in others:
+            self._statement(statement)
+
+    def _check_defaults(self) -> None:
+        """They are computed when the class is made, where no argument is known."""
+        outside = Defaults(self.file.scope, self.imported)
+        for name, default in self.defaults.items():
+            if name == "config":
+                self._check_config(default)
+            else:
+                outside.class_or_value(default)
+
+    def _check_config(self, default: ast.expr) -> None:
+        match default:
+            case ast.Call(func=ast.Name(id="Config"), args=[], keywords=[]) if self.file.fields:
+                pass
+            case _:
+                raise Refusal(default, "the config has no default but Config()")
+
+    # ------------------------------------------------------------------------------ statements
+
+    def _statement(self, statement: ast.stmt) -> None:
+        match statement:
+            case ast.Assign(targets=[ast.Attribute() as target], value=value):
+                self._store(target, value)
+            case ast.Expr(value=ast.Call() as call):
+                self._call(call)
+            case ast.If(
+                test=ast.Compare(left=ast.Name(id=name), ops=[ast.Is()]) as test,
+                body=[ast.Assign(targets=[ast.Name(id=target)], value=value)],
+                orelse=[],
+            ) if name == target and name in self.block.arguments and name != "config":
+                self.expressions.kind(test)
+                self.expressions.class_or_value(value)
+            case ast.If(test=test, body=body, orelse=orelse):
+                self.expressions.value(test)
+                for part in (*body, *orelse):
+                    if not isinstance(part, ast.Assign):
+                        raise Refusal(part, "a condition decides what is stored, nothing else")
+                    self._statement(part)
+            case ast.For():
+                self._loop(statement)
+            case _:
+                raise Refusal(statement, f"{type(statement).__name__} is not printed in __init__")
+
+    def _store(self, target: ast.Attribute, value: ast.expr) -> None:
+        """``self.name = …`` of a child, a tensor or a number; else two tensors that are tied."""
+        if not isinstance(target.value, ast.Name) or _root(value) == "self":
+            self._tie(target, value)
+            return
+        if target.value.id != "self" or not is_public(target.attr):
+            raise Refusal(target, f"'{target.attr}' is not stored")
+        known = self.block.members.get(target.attr)
+        kind = self._stored(value)
+        self.block.members[target.attr] = union([kind] if known is None else [known, kind])
+
+    def _tie(self, target: ast.Attribute, value: ast.expr) -> None:
+        paths = Paths({"self": self.block}, self.imported)
+        paths.value(target)
+        paths.value(value)
+        if not is_public(target.attr) or _root(value) != "self":
+            raise Refusal(target, f"'{target.attr}' is not stored")
+
+    def _stored(self, value: ast.expr) -> Kind:
+        match value:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="nn"), attr="Parameter"),
+                args=[ast.Call() as empty],
+                keywords=[],
+            ):
+                self.file.must_import(value, "nn")
+                self._check_empty(empty)
+                return VALUE
+            case ast.Name() | ast.Attribute():
+                self.expressions.value(value)
+                return VALUE
+            case _:
+                return self.expressions.module(value)
+
+    def _check_empty(self, node: ast.expr) -> None:
+        """``torch.empty(3, size, dtype=torch.int64)``."""
+        if not isinstance(node, ast.Call) or self.expressions.dotted(node.func) != "torch.empty":
+            raise Refusal(node, "a tensor is made by torch.empty")
+        for keyword in node.keywords:
+            if keyword.arg != "dtype" or self.expressions.dotted(keyword.value) not in _DTYPES:
+                raise Refusal(keyword.value, "torch.empty takes sizes and a dtype")
+        self.expressions.arguments(node, lambda name: name == "dtype", self.expressions.value)
+
+    def _call(self, node: ast.Call) -> None:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="self"), attr="register_buffer"),
+                args=[ast.Constant(value=str(name)), empty],
+                keywords=[] | [ast.keyword(arg="persistent", value=ast.Constant(value=False))],
+            ) if is_public(name):
+                self._check_empty(empty)
+                self.block.members[name] = VALUE
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="self"), attr="reset_parameters"),
+                args=[],
+                keywords=[],
+            ):
+                pass
+            case _:
+                raise Refusal(node, "this is not called in __init__")
+
+    def _loop(self, loop: ast.For) -> None:
+        """``for name, module in self.named_modules(): initialize(module, name, config)``."""
+        match loop:
+            case ast.For(
+                target=ast.Name(id="module"),
+                iter=ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="self"), attr="modules"),
+                    args=[],
+                    keywords=[],
+                ),
+                body=[ast.Expr(value=ast.Call() as call)],
+                orelse=[],
+            ):
+                known = {"module", "config"}
+            case ast.For(
+                target=ast.Tuple(elts=[ast.Name(id="name"), ast.Name(id="module")]),
+                iter=ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="self"), attr="named_modules"),
+                    args=[],
+                    keywords=[],
+                ),
+                body=[ast.Expr(value=ast.Call() as call)],
+                orelse=[],
+            ):
+                known = {"name", "module", "config"}
+            case _:
+                raise Refusal(loop, "this loop is not printed in __init__")
+        known -= set() if "config" in self.block.arguments else {"config"}
+        self._check_initialize(call, known)
+
+    def _check_initialize(self, call: ast.Call, known: set[str]) -> None:
+        given = tuple(part.id if isinstance(part, ast.Name) else "" for part in call.args)
+        called = isinstance(call.func, ast.Name) and call.func.id == "initialize"
+        if not called or call.keywords or given != self.file.initialize or not known >= {*given}:
+            raise Refusal(call, "initialize is not called so")
+
+
+class Defaults(ConstructorExpressions):
+    """Defaults of arguments, which make no module."""
+
+    def call(self, node: ast.Call) -> Kind:
+        return Expressions.call(self, node)
+
+
+class Paths(Expressions):
+    """The paths of tied tensors: ``self.a[0]["b"].get_submodule("c").weight``."""
+
+    def call(self, node: ast.Call) -> Kind:
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=owner, attr="get_submodule"),
+                args=[ast.Constant(value=str(name))],
+                keywords=[],
+            ) if found := self.kind(owner).item(name):
+                return found
+            case _:
+                raise Refusal(node, "this is not called in a path")
+
+
+def _is_super(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Expr(
+            value=ast.Call(
+                func=ast.Attribute(
+                    value=ast.Call(func=ast.Name(id="super"), args=[], keywords=[]),
+                    attr="__init__",
+                ),
+                args=[],
+                keywords=[],
+            )
+        ):
+            return True
+        case _:
+            return False
+
+
+def _root(node: ast.expr) -> str:
+    """The name that a path begins with."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""

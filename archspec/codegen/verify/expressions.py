@@ -1,0 +1,174 @@
+"""Expressions that are computed from values: the part that all places of a source share."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping, Sequence
+
+from archspec.codegen.verify.kinds import VALUE, Class, Kind, LayerKind, union
+from archspec.codegen.verify.refusal import Refusal
+from archspec.lang.registry import functions, layers
+
+MAX_DEPTH = 300  # nesting of one expression; documents nest 64 levels, expressions 40
+NAMESPACES = ("nn", "torch", "F")
+_FUNCTIONS = frozenset({"abs", "float", "int", "len", "max", "min", "round", "sum"})
+_CONSTANTS = frozenset(functions.CONSTANTS.values())
+_PLAIN = (str, int, float, type(None), type(...))  # bool is an int
+
+
+class Expressions:
+    """Checks expressions in one scope.
+
+    Args:
+        scope: the names that are defined here, and what each stands for.
+        imported: the names that the module imports.
+    """
+
+    def __init__(self, scope: Mapping[str, Kind], imported: frozenset[str]) -> None:
+        self.scope, self.imported = dict(scope), imported
+        self._depth = 0
+
+    def value(self, node: ast.expr) -> None:
+        """Something that is computed with."""
+        if not self.kind(node).is_value:
+            raise Refusal(node, "no value stands here")
+
+    def kind(self, node: ast.expr) -> Kind:
+        """What an expression stands for."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise Refusal(node, f"nested more than {MAX_DEPTH} deep")
+        found = self._kind(node)
+        self._depth -= 1
+        return found
+
+    def _kind(self, node: ast.expr) -> Kind:
+        match node:
+            case ast.Name():
+                return self.name(node)
+            case ast.Attribute():
+                return self.attribute(node)
+            case ast.Constant(value=value):
+                if not isinstance(value, _PLAIN):
+                    raise Refusal(node, f"{value!r} is no constant that is printed")
+            case ast.Call():
+                return self.call(node)
+            case ast.IfExp(test=test, body=body, orelse=orelse):
+                self.value(test)
+                return union([self.kind(body), self.kind(orelse)])
+            case ast.Subscript():
+                return self._subscript(node)
+            case ast.Compare():
+                self._compare(node)
+            case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.BoolOp(values=parts):
+                for part in parts:
+                    self.value(part)
+            case ast.BinOp(left=left, right=right):
+                self.value(left)
+                self.value(right)
+            case ast.UnaryOp(operand=operand):
+                self.value(operand)
+            case _:
+                raise Refusal(node, f"{type(node).__name__} is not printed here")
+        return VALUE
+
+    def name(self, node: ast.Name) -> Kind:
+        if node.id not in self.scope:
+            raise Refusal(node, f"the name '{node.id}' is not defined here")
+        return self.scope[node.id]
+
+    def attribute(self, node: ast.Attribute) -> Kind:
+        dotted = self.dotted(node)
+        if dotted in _CONSTANTS:
+            return VALUE
+        if dotted:
+            return Class(LayerKind(self._layer(node, dotted)))
+        found = self.kind(node.value).attribute(node.attr)
+        if found is None:
+            raise Refusal(node, f"the attribute '{node.attr}' is not printed here")
+        return found
+
+    def _layer(self, node: ast.AST, dotted: str) -> layers.Layer:
+        layer = layers.find(dotted.removeprefix("nn."))
+        if layer is None or layer.registered or not dotted.startswith("nn."):
+            raise Refusal(node, f"'{dotted}' is not in the table of layers")
+        return layer
+
+    def dotted(self, node: ast.expr) -> str:
+        """``torch.linalg.norm`` of the three namespaces; "" for what is rooted elsewhere."""
+        names: list[str] = []
+        while isinstance(node, ast.Attribute):
+            names.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name) or node.id not in NAMESPACES or not names:
+            return ""
+        if node.id not in self.imported:
+            raise Refusal(node, f"the name '{node.id}' is not imported")
+        return ".".join([node.id, *reversed(names)])
+
+    # ----------------------------------------------------------------------------------- parts
+
+    def _compare(self, node: ast.Compare) -> None:
+        """``x is None`` may ask of anything that is passed on; all else compares values."""
+        is_none = [isinstance(op, ast.Is | ast.IsNot) for op in node.ops]
+        operands = [node.left, *node.comparators]
+        for other, identity in zip(node.comparators, is_none, strict=True):
+            if identity and not (isinstance(other, ast.Constant) and other.value is None):
+                raise Refusal(node, "'is' compares with None only")
+        if is_none == [True]:
+            self.kind(node.left)
+            return
+        for operand in operands:
+            self.value(operand)
+
+    def _subscript(self, node: ast.Subscript) -> Kind:
+        self.index(node.slice)
+        owner = self.kind(node.value)
+        item = owner.item(text_of(node.slice))
+        if item is None:
+            raise Refusal(node, "this is not indexed")
+        return owner if isinstance(node.slice, ast.Slice) else item
+
+    def index(self, node: ast.expr) -> None:
+        for part in node.elts if isinstance(node, ast.Tuple) else [node]:
+            if isinstance(part, ast.Slice):
+                for bound in filter(None, (part.lower, part.upper, part.step)):
+                    self.value(bound)
+            else:
+                self.value(part)
+
+    def call(self, node: ast.Call) -> Kind:
+        """Functions of values: what arguments know, and ``float("inf")``."""
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name not in _FUNCTIONS or name in self.scope:
+            raise Refusal(node, "this is not called here")
+        self.arguments(node, lambda _: False, self.value)
+        return VALUE
+
+    def arguments(
+        self,
+        node: ast.Call,
+        accepts: Callable[[str], bool],
+        check: Callable[[ast.expr], object],
+        checked: Sequence[ast.expr] = (),
+    ) -> None:
+        """All arguments of a call, but for those that are checked already.
+
+        Args:
+            accepts: says which names they may have.
+            check: raises if an argument is not printed there.
+        """
+        seen: set[str] = set()
+        for argument in node.args[len(checked) :]:
+            check(argument)
+        for keyword in node.keywords:
+            name = keyword.arg or "**"
+            if name == "**" or name in seen or not accepts(name):
+                raise Refusal(keyword, f"the argument '{name}' is not printed here")
+            seen.add(name)
+            check(keyword.value)
+
+
+def text_of(node: ast.expr) -> str | None:
+    """The text that a node is, if it is a constant one."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
