@@ -92,7 +92,7 @@ def test_a_planted_fault_is_found_and_made_short(
 
     monkeypatch.setitem(judging.STEPS, "inspect", inspect)
     finding, last = judge(SPEC)
-    assert finding == Finding(kind, "inspect", "")
+    assert finding is not None and finding == Finding(kind, "inspect", "")
     assert (finding.message, last) == ("planted", "fill")
     short = minimised(SPEC, lambda text: judge(text)[0] == finding)
     assert tree_of(short) == {
