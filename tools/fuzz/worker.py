@@ -83,10 +83,13 @@ class Worker:
 
 @lru_cache(maxsize=64)
 def _loaded(text: str) -> Any:
+    """An origin as a spec; None if it is one that nothing can be compared with."""
     try:
-        return archspec.loads(text)
+        spec = archspec.loads(text)
+        archspec.build(spec, device="meta")
     except archspec.ArchspecError:
         return None
+    return spec
 
 
 def main() -> None:
