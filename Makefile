@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 setup = @$(or $(PYTHON),$(error archspec needs Python 3.11 or newer; none is on the PATH)) tools/setup_venv.py
 
-.PHONY: help demo app test check bench screenshots clean
+.PHONY: help demo app test check bench fuzz screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -35,6 +35,10 @@ check: ## lint, formatting, types, import directions
 bench: ## measure side by side with transformers and torchvision
 	$(setup) dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: ## mutate specs and run them through everything; ARGS="--minutes 30"
+	$(setup) dev
+	$(BIN)/python -m tools.fuzz $(ARGS)
 
 screenshots: ## take pictures of the inspector; ARGS=FOLDER for those of every tab
 	$(setup) dev

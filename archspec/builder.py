@@ -26,7 +26,7 @@ from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
 from archspec.codegen.verify import verify
-from archspec.errors import BuildError, Note, Problem, UsageError
+from archspec.errors import BuildError, Note, Place, Problem, UsageError
 from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
@@ -122,7 +122,10 @@ def build(
             if freeze is not None:
                 apply_plan(model, freeze, spec=spec)
         given = checkpoint.tensors(where, kind) if checkpoint is not None else {}
-        fill(model, generated, module, where, kind, seed, given)
+        try:
+            fill(model, generated, module, where, kind, seed, given)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
     remember(model, spec)
     return model
@@ -269,6 +272,22 @@ def _construction_error(
             place = spec.document.place(instance.path)
             note = Note(f"instance: {instance_text(path, instance.type)}")
             return BuildError(Problem("E501", message, place, notes=(note,)))
+    place = _place_of(spec, generated, module, error)
+    return BuildError(Problem("E501", f"{type(error).__name__}: {_first_line(error)}", place))
+
+
+def _filling_error(
+    spec: Spec, generated: Generated, module: ModuleType, error: Exception
+) -> BuildError:
+    """The rule whose initializer refuses a tensor, such as one of too few dimensions."""
+    place = _place_of(spec, generated, module, error)
+    return BuildError(Problem("E501", f"no first values: {_first_line(error)}", place))
+
+
+def _place_of(
+    spec: Spec, generated: Generated, module: ModuleType, error: Exception
+) -> Place | None:
+    """Where in the spec the innermost line of generated source that failed was made from."""
     place = None
     traceback = error.__traceback__
     while traceback is not None:
@@ -276,7 +295,7 @@ def _construction_error(
             path = generated.paths.get(traceback.tb_lineno)
             place = spec.document.place(path) if path else place
         traceback = traceback.tb_next
-    return BuildError(Problem("E501", f"{type(error).__name__}: {_first_line(error)}", place))
+    return place
 
 
 def _first_line(error: Exception) -> str:

@@ -32,7 +32,10 @@ TABLES = Path(__file__).parents[1] / "archspec" / "lang" / "registry"
 # --- layers ---------------------------------------------------------------------------------------
 
 NOT_LAYERS = {"Module", "Container", "DataParallel", "ParameterList", "ParameterDict", *CONTAINERS}
-NOT_ARGUMENTS = {"device", "dtype", "process_group", "options"}  # not a spec's to choose
+NOT_ARGUMENTS = {
+    *("device", "dtype", "process_group", "options"),  # not a spec's to choose
+    *("Hardtanh.min_value", "Hardtanh.max_value"),  # renamed, with a warning
+}
 LAZY = ("", "Lazy")
 KINDS = {  # what the signatures do not tell, for an argument of this name
     "activation": "str:relu,gelu|module",
@@ -130,7 +133,7 @@ def _parameters_of(name: str, cls: type[nn.Module]) -> list[Parameter]:
     return [
         p
         for p in list(inspect.signature(cls.__init__).parameters.values())[1:]
-        if p.name not in NOT_ARGUMENTS and not p.name.startswith("_")
+        if NOT_ARGUMENTS.isdisjoint((p.name, f"{name}.{p.name}")) and not p.name.startswith("_")
     ]
 
 

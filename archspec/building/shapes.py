@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from archspec.building.shape_errors import ContractBroken, Telling
 from archspec.codegen import Generated
-from archspec.errors import Note, Problem, ShapeError
+from archspec.errors import BuildError, Note, Problem, ShapeError
 from archspec.lang.expr import ExpressionError, evaluate
 from archspec.lang.expr.parse import value_node
 from archspec.lang.instances import Instance, walk
@@ -45,6 +46,7 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     if digest in _checked:
         return
     instances = dict(walk(spec.root))
+    _check_layers(spec, model, instances)
     _check_ties(spec, model, instances)
     block = spec.architecture.blocks[spec.architecture.model]
     symbols = {
@@ -64,6 +66,22 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     if problem is not None:
         raise ShapeError(problem)
     _checked.add(digest)
+
+
+def _check_layers(spec: Spec, model: nn.Module, instances: Mapping[str, Instance]) -> None:
+    """No layer may lack sizes or a forward: it could never be filled, or never be run."""
+    for path, child in model.named_modules():
+        kind = type(child).__name__
+        if any(is_lazy(tensor) for tensor in child.parameters(recurse=False)):
+            message = f"{kind} knows no sizes before its first input"
+            own = kind.removeprefix("Lazy")
+            hint = "give the sizes" if own == kind else f"use {own}, and give the sizes"
+        elif type(child) in (nn.RNNBase, nn.RNNCellBase):
+            message, hint = f"{kind} has no forward of its own", "use LSTM, GRU or RNN, or a cell"
+        else:
+            continue
+        place = spec.document.place(instances[path].path) if path in instances else None
+        raise BuildError(Problem("E501", message, place, hint))
 
 
 def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance]) -> None:

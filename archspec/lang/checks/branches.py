@@ -170,7 +170,7 @@ class _Walk:
                     return
             targets = targets[1:] if call.name == "enumerate" else targets
         before, times = dict(self.loop_targets), self.rounds.get(id(step), 1)
-        for part in parts:
+        for part in parts[:1] if isinstance(call, Call) and call.name == "enumerate" else parts:
             self._check_run(part, isinstance(call, Call) and call.name == "range")
         for target, part in zip(targets, parts, strict=False):
             if (found := self._visit(part)) is not None:
