@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ _UNBOUNDED = 10_000
 
 def printable(text: str) -> str:
     """``text`` without the control and direction characters that could rewrite a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
+
+
+def _is_control(c: str) -> bool:
+    return not c.isprintable() and unicodedata.category(c) != "Zs"  # spaces of any width are fine
 
 
 def printable_lines(text: str) -> str:

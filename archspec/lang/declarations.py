@@ -10,8 +10,9 @@ from archspec.lang import yaml
 from archspec.lang.expr import Value
 from archspec.lang.expr.parse import MAX_INTEGER
 from archspec.lang.inherit import Document
-from archspec.lang.schema import PARAM_TYPES, Param
+from archspec.lang.schema import PARAM_TYPES, Param, is_type_name
 
+_NULLABLE = "a parameter that may be null is declared with default: null"
 _UNBOUNDED = Param.model_validate({})
 
 
@@ -36,6 +37,8 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
     """``value`` as the declaration wants it, or a complaint."""
     if value is None and (not param.required and param.default is None):
         return None, ""
+    if isinstance(value, dict):
+        return None, "cannot be a mapping"
     if not _is_plain(value):
         return value, f"takes {_article(kind)}, not {shown(value)}"
     if kind.startswith("list"):
@@ -111,10 +114,16 @@ def check_declarations(
 def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
     """Below which key, what is wrong, and a hint."""
     kind = param.type or inferred(param, param.default)
+    default = param.default
+    stem, mark, _ = default.partition("?") if isinstance(default, str) else ("", "", "")
+    if param.type is None and mark and is_type_name(stem):
+        yield (), f"unknown type '{default}'", _NULLABLE
     inner = kind[5:-1] if kind.startswith("list[") and kind.endswith("]") else kind
     if inner not in PARAM_TYPES:
         if param.type is not None and kind != "list":
             hint = did_you_mean(inner, PARAM_TYPES) or f"types: {', '.join(PARAM_TYPES)}, list[…]"
+            if any(word in kind for word in ("?", "None", "Optional")):
+                hint = _NULLABLE
             yield ("type",), f"unknown type '{kind}'", hint
         return
     for key, bound in (("min", param.min), ("max", param.max)):

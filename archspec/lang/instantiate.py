@@ -13,12 +13,11 @@ from typing import Any, NoReturn
 
 from archspec.errors import did_you_mean, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.arguments import known_value
 from archspec.lang.checks.classes import chooses_class, class_complaint
 from archspec.lang.checks.names import MAX_NAME, item_name_complaint
 from archspec.lang.declarations import fit, inferred
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate
-from archspec.lang.expr.nodes import Constant, names
+from archspec.lang.expr.nodes import Constant, is_literal, names
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.registry import layers
@@ -188,12 +187,12 @@ class Instantiator:
         """Sizes that are expressions must have a value that is a size."""
         for contract in contracts:
             for size in (*contract.shape, contract.below):
-                if size is not None and known_value(size) is None:
+                if size is not None and not is_literal(size):
                     self._size(size, scope)
 
     def _size(self, size: Node, scope: _Scope) -> int:
         """A size of a tensor; 1 if it has a problem."""
-        if isinstance(size, Constant) and isinstance(size.value, str):
+        if is_literal(size) and isinstance(size, Constant) and isinstance(size.value, str):
             return 1  # reported already
         found = self._whole(size, scope.values, "a size is")
         return 1 if found is None else found

@@ -230,7 +230,8 @@ def _resolve_one(
     kind = param.declared.type or inferred(param.declared, value)
     fitted, complaint = fit(value, param.declared, kind)
     if not complaint:
-        expression = param.default if override is None and param.is_computed else None
+        is_text = override is None and isinstance(param.declared.default, str)
+        expression = param.default if is_text and param.is_computed else None
         return Resolved(fitted, kind, origin, place, expression)
     if override is None and isinstance(value, tuple) and kind.startswith("list"):
         long = (*param.path, "default")

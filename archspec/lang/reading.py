@@ -11,7 +11,15 @@ from pydantic import ValidationError
 from archspec.lang import schema
 from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Symbol
-from archspec.lang.expr.nodes import Broken, Constant, Name, Sequence, Subscript, Template
+from archspec.lang.expr.nodes import (
+    Broken,
+    Constant,
+    Name,
+    Sequence,
+    Subscript,
+    Template,
+    index_parts,
+)
 from archspec.lang.expr.parse import parse, template, value_node
 from archspec.lang.references import loop_items
 from archspec.lang.registry import functions
@@ -135,7 +143,7 @@ class _Reader:
             self.checker.report(error, key=True)
             return Broken(Span(path))
         index = resolved(node.index, scope)
-        for part in index.items if isinstance(index, Sequence) else (index,):
+        for part in index_parts(index):
             if not (isinstance(part, Constant) and part.value is ...):
                 for error in argument_errors(part, scope, classes=False):
                     self.checker.report(error, key=True)
@@ -156,7 +164,8 @@ class _BlockReader(_Reader):
 
     def block(self) -> BlockNode:
         declared, path = self.declared, self.path
-        params = self.params(declared.params, (*path, "params"), self.shared)
+        siblings = {name: Symbol("sibling", name, s.path) for name, s in self.own.items()}
+        params = self.params(declared.params, (*path, "params"), {**siblings, **self.shared})
         modules = {
             name: self._module(module, (*path, "modules", name), {})
             for name, module in declared.modules.items()

@@ -64,9 +64,15 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
                 pass
     for name in names(node):
         if name.symbol is None:
-            known = [known for known, symbol in scope.items() if symbol.kind != "broken"]
+            known = [k for k, symbol in scope.items() if symbol.kind not in ("broken", "sibling")]
             hint = did_you_mean(name.id, known) or f"names here: {listing(known) or 'none'}"
             yield ExpressionError("E303", f"unknown name '{name.id}'", name, hint)
+        elif name.symbol.kind == "sibling":
+            message = f"'{name.id}' is a parameter of the same block: a default cannot use it"
+            hint = (
+                "a default sees the parameters of the spec; give the value where the block is used"
+            )
+            yield ExpressionError("E303", message, name, hint)
         elif name.symbol.kind == "param" and name.symbol.is_class and not classes:
             message = f"'{name.id}' is a class, not a value"
             yield ExpressionError("E303", message, name, "use it as type: or pass it on")

@@ -98,7 +98,8 @@ class ModuleNode:
     @property
     def kind(self) -> str:
         """The name of its block or layer; "" if an expression chooses it."""
-        return self.type.value if isinstance(self.type, Constant) else ""
+        given = self.type.value if isinstance(self.type, Constant) else ""
+        return given if isinstance(given, str) else ""
 
     @property
     def is_container(self) -> bool:

@@ -168,8 +168,24 @@ class Items:
                 for part in parts:
                     self._part(part)
                 self.computed.append(kind)
+            case ast.BinOp(op=ast.Add()):
+                self._sum(key)
+                self.computed.append(kind)
             case _:
                 raise Refusal(key, "this is no name of an item")
+
+    def _sum(self, node: ast.expr) -> None:
+        """``"layer_" + str(i)``: what an f-string of Python 3.11 cannot hold."""
+        match node:
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                self._sum(left)
+                self._sum(right)
+            case ast.Constant(value=str()):
+                pass
+            case ast.Call(func=ast.Name(id="str"), args=[value], keywords=[]):
+                self.expressions.value(value)
+            case _:
+                raise Refusal(node, "this is no part of a name")
 
     def _part(self, node: ast.expr) -> None:
         match node:

@@ -22,7 +22,7 @@ from archspec.lang.checks.names import (
 )
 from archspec.lang.declarations import check_declarations, inferred
 from archspec.lang.expr import ExpressionError, Node
-from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, outcomes
+from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_literal, outcomes
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
@@ -154,8 +154,8 @@ class _BlockChecker:
         if complaint := item_name_complaint(own_name, module.kind):
             self.checker.add("E207", complaint, item.path, key=True, hint="choose another name")
         for piece in item.name.pieces if isinstance(item.name, Template) else ():
-            if isinstance(piece, Constant) and not is_plain_name(piece.value):
-                message = f"'{piece.value[:MAX_NAME]}' cannot be part of a module's name"
+            if isinstance(piece, Constant) and not is_plain_name(str(piece.value)):
+                message = f"'{str(piece.value)[:MAX_NAME]}' cannot be part of a module's name"
                 hint = "write letters, digits, _ and -, and expressions in { }"
                 self.checker.report(ExpressionError("E207", message, piece, hint))
                 self.checker.findings.broken.add((*item.path, "name"))
@@ -344,7 +344,7 @@ def _is_keyword(name: str) -> bool:
 
 def _plain(node: Node) -> Any:
     """The value that a node has without any expression; None if it has none."""
-    return node.value if isinstance(node, Constant) else None
+    return node.value if isinstance(node, Constant) and is_literal(node) else None
 
 
 def known_value(node: Node | ModuleNode) -> tuple[Any] | None:

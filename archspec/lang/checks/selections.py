@@ -195,7 +195,7 @@ class SelectionChecker:
 
     def _check_index(self, index: Node) -> None:
         """What stands in the brackets of ``weight[0]``, ``weight[:, pad_token_id]``."""
-        for part in index.items if isinstance(index, nodes.Sequence) else (index,):
+        for part in nodes.index_parts(index):
             bounds = nodes.children(part) if isinstance(part, nodes.Slice) else (part,)
             for bound in bounds:
                 if isinstance(bound, Constant) and bound.value is ...:

@@ -25,6 +25,7 @@ from archspec.lang.expr.nodes import (
     Slice,
     Subscript,
     children,
+    index_parts,
 )
 from archspec.lang.expr.printing import written
 from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
@@ -270,8 +271,7 @@ class _StepChecker:
         return subscript(owners, node.index)
 
     def _index(self, node: Node) -> None:
-        parts = node.items if isinstance(node, Sequence) and not node.is_list else (node,)
-        for part in parts:
+        for part in index_parts(node):
             for bound in children(part) if isinstance(part, Slice) else (part,):
                 self._value(bound)
 

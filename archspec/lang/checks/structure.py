@@ -108,8 +108,21 @@ def _missing_key(document: Document, path: Path, missing: str) -> Problem:
     where = "".join(f" in '{last}'" for last in path[-1:] if isinstance(last, str))
     near = [key for key in _keys_of(document, path) if did_you_mean(key, [missing])]
     hint = f"'{near[0]}' should be '{missing}'" if near else ""
+    if missing == "type":
+        hint = _type_hint(document, path, _keys_of(document, path)) or hint
     message = f"the key '{missing}' is missing{where}"
     return document.problem("E202", message, path, key=True, hint=hint)
+
+
+def _type_hint(document: Document, path: Path, keys: list[str]) -> str:
+    """How a module is written here that is written in another tool's way."""
+    for key in ("_target_", "class_path", "class_name", "cls", "class", "module", "name"):
+        node = yaml.find(document.root, (*path, key))
+        if isinstance(node, yaml.Scalar):
+            return f"write type: {node.text.rpartition('.')[2]} in place of {key}: {node.text}"
+    if "repeat" in keys or "items" in keys:
+        return "to repeat several modules together, make a block of them and repeat that"
+    return ""
 
 
 def _unknown_key(document: Document, path: Path) -> Problem:
@@ -187,6 +200,8 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
         hint = "write {for: x in layers, do: [steps]}"
         return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
     hint = "a name is letters, digits and _, and begins with a letter"
+    if "forward" in path and "(" in text:
+        hint = "unpack in two steps: {y, state: …}, then {h, c: state}"
     if len(path) > 1 and path[-2] == "items":
         hint = "a module's name has no dot and no space"
     key = "[key]" in detail["loc"]
@@ -196,6 +211,8 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
 def _kind_hint(path: Path, given: Any) -> str:
     if len(path) > 1 and path[-2] in _STEPS:
         return "a step is {name: expression} or {return: expression}"
+    if path[-1:] == ("return",) and isinstance(given, dict):
+        return "return several values as a tuple: {return: a, b}"
     if "forward" in path and isinstance(given, list | dict):
         return "quote the expression: YAML reads [ ] and { } itself"
     if len(path) > 1 and path[-2] == "modules":

@@ -17,6 +17,7 @@ Value = Any  # None, bool, int, float, str, or a tuple of these
 SymbolKind = Literal[
     "global",  # a parameter of the spec
     "param",  # a parameter of the block
+    "sibling",  # another parameter of the block, where it cannot be used
     "counter",  # of a repeat
     "input",  # of the block
     "local",  # given by an earlier step or a loop
@@ -74,6 +75,11 @@ class Constant(Node):
     """A value of the document as it stands, or a literal of an expression."""
 
     value: Value
+
+
+def is_literal(node: Node) -> bool:
+    """Whether a node stands in the document as it is, not in an expression."""
+    return isinstance(node, Constant) and node.span.end == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +226,11 @@ def names(node: Node) -> Iterator[Name]:
     for child in children(node):
         if not (isinstance(node, Call) and child is node.function and isinstance(child, Name)):
             yield from names(child)
+
+
+def index_parts(node: Node) -> tuple[Node, ...]:
+    """What stands between the commas of an index."""
+    return node.items if isinstance(node, Sequence) and not node.is_list else (node,)
 
 
 def outcomes(node: Node) -> Iterator[Node]:

@@ -39,7 +39,8 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 _OUTSIDE: dict[type[ast.AST], tuple[str, str]] = {
     ast.Lambda: ("lambda", ""), ast.NamedExpr: ("assignment (:=)", ""),
     ast.JoinedStr: ("an f-string", ""), ast.Starred: ("unpacking with *", ""),
-    ast.Dict: ("a dict", "return several values as a tuple: a, b"), ast.Set: ("a set", ""),
+    ast.Dict: ("a dict", "return several values as a tuple: a, b"),
+    ast.Set: ("a set", "write a name without braces"),
     ast.Await: ("await", ""), ast.Yield: ("yield", ""), ast.YieldFrom: ("yield", ""),
     ast.ListComp: ("a comprehension", ""), ast.SetComp: ("a comprehension", ""),
     ast.DictComp: ("a comprehension", ""), ast.GeneratorExp: ("a comprehension", ""),

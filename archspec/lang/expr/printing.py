@@ -96,14 +96,18 @@ class Printer(nodes.Visitor[Printed]):
 
     def visit_template(self, node: nodes.Template) -> Printed:
         """An f-string where Python 3.11 allows one, else a sum of texts."""
-        pieces = [(self.text(piece), isinstance(piece, nodes.Constant)) for piece in node.pieces]
-        if all(is_text for _, is_text in pieces):
-            texts = [cast(nodes.Constant, piece).value for piece in node.pieces]
-            return constant("".join(texts)), ATOM
+        if all(isinstance(piece, nodes.Constant) for piece in node.pieces):
+            values = [cast(nodes.Constant, piece).value for piece in node.pieces]
+            return constant("".join(map(str, values))), ATOM
+        pieces = [(self.text(piece), _is_text(piece)) for piece in node.pieces]
         inner = [text[1:-1] if is_text else f"{{{text}}}" for text, is_text in pieces]
         if not set("\"'\\") & set("".join(inner)):
             return f'f"{"".join(inner)}"', ATOM
         return " + ".join(text if is_text else f"str({text})" for text, is_text in pieces), SUM
+
+
+def _is_text(node: Node) -> bool:
+    return isinstance(node, nodes.Constant) and isinstance(node.value, str)
 
 
 def written(node: Node) -> str:

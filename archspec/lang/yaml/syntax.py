@@ -222,6 +222,11 @@ def _flow(failure: _Failure) -> Problem:
     if failure.found == "':'":
         return _problem(failure.here, "a value that holds ': ' must be quoted", _QUOTE_VALUE)
     hint = "put a ',' between the two" if failure.found == "text" else _QUOTE_BRACKETS
+    before = failure.here.source[: failure.here.column - 1]
+    if failure.found == "'{'" and before.endswith("$"):
+        hint = "a parameter's value is $name, without braces"
+    elif re.search(r"type: *\w+$", before):
+        hint = "a parameter that may be null is declared with default: null"
     return _problem(failure.here, message, hint)
 
 
