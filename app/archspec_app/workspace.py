@@ -26,10 +26,11 @@ class Workspace:
 
     Args:
         folder: where the page was started.
+        first: the spec that a page opens with: packaged, or relative to the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(os.path.realpath(folder))
+    def __init__(self, folder: Path, first: str = "bert") -> None:
+        self.folder, self.first = Path(os.path.realpath(folder)), first
 
     def names(self) -> list[str]:
         """The specs that can be opened: paths relative to the folder, then packaged names."""
