@@ -14,7 +14,7 @@ from gradio.routes import App
 
 from archspec.errors import Problem, UsageError
 from archspec_app import look
-from archspec_app.bounds import Application, BoundedBody, Message, Receive, Send
+from archspec_app.bounds import Application, BoundedBody, Message, Quiet, Receive, Send
 from archspec_app.event_bodies import EventBodies
 from archspec_app.events import Event
 from archspec_app.guard import Guard
@@ -95,7 +95,7 @@ def launched(
     app = _Guarded()
     inputs = {number: len(one.inputs) for number, one in page.fns.items()}
     app.outer = Guard(
-        BoundedBody(EventBodies(app.inner, inputs)), host, port, allow_hosts, root_path
+        Quiet(BoundedBody(EventBodies(app.inner, inputs))), host, port, allow_hosts, root_path
     )
     try:
         workers.wait()

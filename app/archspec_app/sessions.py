@@ -150,8 +150,6 @@ class Sessions:
                 return await self._once(session, number, event, why, forget)
             except Ended as error:
                 session.worker = None
-                if session.is_closed:
-                    raise Unanswered("this page was closed") from None
                 why = why or self._stopped(error)
         assert why is not None
         raise Unanswered(str(why))
@@ -160,8 +158,12 @@ class Sessions:
         self, session: _Session, number: int, event: Event, why: Problem | None, forget: bool
     ) -> Any:
         state = None
-        if session.worker is None:
+        if session.worker is None and not session.is_closed:
             session.worker, state = await self._new(), session.state
+        if session.is_closed:
+            self._end(session)
+        if session.worker is None:
+            raise Unanswered("this page was closed")
         request = Request(self.workspace, number, event, state, why, forget)
         seconds = self.seconds if why is None else self.seconds / 2
         found, session.state = await self._answer(session.worker, request, seconds)

@@ -90,6 +90,12 @@ class Visitor:
         self.client = httpx.Client(base_url=url, timeout=seconds)
         self.handlers: list[dict[str, Any]] = self.client.get("config").json()["dependencies"]
 
+    def __enter__(self) -> Visitor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.client.close()
+
     def number(self, event: str, inputs: int | None = None) -> int:
         """The handler of an event, such as ``input`` for typing."""
         return next(
