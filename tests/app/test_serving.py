@@ -62,7 +62,8 @@ def test_a_password_is_taken_from_the_environment(
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["--allow-host", "http://x"], "--allow-host takes NAME or NAME:PORT"),
-     (["--time-limit", "0"], "1<=x<=3600"), (["--auth", "anna"], "--auth takes NAME:PASSWORD"), (["--auth", ":x"], "NAME:PASSWORD"),
+     (["--time-limit", "0"], "1<=x<=3600"),
+     (["--auth", "anna"], "--auth takes NAME:PASSWORD"), (["--auth", ":x"], "NAME:PASSWORD"),
      (["--folder", "nowhere"], "nowhere: no such folder"), (["--port", "0"], "1<=x<=65535"),
      (["nothing.yaml"], "nothing.yaml: no such file"),
      (["part/mine.yaml", "--folder", "part/../part/."], ""),
