@@ -75,8 +75,9 @@ def _data(data: object, values: list[object]) -> object:
 
 
 def _trigger(value: object) -> int | None:
-    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
-    return value if is_number else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+        return value
+    return None
 
 
 def _json(body: bytes) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def _handler(face: Face, act: Act | None) -> Callable[..., Any]:
         if event.text is not None:
             desk.edit(event.text)
         models = _models(desk.workspace.folder)
-        told = {"asked": text_of(event.data, "asked", 20)}
+        told: dict[str, Any] = {"asked": text_of(event.data, "asked", 20)}
         if act is not None:
             told["answer"] = act(models, desk, event.data)
         return {**told, "sources": _sources(models, desk)}
