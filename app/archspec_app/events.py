@@ -189,7 +189,16 @@ def _refused(what: str) -> UsageError:
 
 
 def answer(value: Any) -> Any:
-    """A handler's answer without what JSON cannot hold: numbers past 64 bits become floats."""
+    """A handler's answer without what JSON cannot hold, and without files.
+
+    Numbers past 64 bits become floats. What Gradio would take for a file of this machine, and give
+    out, becomes a text: a visitor may have sent it, and the page has no files.
+
+    >>> answer({"x": {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}})["x"][:21]
+    '{"path": "/etc/passwd'
+    """
+    if isinstance(value, Mapping) and "path" in value and isinstance(value.get("meta"), Mapping):
+        return json.dumps(value, default=str)
     if isinstance(value, Mapping):
         return {key: answer(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -27,6 +27,8 @@ from archspec_app.face import Handler
 from archspec_app.page import make_page
 from archspec_app.workers import FORK, REAP, Request
 
+_FILE = b"gradio.FileData"  # whatever Gradio would take for a file says so
+
 
 def main(descriptor: int) -> None:
     """Fork workers until whoever asks for them is gone; none of them stays behind."""
@@ -137,9 +139,10 @@ def _defect(error: Exception) -> Problem:
 
 def _encoded(found: Any) -> bytes:
     try:
-        return orjson.dumps(found)
+        encoded = orjson.dumps(found)
     except TypeError:  # numbers past 64 bits, halves of characters
         return orjson.dumps(answer(found), default=str)
+    return orjson.dumps(answer(found)) if _FILE in encoded else encoded
 
 
 if __name__ == "__main__":

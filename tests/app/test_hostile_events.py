@@ -127,6 +127,17 @@ def _are_told(visitor: Visitor) -> None:
     assert not wrong
 
 
+def test_a_draft_names_no_file(url: str, log: Path) -> None:
+    """What a page kept of itself comes back as it is: Gradio would copy a file, and give it out."""
+    named = {"path": str(log), "meta": {"_type": "gradio.FileData"}, "url": None}
+    draft = {"name": "x.yaml", "text": SPEC, "params": {"width": named, "big": 10**300},
+             "plan": None, "sizes": {}, "precision": "fp32", "optimizer": "adamw"}  # fmt: skip
+    with Visitor(url, "draft") as visitor:
+        answer = visitor.send(visitor.number("load"), [None, json.dumps(draft)])
+        assert answer.done and "gradio_api/file" not in answer.text
+        assert "Traceback" not in log.read_text()
+
+
 def test_what_is_no_event_of_the_page_is_refused(url: str, log: Path) -> None:
     with Visitor(url, "refused") as visitor:
         _are_refused(visitor)

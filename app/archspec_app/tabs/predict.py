@@ -47,6 +47,7 @@ def _handler(face: Face, act: Act | None) -> Callable[..., Any]:
 
     def failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
         asked = event.data.get("asked")
+        asked = asked[:20] if isinstance(asked, str) else ""
         sources = _sources(_models(desk.workspace.folder), desk)
         return {"asked": asked, "error": problem, "sources": sources}
 
