@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import os
+import socket
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -62,21 +63,20 @@ def told(result: Result) -> str:
 
 @contextlib.contextmanager
 def _page() -> Iterator[Any]:
-    from archspec_app.page import make_page
+    from archspec_app.serving import launched
 
-    with tempfile.TemporaryDirectory() as folder:
-        page = make_page(Path(folder))
-        _, address, _ = page.launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False
-        )
-        index = next(
-            number
-            for number, function in page.fns.items()
-            if any(name == "input" for _, name in function.targets)
-        )
-        with httpx.Client(base_url=f"{address}gradio_api/queue", timeout=60) as client:
-            yield lambda text: _asked(client, index, text)
-        page.close()
+    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        with launched(folder=Path(folder), port=port) as (page, address):
+            index = next(
+                number
+                for number, function in page.fns.items()
+                if any(name == "input" for _, name in function.targets)
+            )
+            with httpx.Client(base_url=f"{address}gradio_api/queue", timeout=60) as client:
+                yield lambda text: _asked(client, index, text)
 
 
 def _asked(client: httpx.Client, index: int, text: str) -> Any:

@@ -129,3 +129,19 @@ def test_ci_runs_make_test() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert script.read_text().splitlines()[-1] == "make test"
+
+
+def test_every_promise_names_a_test_that_tries_to_break_it() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "Tried by" not in line]
+    assert len(rows) > 15
+    named = [re.findall(r"`(tests/[^`]+)`", row) for row in rows]
+    assert all(named), [row for row, tests in zip(rows, named, strict=True) if not tests]
+    missing = [one for tests in named for one in tests if not _is_test(one)]
+    assert not missing
+
+
+def _is_test(name: str) -> bool:
+    file, _, function = name.partition("::")
+    path = ROOT / file
+    return path.is_file() and f"def {function or 'test_'}" in path.read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.app.browser.inspector import Inspector, Scheme, launch, served
+from tests.app.browser.inspector import Inspector, Scheme, launch
+from tests.app.page_server import served
 
 expect.set_options(timeout=30_000)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -71,7 +70,7 @@ class _Step:
 
 
 class Desk:
-    """One visitor's work. Its methods may be called from several threads, one after the other.
+    """One visitor's work. Its methods are called one after the other.
 
     Attributes:
         name: of the spec: relative to the folder, or packaged.
@@ -89,7 +88,6 @@ class Desk:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.lock = threading.RLock()
         self.name = "untitled.yaml"
         self.saved: str | None = None
         self.asked = Asked("")
@@ -119,11 +117,13 @@ class Desk:
 
     def restore(self, name: str, asked: Asked) -> None:
         """Go on where a page was before it was loaded anew."""
+        self._begin(name, asked.text, self._saved(name), asked)
+
+    def _saved(self, name: str) -> str | None:
         try:
-            saved = self.workspace.read(name) if name.endswith(SUFFIXES) else None
+            return self.workspace.read(name) if name.endswith(SUFFIXES) else None
         except UsageError:
-            saved = None
-        self._begin(name, asked.text, saved, asked)
+            return None
 
     def _begin(self, name: str, text: str, saved: str | None, asked: Asked | None = None) -> None:
         if self.asked == self._untouched:
@@ -197,6 +197,43 @@ class Desk:
     def redo(self) -> None:
         """Make the change again that was taken back last."""
         self._back(self._redo, self._undo)
+
+    def unbuilt(self, text: str | None, why: Problem) -> None:
+        """Keep a text that was typed and could not be built; what was built before stays."""
+        if text is not None and len(text) <= MOST_TYPED and text != self.asked.text:
+            self._remember()
+            self.asked, self.problems = replace(self.asked, text=text), (why,)
+
+    def restore_unbuilt(self, name: str, asked: Asked, why: Problem) -> None:
+        """As ``restore``, of what cannot be built."""
+        self.name, self.saved, self.asked = name, self._saved(name), asked
+        self.good, self.problems, self._untouched = None, (why,), Asked(self.saved or "")
+
+    def state(self) -> dict[str, Any]:
+        """All of it as plain data; what was built is what it was built from."""
+        left_out = ("workspace", "good")
+        state = {key: value for key, value in vars(self).items() if key not in left_out}
+        return {**state, "built": self.good and self.good.asked}
+
+    @classmethod
+    def of_state(cls, workspace: Workspace, state: Mapping[str, Any], *, build: bool) -> Desk:
+        """A desk as it was.
+
+        Args:
+            workspace: that it worked in.
+            state: what ``state`` told.
+            build: whether what was built is built again; else there is nothing to show.
+        """
+        desk = cls(workspace)
+        kept = dict(state)
+        built = kept.pop("built")
+        vars(desk).update(kept)
+        if build and built is not None:
+            try:
+                desk.good = desk._opened(built)
+            except ArchspecError:  # a file that it extends was changed since
+                desk.good = None
+        return desk
 
     @property
     def file(self) -> str:

@@ -2,32 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from archspec.errors import ArchspecError
+from archspec.errors import ArchspecError, Problem
 from archspec_app.desk import Desk
-from archspec_app.desks import Desks
+from archspec_app.events import Event, unpacked
 from archspec_app.typed import Patch
 
 Show = Callable[[Desk], Sequence[Any]]
+Lane = Callable[[Event], str | None]
+"""Which model an event needs, if it needs one in memory."""
+
+
+class Unanswered(Exception):
+    """Nobody was there to answer an event; says why, in words for the page."""
+
+
+Ask = Callable[[str, int, Event], Awaitable[Any]]
+"""Asks for a session's answer to an event of a handler, by its number; raises ``Unanswered``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What is done for an event, where the desk is.
+
+    Attributes:
+        run: gives the outputs.
+        failed: gives outputs that tell a problem: ``run`` took too long, or has a defect.
+        lane: see ``Lane``.
+        replaceable: whether a later event of its kind makes one unnecessary that still waits.
+    """
+
+    run: Callable[[Desk, Event], Any]
+    failed: Callable[[Desk, Event, Problem], Any]
+    lane: Lane
+    replaceable: bool
 
 
 class Face:
     """What is shown of a desk, and what is done to it.
 
     A part registers with ``shows`` what it shows. ``does`` makes a handler for an event of the
-    page: it changes the desk, and everything is shown anew.
+    page: it changes the desk, and everything is shown anew. ``tells`` makes one that answers with
+    one value.
+
+    Args:
+        code: the editor, whose text goes with every event.
+        ask: who answers events; the handlers themselves run where the desks are.
 
     Attributes:
-        code: the editor, whose text goes with every event.
+        handlers: all of them; the page is built alike in every process, so a number names one.
     """
 
-    def __init__(self, desks: Desks, code: gr.Code) -> None:
-        self.desks, self.code = desks, code
+    def __init__(self, code: gr.Code, ask: Ask) -> None:
+        self.code, self.ask = code, ask
         self.outputs: list[Any] = [code]
+        self.handlers: list[Handler] = []
         self._shown: list[tuple[int, Show]] = []
 
     def shows(self, components: Sequence[Any], show: Show) -> None:
@@ -35,45 +70,113 @@ class Face:
         self.outputs += components
         self._shown.append((len(components), show))
 
-    def does(self, act: Callable[..., None]) -> Callable[..., list[Any]]:
+    def does(
+        self,
+        act: Callable[..., None],
+        *,
+        keep: Callable[[Desk, Event, Problem], None] | None = None,
+        replaceable: bool = False,
+    ) -> Callable[..., Any]:
         """A handler for an event with ``code`` as its first input and ``outputs`` as outputs.
 
         Args:
             act: is given the desk, the event's data, and the other inputs.
+            keep: what stays of an event that could not be done; by default the text.
+            replaceable: see ``Handler``.
         """
 
-        def handle(
-            request: gr.Request, event: gr.EventData, text: str | None, *values: Any
-        ) -> list[Any]:
-            desk = self.desks.of(session(request))
-            with desk.lock:
-                desk.notice = desk.complaint = ""
-                desk.download = None
-                typed, desk.patch, name = None, None, desk.name
-                try:
-                    if text is not None:
-                        typed = desk.asked.text
-                        desk.edit(sendable(text))
-                        typed = desk.asked.text
-                    act(desk, data_of(event), *values)
-                except ArchspecError as error:
-                    desk.complaint = str(error)
-                if typed is not None and desk.name == name:
-                    desk.patch = Patch.between(typed, desk.asked.text)
-                return self._all(desk, typed)
+        def run(desk: Desk, event: Event) -> list[Any]:
+            desk.notice = desk.complaint = ""
+            desk.download = None
+            typed, desk.patch, name = None, None, desk.name
+            try:
+                event.check()
+                if event.text is not None:
+                    typed = desk.asked.text
+                    desk.edit(event.text)
+                    typed = desk.asked.text
+                act(desk, event.data, *event.values[1:])
+            except ArchspecError as error:
+                desk.complaint = str(error)
+            if typed is not None and desk.name == name:
+                desk.patch = Patch.between(typed, desk.asked.text)
+            return self._all(desk, typed)
+
+        def failed(desk: Desk, event: Event, problem: Problem) -> list[Any]:
+            desk.notice, desk.complaint, desk.download, desk.patch = "", str(problem), None, None
+            (keep or _keep_text)(desk, event, problem)
+            return self._all(desk, desk.asked.text if event.text is not None else None)
+
+        handler = Handler(run, failed, lambda event: None, replaceable)
+        return self._handler(handler, self._as_outputs)
+
+    def tells(
+        self,
+        act: Callable[[Desk, Event], dict[str, Any]],
+        failed: Callable[[Desk, Event, str], dict[str, Any]],
+        *,
+        lane: Lane = lambda event: None,
+        replaceable: bool = False,
+    ) -> Callable[..., Any]:
+        """A handler for an event with one output: a part that draws itself.
+
+        Args:
+            act: its value.
+            failed: the value that tells a problem, in words.
+            lane, replaceable: see ``Handler``.
+        """
+
+        def run(desk: Desk, event: Event) -> dict[str, Any]:
+            try:
+                event.check()
+                return {**act(desk, event), "turn": time.monotonic_ns()}
+            except ArchspecError as error:
+                return told(desk, event, error)
+
+        def told(desk: Desk, event: Event, problem: object) -> dict[str, Any]:
+            # The page takes no notice of an answer like the one before.
+            return {**failed(desk, event, str(problem)), "turn": time.monotonic_ns()}
+
+        return self._handler(
+            Handler(run, told, lane, replaceable),
+            lambda found: gr.skip() if found is None else found,
+        )
+
+    def _handler(self, handler: Handler, shown: Callable[[Any], Any]) -> Callable[..., Any]:
+        number = len(self.handlers)
+        self.handlers.append(handler)
+
+        async def handle(request: gr.Request, event: gr.EventData, *values: Any) -> Any:
+            data = unpacked(event._data)  # pyright: ignore[reportPrivateUsage]
+            try:
+                found = await self.ask(session(request), number, Event.of(data, values))
+            except Unanswered as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            return shown(found)
 
         return handle
+
+    def _as_outputs(self, found: list[Any] | None) -> list[Any]:
+        """What came from where the desk is; nothing is shown for an event that was replaced."""
+        if found is None:
+            return [gr.skip() for _ in self.outputs]
+        text, *rest = found
+        return [gr.skip() if text is None else _Whole(text), *rest]
 
     def _all(self, desk: Desk, typed: str | None) -> list[Any]:
         """What the page shows now, where the editor holds what was typed."""
         desk.revision += 1
         whole = desk.patch is None and typed != desk.asked.text
-        found: list[Any] = [_Whole(desk.asked.text) if whole else gr.skip()]
+        found: list[Any] = [desk.asked.text if whole else None]
         for count, show in self._shown:
             values = list(show(desk))
             assert len(values) == count
             found += values
         return found
+
+
+def _keep_text(desk: Desk, event: Event, problem: Problem) -> None:
+    desk.unbuilt(event.text, problem)
 
 
 class _Whole(str):
@@ -85,21 +188,3 @@ class _Whole(str):
 
 def session(request: gr.Request) -> str:
     return str(request.session_hash or "")
-
-
-def data_of(event: gr.EventData) -> dict[str, Any]:
-    """What an event of the page carries; nothing is known of its values."""
-    data = event._data  # pyright: ignore[reportPrivateUsage]
-    found = data.items() if isinstance(data, dict) else ()
-    return {key: sendable(value) if isinstance(value, str) else value for key, value in found}
-
-
-def sendable(text: str) -> str:
-    """Without halves of characters, which JSON can say and no answer may hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def text_of(data: dict[str, Any], key: str, most: int = 1000) -> str:
-    """A text among an event's data; "" if there is none, or one that is too long."""
-    value = data.get(key)
-    return value if isinstance(value, str) and len(value) <= most else ""

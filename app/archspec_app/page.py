@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import gradio as gr
 
-from archspec_app.desks import Desks
-from archspec_app.face import session
+from archspec_app.face import Ask, Face, session
 from archspec_app.tabs import cost, diagram, diff, predict, spec, train, tree
 from archspec_app.view import view
-from archspec_app.workspace import Workspace
 
 TABS = (
     ("Tree", tree.build),
@@ -22,16 +20,17 @@ TABS = (
 )
 
 
-def make_page(folder: Path, first: str = "bert") -> gr.Blocks:
-    """The inspector.
+def make_page(
+    ask: Ask, close: Callable[[str], None] = lambda session: None
+) -> tuple[gr.Blocks, Face]:
+    """The inspector, and the handlers of its events.
 
     Args:
-        folder: nothing outside it is read or written.
-        first: the spec that is open at first: packaged, or relative to the folder.
+        ask: who answers an event.
+        close: is told the sessions whose pages were closed.
     """
-    desks = Desks(Workspace(folder))
     with gr.Blocks(title="archspec", analytics_enabled=False, fill_width=True) as page:
-        face = spec.begin(desks)
+        face = spec.begin(ask)
         with gr.Row(elem_id="main"):
             with gr.Column(scale=5, min_width=360, elem_id="left"):
                 spec.build(face)
@@ -42,11 +41,11 @@ def make_page(folder: Path, first: str = "bert") -> gr.Blocks:
                     for name, build in TABS:
                         with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
                             build(face)
-        spec.wire(face, page, first)
+        spec.wire(face, page)
 
-        def closed(request: gr.Request) -> None:
-            desks.close(session(request))
+        async def closed(request: gr.Request) -> None:
+            close(session(request))
 
         page.unload(closed)
-    page.queue(default_concurrency_limit=8)
-    return page
+    page.queue(default_concurrency_limit=None)  # whoever answers has limits of their own
+    return page, face

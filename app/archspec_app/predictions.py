@@ -19,7 +19,7 @@ from archspec.data.images import UnreadableImage
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.training.folder import BEST, FACTS, SPEC
 from archspec_app.weight_files import beside, stamp, weights_below
-from archspec_app.workspace import inside, without_paths
+from archspec_app.workspace import inside, refuse_links_out, without_paths
 
 MOST_LETTERS = 100_000
 MOST_IMAGE_BYTES = 20_000_000
@@ -195,6 +195,7 @@ class Models:
         if not isinstance(source, SpecSource):
             raise UsageError(Problem("E801", "neither a run nor a spec with weights"))
         place = inside(self.folder, source.weights, there=True)
+        refuse_links_out(self.folder, place)
         text = source.spec.architecture.model_dump_json() + repr(sorted(source.spec.values.items()))
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         return ("spec", digest, place, source.layout, stamp(self.folder, beside(place)))
@@ -233,8 +234,16 @@ class Models:
             found = archspec.runs(inside(self.folder, self.runs, there=True))
         except UsageError:
             return []
-        whole = [run for run in found if (run.path / BEST).is_file() and not run.path.is_symlink()]
+        whole = [run for run in found if (run.path / BEST).is_file() and self._is_own(run.path)]
         return [self._told(run) for run in reversed(whole[-MOST_RUNS:])]
+
+    def _is_own(self, run: Path) -> bool:
+        """Whether all that is told of a run lies in the folder."""
+        try:
+            stamp(self.folder, [run, *(run / name for name in _OF_RUN)])
+        except UsageError:
+            return False
+        return not run.is_symlink()
 
     def _told(self, run: archspec.Run) -> dict[str, Any]:
         columns = run.facts.get("data", {}).get("columns") or {}

@@ -26,10 +26,11 @@ class Workspace:
 
     Args:
         folder: where the page was started.
+        first: the spec that a page opens with: packaged, or relative to the folder.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(os.path.realpath(folder))
+    def __init__(self, folder: Path, first: str = "bert") -> None:
+        self.folder, self.first = Path(os.path.realpath(folder)), first
 
     def names(self) -> list[str]:
         """The specs that can be opened: paths relative to the folder, then packaged names."""
@@ -121,6 +122,26 @@ def inside(folder: Path, name: object, *, there: bool = False) -> Path:
     if there and not real.exists():
         raise UsageError(Problem("E801", f"{text}: nothing of this name in the folder"))
     return path
+
+
+def refuse_links_out(folder: Path, path: Path) -> None:
+    """Look at everything below a folder that is to be read as a whole.
+
+    Args:
+        folder: the page's.
+        path: inside it; a file is what it is.
+
+    Raises:
+        UsageError: E801, an entry is a link that leads out of ``folder``.
+    """
+    top = Path(os.path.realpath(folder))
+    for place, folders, files in os.walk(path):
+        for entry in (Path(place, name) for name in (*folders, *files)):
+            if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(top):
+                name = entry.relative_to(path).as_posix()
+                hint = "put the file itself there"
+                message = f"{name!r:.200} is a link that leads out of the folder of this page"
+                raise UsageError(Problem("E801", message, hint=hint))
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[Path]:

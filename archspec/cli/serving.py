@@ -31,8 +31,32 @@ from archspec.errors import Problem, UsageError
     help="Asked of every visitor.",
 )
 @click.option("--root-path", metavar="PATH", help="Below which a proxy shows the page.")
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="NAME[:PORT]",
+    multiple=True,
+    help="Another name that the page may be asked for by, such as a proxy's. May be repeated.",
+)
+@click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=click.FloatRange(1, 3600),
+    default=30,
+    envvar="ARCHSPEC_TIME_LIMIT",
+    show_envvar=True,
+    show_default=True,
+    help="Longest time that one request of a page may take.",
+)
 def app(
-    spec: str, folder: Path, host: str, port: int, auth: str | None, root_path: str | None
+    spec: str,
+    folder: Path,
+    host: str,
+    port: int,
+    auth: str | None,
+    root_path: str | None,
+    allow_hosts: tuple[str, ...],
+    time_limit: float,
 ) -> None:
     """Open the inspector in a browser: edit, freeze, compare, train, predict.
 
@@ -49,6 +73,7 @@ def app(
     if auth is not None and not (name and password):
         raise click.UsageError("--auth takes NAME:PASSWORD")
     try:
+        from archspec_app.guard import allowed_name
         from archspec_app.serving import serve
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -57,6 +82,8 @@ def app(
         message = f"the inspector needs the package {package}"
         hint = "pip install 'archspec-nn[app,train]'"
         raise UsageError(Problem("E801", message, hint=hint)) from None
+    if wrong := [one for one in allow_hosts if allowed_name(one) is None]:
+        raise click.UsageError(f"--allow-host takes NAME or NAME:PORT, not '{wrong[0]}'")
     if not folder.is_dir():
         raise UsageError(Problem("E801", f"{folder}: no such folder"))
     if auth is None and host not in ("127.0.0.1", "localhost", "::1"):
@@ -68,6 +95,8 @@ def app(
         port=port,
         auth=(name, password) if auth else None,
         root_path=root_path,
+        allow_hosts=allow_hosts,
+        seconds=time_limit,
         ready=lambda address: terminal.put(f"{address}  (Ctrl-C ends it)"),
     )
 

@@ -252,7 +252,8 @@ def _last(lines: _Lines, entry: Entry) -> int:
     if not lines.is_flow(node):
         match node:
             case Mapping():
-                return _last(lines, list(node.entries.values())[-1])
+                last = _last(lines, list(node.entries.values())[-1])
+                return max(last, lines.end(entry.key))  # as below
             case Listing():
                 return _last(lines, Entry(entry.key, node.items[-1]))
             case Scalar():

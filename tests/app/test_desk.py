@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archspec
-from archspec.errors import UsageError
+from archspec.errors import Problem, UsageError
 from archspec.lang.inherit import locate
 from archspec_app.desk import Asked, Desk, dimensions
-from archspec_app.desks import MOST, Desks
 from archspec_app.typed import Patch, with_breaks_of
 from archspec_app.workspace import Workspace
 
@@ -163,20 +163,31 @@ def test_dimensions_are_those_of_the_inputs() -> None:
     assert dimensions(archspec.loads(odd)) == []
 
 
-def test_desks_are_apart_and_bounded(tmp_path: Path) -> None:
-    now = [0.0]
-    desks = Desks(Workspace(tmp_path), clock=lambda: now[0])
-    one, other = desks.of("one"), desks.of("other")
-    one.paste("x.yaml", TINY)
-    assert other.good is None and desks.of("one") is one
-    for i in range(2 * MOST):
-        desks.of(str(i))
-    assert len(desks) == MOST and desks.of("one") is not one
-    now[0] = 7 * 3600.0
-    desks.of("late")
-    assert len(desks) == 1
-    desks.close("late")
-    assert len(desks) == 0
+def test_a_desk_is_taken_up_again_from_its_state(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    desk = Desk(workspace)
+    desk.paste("x.yaml", TINY)
+    desk.change(plan="top")
+    desk.edit(TINY.replace("archspec: 1", "archspec: 7"))
+    assert desk.good and desk.problems
+    state = pickle.loads(pickle.dumps(desk.state()))
+    again = Desk.of_state(workspace, state, build=True)
+    assert again.state() == desk.state()
+    assert again.good is not None and again.good.asked == desk.good.asked
+    again.undo()
+    assert again.asked.text == TINY and not again.problems
+    bare = Desk.of_state(workspace, state, build=False)
+    assert bare.good is None and bare.asked == desk.asked
+
+
+def test_a_text_that_could_not_be_built_stays_and_can_be_undone(tmp_path: Path) -> None:
+    desk, why = Desk(Workspace(tmp_path)), Problem("E801", "it took too long")
+    desk.paste("x.yaml", TINY)
+    good = desk.good
+    desk.unbuilt(f"{TINY}# slow", why)
+    assert (desk.asked.text, desk.problems, desk.good) == (f"{TINY}# slow", (why,), good)
+    desk.undo()
+    assert desk.asked.text == TINY and not desk.problems
 
 
 def test_a_file_keeps_its_line_breaks(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec.errors import SpecError, UsageError
-from archspec.training.folder import LOCK
+from archspec.training.folder import FACTS, LOCK
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.orders import ordered
 from archspec_app.training.points import cleaned, fresh
@@ -274,6 +274,30 @@ def test_no_name_leads_out(name: object, tmp_path_factory: pytest.TempPathFactor
 
 
 # -------------------------------------------------------------------------------------- files
+
+
+def test_a_key_is_one_name_and_not_a_way_to_a_run(tmp_path: Path) -> None:
+    """Files that look like a run, where a key with a slash would lead to."""
+    folder = tmp_path / "start"
+    for place in ("runs/deep/run", "runs/.jobs/deep/run", "runs/run", "other/run"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / FACTS).write_text("{}")
+        (folder / place / "job.json").write_text("{}")
+    jobs = Jobs(folder)
+    assert [row.key for row in jobs.rows()] == ["run"]
+    assert jobs.follow("run").row.key == "run"
+    for key in (
+        "deep/run",
+        "deep//run",
+        "run/",
+        "./run",
+        "deep/../run",
+        "../other/run",
+        "deep\\run",
+    ):
+        for act in (jobs.follow, jobs.stop, jobs.resume, jobs.folder_of):
+            with pytest.raises(UsageError, match="there is no such run"):
+                act(key)
 
 
 def test_hostile_files_in_the_folder(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_what_is_asked_for_reaches_the_page(asked: list[dict[str, Any]], tmp_pat
     assert run().exit_code == 0
     assert run("part/mine.yaml", "--port", "8000", "--root-path", "/nets").exit_code == 0
     assert run(str(tmp_path / "part" / "mine.yaml"), "--folder", "part").exit_code == 0
-    first, second, third = asked
+    first, second, third = asked[:3]
     assert (first["spec"], first["host"], first["port"], first["auth"]) == (
         "bert", "127.0.0.1", 7860, None,
     )  # fmt: skip
@@ -43,6 +43,9 @@ def test_what_is_asked_for_reaches_the_page(asked: list[dict[str, Any]], tmp_pat
         8000,
         "/nets",
     )
+    assert (first["allow_hosts"], first["seconds"]) == ((), 30)
+    assert run("--allow-host", "a.lan", "--allow-host", "b:1", "--time-limit", "5").exit_code == 0
+    assert (asked[3]["allow_hosts"], asked[3]["seconds"]) == (("a.lan", "b:1"), 5)
     assert (third["spec"], third["folder"]) == ("mine.yaml", Path("part"))
 
 
@@ -58,7 +61,9 @@ def test_a_password_is_taken_from_the_environment(
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--auth", "anna"], "--auth takes NAME:PASSWORD"), (["--auth", ":x"], "NAME:PASSWORD"),
+    [(["--allow-host", "http://x"], "--allow-host takes NAME or NAME:PORT"),
+     (["--time-limit", "0"], "1<=x<=3600"),
+     (["--auth", "anna"], "--auth takes NAME:PASSWORD"), (["--auth", ":x"], "NAME:PASSWORD"),
      (["--folder", "nowhere"], "nowhere: no such folder"), (["--port", "0"], "1<=x<=65535"),
      (["nothing.yaml"], "nothing.yaml: no such file"),
      (["part/mine.yaml", "--folder", "part/../part/."], ""),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archspec.errors import UsageError
-from archspec_app.workspace import Workspace, inside
+from archspec_app.workspace import Workspace, files_below, inside, refuse_links_out
 
 PARTS = st.sampled_from(
     ["..", ".", "", "a", "link", "file.yaml", "/", "~", "\\", "\0", "C:", "..."]
@@ -73,3 +73,35 @@ def test_saving(folder: Path) -> None:
     assert sorted(path.name for path in folder.parent.iterdir()) == ["inside", "secret.yaml"]
     with pytest.raises(UsageError, match="not UTF-8"):
         workspace.save("c.yaml", "\ud800", opened=None)
+
+
+def test_an_entry_that_leads_out_is_refused_like_the_link_itself(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    (outside / "cats").mkdir(parents=True)
+    (outside / "cats" / "1.png").write_bytes(b"")
+    links = {
+        "class": ("data/cats", outside / "cats"),
+        "image": ("data/cats/1.png", outside / "cats" / "1.png"),
+        "middle": ("data/more/deep/cats", Path("../../../../outside/cats")),
+        "parent": ("data/up", Path("../..")),
+        "chain": ("data/a.csv", Path("../hop")),
+        "nowhere": ("data/broken", tmp_path / "nothing"),
+    }
+    wrong: list[str] = []
+    for kind, (name, target) in links.items():
+        top = folder / kind
+        (top / name).parent.mkdir(parents=True)
+        (top / "data" / "own.csv").write_text("text,label\n")
+        (top / "data" / "same.csv").symlink_to("own.csv")
+        (top / "hop").symlink_to(outside / "cats" / "1.png")
+        refuse_links_out(top, inside(top, "data"))  # until there is the link
+        (top / name).symlink_to(target)
+        for asked in ("data", name):
+            try:
+                refuse_links_out(top, inside(top, asked))
+            except UsageError as error:
+                if error.problems[0].code == "E801" and str(tmp_path) not in str(error):
+                    continue
+            wrong.append(f"{kind}: {asked}")
+        assert name not in [path.relative_to(top).as_posix() for path in files_below(top)]
+    assert not wrong

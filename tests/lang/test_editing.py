@@ -151,3 +151,31 @@ def test_toggling_what_is_not_there() -> None:
         toggle(model, [], "layer4.0", frozen=True, count=3)
     with pytest.raises(FreezeError):
         toggle(model, ["nothing"], "fc", frozen=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "new"),
+    [("a: &x [p]\nfreeze:\n  b: *x\n", "c", "a: &x [p]\nfreeze:\n  b: *x\n  c: [q]\n"),
+     ("a: &x [p]\nfreeze:\n  c: [p]\n  b: *x\nz: 1\n", "c",
+      "a: &x [p]\nfreeze:\n  c: [q]\n  b: *x\nz: 1\n"),
+     ("a: &x\n  - p\nfreeze:\n  b: *x\nz: 1\n", "c",
+      "a: &x\n  - p\nfreeze:\n  b: *x\n  c: [q]\nz: 1\n"),
+     ("a: &x {patterns: [p]}\nfreeze:\n  b: *x  # mine\n", "c",
+      "a: &x {patterns: [p]}\nfreeze:\n  b: *x  # mine\n  c: [q]\n"),
+     ("freeze:\n  a: &x [p]\n  b: *x\n", "c", "freeze:\n  a: &x [p]\n  b: *x\n  c: [q]\n")],
+)  # fmt: skip
+def test_a_plan_beside_an_alias_is_written_behind_it(text: str, name: str, new: str) -> None:
+    """An alias has the place of its anchor, which may be far above."""
+    assert edit_plan(text, name, ["q"]) == new
+
+
+def test_a_plan_that_others_share_is_not_edited() -> None:
+    for text, name in (
+        ("freeze:\n  a: &x [p]\n  b: *x\n", "a"),
+        ("freeze:\n  a: &x [p]\n  b: *x\n", "b"),
+        ("freeze:\n  a: [&x p, q]\n  b: [*x]\n", "a"),
+        ("freeze: &f\n  a: [p]\nother: *f\n", "a"),
+        ("freeze: &f\n  a: [p]\nother: *f\n", "new"),
+    ):
+        with pytest.raises(UsageError, match="cannot be edited"):
+            edit_plan(text, name, ["q"])

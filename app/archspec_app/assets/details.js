@@ -39,7 +39,8 @@ const fact = (name, text, title) => h("div", { class: name.toLowerCase() }, h("d
 function draw() {
   const found = props.value;
   if (!found?.type) {
-    root.replaceChildren(h("p", { class: "quiet" }, "Select a module in the tree to see its YAML, its Python and its tensors."));
+    const said = found?.error ?? "Select a module in the tree to see its YAML, its Python and its tensors.";
+    root.replaceChildren(h("p", { class: found?.error ? "notice wrong" : "quiet" }, said));
     return;
   }
   const { open } = found;

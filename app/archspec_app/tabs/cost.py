@@ -7,7 +7,8 @@ from typing import Any
 from archspec.errors import Problem, UsageError
 from archspec_app.costs import cost_data, summary_data
 from archspec_app.desk import Desk
-from archspec_app.face import Face, text_of
+from archspec_app.events import flag_of, text_of
+from archspec_app.face import Face
 from archspec_app.form import changed, param_value, sizes_data
 from archspec_app.view import view
 
@@ -46,7 +47,7 @@ def _choice(name: str, value: str, choices: list[str]) -> dict[str, Any]:
 
 
 def _set(desk: Desk, data: dict[str, Any]) -> None:
-    key, reset = text_of(data, "key"), bool(data.get("reset"))
+    key, reset = text_of(data, "key"), flag_of(data, "reset")
     if key in ("precision", "optimizer"):
         desk.change(**{key: text_of(data, "text")})
         return

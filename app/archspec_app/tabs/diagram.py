@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
-import gradio as gr
-
-from archspec.errors import ArchspecError
-from archspec_app.desk import Opened
+from archspec.errors import Problem, UsageError
+from archspec_app.desk import Desk, Opened
 from archspec_app.diagrams import FLOW, MODULES, diagram_data, png_data
-from archspec_app.face import Face, data_of, session, text_of
+from archspec_app.events import Event, text_of
+from archspec_app.face import Face
 from archspec_app.view import view
 
 MOST_PATH = 10_000
@@ -19,26 +17,25 @@ MOST_PATH = 10_000
 
 def build(face: Face) -> None:
     part = view("diagram", label="Diagram", elem_id="diagram")
-    turns = count()  # a page takes no notice of an answer like the one before
-
-    def answers(act: Callable[[Opened, str, str], dict[str, Any]]) -> Callable[..., Any]:
-        def handle(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
-            desk, data = face.desks.of(session(request)), data_of(event)
-            path = text_of(data, "node", MOST_PATH)
-            kind = MODULES if data.get("view") == MODULES else FLOW
-            with desk.lock:
-                opened = desk.good
-            if opened is None:
-                return {"error": "nothing has been built yet", "svg": "", "turn": next(turns)}
-            try:
-                return {**act(opened, path, kind), "turn": next(turns)}
-            except ArchspecError as error:
-                return {"error": str(error), "turn": next(turns)}
-
-        return handle
-
-    for name, act in (("draw", diagram_data), ("png", png_data)):
+    for name, draw in (("draw", diagram_data), ("png", png_data)):
         getattr(part, name)(
-            answers(act), [], [part], show_progress="hidden",
-            trigger_mode="multiple", api_visibility="private",
+            face.tells(_drawing(draw), _failed, replaceable=True), [], [part],
+            show_progress="hidden", trigger_mode="multiple", api_visibility="private",
         )  # fmt: skip
+
+
+def _drawing(
+    draw: Callable[[Opened, str, str], dict[str, Any]],
+) -> Callable[[Desk, Event], dict[str, Any]]:
+    def act(desk: Desk, event: Event) -> dict[str, Any]:
+        path = text_of(event.data, "node", MOST_PATH)
+        kind = MODULES if text_of(event.data, "view") == MODULES else FLOW
+        if desk.good is None:
+            raise UsageError(Problem("E801", "nothing has been built yet"))
+        return draw(desk.good, path, kind)
+
+    return act
+
+
+def _failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+    return {"error": problem, **({} if desk.good else {"svg": ""})}

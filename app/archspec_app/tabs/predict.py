@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
-from archspec.errors import ArchspecError, Problem, UsageError
+from archspec.errors import Problem, UsageError
 from archspec_app.desk import Desk
-from archspec_app.face import Face, data_of, sendable, session, text_of
+from archspec_app.events import Event, flag_of, text_of
+from archspec_app.face import Face
 from archspec_app.predictions import (
     MOST_IMAGE_BYTES,
     MOST_LETTERS,
@@ -23,55 +23,69 @@ from archspec_app.predictions import (
 )
 from archspec_app.view import view
 
+Act = Callable[[Models, Desk, Mapping[str, Any]], dict[str, Any] | None]
+
 
 def build(face: Face) -> None:
-    models = Models(face.desks.workspace.folder)
     part = view("predict", label="Prediction", elem_id="predict")
-
-    turns = count()  # a page takes no notice of an answer like the one before
-
-    def answers(act: Callable[[Desk, dict[str, Any]], Any]) -> Callable[..., Any]:
-        def handle(request: gr.Request, event: gr.EventData, text: str | None) -> dict[str, Any]:
-            desk, data = face.desks.of(session(request)), data_of(event)
-            told: dict[str, Any] = {"asked": text_of(data, "asked", 20)}
-            try:
-                if text is not None:
-                    with desk.lock:
-                        desk.edit(sendable(text))
-                told["answer"] = act(desk, data)
-            except ArchspecError as error:
-                told["error"] = str(error)
-            return {**told, "sources": _sources(models, desk), "turn": next(turns)}
-
-        return handle
-
-    def text(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-        given = data.get("text")
-        if not isinstance(given, str) or not given.strip() or len(given) > MOST_LETTERS:
-            raise UsageError(
-                Problem("E801", f"a text of 1 to {MOST_LETTERS:,} characters is needed")
-            )
-        return models.predict_text(_source(desk, data), given, explain=bool(data.get("explain")))
-
-    def image(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-        encoded = text_of(data, "data", 4 * MOST_IMAGE_BYTES // 3 + 4)
-        try:
-            content = base64.b64decode(encoded, validate=True)
-        except (binascii.Error, ValueError):
-            content = b""
-        if not content:
-            hint = f"of at most {MOST_IMAGE_BYTES:,} bytes"
-            raise UsageError(Problem("E801", "an image is needed", hint=hint))
-        return models.predict_image(_source(desk, data), content)
-
-    for name, act in (("text", text), ("image", image), ("sources", lambda desk, data: None)):
+    for name, act in (("text", _text), ("image", _image), ("sources", None)):
         getattr(part, name)(
-            answers(act), [face.code], [part], show_progress="hidden",
+            _handler(face, act), [face.code], [part], show_progress="hidden",
             trigger_mode="multiple", api_visibility="private",
         )  # fmt: skip
 
 
-def _source(desk: Desk, data: dict[str, Any]) -> Source:
+def _handler(face: Face, act: Act | None) -> Callable[..., Any]:
+    def run(desk: Desk, event: Event) -> dict[str, Any]:
+        if event.text is not None:
+            desk.edit(event.text)
+        models = _models(desk.workspace.folder)
+        told: dict[str, Any] = {"asked": text_of(event.data, "asked", 20)}
+        if act is not None:
+            told["answer"] = act(models, desk, event.data)
+        return {**told, "sources": _sources(models, desk)}
+
+    def failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+        asked = event.data.get("asked")
+        asked = asked[:20] if isinstance(asked, str) else ""
+        sources = _sources(_models(desk.workspace.folder), desk)
+        return {"asked": asked, "error": problem, "sources": sources}
+
+    return face.tells(run, failed, lane=_lane if act else lambda event: None)
+
+
+def _lane(event: Event) -> str | None:
+    """Which model: one of a run, or that of the visitor's own spec."""
+    source = event.data.get("source")
+    return f"run {source}" if isinstance(source, str) and source else "spec"
+
+
+@cache
+def _models(folder: Path) -> Models:
+    """One at a time: each model has a process of its own."""
+    return Models(folder, most=1)
+
+
+def _text(models: Models, desk: Desk, data: Mapping[str, Any]) -> dict[str, Any]:
+    text = text_of(data, "text", MOST_LETTERS)
+    if not text.strip():
+        raise UsageError(Problem("E801", f"a text of 1 to {MOST_LETTERS:,} characters is needed"))
+    return models.predict_text(_source(desk, data), text, explain=flag_of(data, "explain"))
+
+
+def _image(models: Models, desk: Desk, data: Mapping[str, Any]) -> dict[str, Any]:
+    encoded = text_of(data, "data", 4 * MOST_IMAGE_BYTES // 3 + 4)
+    try:
+        content = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if not content:
+        hint = f"of at most {MOST_IMAGE_BYTES:,} bytes"
+        raise UsageError(Problem("E801", "an image is needed", hint=hint))
+    return models.predict_image(_source(desk, data), content)
+
+
+def _source(desk: Desk, data: Mapping[str, Any]) -> Source:
     if run := text_of(data, "source"):
         return RunSource(run)
     weights = text_of(data, "weights")

@@ -12,8 +12,8 @@ import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.yaml import MAX_BYTES
 from archspec_app.desk import Asked, Desk
-from archspec_app.desks import Desks
-from archspec_app.face import Face, text_of
+from archspec_app.events import Event, flag_of, text_of
+from archspec_app.face import Ask, Face
 from archspec_app.form import changed, kind_of, param_value, params_data
 from archspec_app.view import view
 
@@ -33,14 +33,14 @@ dims: {batch: 1}
 """
 
 
-def begin(desks: Desks) -> Face:
+def begin(ask: Ask) -> Face:
     """The toolbar across the page, and the editor's component, which ``build`` puts in place."""
     toolbar = view("toolbar", label="Spec")
     code = gr.Code(
         language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
         show_label=False, lines=20, max_lines=34, buttons=[],
     )  # fmt: skip
-    face = Face(desks, code)
+    face = Face(code, ask)
     face.shows([toolbar], _toolbar)
     for name, act in _ACTS.items():
         _listen(face, toolbar, name, act)
@@ -59,27 +59,34 @@ def build(face: Face) -> None:
     _listen(face, form, "field", _set_param)
 
 
-def wire(face: Face, page: gr.Blocks, first: str) -> None:
+def wire(face: Face, page: gr.Blocks) -> None:
     """Typing, and what a page shows when it is loaded."""
 
-    def start(desk: Desk, data: dict[str, Any], draft: str) -> None:
+    def start(desk: Desk, data: dict[str, Any], draft: str | None) -> None:
         try:
             name, asked = _draft(draft)
         except (ValueError, RecursionError):
-            desk.open(first)
+            desk.open(desk.workspace.first)
         else:
             desk.restore(name, asked)
+
+    def keep(desk: Desk, event: Event, why: Problem) -> None:
+        try:
+            name, asked = _draft(event.values[1])
+        except (ValueError, RecursionError):
+            return
+        desk.restore_unbuilt(name, asked, why)
 
     draft = gr.Textbox(visible=False)
     nothing = gr.State(None)
     page.load(
-        face.does(start), [nothing, draft], face.outputs, show_progress="hidden",
+        face.does(start, keep=keep), [nothing, draft], face.outputs, show_progress="hidden",
         js="() => [null, sessionStorage.getItem('archspec') ?? '']",
         api_visibility="private",
     )  # fmt: skip
     face.code.input(
-        face.does(lambda desk, data: None), [face.code], face.outputs, show_progress="hidden",
-        trigger_mode="always_last", api_visibility="private",
+        face.does(lambda desk, data: None, replaceable=True), [face.code], face.outputs,
+        show_progress="hidden", trigger_mode="always_last", api_visibility="private",
     )  # fmt: skip
 
 
@@ -152,7 +159,7 @@ def _as_draft(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _draft(text: str) -> tuple[str, Asked]:
+def _draft(text: str | None) -> tuple[str, Asked]:
     """What a browser kept of its page.
 
     Raises:
@@ -221,7 +228,7 @@ def _save_plan(desk: Desk, data: dict[str, Any]) -> None:
 
 def _set_param(desk: Desk, data: dict[str, Any]) -> None:
     key = text_of(data, "key")
-    reset = bool(data.get("reset"))
+    reset = flag_of(data, "reset")
     declared, resolved = desk.params
     if key not in declared:
         raise UsageError(Problem("E801", "there is no such parameter"))

@@ -3,78 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from archspec.errors import ArchspecError, Problem, UsageError
+from archspec.errors import Problem, UsageError
 from archspec_app.data_files import data_below
 from archspec_app.desk import Desk
-from archspec_app.face import Face, data_of, sendable, session, text_of
+from archspec_app.events import Event, number_of, text_of
+from archspec_app.face import Face
 from archspec_app.training.jobs import Jobs
 from archspec_app.view import view
 from archspec_app.weight_files import weights_below
 
+Act = Callable[[Jobs, Desk, dict[str, Any]], dict[str, Any]]
+
 
 def build(face: Face) -> None:
-    jobs = Jobs(face.desks.workspace.folder)
     part = view("train", label="Training", elem_id="train")
-
-    turns = count()  # a page takes no notice of an answer like the one before
-
-    def answers(
-        name: str, act: Callable[[Desk, dict[str, Any]], dict[str, Any]]
-    ) -> Callable[..., Any]:
-        """What a handler does, and after it the runs as they are."""
-
-        def handle(request: gr.Request, event: gr.EventData, text: str | None) -> dict[str, Any]:
-            desk, data = face.desks.of(session(request)), data_of(event)
-            with desk.lock:
-                try:
-                    if text is not None:
-                        desk.edit(sendable(text))
-                    found = act(desk, data)
-                except ArchspecError as error:
-                    found = {"error": str(error)}
-                shown = {"fields": _fields(desk), "rows": _rows(jobs)}
-                return {**found, **shown, "act": name, "turn": next(turns)}
-
-        return handle
-
-    def start(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-        options = data.get("options")
-        if not isinstance(options, dict):
-            raise UsageError(Problem("E801", "no options"))
-        if desk.problems:
-            hint = "the problems are beside the editor"
-            raise UsageError(Problem("E801", "a broken text cannot be trained", hint=hint))
-        asked = desk.asked
-        key = jobs.start(asked.text, desk.name, asked.params, options)
-        return {"started": key, "notice": f"started {key}"}
-
-    def stop(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-        jobs.stop(text_of(data, "run"))
-        return {"notice": "it saves and stops after the step under way"}
-
-    def resume(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-        jobs.resume(text_of(data, "run"))
-        return {}
-
-    def poll(desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
-        key = text_of(data, "run")
-        if not key:
-            return {}
-        after, version = data.get("after"), data.get("version")
-        points = jobs.follow(key, after, version)  # pyright: ignore[reportArgumentType]
-        return {"points": {**points.to_dict(), "key": key, "after": after}}
-
     nothing = gr.State(None)
-    for name, act in (("start", start), ("stop", stop), ("resume", resume), ("poll", poll)):
+    for name, act in (("start", _start), ("stop", _stop), ("resume", _resume), ("poll", _poll)):
         getattr(part, name)(
-            answers(name, act), [face.code if name == "start" else nothing], [part],
+            _handler(face, name, act), [face.code if name == "start" else nothing], [part],
             show_progress="hidden", api_visibility="private", trigger_mode="multiple",
         )  # fmt: skip
+
+
+def _handler(face: Face, name: str, act: Act) -> Callable[..., Any]:
+    """What an event does, and after it the runs as they are."""
+
+    def run(desk: Desk, event: Event) -> dict[str, Any]:
+        if event.text is not None:
+            desk.edit(event.text)
+        found = act(_jobs(desk.workspace.folder), desk, dict(event.data))
+        return {**found, **_shown(desk), "act": name}
+
+    def failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+        return {"error": problem, **_shown(desk), "act": name}
+
+    return face.tells(run, failed)
+
+
+@cache
+def _jobs(folder: Path) -> Jobs:
+    return Jobs(folder)
+
+
+def _start(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    options = data.get("options")
+    if not isinstance(options, dict):
+        raise UsageError(Problem("E801", "no options"))
+    if desk.problems:
+        hint = "the problems are beside the editor"
+        raise UsageError(Problem("E801", "a broken text cannot be trained", hint=hint))
+    asked = desk.asked
+    key = jobs.start(asked.text, desk.name, asked.params, options)
+    return {"started": key, "notice": f"started {key}"}
+
+
+def _stop(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    jobs.stop(text_of(data, "run"))
+    return {"notice": "it saves and stops after the step under way"}
+
+
+def _resume(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    jobs.resume(text_of(data, "run"))
+    return {}
+
+
+def _poll(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+    key = text_of(data, "run")
+    if not key:
+        return {}
+    after, version = number_of(data, "after", 0), number_of(data, "version", 0)
+    points = jobs.follow(key, after, version)
+    return {"points": {**points.to_dict(), "key": key, "after": after}}
+
+
+def _shown(desk: Desk) -> dict[str, Any]:
+    return {"fields": _fields(desk), "rows": _rows(_jobs(desk.workspace.folder))}
 
 
 def _rows(jobs: Jobs) -> list[dict[str, Any]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import count
 from typing import Any
-
-import gradio as gr
 
 from archspec_app.desk import Desk
 from archspec_app.details import details_data
-from archspec_app.face import Face, data_of, session, text_of
+from archspec_app.events import Event, flag_of, number_of, text_of
+from archspec_app.face import Face
 from archspec_app.tree import tree_data
 from archspec_app.view import view
 
@@ -25,21 +23,20 @@ def build(face: Face) -> None:
         face.does(_toggle), [face.code], face.outputs,
         show_progress="hidden", trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip
-
-    turns = count()  # a page takes no notice of an answer like the one before
-
-    def look(request: gr.Request, event: gr.EventData) -> dict[str, Any]:
-        desk = face.desks.of(session(request))
-        with desk.lock:
-            desk.selected = text_of(data_of(event), "node", MOST_PATH)
-            good, path, file = desk.good, desk.selected, desk.file
-        found = details_data(good, path) if good else {}
-        return {**found, "open": file, "turn": next(turns)}
-
     details.look(
-        look, [], [details], show_progress="hidden",
-        trigger_mode="multiple", api_visibility="private",
+        face.tells(_look, _failed, replaceable=True), [], [details],
+        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
     )  # fmt: skip
+
+
+def _look(desk: Desk, event: Event) -> dict[str, Any]:
+    desk.selected = text_of(event.data, "node", MOST_PATH)
+    found = details_data(desk.good, desk.selected) if desk.good else {}
+    return {**found, "open": desk.file}
+
+
+def _failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+    return {"open": desk.file, "error": problem}
 
 
 def _shown(desk: Desk) -> list[Any]:
@@ -49,12 +46,8 @@ def _shown(desk: Desk) -> list[Any]:
 
 
 def _toggle(desk: Desk, data: dict[str, Any]) -> None:
-    count = data.get("count")
-    desk.toggle(
-        text_of(data, "node"),
-        count=count if isinstance(count, int) else 1,
-        frozen=bool(data.get("frozen")),
-    )
+    path, count = text_of(data, "node", MOST_PATH), number_of(data, "count", 1, least=1)
+    desk.toggle(path, count=count, frozen=flag_of(data, "frozen"))
     plan = desk.good.plans.get(desk.plan or "") if desk.good else None
     if plan and not plan.gradients:
         desk.notice = f"{desk.plan} leaves gradients on: it freezes no parameter"

@@ -20,7 +20,7 @@ from archspec.lang.schema import Architecture
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import MAX_BYTES, dump, flow
 from archspec.training.options import Options, Phase
-from archspec_app.workspace import inside
+from archspec_app.workspace import inside, refuse_links_out
 
 MOST_TEXT, MOST_PARAMS, MOST_FILES, MOST_WORKERS = 200, 100_000, 100, 16
 _MOST_NUMBER = 1e30
@@ -247,7 +247,9 @@ def _file(
     if hub and isinstance(name, str) and _HUB.fullmatch(name) and not (folder / name).exists():
         return [(key, name)]
     try:
-        return [(key, _relative(folder, inside(folder, name, there=True)))]
+        path = inside(folder, name, there=True)
+        refuse_links_out(folder, path)
+        return [(key, _relative(folder, path))]
     except UsageError as error:
         problems += [
             Problem(p.code, f"{key}: {p.message}", p.place, p.hint) for p in error.problems

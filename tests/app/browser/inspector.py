@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from socket import socket
+from collections.abc import Callable
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -20,7 +12,6 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from tools.find_browser import FLAGS, find_or_install
 
 Scheme = Literal["light", "dark"]
-STARTS_WITHIN = 60.0
 HUNG_UP = ("AbortError", "Connection errored out")
 """What a page says of the answers that it no longer waits for, when it is loaded anew."""
 _WRITE = """([text, from, to]) => {
@@ -33,47 +24,6 @@ _READ = """() => {
     const at = document.querySelector("#editor .cm-content");
     return (at.cmTile?.root?.view ?? at.cmView?.rootView?.view).state.doc.toString();
 }"""
-
-
-@contextmanager
-def served(folder: Path, log: Path, port: int | None = None) -> Iterator[str]:
-    """The page's server as a process of its own, and its address once it answers.
-
-    Args:
-        folder: in which the page finds and saves specs.
-        log: what the server prints, behind what it says already.
-        port: to listen at; None for a free one.
-    """
-    port = port or free_port()
-    url = f"http://127.0.0.1:{port}/"
-    with log.open("ab") as out:
-        command = [sys.executable, "-m", "archspec", "app", "bert", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            _wait(process, url, log)
-            yield url
-            if process.poll() is not None:
-                raise RuntimeError(f"the server ended by itself, {process.returncode}")
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def free_port() -> int:
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    until = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.05)
-    raise RuntimeError(f"the page's server did not start:\n{log.read_text()}")
 
 
 def launch(playwright: Playwright) -> Browser:
