@@ -29,6 +29,7 @@ from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import layers
 from archspec.lang.spec import Spec, as_spec
+from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, assign
 
 
@@ -205,6 +206,9 @@ def _construct(
     _building.on_meta = device.type == "meta"
     try:
         with torch.device(device):
+            if device.type == "meta":
+                with WithoutInitialValues():
+                    return root()
             if seed is None:
                 return root()
             devices = [device] if device.type == "cuda" else []

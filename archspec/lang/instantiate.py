@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
 from pydantic import ValidationError
@@ -310,8 +310,13 @@ class Elaborator:
         if elements >= MAX_ELEMENTS:
             self._add("E402", f"{layer.name} would hold about {elements:.0e} parameters", path)
             return None
+        inside = sum(v.modules for v in arguments.values() if isinstance(v, Instance))
+        modules = layers.modules_bound(layer, plain, inside)
+        if modules > MAX_MODULES:
+            self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
-        return self._made(layer.name, path, arguments, [], tensors, elements)
+        made = self._made(layer.name, path, arguments, [], tensors, elements)
+        return made and replace(made, modules=modules)
 
     def _argument(self, value: Any, path: Path, scope: _Scope, names: _Names) -> tuple[Value, bool]:
         """An argument's value; a nested module becomes an ``Instance``."""

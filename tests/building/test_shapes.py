@@ -290,7 +290,7 @@ def small(steps: str, inputs: str = "{x: [batch, 3]}", modules: str = "fc: {type
     [
         small("{return: fc(x)}", "{x: [batch, width, $n]}"),  # a dimension without a size
         small("{y: arange(3)}, {return: fc(x) + y}"),  # made on the device of all else
-        small("{y: 'zeros(10 ** 9, 10 ** 9)'}, {return: fc(x)}"),  # takes no memory here
+        small("{y: 'zeros(10 ** 9, 10 ** 6)'}, {return: fc(x)}"),  # takes no memory here
         small("{y: 'x if sum(x) > 0 else -x'}, {return: fc(y)}"),  # depends on values
         small("{return: 'fc(ones(3))'}", "{}"),  # no inputs, nothing to run it on
         "archspec: 1\nmodel: Net\nblocks: {Net: {modules: {act: {type: ReLU}}}}",
