@@ -237,9 +237,7 @@ def test_depth_bound(arguments: dict[str, object], bound: int) -> None:
         ("AdaptiveLogSoftmaxWithLoss", {"cutoffs": (2, 4, 6)}, 0, 10),
     ],
 )
-def test_modules_bound(
-    name: str, arguments: dict[str, object], nested: int, modules: int
-) -> None:
+def test_modules_bound(name: str, arguments: dict[str, object], nested: int, modules: int) -> None:
     assert layers.modules_bound(layer(name), arguments, nested) == modules
 
 
