@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -62,13 +63,14 @@ RUNAWAYS = {
     "loops of calls": chain(6, "{for: i in range(1000), do: [{x: a(x)}]}, {return: x}"),
     "loops of nothing": chain(6, "{for: i in range(1000), do: [{k: i}]}, {return: a(a(x))}"),
     "loop of 10^12": net(
-        "{n: 'zeros([1000000000000]).shape[0]'}, {for: i in range(n), do: [{x: relu(x)}]}, {return: x}"
+        "{n: 'zeros([1000000000000]).shape[0]'},"
+        " {for: i in range(n), do: [{x: relu(x)}]}, {return: x}"
     ),
     "loop of numbers": net(
         "{n: 'zeros([1000000000000]).shape[0]'}, {for: i in range(n), do: [{k: i}]}, {return: x}"
     ),
-    "loop over numel": net(
-        "{n: 'zeros([1000000, 1000]).shape[0]'}, {for: i in range(n), do: [{x: x + 1}]}, {return: x}"
+    "loop over len": net(
+        "{y: 'zeros([1000000, 2])'}, {for: i in range(len(y)), do: [{x: x + 1}]}, {return: x}"
     ),
     "enumerate": net(
         "{n: 'ones(900000)'}, {for: 'i, j in enumerate(n)', do: [{x: -x}]}, {return: x}"
@@ -246,11 +248,17 @@ def test_another_thread_is_not_counted_and_range_is_given_back() -> None:
     spec = archspec.loads(net("{for: i in range(3), do: [{x: x + 1}]}, {return: x}"))
     model = archspec.build(spec, device="meta")
     names = vars(sys.modules[type(model).__module__])
-    with pytest.raises(RunLimitExceeded), MetaRun(model) as outer:
+    with MetaRun(model) as outer:
         with MetaRun(model):
             assert "range" in names
         assert "range" in names
-        outer.add(outer.limit + 1)
+        with ThreadPoolExecutor(1) as elsewhere:
+            assert elsewhere.submit(lambda: list(names["range"](3))).result() == [0, 1, 2]
+        assert outer.count == 0
+        assert list(names["range"](3)) == [0, 1, 2]
+        assert outer.count == 3
+        with pytest.raises(RunLimitExceeded, match="more than 20,000 operations"):
+            outer.add(outer.limit)
     assert "range" not in names
 
 

@@ -344,3 +344,28 @@ def test_instances_have_the_names_that_people_give_them() -> None:
     )
     assert instance_text("0.1", "Linear") == "[0][1] (Linear)"
     assert instance_text("", "Net") == "the model itself (Net)"
+
+
+def test_a_symbol_is_bound_anew_in_each_call_of_a_block() -> None:
+    """One block is called twice, on inputs of other sizes; its output has the size of its input."""
+    text = """archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 6]}
+    modules: {inner: {type: Half}}
+    forward:
+      - first: inner(x)
+      - return: inner(x[:, :4])
+  Half:
+    inputs: {x: [n, width]}
+    outputs: {y: [n, width]}
+    modules: {act: {type: Tanh}}
+    forward: [{return: act(x)}]
+"""
+    archspec.build(archspec.loads(text), device="meta")
+    broken = archspec.loads(text.replace("{return: act(x)}", "{return: 'act(x)[:, :4]'}"))
+    with pytest.raises(ShapeError) as caught:
+        archspec.build(broken, device="meta")
+    assert caught.value.code == "E511"
+    assert "is [n=2, width=6]" in caught.value.message
