@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,6 +54,7 @@ def layer(text: str, inputs: str = "x: [batch, 3]") -> str:
 
 
 ENCODER = "{type: TransformerEncoderLayer, d_model: 4, nhead: 1, dim_feedforward: 4}"
+ALL: tuple[str, ...] = ("build", "inspect", "draw", "to_python")
 RUN = "E504 bomb.yaml:"
 STACK = "E401 bomb.yaml:6:"
 
@@ -139,7 +141,7 @@ def results(
 def wrong(
     results: dict[str, dict[str, tuple[float, int, str]]],
     names: dict[str, str],
-    expected: dict[str, tuple[str, str]],
+    expected: Mapping[str, tuple[str, str]],
 ) -> list[str]:
     """The rows that took too much or said something else."""
     bad: list[str] = []
@@ -166,14 +168,14 @@ def test_a_run_that_would_not_end_is_refused_at_its_step(
 def test_a_stack_of_layers_is_refused_where_it_stands(
     results: dict[str, dict[str, tuple[float, int, str]]],
 ) -> None:
-    expected = dict.fromkeys(("build", "inspect", "draw", "to_python"), (STACK, ",000 layers"))
+    expected = dict.fromkeys(ALL, (STACK, ",000 layers"))
     assert not wrong(results, STACKS, expected)
 
 
 def test_nothing_gets_memory_on_meta(
     results: dict[str, dict[str, tuple[float, int, str]]],
 ) -> None:
-    expected = dict.fromkeys(("build", "inspect", "draw", "to_python"), ("done", ""))
+    expected = dict.fromkeys(ALL, ("done", ""))
     assert not wrong(results, HARMLESS, expected)
 
 
@@ -215,7 +217,7 @@ def test_what_was_worked_out_before_is_the_same_again() -> None:
         "convolution": lambda: torch.conv2d(x, torch.empty(4, 8, 3, 3, device="meta")),
     }
 
-    def facts(result: object) -> object:
+    def facts(result: Any) -> Any:
         if isinstance(result, tuple):
             return [facts(part) for part in result]
         assert isinstance(result, torch.Tensor)
