@@ -31,6 +31,7 @@ from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, as_spec
+from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, assign
 
 
@@ -240,6 +241,9 @@ def _construct(
     _building.on_meta = device.type == "meta"
     try:
         with torch.device(device):
+            if device.type == "meta":
+                with WithoutInitialValues():
+                    return root()
             if seed is None:
                 return root()
             devices = [device] if device.type == "cuda" else []

@@ -73,6 +73,7 @@ CODES: dict[str, str] = {
     "E502": "the device is not available",
     "E503": "the model does not fit into memory",
     "E504": "the generated source is refused",
+    "E505": "a run on meta is beyond the limits",
     "E510": "shapes do not fit",
     "E511": "an input or output breaks its contract",
     "E512": "a forward step fails",

@@ -23,9 +23,10 @@ from archspec.lang.schema import Contract
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
 from archspec.tracing.ledger import Ledger
+from archspec.tracing.limits import MAX_ELEMENTS
+from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
-_MOST_BYTES = 2**63 - 1
 _GUESSES = (64, 224)  # sizes of dimensions that the spec gives none
 # What passed, by source, sizes and contracts: a spec is often loaded anew by its name.
 _checked: set[int] = set()
@@ -40,6 +41,7 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     Raises:
         ShapeError: E510 for tensors that do not fit together, E511 for a broken contract, E512
             for a step that fails for another reason.
+        BuildError: E505, the run is beyond the limits.
     """
     contracts = [(name, b.inputs, b.outputs) for name, b in spec.architecture.blocks.items()]
     digest = hash((module.__name__, repr(spec.architecture.dims), repr(contracts)))
@@ -63,6 +65,8 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
         problem = _Run(model, module.__name__, telling).problem() if block.inputs else None
         if problem is None:
             break
+        if problem.code == "E505":
+            raise BuildError(problem)
     if problem is not None:
         raise ShapeError(problem)
     _checked.add(digest)
@@ -129,7 +133,7 @@ def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[st
         found_sizes = (_size(size, spec.values, sizes) for size in contract.shape)
         shape = [1 if size is None else size for size in found_sizes]
         dtype = getattr(torch, contract.dtype) if contract.dtype else torch.get_default_dtype()
-        if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > _MOST_BYTES:
+        if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
             place = spec.document.place(("blocks", spec.architecture.model, "inputs", name))
             message = f"no tensor can have the shape {shape} of the input '{name}'"
             raise ShapeError(Problem("E510", message, place))
@@ -177,8 +181,7 @@ class _Run:
     def _failure(self, inputs: Mapping[str, torch.Tensor]) -> Problem | None:
         kinds = {path: id(instance) for path, instance in self.telling.instances.items()}
         try:
-            # The device is for tensors that the steps themselves make.
-            with torch.device("meta"), Repeats(self.model, kinds, Ledger(self.model)):
+            with MetaRun(self.model), Repeats(self.model, kinds, Ledger(self.model)):
                 self.model(**inputs)
         except NotImplementedError:
             return None  # an operation that meta cannot do: nothing is known

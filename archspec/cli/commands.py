@@ -167,6 +167,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     "--layout", metavar="NAME", help="How they are named; the best fitting one, if left out."
 )
 @options.freeze
+@options.max_operations
 @click.option(
     "--seed",
     metavar="N",

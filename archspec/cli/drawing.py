@@ -28,6 +28,7 @@ _FORMATS = ("svg", "png", "dot")
     "--to", type=click.Choice(_FORMATS), help="The format; else by the suffix of FILE, else svg."
 )
 @options.freeze
+@options.max_operations
 @click.option("--batch", metavar="N", type=int, help="Samples in one step.")
 @options.dim
 @click.option(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
 @options.freeze
+@options.max_operations
 @click.option("--batch", metavar="N", type=int, help="Samples in one step.")
 @options.dim
 @click.option(

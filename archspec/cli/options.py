@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from archspec.cli import terminal
 from archspec.errors import Problem, UsageError, listing
+from archspec.tracing.limits import MAX_OPERATIONS, VARIABLE
 
 if TYPE_CHECKING:
     from archspec.lang.params import Override
@@ -38,6 +40,23 @@ def _checked(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
         if "=" not in text:
             raise click.BadParameter(f"'{text}' is not of the form NAME=VALUE")
     return given
+
+
+def _allow_operations(ctx: click.Context, param: click.Parameter, given: int | None) -> None:
+    if given is not None:
+        os.environ[VARIABLE] = str(given)
+
+
+def max_operations(command: F) -> F:
+    """Adds ``--max-operations``, which raises the limit of a run on ``meta``."""
+    return click.option(
+        "--max-operations",
+        metavar="N",
+        type=click.IntRange(min=1),
+        expose_value=False,
+        callback=_allow_operations,
+        help=f"Operations that one run on meta may take. [default: {MAX_OPERATIONS:,}]",
+    )(command)
 
 
 def overrides(command: F) -> F:

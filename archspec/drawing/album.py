@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import torch
-
+from archspec.building.run_errors import run_error
 from archspec.drawing.diagram import Drawing
 from archspec.drawing.folding import Graph, bounded, folded, numbered
 from archspec.drawing.hierarchy import hierarchy
 from archspec.drawing.recording import Flow, Recorder
 from archspec.drawing.subject import Subject, bracketed
-from archspec.errors import BuildError, Problem, UsageError, did_you_mean, listing
+from archspec.errors import Problem, UsageError, did_you_mean, listing
 from archspec.lang.instances import ancestors
 from archspec.lang.spec import Spec
 from archspec.tracing.ledger import Ledger
+from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
 MOST_DRAWINGS = 200
@@ -250,12 +250,11 @@ def _flows(subject: Subject, paths: Sequence[str]) -> dict[str, Flow]:
     model, recorder = subject.model, Recorder(subject, paths)
     model.eval()  # one value per channel is no batch to take statistics of
     try:
-        with torch.device("meta"), Repeats(model, kinds, Ledger(model)), recorder:
+        with MetaRun(model), Repeats(model, kinds, Ledger(model)), recorder:
             model(**subject.inputs)
     except Exception as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"{subject.spec.name} cannot be run on meta: {said}"
-        raise BuildError(Problem("E512", message)) from error
+        doing = f"{subject.spec.name} cannot be run on meta"
+        raise run_error(subject.spec, model, error, doing) from error
     finally:
         model.train()
     return recorder.flows

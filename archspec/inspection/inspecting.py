@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from archspec.builder import build
+from archspec.building.run_errors import run_error
 from archspec.building.shapes import example_inputs
-from archspec.errors import BuildError, Problem, UsageError, did_you_mean
+from archspec.errors import Problem, UsageError, did_you_mean
 from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
 from archspec.inspection.measure import run
@@ -207,9 +208,8 @@ class Case:
             with torch.no_grad():
                 return trained, run(model, inputs, **how)
         except Exception as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            message = f"{spec.name} cannot be run in {precision.name} on meta: {said}"
-            raise BuildError(Problem("E512", message)) from error
+            doing = f"{spec.name} cannot be run in {precision.name} on meta"
+            raise run_error(spec, model, error, doing) from error
         finally:
             model.train()
 

@@ -25,6 +25,7 @@ from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 
 from archspec.inspection import recurrent
 from archspec.tracing.ledger import Ledger, Run, shapes_in
+from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
 _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -73,6 +74,7 @@ def run(
         during.enter_context(_uncollected())
         for path, module in model.named_modules():
             during.enter_context(_followed(module, path, ledger))
+        during.enter_context(MetaRun(model))
         during.enter_context(Repeats(model, kinds or {}, ledger))
         during.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
         during.enter_context(_Operations(ledger))
@@ -119,6 +121,11 @@ class _Operations(TorchDispatchMode):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__()
         self.ledger = ledger
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No compiler is to be kept out, so that it need not be imported, which takes seconds."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from archspec.errors import did_you_mean, shown
@@ -322,8 +322,13 @@ class Instantiator:
         if elements >= MAX_ELEMENTS:
             self._add("E402", f"{layer.name} would hold about {elements:.0e} parameters", path)
             return None
+        inside = sum(v.modules for v in arguments.values() if isinstance(v, Instance))
+        modules = layers.modules_bound(layer, plain, inside)
+        if modules > MAX_MODULES:
+            self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
-        return self._made(layer.name, path, arguments, [], module, tensors, elements)
+        made = self._made(layer.name, path, arguments, [], module, tensors, elements)
+        return made and replace(made, modules=modules)
 
     def _argument(
         self, value: Node | ModuleNode, scope: _Scope, values: _Names

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
+
+from archspec.tracing.limits import MAX_EVENTS, too_many_events
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -69,6 +71,16 @@ class Ledger:
 
     def note(self, what: Any, value: Any) -> None:
         self.events.append(Event(self.paths[-1], what, value))
+
+    def note_again(self, events: Sequence[Event], prefix: str, path: str) -> None:
+        """Note of the module at ``path`` what was noted of an equal one at ``prefix``.
+
+        Raises:
+            RunLimitExceeded: there is too much to note.
+        """
+        if len(self.events) + len(events) > MAX_EVENTS:
+            raise too_many_events()
+        self.events += [Event(path + at[len(prefix) :], what, value) for at, what, value in events]
 
     def run(self) -> Run:
         """All that was noted, added up."""

@@ -199,9 +199,7 @@ class Repeats:
     def _copied(self, call: _Call, path: str, values: Any) -> Any:
         """Note what an equal call did, and make up its result."""
         book = self.ledger
-        book.events += [
-            Event(path + at[len(call.path) :], what, value) for at, what, value in call.events
-        ]
+        book.note_again(call.events, call.path, path)
         for tensor, kept in zip(tensors_in(values), call.keeps, strict=True):
             if kept:
                 book.keep(tensor)

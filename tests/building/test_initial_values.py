@@ -232,6 +232,18 @@ def test_who_is_shared_decides_the_values(tie: str, owner: str) -> None:
     assert alone.words.weight.mean().item() == pytest.approx(weight.mean().item(), abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("tie", "std"),
+    [("head.weight: words.weight", 1.0), ("words.weight: head.weight", 1 / math.sqrt(3 * 60))],
+)
+def test_who_is_shared_decides_the_default_values(tie: str, std: float) -> None:
+    """An Embedding's are normal, a Linear's uniform up to 1 / sqrt(60), whichever stands first."""
+    before, _, after = TIED.format(tie=tie).partition("init:\n")
+    spec = archspec.loads(before + after[after.index("tie:") :])
+    weight = build(spec, device="cpu", seed=0).get_parameter("head.weight")
+    assert weight.std().item() == pytest.approx(std, rel=0.05)
+
+
 # ------------------------------------------------------------------------------- PyTorch's defaults
 
 

@@ -290,7 +290,7 @@ def small(steps: str, inputs: str = "{x: [batch, 3]}", modules: str = "fc: {type
     [
         small("{return: fc(x)}", "{x: [batch, width, $n]}"),  # a dimension without a size
         small("{y: arange(3)}, {return: fc(x) + y}"),  # made on the device of all else
-        small("{y: 'zeros(10 ** 9, 10 ** 9)'}, {return: fc(x)}"),  # takes no memory here
+        small("{y: 'zeros(10 ** 9, 10 ** 6)'}, {return: fc(x)}"),  # takes no memory here
         small("{y: 'x if sum(x) > 0 else -x'}, {return: fc(y)}"),  # depends on values
         small("{return: 'fc(ones(3))'}", "{}"),  # no inputs, nothing to run it on
         "archspec: 1\nmodel: Net\nblocks: {Net: {modules: {act: {type: ReLU}}}}",
@@ -344,3 +344,28 @@ def test_instances_have_the_names_that_people_give_them() -> None:
     )
     assert instance_text("0.1", "Linear") == "[0][1] (Linear)"
     assert instance_text("", "Net") == "the model itself (Net)"
+
+
+def test_a_symbol_is_bound_anew_in_each_call_of_a_block() -> None:
+    """One block is called twice, on inputs of other sizes; its output has the size of its input."""
+    text = """archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 6]}
+    modules: {inner: {type: Half}}
+    forward:
+      - first: inner(x)
+      - return: inner(x[:, :4])
+  Half:
+    inputs: {x: [n, width]}
+    outputs: {y: [n, width]}
+    modules: {act: {type: Tanh}}
+    forward: [{return: act(x)}]
+"""
+    archspec.build(archspec.loads(text), device="meta")
+    broken = archspec.loads(text.replace("{return: act(x)}", "{return: 'act(x)[:, :4]'}"))
+    with pytest.raises(ShapeError) as caught:
+        archspec.build(broken, device="meta")
+    assert caught.value.code == "E511"
+    assert "is [n=2, width=6]" in caught.value.message

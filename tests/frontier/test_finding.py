@@ -187,6 +187,19 @@ def test_statistics_of_the_batch() -> None:
     assert [value.name for value in found.values] == ["a"]
 
 
+@pytest.mark.parametrize(("tracks", "names"), [("true", ["a"]), ("false", ["n"])])
+def test_an_instance_norm_with_running_statistics_works_with_the_batch(
+    tracks: str, names: list[str]
+) -> None:
+    """Unfrozen, its statistics move with each batch; without any, a sample stands alone."""
+    modules = LINEARS + (
+        f"      n: {{type: InstanceNorm1d, num_features: 2, track_running_stats: {tracks}}}\n"
+    )
+    model = from_text("      - return: b(n(a(x)))\n", modules, ["a"], "x: [batch, 2, 4]")
+    found = frontier_of(model, {"x": torch.rand(3, 2, 4)})
+    assert [value.name for value in found.values] == names
+
+
 def test_values_that_depend_on_the_other_samples() -> None:
     forward = "      - return: b(a(x - mean(x, 0)))\n"
     found = find_frontier(from_text(forward, LINEARS, ["a"]), {"x": torch.rand(3, 4)})

@@ -223,7 +223,22 @@ def test_size_bound(name: str, arguments: dict[str, object], bound: int) -> None
 )
 def test_depth_bound(arguments: dict[str, object], bound: int) -> None:
     assert layers.depth_bound(arguments) == bound
-    assert layers.MAX_DEPTH == 10_000
+    assert layers.MAX_DEPTH == 500
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "nested", "modules"),
+    [
+        ("Linear", {"in_features": 3, "out_features": 3}, 0, 1),
+        ("MultiheadAttention", {"embed_dim": 4, "num_heads": 1}, 0, 2),
+        ("TransformerEncoder", {"num_layers": 500}, 10, 5_001),
+        ("Transformer", {"num_encoder_layers": 5, "num_decoder_layers": 10}, 0, 140),
+        ("LSTM", {"num_layers": 7}, 0, 7),  # no modules, but as many tensors
+        ("AdaptiveLogSoftmaxWithLoss", {"cutoffs": (2, 4, 6)}, 0, 10),
+    ],
+)
+def test_modules_bound(name: str, arguments: dict[str, object], nested: int, modules: int) -> None:
+    assert layers.modules_bound(layer(name), arguments, nested) == modules
 
 
 # --- layers that trusted Python adds --------------------------------------------------------------

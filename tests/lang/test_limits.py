@@ -10,8 +10,9 @@ from archspec.lang.checks import bounds, selections
 from archspec.lang.expr.evaluate import MAX_LENGTH
 from archspec.lang.expr.parse import MAX_DEPTH as MAX_NESTED
 from archspec.lang.expr.parse import MAX_INTEGER, MAX_TEXT
-from archspec.lang.registry import functions
+from archspec.lang.registry import functions, layers
 from archspec.lang.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from archspec.tracing import limits
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "language.md").read_text("utf-8")
 LIMITS = {
@@ -20,6 +21,11 @@ LIMITS = {
     "lists and texts in arguments": (MAX_LENGTH,),
     "plain numbers and lists in forward steps": (bounds.MAX_BITS, bounds.MAX_ITEMS),
     "rounds of all loops around one step": (bounds.MAX_ROUNDS,),
+    "operations, calls of blocks and rounds of `range` loops in one run of the model": (
+        limits.MAX_OPERATIONS,
+    ),
+    "elements of one tensor in such a run": (10, 15),
+    "layers that one layer stacks (`num_layers`)": (layers.MAX_DEPTH,),
     "`repeat`": (instantiate.MAX_REPEAT,),
     "modules": (instantiate.MAX_MODULES, instantiate.MAX_DISTINCT),
     "nesting of blocks": (instantiate.MAX_NESTING,),
@@ -38,7 +44,7 @@ def test_the_table_of_limits() -> None:
     table = PAGE.partition("| what | limit |\n| --- | --- |\n")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
     assert {what: numbers(limit) for what, limit in rows} == LIMITS
-    assert instantiate.MAX_ELEMENTS == 10**15
+    assert instantiate.MAX_ELEMENTS == limits.MAX_ELEMENTS == 10**15
 
 
 def test_the_limits_of_yaml() -> None:

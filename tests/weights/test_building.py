@@ -122,6 +122,23 @@ def test_shared_parameters_need_one_name(tmp_path: Path) -> None:
         assert weight is model.get_parameter("transformer.wte.weight")
 
 
+def test_tensors_of_one_memory_in_a_file_are_apart_in_the_model(
+    spec: Spec, state: State, tmp_path: Path
+) -> None:
+    """``torch.save`` keeps that tensors share memory; the model's are none the less its own."""
+    whole = torch.cat([tensor.flatten() for tensor in state.values() if tensor.is_floating_point()])
+    theirs, at = dict(state), 0
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            theirs[name] = whole[at : at + tensor.numel()].view(tensor.shape)
+            at += tensor.numel()
+    torch.save(theirs, tmp_path / "a.pt")
+    model = build(spec, weights=tmp_path / "a.pt", device="cpu")
+    assert equal(model, state)
+    memories = [t.untyped_storage().data_ptr() for t in model.state_dict().values()]
+    assert len(set(memories)) == len(memories)
+
+
 def test_layers_that_keep_lists_of_their_weights(tmp_path: Path) -> None:
     text = """
 archspec: 1

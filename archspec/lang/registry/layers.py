@@ -17,10 +17,18 @@ from typing import Any, TypeVar, cast, overload
 from archspec.lang.registry.arguments import Argument, constructor_arguments, registered_name, usage
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
-MAX_DEPTH = 10_000
+MAX_DEPTH = 500
 """The most layers that one stacked layer (an LSTM, a Transformer) may hold."""
 
 _DEPTHS = frozenset({"num_layers", "num_encoder_layers", "num_decoder_layers"})
+_PARTS = {
+    "MultiheadAttention": 2,
+    "Transformer": 14,  # of the larger kind of its layers
+    "TransformerDecoderLayer": 14,
+    "TransformerEncoderLayer": 10,
+}
+"""Layer → the modules that it, or each layer that it stacks, is made of."""
+
 _NOT_SIZES = frozenset(
     "cutoffs dilation groups ignore_index nhead num_heads output_padding padding padding_idx"
     " stride".split()
@@ -125,6 +133,21 @@ def depth_bound(arguments: Mapping[str, object]) -> int:
     To be held against ``MAX_DEPTH``: each of them is built one by one, whatever its size.
     """
     return max([1, *(n for name in _DEPTHS for n in _integers(arguments.get(name)))])
+
+
+def modules_bound(layer: Layer, arguments: Mapping[str, object], nested: int) -> int:
+    """How many modules a layer makes, itself included.
+
+    Args:
+        nested: how many its arguments are, which it may copy for each layer that it stacks.
+
+    >>> modules_bound(find("TransformerEncoder"), {"num_layers": 6}, 10)
+    61
+    """
+    depth = depth_bound(arguments)
+    stacked = depth * (_PARTS.get(layer.name, 0) + nested)
+    clusters = len(list(_integers(arguments.get("cutoffs"))))  # a Sequential of two each
+    return max(1 + stacked if nested else stacked, depth) + 3 * clusters
 
 
 C = TypeVar("C", bound=type[Any])

@@ -1,0 +1,36 @@
+"""A run on ``meta`` that fails after the shapes were checked: in ``inspect`` or ``draw``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from torch import nn
+
+from archspec.building.shape_errors import Telling
+from archspec.codegen import generate
+from archspec.errors import BuildError
+from archspec.lang.instances import walk
+from archspec.lang.spec import Spec
+from archspec.tracing.limits import RunLimitExceeded
+
+
+def run_error(spec: Spec, model: nn.Module, error: Exception, doing: str) -> BuildError:
+    """The error as one of ours, at the step that was running.
+
+    Args:
+        model: the one that was run, as it was built.
+        doing: what cannot be done, such as "BERT cannot be run on meta".
+
+    Returns:
+        E505 for a run beyond the limits, E512 for all else.
+    """
+    file = str(sys.modules[type(model).__module__].__file__)
+    paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
+    sizes = spec.architecture.dims
+    telling = Telling(spec, generate(spec), file, paths, dict(walk(spec.root)), sizes)
+    problem = telling.problem(error)
+    if not isinstance(error, RunLimitExceeded):
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = replace(problem, code="E512", message=f"{doing}: {said}", hint="")
+    return BuildError(problem)

@@ -1,0 +1,58 @@
+"""What one run of a model on ``meta`` may cost, and how a run beyond it is told."""
+
+from __future__ import annotations
+
+import os
+
+MAX_OPERATIONS = 20_000
+"""Operations, calls of blocks and rounds of ``range`` loops in one run, where nothing else is said.
+
+Modules that are built and called alike are run once or twice; their repeats do not count.
+"""
+
+MAX_EVENTS = 500_000
+"""Facts that are noted in one run, those of repeated modules included."""
+
+MAX_ELEMENTS = 10**15
+"""Elements of one tensor: a million times what a device holds."""
+
+VARIABLE = "ARCHSPEC_MAX_OPERATIONS"
+
+
+class RunLimitExceeded(Exception):
+    """A run on ``meta`` that goes beyond a limit.
+
+    Attributes:
+        message: what was exceeded, with the number.
+        hint: how to raise the limit, if that is possible.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
+
+
+def max_operations() -> int:
+    """The limit of operations: the variable's value, if that is a number of 1 or more.
+
+    >>> os.environ[VARIABLE] = "5000"
+    >>> max_operations()
+    5000
+    """
+    text = os.environ.get(VARIABLE, "")
+    return int(text) if text.isdecimal() and int(text) > 0 else MAX_OPERATIONS
+
+
+def too_many_operations(limit: int) -> RunLimitExceeded:
+    message = f"one run of the model takes more than {limit:,} operations"
+    return RunLimitExceeded(message, f"raise the limit with {VARIABLE}")
+
+
+def too_many_events() -> RunLimitExceeded:
+    message = f"one run of the model has more than {MAX_EVENTS:,} operations and calls to note"
+    return RunLimitExceeded(message, "repeat fewer modules, or look at one block alone")
+
+
+def too_large(shape: tuple[int, ...]) -> RunLimitExceeded:
+    message = f"a tensor of the shape {list(shape)} has more than 10^15 elements"
+    return RunLimitExceeded(message)

@@ -1,0 +1,279 @@
+"""Specs that would run away are refused with a place and a number, or are done in no time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import archspec
+from archspec.cli import main
+from archspec.errors import BuildError
+from archspec.tracing import limits
+from archspec.tracing.limits import RunLimitExceeded
+from archspec.tracing.meta_run import MetaRun
+
+SECONDS, MEGABYTES = 4.0, 500  # 2 s are promised; a busy machine makes CPU time longer, too
+
+
+def net(
+    forward: str,
+    *,
+    modules: str = "fc: {type: ReLU}",
+    inputs: str = "x: [batch, 3]",
+    more: str = "",
+) -> str:
+    return (
+        "archspec: 1\nmodel: Net\nblocks:\n  Net:\n"
+        f"    inputs: {{{inputs}}}\n    modules: {{{modules}}}\n    forward: [{forward}]\n{more}\n"
+    )
+
+
+def chain(depth: int, forward: str, last: str = "ReLU") -> str:
+    """Blocks A0, A1, … that call one another."""
+    blocks = [
+        f"  A{i}: {{inputs: {{x: [b, 3]}}, modules: {{a: {{type: "
+        f"{f'A{i + 1}' if i < depth - 1 else last}}}}}, forward: [{forward}]}}"
+        for i in range(depth)
+    ]
+    return net("{return: fc(x)}", modules="fc: {type: A0}", more="\n".join(blocks))
+
+
+def layer(text: str, inputs: str = "x: [batch, 3]") -> str:
+    return net("{return: fc(x)}", modules=f"fc: {text}", inputs=inputs)
+
+
+ENCODER = "{type: TransformerEncoderLayer, d_model: 4, nhead: 1, dim_feedforward: 4}"
+ALL: tuple[str, ...] = ("build", "inspect", "draw", "to_python")
+RUN = "E505 bomb.yaml:"
+STACK = "E401 bomb.yaml:6:"
+
+# What a run does too often: refused at the step, with the limit.
+RUNAWAYS = {
+    "calls": chain(40, "{return: 'a(a(x))'}"),
+    "calls of nothing": chain(40, "{return: 'a(a(x))'}", "Identity"),
+    "loops of calls": chain(6, "{for: i in range(1000), do: [{x: a(x)}]}, {return: x}"),
+    "loops of nothing": chain(6, "{for: i in range(1000), do: [{k: i}]}, {return: a(a(x))}"),
+    "loop of 10^12": net(
+        "{n: 'zeros([1000000000000]).shape[0]'},"
+        " {for: i in range(n), do: [{x: relu(x)}]}, {return: x}"
+    ),
+    "loop of numbers": net(
+        "{n: 'zeros([1000000000000]).shape[0]'}, {for: i in range(n), do: [{k: i}]}, {return: x}"
+    ),
+    "loop over len": net(
+        "{y: 'zeros([1000000, 2])'}, {for: i in range(len(y)), do: [{x: x + 1}]}, {return: x}"
+    ),
+    "enumerate": net(
+        "{n: 'ones(900000)'}, {for: 'i, j in enumerate(n)', do: [{x: -x}]}, {return: x}"
+    ),
+    "loop of 50,000": net("{for: i in range(50000), do: [{x: relu(x)}]}, {return: x}"),
+    "in place": net("{for: i in range(50000), do: [{y: 'add_(x, 1)'}]}, {return: x}"),
+    "unbind": net("{y: unbind(x)}, {return: x}", more="dims: {batch: 1000000}"),
+    "unbind a factory": net("{y: 'unbind(zeros([3, 1000000]), 1)'}, {return: x}"),
+    "unbind a last dim": net("{y: 'unbind(zeros([3, 1000000]), -1)'}, {return: x}"),
+    "split": net("{y: 'split(x, 1)'}, {return: x}", more="dims: {batch: 1000000}"),
+    "chunk": net("{y: 'chunk(x, 1000000)'}, {return: x}", more="dims: {batch: 1000000}"),
+    "tensor_split": net(
+        "{y: 'tensor_split(x, 1000000)'}, {return: x}", more="dims: {batch: 1000000}"
+    ),
+    "diff": net("{y: 'diff(ones(1000000), 900000)'}, {return: x}"),
+    "GRU": layer("{type: GRU, input_size: 3, hidden_size: 3}", "x: [900000, 2, 3]"),
+    "LSTM": layer("{type: LSTM, input_size: 3, hidden_size: 3}", "x: [900000, 2, 3]"),
+    "RNN": layer("{type: RNN, input_size: 3, hidden_size: 3}", "x: [900000, 2, 3]"),
+    "CrossMapLRN2d": layer("{type: CrossMapLRN2d, size: 10000000}", "x: [2, 900000, 1, 1]"),
+    "too large": net("{y: 'zeros([1000000, 1000000, 1000000])'}, {return: x}"),
+    "grows": net("{for: i in range(60), do: [{x: 'cat([x, x])'}]}, {return: x}"),
+    "repeat": net("{y: 'repeat(x, 1000000, 100000, 10000)'}, {return: x}"),
+}  # fmt: skip
+
+# What would be built too often: refused where it is declared, with the number.
+STACKS = {
+    "TransformerEncoder": layer(
+        f"{{type: TransformerEncoder, num_layers: 10000, encoder_layer: {ENCODER}}}",
+        "x: [batch, 3, 4]",
+    ),
+    "LSTM layers": layer("{type: LSTM, input_size: 3, hidden_size: 3, num_layers: 10000}"),
+    "Transformer": layer("{type: Transformer, d_model: 4, nhead: 1, num_encoder_layers: 10000}"),
+    "decoders": layer("{type: Transformer, d_model: 4, nhead: 1, num_decoder_layers: 5000}"),
+}
+
+# What takes no memory on meta, and no time.
+HARMLESS = {
+    "ones": net("{y: 'ones([400000000])'}, {return: x}"),
+    "zeros": net("{y: 'zeros([400000000])'}, {return: x}"),
+    "full": net("{y: 'full([400000000], 1.5)'}, {return: x}"),
+    "arange": net("{y: arange(400000000)}, {return: x}"),
+    "linspace": net("{y: 'linspace(0, 1, 400000000)'}, {return: x}"),
+    "eye": net("{y: eye(20000)}, {return: x}"),
+    "randn": net("{y: randn(400000000)}, {return: x}"),
+    "randperm": net("{y: randperm(400000000)}, {return: x}"),
+    "tril_indices": net("{y: 'tril_indices(20000, 20000)'}, {return: x}"),
+    "window": net("{y: hann_window(400000000)}, {return: x}"),
+    "new_zeros": net("{y: 'new_zeros(x, 400000000)'}, {return: x}"),
+    "loop of 1,000": net("{for: i in range(1000), do: [{x: relu(x)}]}, {return: x}"),
+}
+
+
+@pytest.fixture(scope="module")
+def results(
+    alone: Callable[[], AbstractContextManager[None]],
+) -> dict[str, dict[str, tuple[float, int, str]]]:
+    child = Path(__file__).with_name("bounds_child.py")
+    texts = json.dumps({**RUNAWAYS, **STACKS, **HARMLESS})
+    with alone():
+        done = subprocess.run(
+            [sys.executable, str(child)], input=texts, capture_output=True, text=True, check=True
+        )
+    return json.loads(done.stdout)
+
+
+def wrong(
+    results: dict[str, dict[str, tuple[float, int, str]]],
+    names: dict[str, str],
+    expected: Mapping[str, tuple[str, str]],
+) -> list[str]:
+    """The rows that took too much or said something else."""
+    bad: list[str] = []
+    for name in names:
+        for action, (seconds, megabytes, said) in results[name].items():
+            start, number = expected[action]
+            if seconds > SECONDS or megabytes > MEGABYTES:
+                bad.append(f"{name}, {action}: {seconds:.1f} s, {megabytes} MB, {said}")
+            elif not said.startswith(start) or number not in said:
+                bad.append(f"{name}, {action}: {said}")
+    return bad
+
+
+def test_a_run_that_would_not_end_is_refused_at_its_step(
+    results: dict[str, dict[str, tuple[float, int, str]]],
+) -> None:
+    large = {name: RUNAWAYS[name] for name in ("too large", "grows", "repeat")}
+    many = {name: text for name, text in RUNAWAYS.items() if name not in large}
+    for names, number in ((many, f"{limits.MAX_OPERATIONS:,} operations"), (large, "10^15")):
+        expected = dict.fromkeys(("build", "inspect", "draw"), (RUN, number))
+        assert not wrong(results, names, {**expected, "to_python": ("done", "")})
+
+
+def test_a_stack_of_layers_is_refused_where_it_stands(
+    results: dict[str, dict[str, tuple[float, int, str]]],
+) -> None:
+    expected = dict.fromkeys(ALL, (STACK, ",000 layers"))
+    assert not wrong(results, STACKS, expected)
+
+
+def test_nothing_gets_memory_on_meta(
+    results: dict[str, dict[str, tuple[float, int, str]]],
+) -> None:
+    expected = dict.fromkeys(ALL, ("done", ""))
+    assert not wrong(results, HARMLESS, expected)
+
+
+def test_the_variable_raises_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = archspec.loads(net("{for: i in range(60), do: [{x: x + 1}]}, {return: x}"))
+    monkeypatch.setenv(limits.VARIABLE, "100")
+    with pytest.raises(BuildError) as caught:
+        archspec.build(spec, device="meta")
+    problem = caught.value.problems[0]
+    assert (problem.code, problem.message) == (
+        "E505", "one run of the model takes more than 100 operations"
+    )  # fmt: skip
+    assert problem.place and (problem.place.line, problem.place.column) == (7, 21)
+    assert limits.VARIABLE in problem.hint
+    monkeypatch.setenv(limits.VARIABLE, "122")  # 60 rounds, 60 additions, one call
+    archspec.build(spec, device="meta")
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "many", "1.5"])
+def test_a_variable_that_says_nothing(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(limits.VARIABLE, text)
+    assert limits.max_operations() == limits.MAX_OPERATIONS
+
+
+def test_what_was_worked_out_before_is_the_same_again() -> None:
+    x, w = torch.randn(2, 8, 6, 6, device="meta"), torch.randn(6, 6, device="meta")
+    operations: dict[str, Callable[[], object]] = {
+        "relu": lambda: torch.relu(x),
+        "of a view": lambda: torch.relu(x.transpose(1, 2)),
+        "of a part": lambda: torch.relu(x[:, ::2]),
+        "channels last": lambda: torch.tanh(x.contiguous(memory_format=torch.channels_last)),
+        "linear": lambda: x @ w,
+        "add": lambda: x + w,
+        "sum": lambda: x.sum((1, 3), keepdim=True),
+        "integers": lambda: (x > 0).long() * 2,
+        "several": lambda: x.max(1),
+        "in place": lambda: x.clone().mul_(2),
+        "view": lambda: x.view(2, -1).expand(2, -1),
+        "convolution": lambda: torch.conv2d(x, torch.empty(4, 8, 3, 3, device="meta")),
+    }
+
+    def facts(result: Any) -> Any:
+        if isinstance(result, tuple):
+            return [facts(part) for part in result]
+        assert isinstance(result, torch.Tensor)
+        storage = result.untyped_storage().nbytes()
+        return result.shape, result.stride(), result.dtype, result.device.type, storage
+
+    bad: list[str] = []
+    for name, operation in operations.items():
+        usual = facts(operation())
+        with MetaRun(nn.ReLU()):
+            if (found := [facts(operation()) for _ in range(3)]) != [usual] * 3:
+                bad.append(f"{name}: {found}, not {usual}")
+    assert not bad
+
+
+def test_a_factory_without_a_device_makes_its_tensor_on_meta() -> None:
+    with MetaRun(nn.ReLU()):
+        made = [
+            torch.ones(3),
+            torch.tensor([1.0, 2.0]),
+            torch.arange(5),
+            torch.zeros(2).new_ones(4),
+        ]
+    assert [(tensor.device.type, tensor.numel()) for tensor in made] == [
+        ("meta", 3), ("meta", 2), ("meta", 5), ("meta", 4)
+    ]  # fmt: skip
+
+
+def test_another_thread_is_not_counted_and_range_is_given_back() -> None:
+    spec = archspec.loads(net("{for: i in range(3), do: [{x: x + 1}]}, {return: x}"))
+    model = archspec.build(spec, device="meta")
+    names = vars(sys.modules[type(model).__module__])
+    with MetaRun(model) as outer:
+        with MetaRun(model):
+            assert "range" in names
+        assert "range" in names
+        with ThreadPoolExecutor(1) as elsewhere:
+            assert elsewhere.submit(lambda: list(names["range"](3))).result() == [0, 1, 2]
+        assert outer.count == 0
+        assert list(names["range"](3)) == [0, 1, 2]
+        assert outer.count == 3
+        with pytest.raises(RunLimitExceeded, match="more than 20,000 operations"):
+            outer.add(outer.limit)
+    assert "range" not in names
+
+
+@pytest.mark.parametrize(
+    "command", [["build", "--device", "meta"], ["inspect"], ["draw", "--block", "Net"]]
+)
+def test_an_option_sets_the_limit(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "loop.yaml"
+    file.write_text(net("{for: i in range(60), do: [{x: x + 2}]}, {return: x}"), encoding="utf-8")
+    monkeypatch.setenv(limits.VARIABLE, "1")  # the option wins
+    for number, status in (("100", 1), ("200", 0)):
+        result = CliRunner().invoke(main, [*command, str(file), "--max-operations", number])
+        assert result.exit_code == status, result.output
+        assert (f"{file}:7:21: error[E505]" in result.output) == bool(status)
