@@ -328,7 +328,7 @@ def near_misses(name: str, candidates: Iterable[str]) -> list[str]:
         return [c for c in [folded.get(name.casefold().replace("_", ""))] if c]
     distances = {candidate: _distance(name, candidate) for candidate in near}
     least = min(distances.values())
-    return [candidate for candidate in near if distances[candidate] == least][:_MOST_NEAR]
+    return sorted(candidate for candidate in near if distances[candidate] == least)[:_MOST_NEAR]
 
 
 def _distance(a: str, b: str) -> int:

@@ -113,6 +113,13 @@ class Telling:
         notes += self._way_down(frames)
         return Problem(code, message, self._place(here), hint, tuple(notes))
 
+    def failing_block(self, error: Exception) -> nn.Module | None:
+        """The module of a block in whose forward, or in whose contract, the failure lies."""
+        if isinstance(error, ContractBroken):
+            return error.module
+        frames = list(self._frames(error.__traceback__))
+        return frames[-1].module if frames else None
+
     # --------------------------------------------------------------------------------- shapes
 
     def shape(self, sizes: Sequence[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,13 @@ from torch.nn.parameter import is_lazy
 from archspec.building.shape_errors import ContractBroken, Telling
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
-from archspec.lang.expr import ExpressionError, evaluate
-from archspec.lang.expr.parse import value_node
+from archspec.lang.expr import ExpressionError, Node, evaluate
+from archspec.lang.expr.nodes import Constant, Name, is_literal
+from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance, walk
 from archspec.lang.registry import layers
-from archspec.lang.schema import Contract
 from archspec.lang.spec import Spec
+from archspec.lang.tree import ContractNode
 from archspec.lang.yaml import Path
 from archspec.tracing.ledger import Ledger
 from archspec.tracing.limits import MAX_ELEMENTS
@@ -28,6 +30,7 @@ from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
 _GUESSES = (64, 224)  # sizes of dimensions that the spec gives none
+_MOST_FAILURES = 5  # that one build tells
 # What passed, by source, sizes and contracts: a spec is often loaded anew by its name.
 _checked: set[int] = set()
 
@@ -50,25 +53,23 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     instances = dict(walk(spec.root))
     _check_layers(spec, model, instances)
     _check_ties(spec, model, instances)
-    block = spec.architecture.blocks[spec.architecture.model]
-    symbols = {
-        s for c in block.inputs.values() for s in c.shape if isinstance(s, str) and s[:1] != "$"
-    }
-    unsized = symbols - spec.architecture.dims.keys() - {"batch"}
-    problem: Problem | None = None
+    block = spec.tree.blocks[spec.architecture.model]
+    symbols = {_symbol(size) for contract in block.inputs.values() for size in contract.shape}
+    unsized = symbols - spec.architecture.dims.keys() - {"batch", ""}
+    problems: list[Problem] = []
     for guess in _GUESSES if unsized else _GUESSES[:1]:
         sizes = dict.fromkeys(unsized, guess) | spec.architecture.dims
         sizes["batch"] = max(2, sizes.get("batch", 2))
         paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
         file = str(module.__file__)
         telling = Telling(spec, generated, file, paths, instances, sizes)
-        problem = _Run(model, module.__name__, telling).problem() if block.inputs else None
-        if problem is None:
+        problems = _Run(model, module.__name__, telling).problems() if block.inputs else []
+        if not problems:
             break
-        if problem.code == "E505":
-            raise BuildError(problem)
-    if problem is not None:
-        raise ShapeError(problem)
+        if problems[0].code == "E505":
+            raise BuildError(problems[0])
+    if problems:
+        raise ShapeError(problems)
     _checked.add(digest)
 
 
@@ -104,7 +105,7 @@ def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance])
 
 def _own_shape(spec: Spec, instance: Instance, name: str) -> torch.Size | None:
     """The shape that a parameter would have, were it not tied; None if that is not known."""
-    block = spec.architecture.blocks.get(instance.type)
+    block = spec.tree.blocks.get(instance.type)
     if block is not None:
         values = {**spec.values, **instance.arguments}
         sizes = [_size(size, values, {}) for size in block.parameters[name].shape]
@@ -127,25 +128,35 @@ def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[st
     Raises:
         ShapeError: E510, no tensor can be as large as an input, or has a size below 0.
     """
-    block = spec.architecture.blocks[spec.architecture.model]
+    block = spec.tree.blocks[spec.architecture.model]
     found: dict[str, torch.Tensor] = {}
     for name, contract in block.inputs.items():
         found_sizes = (_size(size, spec.values, sizes) for size in contract.shape)
         shape = [1 if size is None else size for size in found_sizes]
-        dtype = getattr(torch, contract.dtype) if contract.dtype else torch.get_default_dtype()
+        dtype = _dtype(contract)
         if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
-            place = spec.document.place(("blocks", spec.architecture.model, "inputs", name))
+            place = spec.document.place(contract.path)
             message = f"no tensor can have the shape {shape} of the input '{name}'"
             raise ShapeError(Problem("E510", message, place))
         found[name] = torch.zeros(shape, dtype=dtype, device=device)
     return found
 
 
-def _size(size: int | str, values: Mapping[str, Any], sizes: Mapping[str, int]) -> int | None:
+def _symbol(size: Node) -> str:
+    """The name of a symbolic dimension; "" for any other size."""
+    known = size.value if isinstance(size, Constant) and is_literal(size) else None
+    return known if isinstance(known, str) else ""
+
+
+def _size(size: Node, values: Mapping[str, Any], sizes: Mapping[str, int]) -> int | None:
     """A dimension's size; None for a symbol that has none yet."""
-    if isinstance(size, str) and size.startswith("$"):
-        return int(evaluate(value_node(size, ()), values))
-    return sizes.get(size) if isinstance(size, str) else size
+    symbol = _symbol(size)
+    return sizes.get(symbol) if symbol else int(evaluate(size, values))
+
+
+def _dtype(contract: ContractNode) -> torch.dtype:
+    name = contract.declared.dtype
+    return getattr(torch, name) if name else torch.get_default_dtype()
 
 
 class _Run:
@@ -155,30 +166,69 @@ class _Run:
         """``module`` is the name of the Python module that the blocks were compiled into."""
         self.model, self.module, self.telling = model, module, telling
         self.spec = telling.spec
-        self.blocks = telling.spec.architecture.blocks
+        self.blocks = telling.spec.tree.blocks
         # One call's symbols: bound by the inputs, agreed to by the outputs.
         self.bound: dict[int, dict[str, int]] = {}
 
-    def problem(self) -> Problem | None:
-        """What goes wrong with all inputs, or else without the optional ones; None if nothing."""
+    def problems(self) -> list[Problem]:
+        """What goes wrong with all inputs, or else without the optional ones.
+
+        A block that fails is replaced by what its ``outputs`` promise, so that the run goes on:
+        what fails later does not follow from it.
+        """
         inputs = example_inputs(self.spec, self.telling.sizes, "meta")
         contracts = self.blocks[self.spec.architecture.model].inputs
-        required = {name: x for name, x in inputs.items() if not contracts[name].optional}
+        required = {n: x for n, x in inputs.items() if not contracts[n].declared.optional}
         hooks = [hook for child in self.model.modules() for hook in self._hooks(child)]
         self.model.eval()  # one value per channel is no batch to take statistics of
         try:
-            found = self._failure(inputs)
-            if found is None and len(required) < len(inputs):
-                found = self._failure(required)
+            found = self._failures(inputs)
+            if not found and len(required) < len(inputs):
                 note = Note("the optional inputs are left out in this call")
-                found = found and replace(found, notes=(*found.notes, note))
+                found = [replace(p, notes=(*p.notes, note)) for p in self._failures(required)]
         finally:
             self.model.train()
             for hook in hooks:
                 hook.remove()
         return found
 
-    def _failure(self, inputs: Mapping[str, torch.Tensor]) -> Problem | None:
+    def _failures(self, inputs: Mapping[str, torch.Tensor]) -> list[Problem]:
+        found: list[Problem] = []
+        with ExitStack() as replaced:
+            for _ in range(_MOST_FAILURES):
+                error = self._failure(inputs)
+                if error is None:
+                    break
+                problem = self.telling.problem(error)
+                if all((p.code, p.place) != (problem.code, problem.place) for p in found):
+                    found.append(problem)
+                block = self.telling.failing_block(error)
+                if block is None or problem.code == "E505" or not self._replace(block, replaced):
+                    break
+        return found
+
+    def _replace(self, block: nn.Module, replaced: ExitStack) -> bool:
+        """Let a block, and all that equal it, return what its contract promises."""
+        outputs = self.blocks[type(block).__name__].outputs
+        values = {**self.spec.values, **self._instance(block).arguments}
+        bound = self.bound.get(id(block), {})
+        shapes = [[_size(s, values, bound) for s in c.shape] for c in outputs.values()]
+        if not shapes or block is self.model or any(None in shape for shape in shapes):
+            return False
+        made = [
+            torch.empty([size or 0 for size in shape], dtype=_dtype(contract), device="meta")
+            for shape, contract in zip(shapes, outputs.values(), strict=True)
+        ]
+        result = made[0] if len(made) == 1 else tuple(made)
+        instance, alike = self._instance(block), list[nn.Module]()
+        for path, child in self.model.named_modules():
+            if self.telling.instances.get(path) is instance and "forward" not in child.__dict__:
+                child.__dict__["forward"] = lambda *args, **kwargs: result
+                replaced.callback(child.__dict__.pop, "forward")
+                alike.append(child)
+        return bool(alike)
+
+    def _failure(self, inputs: Mapping[str, torch.Tensor]) -> Exception | None:
         kinds = {path: id(instance) for path, instance in self.telling.instances.items()}
         try:
             with MetaRun(self.model), Repeats(self.model, kinds, Ledger(self.model)):
@@ -188,7 +238,7 @@ class _Run:
         except Exception as error:
             if "meta tensors" in str(error):
                 return None  # what happens next depends on values
-            return self.telling.problem(error)
+            return error
         return None
 
     def _hooks(self, child: nn.Module) -> Iterator[Any]:
@@ -215,7 +265,8 @@ class _Run:
     def _check_outputs(self, child: nn.Module, args: Any, result: Any) -> None:
         name = type(child).__name__
         outputs = self.blocks[name].outputs
-        results = result if isinstance(result, tuple) and len(outputs) != 1 else (result,)
+        several = isinstance(result, tuple | list) and len(outputs) != 1
+        results = tuple(result) if several else (result,)
         if len(results) != len(outputs):
             values = "1 value" if len(results) == 1 else f"{len(results)} values"
             message = f"{name} returns {values}, its outputs are {len(outputs)}"
@@ -225,9 +276,9 @@ class _Run:
         for (key, contract), value in zip(outputs.items(), results, strict=True):
             self._check(child, contract, value, ("blocks", name, "outputs", key))
 
-    def _check(self, child: nn.Module, contract: Contract, value: Any, path: Path) -> None:
+    def _check(self, child: nn.Module, contract: ContractNode, value: Any, path: Path) -> None:
         """Hold one input or output against its contract."""
-        if value is None and contract.optional:
+        if value is None and contract.declared.optional:
             return
         of_output = path[2] == "outputs"
         title = f"{type(child).__name__}'s {'output' if of_output else 'input'} '{path[3]}'"
@@ -251,13 +302,14 @@ class _Run:
             causes = tuple(self._causes(child, contract))
             raise broken(f"has the shape {shape}, the contract is [{expected}]", causes)
         dtype = str(value.dtype).removeprefix("torch.")
-        if contract.dtype is not None and dtype != contract.dtype:
-            raise broken(f"is {dtype}, the contract is {contract.dtype}")
-        if contract.dtype is None and not (value.is_floating_point() or value.is_complex()):
+        declared = contract.declared.dtype
+        if declared is not None and dtype != declared:
+            raise broken(f"is {dtype}, the contract is {declared}")
+        if declared is None and not (value.is_floating_point() or value.is_complex()):
             raise broken(f"is {dtype}, the contract is floating point")
 
     def _wanted(
-        self, child: nn.Module, contract: Contract, value: torch.Tensor
+        self, child: nn.Module, contract: ContractNode, value: torch.Tensor
     ) -> list[int | None]:
         """The sizes that a contract asks for; what has none yet is bound to that of ``value``."""
         bound = self.bound[id(child)]
@@ -265,22 +317,22 @@ class _Run:
         wanted = [_size(size, values, bound) for size in contract.shape]
         for size, known, actual in zip(contract.shape, wanted, value.shape, strict=False):
             if known is None:
-                bound.setdefault(str(size), actual)
+                bound.setdefault(_symbol(size), actual)
         return [_size(size, values, bound) for size in contract.shape]
 
-    def _causes(self, child: nn.Module, contract: Contract) -> Iterator[Note]:
+    def _causes(self, child: nn.Module, contract: ContractNode) -> Iterator[Note]:
         """Where the block was given the sizes that its contract speaks of."""
         instance, document = self._instance(child), self.spec.document
         for size in contract.shape:
-            name = size[1:] if isinstance(size, str) else ""
+            name = size.id if isinstance(size, Name) else ""
             if name in instance.arguments and document.has((*instance.path, name)):
                 fact = f"{name} is {instance.arguments[name]} here"
                 yield Note(fact, document.place((*instance.path, name)))
 
 
-def _size_text(size: int | str, known: int | None) -> str:
+def _size_text(size: Node, known: int | None) -> str:
     """``hidden_size=768``; the name alone, or the size alone, where that is all there is."""
-    name = str(size).removeprefix("$")
+    name = _symbol(size) or written(size)
     return name if known is None or name == str(known) else f"{name}={known}"
 
 

@@ -215,10 +215,15 @@ def _merge_mappings(parent: Mapping, child: Mapping, path: yaml.Path) -> Mapping
         entries.pop("extends", None)
         entries.pop("remove", None)
     for key, entry in child.entries.items():
-        if key in entries:
+        if key in entries and not _replaces((*path, key)):
             entry = Entry(entry.key, _merge(entries[key].value, entry.value, (*path, key)))
         entries[key] = entry
     return replace(child, entries=entries)
+
+
+def _replaces(path: yaml.Path) -> bool:
+    """A block's outputs belong to its forward, which a child replaces as a whole, too."""
+    return len(path) == 3 and path[0] == "blocks" and path[2] == "outputs"
 
 
 def _declares_param(path: yaml.Path) -> bool:

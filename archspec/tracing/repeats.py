@@ -73,6 +73,7 @@ class Repeats:
     def __init__(self, model: nn.Module, kinds: Mapping[str, object], ledger: Ledger) -> None:
         self.ledger = ledger
         self.calls: dict[Hashable, _Call] = {}
+        self._own: dict[nn.Module, Any] = {}  # forwards that belong to one module, not its class
         self.anchor = torch.zeros((), device="meta", requires_grad=True)
         alike = {
             path: (kinds[path], _state(module))
@@ -88,6 +89,8 @@ class Repeats:
 
     def __enter__(self) -> None:
         for path, module, kind in self.modules:
+            if "forward" in module.__dict__:
+                self._own[module] = module.__dict__["forward"]
             module.__dict__["forward"] = self._forward(path, kind, module)
 
     def __exit__(
@@ -97,7 +100,9 @@ class Repeats:
         traceback: TracebackType | None,
     ) -> None:
         for _, module, _ in self.modules:
-            del module.__dict__["forward"]
+            module.__dict__.pop("forward")
+            if module in self._own:
+                module.__dict__["forward"] = self._own[module]
 
     def _forward(self, path: str, kind: Hashable, module: nn.Module) -> Any:
         forward, parameters = module.forward, _parameters(module)

@@ -141,12 +141,6 @@ def test_nothing_is_said_of_what_fits() -> None:
             "Encoder returns 1 value, its outputs are 2",
         ),
         (
-            [("return: head(x[:, 0])", "return: head(x[:, 0]), x")],
-            "E305",
-            43,
-            "Encoder returns 2 values, its outputs are 1",
-        ),
-        (
             [
                 (
                     "outputs: {pooled: [batch, $hidden_size]}",
@@ -369,3 +363,50 @@ blocks:
         archspec.build(broken, device="meta")
     assert caught.value.code == "E511"
     assert "is [n=2, width=6]" in caught.value.message
+
+
+SEVERAL = """\
+archspec: 1
+model: Net
+blocks:
+  A:
+    inputs: {x: [batch, 4]}
+    outputs: {y: [batch, 8]}
+    modules: {fc: {type: Linear, in_features: 5, out_features: 8}}
+    forward: [{return: fc(x)}]
+  B:
+    inputs: {x: [batch, 8]}
+    outputs: {y: [batch, 8]}
+    modules: {fc: {type: Linear, in_features: 8, out_features: 9}}
+    forward: [{return: fc(x)}]
+  Net:
+    inputs: {x: [batch, 4]}
+    modules: {a: {type: A}, b: {type: B}, c: {type: B}, head: {type: Linear, in_features: 3, out_features: 3}}
+    forward: [{x: a(x)}, {x: c(b(x))}, {return: head(x)}]
+"""
+
+
+def test_a_block_that_fails_is_taken_for_what_its_outputs_promise() -> None:
+    error = failure(text=SEVERAL)
+    found = [(p.code, p.place.line) for p in error.problems if p.place]
+    assert found == [("E510", 8), ("E511", 13), ("E510", 17)]
+    # Without a promise, what comes after may follow from it.
+    error = failure(
+        (
+            "    outputs: {y: [batch, 8]}\n    modules: {fc: {type: Linear, in_features: 5",
+            "    modules: {fc: {type: Linear, in_features: 5",
+        ),
+        text=SEVERAL,
+    )
+    assert [(p.code, p.place.line) for p in error.problems if p.place] == [("E510", 7)]
+
+
+def test_the_model_is_as_it_was_after_several_failures() -> None:
+    fixed = SEVERAL.replace("in_features: 5", "in_features: 4").replace(
+        "out_features: 9", "out_features: 8"
+    )
+    model = archspec.build(
+        archspec.loads(fixed.replace("in_features: 3", "in_features: 8")), device="meta"
+    )
+    assert all("forward" not in vars(module) for module in model.modules())
+    assert model(torch.zeros(2, 4, device="meta")).shape == (2, 3)

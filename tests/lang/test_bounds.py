@@ -120,3 +120,60 @@ def test_what_stays_small_is_fine(steps: list[str]) -> None:
 @pytest.mark.parametrize("steps", NOT_FINE.values(), ids=NOT_FINE)
 def test_what_could_grow_without_bound_is_refused(steps: list[str]) -> None:
     assert codes(*steps) == ["E307"]
+
+
+def chain(length: int, step: str) -> str:
+    """Blocks that each call the next one, the last of which calls a layer."""
+    blocks = "\n".join(
+        f"  A{i}: {{inputs: {{x: [b, 3]}}, modules: {{a: {{type: {inner}}}}}, forward: [{step}]}}"
+        for i, inner in enumerate([*(f"A{i + 1}" for i in range(length)), "ReLU"])
+    )
+    net = "inputs: {x: [batch, 3]}, modules: {a: {type: A0}}, forward: [{return: a(x)}]"
+    return f"archspec: 1\nmodel: Net\nblocks:\n  Net: {{{net}}}\n{blocks}"
+
+
+TWICE = "{return: 'a(a(x))'}"
+LOOP = "{for: i in range(1000), do: [{x: a(x)}]}, {return: x}"
+STEPS = {
+    # name: (spec, the line and the number that are told; None if it is few enough)
+    "calls 2^10": (chain(9, TWICE), None),
+    "calls 2^40": (chain(39, TWICE), (26, "1,572,862")),
+    "a loop": (chain(0, LOOP), None),
+    "loops of loops": (chain(5, LOOP), (9, "2,004,002")),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), STEPS.values(), ids=STEPS)
+def test_the_steps_of_a_run_are_counted_before_it(
+    text: str, expected: tuple[int, str] | None
+) -> None:
+    problems: list[tuple[str, int, str]] = []
+    try:
+        loads(text)
+    except SpecError as error:
+        problems = [(p.code, p.place.line, p.message) for p in error.problems if p.place]
+    if expected is None:
+        assert problems == []
+    else:
+        ((code, line, message),) = problems
+        assert (code, line) == ("E307", expected[0])
+        assert f"carries out {expected[1]} steps or more" in message
+
+
+def test_what_init_rules_fill_is_counted() -> None:
+    head = """archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 3]}
+    modules:
+      fc: {type: Sequential, items: [{type: Linear, in_features: 3, out_features: 3, repeat: 100}]}
+init:
+"""
+    rule = "  - {match: '**.@Linear', weight: zeros_}\n"
+    loads(head + rule * 500)
+    with pytest.raises(SpecError) as caught:
+        loads(head + rule * 502)
+    (problem,) = caught.value.problems
+    assert problem.place is not None and (problem.code, problem.place.line) == ("E401", 8 + 501)
+    assert problem.message == "the rules up to this one fill 50,100 tensors"

@@ -21,6 +21,9 @@ LIMITS = {
     "lists and texts in arguments": (MAX_LENGTH,),
     "plain numbers and lists in forward steps": (bounds.MAX_BITS, bounds.MAX_ITEMS),
     "rounds of all loops around one step": (bounds.MAX_ROUNDS,),
+    "steps that one call of the model carries out, those of loops and blocks included; told before"
+    " it runs": (bounds.MAX_STEPS,),
+    "tensors that the `init` rules fill, each as often as it is filled": (selections.MAX_FILLS,),
     "operations, calls of blocks and rounds of `range` loops in one run of the model": (
         limits.MAX_OPERATIONS,
     ),

@@ -25,6 +25,7 @@ from archspec.lang.expr.nodes import (
     Slice,
     Subscript,
     children,
+    conditions,
     index_parts,
 )
 from archspec.lang.expr.printing import written
@@ -217,9 +218,17 @@ class _StepChecker:
             case Call():
                 self._call(node)
             case _:
+                for test in conditions(node):
+                    self._check_condition(test)
                 for child in children(node):
                     self._value(child)
         return None
+
+    def _check_condition(self, test: Node) -> None:
+        """Which way to go must be known without the values of tensors."""
+        if isinstance(test, Name) and test.symbol is not None and test.symbol.kind == "input":
+            message = f"'{test.id}' is a tensor: a condition cannot ask for its value"
+            self._error(test, "E305", message, f"write where({test.id}, a, b), or … is None")
 
     def _name(self, node: Name) -> None:
         if node.symbol is None:

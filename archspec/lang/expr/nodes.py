@@ -228,6 +228,19 @@ def names(node: Node) -> Iterator[Name]:
             yield from names(child)
 
 
+def conditions(node: Node) -> tuple[Node, ...]:
+    """The parts of a node that decide which way it goes."""
+    match node:
+        case Conditional(test=test):
+            return (test,)
+        case Boolean(values=values):
+            return values
+        case Unary(operator="not", operand=operand):
+            return (operand,)
+        case _:
+            return ()
+
+
 def index_parts(node: Node) -> tuple[Node, ...]:
     """What stands between the commas of an index."""
     return node.items if isinstance(node, Sequence) and not node.is_list else (node,)
