@@ -317,7 +317,7 @@ def near_misses(name: str, candidates: Iterable[str]) -> list[str]:
     """
     if len(name) > _LONGEST_NAME:
         return []
-    names = islice(dict.fromkeys(candidates), _MOST_NAMES)
+    names = dict.fromkeys(islice(candidates, _MOST_NAMES))
     known = [c for c in names if len(c) <= _LONGEST_NAME]
     pairs = _pairs(name)
     # Distances are slow: only those are measured that share most pairs of letters.

@@ -37,7 +37,7 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
     """``value`` as the declaration wants it, or a complaint."""
     if value is None and (not param.required and param.default is None):
         return None, ""
-    if isinstance(value, dict):
+    if kind == "dict":
         return None, "cannot be a mapping"
     if not _is_plain(value):
         return value, f"takes {_article(kind)}, not {shown(value)}"

@@ -240,11 +240,11 @@ def _resolve_one(
     notes = (Note("declared here", document.place(param.path, key=True)),) if override else ()
     said = f" ({origin})" if override and place is None else ""
     message = f"parameter '{name}'{said}: {complaint}"
-    checker.findings.add(Problem("E209", message, place, _misfit_hint(value, kind), notes))
+    checker.findings.add(Problem("E209", message, place, _misfit_hint(value), notes))
     return None
 
 
-def _misfit_hint(value: Value, kind: str) -> str:
+def _misfit_hint(value: Value) -> str:
     if value is None:
         return "to allow null, declare it with default: null"
     if isinstance(value, dict):

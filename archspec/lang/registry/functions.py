@@ -158,7 +158,7 @@ def instead_of(name: str, others: Sequence[str]) -> str:
         others: names that could have been meant as well, such as a block's modules.
 
     >>> instead_of("clip", []), instead_of("sofmax", []), instead_of("lstm", [])
-    ('write clamp(…)', "did you mean 'softmax'?", "LSTM is a layer: declare a module of that type")
+    ('write clamp(…)', "did you mean 'softmax'?", 'LSTM is a layer: declare a module of that type')
     """
     if name in _INSTEAD:
         return _INSTEAD[name]
