@@ -22,6 +22,7 @@ from archspec.lang.expr.nodes import (
     rebuilt,
     walk,
 )
+from archspec.lang.registry import functions
 
 Scope = Mapping[str, Symbol]
 
@@ -32,11 +33,16 @@ def resolved(node: Node, scope: Scope) -> Node:
         return node
     if isinstance(node, Name):
         return Name(node.span, node.id, scope.get(node.id))
-    if isinstance(node, Call) and node.name and node.name not in scope:
+    if isinstance(node, Call) and node.name and _is_function(node.name, scope):
         function = Name(node.function.span, node.name, Symbol("function", node.name))
         called = node.function
         return rebuilt(node, lambda n: function if n is called else resolved(n, scope))
     return rebuilt(node, lambda n: resolved(n, scope))
+
+
+def _is_function(name: str, scope: Scope) -> bool:
+    """Whether a called name is a function; dtypes such as ``bool`` have the names of some."""
+    return name not in scope or (scope[name].kind == "constant" and bool(functions.find(name)))
 
 
 def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[ExpressionError]:

@@ -159,7 +159,10 @@ def test_a_run_that_would_not_end_is_refused_at_its_step(
     results: dict[str, dict[str, tuple[float, int, str]]],
 ) -> None:
     large = {name: RUNAWAYS[name] for name in ("too large", "grows", "repeat")}
-    many = {name: text for name, text in RUNAWAYS.items() if name not in large}
+    counted = {name: RUNAWAYS[name] for name in ("calls", "calls of nothing", "loops of calls")}
+    expected = dict.fromkeys(ALL, ("E307 bomb.yaml:", "steps or more"))  # before any run
+    assert not wrong(results, counted, expected)
+    many = {n: text for n, text in RUNAWAYS.items() if n not in large and n not in counted}
     for names, number in ((many, f"{limits.MAX_OPERATIONS:,} operations"), (large, "10^15")):
         expected = dict.fromkeys(("build", "inspect", "draw"), (RUN, number))
         assert not wrong(results, names, {**expected, "to_python": ("done", "")})
