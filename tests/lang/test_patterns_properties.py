@@ -218,7 +218,8 @@ def test_selection_takes_milliseconds(
     text: str, tree_of_20_000: Tree, alone: Callable[[], AbstractContextManager[None]]
 ) -> None:
     with alone():
-        assert seconds(lambda: tree_of_20_000.select(parse(text)), times=5) < 0.1
+        # Processors differ by a factor of three; what is not linear takes minutes.
+        assert seconds(lambda: tree_of_20_000.select(parse(text)), times=5) < 0.3
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
