@@ -33,4 +33,8 @@ def run_error(spec: Spec, model: nn.Module, error: Exception, doing: str) -> Bui
     if not isinstance(error, RunLimitExceeded):
         said = (str(error).splitlines() or [type(error).__name__])[0]
         problem = replace(problem, code="E512", message=f"{doing}: {said}", hint="")
+    if problem.place is None:  # it failed before the first step: the root could not be called
+        root = spec.tree.blocks[spec.architecture.model]
+        hint = problem.hint if root.inputs else "declare its inputs: inputs: {x: [batch, …]}"
+        problem = replace(problem, place=spec.document.place(root.path, key=True), hint=hint)
     return BuildError(problem)

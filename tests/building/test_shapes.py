@@ -410,3 +410,12 @@ def test_the_model_is_as_it_was_after_several_failures() -> None:
     )
     assert all("forward" not in vars(module) for module in model.modules())
     assert model(torch.zeros(2, 4, device="meta")).shape == (2, 3)
+
+
+def test_a_root_that_cannot_be_called_is_told_where_it_stands() -> None:
+    spec = archspec.loads("archspec: 1\nmodel: Net\nblocks:\n  Net: {}")
+    with pytest.raises(BuildError) as caught:
+        archspec.inspect(spec)
+    problem = caught.value.problems[0]
+    assert problem.place is not None and (problem.code, problem.place.line) == ("E512", 4)
+    assert problem.hint == "declare its inputs: inputs: {x: [batch, …]}"
