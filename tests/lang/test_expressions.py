@@ -88,6 +88,7 @@ SYNTAX = [
     ("  [1", "E301", "[", "was never closed"),
     ("i)", "E301", ")", "unmatched ')'"),
     ("'abc", "E301", "'", "unterminated string"),
+    ("1if i else 2", "E301", "1", "invalid decimal literal"),
     ("import os", "E301", "import", "invalid syntax"),
     ("i; j", "E301", ";", "invalid syntax"),
     ("i = 3", "E301", "=", "invalid syntax"),

@@ -10,6 +10,7 @@ is translated. Nothing here runs code.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -139,7 +140,9 @@ def _python_tree(text: str, path: Path, offset: int) -> ast.expr:
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> ast.expr:
     """Python's tree; nobody changes it, so that equal texts share one."""
-    return ast.parse(text.lstrip(), mode="eval").body
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SyntaxWarning)  # "1if x": what Python doubts is refused
+        return ast.parse(text.lstrip(), mode="eval").body
 
 
 def _syntax_hint(text: str) -> str:
