@@ -84,6 +84,18 @@ def alone(pytestconfig: pytest.Config) -> Callable[[], contextlib.AbstractContex
     return pytestconfig.stash[REST].alone
 
 
+def settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("ARCHSPEC")}
+
+
+@pytest.fixture(autouse=True)
+def settings_are_put_back() -> Iterator[None]:
+    """A test (or an example of a docstring) that changes our variables changes them for all."""
+    before = settings()
+    yield
+    assert settings() == before
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     """``golden("errors/typo.txt", text)`` holds ``text`` against that file, byte for byte."""

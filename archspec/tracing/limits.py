@@ -35,9 +35,8 @@ class RunLimitExceeded(Exception):
 def max_operations() -> int:
     """The limit of operations: the variable's value, if that is a number of 1 or more.
 
-    >>> os.environ[VARIABLE] = "5000"
     >>> max_operations()
-    5000
+    20000
     """
     text = os.environ.get(VARIABLE, "")
     return int(text) if text.isdecimal() and int(text) > 0 else MAX_OPERATIONS
