@@ -20,18 +20,16 @@ from archspec.lang.expr import ExpressionError, Node, Value, evaluate
 from archspec.lang.expr.nodes import Constant, is_literal, names
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
+from archspec.lang.limits import MODULES_VARIABLE, max_modules
 from archspec.lang.registry import layers
 from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, TensorNode
 from archspec.lang.yaml import Path
 
-MAX_MODULES = 100_000
 MAX_DISTINCT = 30_000  # modules that differ, or could: those of a repeat with an index do
 MAX_REPEAT = 10_000
 MAX_NESTING = 100
 MAX_ELEMENTS = 10**15  # of all tensors together: a thousand times the largest models
 
-
-_TOO_MANY = f"the model has more than {MAX_MODULES:,} modules"
 _LEFT_OUT = Instance("", (), {})  # stands for a module whose ``when`` is false
 
 
@@ -60,6 +58,7 @@ class Instantiator:
         self._done: dict[tuple[Any, ...], Instance | None] = {}
         self._told: set[tuple[str, Path]] = set()
         self._looked_at = 0
+        self._max_modules = max_modules()
         self._lacks_some = False
 
     @property
@@ -174,8 +173,8 @@ class Instantiator:
         children = [(name, child) for name, child in children if child is not _LEFT_OUT]
         modules = 1 + sum(child.modules for _, child in children)
         elements += sum(child.elements for _, child in children)
-        if modules > MAX_MODULES:
-            self._stop("E401", _TOO_MANY, path)
+        if modules > self._max_modules:
+            self._too_many_modules(path)
         if elements > MAX_ELEMENTS:
             self._stop("E402", "the model has more than 10^15 parameters", path)
         inside = tuple(children)
@@ -207,9 +206,13 @@ class Instantiator:
             self._add("E205", message, node.span.path)
         return None
 
-    def _stop(self, code: str, message: str, path: Path) -> NoReturn:
-        self._add(code, message, path)
+    def _stop(self, code: str, message: str, path: Path, hint: str = "") -> NoReturn:
+        self._add(code, message, path, hint=hint)
         raise _TooMany
+
+    def _too_many_modules(self, path: Path) -> NoReturn:
+        message = f"the model has more than {self._max_modules:,} modules"
+        self._stop("E401", message, path, f"raise the limit with {MODULES_VARIABLE}")
 
     def _elements(self, tensor: TensorNode, scope: _Scope) -> int:
         elements = 1
@@ -324,7 +327,7 @@ class Instantiator:
             return None
         inside = sum(v.modules for v in arguments.values() if isinstance(v, Instance))
         modules = layers.modules_bound(layer, plain, inside)
-        if modules > MAX_MODULES:
+        if modules > self._max_modules:
             self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
         made = self._made(layer.name, path, arguments, [], module, tensors, elements)
@@ -360,8 +363,8 @@ class Instantiator:
                 if name in children and (item.repeat is None or item.name is not None):
                     self._add("E207", f"two items are called '{name}'", item.path)
                 children[name] = child
-                if len(children) > MAX_MODULES:
-                    self._stop("E401", _TOO_MANY, module.path)
+                if len(children) > self._max_modules:
+                    self._too_many_modules(module.path)
         return list(children.items())
 
     def _check_name(self, name: str, module: ModuleNode, item: ModuleNode) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from archspec.lang.limits import from_environment
 
-MAX_OPERATIONS = 20_000
+MAX_OPERATIONS = 10_000
 """Operations, calls of blocks and rounds of ``range`` loops in one run, where nothing else is said.
 
 Modules that are built and called alike are run once or twice; their repeats do not count.
@@ -38,8 +38,7 @@ def max_operations() -> int:
     >>> max_operations()
     20000
     """
-    text = os.environ.get(VARIABLE, "")
-    return int(text) if text.isdecimal() and int(text) > 0 else MAX_OPERATIONS
+    return from_environment(VARIABLE, MAX_OPERATIONS)
 
 
 def too_many_operations(limit: int) -> RunLimitExceeded:

@@ -262,7 +262,7 @@ def test_another_thread_is_not_counted_and_range_is_given_back() -> None:
         assert outer.count == 0
         assert list(names["range"](3)) == [0, 1, 2]
         assert outer.count == 3
-        with pytest.raises(RunLimitExceeded, match="more than 20,000 operations"):
+        with pytest.raises(RunLimitExceeded, match="more than 10,000 operations"):
             outer.add(outer.limit)
     assert "range" not in names
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import archspec
 from archspec.errors import Problem, SpecError
 from archspec.lang.instances import Instance, entries, walk
-from archspec.lang.instantiate import MAX_DISTINCT, MAX_MODULES, MAX_REPEAT
+from archspec.lang.instantiate import MAX_DISTINCT, MAX_REPEAT
+from archspec.lang.limits import MAX_MODULES
 from archspec.lang.spec import Spec, loads
 
 NET = """\
@@ -177,13 +178,16 @@ def sequential(item: str, times: int = 1) -> str:
     return f"a: {{type: Sequential, items: [{', '.join([item] * times)}]}}"
 
 
-def test_the_limits_are_where_they_are_said_to_be() -> None:
+def test_the_limits_are_where_they_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     relu = f"{{type: ReLU, repeat: {MAX_REPEAT}}}"
-    assert net(sequential(relu, 9)).root.modules == 9 * MAX_REPEAT + 2
+    assert net(sequential(relu)).root.modules == MAX_REPEAT + 2
     found = problem(sequential(f"{{type: ReLU, repeat: {MAX_REPEAT + 1}}}"))
     assert (found.code, found.message) == ("E401", "repeated more than 10,000 times")
     found = problem(sequential(relu, MAX_MODULES // MAX_REPEAT))
-    assert (found.code, found.message) == ("E401", "the model has more than 100,000 modules")
+    assert (found.code, found.message) == ("E401", "the model has more than 20,000 modules")
+    assert found.hint == "raise the limit with ARCHSPEC_MAX_MODULES"
+    monkeypatch.setenv("ARCHSPEC_MAX_MODULES", "100000")
+    assert net(sequential(relu, 9)).root.modules == 9 * MAX_REPEAT + 2
     counted = f"{{type: ReLU, repeat: {MAX_REPEAT}, index: i}}"
     found = problem(sequential(counted, MAX_DISTINCT // MAX_REPEAT))
     assert found.message == "the model has more than 30,000 distinct modules"

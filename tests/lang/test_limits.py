@@ -10,6 +10,7 @@ from archspec.lang.checks import bounds, selections
 from archspec.lang.expr.evaluate import MAX_LENGTH
 from archspec.lang.expr.parse import MAX_DEPTH as MAX_NESTED
 from archspec.lang.expr.parse import MAX_INTEGER, MAX_TEXT
+from archspec.lang.limits import MAX_MODULES
 from archspec.lang.registry import functions, layers
 from archspec.lang.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from archspec.tracing import limits
@@ -30,7 +31,7 @@ LIMITS = {
     "elements of one tensor in such a run": (10, 15),
     "layers that one layer stacks (`num_layers`)": (layers.MAX_DEPTH,),
     "`repeat`": (instantiate.MAX_REPEAT,),
-    "modules": (instantiate.MAX_MODULES, instantiate.MAX_DISTINCT),
+    "modules": (MAX_MODULES, instantiate.MAX_DISTINCT),
     "nesting of blocks": (instantiate.MAX_NESTING,),
     "elements of all tensors": (10, 15),
     "text of one pattern": (patterns.MAX_LENGTH,),
