@@ -19,5 +19,5 @@ def generate(spec: Spec) -> Generated:
         BuildError: E504, the source holds what the generator must not print.
     """
     generated = python.generate(spec)
-    _verify(generated.text)
+    _verify(generated.text, ())  # the arguments of `compiled`: checked once, and remembered
     return generated
