@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from archspec import storage
 from archspec.errors import Note, Place, Problem, UsageError
 from archspec.lang.inherit import packaged_folder, packaged_names
 from archspec.lang.yaml import MAX_BYTES
@@ -76,13 +77,10 @@ class Workspace:
             hint = "save under another name" if opened is None else "open it again first"
             why = "there is such a file" if opened is None else "changed since it was opened"
             raise UsageError(Problem("E801", f"{name}: {why}", hint=hint))
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(text, encoding="utf-8", newline="")
-            os.replace(temporary, path)
+            storage.write(path, text)
         except (OSError, UnicodeEncodeError) as error:
-            temporary.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise UsageError(Problem("E801", f"{name}: cannot be written: {reason}")) from None
         return name

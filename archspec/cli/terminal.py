@@ -13,10 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn, TextIO
-from uuid import uuid4
 
 import click
 
+from archspec import storage
 from archspec.errors import ArchspecError
 
 _BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
@@ -115,23 +115,10 @@ def write_bytes(data: bytes, path: Path) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:
-            _replace(path.resolve(), data)  # a link stays a link
+            storage.write(path, data)
     except (OSError, RuntimeError) as error:  # RuntimeError: links that go round in a circle
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise click.FileError(str(path), reason) from None
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name[:100]}.{uuid4().hex[:8]}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        if path.exists():
-            shutil.copymode(path, temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _give_up(stream: TextIO, error: OSError) -> NoReturn:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
+from archspec import storage
 from archspec.data.extras import train_extra
 from archspec.errors import DataError, Problem, listing
 from archspec.predicting.reading import Schema, Window, as_text, json_text
@@ -184,24 +182,12 @@ def replacing(out: Path) -> Iterator[IO[bytes]]:
     Raises:
         DataError: E931, it cannot be written.
     """
-    with _told(out):
-        place = out.resolve()  # a link stays a link
-        temporary = place.with_name(f".{place.name[:100]}.{uuid4().hex[:8]}")
-        file = open(temporary, "xb")  # noqa: SIM115 — what fails in the body is not the output's
-    try:
-        yield file
+    with contextlib.ExitStack() as stack:
         with _told(out):
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            if place.exists():
-                shutil.copymode(place, temporary)
-            os.replace(temporary, place)
-    finally:
-        with contextlib.suppress(OSError):
-            file.close()
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            file = stack.enter_context(storage.replacing(out))
+        yield file  # what fails in the body is not the output's
+        with _told(out):
+            stack.close()
 
 
 @contextlib.contextmanager

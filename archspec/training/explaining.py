@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from archspec.builder import to_python
 from archspec.data import TextEncoder
 from archspec.differences.content import content
+from archspec.errors import Problem, RunError
 from archspec.lang.yaml import dump
 from archspec.training.feeding import Feed
 from archspec.training.folder import FACTS, FREEZE, SOURCE, SPEC, RunFolder
@@ -47,12 +49,17 @@ def new_folder(
     """
     plan = "+".join(phase.label for phase in options.phases)
     folder = RunFolder.create(out, f"{ready.spec.name}-{plan}", name)
-    folder.write(SPEC, dump(_resolved(ready, feed)))
-    folder.write(SOURCE, to_python(ready.spec))
-    if isinstance(feed.encoder, TextEncoder):
-        _copy_tokenizer(folder, feed.encoder.path)
-    folder.write_json(FREEZE, {"phases": []})
-    folder.write_json(FACTS, _facts(ready, found, options, plan))
+    try:
+        folder.write(SPEC, dump(_resolved(ready, feed)))
+        folder.write(SOURCE, to_python(ready.spec))
+        if isinstance(feed.encoder, TextEncoder):
+            _copy_tokenizer(folder, feed.encoder.path)
+        folder.write_json(FREEZE, {"phases": []})
+        folder.write_json(FACTS, _facts(ready, found, options, plan))
+        folder.check()
+    except BaseException:  # a folder that says nothing of its run helps nobody
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     return folder
 
 
@@ -68,10 +75,15 @@ def _resolved(ready: Prepared, feed: Feed) -> dict[str, Any]:
 
 
 def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
-    folder.write(file.name, file.read_bytes())
-    for name in TOKENIZER_FILES:
-        if file.suffix == ".txt" and (file.parent / name).is_file():
-            folder.write(name, (file.parent / name).read_bytes())
+    files = [file]
+    if file.suffix == ".txt":
+        files += [one for name in TOKENIZER_FILES if (one := file.parent / name).is_file()]
+    for one in files:
+        try:
+            content = one.read_bytes()
+        except OSError as error:
+            raise RunError(Problem("E921", f"{one}: cannot be read: {error.strerror}")) from None
+        folder.write(one.name, content)
 
 
 def _facts(ready: Prepared, found: DataSource, options: Options, plan: str) -> dict[str, Any]:

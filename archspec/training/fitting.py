@@ -231,8 +231,8 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
         The run; one that had finished as it was.
 
     Raises:
-        RunError: E920, there is no such run, another process is at it, or the data has changed;
-            E921 and E922 as ``train``.
+        RunError: E920, there is no such run, another process is at it, one of its files was
+            damaged, or the data has changed; E921 and E922 as ``train``.
         DataError: E901, the data is no longer there.
 
     Example:
@@ -258,6 +258,8 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
     folder = RunFolder(run.path)
     mine = folder if engine.rank(options.devices) == 0 else None
     with _held(mine):
+        if mine is not None:
+            mine.check()
         run = Run.of(path)  # another process may have gone on with it meanwhile
         return run if run.status == "finished" else _resumed(run, mine, data, Teller(progress))
 

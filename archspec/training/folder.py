@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -10,15 +11,18 @@ import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
-from uuid import uuid4
+from typing import IO, Any, cast
 
+from archspec import storage
 from archspec.errors import Problem, RunError, UsageError
 
 SPEC, SOURCE, FACTS, FREEZE = "spec.yaml", "model.py", "run.json", "freeze.json"
 METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
+HASHES = "hashes.json"  # SHA-256 of the files that resuming reads
+_ABSENT = ""  # the hash of no file
+_UNHASHED = {METRICS, CURVES, SOURCE}  # grows by lines, or is only looked at
 _MOST_BYTES = 1_000_000_000  # of a text file that is read back
 _TRIES, _PAUSE = 20, 0.02  # seconds
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
@@ -26,6 +30,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
 
 class RunFolder:
     """The files of one run.
+
+    Whatever resuming reads has its hash in ``hashes.json``, so that a damaged file is noticed and
+    does not lead to another result. The hash of a new file is noted before the file is in place:
+    for a moment a name has two, and what a killed process leaves behind has one of them.
 
     Attributes:
         path: the folder.
@@ -43,7 +51,7 @@ class RunFolder:
         """
         tries = 1_000 if name is None else 2  # a name that was given is taken as it is
         name = folder_name(stem) if name is None else name
-        with _told(out, ""):
+        with _explained(out, ""):
             out.mkdir(parents=True, exist_ok=True)
             for number in range(1, tries):
                 path = out / (name if number == 1 else f"{name}-{number}")
@@ -64,23 +72,58 @@ class RunFolder:
             RunError: E921, it cannot be written.
         """
         data = content.encode() if isinstance(content, str) else content
-        with _told(self / name), self.replacing(name) as file:
-            file.write(data)
+        with self._explained(name), self.replacing(name) as place:
+            place.write_bytes(data)
 
     @contextlib.contextmanager
-    def replacing(self, name: str) -> Iterator[IO[bytes]]:
-        """A file that takes the place of ``name`` at the end, if nothing fails before."""
-        place = self / name
-        temporary = place.with_name(f".{place.name}.{uuid4().hex[:8]}")
+    def replacing(self, name: str) -> Iterator[Path]:
+        """Where to write what takes the place of ``name`` at the end, if nothing fails before."""
+        temporary = storage.beside(self / name)
         try:
-            with open(temporary, "xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, place)
+            yield temporary
+            with open(temporary, "rb+") as file:
+                storage.flush(file)
+            if name not in _UNHASHED:
+                self._note(name, digest(temporary))
+            os.replace(temporary, self / name)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+    def _note(self, name: str, new: str) -> None:
+        hashes = self._hashes() if (self / HASHES).is_file() else {}
+        hashes[name] = [*hashes.get(name, [_ABSENT])[-1:], new]
+        storage.write(self / HASHES, json.dumps(hashes, indent=2) + "\n")
+
+    def _hashes(self) -> dict[str, list[str]]:
+        hashes = self.read_json(HASHES)
+        if not all(_is_texts(found) for found in hashes.values()):
+            raise RunError(Problem("E920", f"{self / HASHES}: not what a run writes"))
+        return hashes
+
+    def check(self) -> None:
+        """Whether the files that resuming reads are as the run wrote them.
+
+        Only for who holds the folder: what killed processes were writing is removed.
+
+        Raises:
+            RunError: E920, each file that was damaged, changed or is gone.
+        """
+        for folder in (self.path, self / "checkpoints"):
+            storage.remove_unfinished(folder, age=0)
+        hashes, problems = self._hashes(), list[Problem]()
+        for name, known in hashes.items():
+            with self._explained(name):
+                found = digest(self / name) if (self / name).is_file() else _ABSENT
+            if found not in known:
+                what = "is gone" if found == _ABSENT else "is not as the run wrote it"
+                hint = "put back a copy of the file, or train anew"
+                problems.append(Problem("E920", f"{self / name}: {what}", hint=hint))
+            hashes[name] = [found]
+        if problems:
+            raise RunError(problems)
+        with self._explained(HASHES):
+            storage.write(self / HASHES, json.dumps(hashes, indent=2) + "\n")
 
     def write_json(self, name: str, data: object) -> None:
         """As ``write``, of plain data."""
@@ -121,7 +164,7 @@ class RunFolder:
         Raises:
             RunError: E921, it cannot be written.
         """
-        with _told(self / name), open(self / name, "ab") as file:
+        with self._explained(name), open(self / name, "ab") as file:
             file.write("".join(f"{line}\n" for line in lines).encode())
 
     def keep_lines(self, name: str, count: int) -> None:
@@ -137,7 +180,7 @@ class RunFolder:
         Raises:
             RunError: E920, another process does.
         """
-        with _told(self.path):
+        with self._explained():
             file = open(self / LOCK, "ab")  # noqa: SIM115 (closed below)
         with file:
             if not _acquired_soon(file):
@@ -148,6 +191,10 @@ class RunFolder:
                 file.flush()
             yield
 
+    def _explained(self, name: str = "") -> contextlib.AbstractContextManager[None]:
+        saved = "what was saved before is still there: 'archspec resume' goes on from it"
+        return _explained(self / name, saved if (self / STATE).is_file() else "")
+
     @property
     def is_held(self) -> bool:
         """Whether a process is at it."""
@@ -156,6 +203,16 @@ class RunFolder:
                 return not _acquired(file, shared=True)
         except OSError:
             return False
+
+
+def digest(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(x, str) for x in cast("list[Any]", value))
 
 
 def _acquired_soon(file: IO[bytes]) -> bool:
@@ -214,11 +271,9 @@ def lines_of(metrics: str) -> list[Mapping[str, Any]]:
     return found
 
 
-_SAVED = "what was saved before is still there: 'archspec resume' goes on from it"
-
-
 @contextlib.contextmanager
-def _told(place: Path, hint: str = _SAVED) -> Iterator[None]:
+def _explained(place: Path, hint: str) -> Iterator[None]:
+    """What the system says about a path, as our error."""
     try:
         yield
     except ValueError as error:  # a NUL character, or half of one that UTF-8 has no bytes for

@@ -23,9 +23,8 @@ from archspec.training.logs import Logs
 from archspec.training.loop import Fitting, Position
 from archspec.training.options import Options
 from archspec.training.sharding import gather, gathered, scattered, share_buffers
-from archspec.training.states import moving, reading, write_state
+from archspec.training.states import moving, reading, write_state, write_weights
 from archspec.training.stopping import Stopped
-from archspec.weights import save_weights
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
 _RECORDED_AFTER = 1.0  # seconds, where steps are slow
@@ -232,8 +231,8 @@ class Keeper(pl.Callback):
         self._gather(fitting)
         if self.folder is not None:
             if better:
-                save_weights(self.whole, self.folder / BEST)
-            save_weights(self.whole, self.folder / LAST)
+                write_weights(self.folder, BEST, self.whole)
+            write_weights(self.folder, LAST, self.whole)
             self.folder.write(CURVES, curves(self.epochs))
             self.say(told(self.epochs[-1]))
         self._save(trainer, fitting)

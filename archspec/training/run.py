@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archspec.display import Displayed
 from archspec.errors import Problem, RunError, UsageError
 from archspec.training.facts import check_facts
-from archspec.training.folder import BEST, FACTS, LAST, METRICS, SPEC, RunFolder, lines_of
+from archspec.training.folder import BEST, FACTS, HASHES, LAST, METRICS, SPEC, RunFolder, lines_of
 
 if TYPE_CHECKING:
     import torch
@@ -49,8 +49,7 @@ class Run(Displayed):
         """
         folder = RunFolder(Path(path))
         if not (folder / FACTS).is_file():
-            hint = "a run's folder has a run.json: 'archspec runs' lists them"
-            raise RunError(Problem("E920", f"{folder.path}: no run", hint=hint))
+            raise RunError(_no_run(folder))
         facts = folder.read_json(FACTS)
         status = facts.get("status")
         if status not in ("running", "finished", "stopped", "failed"):
@@ -141,6 +140,14 @@ class Run(Displayed):
         from archspec.training.rendering import drawn
 
         return drawn(self)
+
+
+def _no_run(folder: RunFolder) -> Problem:
+    if (folder / HASHES).is_file():
+        message = f"{folder.path}: its process ended before the run began, nothing was trained"
+        return Problem("E920", message, hint="remove the folder, and train anew")
+    hint = "a run's folder has a run.json: 'archspec runs' lists them"
+    return Problem("E920", f"{folder.path}: no run", hint=hint)
 
 
 def runs(folder: str | os.PathLike[str] = "runs") -> list[Run]:

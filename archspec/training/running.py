@@ -34,13 +34,13 @@ from archspec.training.progress import Bar
 from archspec.training.reusing import Reuse
 from archspec.training.run import Run
 from archspec.training.sharding import shard, share
-from archspec.training.states import reading, restore, write_state
+from archspec.training.states import reading, restore, write_state, write_weights
 from archspec.training.stopping import Stopped, listening
 from archspec.training.strategy import Sharded
 from archspec.training.telling import Teller
 from archspec.training.unused import has_unused
 from archspec.training.verifying import phases_of
-from archspec.weights import load_weights, save_weights
+from archspec.weights import load_weights
 
 _PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
 
@@ -117,7 +117,7 @@ class Running:
         folder.write_json(FACTS, {**facts, "status": "running", "error": None, "ended": None})
         self.say(f"{folder.path}{': resumed' if self.state else ''}")
         if self.state is None:
-            save_weights(self.model, folder / LAST)
+            write_weights(folder, LAST, self.model)
             self._save_between()
 
     def _end(self, status: str, error: str, seconds: float) -> None:

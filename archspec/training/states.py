@@ -13,6 +13,7 @@ from torch import nn
 from archspec.errors import Problem, RunError
 from archspec.freezing import FreezeProof
 from archspec.training.folder import STATE, RunFolder
+from archspec.weights import save_weights
 
 _KEYS = {"position", "standing", "moving", "optimizer", "schedule", "precision"}
 
@@ -31,12 +32,22 @@ def write_state(folder: RunFolder, content: dict[str, Any]) -> None:
     """
     assert content.keys() == _KEYS
     try:
-        with folder.replacing(STATE) as file:
-            torch.save(content, file)
+        with folder.replacing(STATE) as place:
+            torch.save(content, place)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
         reason = (str(error).splitlines() or [""])[0]
         message = f"{folder / STATE}: cannot be written: {reason}"
         raise RunError(Problem("E921", message)) from None
+
+
+def write_weights(folder: RunFolder, name: str, model: nn.Module) -> None:
+    """Save a model's weights in a run's folder.
+
+    Raises:
+        WeightsError: E601, they cannot be written.
+    """
+    with folder.replacing(name) as place:
+        save_weights(model, place)
 
 
 def read_state(folder: RunFolder) -> dict[str, Any]:

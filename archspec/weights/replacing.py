@@ -8,16 +8,11 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from uuid import uuid4
 
+from archspec.storage import beside
 from archspec.weights.files import INDEX
 
 SUFFIX = ".safetensors"
-
-
-def beside(place: Path) -> Path:
-    """A name in the same folder that nothing has."""
-    return place.with_name(f".{place.stem[:100]}.{uuid4().hex[:8]}")
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -12,12 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from archspec import storage
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.spec import Spec
 from archspec.weights.files import DTYPES, INDEX, beyond_reason
 from archspec.weights.layouts import OWN, Naming, naming_of
 from archspec.weights.loading import Examination, known_spec, state_of, target_of
-from archspec.weights.replacing import SUFFIX, beside, remove, replace_files
+from archspec.weights.replacing import SUFFIX, remove, replace_files
 from archspec.weights.sides import Target
 
 State = Mapping[str, torch.Tensor]
@@ -140,15 +141,19 @@ def write(
     if len(shards) > 1:
         count = len(shards)
         names = [f"{place.stem}-{i:05}-of-{count:05}{SUFFIX}" for i in range(1, count + 1)]
-    waiting = {place.with_name(name): beside(place) for name in names}
+    waiting = {place.with_name(name): storage.beside(place) for name in names}
     try:
         place.parent.mkdir(exist_ok=True)
+        storage.remove_unfinished(place.parent)
         for temporary, shard in zip(waiting.values(), shards, strict=True):
             save_file(_plain(shard), temporary, metadata={"format": "pt"})
         if len(shards) > 1:
             index = place.with_name(place.name + INDEX)
-            waiting[index] = beside(place)
+            waiting[index] = storage.beside(place)
             waiting[index].write_text(_index(shards, names), encoding="utf-8")
+        for temporary in waiting.values():
+            with open(temporary, "rb+") as file:
+                storage.flush(file)
         replace_files(place, waiting)
     except (OSError, SafetensorError) as error:
         raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import signal
 import threading
 import time
@@ -15,9 +16,20 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import archspec
+from archspec import storage
 from archspec.errors import RunError
 from archspec.training import running
-from archspec.training.folder import FACTS, RunFolder
+from archspec.training.folder import (
+    BEST,
+    FACTS,
+    FREEZE,
+    HASHES,
+    LAST,
+    STATE,
+    RunFolder,
+    digest,
+)
+from archspec.training.folder import SPEC as SPEC_FILE
 from archspec.training.keeping import Keeper
 from archspec.training.loop import Fitting
 
@@ -47,6 +59,20 @@ def interrupted(method: Any, *, at: int = 1) -> Any:
 
 
 # ------------------------------------------------------------------------------------------- disks
+
+
+def test_a_disk_that_is_full_at_the_first_byte(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(RunError) as caught:
+            train(tmp_path / "runs", name="full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    place = tmp_path / "runs" / "full"
+    assert caught.value.code == "E921" and caught.value.hint == ""  # nothing was saved
+    assert caught.value.message == f"{place / 'spec.yaml'}: cannot be written: File too large"
+    assert not place.exists()
 
 
 @needs_full
@@ -165,7 +191,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
     """A run that says that it was stopped."""
     run = train(tmp_path_factory.mktemp("saved"))
     facts = {**run.facts, "status": "stopped"}
-    (run.path / FACTS).write_text(json.dumps(facts))
+    RunFolder(run.path).write_json(FACTS, facts)
     return archspec.Run.of(run.path)
 
 
@@ -235,3 +261,60 @@ def test_a_run_is_read_by_who_holds_it(
         monkeypatch.setattr(module, name, noted)
     assert archspec.resume(saved.path, progress=False).status == "finished"
     assert seen == [True, True, True]
+
+
+def test_damaged_files_are_not_gone_on_with(saved: archspec.Run) -> None:
+    """A byte is flipped, or the end is cut off, in each file that resuming reads."""
+    folder, wrong = RunFolder(saved.path), list[str]()
+    names = json.loads(folder.read(HASHES)).keys()
+    assert names == {SPEC_FILE, "vocab.txt", FREEZE, FACTS, STATE, BEST, LAST}
+    for name in names:
+        content = (folder / name).read_bytes()
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        for damaged in (flipped, content[:-1], b""):
+            (folder / name).write_bytes(damaged)
+            try:
+                folder.check()
+                wrong.append(name)
+            except RunError as error:
+                if error.message != f"{folder / name}: is not as the run wrote it":
+                    wrong.append(str(error))
+        (folder / name).unlink()
+        with pytest.raises(RunError, match="is gone"):
+            folder.check()
+        (folder / name).write_bytes(content)
+    assert not wrong
+    folder.check()
+
+
+def test_resuming_looks_at_the_hashes(saved: archspec.Run) -> None:
+    vocabulary = saved.path / "vocab.txt"
+    content = vocabulary.read_text()
+    vocabulary.write_text(content + "more\n")
+    with pytest.raises(RunError) as caught:
+        archspec.resume(saved.path, progress=False)
+    assert caught.value.message == f"{vocabulary}: is not as the run wrote it"
+    vocabulary.write_text(content)
+
+
+def test_a_process_that_is_killed_while_it_replaces_a_file(saved: archspec.Run) -> None:
+    """The hash is noted first: with either file in place the run goes on; leftovers are removed."""
+    folder = RunFolder(saved.path)
+    folder._note(FREEZE, "0" * 64)
+    left = storage.beside(folder / STATE)
+    left.write_bytes(b"half of it")
+    folder.check()
+    assert not left.exists() and json.loads(folder.read(HASHES))[FREEZE] == [
+        digest(folder / FREEZE)
+    ]
+
+
+def test_a_run_that_ended_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create(tmp_path, "early", "early")
+    folder.write(SPEC_FILE, "archspec: 1\n")
+    with pytest.raises(RunError) as caught:
+        archspec.resume(folder.path)
+    said = "its process ended before the run began, nothing was trained"
+    assert caught.value.message == f"{folder.path}: {said}"
+    assert caught.value.hint == "remove the folder, and train anew"

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
 from archspec.freezing import FreezeProof
-from archspec.training.folder import BEST, LAST, STATE
+from archspec.training.folder import BEST, LAST, STATE, RunFolder
 from archspec.training.keeping import Keeper
 
 HERE = Path(__file__).parent
@@ -288,15 +288,14 @@ def test_a_resume_file_of_something_else(
 ) -> None:
     run = stopped(tmp_path, monkeypatch)
     state = torch.load(run.path / STATE, weights_only=True)
-    torch.save({**state, key: value}, run.path / STATE)
+    with RunFolder(run.path).replacing(STATE) as place:  # its hash follows
+        torch.save({**state, key: value}, place)
     with pytest.raises(RunError) as caught:
         archspec.resume(run.path, progress=False)
     assert caught.value.code == "E920" and "the resume file does not fit" in caught.value.message
 
 
 def test_two_processes_are_not_at_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from archspec.training.folder import RunFolder
-
     run = stopped(tmp_path, monkeypatch)
     with RunFolder(run.path).held(), pytest.raises(RunError) as caught:
         archspec.resume(run.path, progress=False)

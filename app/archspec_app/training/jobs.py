@@ -9,6 +9,7 @@ process holds.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -20,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import archspec
+from archspec import storage
 from archspec.errors import Problem, RunError, UsageError
 from archspec.lang.yaml import MAX_BYTES
-from archspec.training.folder import LOCK, LOG, RunFolder, folder_name
+from archspec.training.folder import LOCK, LOG, folder_name
 from archspec_app.training.orders import Order, ordered
 from archspec_app.training.points import Fresh, Summary, cleaned, fresh, log_tail
 from archspec_app.training.processes import ask_to_stop, holder, launch, locked
@@ -93,7 +95,7 @@ class Jobs:
         with self._alone():
             job = self._new(f"{order.stem}-{order.plan}")
             job.spec.mkdir()
-            RunFolder(job.spec).write(f"{order.stem}.yaml", order.text)
+            storage.write(job.spec / f"{order.stem}.yaml", order.text)
             said = {"spec": order.stem, "plan": order.plan, "asked": asked}
             self._launch(job, self._to_train(job, order), said, begun=-1)
         return job.key
@@ -158,7 +160,8 @@ class Jobs:
             now = datetime.now().astimezone().isoformat(timespec="seconds")
             job.mark.unlink(missing_ok=True)
             job.output.unlink(missing_ok=True)
-            RunFolder(job.own).write_json(job.record.name, {"started": now, **said, "begun": begun})
+            record = {"started": now, **said, "begun": begun}
+            storage.write(job.record, json.dumps(record, indent=2) + "\n")
             launch(words, self.folder, job.output, lock, online=self.allow_hub)
 
     def _new(self, stem: str) -> Job:
@@ -223,7 +226,7 @@ class Jobs:
             if lock is None or pid is None or (job.asked() == pid and not now):
                 return
             job.own.mkdir(exist_ok=True)
-            RunFolder(job.own).write(job.mark.name, f"{pid}\n")  # before it could end by it
+            storage.write(job.mark, f"{pid}\n")  # before it could end by it
             if not ask_to_stop(pid, lock) and holder(lock) is not None:
                 job.mark.unlink(missing_ok=True)
                 raise _usage("the process of this run cannot be told", "stop it where it began")
