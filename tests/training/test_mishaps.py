@@ -289,6 +289,7 @@ def test_damaged_files_are_not_gone_on_with(saved: archspec.Run) -> None:
 
 
 def test_resuming_looks_at_the_hashes(saved: archspec.Run) -> None:
+    RunFolder(saved.path).write_json(FACTS, {**saved.facts, "status": "stopped"})
     vocabulary = saved.path / "vocab.txt"
     content = vocabulary.read_text()
     vocabulary.write_text(content + "more\n")
