@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from archspec.errors import Findings, Problem
-from archspec.lang.expr import ExpressionError
+from archspec.errors import Findings, Note, Problem
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
 from archspec.lang.yaml import Path
@@ -20,12 +21,28 @@ class Checker:
     findings: Findings
 
     def add(
-        self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        *,
+        key: bool = False,
+        hint: str = "",
+        notes: tuple[Note, ...] = (),
     ) -> None:
         """A problem with what stands at ``path``, or with its key."""
-        self.findings.add(self.document.problem(code, message, path, key=key, hint=hint))
+        place = self.document.place(path, key=key)
+        self.findings.add(Problem(code, message, place, hint, notes))
 
-    def report(self, error: ExpressionError, *, key: bool = False) -> None:
+    def refuse(
+        self, node: Node, code: str, message: str, hint: str = "", notes: tuple[Note, ...] = ()
+    ) -> None:
+        """A problem with an expression, or with a part of one."""
+        self.report(ExpressionError(code, message, node, hint), notes=notes)
+
+    def report(
+        self, error: ExpressionError, *, key: bool = False, notes: tuple[Note, ...] = ()
+    ) -> None:
         """A problem with an expression; with ``key``, one that stands in a key."""
         span = error.span
         place = (
@@ -33,7 +50,18 @@ class Checker:
             if key
             else self.document.stretch(span.path, span.start, span.end)
         )
-        self.findings.add(Problem(error.code, error.message, place, error.hint))
+        self.findings.add(Problem(error.code, error.message, place, error.hint, notes))
+
+    def evaluated(
+        self, node: Node, names: Mapping[str, Value], *, key: bool = False
+    ) -> tuple[Value] | None:
+        """The value of an expression; None if a problem, which is reported, prevents one."""
+        try:
+            return (evaluate(node, names),)
+        except ExpressionError as error:
+            if error.code in ("E306", "E307"):  # the others have been reported
+                self.report(error, key=key)
+            return None
 
     def is_broken(self, path: Path) -> bool:
         """Whether the declaration at ``path`` has a problem, so that nothing is known of it."""

@@ -13,8 +13,8 @@ from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listi
 from archspec.lang import yaml
 from archspec.lang.checker import Checker
 from archspec.lang.declarations import fit, fit_one, inferred
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate
-from archspec.lang.expr.nodes import Broken, names, walk
+from archspec.lang.expr import Node, Value
+from archspec.lang.expr.nodes import names
 from archspec.lang.tree import ParamNode
 
 
@@ -222,7 +222,7 @@ def _resolve_one(
             checker.add("E210", message, param.path, key=True, hint=hint)
         return None
     else:
-        computed = _computed(checker, param.default, values)
+        computed = checker.evaluated(param.default, values)
         if computed is None:
             return None
         value, place = computed[0], document.place((*param.path, "default"))
@@ -250,17 +250,6 @@ def _misfit_hint(value: Value) -> str:
     if isinstance(value, dict):
         return "there are no mappings as values: declare a parameter for each of its keys"
     return ""
-
-
-def _computed(checker: Checker, node: Node, values: Mapping[str, Value]) -> tuple[Value] | None:
-    if any(isinstance(part, Broken) for part in walk(node)):
-        return None
-    try:
-        return (evaluate(node, values),)
-    except ExpressionError as error:
-        if error.code in ("E306", "E307"):  # the others have been reported
-            checker.report(error)
-        return None
 
 
 def _tuples(value: Any) -> Any:

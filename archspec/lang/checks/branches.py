@@ -11,7 +11,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from archspec.errors import Note, Problem, did_you_mean, listing, shown
+from archspec.errors import Note, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
 from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError
 from archspec.lang.checks.steps import check_call
@@ -140,7 +140,7 @@ class _Walk:
             calls: the id of each child → how many steps a call of it carries out.
         """
         self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
-        self.rounds, self.calls = rounds, calls
+        self.refuse, self.rounds, self.calls = checker.refuse, rounds, calls
         self.block = blocks[instance.type]
         self.children = dict(instance.children)
         self.loop_targets: dict[str, list[Instance]] = {}
@@ -191,16 +191,16 @@ class _Walk:
             number = number if len(number) < 20 else f"about {self.cost:.0e}"
             message = f"a call of {name} carries out {number} steps or more"
             hint = f"at most {MAX_STEPS:,}, those of loops and of the blocks that it calls included"
-            self._error(node, "E307", message, hint)
+            self.refuse(node, "E307", message, hint)
 
     def _check_run(self, node: Node, of_range: bool) -> None:
         """What a loop runs over, or how far it counts, where parameters alone decide it."""
         known, value = self._known(node)
         if known and of_range and (isinstance(value, bool) or not isinstance(value, int)):
-            self._error(node, "E305", f"range counts in integers, not in {shown(value)}")
+            self.refuse(node, "E305", f"range counts in integers, not in {shown(value)}")
         elif known and not of_range and not isinstance(value, tuple):
             message = f"a loop needs a container or values, not {shown(value)}"
-            self._error(node, "E305", message, "to count: range(…)")
+            self.refuse(node, "E305", message, "to count: range(…)")
 
     def _rounds(self, call: Call) -> bool:
         """Whether a loop over ``range`` runs at all, as far as that is known."""
@@ -277,14 +277,14 @@ class _Walk:
                 return [items[index]]
             case "ModuleDict", str():
                 hint = did_you_mean(index, items) or f"it has: {listing(list(items)) or 'nothing'}"
-                self._error(node, "E304", f"no item '{index}'", hint)
+                self.refuse(node, "E304", f"no item '{index}'", hint)
             case (("ModuleList" | "Sequential"), int()) if not isinstance(index, bool):
                 if -len(items) <= index < len(items):
                     return [list(items.values())[index]]
-                self._error(node, "E306", f"no item {index}: there are {len(items)}")
+                self.refuse(node, "E306", f"no item {index}: there are {len(items)}")
             case _:
                 kind = "names" if owner.type == "ModuleDict" else "numbers"
-                self._error(node, "E305", f"a {owner.type} is indexed by {kind}")
+                self.refuse(node, "E305", f"a {owner.type} is indexed by {kind}")
         return []
 
     def _attribute(self, node: Attribute, owners: list[Instance] | None) -> list[Instance] | None:
@@ -301,7 +301,7 @@ class _Walk:
             elif owner.type in self.blocks and name not in (*declared, *owner.tensors):
                 known = [*declared, *owner.tensors]
                 hint = did_you_mean(name, known) or f"it has: {listing(known)}"
-                self._error(node, "E304", f"no child or parameter '{name}'", hint)
+                self.refuse(node, "E304", f"no child or parameter '{name}'", hint)
         return found
 
     def _declared(self, owner: Instance) -> Mapping[str, ModuleNode]:
@@ -320,19 +320,15 @@ class _Walk:
 
     # -------------------------------------------------------------------------------- problems
 
-    def _error(self, node: Node, code: str, message: str, hint: str = "") -> None:
-        self.checker.report(ExpressionError(code, message, node, hint))
-
     def _left_out(self, node: Node, name: str, declared: ModuleNode, owner: Instance) -> None:
         """A module whose ``when`` is false is used."""
         scope = {**self.values, **owner.arguments}
         used = sorted({found.id for found in names(declared.when)})
         values = ", ".join(f"{n}={shown(scope[n])}" for n in used if n in scope)
         message = f"'{written(node)}' is left out" + (f" with {values}" if values else "")
-        document, span = self.checker.document, node.span
-        place = document.stretch(span.path, span.start, span.end)
+        document = self.checker.document
         notes = [Note("by this condition", document.place((*declared.path, "when")))]
         if self.instance.path[2:]:  # not the root
             notes.append(Note(f"in this {self.instance.type}", document.place(self.instance.path)))
         hint = "use it only where it is there: … if <the same condition> else …"
-        self.checker.findings.add(Problem("E309", message, place, hint, tuple(notes)))
+        self.refuse(node, "E309", message, hint, tuple(notes))

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
-from archspec.errors import Problem, did_you_mean, shown
+from archspec.errors import did_you_mean, shown
 from archspec.lang import patterns
 from archspec.lang.checker import Checker
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
-from archspec.lang.expr.nodes import Broken, Constant, names
-from archspec.lang.expr.nodes import walk as nodes_below
+from archspec.lang.expr import ExpressionError, Node, Span, Value, nodes
+from archspec.lang.expr.nodes import Constant, names
 from archspec.lang.instances import Instance, entries, walk
 from archspec.lang.patterns import Pattern, PatternError, Tree
 from archspec.lang.registry import initializers, layers
@@ -24,7 +23,6 @@ from archspec.lang.yaml import Path
 MAX_COMPARISONS = 600_000  # of modules with the parts of patterns
 MAX_FILLS = 50_000  # of tensors by init rules
 _MOST_REPAIRS = 80_000  # paths that are searched for what a pattern may have meant
-_UNKNOWN = object()
 
 
 class SelectionChecker:
@@ -108,22 +106,17 @@ class SelectionChecker:
         self.checker.add("E401", message, (at,), key=True)
         return True
 
-    def parse(self, text: str, path: Path, *, key: bool = False) -> Pattern | None:
+    def parse(self, text: str, path: Path) -> Pattern | None:
         """A pattern, or None and a problem at its place."""
         try:
             return patterns.parse(text)
         except PatternError as error:
-            self._pattern_problem(error, path, key=key)
+            self._pattern_problem(error, path)
             return None
 
-    def _pattern_problem(self, error: PatternError, path: Path, *, key: bool = False) -> None:
-        document = self.checker.document
-        place = (
-            document.place(path, key=True)
-            if key
-            else document.stretch(path, error.start, error.end)
-        )
-        self.checker.findings.add(Problem("E702", error.message, place))
+    def _pattern_problem(self, error: PatternError, path: Path) -> None:
+        span = Span(path, error.start, error.end)
+        self.checker.report(ExpressionError("E702", error.message, span))
 
     def _check_patterns(self, texts: Sequence[str], path: Path) -> None:
         for i, text in enumerate(texts):
@@ -218,16 +211,9 @@ class SelectionChecker:
 
     def _evaluated(self, node: Node, *, key: bool = False) -> tuple[Value] | None:
         """The value of a node; None if it has a problem, or uses a parameter that has one."""
-        if any(isinstance(part, Broken) for part in nodes_below(node)):
-            return None
         if any(name.id not in self.values for name in names(node)):
             return None
-        try:
-            return (evaluate(node, self.values),)
-        except ExpressionError as error:
-            if error.code in ("E306", "E307"):  # the others have been reported
-                self.checker.report(error, key=key)
-            return None
+        return self.checker.evaluated(node, self.values, key=key)
 
     def _check_tie(self, name: str, target: str) -> None:
         if self.tree is None:

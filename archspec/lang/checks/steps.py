@@ -10,11 +10,11 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping
 
-from archspec.errors import Note, Problem, did_you_mean, listing
+from archspec.errors import Note, did_you_mean, listing
 from archspec.lang.checker import Checker
 from archspec.lang.checks.calls import call_complaint, count_complaint, values_returned
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
-from archspec.lang.expr import ExpressionError, Node, Symbol
+from archspec.lang.expr import Node, Symbol
 from archspec.lang.expr.nodes import (
     Attribute,
     Broken,
@@ -64,6 +64,7 @@ class _StepChecker:
         params: Mapping[str, object],
     ) -> None:
         self.checker, self.blocks, self.block = checker, blocks, block
+        self.refuse = checker.refuse
         self.path = (*block.path, "forward")
         self.targets = set[str]()  # of the steps so far
         self.taken: dict[str, tuple[str, Path]] = {
@@ -127,7 +128,7 @@ class _StepChecker:
         if wanted and given != wanted and not self.checker.findings.is_broken_below(path):
             values = "1 value" if given == 1 else f"{given} values"
             message = f"{self.block.name} returns {values}, its outputs are {wanted}"
-            self._error(value, "E305", message, "return one value for each output: a, b")
+            self.refuse(value, "E305", message, "return one value for each output: a, b")
 
     def _bind(self, target: str, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""
@@ -140,11 +141,11 @@ class _StepChecker:
         what, at = self.taken.get(target, ("", ()))
         reserved = functions.CONSTANTS.keys() | {"training"} | GENERATED_NAMES | BUILTINS
         if what or target in reserved or is_reserved(target):
-            document, means = self.checker.document, what or "a word of the generated code"
+            means, hint = what or "a word of the generated code", "choose another name"
             message = f"'{target}' cannot be a target: it is {means}"
-            notes = (Note("declared here", document.place(at, key=True)),) if at else ()
-            place, hint = document.place(path, key=key), "choose another name"
-            self.checker.findings.add(Problem("E308", message, place, hint, notes))
+            declared = self.checker.document.place(at, key=True) if at else None
+            notes = (Note("declared here", declared),) if at else ()
+            self.checker.add("E308", message, path, key=key, hint=hint, notes=notes)
         self.targets.add(target)
 
     # ----------------------------------------------------------------------------------- loops
@@ -155,15 +156,15 @@ class _StepChecker:
             found = self._run(call)
             if found and targets > 1:
                 message = f"the loop gives 1 module, but there are {targets} targets"
-                self._error(call, "E305", message, "to count them: enumerate(…)")
+                self.refuse(call, "E305", message, "to count them: enumerate(…)")
             return
         wanted = {"enumerate": 2, "range": 1, "zip": len(call.arguments)}[call.name]
         least, most = {"enumerate": (1, 1), "range": (1, 3), "zip": (1, 16)}[call.name]
         if call.keywords or not least <= len(call.arguments) <= most:
             takes = "1 argument" if most == 1 else f"{least} to {most} arguments"
-            self._error(call, "E305", f"{call.name} takes {takes}")
+            self.refuse(call, "E305", f"{call.name} takes {takes}")
         if targets != wanted:
-            self._error(call, "E305", count_complaint(call.name, wanted, targets))
+            self.refuse(call, "E305", count_complaint(call.name, wanted, targets))
         for argument in call.arguments:
             if call.name == "range":
                 self._value(argument)
@@ -174,7 +175,7 @@ class _StepChecker:
         """What a loop runs over: containers, or values."""
         found = self._resolve(node)
         if found and not all(module.is_container for module in found):
-            self._error(node, "E305", "a loop needs a container or values, this is a module")
+            self.refuse(node, "E305", "a loop needs a container or values, this is a module")
         return found
 
     # ----------------------------------------------------------------------------- expressions
@@ -191,16 +192,13 @@ class _StepChecker:
             if child is not None and (block := self.blocks.get(child.kind)):
                 name, given = block.name, values_returned(block)
         if given is not None and given != targets:
-            self._error(node, "E305", count_complaint(name, given, targets))
-
-    def _error(self, node: Node, code: str, message: str, hint: str = "") -> None:
-        self.checker.report(ExpressionError(code, message, node, hint))
+            self.refuse(node, "E305", count_complaint(name, given, targets))
 
     def _value(self, node: Node) -> None:
         """``node`` where a value is wanted."""
         if self._resolve(node):
             name = written(node)
-            self._error(node, "E305", f"'{name}' is a module, not a value", f"call it: {name}(…)")
+            self.refuse(node, "E305", f"'{name}' is a module, not a value", f"call it: {name}(…)")
 
     def _resolve(self, node: Node) -> Modules:
         """The modules that ``node`` stands for, checked on the way; None if it is a value."""
@@ -228,7 +226,7 @@ class _StepChecker:
         """Which way to go must be known without the values of tensors."""
         if isinstance(test, Name) and test.symbol is not None and test.symbol.kind == "input":
             message = f"'{test.id}' is a tensor: a condition cannot ask for its value"
-            self._error(test, "E305", message, f"write where({test.id}, a, b), or … is None")
+            self.refuse(test, "E305", message, f"write where({test.id}, a, b), or … is None")
 
     def _name(self, node: Name) -> None:
         if node.symbol is None:
@@ -237,19 +235,19 @@ class _StepChecker:
             if not hint and functions.find(node.id):
                 hint = f"{node.id} is a function: call it"
             hint = hint or "a name is an input, a child, a parameter or an earlier target"
-            self._error(node, "E303", f"unknown name '{node.id}'", hint)
+            self.refuse(node, "E303", f"unknown name '{node.id}'", hint)
         elif node.symbol.kind == "param" and node.symbol.is_class:
-            self._error(node, "E303", f"'{node.id}' is a class, not a value")
+            self.refuse(node, "E303", f"'{node.id}' is a class, not a value")
 
     def _attribute(self, node: Attribute, owners: Modules) -> Modules:
         if owners is None:
             if node.name not in VALUE_ATTRIBUTES:
                 hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
-                self._error(node, "E304", f"no attribute '{node.name}'", hint)
+                self.refuse(node, "E304", f"no attribute '{node.name}'", hint)
             return None
         if node.name in MODULE_ATTRIBUTES:
             hint = "a step uses a module's children and tensors, and calls it"
-            self._error(node, "E304", f"no child or parameter '{node.name}'", hint)
+            self.refuse(node, "E304", f"no child or parameter '{node.name}'", hint)
             return ()
         found = [(owner, members(owner, node.name, self.blocks)) for owner in owners]
         lacking = [known for owner, known in found if self._lacks(owner, node.name, known)]
@@ -257,7 +255,7 @@ class _StepChecker:
             known = list(dict.fromkeys(name for names in lacking for name in names or ()))
             known = known or ["nothing of its own"]
             hint = did_you_mean(node.name, known) or f"it has: {listing(known)}"
-            self._error(node, "E304", f"no child or parameter '{node.name}'", hint)
+            self.refuse(node, "E304", f"no child or parameter '{node.name}'", hint)
             return ()
         return modules_of(node, self.blocks)
 
@@ -273,9 +271,9 @@ class _StepChecker:
 
     def _subscript(self, node: Subscript, owners: Modules) -> Modules:
         if isinstance(node.value, Constant):
-            self._error(node, "E305", "a number or a text cannot be indexed")
+            self.refuse(node, "E305", "a number or a text cannot be indexed")
         if owners and not all(module.is_container for module in owners):
-            self._error(node, "E305", "only a container can be indexed")
+            self.refuse(node, "E305", "only a container can be indexed")
             return ()
         return subscript(owners, node.index)
 
@@ -308,12 +306,12 @@ class _StepChecker:
         message = f"'{name}' is a value and cannot be called"
         if symbol.kind in ("input", "local"):
             message = f"'{name}' cannot be called"
-        self._error(call.function, "E304", message)
+        self.refuse(call.function, "E304", message)
 
     def _module_call(self, call: Call, function: Node) -> None:
         found = self._resolve(function)
         if found is None or self._is_method(function, found):
-            self._error(function, "E304", f"'{written(function)}' cannot be called")
+            self.refuse(function, "E304", f"'{written(function)}' cannot be called")
         elif len({self.blocks.get(module.kind) for module in found}) == 1:
             self._check_inputs(found[0], call)
 
@@ -330,11 +328,11 @@ class _StepChecker:
         known = functions.find(node.name) is not None
         if isinstance(owner, Name) and owner.symbol is None:
             hint = f"write {node.name}(…)" if known else "functions have plain names"
-            self._error(owner, "E303", f"unknown name '{owner.id}'", hint)
+            self.refuse(owner, "E303", f"unknown name '{owner.id}'", hint)
         else:
             hint = f"write {node.name}({written(owner)}, …)" if known else ""
             message = f"values have no methods such as '{node.name}'"
-            self._error(node, "E304", message, hint)
+            self.refuse(node, "E304", message, hint)
 
     def _is_value(self, node: Node) -> bool:
         """Whether a node is a value at first sight: its problems are not told here."""
@@ -346,24 +344,24 @@ class _StepChecker:
         keywords = [keyword.name for keyword in call.keywords]
         if name == "len":
             if keywords or len(call.arguments) != 1:
-                self._error(call, "E305", "len takes 1 argument")
+                self.refuse(call, "E305", "len takes 1 argument")
         elif function := functions.find(name):
             if complaint := function.problem_with(len(call.arguments), keywords):
                 hint = f"its arguments: {listing(function.arguments)}" if function.arguments else ""
-                self._error(call, "E305", complaint, hint)
+                self.refuse(call, "E305", complaint, hint)
         else:
             hint = functions.instead_of(name, [*self.block.modules, "len"])
             message = f"no function or child is called '{name}'"
-            self._error(call.function, "E304", message, hint)
+            self.refuse(call.function, "E304", message, hint)
 
     def _check_inputs(self, module: ModuleNode, call: Call) -> None:
         kind = module.kind
         if kind in ("ModuleList", "ModuleDict"):
             hint = "call its items, or use a Sequential"
-            self._error(call, "E305", f"a {kind} cannot be called", hint)
+            self.refuse(call, "E305", f"a {kind} cannot be called", hint)
         elif kind == "Sequential":
             if len(call.arguments) != 1 or call.keywords:
-                self._error(call, "E305", "a Sequential takes exactly one input")
+                self.refuse(call, "E305", "a Sequential takes exactly one input")
         elif block := self.blocks.get(kind):
             check_call(self.checker, block, call)
 
@@ -374,7 +372,7 @@ def check_call(checker: Checker, block: BlockNode, call: Call) -> None:
         return
     if complaint := call_complaint(block.name, block.inputs, call):
         hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
-        checker.report(ExpressionError("E305", complaint, call, hint))
+        checker.refuse(call, "E305", complaint, hint)
 
 
 _KEYWORDS = {
