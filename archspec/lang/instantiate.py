@@ -6,17 +6,19 @@ that a hostile ``repeat`` costs nothing before it is refused.
 
 from __future__ import annotations
 
+import contextlib
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from archspec.errors import did_you_mean, shown
+from archspec.errors import Place, Problem, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.classes import chooses_class, class_complaint
+from archspec.lang.checks.classes import chooses_class, class_complaint, unknown_class
 from archspec.lang.checks.names import MAX_NAME, item_name_complaint
+from archspec.lang.checks.signatures import missing_arguments, wrong_arguments
 from archspec.lang.declarations import fit, inferred
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.lang.expr import Node, Value
 from archspec.lang.expr.nodes import Constant, is_literal, names
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
@@ -40,6 +42,10 @@ class _TooMany(Exception):
     """Ends an elaboration that would not end soon by itself; its problem has been told."""
 
 
+class _Wrong(Exception):
+    """Ends the making of one module; its problem has been told."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Scope:
     """The names that an expression of one block instance may use, and the blocks around it."""
@@ -55,8 +61,8 @@ class Instantiator:
         """``values`` are those of the global parameters."""
         self.checker, self.blocks = checker, tree.blocks
         self.globals = dict(values)
-        self._done: dict[tuple[Any, ...], Instance | None] = {}
-        self._told: set[tuple[str, Path]] = set()
+        self._done: dict[tuple[Any, ...], Instance] = {}
+        self._told: set[tuple[str, Place | None]] = set()
         self._looked_at = 0
         self._max_modules = max_modules()
         self._lacks_some = False
@@ -80,16 +86,19 @@ class Instantiator:
                 self._add("E210", message, param.path, key=True, hint=hint)
         try:
             return None if required else self._block(root, {}, root.path, (), None)
-        except _TooMany:
+        except (_TooMany, _Wrong):
             return None
 
     def _add(
         self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
     ) -> None:
+        self._tell(self.checker.document.problem(code, message, path, key=key, hint=hint))
+
+    def _tell(self, *problems: Problem) -> None:
         """The same mistake in many instances is one problem."""
-        if (code, path) not in self._told:
-            self._told.add((code, path))
-            self.checker.add(code, message, path, key=key, hint=hint)
+        new = [problem for problem in problems if (problem.code, problem.place) not in self._told]
+        self._told |= {(problem.code, problem.place) for problem in new}
+        self.checker.findings.add(*new)
 
     # --------------------------------------------------------------------------------- blocks
 
@@ -100,21 +109,17 @@ class Instantiator:
         path: Path,
         stack: tuple[str, ...],
         declared: ModuleNode | None,
-    ) -> Instance | None:
+    ) -> Instance:
         name = block.name
         values = self._block_values(block, given, declared)
-        if values is None:
-            return None
         if name in stack:
             at = path if declared is None else (*declared.path, "type")
-            self._add("E211", f"{name} contains itself", at, hint=" → ".join([*stack, name]))
-            return None
+            self._refuse("E211", f"{name} contains itself", at, " → ".join([*stack, name]))
         key = (name, path, repr(values))  # as text: 1 and true are equal, and yet are not
         if key in self._done:
             return self._done[key]
         if len(stack) >= MAX_NESTING:
-            self._add("E401", f"blocks nested more than {MAX_NESTING} deep", path)
-            return None
+            self._refuse("E401", f"blocks nested more than {MAX_NESTING} deep", path)
         scope = _Scope(ChainMap(values, self.globals), (*stack, name))
         self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
         children = [
@@ -130,32 +135,27 @@ class Instantiator:
 
     def _block_values(
         self, block: BlockNode, given: Mapping[str, Value], module: ModuleNode | None
-    ) -> dict[str, Value] | None:
-        """The values of a block's own parameters; None if one of them does not fit."""
+    ) -> dict[str, Value]:
+        """The values of a block's own parameters."""
         values: dict[str, Value] = {}
         for name, param in block.params.items():
             path = (*param.path, "default")
             if name in given and module is not None:
                 value, path = given[name], (*module.path, name)
             elif param.default is None:
-                return None  # reported already
+                raise _Wrong
             else:
-                value, good = self._value(param.default, _Names(self.globals))
-                if not good:
-                    return None
+                value = self._value(param.default, _Names(self.globals))
             kind = param.declared.type or inferred(param.declared, None)
             value, complaint = fit(value, param.declared, kind)
-            if isinstance(value, Instance):
-                complaint = "takes a value, not a mapping"
             if complaint:
-                self._add("E205", f"{block.name}'s {name} {complaint}", path)
-                return None
+                self._refuse("E205", f"{block.name}'s {name} {complaint}", path)
             if kind in ("block", "layer"):
                 message, hint = class_complaint(self.blocks, kind, str(value))
+                if message and self.checker.is_broken(("blocks", str(value))):
+                    raise _Wrong
                 if message:
-                    if not self.checker.is_broken(("blocks", str(value))):
-                        self._add("E206", message, path, hint=hint)
-                    return None
+                    self._refuse("E206", message, path, hint)
             values[name] = value
         return values
 
@@ -168,7 +168,7 @@ class Instantiator:
         declared: ModuleNode | None,
         tensors: tuple[str, ...] = (),
         elements: int = 0,
-    ) -> Instance | None:
+    ) -> Instance:
         left_out = tuple(name for name, child in children if child is _LEFT_OUT)
         children = [(name, child) for name, child in children if child is not _LEFT_OUT]
         modules = 1 + sum(child.modules for _, child in children)
@@ -193,18 +193,21 @@ class Instantiator:
         """A size of a tensor; 1 if it has a problem."""
         if is_literal(size) and isinstance(size, Constant) and isinstance(size.value, str):
             return 1  # reported already
-        found = self._whole(size, scope.values, "a size is")
-        return 1 if found is None else found
+        return self._whole(size, scope.values, "a size is", 1)
 
-    def _whole(self, node: Node, names: _Names, title: str) -> int | None:
-        """An integer of 0 or more; None if it has a problem."""
-        found, good = self._value(node, names)
-        if good and isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-            return found
-        if good:
+    def _whole(self, node: Node, names: _Names, title: str, otherwise: int) -> int:
+        """An integer of 0 or more; ``otherwise`` if it has a problem."""
+        with contextlib.suppress(_Wrong):
+            found = self._value(node, names)
+            if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+                return found
             message = f"{title} an integer of 0 or more, not {shown(found)}"
             self._add("E205", message, node.span.path)
-        return None
+        return otherwise
+
+    def _refuse(self, code: str, message: str, path: Path, hint: str = "") -> NoReturn:
+        self._add(code, message, path, hint=hint)
+        raise _Wrong
 
     def _stop(self, code: str, message: str, path: Path, hint: str = "") -> NoReturn:
         self._add(code, message, path, hint=hint)
@@ -224,21 +227,21 @@ class Instantiator:
 
     def _module(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
         """One module; None if it is wrong."""
-        made = self._instance(module, scope, values)
-        self._lacks_some |= made is None
-        return made
+        try:
+            return self._instance(module, scope, values)
+        except _Wrong:
+            self._lacks_some = True
+            return None
 
-    def _instance(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
+    def _instance(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance:
         self._looked_at += 1
         path = module.path
         if self._looked_at > MAX_DISTINCT:
             self._stop("E401", f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
-        condition, good = self._value(module.when, values)
-        if not good:
-            return None
+        condition = self._value(module.when, values)
         if not isinstance(condition, bool | int | None):
-            self._add("E205", f"when takes true or false, not {shown(condition)}", (*path, "when"))
-            return None
+            message = f"when takes true or false, not {shown(condition)}"
+            self._refuse("E205", message, (*path, "when"))
         if module.is_container:
             children = self._items(module, scope, values) if condition else []
             return self._made(module.kind, path, {}, children, module)
@@ -246,102 +249,68 @@ class Instantiator:
             return _LEFT_OUT
         return self._chosen(module, scope, values)
 
-    def _chosen(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
+    def _chosen(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance:
         """A module that is there, once its type and arguments are known."""
-        kind, good = self._value(module.type, values)
-        good = good and chooses_class(module.type)  # else reported already
-        good = good and not self._is_broken(module.type, kind)
         arguments: dict[str, Value] = {}
         for name, value in module.arguments.items():
-            arguments[name], fine = self._argument(value, scope, values)
-            good = good and fine
-        if not good:
-            return None
-        if block := self.blocks.get(kind) if isinstance(kind, str) else None:
-            return self._block_module(block, module, arguments, scope)
+            with contextlib.suppress(_Wrong):
+                arguments[name] = self._argument(value, scope, values)
+        kind, path = self._value(module.type, values), (*module.path, "type")
+        is_told = not chooses_class(module.type) or self._is_broken(module.type, kind)
+        if is_told or len(arguments) < len(module.arguments):
+            raise _Wrong
         if not isinstance(kind, str):
-            message = f"'{written(module.type)}' is no block or layer"
-            self._add("E206", message, (*module.path, "type"))
-            return None
-        return self._layer(kind, arguments, module)
+            self._refuse("E206", f"'{written(module.type)}' is no block or layer", path)
+        takes = self.blocks.get(kind) or layers.find(kind)
+        if takes is None:
+            self._tell(unknown_class(self.checker, self.blocks, kind, path))
+            raise _Wrong
+        known = {n: _known(value) for n, value in arguments.items()}
+        wrong = list(wrong_arguments(self.checker, module, takes, known))
+        if not wrong or isinstance(takes, BlockNode):
+            wrong += missing_arguments(self.checker, module, takes, known)
+        if wrong:
+            self._tell(*wrong)
+            raise _Wrong
+        if isinstance(takes, BlockNode):
+            return self._block(takes, arguments, module.path, scope.stack, module)
+        return self._bounded_layer(takes, arguments, module)
 
     def _is_broken(self, node: Node, kind: Value) -> bool:
         """Whether a type comes from a declaration of which nothing is known."""
         used = [name.symbol.path for name in names(node) if name.symbol]
         return any(self.checker.is_broken(path) for path in (*used, ("blocks", kind)) if path)
 
-    def _block_module(
-        self, block: BlockNode, module: ModuleNode, arguments: dict[str, Value], scope: _Scope
-    ) -> Instance | None:
-        params, path = block.params, module.path
-        if not module.kind:  # else it has been reported
-            unknown = [name for name in arguments if name not in params]
-            missing = [n for n, p in params.items() if p.required and n not in arguments]
-            for name in unknown:
-                self._unknown_argument(block.name, name, list(params), path)
-            for name in missing:
-                self._add("E204", f"{block.name} needs the argument '{name}'", (*path, "type"))
-            if unknown or missing:
-                return None
-        return self._block(block, arguments, path, scope.stack, module)
-
-    def _layer(self, kind: str, arguments: dict[str, Value], module: ModuleNode) -> Instance | None:
-        layer, path = layers.find(kind), module.path
-        if layer is None:
-            hint = did_you_mean(kind, [*self.blocks, *layers.names()])
-            self._add("E206", f"no block or layer is called '{kind}'", (*path, "type"), hint=hint)
-            return None
-        good = True
-        for name, value in arguments.items():
-            argument = layer.argument(name)
-            if argument is None:
-                self._unknown_argument(kind, name, [a.name for a in layer.arguments], path)
-                good = False
-            elif not isinstance(value, Instance) and not argument.accepts(value):
-                message = f"{kind}'s {name} takes {argument.expects}, not {shown(value)}"
-                self._add("E205", message, (*path, name))
-                good = False
-        for argument in layer.required if good else ():
-            if argument.name not in arguments:
-                self._add("E204", f"{kind} needs the argument '{argument.name}'", (*path, "type"))
-                good = False
-        return self._bounded_layer(layer, arguments, module) if good else None
-
-    def _unknown_argument(self, kind: str, name: str, known: list[str], path: Path) -> None:
-        hint = did_you_mean(name, known)
-        self._add("E203", f"{kind} has no argument '{name}'", (*path, name), key=True, hint=hint)
-
     def _bounded_layer(
         self, layer: layers.Layer, arguments: dict[str, Value], module: ModuleNode
-    ) -> Instance | None:
+    ) -> Instance:
         path = module.path
         plain = {k: v for k, v in arguments.items() if not isinstance(v, Instance)}
         nested = sum(v.elements for v in arguments.values() if isinstance(v, Instance))
         depth = layers.depth_bound(plain)
         if depth > layers.MAX_DEPTH:
-            self._add("E401", f"{layer.name} would stack {depth:,} layers", path)
-            return None
+            self._refuse("E401", f"{layer.name} would stack {depth:,} layers", path)
         elements = layers.size_bound(layer, plain) + nested * depth
         if elements >= MAX_ELEMENTS:
-            self._add("E402", f"{layer.name} would hold about {elements:.0e} parameters", path)
-            return None
+            message = f"{layer.name} would hold about {elements:.0e} parameters"
+            self._refuse("E402", message, path)
         inside = sum(v.modules for v in arguments.values() if isinstance(v, Instance))
         modules = layers.modules_bound(layer, plain, inside)
         if modules > self._max_modules:
             self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
         made = self._made(layer.name, path, arguments, [], module, tensors, elements)
-        return made and replace(made, modules=modules)
+        return replace(made, modules=modules)
 
-    def _argument(
-        self, value: Node | ModuleNode, scope: _Scope, values: _Names
-    ) -> tuple[Value, bool]:
+    def _argument(self, value: Node | ModuleNode, scope: _Scope, values: _Names) -> Value:
         """An argument's value; a nested module becomes an ``Instance``."""
         if isinstance(value, ModuleNode):
             made = self._module(value, scope, values)
-            return made, made is not None and made is not _LEFT_OUT
+            if made is None or made is _LEFT_OUT:
+                raise _Wrong
+            return made
         if isinstance(value, Constant) and isinstance(value.value, dict):
-            return None, False  # reported already
+            raise _Wrong
         return self._value(value, values)
 
     # ------------------------------------------------------------------------------ containers
@@ -354,8 +323,8 @@ class Instantiator:
             for name, child in self._repeated(item, scope, values):
                 if item.name is None and isinstance(key, str):
                     name = key
-                elif child is _LEFT_OUT or name is None:
-                    continue  # nobody can ask for it by name, or its name is wrong
+                elif child is _LEFT_OUT:
+                    continue  # nobody can ask for it by name
                 elif item.name is None:
                     name = str(len(children))
                 else:
@@ -374,11 +343,11 @@ class Instantiator:
 
     def _repeated(
         self, item: ModuleNode, scope: _Scope, values: _Names
-    ) -> Iterator[tuple[str | None, Instance]]:
+    ) -> Iterator[tuple[str, Instance]]:
         """The modules that one item stands for, with the names that it gives them, if any."""
         times = 1
         if item.repeat is not None:
-            times = self._whole(item.repeat, values, "repeat takes") or 0
+            times = self._whole(item.repeat, values, "repeat takes", 0)
         if times > MAX_REPEAT:
             at = (*item.path, "repeat")
             self._add("E401", f"repeated more than {MAX_REPEAT:,} times", at)
@@ -389,25 +358,26 @@ class Instantiator:
             if i == 0 or item.index:
                 made = self._module(item, scope, inner)
             if made is not None:
-                yield self._item_name(item, inner), made
+                with contextlib.suppress(_Wrong):
+                    yield self._item_name(item, inner), made
             if not item.index and (made is None or made is _LEFT_OUT):
                 return
 
-    def _item_name(self, item: ModuleNode, values: _Names) -> str | None:
-        if item.name is None:
-            return ""
-        name, good = self._value(item.name, values)
-        return name[: MAX_NAME + 1] if good else None
+    def _item_name(self, item: ModuleNode, values: _Names) -> str:
+        return self._value(item.name, values)[: MAX_NAME + 1] if item.name is not None else ""
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _value(self, node: Node, values: _Names) -> tuple[Value, bool]:
-        """The value of an expression; False if a problem prevents it."""
+    def _value(self, node: Node, values: _Names) -> Value:
+        """The value of an expression."""
         if isinstance(node, Constant):
-            return node.value, True
-        try:
-            return evaluate(node, values), True
-        except ExpressionError as error:
-            if error.code in ("E306", "E307"):  # the others have been reported
-                self.checker.report(error)
-            return None, False
+            return node.value
+        found = self.checker.evaluated(node, values)
+        if found is None:
+            raise _Wrong
+        return found[0]
+
+
+def _known(value: Value) -> tuple[Value]:
+    """A value as signatures know it: a module stands as a mapping."""
+    return ({},) if isinstance(value, Instance) else (value,)

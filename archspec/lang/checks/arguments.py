@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing, near_misses, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.classes import chooses_class
+from archspec.lang.checks.classes import chooses_class, unknown_class
 from archspec.lang.checks.names import (
     MAX_NAME,
     MODULE_ATTRIBUTES,
@@ -20,6 +20,7 @@ from archspec.lang.checks.names import (
     is_plain_name,
     item_name_complaint,
 )
+from archspec.lang.checks.signatures import arguments_of, missing_arguments, wrong_arguments
 from archspec.lang.declarations import check_declarations, inferred
 from archspec.lang.expr import ExpressionError, Node
 from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_literal, outcomes
@@ -173,12 +174,11 @@ class _BlockChecker:
     def _check_type(self, module: ModuleNode) -> None:
         path = (*module.path, "type")
         if module.kind:
-            if not self._is_class(module.kind):
-                self._unknown_type(module.kind, path)
+            self._check_class(module.kind, path)
             return
         for node in outcomes(module.type):
-            if isinstance(node, Constant) and not self._is_class(node.value):
-                self._unknown_type(str(node.value), path)
+            if isinstance(node, Constant):
+                self._check_class(node.value, path)
             elif isinstance(node, Name) and self._is_value(node):
                 hint = "declare it as {type: block} or {type: layer}"
                 message = f"'{node.id}' is no block or layer"
@@ -187,11 +187,11 @@ class _BlockChecker:
             hint = "a type is a name, a parameter, or 'A' if … else 'B'"
             self.checker.add("E206", "this cannot choose a block or layer", path, hint=hint)
 
-    def _is_class(self, name: object) -> bool:
-        if not isinstance(name, str):
-            return False
-        known = name in self.tree.blocks or layers.find(name) is not None
-        return known or self.checker.is_broken(("blocks", name))
+    def _check_class(self, name: object, path: Path) -> None:
+        is_class = name in self.tree.blocks or layers.find(str(name)) is not None
+        if not is_class and not self.checker.is_broken(("blocks", str(name))):
+            problem = unknown_class(self.checker, self.tree.blocks, str(name), path)
+            self.checker.findings.add(problem)
 
     def _is_value(self, name: Name) -> bool:
         """Whether a name can be no class: a counter, or a parameter that is not declared as one."""
@@ -203,15 +203,6 @@ class _BlockChecker:
         param = symbol.declared
         return (param.type or inferred(param, None)) not in ("str", "any")
 
-    def _unknown_type(self, kind: str, path: Path) -> None:
-        known = [*self.tree.blocks, *layers.CONTAINERS, *layers.names()]
-        hint = did_you_mean(kind.rpartition(".")[2], known)
-        if kind in layers.CONTAINERS:
-            hint = f"write type: {kind}"
-        elif "." in kind:
-            hint = f"a type is a name, never an import; {hint or 'see archspec.register_layer'}"
-        self.checker.add("E206", f"no block or layer is called '{kind}'", path, hint=hint)
-
     # ----------------------------------------------------------------------------- arguments
 
     def _check_arguments(self, module: ModuleNode, counters: frozenset[str]) -> None:
@@ -220,13 +211,16 @@ class _BlockChecker:
             nested = isinstance(value, ModuleNode)
             if nested or (isinstance(value, Constant) and isinstance(value.value, dict)):
                 self._check_nested(module, name, value, path, counters)
-        if block := self.tree.blocks.get(module.kind):
-            self._check_against_block(block, module)
-        elif layer := layers.find(module.kind):
-            self._check_against_layer(layer, module)
-            if layer.keywords_any:
-                self._check_keywords(module)
-        else:
+        checker, takes = self.checker, self.tree.blocks.get(module.kind) or layers.find(module.kind)
+        if takes is not None:
+            known = {name: known_value(value) for name, value in module.arguments.items()}
+            names = arguments_of(takes)
+            wrong = wrong_arguments(checker, module, takes, known, self.names)
+            # A misspelt argument has been told already.
+            meant = {near for n in known if n not in names for near in near_misses(n, names)}
+            missing = missing_arguments(checker, module, takes, {*known, *meant})
+            checker.findings.add(*wrong, *missing)
+        if takes is None or (isinstance(takes, layers.Layer) and takes.keywords_any):
             self._check_keywords(module)
 
     def _check_keywords(self, module: ModuleNode) -> None:
@@ -259,61 +253,6 @@ class _BlockChecker:
             for key in ("when", "repeat", "index", "name"):
                 self._meaningless(value, key, f"'{key}' means nothing in an argument")
             self._check_module(value, counters)
-
-    def _check_against_layer(self, layer: layers.Layer, module: ModuleNode) -> None:
-        names = [argument.name for argument in layer.arguments]
-        for name, value in module.arguments.items():
-            argument = layer.argument(name)
-            if argument is None:
-                self._unknown_argument(layer.name, name, names, module.path)
-            elif (known := known_value(value)) is not None and not argument.accepts(known[0]):
-                given = known[0]
-                message = f"{layer.name}'s {name} takes {argument.expects}, not {shown(given)}"
-                is_name = isinstance(given, str) and given in self.names
-                hint = f"write ${given} for its value" if is_name else ""
-                self.checker.add("E205", message, (*module.path, name), hint=hint)
-        missing = [a.name for a in layer.required if a.name not in module.arguments]
-        self._missing_arguments(layer.name, missing, module, names)
-
-    def _check_against_block(self, block: BlockNode, module: ModuleNode) -> None:
-        params = block.params
-        for name, value in module.arguments.items():
-            if name not in params:
-                if not self.checker.is_broken((*block.path, "params", name)):
-                    self._unknown_argument(block.name, name, list(params), module.path)
-            elif isinstance(value, ModuleNode) or isinstance(_plain(value), dict):
-                message = f"{block.name}'s {name} takes a value, not a mapping"
-                self.checker.add("E205", message, (*module.path, name))
-        missing = [
-            name
-            for name, param in params.items()
-            if param.required and name not in module.arguments
-            if not self.checker.is_broken(param.path)
-        ]
-        self._missing_arguments(block.name, missing, module, list(params))
-
-    def _unknown_argument(self, kind: str, name: str, names: list[str], path: Path) -> None:
-        reserved = [key for key in Module.model_fields if key != "type"]
-        hint = did_you_mean(name, [*names, *reserved])
-        if name in ("device", "dtype"):
-            hint = "device and dtype are chosen when the model is built"
-        elif not hint:
-            hint = f"it takes: {listing(names)}" if names else "it takes none"
-        message = f"{kind} has no argument '{name}'"
-        self.checker.add("E203", message, (*path, name), key=True, hint=hint)
-
-    def _missing_arguments(
-        self, kind: str, missing: list[str], module: ModuleNode, names: list[str]
-    ) -> None:
-        """What is required and not there; a misspelt one has been reported already."""
-        wrong = [name for name in module.arguments if name not in names]
-        meant = {near for name in wrong for near in near_misses(name, names)}
-        missing = [name for name in missing if name not in meant]
-        if missing:
-            what = "argument" if len(missing) == 1 else "arguments"
-            listed = ", ".join(f"'{name}'" for name in missing)
-            message = f"{kind} needs the {what} {listed}"
-            self.checker.add("E204", message, (*module.path, "type"))
 
     # ------------------------------------------------------------------------------- tensors
 

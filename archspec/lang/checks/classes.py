@@ -13,6 +13,7 @@ from archspec.lang.expr.printing import written
 from archspec.lang.params import Resolved
 from archspec.lang.registry import layers
 from archspec.lang.tree import SpecTree, modules_below
+from archspec.lang.yaml import Path
 
 
 def chooses_class(node: Node) -> bool:
@@ -68,8 +69,19 @@ def _check_choice(
         message = f"'{written(node)}' is no block or layer"
         checker.add("E206", message, node.span.path)
     elif name not in tree.blocks and layers.find(name) is None:
-        hint = did_you_mean(name, [*tree.blocks, *layers.names()])
-        checker.add("E206", f"no block or layer is called '{name}'", node.span.path, hint=hint)
+        checker.findings.add(unknown_class(checker, tree.blocks, name, node.span.path))
+
+
+def unknown_class(checker: Checker, blocks: Collection[str], name: str, path: Path) -> Problem:
+    """That neither a block nor a layer has that name."""
+    known = [*blocks, *layers.CONTAINERS, *layers.names()]
+    hint = did_you_mean(name.rpartition(".")[2], known)
+    if name in layers.CONTAINERS:
+        hint = f"write type: {name}"
+    elif "." in name:
+        hint = f"a type is a name, never an import; {hint or 'see archspec.register_layer'}"
+    message = f"no block or layer is called '{name}'"
+    return checker.document.problem("E206", message, path, hint=hint)
 
 
 def class_complaint(blocks: Collection[str], kind: str, value: str) -> tuple[str, str]:

@@ -1,0 +1,86 @@
+"""The arguments of a module against what its block or layer takes.
+
+That is asked twice: of what the document says, and again when parameters have values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from archspec.errors import Problem, did_you_mean, listing, shown
+from archspec.lang.checker import Checker
+from archspec.lang.expr import Value
+from archspec.lang.registry.layers import Layer
+from archspec.lang.schema import Module
+from archspec.lang.tree import BlockNode, ModuleNode
+
+Signature = BlockNode | Layer
+
+
+def arguments_of(takes: Signature) -> list[str]:
+    """The names of everything that a block or layer takes."""
+    declared = takes.params.values() if isinstance(takes, BlockNode) else takes.arguments
+    return [argument.name for argument in declared]
+
+
+def wrong_arguments(
+    checker: Checker,
+    module: ModuleNode,
+    takes: Signature,
+    values: Mapping[str, tuple[Value] | None],
+    params: Collection[str] = (),
+) -> Iterator[Problem]:
+    """Arguments of a module that its block or layer does not have, or not with such a value.
+
+    Args:
+        values: of each argument as far as it is known; a module as an argument is a mapping.
+        params: names that may have been written where their values were meant.
+    """
+    problem = checker.document.problem
+    for name, value in values.items():
+        path, expected = (*module.path, name), _expected(takes, name, value)
+        if expected is None and not _is_broken(checker, takes, name):
+            message, hint = f"{takes.name} has no argument '{name}'", _instead(takes, name)
+            yield problem("E203", message, path, key=True, hint=hint)
+        elif expected and value:
+            is_name = isinstance(value[0], str) and value[0] in params
+            hint = f"write ${value[0]} for its value" if is_name else ""
+            yield problem("E205", f"{takes.name}'s {name} takes {expected}", path, hint=hint)
+
+
+def missing_arguments(
+    checker: Checker, module: ModuleNode, takes: Signature, given: Collection[str]
+) -> Iterator[Problem]:
+    """What a block or layer requires beyond the arguments that are given."""
+    declared = takes.params.values() if isinstance(takes, BlockNode) else takes.required
+    missing = [a.name for a in declared if a.required and a.name not in given]
+    missing = [f"'{name}'" for name in missing if not _is_broken(checker, takes, name)]
+    if missing:
+        what = "argument" if len(missing) == 1 else "arguments"
+        message = f"{takes.name} needs the {what} {', '.join(missing)}"
+        yield checker.document.problem("E204", message, (*module.path, "type"))
+
+
+def _expected(takes: Signature, name: str, value: tuple[Value] | None) -> str | None:
+    """What an argument takes, if that is not ``value``; else ""; None if there is no such one."""
+    if isinstance(takes, BlockNode):
+        is_mapping = value is not None and isinstance(value[0], dict)
+        return None if name not in takes.params else "a value, not a mapping" if is_mapping else ""
+    argument = takes.argument(name)
+    if argument is None or value is None or argument.accepts(value[0]):
+        return None if argument is None else ""
+    return f"{argument.expects}, not {shown(value[0])}"
+
+
+def _is_broken(checker: Checker, takes: Signature, name: str) -> bool:
+    return isinstance(takes, BlockNode) and checker.is_broken((*takes.path, "params", name))
+
+
+def _instead(takes: Signature, name: str) -> str:
+    """What to write for an argument that does not exist, as a hint."""
+    if name in ("device", "dtype"):
+        return "device and dtype are chosen when the model is built"
+    names = arguments_of(takes)
+    reserved = [key for key in Module.model_fields if key != "type"]
+    known = f"it takes: {listing(names)}" if names else "it takes none"
+    return did_you_mean(name, [*names, *reserved]) or known
