@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from archspec.errors import Findings, Note, Problem
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.errors import Findings, Place, Problem
+from archspec.lang.expr import ExpressionError, Node, Span, Value, evaluate
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
 from archspec.lang.yaml import Path
@@ -21,36 +21,22 @@ class Checker:
     findings: Findings
 
     def add(
-        self,
-        code: str,
-        message: str,
-        path: Path,
-        *,
-        key: bool = False,
-        hint: str = "",
-        notes: tuple[Note, ...] = (),
+        self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
     ) -> None:
         """A problem with what stands at ``path``, or with its key."""
-        place = self.document.place(path, key=key)
-        self.findings.add(Problem(code, message, place, hint, notes))
+        self.findings.add(self.document.problem(code, message, path, key=key, hint=hint))
 
-    def refuse(
-        self, node: Node, code: str, message: str, hint: str = "", notes: tuple[Note, ...] = ()
-    ) -> None:
+    def refuse(self, node: Node, code: str, message: str, hint: str = "") -> None:
         """A problem with an expression, or with a part of one."""
-        self.report(ExpressionError(code, message, node, hint), notes=notes)
+        self.report(ExpressionError(code, message, node, hint))
 
-    def report(
-        self, error: ExpressionError, *, key: bool = False, notes: tuple[Note, ...] = ()
-    ) -> None:
+    def report(self, error: ExpressionError, *, key: bool = False) -> None:
         """A problem with an expression; with ``key``, one that stands in a key."""
-        span = error.span
-        place = (
-            self.document.place(span.path, key=True)
-            if key
-            else self.document.stretch(span.path, span.start, span.end)
-        )
-        self.findings.add(Problem(error.code, error.message, place, error.hint, notes))
+        place = self.document.place(error.span.path, key=True) if key else self.place(error.span)
+        self.findings.add(Problem(error.code, error.message, place, error.hint))
+
+    def place(self, span: Span) -> Place:
+        return self.document.stretch(span.path, span.start, span.end)
 
     def evaluated(
         self, node: Node, names: Mapping[str, Value], *, key: bool = False

@@ -35,9 +35,6 @@ MAX_ELEMENTS = 10**15  # of all tensors together: a thousand times the largest m
 _LEFT_OUT = Instance("", (), {})  # stands for a module whose ``when`` is false
 
 
-_Names = ChainMap[str, Value]
-
-
 class _TooMany(Exception):
     """Ends an elaboration that would not end soon by itself; its problem has been told."""
 
@@ -48,10 +45,14 @@ class _Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The names that an expression of one block instance may use, and the blocks around it."""
+    """The names that an expression may use, and the blocks around it."""
 
-    values: _Names
-    stack: tuple[str, ...]
+    values: ChainMap[str, Value]
+    stack: tuple[str, ...] = ()
+
+    def counting(self, name: str, i: int) -> _Scope:
+        """The same inside of a repeat."""
+        return replace(self, values=self.values.new_child({name: i}))
 
 
 class Instantiator:
@@ -60,7 +61,7 @@ class Instantiator:
     def __init__(self, checker: Checker, tree: SpecTree, values: Mapping[str, Value]) -> None:
         """``values`` are those of the global parameters."""
         self.checker, self.blocks = checker, tree.blocks
-        self.globals = dict(values)
+        self.globals = ChainMap(dict(values))
         self._done: dict[tuple[Any, ...], Instance] = {}
         self._told: set[tuple[str, Place | None]] = set()
         self._looked_at = 0
@@ -85,7 +86,7 @@ class Instantiator:
             if not self.checker.is_broken(param.path):
                 self._add("E210", message, param.path, key=True, hint=hint)
         try:
-            return None if required else self._block(root, {}, root.path, (), None)
+            return None if required else self._block(root, {}, ())
         except (_TooMany, _Wrong):
             return None
 
@@ -106,11 +107,10 @@ class Instantiator:
         self,
         block: BlockNode,
         given: Mapping[str, Value],
-        path: Path,
         stack: tuple[str, ...],
-        declared: ModuleNode | None,
+        declared: ModuleNode | None = None,
     ) -> Instance:
-        name = block.name
+        name, path = block.name, declared.path if declared else block.path
         values = self._block_values(block, given, declared)
         if name in stack:
             at = path if declared is None else (*declared.path, "type")
@@ -120,18 +120,18 @@ class Instantiator:
             return self._done[key]
         if len(stack) >= MAX_NESTING:
             self._refuse("E401", f"blocks nested more than {MAX_NESTING} deep", path)
-        scope = _Scope(ChainMap(values, self.globals), (*stack, name))
+        scope = _Scope(self.globals.new_child(values), (*stack, name))
         self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
         children = [
             (child, found)
             for child, module in block.modules.items()
-            if (found := self._module(module, scope, scope.values))
+            if (found := self._module(module, scope))
         ]
         tensors = block.tensors
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
-        made = self._made(name, path, values, children, declared, tuple(tensors), elements)
-        self._done[key] = made
-        return made
+        made = Instance(name, path, values, tuple(children), tuple(tensors), 1, elements)
+        self._done[key] = self._counted(replace(made, declared=declared))
+        return self._done[key]
 
     def _block_values(
         self, block: BlockNode, given: Mapping[str, Value], module: ModuleNode | None
@@ -145,7 +145,7 @@ class Instantiator:
             elif param.default is None:
                 raise _Wrong
             else:
-                value = self._value(param.default, _Names(self.globals))
+                value = self._value(param.default, _Scope(self.globals))
             kind = param.declared.type or inferred(param.declared, None)
             value, complaint = fit(value, param.declared, kind)
             if complaint:
@@ -159,28 +159,18 @@ class Instantiator:
             values[name] = value
         return values
 
-    def _made(
-        self,
-        kind: str,
-        path: Path,
-        arguments: Mapping[str, Value],
-        children: list[tuple[str, Instance]],
-        declared: ModuleNode | None,
-        tensors: tuple[str, ...] = (),
-        elements: int = 0,
-    ) -> Instance:
-        left_out = tuple(name for name, child in children if child is _LEFT_OUT)
-        children = [(name, child) for name, child in children if child is not _LEFT_OUT]
-        modules = 1 + sum(child.modules for _, child in children)
-        elements += sum(child.elements for _, child in children)
+    def _counted(self, made: Instance) -> Instance:
+        """A module with its children counted in, and those that are left out set apart."""
+        left_out = tuple(name for name, child in made.children if child is _LEFT_OUT)
+        children = tuple(pair for pair in made.children if pair[1] is not _LEFT_OUT)
+        modules = made.modules + sum(child.modules for _, child in children)
+        elements = made.elements + sum(child.elements for _, child in children)
         if modules > self._max_modules:
-            self._too_many_modules(path)
+            self._too_many_modules(made.path)
         if elements > MAX_ELEMENTS:
-            self._stop("E402", "the model has more than 10^15 parameters", path)
-        inside = tuple(children)
-        return Instance(
-            kind, path, arguments, inside, tensors, modules, elements, left_out, declared
-        )
+            self._stop("E402", "the model has more than 10^15 parameters", made.path)
+        counts = {"modules": modules, "elements": elements}
+        return replace(made, children=children, left_out=left_out, **counts)
 
     def _check_contracts(self, contracts: Iterable[ContractNode], scope: _Scope) -> None:
         """Sizes that are expressions must have a value that is a size."""
@@ -193,12 +183,12 @@ class Instantiator:
         """A size of a tensor; 1 if it has a problem."""
         if is_literal(size) and isinstance(size, Constant) and isinstance(size.value, str):
             return 1  # reported already
-        return self._whole(size, scope.values, "a size is", 1)
+        return self._whole(size, scope, "a size is", 1)
 
-    def _whole(self, node: Node, names: _Names, title: str, otherwise: int) -> int:
+    def _whole(self, node: Node, scope: _Scope, title: str, otherwise: int) -> int:
         """An integer of 0 or more; ``otherwise`` if it has a problem."""
         with contextlib.suppress(_Wrong):
-            found = self._value(node, names)
+            found = self._value(node, scope)
             if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
                 return found
             message = f"{title} an integer of 0 or more, not {shown(found)}"
@@ -225,37 +215,37 @@ class Instantiator:
 
     # -------------------------------------------------------------------------------- modules
 
-    def _module(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance | None:
+    def _module(self, module: ModuleNode, scope: _Scope) -> Instance | None:
         """One module; None if it is wrong."""
         try:
-            return self._instance(module, scope, values)
+            return self._instance(module, scope)
         except _Wrong:
             self._lacks_some = True
             return None
 
-    def _instance(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance:
+    def _instance(self, module: ModuleNode, scope: _Scope) -> Instance:
         self._looked_at += 1
         path = module.path
         if self._looked_at > MAX_DISTINCT:
             self._stop("E401", f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
-        condition = self._value(module.when, values)
+        condition = self._value(module.when, scope)
         if not isinstance(condition, bool | int | None):
             message = f"when takes true or false, not {shown(condition)}"
             self._refuse("E205", message, (*path, "when"))
         if module.is_container:
-            children = self._items(module, scope, values) if condition else []
-            return self._made(module.kind, path, {}, children, module)
+            children = self._items(module, scope) if condition else ()
+            return self._counted(Instance(module.kind, path, {}, children, declared=module))
         if not condition:
             return _LEFT_OUT
-        return self._chosen(module, scope, values)
+        return self._chosen(module, scope)
 
-    def _chosen(self, module: ModuleNode, scope: _Scope, values: _Names) -> Instance:
+    def _chosen(self, module: ModuleNode, scope: _Scope) -> Instance:
         """A module that is there, once its type and arguments are known."""
         arguments: dict[str, Value] = {}
         for name, value in module.arguments.items():
             with contextlib.suppress(_Wrong):
-                arguments[name] = self._argument(value, scope, values)
-        kind, path = self._value(module.type, values), (*module.path, "type")
+                arguments[name] = self._argument(value, scope)
+        kind, path = self._value(module.type, scope), (*module.path, "type")
         is_told = not chooses_class(module.type) or self._is_broken(module.type, kind)
         if is_told or len(arguments) < len(module.arguments):
             raise _Wrong
@@ -273,7 +263,7 @@ class Instantiator:
             self._tell(*wrong)
             raise _Wrong
         if isinstance(takes, BlockNode):
-            return self._block(takes, arguments, module.path, scope.stack, module)
+            return self._block(takes, arguments, scope.stack, module)
         return self._bounded_layer(takes, arguments, module)
 
     def _is_broken(self, node: Node, kind: Value) -> bool:
@@ -299,28 +289,26 @@ class Instantiator:
         if modules > self._max_modules:
             self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
-        made = self._made(layer.name, path, arguments, [], module, tensors, elements)
-        return replace(made, modules=modules)
+        made = Instance(layer.name, path, arguments, (), tensors, modules, elements)
+        return self._counted(replace(made, declared=module))
 
-    def _argument(self, value: Node | ModuleNode, scope: _Scope, values: _Names) -> Value:
+    def _argument(self, value: Node | ModuleNode, scope: _Scope) -> Value:
         """An argument's value; a nested module becomes an ``Instance``."""
         if isinstance(value, ModuleNode):
-            made = self._module(value, scope, values)
+            made = self._module(value, scope)
             if made is None or made is _LEFT_OUT:
                 raise _Wrong
             return made
         if isinstance(value, Constant) and isinstance(value.value, dict):
             raise _Wrong
-        return self._value(value, values)
+        return self._value(value, scope)
 
     # ------------------------------------------------------------------------------ containers
 
-    def _items(
-        self, module: ModuleNode, scope: _Scope, values: _Names
-    ) -> list[tuple[str, Instance]]:
+    def _items(self, module: ModuleNode, scope: _Scope) -> tuple[tuple[str, Instance], ...]:
         children: dict[str, Instance] = {}
         for key, item in module.items:
-            for name, child in self._repeated(item, scope, values):
+            for name, child in self._repeated(item, scope):
                 if item.name is None and isinstance(key, str):
                     name = key
                 elif child is _LEFT_OUT:
@@ -334,45 +322,43 @@ class Instantiator:
                 children[name] = child
                 if len(children) > self._max_modules:
                     self._too_many_modules(module.path)
-        return list(children.items())
+        return tuple(children.items())
 
     def _check_name(self, name: str, module: ModuleNode, item: ModuleNode) -> None:
         complaint, path = item_name_complaint(name, module.kind), (*item.path, "name")
         if complaint and not self.checker.is_broken(path):
             self._add("E207", complaint, path)
 
-    def _repeated(
-        self, item: ModuleNode, scope: _Scope, values: _Names
-    ) -> Iterator[tuple[str, Instance]]:
+    def _repeated(self, item: ModuleNode, scope: _Scope) -> Iterator[tuple[str, Instance]]:
         """The modules that one item stands for, with the names that it gives them, if any."""
         times = 1
         if item.repeat is not None:
-            times = self._whole(item.repeat, values, "repeat takes", 0)
+            times = self._whole(item.repeat, scope, "repeat takes", 0)
         if times > MAX_REPEAT:
             at = (*item.path, "repeat")
             self._add("E401", f"repeated more than {MAX_REPEAT:,} times", at)
             return
         made: Instance | None = None
         for i in range(times):
-            inner = values.new_child({item.index: i}) if item.index else values
+            inner = scope.counting(item.index, i) if item.index else scope
             if i == 0 or item.index:
-                made = self._module(item, scope, inner)
+                made = self._module(item, inner)
             if made is not None:
                 with contextlib.suppress(_Wrong):
                     yield self._item_name(item, inner), made
             if not item.index and (made is None or made is _LEFT_OUT):
                 return
 
-    def _item_name(self, item: ModuleNode, values: _Names) -> str:
-        return self._value(item.name, values)[: MAX_NAME + 1] if item.name is not None else ""
+    def _item_name(self, item: ModuleNode, scope: _Scope) -> str:
+        return self._value(item.name, scope)[: MAX_NAME + 1] if item.name is not None else ""
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _value(self, node: Node, values: _Names) -> Value:
+    def _value(self, node: Node, scope: _Scope) -> Value:
         """The value of an expression."""
         if isinstance(node, Constant):
             return node.value
-        found = self.checker.evaluated(node, values)
+        found = self.checker.evaluated(node, scope.values)
         if found is None:
             raise _Wrong
         return found[0]

@@ -11,7 +11,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from archspec.errors import Note, did_you_mean, listing, shown
+from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
 from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError
 from archspec.lang.checks.steps import check_call
@@ -331,4 +331,5 @@ class _Walk:
         if self.instance.path[2:]:  # not the root
             notes.append(Note(f"in this {self.instance.type}", document.place(self.instance.path)))
         hint = "use it only where it is there: … if <the same condition> else …"
-        self.refuse(node, "E309", message, hint, tuple(notes))
+        place = self.checker.place(node.span)
+        self.checker.findings.add(Problem("E309", message, place, hint, tuple(notes)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping
 
-from archspec.errors import Note, did_you_mean, listing
+from archspec.errors import Note, Problem, did_you_mean, listing
 from archspec.lang.checker import Checker
 from archspec.lang.checks.calls import call_complaint, count_complaint, values_returned
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
@@ -141,11 +141,11 @@ class _StepChecker:
         what, at = self.taken.get(target, ("", ()))
         reserved = functions.CONSTANTS.keys() | {"training"} | GENERATED_NAMES | BUILTINS
         if what or target in reserved or is_reserved(target):
-            means, hint = what or "a word of the generated code", "choose another name"
+            document, means = self.checker.document, what or "a word of the generated code"
             message = f"'{target}' cannot be a target: it is {means}"
-            declared = self.checker.document.place(at, key=True) if at else None
-            notes = (Note("declared here", declared),) if at else ()
-            self.checker.add("E308", message, path, key=key, hint=hint, notes=notes)
+            notes = (Note("declared here", document.place(at, key=True)),) if at else ()
+            place, hint = document.place(path, key=key), "choose another name"
+            self.checker.findings.add(Problem("E308", message, place, hint, notes))
         self.targets.add(target)
 
     # ----------------------------------------------------------------------------------- loops
