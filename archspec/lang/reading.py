@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
 from archspec.lang import schema
 from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Symbol
-from archspec.lang.expr.nodes import (
-    Broken,
-    Constant,
-    Name,
-    Sequence,
-    Subscript,
-    Template,
-    index_parts,
-)
+from archspec.lang.expr.nodes import Broken, Constant, Name, Sequence, Subscript, index_parts
 from archspec.lang.expr.parse import parse, template, value_node
 from archspec.lang.references import loop_items
 from archspec.lang.registry import functions
@@ -45,6 +37,8 @@ from archspec.lang.yaml import Path
 _GROUPS = ("params", "inputs", "modules", "parameters", "buffers")  # that declare names in a block
 _CONSTANTS = {name: Symbol("constant", name) for name in functions.CONSTANTS}
 _TRAINING = {"training": Symbol("training", "training")}
+D = TypeVar("D")
+N = TypeVar("N")
 
 
 def read(checker: Checker) -> SpecTree:
@@ -86,12 +80,19 @@ class _Reader:
 
     def value(self, value: Any, path: Path, scope: Scope, *, classes: bool = False) -> Node:
         """A value of the document; ``path`` is where it stands."""
+        return self.resolve(self.parsed(value_node, value, path), scope, classes=classes)
+
+    def value_if_given(self, value: Any, path: Path, scope: Scope) -> Node | None:
+        return None if value is None else self.value(value, path, scope)
+
+    def parsed(
+        self, parse: Callable[..., Node], text: Any, path: Path, *offset: int, key: bool = False
+    ) -> Node:
         try:
-            node = value_node(value, path)
+            return parse(text, path, *offset)
         except ExpressionError as error:
-            self.checker.report(error)
+            self.checker.report(error, key=key)
             return Broken(Span(path))
-        return self.resolve(node, scope, classes=classes)
 
     def resolve(self, node: Node, scope: Scope, *, classes: bool = False) -> Node:
         node = resolved(node, scope)
@@ -107,42 +108,31 @@ class _Reader:
     def params(
         self, declared: Mapping[str, schema.Param], path: Path, scope: Scope
     ) -> dict[str, ParamNode]:
-        found: dict[str, ParamNode] = {}
-        for name, param in declared.items():
-            at, default = (*path, name), None
-            if not param.required:
-                default = self.value(param.default, self.shortened(at, "default"), scope)
-            found[name] = ParamNode(name, at, param, default)
-        return found
+        def param(name: str, declared: schema.Param, at: Path) -> ParamNode:
+            if declared.required:
+                return ParamNode(name, at, declared, None)
+            default = self.value(declared.default, self.shortened(at, "default"), scope)
+            return ParamNode(name, at, declared, default)
+
+        return _each(declared, path, param)
 
     def initializer(self, declared: schema.Initialiser, path: Path, scope: Scope) -> InitNode:
         name, given = parts(declared)
-        arguments = {
-            key: self.value(value, (*path, name, key), scope) for key, value in given.items()
-        }
+        arguments = {k: self.value(value, (*path, name, k), scope) for k, value in given.items()}
         return InitNode(path, name, arguments, declared)
 
     def rule(self, index: int, rule: schema.InitRule, scope: Scope) -> RuleNode:
-        path: Path = ("init", index)
-        fills: list[FillNode] = []
-        for key, declared in rule.fills.items():
-            at = (*path, key)
+        def fill(key: str, declared: schema.Initialiser, at: Path) -> FillNode:
             tensor, text = split_fill(key) or ("", "")
             index_node = self._index(text, at, scope) if text else None
-            init = self.initializer(declared, at, scope)
-            fills.append(FillNode(at, tensor, index_node, init))
-        return RuleNode(path, rule, tuple(fills))
+            return FillNode(at, tensor, index_node, self.initializer(declared, at, scope))
+
+        path: Path = ("init", index)
+        return RuleNode(path, rule, tuple(_each(rule.fills, path, fill).values()))
 
     def _index(self, text: str, path: Path, scope: Scope) -> Node:
         """What stands in the brackets of ``weight[…]``; its place is that of the key."""
-        try:
-            node = parse(f"_[{text}]", path)
-            if not isinstance(node, Subscript) or not isinstance(node.value, Name):
-                raise ExpressionError("E301", "not one index", node)
-        except ExpressionError as error:
-            self.checker.report(error, key=True)
-            return Broken(Span(path))
-        index = resolved(node.index, scope)
+        index = resolved(self.parsed(_index_of, text, path, key=True), scope)
         for part in index_parts(index):
             if not (isinstance(part, Constant) and part.value is ...):
                 for error in argument_errors(part, scope, classes=False):
@@ -165,51 +155,36 @@ class _BlockReader(_Reader):
     def block(self) -> BlockNode:
         declared, path = self.declared, self.path
         siblings = {name: Symbol("sibling", name, s.path) for name, s in self.own.items()}
-        params = self.params(declared.params, (*path, "params"), {**siblings, **self.shared})
-        modules = {
-            name: self._module(module, (*path, "modules", name), {})
-            for name, module in declared.modules.items()
-        }
         self._made = BlockNode(
             name=self.name,
             path=path,
             declared=declared,
-            params=params,
-            inputs=self._contracts(declared.inputs, (*path, "inputs")),
-            outputs=self._contracts(declared.outputs, (*path, "outputs")),
-            modules=modules,
-            parameters=self._tensors(declared.parameters, (*path, "parameters")),
-            buffers=self._tensors(declared.buffers, (*path, "buffers")),
+            params=self.params(declared.params, (*path, "params"), {**siblings, **self.shared}),
+            inputs=_each(declared.inputs, (*path, "inputs"), self._contract),
+            outputs=_each(declared.outputs, (*path, "outputs"), self._contract),
+            modules=_each(declared.modules, (*path, "modules"), self._child),
+            parameters=_each(declared.parameters, (*path, "parameters"), self._tensor),
+            buffers=_each(declared.buffers, (*path, "buffers"), self._tensor),
             forward=None,
         )
         return self._made
 
-    def _contracts(
-        self, declared: Mapping[str, schema.Contract], path: Path
-    ) -> dict[str, ContractNode]:
-        found: dict[str, ContractNode] = {}
-        for name, contract in declared.items():
-            at = (*path, name)
-            shape = self._shape(contract.shape, self.shortened(at, "shape"))
-            below = None
-            if contract.below is not None:
-                below = self.value(contract.below, (*at, "below"), self.scope)
-            found[name] = ContractNode(name, at, contract, shape, below)
-        return found
+    def _contract(self, name: str, declared: schema.Contract, at: Path) -> ContractNode:
+        shape = self._shape(declared.shape, self.shortened(at, "shape"))
+        below = self.value_if_given(declared.below, (*at, "below"), self.scope)
+        return ContractNode(name, at, declared, shape, below)
+
+    def _tensor(self, name: str, declared: schema.Tensor, at: Path) -> TensorNode:
+        init = self.initializer(declared.init, (*at, "init"), self.shared)
+        return TensorNode(name, at, declared, self._shape(declared.shape, (*at, "shape")), init)
 
     def _shape(self, shape: Iterable[int | str], path: Path) -> tuple[Node, ...]:
         return tuple(self.value(size, (*path, i), self.scope) for i, size in enumerate(shape))
 
-    def _tensors(self, declared: Mapping[str, schema.Tensor], path: Path) -> dict[str, TensorNode]:
-        found: dict[str, TensorNode] = {}
-        for name, tensor in declared.items():
-            at = (*path, name)
-            init = self.initializer(tensor.init, (*at, "init"), self.shared)
-            shape = self._shape(tensor.shape, (*at, "shape"))
-            found[name] = TensorNode(name, at, tensor, shape, init)
-        return found
-
     # -------------------------------------------------------------------------------- modules
+
+    def _child(self, name: str, declared: schema.Module, at: Path) -> ModuleNode:
+        return self._module(declared, at, {})
 
     def _module(self, declared: schema.Module, path: Path, counters: Scope) -> ModuleNode:
         # A repeat cannot use its own counter; everything else of the item can.
@@ -218,37 +193,26 @@ class _BlockReader(_Reader):
             counter = Symbol("counter", declared.index, (*path, "index"))
             counters = {**counters, declared.index: counter}
         scope = {**counters, **self.scope}
-        repeat, name = None, None
-        if declared.repeat is not None:
-            repeat = self.value(declared.repeat, (*path, "repeat"), outer)
+        name = None
         if declared.name is not None:
-            name = self._template(declared.name, (*path, "name"), scope)
-        pairs = _pairs(declared)
-        items = [(key, self._module(m, (*path, "items", key), counters)) for key, m in pairs]
-        arguments = {
-            key: self._argument(value, (*path, key), counters)
-            for key, value in declared.arguments.items()
-        }
+            name = self.resolve(self.parsed(template, declared.name, (*path, "name")), scope)
+        items = declared.items or ()
+        pairs = items.items() if isinstance(items, dict) else enumerate(items)
         return ModuleNode(
             path=path,
             declared=declared,
             type=self.value(declared.type, (*path, "type"), scope, classes=True),
             when=self.value(declared.when, (*path, "when"), scope),
-            repeat=repeat,
+            repeat=self.value_if_given(declared.repeat, (*path, "repeat"), outer),
             index=declared.index,
             name=name,
-            items=tuple(items),
-            is_mapping=isinstance(declared.items, dict),
-            arguments=arguments,
+            items=tuple((k, self._module(m, (*path, "items", k), counters)) for k, m in pairs),
+            is_mapping=isinstance(items, dict),
+            arguments={
+                key: self._argument(value, (*path, key), counters)
+                for key, value in declared.arguments.items()
+            },
         )
-
-    def _template(self, text: str, path: Path, scope: Scope) -> Node:
-        try:
-            made = template(text, path)
-        except ExpressionError as error:
-            self.checker.report(error)
-            return Broken(Span(path))
-        return Template(made.span, tuple(self.resolve(piece, scope) for piece in made.pieces))
 
     def _argument(self, value: Any, path: Path, counters: Scope) -> Node | ModuleNode:
         """A value, or a module such as the layer that nn.TransformerEncoder copies."""
@@ -325,15 +289,16 @@ class _BlockReader(_Reader):
                 scope[target] = Symbol("local", target, path, found)
 
     def _step(self, text: str, path: Path, offset: int, scope: Scope) -> Node:
-        try:
-            return resolved(parse(text, path, offset), scope)
-        except ExpressionError as error:
-            self.checker.report(error)
-            return Broken(Span(path))
+        return resolved(self.parsed(parse, text, path, offset), scope)
 
 
-def _pairs(module: schema.Module) -> list[tuple[str | int, schema.Module]]:
-    """The items of a container with their keys in the document."""
-    if isinstance(module.items, dict):
-        return list(module.items.items())
-    return list(enumerate(module.items or ()))
+def _each(declared: Mapping[str, D], path: Path, read: Callable[[str, D, Path], N]) -> dict[str, N]:
+    """What ``read`` makes of each declaration, of its name and its path."""
+    return {name: read(name, one, (*path, name)) for name, one in declared.items()}
+
+
+def _index_of(text: str, path: Path) -> Node:
+    node = parse(f"_[{text}]", path)
+    if not isinstance(node, Subscript) or not isinstance(node.value, Name):
+        raise ExpressionError("E301", "not one index", node)
+    return node.index

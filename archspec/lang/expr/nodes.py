@@ -69,6 +69,10 @@ class Node:
     span: Span = field(compare=False)
     parts: ClassVar[tuple[str, ...]] = ()
 
+    def __init_subclass__(cls) -> None:
+        kinds = cls.__annotations__.items()  # as texts
+        cls.parts = tuple(name for name, kind in kinds if "Node" in kind or "Keyword" in kind)
+
 
 @dataclass(frozen=True, slots=True)
 class Constant(Node):
@@ -99,14 +103,12 @@ class Sequence(Node):
 
     items: tuple[Node, ...]
     is_list: bool
-    parts: ClassVar[tuple[str, ...]] = ("items",)
 
 
 @dataclass(frozen=True, slots=True)
 class Unary(Node):
     operator: str  # "not", "-", "+", "~"
     operand: Node
-    parts: ClassVar[tuple[str, ...]] = ("operand",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +116,12 @@ class Binary(Node):
     operator: str
     left: Node
     right: Node
-    parts: ClassVar[tuple[str, ...]] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)
 class Boolean(Node):
     operator: str  # "and", "or"
     values: tuple[Node, ...]
-    parts: ClassVar[tuple[str, ...]] = ("values",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,6 @@ class Compare(Node):
     left: Node
     operators: tuple[str, ...]
     others: tuple[Node, ...]
-    parts: ClassVar[tuple[str, ...]] = ("left", "others")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +138,12 @@ class Conditional(Node):
     yes: Node
     test: Node
     no: Node
-    parts: ClassVar[tuple[str, ...]] = ("yes", "test", "no")
 
 
 @dataclass(frozen=True, slots=True)
 class Subscript(Node):
     value: Node
     index: Node
-    parts: ClassVar[tuple[str, ...]] = ("value", "index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +151,12 @@ class Slice(Node):
     lower: Node | None
     upper: Node | None
     step: Node | None
-    parts: ClassVar[tuple[str, ...]] = ("lower", "upper", "step")
 
 
 @dataclass(frozen=True, slots=True)
 class Keyword(Node):
     name: str
     value: Node
-    parts: ClassVar[tuple[str, ...]] = ("value",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +164,6 @@ class Call(Node):
     function: Node
     arguments: tuple[Node, ...]
     keywords: tuple[Keyword, ...]
-    parts: ClassVar[tuple[str, ...]] = ("function", "arguments", "keywords")
 
     @property
     def name(self) -> str:
@@ -186,7 +180,6 @@ class Call(Node):
 class Attribute(Node):
     value: Node
     name: str
-    parts: ClassVar[tuple[str, ...]] = ("value",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +187,6 @@ class Template(Node):
     """A name such as ``layer_{i + 1}``: its texts are constants."""
 
     pieces: tuple[Node, ...]
-    parts: ClassVar[tuple[str, ...]] = ("pieces",)
 
 
 # ---------------------------------------------------------------------------------------- passes
