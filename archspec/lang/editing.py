@@ -149,13 +149,21 @@ def _edits(
 
 def _in_list(lines: _Lines, plan: Listing, patterns: list[str]) -> Iterator[_Edit]:
     old = [str(item.value) if isinstance(item, Scalar) else "" for item in plan.items]
-    changes = SequenceMatcher(None, old, patterns, autojunk=False).get_opcodes()
+    opcodes = SequenceMatcher(None, old, patterns, autojunk=False).get_opcodes()
+    changes = [change for change in opcodes if change[0] != "equal"]
     if not old or not patterns:
         if old != patterns:
             yield _whole(lines, plan, patterns)
         return
-    write = _in_flow if lines.is_flow(plan) else _in_block
-    yield from write(lines, plan, [c for c in changes if c[0] != "equal"], patterns)
+    style = (_Flow if lines.is_flow(plan) else _Block)(lines, plan)
+    for _, i, j, k, m in changes:
+        new = [flow(pattern) for pattern in patterns[k:m]]
+        kept = i + min(j - i, len(new))
+        yield from (_Edit(*style.spans[at], new[at - i]) for at in range(i, kept))
+        if rest := new[kept - i :]:
+            yield style.behind(kept - 1, rest) if kept else style.in_front(rest)
+        if kept < j:
+            yield from style.without(kept, j)
 
 
 def _whole(lines: _Lines, plan: Listing, patterns: list[str]) -> _Edit:
@@ -168,58 +176,45 @@ def _whole(lines: _Lines, plan: Listing, patterns: list[str]) -> _Edit:
     return _Edit(colon + 1, last, f" {flow(patterns)}")
 
 
-_Change = tuple[str, int, int, int, int]
+class _Flow:
+    """A list in brackets."""
+
+    def __init__(self, lines: _Lines, plan: Listing) -> None:
+        self.lines = lines
+        self.spans = [(lines.start(item.span), lines.end(item.span)) for item in plan.items]
+        self.indent = " " * (plan.span.column - 1)
+
+    def in_front(self, new: list[str]) -> _Edit:
+        start = self.spans[0][0]
+        return _Edit(start, start, "".join(f"{one}, " for one in new))
+
+    def behind(self, at: int, new: list[str]) -> _Edit:
+        end = self.spans[at][1]
+        return _Edit(end, end, "".join(f", {one}" for one in new))
+
+    def without(self, i: int, j: int) -> Iterator[_Edit]:
+        """Items ``i`` to ``j`` and a comma: the one in front, or behind the first ones."""
+        if i > 0:
+            yield _Edit(self.spans[i - 1][1], self.spans[j - 1][1], "")
+        else:
+            yield _Edit(self.spans[0][0], self.spans[j][0], "")
 
 
-def _in_flow(
-    lines: _Lines, plan: Listing, changes: list[_Change], patterns: list[str]
-) -> Iterator[_Edit]:
-    spans = [(lines.start(item.span), lines.end(item.span)) for item in plan.items]
-    for _, i, j, k, m in changes:
-        new = [flow(pattern) for pattern in patterns[k:m]]
-        both = min(j - i, len(new))
-        for at in range(both):
-            yield _Edit(*spans[i + at], new[at])
-        rest = new[both:]
-        if rest and i + both > 0:
-            end = spans[i + both - 1][1]
-            yield _Edit(end, end, "".join(f", {one}" for one in rest))
-        elif rest:
-            start = spans[0][0]
-            yield _Edit(start, start, "".join(f"{one}, " for one in rest))
-        if i + both < j:
-            yield _cut(spans, i + both, j)
+class _Block(_Flow):
+    """A list with an item a line."""
 
+    def in_front(self, new: list[str]) -> _Edit:
+        start = self.spans[0][0]
+        return _Edit(start, start, f"{self.lines.break_}{self.indent}- ".join([*new, ""]))
 
-def _cut(spans: list[tuple[int, int]], i: int, j: int) -> _Edit:
-    """Items ``i`` to ``j`` and a comma: the one in front, or behind the first ones."""
-    if i > 0:
-        return _Edit(spans[i - 1][1], spans[j - 1][1], "")
-    return _Edit(spans[0][0], spans[j][0], "")
+    def behind(self, at: int, new: list[str]) -> _Edit:
+        made = "".join(f"{self.indent}- {one}{self.lines.break_}" for one in new)
+        return _behind(self.lines, self.spans[at][1], made)
 
-
-def _in_block(
-    lines: _Lines, plan: Listing, changes: list[_Change], patterns: list[str]
-) -> Iterator[_Edit]:
-    spans = [(lines.start(item.span), lines.end(item.span)) for item in plan.items]
-    column = plan.span.column - 1
-    for _, i, j, k, m in changes:
-        new = [flow(pattern) for pattern in patterns[k:m]]
-        both = min(j - i, len(new))
-        for at in range(both):
-            yield _Edit(*spans[i + at], new[at])
-        if rest := new[both:]:
-            made = "".join(f"{' ' * column}- {one}{lines.break_}" for one in rest)
-            if i + both > 0:
-                yield _behind(lines, spans[i + both - 1][1], made)
-            else:
-                start = spans[0][0]
-                indented = f"{lines.break_}{' ' * column}- "
-                yield _Edit(start, start, indented.join([*rest, ""]))
-        for at in range(i + both, j):
-            begin, _ = lines.line_of(lines.text.rfind("-", 0, spans[at][0]))
-            _, end = lines.line_of(spans[at][1])
-            yield _Edit(begin, end, "")
+    def without(self, i: int, j: int) -> Iterator[_Edit]:
+        for start, end in self.spans[i:j]:
+            begin, _ = self.lines.line_of(self.lines.text.rfind("-", 0, start))
+            yield _Edit(begin, self.lines.line_of(end)[1], "")
 
 
 def _behind(lines: _Lines, offset: int, made: str) -> _Edit:
