@@ -10,6 +10,7 @@ from archspec.lang import yaml
 from archspec.lang.expr import Value
 from archspec.lang.expr.parse import MAX_INTEGER
 from archspec.lang.inherit import Document
+from archspec.lang.registry.arguments import is_kind, is_plain
 from archspec.lang.schema import PARAM_TYPES, Param, is_type_name
 
 _NULLABLE = "a parameter that may be null is declared with default: null"
@@ -39,7 +40,7 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
         return None, ""
     if kind == "dict":
         return None, "cannot be a mapping"
-    if not _is_plain(value):
+    if not is_plain(value):
         return value, f"takes {_article(kind)}, not {shown(value)}"
     if kind.startswith("list"):
         if not isinstance(value, tuple):
@@ -51,25 +52,11 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
     return fit_one(value, param, kind)
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return all(map(_is_plain, cast("tuple[Any, ...]", value)))
-    return value is None or isinstance(value, bool | int | float | str)
-
-
 def fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
-    match kind:
-        case "int":
-            fits = isinstance(value, int) and not isinstance(value, bool)
-        case "float":
-            fits = isinstance(value, int | float) and not isinstance(value, bool)
-            value = float(value) if fits and abs(value) <= MAX_INTEGER else value
-        case "bool":
-            fits = isinstance(value, bool)
-        case "str" | "block" | "layer":
-            fits = isinstance(value, str)
-        case _:
-            fits = True
+    plain = "str" if kind in ("block", "layer") else kind
+    fits = kind not in PARAM_TYPES or is_kind(value, plain)
+    if kind == "float" and fits and abs(value) <= MAX_INTEGER:
+        value = float(value)
     if not fits:
         return value, f"takes {_article(kind)}, not {shown(value)}"
     if param.choices is not None and not any(_same(value, choice) for choice in param.choices):

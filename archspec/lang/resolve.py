@@ -12,16 +12,7 @@ from types import EllipsisType
 from archspec.errors import did_you_mean, listing
 from archspec.lang.expr import ExpressionError, Node, Symbol
 from archspec.lang.expr.evaluate import FUNCTIONS
-from archspec.lang.expr.nodes import (
-    Attribute,
-    Binary,
-    Call,
-    Constant,
-    Name,
-    names,
-    rebuilt,
-    walk,
-)
+from archspec.lang.expr.nodes import Attribute, Binary, Call, Constant, Name, names, rebuilt, walk
 from archspec.lang.registry import functions
 
 Scope = Mapping[str, Symbol]

@@ -139,7 +139,7 @@ class Bounds:
         """How often a loop over ``node`` runs at most."""
         if isinstance(node, Call) and node.arguments:
             if node.name == "range":
-                known = self._known_rounds(node)
+                known = known_rounds(node, self._values)
                 if known is not None:
                     return known
                 sizes = [self._checked(argument, state) for argument in node.arguments]
@@ -149,14 +149,6 @@ class Bounds:
                 return min(self._times(argument, state) for argument in node.arguments)
         size = self._checked(node, state)
         return size.length if isinstance(size, Items) else _UNKNOWN_ROUNDS
-
-    def _known_rounds(self, call: Call) -> float | None:
-        """How often a loop over ``range`` runs, where parameters alone decide it."""
-        try:
-            bounds = [evaluate(argument, self._values) for argument in call.arguments]
-            return float(len(range(*bounds)))
-        except (ExpressionError, TypeError, ValueError, OverflowError):
-            return None
 
     # ----------------------------------------------------------------------------------- sizes
 
@@ -211,6 +203,15 @@ class Bounds:
         child = self._block.modules.get(name)
         gives_several = name in _SEVERAL if child is None else child.kind in _SEVERAL_LAYERS
         return Items(64, None) if gives_several else None
+
+
+def known_rounds(call: Call, values: Mapping[str, Value]) -> float | None:
+    """How often a loop over ``range`` runs, where parameters alone decide it."""
+    try:
+        bounds = [evaluate(argument, values) for argument in call.arguments]
+        return float(len(range(*bounds)))
+    except (ExpressionError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _binary(sign: str, left: Size, right: Size) -> Size:

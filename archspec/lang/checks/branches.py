@@ -13,20 +13,9 @@ from typing import Any
 
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError
+from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, known_rounds
 from archspec.lang.checks.steps import check_call
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate
-from archspec.lang.expr.nodes import (
-    Attribute,
-    Boolean,
-    Call,
-    Conditional,
-    Name,
-    Slice,
-    Subscript,
-    children,
-    names,
-)
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.references import LOOPS
@@ -96,7 +85,7 @@ def _distinct(
         number of that one's kind.
     """
     used = {
-        name: {found.id for node in forward_expressions(block) for found in names(node)}
+        name: {found.id for node in forward_expressions(block) for found in nodes.names(node)}
         for name, block in blocks.items()
     }
     kinds: dict[tuple[Any, ...], int] = {}
@@ -160,18 +149,19 @@ class _Walk:
                     self.loop_targets.pop(target, None)
 
     def _loop(self, step: ForNode) -> None:
-        parts, targets = [step.value], list(step.targets)
-        if isinstance(call := step.value, Call):
-            if call.name in LOOPS:
-                parts = list(call.arguments)
-            if call.name == "range":
-                self._visit(call)
-                if not self._rounds(call):
+        run, function, parts = step.value, "", (step.value,)
+        if isinstance(run, nodes.Call) and run.name in LOOPS:
+            function, parts = run.name, run.arguments
+            if function == "range":
+                self._visit(run)
+                if known_rounds(run, self.values) == 0:
                     return
-            targets = targets[1:] if call.name == "enumerate" else targets
         before, times = dict(self.loop_targets), self.rounds.get(id(step), 1)
-        for part in parts[:1] if isinstance(call, Call) and call.name == "enumerate" else parts:
-            self._check_run(part, isinstance(call, Call) and call.name == "range")
+        targets = step.targets
+        if function == "enumerate":
+            targets, parts = targets[1:], parts[:1]
+        for part in parts:
+            self._check_run(part, function == "range")
         for target, part in zip(targets, parts, strict=False):
             if (found := self._visit(part)) is not None:
                 items = [child for container in found for _, child in container.children]
@@ -202,16 +192,6 @@ class _Walk:
             message = f"a loop needs a container or values, not {shown(value)}"
             self.refuse(node, "E305", message, "to count: range(…)")
 
-    def _rounds(self, call: Call) -> bool:
-        """Whether a loop over ``range`` runs at all, as far as that is known."""
-        bounds = [self._known(argument) for argument in call.arguments]
-        if not all(known and isinstance(bound, int) for known, bound in bounds):
-            return True
-        try:
-            return len(range(*(bound for _, bound in bounds))) > 0
-        except (TypeError, ValueError, OverflowError):
-            return True
-
     # ------------------------------------------------------------------------------ expressions
 
     def _known(self, node: Node) -> tuple[bool, Value]:
@@ -224,41 +204,41 @@ class _Walk:
     def _visit(self, node: Node) -> list[Instance] | None:
         """Follow what is taken of ``node``; the modules that it stands for, None for a value."""
         match node:
-            case Conditional(test=test, yes=yes, no=no):
+            case nodes.Conditional(test=test, yes=yes, no=no):
                 self._visit(test)
                 known, value = self._known(test)
                 for branch in ([yes] if value else [no]) if known else [yes, no]:
                     self._visit(branch)
-            case Boolean(operator=word, values=values):
+            case nodes.Boolean(operator=word, values=values):
                 for part in values:
                     self._visit(part)
                     known, value = self._known(part)
                     if known and bool(value) is (word == "or"):
                         break
-            case Name(id=name) if name in self.loop_targets:
+            case nodes.Name(id=name) if name in self.loop_targets:
                 return self.loop_targets[name]
-            case Name(id=name) if name in self.block.modules:
+            case nodes.Name(id=name) if name in self.block.modules:
                 if name in self.instance.left_out:
                     self._left_out(node, name, self.block.modules[name], self.instance)
                 return [self.children[name]] if name in self.children else []
-            case Attribute(value=owner):
+            case nodes.Attribute(value=owner):
                 return self._attribute(node, self._visit(owner))
-            case Subscript(value=value, index=index):
+            case nodes.Subscript(value=value, index=index):
                 self._visit(index)
                 owners = self._visit(value)
                 return owners and self._indexed(node, owners, index)
-            case Call(function=function):
+            case nodes.Call(function=function):
                 for argument in node.given:
                     self._visit(argument)
                 self._call(node, self._visit(function) or [])
             case _:
-                for child in children(node):
+                for child in nodes.children(node):
                     self._visit(child)
         return None
 
     def _indexed(self, node: Node, owners: list[Instance], index: Node) -> list[Instance] | None:
         """What ``owner[index]`` can be; a slice of a container is one again."""
-        if isinstance(index, Slice):
+        if isinstance(index, nodes.Slice):
             return owners
         known, value = self._known(index)
         found: list[Instance] = []
@@ -287,7 +267,9 @@ class _Walk:
                 self.refuse(node, "E305", f"a {owner.type} is indexed by {kind}")
         return []
 
-    def _attribute(self, node: Attribute, owners: list[Instance] | None) -> list[Instance] | None:
+    def _attribute(
+        self, node: nodes.Attribute, owners: list[Instance] | None
+    ) -> list[Instance] | None:
         if owners is None:
             return None
         name, found = node.name, list[Instance]()
@@ -310,7 +292,7 @@ class _Walk:
             return self.blocks[owner.type].modules
         return owner.declared.named_items if owner.declared is not None else {}
 
-    def _call(self, call: Call, called: Sequence[Instance]) -> None:
+    def _call(self, call: nodes.Call, called: Sequence[Instance]) -> None:
         """What is called must take these inputs, whichever of the modules it is."""
         for kind in dict.fromkeys(instance.type for instance in called):
             if kind in self.blocks:
@@ -323,7 +305,7 @@ class _Walk:
     def _left_out(self, node: Node, name: str, declared: ModuleNode, owner: Instance) -> None:
         """A module whose ``when`` is false is used."""
         scope = {**self.values, **owner.arguments}
-        used = sorted({found.id for found in names(declared.when)})
+        used = sorted({found.id for found in nodes.names(declared.when)})
         values = ", ".join(f"{n}={shown(scope[n])}" for n in used if n in scope)
         message = f"'{written(node)}' is left out" + (f" with {values}" if values else "")
         document = self.checker.document

@@ -14,20 +14,7 @@ from archspec.errors import Note, Problem, did_you_mean, listing
 from archspec.lang.checker import Checker
 from archspec.lang.checks.calls import call_complaint, count_complaint, values_returned
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
-from archspec.lang.expr import Node, Symbol
-from archspec.lang.expr.nodes import (
-    Attribute,
-    Broken,
-    Call,
-    Constant,
-    Name,
-    Sequence,
-    Slice,
-    Subscript,
-    children,
-    conditions,
-    index_parts,
-)
+from archspec.lang.expr import Node, Symbol, nodes
 from archspec.lang.expr.printing import written
 from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
 from archspec.lang.registry import functions, layers
@@ -119,10 +106,10 @@ class _StepChecker:
         elif not last:
             self.checker.add("E308", "return must be the last step", step.path, key=True)
         self._value(step.value)
-        if isinstance(step.value, Sequence):
+        if isinstance(step.value, nodes.Sequence):
             self._check_outputs(step.value, len(step.value.items))
 
-    def _check_outputs(self, value: Sequence, given: int) -> None:
+    def _check_outputs(self, value: nodes.Sequence, given: int) -> None:
         """What is returned must be as many values as there are outputs."""
         wanted, path = len(self.block.outputs), (*self.block.path, "outputs")
         if wanted and given != wanted and not self.checker.findings.is_broken_below(path):
@@ -152,7 +139,7 @@ class _StepChecker:
 
     def _loop(self, step: ForNode) -> None:
         call, targets = step.value, len(step.targets)
-        if not (isinstance(call, Call) and call.name in LOOPS):
+        if not (isinstance(call, nodes.Call) and call.name in LOOPS):
             found = self._run(call)
             if found and targets > 1:
                 message = f"the loop gives 1 module, but there are {targets} targets"
@@ -185,9 +172,9 @@ class _StepChecker:
         name, given = "this", None
         if targets == 1:
             return
-        if isinstance(node, Sequence):
+        if isinstance(node, nodes.Sequence):
             given = len(node.items)
-        elif isinstance(node, Call):
+        elif isinstance(node, nodes.Call):
             child = self.block.modules.get(node.name)
             if child is not None and (block := self.blocks.get(child.kind)):
                 name, given = block.name, values_returned(block)
@@ -203,32 +190,32 @@ class _StepChecker:
     def _resolve(self, node: Node) -> Modules:
         """The modules that ``node`` stands for, checked on the way; None if it is a value."""
         match node:
-            case Broken() | Constant():
+            case nodes.Broken() | nodes.Constant():
                 return None
-            case Name():
+            case nodes.Name():
                 self._name(node)
                 return modules_of(node, self.blocks)
-            case Attribute():
+            case nodes.Attribute():
                 return self._attribute(node, self._resolve(node.value))
-            case Subscript():
+            case nodes.Subscript():
                 self._index(node.index)
                 return self._subscript(node, self._resolve(node.value))
-            case Call():
+            case nodes.Call():
                 self._call(node)
             case _:
-                for test in conditions(node):
+                for test in nodes.conditions(node):
                     self._check_condition(test)
-                for child in children(node):
+                for child in nodes.children(node):
                     self._value(child)
         return None
 
     def _check_condition(self, test: Node) -> None:
         """Which way to go must be known without the values of tensors."""
-        if isinstance(test, Name) and test.symbol is not None and test.symbol.kind == "input":
+        if isinstance(test, nodes.Name) and test.symbol is not None and test.symbol.kind == "input":
             message = f"'{test.id}' is a tensor: a condition cannot ask for its value"
             self.refuse(test, "E305", message, f"write where({test.id}, a, b), or … is None")
 
-    def _name(self, node: Name) -> None:
+    def _name(self, node: nodes.Name) -> None:
         if node.symbol is None:
             known = [*self.targets, *self.block.inputs, *self.taken, *functions.CONSTANTS]
             hint = did_you_mean(node.id, known)
@@ -239,7 +226,7 @@ class _StepChecker:
         elif node.symbol.kind == "param" and node.symbol.is_class:
             self.refuse(node, "E303", f"'{node.id}' is a class, not a value")
 
-    def _attribute(self, node: Attribute, owners: Modules) -> Modules:
+    def _attribute(self, node: nodes.Attribute, owners: Modules) -> Modules:
         if owners is None:
             if node.name not in VALUE_ATTRIBUTES:
                 hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
@@ -269,8 +256,8 @@ class _StepChecker:
             self.checker.is_broken(("blocks", owner.kind, group, name)) for group in groups
         )
 
-    def _subscript(self, node: Subscript, owners: Modules) -> Modules:
-        if isinstance(node.value, Constant):
+    def _subscript(self, node: nodes.Subscript, owners: Modules) -> Modules:
+        if isinstance(node.value, nodes.Constant):
             self.refuse(node, "E305", "a number or a text cannot be indexed")
         if owners and not all(module.is_container for module in owners):
             self.refuse(node, "E305", "only a container can be indexed")
@@ -278,37 +265,37 @@ class _StepChecker:
         return subscript(owners, node.index)
 
     def _index(self, node: Node) -> None:
-        for part in index_parts(node):
-            for bound in children(part) if isinstance(part, Slice) else (part,):
+        for part in nodes.index_parts(node):
+            for bound in nodes.children(part) if isinstance(part, nodes.Slice) else (part,):
                 self._value(bound)
 
     # ----------------------------------------------------------------------------------- calls
 
-    def _call(self, call: Call) -> None:
+    def _call(self, call: nodes.Call) -> None:
         for argument in call.given:
             if call.name == "len":
                 self._resolve(argument)
             else:
                 self._value(argument)
         match call.function:
-            case Name(id=name, symbol=Symbol(kind="function")):
+            case nodes.Name(id=name, symbol=Symbol(kind="function")):
                 self._function(name, call)
-            case Name(id=name, symbol=Symbol() as symbol) if (
+            case nodes.Name(id=name, symbol=Symbol() as symbol) if (
                 modules_of(call.function, self.blocks) is None
             ):
                 self._called_value(name, symbol, call)
-            case Attribute(value=owner) if self._is_value(owner):
+            case nodes.Attribute(value=owner) if self._is_value(owner):
                 self._method(call.function, owner)
             case function:
                 self._module_call(call, function)
 
-    def _called_value(self, name: str, symbol: Symbol, call: Call) -> None:
+    def _called_value(self, name: str, symbol: Symbol, call: nodes.Call) -> None:
         message = f"'{name}' is a value and cannot be called"
         if symbol.kind in ("input", "local"):
             message = f"'{name}' cannot be called"
         self.refuse(call.function, "E304", message)
 
-    def _module_call(self, call: Call, function: Node) -> None:
+    def _module_call(self, call: nodes.Call, function: Node) -> None:
         found = self._resolve(function)
         if found is None or self._is_method(function, found):
             self.refuse(function, "E304", f"'{written(function)}' cannot be called")
@@ -317,16 +304,16 @@ class _StepChecker:
 
     def _is_method(self, function: Node, found: Modules) -> bool:
         """Whether a call may be one of a method: what a registered layer holds is unknown."""
-        if found or not isinstance(function, Attribute):
+        if found or not isinstance(function, nodes.Attribute):
             return False
         owners = modules_of(function.value, self.blocks) or ()
         held = [layers.find(owner.kind) for owner in owners]
         return any(layer is not None and layer.registered for layer in held)
 
-    def _method(self, node: Attribute, owner: Node) -> None:
+    def _method(self, node: nodes.Attribute, owner: Node) -> None:
         """``x.mean()``, or ``torch.mean(x)``: neither is of the language, but ``mean(x)`` is."""
         known = functions.find(node.name) is not None
-        if isinstance(owner, Name) and owner.symbol is None:
+        if isinstance(owner, nodes.Name) and owner.symbol is None:
             hint = f"write {node.name}(…)" if known else "functions have plain names"
             self.refuse(owner, "E303", f"unknown name '{owner.id}'", hint)
         else:
@@ -336,11 +323,11 @@ class _StepChecker:
 
     def _is_value(self, node: Node) -> bool:
         """Whether a node is a value at first sight: its problems are not told here."""
-        if isinstance(node, Name):
+        if isinstance(node, nodes.Name):
             return modules_of(node, self.blocks) is None
-        return not isinstance(node, Attribute | Subscript)
+        return not isinstance(node, nodes.Attribute | nodes.Subscript)
 
-    def _function(self, name: str, call: Call) -> None:
+    def _function(self, name: str, call: nodes.Call) -> None:
         keywords = [keyword.name for keyword in call.keywords]
         if name == "len":
             if keywords or len(call.arguments) != 1:
@@ -354,7 +341,7 @@ class _StepChecker:
             message = f"no function or child is called '{name}'"
             self.refuse(call.function, "E304", message, hint)
 
-    def _check_inputs(self, module: ModuleNode, call: Call) -> None:
+    def _check_inputs(self, module: ModuleNode, call: nodes.Call) -> None:
         kind = module.kind
         if kind in ("ModuleList", "ModuleDict"):
             hint = "call its items, or use a Sequential"
@@ -366,7 +353,7 @@ class _StepChecker:
             check_call(self.checker, block, call)
 
 
-def check_call(checker: Checker, block: BlockNode, call: Call) -> None:
+def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:
     """A call of a block must give it its inputs."""
     if checker.findings.is_broken_below((*block.path, "inputs")):
         return

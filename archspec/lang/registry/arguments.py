@@ -51,7 +51,7 @@ class Argument:
         """
         if isinstance(value, str) and self.choices:
             return value in self.choices
-        return any(_is_kind(value, kind) for kind in self.kinds)
+        return any(is_kind(value, kind) for kind in self.kinds)
 
     @property
     def expects(self) -> str:
@@ -90,7 +90,7 @@ def argument_of(parameter: inspect.Parameter) -> Argument:
     unknown = parameter.annotation is parameter.empty
     kinds, choices = (("any",), ()) if unknown else kinds_of(parameter.annotation)
     required = parameter.default is parameter.empty
-    default = None if required or not _is_plain(parameter.default) else parameter.default
+    default = None if required or not is_plain(parameter.default) else parameter.default
     if not required and parameter.default is None and not {"none", "any"} & {*kinds}:
         kinds = (*kinds, "none")
     return Argument(parameter.name, kinds, required, default, choices)
@@ -198,7 +198,8 @@ def registered_name(
     return name
 
 
-def _is_kind(value: object, kind: str) -> bool:
+def is_kind(value: object, kind: str) -> bool:
+    """Whether a value is of one of the kinds that an ``Argument`` can take."""
     match kind:
         case "int":
             return isinstance(value, int) and not isinstance(value, bool)
@@ -226,12 +227,13 @@ def _is_list_of(value: object, *kinds: str) -> bool:
     if not isinstance(value, list | tuple):
         return False
     entries = cast(Sequence[object], value)
-    return all(any(_is_kind(entry, kind) for kind in kinds) for entry in entries)
+    return all(any(is_kind(entry, kind) for kind in kinds) for entry in entries)
 
 
-def _is_plain(value: object) -> bool:
+def is_plain(value: object) -> bool:
+    """Whether a value is one that a document can hold, mappings apart."""
     if isinstance(value, list | tuple):
-        return all(map(_is_plain, cast(Sequence[object], value)))
+        return all(map(is_plain, cast(Sequence[object], value)))
     return value is None or isinstance(value, int | float | str)
 
 
