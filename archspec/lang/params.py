@@ -254,7 +254,9 @@ def _misfit_hint(value: Value) -> str:
 
 def _tuples(value: Any) -> Any:
     """What was given from outside is taken as it is; only lists become tuples."""
-    return tuple(map(_tuples, cast("list[Any]", value))) if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return tuple(map(_tuples, cast("list[Any]", value)))
+    return value
 
 
 def _first_misfit(value: Value, param: ParamNode, kind: str) -> int:

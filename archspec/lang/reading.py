@@ -8,30 +8,15 @@ from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
-from archspec.lang import schema
+from archspec.lang import schema, tree
 from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Symbol
 from archspec.lang.expr.nodes import Broken, Constant, Name, Sequence, Subscript, index_parts
 from archspec.lang.expr.parse import parse, template, value_node
-from archspec.lang.references import loop_items
+from archspec.lang.references import Blocks, Modules, loop_items
 from archspec.lang.registry import functions
 from archspec.lang.registry.initializers import parts, split_fill
 from archspec.lang.resolve import Scope, argument_errors, resolved
-from archspec.lang.tree import (
-    AssignNode,
-    BlockNode,
-    ContractNode,
-    FillNode,
-    ForNode,
-    InitNode,
-    ModuleNode,
-    ParamNode,
-    ReturnNode,
-    RuleNode,
-    SpecTree,
-    StepNode,
-    TensorNode,
-)
 from archspec.lang.yaml import Path
 
 _GROUPS = ("params", "inputs", "modules", "parameters", "buffers")  # that declare names in a block
@@ -41,7 +26,7 @@ D = TypeVar("D")
 N = TypeVar("N")
 
 
-def read(checker: Checker) -> SpecTree:
+def read(checker: Checker) -> tree.SpecTree:
     """The tree of a spec; what cannot be parsed or resolved is reported and becomes ``Broken``."""
     architecture = checker.architecture
     reader = _Reader(checker)
@@ -53,7 +38,7 @@ def read(checker: Checker) -> SpecTree:
     for one in readers:
         blocks[one.name] = one.with_forward(blocks)
     rules = tuple(reader.rule(i, rule, shared) for i, rule in enumerate(architecture.init))
-    return SpecTree(architecture, params, blocks, rules)
+    return tree.SpecTree(architecture, params, blocks, rules)
 
 
 class _Reader:
@@ -107,28 +92,28 @@ class _Reader:
 
     def params(
         self, declared: Mapping[str, schema.Param], path: Path, scope: Scope
-    ) -> dict[str, ParamNode]:
-        def param(name: str, declared: schema.Param, at: Path) -> ParamNode:
+    ) -> dict[str, tree.ParamNode]:
+        def param(name: str, declared: schema.Param, at: Path) -> tree.ParamNode:
             if declared.required:
-                return ParamNode(name, at, declared, None)
+                return tree.ParamNode(name, at, declared, None)
             default = self.value(declared.default, self.shortened(at, "default"), scope)
-            return ParamNode(name, at, declared, default)
+            return tree.ParamNode(name, at, declared, default)
 
         return _each(declared, path, param)
 
-    def initializer(self, declared: schema.Initialiser, path: Path, scope: Scope) -> InitNode:
+    def initializer(self, declared: schema.Initialiser, path: Path, scope: Scope) -> tree.InitNode:
         name, given = parts(declared)
         arguments = {k: self.value(value, (*path, name, k), scope) for k, value in given.items()}
-        return InitNode(path, name, arguments, declared)
+        return tree.InitNode(path, name, arguments, declared)
 
-    def rule(self, index: int, rule: schema.InitRule, scope: Scope) -> RuleNode:
-        def fill(key: str, declared: schema.Initialiser, at: Path) -> FillNode:
+    def rule(self, index: int, rule: schema.InitRule, scope: Scope) -> tree.RuleNode:
+        def fill(key: str, declared: schema.Initialiser, at: Path) -> tree.FillNode:
             tensor, text = split_fill(key) or ("", "")
             index_node = self._index(text, at, scope) if text else None
-            return FillNode(at, tensor, index_node, self.initializer(declared, at, scope))
+            return tree.FillNode(at, tensor, index_node, self.initializer(declared, at, scope))
 
         path: Path = ("init", index)
-        return RuleNode(path, rule, tuple(_each(rule.fills, path, fill).values()))
+        return tree.RuleNode(path, rule, tuple(_each(rule.fills, path, fill).values()))
 
     def _index(self, text: str, path: Path, scope: Scope) -> Node:
         """What stands in the brackets of ``weight[…]``; its place is that of the key."""
@@ -152,10 +137,10 @@ class _BlockReader(_Reader):
         self.own = self.symbols("param", declared.params, (*self.path, "params"))
         self.scope = {**shared, **self.own}
 
-    def block(self) -> BlockNode:
+    def block(self) -> tree.BlockNode:
         declared, path = self.declared, self.path
         siblings = {name: Symbol("sibling", name, s.path) for name, s in self.own.items()}
-        self._made = BlockNode(
+        self._made = tree.BlockNode(
             name=self.name,
             path=path,
             declared=declared,
@@ -169,24 +154,25 @@ class _BlockReader(_Reader):
         )
         return self._made
 
-    def _contract(self, name: str, declared: schema.Contract, at: Path) -> ContractNode:
+    def _contract(self, name: str, declared: schema.Contract, at: Path) -> tree.ContractNode:
         shape = self._shape(declared.shape, self.shortened(at, "shape"))
         below = self.value_if_given(declared.below, (*at, "below"), self.scope)
-        return ContractNode(name, at, declared, shape, below)
+        return tree.ContractNode(name, at, declared, shape, below)
 
-    def _tensor(self, name: str, declared: schema.Tensor, at: Path) -> TensorNode:
+    def _tensor(self, name: str, declared: schema.Tensor, at: Path) -> tree.TensorNode:
         init = self.initializer(declared.init, (*at, "init"), self.shared)
-        return TensorNode(name, at, declared, self._shape(declared.shape, (*at, "shape")), init)
+        shape = self._shape(declared.shape, (*at, "shape"))
+        return tree.TensorNode(name, at, declared, shape, init)
 
     def _shape(self, shape: Iterable[int | str], path: Path) -> tuple[Node, ...]:
         return tuple(self.value(size, (*path, i), self.scope) for i, size in enumerate(shape))
 
     # -------------------------------------------------------------------------------- modules
 
-    def _child(self, name: str, declared: schema.Module, at: Path) -> ModuleNode:
+    def _child(self, name: str, declared: schema.Module, at: Path) -> tree.ModuleNode:
         return self._module(declared, at, {})
 
-    def _module(self, declared: schema.Module, path: Path, counters: Scope) -> ModuleNode:
+    def _module(self, declared: schema.Module, path: Path, counters: Scope) -> tree.ModuleNode:
         # A repeat cannot use its own counter; everything else of the item can.
         outer = {**counters, **self.scope}
         if declared.index is not None:
@@ -198,7 +184,7 @@ class _BlockReader(_Reader):
             name = self.resolve(self.parsed(template, declared.name, (*path, "name")), scope)
         items = declared.items or ()
         pairs = items.items() if isinstance(items, dict) else enumerate(items)
-        return ModuleNode(
+        return tree.ModuleNode(
             path=path,
             declared=declared,
             type=self.value(declared.type, (*path, "type"), scope, classes=True),
@@ -214,7 +200,7 @@ class _BlockReader(_Reader):
             },
         )
 
-    def _argument(self, value: Any, path: Path, counters: Scope) -> Node | ModuleNode:
+    def _argument(self, value: Any, path: Path, counters: Scope) -> Node | tree.ModuleNode:
         """A value, or a module such as the layer that nn.TransformerEncoder copies."""
         if isinstance(value, dict):
             try:
@@ -226,11 +212,11 @@ class _BlockReader(_Reader):
 
     # ---------------------------------------------------------------------------------- steps
 
-    def with_forward(self, blocks: Mapping[str, BlockNode]) -> BlockNode:
+    def with_forward(self, blocks: Blocks) -> tree.BlockNode:
         """The block with its steps."""
         if self.declared.forward is None:
             return self._made
-        at = self.path
+        at, self.blocks = self.path, blocks
         # Where a name is declared twice, which has been reported, the first of these wins.
         scope = {
             **_CONSTANTS, **_TRAINING, **self.shared,
@@ -241,17 +227,13 @@ class _BlockReader(_Reader):
             **{n: s for group in _GROUPS for n, s in self.broken((*at, group)).items()},
             **self.broken((*at, "targets")),
         }  # fmt: skip
-        steps = self._steps(self.declared.forward, (*at, "forward"), scope, blocks)
+        steps = self._steps(self.declared.forward, (*at, "forward"), scope)
         return replace(self._made, forward=steps)
 
     def _steps(
-        self,
-        steps: Iterable[schema.Step],
-        path: Path,
-        scope: dict[str, Symbol],
-        blocks: Mapping[str, BlockNode],
-    ) -> tuple[StepNode, ...]:
-        found: list[StepNode] = []
+        self, steps: Iterable[schema.Step], path: Path, scope: dict[str, Symbol]
+    ) -> tuple[tree.StepNode, ...]:
+        found: list[tree.StepNode] = []
         for i, step in enumerate(steps):
             at = (*path, i)
             match step:
@@ -259,29 +241,25 @@ class _BlockReader(_Reader):
                     value = self._step(step.value, (*at, "return"), 0, scope)
                     if isinstance(value, Sequence):  # [a, b] returns two values, as a, b does
                         value = replace(value, is_list=False)
-                    found.append(ReturnNode((*at, "return"), value))
+                    found.append(tree.ReturnNode((*at, "return"), value))
                 case schema.Assign():
                     value = self._step(step.value, (*at, step.key), 0, scope)
-                    found.append(AssignNode((*at, step.key), step.targets, value))
+                    found.append(tree.AssignNode((*at, step.key), step.targets, value))
                     self._bind(step.targets, [None] * len(step.targets), (*at, step.key), scope)
                 case schema.For():
                     offset = len(step.loop) - len(step.iterable)
                     value = self._step(step.iterable, (*at, "for"), offset, scope)
                     inside = dict(scope)
-                    modules = loop_items(value, len(step.targets), blocks)
+                    modules = loop_items(value, len(step.targets), self.blocks)
                     self._bind(step.targets, modules, (*at, "for"), inside)
-                    body = self._steps(step.do, (*at, "do"), inside, blocks)
-                    found.append(ForNode((*at, "for"), step.targets, value, body))
+                    body = self._steps(step.do, (*at, "do"), inside)
+                    found.append(tree.ForNode((*at, "for"), step.targets, value, body))
                     # A loop may run no time at all: what it defines is not there after it.
                     scope |= {name: inside[name] for name in scope}
         return tuple(found)
 
     def _bind(
-        self,
-        targets: tuple[str, ...],
-        modules: Iterable[tuple[ModuleNode, ...] | None],
-        path: Path,
-        scope: dict[str, Symbol],
+        self, targets: tuple[str, ...], modules: list[Modules], path: Path, scope: dict[str, Symbol]
     ) -> None:
         for target, found in zip(targets, modules, strict=True):
             known = scope.get(target)

@@ -91,8 +91,7 @@ def load(
         >>> load("resnet18", num_classes=10).values["num_classes"]
         10
     """
-    document, problems = inherit.read(_path_or_name(path_or_name))
-    return _checked(document, problems, _overrides(config, params))
+    return load_with(_path_or_name(path_or_name), _overrides(config, params))
 
 
 def _path_or_name(given: object) -> str | os.PathLike[str]:
@@ -124,8 +123,8 @@ def loads(
     """
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", f"loads takes text, not {type(text).__name__}"))
-    document, problems = inherit.read_text(text, name, None if folder is None else Path(folder))
-    return _checked(document, problems, _overrides(config, params))
+    folder = None if folder is None else Path(folder)
+    return loads_with(text, _overrides(config, params), name=name, folder=folder)
 
 
 def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> Spec:
@@ -185,13 +184,7 @@ def _overrides(
 
 
 def _from_keywords(params: Mapping[str, Any]) -> dict[str, Override]:
-    return {name: Override(_plain(value), f"{name}=…") for name, value in params.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("list[Any]", value)]
-    return value
+    return {name: Override(value, f"{name}=…") for name, value in params.items()}
 
 
 # ------------------------------------------------------------------------------------------ checks

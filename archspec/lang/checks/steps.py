@@ -19,14 +19,7 @@ from archspec.lang.expr.printing import written
 from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
-from archspec.lang.tree import (
-    AssignNode,
-    BlockNode,
-    ForNode,
-    ModuleNode,
-    ReturnNode,
-    StepNode,
-)
+from archspec.lang.tree import AssignNode, BlockNode, ForNode, ModuleNode, ReturnNode, StepNode
 from archspec.lang.yaml import Path
 
 VALUE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})

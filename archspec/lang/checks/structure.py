@@ -295,13 +295,10 @@ def _cut_out(path: Path, data: dict[str, Any]) -> bool:
     steps = [i for i, key in enumerate(path[:-1]) if key in _STEPS and isinstance(path[i + 1], int)]
     path = path[: steps[-1] + 2] if steps else path  # half a step is none, nor is half a rule
     path = path[:2] if path[:1] == ("init",) else path
-    match path:
-        case () | ("archspec",) | ("model",):
-            return _complete(data, path)
-        case ("blocks" | "params",):
-            return False
-        case _:
-            pass
+    if path in ((), ("archspec",), ("model",)):
+        return _complete(data, path)
+    if path in (("blocks",), ("params",)):
+        return False
     owner: Any = data
     for key in path[:-1]:
         owner = owner[key]
@@ -309,11 +306,8 @@ def _cut_out(path: Path, data: dict[str, Any]) -> bool:
         cast("dict[Any, Any]", owner).pop(path[-1], None)
     elif isinstance(owner, list):
         _replace(cast("list[Any]", owner), cast(int, path[-1]), path)
-    match path:
-        case ("blocks", block, "params" | "inputs" | "modules" | "parameters" | "buffers"):
-            data["blocks"][block]["forward"] = [_RETURN]
-        case _:
-            pass
+    if len(path) == 3 and path[0] == "blocks" and path[2] in _DECLARING and path[2] != "outputs":
+        data["blocks"][path[1]]["forward"] = [_RETURN]
     return True
 
 

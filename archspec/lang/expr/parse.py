@@ -194,9 +194,7 @@ class _Translator:
                 return self._constant(value, span)
             # Python reads look-alike letters as the plain ones: what is written is what counts.
             case ast.Name(id=name):
-                if "__" in name or not name.isascii() or self._written(span) != name:
-                    raise ExpressionError("E302", f"'{name}' is not a name of the language", span)
-                return nodes.Name(span, name)
+                return nodes.Name(span, self._name(name, span, self._written(span)))
             case ast.List(elts=items) | ast.Tuple(elts=items):
                 return nodes.Sequence(span, tuple(map(below, items)), isinstance(tree, ast.List))
             case ast.BinOp(left=left, op=op, right=right):
@@ -241,7 +239,10 @@ class _Translator:
 
     def _keyword(self, keyword: ast.keyword) -> str:
         name, span = str(keyword.arg), self._span(keyword)
-        if not name.isascii() or "__" in name or not self._written(span).startswith(name):
+        return self._name(name, span, self._written(span)[: len(name)])
+
+    def _name(self, name: str, span: Span, written: str) -> str:
+        if "__" in name or not name.isascii() or written != name:
             raise ExpressionError("E302", f"'{name}' is not a name of the language", span)
         return name
 

@@ -121,12 +121,8 @@ def kinds_of(annotation: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 _PLAIN: dict[Any, str] = {
-    int: "int",
-    float: "float",
-    bool: "bool",
-    str: "str",
-    None: "none",
-    type(None): "none",
+    **{kind: kind.__name__ for kind in (int, float, bool, str)},
+    **dict.fromkeys((None, type(None)), "none"),
 }
 _LISTS = {
     frozenset({"int"}): "ints",
