@@ -218,7 +218,7 @@ def _examined(
     check_declared(checker, tree)
     check_classes(checker, tree, params)
     check_task(checker)
-    check_steps(checker, tree.blocks, tree.params)
+    check_steps(checker, tree)
     root, is_whole = None, False
     if len(params) == len(architecture.params) and not _is_recursive(findings):
         instantiator = Instantiator(checker, tree, values)

@@ -7,6 +7,7 @@ conditions, patterns) is checked while the modules are instantiated, forward ste
 from __future__ import annotations
 
 import keyword
+from collections.abc import Iterable
 from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing, near_misses, shown
@@ -27,14 +28,7 @@ from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_lite
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
-from archspec.lang.tree import (
-    BlockNode,
-    ContractNode,
-    ModuleNode,
-    SpecTree,
-    TensorNode,
-    modules_below,
-)
+from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, modules_below
 from archspec.lang.yaml import Path
 
 
@@ -79,7 +73,7 @@ class _BlockChecker:
         checker.findings.add(*check_declarations(declared.params, checker.document, params))
         check_block_names(checker, declared, block.path)
         for contract in (*block.inputs.values(), *block.outputs.values()):
-            self._check_contract(contract)
+            self._check_dimensions(contract.shape)
         self._check_input_order()
         for module in block.modules.values():
             for key in ("repeat", "index", "name"):
@@ -87,7 +81,7 @@ class _BlockChecker:
                 self._meaningless(module, key, f"'{key}' means nothing here", hint)
             self._check_module(module, frozenset())
         for tensor in block.tensors.values():
-            self._check_tensor(tensor)
+            self._check_sizes(tensor.shape)
 
     def _meaningless(self, module: ModuleNode, key: str, message: str, hint: str = "") -> None:
         """A reserved key where it has no meaning."""
@@ -256,8 +250,8 @@ class _BlockChecker:
 
     # ------------------------------------------------------------------------------- tensors
 
-    def _check_contract(self, contract: ContractNode) -> None:
-        for size in contract.shape:
+    def _check_dimensions(self, shape: Iterable[Node]) -> None:
+        for size in shape:
             name = _plain(size)
             if not isinstance(name, str):
                 continue
@@ -269,8 +263,8 @@ class _BlockChecker:
                 hint = f"write ${name} for its value"
                 self.checker.add("E207", message, size.span.path, hint=hint)
 
-    def _check_tensor(self, tensor: TensorNode) -> None:
-        for size in tensor.shape:
+    def _check_sizes(self, shape: Iterable[Node]) -> None:
+        for size in shape:
             if isinstance(name := _plain(size), str):
                 hint = "a raw tensor's sizes are integers or $expressions"
                 self.checker.add("E202", f"'{name}' is no size", size.span.path, hint=hint)

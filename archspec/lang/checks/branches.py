@@ -18,24 +18,15 @@ from archspec.lang.checks.steps import check_call
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
-from archspec.lang.references import LOOPS
+from archspec.lang.references import LOOPS, Blocks
 from archspec.lang.registry import layers
-from archspec.lang.tree import (
-    AssignNode,
-    BlockNode,
-    ForNode,
-    ModuleNode,
-    StepNode,
-    forward_expressions,
-)
+from archspec.lang.tree import AssignNode, ForNode, ModuleNode, StepNode, forward_expressions
 
 _MAX_FOLLOWED = 30_000  # steps of all blocks that differ
 _Values = Mapping[str, Value]
 
 
-def check_branches(
-    checker: Checker, blocks: Mapping[str, BlockNode], root: Instance, values: _Values
-) -> None:
+def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Values) -> None:
     """Check the forward of every block that occurs below ``root``.
 
     Args:
@@ -75,9 +66,7 @@ def _repeats(instance: Instance) -> int:
     return layers.depth_bound(plain)
 
 
-def _distinct(
-    blocks: Mapping[str, BlockNode], root: Instance
-) -> Iterator[tuple[int, Instance, dict[int, int]]]:
+def _distinct(blocks: Blocks, root: Instance) -> Iterator[tuple[int, Instance, dict[int, int]]]:
     """One instance of all whose forwards cannot differ, children first.
 
     Yields:
@@ -117,7 +106,7 @@ class _Walk:
     def __init__(
         self,
         checker: Checker,
-        blocks: Mapping[str, BlockNode],
+        blocks: Blocks,
         instance: Instance,
         values: _Values,
         rounds: Mapping[int, float],

@@ -62,14 +62,12 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
     """Nothing shadows anything: one name in a block means one thing."""
     shared = checker.architecture.params
     seen: dict[str, str] = {}
-    groups: list[tuple[str, str, Iterable[str], Collection[str]]] = [
-        ("params", "a parameter of the block", block.params, MODULE_ATTRIBUTES),
-        ("modules", "a module", block.modules, MODULE_ATTRIBUTES),
-        ("parameters", "a raw parameter", block.parameters, MODULE_ATTRIBUTES),
-        ("buffers", "a buffer", block.buffers, MODULE_ATTRIBUTES),
-        ("inputs", "an input", block.inputs, ("training",)),
-    ]
-    for group, what, names, taken in groups:
+    groups = {
+        "params": "a parameter of the block", "modules": "a module",
+        "parameters": "a raw parameter", "buffers": "a buffer", "inputs": "an input",
+    }  # fmt: skip
+    for group, what in groups.items():
+        names: Iterable[str] = getattr(block, group)
         for name in names:
             path = (*at, group, name)
             if name in seen or name in shared:
@@ -80,6 +78,7 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
         if group in ("modules", "parameters", "buffers"):
             check_child_names(checker, names, (*at, group))
         else:
+            taken = ("training",) if group == "inputs" else MODULE_ATTRIBUTES
             check_names(checker, names, (*at, group), taken)
 
 

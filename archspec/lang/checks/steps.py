@@ -19,36 +19,36 @@ from archspec.lang.expr.printing import written
 from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
-from archspec.lang.tree import AssignNode, BlockNode, ForNode, ModuleNode, ReturnNode, StepNode
+from archspec.lang.tree import (
+    AssignNode,
+    BlockNode,
+    ForNode,
+    ModuleNode,
+    ReturnNode,
+    SpecTree,
+    StepNode,
+)
 from archspec.lang.yaml import Path
 
 VALUE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
 
 
-def check_steps(
-    checker: Checker, blocks: Mapping[str, BlockNode], params: Mapping[str, object]
-) -> None:
+def check_steps(checker: Checker, tree: SpecTree) -> None:
     """Check the forward of every block."""
-    for block in blocks.values():
-        _StepChecker(checker, blocks, block, params).check()
+    for block in tree.blocks.values():
+        _StepChecker(checker, tree, block).check()
 
 
 class _StepChecker:
     """Checks the forward of one block."""
 
-    def __init__(
-        self,
-        checker: Checker,
-        blocks: Mapping[str, BlockNode],
-        block: BlockNode,
-        params: Mapping[str, object],
-    ) -> None:
-        self.checker, self.blocks, self.block = checker, blocks, block
-        self.refuse = checker.refuse
+    def __init__(self, checker: Checker, tree: SpecTree, block: BlockNode) -> None:
+        self.checker, self.refuse = checker, checker.refuse
+        self.blocks, self.block = tree.blocks, block
         self.path = (*block.path, "forward")
         self.targets = set[str]()  # of the steps so far
         self.taken: dict[str, tuple[str, Path]] = {
-            **{name: ("a global parameter", ("params", name)) for name in params},
+            **{name: ("a global parameter", p.path) for name, p in tree.params.items()},
             **{name: ("a parameter of the block", p.path) for name, p in block.params.items()},
             **{name: ("a module", m.path) for name, m in block.modules.items()},
             **{name: ("a tensor of the block", t.path) for name, t in block.tensors.items()},
