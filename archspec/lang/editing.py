@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -112,10 +113,9 @@ class _Lines:
 
     def line_of(self, offset: int) -> tuple[int, int]:
         """Where the line of an offset starts, and where the next one does."""
-        ends = [self.shift + start for start in [*self.starts[1:], len(self.text) - self.shift]]
-        begins = [self.shift + start for start in self.starts]
-        index = max(i for i, begin in enumerate(begins) if begin <= offset)
-        return begins[index], ends[index]
+        index = bisect(self.starts, offset - self.shift) - 1
+        ends = [*self.starts[1:], len(self.text) - self.shift]
+        return self.shift + self.starts[index], self.shift + ends[index]
 
     def is_flow(self, node: Node) -> bool:
         return self.text[self.start(node.span)] in "[{"

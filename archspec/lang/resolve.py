@@ -53,9 +53,7 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
                 yield ExpressionError("E304", message, called)
             case Binary(operator="@"):
                 yield ExpressionError("E304", "@ has no meaning in an argument", part)
-            case Call() | Attribute():
-                yield ExpressionError("E304", "this has no meaning in an argument", part)
-            case Constant(value=EllipsisType()):
+            case Call() | Attribute() | Constant(value=EllipsisType()):
                 yield ExpressionError("E304", "this has no meaning in an argument", part)
             case _:
                 pass

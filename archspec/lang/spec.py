@@ -220,7 +220,9 @@ def _examined(
     check_task(checker)
     check_steps(checker, tree)
     root, is_whole = None, False
-    if len(params) == len(architecture.params) and not _is_recursive(findings):
+    # Blocks that contain themselves have been told: instantiation would find no end.
+    is_finite = all(problem.code != "E211" for problem in findings)
+    if len(params) == len(architecture.params) and is_finite:
         instantiator = Instantiator(checker, tree, values)
         root, is_whole = instantiator.instantiate(), instantiator.is_whole
     if root is not None:
@@ -229,8 +231,3 @@ def _examined(
     if root is None:
         return None
     return Spec(document.name, architecture, tree, params, root, document, ignored, overrides)
-
-
-def _is_recursive(findings: Findings) -> bool:
-    """Whether blocks that contain themselves have been told: instantiation would find no end."""
-    return any(problem.code == "E211" for problem in findings)

@@ -200,14 +200,12 @@ class _BlockChecker:
     # ----------------------------------------------------------------------------- arguments
 
     def _check_arguments(self, module: ModuleNode, counters: frozenset[str]) -> None:
-        for name, value in module.arguments.items():
-            path = (*module.path, name)
-            nested = isinstance(value, ModuleNode)
-            if nested or (isinstance(value, Constant) and isinstance(value.value, dict)):
-                self._check_nested(module, name, value, path, counters)
+        known = {name: known_value(value) for name, value in module.arguments.items()}
+        for name, value in known.items():
+            if value and isinstance(value[0], dict):
+                self._check_nested(module, name, counters)
         checker, takes = self.checker, self.tree.blocks.get(module.kind) or layers.find(module.kind)
         if takes is not None:
-            known = {name: known_value(value) for name, value in module.arguments.items()}
             names = arguments_of(takes)
             wrong = wrong_arguments(checker, module, takes, known, self.names)
             # A misspelt argument has been told already.
@@ -225,15 +223,9 @@ class _BlockChecker:
                 hint = "an argument's name is letters, digits and _"
                 self.checker.add("E207", message, (*module.path, name), key=True, hint=hint)
 
-    def _check_nested(
-        self,
-        module: ModuleNode,
-        name: str,
-        value: Node | ModuleNode,
-        path: Path,
-        counters: frozenset[str],
-    ) -> None:
+    def _check_nested(self, module: ModuleNode, name: str, counters: frozenset[str]) -> None:
         """A module as an argument, where one is taken; else it is reported with the argument."""
+        value, path = module.arguments[name], (*module.path, name)
         layer = layers.find(module.kind) if module.kind not in self.tree.blocks else None
         argument = layer.argument(name) if layer else None
         if module.kind and not (argument and argument.accepts({})):

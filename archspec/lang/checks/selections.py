@@ -6,8 +6,9 @@ at its line before anything is built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 from archspec.errors import did_you_mean, shown
 from archspec.lang import patterns
@@ -23,6 +24,7 @@ from archspec.lang.yaml import Path
 MAX_COMPARISONS = 600_000  # of modules with the parts of patterns
 MAX_FILLS = 50_000  # of tensors by init rules
 _MOST_REPAIRS = 80_000  # paths that are searched for what a pattern may have meant
+P = TypeVar("P")
 
 
 class SelectionChecker:
@@ -89,10 +91,10 @@ class SelectionChecker:
                 message = "'archspec' is the layout of the model's own names"
                 self.checker.add("E207", message, at, key=True)
             for ours, foreign in layout.rename.items():
-                self._check_rename(ours, foreign, (*at, "rename", ours))
+                self._parsed((*at, "rename", ours), patterns.parse_rename, ours, foreign)
             for part, listed in (("ignore", layout.ignore), ("optional", layout.optional)):
                 for i, text in enumerate(listed):
-                    self.parse(text, (*at, part, i))
+                    self._parsed((*at, part, i), patterns.parse, text)
 
     def _too_many(self) -> bool:
         """Whether comparing all patterns with all paths would take too long."""
@@ -106,22 +108,19 @@ class SelectionChecker:
         self.checker.add("E401", message, (at,), key=True)
         return True
 
-    def parse(self, text: str, path: Path) -> Pattern | None:
-        """A pattern, or None and a problem at its place."""
+    def _parsed(self, path: Path, parse: Callable[..., P], *texts: str) -> P | None:
+        """What ``parse`` makes of patterns, or None and a problem at its place."""
         try:
-            return patterns.parse(text)
+            return parse(*texts)
         except PatternError as error:
-            self._pattern_problem(error, path)
+            span = Span(path, error.start, error.end)
+            self.checker.report(ExpressionError("E702", error.message, span))
             return None
-
-    def _pattern_problem(self, error: PatternError, path: Path) -> None:
-        span = Span(path, error.start, error.end)
-        self.checker.report(ExpressionError("E702", error.message, span))
 
     def _check_patterns(self, texts: Sequence[str], path: Path) -> None:
         for i, text in enumerate(texts):
             at = (*path, i) if self.checker.document.has((*path, i)) else path
-            pattern = self.parse(text, at)
+            pattern = self._parsed(at, patterns.parse, text)
             if pattern is not None and self.tree is not None and not self._select(pattern, text):
                 hint = self._near_misses(pattern, self.tree)
                 self.checker.add("E701", f"the pattern '{text}' selects nothing", at, hint=hint)
@@ -230,9 +229,3 @@ class SelectionChecker:
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)
-
-    def _check_rename(self, ours: str, foreign: str, path: Path) -> None:
-        try:
-            patterns.parse_rename(ours, foreign)
-        except PatternError as error:
-            self._pattern_problem(error, path)
