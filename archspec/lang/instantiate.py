@@ -148,6 +148,8 @@ class Instantiator:
                 value = self._value(param.default, _Scope(self.globals))
             kind = param.declared.type or inferred(param.declared, None)
             value, complaint = fit(value, param.declared, kind)
+            if isinstance(value, Instance):
+                complaint = "takes a value, not a mapping"
             if complaint:
                 self._refuse("E205", f"{block.name}'s {name} {complaint}", path)
             if kind in ("block", "layer"):
@@ -255,13 +257,16 @@ class Instantiator:
         if takes is None:
             self._tell(unknown_class(self.checker, self.blocks, kind, path))
             raise _Wrong
-        known = {n: _known(value) for n, value in arguments.items()}
-        wrong = list(wrong_arguments(self.checker, module, takes, known))
-        if not wrong or isinstance(takes, BlockNode):
-            wrong += missing_arguments(self.checker, module, takes, known)
-        if wrong:
-            self._tell(*wrong)
-            raise _Wrong
+        is_block = isinstance(takes, BlockNode)
+        if not (is_block and module.kind):  # else told already, and what is inside goes on
+            given = arguments.items()
+            known = {n: None if isinstance(value, Instance) else (value,) for n, value in given}
+            wrong = list(wrong_arguments(self.checker, module, takes, known))
+            if not wrong or is_block:
+                wrong += missing_arguments(self.checker, module, takes, known)
+            if wrong:
+                self._tell(*wrong)
+                raise _Wrong
         if isinstance(takes, BlockNode):
             return self._block(takes, arguments, scope.stack, module)
         return self._bounded_layer(takes, arguments, module)
@@ -362,8 +367,3 @@ class Instantiator:
         if found is None:
             raise _Wrong
         return found[0]
-
-
-def _known(value: Value) -> tuple[Value]:
-    """A value as signatures know it: a module stands as a mapping."""
-    return ({},) if isinstance(value, Instance) else (value,)
