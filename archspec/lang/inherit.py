@@ -206,6 +206,8 @@ def _merge(parent: Node, child: Node, path: yaml.Path) -> Node:
         parent, child = _long_form(parent), _long_form(child)
     if isinstance(parent, Mapping) and isinstance(child, Mapping):
         return _merge_mappings(parent, child, path)
+    if path == ("config", "ignore") and isinstance(parent, Listing) and isinstance(child, Listing):
+        return replace(child, items=(*parent.items, *child.items))
     return child
 
 
