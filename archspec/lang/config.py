@@ -45,9 +45,14 @@ _KNOWN = frozenset(
 _NEUTRAL: dict[str, Any] = {
     "add_cross_attention": False,
     "cross_attention_hidden_size": None,
+    "id2label": None,
     "is_decoder": False,
     "is_encoder_decoder": False,
+    "label2id": None,
+    "pad_token_id": None,
+    "problem_type": None,
     "pruned_heads": {},
+    "quantization_config": None,
     "tie_encoder_decoder": False,
 }
 

@@ -79,6 +79,7 @@ def test_what_is_read(tmp_path: Path) -> None:
         (LLAMA, {"hidden_size": None, "head_dim": 8}, {}, {"hidden_size": 64, "head_dim": 8}),
         (LLAMA, {"head_dim": 8}, {"head_dim": None}, {"head_dim": 16}),
         (LLAMA, {"model_type": "llama", "is_decoder": False}, {}, {"depth": 1}),
+        (LLAMA, {"id2label": None, "label2id": None, "problem_type": None}, {}, {"num_labels": 2}),
         (LLAMA + SECTION, {}, {}, usual),
         (LLAMA + SECTION, {"hidden_act": None, "id2label": None, "label2id": None}, {}, usual),
         (LLAMA + SECTION, {"rope_parameters": None, "rope_theta": None}, {}, usual),
@@ -274,6 +275,37 @@ def test_packaged_specs(tmp_path: Path) -> None:
         with pytest.raises(SpecError) as caught:
             spec(name, **given)
         assert [p.code for p in caught.value.problems] == ["E215"], name
+
+
+def test_a_child_adds_to_the_section_and_takes_from_it(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(LLAMA + SECTION, encoding="utf-8")
+    child = tmp_path / "child.yaml"
+    child.write_text(
+        "archspec: 1\nextends: base.yaml\nremove: [config.require.rope_parameters.rope_type]\n"
+        "config: {model_type: mine, read: {depth: layers}, require: {hidden_act: gelu}, "
+        "ignore: [gate, hidden_act, rope_parameters]}\n",
+        encoding="utf-8",
+    )
+    config = load(child).architecture.config
+    assert config is not None and config.model_dump() == {
+        "model_type": "mine",
+        "read": {
+            "num_labels": ["len(id2label)"],
+            "depth": ["layers"],
+            "rope_theta": ["rope_parameters.rope_theta", "rope_theta"],
+        },
+        "require": {"hidden_act": "gelu", "is_decoder": True},
+        "defaults": {"rope_theta": 10000.0, "is_decoder": True},
+        "ignore": ["pretraining_tp", "vision_config", "gate", "hidden_act", "rope_parameters"],
+    }
+    path = tmp_path / "config.json"
+    path.write_text('{"rope_parameters": {"rope_theta": 5.0, "x": 1}, "layers": 3, "gate": 2}')
+    spec = load(child, config=path)
+    assert (spec.values["rope_theta"], spec.values["depth"]) == (5.0, 3)
+    assert spec.ignored == ("rope_parameters.x", "gate")
+    path.write_text('{"hidden_act": "silu"}')  # what is required is not ignored
+    with pytest.raises(SpecError, match="'hidden_act' is 'silu', and child builds 'gelu' only"):
+        load(child, config=path)
 
 
 def test_the_section_itself_is_checked(tmp_path: Path) -> None:
