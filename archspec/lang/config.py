@@ -347,12 +347,17 @@ class _Reader:
         return ignored or (is_config and (is_known or is_neutral))
 
     def _hint(self, key: str) -> str:
-        if key.rpartition(".")[2] == _LABELS and "num_labels" in self.params:
-            return f"to take it: config: {{read: {{num_labels: len({key})}}}} in the spec"
-        near = did_you_mean(key, self.params)
         where = "the spec" if self._is_own else f"a spec that extends {self.spec}"
+        value = self._value(key)
+        inner = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+        taken = {name: f"{key}.{name}" for name in self.params if name in inner}
+        if key.rpartition(".")[2] == _LABELS and "num_labels" in self.params:
+            taken = {"num_labels": f"len({key})"}
+        if taken:
+            read = ", ".join(f"{name}: {source}" for name, source in taken.items())
+            return f"to take it, write config: {{read: {{{read}}}}} in {where}"
         ignore = f"if it does not matter to {self.spec}, add it to config.ignore of {where}"
-        return f"{near} {ignore}".strip()
+        return f"{did_you_mean(key, self.params)} {ignore}".strip()
 
     @property
     def _is_own(self) -> bool:

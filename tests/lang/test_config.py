@@ -11,6 +11,7 @@ import pytest
 from archspec import Problem, Spec, SpecError, load, loads
 from archspec.lang import json_file
 
+CONFIGS = Path(__file__).parents[1] / "data" / "configs"
 LLAMA = """\
 archspec: 1
 model: M
@@ -239,8 +240,12 @@ def test_the_hints_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         "add it to config.ignore of the spec"
     )
     assert hint("bert", {"hidden_siz": 2}).startswith("did you mean 'hidden_size'? if it")
+    rope = "config: {read: {rope_theta: rope_parameters.rope_theta}}"
+    given = {"rope_parameters": {"rope_theta": 1.0}}
+    assert hint(LLAMA, given) == f"to take it, write {rope} in the spec"
+    assert loads(f"{LLAMA}{rope}\n", config=path).values["rope_theta"] == 1.0
     assert hint(LLAMA, {"id2label": {"0": "a"}}) == (
-        "to take it: config: {read: {num_labels: len(id2label)}} in the spec"
+        "to take it, write config: {read: {num_labels: len(id2label)}} in the spec"
     )
     taken = LLAMA + "config: {read: {num_labels: len(id2label)}}\n"
     assert loads(taken, config=path).values["num_labels"] == 1
@@ -252,6 +257,21 @@ def test_the_hints_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     bert["architectures"] = ["BertForMaskedLM"]  # type: ignore[assignment]
     assert hint("resnet18", bert) == "packaged specs of it: bert-mlm"
     assert hint("bert", {"model_type": "roberta"}) == "no packaged spec builds that"
+
+
+def test_files_of_others() -> None:
+    spec = load("bert", config=CONFIGS / "id2label-seven.json")
+    assert spec.values["num_labels"] == 7 and spec.labels == tuple(f"LABEL_{i}" for i in range(7))
+    refused = {
+        "of-distilbert": ":11:3 model_type is 'distilbert', and bert builds 'bert'",
+        "of-roberta": ":17:3 model_type is 'roberta', and bert builds 'bert'",
+        "old-num-labels": ":14:3 'num_labels' is 5 in one place and 2 in another",
+    }
+    for name, expected in refused.items():
+        with pytest.raises(SpecError) as caught:
+            load("bert", config=CONFIGS / f"{name}.json")
+        found = [line_of(problem) for problem in caught.value.problems]
+        assert found == [f"E215 {name}.json{expected}"]
 
 
 def test_packaged_specs(tmp_path: Path) -> None:

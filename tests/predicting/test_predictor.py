@@ -309,7 +309,7 @@ def test_labels_have_the_names_of_a_config(tmp_path: Path) -> None:
     text = IMAGES + "config: {read: {num_classes: len(id2label)}}\n"
     path = tmp_path / "config.json"
     for names in (["cat", "dog", "owl", "elk"], [f"LABEL_{i}" for i in range(7)]):
-        path.write_text(json.dumps({"id2label": {i: n for i, n in enumerate(names)}}), "utf-8")
+        path.write_text(json.dumps({"id2label": dict(enumerate(names))}), "utf-8")
         spec = archspec.loads(text, config=path)
         predictor = archspec.Predictor(archspec.build(spec, device="cpu", seed=0))
         assert predictor.labels == tuple(names)
