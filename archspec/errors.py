@@ -55,6 +55,7 @@ CODES: dict[str, str] = {
     "E212": "items, repeat, index or name used where they mean nothing",
     "E213": "a path that leads nowhere",
     "E214": "unknown initialiser",
+    "E215": "a config file does not fit the spec",
     # expressions and forward steps
     "E301": "not an expression",
     "E302": "not part of the expression language",

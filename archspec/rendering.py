@@ -10,7 +10,7 @@ from typing import Any, cast
 from archspec.display import printable, printable_lines, styled_text
 from archspec.lang.instances import Instance, walk
 from archspec.lang.params import Resolved
-from archspec.lang.schema import Checkpoint, Contract, FreezePlan
+from archspec.lang.schema import Checkpoint, Config, Contract, FreezePlan
 from archspec.lang.spec import Spec
 
 _LONGEST = 60  # characters of one value; --json has all of them
@@ -128,6 +128,7 @@ def sections(spec: Spec, width: int | None = None) -> dict[str, str]:
         "Checkpoint layouts": [
             (name, _layout(layout)) for name, layout in architecture.checkpoints.items()
         ],
+        "Config files": _config(architecture.config) if architecture.config else [],
         "Task": _flat(task),
     }
     inner = width and max(width - 2, 20)
@@ -194,6 +195,19 @@ def _layout(layout: Checkpoint) -> str:
     lines += [f"ignores {pattern}" for pattern in layout.ignore]
     lines += [f"may lack {pattern}" for pattern in layout.optional]
     return "\n".join(lines) or "(our own names)"
+
+
+def _config(config: Config) -> list[tuple[str, str]]:
+    """How a file such as config.json sets the parameters."""
+    rows = [("model_type", config.model_type)] if config.model_type else []
+    rows += [(name, f"read from {', '.join(keys)}") for name, keys in config.read.items()]
+    rows += [(key, f"must be {_allowed(value)}") for key, value in config.require.items()]
+    rows += [(key, f"left out, is {_yaml(value)}") for key, value in config.defaults.items()]
+    return rows + ([("ignored", ", ".join(config.ignore))] if config.ignore else [])
+
+
+def _allowed(value: Any) -> str:
+    return " or ".join(map(_yaml, cast("list[Any]", value) if isinstance(value, list) else [value]))
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -305,9 +305,10 @@ def test_options_win_over_the_config_and_the_config_over_the_spec() -> None:
     assert found["num_hidden_layers"] == (2, "-p num_hidden_layers=2", None)
     assert found["num_labels"] == (9, "-p num_labels=9", None)
     assert found["classifier_dropout"][1].startswith("specs/bert.yaml:")
-    ignored = "architectures, gradient_checkpointing, model_type, transformers_version, use_cache"
+    ignored = "architectures, gradient_checkpointing, transformers_version, use_cache"
     assert ", ".join(shown["ignored"]) == ignored
-    assert result.stderr == f"config.json: ignored, no parameters of bert: {ignored}\n"
+    said = "config.json: not read, as they do not change what bert computes"
+    assert result.stderr == f"{said}: {ignored}\n"
 
 
 def test_the_last_option_wins_and_values_are_yaml() -> None:
@@ -318,10 +319,11 @@ def test_the_last_option_wins_and_values_are_yaml() -> None:
 
 
 def test_a_config_for_several_specs() -> None:
-    result = run("validate", "bert", "resnet18", "--config", "config.json")
-    assert result.exit_code == 0
-    notes = re.findall(r"^config.json: ignored, no parameters of (\w+)", result.stderr, re.M)
-    assert notes == ["bert", "resnet18"]
+    result = run("validate", "bert", "bert-mlm", "resnet18", "--config", "config.json")
+    assert result.exit_code == 1
+    notes = re.findall(r"^config.json: not read.* what ([\w-]+) computes", result.stderr, re.M)
+    assert notes == ["bert", "bert-mlm"]
+    assert "config.json:12:3: error[E215]: model_type is 'bert', not" in result.stderr
 
 
 # --------------------------------------------------------------------------------------- streams

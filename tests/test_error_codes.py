@@ -112,6 +112,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\ngood\n", encoding="utf-8")
     for name, text in tables(PAGE).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "config.json").write_text(snippets("E215", "json")[0], encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(devices, "free_bytes", lambda device: 16 * 2**30)

@@ -319,7 +319,7 @@ class Desk:
     def _opened(self, asked: Asked) -> Opened:
         folder = self.workspace.folder_of(self.name)
         spec = loads_with(asked.text, _given(asked), name=self.file, folder=folder)
-        params = {key: value for key, value in asked.params.items() if key not in spec.ignored}
+        params = {key: value for key, value in asked.params.items() if key in spec.params}
         plan = asked.plan if asked.plan in spec.architecture.freeze else None
         sizes = {key: size for key, size in asked.sizes.items() if key in dimensions(spec)}
         inspection = archspec.inspect(

@@ -34,7 +34,7 @@ def _field(name: str, param: Param, found: Resolved | None, asked: Asked) -> dic
         "help": param.help,
         "origin": found.origin if found else "no value yet",
         "changed": name in asked.params,
-        "nullable": param.default is None and not param.required,
+        "nullable": param.nullable or (param.default is None and not param.required),
     }
 
 

@@ -18,6 +18,7 @@ from archspec.cli import options, terminal
 from archspec.errors import ArchspecError, UsageError
 
 if TYPE_CHECKING:
+    from archspec.lang.json_file import JsonFile
     from archspec.lang.params import Override
 
 
@@ -81,10 +82,10 @@ def validate(
       archspec validate bert -p num_attention_heads=7
       archspec validate --json my-model.yaml
     """
-    overrides = options.overrides_from(given, config)
+    overrides, config_file = options.given_values(given, config)
     results: list[dict[str, Any]] = []
     for file in files:
-        error = _error_of(file, overrides)
+        error = _error_of(file, overrides, config_file)
         problems = [problem.to_dict() for problem in error.problems] if error else []
         results.append({"file": file, "ok": not error, "problems": problems})
         if not as_json:
@@ -96,9 +97,11 @@ def validate(
     click.get_current_context().exit(0 if all(result["ok"] for result in results) else 1)
 
 
-def _error_of(file: str, overrides: Mapping[str, Override]) -> ArchspecError | None:
+def _error_of(
+    file: str, overrides: Mapping[str, Override], config: JsonFile | None
+) -> ArchspecError | None:
     try:
-        options.load(file, overrides)
+        options.load_with(file, overrides, config)
     except ArchspecError as error:
         return error
     return None
@@ -137,7 +140,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     from archspec.cli import documents
     from archspec.display import printable
 
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     if as_json:
         terminal.put_json(documents.of_spec(loaded))
         return
@@ -203,7 +206,7 @@ def build(
     from archspec.cli import documents
     from archspec.display import printable_lines
 
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     builder = archspec.build  # importing torch is no part of the time
     start = time.perf_counter()
@@ -241,7 +244,7 @@ def export(
     """
     from archspec.codegen import generate
 
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     terminal.write_text(generate(loaded).text, output)
 
 

@@ -83,8 +83,8 @@ def diff(
         raise click.UsageError(f"two specs are compared, not {len(specs)}")
     from archspec import differences
 
-    old = options.load(specs[0], {})
-    new = options.load(specs[1], options.overrides_from(given, config))
+    old = options.load(specs[0], (), None)
+    new = options.load(specs[1], given, config)
     plan = options.plan(new, freeze)
     found = differences.diff(old, new, levels=levels or _LEVELS, freeze=plan)
     _write(found, "json" if as_json else form, output)
@@ -129,6 +129,6 @@ def patch(
     """
     from archspec.differences import patching
 
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     delta = patching.read_patch(patch)
     terminal.write_text(patching.patched_text(delta, loaded), output)

@@ -39,6 +39,7 @@ def of_spec(spec: Spec) -> dict[str, Any]:
         ],
         "freeze": {name: plan.model_dump() for name, plan in architecture.freeze.items()},
         "checkpoints": {name: c.model_dump() for name, c in architecture.checkpoints.items()},
+        "config": architecture.config.model_dump() if architecture.config else None,
         "task": architecture.task.model_dump() if architecture.task else None,
     }
     return plain(facts)

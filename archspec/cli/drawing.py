@@ -72,7 +72,7 @@ def draw(
     if everything and (block is not None or output is None):
         raise click.UsageError("--all takes -o FOLDER, and no --block")
     sizes = sizes if batch is None else {**sizes, "batch": batch}
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if everything and output is not None:
         _put_all(loaded, plan, sizes, to or "svg", output)

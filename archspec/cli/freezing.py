@@ -36,7 +36,7 @@ def freeze(
       archspec freeze bert '**' '!classifier'
       archspec freeze resnet18 '@BatchNorm2d' --json
     """
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     chosen = options.plan(loaded, plan)
     if chosen is None:
         _list(loaded, as_json=as_json)

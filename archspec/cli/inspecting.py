@@ -72,7 +72,7 @@ def inspect(
     if gib is not None and (batch is not None or "batch" in sizes):
         raise click.UsageError("--largest-batch finds the batch: it cannot be given")
     sizes = sizes if batch is None else {**sizes, "batch": batch}
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if table:
         _put_table(loaded, plan, sizes)

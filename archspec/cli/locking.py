@@ -43,7 +43,7 @@ def lock(
     if (given or config) and output is None and not as_json:
         raise click.UsageError("with parameters the lock file needs a name: -o FILE")
     file = output or beside(spec)
-    now = lock_of(options.load(spec, options.overrides_from(given, config)))
+    now = lock_of(options.load(spec, given, config))
     if check:
         found = Lock.read(file).compare(now)
         if as_json:

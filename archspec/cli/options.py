@@ -11,10 +11,11 @@ import click
 from click.shell_completion import CompletionItem
 
 from archspec.cli import terminal
-from archspec.errors import Problem, UsageError, listing
+from archspec.errors import Problem, UsageError
 from archspec.tracing.limits import MAX_OPERATIONS, VARIABLE
 
 if TYPE_CHECKING:
+    from archspec.lang.json_file import JsonFile
     from archspec.lang.params import Override
     from archspec.lang.spec import Spec
 
@@ -117,18 +118,6 @@ output = click.option(
 )
 
 
-def overrides_from(given: Sequence[str], config: Path | None) -> dict[str, Override]:
-    """What ``--config`` and ``-p`` say together; ``-p`` wins.
-
-    Raises:
-        SpecError: the file or a value cannot be read.
-    """
-    from archspec.lang.params import overrides_from_config, overrides_from_options
-
-    base = overrides_from_config(config) if config is not None else {}
-    return {**base, **overrides_from_options(given)}
-
-
 def plan(spec: Spec, given: Sequence[str]) -> str | list[str] | None:
     """What is meant by the words given for a freeze plan: one's name, patterns, or nothing.
 
@@ -161,19 +150,38 @@ def _is_name(spec: Spec, word: str) -> bool:
     return not patterns.Tree(entries(spec.root)).select(patterns.parse(word))
 
 
-def load(name: str, found: Mapping[str, Override]) -> Spec:
-    """The spec with its overrides; keys of the config that are none of its parameters are told.
+def given_values(
+    given: Sequence[str], config: Path | None
+) -> tuple[dict[str, Override], JsonFile | None]:
+    """What ``-p`` and ``--config`` say.
+
+    Raises:
+        SpecError: the file or a value cannot be read.
+    """
+    from archspec.lang import json_file
+    from archspec.lang.params import overrides_from_options
+
+    file = json_file.read(config) if config is not None else None
+    return overrides_from_options(given), file
+
+
+def load(name: str, given: Sequence[str], config: Path | None) -> Spec:
+    """The spec with what ``-p`` and ``--config`` say; ``-p`` wins.
 
     Raises:
         SpecError: every problem that could be found.
     """
-    from archspec.display import printable
-    from archspec.lang.spec import load_with
+    return load_with(name, *given_values(given, config))
 
-    spec = load_with(name, found)
-    if spec.ignored:
-        file = next(override.origin for override in found.values() if override.tolerant)
-        keys = listing(spec.ignored)
-        note = printable(f"{file}: ignored, no parameters of {spec.name}: {keys}")
-        terminal.put(note, err=True)
-    return spec
+
+def load_with(name: str, overrides: Mapping[str, Override], file: JsonFile | None) -> Spec:
+    """As ``load``; all keys of the file that say nothing about the function are told."""
+    from archspec.display import printable
+    from archspec.lang import spec
+
+    loaded = spec.load_with(name, overrides, file)
+    if file is not None and loaded.ignored:
+        keys = ", ".join(loaded.ignored)
+        note = f"{file.name}: not read, as they do not change what {loaded.name} computes: {keys}"
+        terminal.put(printable(note), err=True)
+    return loaded

@@ -174,7 +174,7 @@ def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
     from archspec.predicting.sources import is_folder
 
     if not is_folder(source):
-        return options.load(source, options.overrides_from(given, config))
+        return options.load(source, given, config)
     if given or config is not None:
         raise _usage("a run has its own spec: -p and --config are for specs")
     return source

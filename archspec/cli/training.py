@@ -106,7 +106,7 @@ def train(
       archspec train my-model.yaml --data train.parquet --epochs 15 --schedule one-cycle
       torchrun --nproc-per-node 2 -m archspec train bert --data topics/ --strategy ddp
     """
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     run = archspec.train(
         loaded,
         data[0] if len(data) == 1 else list(data),

@@ -105,7 +105,7 @@ def check(
     """
     from archspec.weights.sides import Choices
 
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     choices = Choices.checked(ignore, optional, resize)
     found = _examined(loaded, file, layout, choices)
     if as_json:
@@ -172,7 +172,7 @@ def convert(
     from archspec.weights.saving import convert_weights
     from archspec.weights.sides import Choices
 
-    loaded = options.load(spec, options.overrides_from(given, config))
+    loaded = options.load(spec, given, config)
     naming = naming_of(to, loaded)
     found = _examined(loaded, file, layout, Choices.checked(ignore, optional, {}))
     files = convert_weights(found, naming, output, most)

@@ -15,6 +15,7 @@ from archspec.errors import Place
 from archspec.lang.declarations import inferred
 from archspec.lang.expr import ExpressionError, Value, parse
 from archspec.lang.expr.printing import written
+from archspec.lang.params import Override
 from archspec.lang.schema import Architecture, Param, split_targets
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
@@ -149,6 +150,8 @@ def place(spec: Spec, path: Path) -> Place | None:
     """Where ``spec`` says what ``content`` has at ``path``; None for an override without a file."""
     if path[:1] == ("params",) and len(path) > 1 and (given := spec.overrides.get(str(path[1]))):
         return given.place
+    if path[:2] == ("task", "labels") and (named := _named(spec)):
+        return named.place
     found: Path = ()
     for step in path:
         if spec.document.has((*found, step)):
@@ -156,6 +159,11 @@ def place(spec: Spec, path: Path) -> Place | None:
         elif step not in _SHORTENED:
             break
     return spec.document.place(found)
+
+
+def _named(spec: Spec) -> Override | None:
+    """What gave the names of the classes together with their number."""
+    return next((given for given in spec.overrides.values() if given.labels), None)
 
 
 def origin(spec: Spec, path: Path) -> str:

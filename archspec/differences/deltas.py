@@ -110,6 +110,7 @@ def _is_sequence(value: Any, path: Path) -> bool:
     if not isinstance(value, list):
         return False
     of_patterns = path[:1] in (("freeze",), ("checkpoints",)) or path[-1:] == ("match",)
+    of_patterns = of_patterns or path == ("config", "ignore")
     return of_patterns or all(isinstance(item, dict) for item in cast("list[Any]", value))
 
 

@@ -13,7 +13,7 @@ from archspec.lang.inherit import Document
 from archspec.lang.registry.arguments import is_kind, is_plain
 from archspec.lang.schema import PARAM_TYPES, Param, is_type_name
 
-_NULLABLE = "a parameter that may be null is declared with default: null"
+_NULLABLE = "a parameter that may be null is declared with default: null, or with nullable: true"
 _UNBOUNDED = Param.model_validate({})
 
 
@@ -36,7 +36,7 @@ def _type_of(value: Any) -> str:
 
 def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
     """``value`` as the declaration wants it, or a complaint."""
-    if value is None and (not param.required and param.default is None):
+    if value is None and (param.nullable or (not param.required and param.default is None)):
         return None, ""
     if kind == "dict":
         return None, "cannot be a mapping"
@@ -102,6 +102,8 @@ def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
     """Below which key, what is wrong, and a hint."""
     kind = param.type or inferred(param, param.default)
     default = param.default
+    if param.nullable and param.required:
+        yield ("nullable",), "null means the default, and there is none", "add default: …"
     stem, mark, _ = default.partition("?") if isinstance(default, str) else ("", "", "")
     if param.type is None and mark and is_type_name(stem):
         yield (), f"unknown type '{default}'", _NULLABLE

@@ -206,6 +206,8 @@ def _merge(parent: Node, child: Node, path: yaml.Path) -> Node:
         parent, child = _long_form(parent), _long_form(child)
     if isinstance(parent, Mapping) and isinstance(child, Mapping):
         return _merge_mappings(parent, child, path)
+    if path == ("config", "ignore") and isinstance(parent, Listing) and isinstance(child, Listing):
+        return replace(child, items=(*parent.items, *child.items))
     return child
 
 
@@ -259,6 +261,8 @@ def _remove(parent: Mapping, child: Mapping, problems: list[Problem]) -> Mapping
 
 def _without(node: Node, keys: tuple[str, ...]) -> Node | str:
     """``node`` without what stands at ``keys``, or a hint if nothing does."""
+    if isinstance(node, Mapping) and ".".join(keys) in node.entries:
+        keys = (".".join(keys),)  # a key of config.require has dots
     first, rest = keys[0], keys[1:]
     if isinstance(node, Mapping):
         if first not in node.entries:

@@ -154,6 +154,7 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     models["Contract"]["properties"]["below"] |= _expression("an integer")
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["shape"]["items"] |= _expression("an integer")
+    models["Config"]["properties"]["read"]["additionalProperties"]["type"] = ["string", "array"]
     parents = [{"const": name} for name in inherit.packaged_names()]
     models["Architecture"]["properties"]["extends"]["anyOf"] = [*parents, {}]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
@@ -22,13 +19,16 @@ from archspec.lang.tree import ParamNode
 class Override:
     """A value given for a parameter from outside the spec, and who gave it.
 
-    ``tolerant`` overrides come from a ``config.json``, which also holds what is none of ours.
+    Attributes:
+        tolerant: whether it is passed over if the spec has no such parameter.
+        labels: the names of what the value counts, if it is the number of classes.
     """
 
     value: Any
     origin: str
     place: Place | None = None
     tolerant: bool = False
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,57 +47,6 @@ class Resolved:
 
 
 # ---------------------------------------------------------------------------------------- reading
-
-
-def overrides_from_config(path: Path) -> dict[str, Override]:
-    """The keys of a JSON file such as Hugging Face's ``config.json``, as overrides.
-
-    Raises:
-        SpecError: E106 if it cannot be read or is no JSON object.
-    """
-    text, place = "", None
-    try:
-        if not path.is_file() and path.exists():
-            raise ValueError("not a file")
-        if path.stat().st_size > yaml.MAX_BYTES:
-            raise ValueError(f"larger than {yaml.MAX_BYTES:,} bytes")
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
-        if not isinstance(data, dict):
-            raise ValueError("not a JSON object")
-    except (OSError, ValueError, RecursionError) as error:
-        reason = str(error)
-        match error:
-            case OSError():
-                reason = error.strerror or "cannot be read"
-            case UnicodeDecodeError():
-                reason = "not UTF-8 text"
-            case json.JSONDecodeError():
-                reason = f"not JSON: {error.msg[:1].lower()}{error.msg[1:]}"
-                line = text.splitlines()[error.lineno - 1 :][:1]
-                place = Place(str(path), error.lineno, error.colno, error.colno + 1, "".join(line))
-            case RecursionError():
-                reason = "nested too deeply"
-            case _ if "integer string" in reason:
-                reason = "an integer of too many digits"
-            case _:
-                pass
-        raise SpecError(Problem("E106", f"{path}: {reason}", place)) from None
-    places = _places(text, str(path))
-    return {
-        key: Override(value, str(path), places.get(key), tolerant=True)
-        for key, value in cast("dict[str, Any]", data).items()
-    }
-
-
-def _places(text: str, file: str) -> dict[str, Place]:
-    """Where each key of a JSON text first stands, found in one pass."""
-    places: dict[str, Place] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        for key in re.finditer(r'"([^"\\]*)"\s*:', line):
-            end = key.end(1) + 2
-            places.setdefault(key[1], Place(file, number, key.start() + 1, end, line))
-    return places
 
 
 def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
@@ -130,14 +79,14 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
 
 def resolve(
     checker: Checker, declared: Mapping[str, ParamNode], overrides: Mapping[str, Override]
-) -> tuple[dict[str, Resolved], tuple[str, ...]]:
-    """The values of all parameters, in the order of their declarations.
-
-    Returns:
-        The resolved parameters, and the names in a ``config.json`` that are no parameters of this
-        spec.
-    """
-    ignored = _unknown(checker, declared, overrides)
+) -> dict[str, Resolved]:
+    """The values of all parameters, in the order of their declarations."""
+    _check_known(checker, declared, overrides)
+    overrides = {
+        name: given
+        for name, given in overrides.items()
+        if given.value is not None or name not in declared or not declared[name].declared.nullable
+    }  # null means the default
     graph = {
         name: {used.id for used in names(param.default)} & declared.keys()
         if param.default is not None and name not in overrides
@@ -155,20 +104,19 @@ def resolve(
             found = _resolve_one(checker, declared[name], overrides.get(name), values)
             if found is not None:
                 resolved[name], values[name] = found, found.value
-    return {name: resolved[name] for name in declared if name in resolved}, ignored
+    return {name: resolved[name] for name in declared if name in resolved}
 
 
-def _unknown(
+def _check_known(
     checker: Checker, declared: Mapping[str, ParamNode], overrides: Mapping[str, Override]
-) -> tuple[str, ...]:
-    """The names that a ``config.json`` has beyond the parameters; others are reported."""
-    unknown = {name: given for name, given in overrides.items() if name not in declared}
-    for name, given in unknown.items():
-        if not given.tolerant and not checker.is_broken(("params", name)):
+) -> None:
+    """Report the names that are no parameters."""
+    for name, given in overrides.items():
+        known = name in declared or checker.is_broken(("params", name))
+        if not known and not given.tolerant:
             hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
             message = f"no parameter '{name}' ({given.origin})"
             checker.findings.add(Problem("E208", message, given.place, hint))
-    return tuple(name for name, given in unknown.items() if given.tolerant)
 
 
 def ordered(graph: Mapping[str, Iterable[str]]) -> tuple[list[str], list[list[str]]]:
@@ -246,7 +194,7 @@ def _resolve_one(
 
 def _misfit_hint(value: Value) -> str:
     if value is None:
-        return "to allow null, declare it with default: null"
+        return "to allow null, declare it with default: null, or with nullable: true"
     if isinstance(value, dict):
         return "there are no mappings as values: declare a parameter for each of its keys"
     return ""

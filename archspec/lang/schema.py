@@ -53,6 +53,7 @@ class Param(Model):
     min: int | float | None = Field(None, description="smallest value allowed")
     max: int | float | None = Field(None, description="largest value allowed")
     choices: list[Scalar] | None = Field(None, min_length=1, description="the values allowed")
+    nullable: bool = Field(False, description="null may be given, and means the default")
     help: Text = Field("", description="what it is, in a sentence")
 
     @model_validator(mode="before")
@@ -268,6 +269,31 @@ class Checkpoint(Model):
     optional: list[str] = Field(default=[], description="our names that may be missing")
 
 
+Key = Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
+Sources = Annotated[list[Key], BeforeValidator(_one_or_more), Field(min_length=1, max_length=100)]
+
+
+class Config(Model):
+    """How a file such as Hugging Face's config.json becomes the values of the parameters.
+
+    Keys of the file are dotted paths: ``rope_parameters.rope_theta``.
+    """
+
+    model_type: Key | None = Field(default=None, description="the model_type of the files")
+    read: dict[Name, Sources] = Field(
+        default={},
+        description="parameter: a key, len(key), or a list of these; left out: its own name",
+    )
+    require: dict[Key, Value] = Field(
+        default={}, description="key: the value that it must have, or a list of those it may have"
+    )
+    defaults: dict[Key, Value] = Field(
+        default={},
+        description="key: what it means to leave it out; left out: what the parameter says",
+    )
+    ignore: list[Key] = Field(default=[], description="keys that say nothing about the function")
+
+
 class TextInput(Model):
     """How text becomes the model's input."""
 
@@ -323,4 +349,5 @@ class Architecture(Model):
     tie: dict[str, str] = Field({}, description="parameter path: the path whose tensor it shares")
     freeze: dict[str, FreezePlan] = Field({}, description="named freeze plans")
     checkpoints: dict[str, Checkpoint] = Field({}, description="named foreign layouts")
+    config: Config | None = Field(None, description="how a config.json sets the parameters")
     task: Task | None = Field(None, description="what the model is for")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
-from archspec.lang import inherit
+from archspec.lang import inherit, json_file
 from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
 from archspec.lang.checks.branches import check_branches
@@ -19,11 +19,18 @@ from archspec.lang.checks.selections import SelectionChecker
 from archspec.lang.checks.steps import check_steps
 from archspec.lang.checks.structure import validated
 from archspec.lang.checks.task import check_task
+from archspec.lang.config import (
+    check_config,
+    labels_of,
+    overrides_from_config,
+    with_labels,
+)
 from archspec.lang.expr import Value
 from archspec.lang.inherit import Document
 from archspec.lang.instances import Instance
 from archspec.lang.instantiate import Instantiator
-from archspec.lang.params import Override, Resolved, overrides_from_config, resolve
+from archspec.lang.json_file import JsonFile
+from archspec.lang.params import Override, Resolved, resolve
 from archspec.lang.reading import read
 from archspec.lang.schema import Architecture, Param
 from archspec.lang.tree import SpecTree
@@ -40,7 +47,7 @@ class Spec:
         params: each parameter's resolved value, its type, and where it was set.
         root: the tree of modules with their argument values.
         document: the text's tree, which knows every place.
-        ignored: keys of a ``config.json`` that are no parameters of this spec.
+        ignored: keys of a ``config.json`` that say nothing about the function of this model.
         overrides: what was given from outside, for a spec that is loaded anew with more.
 
     Example:
@@ -63,10 +70,18 @@ class Spec:
         """Each parameter's value."""
         return {name: param.value for name, param in self.params.items()}
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes: those of the task, else made-up ones of a config file."""
+        task = self.architecture.task
+        return tuple(task.labels) if task and task.labels else labels_of(self.overrides)
+
     def with_params(self, **params: Any) -> Spec:
         """The same spec with other values; raises as ``load``."""
-        given = _from_keywords(params)
-        return _checked(self.document, [], {**self.overrides, **given}) if params else self
+        if not params:
+            return self
+        spec = _checked(self.document, [], {**self.overrides, **_from_keywords(params)})
+        return replace(spec, ignored=self.ignored)
 
 
 def load(
@@ -79,8 +94,9 @@ def load(
 
     Args:
         path_or_name: a path, or the name of a packaged spec such as ``"bert"``.
-        config: a JSON file whose keys set parameters, such as Hugging Face's ``config.json``;
-            keys that the spec does not declare are listed in ``Spec.ignored``.
+        config: a JSON file whose keys set parameters, such as Hugging Face's ``config.json``, as
+            the spec's ``config`` has it; keys that say nothing about the function of the model are
+            listed in ``Spec.ignored``, all others are errors.
         **params: values for parameters; they win over ``config``.
 
     Raises:
@@ -91,7 +107,7 @@ def load(
         >>> load("resnet18", num_classes=10).values["num_classes"]
         10
     """
-    return load_with(_path_or_name(path_or_name), _overrides(config, params))
+    return load_with(_path_or_name(path_or_name), _from_keywords(params), _read(config))
 
 
 def _path_or_name(given: object) -> str | os.PathLike[str]:
@@ -124,7 +140,8 @@ def loads(
     if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", f"loads takes text, not {type(text).__name__}"))
     folder = None if folder is None else Path(folder)
-    return loads_with(text, _overrides(config, params), name=name, folder=folder)
+    overrides = _from_keywords(params)
+    return loads_with(text, overrides, name=name, folder=folder, config=_read(config))
 
 
 def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> Spec:
@@ -140,6 +157,7 @@ def as_spec(given: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> 
 def load_with(
     path_or_name: str | os.PathLike[str],
     overrides: Mapping[str, Override],
+    config: JsonFile | None = None,
     copy: Path | None = None,
 ) -> Spec:
     """As ``load``, with overrides that know where they come from.
@@ -148,15 +166,20 @@ def load_with(
         copy: a file that is read in the spec's stead, such as another version of it.
     """
     document, problems = inherit.read(path_or_name, copy)
-    return _checked(document, problems, overrides)
+    return _checked(document, problems, overrides, config)
 
 
 def loads_with(
-    text: str, overrides: Mapping[str, Override], *, name: str, folder: Path | None
+    text: str,
+    overrides: Mapping[str, Override],
+    *,
+    name: str,
+    folder: Path | None,
+    config: JsonFile | None = None,
 ) -> Spec:
     """As ``loads``, with overrides that know where they come from."""
     document, problems = inherit.read_text(text, name, folder)
-    return _checked(document, problems, overrides)
+    return _checked(document, problems, overrides, config)
 
 
 def params_of(
@@ -172,15 +195,12 @@ def params_of(
         architecture = validated(document, findings)
         if architecture is not None:
             checker = Checker(architecture, document, findings)
-            return architecture.params, resolve(checker, read(checker).params, overrides)[0]
+            return architecture.params, resolve(checker, read(checker).params, overrides)
     return {}, {}
 
 
-def _overrides(
-    config: str | os.PathLike[str] | None, params: Mapping[str, Any]
-) -> dict[str, Override]:
-    found = overrides_from_config(Path(config)) if config is not None else {}
-    return {**found, **_from_keywords(params)}
+def _read(config: str | os.PathLike[str] | None) -> JsonFile | None:
+    return None if config is None else json_file.read(Path(config))
 
 
 def _from_keywords(params: Mapping[str, Any]) -> dict[str, Override]:
@@ -191,21 +211,27 @@ def _from_keywords(params: Mapping[str, Any]) -> dict[str, Override]:
 
 
 def _checked(
-    document: Document, problems: list[Problem], overrides: Mapping[str, Override]
+    document: Document,
+    problems: list[Problem],
+    overrides: Mapping[str, Override],
+    file: JsonFile | None = None,
 ) -> Spec:
     """The spec, or every problem of all stages at once."""
     findings = Findings()
     spec: Spec | None = None
     with contextlib.suppress(TooManyProblems):
         findings.add(*problems)
-        spec = _examined(document, findings, overrides)
+        spec = _examined(document, findings, overrides, file)
     if spec is None or findings:
         raise SpecError(findings.in_order())
     return spec
 
 
 def _examined(
-    document: Document, findings: Findings, overrides: Mapping[str, Override]
+    document: Document,
+    findings: Findings,
+    overrides: Mapping[str, Override],
+    file: JsonFile | None,
 ) -> Spec | None:
     """The spec; None if its problems, now among the findings, are such that there is none."""
     architecture = validated(document, findings)
@@ -213,7 +239,14 @@ def _examined(
         return None
     checker = Checker(architecture, document, findings)
     tree = read(checker)
-    params, ignored = resolve(checker, tree.params, overrides)
+    check_config(checker)
+    ignored: tuple[str, ...] = ()
+    if file is not None:
+        found = overrides_from_config(checker, file, overrides)
+        if found is None:
+            return None
+        overrides, ignored = {**found[0], **overrides}, found[1]
+    params = resolve(checker, tree.params, overrides)
     values = {name: param.value for name, param in params.items()}
     check_declared(checker, tree)
     check_classes(checker, tree, params)
@@ -230,4 +263,5 @@ def _examined(
     SelectionChecker(checker, tree, root if is_whole else None, values).check()
     if root is None:
         return None
+    architecture = with_labels(architecture, overrides)
     return Spec(document.name, architecture, tree, params, root, document, ignored, overrides)

@@ -122,8 +122,7 @@ def _encoder(spec: Spec, given: Given) -> TextEncoder | ImageEncoder:
 
 
 def _named(spec: Spec, given: Given, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    task = spec.architecture.task
-    names = given.labels or labels or (tuple(task.labels) if task and task.labels else None)
+    names = given.labels or labels or spec.labels or None
     if names and (twice := [name for name, n in Counter(names).items() if n > 1]):
         raise DataError(Problem("E906", f"two labels have the name {twice[0]!r}"))
     return names

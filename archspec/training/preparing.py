@@ -66,6 +66,8 @@ def with_classes(spec: Spec, data: Data) -> Spec:
     if isinstance(size, int) and size != count:
         said = f"{name} is {size}" if name else f"the model has {size} outputs"
         hint = f"leave {name} out: it is set from the data" if name else ""
+        if name is not None and (place := spec.params[name].place):
+            hint = f"it is from {place}: give {name} = {count} to train on this data"
         message = f"{said}, and the data has {count} labels: {listing(data.labels)}"
         raise DataError(Problem("E906", message, hint=hint))
     return spec

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from archspec import Problem, Spec, SpecError, loads
-from archspec.lang.params import Override, overrides_from_config, overrides_from_options
+from archspec.lang import json_file
+from archspec.lang.params import Override, overrides_from_options
 from archspec.lang.spec import load_with
 
 Write = Callable[[str], Path]
@@ -62,9 +63,9 @@ def test_later_sources_win_and_each_value_knows_its_own(tmp_path: Path, config: 
     )
     child = tmp_path / "child.yaml"
     child.write_text("archspec: 1\nextends: parent.yaml\nparams: {a: 2, b: 2, c: 2, d: 2}\n")
-    file = config('{\n  "b": 3, "c": 3,\n  "d": 3, "other": 3\n}')
-    given = {**overrides_from_config(file), **overrides_from_options(["c=4", "d=4"])}
-    spec = load_with(child, given).with_params(d=5)
+    file = config('{\n  "b": 3, "c": 3,\n  "d": 3, "use_cache": true\n}')
+    given = overrides_from_options(["c=4", "d=4"])
+    spec = load_with(child, given, json_file.read(file)).with_params(d=5)
     assert spec.values == {"a": 2, "b": 3, "c": 4, "d": 5, "e": 1}
     shown = {name: (found.origin, str(found.place)) for name, found in spec.params.items()}
     assert shown == {
@@ -74,16 +75,16 @@ def test_later_sources_win_and_each_value_knows_its_own(tmp_path: Path, config: 
         "d": ("d=…", "None"),
         "e": (f"{tmp_path / 'parent.yaml'}:8:6", f"{tmp_path / 'parent.yaml'}:8:6"),
     }
-    assert spec.ignored == ("other",)
+    assert spec.ignored == ("use_cache",)
     with pytest.raises(SpecError, match="must be at least 0, not -1"):  # the parent's declaration
         spec.with_params(a=-1)
 
 
 def test_keywords_win_over_the_config(config: Write) -> None:
-    file = config('{"a": 2, "b": 2, "model_type": "bert", "id2label": {"0": "no"}}')
+    file = config('{"a": 2, "b": 2, "model_type": "x", "dtype": "float16"}')
     spec = spec_of("a: 1\nb: 1", config=file, a=3)
     assert spec.values == {"a": 3, "b": 2}
-    assert spec.ignored == ("model_type", "id2label")
+    assert spec.ignored == ("model_type", "dtype")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_all_wrong_overrides_are_told_at_once(config: Write) -> None:
 
 
 def test_a_wrong_value_in_a_config_is_told_at_its_line(config: Write) -> None:
-    file = config('{\n  "other": 1,\n  "a": "no"\n}')
+    file = config('{\n  "dtype": 1,\n  "a": "no"\n}')
     problem = problem_of("a: 1", config=file)
     assert str(problem.place) == f"{file}:3:3"
     assert problem.message == "parameter 'a': takes an integer, not 'no'"
@@ -117,10 +118,7 @@ def test_a_wrong_value_in_a_config_is_told_at_its_line(config: Write) -> None:
         ('{"a": 1', "not JSON: expecting ',' delimiter"),
         ("[1]", "not a JSON object"),
         ("null", "not a JSON object"),
-        ("[" * 100_000, "nested too deeply"),
-        ('{"a":' * 50_000 + "1" + "}" * 50_000, "nested too deeply"),
         (" " * 1_000_001 + "{}", "larger than 1,000,000 bytes"),
-        ('{"a": ' + "9" * 5000 + "}", "too many digits"),
     ],
     ids=lambda text: text[:12],
 )
@@ -239,5 +237,8 @@ def test_given_lists_hold_text_as_it_is(item: str) -> None:
 
 
 def test_a_config_of_many_keys_takes_no_time(config: Write) -> None:
-    text = json.dumps({f"k{i}": i for i in range(40_000)}, indent=0)
-    assert len(spec_of("a: 1", config=config(text)).ignored) == 40_000
+    many = {f"k{i}": i for i in range(40_000)}
+    section = f"{text_of('a: 1')}config: {{ignore: [x]}}\n"
+    assert loads(section, config=config(json.dumps({"x": many}, indent=0))).ignored == ("x",)
+    problems = problems_of("a: 1", config=config(json.dumps(many, indent=0)))
+    assert len(problems) == 100 and problems[-1].notes[-1].message.startswith("there are more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -302,3 +303,16 @@ def test_what_nothing_can_be_predicted_with(
     with pytest.raises(kind) as caught:
         archspec.Predictor(**given)
     assert caught.value.code == code and says in str(caught.value)
+
+
+def test_labels_have_the_names_of_a_config(tmp_path: Path) -> None:
+    text = IMAGES + "config: {read: {num_classes: len(id2label)}}\n"
+    path = tmp_path / "config.json"
+    for names in (["cat", "dog", "owl", "elk"], [f"LABEL_{i}" for i in range(7)]):
+        path.write_text(json.dumps({"id2label": dict(enumerate(names))}), "utf-8")
+        spec = archspec.loads(text, config=path)
+        predictor = archspec.Predictor(archspec.build(spec, device="cpu", seed=0))
+        assert predictor.labels == tuple(names)
+        assert predictor(np.zeros((8, 8, 3), dtype=np.uint8)).label in names
+    fewer = archspec.build(spec.with_params(num_classes=2), device="cpu")
+    assert archspec.Predictor(fewer).labels == ("0", "1")

@@ -225,7 +225,8 @@ def _keys_at(path: Path) -> list[str]:
     models: dict[int, type[BaseModel]] = {0: Architecture}
     named: dict[tuple[str, int], type[BaseModel]] = {
         ("blocks", 2): schema.Block, ("params", 2): schema.Param, ("freeze", 2): schema.FreezePlan,
-        ("checkpoints", 2): schema.Checkpoint, ("task", 1): schema.Task,
+        ("checkpoints", 2): schema.Checkpoint, ("config", 1): schema.Config,
+        ("task", 1): schema.Task,
     }  # fmt: skip
     inner: dict[str, type[BaseModel]] = {
         "params": schema.Param, "inputs": schema.Contract, "outputs": schema.Contract,
