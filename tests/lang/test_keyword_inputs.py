@@ -66,7 +66,8 @@ def test_chains_give_one_value_by_position() -> None:
             assert (problem.code, problem.message) == ("E305", message)
             assert problem.place is not None
             assert problem.place.source[problem.place.column - 1 :].startswith(kind)
-    looped = "    inputs: {x: [batch, 4]}\n    forward: [{for: m in row, do: [{x: m(x=x)}]}, {return: x}]\n"
+    steps = "[{for: m in row, do: [{x: m(x=x)}]}, {return: x}]"
+    looped = f"    inputs: {{x: [batch, 4]}}\n    forward: {steps}\n"
     archspec.loads(
         HEAD + "  Net:\n    modules: {row: {type: Sequential, items: [{type: Only}]}}\n" + looped
     )

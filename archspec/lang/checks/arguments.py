@@ -95,8 +95,9 @@ class _BlockChecker:
 
     def _check_input_order(self) -> None:
         """As in a signature of Python's: required, optional, then what is given by name only."""
-        optional = keyword_only = message = ""
+        optional = keyword_only = ""
         for name, contract in self.block.inputs.items():
+            message = hint = ""
             if contract.declared.keyword:
                 keyword_only = name
             elif keyword_only:
@@ -109,7 +110,6 @@ class _BlockChecker:
                 hint = "put required inputs first"
             if message:
                 self.checker.add("E202", message, contract.path, key=True, hint=hint)
-                message = ""
 
     # ------------------------------------------------------------------------------- modules
 
