@@ -26,7 +26,7 @@ from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
 from archspec.codegen.verify import verify
-from archspec.errors import BuildError, Note, Place, Problem, UsageError
+from archspec.errors import BuildError, Note, Place, Problem, UsageError, listing
 from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
@@ -175,6 +175,8 @@ def compiled(text: str, name: str, known: Known = ()) -> ModuleType:
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == module_name:
             copyreg.pickle(value, reducer)
+            if issubclass(value, nn.Module) and value.forward.__code__.co_kwonlyargcount:
+                value.forward = _naming_inputs(value.forward)
     return module
 
 
@@ -203,6 +205,22 @@ def _skipped_on_meta(initialize: Callable[..., None]) -> Callable[..., None]:
             initialize(*args, **kwargs)
 
     return initialize_unless_on_meta
+
+
+def _naming_inputs(forward: Any) -> Callable[..., Any]:
+    """Python's error for too many positional arguments counts them; this one says their names."""
+    code = forward.__code__
+    most = code.co_argcount
+    names = code.co_varnames[most : most + code.co_kwonlyargcount]
+    message = f"{forward.__qualname__}() takes {listing(names)} by name only: {names[0]}=…"
+
+    @functools.wraps(forward)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > most:
+            raise TypeError(message)
+        return forward(*args, **kwargs)
+
+    return named
 
 
 class _Reducer:

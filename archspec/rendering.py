@@ -175,7 +175,8 @@ def _blocks(spec: Spec) -> list[tuple[str, str]]:
 def _contract(name: str, contract: Contract) -> str:
     shape = ", ".join(str(size).removeprefix("$") for size in contract.shape)
     dtype = f" {contract.dtype}" if contract.dtype else ""
-    return f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}"
+    by_name = ", by name" if contract.keyword else ""
+    return f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}{by_name}"
 
 
 def plan(found: FreezePlan) -> str:

@@ -54,7 +54,7 @@ def embed(sentences: Sequence[str]) -> torch.Tensor:
     ids = torch.tensor([encoding.ids for encoding in encodings], device=device)
     mask = torch.tensor([encoding.attention_mask for encoding in encodings], device=device)
     with torch.inference_mode():
-        return encoder(ids, mask)
+        return encoder(ids, attention_mask=mask)
 
 
 def main() -> None:

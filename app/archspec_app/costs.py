@@ -43,6 +43,7 @@ def cost_data(opened: Opened) -> dict[str, Any]:
         "optimizer": found.optimizer,
         "plan": opened.asked.plan,
         "uncounted": dict(found.uncounted),
+        "warnings": [warning.message for warning in found.warnings],
     }
 
 

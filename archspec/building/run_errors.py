@@ -15,12 +15,15 @@ from archspec.lang.spec import Spec
 from archspec.tracing.limits import RunLimitExceeded
 
 
-def run_error(spec: Spec, model: nn.Module, error: Exception, doing: str) -> BuildError:
+def run_error(
+    spec: Spec, model: nn.Module, error: Exception, doing: str, hint: str = ""
+) -> BuildError:
     """The error as one of ours, at the step that was running.
 
     Args:
         model: the one that was run, as it was built.
         doing: what cannot be done, such as "BERT cannot be run on meta".
+        hint: what to do about it, if that is known.
 
     Returns:
         E505 for a run beyond the limits, E512 for all else.
@@ -32,7 +35,7 @@ def run_error(spec: Spec, model: nn.Module, error: Exception, doing: str) -> Bui
     problem = telling.problem(error)
     if not isinstance(error, RunLimitExceeded):
         said = (str(error).splitlines() or [type(error).__name__])[0]
-        problem = replace(problem, code="E512", message=f"{doing}: {said}", hint="")
+        problem = replace(problem, code="E512", message=f"{doing}: {said}", hint=hint)
     if problem.place is None:  # it failed before the first step: the root could not be called
         root = spec.tree.blocks[spec.architecture.model]
         hint = problem.hint if root.inputs else "declare its inputs: inputs: {x: [batch, …]}"

@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     "--optimizer",
     metavar="NAME",
     default="adamw",
-    help="adamw, adam, sgd, sgd-momentum, rmsprop, adagrad or none.",
+    help="adamw, adamw-8bit, adam, sgd, sgd-momentum, rmsprop, adagrad or none.",
+)
+@click.option(
+    "--checkpoint-blocks",
+    "checkpoint_blocks",
+    metavar="PATTERN",
+    multiple=True,
+    help="Modules whose activations are computed again in the backward pass.",
 )
 @click.option(
     "--largest-batch", "gib", metavar="GIB", type=float, help="Find the batch that fits into GIB."
@@ -47,6 +54,7 @@ def inspect(
     sizes: dict[str, int],
     precision: str,
     optimizer: str,
+    checkpoint_blocks: tuple[str, ...],
     gib: float | None,
     table: bool,
     as_json: bool,
@@ -61,6 +69,7 @@ def inspect(
     Examples:
       archspec inspect bert --batch 8 --dim seq=512
       archspec inspect bert --freeze last-2-and-head --precision bf16-mixed
+      archspec inspect bert --checkpoint-blocks 'bert.encoder.layer.*'
       archspec inspect resnet50 --largest-batch 16
       archspec inspect resnet18 --table
       archspec inspect bert --json
@@ -85,7 +94,7 @@ def inspect(
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
-    case = Case.of(loaded, sizes, plan, precision, optimizer)
+    case = Case.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks)
     if gib is None:
         found = case.inspection()
         if as_json:

@@ -23,10 +23,12 @@ class Forward:
 
     def write(self) -> None:
         inputs, forward = self.block.inputs, self.block.forward
-        arguments = [
-            f"{identifier(name)}: Tensor{' | None = None' if c.declared.optional else ''}"
-            for name, c in inputs.items()
-        ]
+        arguments: list[str] = []
+        for name, contract in inputs.items():
+            if contract.declared.keyword and "*" not in arguments:
+                arguments.append("*")
+            optional = " | None = None" if contract.declared.optional else ""
+            arguments.append(f"{identifier(name)}: Tensor{optional}")
         if not inputs and forward is None:
             arguments = ["x: Tensor"]
         self.writer.add()

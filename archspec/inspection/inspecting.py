@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,14 +12,17 @@ from torch import nn
 from archspec.builder import build
 from archspec.building.run_errors import run_error
 from archspec.building.shapes import example_inputs
-from archspec.errors import Problem, UsageError, did_you_mean
+from archspec.errors import BuildError, Note, Problem, UsageError, did_you_mean
 from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
+from archspec.freezing.plans import Chosen
+from archspec.freezing.selection import Selection
 from archspec.inspection.measure import run
 from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
-from archspec.inspection.report import Figure, Inspection, Memory
+from archspec.inspection.report import Figure, Inspection, Memory, Node
 from archspec.inspection.tree import tree
-from archspec.lang.instances import walk
+from archspec.lang.instances import ancestors, walk
+from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.ledger import Run
 
@@ -37,6 +40,7 @@ def inspect(
     batch: int | None = None,
     precision: str = "fp32",
     optimizer: str = "adamw",
+    checkpoint_blocks: Sequence[str] = (),
     **dims: int,
 ) -> Inspection:
     """What a model is and what it costs, without giving it memory.
@@ -50,8 +54,10 @@ def inspect(
         batch: samples in one step; the spec's own size, or 1, if left out.
         precision: ``fp32``; ``bf16`` or ``fp16`` for everything; ``bf16-mixed`` or ``fp16-mixed``
             for the forward pass alone, as under autocast.
-        optimizer: ``adamw``, ``adam``, ``sgd``, ``sgd-momentum``, ``rmsprop``, ``adagrad`` or
-            ``none``.
+        optimizer: ``adamw``, ``adamw-8bit``, ``adam``, ``sgd`` (without momentum),
+            ``sgd-momentum``, ``rmsprop``, ``adagrad`` or ``none``.
+        checkpoint_blocks: patterns of modules whose activations backward computes anew, as
+            ``torch.utils.checkpoint`` does.
         **dims: sizes of the spec's symbolic dimensions, instead of those in its ``dims``.
 
     Returns:
@@ -67,7 +73,7 @@ def inspect(
         (48318973440, '109,483,778 parameters')
     """
     sizes = dims if batch is None else {**dims, "batch": batch}
-    return Case.of(source, sizes, freeze, precision, optimizer).inspection()
+    return Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks).inspection()
 
 
 def largest_batch(
@@ -77,6 +83,7 @@ def largest_batch(
     freeze: Plan = None,
     precision: str = "fp32",
     optimizer: str = "adamw",
+    checkpoint_blocks: Sequence[str] = (),
     **dims: int,
 ) -> int:
     """The largest batch that one training step can take in ``gib`` GiB.
@@ -90,6 +97,7 @@ def largest_batch(
         freeze: as for ``inspect``, like what follows.
         precision: of weights and of what is computed.
         optimizer: whose state is held.
+        checkpoint_blocks: as for ``inspect``.
         **dims: sizes of the spec's symbolic dimensions.
 
     Returns:
@@ -106,7 +114,9 @@ def largest_batch(
     if "batch" in dims:
         raise _usage("largest_batch finds the batch: it cannot be given")
     sizes = {**dims, "batch": 1}
-    return Case.of(source, sizes, freeze, precision, optimizer).largest_batch(gib)
+    return Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks).largest_batch(
+        gib
+    )
 
 
 def example_run(source: Source, sizes: Mapping[str, int]) -> tuple[Spec, dict[str, torch.Tensor]]:
@@ -126,6 +136,7 @@ class Case:
     optimizer: str
     held: Held
     ties: tuple[Tie, ...]
+    checkpointed: tuple[str, ...]
 
     @classmethod
     def of(
@@ -135,20 +146,22 @@ class Case:
         freeze: Plan,
         precision: str,
         optimizer: str,
+        checkpoint_blocks: Sequence[str] = (),
     ) -> Case:
         chosen, optimizer = pick_precision(precision), pick_optimizer(optimizer)
         spec = _sized(as_spec(source, {}), sizes)
         model = build(spec, device="meta", dtype=chosen.held, freeze=freeze)
         held = Held.by(model, optimizer)
         ties = () if freeze is None else apply_plan(model, freeze, spec=spec).ties
-        return cls(spec, model, freeze, chosen, optimizer, held, ties)
+        checkpointed = _checkpointed(model, checkpoint_blocks)
+        return cls(spec, model, freeze, chosen, optimizer, held, ties, checkpointed)
 
     def at(self, batch: int) -> Case:
         return replace(self, spec=_sized(self.spec, {"batch": batch}))
 
     def inspection(self) -> Inspection:
         trained, inferred = self._runs()
-        spec, root = self.spec, tree(self.spec, self.model, trained)
+        spec, root = self.spec, tree(self.spec, self.model, trained, inferred)
         plan = self.freeze
         return Inspection(
             name=spec.name,
@@ -161,9 +174,12 @@ class Case:
             trainable=Figure(root.trainable, "parameters"),
             buffers=Figure(root.buffers, "elements"),
             macs=Figure(root.macs, "MACs"),
+            training_macs=Figure(root.training_macs, "MACs"),
             memory=memory(self.held, trained, inferred),
-            uncounted=dict(trained.uncounted.most_common()),
+            uncounted=dict(inferred.uncounted.most_common()),
             ties=self.ties,
+            checkpointed=self.checkpointed,
+            warnings=tuple(_warnings(root, {**trained.beyond, **inferred.beyond})),
         )
 
     def memory(self) -> Memory:
@@ -174,10 +190,15 @@ class Case:
         if not isinstance(gib, int | float) or isinstance(gib, bool) or not 0 <= gib < float("inf"):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _usage(f"the memory is a number of GiB, not {gib!r}")
         limit = gib * 2**30
-        low, used = 1, self.memory().training.value
+        try:
+            low, used = 1, self.memory().training.value
+        except BuildError as error:
+            if error.__cause__ is None or not _has_too_few_values(error.__cause__):
+                raise
+            low, used = 2, self.at(2).memory().training.value  # no batch of 1 can be trained
         if used > limit:
             return 0
-        high, guess, rounds = MOST + 1, 2, 0
+        high, guess, rounds = MOST + 1, low + 1, 0
         while high - low > 1:
             needed = self.at(guess).memory().training.value
             slope = (needed - used) / (guess - low)  # nearly the same everywhere
@@ -195,7 +216,11 @@ class Case:
     def _runs(self) -> tuple[Run, Run]:
         """A pass with gradients in training mode, and one without in inference mode."""
         spec, model, precision = self.spec, self.model, self.precision
-        kinds = {path: id(instance) for path, instance in walk(spec.root)}
+        below: dict[str, list[str]] = {}
+        for path in self.checkpointed:
+            for around in (path, *ancestors(path)):
+                below.setdefault(around, []).append(path[len(around) :].removeprefix("."))
+        kinds = {p: (id(instance), *below.get(p, ())) for p, instance in walk(spec.root)}
         inputs = {
             name: tensor.to(precision.held) if tensor.is_floating_point() else tensor
             for name, tensor in example_inputs(spec, spec.architecture.dims, "meta").items()
@@ -203,15 +228,52 @@ class Case:
         how = {"kinds": kinds, "autocast": precision.computed if precision.mixed else None}
         try:
             with torch.enable_grad():
-                trained = run(model, inputs, **how)
+                trained = run(model, inputs, **how, checkpointed=frozenset(self.checkpointed))
             model.eval()
             with torch.no_grad():
                 return trained, run(model, inputs, **how)
         except Exception as error:
-            doing = f"{spec.name} cannot be run in {precision.name} on meta"
-            raise run_error(spec, model, error, doing) from error
+            doing, hint = f"{spec.name} cannot be run in {precision.name} on meta", ""
+            if _has_too_few_values(error):
+                doing = f"{spec.name} cannot be run in training mode, in PyTorch neither"
+                ones = [f"{name}=2" for name, size in spec.architecture.dims.items() if size == 1]
+                hint = f"give a larger size: --dim {' --dim '.join(ones)}" if ones else ""
+            raise run_error(spec, model, error, doing, hint) from error
         finally:
             model.train()
+
+
+def _has_too_few_values(error: BaseException) -> bool:
+    """Whether a norm is given one value per channel: in training mode it takes statistics."""
+    return isinstance(error, ValueError) and str(error).startswith("Expected more than 1 ")
+
+
+def _checkpointed(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The outermost modules that patterns select; of a list or a mapping, its items."""
+    if isinstance(patterns, str) or not all(isinstance(text, str) for text in patterns):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _usage("checkpoint_blocks takes a list of patterns")
+    chosen = Chosen(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
+    selection = Selection(model, chosen)
+    found: dict[str, nn.Module] = {}
+    for path, module in selection.modules.items():
+        called = not isinstance(module, nn.ModuleList | nn.ModuleDict)
+        if called and selection.freezes(path) and not any(p in found for p in ancestors(path)):
+            found[path] = module
+    first = {id(module): path for path, module in reversed(found.items())}
+    return tuple(path for path, module in found.items() if first[id(module)] == path)
+
+
+def _warnings(root: Node, beyond: Mapping[str, tuple[int, int]]) -> Iterator[Note]:
+    """Tables that are too short, such as one of positions for the length of a sequence."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        waiting += reversed(node.children)
+        if node.path in beyond:
+            rows, index = beyond[node.path]
+            name = node.path or node.type
+            message = f"{name} has {rows:,} rows, but is asked for that of index {index:,}:"
+            yield Note(f"{message} on a device this fails with an IndexError", node.place)
 
 
 def _sized(spec: Spec, sizes: Mapping[str, int]) -> Spec:

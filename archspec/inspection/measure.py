@@ -22,14 +22,17 @@ from torch.nn.attention import SDPBackend
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+from torch.utils.weak import WeakIdKeyDictionary
 
 from archspec.inspection import recurrent
-from archspec.tracing.ledger import Ledger, Run, shapes_in
+from archspec.tracing.index_values import IndexValues
+from archspec.tracing.ledger import Ledger, Run, shapes_in, tensors_in
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
 _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
+_TRIANGULAR = (torch.tril, torch.triu, torch.Tensor.tril, torch.Tensor.triu)
+_LONGEST = 4096  # of the tensors with which PyTorch is asked for its choice
 
 _LOWERED = frozenset(
     getattr(owner, name)
@@ -50,6 +53,7 @@ def run(
     *,
     kinds: Mapping[str, object] | None = None,
     autocast: torch.dtype | None = None,
+    checkpointed: frozenset[str] = frozenset(),
 ) -> Run:
     """Run ``model`` (on ``meta``, in the mode it is in) forward once and note everything.
 
@@ -60,25 +64,29 @@ def run(
         kinds: module path → what is equal for modules that are built alike; such modules run once
             for each way in which they are called, and are copied after that.
         autocast: dtype in which products and convolutions are computed, if not in their own.
+        checkpointed: paths of modules of which backward gets the inputs alone, and runs them again;
+            those that are equal in ``kinds`` have equal ones below.
     """
     ledger = Ledger(model)
     ledger.see(inputs)
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
+    def keep(tensor: torch.Tensor) -> torch.Tensor | None:
+        again = ledger.is_recomputed
         if ledger.keep(tensor):
-            ledger.note("kept", tensor.untyped_storage().nbytes())
-        return tensor
+            ledger.note("anew" if again else "kept", tensor.untyped_storage().nbytes())
+        return None if again else tensor
 
     with ExitStack() as during:
         during.enter_context(warnings.catch_warnings(action="ignore"))  # of slow kernels
         during.enter_context(_uncollected())
         for path, module in model.named_modules():
-            during.enter_context(_followed(module, path, ledger))
+            during.enter_context(_followed(module, path, ledger, path in checkpointed))
         during.enter_context(MetaRun(model))
         during.enter_context(Repeats(model, kinds or {}, ledger))
         during.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
         during.enter_context(_Operations(ledger))
-        during.enter_context(_Functions(autocast, ledger.copies))
+        during.enter_context(IndexValues(lambda *lookup: ledger.note("beyond", lookup)))
+        during.enter_context(_Functions(autocast, ledger))
         if autocast is not None:  # does nothing on meta, but layers ask whether there is one
             during.enter_context(torch.autocast("cpu", autocast))
         result = model(**inputs)
@@ -98,14 +106,18 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _followed(module: nn.Module, path: str, ledger: Ledger) -> ExitStack:
+def _followed(module: nn.Module, path: str, ledger: Ledger, checkpointed: bool) -> ExitStack:
     """Hooks that note which module is running, and the shapes that go in and come out."""
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
         ledger.paths.append(path)
         ledger.note("inputs", shapes_in((args, kwargs)))
+        if checkpointed and torch.is_grad_enabled():
+            ledger.enter_checkpoint((args, kwargs))
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
+        if checkpointed and torch.is_grad_enabled():
+            ledger.leave_checkpoint()
         ledger.note("outputs", shapes_in(output))
         ledger.paths.pop()
 
@@ -186,12 +198,24 @@ class _Functions(TorchFunctionMode):
     dropout on a CPU.
     """
 
-    def __init__(self, lowered: torch.dtype | None, copies: dict[int, torch.Tensor]) -> None:
+    def __init__(self, lowered: torch.dtype | None, ledger: Ledger) -> None:
         super().__init__()
-        self.lowered, self.copies = lowered, copies
+        self.lowered, self.ledger, self.copies = lowered, ledger, ledger.copies
+        self._causal: Any = WeakIdKeyDictionary()  # masks that hide the tokens behind each one
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        result = self._called(func, args, kwargs)
+        if isinstance(result, torch.Tensor) and result.ndim >= 2:
+            given = tensors_in((args, kwargs))
+            sizes = result.shape[-2:]
+            if func in _TRIANGULAR or any(
+                t in self._causal and t.shape[-2:] == sizes for t in given
+            ):
+                self._causal[result] = True
+        return result
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func is F.multi_head_attention_forward:
             with self:  # it is made of functions that have to be seen
                 return _opened_attention()(*args, **kwargs)
@@ -230,6 +254,10 @@ class _Functions(TorchFunctionMode):
         enable_gqa: bool = False,
     ) -> torch.Tensor:
         given = (query, key, value, attn_mask, dropout_p, is_causal)
+        if not torch.is_grad_enabled() and (
+            is_causal or (attn_mask is not None and attn_mask in self._causal)
+        ):
+            self.ledger.note("cached", sum(t.numel() * t.itemsize for t in (key, value)))
         if not _is_fused(*given, scale, enable_gqa):
             return F.scaled_dot_product_attention(*given, scale=scale, enable_gqa=enable_gqa)
         if attn_mask is not None and attn_mask.dtype == torch.bool:
@@ -272,7 +300,11 @@ def _is_fused(
 
 
 def _small(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of the same shape on the CPU, with memory for one row only."""
-    row = torch.empty(min(tensor.shape[-1], 4096), dtype=tensor.dtype)
-    small = row.expand(*tensor.shape[:-1], -1)
+    """A tensor of the same kind on the CPU, with memory for one row only.
+
+    Rows and columns are cut alike, so that a mask still fits the queries and the keys.
+    """
+    rows, columns = (min(size, _LONGEST) for size in tensor.shape[-2:])
+    row = torch.empty(columns, dtype=tensor.dtype)
+    small = row.expand(*tensor.shape[:-2], rows, -1)
     return small.requires_grad_() if tensor.requires_grad else small

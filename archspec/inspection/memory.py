@@ -12,8 +12,10 @@ from archspec.errors import Problem, UsageError, did_you_mean
 from archspec.inspection.report import Figure, Memory
 from archspec.tracing.ledger import Run
 
+EIGHT_BITS = "adamw-8bit"
 OPTIMIZERS = {
     "adamw": 2,  # exp_avg, exp_avg_sq
+    EIGHT_BITS: 2,  # as bitsandbytes holds them
     "adam": 2,
     "sgd": 0,
     "sgd-momentum": 1,  # momentum_buffer
@@ -26,6 +28,7 @@ OPTIMIZERS = {
 As ``torch.optim`` holds them with default options; its step counters, four bytes for each tensor,
 are left out.
 """
+_BLOCK, _LEAST_OF_8_BITS = 256, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,20 @@ class Held:
             weights=_bytes(model.parameters()),
             buffers=_bytes(model.buffers()),
             gradients=trainable,
-            optimizer=Figure(OPTIMIZERS[optimizer] * trainable.value, "bytes"),
+            optimizer=_state(model, optimizer),
         )
+
+
+def _state(model: nn.Module, optimizer: str) -> Figure:
+    """What an optimizer holds; in 8 bits with one float32 a block, small tensors in float32."""
+    found = 0
+    for tensor in (p for p in model.parameters() if p.requires_grad):
+        size = tensor.numel()
+        one = size * tensor.itemsize
+        if optimizer == EIGHT_BITS:
+            one = 4 * size if size < _LEAST_OF_8_BITS else size + 4 * -(-size // _BLOCK)
+        found += OPTIMIZERS[optimizer] * one
+    return Figure(found, "bytes", exact=optimizer != EIGHT_BITS)
 
 
 def memory(held: Held, trained: Run, inferred: Run) -> Memory:
@@ -116,8 +131,10 @@ def memory(held: Held, trained: Run, inferred: Run) -> Memory:
         held.gradients,
         held.optimizer,
         activations=Figure(kept, "bytes", exact=False),
-        temporary=Figure(max(0, trained.peak - kept), "bytes", exact=False),
+        temporary=Figure(max(0, trained.peak - kept - trained.recomputed), "bytes", exact=False),
         live=Figure(inferred.peak, "bytes", exact=False),
+        recomputed=Figure(trained.recomputed, "bytes", exact=False),
+        kv_cache=Figure(inferred.cached, "bytes", exact=False),
     )
 
 

@@ -122,12 +122,17 @@ def heading(found: Inspection) -> str:
     if isinstance(plan, tuple):
         frozen = f"frozen: {' '.join(plan)}"
     sizes = ", ".join(f"{name}={size}" for name, size in found.dims.items())
-    return "; ".join(filter(None, [sizes, found.precision, found.optimizer, frozen]))
+    count = len(found.checkpointed)
+    checkpointed = f"{count} module{'s' if count > 1 else ''} checkpointed" if count else ""
+    parts = [sizes, found.precision, found.optimizer, frozen, checkpointed]
+    return "; ".join(filter(None, parts))
 
 
 def totals(found: Inspection) -> dict[str, dict[str, Figure]]:
     """Title → name → figure."""
     memory = found.memory
+    generation = {**_named(memory.generation_parts, ""), "total": memory.generation}
+    in_training = {"MACs, forward pass in training": found.training_macs}
     return {
         "Totals": {
             "parameters": found.parameters,
@@ -135,6 +140,7 @@ def totals(found: Inspection) -> dict[str, dict[str, Figure]]:
             "buffers": found.buffers,
             "MACs, one forward pass": found.macs,
             "FLOPs, one forward pass": found.flops,
+            **(in_training if found.training_macs != found.macs else {}),
         },
         "Memory, training": {
             **_named(memory.training_parts, "kept for backward"),
@@ -144,11 +150,17 @@ def totals(found: Inspection) -> dict[str, dict[str, Figure]]:
             **_named(memory.inference_parts, "alive at once"),
             "total": memory.inference,
         },
+        **({"Memory, generation": generation} if memory.generation_parts else {}),
     }
 
 
 def _named(parts: Mapping[str, Figure], activations: str) -> dict[str, Figure]:
-    longer = {"activations": activations, "temporary": "alive for a while"}
+    longer = {
+        "activations": activations,
+        "temporary": "alive for a while",
+        "recomputed": "recomputed at once",
+        "kv_cache": "KV cache",
+    }
     return {longer.get(name, name): figure for name, figure in parts.items()}
 
 
@@ -175,9 +187,14 @@ def notes(found: Inspection) -> list[str]:
     if shared:
         told.append(f"Shared, counted once: {', '.join(shared)}.")
     told += [f"Shared: {tie}." for tie in found.ties]
+    for warning in found.warnings:
+        place = f"{warning.place.file}:{warning.place.line}: " if warning.place else ""
+        told.append(f"Warning: {place}{warning.message}.")
     if found.uncounted:
         listed = ", ".join(f"{name} {times:,}×" for name, times in found.uncounted.items())
         told.append(f"Not counted in MACs: {listed}.")
+    if found.training_macs != found.macs:
+        told.append("The MACs of the tree are those of inference; training goes other ways.")
     return told
 
 

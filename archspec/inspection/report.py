@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from archspec.display import Displayed
-from archspec.errors import Place
+from archspec.errors import Note, Place
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -38,6 +38,7 @@ UNITS: Mapping[str, Mapping[str, str | bool]] = {
     "trainable": {"unit": "parameters", "exact": True},
     "buffers": {"unit": "elements", "exact": True},
     "macs": {"unit": "MACs", "exact": True},
+    "training_macs": {"unit": "MACs", "exact": True},
     "activations": {"unit": "bytes", "exact": False},
 }
 """What the numbers of a node count, and whether they are exact."""
@@ -53,9 +54,12 @@ class Node:
         text: the layer with its arguments, as PyTorch prints it.
         parameters, trainable, buffers: elements; a shared tensor counts once.
         shared: name of a parameter of its own that counts elsewhere → its path there.
-        calls: how often one forward pass calls it; containers are never called.
-        inputs, outputs: shapes of the tensors that go in and come out, of its first call.
-        macs: multiply-accumulates of matrix products and convolutions, exact.
+        calls: how often one forward pass in inference calls it; containers are never called.
+        inputs, outputs: shapes of the tensors that go in and come out, of its first call; of its
+            first in training where inference does not call it.
+        macs: multiply-accumulates of matrix products and convolutions, exact, in inference.
+        training_macs: the same of a forward pass in training, where steps that ask for
+            ``training`` may go another way; a freeze plan decides for which modules.
         activations: bytes that it keeps for the backward pass.
         place: where it is declared in the spec.
     """
@@ -71,6 +75,7 @@ class Node:
     inputs: tuple[Shape, ...]
     outputs: tuple[Shape, ...]
     macs: int
+    training_macs: int
     activations: int
     place: Place | None
     children: tuple[Node, ...] = ()
@@ -94,6 +99,7 @@ class Node:
             "inputs": [list(shape) for shape in self.inputs],
             "outputs": [list(shape) for shape in self.outputs],
             "macs": self.macs,
+            "training_macs": self.training_macs,
             "activations": self.activations,
             "file": place.file if place else None,
             "line": place.line if place else None,
@@ -111,8 +117,11 @@ class Memory:
         gradients, optimizer: of the trainable parameters.
         activations: kept for the backward pass, of all samples of the batch; as PyTorch's kernels
             for the CPU keep them.
-        temporary: further activations that live at once, at most, during the forward pass.
+        temporary: further activations that live at once, at most, during the forward pass; what is
+            ``recomputed`` has its place when that is over.
         live: activations that live at once, at most, in a forward pass without gradients.
+        recomputed: what backward makes anew of the largest checkpointed module, and keeps for it.
+        kv_cache: keys and values of causal attention, for all tokens of the inputs; 0 without it.
     """
 
     weights: Figure
@@ -122,15 +131,24 @@ class Memory:
     activations: Figure
     temporary: Figure
     live: Figure
+    recomputed: Figure
+    kv_cache: Figure
 
     @property
     def training_parts(self) -> dict[str, Figure]:
         names = ("weights", "buffers", "gradients", "optimizer", "activations", "temporary")
+        names += ("recomputed",) if self.recomputed.value else ()
         return {name: getattr(self, name) for name in names}
 
     @property
     def inference_parts(self) -> dict[str, Figure]:
         return {"weights": self.weights, "buffers": self.buffers, "activations": self.live}
+
+    @property
+    def generation_parts(self) -> dict[str, Figure]:
+        """What stays while a decoder writes token after token; empty for other models."""
+        names = ("weights", "buffers", "kv_cache")
+        return {name: getattr(self, name) for name in names} if self.kv_cache.value else {}
 
     @property
     def training(self) -> Figure:
@@ -142,10 +160,17 @@ class Memory:
         """Everything that a forward pass without gradients holds."""
         return _total(self.inference_parts)
 
+    @property
+    def generation(self) -> Figure:
+        """Everything that stays between the steps of a decoder; 0 for other models."""
+        return _total(self.generation_parts)
+
     def to_dict(self) -> dict[str, Any]:
+        held = self.generation_parts
         return {
             "training": _figures({**self.training_parts, "total": self.training}),
             "inference": _figures({**self.inference_parts, "total": self.inference}),
+            "generation": _figures({**held, "total": self.generation} if held else {}),
         }
 
 
@@ -158,6 +183,16 @@ def _figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return {name: asdict(figure) for name, figure in figures.items()}
 
 
+def _warning(note: Note) -> dict[str, Any]:
+    place = note.place
+    return {
+        "message": note.message,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Inspection(Displayed):
     """What a model is and costs, for given sizes, precision, optimizer and freeze plan.
@@ -167,10 +202,14 @@ class Inspection(Displayed):
         root: the tree of modules.
         dims: symbolic dimension → size.
         freeze: the plan's name, or patterns, or None.
-        macs: multiply-accumulates of one forward pass over the batch.
-        uncounted: operation → how often it runs; none of them is a matrix product or a
+        checkpointed: paths of the modules whose activations backward computes anew.
+        macs: multiply-accumulates of one forward pass over the batch, in inference; no freeze plan
+            changes them.
+        training_macs: of one in training.
+        uncounted: operation → how often it runs in inference; none of them is a matrix product or a
             convolution, and their arithmetic is not in ``macs``.
         ties: shared parameters that are frozen though the plan freezes only some of their names.
+        warnings: what would fail on a device, where tensors have values; with its place.
     """
 
     name: str
@@ -183,13 +222,16 @@ class Inspection(Displayed):
     trainable: Figure
     buffers: Figure
     macs: Figure
+    training_macs: Figure
     memory: Memory
     uncounted: Mapping[str, int]
     ties: tuple[Tie, ...] = ()
+    warnings: tuple[Note, ...] = ()
+    checkpointed: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[str, Figure]:
-        names = ("parameters", "trainable", "buffers", "macs", "flops")
+        names = ("parameters", "trainable", "buffers", "macs", "flops", "training_macs")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -206,10 +248,12 @@ class Inspection(Displayed):
             "precision": self.precision,
             "optimizer": self.optimizer,
             "freeze": list(plan) if isinstance(plan, tuple) else plan,
+            "checkpointed": list(self.checkpointed),
             **_figures(self.totals),
             "memory": self.memory.to_dict(),
             "uncounted": dict(self.uncounted),
             "ties": [tie.to_dict() for tie in self.ties],
+            "warnings": [_warning(warning) for warning in self.warnings],
             "units": {name: dict(unit) for name, unit in UNITS.items()},
             "tree": self.root.to_dict(),
         }

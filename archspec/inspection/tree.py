@@ -14,14 +14,19 @@ from archspec.lang.spec import Spec
 from archspec.tracing.ledger import Run
 
 
-def tree(spec: Spec, model: nn.Module, run: Run) -> Node:
-    """The root, with everything below it; a shared tensor counts where it is met first."""
-    return _Tree(spec, model, run).node("", model, None)
+def tree(spec: Spec, model: nn.Module, trained: Run, inferred: Run) -> Node:
+    """The root, with everything below it; a shared tensor counts where it is met first.
+
+    Args:
+        trained: a forward pass in training mode, with gradients.
+        inferred: one in inference mode, without.
+    """
+    return _Tree(spec, model, trained, inferred).node("", model, None)
 
 
 class _Tree:
-    def __init__(self, spec: Spec, model: nn.Module, run: Run) -> None:
-        self.run = run
+    def __init__(self, spec: Spec, model: nn.Module, trained: Run, inferred: Run) -> None:
+        self.trained, self.inferred = trained, inferred
         self.paths = {path: found.path for path, found in walk(spec.root)}
         self.places: dict[object, Place] = {}
         self.document = spec.document
@@ -38,7 +43,8 @@ class _Tree:
         )
         own, shared = self._own(prefix, module._parameters)
         buffers, _ = self._own(prefix, module._buffers)
-        run = self.run
+        trained, inferred = self.trained, self.inferred
+        shown = inferred if path in inferred.inputs else trained
         return Node(
             path=path,
             type=type(module).__name__,
@@ -48,11 +54,12 @@ class _Tree:
             + sum(c.trainable for c in children),
             buffers=_numel(buffers) + sum(c.buffers for c in children),
             shared=shared,
-            calls=run.calls[path],
-            inputs=run.inputs.get(path, ()),
-            outputs=run.outputs.get(path, ()),
-            macs=run.macs[path] + sum(c.macs for c in children),
-            activations=run.kept[path] + sum(c.activations for c in children),
+            calls=inferred.calls[path],
+            inputs=shown.inputs.get(path, ()),
+            outputs=shown.outputs.get(path, ()),
+            macs=inferred.macs[path] + sum(c.macs for c in children),
+            training_macs=trained.macs[path] + sum(c.training_macs for c in children),
+            activations=trained.kept[path] + sum(c.activations for c in children),
             place=place,
             children=children,
         )

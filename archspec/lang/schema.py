@@ -79,6 +79,7 @@ class Contract(Model):
     shape: list[Dimension] = Field(description="sizes, symbolic names, or $expressions")
     dtype: DType | None = Field(None, description="left out: floating point")
     optional: bool = Field(False, description="may be None")
+    keyword: bool = Field(False, description="an input that is given by name only")
     below: int | str | None = Field(None, description="integers lie in [0, below)")
 
     @model_validator(mode="before")

@@ -20,11 +20,14 @@ Shapes = tuple[tuple[int, ...], ...]
 class Event(NamedTuple):
     """One fact about the module at ``path``.
 
-    ``value`` is a number of multiply-accumulates or bytes, the name of an operation, or shapes.
+    ``value`` is a number of multiply-accumulates or bytes, the name of an operation, shapes, or
+    the rows of a table and the index of one that it lacks.
     """
 
     path: str
-    what: Literal["macs", "kept", "uncounted", "inputs", "outputs"]
+    what: Literal[
+        "macs", "kept", "anew", "recomputed", "cached", "uncounted", "inputs", "outputs", "beyond"
+    ]
     value: Any
 
 
@@ -39,6 +42,9 @@ class Run:
         kept: bytes that the module's own operations keep for the backward pass.
         uncounted: operations without a count, with how often they occur.
         peak: most bytes of activations alive at once, those kept included.
+        recomputed: most bytes that one checkpointed module keeps when backward runs it again.
+        cached: bytes of the keys and values of causal attention.
+        beyond: tables that are asked for a row that they lack: their rows, and its index.
     """
 
     inputs: dict[str, Shapes] = field(default_factory=dict[str, Shapes])
@@ -48,6 +54,33 @@ class Run:
     kept: Counter[str] = field(default_factory=Counter[str])
     uncounted: Counter[str] = field(default_factory=Counter[str])
     peak: int = 0
+    recomputed: int = 0
+    cached: int = 0
+    beyond: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+
+class _Region:
+    """One run of a checkpointed module.
+
+    Attributes:
+        first: the number of its first event.
+        needed: storages that backward needs, while they are alive: nothing holds them.
+    """
+
+    def __init__(self, inputs: list[torch.Tensor], first: int) -> None:
+        self.inputs, self.first = inputs, first
+        self.needed: dict[int, weakref.ref[Any]] = {}
+        for tensor in inputs:
+            self.add(tensor)
+
+    def add(self, tensor: torch.Tensor) -> None:
+        key, needed = storage_key(tensor), self.needed
+
+        def freed(reference: object) -> None:
+            if needed.get(key) is reference:
+                del needed[key]
+
+        needed[key] = weakref.ref(tensor.untyped_storage(), freed)
 
 
 class Ledger:
@@ -68,6 +101,7 @@ class Ledger:
         self._weights = {storage_key(tensor) for tensor in tensors}
         self._alive: dict[int, weakref.ref[Any]] = {}
         self._kept: dict[int, torch.Tensor] = {}  # an address says something only while in use
+        self._region: _Region | None = None
 
     def note(self, what: Any, value: Any) -> None:
         self.events.append(Event(self.paths[-1], what, value))
@@ -93,7 +127,13 @@ class Ledger:
                 found.inputs.setdefault(path, value)
             elif what == "outputs":
                 found.outputs.setdefault(path, value)
-            else:
+            elif what == "recomputed":
+                found.recomputed = max(value, found.recomputed)
+            elif what == "cached":
+                found.cached += value
+            elif what == "beyond":
+                found.beyond[path] = max(value, found.beyond.get(path, value))
+            elif what in ("macs", "kept"):
                 getattr(found, what)[path] += value
         return found
 
@@ -103,15 +143,39 @@ class Ledger:
         return storage_key(tensor) in self._weights
 
     def is_kept(self, tensor: torch.Tensor) -> bool:
-        return storage_key(tensor) in self._kept
+        region = self._region
+        return storage_key(tensor) in (self._kept if region is None else region.needed)
 
     def keep(self, tensor: torch.Tensor) -> bool:
         """Note that backward needs a tensor; whether its storage is new, and no weight."""
-        key = storage_key(tensor)
-        if key in self._kept or key in self._weights:
+        key, region = storage_key(tensor), self._region
+        if self.is_kept(tensor) or key in self._weights:
             return False
-        self._kept[key] = tensor
+        if region is None:
+            self._kept[key] = tensor
+        else:
+            region.add(tensor)
         return True
+
+    @property
+    def is_recomputed(self) -> bool:
+        """Whether what runs now is let go, and run once more by backward."""
+        return self._region is not None
+
+    def enter_checkpoint(self, inputs: Any) -> None:
+        """From now on nothing is kept but these inputs."""
+        self._region = _Region(list(tensors_in(inputs)), len(self.events))
+
+    def leave_checkpoint(self) -> None:
+        """Note what was let go; without that the inputs need not be kept either."""
+        region, self._region = self._region, None
+        assert region is not None
+        events = self.events[region.first :]
+        if anew := sum(event.value for event in events if event.what == "anew"):
+            self.note("recomputed", anew)
+            for tensor in region.inputs:
+                if self.keep(tensor):
+                    self.note("kept", tensor.untyped_storage().nbytes())
 
     def see(self, values: Any) -> None:
         """Follow the storages of these tensors until they are freed."""

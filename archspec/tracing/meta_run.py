@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 from typing import Any
 
 import torch
@@ -73,6 +74,10 @@ class MetaRun(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.add(_pieces(func, args))
+        if func is _aten._nested_tensor_from_mask_left_aligned.default:
+            return False  # whether padding stands at the ends only: it may stand anywhere
+        if func is _aten._local_scalar_dense.default and _asks_whether_causal(sys._getframe(1)):
+            return False
         kwargs = kwargs or {}
         if "device" in kwargs:
             kwargs = {**kwargs, "device": _META}
@@ -106,6 +111,8 @@ class MetaRun(TorchDispatchMode):
 
 # ------------------------------------------------------------------------------------- operations
 
+_CAUSAL = torch.nn.modules.transformer._detect_is_causal_mask.__code__
+_MODES = ("archspec.", "torch._ops")  # where operations go through
 _SHAPE_KEEPING = frozenset(
     {
         _aten.relu.default,
@@ -120,6 +127,13 @@ _SHAPE_KEEPING = frozenset(
     }
 )
 """Their result is like their input; PyTorch's way to say so imports its compiler (2 s)."""
+
+
+def _asks_whether_causal(frame: FrameType | None) -> bool:
+    """Whether ``nn.Transformer`` asks if a mask is the causal one: it may be any mask."""
+    while frame is not None and frame.f_globals["__name__"].startswith(_MODES):
+        frame = frame.f_back
+    return frame is not None and frame.f_code is _CAUSAL
 
 
 @functools.cache

@@ -34,6 +34,7 @@ SMALL: dict[str, Any] = {
 }
 IDS = torch.arange(18).view(2, 9)
 MASK = torch.tensor([[1] * 9, [1] * 5 + [0] * 4])
+INPUTS = {"input_ids": IDS, "attention_mask": MASK}
 
 
 def small_bert(**options: Any) -> nn.Module:
@@ -129,12 +130,12 @@ def test_no_such_dtype(dtype: Any) -> None:
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_forward_in_other_dtypes(kind: torch.dtype) -> None:
-    expected = small_bert()(IDS, MASK)
+    expected = small_bert()(**INPUTS)
     for model in (small_bert().to(kind), small_bert(dtype=kind)):
-        found = model(IDS, MASK)
+        found = model(**INPUTS)
         assert found.dtype == kind
         assert found.shape == expected.shape
-    assert torch.allclose(small_bert().to(kind)(IDS, MASK).float(), expected, atol=0.02)
+    assert torch.allclose(small_bert().to(kind)(**INPUTS).float(), expected, atol=0.02)
 
 
 # ------------------------------------------------------------------------------------------ memory
@@ -232,7 +233,7 @@ def test_pickle_in_the_same_process() -> None:
     model = small_bert(freeze="head-only")
     twin = pickle.loads(pickle.dumps(model))
     assert type(twin) is type(model)
-    assert torch.equal(twin(IDS, MASK), model(IDS, MASK))
+    assert torch.equal(twin(**INPUTS), model(**INPUTS))
     assert [p.requires_grad for p in twin.parameters()] == [
         p.requires_grad for p in model.parameters()
     ]
@@ -291,7 +292,7 @@ def test_there_and_back_over_meta() -> None:
     assert all(t.is_meta for t in empty.state_dict().values())
     again = empty.to_empty(device="cpu")
     again.load_state_dict(model.state_dict())
-    assert torch.equal(again(IDS, MASK), model(IDS, MASK))
+    assert torch.equal(again(**INPUTS), model(**INPUTS))
 
 
 def test_export() -> None:
@@ -300,12 +301,13 @@ def test_export() -> None:
     shapes = {"input_ids": {0: batch, 1: seq}, "attention_mask": {0: batch, 1: seq}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about its own tracing
-        exported = torch.export.export(model, (IDS, MASK), dynamic_shapes=shapes).module()
+        exported = torch.export.export(model, (), INPUTS, dynamic_shapes=shapes).module()
     for size in ((2, 9), (5, 13)):
         ids = torch.randint(50, size)
         mask = torch.ones_like(ids)
         mask[1, 4:] = 0
-        assert torch.allclose(exported(ids, mask), model(ids, mask), atol=1e-6)
+        given = {"input_ids": ids, "attention_mask": mask}
+        assert torch.allclose(exported(**given), model(**given), atol=1e-6)
 
 
 def test_export_of_a_convolutional_model() -> None:
@@ -322,17 +324,17 @@ def test_export_of_a_convolutional_model() -> None:
 
 @pytest.mark.parametrize("name", ["bert", "features"])
 def test_compile_without_a_graph_break(name: str) -> None:
-    inputs: tuple[torch.Tensor, ...] = (IDS, MASK)
+    inputs = INPUTS
     model = small_bert()
     if name == "features":
         model = build(ROOT / "tests" / "data" / "features.yaml", device="cpu", seed=0).eval()
-        inputs = (IDS % 11,)
+        inputs = {"ids": IDS % 11}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch._dynamo.reset()
         compiled = torch.compile(model, backend="eager", fullgraph=True)
-        found = compiled(*inputs)
-    torch.testing.assert_close(found, model(*inputs))
+        found = compiled(**inputs)
+    torch.testing.assert_close(found, model(**inputs))
 
 
 def test_its_source_can_be_read() -> None:
@@ -352,10 +354,21 @@ def test_tracebacks_show_the_source() -> None:
     lines = [line.strip() for line in traceback.format_tb(caught.value.__traceback__)]
     ours = [line for line in lines if line.startswith('File "<bert.py ')]
     assert [line.splitlines()[1].strip() for line in ours] == [
-        "_, pooled = self.bert(input_ids, attention_mask, token_type_ids)",
-        "hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)",
+        "_, pooled = self.bert(",
+        "self.embeddings(input_ids, token_type_ids=token_type_ids), mask=mask",
         "self.word_embeddings(input_ids)",
     ]
+
+
+def test_an_input_by_name_only_says_so() -> None:
+    model = small_bert()
+    message = "takes attention_mask, token_type_ids by name only: attention_mask=…"
+    for module in (model, model.get_submodule("bert"), pickle.loads(pickle.dumps(model))):
+        with pytest.raises(TypeError) as caught:
+            module(IDS, MASK)
+        assert str(caught.value) == f"{type(module).__name__}.forward() {message}"
+    kinds = [p.kind.name for p in inspect.signature(model.forward).parameters.values()]
+    assert kinds == ["POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY", "KEYWORD_ONLY"]
 
 
 def test_equal_sources_are_compiled_once() -> None:

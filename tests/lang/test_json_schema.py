@@ -133,7 +133,10 @@ VALID = [
     TOP + "params: {a: {}, b: {type: list}, c: {type: 'list[block]'}, d: {default: {x: 1}}}",
     TOP + "dims: {batch: 2}",
     # contracts
-    HEAD.replace("[batch, 3]", "{shape: [batch, $n, 0], dtype: int64, optional: true, below: $n}"),
+    HEAD.replace(
+        "[batch, 3]",
+        "{shape: [batch, $n, 0], dtype: int64, optional: true, keyword: true, below: $n}",
+    ),
     HEAD.replace("[batch, 3]", "[]") + "    outputs: {y: [batch], z: {shape: [1], below: 3}}",
     # modules
     MODULES + "fc: {type: Linear, in_features: $a, out_features: 3, bias: $b, when: $c}",

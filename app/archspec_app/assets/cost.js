@@ -4,6 +4,7 @@ function draw() {
   const found = props.value;
   if (!found?.groups) return;
   found.uncounted ??= {};
+  found.warnings ??= [];
   root.replaceChildren(...found.groups.map((group) => {
     const most = Math.max(...group.figures.filter((one) => one.name !== "total").map((one) => one.value), 1);
     const memory = group.title.startsWith("Memory");
@@ -16,6 +17,7 @@ function draw() {
         h("td", {}, h("span", { class: `badge ${one.exact ? "exact" : "estimated"}` }, one.exact ? "exact" : "estimated")),
         memory && one.name !== "total" ? h("td", { class: "bars" }, h("span", { class: "meter" }, h("span", { style: `width:${100 * one.value / most}%` }))) : "")))));
   }),
+  ...found.warnings.map((one) => h("p", {}, `Warning: ${one}.`)),
   Object.keys(found.uncounted).length
     ? h("p", { class: "quiet" }, `Not counted in MACs: ${Object.entries(found.uncounted).map(([name, times]) => `${name} ${times.toLocaleString("en")}×`).join(", ")}.`) : "");
 }

@@ -13,7 +13,7 @@ from archspec_app.form import changed, param_value, sizes_data
 from archspec_app.view import view
 
 PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
-OPTIMIZERS = ["adamw", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
+OPTIMIZERS = ["adamw", "adamw-8bit", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
 
 
 def build(face: Face) -> None:

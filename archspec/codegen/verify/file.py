@@ -82,16 +82,19 @@ def annotation(node: ast.expr | None) -> str:
 def signature(function: ast.FunctionDef, first: str) -> tuple[list[ast.arg], dict[str, ast.expr]]:
     """The arguments behind the first one, and the defaults by name.
 
-    Only what can be given by position and by name is printed: no ``*``, no ``/``.
+    Every argument can be given by name; only those of ``forward`` may have to be, behind ``*``.
     """
     found = function.args
-    if found.posonlyargs or found.vararg or found.kwonlyargs or found.kwarg:
+    keyword_only = found.kwonlyargs if function.name == "forward" else []
+    if found.posonlyargs or found.vararg or found.kwarg or found.kwonlyargs != keyword_only:
         raise Refusal(function, "these arguments are not printed")
-    names = [argument.arg for argument in found.args]
+    arguments = [*found.args, *keyword_only]
+    names = [argument.arg for argument in arguments]
     if names[:1] != [first] or len({*names}) != len(names) or function.returns is not None:
         raise Refusal(function, f"the signature of {function.name} is not printed so")
-    with_default = names[len(names) - len(found.defaults) :]
-    return found.args[1:], dict(zip(with_default, found.defaults, strict=True))
+    positional = found.args[len(found.args) - len(found.defaults) :]
+    defaults = zip((*positional, *keyword_only), (*found.defaults, *found.kw_defaults), strict=True)
+    return arguments[1:], {one.arg: value for one, value in defaults if value is not None}
 
 
 def without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:

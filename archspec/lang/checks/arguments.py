@@ -28,7 +28,7 @@ from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_lite
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
-from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, modules_below
+from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, modules_below
 from archspec.lang.yaml import Path
 
 
@@ -74,6 +74,9 @@ class _BlockChecker:
         check_block_names(checker, declared, block.path)
         for contract in (*block.inputs.values(), *block.outputs.values()):
             self._check_dimensions(contract.shape)
+        for output in block.outputs.values():
+            hint = "only an input is given by name"
+            self._meaningless(output, "keyword", "'keyword' means nothing for an output", hint)
         self._check_input_order()
         for module in block.modules.values():
             for key in ("repeat", "index", "name"):
@@ -83,20 +86,30 @@ class _BlockChecker:
         for tensor in block.tensors.values():
             self._check_sizes(tensor.shape)
 
-    def _meaningless(self, module: ModuleNode, key: str, message: str, hint: str = "") -> None:
+    def _meaningless(
+        self, node: ModuleNode | ContractNode, key: str, message: str, hint: str = ""
+    ) -> None:
         """A reserved key where it has no meaning."""
-        if key in module.declared.model_fields_set:
-            self.checker.add("E212", message, (*module.path, key), key=True, hint=hint)
+        if key in node.declared.model_fields_set:
+            self.checker.add("E212", message, (*node.path, key), key=True, hint=hint)
 
     def _check_input_order(self) -> None:
-        optional = ""
+        """As in a signature of Python's: required, optional, then what is given by name only."""
+        optional = keyword_only = ""
         for name, contract in self.block.inputs.items():
-            is_optional = contract.declared.optional
-            if optional and not is_optional:
+            message = hint = ""
+            if contract.declared.keyword:
+                keyword_only = name
+            elif keyword_only:
+                message = f"'{name}' may be given by position, but stands behind '{keyword_only}'"
+                hint = "put keyword inputs last"
+            elif contract.declared.optional:
+                optional = name
+            elif optional:
                 message = f"'{name}' must be given, but stands behind the optional '{optional}'"
                 hint = "put required inputs first"
+            if message:
                 self.checker.add("E202", message, contract.path, key=True, hint=hint)
-            optional = name if is_optional else optional
 
     # ------------------------------------------------------------------------------- modules
 

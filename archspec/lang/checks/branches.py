@@ -14,6 +14,7 @@ from typing import Any
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
 from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, known_rounds
+from archspec.lang.checks.calls import in_order_complaint, inputs_text
 from archspec.lang.checks.steps import check_call
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
 from archspec.lang.expr.printing import written
@@ -38,6 +39,8 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     costs: dict[int, float] = {}  # of each kind of module: the steps that a call carries out
     for kind, instance, below in _distinct(blocks, root):
         block = blocks.get(instance.type)
+        if block is not None and block.forward is None:
+            _check_in_order(checker, blocks, instance)
         if block is None or block.forward is None:
             costs[kind] = 1 + sum(costs[k] for k in below.values()) * _repeats(instance)
             continue
@@ -58,6 +61,21 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
             message = f"more than {_MAX_FOLLOWED:,} steps of blocks that all differ"
             checker.add("E401", message, block.path, key=True)
             return
+
+
+def _check_in_order(checker: Checker, blocks: Blocks, chain: Instance) -> None:
+    """Modules that run one after another are given one value each, by position."""
+    for _, child in chain.children:
+        if child.type == "Sequential":
+            _check_in_order(checker, blocks, child)
+        elif child.type in blocks and not checker.findings.is_broken_below(
+            (*blocks[child.type].path, "inputs")
+        ):
+            inputs = blocks[child.type].inputs
+            if complaint := in_order_complaint(child.type, inputs):
+                message = f"{complaint}, but gets one value by position in {chain.type}"
+                hint = f"call it in the forward steps; its inputs: {inputs_text(inputs)}"
+                checker.add("E305", message, (*child.path, "type"), hint=hint)
 
 
 def _repeats(instance: Instance) -> int:
@@ -286,6 +304,9 @@ class _Walk:
         for kind in dict.fromkeys(instance.type for instance in called):
             if kind in self.blocks:
                 check_call(self.checker, self.blocks[kind], call)
+        for instance in called:
+            if instance.type == "Sequential":
+                _check_in_order(self.checker, self.blocks, instance)
         costs = [self.calls.get(id(instance), 1) for instance in called]
         self._count(self.times * max(costs, default=0), call)
 

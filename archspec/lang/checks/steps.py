@@ -12,7 +12,13 @@ from collections.abc import Mapping
 
 from archspec.errors import Note, Problem, did_you_mean, listing
 from archspec.lang.checker import Checker
-from archspec.lang.checks.calls import call_complaint, count_complaint, values_returned
+from archspec.lang.checks.calls import (
+    call_complaint,
+    corrected,
+    count_complaint,
+    inputs_text,
+    values_returned,
+)
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
 from archspec.lang.expr import Node, Symbol, nodes
 from archspec.lang.expr.printing import written
@@ -351,7 +357,8 @@ def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:
     if checker.findings.is_broken_below((*block.path, "inputs")):
         return
     if complaint := call_complaint(block.name, block.inputs, call):
-        hint = f"its inputs: {listing(list(block.inputs)) or 'x'}"
+        by_name = corrected(block.inputs, call)
+        hint = f"write {by_name}" if by_name else f"its inputs: {inputs_text(block.inputs)}"
         checker.refuse(call, "E305", complaint, hint)
 
 

@@ -44,7 +44,7 @@ class BertEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None = None):
+    def forward(self, input_ids: Tensor, *, token_type_ids: Tensor | None = None):
         """input_ids: [batch, seq]; token_type_ids: [batch, seq] or None."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         types = (
@@ -68,7 +68,7 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
         q = torch.transpose(
             torch.unflatten(self.query(x), -1, [self.num_attention_heads, -1]), 1, 2
@@ -107,9 +107,9 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
-        return self.output(self.self(x, mask), x)
+        return self.output(self.self(x, mask=mask), x)
 
 
 class BertIntermediate(nn.Module):
@@ -144,9 +144,9 @@ class BertLayer(nn.Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
-        x = self.attention(x, mask)
+        x = self.attention(x, mask=mask)
         return self.output(self.intermediate(x), x)
 
 
@@ -157,10 +157,10 @@ class BertEncoder(nn.Module):
             [BertLayer(config) for _ in range(config.num_hidden_layers)]
         )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
         for block in self.layer:
-            x = block(x, mask)
+            x = block(x, mask=mask)
         return x
 
 
@@ -185,6 +185,7 @@ class BertModel(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
+        *,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ):
@@ -194,7 +195,9 @@ class BertModel(nn.Module):
         token_type_ids: [batch, seq] or None
         """
         mask = None if attention_mask is None else attention_mask[:, None, None, :] != 0
-        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
+        hidden = self.encoder(
+            self.embeddings(input_ids, token_type_ids=token_type_ids), mask=mask
+        )
         return hidden, self.pooler(hidden)
 
 
@@ -235,6 +238,7 @@ class BertForSequenceClassification(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
+        *,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ):
@@ -243,5 +247,7 @@ class BertForSequenceClassification(nn.Module):
         attention_mask: [batch, seq] or None
         token_type_ids: [batch, seq] or None
         """
-        _, pooled = self.bert(input_ids, attention_mask, token_type_ids)
+        _, pooled = self.bert(
+            input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )
         return self.classifier(self.dropout(pooled))

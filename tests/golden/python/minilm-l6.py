@@ -42,7 +42,7 @@ class BertEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(p=config.hidden_dropout_prob)
 
-    def forward(self, input_ids: Tensor, token_type_ids: Tensor | None = None):
+    def forward(self, input_ids: Tensor, *, token_type_ids: Tensor | None = None):
         """input_ids: [batch, seq]; token_type_ids: [batch, seq] or None."""
         positions = torch.arange(input_ids.shape[1], device=input_ids.device)
         types = (
@@ -66,7 +66,7 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.dropout = nn.Dropout(p=config.attention_probs_dropout_prob)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
         q = torch.transpose(
             torch.unflatten(self.query(x), -1, [self.num_attention_heads, -1]), 1, 2
@@ -105,9 +105,9 @@ class BertAttention(nn.Module):
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
-        return self.output(self.self(x, mask), x)
+        return self.output(self.self(x, mask=mask), x)
 
 
 class BertIntermediate(nn.Module):
@@ -142,9 +142,9 @@ class BertLayer(nn.Module):
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
-        x = self.attention(x, mask)
+        x = self.attention(x, mask=mask)
         return self.output(self.intermediate(x), x)
 
 
@@ -155,10 +155,10 @@ class BertEncoder(nn.Module):
             [BertLayer(config) for _ in range(config.num_hidden_layers)]
         )
 
-    def forward(self, x: Tensor, mask: Tensor | None = None):
+    def forward(self, x: Tensor, *, mask: Tensor | None = None):
         """x: [batch, seq, hidden_size]; mask: [batch, 1, 1, seq] or None."""
         for block in self.layer:
-            x = block(x, mask)
+            x = block(x, mask=mask)
         return x
 
 
@@ -183,6 +183,7 @@ class BertModel(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
+        *,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ):
@@ -192,7 +193,9 @@ class BertModel(nn.Module):
         token_type_ids: [batch, seq] or None
         """
         mask = None if attention_mask is None else attention_mask[:, None, None, :] != 0
-        hidden = self.encoder(self.embeddings(input_ids, token_type_ids), mask)
+        hidden = self.encoder(
+            self.embeddings(input_ids, token_type_ids=token_type_ids), mask=mask
+        )
         return hidden, self.pooler(hidden)
 
 
@@ -227,6 +230,7 @@ class SentenceEncoder(nn.Module):
     def forward(
         self,
         input_ids: Tensor,
+        *,
         attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
     ):
@@ -235,7 +239,9 @@ class SentenceEncoder(nn.Module):
         attention_mask: [batch, seq] or None
         token_type_ids: [batch, seq] or None
         """
-        hidden, _ = self.bert(input_ids, attention_mask, token_type_ids)
+        hidden, _ = self.bert(
+            input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         weights = torch.unsqueeze(mask, -1).to(hidden.dtype)
         mean = torch.sum(hidden * weights, 1) / torch.clamp(
