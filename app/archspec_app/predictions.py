@@ -125,7 +125,8 @@ class Models:
             ``probability``), ``rest`` (``count`` and ``probability`` of the others, or None) and
             ``saliency`` (see ``saliency``; None if not asked for, or with ``too_long`` where the
             text has more than ``MOST_EXPLAINED`` tokens); for embeddings ``size``, ``norm`` and
-            ``first``, the first numbers.
+            ``first``, the first numbers. ``truncated`` has the ``tokens`` of a text that was cut
+            and ``max_length``, how many were read; else it is None.
 
         Raises:
             ArchspecError: the visitor's mistake; its text can be shown as it is.
@@ -135,7 +136,9 @@ class Models:
         if len(text) > MOST_LETTERS:
             message = f"a text of {len(text):,} characters; {MOST_LETTERS:,} are the most"
             raise DataError(Problem("E930", message))
-        return self._asked(source, lambda model: _of_text(model, text, explain))
+        return self._asked(
+            source, lambda model: {**_of_text(model, text, explain), "truncated": _cut(model)}
+        )
 
     def predict_image(self, source: Source, image: bytes | Path) -> dict[str, Any]:
         """What a model says of an image.
@@ -275,6 +278,13 @@ def _of_text(model: archspec.Predictor, text: str, explain: bool) -> dict[str, A
         return {**_labels(model, model(text)), "saliency": {"too_long": count}}
     why = model.explain(text, steps=max(_FEWEST_STEPS, min(_STEPS, _STEPS * _FULL // count)))
     return {**_labels(model, why.prediction), "saliency": saliency(why)}
+
+
+def _cut(model: archspec.Predictor) -> dict[str, int] | None:
+    counts = model.tokens
+    if counts is None or not counts.truncated:
+        return None
+    return {"tokens": counts.longest, "max_length": counts.max_length}
 
 
 def _of_image(model: archspec.Predictor, data: bytes) -> dict[str, Any]:

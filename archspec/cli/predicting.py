@@ -182,13 +182,15 @@ def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
 
 def _put_explained(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
     _check_any(inputs)
-    found = (predictor.explain(one) for one in inputs)
+    found: list[dict[str, Any]] = []
+    for i, one in enumerate(inputs):
+        explanation = predictor.explain(one)
+        _tell_lost_tokens(predictor)
+        found.append({"input": one, **explanation.to_dict()})
+        if not as_json:
+            terminal.put(("\n" if i else "") + explanation.text(terminal.width()))
     if as_json:
-        rows = zip(inputs, found, strict=True)
-        terminal.put_json([{"input": one, **explanation.to_dict()} for one, explanation in rows])
-        return
-    for i, explanation in enumerate(found):
-        terminal.put(("\n" if i else "") + explanation.text(terminal.width()))
+        terminal.put_json(found)
 
 
 def _check_any(inputs: list[str]) -> None:
@@ -200,6 +202,7 @@ def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
     _check_any(inputs)
     found = predictor(inputs)
     _tell_optimizations(predictor)
+    _tell_lost_tokens(predictor)
     if predictor.kind == "text-embedding":
         vectors = [
             {"input": one, "embedding": vector}
@@ -224,6 +227,11 @@ def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
 def _tell_optimizations(predictor: Predictor) -> None:
     for line in predictor.optimizations:
         terminal.put(printable(line), err=True)
+
+
+def _tell_lost_tokens(predictor: Predictor) -> None:
+    for line in predictor.tokens.notes if predictor.tokens else ():
+        terminal.put(line, err=True)
 
 
 def _usage(message: str) -> UsageError:

@@ -15,6 +15,7 @@ from archspec.data.checking import image_fault
 from archspec.data.images import ImageEncoder
 from archspec.data.report import Integers, Rows
 from archspec.data.texts import TextEncoder
+from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 
 Batch = dict[str, torch.Tensor]
@@ -199,6 +200,7 @@ class _Encoded:
 
     ids: np.ndarray
     starts: Integers
+    counts: TokenCounts | None
 
     @property
     def lengths(self) -> Integers:
@@ -209,19 +211,27 @@ _CHUNK = 10_000  # rows
 _known: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = WeakKeyDictionary()
 
 
+def token_counts(rows: Rows, encoder: TextEncoder) -> TokenCounts | None:
+    """The tokens of a split's texts, and what is lost of them; None if it has no rows."""
+    return _encoded(encoder, rows).counts
+
+
 def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
     """Made once for each encoder and split."""
     known = _known.setdefault(encoder, WeakKeyDictionary())
     if rows not in known:
         parts: list[np.ndarray] = []
         lengths: list[int] = []
+        counts: list[TokenCounts] = []
         for start in range(0, len(rows), _CHUNK):
             some = rows.select(np.arange(start, min(start + _CHUNK, len(rows))))
-            found = encoder.encode(some.texts())
-            lengths += map(len, found)
-            parts += [np.array([i for ids in found for i in ids], dtype=np.int32)]
+            found = encoder.encode_counted(some.texts())
+            counts.append(found.counts)
+            lengths += map(len, found.ids)
+            parts += [np.array([i for ids in found.ids for i in ids], dtype=np.int32)]
         ids = np.concatenate(parts) if parts else np.array([], dtype=np.int32)
-        known[rows] = _Encoded(ids, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        known[rows] = _Encoded(ids, starts, total(counts))
     return known[rows]
 
 

@@ -48,7 +48,7 @@ def encoder_for(
         return _images(spec, train)
     settings = task.text or TextInput.model_validate({})
     path = Path(tokenizer) if tokenizer is not None else _tokenizer(spec, settings, weights)
-    return _texts(spec, path, _length(spec, settings, max_length))
+    return _texts(spec, path, *_length(spec, settings, max_length))
 
 
 def model_inputs(spec: Spec) -> dict[str, Contract]:
@@ -74,7 +74,7 @@ def _images(spec: Spec, train: bool) -> ImageEncoder:
     return ImageEncoder(settings, train, required[0])
 
 
-def _texts(spec: Spec, path: Path, max_length: int) -> TextEncoder:
+def _texts(spec: Spec, path: Path, max_length: int, limit: int | None) -> TextEncoder:
     from archspec.data.texts import INPUTS, TextEncoder
 
     taken = model_inputs(spec)
@@ -84,7 +84,7 @@ def _texts(spec: Spec, path: Path, max_length: int) -> TextEncoder:
         raise DataError(Problem("E902", f"no text becomes {spec.name}'s '{unknown[0]}'", hint=hint))
     # Without a mask the padding would count; token types are zeros where they are left out.
     inputs = [name for name in INPUTS if name in wanted or (name in taken and name != INPUTS[2])]
-    encoder = TextEncoder(path, max_length, inputs)
+    encoder = TextEncoder(path, max_length, inputs, limit=limit)
     size = _value(spec, taken["input_ids"].below) if "input_ids" in taken else None
     if size is not None:
         encoder.check_size(size)
@@ -97,15 +97,16 @@ def _value(spec: Spec, said: int | str | None) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _length(spec: Spec, settings: TextInput, asked: int | None) -> int:
+def _length(spec: Spec, settings: TextInput, asked: int | None) -> tuple[int, int | None]:
+    """Tokens at which a text is cut, and the most that the model takes; None: it has no bound."""
     limits = [spec.values[name] for name in _LENGTHS if isinstance(spec.values.get(name), int)]
     limit = min((n for n in limits if isinstance(n, int)), default=None)
     if asked is None:
-        return settings.max_length if limit is None else min(settings.max_length, limit)
+        asked = settings.max_length if limit is None else min(settings.max_length, limit)
     if limit is not None and asked > limit:
         message = f"a maximum length of {asked:,}, but {spec.name} has {limit:,} positions"
         raise DataError(Problem("E905", message))
-    return asked
+    return asked, limit
 
 
 def _tokenizer(spec: Spec, settings: TextInput, weights: str | os.PathLike[str] | None) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from archspec.data.extras import train_extra
+from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
@@ -42,6 +43,21 @@ class Pieces:
     truncated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The token ids of several texts.
+
+    Attributes:
+        ids: of each text, special tokens included, not padded.
+        truncated: places of the texts that were cut.
+        counts: of all of them.
+    """
+
+    ids: list[list[int]]
+    truncated: frozenset[int]
+    counts: TokenCounts
+
+
 class TextEncoder:
     """Makes token ids of texts.
 
@@ -49,6 +65,7 @@ class TextEncoder:
         path: ``tokenizer.json``, ``vocab.txt`` (WordPiece, as BERT's), or a folder with one.
         max_length: tokens at most, special ones included; what is longer is cut.
         inputs: which of ``input_ids``, ``attention_mask``, ``token_type_ids`` a batch holds.
+        limit: the largest ``max_length`` that the model takes; None if it has no bound.
 
     Attributes:
         pad_id: the token that fills up shorter texts.
@@ -65,19 +82,23 @@ class TextEncoder:
         path: str | os.PathLike[str],
         max_length: int,
         inputs: Sequence[str] = ("input_ids", "attention_mask"),
+        *,
+        limit: int | None = None,
     ) -> None:
         if unknown := [name for name in inputs if name not in INPUTS]:
             hint = f"a tokenizer gives {listing(INPUTS)}"
             raise DataError(Problem("E905", f"no text becomes '{unknown[0]}'", hint=hint))
         self.path = _file(Path(path))
         self.inputs = tuple(inputs)
-        self.max_length = max_length
+        self.max_length, self.limit = max_length, limit
         self._tokenizer = _read(self.path)
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.pad_id = _pad_id(self._tokenizer)
         self.blank = _known(self._tokenizer, (*_UNKNOWN, *_PADDING))
         self._tokenizer.no_padding()
-        if max_length <= (special := self._tokenizer.num_special_tokens_to_add(False)):
+        self._unknown = _unknown_id(self._tokenizer)
+        self._added = special = self._tokenizer.num_special_tokens_to_add(False)
+        if max_length <= special:
             message = f"a maximum length of {max_length} leaves no room beside {special} special"
             raise DataError(Problem("E905", f"{message} tokens"))
         self._tokenizer.enable_truncation(max_length)
@@ -95,8 +116,22 @@ class TextEncoder:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text, special tokens included, not padded."""
-        encoded = self._tokenizer.encode_batch_fast(list(texts))
-        return [found.ids for found in encoded]
+        return self.encode_counted(texts).ids
+
+    def encode_counted(self, texts: Sequence[str]) -> Encoded:
+        """As ``encode``, with what is lost of the texts."""
+        found = self._tokenizer.encode_batch_fast(list(texts))
+        ids = [one.ids for one in found]
+        # What was cut off is in parts that have special tokens of their own.
+        rests = [sum(len(part.ids) - self._added for part in one.overflowing) for one in found]
+        cut = frozenset(i for i, rest in enumerate(rests) if rest)
+        lengths = [len(one) + rest for one, rest in zip(ids, rests, strict=True)]
+        tokens = sum(map(len, ids)) - self._added * len(ids)
+        unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
+        longest = max(lengths, default=0)
+        limits = self.max_length, self.limit
+        counts = TokenCounts(len(ids), len(cut), longest, *limits, tokens, unknown)
+        return Encoded(ids, cut, counts)
 
     def name(self, token: int) -> str:
         """A token as the tokenizer writes it; empty if there is none of this id."""
@@ -204,6 +239,15 @@ def _pad_id(tokenizer: Tokenizer) -> int:
         return int(padding["pad_id"])
     found = _known(tokenizer, _PADDING)
     return 0 if found is None else found  # masked anyway
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    """The token of what the vocabulary lacks; None where it lacks nothing, as of bytes."""
+    model = json.loads(tokenizer.to_str())["model"]
+    if isinstance(model.get("unk_id"), int):
+        return model["unk_id"]
+    name = model.get("unk_token")
+    return tokenizer.token_to_id(name) if isinstance(name, str) else None
 
 
 _PADDING = ("[PAD]", "<pad>", "<|padding|>")

@@ -52,7 +52,7 @@ def _explained(
     moved = tensor([0.0 if span is None else 1.0 for span in pieces.spans])
     path = Path(variant, encoder.collate([pieces.ids]), moved, encoder.blank)
     ends = path.ends()
-    prediction = _prediction(labels, ends.text)
+    prediction = _prediction(labels, ends.text, truncated=pieces.truncated)
     target = labels.index(prediction.label if asked.label is None else asked.label)
     scores = path.attributions(target, asked.steps).tolist()
     return Explanation(
@@ -77,11 +77,11 @@ def _check(asked: Asked, labels: Sequence[str]) -> None:
         raise _usage(f"steps is a whole number from 1 to {MOST_STEPS:,}, not {shown(steps)}")
 
 
-def _prediction(labels: Sequence[str], logits: Tensor) -> Prediction:
+def _prediction(labels: Sequence[str], logits: Tensor, *, truncated: bool) -> Prediction:
     shares = logits.softmax(0)
     best = labels[int(shares.argmax())]
     probabilities = dict(zip(labels, shares.tolist(), strict=True))
-    return Prediction(best, probabilities[best], probabilities)
+    return Prediction(best, probabilities[best], probabilities, truncated)
 
 
 def _tokens(text: str, pieces: Pieces, scores: Sequence[float]) -> Iterator[Token]:

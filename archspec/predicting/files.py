@@ -18,6 +18,7 @@ from archspec.data.images import ImageEncoder
 from archspec.data.report import BadRow, Kind
 from archspec.data.tables import Cells
 from archspec.data.texts import TextEncoder
+from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Note, Problem, UsageError
 from archspec.predicting.engine import Engine, Scores
 from archspec.predicting.preparing import (
@@ -121,6 +122,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
         raise _all_bad(file)
     column = _input_column(file, means.kind, asked)
     added = _Added.of(means, file, asked, wide=kind.delimiter != "")
+    tokens: list[TokenCounts] = []
     tally, counts = _Tally(), np.zeros(len(means.labels), dtype=np.int64)
     start = time.perf_counter()
     with (
@@ -135,6 +137,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
             tally.add(file, window, prepared.faults)
             tally.refuse(file, asked.most_bad)
             writer.add(window, added.columns(scores, prepared.faults))
+            tokens += [prepared.tokens] if prepared.tokens else []
             counts += _counted(scores, prepared.faults, len(counts))
     return PredictedFile(
         source=asked.source,
@@ -146,6 +149,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
         columns=tuple(added.schema),
         left_out=tuple(name for name in file.schema if name not in writer.schema),
         optimizations=means.engine.optimizations,
+        tokens=total(tokens),
         seconds=time.perf_counter() - start,
     )
 

@@ -15,6 +15,7 @@ from archspec.data import ImageEncoder, TextEncoder
 from archspec.data.checking import Fault, check_file
 from archspec.data.images import MAX_PIXELS, UnreadableImage, decoded
 from archspec.data.report import Kind
+from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.predicting.engine import Engine, Scores, model_device
 from archspec.predicting.preparing import Prepared, prepared_images, prepared_texts, window_rows
@@ -59,6 +60,7 @@ class Predictor:
         size: how many numbers the model gives for each input.
         encoder: what makes the model's input of a text or an image.
         engine: what runs the model.
+        tokens: of the texts of the last call, and how many of them were cut; None for images.
 
     Raises:
         UsageError: E801, an argument makes no sense, a spec comes without weights or a task, or
@@ -102,6 +104,7 @@ class Predictor:
         self.model, self.batch_size = found.model, batch_size
         self.kind: Kind = task.kind
         self.encoder = found.encoder
+        self.tokens: TokenCounts | None = None
         self.engine = _engine(found, classifies=task.kind != "text-embedding", optimize=optimize)
         self.size = self.engine.size
         is_embedding = task.kind == "text-embedding"
@@ -137,11 +140,11 @@ class Predictor:
         except TypeError:
             what = f"{type(inputs).__name__} is neither an input nor a list of them"
             raise DataError(Problem("E930", what)) from None
-        scores = self._scores(several)
+        scores, truncated = self._scores(several)
         if self.kind == "text-embedding":
             vectors = torch.from_numpy(scores)
             return vectors[0] if is_one else vectors
-        found = [self._prediction(row) for row in scores]
+        found = [self._prediction(row, i in truncated) for i, row in enumerate(scores)]
         return found[0] if is_one else found
 
     def explain(self, text: str, *, label: str | None = None, steps: int = 16) -> Explanation:
@@ -179,7 +182,10 @@ class Predictor:
         from archspec.predicting.explaining import Asked, explained
 
         asked = Asked(text, label, steps)
-        return explained(self.engine.plain, self.encoder, self.kind, self.labels, asked)
+        found = explained(self.engine.plain, self.encoder, self.kind, self.labels, asked)
+        assert isinstance(self.encoder, TextEncoder)
+        self.tokens = self.encoder.encode_counted([text]).counts
+        return found
 
     def file(
         self,
@@ -223,22 +229,29 @@ class Predictor:
         means = Means(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
         return predict_file(means, asked, progress=progress)
 
-    def _prediction(self, scores: Scores) -> Prediction:
+    def _prediction(self, scores: Scores, truncated: bool) -> Prediction:
         probabilities = dict(zip(self.labels, scores.tolist(), strict=True))
         best = self.labels[int(scores.argmax())]
-        return Prediction(best, probabilities[best], probabilities)
+        return Prediction(best, probabilities[best], probabilities, truncated)
 
-    def _scores(self, inputs: list[Any]) -> Scores:
+    def _scores(self, inputs: list[Any]) -> tuple[Scores, Set[int]]:
+        """What the model says of each input, and which of them were cut."""
         parts: list[Scores] = []
+        truncated: set[int] = set()
+        tokens: list[TokenCounts] = []
         problems: list[Problem] = []
         start = 0
         for prepared in self._prepared(inputs):
             parts.append(self.engine.scores(prepared))
             problems += _problems(prepared.faults, start, len(inputs))
+            truncated |= {start + i for i in prepared.truncated}
+            tokens += [prepared.tokens] if prepared.tokens else []
             start += prepared.count
+        self.tokens = total(tokens)
         if problems:
             raise DataError(problems)
-        return np.concatenate([np.empty((0, self.size), dtype=np.float32), *parts])
+        scores = np.concatenate([np.empty((0, self.size), dtype=np.float32), *parts])
+        return scores, truncated
 
     def _prepared(self, inputs: list[Any]) -> Iterator[Prepared]:
         encoder, step = self.encoder, window_rows(self.encoder, self.batch_size)

@@ -16,6 +16,7 @@ from archspec.data.batching import cut
 from archspec.data.checking import Fault, image_fault, text_fault
 from archspec.data.images import without_size_warnings
 from archspec.data.report import Integers
+from archspec.data.token_counts import TokenCounts
 
 T = TypeVar("T")
 WINDOW = 64  # batches among which texts are sorted by length
@@ -30,11 +31,15 @@ class Prepared:
         count: how many there are.
         batches: the places of those that can be predicted on, and the model's input for them.
         faults: place → why it cannot be, of the others.
+        truncated: places of the texts that were cut.
+        tokens: of all texts that can be predicted on; None for images.
     """
 
     count: int
     batches: list[tuple[Integers, dict[str, Tensor]]] = field(default_factory=list)  # pyright: ignore[reportUnknownVariableType]
     faults: dict[int, Fault] = field(default_factory=dict[int, Fault])
+    truncated: frozenset[int] = frozenset()
+    tokens: TokenCounts | None = None
 
 
 def window_rows(encoder: TextEncoder | ImageEncoder, batch_size: int) -> int:
@@ -59,13 +64,15 @@ def prepared_texts(
         if i not in faults and (fault := text_fault_of(text)):
             faults[i] = fault
     good = [i for i in range(len(texts)) if i not in faults]
-    ids = encoder.encode([str(texts[i]) for i in good])
+    found = encoder.encode_counted([str(texts[i]) for i in good])
+    ids = found.ids
     places = np.array(good, dtype=np.int64)
     batches = [
         (places[rows], encoder.collate([ids[row] for row in rows]))
         for rows in by_length(list(map(len, ids)), batch_size, apart=not encoder.has_mask)
     ]
-    return Prepared(len(texts), batches, faults)
+    truncated = frozenset(good[i] for i in found.truncated)
+    return Prepared(len(texts), batches, faults, truncated, found.counts)
 
 
 def by_length(lengths: Sequence[int], batch_size: int, *, apart: bool = False) -> list[Integers]:

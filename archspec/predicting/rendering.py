@@ -107,6 +107,7 @@ def told(file: PredictedFile) -> RenderableType:
     lines.append(f"added: {listing(file.columns)}")
     if file.left_out:
         lines.append(f"left out, they hold bytes: {listing(file.left_out)}")
+    lines += file.notes
     parts: list[RenderableType] = [Text(printable(line)) for line in lines]
     if file.counts:
         parts.append(_counts(file))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.data.report import BadRow
+from archspec.data.token_counts import TokenCounts
 from archspec.display import Displayed
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ class Prediction(Displayed):
         label: the most probable one.
         probability: of this label, 0 to 1.
         probabilities: label → probability, in the order of the model's outputs; they add up to 1.
+        truncated: whether the text was cut, so that the model has not seen its end.
     """
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
+    truncated: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The prediction as plain data."""
@@ -34,6 +37,7 @@ class Prediction(Displayed):
             "label": self.label,
             "probability": self.probability,
             "probabilities": dict(self.probabilities),
+            "truncated": self.truncated,
         }
 
     def __rich__(self) -> RenderableType:
@@ -183,6 +187,7 @@ class PredictedFile(Displayed):
         columns: the names of the columns that were added.
         left_out: columns of bytes, which the output's format cannot hold.
         optimizations: what was done to be faster, in words.
+        tokens: of the texts; None for images.
         seconds: from the first row to the last.
     """
 
@@ -195,7 +200,18 @@ class PredictedFile(Displayed):
     columns: tuple[str, ...]
     left_out: tuple[str, ...]
     optimizations: tuple[str, ...]
+    tokens: TokenCounts | None
     seconds: float
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were cut."""
+        return self.tokens.truncated if self.tokens else 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is lost of the texts, a line each."""
+        return self.tokens.notes if self.tokens else ()
 
     def to_dict(self) -> dict[str, Any]:
         """The account as plain data, for ``--json``."""
@@ -209,6 +225,9 @@ class PredictedFile(Displayed):
             "columns": list(self.columns),
             "left_out": list(self.left_out),
             "optimizations": list(self.optimizations),
+            "truncated": self.truncated,
+            "tokens": self.tokens.to_dict() if self.tokens else None,
+            "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
         }
 

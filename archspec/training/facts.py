@@ -61,6 +61,7 @@ _SHAPES: dict[str, Check] = {
     **dict.fromkeys(("ended", "error"), _or_none(_is_text)),
     **{f"data.arguments.{name}": _or_none(_is_text) for name in ("text", "image", "label")},
     "data.source": _is_source,
+    "data.tokens": _or_none(_is_mapping),
     "data.counts": _each(_is_whole),
     "versions": _each(_is_text),
     "trainable": _or_none(_is_whole),

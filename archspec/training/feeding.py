@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader
 
-from archspec.data import Data, batches, encoder_for
+from archspec.data import Data, TextEncoder, batches, encoder_for
+from archspec.data.batching import token_counts
+from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.lang.spec import Spec
 from archspec.training.reusing import Batch, Reuse, inputs_of
 
 if TYPE_CHECKING:
-    from archspec.data import ImageEncoder, TextEncoder
+    from archspec.data import ImageEncoder
     from archspec.training.options import Options
 
 
@@ -84,6 +86,14 @@ class Feed:
     @property
     def classes(self) -> int:
         return len(self.data.labels)
+
+    def token_counts(self) -> TokenCounts | None:
+        """Of the texts of all splits; None for images."""
+        encoder = self.encoder
+        if not isinstance(encoder, TextEncoder):
+            return None
+        counts = [token_counts(rows, encoder) for rows in self.data.splits.values()]
+        return total([one for one in counts if one is not None])
 
     @property
     def train_batches(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -202,6 +203,7 @@ def train(
     check_validation(found.data, given)
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
+    found = replace(found, tokens=feed.token_counts())
     ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
     _check_model(ready, options)
     from archspec.training.running import Running  # takes its time: nothing is written before

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.data import Data, open_data
+from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.lang.spec import Spec
 from archspec.training.run import Run
@@ -20,11 +21,16 @@ _ARGUMENTS += ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class DataSource:
-    """Opened data, and how to open it again; ``source`` is None where it was given opened."""
+    """Opened data, and how to open it again; ``source`` is None where it was given opened.
+
+    Attributes:
+        tokens: of its texts, once they are encoded; None for images.
+    """
 
     data: Data
     source: Any
     arguments: Mapping[str, Any]
+    tokens: TokenCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
@@ -38,13 +44,15 @@ class DataSource:
             "classes": data.counts,
             "bad": [str(row) for row in data.bad],
             "unused": list(data.unused),
+            "tokens": self.tokens.to_dict() if self.tokens else None,
             "notes": self.notes,
         }
 
     @property
     def notes(self) -> list[str]:
         """What whoever trains should know of the data, a line each."""
-        return [*_bad(self.data), *self.data.notes, *_unused(self.data)]
+        lost = self.tokens.notes if self.tokens else ()
+        return [*_bad(self.data), *self.data.notes, *_unused(self.data), *lost]
 
 
 def _bad(data: Data) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 import archspec
 from archspec.cli import main
+from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError
 from archspec.lang.schema import Task
 from archspec.training.sources import opened, reopened
@@ -46,6 +48,50 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     assert run.facts["data"]["unused"] == ["extra", "part-dev", "test"]
     again = reopened(run, archspec.load(run.path / "spec.yaml"), None)
     assert again.fingerprint == run.facts["data"]["fingerprint"]
+
+
+def test_texts_that_are_cut_are_told(tmp_path: Path) -> None:
+    """In the run's folder, its last lines, the report of a file, and what is said of a text."""
+    long = " ".join(["a warm film"] * 20)
+    rows = "".join(f"{long},{name}\na warm day,{name}\n" for name in ("yes", "no") * 5)
+    (tmp_path / "long.csv").write_text("text,label\n" + rows)
+    words = ["train", str(SPEC), "--data", str(tmp_path / "long.csv"), "--epochs", "1"]
+    words += ["--device", "cpu", "--out", str(tmp_path), "--name", "run"]
+    done = CliRunner().invoke(main, words)
+    cut = (
+        "10 of 20 texts were cut at 12 tokens, the longest has 62: "
+        "max_length=62 (--max-length 62) keeps all of them whole"
+    )
+    data = archspec.Run.of(tmp_path / "run").facts["data"]
+    assert (data["notes"], data["tokens"]["truncated"]) == ([cut], 10)
+    assert done.stdout.splitlines()[-1] == cut and cut in done.stderr.splitlines()
+
+    predicted = ["predict", str(tmp_path / "run")]
+    files = ["--file", str(tmp_path / "long.csv"), "-o", str(tmp_path / "out.jsonl")]
+    assert cut in CliRunner().invoke(main, [*predicted, *files]).stdout.splitlines()
+    one = cut.replace("10 of 20", "1 of 2")
+    said = CliRunner().invoke(main, [*predicted, "--text", long, "--text", "a day", "--json"])
+    assert [found["truncated"] for found in json.loads(said.stdout)] == [True, False]
+    assert said.stderr.splitlines() == [one]
+    kept = CliRunner().invoke(main, [*predicted, *files, "--max-length=62", "--overwrite", "--json"])
+    assert (json.loads(kept.stdout)["truncated"], json.loads(kept.stdout)["notes"]) == (0, [])
+
+    predictor = archspec.Predictor(tmp_path / "run")
+    assert predictor.explain(long).prediction.truncated
+    assert predictor.tokens and predictor.tokens.longest == 62
+    predictor(["qwerty uiop the asdf"])
+    assert predictor.tokens.notes[0].startswith("75% of the tokens are unknown (3 of 4): is it")
+
+
+def test_the_way_on_is_one_that_the_model_takes() -> None:
+    for limit, way in (
+        (64, "the model takes no more"),
+        (128, "max_length=128 (--max-length 128) keeps more, and is the most that the model takes"),
+        (190, "max_length=190 (--max-length 190) keeps all of them whole"),
+        (None, "max_length=190 (--max-length 190) keeps all of them whole"),
+    ):
+        (note,) = TokenCounts(2, 1, 190, 64, limit, 80, 0).notes
+        assert note == f"1 of 2 texts were cut at 64 tokens, the longest has 190: {way}"
 
 
 def test_data_that_was_opened_for_something_else(tmp_path: Path) -> None:

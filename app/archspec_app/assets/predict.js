@@ -75,6 +75,11 @@ function why(found) {
     h("p", { class: "quiet" }, `Integrated gradients in ${found.steps} steps: logit ${found.logit.toFixed(3)}, of a blank text ${found.baseline.toFixed(3)}; the words explain all but ${Math.abs(found.gap).toFixed(3)} of the difference.`
       + (found.unread ? ` The last ${found.unread === 1 ? "character is" : `${found.unread.toLocaleString("en")} characters are`} beyond the model's length.` : "")));
 }
+function cut(found) {
+  if (!found.truncated) return "";
+  const { tokens, max_length: most } = found.truncated;
+  return h("p", { class: "notice" }, `The text was cut: the model read ${most.toLocaleString("en")} of its ${tokens.toLocaleString("en")} tokens.`);
+}
 function draw() {
   const found = props.value;
   if (!found) return;
@@ -95,8 +100,8 @@ function draw() {
   }
   if (found.asked !== String(asks)) return;
   if (found.error) out.replaceChildren(h("pre", { class: "notice wrong" }, found.error));
-  else if (found.answer?.labels) out.replaceChildren(bars(found.answer), why(found.answer.saliency));
-  else if (found.answer) out.replaceChildren(h("p", {}, `An embedding of ${found.answer.size} numbers, of norm ${found.answer.norm.toFixed(4)}:`),
+  else if (found.answer?.labels) out.replaceChildren(cut(found.answer), bars(found.answer), why(found.answer.saliency));
+  else if (found.answer) out.replaceChildren(cut(found.answer), h("p", {}, `An embedding of ${found.answer.size} numbers, of norm ${found.answer.norm.toFixed(4)}:`),
     h("pre", { class: "code" }, `${found.answer.first.map((one) => one.toFixed(5)).join("  ")} …`));
 }
 watch("value", draw);
