@@ -102,6 +102,7 @@ CODES: dict[str, str] = {
     "E904": "the splits cannot be told",
     "E905": "the tokenizer cannot be used",
     "E906": "the labels do not fit",
+    "E907": "the data is for something that is not supported",
     # runs
     "E920": "the run cannot go on",
     "E921": "the run's folder cannot be written",

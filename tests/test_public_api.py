@@ -129,7 +129,8 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "open_data": [
         ("source", ...), ("*task", ...), ("*train", None), ("*validation", None), ("*test", None),
         ("*text", None), ("*image", None), ("*label", None), ("*labels", None),
-        ("*validation_share", 0.1), ("*most_bad", 0.0), ("*seed", 0), ("*base", None),
+        ("*validation_share", 0.1), ("*most_bad", 0.0), ("*header", None), ("*encoding", None),
+        ("*seed", 0), ("*base", None),
     ],
     "train": [
         ("source", ...), ("data", ...), ("*freeze", None), ("*weights", None), ("*out", "runs"),
@@ -142,7 +143,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0), ("*max_length", None),
         ("*tokenizer", None), ("*text", None), ("*image", None), ("*label", None),
         ("*labels", None), ("*train", None), ("*validation", None), ("*test", None),
-        ("*validation_share", None), ("*most_bad", None),
+        ("*validation_share", None), ("*most_bad", None), ("*header", None), ("*encoding", None),
         ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
     ],
     "Predictor": [

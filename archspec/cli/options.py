@@ -103,6 +103,14 @@ dim = click.option(
     help="Size of a dimension, instead of the spec's. May be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+header = click.option(
+    "--header/--no-header",
+    default=None,
+    help="First line of a CSV or TSV: names of columns, or a row. [default: names, if it can be]",
+)
+encoding = click.option(
+    "--encoding", metavar="NAME", help="Encoding of text files, such as cp1252. [default: utf-8]"
+)
 freeze = click.option(
     "--freeze",
     metavar="PLAN|PATTERN",

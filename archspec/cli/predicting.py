@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 @click.option(
     "--most-bad", metavar="SHARE", default=1.0, help="Of bad rows, past which nothing is written."
 )
+@options.header
+@options.encoding
 @click.option("--explain", is_flag=True, help="Of --text: what each word adds to the label.")
 @click.option("--optimize", is_flag=True, help="Be faster where the first batch says the same.")
 @click.option("--batch-size", metavar="N", default=32, help="Texts or images at once, at most.")
@@ -61,6 +63,8 @@ def predict(
     all_labels: bool,
     overwrite: bool,
     most_bad: float,
+    header: bool | None,
+    encoding: str | None,
     explain: bool,
     **asked: Any,
 ) -> None:
@@ -82,6 +86,8 @@ def predict(
     inputs = _inputs(texts, images, files)
     if explain and not texts:
         raise _usage("--explain goes with --text")
+    if not files and (header is not None or encoding is not None):
+        raise _usage("--header, --no-header and --encoding go with --file")
     pairs = _pairs(files, output, overwrite=overwrite)
     predictor = archspec.Predictor(
         _source(source, given, config), labels=labels.split(",") if labels else None, **asked
@@ -95,6 +101,7 @@ def predict(
     role = "image" if predictor.kind == "image-classification" else "text"
     settings: dict[str, Any] = {role: column, "progress": not as_json}
     settings |= {"all_labels": all_labels, "most_bad": most_bad, "overwrite": overwrite}
+    settings |= {"header": header, "encoding": encoding}
     with _ended_by_sigterm():
         reports = [predictor.file(file, out, **settings) for file, out in pairs]
     _tell_optimizations(predictor)

@@ -78,6 +78,8 @@ _INTERRUPTED = 130
     help="Cut off where there is no such split; 0.1 if left out.",
 )
 @click.option("--most-bad", metavar="SHARE", type=float, help="Of bad rows to put up with; 0.")
+@options.header
+@options.encoding
 @click.option("--ignore", metavar="PATTERN", multiple=True, help="Names of the weights to skip.")
 @click.option("--optional", metavar="PATTERN", multiple=True, help="Our names they may lack.")
 @options.overrides

@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from typing import Literal
 
 from archspec.data.extras import train_extra
+from archspec.data.first_lines import NO_HEADER, has_doubtful_names, looks_like_data
+from archspec.data.jobs import (
+    holds_prose,
+    refuse_other_labels,
+    refuse_pair,
+    refuse_targets,
+    refuse_tokens,
+)
 from archspec.data.report import Columns, Kind
 from archspec.data.splitting import say_which
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
@@ -15,11 +23,6 @@ with train_extra():
     import pyarrow as pa
 
 TEXT_NAMES = ("text", "sentence")
-PAIRS = (
-    ("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"),
-    ("query", "passage"), ("question", "context"), ("question", "answer"), ("query", "document"),
-)  # fmt: skip
-_ENDS = {"1": "2", "2": "1", "a": "b", "b": "a"}
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "y")
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm",
@@ -40,7 +43,8 @@ def columns_of(
         text, image, label: as the user says; None to guess; no label is read where it is False.
 
     Raises:
-        DataError: E902, there is no such column, or several could be meant.
+        DataError: E902, there is no such column, or several could be meant; E907, the data is for
+            something that cannot be done.
         UsageError: E801, a column for images was given where the task takes text, or a text
             column where it takes images.
     """
@@ -62,10 +66,14 @@ def columns_of(
     else:
         if table.image is not None:
             raise _images_not_text(table, table.image)
+        refuse_tokens(table, text)
         found = _given(table, text) or _text(table, label_name)
         columns = Columns(text=found, label=label_name)
-    if label is not False and label_name is None:
-        columns = Columns(columns.text, columns.image, _label(table, found))
+    if label is not False:
+        label_name = _label(table, found) if label_name is None else label_name
+        columns = Columns(columns.text, columns.image, label_name)
+        if label_name in names(table):
+            refuse_other_labels(table, label_name)
     check(table, columns)
     return columns
 
@@ -107,7 +115,10 @@ def _unknown(table: Table, name: str) -> Problem:
 
 
 def _columns_are(table: Table) -> str:
-    return f"the columns are {listing(names(table), 20)}"
+    said = f"the columns are {listing([name[:60] for name in names(table)], 20)}"
+    if has_doubtful_names(table) and any(map(looks_like_data, names(table))):
+        said += f" (if this first line is a row: {NO_HEADER})"
+    return said
 
 
 def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
@@ -115,8 +126,11 @@ def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
         message = f"{table.files[0]}: {listing(found)} could each be the {role}"
     else:
         message = f"{table.files[0]}: no column looks like the {role}"
-    hint = f"{_columns_are(table)}: {say_which(role)}"
-    return DataError(Problem("E902", message, hint=hint))
+    return DataError(Problem("E902", message, hint=_with_columns(table, say_which(role))))
+
+
+def _with_columns(table: Table, hint: str) -> str:
+    return f"{_columns_are(table)}: {hint}"
 
 
 # ------------------------------------------------------------------------------------------ guesses
@@ -130,11 +144,13 @@ def _text(table: Table, label: str | None) -> str:
     if images and not candidates:
         raise _images_not_text(table, images[0])
     chosen = next((name for name in TEXT_NAMES if name in candidates), None)
-    chosen = chosen or _longest(table, candidates)
-    if partner := _partner(chosen, candidates):
-        message = f"{table.files[0]}: {chosen}, {partner} are a pair of texts, of which one is read"
-        raise DataError(Problem("E902", message, hint=say_which("text")))
-    return chosen
+    if chosen is not None:
+        refuse_pair(table, chosen, candidates)
+        return chosen
+    for name in candidates:
+        if holds_prose(table, name):
+            refuse_pair(table, name, candidates)
+    return _longest(table, candidates)
 
 
 def _images_not_text(table: Table, name: str) -> DataError:
@@ -146,20 +162,14 @@ def _longest(table: Table, candidates: Sequence[str]) -> str:
     lengths = {name: _mean_length(table, name) for name in candidates}
     longest = sorted(lengths, key=lambda name: -lengths[name])
     near = [name for name in longest if lengths[name] > lengths[longest[0]] / 2]
+    prose = [name for name in near if holds_prose(table, name)]
+    if len(prose) > 1:
+        message = f"{table.files[0]}: {listing(prose)} hold texts: pairs are not supported yet"
+        hint = "if the label is that of one of them alone, text= (--text) says which"
+        raise DataError(Problem("E907", message, hint=_with_columns(table, hint)))
     if len(near) != 1:
         raise _ambiguous(table, "text", near or longest)
     return near[0]
-
-
-def _partner(chosen: str, candidates: Sequence[str]) -> str | None:
-    """The column that a column makes a pair with, by their names: ``premise``, ``hypothesis``."""
-    folded = {name.casefold(): name for name in candidates if name != chosen}
-    name = chosen.casefold()
-    others = [one for pair in PAIRS if name in pair for one in pair if one != name]
-    others.append(f"{name}_pair")
-    if swapped := _ENDS.get(name[-1:]):
-        others.append(name[:-1] + swapped)
-    return next((folded[one] for one in others if one in folded), None)
 
 
 def _mean_length(table: Table, name: str) -> float:
@@ -186,18 +196,22 @@ def _named_label(table: Table, others: set[str | None]) -> str | None:
 
 def _label(table: Table, used: str) -> str:
     found = [name for name in names(table) if name != used and _has_few_values(table, name)]
+    if not found:
+        refuse_targets(table, used)
+    if len(found) > 2 and all(_is_yes_or_no(table, name) for name in found):
+        message = f"{table.files[0]}: {listing(found)} each say yes or no of a row: if they are"
+        hint = f"if one of them alone is the label, {say_which('label')}"
+        raise DataError(
+            Problem("E907", f"{message} its labels, multi-label is not supported yet", hint=hint)
+        )
     if len(found) != 1:
         raise _ambiguous(table, "label", found)
-    name = found[0]
-    if _is_separated(table) and name in plain_values(arrow_column(table.dataset, name).unique()):
-        message = f"{table.files[0]}: the first line looks like a row: '{name}' is also a label"
-        hint = f"write the names of the columns there; if it has them, {say_which('label')}"
-        raise DataError(Problem("E902", message, hint=hint))
-    return name
+    return found[0]
 
 
-def _is_separated(table: Table) -> bool:
-    return table.files[0].lower().endswith((".csv", ".tsv", ".tab"))
+def _is_yes_or_no(table: Table, name: str) -> bool:
+    values = plain_values(arrow_column(table.dataset, name).drop_null().unique())
+    return {str(value).strip().casefold() for value in values} <= {"0", "1", "true", "false"}
 
 
 def _has_few_values(table: Table, name: str) -> bool:

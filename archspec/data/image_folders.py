@@ -115,7 +115,13 @@ def _image_table(root: Path) -> Table:
         lines=np.zeros(n, dtype=np.int64),
         base=root,
         image="image",
+        notes=_empty_folders(root, {name.partition("/")[0] for name in names}),
     )
+
+
+def _empty_folders(root: Path, filled: set[str]) -> tuple[str, ...]:
+    empty = [folder.name for folder in folders_in(root) if folder.name not in filled]
+    return (f"folders without images are no classes: {listing(empty)}",) if empty else ()
 
 
 def _is_row(path: Path) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,7 +15,7 @@ import numpy as np
 from archspec.data.extras import train_extra
 from archspec.data.splitting import say_which
 from archspec.data.tables import Table, arrow_column
-from archspec.errors import DataError, Problem
+from archspec.errors import DataError, Problem, listing
 
 with train_extra():
     import datasets
@@ -112,6 +114,38 @@ def _label(text: str, odd: str | None, numeric: bool, settled: frozenset[str]) -
     return Label("0" if whole[1] == "-0" else whole[1])
 
 
+_TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
+
+
+def alike_notes(names: Sequence[str]) -> tuple[str, ...]:
+    """Classes that may be one: they differ in case alone, or spell a truth value differently.
+
+    Args:
+        names: of the labels of all rows.
+
+    >>> alike_notes(["yes", "Yes", "no", "yes"])
+    ("labels that differ only in case are classes of their own: 'yes' 2 rows, 'Yes' 1",)
+    >>> alike_notes(["True", "1", "0", "0"])
+    ("labels that may mean the same are classes of their own: '1' 1 row, 'True' 1",)
+    """
+    counts = Counter(names)
+    folded = {name: unicodedata.normalize("NFKC", name).casefold() for name in counts if name}
+    are_truths = {*folded.values()} <= _TRUE | _FALSE
+    groups: dict[object, list[str]] = {}
+    for name, fold in sorted(folded.items()):
+        groups.setdefault(fold in _TRUE if are_truths else fold, []).append(name)
+    notes: list[str] = []
+    for group in (group for group in groups.values() if len(group) > 1):
+        in_case = len({folded[name] for name in group}) == 1
+        what = "differ only in case" if in_case else "may mean the same"
+        ordered = sorted(group, key=lambda name: -counts[name])
+        first, *rest = (f"'{name}' {counts[name]:,}" for name in ordered)
+        first += " row" if counts[ordered[0]] == 1 else " rows"
+        shown = listing([first, *rest])
+        notes.append(f"labels that {what} are classes of their own: {shown}")
+    return tuple(notes)
+
+
 def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str, ...]:
     """The names that occur, integers ascending, anything else sorted; none if all rows are bad.
 
@@ -126,7 +160,10 @@ def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str
     found = {labels[i].name for i in used} - {""}
     if len(found) > len(used) / 2 and len(used) >= 20:
         message = f"{source}: {len(found):,} different labels in {len(used):,} rows"
-        raise DataError(Problem("E906", message, hint=say_which("label")))
+        hint = say_which("label")
+        if all(_NUMBER.fullmatch(name) for name in found):
+            hint = "regression is not supported yet: a label is one of a few classes"
+        raise DataError(Problem("E906", message, hint=hint))
     if len(found) == 1:
         message = f"{source}: every label is {found.pop()}"
         raise DataError(Problem("E906", message, hint="a model learns to tell classes apart"))

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from archspec.data.tables import Table
 
 SHOWN = 10  # bad rows in an error
+UNEVEN = 10  # times as many rows as the smallest class has
+MAJORITY = 0.8  # of the rows
+ENOUGH = 20  # rows, of which shares say something
 FEW = 3  # rows of a class that are worth a note
 
 
@@ -36,6 +39,8 @@ def open_data(
     labels: Sequence[str] | None = None,
     validation_share: float = 0.1,
     most_bad: float = 0.0,
+    header: bool | None = None,
+    encoding: str | None = None,
     seed: int = 0,
     base: str | os.PathLike[str] | None = None,
 ) -> Data:
@@ -57,6 +62,10 @@ def open_data(
         validation_share: of the rows of ``train`` to cut off for validation, from each class
             alike; from 0 (none) to below 1.
         most_bad: the share of bad rows of a split, 0 to 1, past which this raises an error.
+        header: whether the first line of a CSV or TSV has the names of the columns; left out: it
+            has, and one that looks like a row is an error. False: it is a row, and the columns are
+            called ``column 1``, ``column 2`` and so on.
+        encoding: of files of text, as Python calls it (``cp1252``, ``utf-16``); left out: UTF-8.
         seed: decides which rows are cut off.
         base: the folder that paths of images are relative to, and may not leave; left out: that
             of the data.
@@ -66,8 +75,10 @@ def open_data(
 
     Raises:
         DataError: E901 the data cannot be read, E902 its columns cannot be told, E903 too many
-            rows are bad, E904 its splits cannot be told, E906 its labels are no classes.
-        UsageError: E801 an argument makes no sense, or the extra ``train`` is not installed.
+            rows are bad, E904 its splits cannot be told, E906 its labels are no classes,
+            E907 it is for something that cannot be done.
+        UsageError: E801 an argument makes no sense or does nothing, or the extra ``train`` is not
+            installed.
 
     Example:
         >>> import archspec
@@ -77,16 +88,20 @@ def open_data(
         (5400, ('animal', 'artifact', 'body'))
     """
     from archspec.data.columns import check, columns_of
+    from archspec.data.first_lines import first_line_notes
+    from archspec.data.jobs import unread_notes
     from archspec.data.sources import find
     from archspec.data.split_columns import by_split_column
     from archspec.data.splitting import choose, say_which, split_word
     from archspec.data.tables import with_texts
+    from archspec.data.text_files import TextFormat
 
     _check_shares(validation_share, most_bad)
     if not isinstance(task, Task):
         hint = "give the spec a task, as {kind: text-classification}"
         raise UsageError(Problem("E801", "the spec does not say what it is for", hint=hint))
-    found = find(source, None if base is None else Path(base))
+    form = TextFormat(header, encoding)
+    found = find(source, None if base is None else Path(base), form)
     labelled = label is not False and task.kind != "text-embedding"
     wanted = {"train": train, "validation": validation, "test": test}
     found, by_column = by_split_column(found, wanted)
@@ -104,6 +119,8 @@ def open_data(
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     columns = columns_of(tables[decides], task.kind, text=text, image=image, label=label)
     opened = _Opening(task, columns, labelled, names)
+    opened.notes += first_line_notes(tables[decides], columns)
+    opened.notes += unread_notes(tables[decides], columns)
     if by_column:
         opened.rule = f"splits as column '{by_column}' names them"
     for split, table in tables.items():
@@ -185,6 +202,7 @@ class _Opening:
         self.totals: dict[str, int] = {}
         self.rule = "splits as the data names them"
         self.notes: list[str] = []
+        self.misread: tuple[str, ...] = ()
         self.left_out: list[str] = []
 
     def leave_out(self, name: str) -> None:
@@ -195,7 +213,7 @@ class _Opening:
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first one settles the classes."""
         from archspec.data.checking import check_inputs
-        from archspec.data.labels import class_names, classes, read_labels
+        from archspec.data.labels import alike_notes, class_names, classes, read_labels
 
         settings = self.task.image or ImageInput.model_validate({})
         cells, faults, digests = check_inputs(table, self.columns, settings.resize)
@@ -209,6 +227,7 @@ class _Opening:
                 named = class_names(table, column)
                 self.ordered = named is not None
                 self.names = named or classes(found, good, table.files[0] if table.files else split)
+                self.notes += alike_notes([found[i].name for i in good])
             number_of = {name: i for i, name in enumerate(self.names)}
             numbers = np.array([number_of.get(one.name, -1) for one in found], dtype=np.int64)
             for i in np.flatnonzero(numbers < 0).tolist():
@@ -217,6 +236,8 @@ class _Opening:
                 fault = _Fault(i, one.reason, one.detail) if one.reason else unknown
                 wrong.setdefault(i, fault)
         self._note(split, table, wrong)
+        self.notes += (*table.notes, *table.misread)
+        self.misread += table.misread
         kept = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
         chosen = None if numbers is None else numbers[kept]
         rows = Rows(split, cells, kept, chosen, self.names or (), table.numbers[kept])
@@ -245,7 +266,7 @@ class _Opening:
         for split, total in self.totals.items():
             bad = [row for row in self.bad if row.split == split]
             if len(bad) > most_bad * total:
-                problems.append(_too_many(split, bad, total, most_bad))
+                problems.append(_too_many(split, bad, total, most_bad, self.misread))
             elif not len(self.splits[split]):
                 problems.append(Problem("E904", f"the {split} split has no rows"))
         if problems:
@@ -253,9 +274,13 @@ class _Opening:
 
     def cut(self, share: float, seed: int) -> None:
         """Cut ``validation`` from ``train`` where the data has none."""
+        self._note_small_classes()
+        self._cut(share, seed)
+        self._note_imbalance()
+
+    def _cut(self, share: float, seed: int) -> None:
         from archspec.data.splitting import SPLITS, cut
 
-        self._note_small_classes()
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
@@ -283,6 +308,22 @@ class _Opening:
         if small:
             self.notes.append(f"classes of fewer than {FEW} rows: {listing(small)}")
 
+    def _note_imbalance(self) -> None:
+        """Where accuracy says little, because nearly all rows are of one class, or one is rare."""
+        rows = self.splits.get("train")
+        counts = Counter(rows.counts).most_common() if rows else []
+        if rows is None or len(counts) < 2 or len(rows) < ENOUGH:
+            return
+        (name, most), (rare, least) = counts[0], counts[-1]
+        if most < UNEVEN * least and most < MAJORITY * len(rows):
+            return
+        figures = f"'{name}' has {most:,} of {len(rows):,} rows ({most / len(rows):.0%})"
+        figures += f", '{rare}' {least:,} ({least / len(rows):.1%})"
+        better = ""
+        if "validation" in self.splits:
+            better = ': macro F1 is the better monitor, monitor="macro_f1" (--monitor macro_f1)'
+        self.notes.append(f"the classes are of very unequal size: {figures}{better}")
+
     def data(self, unused: tuple[str, ...]) -> Data:
         from archspec.data.fingerprint import fingerprint
 
@@ -296,7 +337,9 @@ class _Opening:
         return Data(kind, splits, names, columns, bad, unused, self.rule, digest, notes)
 
 
-def _too_many(split: str, bad: Sequence[BadRow], total: int, most_bad: float) -> Problem:
+def _too_many(
+    split: str, bad: Sequence[BadRow], total: int, most_bad: float, misread: Sequence[str]
+) -> Problem:
     reasons = Counter(row.reason for row in bad).most_common()
     counted = listing([f"{reason} {n:,}" for reason, n in reasons])
     message = f"{len(bad):,} of the {total:,} rows of {split} are bad: {counted}"
@@ -305,4 +348,6 @@ def _too_many(split: str, bad: Sequence[BadRow], total: int, most_bad: float) ->
         rows.append(Note(f"… ({len(bad) - SHOWN:,} more)"))
     allowed = f"a share of {most_bad:g} is allowed" if most_bad else "none is allowed"
     hint = f"{allowed}: mend them, or allow more with most_bad= (--most-bad)"
+    if misread:  # that is to be mended first
+        hint = misread[0]
     return Problem("E903", message, hint=hint, notes=tuple(rows))

@@ -13,6 +13,7 @@ from archspec.data.hub import is_hub_name, on_hub
 from archspec.data.image_folders import image_folders
 from archspec.data.splitting import split_word
 from archspec.data.tables import SUFFIXES, Splits, read_table
+from archspec.data.text_files import PLAIN, TextFormat
 from archspec.data.walking import MAX_DEPTH, walk
 from archspec.errors import DataError, Problem, UsageError, listing
 
@@ -23,28 +24,31 @@ _SHARD = re.compile(r"([-_.]?\d+(-of-\d+)?)$")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
 
 
-def find(source: Source, base: Path | None) -> Splits:
+def find(source: Source, base: Path | None, form: TextFormat = PLAIN) -> Splits:
     """The data's own splits, by its own names; nothing is read yet.
 
     Raises:
         DataError: E901, there is no such data, or it is of no known kind.
-        UsageError: E801, the source is nothing that could name data.
+        UsageError: E801, the source is nothing that could name data, or the form of text says
+            nothing of it.
     """
     _check_kind(source)
     if isinstance(source, Mapping):
         return {
-            str(name): partial(read_table, _files(files), base) for name, files in source.items()
+            str(name): partial(read_table, _files(files), base, form)
+            for name, files in source.items()
         }
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if _exists(path):
-            return _in_folder(path, base) if path.is_dir() else _grouped([path], base)
+            return _in_folder(path, base, form) if path.is_dir() else _grouped([path], base, form)
         if isinstance(source, str) and is_hub_name(source) and path.suffix.lower() not in SUFFIXES:
+            form.refuse_for(source, text=False)
             return on_hub(source)
         is_word = len(path.parts) == 1 and path.suffix.lower() not in SUFFIXES
         hint = "a data set of the hub is owner/name" if is_word else ""
         raise DataError(Problem("E901", f"{path}: no such file or folder", hint=hint))
-    return _grouped(_files(source), base)
+    return _grouped(_files(source), base, form)
 
 
 def _check_kind(source: Any) -> None:
@@ -81,7 +85,9 @@ def _files(given: Files) -> list[Path]:
     return paths
 
 
-def _grouped(paths: list[Path], base: Path | None, root: Path | None = None) -> Splits:
+def _grouped(
+    paths: list[Path], base: Path | None, form: TextFormat, root: Path | None = None
+) -> Splits:
     """Files by the split that their names, or their folders', speak of."""
     paths = _files(paths)
     groups: dict[str, list[Path]] = {}
@@ -89,7 +95,7 @@ def _grouped(paths: list[Path], base: Path | None, root: Path | None = None) -> 
         groups.setdefault(_split_name(path, root), []).append(path)
     if len(groups) > 1 and not any(map(split_word, groups)):
         groups = {"data": paths}  # parts of one whole
-    return {name: partial(read_table, files, base) for name, files in groups.items()}
+    return {name: partial(read_table, files, base, form) for name, files in groups.items()}
 
 
 def _split_name(path: Path, root: Path | None) -> str:
@@ -103,9 +109,10 @@ def _split_name(path: Path, root: Path | None) -> str:
 # ------------------------------------------------------------------------------------------ folders
 
 
-def _in_folder(root: Path, base: Path | None) -> Splits:
+def _in_folder(root: Path, base: Path | None, form: TextFormat) -> Splits:
     images = image_folders(root)
     if images:
+        form.refuse_for(str(root), text=False)
         return images
     found = [p for p in walk(root, MAX_DEPTH) if p.suffix.lower() in SUFFIXES]
     found = [p for p in found if p.name not in _NOT_DATA and not p.name.startswith("cache-")]
@@ -117,4 +124,4 @@ def _in_folder(root: Path, base: Path | None) -> Splits:
     if len(kinds) > 1:
         message = f"{root}: files of several kinds: {listing(kinds)}"
         raise DataError(Problem("E901", message, hint="name the files that are meant"))
-    return _grouped(found, base or root, root)
+    return _grouped(found, base or root, form, root)

@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 
 from archspec.data.extras import train_extra
+from archspec.data.text_files import (
+    PLAIN,
+    Broken,
+    TextFormat,
+    TextRows,
+    is_separated,
+    other,
+    read_text_file,
+)
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
-from archspec.data.text_files import Broken, TextRows, read_text_file
 from archspec.errors import DataError, Problem
 
 with train_extra():
@@ -43,6 +51,9 @@ class Table:
         misfits: column → row → what kind of value it has where the others have another.
         base: the folder that paths of images are relative to.
         image: the column of images, where that is certain.
+        notes: what was found while reading, a line each.
+        misread: of each file with rows of another encoding, which would fit.
+        assumed: whether the names of the columns are a first line of which nobody has said so.
     """
 
     dataset: datasets.Dataset
@@ -54,6 +65,9 @@ class Table:
     misfits: Mapping[str, Mapping[int, str]] = field(default_factory=dict[str, dict[int, str]])
     base: Path | None = None
     image: str | None = None
+    notes: tuple[str, ...] = ()
+    misread: tuple[str, ...] = ()
+    assumed: bool = False
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -162,17 +176,19 @@ def is_text(kind: Any) -> bool:
 # ------------------------------------------------------------------------------------------ reading
 
 
-def read_table(files: Sequence[Path], base: Path | None = None) -> Table:
+def read_table(files: Sequence[Path], base: Path | None = None, form: TextFormat = PLAIN) -> Table:
     """The rows of a split's files, one after the other.
 
     Args:
         files: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
         base: the folder that paths of images are relative to; left out: that of the first file.
+        form: of files of text.
 
     Raises:
         DataError: E901 if a file cannot be read, or two do not go together.
+        UsageError: E801, the form says something that says nothing of such files.
     """
-    parts = [_part(path) for path in files]
+    parts = [_part(path, form) for path in files]
     base = base or files[0].parent
     try:
         dataset = datasets.concatenate_datasets([part.dataset for part in parts])
@@ -194,6 +210,8 @@ def read_table(files: Sequence[Path], base: Path | None = None) -> Table:
         tuple(broken for part in parts for broken in part.broken),
         misfits,
         base,
+        misread=tuple(note for part in parts for note in part.misread),
+        assumed=parts[0].assumed,
     )
 
 
@@ -204,9 +222,10 @@ def as_table(dataset: datasets.Dataset, name: str) -> Table:
     return Table(dataset, [name], zeros, np.arange(1, n + 1), zeros)
 
 
-def _part(path: Path) -> Table:
+def _part(path: Path, form: TextFormat) -> Table:
     if path.suffix.lower() in TEXT_SUFFIXES:
-        return _text_table(path, read_text_file(path))
+        return _text_table(path, read_text_file(path, form), form)
+    form.refuse_for(path.name, text=False)
     try:
         dataset = _binary(path)
     except DataError:
@@ -330,7 +349,7 @@ def _plain(kind: Any) -> Any:
 # --------------------------------------------------------------------------------------- text files
 
 
-def _text_table(path: Path, rows: TextRows) -> Table:
+def _text_table(path: Path, rows: TextRows, form: TextFormat) -> Table:
     misfits: dict[str, dict[int, str]] = {}
     columns: dict[str, Any] = {}
     for name, cells in rows.columns.items():
@@ -347,7 +366,17 @@ def _text_table(path: Path, rows: TextRows) -> Table:
         np.array(rows.lines, dtype=np.int64),
         tuple((path.name, broken) for broken in rows.broken),
         misfits,
+        misread=misread_notes(path, sum(one.reason == form.misread for one in rows.broken), form),
+        assumed=form.header is None and is_separated(path.name),
     )
+
+
+def misread_notes(path: Path, misread: int, form: TextFormat) -> tuple[str, ...]:
+    """Of a file with so many rows that are not of its encoding, which encoding would fit."""
+    if not misread:
+        return ()
+    rows = "1 row is" if misread == 1 else f"{misread:,} rows are"
+    return (f"{path.name}: {rows} {form.misread}; {other(path)}",)
 
 
 _KINDS: tuple[tuple[type, str, Any], ...] = (
@@ -373,7 +402,8 @@ def _column(cells: list[Any]) -> tuple[Any, dict[int, str]]:
     _, _, kind = _KINDS[most]
     odd = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k not in (most, -1)}
     if kind is None:
-        return pa.nulls(len(cells), pa.large_string()), dict.fromkeys(range(len(cells)), "nested")
+        nested = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k != -1}
+        return pa.nulls(len(cells), pa.large_string()), nested
     values: list[Any] = []
     for i, cell in enumerate(cells):
         good = cell if i not in odd else None

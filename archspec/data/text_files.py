@@ -13,13 +13,71 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from archspec.errors import DataError, Place, Problem
+from archspec.data.encodings import checked_encoding, fitting_encoding, marked_encoding
+from archspec.errors import DataError, Place, Problem, UsageError
 
 MAX_FIELD = 10_000_000  # characters of one cell
 MAX_LINE = 20_000_000  # characters
 MAX_JSON_BYTES = 500_000_000  # of a file that is one value; JSON lines may be longer
 MAX_COLUMNS = 10_000
+NAMES = (  # of columns, which tell that a line has the names
+    "text", "sentence", "label", "labels", "class", "category", "target", "image", "file_name",
+    "id", "idx", "split",
+)  # fmt: skip
 SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json"}
+
+
+@dataclass(frozen=True, slots=True)
+class TextFormat:
+    """What somebody says of files of text.
+
+    Attributes:
+        header: whether the first line of a CSV or TSV has the names of the columns; None: it has,
+            unless it looks like a row, which is an error. Without names columns are called
+            ``column 1``, ``column 2`` and so on.
+        encoding: as Python calls it; None for UTF-8.
+
+    Raises:
+        UsageError: E801, the encoding is none.
+    """
+
+    header: bool | None = None
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None:
+            checked_encoding(self.encoding)
+        if not isinstance(self.header, bool | None):
+            raise UsageError(Problem("E801", f"header is True or False, not {self.header!r:.40}"))
+
+    @property
+    def codec(self) -> str:
+        return "utf-8-sig" if self.encoding is None else checked_encoding(self.encoding)
+
+    @property
+    def misread(self) -> str:
+        """Why a row with bytes that are no text of this encoding is bad."""
+        return "not UTF-8" if self.codec == "utf-8-sig" else f"not {self.encoding}"
+
+    def refuse_for(self, name: str, *, text: bool) -> None:
+        """Nobody may believe that an option does something.
+
+        Args:
+            name: of the data.
+            text: whether it is JSON, which has an encoding, but no line of names.
+
+        Raises:
+            UsageError: E801, something is said that says nothing of this data.
+        """
+        if self.header is not None:
+            message = f"header does nothing: {name} is no CSV or TSV file"
+            raise UsageError(Problem("E801", message, hint="leave header out"))
+        if self.encoding is not None and not text:
+            message = f"encoding does nothing: {name} is no file of text"
+            raise UsageError(Problem("E801", message, hint="leave encoding out"))
+
+
+PLAIN = TextFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,46 +118,81 @@ class TextRows:
         self.lines.append(line)
 
 
-def read_text_file(path: Path) -> TextRows:
+def is_separated(name: str) -> bool:
+    """Whether a file of this name has a first line of column names."""
+    return name.lower().endswith((".csv", ".tsv", ".tab"))
+
+
+def read_text_file(path: Path, form: TextFormat = PLAIN) -> TextRows:
     """The rows of a CSV, TSV, JSON lines or JSON file.
 
     Raises:
-        DataError: E901 if its rows cannot be told apart.
+        DataError: E901 if its rows cannot be told apart, or none of them is of the encoding.
+        UsageError: E801, the form says something that says nothing of such a file.
     """
-    (found,) = text_windows(path, sys.maxsize)
+    (found,) = text_windows(path, sys.maxsize, form)
+    misread = sum(one.reason == form.misread for one in found.broken)
+    refuse_misread(path, misread, len(found), form)
     return found
 
 
-def text_windows(path: Path, size: int) -> Iterator[TextRows]:
+def refuse_misread(path: Path, misread: int, total: int, form: TextFormat) -> None:
+    """Stop where no row is of the encoding.
+
+    Raises:
+        DataError: E901.
+    """
+    if misread and misread == total:
+        message = f"all {total:,} rows hold bytes that are {form.misread}"
+        raise _unreadable(path, message, hint=other(path))
+
+
+def other(path: Path) -> str:
+    """Which encoding would fit a file, and how to say so."""
+    try:
+        if mark := marked_encoding(path):
+            return f"encoding='{mark}' (--encoding {mark}) reads it, or save it as UTF-8"
+        fitting = fitting_encoding(path)
+    except OSError:
+        fitting = None
+    if fitting is None:
+        return "no usual encoding fits: say which with encoding= (--encoding), or save it as UTF-8"
+    name, example = fitting
+    return f"{name} fits ('{example}'): encoding='{name}' (--encoding {name}), or save it as UTF-8"
+
+
+def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[TextRows]:
     """As ``read_text_file``, ``size`` rows at a time; the last window may be empty.
 
     A window of JSON lines has the columns that its own rows have.
     """
     suffix = path.suffix.lower()
+    if not is_separated(path.name):
+        form.refuse_for(path.name, text=True)
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            _refuse_other_encodings(path)
+        mark = marked_encoding(path)
+        if mark is not None and not form.codec.startswith(mark[:6]):
+            raise _unreadable(path, f"the text is {mark.upper()}", hint=other(path))
+        # Where somebody says utf-16-le, and the file says so itself, its mark is no text.
+        marked = mark is not None and form.codec.startswith(mark)
+        codec = mark if marked and mark is not None else form.codec
+        with path.open(encoding=codec, errors="surrogateescape", newline="") as file:
             if suffix == ".json":
-                yield from _json(path, file, size)
+                yield from _json(path, file, size, form)
             elif suffix in (".jsonl", ".ndjson"):
-                yield from _json_lines(path, file, size)
+                yield from _json_lines(path, file, size, form)
             else:
-                yield from _separated(path, file, size, tabs=suffix != ".csv")
+                yield from _separated(path, file, size, form)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
+    except UnicodeError as error:
+        raise _unreadable(path, f"{form.misread}: {error}", hint=other(path)) from None
 
 
 def _unreadable(path: Path, message: str, line: int | None = None, hint: str = "") -> DataError:
     place = None if line is None else Place(str(path), line, 1, 1, "")
     at = f"{path}: " if place is None else ""
     return DataError(Problem("E901", f"{at}{message}", place, hint))
-
-
-def _refuse_other_encodings(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(4)
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or start == b"\0\0\xfe\xff":
-        raise _unreadable(path, "the text is UTF-16 or UTF-32", hint="save it as UTF-8")
 
 
 # ------------------------------------------------------------------------------------- CSV and TSV
@@ -130,18 +223,22 @@ def _next(reader: Iterator[list[str]]) -> list[str] | None:
         csv.field_size_limit(before)
 
 
-def _separated(path: Path, file: TextIO, size: int, *, tabs: bool) -> Iterator[TextRows]:
+def _separated(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     lines = _Lines(path, file)
     first = file.readline(MAX_LINE)
     file.seek(0)
-    delimiter = "\t" if tabs else max(",;\t", key=first.count)
+    delimiter = max(",;\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
     quoting = csv.QUOTE_MINIMAL
     if delimiter == "\t":
         quoting = csv.QUOTE_MINIMAL if _has_quotes(path, file) else csv.QUOTE_NONE
         file.seek(0)
     reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
-    header = _header(path, reader)
-    yield from _rows(path, lines, reader, header, size)
+    header = _header(path, reader, form)
+    if form.header is False:
+        file.seek(0)
+        lines = _Lines(path, file)
+        reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
+    yield from _rows(path, lines, reader, header, size, form)
 
 
 def _has_quotes(path: Path, file: TextIO) -> bool:
@@ -166,28 +263,39 @@ def _is_several(cell: str) -> bool:
     return "\t" in cell and ("\n" in cell or "\r" in cell)
 
 
-def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+def _header(path: Path, reader: Iterator[list[str]], form: TextFormat) -> list[str]:
     try:
         names = _next(reader) or []
     except csv.Error as error:
-        raise _unreadable(path, f"the line of column names: {error}", 1) from None
-    names = [name.strip() for name in names]
-    if not any(names):
+        what = "first row" if form.header is False else "line of column names"
+        raise _unreadable(path, f"the {what}: {error}", 1) from None
+    names = [name.strip() if form.header is not False else "" for name in names]
+    if not names and form.header is False:
+        raise _unreadable(path, "the first line is empty", 1)
+    if not any(names) and form.header is not False:
         raise _unreadable(path, "there is no line of column names")
     if len(names) > MAX_COLUMNS:
         raise _unreadable(path, f"{len(names):,} columns, more than {MAX_COLUMNS:,}", 1)
     names = [name or f"column {i}" for i, name in enumerate(names, 1)]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise _unreadable(path, f"two columns have the name {twice[0]!r}", 1)
+        hint = "if the first line is a row: header=False (--no-header)"
+        raise _unreadable(path, f"two columns have the name {twice[0]!r}", 1, hint)
     if not all(map(_is_clean, names)):
-        raise _unreadable(path, "the column names are not UTF-8", 1, "save it as UTF-8")
+        raise _unreadable(path, f"the column names are {form.misread}", 1, other(path))
     return names
 
 
 def _rows(
-    path: Path, lines: _Lines, reader: Iterator[list[str]], header: list[str], size: int
+    path: Path,
+    lines: _Lines,
+    reader: Iterator[list[str]],
+    header: list[str],
+    size: int,
+    form: TextFormat,
 ) -> Iterator[TextRows]:
     found = TextRows(columns={name: [] for name in header})
+    # In files that were put together the line of names comes again.
+    names = [] if form.header is False or not {*map(str.casefold, header)} & {*NAMES} else header
     row = 0
     while True:
         if len(found) >= size:
@@ -208,7 +316,10 @@ def _rows(
             return
         if cells:
             row += 1
-            _take(found, row, start, cells, header)
+            if cells == names:
+                found.broken.append(Broken(row, start, "the names of the columns again"))
+            else:
+                _take(found, row, start, cells, header, form)
 
 
 def _refuse_open_quote(path: Path, line: int, error: csv.Error) -> None:
@@ -219,19 +330,21 @@ def _refuse_open_quote(path: Path, line: int, error: csv.Error) -> None:
         raise _unreadable(path, message, line, "a quote may be open") from None
 
 
-def _take(found: TextRows, row: int, line: int, cells: list[str], header: list[str]) -> None:
+def _take(
+    found: TextRows, row: int, line: int, cells: list[str], header: list[str], form: TextFormat
+) -> None:
     if len(cells) != len(header):
         detail = f"{len(cells)} where the first line has {len(header)}"
         found.broken.append(Broken(row, line, "wrong number of columns", detail))
-    elif reason := _unclean(cells):
+    elif reason := _unclean(cells, form):
         found.broken.append(Broken(row, line, reason))
     else:
         found.add(row, line, dict(zip(header, cells, strict=True)))
 
 
-def _unclean(texts: Sequence[str]) -> str:
+def _unclean(texts: Sequence[str], form: TextFormat) -> str:
     if not all(map(_is_clean, texts)):
-        return "not UTF-8"
+        return form.misread
     return "a NUL character" if any("\0" in text for text in texts) else ""
 
 
@@ -249,7 +362,7 @@ def _is_clean(text: str) -> bool:
 # -------------------------------------------------------------------------------------------- JSON
 
 
-def _json_lines(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
+def _json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     found = TextRows()
     lines = _Lines(path, file)
     row = 0
@@ -262,18 +375,20 @@ def _json_lines(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
                 detail = str(error) if isinstance(error, ValueError) else "nested too deep"
                 found.broken.append(Broken(row, lines.number, "not JSON", detail))
             else:
-                _take_object(found, row, lines.number, value)
+                _take_object(found, row, lines.number, value, form, line)
         if len(found) >= size:
             yield found
             found = TextRows()
     yield found
 
 
-def _json(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
+def _json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     text = file.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
         hint = "write one object a line, as .jsonl"
         raise _unreadable(path, f"more than {MAX_JSON_BYTES:,} characters", hint=hint)
+    if not _is_clean(text):
+        raise _unreadable(path, form.misread, hint=other(path))
     try:
         value = json.loads(text)
     except RecursionError:
@@ -281,7 +396,7 @@ def _json(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
     except ValueError as error:
         if _looks_like_lines(text):
             file.seek(0)
-            yield from _json_lines(path, file, size)
+            yield from _json_lines(path, file, size, form)
             return
         raise _unreadable(path, f"not JSON: {error}") from None
     if isinstance(value, dict) and isinstance(value.get("data"), list):
@@ -290,7 +405,7 @@ def _json(path: Path, file: TextIO, size: int) -> Iterator[TextRows]:
         raise _unreadable(path, "not a list of objects", hint="[{…}, {…}], or {data: [{…}]}")
     found = TextRows()
     for row, item in enumerate(value, 1):
-        _take_object(found, row, 0, item)
+        _take_object(found, row, 0, item, form)
         if len(found) >= size:
             yield found
             found = TextRows()
@@ -302,12 +417,16 @@ def _looks_like_lines(text: str) -> bool:
     return first.startswith("{") and first.rstrip().endswith("}") and bool(rest.strip())
 
 
-def _take_object(found: TextRows, row: int, line: int, value: Any) -> None:
-    if not isinstance(value, dict):
+def _take_object(
+    found: TextRows, row: int, line: int, value: Any, form: TextFormat, text: str = ""
+) -> None:
+    if not _is_clean(text):
+        found.broken.append(Broken(row, line, form.misread))
+    elif not isinstance(value, dict):
         found.broken.append(Broken(row, line, "not a JSON object"))
     elif len(value.keys() | found.columns.keys()) > MAX_COLUMNS:
         found.broken.append(Broken(row, line, "too many different keys"))
-    elif not all(map(_is_clean, value)):
-        found.broken.append(Broken(row, line, "not UTF-8"))
+    elif not all(map(_is_clean, value)):  # keys may be written as escapes
+        found.broken.append(Broken(row, line, form.misread))
     else:
         found.add(row, line, value)

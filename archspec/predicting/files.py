@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 from archspec.data.checking import Fault, image_bytes
 from archspec.data.columns import SAMPLE, columns_of
 from archspec.data.extras import train_extra
+from archspec.data.first_lines import first_line_notes
 from archspec.data.images import ImageEncoder
 from archspec.data.report import BadRow, Kind
 from archspec.data.tables import Cells
+from archspec.data.text_files import TextFormat
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Note, Problem, UsageError
@@ -63,6 +66,7 @@ class Asked:
     all_labels: bool
     most_bad: float
     overwrite: bool
+    form: TextFormat
 
 
 @dataclass(slots=True)
@@ -116,11 +120,11 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         message = f"most_bad is a share from 0 to 1, not {share!r}"
         raise UsageError(Problem("E801", message))
-    file = row_file(asked.source)
+    file = row_file(asked.source, asked.form)
     kind = writer_for(asked.out, [asked.source], overwrite=asked.overwrite)
     if not file.schema:
         raise _all_bad(file)
-    column = _input_column(file, means.kind, asked)
+    column, notes = _input_column(file, means.kind, asked)
     added = _Added.of(means, file, asked, wide=kind.delimiter != "")
     tokens: list[TokenCounts] = []
     tally, counts = _Tally(), np.zeros(len(means.labels), dtype=np.int64)
@@ -150,6 +154,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
         left_out=tuple(name for name in file.schema if name not in writer.schema),
         optimizations=means.engine.optimizations,
         tokens=total(tokens),
+        reading=(*file.notes, *notes),
         seconds=time.perf_counter() - start,
     )
 
@@ -165,14 +170,24 @@ def _all_bad(file: RowFile) -> DataError:
     return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
 
 
-def _input_column(file: RowFile, kind: Kind, asked: Asked) -> str:
-    """The column that goes into the model."""
-    first = file.first(SAMPLE).as_data(file.path)
+def _input_column(file: RowFile, kind: Kind, asked: Asked) -> tuple[str, tuple[str, ...]]:
+    """The column that goes into the model, and what is doubtful about its name."""
+    first = file.sample(SAMPLE)
     for name in filter(None, (asked.text, asked.image)):
         if name in file.schema and name not in first.dataset.column_names:
             message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
             raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
-    return columns_of(first, kind, text=asked.text, image=asked.image, label=False).input
+    try:
+        columns = columns_of(first, kind, text=asked.text, image=asked.image, label=False)
+    except DataError as error:
+        raise DataError([_of_prediction(problem) for problem in error.problems]) from None
+    return columns.input, first_line_notes(first, columns)
+
+
+def _of_prediction(problem: Problem) -> Problem:
+    """The command line of predictions has another name for the option."""
+    hint = re.sub(r"--(text|image)\b", "--column", problem.hint)
+    return replace(problem, hint=hint)
 
 
 def _prepared(file: RowFile, column: str, means: Means) -> Generator[tuple[Window, Prepared]]:

@@ -15,6 +15,7 @@ from archspec.data import ImageEncoder, TextEncoder
 from archspec.data.checking import Fault, check_file
 from archspec.data.images import MAX_PIXELS, UnreadableImage, decoded
 from archspec.data.report import Kind
+from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.predicting.engine import Engine, Scores, model_device
@@ -196,6 +197,8 @@ class Predictor:
         image: str | None = None,
         all_labels: bool = False,
         most_bad: float = 1.0,
+        header: bool | None = None,
+        encoding: str | None = None,
         overwrite: bool = False,
         progress: bool = False,
     ) -> PredictedFile:
@@ -212,6 +215,9 @@ class Predictor:
             image: the column of images, or of their paths; left out: guessed.
             all_labels: whether there is a column for the probability of each label.
             most_bad: the share of bad rows, 0 to 1, past which nothing is written.
+            header: whether the first line of a CSV or TSV has the names of the columns; left out:
+                it has, and one that looks like a row is an error.
+            encoding: of a file of text; left out: UTF-8.
             overwrite: whether a file that is there may be replaced.
             progress: whether a bar with the time left is shown, where standard error is a terminal.
 
@@ -225,7 +231,8 @@ class Predictor:
         """
         from archspec.predicting.files import Asked, Means, predict_file
 
-        asked = Asked(Path(source), Path(out), text, image, all_labels, most_bad, overwrite)
+        form = TextFormat(header, encoding)
+        asked = Asked(Path(source), Path(out), text, image, all_labels, most_bad, overwrite, form)
         means = Means(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
         return predict_file(means, asked, progress=progress)
 

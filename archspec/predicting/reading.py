@@ -20,11 +20,20 @@ from archspec.data.tables import (
     Table,
     as_table,
     from_arrow,
+    misread_notes,
     plain_table,
     plain_values,
 )
+from archspec.data.text_files import (
+    PLAIN,
+    Broken,
+    TextFormat,
+    TextRows,
+    is_separated,
+    refuse_misread,
+    text_windows,
+)
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
-from archspec.data.text_files import Broken, TextRows, text_windows
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
@@ -84,16 +93,25 @@ class RowFile:
         path: where it is.
         total: how many rows it has, broken ones included.
         schema: its columns.
+        form: of a file of text.
+        notes: what was found, a line each.
     """
 
     path: Path
     total: int
     schema: Schema
+    form: TextFormat = PLAIN
+    notes: tuple[str, ...] = ()
+
+    def sample(self, size: int) -> Table:
+        """The first rows, as ``archspec.data`` knows them."""
+        assumed = self.form.header is None and is_separated(self.path.name)
+        return replace(self.first(size).as_data(self.path), assumed=assumed)
 
     def windows(self, size: int) -> Generator[Window]:
         """The rows, no more than ``size`` at a time."""
         if self.path.suffix.lower() in TEXT_SUFFIXES:
-            for rows in text_windows(self.path, size):
+            for rows in text_windows(self.path, size, self.form):
                 yield _window(rows, self.schema)
             return
         start = 1
@@ -110,14 +128,19 @@ class RowFile:
         return first or Window([], [], pa.schema([*self.schema.items()]).empty_table())
 
 
-def row_file(path: Path) -> RowFile:
+def row_file(path: Path, form: TextFormat = PLAIN) -> RowFile:
     """Look a file through: how many rows there are, and which columns.
 
     Raises:
         DataError: E901, there is no such file, it is of no known kind, or cannot be read.
+        UsageError: E801, the form says something that says nothing of such a file.
     """
     check_source(path)
-    found = _binary(path) if path.suffix.lower() in BINARY_SUFFIXES else _text(path)
+    if path.suffix.lower() in BINARY_SUFFIXES:
+        form.refuse_for(path.name, text=False)
+        found = _binary(path)
+    else:
+        found = _text(path, form)
     if not found.schema and not found.total:
         raise DataError(Problem("E901", f"{path}: no columns and no rows"))
     return found
@@ -141,13 +164,16 @@ def _binary(path: Path) -> RowFile:
         return RowFile(path, total, dict(zip(plain.names, plain.types, strict=True)))
 
 
-def _text(path: Path) -> RowFile:
-    total, kinds = 0, dict[str, Any]()
-    for rows in text_windows(path, _SCAN):
+def _text(path: Path, form: TextFormat) -> RowFile:
+    total, misread, kinds = 0, 0, dict[str, Any]()
+    for rows in text_windows(path, _SCAN, form):
         total += len(rows)
+        misread += sum(one.reason == form.misread for one in rows.broken)
         for name, cells in rows.columns.items():
             kinds[name] = _together(kinds.get(name), _kind_of(cells))
-    return RowFile(path, total, {name: kind or pa.large_string() for name, kind in kinds.items()})
+    refuse_misread(path, misread, total, form)
+    schema = {name: kind or pa.large_string() for name, kind in kinds.items()}
+    return RowFile(path, total, schema, form, misread_notes(path, misread, form))
 
 
 # -------------------------------------------------------------------------------- Parquet and Arrow

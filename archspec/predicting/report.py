@@ -188,6 +188,7 @@ class PredictedFile(Displayed):
         left_out: columns of bytes, which the output's format cannot hold.
         optimizations: what was done to be faster, in words.
         tokens: of the texts; None for images.
+        reading: what was doubtful about the file, a line each.
         seconds: from the first row to the last.
     """
 
@@ -201,6 +202,7 @@ class PredictedFile(Displayed):
     left_out: tuple[str, ...]
     optimizations: tuple[str, ...]
     tokens: TokenCounts | None
+    reading: tuple[str, ...]
     seconds: float
 
     @property
@@ -210,8 +212,8 @@ class PredictedFile(Displayed):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is lost of the texts, a line each."""
-        return self.tokens.notes if self.tokens else ()
+        """What is doubtful about the file, and lost of its texts, a line each."""
+        return (*self.reading, *(self.tokens.notes if self.tokens else ()))
 
     def to_dict(self) -> dict[str, Any]:
         """The account as plain data, for ``--json``."""

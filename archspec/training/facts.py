@@ -25,6 +25,10 @@ def _is_number(value: Any) -> bool:
     return is_number and math.isfinite(value) and value >= 0
 
 
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
@@ -59,7 +63,11 @@ _SHAPES: dict[str, Check] = {
     **dict.fromkeys(("options", "data", "data.arguments", "weights"), _is_mapping),
     **dict.fromkeys(("data.arguments.validation_share", "data.arguments.most_bad"), _is_number),
     **dict.fromkeys(("ended", "error"), _or_none(_is_text)),
-    **{f"data.arguments.{name}": _or_none(_is_text) for name in ("text", "image", "label")},
+    **{
+        f"data.arguments.{name}": _or_none(_is_text)
+        for name in ("text", "image", "label", "encoding")
+    },
+    "data.arguments.header": _or_none(_is_flag),
     "data.source": _is_source,
     "data.tokens": _or_none(_is_mapping),
     "data.counts": _each(_is_whole),

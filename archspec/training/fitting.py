@@ -81,6 +81,8 @@ def train(
     test: str | Literal[False] | None = None,
     validation_share: float | None = None,
     most_bad: float | None = None,
+    header: bool | None = None,
+    encoding: str | None = None,
     ignore: Sequence[str] = (),
     optional: Sequence[str] = (),
     progress: bool = True,
@@ -140,6 +142,9 @@ def train(
         validation_share: of the training rows, where the data has no validation split; 0.1 if
             left out.
         most_bad: the share of bad rows, 0 to 1, past which there is an error; left out: 0.
+        header: whether the first line of a CSV or TSV has the names of the columns, as
+            ``open_data`` takes it.
+        encoding: of files of text; left out: UTF-8.
         ignore: patterns of names in ``weights`` that stay unread.
         optional: patterns of our names that ``weights`` may lack.
         progress: whether epochs are told on standard error, on a terminal with a bar.
@@ -191,7 +196,7 @@ def train(
         "max_length": max_length, "text": text, "image": image, "label": label,
         "labels": labels, "train": train, "validation": validation, "test": test,
         "validation_share": validation_share, "most_bad": most_bad, "monitor": monitor,
-        "patience": patience,
+        "patience": patience, "header": header, "encoding": encoding,
     }  # fmt: skip
     check_effect(check_task(spec), data, given)
     options = options.with_plans(spec.architecture.freeze)
@@ -199,6 +204,7 @@ def train(
         data, spec, text=text, image=image, label=label, labels=labels,
         train=train, validation=validation, test=test,
         validation_share=_or(validation_share, 0.1), most_bad=_or(most_bad, 0.0), seed=seed,
+        header=header, encoding=encoding,
     )  # fmt: skip
     check_validation(found.data, given)
     spec = with_classes(spec, found.data)

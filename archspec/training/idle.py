@@ -9,7 +9,7 @@ from archspec.data import Data
 from archspec.errors import Problem, UsageError
 
 _OF_OPENING = ("text", "image", "label", "labels", "train", "validation", "test")
-_OF_OPENING += ("validation_share", "most_bad")
+_OF_OPENING += ("validation_share", "most_bad", "header", "encoding")
 
 
 def check_effect(kind: str, data: object, given: Mapping[str, Any]) -> None:

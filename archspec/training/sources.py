@@ -16,7 +16,7 @@ from archspec.lang.spec import Spec
 from archspec.training.run import Run
 
 _ARGUMENTS = ("text", "image", "label", "validation_share", "most_bad", "seed")
-_ARGUMENTS += ("train", "validation", "test")
+_ARGUMENTS += ("train", "validation", "test", "header", "encoding")
 
 
 @dataclass(frozen=True, slots=True)

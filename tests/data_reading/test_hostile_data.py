@@ -33,7 +33,7 @@ def refused(source: Any, **options: Any) -> DataError:
         (f'text,label\n{GOOD}"open,a\n{GOOD}', 12, "a quote is opened here and never closed"),
         ('"text,label\n', 1, "the line of column names: unexpected end of data"),
         ("text,text\na,b\n", 1, "two columns have the name 'text'"),
-        ("text,label\n".encode("utf-16"), None, "the text is UTF-16 or UTF-32"),
+        ("text,label\n".encode("utf-16"), None, "the text is UTF-16"),
         (b"te\xffxt,label\na,b\n", 1, "the column names are not UTF-8"),
         ("", None, "there is no line of column names"),
         (",".join(map(str, range(10_001))), 1, "10,001 columns, more than 10,000"),

@@ -205,13 +205,13 @@ def test_a_number_of_the_row_is_no_label(tmp_path: Path) -> None:
 
 def test_columns_that_cannot_be_told(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("first,second,a,b\n" + "it is raining,it is wet,x,y\nit is,is it,y,x\n" * 9)
+    path.write_text("first,last,a,b\n" + "raining,wet,x,y\nit is,is it,y,x\n" * 9)
     error = refused(path)
-    assert (error.code, error.message) == ("E902", "a.csv: first, second could each be the text")
-    assert error.hint == "the columns are first, second, a, b: say which with text= (--text)"
+    assert (error.code, error.message) == ("E902", "a.csv: first, last could each be the text")
+    assert error.hint == "the columns are first, last, a, b: say which with text= (--text)"
     error = refused(path, text="first")
-    assert error.message == "a.csv: second, a, b could each be the label"
-    assert opened(path, text="second", label="b").labels == ("x", "y")
+    assert error.message == "a.csv: last, a, b could each be the label"
+    assert opened(path, text="last", label="b").labels == ("x", "y")
     error = refused(path, text="frst")
     assert (error.message, error.hint) == ("a.csv has no column 'frst'", "did you mean 'first'?")
 
@@ -279,8 +279,14 @@ def test_labels_that_are_no_classes(tmp_path: Path) -> None:
     path.write_text(csv_text([("some text", f"{i}.5") for i in range(8)]))
     error = refused(path)
     assert (error.code, error.message) == (
-        "E903", "8 of the 8 rows of train are bad: label is no whole number 8",
-    )  # fmt: skip
+        "E907",
+        "a.csv: column 'label' holds numbers such as 0.5: regression is not supported yet",
+    )
+    whole = [("some text", f"{i % 2}") for i in range(20)]
+    path.write_text(csv_text([*whole, ("some text", "0.5")]))  # that is a mistake
+    assert refused(path).message == (
+        "1 of the 21 rows of train are bad: label is no whole number 1"
+    )
     path.write_text(csv_text([("some text", f"n{i}") for i in range(30)]))
     assert refused(path).message == "a.csv: 30 different labels in 30 rows"
     path.write_text(csv_text([("some text", "a")] * 30))

@@ -73,7 +73,8 @@ def test_texts_that_are_cut_are_told(tmp_path: Path) -> None:
     said = CliRunner().invoke(main, [*predicted, "--text", long, "--text", "a day", "--json"])
     assert [found["truncated"] for found in json.loads(said.stdout)] == [True, False]
     assert said.stderr.splitlines() == [one]
-    kept = CliRunner().invoke(main, [*predicted, *files, "--max-length=62", "--overwrite", "--json"])
+    more = ["--max-length=62", "--overwrite", "--json"]
+    kept = CliRunner().invoke(main, [*predicted, *files, *more])
     assert (json.loads(kept.stdout)["truncated"], json.loads(kept.stdout)["notes"]) == (0, [])
 
     predictor = archspec.Predictor(tmp_path / "run")

@@ -122,6 +122,8 @@ def _fields(desk: Desk) -> dict[str, Any]:
             _text("text", "Text column", None, "guessed"),
             _text("image", "Image column", None, "guessed"),
             _text("label", "Label column", None, "guessed"),
+            _choice("header", "First line of a CSV", "auto", ["auto", "names", "row"]),
+            _text("encoding", "Encoding", ["utf-8", "utf-16", "cp1252"], "utf-8"),
             _text("tokenizer", "Tokenizer", None, "beside the weights"),
             _number("save_every", "Save every, seconds", 120),
         ],

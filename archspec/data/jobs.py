@@ -1,0 +1,267 @@
+"""Jobs that the data is for and archspec cannot do yet: they are named, not taken for bad rows.
+
+A model here reads one text or image and tells one class. Data for anything else is recognised by
+its columns, so that nobody trains on half of a pair, or on combinations of labels, without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from archspec.data.extras import train_extra
+from archspec.data.report import Columns
+from archspec.data.tables import Table, arrow_column, is_text, plain_values
+from archspec.errors import DataError, Problem, listing
+
+with train_extra():
+    import pyarrow as pa
+
+SAMPLE = 10_000  # rows that are looked at
+_SOME = 0.1  # of the rows: that is no mistake
+_PROSE = 2.5  # words of a text, on average
+_PAIRS = (  # whatever the columns hold
+    ("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"),
+    ("query", "passage"), ("question", "context"), ("query", "document"), ("query", "doc"),
+    ("claim", "evidence"), ("anchor", "positive"), ("anchor", "negative"),
+)  # fmt: skip
+_PAIRS_OF_TEXTS = (  # unless one of them is rather a label
+    ("question", "answer"), ("query", "text"), ("query", "title"), ("source", "target"),
+    ("src", "tgt"),
+    ("context", "response"), ("prompt", "response"), ("prompt", "completion"),
+    ("chosen", "rejected"), ("instruction", "output"), ("input", "output"), ("term", "definition"),
+    ("document", "summary"), ("article", "summary"), ("headline", "body"),
+    ("post", "reply"), ("comment", "reply"), ("tweet", "reply"), ("original", "paraphrase"),
+)  # fmt: skip
+_STEMS = {"text", "sentence", "sent", "question", "query", "premise", "passage", "document", "doc"}
+_ENDS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"), ("one", "two"))
+_ANSWERS = {"answer", "answers", "answer_start"}
+_TOKENS = {"token", "tokens", "words", "tokenized"}
+_FRACTION = re.compile(r"[-+]?(?:[0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_WHOLE = re.compile(r"[-+]?[0-9]+(?:\.0*)?")
+_LIST = re.compile(r"""\[.*[,'"].*\]|\{.*[,'"].*\}|\(.*,.*\)""", re.DOTALL)
+_WRITTEN_LIST = re.compile(r"""\[\s*(?:['"].*['"]|[-+0-9.,\s]*)\s*\]""", re.DOTALL)
+_JOINTS = (",", ";", "|", " ")  # between labels that stand in one cell
+
+
+def not_supported(table: Table, job: str, sign: str) -> DataError:
+    """E907, for a job by its name and what it was recognised by."""
+    message = f"{table.files[0]}: {sign}: {job} not supported yet"
+    hint = "archspec trains models that read one text or image and tell one class"
+    return DataError(Problem("E907", message, hint=hint))
+
+
+# ------------------------------------------------------------------------------------------- inputs
+
+
+def refuse_tokens(table: Table, text: str | None) -> None:
+    """Stop where texts are lists of tokens.
+
+    Args:
+        text: the column that somebody names for the text; None: none is named.
+
+    Raises:
+        DataError: E907.
+    """
+    lists = [name for name in table.dataset.column_names if holds_lists(table, name)]
+    tokens = [name for name in lists if name.casefold() in _TOKENS]
+    texts = [name for name in table.dataset.column_names if holds_prose(table, name)]
+    if text in lists or (text is None and lists and (tokens or not texts)):
+        shown = listing([text] if text in lists and len(lists) == 1 else lists)
+        have = "holds a list for each row" if len(lists) == 1 else "hold lists"
+        raise not_supported(table, "classification of tokens is", f"{shown} {have}")
+
+
+def refuse_pair(table: Table, chosen: str, candidates: Sequence[str]) -> None:
+    """Stop where a column that nobody has named has a partner.
+
+    Raises:
+        DataError: E907.
+    """
+    folded = {name.casefold() for name in table.dataset.column_names}
+    partner = partner_of(table, chosen, candidates)
+    if {"question", "context"} <= folded and folded & _ANSWERS:
+        sign = "questions with their contexts and answers"
+        raise not_supported(table, "question answering is", sign)
+    if partner is not None:
+        sign = f"{chosen}, {partner} are a pair of texts"
+        raise not_supported(table, "pairs are", sign)
+
+
+def partner_of(table: Table, chosen: str, candidates: Sequence[str]) -> str | None:
+    """The column that a column makes a pair with, by their names: ``premise``, ``hypothesis``."""
+    others = {_plain(name): name for name in candidates if name != chosen}
+    name = _plain(chosen)
+    for pair in (pair for pair in (*_PAIRS, *_PAIRS_OF_TEXTS) if name in pair):
+        other = others.get(pair[1 - pair.index(name)])
+        if other is not None and (pair in _PAIRS or _has_many_values(table, other)):
+            return other
+    alike = [one for one in _likenesses(name) if one in others]
+    known = {re.sub("_?(?:[12ab]|pair)$", "", one) for one in (name, *alike)} <= _STEMS
+    return next((others[one] for one in alike if known or holds_prose(table, others[one])), None)
+
+
+def _has_many_values(table: Table, name: str) -> bool:
+    return len({*_texts(table, name)}) > min(100, len(table) / 4)
+
+
+def _plain(name: str) -> str:
+    """``Text A``, ``textA`` and ``text_a`` are one name."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
+    return re.sub(r"[^a-z0-9]+", "_", spaced.casefold()).strip("_")
+
+
+def _likenesses(name: str) -> list[str]:
+    """Names that differ from one as ``text_a`` does from ``text_b``."""
+    if re.fullmatch(r"column_\d+", name):  # that is what columns without names are called
+        return []
+    found: list[str] = []
+    for ends in _ENDS:
+        for end, other in (ends, ends[::-1]):
+            if name.startswith(f"{end}_"):
+                found.append(other + name.removeprefix(end))
+            if name.endswith(end):
+                stem = name.removesuffix(end).rstrip("_")
+                found += [f"{stem}{other}", f"{stem}_{other}"]
+    return [*found, f"{name}_pair", f"{name}2", f"{name}_2"]
+
+
+def unread_notes(table: Table, columns: Columns) -> tuple[str, ...]:
+    """Which other columns hold texts: what is read may be half of what decides the label."""
+    if columns.text is None:
+        return ()
+    used = (columns.text, columns.label)
+    names = [name for name in table.dataset.column_names if name not in used]
+    others = [name for name in names if holds_prose(table, name)]
+    if not others:
+        return ()
+    pair = partner_of(table, columns.text, others)
+    why = f"; {columns.text}, {pair} look like a pair, which is not supported yet" if pair else ""
+    return (f"texts that are not read, beside column '{columns.text}': {listing(others)}{why}",)
+
+
+# ------------------------------------------------------------------------------------------- labels
+
+
+def refuse_other_labels(table: Table, column: str) -> None:
+    """Stop where labels are not one class a row.
+
+    Raises:
+        DataError: E907 if they are several a row, numbers of any size, or texts; E902 if they are
+            objects.
+    """
+    if holds_lists(table, column):
+        raise not_supported(table, "multi-label is", f"column '{column}' holds lists of labels")
+    if _share(table, column, "an object") > _SOME:
+        message = f"{table.files[0]}: column '{column}' holds objects, which are no labels"
+        raise DataError(Problem("E902", message))
+    texts = _texts(table, column)
+    if (example := fraction_of(texts)) is not None:
+        sign = f"column '{column}' holds numbers such as {example}"
+        raise not_supported(table, "regression is", sign)
+    if holds_prose(table, column) and len(texts) >= 20 and len({*texts}) > len(texts) / 2:
+        sign = f"column '{column}' holds a text of its own in most rows"
+        raise not_supported(table, "generation of text is", sign)
+    if (example := _several(texts)) is not None:
+        sign = f"column '{column}' holds several labels in a row, such as {example[:60]!r}"
+        raise not_supported(table, "multi-label is", sign)
+
+
+def refuse_targets(table: Table, used: str) -> None:
+    """Stop where no column is the label, but one holds numbers that a model could be fitted to.
+
+    Raises:
+        DataError: E907.
+    """
+    for name in (name for name in table.dataset.column_names if name != used):
+        if holds_lists(table, name):
+            raise not_supported(table, "multi-label is", f"column '{name}' holds lists")
+        if (example := fraction_of(_texts(table, name))) is not None:
+            sign = f"no column holds classes, and '{name}' numbers such as {example}"
+            raise not_supported(table, "regression is", sign)
+
+
+def fraction_of(texts: Sequence[str]) -> str | None:
+    """A number that is not whole, if cells are numbers and enough of them are not.
+
+    >>> fraction_of(["0.5", "1", "0.25"]), fraction_of(["1.0", "2.0"]), fraction_of(["a", "0.5"])
+    ('0.5', None, None)
+    """
+    numbers = [text for text in texts if _FRACTION.fullmatch(text)]
+    parts = [text for text in numbers if not _WHOLE.fullmatch(text)]
+    if len(numbers) < (1 - _SOME) * len(texts) or len(parts) <= _SOME * len(texts):
+        return None
+    return parts[0]
+
+
+def _several(texts: Sequence[str]) -> str | None:
+    """A cell with several labels, if they stand in cells as a list, or with marks between them.
+
+    >>> _several(["a", "b", "a,b", "b"]), _several(["Home, Garden", "Health, Beauty"])
+    ('a,b', None)
+    """
+    lists = [text for text in texts if _LIST.fullmatch(text)]
+    if len(lists) > _SOME * len(texts):
+        return lists[0]
+    distinct = {*texts}
+    for joint in _JOINTS:
+        joined = {text: _parts(text, joint) for text in distinct if joint in text}
+        joined = {text: parts for text, parts in joined.items() if len(parts) > 1}
+        if sum(text in joined for text in texts) <= _SOME * len(texts):
+            continue
+        if joint == " " and not all(part.isdecimal() for one in joined.values() for part in one):
+            continue
+        places = Counter(part for text in distinct for part in {*_parts(text, joint)})
+        parts = {part for one in joined.values() for part in one}
+        # The name of one class may have a comma, too: its parts are then in no other name.
+        if sum(places[part] > 1 for part in parts) > 0.6 * len(parts):
+            return next(text for text in texts if text in joined)
+    return None
+
+
+def _parts(text: str, joint: str) -> list[str]:
+    return [part.strip() for part in text.split(joint) if part.strip()]
+
+
+# ---------------------------------------------------------------------------------- kinds of column
+
+
+def holds_lists(table: Table, name: str) -> bool:
+    """Whether the cells are lists: in Arrow, in JSON, or written as text."""
+    kind = arrow_column(table.dataset, name).type
+    types = pa.types
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return True
+    if _share(table, name, "a list") > _SOME:
+        return True
+    texts = _texts(table, name)
+    written = sum(_WRITTEN_LIST.fullmatch(text) is not None for text in texts)
+    return written > len(texts) / 2
+
+
+def holds_prose(table: Table, name: str) -> bool:
+    """Whether the cells are texts of several words."""
+    if name == table.image or not is_text(arrow_column(table.dataset, name).type):
+        return False
+    texts = _texts(table, name)
+    if not texts:
+        return False
+    words = sum(len(text.split()) for text in texts) / len(texts)
+    spaceless = sum(not text.isascii() and len(text) > 12 for text in texts) > len(texts) / 2
+    return words >= _PROSE or spaceless
+
+
+def _share(table: Table, name: str, kind: str) -> float:
+    """Of the cells that are of another kind than most."""
+    odd = table.misfits.get(name, {})
+    return sum(one == kind for one in odd.values()) / max(len(table), 1)
+
+
+def _texts(table: Table, name: str) -> list[str]:
+    column: Any = arrow_column(table.dataset, name).slice(0, SAMPLE)
+    if pa.types.is_struct(column.type) or pa.types.is_nested(column.type):
+        return []
+    cells = (str(cell).strip() for cell in plain_values(column) if cell is not None)
+    return [cell for cell in cells if cell and cell != "nan"]
