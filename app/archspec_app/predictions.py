@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import archspec
+from archspec.data import tokenizer_files
 from archspec.data.checking import check_file
 from archspec.data.images import UnreadableImage
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
@@ -28,7 +29,7 @@ MOST_EXPLAINED = 512  # tokens
 MOST_LABELS = 20
 MOST_NUMBERS = 16  # of an embedding
 MOST_RUNS = 200
-_OF_RUN = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt")
+_OF_RUN = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt", *tokenizer_files.BESIDE)
 _STEPS, _FEWEST_STEPS, _FULL = 16, 8, 128  # of an explanation; tokens up to which it has all
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archspec.data.sentences import sentence_length
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.schema import Contract, TextInput
 from archspec.lang.spec import Spec
@@ -37,7 +38,8 @@ def encoder_for(
 
     Raises:
         DataError: E902 if the task does not fit the model's inputs, E905 if the tokenizer cannot
-            be found or read, or has more tokens than the model.
+            be found or read, or has more tokens than the model, or if the folder of the weights is
+            that of a sentence-transformer that does something else than the spec.
         UsageError: E801, the spec does not say what it is for.
     """
     task = spec.architecture.task
@@ -48,7 +50,10 @@ def encoder_for(
         return _images(spec, train)
     settings = task.text or TextInput.model_validate({})
     path = Path(tokenizer) if tokenizer is not None else _tokenizer(spec, settings, weights)
-    return _texts(spec, path, *_length(spec, settings, max_length))
+    beside = None if weights is None else _folder(Path(weights))
+    longest = sentence_length(beside, task, spec.name) if beside is not None else None
+    length, limit = _length(spec, settings, max_length, longest)
+    return _texts(spec, path, length, limit, strict=max_length is not None)
 
 
 def model_inputs(spec: Spec) -> dict[str, Contract]:
@@ -74,7 +79,9 @@ def _images(spec: Spec, train: bool) -> ImageEncoder:
     return ImageEncoder(settings, train, required[0])
 
 
-def _texts(spec: Spec, path: Path, max_length: int, limit: int | None) -> TextEncoder:
+def _texts(
+    spec: Spec, path: Path, max_length: int, limit: int | None, *, strict: bool
+) -> TextEncoder:
     from archspec.data.texts import INPUTS, TextEncoder
 
     taken = model_inputs(spec)
@@ -84,7 +91,7 @@ def _texts(spec: Spec, path: Path, max_length: int, limit: int | None) -> TextEn
         raise DataError(Problem("E902", f"no text becomes {spec.name}'s '{unknown[0]}'", hint=hint))
     # Without a mask the padding would count; token types are zeros where they are left out.
     inputs = [name for name in INPUTS if name in wanted or (name in taken and name != INPUTS[2])]
-    encoder = TextEncoder(path, max_length, inputs, limit=limit)
+    encoder = TextEncoder(path, max_length, inputs, limit=limit, strict=strict)
     size = _value(spec, taken["input_ids"].below) if "input_ids" in taken else None
     if size is not None:
         encoder.check_size(size)
@@ -97,16 +104,23 @@ def _value(spec: Spec, said: int | str | None) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _length(spec: Spec, settings: TextInput, asked: int | None) -> tuple[int, int | None]:
+def _length(
+    spec: Spec, settings: TextInput, asked: int | None, longest: int | None
+) -> tuple[int, int | None]:
     """Tokens at which a text is cut, and the most that the model takes; None: it has no bound."""
     limits = [spec.values[name] for name in _LENGTHS if isinstance(spec.values.get(name), int)]
     limit = min((n for n in limits if isinstance(n, int)), default=None)
     if asked is None:
-        asked = settings.max_length if limit is None else min(settings.max_length, limit)
+        bounds = (settings.max_length, limit, longest)
+        asked = min(one for one in bounds if one is not None)
     if limit is not None and asked > limit:
         message = f"a maximum length of {asked:,}, but {spec.name} has {limit:,} positions"
         raise DataError(Problem("E905", message))
     return asked, limit
+
+
+def _folder(path: Path) -> Path:
+    return path if path.is_dir() else path.parent
 
 
 def _tokenizer(spec: Spec, settings: TextInput, weights: str | os.PathLike[str] | None) -> Path:
@@ -116,7 +130,7 @@ def _tokenizer(spec: Spec, settings: TextInput, weights: str | os.PathLike[str] 
         message = f"tokenizer '{name}' leaves the spec's folder"
         raise DataError(Problem("E905", message, hint="give its path with tokenizer="))
     beside = [] if weights is None else [Path(weights)]
-    folders = [path if path.is_dir() else path.parent for path in beside]
+    folders = [_folder(path) for path in beside]
     folders += [file.parent for file in spec.document.files]
     names = [name, Path("vocab.txt")] if name.name == "tokenizer.json" else [name]
     for folder in dict.fromkeys(folders):

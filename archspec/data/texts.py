@@ -13,12 +13,12 @@ import torch
 
 from archspec.data.extras import train_extra
 from archspec.data.token_counts import TokenCounts
+from archspec.data.tokenizer_files import panics, read_files, tokenizer_file
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer
 
-MAX_BYTES = 200_000_000
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -66,6 +66,8 @@ class TextEncoder:
         max_length: tokens at most, special ones included; what is longer is cut.
         inputs: which of ``input_ids``, ``attention_mask``, ``token_type_ids`` a batch holds.
         limit: the largest ``max_length`` that the model takes; None if it has no bound.
+        strict: whether a ``max_length`` above the files' ``model_max_length`` is an error, or
+            made smaller.
 
     Attributes:
         pad_id: the token that fills up shorter texts.
@@ -84,16 +86,26 @@ class TextEncoder:
         inputs: Sequence[str] = ("input_ids", "attention_mask"),
         *,
         limit: int | None = None,
+        strict: bool = True,
     ) -> None:
         if unknown := [name for name in inputs if name not in INPUTS]:
             hint = f"a tokenizer gives {listing(INPUTS)}"
             raise DataError(Problem("E905", f"no text becomes '{unknown[0]}'", hint=hint))
-        self.path = _file(Path(path))
+        self.path = tokenizer_file(Path(path))
         self.inputs = tuple(inputs)
-        self.max_length, self.limit = max_length, limit
-        self._tokenizer = _read(self.path)
+        files = read_files(self.path)
+        self._tokenizer = files.tokenizer
+        self.limit = min([n for n in (limit, files.max_length) if n is not None], default=None)
+        if self.limit is not None and max_length > self.limit:
+            if strict:
+                message = (
+                    f"a maximum length of {max_length:,}, and the tokenizer's model_max_length"
+                )
+                raise DataError(Problem("E905", f"{self.path}: {message} is {self.limit:,}"))
+            max_length = self.limit
+        self.max_length = max_length
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        self.pad_id = _pad_id(self._tokenizer)
+        self.pad_id = _pad_id(self._tokenizer, files.pad_token)
         self.blank = _known(self._tokenizer, (*_UNKNOWN, *_PADDING))
         self._tokenizer.no_padding()
         self._unknown = _unknown_id(self._tokenizer)
@@ -101,7 +113,7 @@ class TextEncoder:
         if max_length <= special:
             message = f"a maximum length of {max_length} leaves no room beside {special} special"
             raise DataError(Problem("E905", f"{message} tokens"))
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_truncation(max_length, direction=files.truncation_side)
 
     @property
     def definition(self) -> str:
@@ -120,7 +132,8 @@ class TextEncoder:
 
     def encode_counted(self, texts: Sequence[str]) -> Encoded:
         """As ``encode``, with what is lost of the texts."""
-        found = self._tokenizer.encode_batch_fast(list(texts))
+        with panics(self.path, "a text cannot be encoded"):
+            found = self._tokenizer.encode_batch_fast(list(texts))
         ids = [one.ids for one in found]
         # What was cut off is in parts that have special tokens of their own.
         rests = [sum(len(part.ids) - self._added for part in one.overflowing) for one in found]
@@ -139,7 +152,8 @@ class TextEncoder:
 
     def pieces(self, text: str) -> Pieces:
         """The tokens of one text, as ``encode`` makes them, with their places in it."""
-        found = self._tokenizer.encode(text)
+        with panics(self.path, "a text cannot be encoded"):
+            found = self._tokenizer.encode(text)
         spans = (
             None if added else (start, end)
             for (start, end), added in zip(found.offsets, found.special_tokens_mask, strict=True)
@@ -173,71 +187,11 @@ class TextEncoder:
             raise DataError(Problem("E905", message, hint=hint))
 
 
-def _file(path: Path) -> Path:
-    if path.is_dir():
-        there = [path / name for name in ("tokenizer.json", "vocab.txt")]
-        path = next((file for file in there if file.is_file()), there[0])
-    if not path.is_file():
-        hint = "give a tokenizer.json, a vocab.txt, or the folder of one"
-        raise DataError(Problem("E905", f"{path}: no such file", hint=hint))
-    return path
-
-
-def _read(path: Path) -> Tokenizer:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DataError(Problem("E905", f"{path}: {size:,} bytes, more than {MAX_BYTES:,}"))
-        return _word_piece(path) if path.suffix == ".txt" else Tokenizer.from_file(str(path))
-    except (DataError, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic of the Rust library is no Exception
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise DataError(Problem("E905", f"{path}: not a tokenizer: {reason}")) from None
-
-
-def _word_piece(path: Path) -> Tokenizer:
-    """BERT's tokenizer over a list of words, one a line."""
-    words = path.read_text(encoding="utf-8").split("\n")
-    words = words[:-1] if words and not words[-1] else words
-    vocab = {word.rstrip("\r"): i for i, word in enumerate(words)}
-    if missing := [word for word in ("[UNK]", "[CLS]", "[SEP]") if word not in vocab]:
-        raise ValueError(f"it lacks {listing(missing)}")
-    lower = _lowercase(path, vocab)
-    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lower)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", vocab["[CLS]"]), ("[SEP]", vocab["[SEP]"])],
-    )
-    tokenizer.add_special_tokens([word for word in _SPECIAL if word in vocab])
-    return tokenizer
-
-
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-
-
-def _lowercase(path: Path, vocab: dict[str, int]) -> bool:
-    """What the ``tokenizer_config.json`` beside it says, else whether no word has a capital."""
-    config = path.parent / "tokenizer_config.json"
-    if config.is_file() and config.stat().st_size < 1_000_000:
-        try:
-            said = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case")
-        except (ValueError, AttributeError, RecursionError):
-            said = None
-        if isinstance(said, bool):
-            return said
-    return not any(word != word.lower() for word in vocab if not word.startswith("["))
-
-
-def _pad_id(tokenizer: Tokenizer) -> int:
+def _pad_id(tokenizer: Tokenizer, name: str | None) -> int:
     padding = tokenizer.padding
     if padding:
         return int(padding["pad_id"])
-    found = _known(tokenizer, _PADDING)
+    found = _known(tokenizer, _PADDING if name is None else (name, *_PADDING))
     return 0 if found is None else found  # masked anyway
 
 

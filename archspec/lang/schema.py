@@ -295,11 +295,18 @@ class Config(Model):
     ignore: list[Key] = Field(default=[], description="keys that say nothing about the function")
 
 
+Pooling = Literal["mean", "cls", "max", "mean-sqrt-len", "weighted-mean", "last-token"]
+
+
 class TextInput(Model):
     """How text becomes the model's input."""
 
     tokenizer: str = Field(default="tokenizer.json", description="the tokenizer's file")
     max_length: int = Field(default=512, ge=1, description="tokens")
+    pooling: (
+        Literal["mean", "cls", "max", "mean-sqrt-len", "weighted-mean", "last-token"] | None
+    ) = Field(default=None, description="how the model makes its embedding of the tokens'")
+    normalize: bool | None = Field(default=None, description="whether embeddings have length 1")
 
 
 class ImageInput(Model):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from archspec.builder import to_python
-from archspec.data import TextEncoder
+from archspec.data import TextEncoder, tokenizer_files
 from archspec.differences.content import content
 from archspec.errors import Problem, RunError
 from archspec.lang.yaml import dump
@@ -31,7 +31,6 @@ _PACKAGES = (
     "numpy",
     "safetensors",
 )
-TOKENIZER_FILES = ("tokenizer_config.json",)
 
 
 def new_folder(
@@ -75,9 +74,10 @@ def _resolved(ready: Prepared, feed: Feed) -> dict[str, Any]:
 
 
 def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
-    files = [file]
-    if file.suffix == ".txt":
-        files += [one for name in TOKENIZER_FILES if (one := file.parent / name).is_file()]
+    files = [
+        file,
+        *(one for name in tokenizer_files.BESIDE if (one := file.parent / name).is_file()),
+    ]
     for one in files:
         try:
             content = one.read_bytes()

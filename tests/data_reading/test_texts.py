@@ -61,7 +61,6 @@ def test_a_folder_has_the_tokenizer_and_its_padding_is_left_out(minilm: Path) ->
         (VOCAB, {"do_lower_case": True}, [2, 5, 6, 6, 7, 3]),
         ([w for w in VOCAB if w != "Fox"], None, [2, 5, 6, 6, 7, 3]),
         ([w for w in VOCAB if w != "Fox"], {"do_lower_case": False}, [2, 5, 1, 1, 3]),
-        ([w for w in VOCAB if w != "Fox"], [], [2, 5, 6, 6, 7, 3]),
     ],
 )
 def test_a_list_of_words(words: list[str], config: Any, ids: list[int], tmp_path: Path) -> None:

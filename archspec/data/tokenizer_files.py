@@ -1,0 +1,417 @@
+"""The files of a tokenizer: what they say is followed as ``transformers`` does, or refused by name.
+
+    tokenizer.json, vocab.txt   the tokenizer
+    tokenizer_config.json       settings, special and added tokens
+    special_tokens_map.json     special tokens of older tokenizers
+    added_tokens.json           added tokens of older tokenizers
+
+The library that reads ``tokenizer.json`` can end its process at a hostile one: a process of its own
+tries the file first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+from archspec.data.extras import train_extra
+from archspec.errors import DataError, Problem, listing
+
+with train_extra():
+    from tokenizers import (
+        AddedToken,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
+
+CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+BESIDE = (CONFIG, MAP, ADDED)
+MAX_BYTES = 200_000_000
+_MAX_CONFIG_BYTES = 10_000_000
+_MAX_LENGTH = 1_000_000_000  # of a tokenizer that has no bound, transformers writes 1e30
+_SPECIAL = {
+    "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}  # fmt: skip
+_NAMED = ("bos_token", "eos_token", *_SPECIAL)
+_WORD_PIECE = frozenset(
+    f"{name}Tokenizer{fast}"
+    for name in ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert",
+                 "Lxmert", "LayoutLM", "RetriBert", "DPRQuestionEncoder", "DPRContextEncoder")
+    for fast in ("", "Fast")
+)  # fmt: skip
+_ONLY = {  # settings that nothing here follows, with the values that change nothing
+    "never_split": (None, []), "do_basic_tokenize": (True,), "wordpieces_prefix": ("##",),
+    "clean_text": (True,), "padding_side": ("right",), "word_tokenizer_type": (None, "basic"),
+    "subword_tokenizer_type": (None, "wordpiece"), "do_subword_tokenize": (True,),
+    "do_word_tokenize": (True,), "backend": ("tokenizers", None),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What a tokenizer's files say.
+
+    Attributes:
+        tokenizer: without truncation and padding.
+        max_length: tokens that a text may have; None if the files do not say.
+        truncation_side: where texts that are too long are cut.
+        pad_token: the name of the padding; None if the files do not say.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int | None
+    truncation_side: str
+    pad_token: str | None
+
+
+def tokenizer_file(path: Path) -> Path:
+    """The file itself, or that in a folder.
+
+    Raises:
+        DataError: E905, there is none.
+    """
+    if path.is_dir():
+        there = [path / name for name in ("tokenizer.json", "vocab.txt")]
+        path = next((file for file in there if file.is_file()), there[0])
+    if not path.is_file():
+        hint = "give a tokenizer.json, a vocab.txt, or the folder of one"
+        raise DataError(Problem("E905", f"{path}: no such file", hint=hint))
+    return path
+
+
+def read_files(path: Path) -> Files:
+    """The tokenizer of a ``tokenizer.json`` or a ``vocab.txt``, as the files beside it want it.
+
+    Raises:
+        DataError: E905, it is no tokenizer, or the files want something that cannot be done.
+    """
+    settings = _Settings.beside(path)
+    with panics(path):
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise DataError(Problem("E905", f"{path}: {size:,} bytes, more than {MAX_BYTES:,}"))
+        is_list = path.suffix == ".txt"
+        tokenizer = _word_piece(path, settings) if is_list else _from_json(path, settings)
+        _add_tokens(tokenizer, settings, has_defaults=is_list or settings.is_word_piece)
+    pad = settings.special("pad_token")
+    known = pad is not None and tokenizer.token_to_id(str(pad)) is not None
+    return Files(
+        tokenizer, settings.max_length, settings.truncation_side, str(pad) if known else None
+    )
+
+
+class panics:  # reads as a statement
+    """``with panics(path):`` what the Rust library raises becomes E905; a panic is no Exception."""
+
+    def __init__(self, path: Path, what: str = "not a tokenizer") -> None:
+        self._path, self._what = path, what
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, DataError | KeyboardInterrupt | SystemExit):
+            return
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        message = f"{self._path}: {self._what}: {reason}"
+        raise DataError(Problem("E905", message)) from None
+
+
+# --------------------------------------------------------------------------------------- settings
+
+
+class _Settings:
+    """What ``tokenizer_config.json`` and the older files beside a tokenizer say."""
+
+    def __init__(self, folder: Path, said: Mapping[str, Any], added: dict[int, AddedToken]) -> None:
+        self.folder, self.said, self.added = folder, said, added
+
+    @classmethod
+    def beside(cls, path: Path) -> _Settings:
+        folder = path.parent
+        config = _object(folder / CONFIG)
+        settings = cls(folder, config, {})
+        settings.refuse()
+        if "added_tokens_decoder" in config:
+            decoder = settings._mapping(config["added_tokens_decoder"], "added_tokens_decoder")
+            settings.added = {
+                settings._number(i, CONFIG): settings._token(one, "added_tokens_decoder")
+                for i, one in decoder.items()
+            }
+            return settings
+        said = {**config, **_object(folder / MAP)}
+        settings.said = said
+        named = {str(settings.special(name)) for name in _NAMED}
+        named |= {str(token) for token in settings.extra()}
+        for token, i in _object(folder / ADDED).items():
+            special = token in named
+            one = AddedToken(token, normalized=not special, special=special)
+            settings.added[settings._number(i, ADDED)] = one
+        return settings
+
+    @property
+    def is_word_piece(self) -> bool:
+        return self.said.get("tokenizer_class") in _WORD_PIECE
+
+    def refuse(self) -> None:
+        """Settings that would change the ids, and are not followed.
+
+        Raises:
+            DataError: E905.
+        """
+        wrong = [
+            (name, self.said[name])
+            for name, harmless in _ONLY.items()
+            if name in self.said and self.said[name] not in harmless
+        ]
+        if wrong:
+            raise self._refused(*wrong[0])
+
+    def flag(self, name: str, default: bool | None) -> bool | None:
+        """A setting that is true, false, or not said."""
+        value = self.said.get(name, default)
+        if value is not None and not isinstance(value, bool):
+            raise self._refused(name, value)
+        return default if value is None else value
+
+    @property
+    def max_length(self) -> int | None:
+        value = self.said.get("model_max_length")
+        if value is None or (isinstance(value, float) and value > _MAX_LENGTH):
+            return None
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or value < 1:
+            raise self._refused("model_max_length", value)
+        return int(value) if value <= _MAX_LENGTH else None
+
+    @property
+    def truncation_side(self) -> str:
+        side = self.said.get("truncation_side", "right")
+        if side not in ("left", "right"):
+            raise self._refused("truncation_side", side)
+        return side
+
+    def special(self, name: str) -> AddedToken | None:
+        """A special token by its role; that of BERT where nothing is said."""
+        value = self.said.get(name, _SPECIAL.get(name))
+        return None if value is None else self._token(value, name, special=True)
+
+    def extra(self) -> list[AddedToken]:
+        """Special tokens without a role."""
+        found: list[AddedToken] = []
+        for name in ("additional_special_tokens", "extra_special_tokens"):
+            value = self.said.get(name) or []
+            several = list(value.values()) if isinstance(value, Mapping) else value
+            if not isinstance(several, list):
+                raise self._refused(name, value)
+            found += [self._token(one, name, special=True) for one in several]
+        return found
+
+    def _token(self, value: object, name: str, *, special: bool | None = None) -> AddedToken:
+        if isinstance(value, str):
+            known = {token.content: token for token in self.added.values()}
+            return known.get(value) or AddedToken(
+                value, special=bool(special), normalized=not special
+            )
+        said = self._mapping(value, name)
+        flags = {key: one for key, one in said.items() if key not in ("content", "__type")}
+        names = {"lstrip", "rstrip", "single_word", "normalized", "special"}
+        content = said.get("content")
+        if not isinstance(content, str) or not content or not flags.keys() <= names:
+            raise self._refused(name, value)
+        if not all(isinstance(one, bool) for one in flags.values()):
+            raise self._refused(name, value)
+        if special is not None:
+            flags["special"] = special
+        return AddedToken(content, **flags)
+
+    def _mapping(self, value: object, name: str) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self._refused(name, value)
+        return cast("Mapping[str, Any]", value)
+
+    def _number(self, value: object, file: str) -> int:
+        text = str(value)
+        if isinstance(value, bool) or not text.isdecimal() or len(text) > 9:
+            message = f"{self.folder / file}: {text[:40]!r} is no id of a token"
+            raise DataError(Problem("E905", message))
+        return int(text)
+
+    def _refused(self, name: str, value: object) -> DataError:
+        shown = json.dumps(value, ensure_ascii=False, default=str)[:60]
+        message = f"{self.folder / CONFIG}: {name}: {shown} is not supported"
+        hint = "its ids would be other ones: a tokenizer.json without this setting can be read"
+        return DataError(Problem("E905", message, hint=hint))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty if there is no such file."""
+    try:
+        if not path.is_file():
+            return {}
+        if path.stat().st_size > _MAX_CONFIG_BYTES:
+            raise DataError(Problem("E905", f"{path}: more than {_MAX_CONFIG_BYTES:,} bytes"))
+        value: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(Problem("E905", f"{path}: not JSON: {str(error)[:200]}")) from None
+    if not isinstance(value, dict):
+        raise DataError(Problem("E905", f"{path}: not a JSON object"))
+    return cast("dict[str, Any]", value)
+
+
+# -------------------------------------------------------------------------------------- tokenizers
+
+
+def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
+    """BERT's tokenizer over a list of words, one a line."""
+    kind = settings.said.get("tokenizer_class")
+    if kind is not None and not settings.is_word_piece:
+        message = f"{path.parent / CONFIG}: tokenizer_class: {str(kind)[:60]} is not supported"
+        raise DataError(Problem("E905", message, hint="its tokenizer.json can be read"))
+    words = path.read_text(encoding="utf-8").split("\n")
+    words = words[:-1] if words and not words[-1] else words
+    vocab = {word.rstrip("\r"): i for i, word in enumerate(words)}
+    unk, cls, sep = (str(settings.special(f"{name}_token")) for name in ("unk", "cls", "sep"))
+    if missing := [word for word in (unk, cls, sep) if word not in vocab]:
+        raise ValueError(f"it lacks {listing(missing)}")
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=unk, max_input_chars_per_word=100))
+    tokenizer.normalizer = _bert_normalizer(settings, lower=_is_lower(vocab, settings))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=[cls, "$A", sep],
+        pair=[cls, "$A", sep, "$B:1", f"{sep}:1"],
+        special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
+    )
+    return tokenizer
+
+
+def _is_lower(vocab: Mapping[str, int], settings: _Settings) -> bool:
+    """Without any settings the words tell: those of a model that knows capitals have some."""
+    if settings.said:
+        return True
+    return not any(word != word.lower() for word in vocab if not word.startswith("["))
+
+
+def _bert_normalizer(settings: _Settings, *, lower: bool) -> normalizers.Normalizer:
+    return normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.flag("tokenize_chinese_chars", True) is not False,
+        strip_accents=settings.flag("strip_accents", None),
+        lowercase=settings.flag("do_lower_case", lower) is not False,
+    )
+
+
+def _from_json(path: Path, settings: _Settings) -> Tokenizer:
+    data = path.read_bytes()
+    _try_out(path, hashlib.sha256(data).hexdigest())
+    tokenizer = Tokenizer.from_str(data.decode())
+    said: dict[str, Any] = json.loads(data)
+    normalizer = said.get("normalizer") or {}
+    if settings.is_word_piece and normalizer.get("type") == "BertNormalizer":
+        # As transformers, which takes the words from here, and all else from the settings.
+        tokenizer.normalizer = _bert_normalizer(settings, lower=True)
+    elif settings.flag("do_lower_case", None) and not settings.said.get("tokenizer_class"):
+        _refuse_case(normalizer, settings)
+    return tokenizer
+
+
+def _refuse_case(normalizer: Mapping[str, Any], settings: _Settings) -> None:
+    text = json.dumps(normalizer)
+    if '"Lowercase"' not in text and '"lowercase": true' not in text:
+        raise settings._refused("do_lower_case", True)  # pyright: ignore[reportPrivateUsage]
+
+
+def _add_tokens(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: bool) -> None:
+    """Tokens that stand for themselves, in the order that gives them transformers' ids.
+
+    Args:
+        has_defaults: whether BERT's special tokens are some, where nothing is said.
+    """
+    named = [
+        token
+        for name in _NAMED
+        if (token := settings.special(name)) is not None
+        and (
+            name in settings.said
+            or (has_defaults and tokenizer.token_to_id(str(token)) is not None)
+        )
+    ]
+    there = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    for i, token in sorted(settings.added.items()):
+        if token.content in {one.content for one in named}:
+            token.special = True
+        tokenizer.add_tokens([token])
+        if (found := tokenizer.token_to_id(token.content)) != i:
+            message = f"{settings.folder / CONFIG}: the added token {token.content!r} has id {i}"
+            raise DataError(Problem("E905", f"{message}, and the tokenizer gives it {found}"))
+    known = {*there, *(token.content for token in settings.added.values())}
+    tokenizer.add_special_tokens(
+        [one for one in _once([*named, *settings.extra()]) if one.content not in known]
+    )
+    tokenizer.encode_special_tokens = bool(settings.flag("split_special_tokens", False))
+
+
+def _once(tokens: list[AddedToken]) -> Iterator[AddedToken]:
+    seen: set[str] = set()
+    for token in tokens:
+        if token.content not in seen:
+            seen.add(token.content)
+            yield token
+
+
+# ------------------------------------------------------------------------------------ hostile files
+
+_SECONDS = 60
+_TRIAL = """
+import contextlib, sys
+with contextlib.suppress(ImportError):
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
+    resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
+from tokenizers import Tokenizer
+tokenizer = Tokenizer.from_file(sys.argv[1])
+texts = ["", "a", "The quick brown fox, 12.5!", "naïve café", "東京 한국어 हिन्दी", "\\0\\ufffd"]
+texts += ["a" * 5_000, "x y " * 500]
+tokenizer.no_padding()
+tokenizer.get_vocab(with_added_tokens=True)
+tokenizer.to_str()
+for length in (64, 0):
+    tokenizer.enable_truncation(length) if length else tokenizer.no_truncation()
+    for text in texts:
+        with contextlib.suppress(Exception):  # a panic is none
+            tokenizer.encode(text)
+"""
+
+
+@lru_cache(maxsize=64)
+def _try_out(path: Path, digest: str) -> None:
+    """Read and use a file in a process of its own; ``digest`` tells whether it is the same.
+
+    Raises:
+        DataError: E905, the process did not come to its end.
+    """
+    command = [sys.executable, "-I", "-c", _TRIAL, str(path.absolute())]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        message = f"{path}: not a tokenizer: it does not come to its end"
+        raise DataError(Problem("E905", message)) from None
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1][:200] if lines and done.returncode > 0 else ""
+        reason = reason or f"it ends the process that reads it (signal {-done.returncode})"
+        raise DataError(Problem("E905", f"{path}: not a tokenizer: {reason}"))

@@ -1,0 +1,236 @@
+"""Ids are those of transformers, whatever the files beside a tokenizer say, or they are refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import archspec
+from archspec.data import TextEncoder, encoder_for
+from archspec.errors import DataError
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SCRIPTS = [  # ten, with accents that stand alone and in one character, capitals, and marks
+    "The Café was naïve", "Élan, hacía e\u0301te\u0301 İstanbul", "Быстрая Ёлка", "Γειά σου Κόσμε",
+    "שָׁלוֹם עולם", "مَرحبا بالعالم", "नमस्ते दुनिया", "สวัสดีชาวโลก", "東京タワー こんにちは が",
+    "한국어 문장",
+]  # fmt: skip
+MARKS = [
+    "<url>",
+    "[MASK]",
+    "a<url>b",
+    " <URL> ",
+    "[unused0]",
+    "\u200b",
+    "\t\n",
+    "!?…",
+    "12.5",
+    "ß ẞ ﬁ",
+]
+
+
+def write(folder: Path, files: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def vocabulary(special: list[str]) -> str:
+    """Each letter of the scripts, within words too: small and large, with accents and without."""
+    from unicodedata import normalize
+
+    text = "".join([*SCRIPTS, *MARKS])
+    letters = {*text, *text.lower(), *normalize("NFD", text.lower()), *normalize("NFD", text)}
+    plain = sorted(letter for letter in letters if not letter.isspace() and letter.isprintable())
+    pieces = [
+        *special,
+        *plain,
+        *(f"##{letter}" for letter in plain),
+        "hacía",
+        "hacia",
+        "東京",
+        "the",
+    ]
+    return "\n".join(dict.fromkeys(pieces)) + "\n"
+
+
+def settings(draw: random.Random) -> tuple[dict[str, Any], list[str]]:
+    """Files beside a list of words, and its special tokens."""
+    config: dict[str, Any] = {"tokenizer_class": "BertTokenizer"}
+    for name, values in (
+        ("do_lower_case", [True, False]), ("strip_accents", [True, False, None]),
+        ("tokenize_chinese_chars", [True, False]), ("model_max_length", [7, 20, 512, 1e30]),
+        ("truncation_side", ["left", "right"]), ("split_special_tokens", [True, False]),
+    ):  # fmt: skip
+        if draw.random() < 0.6:
+            config[name] = draw.choice(values)
+    special = [*SPECIAL]
+    if draw.random() < 0.3:
+        special[1:4] = ["<unk>", "<s>", "</s>"]
+        config |= {"unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
+    files: dict[str, Any] = {"tokenizer_config.json": config, "vocab.txt": vocabulary(special)}
+    size = len(files["vocab.txt"].splitlines())
+    flags = {
+        name: draw.random() < 0.5 for name in ("lstrip", "rstrip", "single_word", "normalized")
+    }
+    kind = draw.choice(["none", "decoder", "older"])
+    if kind == "decoder":
+        token = {"content": "<url>", "special": draw.random() < 0.5, **flags}
+        config["added_tokens_decoder"] = {str(size): token}
+    elif kind == "older":
+        files["added_tokens.json"] = {"<url>": size}
+        files["special_tokens_map.json"] = {"mask_token": {"content": "[MASK]", **flags}}
+        if draw.random() < 0.5:
+            config["additional_special_tokens"] = ["<url>"]
+    return files, special
+
+
+def test_ids_are_those_of_transformers(tmp_path: Path) -> None:
+    """Folders with settings by chance, each with texts of ten scripts; as two kinds of file."""
+    from transformers import BertTokenizer
+
+    draw = random.Random(0)
+    wrong: list[str] = []
+    for i in range(24):
+        files, _ = settings(draw)
+        folder = write(tmp_path / str(i), files)
+        config = files["tokenizer_config.json"]
+        theirs = BertTokenizer.from_pretrained(folder)
+        if i % 4 == 0:  # the same as a tokenizer.json, whose own settings transformers does not use
+            saved = theirs.backend_tokenizer.to_str()
+            write(
+                folder, {"tokenizer.json": saved.replace('"lowercase":true', '"lowercase":false')}
+            )
+            theirs = BertTokenizer.from_pretrained(folder)
+        length = min(int(config.get("model_max_length", 64)), 64)
+        texts = [*SCRIPTS, *MARKS, " ".join(draw.sample([*SCRIPTS, *MARKS], 6))]
+        expected = theirs(texts, truncation=True, max_length=length)["input_ids"]
+        found = TextEncoder(folder, length).encode(texts)
+        wrong += [
+            f"{i} {config} {[*files]}\n  {text!r}: {a}, not {b}"
+            for text, a, b in zip(texts, found, expected, strict=True)
+            if a != b
+        ][:1]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_accents_are_kept(tmp_path: Path) -> None:
+    config = {"do_lower_case": True, "strip_accents": False}
+    words = [*SPECIAL, "a", "cafe", "hacia", "hacía", "film"]
+    folder = write(tmp_path, {"vocab.txt": "\n".join(words), "tokenizer_config.json": config})
+    assert TextEncoder(folder, 9).encode(["hacía film"]) == [[2, 8, 9, 3]]
+
+
+def refusal(*given: Any, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        TextEncoder(*given, **options)
+    assert caught.value.code == "E905"
+    return caught.value.message
+
+
+def test_settings_that_are_not_followed_are_named(tmp_path: Path) -> None:
+    cases: list[tuple[str, Any]] = [
+        ("never_split", ["x"]), ("do_basic_tokenize", False), ("padding_side", "left"),
+        ("tokenizer_class", "BertJapaneseTokenizer"), ("do_lower_case", "yes"),
+        ("strip_accents", 1), ("model_max_length", "long"), ("model_max_length", 0),
+        ("truncation_side", "both"), ("clean_text", False), ("cls_token", 3),
+        ("additional_special_tokens", "x"),
+        ("added_tokens_decoder", {"7": {"content": "x", "y": 1}}),
+        ("word_tokenizer_type", "mecab"),
+    ]  # fmt: skip
+    for name, value in cases:
+        folder = write(
+            tmp_path,
+            {"vocab.txt": "\n".join([*SPECIAL, "a"]), "tokenizer_config.json": {name: value}},
+        )
+        message = refusal(folder, 9)
+        assert name in message and message.endswith("is not supported"), message
+    write(tmp_path, {"tokenizer_config.json": {"added_tokens_decoder": {"9": {"content": "x"}}}})
+    assert refusal(tmp_path, 9).endswith(
+        "the added token 'x' has id 9, and the tokenizer gives it 6"
+    )
+    for text in ("[]", "{", "3"):
+        write(tmp_path, {"tokenizer_config.json": text})
+        assert "tokenizer_config.json: not " in refusal(tmp_path, 9)
+    write(tmp_path, {"tokenizer_config.json": {"model_max_length": 8}})
+    assert refusal(tmp_path, 9).endswith(
+        "a maximum length of 9, and the tokenizer's model_max_length is 8"
+    )
+    assert TextEncoder(tmp_path, 9, strict=False).max_length == 8
+
+
+# --------------------------------------------------------------------------- hostile tokenizer.json
+
+
+def test_a_file_that_ends_the_process_is_refused(tmp_path: Path) -> None:
+    word_level = {"type": "WordLevel", "vocab": {"a": 0, "[UNK]": 1}, "unk_token": "[UNK]"}
+    template = {
+        "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+        "pair": [], "special_tokens": {},
+    }  # fmt: skip
+    abort = {"type": "Precompiled", "precompiled_charsmap": "//////////8="}
+    unigram = {"type": "Unigram", "unk_id": None, "vocab": [["a", -1.0]], "byte_fallback": False}
+    plain = {"version": "1.0", "added_tokens": [], "model": word_level}
+    write(tmp_path, {"tokenizer.json": plain})
+    assert TextEncoder(tmp_path, 9).encode(["a"]) == [[0]]
+    hostile: list[tuple[str, dict[str, Any], str]] = [
+        ("post_processor", template, "not a tokenizer: pyo3_runtime.PanicException"),
+        ("normalizer", abort, "not a tokenizer: it ends the process that reads it (signal 6)"),
+        ("model", unigram, "a text cannot be encoded: Encountered an unknown token"),
+    ]
+    for name, part, reason in hostile:
+        write(tmp_path, {"tokenizer.json": {**plain, name: part}})
+        with pytest.raises(DataError) as caught:
+            TextEncoder(tmp_path, 9).encode(["a b"])
+        assert caught.value.code == "E905"
+        assert caught.value.message.startswith(f"{tmp_path / 'tokenizer.json'}: {reason}")
+
+
+# -------------------------------------------------------------------------- sentence-transformers
+
+
+def test_pooling_and_normalisation_are_held_against_the_spec(tmp_path: Path) -> None:
+    spec = archspec.load("minilm-l6", vocab_size=6)
+    modules = [{"type": f"sentence_transformers.models.{name}", "path": path} for name, path in (
+        ("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"),
+    )]  # fmt: skip
+    mean = {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}
+    cls = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    dense = [*modules, {"type": "sentence_transformers.models.Dense", "path": "3_Dense"}]
+    words = {
+        "vocab.txt": "\n".join([*SPECIAL, "a"]),
+        "sentence_bert_config.json": {"max_seq_length": 40},
+    }
+    done = "minilm-l6 has pooling: mean, normalize: true"
+    cases: list[tuple[list[dict[str, str]], dict[str, Any], dict[str, Any], str]] = [
+        (modules, mean, {}, ""),
+        (modules, {"pooling_mode": "mean"}, {}, ""),
+        (modules, cls, {}, f"pooling: cls, normalize: true; {done}"),
+        (modules[:2], mean, {}, f"pooling: mean, normalize: false; {done}"),
+        (modules, {**mean, **cls, "pooling_mode_mean_tokens": True}, {},
+         "pooling by cls, mean is not supported"),
+        (dense, mean, {}, "the module Dense is not supported"),
+        (modules[:1], mean, {}, "a model without Pooling is not supported"),
+        (modules, mean, {"default_prompt_name": "query"}, "default_prompt_name is not supported"),
+    ]  # fmt: skip
+    for said, pooling, config, message in cases:
+        files = {**words, "modules.json": said, "config_sentence_transformers.json": config}
+        write(tmp_path / "1_Pooling", {"config.json": pooling})
+        write(tmp_path, files)
+        if not message:
+            encoder = encoder_for(spec, weights=tmp_path)
+            assert isinstance(encoder, TextEncoder) and encoder.max_length == 40
+            continue
+        with pytest.raises(DataError) as caught:
+            encoder_for(spec, weights=tmp_path)
+        assert caught.value.code == "E905" and caught.value.message.endswith(message)
+    write(tmp_path, {"modules.json": modules, "config_sentence_transformers.json": {}})
+    with pytest.raises(DataError) as caught:
+        encoder_for(archspec.load("bert-model", vocab_size=6), weights=tmp_path)
+    assert caught.value.message.endswith("bert-model does not say what it does")
