@@ -49,7 +49,9 @@ def open_data(
     Args:
         source: a file, a folder, a list of files, a mapping of splits to files, or a name on the
             hub (``owner/name`` or ``owner/name:subset``). Files are CSV, TSV, JSON lines, JSON,
-            Parquet or Arrow; a folder may also hold a folder of images for each class.
+            Parquet or Arrow; a folder may also hold a folder of images for each class. Or data in
+            memory: a ``datasets.Dataset`` or ``DatasetDict``, a frame of pandas or Polars, a list
+            of dicts, or a mapping of splits to such.
         task: what the data is for: ``spec.architecture.task``.
         train: the data's own name of the split to train on; left out: told by its name.
         validation: as ``train``; if there is none, it is cut from ``train``.
@@ -89,6 +91,7 @@ def open_data(
     """
     from archspec.data.columns import check, columns_of
     from archspec.data.first_lines import first_line_notes
+    from archspec.data.in_memory import is_in_memory
     from archspec.data.jobs import unread_notes
     from archspec.data.sources import find
     from archspec.data.split_columns import by_split_column
@@ -106,7 +109,7 @@ def open_data(
     wanted = {"train": train, "validation": validation, "test": test}
     found, by_column = by_split_column(found, wanted)
     chosen = choose(found, wanted, labelled=labelled)
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike) and not is_in_memory(source):
         left = (one for one in chosen.unused if test is not False or split_word(one) != "test")
         _refuse_unused([*left])
     tables = {split: found[name]() for split, name in chosen.of.items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 from archspec.data.hub import is_hub_name, on_hub
 from archspec.data.image_folders import image_folders
+from archspec.data.in_memory import in_memory, is_in_memory
 from archspec.data.splitting import split_word
 from archspec.data.tables import SUFFIXES, Splits, read_table
 from archspec.data.text_files import PLAIN, TextFormat
@@ -18,7 +19,8 @@ from archspec.data.walking import MAX_DEPTH, walk
 from archspec.errors import DataError, Problem, UsageError, listing
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-Source = Files | Mapping[str, Files]
+Source = Files | Mapping[str, Files] | Any
+"""Where data is, or data in memory: a data set, a frame of pandas or Polars, a list of dicts."""
 
 _SHARD = re.compile(r"([-_.]?\d+(-of-\d+)?)$")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
@@ -32,6 +34,9 @@ def find(source: Source, base: Path | None, form: TextFormat = PLAIN) -> Splits:
         UsageError: E801, the source is nothing that could name data, or the form of text says
             nothing of it.
     """
+    if is_in_memory(source):
+        form.refuse_for("data in memory", text=False)
+        return in_memory(source, base)
     _check_kind(source)
     if isinstance(source, Mapping):
         return {
@@ -58,8 +63,9 @@ def _check_kind(source: Any) -> None:
         paths = [group] if isinstance(group, str | os.PathLike) else group
         is_list = isinstance(paths, Sequence) and not isinstance(paths, bytes)
         if not is_list or not all(isinstance(path, str | os.PathLike) for path in paths):
-            message = "data is a path, a list of paths, or a mapping of names to them"
-            raise UsageError(Problem("E801", f"{message}, not {type(group).__name__}"))
+            message = "data is a path, a list of paths, a data set, a frame, a list of dicts, or"
+            message = f"{message} a mapping of names to them, not {type(group).__name__}"
+            raise UsageError(Problem("E801", message))
     if not groups:
         raise UsageError(Problem("E801", "no files are named"))
 

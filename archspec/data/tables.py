@@ -350,24 +350,39 @@ def _plain(kind: Any) -> Any:
 
 
 def _text_table(path: Path, rows: TextRows, form: TextFormat) -> Table:
+    misread = sum(one.reason == form.misread for one in rows.broken)
+    return replace(
+        rows_table(path.name, rows),
+        misread=misread_notes(path, misread, form),
+        assumed=form.header is None and is_separated(path.name),
+    )
+
+
+def rows_table(name: str, rows: TextRows) -> Table:
+    """Rows whose cells are of any kind that JSON has, or bytes, as a table.
+
+    Raises:
+        DataError: E901, a cell is of no such kind.
+    """
     misfits: dict[str, dict[int, str]] = {}
     columns: dict[str, Any] = {}
-    for name, cells in rows.columns.items():
-        columns[name], odd = _column(cells)
+    for column, cells in rows.columns.items():
+        if kind := next((type(cell) for cell in cells if not _is_plain(cell)), None):
+            message = f"{name}: column '{column}' holds {kind.__module__}.{kind.__qualname__}"
+            raise DataError(Problem("E901", message, hint="rows hold texts, numbers and bytes"))
+        columns[column], odd = _column(cells)
         if odd:
-            misfits[name] = odd
+            misfits[column] = odd
     n = len(rows.numbers)
     table = pa.table(columns) if columns else pa.table({"": pa.nulls(n)})
     return Table(
         from_arrow(table),
-        [path.name],
+        [name],
         np.zeros(n, dtype=np.int64),
         np.array(rows.numbers, dtype=np.int64),
         np.array(rows.lines, dtype=np.int64),
-        tuple((path.name, broken) for broken in rows.broken),
+        tuple((name, broken) for broken in rows.broken),
         misfits,
-        misread=misread_notes(path, sum(one.reason == form.misread for one in rows.broken), form),
-        assumed=form.header is None and is_separated(path.name),
     )
 
 
@@ -386,7 +401,12 @@ _KINDS: tuple[tuple[type, str, Any], ...] = (
     (str, "text", pa.large_string()),
     (list, "a list", None),
     (dict, "an object", None),
+    (bytes, "bytes", pa.large_binary()),
 )
+
+
+def _is_plain(cell: Any) -> bool:
+    return cell is None or isinstance(cell, tuple(kind for kind, _, _ in _KINDS))
 
 
 def _column(cells: list[Any]) -> tuple[Any, dict[int, str]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.data import Data, open_data
+from archspec.data.in_memory import is_in_memory
 from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.lang.spec import Spec
@@ -103,8 +104,8 @@ def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
     if given is None:
         source = known.get("source")
         if source is None:
-            hint = "give it to archspec.resume(path, data=…)"
-            raise RunError(Problem("E920", f"{run.path}: its data was given opened", hint=hint))
+            hint = "open it, and give it to archspec.resume(path, data=…)"
+            raise RunError(Problem("E920", f"{run.path}: its data was in memory", hint=hint))
         asked = {k: v for k, v in dict(known.get("arguments", {})).items() if k in _ARGUMENTS}
         task = spec.architecture.task
         given = open_data(source, task=task, labels=run.labels, **asked)
@@ -118,7 +119,9 @@ def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
 
 
 def _located(source: Any) -> Any:
-    """A source as plain data, whatever the working folder."""
+    """A source as plain data, whatever the working folder; None of data in memory."""
+    if is_in_memory(source):
+        return None
     match source:
         case Mapping():
             items = cast("Mapping[Any, Any]", source).items()
