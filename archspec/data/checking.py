@@ -14,10 +14,12 @@ from archspec.data.images import (
     UnreadableImage,
     check_enlarged,
     decoded,
+    refuse_library_error,
     without_size_warnings,
 )
 from archspec.data.report import Columns
 from archspec.data.tables import Cells, Table
+from archspec.errors import ArchspecError
 
 Fault = tuple[str, str]  # reason, detail
 _CHUNK = 10_000  # rows whose cells are in memory at once
@@ -90,7 +92,11 @@ def image_bytes(cells: Cells, position: int) -> bytes:
 
 
 def image_fault(error: Exception) -> Fault:
-    """Why an image cannot be used, from what was raised when it was read and decoded."""
+    """Why an image cannot be used, from what was raised when it was read and decoded.
+
+    Raises:
+        UsageError: E801, no image at all can be decoded; other errors that are not the image's.
+    """
     match error:
         case UnreadableImage():
             return error.reason, error.detail
@@ -98,7 +104,10 @@ def image_fault(error: Exception) -> Fault:
             return "unreadable image", str(error)[:80]
         case OSError():
             return "unreadable image", (error.strerror or str(error))[:80]
+        case ArchspecError():
+            raise error
         case _:  # decoders of broken files raise whatever they come to
+            refuse_library_error(error)
             return "unreadable image", f"{type(error).__name__}: {error}"[:80]
 
 

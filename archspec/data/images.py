@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from archspec.data.extras import train_extra
-from archspec.errors import DataError, Problem
+from archspec.errors import DataError, Problem, UsageError
 from archspec.lang.schema import ImageInput
 
 if TYPE_CHECKING:
@@ -68,11 +68,38 @@ def decoded(data: bytes) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage("too large image", str(error)[:80]) from None
     except Exception as error:  # decoders of broken files raise whatever they come to
+        refuse_library_error(error)
         detail = str(error)[:80]
         if "cannot identify" in detail:  # the rest names an object in memory
             detail = f"not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise UnreadableImage("unreadable image", detail) from None
     raise UnreadableImage("too large image", f"{width:,} × {height:,} pixels")
+
+
+def refuse_library_error(error: Exception) -> None:
+    """Where no image can be decoded, it is not the data's fault.
+
+    Raises:
+        UsageError: E801, as ``error`` would be that of every image.
+        MemoryError, ImportError: as they are.
+    """
+    if isinstance(error, ImportError | MemoryError):
+        raise error
+    from PIL import Image
+
+    try:
+        Image.open(io.BytesIO(_GOOD), formats=FORMATS).convert("RGB").resize((2, 2))
+    except Exception as own:
+        message = f"Pillow can decode no image: {type(own).__name__}: {own}"[:300]
+        hint = "its installation is broken; the data may be good"
+        raise UsageError(Problem("E801", message, hint=hint)) from error
+
+
+# A PNG of one pixel.
+_GOOD = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
+    "3a7e9b550000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
+)
 
 
 @contextmanager
@@ -89,13 +116,21 @@ _BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
 def _bits(image: Image.Image) -> int:
-    """Of the numbers of a grey image that has more than 8: a TIFF may have 12."""
+    """Of the numbers of a grey image that has more than 8: a TIFF may have 12.
+
+    Raises:
+        UnreadableImage: they have 32, of which nobody knows how many are used.
+    """
     tags: Any = getattr(image, "tag_v2", {})
-    said = tags.get(_BITS_PER_SAMPLE, (16,))
-    return said[0] if said[:1] == (12,) else 16
+    said = tags.get(_BITS_PER_SAMPLE, (0,))[:1]
+    # Pillow has these numbers as of 32 bits for some formats of 16, and fits them to that range.
+    if image.mode == "I" and image.format not in ("PNG", "PPM") and said != (16,):
+        detail = "integers of 32 bits, whose range is not known: save it with 8 or 16"
+        raise UnreadableImage("unreadable image", detail)
+    return 12 if said == (12,) else 16
 
 
-def _eight_bits(image: Image.Image, bits: int = 16) -> Image.Image:
+def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
     """An image whose numbers Pillow would cut off at 255: 16 bits, or a share from 0 to 1."""
     from PIL import Image
 
@@ -110,7 +145,7 @@ def _eight_bits(image: Image.Image, bits: int = 16) -> Image.Image:
 
 
 def _in_channels(image: Image.Image, channels: int) -> Image.Image:
-    return _eight_bits(image).convert("L" if channels == 1 else "RGB")
+    return _eight_bits(image, _bits(image)).convert("L" if channels == 1 else "RGB")
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,9 @@ def in_memory(source: object, base: Path | None) -> Splits:
 def _is_data(source: object) -> bool:
     if isinstance(source, datasets.Dataset) or _frame(source) is not None:
         return True
-    is_list = isinstance(source, Sequence) and not isinstance(source, str | bytes)
-    return is_list and bool(source) and all(isinstance(row, Mapping) for row in source)
+    if not isinstance(source, Sequence) or isinstance(source, str | bytes) or not source:
+        return False
+    return all(isinstance(row, Mapping) for row in cast("Sequence[object]", source))
 
 
 def _frame(source: object) -> str | None:

@@ -5,6 +5,7 @@ Nothing in a file is run: no pickle, no script of a hub; extension types are the
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from archspec.data.text_files import (
     read_text_file,
 )
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
+from archspec.data.unpacking import refuse_arrow_bomb, refuse_dictionary_bomb, refuse_parquet_bomb
 from archspec.errors import DataError, Problem
 
 with train_extra():
@@ -78,6 +80,17 @@ class Table:
     def line(self, position: int) -> int | None:
         return int(self.lines[position]) or None
 
+
+# What libraries raise of bad data; anything else is an error of theirs, and stays what it is.
+_OF_DATA = (
+    pa.ArrowException,
+    ArithmeticError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+    struct.error,
+)
 
 Splits = dict[str, Callable[[], Table]]  # the data's own names → what reads them
 
@@ -192,7 +205,7 @@ def read_table(files: Sequence[Path], base: Path | None = None, form: TextFormat
     base = base or files[0].parent
     try:
         dataset = datasets.concatenate_datasets([part.dataset for part in parts])
-    except Exception as error:
+    except _OF_DATA as error:
         names = ", ".join(path.name for path in files[:3])
         message = f"{names}: the files do not go together: {_first_line(error)}"
         raise DataError(Problem("E901", message)) from None
@@ -230,7 +243,7 @@ def _part(path: Path, form: TextFormat) -> Table:
         dataset = _binary(path)
     except DataError:
         raise
-    except Exception as error:  # whatever Arrow's readers make of a broken or hostile file
+    except _OF_DATA as error:  # what Arrow's readers make of a broken or hostile file
         raise DataError(Problem("E901", f"{path}: {_first_line(error)}")) from None
     return as_table(dataset, path.name)
 
@@ -249,6 +262,7 @@ def _binary(path: Path) -> datasets.Dataset:
     meta = file.metadata
     if meta.num_rows > MAX_ROWS:
         raise DataError(Problem("E901", f"{path}: {meta.num_rows:,} rows, more than {MAX_ROWS:,}"))
+    refuse_parquet_bomb(path)
     held = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
     if held > IN_MEMORY_BYTES:
         return datasets.Dataset.from_parquet(str(path))  # pyright: ignore[reportReturnType]
@@ -257,12 +271,15 @@ def _binary(path: Path) -> datasets.Dataset:
 
 def _arrow(path: Path) -> datasets.Dataset:
     """A stream, as ``datasets`` writes it, or a file, as Feather is; mapped, not read."""
+    refuse_arrow_bomb(path)
     with path.open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
     if is_file:
         with pa.memory_map(str(path)) as source:
             return from_arrow(pa.ipc.open_file(source).read_all())
-    return datasets.Dataset.from_file(str(path))
+    dataset = datasets.Dataset.from_file(str(path))
+    refuse_dictionary_bomb(path.name, dataset.data.table)
+    return dataset
 
 
 def from_arrow(table: Any) -> datasets.Dataset:
@@ -273,11 +290,16 @@ def from_arrow(table: Any) -> datasets.Dataset:
     Raises:
         DataError: E901, two columns have the same name, or nothing can be made of them.
     """
+    refuse_dictionary_bomb("a table", table)
     table = plain_table(table)
-    for usable in (_as_it_is, _without_metadata, _usable):
+    for usable in (_as_it_is, _without_metadata):  # metadata of strangers may do anything
         with suppress(Exception):
             return datasets.Dataset(InMemoryTable(usable(table)))
-    raise DataError(Problem("E901", "the columns are of types that cannot be read"))
+    try:
+        return datasets.Dataset(InMemoryTable(_usable(table)))
+    except _OF_DATA:
+        message = "the columns are of types that cannot be read"
+        raise DataError(Problem("E901", message)) from None
 
 
 def _as_it_is(table: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import struct
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from archspec.data.text_files import (
     text_windows,
 )
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
+from archspec.data.unpacking import refuse_arrow_bomb, refuse_dictionary_bomb, refuse_parquet_bomb
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
@@ -117,6 +119,7 @@ class RowFile:
         start = 1
         with _told(self.path):
             for table in _tables(self.path, size):
+                refuse_dictionary_bomb(self.path.name, table)
                 plain = plain_table(table)
                 yield Window([*range(start, start + len(plain))], [0] * len(plain), plain)
                 start += len(plain)
@@ -181,9 +184,11 @@ def _text(path: Path, form: TextFormat) -> RowFile:
 
 def _scanned(path: Path) -> tuple[int, Any]:
     if path.suffix.lower() in (".arrow", ".feather"):
+        refuse_arrow_bomb(path)
         with pa.memory_map(str(path)) as source:
             batches, schema = _batches(source)
             return sum(map(len, batches)), schema
+    refuse_parquet_bomb(path)
     with pq.ParquetFile(path) as file:
         return file.metadata.num_rows, file.schema_arrow
 
@@ -216,7 +221,7 @@ def _told(path: Path) -> Iterator[None]:
     """Whatever Arrow's readers make of a broken or hostile file."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, NotImplementedError) as error:
+    except (pa.ArrowException, OSError, ValueError, NotImplementedError, struct.error) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         reason = reason.splitlines()[0][:300]
         raise DataError(Problem("E901", f"{path}: {reason}")) from None

@@ -31,7 +31,7 @@ def test_every_kind_gives_the_rows_of_the_file(tmp_path: Path) -> None:
     backwards = datasets.Dataset.from_list(ROWS[::-1])
     columns = {name: [row[name] for row in ROWS] for name in ROWS[0]}
     kinds: list[Any] = [ROWS, tuple(ROWS), whole, whole.with_format("numpy"), {"train": ROWS}]
-    kinds += [backwards.select(range(19, -1, -1)), datasets.DatasetDict(train=whole)]
+    kinds += [backwards.select(range(19, -1, -1)), datasets.DatasetDict({"train": whole})]
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(columns, index=range(5, 25))
     kinds += [frame, frame.astype({"label": "category"}), {"train": frame}]
@@ -49,7 +49,7 @@ def test_splits_names_and_classes() -> None:
         text=datasets.Value("string"), label=datasets.ClassLabel(names=["zebra", "ape"])
     )
     half = datasets.Dataset.from_dict({"text": ["one", "two"] * 4, "label": [0, 1] * 4}, features)
-    data = opened(datasets.DatasetDict(train=half, test=half, unsupervised=half))
+    data = opened(datasets.DatasetDict({"train": half, "test": half, "unsupervised": half}))
     assert (data.labels, [*data.splits]) == (("zebra", "ape"), ["train", "validation", "test"])
     assert data.unused == ("unsupervised",)
     numbers = [{"text": "a b", "label": np.int64(i % 2)} for i in range(6)]

@@ -104,8 +104,8 @@ def test_what_only_looks_like_such_a_job(tmp_path: Path) -> None:
 
 def test_a_half_that_somebody_names_is_read_and_told(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "a.csv", {"premise": texts("a"), "hypothesis": texts("b"), "label": "xy"}
-    )  # pyright: ignore[reportArgumentType]
+        tmp_path / "a.csv", {"premise": texts("a"), "hypothesis": texts("b"), "label": [0, 1]}
+    )
     data = archspec.open_data(path, task=TASK, text="premise")
     assert data.notes == (
         "texts that are not read, beside column 'premise': hypothesis; premise, hypothesis look "

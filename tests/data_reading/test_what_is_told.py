@@ -164,7 +164,7 @@ def test_some_rows_of_another_encoding(tmp_path: Path, predictor: archspec.Predi
 
 def test_doubtful_labels_are_told(tmp_path: Path) -> None:
     case = (
-        "labels that differ only in case are classes of their own: 'positive' 4 rows, 'Positive' 2"
+        "labels that differ only in case are classes of their own: 'positive' 4 rows, 'Positive' 3"
     )
     same = "labels that may mean the same are classes of their own"
     unequal = (
@@ -183,11 +183,7 @@ def test_doubtful_labels_are_told(tmp_path: Path) -> None:
     for labels, given, notes in cases:
         rows = [f"a text {i},{label}" for i, label in enumerate(labels)]
         (tmp_path / "a.csv").write_text("\n".join(["text,label", *rows]))
-        found = opened(tmp_path / "a.csv", **given).notes
-        counted = [
-            note.replace("27 of 30", "36 of 40").replace("'spam' 3", "'spam' 4") for note in found
-        ]
-        assert counted == notes, labels
+        assert [*opened(tmp_path / "a.csv", **given).notes] == notes, labels
 
 
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
