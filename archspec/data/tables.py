@@ -277,9 +277,11 @@ def _arrow(path: Path) -> datasets.Dataset:
     if is_file:
         with pa.memory_map(str(path)) as source:
             return from_arrow(pa.ipc.open_file(source).read_all())
-    dataset = datasets.Dataset.from_file(str(path))
-    refuse_dictionary_bomb(path.name, dataset.data.table)
-    return dataset
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_stream(source)
+        if any(map(pa.types.is_dictionary, reader.schema.types)):  # datasets writes them out
+            refuse_dictionary_bomb(path.name, reader.read_all())
+    return datasets.Dataset.from_file(str(path))
 
 
 def from_arrow(table: Any) -> datasets.Dataset:
