@@ -100,6 +100,9 @@ def train(
     nothing frozen moved, metrics, curves, the best and the last weights, and what 'archspec resume'
     needs. The number of classes is set from the data. Ctrl-C stops after the step, and saves.
 
+    A model reads one text or image and tells one class: data of pairs, of several labels a row, of
+    numbers to predict, or of tags for tokens is refused.
+
     \b
     Examples:
       archspec train bert --data reviews.csv --weights bert-base/ --freeze last-2-and-head

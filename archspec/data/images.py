@@ -81,9 +81,9 @@ def refuse_library_error(error: Exception) -> None:
 
     Raises:
         UsageError: E801, as ``error`` would be that of every image.
-        MemoryError, ImportError: as they are.
+        ImportError: as it is.
     """
-    if isinstance(error, ImportError | MemoryError):
+    if isinstance(error, ImportError):
         raise error
     from PIL import Image
 
