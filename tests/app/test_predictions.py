@@ -131,7 +131,10 @@ def test_an_embedding_is_told_by_its_norm_and_its_first_numbers(trained: Path) -
         "size": 2,
         "norm": pytest.approx(float(vector.norm())),
         "first": pytest.approx(vector.tolist()),
+        "truncated": None,
     }
+    long = Models(trained, device="cpu").predict_text(SpecSource(spec, "a"), "sad " * 20)
+    assert long["truncated"] == {"tokens": 22, "max_length": 12}
 
 
 # ------------------------------------------------------------------------------------------ memory
