@@ -323,7 +323,12 @@ class Desk:
         plan = asked.plan if asked.plan in spec.architecture.freeze else None
         sizes = {key: size for key, size in asked.sizes.items() if key in dimensions(spec)}
         inspection = archspec.inspect(
-            spec, freeze=plan, precision=asked.precision, optimizer=asked.optimizer, **sizes
+            spec,
+            freeze=plan,
+            precision=asked.precision,
+            optimizer=asked.optimizer,
+            checkpoint_blocks=(),
+            **sizes,
         )
         asked = replace(asked, params=params, plan=plan, sizes=sizes)
         return Opened(asked, spec, inspection)
