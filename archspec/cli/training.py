@@ -80,6 +80,8 @@ _INTERRUPTED = 130
 @click.option("--most-bad", metavar="SHARE", type=float, help="Of bad rows to put up with; 0.")
 @click.option("--ignore", metavar="PATTERN", multiple=True, help="Names of the weights to skip.")
 @click.option("--optional", metavar="PATTERN", multiple=True, help="Our names they may lack.")
+@options.key
+@options.partial
 @options.overrides
 @options.as_json
 def train(

@@ -82,6 +82,8 @@ def train(
     most_bad: float | None = None,
     ignore: Sequence[str] = (),
     optional: Sequence[str] = (),
+    key: str | None = None,
+    partial: bool = False,
     progress: bool = True,
     **params: Any,
 ) -> Run:
@@ -141,6 +143,8 @@ def train(
         most_bad: the share of bad rows, 0 to 1, past which there is an error; left out: 0.
         ignore: patterns of names in ``weights`` that stay unread.
         optional: patterns of our names that ``weights`` may lack.
+        key: under which ``weights`` stand in their file, as ``load_weights`` takes it.
+        partial: whether ``weights`` may leave most of the model as it is.
         progress: whether epochs are told on standard error, on a terminal with a bar.
         **params: values for the spec's parameters.
 
@@ -190,7 +194,7 @@ def train(
         "max_length": max_length, "text": text, "image": image, "label": label,
         "labels": labels, "train": train, "validation": validation, "test": test,
         "validation_share": validation_share, "most_bad": most_bad, "monitor": monitor,
-        "patience": patience,
+        "patience": patience, "key": key, "partial": partial or None,
     }  # fmt: skip
     check_effect(check_task(spec), data, given)
     options = options.with_plans(spec.architecture.freeze)
@@ -202,7 +206,9 @@ def train(
     check_validation(found.data, given)
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
-    ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
+    ready = prepared(
+        spec, weights, seed, ignore=ignore, optional=optional, key=key, partial=partial
+    )
     _check_model(ready, options)
     from archspec.training.running import Running  # takes its time: nothing is written before
 
@@ -210,7 +216,7 @@ def train(
     if engine.rank(options.devices) == 0:
         folder = new_folder(Path(out), name, ready, found, feed, options)
         say.log = folder / LOG
-        for note in found.notes:
+        for note in (*found.notes, *ready.notes):
             say(note)
     with _held(folder):
         return Running(folder, ready.model, feed, options, say).go()

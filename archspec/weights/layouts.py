@@ -17,6 +17,9 @@ from archspec.weights.report import Rule
 
 OWN = "archspec"  # the model's own names, as a layout
 
+WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+"""What DataParallel, ``torch.compile``, checkpointing and FSDP put into names, at any depth."""
+
 _ANCHORS = 16  # names by which prefixes are found
 _MOST_PREFIXES = 4
 _TENSORFLOW = {"weight": "gamma", "bias": "beta"}
@@ -79,6 +82,10 @@ class Naming:
     def foreign_all(self, names: Iterable[str]) -> dict[str, str]:
         """Our names → the file's."""
         return {name: found[0] for name in names if (found := self.foreign(name))}
+
+    def known(self, foreign: str) -> str:
+        """A name of the file as the layout itself would write it."""
+        return self.lacking + foreign.removeprefix(self.added)
 
     def with_prefixes(self, ours: Collection[str], theirs: Collection[str]) -> Iterator[Naming]:
         """The same with prefixes that would make names meet, the likeliest first."""
@@ -195,6 +202,24 @@ def tensorflow_name(foreign: str, module_type: str) -> tuple[str, Rule] | None:
     if "Norm" not in module_type or tensor not in _TENSORFLOW:
         return None
     return f"{module}{dot}{_TENSORFLOW[tensor]}", _TENSORFLOW_RULE
+
+
+def unwrapped(name: str) -> str:
+    """A name without what wrappers put into it.
+
+    >>> unwrapped("module._orig_mod.layers.0.module.fc.weight")
+    'layers.0.fc.weight'
+    """
+    parts = name.split(".")
+    if not any(part in WRAPPERS for part in parts):
+        return name
+    return ".".join(part for part in parts if part not in WRAPPERS)
+
+
+def wrapper_rule(name: str) -> Rule:
+    """Why a name with wrappers is one without."""
+    found = dict.fromkeys(f"'{part}.'" for part in name.split(".") if part in WRAPPERS)
+    return Rule(f"without the wrapper {' and '.join(found)}")
 
 
 def near(name: str, candidates: Iterable[str]) -> str:
