@@ -16,7 +16,7 @@ from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Value, nodes
 from archspec.lang.expr.nodes import Constant, names
 from archspec.lang.instances import Instance, entries, walk
-from archspec.lang.patterns import Pattern, PatternError, Tree
+from archspec.lang.patterns import Pattern, PatternError, Rename, Tree
 from archspec.lang.registry import initializers, layers
 from archspec.lang.tree import InitNode, RuleNode, SpecTree
 from archspec.lang.yaml import Path
@@ -90,21 +90,22 @@ class SelectionChecker:
             if name == "archspec":
                 message = "'archspec' is the layout of the model's own names"
                 self.checker.add("E207", message, at, key=True)
-            for ours, foreign in layout.rename.items():
-                self._parsed((*at, "rename", ours), patterns.parse_rename, ours, foreign)
-            for part, listed in (("ignore", layout.ignore), ("optional", layout.optional)):
-                for i, text in enumerate(listed):
-                    self._parsed((*at, part, i), patterns.parse, text)
+            self._check_renames(layout.rename, (*at, "rename"))
+            for i, text in enumerate(layout.ignore):
+                self._parsed((*at, "ignore", i), patterns.parse, text)
+            self._check_patterns(layout.optional, (*at, "optional"))
 
     def _too_many(self) -> bool:
         """Whether comparing all patterns with all paths would take too long."""
         texts = [text for rule in self.architecture.init for text in rule.match]
         texts += [text for plan in self.architecture.freeze.values() for text in plan.patterns]
+        texts += [text for one in self.architecture.checkpoints.values() for text in one.rename]
         modules = self.root.modules if self.root else 0
         if modules * sum(text.count(".") + 1 for text in texts) <= MAX_COMPARISONS:
             return False
         message = f"{len(texts):,} patterns are too many for {modules:,} modules"
-        at = "freeze" if self.architecture.freeze else "init"
+        parts = (("freeze", self.architecture.freeze), ("init", self.architecture.init))
+        at = next((name for name, said in parts if said), "checkpoints")
         self.checker.add("E401", message, (at,), key=True)
         return True
 
@@ -229,3 +230,32 @@ class SelectionChecker:
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)
+
+    def _check_renames(self, given: Mapping[str, str], path: Path) -> None:
+        """Each line must apply to a tensor that no earlier line applies to."""
+        renames: dict[str, Rename] = {}
+        for ours, foreign in given.items():
+            rename = self._parsed((*path, ours), patterns.parse_rename, ours, foreign)
+            if rename is not None:
+                renames[ours] = rename
+        if self.tree is None or self._holds_unknown:
+            return
+        idle = dict(renames)
+        for tensor in self.tensors:
+            if not idle:
+                return
+            applies = (ours for ours, one in renames.items() if one.to_foreign(tensor) is not None)
+            idle.pop(next(applies, ""), None)
+        for ours, rename in idle.items():
+            shadowed = any(rename.to_foreign(tensor) is not None for tensor in self.tensors)
+            hint = "an earlier line applies to all that it selects" if shadowed else ""
+            hint = hint or self._near_misses(patterns.parse(ours), self.tree)
+            message = f"the rename '{ours}' renames nothing"
+            self.checker.add("E701", message, (*path, ours), key=True, hint=hint)
+
+    @cached_property
+    def _holds_unknown(self) -> bool:
+        """Whether a registered layer is there, whose tensors are unknown here."""
+        found = self.tree.entries if self.tree else ()
+        kinds = {entry.type for entry in found if entry.type}
+        return any(layer.registered for kind in kinds if (layer := layers.find(kind)))
