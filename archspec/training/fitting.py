@@ -16,7 +16,7 @@ from archspec.lang.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST, LOG, SPEC, RunFolder, check_name
+from archspec.training.folder import FACTS, LAST, LOG, SPEC, RunFolder, check_name
 from archspec.training.idle import check_effect, check_validation
 from archspec.training.options import (
     Monitor,
@@ -31,6 +31,7 @@ from archspec.training.preparing import Prepared, check_task, prepared, with_cla
 from archspec.training.run import Run
 from archspec.training.sharding import check_shardable
 from archspec.training.sources import opened, reopened
+from archspec.training.starting import Start
 from archspec.training.telling import Teller
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def train(
         data: what ``open_data`` takes, or the data that it gave.
         freeze: the name of one of the spec's freeze plans, or patterns; left out, or ``none`` where
             the spec has no such plan: nothing is frozen.
-        weights: what ``load_weights`` takes; left out, training starts from scratch.
+        weights: what ``load_weights`` takes, or the folder of a run: its best weights, with its
+            tokenizer, its sizes where none are given, and its labels, which are compared by name;
+            left out, training starts from scratch.
         out: the folder that gets a folder for the run.
         name: of the run's own folder; left out: the time, the spec and the plan.
         epochs: 3 if left out.
@@ -204,25 +207,38 @@ def train(
         validation_share=_or(validation_share, 0.1), most_bad=_or(most_bad, 0.0), seed=seed,
     )  # fmt: skip
     check_validation(found.data, given)
+    start, notes = Start.of(weights), found.notes
+    rows = None
+    if start is not None:
+        spec, sizes = start.sized(spec)
+        rows = start.rows(spec, found.data.labels)
+        notes = [*notes, *sizes, *start.notes(found.data.labels)]
+        tokenizer = start.tokenizer if tokenizer is None else tokenizer
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
     ready = prepared(
-        spec, weights, seed, ignore=ignore, optional=optional, key=key, partial=partial
+        spec, weights, seed, ignore=ignore, optional=optional, key=key, partial=partial, rows=rows
     )
     _check_model(ready, options)
     from archspec.training.running import Running  # takes its time: nothing is written before
 
     say, folder = Teller(progress), None
     if engine.rank(options.devices) == 0:
-        folder = new_folder(Path(out), name, ready, found, feed, options)
+        folder = new_folder(Path(out), name, ready, found, feed, options, notes)
         say.log = folder / LOG
-        for note in (*found.notes, *ready.notes):
+        for note in (*notes, *ready.notes):
             say(note)
     with _held(folder):
         return Running(folder, ready.model, feed, options, say).go()
 
 
-def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: bool = True) -> Run:
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    data: Data | None = None,
+    epochs: int | None = None,
+    progress: bool = True,
+) -> Run:
     """Go on with a run that was stopped or killed, from the step that was last saved.
 
     On a CPU with as many threads it ends with the weights, to the last bit, of a run that was never
@@ -231,6 +247,8 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
     Args:
         path: the run's folder.
         data: the same data, if it was given opened, or lies elsewhere now.
+        epochs: so many more than the run was asked for: one more phase, with the last plan and an
+            optimizer and a schedule of its own. A run that had finished is tested once more.
         progress: as ``train`` takes it.
 
     Returns:
@@ -255,10 +273,11 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
         'finished'
     """
     run = Run.of(path)
-    if run.status == "finished":
+    if run.status == "finished" and epochs is None:
         return run
     engine.require()
     options = recorded(run)
+    more = None if epochs is None else options.with_epochs(epochs)
     engine.check_device(options.device, options.precision)
     engine.check_strategy(options.strategy, options.devices)
     folder = RunFolder(run.path)
@@ -267,11 +286,15 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
         if mine is not None:
             mine.check()
         run = Run.of(path)  # another process may have gone on with it meanwhile
-        return run if run.status == "finished" else _resumed(run, mine, data, Teller(progress))
+        if run.status == "finished" and more is None:
+            return run
+        return _resumed(run, mine, data, Teller(progress), more)
 
 
-def _resumed(run: Run, mine: RunFolder | None, data: Data | None, say: Teller) -> Run:
-    options, folder = recorded(run), RunFolder(run.path)
+def _resumed(
+    run: Run, mine: RunFolder | None, data: Data | None, say: Teller, more: Options | None
+) -> Run:
+    options, folder = more or recorded(run), RunFolder(run.path)
     spec = load(folder / SPEC)
     feed = _feed(spec, reopened(run, spec, data), options, None, None)
     from archspec.training.running import Running
@@ -279,6 +302,9 @@ def _resumed(run: Run, mine: RunFolder | None, data: Data | None, say: Teller) -
 
     state = read_state(folder)
     ready = prepared(spec, folder / LAST, options.seed)
+    if more is not None and mine is not None:  # once nothing can be in its way
+        asked = {"options": more.to_dict(), "epochs": more.epochs}
+        mine.write_json(FACTS, {**mine.read_json(FACTS), **asked})
     return Running(mine, ready.model, feed, options, say, state, folder.path).go()
 
 

@@ -17,7 +17,7 @@ from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.spec import Spec
 from archspec.weights import WeightsReport
 from archspec.weights.loading import load_chosen
-from archspec.weights.sides import Choices
+from archspec.weights.sides import Choices, RowsOf
 
 _KINDS = ("text-classification", "image-classification")
 _PARAM = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -111,6 +111,7 @@ def prepared(
     optional: Iterable[str] = (),
     key: str | None = None,
     partial: bool = False,
+    rows: RowsOf | None = None,
 ) -> Prepared:
     """Build the model on the CPU and fill it; what depends on the number of classes may be fresh.
 
@@ -122,6 +123,8 @@ def prepared(
         optional: patterns of our names that may be missing.
         key: as ``load_weights`` takes it.
         partial: as ``load_weights`` takes it.
+        rows: for each class the file's, None for a new one; left out: the same, if the file has
+            as many.
 
     Raises:
         WeightsError: the weights cannot be read, or do not fit.
@@ -131,10 +134,14 @@ def prepared(
         return Prepared(spec, model, (), None)
     head = class_tensors(spec)
     choices = Choices.checked(ignore, [*optional, *head], dict.fromkeys(head, "fresh"), partial)
-    choices = replace(choices, aside=frozenset(head))
+    choices = replace(
+        choices, aside=frozenset(head), rows=dict.fromkeys(head if rows else (), rows or ())
+    )
     report = load_chosen(model, weights, spec, choices, key=key)
     fresh = [
-        row.ours.name for row in report.rows if row.ours and row.kind in ("missing", "resized")
+        row.ours.name
+        for row in report.rows
+        if row.ours and (row.kind == "missing" or (row.kind == "resized" and not rows))
     ]
     return Prepared(spec, model, tuple(fresh), report)
 

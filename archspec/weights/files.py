@@ -29,6 +29,7 @@ INDEX = ".index.json"
 IN_FOLDER = tuple(
     name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
 )
+IN_RUN = ("checkpoints/best.safetensors", "checkpoints/last.safetensors")
 
 DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
@@ -165,10 +166,10 @@ def _unreadable(file: Path, error: object) -> WeightsError:
 
 
 def _found(path: Path) -> Path:
-    """The file, or the folder's file or index."""
+    """The file, or the folder's file or index; of a run's folder the best weights."""
     try:
         if path.is_dir():
-            there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+            there = [path / name for name in (*IN_FOLDER, *IN_RUN) if (path / name).is_file()]
             if there:
                 return there[0]
             path = path / IN_FOLDER[0]
