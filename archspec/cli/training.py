@@ -128,10 +128,10 @@ def train(
 @click.option("--epochs", metavar="N", type=int, help="Train N more epochs; RUN may be finished.")
 @options.as_json
 def resume(run: Path, epochs: int | None, as_json: bool) -> None:
-    """Go on with a run that was stopped or killed, or train a finished one further.
+    """Go on with a run, or train a finished one further.
 
-    RUN is the run's folder. It goes on from the step that was last saved, with the same data, and
-    ends as if nothing had happened. With --epochs one more phase follows, with the last plan and
+    RUN is the run's folder. A run that was stopped or killed goes on from the step that was last
+    saved, with the same data, and ends as if nothing had happened. With --epochs one more phase follows, with the last plan and
     its own optimizer and schedule, from the last weights.
 
     \b

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from archspec.errors import Problem, UsageError, WeightsError, listing
 from archspec.weights import pytorch_files
+from archspec.weights.arranging import Piece
+from archspec.weights.joining import ours_of
 from archspec.weights.kinds import START, kind_of
 from archspec.weights.report import Other, TensorInfo
 
@@ -54,6 +56,7 @@ class WeightFiles:
         others: what else PyTorch files hold.
         wrapper: the key under which a PyTorch file has its weights, else "".
         versions: of modules, as far as a PyTorch file says them.
+        pieces: what can be read besides: tensors that the files have joined, apart or transposed.
     """
 
     paths: tuple[Path, ...]
@@ -63,6 +66,7 @@ class WeightFiles:
     others: tuple[Other, ...] = ()
     wrapper: str = ""
     versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    pieces: Mapping[str, Piece] = field(default_factory=dict[str, Piece])
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], key: str | None = None) -> WeightFiles:
@@ -117,12 +121,18 @@ class WeightFiles:
             raise pytorch_files.no_key(self.paths[0], key, [head.name for head in rest])
         return replace(self, tensors=chosen, others=(*self.others, *rest))
 
-    def read(self, names: Iterable[str], device: torch.device | str) -> dict[str, torch.Tensor]:
+    def read(self, names: Collection[str], device: torch.device | str) -> dict[str, torch.Tensor]:
         """The tensors of those names; on a CPU they are views of the mapped files.
 
         Raises:
             WeightsError: E601 if PyTorch has no such tensors.
         """
+        if pieces := {name: self.pieces[name] for name in names if name in self.pieces}:
+            plain = [name for name in names if name not in pieces]
+            parts = [name for piece in pieces.values() for name in piece.foreign]
+            held = replace(self, pieces={}).read([*plain, *parts], device)
+            made = {name: ours_of(piece, held) for name, piece in pieces.items()}
+            return {name: held[name] for name in plain} | made
         found: dict[str, torch.Tensor] = {}
         in_file: defaultdict[Path, list[str]] = defaultdict(list)
         for name in dict.fromkeys(names):

@@ -10,6 +10,7 @@ from itertools import islice
 from math import prod
 
 from archspec.errors import Note, Problem, listing
+from archspec.weights.arranging import Piece, arranged
 from archspec.weights.hints import exact_patterns, relations
 from archspec.weights.layouts import Naming, tensorflow_name, unwrapped, wrapper_rule
 from archspec.weights.report import Kind, Row, Rule, TensorInfo
@@ -27,6 +28,7 @@ class Fit:
     Attributes:
         names: our tensor name → the file's; tied names have the one that the file has.
         rows: the report's rows.
+        pieces: what the file has otherwise than we do, by what ``names`` and rows call it.
         clashes: two of our names that the layout makes one, and that one.
         rivals: namings that fit as well, but say otherwise what the file's names mean.
     """
@@ -36,6 +38,7 @@ class Fit:
     names: Mapping[str, str]
     rows: tuple[Row, ...]
     clashes: tuple[tuple[str, str, str], ...]
+    pieces: Mapping[str, Piece]
     rivals: tuple[Naming, ...] = ()
 
     @classmethod
@@ -188,6 +191,7 @@ class _Matcher:
     """Names first, then what the names' tensors are like."""
 
     def __init__(self, naming: Naming, given: Given) -> None:
+        naming, given, self.pieces = arranged(naming, given)
         self.naming, self.given, self.target = naming, given, given.target
         self.ignored, self.optional = given.under(naming)
         self.names: dict[str, str] = {}
@@ -218,7 +222,7 @@ class _Matcher:
         for name in self.target.tensors:
             if name not in names and (source := self._shared_source(name)):
                 names[name] = self.names[source]
-        return Fit(self.naming, self.given, names, tuple(rows), tuple(self.clashes))
+        return Fit(self.naming, self.given, names, tuple(rows), tuple(self.clashes), self.pieces)
 
     def _take(
         self, name: str, foreign: str, rules: tuple[Rule, ...], *, direct: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -202,7 +202,7 @@ class Examination:
             fit.rows,
             files.others,
         )
-        return cls(files, fit, report, fit.problems())
+        return cls(replace(files, pieces=fit.pieces), fit, report, fit.problems())
 
 
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from archspec.lang.expr.nodes import Constant, names
 from archspec.lang.instances import Instance, entries, walk
 from archspec.lang.patterns import Pattern, PatternError, Rename, Tree
 from archspec.lang.registry import initializers, layers
+from archspec.lang.schema import Joined
 from archspec.lang.tree import InitNode, RuleNode, SpecTree
 from archspec.lang.yaml import Path
 
@@ -93,7 +94,11 @@ class SelectionChecker:
             self._check_renames(layout.rename, (*at, "rename"))
             for i, text in enumerate(layout.ignore):
                 self._parsed((*at, "ignore", i), patterns.parse, text)
-            self._check_patterns(layout.optional, (*at, "optional"))
+            for part, texts in (("optional", layout.optional), ("transpose", layout.transpose)):
+                self._check_patterns(texts, (*at, part))
+            for kind, joins in (("split", layout.split), ("stack", layout.stack)):
+                for i, joined in enumerate(joins):
+                    self._check_joined(kind, joined, (*at, kind, i))
 
     def _too_many(self) -> bool:
         """Whether comparing all patterns with all paths would take too long."""
@@ -252,6 +257,31 @@ class SelectionChecker:
             hint = hint or self._near_misses(patterns.parse(ours), self.tree)
             message = f"the rename '{ours}' renames nothing"
             self.checker.add("E701", message, (*path, ours), key=True, hint=hint)
+
+    def _check_joined(self, kind: str, joined: Joined, path: Path) -> None:
+        """One side has several tensors, by a list or by a number, and each pattern selects some."""
+        ours, theirs = joined.ours, joined.theirs
+        if kind == "split":
+            fits = sorted((min(len(ours), 2), min(len(theirs), 2))) == [1, 2]
+            hint = "a list of names on one side, a name on the other"
+        else:
+            fits = len(ours) == len(theirs) == 1 and ours[0].count("#") + theirs[0].count("#") == 1
+            hint = "a name with # for a number on one side, a name without on the other"
+        if not fits:
+            self.checker.add("E207", f"{kind} joins several tensors into one", path, hint=hint)
+            return
+        for one in ours:
+            for other in theirs:
+                try:
+                    rename = patterns.parse_rename(one, other)
+                except PatternError as error:
+                    self.checker.add("E702", error.message, path)
+                    return
+                applies = rename.numbered if "#" in one else rename.to_foreign
+                known = self.tree is None or self._holds_unknown
+                if not known and not any(applies(name) is not None for name in self.tensors):
+                    self.checker.add("E701", f"the {kind} of '{one}' selects nothing", path)
+                    return
 
     @cached_property
     def _holds_unknown(self) -> bool:

@@ -43,6 +43,23 @@ class Rename:
         caught = _caught(source, path.split(".") if path else [])
         return None if caught is None else _filled(target, caught)
 
+    def numbered(self, path: str) -> tuple[int, str] | None:
+        """The number that ``#`` stands for in one of our paths, and the foreign name without it.
+
+        >>> Rename("**.experts.#.up", "**.experts.up").numbered("moe.experts.3.up.weight")
+        (3, 'moe.experts.up.weight')
+        """
+        source, target = _sides(self.new, self.old)
+        before = ".**.".join(map(".".join, source)).partition("#")[0]
+        starred = tuple(tuple(name.replace("#", "*") for name in block) for block in source)
+        caught = _caught(starred, path.split(".") if path else [])
+        if caught is None:
+            return None
+        number = caught.pop(len(re.findall(r"\*+", before)))
+        is_number = number.isdecimal() and number.isascii() and str(int(number)) == number
+        foreign = _filled(target, caught) if is_number else None
+        return None if foreign is None else (int(number), foreign)
+
 
 def parse_rename(ours: str, foreign: str) -> Rename:
     """Read one line of a ``rename`` mapping; raises what `Rename` raises."""
