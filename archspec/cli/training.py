@@ -131,8 +131,8 @@ def resume(run: Path, epochs: int | None, as_json: bool) -> None:
     """Go on with a run, or train a finished one further.
 
     RUN is the run's folder. A run that was stopped or killed goes on from the step that was last
-    saved, with the same data, and ends as if nothing had happened. With --epochs one more phase follows, with the last plan and
-    its own optimizer and schedule, from the last weights.
+    saved, with the same data, and ends as if nothing had happened. With --epochs one more phase
+    follows, with the last plan and its own optimizer and schedule, from the last weights.
 
     \b
     Examples:
