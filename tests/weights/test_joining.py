@@ -123,8 +123,9 @@ def test_there_and_back(rules: list[tuple[Any, int, bool]], prefix: str) -> None
     spec = spec_with(**layout)
     first, second = (build(spec, device="cpu", seed=seed) for seed in (0, 1))
     with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.safetensors"
         try:
-            (path,) = save_weights(first, Path(folder) / "a.safetensors", layout="theirs")
+            save_weights(first, path, layout="theirs")
         except WeightsError as error:
             refused = {problem.code for problem in error.problems}
         else:

@@ -104,7 +104,9 @@ class SelectionChecker:
         """Whether comparing all patterns with all paths would take too long."""
         texts = [text for rule in self.architecture.init for text in rule.match]
         texts += [text for plan in self.architecture.freeze.values() for text in plan.patterns]
-        texts += [text for one in self.architecture.checkpoints.values() for text in one.rename]
+        for one in self.architecture.checkpoints.values():
+            texts += [*one.rename, *one.optional, *one.transpose]
+            texts += [text for joined in (*one.split, *one.stack) for text in joined.ours]
         modules = self.root.modules if self.root else 0
         if modules * sum(text.count(".") + 1 for text in texts) <= MAX_COMPARISONS:
             return False
