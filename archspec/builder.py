@@ -7,12 +7,14 @@ import functools
 import hashlib
 import keyword
 import linecache
+import logging
 import operator
 import os
 import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +34,7 @@ from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.meta_run import WithoutInitialValues
-from archspec.weights import Checkpoint, assign
+from archspec.weights import Checkpoint, WeightsReport, assign
 
 
 def to_python(source: str | os.PathLike[str] | Spec, **params: Any) -> str:
@@ -60,6 +62,7 @@ def build(
     dtype: str | torch.dtype | None = None,
     weights: str | os.PathLike[str] | None = None,
     layout: str | None = None,
+    key: str | None = None,
     freeze: str | Sequence[str] | None = None,
     seed: int | None = None,
     **params: Any,
@@ -79,7 +82,9 @@ def build(
             ``model.safetensors`` or ``pytorch_model.bin``; on ``meta`` it is only checked that they
             fit.
         layout: how ``weights`` names the tensors: a name from the spec's ``checkpoints``, or
-            ``archspec`` for the model's own names; left out, the one that fits best.
+            ``archspec`` for the model's own names; left out, the one that fits best. Parameters
+            that the weights may lack are told by this module's logger.
+        key: under which the weights stand in the file, as ``load_weights`` takes it.
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.
@@ -101,9 +106,32 @@ def build(
         >>> sum(p.numel() for p in model.parameters())
         109484547
     """
-    if layout is not None and weights is None:
-        raise UsageError(Problem("E801", "layout says how weights are named: give weights, too"))
-    spec = as_spec(source, params)
+    for name, option in (("layout", layout), ("key", key)):
+        if option is not None and weights is None:
+            raise UsageError(
+                Problem("E801", f"{name} says how weights are named: give weights, too")
+            )
+    model, report = build_reported(
+        as_spec(source, params), device, dtype, weights, layout, key, freeze, seed
+    )
+    if report is not None and report.fresh:
+        files = listing([Path(file).name for file in report.files])
+        names = f"{len(report.fresh)} tensors, which start anew: {listing(report.fresh)}"
+        logging.getLogger(__name__).warning("%s: without %s", files, names)
+    return model
+
+
+def build_reported(
+    spec: Spec,
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    layout: str | None = None,
+    key: str | None = None,
+    freeze: str | Sequence[str] | None = None,
+    seed: int | None = None,
+) -> tuple[nn.Module, WeightsReport | None]:
+    """As ``build``, with what became of the weights."""
     where, kind = pick_device(device), pick_dtype(dtype)
     generated = generate(spec)
     module = compiled(generated.text, spec.name)
@@ -111,7 +139,7 @@ def build(
     check_shapes(spec, model, generated, module)
     if freeze is not None:  # before any memory is spent: a plan may not fit
         apply_plan(model, freeze, spec=spec)
-    checkpoint = None if weights is None else Checkpoint.open(weights, spec, model, layout)
+    checkpoint = None if weights is None else Checkpoint.open(weights, spec, model, layout, key)
     if where.type == "meta":
         model = model.to(kind) if kind is not None else model
     else:
@@ -129,7 +157,7 @@ def build(
             raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
     remember(model, spec)
-    return model
+    return model, checkpoint.found.report if checkpoint is not None else None
 
 
 # -------------------------------------------------------------------------------------- compiling

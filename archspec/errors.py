@@ -86,6 +86,7 @@ CODES: dict[str, str] = {
     "E605": "a layout gives two tensors one name",
     "E606": "a tensor has another kind of numbers",
     "E607": "a shared tensor has two values",
+    "E608": "most of the model would stay as it is",
     # freeze plans and patterns
     "E701": "a pattern selects nothing",
     "E702": "not a pattern",

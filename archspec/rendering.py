@@ -192,6 +192,9 @@ def plan(found: FreezePlan) -> str:
 
 def _layout(layout: Checkpoint) -> str:
     lines = [f"{ours} → {foreign}" for ours, foreign in layout.rename.items()]
+    for kind, joins in (("split", layout.split), ("stack", layout.stack)):
+        lines += [f"{', '.join(j.ours)} → {', '.join(j.theirs)} ({kind}, {j.dim})" for j in joins]
+    lines += [f"transposes {pattern}" for pattern in layout.transpose]
     lines += [f"prefix {layout.prefix}"] if layout.prefix else []
     lines += [f"ignores {pattern}" for pattern in layout.ignore]
     lines += [f"may lack {pattern}" for pattern in layout.optional]

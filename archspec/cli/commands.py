@@ -169,6 +169,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
 @click.option(
     "--layout", metavar="NAME", help="How they are named; the best fitting one, if left out."
 )
+@options.key
 @options.freeze
 @options.max_operations
 @click.option(
@@ -186,6 +187,7 @@ def build(
     dtype: str | None,
     weights: Path | None,
     layout: str | None,
+    key: str | None,
     freeze: tuple[str, ...],
     seed: int | None,
     as_json: bool,
@@ -211,7 +213,7 @@ def build(
     builder = archspec.build  # importing torch is no part of the time
     start = time.perf_counter()
     how = {"device": device, "dtype": dtype, "seed": seed}
-    model = builder(loaded, weights=weights, layout=layout, freeze=plan, **how)
+    model = builder(loaded, weights=weights, layout=layout, key=key, freeze=plan, **how)
     facts = {**documents.of_model(model), "seconds": time.perf_counter() - start}
     if as_json:
         named = {"name": loaded.name, "model": loaded.architecture.model}

@@ -126,6 +126,17 @@ output = click.option(
 )
 
 
+key = click.option(
+    "--key",
+    metavar="NAME",
+    help="Key under which the file has the weights, such as params_ema or teacher. "
+    "[default: state_dict, model_state_dict, model, or none]",
+)
+partial = click.option(
+    "--partial", is_flag=True, help="Allow weights that leave most of the model as it is."
+)
+
+
 def plan(spec: Spec, given: Sequence[str]) -> str | list[str] | None:
     """What is meant by the words given for a freeze plan: one's name, patterns, or nothing.
 

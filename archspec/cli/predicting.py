@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.argument("source", metavar="RUN_OR_SPEC", type=options.SpecName())
 @click.option("--weights", metavar="PATH", help="A spec needs them. Of a run: best or last.")
 @click.option("--layout", metavar="NAME", help="How the weights name the tensors.")
+@options.key
 @click.option(
     "--text", "texts", metavar="TEXT", multiple=True, help="Or -: lines of standard input."
 )

@@ -30,7 +30,11 @@ _INTERRUPTED = 130
     help="A file, a folder, or a name on the hub; may be repeated for several files.",
 )
 @options.freeze
-@click.option("--weights", metavar="PATH", help="To start from; left out, from scratch.")
+@click.option(
+    "--weights",
+    metavar="PATH",
+    help="Weights to start from, or a run's folder. [default: none, training from scratch]",
+)
 @click.option("--out", metavar="FOLDER", default="runs", help="Gets a folder for the run.")
 @click.option("--name", metavar="NAME", help="Of that folder; left out: time, spec and plan.")
 @click.option("--epochs", metavar="N", type=int, help="3 if left out.")
@@ -82,6 +86,8 @@ _INTERRUPTED = 130
 @options.encoding
 @click.option("--ignore", metavar="PATTERN", multiple=True, help="Names of the weights to skip.")
 @click.option("--optional", metavar="PATTERN", multiple=True, help="Our names they may lack.")
+@options.key
+@options.partial
 @options.overrides
 @options.as_json
 def train(
@@ -124,18 +130,21 @@ def train(
 
 @click.command(cls=Command)
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--epochs", metavar="N", type=int, help="Train N more epochs; RUN may be finished.")
 @options.as_json
-def resume(run: Path, as_json: bool) -> None:
-    """Go on with a run that was stopped or killed.
+def resume(run: Path, epochs: int | None, as_json: bool) -> None:
+    """Go on with a run, or train a finished one further.
 
-    RUN is the run's folder. It goes on from the step that was last saved, with the same data, and
-    ends as if nothing had happened.
+    RUN is the run's folder. A run that was stopped or killed goes on from the step that was last
+    saved, with the same data, and ends as if nothing had happened. With --epochs one more phase
+    follows, with the last plan and its own optimizer and schedule, from the last weights.
 
     \b
     Examples:
       archspec resume runs/20260131-120000-bert-head-only
+      archspec resume runs/20260131-120000-bert-head-only --epochs 2
     """
-    _put(archspec.resume(run), as_json=as_json)
+    _put(archspec.resume(run, epochs=epochs), as_json=as_json)
 
 
 @click.command(cls=Command)

@@ -70,8 +70,10 @@ def weights() -> None:
 @_file
 @options.overrides
 @click.option("--layout", metavar="NAME", help="The best fitting one, if left out.")
+@options.key
 @_ignore
 @_optional
+@options.partial
 @click.option(
     "--resize",
     metavar="PATTERN=HOW",
@@ -86,8 +88,10 @@ def check(
     given: tuple[str, ...],
     config: Path | None,
     layout: str | None,
+    key: str | None,
     ignore: tuple[str, ...],
     optional: tuple[str, ...],
+    partial: bool,
     resize: dict[str, str],
     as_json: bool,
 ) -> None:
@@ -106,8 +110,8 @@ def check(
     from archspec.weights.sides import Choices
 
     loaded = options.load(spec, given, config)
-    choices = Choices.checked(ignore, optional, resize)
-    found = _examined(loaded, file, layout, choices)
+    choices = Choices.checked(ignore, optional, resize, partial)
+    found = _examined(loaded, file, layout, choices, key)
     if as_json:
         problems = [problem.to_dict() for problem in found.problems]
         terminal.put_json(
@@ -135,8 +139,10 @@ def check(
     help="A .safetensors file, or a folder.",
 )
 @click.option("--from", "layout", metavar="LAYOUT", help="The best fitting one, if left out.")
+@options.key
 @_ignore
 @_optional
+@options.partial
 @click.option(
     "--max-shard-size",
     "most",
@@ -153,8 +159,10 @@ def convert(
     to: str,
     output: Path,
     layout: str | None,
+    key: str | None,
     ignore: tuple[str, ...],
     optional: tuple[str, ...],
+    partial: bool,
     most: int | None,
     as_json: bool,
 ) -> None:
@@ -174,7 +182,8 @@ def convert(
 
     loaded = options.load(spec, given, config)
     naming = naming_of(to, loaded)
-    found = _examined(loaded, file, layout, Choices.checked(ignore, optional, {}))
+    choices = Choices.checked(ignore, optional, {}, partial)
+    found = _examined(loaded, file, layout, choices, key)
     files = convert_weights(found, naming, output, most)
     if as_json:
         written = {"files": list(map(str, files)), "layout": to}
@@ -186,8 +195,10 @@ def convert(
         terminal.put(printable(str(path)))
 
 
-def _examined(spec: Spec, file: Path, layout: str | None, choices: Choices) -> Examination:
+def _examined(
+    spec: Spec, file: Path, layout: str | None, choices: Choices, key: str | None
+) -> Examination:
     from archspec.weights.loading import Examination
 
     model = cast(Any, archspec.build)(spec, device="meta")
-    return Examination.of(model, file, spec, layout, choices)
+    return Examination.of(model, file, spec, layout, choices, key)

@@ -151,6 +151,8 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     for name, key in (("Contract", "shape"), ("FreezePlan", "patterns")):
         elements = models[name]["properties"][key]["items"]
         models[name] |= {"type": ["array", "object"], "items": elements}
+    for key in ("ours", "theirs"):
+        models["Joined"]["properties"][key]["type"] = ["string", "array"]
     models["Contract"]["properties"]["below"] |= _expression("an integer")
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["shape"]["items"] |= _expression("an integer")

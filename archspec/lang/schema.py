@@ -261,10 +261,27 @@ class FreezePlan(Model):
         return {"patterns": cast(object, data)} if isinstance(data, list) else data
 
 
+class Joined(Model):
+    """Tensors that are several on one side, and one on the other."""
+
+    ours: Patterns = Field(description="our pattern; of several tensors a list, or # for a number")
+    theirs: Patterns = Field(description="the foreign pattern, or patterns, alike")
+    dim: int = Field(default=0, description="the dimension of the one tensor along which they lie")
+
+
 class Checkpoint(Model):
     """A foreign layout of the weights: its names, as they differ from ours."""
 
     rename: dict[str, str] = Field(default={}, description="our pattern: the foreign pattern")
+    split: list[Joined] = Field(
+        default=[], description="tensors that lie behind each other in one on the other side"
+    )
+    stack: list[Joined] = Field(
+        default=[], description="tensors, numbered by #, that one has as a dimension of its own"
+    )
+    transpose: list[str] = Field(
+        default=[], description="our tensors whose last two dimensions are swapped there"
+    )
     prefix: str = Field(default="", description="what every foreign name begins with")
     ignore: list[str] = Field(default=[], description="foreign names that are left unread")
     optional: list[str] = Field(default=[], description="our names that may be missing")

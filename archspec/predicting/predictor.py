@@ -41,6 +41,7 @@ class Predictor:
         weights: what ``load_weights`` takes; a spec needs them. Of a run: ``best`` or ``last``
             instead; left out, the best.
         layout: how ``weights`` names the tensors; left out, the one that fits best.
+        key: under which the weights stand in the file, as ``load_weights`` takes it.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: texts or images at once, at most.
         optimize: whether the model may be changed to be faster, where the first batch shows that
@@ -87,6 +88,7 @@ class Predictor:
         *,
         weights: str | os.PathLike[str] | None = None,
         layout: str | None = None,
+        key: str | None = None,
         device: str | torch.device = "auto",
         batch_size: int = 32,
         optimize: bool = False,
@@ -97,7 +99,7 @@ class Predictor:
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
         names = None if labels is None else tuple(labels)
-        given = Given(weights, layout, device, tokenizer, max_length, names, params)
+        given = Given(weights, layout, key, device, tokenizer, max_length, names, params)
         found = loaded(source, given)
         task = found.spec.architecture.task
         assert task is not None  # there would be no encoder

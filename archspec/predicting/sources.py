@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archspec.builder import build
+from archspec.builder import build, build_reported
 from archspec.building.origins import spec_of
 from archspec.data import encoder_for
-from archspec.errors import DataError, Problem, UsageError
+from archspec.errors import DataError, Problem, UsageError, WeightsError, listing
 from archspec.lang.spec import Spec, as_spec
 from archspec.training.folder import SPEC
 from archspec.training.preparing import class_param
@@ -33,6 +33,7 @@ class Given:
 
     weights: str | os.PathLike[str] | None
     layout: str | None
+    key: str | None
     device: str | torch.device
     tokenizer: str | os.PathLike[str] | None
     max_length: int | None
@@ -71,8 +72,8 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 
 
 def _of_run(run: Run, given: Given) -> Loaded:
-    if given.params or given.layout is not None:
-        raise _usage("a run has its own spec: no parameters or layout can be given")
+    if given.params or given.layout is not None or given.key is not None:
+        raise _usage("a run has its own spec: no parameters, layout or key can be given")
     if given.weights is None or given.weights in ("best", "last"):
         model = run.model(
             weights="last" if given.weights == "last" else "best", device=given.device
@@ -94,7 +95,13 @@ def _of_spec(source: str | os.PathLike[str] | Spec, given: Given) -> Loaded:
     if given.labels is not None and name is not None and name not in spec.overrides:
         spec = spec.with_params(**{name: len(given.labels)})
     encoder = _encoder(spec, given)  # before the weights are read: it may not be there
-    model = build(spec, device=given.device, weights=given.weights, layout=given.layout)
+    model, report = build_reported(
+        spec, given.device, weights=given.weights, layout=given.layout, key=given.key
+    )
+    if report is not None and report.fresh:
+        message = f"{listing(report.files)}: no weights for {listing(report.fresh)}"
+        hint = "what it predicted would be chance: train it first"
+        raise WeightsError(Problem("E602", message, hint=hint))
     return Loaded(spec, model, encoder, _named(spec, given, None))
 
 
@@ -102,7 +109,13 @@ def _of_module(model: nn.Module, given: Given) -> tuple[Spec, nn.Module]:
     spec = spec_of(model)
     if spec is None:
         raise _usage("the module was not built from a spec", "archspec.build makes one that was")
-    if given.weights is not None or given.params or given.layout or str(given.device) != "auto":
+    if (
+        given.weights is not None
+        or given.params
+        or given.layout
+        or given.key
+        or str(given.device) != "auto"
+    ):
         message = "a built module has its weights, its device and its parameters"
         raise _usage(message, "leave weights, layout, device and parameters out")
     if any(tensor.is_meta for tensor in model.parameters()):

@@ -40,6 +40,7 @@ def new_folder(
     found: DataSource,
     feed: Feed,
     options: Options,
+    notes: list[str],
 ) -> RunFolder:
     """A run's folder, with all that is known before it starts.
 
@@ -54,7 +55,7 @@ def new_folder(
         if isinstance(feed.encoder, TextEncoder):
             _copy_tokenizer(folder, feed.encoder.path)
         folder.write_json(FREEZE, {"phases": []})
-        folder.write_json(FACTS, _facts(ready, found, options, plan))
+        folder.write_json(FACTS, _facts(ready, found, options, plan, notes))
         folder.check()
     except BaseException:  # a folder that says nothing of its run helps nobody
         shutil.rmtree(folder.path, ignore_errors=True)
@@ -86,7 +87,9 @@ def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
         folder.write(one.name, content)
 
 
-def _facts(ready: Prepared, found: DataSource, options: Options, plan: str) -> dict[str, Any]:
+def _facts(
+    ready: Prepared, found: DataSource, options: Options, plan: str, notes: list[str]
+) -> dict[str, Any]:
     weights = ready.weights
     return {
         "status": "running",
@@ -104,6 +107,7 @@ def _facts(ready: Prepared, found: DataSource, options: Options, plan: str) -> d
             "files": list(weights.files) if weights else [],
             "layout": weights.layout if weights else None,
             "fresh": list(ready.fresh),
+            "notes": notes,
         },
         "versions": versions(),
         "threads": torch.get_num_threads(),

@@ -17,7 +17,7 @@ from archspec.lang.spec import Spec, as_spec, load
 from archspec.training import engine
 from archspec.training.explaining import new_folder
 from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST, LOG, SPEC, RunFolder, check_name
+from archspec.training.folder import FACTS, LAST, LOG, SPEC, RunFolder, check_name
 from archspec.training.idle import check_effect, check_validation
 from archspec.training.options import (
     Monitor,
@@ -32,6 +32,7 @@ from archspec.training.preparing import Prepared, check_task, prepared, with_cla
 from archspec.training.run import Run
 from archspec.training.sharding import check_shardable
 from archspec.training.sources import opened, reopened
+from archspec.training.starting import Start
 from archspec.training.telling import Teller
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ def train(
     encoding: str | None = None,
     ignore: Sequence[str] = (),
     optional: Sequence[str] = (),
+    key: str | None = None,
+    partial: bool = False,
     progress: bool = True,
     **params: Any,
 ) -> Run:
@@ -100,7 +103,9 @@ def train(
         data: what ``open_data`` takes, or the data that it gave.
         freeze: the name of one of the spec's freeze plans, or patterns; left out, or ``none`` where
             the spec has no such plan: nothing is frozen.
-        weights: what ``load_weights`` takes; left out, training starts from scratch.
+        weights: what ``load_weights`` takes, or the folder of a run: its best weights, with its
+            tokenizer, its sizes where none are given, and its labels, which are compared by name;
+            left out, training starts from scratch.
         out: the folder that gets a folder for the run.
         name: of the run's own folder; left out: the time, the spec and the plan.
         epochs: 3 if left out.
@@ -147,6 +152,8 @@ def train(
         encoding: of files of text; left out: UTF-8.
         ignore: patterns of names in ``weights`` that stay unread.
         optional: patterns of our names that ``weights`` may lack.
+        key: under which ``weights`` stand in their file, as ``load_weights`` takes it.
+        partial: whether ``weights`` may leave most of the model as it is.
         progress: whether epochs are told on standard error, on a terminal with a bar.
         **params: values for the spec's parameters.
 
@@ -196,7 +203,8 @@ def train(
         "max_length": max_length, "text": text, "image": image, "label": label,
         "labels": labels, "train": train, "validation": validation, "test": test,
         "validation_share": validation_share, "most_bad": most_bad, "monitor": monitor,
-        "patience": patience, "header": header, "encoding": encoding,
+        "patience": patience, "header": header, "encoding": encoding, "key": key,
+        "partial": partial or None,
     }  # fmt: skip
     check_effect(check_task(spec), data, given)
     options = options.with_plans(spec.architecture.freeze)
@@ -207,24 +215,39 @@ def train(
         header=header, encoding=encoding,
     )  # fmt: skip
     check_validation(found.data, given)
+    start, rows = Start.of(weights), None
+    notes = list[str]()
+    if start is not None:
+        spec, sizes = start.sized(spec)
+        rows = start.rows(spec, found.data.labels)
+        notes += [*sizes, *start.notes(found.data.labels)]
+        tokenizer = start.tokenizer if tokenizer is None else tokenizer
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
     found = replace(found, tokens=feed.token_counts())
-    ready = prepared(spec, weights, seed, ignore=ignore, optional=optional)
+    ready = prepared(
+        spec, weights, seed, ignore=ignore, optional=optional, key=key, partial=partial, rows=rows
+    )
     _check_model(ready, options)
     from archspec.training.running import Running  # takes its time: nothing is written before
 
     say, folder = Teller(progress), None
     if engine.rank(options.devices) == 0:
-        folder = new_folder(Path(out), name, ready, found, feed, options)
+        folder = new_folder(Path(out), name, ready, found, feed, options, notes)
         say.log = folder / LOG
-        for note in found.notes:
+        for note in (*found.notes, *notes, *ready.notes):
             say(note)
     with _held(folder):
         return Running(folder, ready.model, feed, options, say).go()
 
 
-def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: bool = True) -> Run:
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    data: Data | None = None,
+    epochs: int | None = None,
+    progress: bool = True,
+) -> Run:
     """Go on with a run that was stopped or killed, from the step that was last saved.
 
     On a CPU with as many threads it ends with the weights, to the last bit, of a run that was never
@@ -233,6 +256,8 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
     Args:
         path: the run's folder.
         data: the same data, if it was given opened, or lies elsewhere now.
+        epochs: so many more than the run was asked for: one more phase, with the last plan and an
+            optimizer and a schedule of its own. A run that had finished is tested once more.
         progress: as ``train`` takes it.
 
     Returns:
@@ -257,10 +282,11 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
         'finished'
     """
     run = Run.of(path)
-    if run.status == "finished":
+    if run.status == "finished" and epochs is None:
         return run
     engine.require()
     options = recorded(run)
+    more = None if epochs is None else options.with_epochs(epochs)
     engine.check_device(options.device, options.precision)
     engine.check_strategy(options.strategy, options.devices)
     folder = RunFolder(run.path)
@@ -269,11 +295,15 @@ def resume(path: str | os.PathLike[str], *, data: Data | None = None, progress: 
         if mine is not None:
             mine.check()
         run = Run.of(path)  # another process may have gone on with it meanwhile
-        return run if run.status == "finished" else _resumed(run, mine, data, Teller(progress))
+        if run.status == "finished" and more is None:
+            return run
+        return _resumed(run, mine, data, Teller(progress), more)
 
 
-def _resumed(run: Run, mine: RunFolder | None, data: Data | None, say: Teller) -> Run:
-    options, folder = recorded(run), RunFolder(run.path)
+def _resumed(
+    run: Run, mine: RunFolder | None, data: Data | None, say: Teller, more: Options | None
+) -> Run:
+    options, folder = more or recorded(run), RunFolder(run.path)
     spec = load(folder / SPEC)
     feed = _feed(spec, reopened(run, spec, data), options, None, None)
     from archspec.training.running import Running
@@ -281,6 +311,9 @@ def _resumed(run: Run, mine: RunFolder | None, data: Data | None, say: Teller) -
 
     state = read_state(folder)
     ready = prepared(spec, folder / LAST, options.seed)
+    if more is not None and mine is not None:  # once nothing can be in its way
+        asked = {"options": more.to_dict(), "epochs": more.epochs}
+        mine.write_json(FACTS, {**mine.read_json(FACTS), **asked})
     return Running(mine, ready.model, feed, options, say, state, folder.path).go()
 
 

@@ -27,7 +27,9 @@ def check_effect(kind: str, data: object, given: Mapping[str, Any]) -> None:
     if given["optimizer"] != "sgd":
         reasons["momentum"] = f"{given['optimizer']} has none"
     if given["weights"] is None:
-        reasons |= dict.fromkeys(("ignore", "optional"), "there are no weights to read")
+        reasons |= dict.fromkeys(
+            ("ignore", "optional", "key", "partial"), "there are no weights to read"
+        )
     if kind == "image-classification":
         names = ("tokenizer", "max_length", "text")
         reasons |= dict.fromkeys(names, "the spec's inputs are images")

@@ -133,6 +133,14 @@ class Options:
         ]
         return replace(self, phases=tuple(phases))
 
+    def with_epochs(self, more: int) -> Options:
+        """The options with a phase at the end, of the last plan and so many epochs.
+
+        Raises:
+            UsageError: E801, that is no number of epochs.
+        """
+        return replace(self, phases=(*self.phases, _phase(self.phases[-1].plan, more)))
+
     def to_dict(self) -> dict[str, Any]:
         """The options as plain data."""
         phases = [{"plan": phase.plan, "epochs": phase.epochs} for phase in self.phases]

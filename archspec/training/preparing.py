@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,9 @@ from archspec.builder import build
 from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.spec import Spec
-from archspec.weights import WeightsReport, load_weights
+from archspec.weights import WeightsReport
+from archspec.weights.loading import load_chosen
+from archspec.weights.sides import Choices, RowsOf
 
 _KINDS = ("text-classification", "image-classification")
 _PARAM = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
@@ -37,6 +39,13 @@ class Prepared:
     model: nn.Module
     fresh: tuple[str, ...]
     weights: WeightsReport | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever trains should know of the weights, a line each."""
+        if self.weights is None or not self.fresh:
+            return []
+        return [f"not in the weights, and start anew: {listing(self.fresh)}"]
 
 
 def check_task(spec: Spec) -> str:
@@ -100,6 +109,9 @@ def prepared(
     *,
     ignore: Iterable[str] = (),
     optional: Iterable[str] = (),
+    key: str | None = None,
+    partial: bool = False,
+    rows: RowsOf | None = None,
 ) -> Prepared:
     """Build the model on the CPU and fill it; what depends on the number of classes may be fresh.
 
@@ -109,6 +121,10 @@ def prepared(
         seed: of what is not in the weights.
         ignore: patterns of the file's names that stay unread.
         optional: patterns of our names that may be missing.
+        key: as ``load_weights`` takes it.
+        partial: as ``load_weights`` takes it.
+        rows: for each class the file's, None for a new one; left out: the same, if the file has
+            as many.
 
     Raises:
         WeightsError: the weights cannot be read, or do not fit.
@@ -117,15 +133,15 @@ def prepared(
     if weights is None:
         return Prepared(spec, model, (), None)
     head = class_tensors(spec)
-    report = load_weights(
-        model,
-        weights,
-        ignore=ignore,
-        optional=[*optional, *head],
-        resize=dict.fromkeys(head, "fresh"),
+    choices = Choices.checked(ignore, [*optional, *head], dict.fromkeys(head, "fresh"), partial)
+    choices = replace(
+        choices, aside=frozenset(head), rows=dict.fromkeys(head if rows else (), rows or ())
     )
+    report = load_chosen(model, weights, spec, choices, key=key)
     fresh = [
-        row.ours.name for row in report.rows if row.ours and row.kind in ("missing", "resized")
+        row.ours.name
+        for row in report.rows
+        if row.ours and (row.kind == "missing" or (row.kind == "resized" and not rows))
     ]
     return Prepared(spec, model, tuple(fresh), report)
 

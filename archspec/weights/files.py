@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,10 +15,15 @@ from safetensors import SafetensorError, safe_open
 
 from archspec.errors import Problem, UsageError, WeightsError, listing
 from archspec.weights import pytorch_files
+from archspec.weights.arranging import Piece
+from archspec.weights.joining import ours_of
+from archspec.weights.kinds import START, kind_of
 from archspec.weights.report import Other, TensorInfo
 
 MAX_INDEX_BYTES = 100_000_000
 MAX_TENSORS = 250_000
+MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
+_MAX_COMMAS = 12 * MAX_TENSORS  # between tensors, their facts and their sizes
 MAX_NAME = 500  # characters of a tensor's name
 MAX_DEPTH = 60  # dots in it
 
@@ -26,6 +31,7 @@ INDEX = ".index.json"
 IN_FOLDER = tuple(
     name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
 )
+IN_RUN = ("checkpoints/best.safetensors", "checkpoints/last.safetensors")
 
 DTYPES = {
     "BOOL": "bool", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16", "U32": "uint32",
@@ -49,6 +55,8 @@ class WeightFiles:
         mapped: the tensors of PyTorch files, views of the mapped files.
         others: what else PyTorch files hold.
         wrapper: the key under which a PyTorch file has its weights, else "".
+        versions: of modules, as far as a PyTorch file says them.
+        pieces: what can be read besides: tensors that the files have joined, apart or transposed.
     """
 
     paths: tuple[Path, ...]
@@ -57,15 +65,22 @@ class WeightFiles:
     mapped: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
     others: tuple[Other, ...] = ()
     wrapper: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    pieces: Mapping[str, Piece] = field(default_factory=dict[str, Piece])
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> WeightFiles:
+    def open(cls, path: str | os.PathLike[str], key: str | None = None) -> WeightFiles:
         """Find a checkpoint's files and read what tensors they hold, not the tensors.
+
+        Args:
+            key: under which the weights stand, or what the names of their tensors begin with.
 
         Raises:
             WeightsError: E601 if they cannot be read, or are not what they should be.
-            UsageError: E801 for anything but a path.
+            UsageError: E801 for anything but a path and a key.
         """
+        if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(Problem("E801", f"a key is a text, not {key!r}"))
         if not isinstance(path, str | os.PathLike):
             kind = type(path).__name__
             raise UsageError(Problem("E801", f"weights are a file or a folder, not {kind}"))
@@ -74,8 +89,10 @@ class WeightFiles:
             listed = _indexed(where)
             found = cls._joined([_read(file) for file in dict.fromkeys(listed.values())])
             _agree(where, listed, found)
-            return found
-        return _read(where)
+            return found if key is None else found.below(key)
+        if where.suffix == ".safetensors" and key is not None:
+            return _read(where).below(key)
+        return _read(where, key)
 
     @classmethod
     def _joined(cls, parts: list[WeightFiles]) -> WeightFiles:
@@ -92,14 +109,30 @@ class WeightFiles:
             mapped |= part.mapped
         paths = tuple(path for part in parts for path in part.paths)
         others = tuple(other for part in parts for other in part.others)
-        return cls(paths, tensors, where, mapped, others, "".join({p.wrapper for p in parts}))
+        versions = {path: version for part in parts for path, version in part.versions.items()}
+        wrapper = "".join({part.wrapper for part in parts})
+        return cls(paths, tensors, where, mapped, others, wrapper, versions)
 
-    def read(self, names: Iterable[str], device: torch.device | str) -> dict[str, torch.Tensor]:
+    def below(self, key: str) -> WeightFiles:
+        """The tensors whose names begin with a key; all others are listed, and left unread."""
+        chosen = {name: t for name, t in self.tensors.items() if name.startswith(f"{key}.")}
+        rest = pytorch_files.heads(name for name in self.tensors if name not in chosen)
+        if not chosen:
+            raise pytorch_files.no_key(self.paths[0], key, [head.name for head in rest])
+        return replace(self, tensors=chosen, others=(*self.others, *rest))
+
+    def read(self, names: Collection[str], device: torch.device | str) -> dict[str, torch.Tensor]:
         """The tensors of those names; on a CPU they are views of the mapped files.
 
         Raises:
             WeightsError: E601 if PyTorch has no such tensors.
         """
+        if pieces := {name: self.pieces[name] for name in names if name in self.pieces}:
+            plain = [name for name in names if name not in pieces]
+            parts = [name for piece in pieces.values() for name in piece.foreign]
+            held = replace(self, pieces={}).read([*plain, *parts], device)
+            made = {name: ours_of(piece, held) for name, piece in pieces.items()}
+            return {name: held[name] for name in plain} | made
         found: dict[str, torch.Tensor] = {}
         in_file: defaultdict[Path, list[str]] = defaultdict(list)
         for name in dict.fromkeys(names):
@@ -143,10 +176,10 @@ def _unreadable(file: Path, error: object) -> WeightsError:
 
 
 def _found(path: Path) -> Path:
-    """The file, or the folder's file or index."""
+    """The file, or the folder's file or index; of a run's folder the best weights."""
     try:
         if path.is_dir():
-            there = [path / name for name in IN_FOLDER if (path / name).is_file()]
+            there = [path / name for name in (*IN_FOLDER, *IN_RUN) if (path / name).is_file()]
             if there:
                 return there[0]
             path = path / IN_FOLDER[0]
@@ -158,13 +191,16 @@ def _found(path: Path) -> Path:
     raise WeightsError(Problem("E601", f"{path}: no such file", hint=hint))
 
 
-def _read(file: Path) -> WeightFiles:
+def _read(file: Path, key: str | None = None) -> WeightFiles:
+    _check_kind(file)
     if file.suffix == ".safetensors":
         found = WeightFiles((file,), _headers(file), {})
     elif file.suffix in pytorch_files.SUFFIXES:
-        held = pytorch_files.open_pytorch(file)
+        held = pytorch_files.open_pytorch(file, key)
         tensors = {name: _info(name, tensor) for name, tensor in held.tensors.items()}
-        found = WeightFiles((file,), tensors, {}, held.tensors, held.others, held.wrapper)
+        found = WeightFiles(
+            (file,), tensors, {}, held.tensors, held.others, held.wrapper, held.versions
+        )
     else:
         hint = f"files of weights end in .safetensors, {listing(pytorch_files.SUFFIXES)}"
         message = f"{file}: neither a safetensors file nor one of PyTorch's"
@@ -174,8 +210,18 @@ def _read(file: Path) -> WeightFiles:
     for name in found.tensors:
         if beyond_reason(name):
             raise _unreadable(file, f"'{name[:40]}…' is too long or too deep for a tensor's name")
-    where = dict.fromkeys(found.tensors, file)
-    return WeightFiles((file,), found.tensors, where, found.mapped, found.others, found.wrapper)
+    return replace(found, where=dict.fromkeys(found.tensors, file))
+
+
+def _check_kind(file: Path) -> None:
+    """A file that was downloaded may be anything but what its name says."""
+    try:
+        with open(file, "rb") as opened:
+            kind = kind_of(opened.read(START))
+    except OSError as error:
+        raise _unreadable(file, error.strerror) from None
+    if kind is not None:
+        raise WeightsError(Problem("E601", f"{file}: {kind.name}", hint=kind.hint))
 
 
 def beyond_reason(name: str) -> bool:
@@ -189,6 +235,7 @@ def _info(name: str, tensor: torch.Tensor) -> TensorInfo:
 
 def _headers(file: Path) -> dict[str, TensorInfo]:
     """Every tensor's shape and dtype, without reading any data."""
+    _check_header(file)
     found: dict[str, TensorInfo] = {}
     try:
         with safe_open(file, framework="np") as opened:  # "pt" would map it as private memory
@@ -203,15 +250,37 @@ def _headers(file: Path) -> dict[str, TensorInfo]:
     return found
 
 
+def _check_header(file: Path) -> None:
+    """A header is unpacked as a whole: what is in it is counted before, as its bytes."""
+    with open(file, "rb") as opened:
+        size = int.from_bytes(opened.read(8), "little")
+        if size > MAX_HEADER_BYTES:
+            raise _unreadable(file, f"a header of {size:,} bytes: damaged, or not safetensors")
+        header = opened.read(size)
+    _check_counts(file, header)
+
+
+def _check_counts(file: Path, text: bytes) -> None:
+    """Whether a text of JSON says more than the most tensors that there may be."""
+    if text.count(b"{") > MAX_TENSORS + 100 or text.count(b",") > _MAX_COMMAS:
+        raise _unreadable(file, f"more than {MAX_TENSORS:,} tensors")
+    if text.count(b"[") > 4 * MAX_TENSORS:
+        raise _unreadable(file, "lists beyond reason in its header")
+
+
 # ------------------------------------------------------------------------------------------- index
 
 
 def _indexed(index: Path) -> dict[str, Path]:
     """Name → its file, of a sharded checkpoint; none may lie outside its folder."""
+    _check_kind(index)
     try:
         if index.stat().st_size > MAX_INDEX_BYTES:
             raise ValueError("too large for an index")
-        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        text = index.read_bytes()
+        if text.count(b",") > MAX_TENSORS:
+            raise ValueError(f"more than {MAX_TENSORS:,} tensors")
+        listed = json.loads(text.decode("utf-8"))["weight_map"]
         files = cast("dict[str, object]", listed)
         names = sorted(set(files.values()), key=str)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from archspec.errors import Place, Problem, UsageError, WeightsError, did_you_mean, listing
@@ -12,15 +12,58 @@ from archspec.lang import patterns, yaml
 from archspec.lang.instances import walk
 from archspec.lang.patterns import Rename
 from archspec.lang.schema import Checkpoint as Layout
+from archspec.lang.schema import Joined
 from archspec.lang.spec import Spec
 from archspec.weights.report import Rule
 
 OWN = "archspec"  # the model's own names, as a layout
 
+WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module")
+"""What DataParallel, ``torch.compile``, checkpointing and FSDP put into names, at any depth."""
+
 _ANCHORS = 16  # names by which prefixes are found
 _MOST_PREFIXES = 4
 _TENSORFLOW = {"weight": "gamma", "bias": "beta"}
 _TENSORFLOW_RULE = Rule("TensorFlow's gamma and beta")
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Tensors that are several on one side and one on the other.
+
+    Attributes:
+        kind: ``split``: they lie behind each other; ``stack``: in a dimension of their own.
+        renames: one for each of a list, else one, with ``#`` for a number.
+        is_ours_several: whether ours are the several.
+        dim: of the one tensor.
+    """
+
+    kind: str
+    renames: tuple[Rename, ...]
+    is_ours_several: bool
+    dim: int
+    rule: Rule
+
+    @property
+    def parts(self) -> int:
+        """How many there are; 0 where they are numbered."""
+        return len(self.renames) if self.kind == "split" else 0
+
+    def place_of(self, name: str) -> tuple[int, str] | None:
+        """Which of several one of our tensors is, and of what."""
+        if self.kind == "stack":
+            return self.renames[0].numbered(name)
+        for index, rename in enumerate(self.renames):
+            if (foreign := rename.to_foreign(name)) is not None:
+                return index, foreign
+        return None
+
+    def places_of(self, name: str, size: int) -> list[str]:
+        """The several that one of our tensors is, of ``size`` along the dimension; none if not."""
+        found = [foreign for one in self.renames if (foreign := one.to_foreign(name)) is not None]
+        if self.kind == "stack" and found:
+            return [found[0].replace("#", str(i)) for i in range(size)]
+        return found if len(found) == len(self.renames) else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +77,9 @@ class Naming:
         renames: the layout's renames, in order; the first that applies counts.
         ignore: patterns over the file's names.
         optional: patterns over ours.
+        joins: tensors that are several on one side.
+        transposed: patterns over ours.
+        placed: our names of tensors that stand otherwise in a file → what they are called.
         added: what the file's names begin with besides.
         lacking: what the file's names should begin with and do not.
     """
@@ -44,6 +90,11 @@ class Naming:
     renames: tuple[tuple[Rename, Rule], ...] = ()
     ignore: tuple[tuple[str, Rule], ...] = ()
     optional: tuple[tuple[str, Rule], ...] = ()
+    joins: tuple[Join, ...] = ()
+    transposed: tuple[tuple[str, Rule], ...] = ()
+    placed: Mapping[str, tuple[str, tuple[Rule, ...]]] = field(
+        default_factory=dict[str, tuple[str, tuple[Rule, ...]]]
+    )
     added: str = ""
     lacking: str = ""
 
@@ -62,23 +113,37 @@ class Naming:
 
     def foreign(self, name: str) -> tuple[str, tuple[Rule, ...]] | None:
         """The file's name of one of our tensors, and why it differs; None if it can have none."""
-        found, rules = name, list[Rule]()
-        for rename, rule in self.renames:
-            if (renamed := rename.to_foreign(name)) is not None:
-                found, rules = renamed, [rule] if renamed != name else []
-                break
+        if name in self.placed:
+            return self.placed[name]
+        found, rules = self.renamed(name)
         if self.prefix:
-            found = self.prefix[0] + found
-            rules.append(self.prefix[1])
+            rules = (*rules, self.prefix[1])
+        if self.prefix_rule is not None:
+            rules = (*rules, self.prefix_rule)
+        whole = self.in_front(found)
+        return None if whole is None else (whole, rules)
+
+    def in_front(self, name: str) -> str | None:
+        """A foreign name with what the file has in front; None if the file cannot have it."""
+        found = self.prefix[0] + name if self.prefix else name
         if self.lacking and not found.startswith(self.lacking):
             return None
-        if self.prefix_rule is not None:
-            rules.append(self.prefix_rule)
-        return self.added + found.removeprefix(self.lacking), tuple(rules)
+        return self.added + found.removeprefix(self.lacking)
+
+    def renamed(self, name: str) -> tuple[str, tuple[Rule, ...]]:
+        """The foreign name without any prefix, and why it differs."""
+        for rename, rule in self.renames:
+            if (renamed := rename.to_foreign(name)) is not None:
+                return renamed, (rule,) if renamed != name else ()
+        return name, ()
 
     def foreign_all(self, names: Iterable[str]) -> dict[str, str]:
         """Our names → the file's."""
         return {name: found[0] for name in names if (found := self.foreign(name))}
+
+    def known(self, foreign: str) -> str:
+        """A name of the file as the layout itself would write it."""
+        return self.lacking + foreign.removeprefix(self.added)
 
     def with_prefixes(self, ours: Collection[str], theirs: Collection[str]) -> Iterator[Naming]:
         """The same with prefixes that would make names meet, the likeliest first."""
@@ -160,7 +225,23 @@ def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
     if layout.prefix:
         rule = Rule(f"prefix '{layout.prefix}'", spec.document.place((*at, "prefix")))
         prefix = layout.prefix, rule
-    return Naming(name, prefix, place, renames, ignore, optional)
+    joins = [
+        _join(kind, joined, spec.document.place((*at, kind, i)))
+        for kind, several in (("split", layout.split), ("stack", layout.stack))
+        for i, joined in enumerate(several)
+    ]
+    transposed = listed("transpose", layout.transpose)
+    return Naming(name, prefix, place, renames, ignore, optional, tuple(joins), transposed)
+
+
+def _join(kind: str, joined: Joined, place: Place | None) -> Join:
+    ours, theirs = joined.ours, joined.theirs
+    count = max(len(ours), len(theirs))
+    pairs = zip(ours * (count // len(ours)), theirs * (count // len(theirs)), strict=True)
+    renames = tuple(patterns.parse_rename(*pair) for pair in pairs)
+    several = len(ours) > 1 or "#" in ours[0]
+    rule = Rule(f"{kind} {', '.join(ours)}: {', '.join(theirs)}", place)
+    return Join(kind, renames, several, joined.dim, rule)
 
 
 def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]:
@@ -195,6 +276,24 @@ def tensorflow_name(foreign: str, module_type: str) -> tuple[str, Rule] | None:
     if "Norm" not in module_type or tensor not in _TENSORFLOW:
         return None
     return f"{module}{dot}{_TENSORFLOW[tensor]}", _TENSORFLOW_RULE
+
+
+def unwrapped(name: str) -> str:
+    """A name without what wrappers put into it.
+
+    >>> unwrapped("module._orig_mod.layers.0.module.fc.weight")
+    'layers.0.fc.weight'
+    """
+    parts = name.split(".")
+    if not any(part in WRAPPERS for part in parts):
+        return name
+    return ".".join(part for part in parts if part not in WRAPPERS)
+
+
+def wrapper_rule(name: str) -> Rule:
+    """Why a name with wrappers is one without."""
+    found = dict.fromkeys(f"'{part}.'" for part in name.split(".") if part in WRAPPERS)
+    return Rule(f"without the wrapper {' and '.join(found)}")
 
 
 def near(name: str, candidates: Iterable[str]) -> str:

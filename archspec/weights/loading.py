@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import (
+    _NormBase,  # pyright: ignore[reportPrivateUsage]
+)
 from torch.nn.parameter import is_lazy
 
 from archspec.building.origins import spec_of
@@ -19,7 +22,7 @@ from archspec.weights.files import WeightFiles
 from archspec.weights.fitting import Fit, best_fit
 from archspec.weights.layouts import naming_of, namings, older_names
 from archspec.weights.report import TensorInfo, WeightsReport
-from archspec.weights.sides import Choices, Given, Resize, Target
+from archspec.weights.sides import Choices, Given, Resize, RowsOf, Target
 
 
 def load_weights(
@@ -31,6 +34,8 @@ def load_weights(
     ignore: Iterable[str] = (),
     optional: Iterable[str] = (),
     resize: Mapping[str, Resize] | None = None,
+    key: str | None = None,
+    partial: bool = False,
 ) -> WeightsReport:
     """Copy the weights of a checkpoint into a model, all of them or none.
 
@@ -48,13 +53,18 @@ def load_weights(
         optional: patterns over our names: may be missing, and then keep their values.
         resize: pattern over our names → what is done where shapes differ: ``fresh`` keeps the
             model's values, ``rows`` copies the leading part that both have and keeps the rest.
+        key: under which the weights stand in the file, or what the names of their tensors begin
+            with, such as ``params_ema`` or ``teacher``; left out: ``state_dict``,
+            ``model_state_dict``, ``model``, or none.
+        partial: whether most of the model may stay as it is.
 
     Returns:
         What became of every tensor of the file and of the model.
 
     Raises:
         WeightsError: E601 if the file cannot be read, E602 to E607 for tensors that do not fit, all
-            of them at once; E701 and E702 for patterns.
+            of them at once, E608 if most of the model would stay as it is; E701 and E702 for
+            patterns.
         UsageError: E801 for arguments that make no sense, or a model on ``meta``.
 
     Example:
@@ -72,11 +82,24 @@ def load_weights(
         message = f"'{unusable[0]}' has no memory that values could be copied into"
         hint = "build(…, weights=…) gives a model memory and weights"
         raise UsageError(Problem("E801", message, hint=hint))
-    choices = Choices.checked(ignore, optional, resize)
-    found = Examination.of(model, path, known, layout, choices)
+    choices = Choices.checked(ignore, optional, resize, partial)
+    return load_chosen(model, path, known, choices, layout=layout, key=key)
+
+
+def load_chosen(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    spec: Spec | None,
+    choices: Choices,
+    *,
+    layout: str | None = None,
+    key: str | None = None,
+) -> WeightsReport:
+    """As ``load_weights``, of choices that have been checked, into a model that has memory."""
+    found = Examination.of(model, path, spec, layout, choices, key)
     if found.problems:
         raise WeightsError(found.problems)
-    _copy(state, found)
+    _copy(state_of(model), found)
     return found.report
 
 
@@ -107,9 +130,12 @@ def _copy(state: Mapping[str, torch.Tensor], found: Examination) -> None:
     copies: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for row, ours, foreign in pairs:
         old, new = state[ours], given[foreign]
-        if row.kind == "resized":
-            if found.fit.given.resized[ours][0] == "fresh":
-                continue
+        how = found.fit.given.resized[ours][0] if row.kind == "resized" else ""
+        if how == "fresh":
+            continue
+        if isinstance(how, tuple):
+            new = _with_rows(old.detach(), new, how)
+        elif how == "rows":
             both = zip(old.shape, new.shape, strict=True)
             part = tuple(slice(min(sizes)) for sizes in both)
             old, new = old.detach()[part], new[part]
@@ -118,6 +144,15 @@ def _copy(state: Mapping[str, torch.Tensor], found: Examination) -> None:
     with torch.no_grad():
         for old, new in copies.values():
             old.copy_(new)
+
+
+def _with_rows(old: torch.Tensor, new: torch.Tensor, rows: RowsOf) -> torch.Tensor:
+    """Our rows, each with the file's values or, where it has none, its own."""
+    ours = [i for i, row in enumerate(rows) if row is not None]
+    theirs = [row for row in rows if row is not None]
+    found = old.to("cpu", torch.promote_types(old.dtype, new.dtype), copy=True)
+    found[ours] = new[theirs].to(found.dtype)
+    return found
 
 
 # ------------------------------------------------------------------------------------- examination
@@ -147,13 +182,14 @@ class Examination:
         spec: Spec | None,
         layout: str | None = None,
         choices: Choices | None = None,
+        key: str | None = None,
     ) -> Examination:
         """Raises as ``load_weights``, but for what does not fit."""
         layouts = [naming_of(layout, spec)] if layout is not None else namings(spec).values()
-        files = WeightFiles.open(path)
+        files = WeightFiles.open(path, key)
         target = target_of(model, spec)
         same = functools.cache(files.same)  # each layout asks
-        given = Given.make(target, files.tensors, choices or Choices(), same)
+        given = Given.make(target, files.tensors, choices or Choices(), same, files.versions)
         fit = best_fit(given, layouts)
         rule = fit.naming.prefix_rule
         report = WeightsReport(
@@ -166,7 +202,7 @@ class Examination:
             fit.rows,
             files.others,
         )
-        return cls(files, fit, report, fit.problems())
+        return cls(replace(files, pieces=fit.pieces), fit, report, fit.problems())
 
 
 def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -217,7 +253,14 @@ def target_of(model: nn.Module, spec: Spec | None) -> Target:
         shared,
         {path: type(module).__name__ for path, module in model.named_modules()},
         older_names(spec, state) if spec else {},
+        frozenset(_counters(model)),
     )
+
+
+def _counters(model: nn.Module) -> Iterator[str]:
+    for path, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, _NormBase):
+            yield f"{path}.num_batches_tracked".lstrip(".")
 
 
 # ------------------------------------------------------------------------------------------- build
@@ -236,6 +279,7 @@ class Checkpoint:
         spec: Spec,
         model: nn.Module,
         layout: str | None = None,
+        key: str | None = None,
     ) -> Checkpoint:
         """Find each tensor of the model in a checkpoint, by its own names or a declared layout.
 
@@ -244,13 +288,14 @@ class Checkpoint:
             spec: declares foreign layouts under ``checkpoints``.
             model: gives names and shapes; it may be on ``meta``.
             layout: as ``load_weights`` takes it.
+            key: as ``load_weights`` takes it.
 
         Raises:
-            WeightsError: E601 if the file cannot be read, E602 to E607 for tensors that do not fit;
+            WeightsError: E601 if the file cannot be read, E602 to E608 for tensors that do not fit;
                 all of them at once.
             UsageError: E801 for a layout that is no name.
         """
-        found = Examination.of(model, path, spec, layout)
+        found = Examination.of(model, path, spec, layout, key=key)
         if found.problems:
             raise WeightsError(found.problems)
         return cls(found)

@@ -12,7 +12,6 @@ import struct
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
-MAX_OPERATIONS = 10_000_000  # about forty a tensor
 MAX_SIZE = 10_000_000  # values and characters in a tuple
 MAX_DEPTH = 100  # tuples in tuples
 
@@ -36,13 +35,16 @@ class _Value:
     simple: bool = True
 
 
-def check(pickle: bytes | IO[bytes], most_bytes: int, most_values: int) -> None:
+def check(
+    pickle: bytes | IO[bytes], most_bytes: int, most_values: int, most_operations: int
+) -> None:
     """Walk through one pickle, to its end.
 
     Args:
         pickle: its text, or a file at its beginning; afterwards the file is behind it.
         most_bytes: that it may have.
         most_values: that its storages may have, all of them together.
+        most_operations: that it may have: a tensor takes about forty.
 
     Raises:
         Refused: it is damaged, or asks for more than that.
@@ -50,7 +52,7 @@ def check(pickle: bytes | IO[bytes], most_bytes: int, most_values: int) -> None:
     walker = _Walker(most_values)
     try:
         for count, (operation, argument, at) in enumerate(pickletools.genops(pickle)):
-            if count > MAX_OPERATIONS or (at or 0) > most_bytes:
+            if count > most_operations or (at or 0) > most_bytes:
                 raise Refused("too much beside the tensors")
             walker.step(operation.name, argument)
     except (IndexError, KeyError, TypeError, struct.error, RecursionError, OverflowError) as error:

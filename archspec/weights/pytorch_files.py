@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
 import torch
 
-from archspec.errors import Problem, WeightsError, listing
+from archspec.errors import Problem, WeightsError, did_you_mean, listing
 from archspec.weights import pickles
 from archspec.weights.report import Other
+from archspec.weights.skipping import Nothing, skipping
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 
@@ -21,6 +23,11 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts and Lightning keep the weights, the first one counts."""
 
 MAX_PICKLE_BYTES = 100_000_000  # names, shapes and settings, without the tensors' values
+MAX_ENTRIES = 100_000  # of an archive, each a storage
+_MAX_DIRECTORY_BYTES = 100 * MAX_ENTRIES
+_OPERATIONS = 200_000  # of a pickle that holds no tensors
+_OPERATIONS_A_STORAGE = 100
+_MOST_KEYS = 1_000  # looked at for tensors below them
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled
 _LEGACY_PICKLES = 5
@@ -29,37 +36,49 @@ _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 
 @dataclass(frozen=True, slots=True)
 class PyTorchFile:
-    """The weights of a file, what else is in it, and the key that holds the weights, if any."""
+    """The weights of a file, what else is in it, and the key that holds the weights, if any.
+
+    ``versions`` are those of the modules, as far as the file says them.
+    """
 
     tensors: Mapping[str, torch.Tensor]
     others: tuple[Other, ...]
     wrapper: str
+    versions: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-def open_pytorch(file: Path) -> PyTorchFile:
+def open_pytorch(file: Path, key: str | None = None) -> PyTorchFile:
     """Map a file that ``torch.save`` wrote; one of before PyTorch 1.6 is read into memory.
 
+    Args:
+        key: under which the weights stand, keys in keys joined by dots; left out, one of
+            ``WRAPPERS``, or none. A key of no mapping is what names of tensors begin with.
+
     Raises:
-        WeightsError: E601 if it is damaged, of another kind, or holds more than data.
+        WeightsError: E601 if it is damaged, of another kind, holds more than data, or has no such
+            key.
     """
     legacy = _check(file)
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=not legacy)
+        with skipping():
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=not legacy)
     except Exception as error:
-        raise _refusal(file, _reason(error)) from None
-    return _unwrapped(file, content)
+        raise _refusal(file, *_reason(error)) from None
+    return _unwrapped(file, content, key)
 
 
 def _refusal(file: Path, reason: str, hint: str = "") -> WeightsError:
     return WeightsError(Problem("E601", f"{file}: {reason}", hint=hint))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> tuple[str, str]:
     text = str(error)
     if found := _GLOBAL.search(text):
-        return f"holds more than data: {found[1]}; it is not opened, as it could run code"
+        hint = "where you trust who made it, open it there and save the tensors alone: "
+        reason = f"holds more than data: {found[1]}; it is not opened, as it could run code"
+        return reason, f"{hint}torch.save(model.state_dict(), …), or as safetensors"
     text = text.partition("WeightsUnpickler error: ")[2] or text
-    return f"damaged, or holds more than data ({text.strip().partition(chr(10))[0][:200]})"
+    return f"damaged, or holds more than data ({text.strip().partition(chr(10))[0][:200]})", ""
 
 
 def _check(file: Path) -> bool:
@@ -70,14 +89,14 @@ def _check(file: Path) -> bool:
         with open(file, "rb") as opened:
             start = opened.read(len(_LEGACY))
             opened.seek(0)
-            if not size:
-                raise _refusal(file, "the file is empty")
             if start == _LEGACY:  # one pickle behind the other, then the values
                 for _ in range(_LEGACY_PICKLES):
-                    _check_pickle(file, opened, size)
+                    _check_pickle(file, opened, size, 3 * _OPERATIONS)
                 return True
         if not start.startswith(_ZIP):
             raise _refusal(file, "not a file of torch.save", hint)
+        if _directory_bytes(file) > _MAX_DIRECTORY_BYTES:
+            raise _refusal(file, f"more than {MAX_ENTRIES:,} entries")
         with zipfile.ZipFile(file) as archive:
             _check_entries(file, archive, size)
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError) as error:
@@ -85,15 +104,35 @@ def _check(file: Path) -> bool:
     return False
 
 
-def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int) -> None:
+def _directory_bytes(file: Path) -> int:
+    """What the end of an archive says of its directory, before anything of it is unpacked."""
+    with open(file, "rb") as opened:
+        opened.seek(max(0, file.stat().st_size - 2**16 - 100))
+        end = opened.read()
+    at = end.rfind(b"PK\x05\x06")
+    if at < 0 or len(end) < at + 16:
+        return 0  # no archive: told by whoever reads it
+    size = int.from_bytes(end[at + 12 : at + 16], "little")
+    large = end.rfind(b"PK\x06\x06", 0, at)
+    if large >= 0 and len(end) >= large + 48:
+        size = max(
+            size if size < 2**32 - 1 else 0, int.from_bytes(end[large + 40 : large + 48], "little")
+        )
+    return size
+
+
+def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int, most_operations: int) -> None:
     try:
-        pickles.check(pickle, MAX_PICKLE_BYTES, size)
+        pickles.check(pickle, MAX_PICKLE_BYTES, size, most_operations)
     except pickles.Refused as error:
         raise _refusal(file, f"damaged, or holds more than data ({error})"[:300]) from None
 
 
 def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
+    if len(entries) > MAX_ENTRIES:
+        raise _refusal(file, f"more than {MAX_ENTRIES:,} entries")
+    most = _OPERATIONS + _OPERATIONS_A_STORAGE * len(entries)
     if any(entry.filename.lower().endswith("/constants.pkl") for entry in entries):
         hint = "save its state_dict with torch.save"
         raise _refusal(file, "a TorchScript archive: it holds code", hint)
@@ -105,15 +144,19 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
             continue
         if entry.file_size > MAX_PICKLE_BYTES:
             raise _refusal(file, "too much beside the tensors")
-        _check_pickle(file, archive.read(entry), size)
+        _check_pickle(file, archive.read(entry), size, most)
 
 
 # --------------------------------------------------------------------------------------- contents
 
 
-def _unwrapped(file: Path, content: Any) -> PyTorchFile:
-    found = _split(file, content)
+def _unwrapped(file: Path, content: Any, key: str | None) -> PyTorchFile:
+    found = _split(file, content) if key is None else _below(file, content, key)
     if not found.tensors:
+        kinds = _keys_with_tensors(content)
+        if kinds:
+            hint = f"say under which the weights stand: {_as_options(kinds)}, or --key"
+            raise _refusal(file, f"no tensors at the top: {_counted(kinds)}", hint)
         hint = f"weights are a dict of tensors, or one under {', '.join(WRAPPERS)}"
         raise _refusal(file, f"no tensors with names: {_about(content)}", hint)
     for name, tensor in found.tensors.items():
@@ -130,8 +173,73 @@ def _split(file: Path, content: object) -> PyTorchFile:
             if twice := sorted(inner.tensors.keys() & top.tensors.keys()):
                 raise _refusal(file, f"{listing(twice)} stand in '{key}' and beside it")
             outside = tuple(other for other in top.others if other.name != key)
-            return PyTorchFile({**inner.tensors, **top.tensors}, (*inner.others, *outside), key)
+            both = {**inner.tensors, **top.tensors}
+            return PyTorchFile(both, (*inner.others, *outside), key, inner.versions)
     return top
+
+
+def _below(file: Path, content: object, key: str) -> PyTorchFile:
+    """The tensors under a key that was given, and those only."""
+    at = _mappings(content)
+    if key in at:
+        inner = _sorted_out(at[key], key)
+        first = next(name for name in at if key == name or key.startswith(f"{name}."))
+        beside = [(_text(name), value) for name, value in _named(content).items()]
+        outside = [Other(name, _about(value)) for name, value in beside if name != first]
+        return replace(inner, others=(*inner.others, *outside))
+    whole = _split(file, content)
+    chosen = {name: t for name, t in whole.tensors.items() if name.startswith(f"{key}.")}
+    if chosen:
+        others = (*whole.others, *heads(name for name in whole.tensors if name not in chosen))
+        return PyTorchFile(chosen, others, whole.wrapper, whole.versions)
+    kinds = _keys_with_tensors(content) | {head.name: 0 for head in heads(whole.tensors)}
+    raise no_key(file, key, list(kinds))
+
+
+def no_key(file: Path, key: str, keys: list[str]) -> WeightsError:
+    """An error for a key that there is not."""
+    hint = did_you_mean(key, keys) or (f"there are: {listing(keys)}" if keys else "")
+    return _refusal(file, f"no tensors stand under '{key}'", hint)
+
+
+def heads(names: Iterable[str]) -> tuple[Other, ...]:
+    """What names begin with, and how many there are of each.
+
+    >>> heads(["teacher.a", "teacher.b", "center"])
+    (Other(name='teacher', about='2 tensors'), Other(name='center', about='1 tensor'))
+    """
+    counts = Counter(name.partition(".")[0] for name in names)
+    pairs = counts.most_common()
+    return tuple(Other(head, f"{n:,} tensor{'s' * (n > 1)}") for head, n in pairs)
+
+
+def _mappings(content: object) -> dict[str, dict[object, object]]:
+    """The mappings in a file by their keys, ``ema.params`` for one in another."""
+    found: dict[str, dict[object, object]] = {}
+    waiting, seen = [("", _named(content))], set[int]()
+    for path, mapping in waiting:
+        if id(mapping) in seen:  # a mapping may hold itself
+            continue
+        seen.add(id(mapping))
+        for key, value in mapping.items():
+            if isinstance(key, str) and isinstance(value, dict) and len(waiting) < _MOST_KEYS:
+                below = f"{path}.{key}" if path else key
+                found[below] = _named(cast("object", value))
+                waiting.append((below, found[below]))
+    return found
+
+
+def _keys_with_tensors(content: object) -> dict[str, int]:
+    counts = {path: len(_sorted_out(m, path).tensors) for path, m in _mappings(content).items()}
+    return {path: count for path, count in counts.items() if count}
+
+
+def _counted(kinds: Mapping[str, int]) -> str:
+    return listing([f"{count:,} under '{path}'" for path, count in kinds.items()])
+
+
+def _as_options(kinds: Mapping[str, int]) -> str:
+    return " or ".join(f"key={path!r}" for path in list(kinds)[:6])
 
 
 def _named(value: object) -> dict[object, object]:
@@ -146,7 +254,18 @@ def _sorted_out(content: Mapping[object, object], wrapper: str) -> PyTorchFile:
             tensors[key] = value.detach()
         else:
             others.append(Other(_text(key), _about(value)))
-    return PyTorchFile(tensors, tuple(others), wrapper)
+    return PyTorchFile(tensors, tuple(others), wrapper, _versions(content))
+
+
+def _versions(content: Mapping[object, object]) -> dict[str, int]:
+    """The versions of modules that a ``state_dict`` carries."""
+    said: object = getattr(content, "_metadata", None)
+    found: dict[str, int] = {}
+    for path, about in _named(said).items():
+        version = _named(about).get("version")
+        if isinstance(path, str) and isinstance(version, int):
+            found[path] = version
+    return found
 
 
 def _check_plain(file: Path, name: str, tensor: torch.Tensor) -> None:
@@ -164,6 +283,8 @@ def _about(value: object) -> str:
     """``a dict, 3 tensors``, ``int``: enough to see what was left unread."""
     tensors = _count(value)
     kind = type(value).__name__
+    if isinstance(value, Nothing):
+        return f"{kind}, skipped"
     return f"{kind}, {tensors} tensors" if tensors and kind != "Tensor" else kind
 
 

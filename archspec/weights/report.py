@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from archspec.display import Displayed
 from archspec.errors import Place
 
+_COUNTER = "num_batches_tracked"
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -154,6 +156,15 @@ class WeightsReport(Displayed):
     def complete(self) -> bool:
         """Whether every tensor is explained."""
         return all(row.explained for row in self.rows)
+
+    @property
+    def fresh(self) -> tuple[str, ...]:
+        """Parameters of the model that the file lacks, on purpose: they keep first values."""
+        return tuple(
+            row.ours.name
+            for row in self.rows
+            if row.ours and row.kind == "missing" and not row.ours.name.endswith(_COUNTER)
+        )
 
     @property
     def bytes(self) -> int:

@@ -15,7 +15,9 @@ from torch import nn
 from archspec import storage
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.spec import Spec
+from archspec.weights.arranging import pieces_of
 from archspec.weights.files import DTYPES, INDEX, beyond_reason
+from archspec.weights.joining import theirs_of
 from archspec.weights.layouts import OWN, Naming, naming_of
 from archspec.weights.loading import Examination, known_spec, state_of, target_of
 from archspec.weights.replacing import SUFFIX, remove, replace_files
@@ -65,10 +67,20 @@ def save_weights(
     """
     known = known_spec(model, spec)
     state = state_of(model)
-    names = stored_names(
-        target_of(model, known), naming_of(OWN if layout is None else layout, known)
-    )
-    return write({foreign: state[ours] for ours, foreign in names.items()}, path, max_shard_bytes)
+    target, naming = target_of(model, known), naming_of(OWN if layout is None else layout, known)
+    return write(_laid_out(target, naming, state), path, max_shard_bytes)
+
+
+def _laid_out(target: Target, naming: Naming, state: State) -> dict[str, torch.Tensor]:
+    """Our tensors as a layout has them; raises as ``stored_names`` and ``theirs_of``."""
+    pieces = {name: p for name, p in pieces_of(naming, target).items() if name in state}
+    names = stored_names(target, naming, frozenset(pieces))
+    plain = {foreign: state[ours] for ours, foreign in names.items() if ours in state}
+    joined = theirs_of(pieces, state)
+    if twice := sorted(joined.keys() & plain.keys()):
+        message = f"two tensors are both '{twice[0]}' in the layout '{naming.name}'"
+        raise WeightsError(Problem("E605", message, naming.place))
+    return plain | joined
 
 
 def convert_weights(
@@ -94,21 +106,23 @@ def convert_weights(
     """
     if found.problems:
         raise WeightsError(found.problems)
-    names = stored_names(found.fit.given.target, naming)
-    held = {ours: found.fit.names[ours] for ours in names if ours in found.fit.names}
-    given = found.files.read(held.values(), "cpu")
-    return write(
-        {names[ours]: given[foreign] for ours, foreign in held.items()}, path, max_shard_bytes
-    )
+    names = found.fit.names
+    given = found.files.read(names.values(), "cpu")
+    state = {ours: given[foreign] for ours, foreign in names.items()}
+    return write(_laid_out(found.fit.given.target, naming, state), path, max_shard_bytes)
 
 
-def stored_names(target: Target, naming: Naming) -> dict[str, str]:
+def stored_names(
+    target: Target, naming: Naming, others: frozenset[str] = frozenset()
+) -> dict[str, str]:
     """Our name → the layout's, of every tensor that is stored: a shared one under one name.
+
+    ``others`` of ours are stored otherwise.
 
     Raises:
         WeightsError: E605 if two tensors would have one name.
     """
-    owners = [name for name in target.tensors if target.owner(name) == name]
+    owners = [n for n in target.tensors if target.owner(n) == n and n not in others]
     names = naming.foreign_all(owners)
     taken: dict[str, str] = {}
     problems: list[Problem] = []

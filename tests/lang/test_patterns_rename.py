@@ -1,4 +1,4 @@
-"""Renames between our paths and foreign ones, there and back."""
+"""Renames from our paths to foreign ones."""
 
 from __future__ import annotations
 
@@ -29,25 +29,33 @@ from archspec.lang.patterns import PatternError, Rename, parse_rename
         ("layer*", "*", "layer", None),  # no name is left
         ("**.a.b", "**.c", "a.x.a.b.w", "a.x.c.w"),
         ("**.a", "**.b", "x.a.y.a", "x.b.y.a"),
-        ("**.a", "**.b", "b.a", None),  # b.b would come back as a.b
+        ("**.a", "**.b", "b.a", "b.b"),
+        ("**.layers", "**", "f.d1.layers.l0.weight", "f.d1.l0.weight"),
+        ("**.layers.**", "**.**", "f.d1.layers.l0.weight", "f.d1.l0.weight"),
+        ("**.layers.*.**", "**.*.**", "f.d1.layers.l0.weight", "f.d1.l0.weight"),
+        ("*.*.layers.*", "*.*.*", "f.d1.layers.l0.weight", "f.d1.l0.weight"),
+        ("**.a.**", "**.x.**.y", "p.a.q.r", "p.x.q.r.y"),
+        ("a.**", "b", "a.x.weight", "b.x.weight"),
     ],
 )
 def test_rename(ours: str, foreign: str, path: str, expected: str | None) -> None:
     rename = parse_rename(ours, foreign)
     assert rename == Rename(new=ours, old=foreign)
     assert rename.to_foreign(path) == expected
-    assert Rename(new=foreign, old=ours).to_ours(path) == expected
-    if expected is not None:
-        assert rename.to_ours(expected) == path
 
 
 @pytest.mark.parametrize(
     ("ours", "foreign", "wrong", "stretch", "message"),
     [
-        ("a", "b.*", "b.*", (0, 3), "not the same wildcards as in 'a', in the same order"),
-        ("*.**.a", "**.*.a", "**.*.a", (0, 6), "not the same wildcards as in '*.**.a', in the"),
-        ("**.a", "a.**", "a.**", (0, 4), "not the same wildcards as in '**.a', in the same order"),
-        ("a*", "*a*", "*a*", (0, 3), "not the same wildcards as in 'a*', in the same order"),
+        ("a", "b.*", "b.*", (0, 3), "'a' has the wildcards none, 'b.*' has *: both sides need"),
+        (
+            "*.**.a",
+            "**.*.a",
+            "**.*.a",
+            (0, 6),
+            "'*.**.a' has the wildcards * **, '**.*.a' has ** *",
+        ),
+        ("a*", "*a*", "*a*", (0, 3), "'a*' has the wildcards *, '*a*' has * *: both sides need"),
         ("a[0].b", "b", "a[0].b", (1, 4), "a rename cannot have '[0]'"),
         ("a", "b.@Linear", "b.@Linear", (2, 9), "a rename cannot have '@Linear'"),
         ("a", "!b", "!b", (0, 1), "a rename cannot have '!'"),

@@ -54,6 +54,17 @@ def spec_text(tree: dict[str, Any], rename: dict[str, str], prefix: str) -> str:
     )
 
 
+def spec_of(tree: dict[str, Any], rename: dict[str, str], prefix: str) -> archspec.Spec:
+    """The spec, without the renames that it says rename nothing."""
+    try:
+        return archspec.loads(spec_text(tree, rename, prefix))
+    except archspec.SpecError as error:
+        problems = error.problems
+    idle = [one.message.split("'")[1] for one in problems if one.code == "E701"]
+    rest = {ours: foreign for ours, foreign in rename.items() if ours not in idle}
+    return archspec.loads(spec_text(tree, rest, prefix))
+
+
 @settings(max_examples=60)
 @given(
     st.dictionaries(NAME, TREE, min_size=1, max_size=3),
@@ -62,7 +73,7 @@ def spec_text(tree: dict[str, Any], rename: dict[str, str], prefix: str) -> str:
 )
 def test_load_save_load(tree: dict[str, Any], rename: dict[str, str], prefix: str) -> None:
     """Weights come back under the same keys, unless a layout gives two of them one name."""
-    spec = archspec.loads(spec_text(tree, rename, prefix))
+    spec = spec_of(tree, rename, prefix)
     first, second = (build(spec, device="cpu", seed=seed) for seed in (0, 1))
     with tempfile.TemporaryDirectory() as folder:
         naming = naming_of("theirs", spec)

@@ -46,7 +46,10 @@ def test_every_tensor_is_in_the_data(report: WeightsReport) -> None:
     data = report.to_dict()
     assert len(data["tensors"]) == 202
     assert data["counts"] == {"renamed": 199, "resized": 2, "ignored": 1}
-    assert data["prefix"] == "the file's prefix 'module.'"
+    assert data["prefix"] is None
+    assert {rule["text"] for rule in data["tensors"][0]["rules"]} == {
+        "without the wrapper 'module.'"
+    }
     assert data["bytes"] == sum(row.theirs.bytes for row in report.rows if row.theirs and row.ours)
 
 

@@ -16,8 +16,9 @@ from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Value, nodes
 from archspec.lang.expr.nodes import Constant, names
 from archspec.lang.instances import Instance, entries, walk
-from archspec.lang.patterns import Pattern, PatternError, Tree
+from archspec.lang.patterns import Pattern, PatternError, Rename, Tree
 from archspec.lang.registry import initializers, layers
+from archspec.lang.schema import Joined
 from archspec.lang.tree import InitNode, RuleNode, SpecTree
 from archspec.lang.yaml import Path
 
@@ -90,21 +91,28 @@ class SelectionChecker:
             if name == "archspec":
                 message = "'archspec' is the layout of the model's own names"
                 self.checker.add("E207", message, at, key=True)
-            for ours, foreign in layout.rename.items():
-                self._parsed((*at, "rename", ours), patterns.parse_rename, ours, foreign)
-            for part, listed in (("ignore", layout.ignore), ("optional", layout.optional)):
-                for i, text in enumerate(listed):
-                    self._parsed((*at, part, i), patterns.parse, text)
+            self._check_renames(layout.rename, (*at, "rename"))
+            for i, text in enumerate(layout.ignore):
+                self._parsed((*at, "ignore", i), patterns.parse, text)
+            for part, texts in (("optional", layout.optional), ("transpose", layout.transpose)):
+                self._check_patterns(texts, (*at, part))
+            for kind, joins in (("split", layout.split), ("stack", layout.stack)):
+                for i, joined in enumerate(joins):
+                    self._check_joined(kind, joined, (*at, kind, i))
 
     def _too_many(self) -> bool:
         """Whether comparing all patterns with all paths would take too long."""
         texts = [text for rule in self.architecture.init for text in rule.match]
         texts += [text for plan in self.architecture.freeze.values() for text in plan.patterns]
+        for one in self.architecture.checkpoints.values():
+            texts += [*one.rename, *one.optional, *one.transpose]
+            texts += [text for joined in (*one.split, *one.stack) for text in joined.ours]
         modules = self.root.modules if self.root else 0
         if modules * sum(text.count(".") + 1 for text in texts) <= MAX_COMPARISONS:
             return False
         message = f"{len(texts):,} patterns are too many for {modules:,} modules"
-        at = "freeze" if self.architecture.freeze else "init"
+        parts = (("freeze", self.architecture.freeze), ("init", self.architecture.init))
+        at = next((name for name, said in parts if said), "checkpoints")
         self.checker.add("E401", message, (at,), key=True)
         return True
 
@@ -229,3 +237,57 @@ class SelectionChecker:
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)
+
+    def _check_renames(self, given: Mapping[str, str], path: Path) -> None:
+        """Each line must apply to a tensor that no earlier line applies to."""
+        renames: dict[str, Rename] = {}
+        for ours, foreign in given.items():
+            rename = self._parsed((*path, ours), patterns.parse_rename, ours, foreign)
+            if rename is not None:
+                renames[ours] = rename
+        if self.tree is None or self._holds_unknown:
+            return
+        idle = dict(renames)
+        for tensor in self.tensors:
+            if not idle:
+                return
+            applies = (ours for ours, one in renames.items() if one.to_foreign(tensor) is not None)
+            idle.pop(next(applies, ""), None)
+        for ours, rename in idle.items():
+            shadowed = any(rename.to_foreign(tensor) is not None for tensor in self.tensors)
+            hint = "an earlier line applies to all that it selects" if shadowed else ""
+            hint = hint or self._near_misses(patterns.parse(ours), self.tree)
+            message = f"the rename '{ours}' renames nothing"
+            self.checker.add("E701", message, (*path, ours), key=True, hint=hint)
+
+    def _check_joined(self, kind: str, joined: Joined, path: Path) -> None:
+        """One side has several tensors, by a list or by a number, and each pattern selects some."""
+        ours, theirs = joined.ours, joined.theirs
+        if kind == "split":
+            fits = sorted((min(len(ours), 2), min(len(theirs), 2))) == [1, 2]
+            hint = "a list of names on one side, a name on the other"
+        else:
+            fits = len(ours) == len(theirs) == 1 and ours[0].count("#") + theirs[0].count("#") == 1
+            hint = "a name with # for a number on one side, a name without on the other"
+        if not fits:
+            self.checker.add("E207", f"{kind} joins several tensors into one", path, hint=hint)
+            return
+        for one in ours:
+            for other in theirs:
+                try:
+                    rename = patterns.parse_rename(one, other)
+                except PatternError as error:
+                    self.checker.add("E702", error.message, path)
+                    return
+                applies = rename.numbered if "#" in one else rename.to_foreign
+                known = self.tree is None or self._holds_unknown
+                if not known and not any(applies(name) is not None for name in self.tensors):
+                    self.checker.add("E701", f"the {kind} of '{one}' selects nothing", path)
+                    return
+
+    @cached_property
+    def _holds_unknown(self) -> bool:
+        """Whether a registered layer is there, whose tensors are unknown here."""
+        found = self.tree.entries if self.tree else ()
+        kinds = {entry.type for entry in found if entry.type}
+        return any(layer.registered for kind in kinds if (layer := layers.find(kind)))

@@ -1,0 +1,235 @@
+"""Where in a file the weights stand, and what files are that hold none."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import pickletools
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import save_file
+from torch import nn
+
+from archspec import UsageError, WeightsError, load_weights
+from archspec.cli import main
+from archspec.weights import files, pickles
+
+
+def state(value: float) -> dict[str, torch.Tensor]:
+    return {"weight": torch.full((2, 4), float(value)), "bias": torch.full((2,), float(value))}
+
+
+def below(head: str, value: float) -> dict[str, torch.Tensor]:
+    return {f"{head}.{name}": tensor for name, tensor in state(value).items()}
+
+
+def told(path: Path, **options: Any) -> tuple[str, str]:
+    with pytest.raises(WeightsError) as caught:
+        load_weights(nn.Linear(4, 2), path, **options)
+    (problem,) = caught.value.problems
+    return f"{problem.code} {problem.message}".replace(f"{path}: ", ""), problem.hint
+
+
+def test_keys(tmp_path: Path) -> None:
+    """Each content with a key: the value that is loaded, or what is told."""
+    one, two = state(1), state(2)
+    shared = {"net": one, "params_ema": two, "same": one, "epoch": 3}
+    shared["self"] = shared
+    inside = {"state_dict": {"student": one}, "ema": {"shadow": {"params": two}}}
+    heads = {**below("student", 1), **below("teacher", 2), "center": torch.zeros(3)}
+    counted = "2 under 'net', 2 under 'params_ema', 2 under 'same'"
+    keys = "key='net' or key='params_ema' or key='same'"
+    which = "say under which the weights stand:"
+    ways = "E604 the names fit in more than one way: the model's own names (the file's prefix"
+    rows: list[tuple[Any, str | None, Any]] = [
+        ({"net": one, "params_ema": two}, "net", 1.0),
+        ({"net": one, "params_ema": two}, "params_ema", 2.0),
+        (shared, None, (f"E601 no tensors at the top: {counted}", f"{which} {keys}, or --key")),
+        (shared, "params_em", (
+            "E601 no tensors stand under 'params_em'", "did you mean 'params_ema'?",
+        )),
+        (inside, "state_dict.student", 1.0),
+        (inside, "ema.shadow.params", 2.0),
+        ({"state_dict": one, "model": two}, "model", 2.0),
+        ({**one, "model": {"odd": torch.ones(1)}}, None, 1.0),
+        ({"state_dict": heads}, "teacher", 2.0),
+        (heads, "student", 1.0),
+        (heads, None, (
+            f"{ways} 'student.'); the model's own names (the file's prefix 'teacher.')",
+            "say which is meant: key='student' or key='teacher', or --key",
+        )),
+        (heads, "centre", ("E601 no tensors stand under 'centre'", "did you mean 'center'?")),
+    ]  # fmt: skip
+    wrong: list[str] = []
+    for i, (content, key, expected) in enumerate(rows):
+        path = tmp_path / f"{i}.pt"
+        torch.save(content, path)
+        if isinstance(expected, tuple):
+            found: Any = told(path, key=key)
+        else:
+            model = nn.Linear(4, 2)
+            load_weights(model, path, key=key, ignore="odd" if i == 7 else ())
+            found = model.bias[0].item()
+        if found != expected:
+            wrong.append(f"{i}: {found}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_keys_of_safetensors_and_of_the_command(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({**below("student", 1), **below("teacher", 2)}, path)
+    model = nn.Linear(4, 2)
+    report = load_weights(model, path, key="teacher")
+    assert model.bias.tolist() == [2.0, 2.0]
+    assert [(other.name, other.about) for other in report.others] == [("student", "2 tensors")]
+    assert told(path, key="tutor")[0] == "E601 no tensors stand under 'tutor'"
+    spec = tmp_path / "net.yaml"
+    linear = "{type: Linear, in_features: 4, out_features: 2}"
+    spec.write_text(
+        "archspec: 1\nmodel: Net\nblocks:\n  Net:\n    inputs: {x: [batch, 4]}\n"
+        f"    modules: {{fc: {linear}}}\n"
+    )
+    torch.save({"ema": below("fc", 1), "net": below("fc", 2)}, tmp_path / "b.pt")
+    command = ["weights", "check", str(spec), str(tmp_path / "b.pt")]
+    assert CliRunner().invoke(main, command).exit_code == 1
+    result = CliRunner().invoke(main, [*command, "--key", "ema"])
+    assert result.exit_code == 0 and "inside 'ema'" in result.stdout
+    for key in ("", 3):
+        with pytest.raises(UsageError, match="a key is a text"):
+            load_weights(model, path, key=key)  # pyright: ignore[reportArgumentType]
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+AGAIN = "download it once more: this is not the file itself"
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    rows = [
+        (LFS, "a Git LFS pointer, not the weights that it stands for", "get them: git lfs pull"),
+        (b"\xef\xbb\xbf \n<!DOCTYPE html>\n<html>", "an HTML page, not weights", AGAIN),
+        (b"<html><head>", "an HTML page, not weights", AGAIN),
+        (b"", "the file is empty", AGAIN),
+        (b'{"error": ""}', "the answer of a server that an error occurred, not weights", AGAIN),
+        (b"\x1f\x8b\x08\x00", "compressed by gzip", "unpack it first"),
+        (b"GGUF\x03\x00", "a GGUF file: its tensors are packed for llama.cpp", ""),
+    ]  # fmt: skip
+    names = ["a.safetensors", "a.pt", "a.pth", "a.bin", "a.ckpt", "a.safetensors.index.json"]
+    wrong: list[str] = []
+    for content, message, hint in rows:
+        for name in names:
+            path = tmp_path / name
+            path.write_bytes(content)
+            if told(path) != (f"E601 {message}", hint):
+                wrong.append(f"{name}, {content!r}: {told(path)}")
+    (tmp_path / "model.safetensors").write_bytes(LFS)
+    with pytest.raises(WeightsError, match=r"model\.safetensors: a Git LFS pointer"):
+        load_weights(nn.Linear(4, 2), tmp_path)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_what_is_no_data_of_pytorch_is_read_as_nothing(tmp_path: Path) -> None:
+    odd: dict[str, Any] = {
+        "best": np.float64(0.3),
+        "step": np.int32(7),
+        "curve": np.zeros(3),
+        "args": argparse.Namespace(out=Path("a"), lr=0.1, seen=[np.bool_(True)]),
+    }
+    for legacy in (False, True):
+        path = tmp_path / "a.pt"
+        content = {"state_dict": state(3), **odd}
+        torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+        model = nn.Linear(4, 2)
+        report = load_weights(model, path)
+        assert model.bias.tolist() == [3.0, 3.0]
+        assert [other.about for other in report.others] == [
+            "a NumPy scalar, skipped", "a NumPy scalar, skipped", "a NumPy array, skipped",
+            "Namespace, skipped",
+        ]  # fmt: skip
+    with pytest.raises(Exception, match="Unsupported global"):  # nothing of it stays allowed
+        torch.load(path, weights_only=True)
+    torch.save({"state_dict": state(3), "module": nn.Linear(1, 1)}, path)
+    message, hint = told(path)
+    assert "torch.nn.modules.linear.Linear; it is not opened, as it could run code" in message
+    assert hint.startswith("where you trust who made it, open it there and save the tensors alone")
+    torch.save({"weight": np.zeros(3)}, path)
+    assert told(path)[0] == "E601 no tensors with names: dict"
+
+
+# ---------------------------------------------------------------------------------------- hostile
+
+
+def _header(path: Path) -> None:
+    one = '{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    text = ("{" + ",".join(f'"t{i}":{one}' for i in range(260_000)) + "}").encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def _shapes(path: Path) -> None:
+    text = b'{"t":{"dtype":"F32","shape":[' + b"1," * 3_000_001 + b'1],"data_offsets":[0,4]}}'
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4))
+
+
+def _archive(path: Path, text: bytes, entries: int = 0) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", text)
+        for i in range(entries):
+            archive.writestr(f"a/data/{i}", b"")
+
+
+def _index(path: Path) -> None:
+    path.write_text(json.dumps({"weight_map": {f"t{i}": "a.safetensors" for i in range(260_000)}}))
+
+
+def _legacy(path: Path) -> None:
+    path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps([1] * 10**7, 2))
+
+
+HOSTILE: dict[str, Callable[[Path], None]] = {
+    "header.safetensors": _header,
+    "shape.safetensors": _shapes,
+    "operations.pt": lambda path: _archive(path, b"\x80\x02(" + b"N" * 10**7 + b"t."),
+    "numbers.pt": lambda path: _archive(path, pickle.dumps([1] * 10**7, 2)),
+    "legacy.pt": _legacy,
+    "many.safetensors.index.json": _index,
+}  # fmt: skip
+
+
+def test_headers_and_pickles_that_ask_for_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused by what is counted in their bytes: nothing is unpacked or read to its end."""
+
+    def unpacks(*_: Any, **__: Any) -> Any:
+        raise AssertionError("unpacked")
+
+    for owner, function in ((files, "safe_open"), (files.json, "loads"), (torch, "load")):
+        monkeypatch.setattr(owner, function, unpacks)
+    read, genops = 0, pickletools.genops
+
+    def counted(*given: Any) -> Any:
+        nonlocal read
+        for operation in genops(*given):
+            read += 1
+            yield operation
+
+    monkeypatch.setattr(pickles.pickletools, "genops", counted)
+    wrong: list[str] = []
+    for name, make in HOSTILE.items():
+        path = tmp_path / name
+        make(path)
+        read = 0
+        message, _ = told(path)
+        if "more than 250,000" not in message and "too much beside" not in message:
+            wrong.append(f"{name}: {message}")
+        if read > 610_000:
+            wrong.append(f"{name}: {read:,} operations")
+    assert not wrong, "\n".join(wrong)
