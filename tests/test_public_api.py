@@ -111,7 +111,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     ],
     "build": [
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
-        ("*layout", None), ("*freeze", None), ("*seed", None), ("**params", ...),
+        ("*layout", None), ("*key", None), ("*freeze", None), ("*seed", None), ("**params", ...),
     ],
     "freeze": [
         ("model", ...), ("plan", ...), ("*spec", None), ("*gradients", None),
@@ -144,14 +144,15 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*tokenizer", None), ("*text", None), ("*image", None), ("*label", None),
         ("*labels", None), ("*train", None), ("*validation", None), ("*test", None),
         ("*validation_share", None), ("*most_bad", None), ("*header", None), ("*encoding", None),
-        ("*ignore", ()), ("*optional", ()), ("*progress", True), ("**params", ...),
+        ("*ignore", ()), ("*optional", ()), ("*key", None), ("*partial", False),
+        ("*progress", True), ("**params", ...),
     ],
     "Predictor": [
-        ("source", ...), ("*weights", None), ("*layout", None), ("*device", "auto"),
+        ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*device", "auto"),
         ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
         ("*labels", None), ("**params", ...),
     ],
-    "resume": [("path", ...), ("*data", None), ("*progress", True)],
+    "resume": [("path", ...), ("*data", None), ("*epochs", None), ("*progress", True)],
     "runs": [("folder", "runs")],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "draw": [
@@ -160,7 +161,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
     "load_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
-        ("*optional", ()), ("*resize", None),
+        ("*optional", ()), ("*resize", None), ("*key", None), ("*partial", False),
     ],
     "save_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),

@@ -111,6 +111,10 @@ class RunFolder:
         """
         for folder in (self.path, self / "checkpoints"):
             storage.remove_unfinished(folder, age=0)
+        if not (self / HASHES).is_file():
+            message = f"{self / HASHES}: is gone: nothing tells whether the run's files are whole"
+            hint = f"a new run can start from its weights: archspec train … --weights {self.path}"
+            raise RunError(Problem("E920", message, hint=hint))
         hashes, problems = self._hashes(), list[Problem]()
         for name, known in hashes.items():
             with self._explained(name):

@@ -286,6 +286,11 @@ def test_damaged_files_are_not_gone_on_with(saved: archspec.Run) -> None:
         (folder / name).write_bytes(content)
     assert not wrong
     folder.check()
+    hashes = (folder / HASHES).read_bytes()
+    (folder / HASHES).unlink()
+    with pytest.raises(RunError, match="nothing tells whether the run's files are whole"):
+        folder.check()
+    (folder / HASHES).write_bytes(hashes)
 
 
 def test_resuming_looks_at_the_hashes(saved: archspec.Run) -> None:
