@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec.errors import SpecError, UsageError
-from archspec.training.folder import FACTS, LOCK
+from archspec.training.folder import FACTS, LOCK, RunFolder
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.orders import ordered
 from archspec_app.training.points import cleaned, fresh
@@ -171,7 +171,7 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
 
     facts = json.loads((folder / "runs" / key / "run.json").read_text())
     facts["options"]["phases"][0]["epochs"] = facts["epochs"] = killed.epoch + 1
-    (folder / "runs" / key / "run.json").write_text(json.dumps(facts))
+    RunFolder(folder / "runs" / key).write_json(FACTS, facts)  # with its hash
     other.resume(key)
     finished = until(jobs, key, ENDED)
     assert finished.status == "finished" and finished.epoch == killed.epoch + 1

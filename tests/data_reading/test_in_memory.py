@@ -13,6 +13,7 @@ import archspec
 from archspec.data import Data, open_data
 from archspec.errors import DataError, RunError, UsageError
 from archspec.lang.schema import Task
+from archspec.training.folder import FACTS, RunFolder
 
 TASK = Task(kind="text-classification")
 ROWS: list[dict[str, Any]] = [{"text": f"a text {i}", "label": "ab"[i % 2]} for i in range(20)]
@@ -76,8 +77,7 @@ def test_a_run_on_data_in_memory_goes_on_with_it(tmp_path: Path) -> None:
     given: dict[str, Any] = {"epochs": 1, "device": "cpu", "progress": False}
     run = archspec.train(TINY, ROWS, out=tmp_path, **given)
     assert (run.status, run.facts["data"]["source"]) == ("finished", None)
-    facts = (run.path / "run.json").read_text().replace('"finished"', '"stopped"')
-    (run.path / "run.json").write_text(facts)
+    RunFolder(run.path).write_json(FACTS, {**run.facts, "status": "stopped"})
     with pytest.raises(RunError, match="its data was in memory"):
         archspec.resume(run.path, progress=False)
     task = archspec.load(TINY).architecture.task
