@@ -7,6 +7,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import polars
 import pytest
 
 import archspec
@@ -41,7 +42,6 @@ def test_every_kind_gives_the_rows_of_the_file(tmp_path: Path) -> None:
 
 
 def test_polars(tmp_path: Path) -> None:
-    polars = pytest.importorskip("polars")
     assert opened(polars.DataFrame(ROWS)).fingerprint == opened(ROWS).fingerprint
 
 
