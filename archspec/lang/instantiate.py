@@ -261,11 +261,15 @@ class Instantiator:
         if not (is_block and module.kind):  # else told already, and what is inside goes on
             given = arguments.items()
             known = {n: None if isinstance(value, Instance) else (value,) for n, value in given}
-            wrong = list(wrong_arguments(self.checker, module, takes, known))
-            if not wrong or is_block:
-                wrong += missing_arguments(self.checker, module, takes, known)
-            if wrong:
-                self._tell(*wrong)
+            is_wrong = False
+            for problem in wrong_arguments(self.checker, module, takes, known):
+                self._tell(problem)  # one by one: beyond the limit none is looked for
+                is_wrong = True
+            if is_block or not is_wrong:
+                missing = list(missing_arguments(self.checker, module, takes, known))
+                self._tell(*missing)
+                is_wrong = is_wrong or bool(missing)
+            if is_wrong:
                 raise _Wrong
         if isinstance(takes, BlockNode):
             return self._block(takes, arguments, scope.stack, module)

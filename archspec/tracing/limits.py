@@ -36,7 +36,7 @@ def max_operations() -> int:
     """The limit of operations: the variable's value, if that is a number of 1 or more.
 
     >>> max_operations()
-    20000
+    10000
     """
     return from_environment(VARIABLE, MAX_OPERATIONS)
 

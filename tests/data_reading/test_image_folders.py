@@ -121,13 +121,12 @@ def test_numbers_that_are_not_of_eight_bits() -> None:
     assert found == (STEPS * 255).round().flatten().tolist()
     sixteen = (STEPS * 65_535).astype(np.uint16)
     assert pixels(sixteen) == pixels(sixteen, "PNG") == (sixteen >> 8).flatten().tolist()
-    assert pixels(sixteen.astype(np.int32)) == pixels(sixteen)
     for values in (STEPS * 2, STEPS - 0.5, STEPS * np.nan):
         with pytest.raises(UnreadableImage) as caught:
             pixels(values.astype(np.float32))
         assert str(caught.value) == "unreadable image: numbers that are not from 0 to 1"
-    with pytest.raises(UnreadableImage, match="not from 0 to 65,535"):
-        pixels((STEPS * 1e6).astype(np.int32))
+    with pytest.raises(UnreadableImage, match="integers of 32 bits, whose range is not known"):
+        pixels(sixteen.astype(np.int32))
 
 
 def test_twelve_bits() -> None:

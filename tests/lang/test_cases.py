@@ -104,13 +104,13 @@ HINTS = {
         "there are no mappings as values: declare a parameter for each of its keys"
     ),
     HEAD + "params: {w: {type: int, default: $None}}\nblocks: {Net: {}}": (
-        "to allow null, declare it with default: null"
+        "to allow null, declare it with default: null, or with nullable: true"
     ),
     HEAD + "params:\n  t: int?\nblocks: {Net: {}}": (
-        "a parameter that may be null is declared with default: null"
+        "a parameter that may be null is declared with default: null, or with nullable: true"
     ),
     HEAD + "params: {t: {type: int?}}\nblocks: {Net: {}}": (
-        "a parameter that may be null is declared with default: null"
+        "a parameter that may be null is declared with default: null, or with nullable: true"
     ),
     HEAD + "params: {g: '$ceil(2.5)'}\nblocks: {Net: {}}": (
         "for a / b rounded up write -(-a // b); "

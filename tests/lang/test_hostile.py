@@ -322,7 +322,7 @@ SELECTIONS = {
     "one long pattern": Hostile("E702", net(more="freeze: {a: ['@b']}"), "**.*a*.", 100_000),
     "one pattern of brackets": Hostile("E702", net(more="freeze: {a: ['fc@']}"), "[0]", 100_000),
     "renames": Hostile(
-        "", net(more="checkpoints: {a: {rename: {@}}}"), "'**.a#.*.**': '**.b#.*.**',", 9_000
+        "E701", net(more="checkpoints: {a: {rename: {@}}}"), "'**.a#.*.**': '**.b#.*.**',", 9_000
     ),
     "ties": Hostile("E213", net(MANY, more="tie: {@}"), "fc.#.weigh: fc.#.weight,", 5_000),
     "parts to fill": Hostile("E201", net(more="init: [{match: fc, @}]"), "weigth#: zeros_,", 9_000),

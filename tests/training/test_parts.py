@@ -6,7 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import pytest
@@ -191,10 +191,10 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "a/b ../c")
     assert folder.path.parent == tmp_path and folder.path.name.endswith("-a-b-..-c")
     folder.write("x", "old")
-    with pytest.raises(TypeError), folder.replacing("x") as file:
-        file.writelines([b"new", 3])  # pyright: ignore
+    with pytest.raises(TypeError), folder.replacing("x") as place:
+        place.write_bytes(cast(Any, "new"))
     assert folder.read("x") == "old"
-    assert {path.name for path in folder.path.iterdir()} == {"x", "checkpoints"}
+    assert {path.name for path in folder.path.iterdir()} == {"x", "checkpoints", "hashes.json"}
     with pytest.raises(RunError) as caught:
         folder.write("checkpoints", "a folder is there")
     assert caught.value.code == "E921"

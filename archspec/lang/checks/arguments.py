@@ -220,11 +220,11 @@ class _BlockChecker:
         checker, takes = self.checker, self.tree.blocks.get(module.kind) or layers.find(module.kind)
         if takes is not None:
             names = arguments_of(takes)
-            wrong = wrong_arguments(checker, module, takes, known, self.names)
+            for problem in wrong_arguments(checker, module, takes, known, self.names):
+                checker.findings.add(problem)  # one by one: beyond the limit none is looked for
             # A misspelt argument has been told already.
             meant = {near for n in known if n not in names for near in near_misses(n, names)}
-            missing = missing_arguments(checker, module, takes, {*known, *meant})
-            checker.findings.add(*wrong, *missing)
+            checker.findings.add(*missing_arguments(checker, module, takes, {*known, *meant}))
         if takes is None or (isinstance(takes, layers.Layer) and takes.keywords_any):
             self._check_keywords(module)
 

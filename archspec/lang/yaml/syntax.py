@@ -226,7 +226,7 @@ def _flow(failure: _Failure) -> Problem:
     if failure.found == "'{'" and before.endswith("$"):
         hint = "a parameter's value is $name, without braces"
     elif re.search(r"type: *\w+$", before):
-        hint = "a parameter that may be null is declared with default: null"
+        hint = "a parameter that may be null is declared with default: null, or with nullable: true"
     return _problem(failure.here, message, hint)
 
 
