@@ -259,8 +259,9 @@ _STAND_INS: dict[str, Any] = {
 
 def _broken_by(path: Path, data: Any) -> Iterator[Path]:
     """The declarations of which nothing is known once what stands at ``path`` is cut out."""
-    value = data
-    for key in path:
+    is_there = _known_part(data, path) == path  # else it was cut out with what is around it
+    value: Any = data if is_there else None
+    for key in path if is_there else ():
         value = value[key]
     keys = cast("list[str]", list(cast("dict[Any, Any]", value))) if isinstance(value, dict) else []
     match path:
