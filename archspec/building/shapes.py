@@ -77,7 +77,8 @@ def _check_layers(spec: Spec, model: nn.Module, instances: Mapping[str, Instance
     """No layer may lack sizes or a forward: it could never be filled, or never be run."""
     for path, child in model.named_modules():
         kind = type(child).__name__
-        if any(is_lazy(tensor) for tensor in child.parameters(recurse=False)):
+        own_tensors = (*child.parameters(recurse=False), *child.buffers(recurse=False))
+        if any(map(is_lazy, own_tensors)):
             message = f"{kind} knows no sizes before its first input"
             own = kind.removeprefix("Lazy")
             hint = "give the sizes" if own == kind else f"use {own}, and give the sizes"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FunctionType
@@ -77,7 +76,6 @@ def run(
         return None if again else tensor
 
     with ExitStack() as during:
-        during.enter_context(warnings.catch_warnings(action="ignore"))  # of slow kernels
         during.enter_context(_uncollected())
         for path, module in model.named_modules():
             during.enter_context(_followed(module, path, ledger, path in checkpointed))

@@ -11,6 +11,7 @@ import builtins
 import functools
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -53,6 +54,8 @@ class MetaRun(TorchDispatchMode):
         return False
 
     def __enter__(self) -> MetaRun:
+        # PyTorch's advice is for the run on data, which gives it again.
+        self._during.enter_context(warnings.catch_warnings(action="ignore"))
         generated = type(self._model).__module__
         for module in self._model.modules():
             if type(module).__module__ == generated:

@@ -61,6 +61,11 @@ def test_initializers_that_refuse_a_tensor_are_told_at_their_rule() -> None:
             "use Linear, and give the sizes",
         ),
         (
+            "LazyBatchNorm3d, affine: false",
+            "LazyBatchNorm3d knows no sizes before its first input",
+            "use BatchNorm3d, and give the sizes",
+        ),
+        (
             "RNNBase, mode: LSTM, input_size: 4, hidden_size: 4",
             "RNNBase has no forward of its own",
             "use LSTM, GRU or RNN, or a cell",
