@@ -140,7 +140,7 @@ def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile
             scores = means.engine.scores(prepared, advance)
             tally.add(file, window, prepared.faults)
             tally.refuse(file, asked.most_bad)
-            writer.add(window, added.columns(scores, prepared.faults))
+            writer.add(window, added.columns(scores, prepared))
             tokens += [prepared.tokens] if prepared.tokens else []
             counts += _counted(scores, prepared.faults, len(counts))
     return PredictedFile(
@@ -223,12 +223,14 @@ class _Added:
         schema: their names and types.
         labels: the names of the classes; none for embeddings.
         wide: whether an embedding takes a column for each of its numbers.
+        of_texts: whether there is a column that tells which inputs were cut.
     """
 
     schema: dict[str, Any]
     labels: tuple[str, ...]
     all_labels: bool
     wide: bool
+    of_texts: bool
 
     @classmethod
     def of(cls, means: Means, file: RowFile, asked: Asked, *, wide: bool) -> _Added:
@@ -241,16 +243,23 @@ class _Added:
             names = {"label": pa.string(), "probability": pa.float64()}
             if asked.all_labels:
                 names |= {f"p_{label}": pa.float64() for label in labels}
+        of_texts = isinstance(means.encoder, TextEncoder)
+        if of_texts:
+            names["truncated"] = pa.bool_()
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):
             names = {f"predicted_{name}": kind for name, kind in names.items()}
-        return cls(names, labels, asked.all_labels, wide)
+        return cls(names, labels, asked.all_labels, wide, of_texts)
 
-    def columns(self, scores: Scores, faults: dict[int, Fault]) -> dict[str, Any]:
+    def columns(self, scores: Scores, prepared: Prepared) -> dict[str, Any]:
         """The predictions of a window, empty where there is a fault."""
+        faults = prepared.faults
         bad = np.zeros(len(scores), dtype=bool)
         bad[[*faults]] = True
         found = self._labels(scores, bad) if self.labels else self._vectors(scores, bad)
+        if self.of_texts:
+            cut = [i in prepared.truncated for i in range(len(scores))]
+            found.append(pa.array(cut, pa.bool_(), mask=bad))
         errors = [None] * len(scores)
         for i, (reason, detail) in faults.items():
             errors[i] = f"{reason}: {detail}" if detail else reason  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -31,7 +31,7 @@ TEXTS = ["a very warm film", "sad", "so it was a poor day", "bad"]
 @pytest.fixture(scope="module")
 def predictor() -> archspec.Predictor:
     model = archspec.build(TINY, device="cpu", seed=0)
-    return archspec.Predictor(model, labels=["no", "yes"], batch_size=2)
+    return archspec.Predictor(model, labels=["no", "yes"], batch_size=2, max_length=6)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -77,14 +77,17 @@ def test_every_format_becomes_every_other(
         write(tmp_path / f"in{source}", rows), tmp_path / f"out{out}", all_labels=True
     )
     found = read(tmp_path / f"out{out}")
-    assert [*found[0]] == ["id", "text", "label", "probability", "p_no", "p_yes", "error"]
+    assert [*found[0]] == [
+        "id", "text", "label", "probability", "p_no", "p_yes", "truncated", "error",
+    ]  # fmt: skip
     is_text = source in (".csv", ".tsv") or out in (".csv", ".tsv")
     for i, (row, one) in enumerate(zip(found, predictor(TEXTS), strict=True)):
         assert (row["id"], row["text"]) == (str(i) if is_text else i, TEXTS[i])
         assert row["label"] == one.label and not row["error"]
         assert float(row["probability"]) == pytest.approx(one.probability, abs=1e-6)
         assert float(row["p_no"]) == pytest.approx(one.probabilities["no"], abs=1e-6)
-    assert (report.rows, report.bad_rows) == (4, 0)
+    assert [str(row["truncated"]).lower() for row in found] == ["false", "false", "true", "false"]
+    assert (report.rows, report.bad_rows, report.truncated) == (4, 0, 1)
     assert report.counts == {name: sum(r["label"] == name for r in found) for name in ("no", "yes")}
     assert not [*tmp_path.glob(".*")]
 
@@ -127,7 +130,9 @@ def test_values_of_json_stay_what_they_are(predictor: archspec.Predictor, tmp_pa
     names = ["text", "a", "b", "d", "e", "label"]
     for row, one in zip(rows, found, strict=True):
         assert {name: one[name] for name in names} == {name: row.get(name) for name in names}
-    assert [*found[0]][6:] == ["predicted_label", "predicted_probability", "predicted_error"]
+    added = ["label", "probability", "truncated", "error"]
+    assert [*found[0]][6:] == [f"predicted_{name}" for name in added]
+    assert [row["predicted_truncated"] for row in found] == [False, None, False]
     assert [row["predicted_error"] for row in found] == [None, "wrong type: int, not text", None]
     predictor.file(given, tmp_path / "out.parquet")
     found = read(tmp_path / "out.parquet")
@@ -269,7 +274,7 @@ def test_embeddings_are_a_list_or_a_column_for_each_number(tmp_path: Path) -> No
             None if row is None else pytest.approx(row, abs=1e-6) for row in expected
         ]
     report = embedder.file(given, tmp_path / "out.csv")
-    assert len(report.columns) == 385 and report.counts == {}
+    assert len(report.columns) == 386 and report.counts == {}
     for row, vector in zip(read(tmp_path / "out.csv"), expected, strict=True):
         found = [row[f"embedding_{i}"] for i in range(384)]
         assert (
@@ -431,6 +436,7 @@ def test_files_on_the_command_line(weights: Path, tmp_path: Path) -> None:
         "probability",
         "p_no",
         "p_yes",
+        "truncated",
         "error",
     ]
     (tmp_path / "out").mkdir()
