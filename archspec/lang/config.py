@@ -44,6 +44,7 @@ _KNOWN = frozenset(
 # What says nothing as long as it has this value, which it has by default.
 _NEUTRAL: dict[str, Any] = {
     "add_cross_attention": False,
+    "auto_map": None,
     "cross_attention_hidden_size": None,
     "id2label": None,
     "is_decoder": False,
@@ -175,6 +176,8 @@ class _Reader:
     def fits_model_type(self) -> bool:
         """Whether the file is one of the spec's model, or does not say what model it is of."""
         stated, built = self.file.data.get("model_type"), self.config.model_type
+        if stated is None and built is not None:
+            return self._fits_classes(built)
         if stated is None or stated == built:
             self.used.add("model_type")
             return True
@@ -189,6 +192,19 @@ class _Reader:
         if built is None and self._is_own:
             hint += f"; if {self.spec} is one, too, say so there: config: {{model_type: {stated}}}"
         self._report("E215", message, ("model_type",), hint or "no packaged spec builds that")
+        return False
+
+    def _fits_classes(self, built: str) -> bool:
+        """Whether a file that lacks a model type names classes of the spec's, if any."""
+        self.used.add("model_type")
+        classes = self.file.data.get("architectures")
+        named = cast("list[Any]", classes) if isinstance(classes, list) else []
+        if all(_plain(str(name)).startswith(_plain(built)) for name in named):
+            return True
+        message = f"there is no model_type, and architectures are {shown(named)}"
+        hint = "if the file is of one, write its model_type"
+        message = f"{message}, and {self.spec} builds '{built}'"
+        self._report("E215", message, ("architectures",), hint)
         return False
 
     # --------------------------------------------------------------------------------- what is read
@@ -273,7 +289,8 @@ class _Reader:
         for number in numbers:
             name, at = names[number], (*path, number)
             if not isinstance(name, str) or not name.strip() or not name.isprintable():
-                self._report("E215", f"{shown(name)} is no name of a label", at, "a name is text")
+                hint = "a name is text without control characters"
+                self._report("E215", f"{shown(name)} is no name of a label", at, hint)
                 return ()
             if name in labels:
                 note = Note("it stands here, too", self.file.place((*path, labels[name])))
@@ -364,6 +381,11 @@ class _Reader:
         """Whether the spec can be changed: no packaged one."""
         files = self.checker.document.files
         return not files or files[0].parent != inherit.packaged_folder()
+
+
+def _plain(name: str) -> str:
+    """``xlm-roberta`` as ``XLMRobertaModel`` begins."""
+    return re.sub("[^a-z0-9]", "", name.casefold())
 
 
 def _packaged(model_type: object, architectures: object) -> list[str]:

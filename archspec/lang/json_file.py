@@ -80,11 +80,12 @@ def _decoded(path: Path) -> str:
     except ValueError:
         raise SpecError(Problem("E106", "no file has a NUL in its name")) from None
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")  # a mark of UTF-8 is no text
     except UnicodeDecodeError as error:
-        before = _Text(str(path), data[: error.start].decode())
+        before = _Text(str(path), error.object[: error.start].decode())
         end = len(before.text)
-        raise _unreadable(before, "not UTF-8 text", (end, end + 1)) from None
+        hint = "save it as UTF-8"
+        raise _unreadable(before, "not UTF-8 text", (end, end + 1), hint) from None
 
 
 class _Text:
@@ -101,8 +102,8 @@ class _Text:
         return self._source.place(line, start - first + 1, end - first + 1)
 
 
-def _unreadable(text: _Text, reason: str, at: _Stretch) -> SpecError:
-    return SpecError(Problem("E106", f"{text.name}: {reason}", text.place(*at)))
+def _unreadable(text: _Text, reason: str, at: _Stretch, hint: str = "") -> SpecError:
+    return SpecError(Problem("E106", f"{text.name}: {reason}", text.place(*at), hint))
 
 
 class _Scan:

@@ -12,19 +12,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 from transformers import (
+    AlbertConfig,
     BertConfig,
     BertForMaskedLM,
     BertForSequenceClassification,
     CamembertConfig,
+    DebertaV2Config,
     DistilBertConfig,
     ElectraConfig,
+    LlamaConfig,
+    MPNetConfig,
+    ResNetConfig,
     RobertaConfig,
+    ViTConfig,
+    XLMRobertaConfig,
 )
 
 from archspec import build, load
 from archspec.errors import ArchspecError, SpecError
 
-OTHERS = (RobertaConfig, DistilBertConfig, ElectraConfig, CamembertConfig)
+OTHERS = (
+    RobertaConfig, DistilBertConfig, ElectraConfig, CamembertConfig, AlbertConfig, DebertaV2Config,
+    LlamaConfig, MPNetConfig, ResNetConfig, ViTConfig, XLMRobertaConfig,
+)  # fmt: skip
 CLASSES: dict[str, Any] = {"bert": BertForSequenceClassification, "bert-mlm": BertForMaskedLM}
 SETTINGS: dict[str, list[Any]] = {  # the first of each is built by ``bert``
     "hidden_act": ["gelu", "gelu_new", "relu", "gelu_fast", "silu", "gelu_pytorch_tanh", "tanh"],
@@ -43,6 +53,11 @@ SETTINGS: dict[str, list[Any]] = {  # the first of each is built by ``bert``
     ],
     "num_labels": [2, 1, 3, 5],
     "id2label": [None, {0: "no", 1: "yes"}, {i: f"{i} stars" for i in range(5)}],
+    "pruned_heads": [{}, {0: [1]}],
+    "is_encoder_decoder": [False, True],
+    "cross_attention_hidden_size": [None, 12],
+    "auto_map": [None, {"AutoModel": "modeling.Other"}],
+    "architectures": [None, ["BertForMaskedLM"]],
     "dtype": [None, "float32"],
     "use_cache": [True, False],
     "output_hidden_states": [False, True],
@@ -55,7 +70,7 @@ SMALL: dict[str, Any] = {
 FREE = {  # whatever they are, they are built
     "tie_word_embeddings", "chunk_size_feed_forward", "layer_norm_eps", "classifier_dropout",
     "pad_token_id", "type_vocab_size", "num_attention_heads", "num_labels", "id2label", "dtype",
-    "use_cache", "output_hidden_states",
+    "architectures", "use_cache", "output_hidden_states",
 }  # fmt: skip
 IDS = torch.tensor([[3, 29, 1, 0, 5, 7], [4, 0, 0, 29, 2, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 1, 0], [1, 1, 1, 0, 0, 0]])
@@ -132,4 +147,9 @@ def test_what_is_built_and_what_is_refused(tmp_path: Path) -> None:
             load("bert", config=path)
         if caught.value.message != f"model_type is '{other.model_type}', and bert builds 'bert'":
             wrong.append(f"{other.__name__}: {caught.value.message}")
+        # Without its type it is known by its class.
+        written = {"architectures": [other.__name__.replace("Config", "Model")], "vocab_size": 9}
+        path.write_text(json.dumps(written), encoding="utf-8")
+        with pytest.raises(SpecError, match=r"there is no model_type, and architectures are"):
+            load("bert", config=path)
     assert not wrong, "\n".join(wrong)
