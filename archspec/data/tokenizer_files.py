@@ -188,7 +188,7 @@ class _Settings:
 
     @property
     def max_length(self) -> int | None:
-        value = self.said.get("model_max_length")
+        value = self.said.get("model_max_length", self.said.get("max_len"))  # its older name
         if value is None or (isinstance(value, float) and value > _MAX_LENGTH):
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -207,6 +207,13 @@ class _Settings:
         """A special token by its role; that of BERT where nothing is said."""
         value = self.said.get(name, _SPECIAL.get(name))
         return None if value is None else self._token(value, name, special=True)
+
+    def needed(self, name: str) -> str:
+        """The text of a special token that BERT's tokenizer cannot do without."""
+        token = self.special(name)
+        if token is None:
+            raise self._refused(name, None)
+        return str(token)
 
     def extra(self) -> list[AddedToken]:
         """Special tokens without a role."""
@@ -280,10 +287,10 @@ def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
     if kind is not None and not settings.is_word_piece:
         message = f"{path.parent / CONFIG}: tokenizer_class: {str(kind)[:60]} is not supported"
         raise DataError(Problem("E905", message, hint="its tokenizer.json can be read"))
-    words = path.read_text(encoding="utf-8").split("\n")
+    words = path.read_text(encoding="utf-8-sig").split("\n")
     words = words[:-1] if words and not words[-1] else words
-    vocab = {word.rstrip("\r"): i for i, word in enumerate(words)}
-    unk, cls, sep = (str(settings.special(f"{name}_token")) for name in ("unk", "cls", "sep"))
+    vocab = {word.rstrip(): i for i, word in enumerate(words)}
+    unk, cls, sep = map(settings.needed, ("unk_token", "cls_token", "sep_token"))
     if missing := [word for word in (unk, cls, sep) if word not in vocab]:
         raise ValueError(f"it lacks {listing(missing)}")
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=unk, max_input_chars_per_word=100))
@@ -320,12 +327,40 @@ def _from_json(path: Path, settings: _Settings) -> Tokenizer:
     tokenizer = Tokenizer.from_str(data.decode())
     said: dict[str, Any] = json.loads(data)
     normalizer = said.get("normalizer") or {}
-    if settings.is_word_piece and normalizer.get("type") == "BertNormalizer":
-        # As transformers, which takes the words from here, and all else from the settings.
+    if settings.is_word_piece:
+        # Of such a class transformers takes the words from here, and all else from the settings.
+        _refuse_other(path, tokenizer, said, settings)
         tokenizer.normalizer = _bert_normalizer(settings, lower=True)
     elif settings.flag("do_lower_case", None) and not settings.said.get("tokenizer_class"):
         _refuse_case(normalizer, settings)
     return tokenizer
+
+
+def _refuse_other(
+    path: Path, tokenizer: Tokenizer, said: Mapping[str, Any], settings: _Settings
+) -> None:
+    """Stop where a file is of something else than the class that the settings name.
+
+    Raises:
+        DataError: E905.
+    """
+    model, names = said["model"], ("cls_token", "sep_token")
+    ends = [tokenizer.token_to_id(settings.needed(name)) for name in names]
+    empty = tokenizer.encode("")
+    found = [i for i, is_read in zip(empty.ids, empty.attention_mask, strict=True) if is_read]
+    is_usual = {
+        "normalizer": (said.get("normalizer") or {}).get("type") == "BertNormalizer",
+        "pre_tokenizer": (said.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer",
+        "model": model.get("continuing_subword_prefix", "##") == "##"
+        and model.get("max_input_chars_per_word", 100) == 100
+        and model.get("type", "WordPiece") == "WordPiece",
+        "post_processor": found == ends,
+    }
+    if other := [name for name, usual in is_usual.items() if not usual]:
+        kind = settings.said["tokenizer_class"]
+        message = f"{path}: {listing(other)}: not those of tokenizer_class {kind}"
+        hint = f"take tokenizer_class out of {CONFIG} where the file itself is right"
+        raise DataError(Problem("E905", message, hint=hint))
 
 
 def _refuse_case(normalizer: Mapping[str, Any], settings: _Settings) -> None:

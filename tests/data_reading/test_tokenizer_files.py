@@ -108,7 +108,7 @@ def test_ids_are_those_of_transformers(tmp_path: Path) -> None:
                 folder, {"tokenizer.json": saved.replace('"lowercase":true', '"lowercase":false')}
             )
             theirs = BertTokenizer.from_pretrained(folder)
-        length = min(int(config.get("model_max_length", 64)), 64)
+        length = min(int(config.get("model_max_length", config.get("max_len", 64))), 64)
         texts = [*SCRIPTS, *MARKS, " ".join(draw.sample([*SCRIPTS, *MARKS], 6))]
         expected = theirs(texts, truncation=True, max_length=length)["input_ids"]
         found = TextEncoder(folder, length).encode(texts)
@@ -118,6 +118,30 @@ def test_ids_are_those_of_transformers(tmp_path: Path) -> None:
             if a != b
         ][:1]
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_tokenizer_json_that_is_not_of_its_class(tmp_path: Path) -> None:
+    """A class of BERT's says what the parts are: where they are others one of the two is wrong."""
+    from transformers import BertTokenizer
+
+    config = {"tokenizer_class": "BertTokenizer"}
+    files = {"vocab.txt": "\ufeff" + vocabulary(SPECIAL), "tokenizer_config.json": config}
+    assert TextEncoder(write(tmp_path, files), 9).encode(["[PAD]"]) == [[2, 0, 3]]  # no part of it
+    write(tmp_path, {"vocab.txt": vocabulary(SPECIAL)})
+    said = json.loads(BertTokenizer.from_pretrained(tmp_path).backend_tokenizer.to_str())
+    parts: list[tuple[str, Any]] = [
+        ("normalizer", None), ("normalizer", {"type": "NFKC"}), ("post_processor", None),
+        ("pre_tokenizer", {"type": "Whitespace"}),
+        ("model", {**said["model"], "max_input_chars_per_word": 5}),
+        ("model", {**said["model"], "continuing_subword_prefix": "@@"}),
+    ]  # fmt: skip
+    for name, part in parts:
+        write(tmp_path, {"tokenizer.json": {**said, name: part}, "tokenizer_config.json": config})
+        assert refusal(tmp_path, 9).endswith(
+            f"json: {name}: not those of tokenizer_class BertTokenizer"
+        )
+        write(tmp_path, {"tokenizer_config.json": {}})  # as the hint says
+        assert TextEncoder(tmp_path, 9).encode(["a"])
 
 
 def test_accents_are_kept(tmp_path: Path) -> None:
@@ -139,7 +163,7 @@ def test_settings_that_are_not_followed_are_named(tmp_path: Path) -> None:
         ("never_split", ["x"]), ("do_basic_tokenize", False), ("padding_side", "left"),
         ("tokenizer_class", "BertJapaneseTokenizer"), ("do_lower_case", "yes"),
         ("strip_accents", 1), ("model_max_length", "long"), ("model_max_length", 0),
-        ("truncation_side", "both"), ("clean_text", False), ("cls_token", 3),
+        ("truncation_side", "both"), ("clean_text", False), ("cls_token", 3), ("sep_token", None),
         ("additional_special_tokens", "x"),
         ("added_tokens_decoder", {"7": {"content": "x", "y": 1}}),
         ("word_tokenizer_type", "mecab"),
