@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import re
 from encodings import aliases, normalize_encoding
+from itertools import pairwise
 from pathlib import Path
 
 from archspec.errors import Problem, UsageError, did_you_mean
@@ -91,7 +92,9 @@ def _score(data: bytes, name: str) -> float:
         is_mixed = part.isalpha() and any(map(str.isascii, part))
         is_latin = is_mixed or len(part) == 1
         fits = name in _WITHOUT_SPACES or not part.isalpha() or is_latin == (name in _LATIN)
-        fits = fits and (name in _LATIN or not re.search("[a-zα-ωа-я][Α-ΩА-Я]", part))
+        fits = fits and not any(
+            a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(part)
+        )
         letters = [letter for letter in part if letter >= "\x80"]
         found += len(letters)
         usual += fits * sum(_is_usual(letter, name) for letter in letters)
@@ -101,7 +104,7 @@ def _score(data: bytes, name: str) -> float:
 def _has_common_letters(text: str) -> bool:
     """Russian's six most frequent letters are nearly half of it; of Hebrew's bytes a quarter."""
     letters = [letter for letter in text.lower() if "а" <= letter <= "я"]
-    return sum(letter in "оеаинт" for letter in letters) > 0.35 * len(letters)
+    return sum(letter in "оеаинт" for letter in letters) > 0.3 * len(letters)
 
 
 def _is_usual(letter: str, name: str) -> bool:

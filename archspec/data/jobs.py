@@ -43,7 +43,10 @@ _FRACTION = re.compile(r"[-+]?(?:[0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)(?:[eE][-+]?
 _WHOLE = re.compile(r"[-+]?[0-9]+(?:\.0*)?")
 _LIST = re.compile(r"""\[.*[,'"].*\]|\{.*[,'"].*\}|\(.*,.*\)""", re.DOTALL)
 _WRITTEN_LIST = re.compile(r"""\[\s*(?:['"].*['"]|[-+0-9.,\s]*)\s*\]""", re.DOTALL)
-_JOINTS = (",", ";", "|", " ")  # between labels that stand in one cell
+_TAG = re.compile(r"O|[BIESLU][-_]\S+")  # of a token: begin, inside, …
+_CHOICES = {"choices", "options", "endings", "candidates"}
+_TURNS = {"messages", "conversation", "conversations", "dialog", "dialogue"}
+_JOINTS = (",", ";", "|", "/", "+", "&", "#", "\n", " ")  # between labels that stand in one cell
 
 
 def not_supported(table: Table, job: str, sign: str) -> DataError:
@@ -67,6 +70,11 @@ def refuse_tokens(table: Table, text: str | None) -> None:
     """
     lists = [name for name in table.dataset.column_names if holds_lists(table, name)]
     tokens = [name for name in lists if name.casefold() in _TOKENS]
+    for name in lists if text is None else ():
+        if name.casefold() in _TURNS:
+            raise not_supported(table, "conversations are", f"column '{name}' holds lists")
+        if name.casefold() in _CHOICES:
+            raise not_supported(table, "multiple choice is", f"column '{name}' holds lists")
     texts = [name for name in table.dataset.column_names if holds_prose(table, name)]
     if text in lists or (text is None and lists and (tokens or not texts)):
         shown = listing([text] if text in lists and len(lists) == 1 else lists)
@@ -158,6 +166,9 @@ def refuse_other_labels(table: Table, column: str) -> None:
         message = f"{table.files[0]}: column '{column}' holds objects, which are no labels"
         raise DataError(Problem("E902", message))
     texts = _texts(table, column)
+    if (example := _tags(texts)) is not None:
+        sign = f"column '{column}' holds tags of tokens, such as {example[:60]!r}"
+        raise not_supported(table, "classification of tokens is", sign)
     if (example := fraction_of(texts)) is not None:
         sign = f"column '{column}' holds numbers such as {example}"
         raise not_supported(table, "regression is", sign)
@@ -178,6 +189,9 @@ def refuse_targets(table: Table, used: str) -> None:
     for name in (name for name in table.dataset.column_names if name != used):
         if holds_lists(table, name):
             raise not_supported(table, "multi-label is", f"column '{name}' holds lists")
+        if (example := _tags(_texts(table, name))) is not None:
+            sign = f"column '{name}' holds tags of tokens, such as {example[:60]!r}"
+            raise not_supported(table, "classification of tokens is", sign)
         if (example := fraction_of(_texts(table, name))) is not None:
             sign = f"no column holds classes, and '{name}' numbers such as {example}"
             raise not_supported(table, "regression is", sign)
@@ -194,6 +208,17 @@ def fraction_of(texts: Sequence[str]) -> str | None:
     if len(numbers) < (1 - _SOME) * len(texts) or len(parts) <= _SOME * len(texts):
         return None
     return parts[0]
+
+
+def _tags(texts: Sequence[str]) -> str | None:
+    """A cell with tags of tokens, if all cells hold such.
+
+    >>> _tags(["O B-PER I-PER", "O O"]), _tags(["O", "A", "B", "AB"])
+    ('O B-PER I-PER', None)
+    """
+    if not all(map(_TAG.fullmatch, (tag for text in texts for tag in text.split()))):
+        return None
+    return next((text for text in texts if {*text.split()} - {"O"}), None)
 
 
 def _several(texts: Sequence[str]) -> str | None:

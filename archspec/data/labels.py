@@ -15,7 +15,7 @@ import numpy as np
 from archspec.data.extras import train_extra
 from archspec.data.splitting import say_which
 from archspec.data.tables import Table, arrow_column
-from archspec.errors import DataError, Problem, listing
+from archspec.errors import DataError, Problem, listing, shown
 
 with train_extra():
     import datasets
@@ -114,11 +114,12 @@ def _label(text: str, odd: str | None, numeric: bool, settled: frozenset[str]) -
     return Label("0" if whole[1] == "-0" else whole[1])
 
 
+_NOTHING = {"nan", "n/a", "null", "<na>", "#n/a"}  # "none" may well be a class
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
 def alike_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Classes that may be one: they differ in case alone, or spell a truth value differently.
+    """Classes that may be one, or none: they differ in case or marks, or spell a truth value.
 
     Args:
         names: of the labels of all rows.
@@ -129,21 +130,39 @@ def alike_notes(names: Sequence[str]) -> tuple[str, ...]:
     ("labels that may mean the same are classes of their own: '1' 1 row, 'True' 1",)
     """
     counts = Counter(names)
-    folded = {name: unicodedata.normalize("NFKC", name).casefold() for name in counts if name}
-    are_truths = {*folded.values()} <= _TRUE | _FALSE
+    in_case = {name: unicodedata.normalize("NFKC", name).casefold() for name in counts if name}
+    folded = {name: _without_marks(fold) for name, fold in in_case.items()}
+    others = {*folded.values()} - _TRUE - _FALSE
+    # Where there are other labels "t" may be a letter, and "1" a number, among others.
+    are_truths = len(others) <= 2 and not any(len(one) == 1 or one.isdecimal() for one in others)
     groups: dict[object, list[str]] = {}
     for name, fold in sorted(folded.items()):
-        groups.setdefault(fold in _TRUE if are_truths else fold, []).append(name)
+        is_truth = are_truths and fold not in others
+        groups.setdefault(fold in _TRUE if is_truth else fold, []).append(name)
     notes: list[str] = []
     for group in (group for group in groups.values() if len(group) > 1):
-        in_case = len({folded[name] for name in group}) == 1
-        what = "differ only in case" if in_case else "may mean the same"
-        ordered = sorted(group, key=lambda name: -counts[name])
-        first, *rest = (f"'{name}' {counts[name]:,}" for name in ordered)
-        first += " row" if counts[ordered[0]] == 1 else " rows"
-        shown = listing([first, *rest])
-        notes.append(f"labels that {what} are classes of their own: {shown}")
+        what = "may mean the same"
+        if len({folded[name] for name in group}) == 1:
+            same = len({name.casefold() for name in group}) == 1
+            what = "differ only in case" if same else "differ only in case, spaces or marks"
+        notes.append(f"labels that {what} are classes of their own: {_counted(group, counts)}")
+    if empty := [name for name, fold in in_case.items() if fold in _NOTHING]:
+        which = _counted(empty, counts)
+        notes.append(f"labels that may mean that there is none are classes of their own: {which}")
     return tuple(notes)
+
+
+def _without_marks(fold: str) -> str:
+    """``sci-fi`` as ``sci fi``, and nothing invisible; a sign before a number stays."""
+    seen = "".join(letter for letter in fold if unicodedata.category(letter) != "Cf")
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", seen.strip("'\"`. ")) or fold
+
+
+def _counted(group: Sequence[str], counts: Counter[str]) -> str:
+    ordered = sorted(group, key=lambda name: -counts[name])
+    first, *rest = (f"{shown(name)} {counts[name]:,}" for name in ordered)
+    first += " row" if counts[ordered[0]] == 1 else " rows"
+    return listing([first, *rest])
 
 
 def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str, ...]:

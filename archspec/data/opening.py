@@ -120,6 +120,7 @@ def open_data(
     if labelled and decides != "train" and names is None:
         hint = f"{say_which('train')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
+    _refuse_broken(decides, tables[decides])
     columns = columns_of(tables[decides], task.kind, text=text, image=image, label=label)
     opened = _Opening(task, columns, labelled, names)
     opened.notes += first_line_notes(tables[decides], columns)
@@ -135,6 +136,20 @@ def open_data(
     opened.refuse(most_bad)
     opened.cut(validation_share, seed)
     return opened.data(chosen.unused)
+
+
+def _refuse_broken(split: str, table: Table) -> None:
+    """Stop where no row could be taken apart, so that there are no columns.
+
+    Raises:
+        DataError: E903.
+    """
+    if table.broken and not any(table.dataset.column_names):
+        bad = [
+            BadRow(split, name, one.row, one.line or None, one.reason, one.detail)
+            for name, one in table.broken
+        ]
+        raise DataError(_too_many(split, bad, len(bad), 0, table.misread))
 
 
 def _refuse_unused(names: Sequence[str]) -> None:

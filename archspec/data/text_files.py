@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -170,6 +171,7 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
     if not is_separated(path.name):
         form.refuse_for(path.name, text=True)
     try:
+        _refuse_other_kind(path)
         mark = marked_encoding(path)
         if mark is not None and not form.codec.startswith(mark[:6]):
             raise _unreadable(path, f"the text is {mark.upper()}", hint=other(path))
@@ -187,6 +189,30 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
         raise _unreadable(path, error.strerror or str(error)) from None
     except UnicodeError as error:
         raise _unreadable(path, f"{form.misread}: {error}", hint=other(path)) from None
+
+
+_KINDS = (
+    (b"version https://git-lfs.", "a Git LFS pointer, not the file that it stands for",
+     "get it: git lfs pull"),
+    (b"<!doctype html", "a page of HTML, not the data", "download the file itself"),
+    (b"<html", "a page of HTML, not the data", "download the file itself"),
+    (b"\x1f\x8b", "a compressed file", "unpack it: gunzip"),
+    (b"PK\x03\x04", "a ZIP archive, or a spreadsheet", "unpack it, or export it as CSV"),
+)  # fmt: skip
+
+
+def _refuse_other_kind(path: Path) -> None:
+    """Stop where a file begins as one that is no text of this kind.
+
+    Raises:
+        DataError: E901.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(100).lstrip().lower()
+    for mark, kind, hint in _KINDS:
+        if start.startswith(mark.lower()):
+            raise _unreadable(path, f"it is {kind}", hint=hint)
 
 
 def _unreadable(path: Path, message: str, line: int | None = None, hint: str = "") -> DataError:
@@ -227,7 +253,9 @@ def _separated(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterato
     lines = _Lines(path, file)
     first = file.readline(MAX_LINE)
     file.seek(0)
-    delimiter = max(",;\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
+    if re.fullmatch("sep=.", first.strip()):  # a spreadsheet's way to say it
+        raise _unreadable(path, f"'{first.strip()}' is not understood", 1, "take that line out")
+    delimiter = max(",;|\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
     quoting = csv.QUOTE_MINIMAL
     if delimiter == "\t":
         quoting = csv.QUOTE_MINIMAL if _has_quotes(path, file) else csv.QUOTE_NONE

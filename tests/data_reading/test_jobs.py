@@ -63,6 +63,8 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     ("multi-label is", ".csv", label("a", "b", "a,b"), {}),
     ("multi-label is", ".csv", label("a|b", "b|c", "c"), {"label": "label"}),
     ("multi-label is", ".csv", label("2", "27", "2 27"), {}),
+    ("multi-label is", ".csv", label("a", "b", "a/b"), {}),
+    ("multi-label is", ".csv", label("a+b", "b", "a"), {}),
     ("multi-label is", ".csv",
      {"comment": texts("a"), "toxic": [0, 1], "obscene": [0, 0, 1], "threat": [1, 0, 0, 0]}, {}),
     ("classification of tokens is", ".jsonl", {"tokens": [["a", "b"]], "tags": [[0, 1]]}, {}),
@@ -70,6 +72,12 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     ("classification of tokens is", ".csv", {"words": ["['a', 'b']"], "ner": ["[0, 1]"]}, {}),
     ("classification of tokens is", ".jsonl", {"tokens": [["a", "b"]], "tags": [[0, 1]]},
      {"text": "tokens", "label": "tags"}),
+    ("classification of tokens is", ".csv", {"text": texts("a"), "tags": ["O B-X", "O O"]}, {}),
+    ("classification of tokens is", ".csv", {"word": ["a", "b", "c"], "tag": ["O", "B-X", "I-X"]},
+     {"text": "word", "label": "tag"}),
+    ("multiple choice is", ".jsonl",
+     {"question": texts("a"), "choices": [["a", "b"]], "label": [0, 1]}, {}),
+    ("conversations are", ".jsonl", {"messages": [[{"role": "user", "content": "a"}]]}, {}),
     ("generation of text is", ".csv", {"text": texts("a"), "target": texts("b")}, {"text": "text"}),
 ]  # fmt: skip
 
@@ -94,6 +102,8 @@ def test_what_only_looks_like_such_a_job(tmp_path: Path) -> None:
         (".csv", label(1.0, 2.0), ("1", "2")),
         (".parquet", label(1.0, 3.0), ("1", "3")),
         (".csv", {"v1": ["ham", "spam"], "v2": texts("a")}, ("ham", "spam")),
+        (".csv", label("R&B", "C++", "TCP/IP", "a"), ("C++", "R&B", "TCP/IP", "a")),
+        (".csv", label("O", "A", "B", "AB"), ("A", "AB", "B", "O")),
         (".csv", label("[deleted]", "kept"), ("[deleted]", "kept")),
         (".csv", {"text": texts("[a]"), "tag": ["b", "c"]}, ("b", "c")),
     ]

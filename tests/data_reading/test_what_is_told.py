@@ -99,6 +99,7 @@ def test_the_encoding_that_fits(tmp_path: Path) -> None:
         ("cp1252", "for £5 in the café"), ("cp1252", "Le garçon a mangé près de l’église"),
         ("cp1252", "Die Größe der Straße überrascht"), ("cp1252", "El niño comió una manzana"),
         ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy"), ("cp1251", "Это очень хороший фильм"),
+        ("cp1251", "фильм хороший"), ("koi8-r", "фильм хороший"), ("mac-roman", "café était naïf"),
         ("koi8-r", "Это очень хороший фильм"), ("cp1253", "Αυτή η ταινία είναι πολύ καλή"),
         ("cp1254", "Bu film çok güzel, ışık ve gölge"), ("cp932", "この映画はとても良かったです。"),
         ("euc-jp", "この映画はとても良かったです。"), ("gb18030", "这部电影非常好看,我很喜欢"),
@@ -119,6 +120,28 @@ def test_the_encoding_that_fits(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"good \x98\xff\x81 film\n")
     assert fitting_encoding(tmp_path / "a.csv") is None
     assert checked_encoding("UTF-8") == "utf-8-sig"
+
+
+def test_files_that_are_something_else_are_called_so(
+    tmp_path: Path, predictor: archspec.Predictor
+) -> None:
+    cases: list[tuple[str, bytes, str]] = [
+        ("csv", b"version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer"),
+        ("jsonl", b"\n<!DOCTYPE html>\n<html></html>", "it is a page of HTML"),
+        ("json", b"<html><body>", "it is a page of HTML"),
+        ("tsv", b"\x1f\x8b\x08", "it is a compressed file"),
+        ("csv", b"PK\x03\x04", "it is a ZIP archive"),
+        ("csv", b"sep=;\ntext;label\n", "'sep=;' is not understood"),
+    ]
+    for suffix, content, what in cases:
+        (path := tmp_path / f"a.{suffix}").write_bytes(content)
+        for read in (opened, lambda path: predictor.file(path, tmp_path / "out.csv")):
+            with pytest.raises(DataError, match=what) as caught:
+                read(path)
+            assert caught.value.code == "E901" and caught.value.hint
+    (tmp_path / "a.jsonl").write_text('[{"text": "a", "label": "b"}]')
+    with pytest.raises(DataError, match="1 of the 1 rows of train are bad: not a JSON object 1"):
+        opened(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "json"])
@@ -166,6 +189,7 @@ def test_doubtful_labels_are_told(tmp_path: Path) -> None:
     case = (
         "labels that differ only in case are classes of their own: 'positive' 4 rows, 'Positive' 3"
     )
+    marks = "labels that differ only in case, spaces or marks are classes of their own"
     same = "labels that may mean the same are classes of their own"
     unequal = (
         "the classes are of very unequal size: 'ham' has 27 of 30 rows (90%), 'spam' 3 (10.0%): "
@@ -175,6 +199,14 @@ def test_doubtful_labels_are_told(tmp_path: Path) -> None:
         (["positive"] * 4 + ["Positive"] * 3 + ["negative"] * 6, {}, [case]),
         (["True", "1", "0", "False"] * 3, {},
          [f"{same}: '0' 3 rows, 'False' 3", f"{same}: '1' 3 rows, 'True' 3"]),
+        (["True", "1", "no", "maybe"] * 3, {}, [f"{same}: '1' 3 rows, 'True' 3"]),
+        (["sci-fi", "sci fi", "art"] * 3, {}, [f"{marks}: 'sci fi' 3 rows, 'sci-fi' 3"]),
+        (["art", "art\u200b", "pop"] * 3, {}, [f"{marks}: 'art' 3 rows, 'art\\u200b' 3"]),
+        (["1", "-1", "1/2"] * 3, {}, []),
+        (["NaN", "a", "b"] * 3, {},
+         ["labels that may mean that there is none are classes of their own: 'NaN' 3 rows"]),
+        (["C", "C++", "C#"] * 3, {}, []),
+        (["y", "t", "a"] * 3, {}, []),
         (["yes", "no", "maybe"] * 4, {}, []),
         (["1", "2", "0"] * 4, {}, []),
         (["ham"] * 36 + ["spam"] * 4, {"validation_share": 0.25}, [unequal]),
