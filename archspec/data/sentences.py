@@ -20,6 +20,7 @@ _MODES = {
 }  # fmt: skip
 _NAMES = {"mean_sqrt_len_tokens": "mean-sqrt-len", "weightedmean": "weighted-mean",
           "lasttoken": "last-token"}  # fmt: skip
+_ORDER = ["Transformer", "Pooling", "Normalize"]
 _MAX_BYTES = 1_000_000
 
 
@@ -38,20 +39,23 @@ def sentence_length(folder: Path, task: Task, name: str) -> int | None:
     if task.kind != "text-embedding" or not modules.is_file():
         return None
     settings = task.text or TextInput.model_validate({})
-    pooling, normalize = None, False
-    for module in _modules(modules):
-        kind = str(module.get("type", "")).rpartition(".")[2]
-        if kind == "Pooling":
-            pooling = _pooling(folder / _inside(modules, module) / "config.json")
-        elif kind == "Normalize":
-            normalize = True
-        elif kind != "Transformer":
-            raise _refused(modules, f"the module {kind[:40]}")
-    if pooling is None:
+    several = _modules(modules)
+    kinds = [_kind(modules, module) for module in several]
+    if "Pooling" not in kinds:
         raise _refused(modules, "a model without Pooling")
-    _compare(modules, name, settings, pooling, normalize)
-    _refuse_default_prompt(folder / "config_sentence_transformers.json")
+    if kinds not in (_ORDER, _ORDER[:2]):
+        raise _refused(modules, f"the order {', '.join(kinds[:10])}")
+    pooling = _pooling(folder / _inside(modules, several[1]) / "config.json")
+    _compare(modules, name, settings, pooling, "Normalize" in kinds)
+    _refuse_settings(folder / "config_sentence_transformers.json")
     return _length(folder / "sentence_bert_config.json")
+
+
+def _kind(path: Path, module: dict[str, Any]) -> str:
+    package, _, kind = str(module.get("type", "")).rpartition(".")
+    if kind not in _ORDER or package.partition(".")[0] != "sentence_transformers":
+        raise _refused(path, f"the module {f'{package}.{kind}'[:80]}")
+    return kind
 
 
 def _compare(modules: Path, name: str, settings: TextInput, pooling: str, normalize: bool) -> None:
@@ -82,19 +86,22 @@ def _inside(path: Path, module: dict[str, Any]) -> PurePosixPath:
 
 def _pooling(path: Path) -> str:
     said = _object(path)
-    found = [mode for key, mode in _MODES.items() if said.get(key) is True]
+    flags = [key for key, value in said.items() if key.startswith("pooling_mode_") and value]
+    found = [_MODES.get(key, key) for key in flags]
     if isinstance(mode := said.get("pooling_mode"), str):
-        found = [_NAMES.get(mode, mode)]
+        found = [*dict.fromkeys([_NAMES.get(mode, mode), *found])]
     if len(found) != 1:
-        raise _refused(path, f"pooling by {listing(found) or 'nothing'}")
+        raise _refused(path, f"pooling by {listing(sorted(found)) or 'nothing'}")
     if said.get("include_prompt") is False:
         raise _refused(path, "include_prompt: false")
     return found[0]
 
 
-def _refuse_default_prompt(path: Path) -> None:
-    if path.is_file() and _object(path).get("default_prompt_name") is not None:
-        raise _refused(path, "default_prompt_name")
+def _refuse_settings(path: Path) -> None:
+    said = _object(path) if path.is_file() else {}
+    for name in ("default_prompt_name", "truncate_dim"):
+        if said.get(name) is not None:
+            raise _refused(path, name)
 
 
 def _length(path: Path) -> int | None:
@@ -123,7 +130,9 @@ def _json(path: Path) -> object:
         if path.stat().st_size > _MAX_BYTES:
             raise DataError(Problem("E905", f"{path}: more than {_MAX_BYTES:,} bytes"))
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise DataError(Problem("E905", f"{path}: {error.strerror or error}")) from None
+    except (ValueError, RecursionError) as error:
         raise DataError(Problem("E905", f"{path}: not JSON: {str(error)[:200]}")) from None
 
 
