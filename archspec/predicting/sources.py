@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from archspec import run_hashes
 from archspec.builder import build, build_reported
 from archspec.building.origins import spec_of
 from archspec.data import encoder_for
@@ -19,7 +20,7 @@ from archspec.errors import DataError, Problem, UsageError, WeightsError, listin
 from archspec.lang.spec import Spec, as_spec
 from archspec.training.folder import SPEC
 from archspec.training.preparing import class_param
-from archspec.training.run import Run
+from archspec.training.run import Run, tokenizer_of
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder, TextEncoder
@@ -80,9 +81,12 @@ def _of_run(run: Run, given: Given) -> Loaded:
         )
         spec = spec_of(model)
         assert spec is not None
-        return _with_encoder(spec, model, given, run.labels or None)
-    spec = as_spec(run.path / SPEC, {})
-    model = build(spec, device=given.device, weights=given.weights)
+    else:
+        run_hashes.check(run.path, [SPEC])
+        spec = as_spec(run.path / SPEC, {})
+        model = build(spec, device=given.device, weights=given.weights)
+    if given.tokenizer is None:
+        tokenizer_of(run, spec)  # is whole
     return _with_encoder(spec, model, given, run.labels or None)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from archspec import run_hashes
 from archspec.errors import DataError, Problem, listing
 from archspec.lang.spec import Spec, load
-from archspec.training.folder import FACTS, SPEC
+from archspec.training.folder import BEST, SPEC
 from archspec.training.preparing import class_param
-from archspec.training.run import Run
+from archspec.training.run import Run, tokenizer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +32,24 @@ class Start:
         """The run whose folder, or one of whose files of weights, that is; None if it is no run's.
 
         Raises:
-            RunError: E920, its ``run.json`` is not what a run writes.
+            RunError: E920, its ``run.json`` is not what a run writes, or a file of it was damaged,
+                changed or is gone.
             SpecError: its spec is wrong.
         """
         if not isinstance(weights, str | os.PathLike):
             return None
         path = Path(weights)
-        for folder in (path, path.parent.parent):
-            if (folder / FACTS).is_file() and (folder / SPEC).is_file():
-                run = Run.of(folder)
-                return cls(run, load(run.path / SPEC))
-        return None
+        folder = run_hashes.run_of(path / BEST) or run_hashes.run_of(path)
+        if folder is None:
+            return None
+        run = Run.of(folder)
+        run_hashes.check(folder, [SPEC])
+        return cls(run, load(folder / SPEC))
 
     @property
     def tokenizer(self) -> Path | None:
-        """The run's copy; None for images."""
-        task = self.spec.architecture.task
-        file = self.run.path / task.text.tokenizer if task and task.text else None
-        return file if file is not None and file.is_file() else None
+        """The run's copy; None for images. Raises as ``tokenizer_of``."""
+        return tokenizer_of(self.run, self.spec)
 
     def sized(self, spec: Spec) -> tuple[Spec, list[str]]:
         """The spec with the sizes of the run, where nobody has set others; and which those are."""
