@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import archspec
 from archspec import run_hashes, storage
 from archspec.errors import RunError
+from archspec.progress import counting
 from archspec.training import running
 from archspec.training.folder import (
     BEST,
@@ -32,6 +35,7 @@ from archspec.training.folder import (
 from archspec.training.folder import SPEC as SPEC_FILE
 from archspec.training.keeping import Keeper
 from archspec.training.loop import Fitting
+from archspec.training.telling import Teller
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -99,6 +103,23 @@ def test_a_full_disk_ends_logs_and_not_the_run(
     ]
     assert f"{run.path / 'logs'}: no more is logged there: No space left on device" in told
     assert any(line.startswith("epoch 1: train loss") for line in told)
+
+
+def test_a_reader_of_standard_error_that_leaves_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w") as left:
+        for stream in (left, None):  # None: the shell closed it
+            monkeypatch.setattr(sys, "stderr", stream)
+            say = Teller(aloud=True)
+            say.log = tmp_path / "train.log"
+            say("a line")
+            say("and one more")
+            with counting("rows", 3, drawn=True) as more:
+                more(1)
+    assert (tmp_path / "train.log").read_text() == 2 * "a line\nand one more\n"
 
 
 def test_logs_hold_every_step(tmp_path: Path) -> None:
