@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from archspec import run_hashes
-from archspec.builder import build, build_reported
+from archspec.builder import build, weights_report
 from archspec.building.origins import spec_of
 from archspec.data import encoder_for
 from archspec.errors import DataError, Problem, UsageError, WeightsError, listing
@@ -99,9 +99,10 @@ def _of_spec(source: str | os.PathLike[str] | Spec, given: Given) -> Loaded:
     if given.labels is not None and name is not None and name not in spec.overrides:
         spec = spec.with_params(**{name: len(given.labels)})
     encoder = _encoder(spec, given)  # before the weights are read: it may not be there
-    model, report = build_reported(
-        spec, given.device, weights=given.weights, layout=given.layout, key=given.key
+    model = build(
+        spec, device=given.device, weights=given.weights, layout=given.layout, key=given.key
     )
+    report = weights_report(model)
     if report is not None and report.fresh:
         message = f"{listing(report.files)}: no weights for {listing(report.fresh)}"
         hint = "what it predicted would be chance: train it first"

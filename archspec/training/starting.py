@@ -66,13 +66,37 @@ class Start:
         told = listing([f"{name} {value}" for name, value in taken.items()])
         return spec.with_params(**taken), [f"as in {self.run.path.name}: {told}"]
 
+    @property
+    def labels(self) -> Labels:
+        """The run's."""
+        return Labels(self.run.labels, self.run.path.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The names of the classes that given weights are for, in the order of the head's rows.
+
+    Attributes:
+        names: none where nobody has named them.
+        whose: what has them.
+    """
+
+    names: tuple[str, ...]
+    whose: str
+
+    @classmethod
+    def of(cls, spec: Spec) -> Labels:
+        """Those that a spec, or the config file that it was given, names."""
+        task = spec.architecture.task
+        return cls(tuple(task.labels or ()) if task else (), "the spec")
+
     def rows(self, spec: Spec, labels: Sequence[str]) -> tuple[int | None, ...] | None:
-        """For each label the run's row of the same name; None if all are as they were.
+        """For each label the row of the same name; None if all are as they were.
 
         Raises:
             DataError: E906, the labels differ and the spec has no parameter for their number.
         """
-        known = self.run.labels
+        known = self.names
         if not known or tuple(labels) == known:
             return None
         if class_param(spec) is None:
@@ -83,13 +107,13 @@ class Start:
         return tuple(numbers.get(name) for name in labels)
 
     def notes(self, labels: Sequence[str]) -> list[str]:
-        """What became of the run's labels, a line each; none if they are the same."""
-        known = self.run.labels
+        """What became of the labels, a line each; none if they are the same."""
+        known = self.names
         if not known or tuple(labels) == known:
             return []
         new = [name for name in labels if name not in known]
         gone = [name for name in known if name not in labels]
         kept = len(labels) - len(new)
-        lines = [f"{kept} of {len(labels)} labels are those of {self.run.path.name}, by name"]
+        lines = [f"{kept} of {len(labels)} labels are those of {self.whose}, by name"]
         lines += [f"new labels, which start anew: {listing(new)}"] if new else []
         return lines + ([f"labels that are no longer there: {listing(gone)}"] if gone else [])
