@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -28,6 +29,7 @@ from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
 from archspec.codegen.verify import verify
+from archspec.display import printable
 from archspec.errors import BuildError, Note, Place, Problem, UsageError, listing
 from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
@@ -35,6 +37,9 @@ from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, WeightsReport, assign
+from archspec.weights.folding import left_unread
+
+_logger = logging.getLogger(__name__)
 
 
 def to_python(source: str | os.PathLike[str] | Spec, **params: Any) -> str:
@@ -83,7 +88,8 @@ def build(
             fit.
         layout: how ``weights`` names the tensors: a name from the spec's ``checkpoints``, or
             ``archspec`` for the model's own names; left out, the one that fits best. Parameters
-            that the weights may lack are told by this module's logger.
+            that the weights may lack, and tensors of theirs that the layout leaves unread, are told
+            by this module's logger.
         key: under which the weights stand in the file, as ``load_weights`` takes it.
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
@@ -111,27 +117,7 @@ def build(
             raise UsageError(
                 Problem("E801", f"{name} says how weights are named: give weights, too")
             )
-    model, report = build_reported(
-        as_spec(source, params), device, dtype, weights, layout, key, freeze, seed
-    )
-    if report is not None and report.fresh:
-        files = listing([Path(file).name for file in report.files])
-        names = f"{len(report.fresh)} tensors, which start anew: {listing(report.fresh)}"
-        logging.getLogger(__name__).warning("%s: without %s", files, names)
-    return model
-
-
-def build_reported(
-    spec: Spec,
-    device: str | torch.device = "auto",
-    dtype: str | torch.dtype | None = None,
-    weights: str | os.PathLike[str] | None = None,
-    layout: str | None = None,
-    key: str | None = None,
-    freeze: str | Sequence[str] | None = None,
-    seed: int | None = None,
-) -> tuple[nn.Module, WeightsReport | None]:
-    """As ``build``, with what became of the weights."""
+    spec = as_spec(source, params)
     where, kind = pick_device(device), pick_dtype(dtype)
     generated = generate(spec)
     module = compiled(generated.text, spec.name)
@@ -157,7 +143,29 @@ def build_reported(
             raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
     remember(model, spec)
-    return model, checkpoint.found.report if checkpoint is not None else None
+    if checkpoint is not None:
+        _reports[model] = report = checkpoint.found.report
+        _tell(report)
+    return model
+
+
+# Beside the modules, as the specs that they were built from.
+_reports: WeakKeyDictionary[nn.Module, WeightsReport] = WeakKeyDictionary()
+
+
+def weights_report(model: nn.Module) -> WeightsReport | None:
+    """What became of the weights that ``build`` was given; None without any, and of a copy."""
+    return _reports.get(model)
+
+
+def _tell(report: WeightsReport) -> None:
+    """What of the model and of the file was left out on purpose, by this module's logger."""
+    files = listing([Path(file).name for file in report.files])
+    if report.fresh:
+        names = f"{len(report.fresh)} tensors, which start anew: {listing(report.fresh)}"
+        _logger.warning("%s: without %s", files, names)
+    if unread := left_unread(report.rows):
+        _logger.warning("%s: %s", printable(files), printable(unread))
 
 
 # -------------------------------------------------------------------------------------- compiling

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 
+def is_seen() -> bool:
+    """Whether standard error is a terminal; None is there where the shell closed it."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 def bar(*columns: ProgressColumn) -> Progress:
     """A bar that vanishes when it is done, with more columns at its end."""
     from rich.console import Console
@@ -39,7 +44,7 @@ def bar(*columns: ProgressColumn) -> Progress:
 @contextlib.contextmanager
 def counting(what: str, total: int, *, drawn: bool) -> Iterator[Callable[[int], None]]:
     """A bar while this holds, on a terminal: call with how much more is done."""
-    if not (drawn and total and sys.stderr.isatty()):
+    if not (drawn and total and is_seen()):
         yield lambda more: None
         return
     with bar() as progress:

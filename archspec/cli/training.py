@@ -11,7 +11,7 @@ import click
 import archspec
 from archspec.cli import options, terminal
 from archspec.cli.commands import Command
-from archspec.errors import Problem, UsageError
+from archspec.errors import Problem, UsageError, listing
 
 if TYPE_CHECKING:
     from archspec.freezing import FreezeProof
@@ -161,6 +161,7 @@ def runs(folder: Path, verify: bool, as_json: bool) -> None:
       archspec runs runs/20260131-120000-bert-head-only --verify
       archspec runs --json
     """
+    from archspec.display import printable
     from archspec.training import folder as files
     from archspec.training.run import Run
 
@@ -174,6 +175,15 @@ def runs(folder: Path, verify: bool, as_json: bool) -> None:
             Problem("E801", f"{folder}: no run", hint="--verify takes one run's folder")
         )
     found = archspec.runs(folder)
+    listed_paths = {run.path for run in found}
+    unread = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if (path / files.FACTS).is_file() and path not in listed_paths
+    ]
+    if unread:
+        note = f"{len(unread)} that cannot be read, as 'archspec runs RUN' tells: {listing(unread)}"
+        terminal.put(printable(note), err=True)
     if as_json:
         terminal.put_json([run.to_dict() for run in found])
         return

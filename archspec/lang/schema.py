@@ -267,6 +267,10 @@ class Joined(Model):
     ours: Patterns = Field(description="our pattern; of several tensors a list, or # for a number")
     theirs: Patterns = Field(description="the foreign pattern, or patterns, alike")
     dim: int = Field(default=0, description="the dimension of the one tensor along which they lie")
+    sizes: list[Annotated[int, Field(ge=1, le=1_000_000_000)]] = Field(
+        default=[],
+        description="of a split of our one tensor: the parts' sizes, or their ratio; else equal",
+    )
 
 
 class Checkpoint(Model):

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from archspec.builder import build, build_reported
+from archspec import run_hashes
+from archspec.builder import build, weights_report
 from archspec.building.origins import spec_of
 from archspec.data import encoder_for
 from archspec.errors import DataError, Problem, UsageError, WeightsError, listing
 from archspec.lang.spec import Spec, as_spec
 from archspec.training.folder import SPEC
 from archspec.training.preparing import class_param
-from archspec.training.run import Run
+from archspec.training.run import Run, tokenizer_of
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder, TextEncoder
@@ -80,9 +81,12 @@ def _of_run(run: Run, given: Given) -> Loaded:
         )
         spec = spec_of(model)
         assert spec is not None
-        return _with_encoder(spec, model, given, run.labels or None)
-    spec = as_spec(run.path / SPEC, {})
-    model = build(spec, device=given.device, weights=given.weights)
+    else:
+        run_hashes.check(run.path, [SPEC])
+        spec = as_spec(run.path / SPEC, {})
+        model = build(spec, device=given.device, weights=given.weights)
+    if given.tokenizer is None:
+        tokenizer_of(run, spec)  # is whole
     return _with_encoder(spec, model, given, run.labels or None)
 
 
@@ -95,9 +99,10 @@ def _of_spec(source: str | os.PathLike[str] | Spec, given: Given) -> Loaded:
     if given.labels is not None and name is not None and name not in spec.overrides:
         spec = spec.with_params(**{name: len(given.labels)})
     encoder = _encoder(spec, given)  # before the weights are read: it may not be there
-    model, report = build_reported(
-        spec, given.device, weights=given.weights, layout=given.layout, key=given.key
+    model = build(
+        spec, device=given.device, weights=given.weights, layout=given.layout, key=given.key
     )
+    report = weights_report(model)
     if report is not None and report.fresh:
         message = f"{listing(report.files)}: no weights for {listing(report.fresh)}"
         hint = "what it predicted would be chance: train it first"

@@ -32,7 +32,7 @@ from archspec.training.preparing import Prepared, check_task, prepared, with_cla
 from archspec.training.run import Run
 from archspec.training.sharding import check_shardable
 from archspec.training.sources import opened, reopened
-from archspec.training.starting import Start
+from archspec.training.starting import Labels, Start
 from archspec.training.telling import Teller
 
 if TYPE_CHECKING:
@@ -215,19 +215,21 @@ def train(
         header=header, encoding=encoding,
     )  # fmt: skip
     check_validation(found.data, given)
-    start, rows = Start.of(weights), None
-    notes = list[str]()
+    start, notes = Start.of(weights), list[str]()
+    known = Labels.of(spec) if start is None else start.labels
     if start is not None:
         spec, sizes = start.sized(spec)
-        rows = start.rows(spec, found.data.labels)
-        notes += [*sizes, *start.notes(found.data.labels)]
+        notes += sizes
         tokenizer = start.tokenizer if tokenizer is None else tokenizer
+    rows = known.rows(spec, found.data.labels) if weights is not None else None
     spec = with_classes(spec, found.data)
     feed = _feed(spec, found.data, options, weights, tokenizer)
     found = replace(found, tokens=feed.token_counts())
     ready = prepared(
         spec, weights, seed, ignore=ignore, optional=optional, key=key, partial=partial, rows=rows
     )
+    notes += known.notes(found.data.labels) if ready.has_rows else []
+    notes += ready.notes
     _check_model(ready, options)
     from archspec.training.running import Running  # takes its time: nothing is written before
 
@@ -235,7 +237,7 @@ def train(
     if engine.rank(options.devices) == 0:
         folder = new_folder(Path(out), name, ready, found, feed, options, notes)
         say.log = folder / LOG
-        for note in (*found.notes, *notes, *ready.notes):
+        for note in (*found.notes, *notes):
             say(note)
     with _held(folder):
         return Running(folder, ready.model, feed, options, say).go()

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import glob
 import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from archspec import storage
+from archspec import run_hashes, storage
 from archspec.errors import Problem, RunError, UsageError
 
-SPEC, SOURCE, FACTS, FREEZE = "spec.yaml", "model.py", "run.json", "freeze.json"
+SPEC, FACTS, HASHES = run_hashes.SPEC, run_hashes.FACTS, run_hashes.HASHES
+SOURCE, FREEZE = "model.py", "freeze.json"
 METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
-HASHES = "hashes.json"  # SHA-256 of the files that resuming reads
-_ABSENT = ""  # the hash of no file
 _UNHASHED = {METRICS, CURVES, SOURCE}  # grows by lines, or is only looked at
 _MOST_BYTES = 1_000_000_000  # of a text file that is read back
 _TRIES, _PAUSE = 20, 0.02  # seconds
+_OLDER_LEFTOVER = re.compile(r"\.[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
 
 
 class RunFolder:
     """The files of one run.
 
-    Whatever resuming reads has its hash in ``hashes.json``, so that a damaged file is noticed and
-    does not lead to another result. The hash of a new file is noted before the file is in place:
-    for a moment a name has two, and what a killed process leaves behind has one of them.
+    Whatever is read from it has its hash in ``hashes.json``, so that a damaged file is noticed and
+    does not lead to another result.
 
     Attributes:
         path: the folder.
@@ -83,23 +82,16 @@ class RunFolder:
             yield temporary
             with open(temporary, "rb+") as file:
                 storage.flush(file)
-            if name not in _UNHASHED:
-                self._note(name, digest(temporary))
+            if name in _UNHASHED:
+                os.replace(temporary, self / name)
+                return
+            run_hashes.note(self.path, name, run_hashes.digest(temporary))
             os.replace(temporary, self / name)
+            with contextlib.suppress(OSError):  # then both hashes stay
+                run_hashes.settle(self.path, name)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-
-    def _note(self, name: str, new: str) -> None:
-        hashes = self._hashes() if (self / HASHES).is_file() else {}
-        hashes[name] = [*hashes.get(name, [_ABSENT])[-1:], new]
-        storage.write(self / HASHES, json.dumps(hashes, indent=2) + "\n")
-
-    def _hashes(self) -> dict[str, list[str]]:
-        hashes = self.read_json(HASHES)
-        if not all(_is_texts(found) for found in hashes.values()):
-            raise RunError(Problem("E920", f"{self / HASHES}: not what a run writes"))
-        return hashes
 
     def check(self) -> None:
         """Whether the files that resuming reads are as the run wrote them.
@@ -111,23 +103,18 @@ class RunFolder:
         """
         for folder in (self.path, self / "checkpoints"):
             storage.remove_unfinished(folder, age=0)
-        if not (self / HASHES).is_file():
-            message = f"{self / HASHES}: is gone: nothing tells whether the run's files are whole"
-            hint = f"a new run can start from its weights: archspec train … --weights {self.path}"
-            raise RunError(Problem("E920", message, hint=hint))
-        hashes, problems = self._hashes(), list[Problem]()
-        for name, known in hashes.items():
-            with self._explained(name):
-                found = digest(self / name) if (self / name).is_file() else _ABSENT
-            if found not in known:
-                what = "is gone" if found == _ABSENT else "is not as the run wrote it"
-                hint = "put back a copy of the file, or train anew"
-                problems.append(Problem("E920", f"{self / name}: {what}", hint=hint))
-            hashes[name] = [found]
-        if problems:
-            raise RunError(problems)
+        found = run_hashes.check(self.path)
+        self._remove_older_leftovers(found)
         with self._explained(HASHES):
-            storage.write(self / HASHES, json.dumps(hashes, indent=2) + "\n")
+            run_hashes.write(self.path, {name: [one] for name, one in found.items()})
+
+    def _remove_older_leftovers(self, names: Iterable[str]) -> None:
+        """Unfinished files as they were called once: ``.resume.pt.1a2b3c4d``."""
+        for place in map(self.path.joinpath, names):
+            for file in place.parent.glob(f".{glob.escape(place.name)}.*"):
+                if _OLDER_LEFTOVER.fullmatch(file.suffix):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
 
     def write_json(self, name: str, data: object) -> None:
         """As ``write``, of plain data."""
@@ -207,16 +194,6 @@ class RunFolder:
                 return not _acquired(file, shared=True)
         except OSError:
             return False
-
-
-def digest(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(x, str) for x in cast("list[Any]", value))
 
 
 def _acquired_soon(file: IO[bytes]) -> bool:

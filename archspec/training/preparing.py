@@ -16,6 +16,7 @@ from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.spec import Spec
 from archspec.weights import WeightsReport
+from archspec.weights.folding import left_unread
 from archspec.weights.loading import load_chosen
 from archspec.weights.sides import Choices, RowsOf
 
@@ -41,11 +42,20 @@ class Prepared:
     weights: WeightsReport | None
 
     @property
+    def has_rows(self) -> bool:
+        """Whether rows of the weights' head were chosen by their labels."""
+        return self.weights is not None and any(
+            row.kind == "resized" and row.ours and row.ours.name not in self.fresh
+            for row in self.weights.rows
+        )
+
+    @property
     def notes(self) -> list[str]:
         """What whoever trains should know of the weights, a line each."""
-        if self.weights is None or not self.fresh:
+        if self.weights is None:
             return []
-        return [f"not in the weights, and start anew: {listing(self.fresh)}"]
+        fresh = f"not in the weights, and start anew: {listing(self.fresh)}" if self.fresh else ""
+        return [line for line in (fresh, left_unread(self.weights.rows)) if line]
 
 
 def check_task(spec: Spec) -> str:

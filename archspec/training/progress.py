@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from rich.progress import Progress, TaskID, TextColumn
 
-from archspec.progress import bar
+from archspec.progress import bar, is_seen
 from archspec.training.lightning import pl
 from archspec.training.loop import Fitting
 
@@ -21,7 +20,7 @@ class Bar(pl.Callback):
         self.task = TaskID(0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or not sys.stderr.isatty():
+        if not trainer.is_global_zero or not is_seen():
             return
         self.progress = bar(TextColumn("{task.fields[loss]}"))
         self.task = self.progress.add_task("", total=None, loss="")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from archspec import run_hashes
 from archspec.display import Displayed
 from archspec.errors import Problem, RunError, UsageError
 from archspec.training.facts import check_facts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archspec.freezing import FreezeProof
+    from archspec.lang.spec import Spec
 
 Status = Literal["running", "finished", "stopped", "failed", "killed"]
 
@@ -57,6 +59,7 @@ class Run(Displayed):
         if status == "running" and not folder.is_held:
             status = "killed"
         check_facts(facts, folder / FACTS)
+        run_hashes.check(folder.path, [FACTS])
         metrics = folder.read(METRICS) if (folder / METRICS).is_file() else ""
         return cls(folder.path, status, facts, tuple(lines_of(metrics)))
 
@@ -95,16 +98,20 @@ class Run(Displayed):
 
         Raises:
             UsageError: E801, there are no such weights yet.
+            RunError: E920, a file of the run was damaged, changed or is gone.
             WeightsError: the file cannot be read.
         """
         from archspec.builder import build
 
         if weights not in ("best", "last"):
             raise UsageError(Problem("E801", f"weights are 'best' or 'last', not {weights!r}"))
-        file = self.path / (BEST if weights == "best" else LAST)
+        name = BEST if weights == "best" else LAST
+        file = self.path / name
         if not file.is_file():
+            run_hashes.check(self.path, [name])  # is gone
             hint = "no epoch is complete yet" if weights == "best" else ""
             raise UsageError(Problem("E801", f"{file}: not there yet", hint=hint))
+        run_hashes.check(self.path, [SPEC])
         return build(self.path / SPEC, device=device, weights=file).eval()
 
     def verify(self) -> dict[str, FreezeProof]:
@@ -140,6 +147,22 @@ class Run(Displayed):
         from archspec.training.rendering import drawn
 
         return drawn(self)
+
+
+def tokenizer_of(run: Run, spec: Spec) -> Path | None:
+    """The run's copy of its tokenizer; None for images.
+
+    Raises:
+        RunError: E920, a file of it was damaged, changed or is gone.
+    """
+    from archspec.data.tokenizer_files import BESIDE
+
+    task = spec.architecture.task
+    if task is None or task.text is None:
+        return None
+    run_hashes.check(run.path, [task.text.tokenizer, *BESIDE])
+    file = run.path / task.text.tokenizer
+    return file if file.is_file() else None
 
 
 def _no_run(folder: RunFolder) -> Problem:

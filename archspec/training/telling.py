@@ -9,7 +9,11 @@ from archspec.display import printable
 
 
 class Teller:
-    """Says lines; silent on standard error without ``aloud``. A full disk ends the log alone."""
+    """Says lines; silent on standard error without ``aloud``.
+
+    A full disk ends the log alone, and a reader of standard error who leaves ends what is told
+    there: the run goes on.
+    """
 
     def __init__(self, aloud: bool) -> None:
         self.aloud = aloud
@@ -30,5 +34,8 @@ class Teller:
                 self._print(printable(f"{self.log}: cannot be written: {error.strerror or error}"))
 
     def _print(self, line: str) -> None:
-        if self.aloud:
-            print(line, file=sys.stderr, flush=True)
+        if self.aloud and sys.stderr is not None:  # None: the shell closed it
+            try:
+                print(line, file=sys.stderr, flush=True)
+            except OSError:
+                self.aloud = False

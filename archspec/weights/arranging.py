@@ -24,6 +24,7 @@ class Piece:
             or a ``whole`` that is transposed.
         foreign: names of the file, of one tensor or of several.
         index: which part or item it is, ``count`` how many there are.
+        ratio: of the sizes of a ``cat``, where the layout says it.
         start, size: of a part, along ``dim``, of ``total``.
         dim: a dimension of the file's one tensor; of those of a ``cat`` or ``stack``, joined.
         transposed: whether the last two dimensions of ours are swapped in the file.
@@ -40,6 +41,17 @@ class Piece:
     size: int = 0
     total: int = 0
     transposed: bool = False
+    ratio: tuple[int, ...] = ()
+
+    def sizes(self, total: int) -> list[int]:
+        """Those of the several tensors that ours is split into; none if it cannot be.
+
+        >>> Piece("cat", ("q", "k", "v"), (), ratio=(2, 1, 1)).sizes(8)
+        [4, 2, 2]
+        """
+        ratio = self.ratio or (1,) * self.count
+        unit, rest = divmod(total, sum(ratio))
+        return [] if rest else [unit * share for share in ratio]
 
     @property
     def name(self) -> str:
@@ -121,7 +133,8 @@ def _one(join: Join, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, Piece]]
             continue
         how: How = "stack" if join.kind == "stack" else "cat"
         dim = join.dim % len(shape)
-        yield name, Piece(how, tuple(names), (join.rule,), dim, count=len(names))
+        count, ratio = len(names), join.ratio
+        yield name, Piece(how, tuple(names), (join.rule,), dim, count=count, ratio=ratio)
 
 
 # ----------------------------------------------------------------------------------- a file's side
@@ -171,7 +184,9 @@ def _shape_of(piece: Piece, shapes: list[Shape]) -> Shape | None:
     before, behind = first[:dim], first[dim + 1 :]
     if piece.how == "cat":
         alike = all((s[:dim], s[dim + 1 :]) == (before, behind) for s in shapes)
-        return (*before, sum(shape[dim] for shape in shapes), *behind) if alike else None
+        sizes = [shape[dim] for shape in shapes] if alike else []
+        fits = alike and (not piece.ratio or piece.sizes(sum(sizes)) == sizes)
+        return (*before, sum(sizes), *behind) if fits else None
     if piece.how == "item":
         return (*before, *behind) if first[dim] == piece.count else None
     return (*before, piece.size, *behind) if first[dim] == piece.total else None

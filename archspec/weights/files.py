@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from safetensors import SafetensorError, safe_open
 
+from archspec import run_hashes
 from archspec.errors import Problem, UsageError, WeightsError, listing
 from archspec.weights import pytorch_files
 from archspec.weights.arranging import Piece
@@ -77,6 +78,7 @@ class WeightFiles:
 
         Raises:
             WeightsError: E601 if they cannot be read, or are not what they should be.
+            RunError: E920 for a file that is not as the run wrote it.
             UsageError: E801 for anything but a path and a key.
         """
         if key is not None and (not isinstance(key, str) or not key):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -85,6 +87,7 @@ class WeightFiles:
             kind = type(path).__name__
             raise UsageError(Problem("E801", f"weights are a file or a folder, not {kind}"))
         where = _found(Path(path))
+        run_hashes.check_weights(where)
         if where.name.endswith(INDEX):
             listed = _indexed(where)
             found = cls._joined([_read(file) for file in dict.fromkeys(listed.values())])
@@ -181,6 +184,8 @@ def _found(path: Path) -> Path:
         if path.is_dir():
             there = [path / name for name in (*IN_FOLDER, *IN_RUN) if (path / name).is_file()]
             if there:
+                if there[0] == path / IN_RUN[1]:
+                    run_hashes.check_weights(path / IN_RUN[0])  # is not there yet, or is gone
                 return there[0]
             path = path / IN_FOLDER[0]
         if path.is_file():

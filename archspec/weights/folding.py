@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
+from archspec.errors import listing
 from archspec.weights.report import Row, Rule, TensorInfo
 
 
@@ -137,6 +138,21 @@ def _common_tail(tensors: list[TensorInfo | None]) -> str:
     shortest = min(tails, key=len)[:-1]
     common = takewhile(lambda at: len({tail[at] for tail in tails}) == 1, range(len(shortest)))
     return ".".join(shortest[at] for at in common)
+
+
+def left_unread(rows: Iterable[Row]) -> str:
+    """How many of a file's tensors are ignored, and which, in the words of a report; "" for none.
+
+    >>> tensors = [TensorInfo(f"heads.{i}.bias", (2,), "float32") for i in range(2)]
+    >>> left_unread([Row("ignored", None, tensor) for tensor in tensors])
+    '2 tensors of the file are left unread: heads.(0-1).bias'
+    """
+    ignored = [row for row in rows if row.kind == "ignored"]
+    if not ignored:
+        return ""
+    count = f"{len(ignored):,} tensors of the file are"
+    count = "1 tensor of the file is" if len(ignored) == 1 else count
+    return f"{count} left unread: {listing([line.theirs for line in folded(ignored)])}"
 
 
 def rules_of(rows: Iterable[Row]) -> list[tuple[Rule, int]]:

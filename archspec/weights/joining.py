@@ -53,11 +53,14 @@ def theirs_of(pieces: Mapping[str, Piece], state: State) -> dict[str, torch.Tens
         elif piece.how == "stack":
             found |= zip(piece.foreign, tensor.unbind(piece.dim), strict=True)
         else:
-            size, rest = divmod(tensor.shape[piece.dim], piece.count)
-            if rest:
-                message = f"'{name}' cannot be split into {piece.count} equal parts"
-                raise WeightsError(Problem("E605", f"{message}: {list(state[name].shape)}"))
-            found |= zip(piece.foreign, tensor.split(size, piece.dim), strict=True)
+            sizes = piece.sizes(tensor.shape[piece.dim])
+            if not sizes:
+                how = ":".join(map(str, piece.ratio))
+                parts = f"parts of {how}" if how else f"{piece.count} equal parts"
+                message = f"'{name}' cannot be split into {parts}: {list(state[name].shape)}"
+                hint = "" if how else "say under split how they differ: sizes: […]"
+                raise WeightsError(Problem("E605", message, hint=hint))
+            found |= zip(piece.foreign, tensor.split(sizes, piece.dim), strict=True)
     for foreign, members in groups.items():
         one = pieces[members[min(members)]]
         if len(members) != one.count:

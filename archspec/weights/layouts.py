@@ -36,6 +36,7 @@ class Join:
         renames: one for each of a list, else one, with ``#`` for a number.
         is_ours_several: whether ours are the several.
         dim: of the one tensor.
+        ratio: of the sizes of the several, where the layout says it.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Join:
     is_ours_several: bool
     dim: int
     rule: Rule
+    ratio: tuple[int, ...] = ()
 
     @property
     def parts(self) -> int:
@@ -241,7 +243,7 @@ def _join(kind: str, joined: Joined, place: Place | None) -> Join:
     renames = tuple(patterns.parse_rename(*pair) for pair in pairs)
     several = len(ours) > 1 or "#" in ours[0]
     rule = Rule(f"{kind} {', '.join(ours)}: {', '.join(theirs)}", place)
-    return Join(kind, renames, several, joined.dim, rule)
+    return Join(kind, renames, several, joined.dim, rule, tuple(joined.sizes))
 
 
 def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import resource
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import archspec
-from archspec import storage
+from archspec import run_hashes, storage
 from archspec.errors import RunError
+from archspec.progress import counting
 from archspec.training import running
 from archspec.training.folder import (
     BEST,
@@ -27,11 +31,11 @@ from archspec.training.folder import (
     LAST,
     STATE,
     RunFolder,
-    digest,
 )
 from archspec.training.folder import SPEC as SPEC_FILE
 from archspec.training.keeping import Keeper
 from archspec.training.loop import Fitting
+from archspec.training.telling import Teller
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -99,6 +103,23 @@ def test_a_full_disk_ends_logs_and_not_the_run(
     ]
     assert f"{run.path / 'logs'}: no more is logged there: No space left on device" in told
     assert any(line.startswith("epoch 1: train loss") for line in told)
+
+
+def test_a_reader_of_standard_error_that_leaves_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with contextlib.suppress(BrokenPipeError), open(writing, "w") as left:
+        for stream in (left, None):  # None: the shell closed it
+            monkeypatch.setattr(sys, "stderr", stream)
+            say = Teller(aloud=True)
+            say.log = tmp_path / "train.log"
+            say("a line")
+            say("and one more")
+            with counting("rows", 3, drawn=True) as more:
+                more(1)
+    assert (tmp_path / "train.log").read_text() == 2 * "a line\nand one more\n"
 
 
 def test_logs_hold_every_step(tmp_path: Path) -> None:
@@ -223,11 +244,11 @@ def test_an_edited_run(saved: archspec.Run, name: str, value: Any) -> None:
         at = at[one]
     at[last] = value
     try:
-        (saved.path / FACTS).write_text(json.dumps(facts))
+        RunFolder(saved.path).write(FACTS, json.dumps(facts))
         with pytest.raises(RunError) as caught:
             archspec.resume(saved.path, progress=False)
     finally:
-        (saved.path / FACTS).write_text(text)
+        RunFolder(saved.path).write(FACTS, text)
     assert caught.value.code == "E920" and last in caught.value.message
 
 
@@ -270,9 +291,7 @@ def test_damaged_files_are_not_gone_on_with(saved: archspec.Run) -> None:
     assert names == {SPEC_FILE, "vocab.txt", FREEZE, FACTS, STATE, BEST, LAST}
     for name in names:
         content = (folder / name).read_bytes()
-        middle = len(content) // 2
-        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        for damaged in (flipped, content[:-1], b""):
+        for damaged in (_flipped(content), content[:-1], b""):
             (folder / name).write_bytes(damaged)
             try:
                 folder.check()
@@ -293,6 +312,54 @@ def test_damaged_files_are_not_gone_on_with(saved: archspec.Run) -> None:
     (folder / HASHES).write_bytes(hashes)
 
 
+def test_whoever_reads_a_run_looks_at_the_hashes(saved: archspec.Run, tmp_path: Path) -> None:
+    """One bit is flipped in each file that is read, or a file is there that changes the tokens."""
+    path, model = saved.path, archspec.build(SPEC, device="cpu")
+    readers: dict[str, tuple[Callable[[], Any], list[str]]] = {
+        "runs": (lambda: archspec.Run.of(path), [FACTS]),
+        "predict": (
+            lambda: archspec.Predictor(path, device="cpu"),
+            [FACTS, SPEC_FILE, "vocab.txt", "tokenizer_config.json", BEST],
+        ),
+        "predict --weights last": (
+            lambda: archspec.Predictor(path, weights="last", device="cpu"), [SPEC_FILE, LAST]
+        ),
+        "predict --weights FILE": (
+            lambda: archspec.Predictor(path, weights=path / LAST, device="cpu"),
+            [SPEC_FILE, "vocab.txt", LAST],
+        ),
+        "model": (lambda: saved.model(device="cpu"), [SPEC_FILE, BEST]),
+        "train --weights": (
+            lambda: train(tmp_path, weights=path),
+            [FACTS, SPEC_FILE, "vocab.txt", "tokenizer_config.json", BEST],
+        ),
+        "load_weights": (lambda: archspec.load_weights(model, path / LAST), [LAST]),
+    }  # fmt: skip
+    wrong: list[str] = []
+    for reader, (read, names) in readers.items():
+        for name in names:
+            place = path / name
+            content = place.read_bytes() if place.exists() else b""
+            place.write_bytes(_flipped(content) if content else b"{}")
+            try:
+                read()
+                wrong.append(f"{reader}: {name} is read")
+            except RunError as error:
+                if error.code != "E920" or not error.message.startswith(f"{place}: "):
+                    wrong.append(f"{reader}: {name}: {error}")
+            finally:
+                place.write_bytes(content)
+                if not content:
+                    place.unlink()
+    assert not wrong, "\n".join(wrong)
+    assert not any(tmp_path.iterdir())
+
+
+def _flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
 def test_resuming_looks_at_the_hashes(saved: archspec.Run) -> None:
     RunFolder(saved.path).write_json(FACTS, {**saved.facts, "status": "stopped"})
     vocabulary = saved.path / "vocab.txt"
@@ -307,13 +374,14 @@ def test_resuming_looks_at_the_hashes(saved: archspec.Run) -> None:
 def test_a_process_that_is_killed_while_it_replaces_a_file(saved: archspec.Run) -> None:
     """The hash is noted first: with either file in place the run goes on; leftovers are removed."""
     folder = RunFolder(saved.path)
-    folder._note(FREEZE, "0" * 64)
-    left = storage.beside(folder / STATE)
-    left.write_bytes(b"half of it")
+    run_hashes.note(folder.path, FREEZE, "0" * 64)
+    left = storage.beside(folder / STATE), folder / "checkpoints/.resume.pt.1a2b3c4d"
+    kept = folder / "checkpoints/.other.pt.1a2b3c4d"  # is nobody's leftover
+    for file in (*left, kept):
+        file.write_bytes(b"half of it")
     folder.check()
-    assert not left.exists() and json.loads(folder.read(HASHES))[FREEZE] == [
-        digest(folder / FREEZE)
-    ]
+    assert [file.exists() for file in (*left, kept)] == [False, False, True]
+    assert json.loads(folder.read(HASHES))[FREEZE] == [run_hashes.digest(folder / FREEZE)]
 
 
 def test_a_run_that_ended_before_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
@@ -312,14 +312,19 @@ def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
              for i, line in enumerate(rows[1:])]  # fmt: skip
     data.write_text("\n".join([rows[0], *third]) + "\n")
     base = archspec.build(SPEC, device="cpu", seed=3)
-    archspec.save_weights(base, tmp_path / "base.safetensors")
+    heads = {f"heads.{i}.bias": torch.zeros(2) for i in range(2)}
+    save_file({**base.state_dict(), **heads}, tmp_path / "base.safetensors")
     run = archspec.train(
-        SPEC, data, out=tmp_path / "runs", weights=tmp_path / "base.safetensors",
+        SPEC, data, out=tmp_path / "runs", weights=tmp_path / "base.safetensors", ignore=["heads"],
         freeze="head-only", epochs=1, device="cpu", progress=False,
     )  # fmt: skip
     assert run.labels == ("maybe", "no", "yes")
     assert archspec.load(run.path / "spec.yaml").values["num_labels"] == 3
     assert run.facts["weights"]["fresh"] == ["classifier.weight", "classifier.bias"]
+    assert run.facts["weights"]["notes"] == [
+        "not in the weights, and start anew: classifier.weight, classifier.bias",
+        "2 tensors of the file are left unread: heads.(0-1).bias",
+    ]
     trained = load_file(run.path / BEST)
     assert trained["classifier.weight"].shape == (3, 16)
     assert torch.equal(trained["words.weight"], base.get_parameter("words.weight"))

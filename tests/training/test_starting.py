@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,23 @@ def test_more_and_fewer_labels(first: archspec.Run, tmp_path: Path) -> None:
         old, new = (load_file(run.path / BEST)["classifier.bias"] for run in (first, again))
         torch.testing.assert_close(new[:4], old[:4], atol=1e-5, rtol=0)
         assert len(new) == len(set(labels))
+
+
+def test_rows_follow_the_labels_that_a_spec_names(first: archspec.Run, tmp_path: Path) -> None:
+    """The weights are a plain file: the spec, or the config file it was given, says the names."""
+    weights = Path(shutil.copy(first.path / BEST, tmp_path / "plain.safetensors"))
+    data = table(tmp_path / "data.csv", "zbcdefgh")
+    again = archspec.train(
+        first.path / "spec.yaml", data, labels=list("zhgfedcb"), out=tmp_path, weights=weights,
+        epochs=1, learning_rate=1e-8, **GIVEN,
+    )  # fmt: skip
+    old, new = (load_file(run.path / BEST)["classifier.weight"] for run in (first, again))
+    torch.testing.assert_close(new[1:], old[1:].flip(0), atol=1e-5, rtol=0)
+    assert again.facts["weights"]["notes"] == [
+        "7 of 8 labels are those of the spec, by name",
+        "new labels, which start anew: z",
+        "labels that are no longer there: a",
+    ]
 
 
 def test_a_runs_folder_are_weights(first: archspec.Run) -> None:

@@ -15,7 +15,7 @@ import archspec
 from archspec.cli import main
 from archspec.errors import FreezeError, RunError
 from archspec.freezing import FreezeProof
-from archspec.training.folder import BEST, FREEZE, LAST
+from archspec.training.folder import BEST, FREEZE, LAST, RunFolder
 from archspec.training.keeping import Standing
 
 HERE = Path(__file__).parent
@@ -42,7 +42,8 @@ def move(run: archspec.Run, file: str, name: str) -> None:
     """Another value in one place."""
     tensors = load_file(run.path / file)
     tensors[name].view(-1)[3] += 1e-6
-    save_file(tensors, run.path / file)
+    with RunFolder(run.path).replacing(file) as place:
+        save_file(tensors, place)
 
 
 def test_each_file_fits_the_proof_of_its_own_plan(done: archspec.Run) -> None:

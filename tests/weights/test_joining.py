@@ -102,6 +102,12 @@ DIMS = st.sampled_from([0, -1])
 RULES: list[tuple[str, dict[str, Any], str]] = [
     ("split", {"ours": QKV, "theirs": "**.qkv"}, "**.query"),
     ("split", {"ours": "**.joint", "theirs": ["**.a", "**.b", "**.c"]}, "**.joint"),
+    ("split", {"ours": "**.joint", "theirs": ["**.q", "**.k"], "sizes": [2, 1]}, "**.joint"),
+    (
+        "split",
+        {"ours": "**.joint", "theirs": ["**.q", "**.k", "**.v"], "sizes": [3, 1, 2]},
+        "**.joint",
+    ),
     ("split", {"ours": ["**.experts.1", "**.experts.0"], "theirs": "**.two"}, "**.experts.1"),
     ("stack", {"ours": "**.experts.#", "theirs": "**.experts"}, "**.experts"),
     ("stack", {"ours": "layers.#", "theirs": "all"}, "**.query"),
@@ -160,11 +166,36 @@ def test_parts_that_do_not_fit(tmp_path: Path) -> None:
         load_weights(model, path, layout="theirs")
 
 
+def test_unequal_parts_of_ours(tmp_path: Path) -> None:
+    """A file of 8 and 4 rows is ours of 12, and back; other sizes than are said are refused."""
+    said = {"ours": "**.joint", "theirs": ["**.gate", "**.up"]}
+    model = build(spec_with(split=[{**said, "sizes": [2, 1]}]), device="cpu", seed=0)
+    (path,) = save_weights(model, tmp_path / "a.safetensors", layout="theirs")
+    held = load_file(path)
+    assert [held[f"layers.1.{name}.weight"].shape[0] for name in ("gate", "up")] == [8, 4]
+    for layout, complete in (({}, True), ({"sizes": [8, 4]}, True), ({"sizes": [1, 1]}, False)):
+        second = build(spec_with(split=[{**said, **layout}]), device="cpu", seed=1)
+        if complete:
+            assert load_weights(second, path, layout="theirs").complete
+            state = second.state_dict()
+            assert all(torch.equal(state[n], t) for n, t in model.state_dict().items()), layout
+            continue
+        with pytest.raises(WeightsError, match=r"layers\.0\.joint\.weight"):
+            load_weights(second, path, layout="theirs")
+    odd = build(spec_with(split=[{**said, "sizes": [4, 1]}]), device="cpu", seed=0)
+    with pytest.raises(WeightsError, match="cannot be split into parts of 4:1"):
+        save_weights(odd, path, layout="theirs")
+
+
 def test_mistakes() -> None:
     rows: list[tuple[dict[str, Any], str]] = [
         ({"split": [{"ours": "a", "theirs": "b"}]}, "E207 split joins several tensors into one"),
         ({"split": [{"ours": ["a", "b"], "theirs": ["c", "d"]}]},
          "E207 split joins several tensors into one"),
+        ({"split": [{"ours": "**.joint", "theirs": ["a", "b"], "sizes": [1]}]},
+         "E207 sizes are one for each foreign pattern"),
+        ({"split": [{"ours": QKV, "theirs": "**.qkv", "sizes": [3, 1, 1]}]},
+         "E207 sizes are one for each foreign pattern"),
         ({"stack": [{"ours": "layers.0", "theirs": "b"}]},
          "E207 stack joins several tensors into one"),
         ({"stack": [{"ours": "layers.#", "theirs": "b.#"}]},

@@ -272,6 +272,14 @@ class SelectionChecker:
         if not fits:
             self.checker.add("E207", f"{kind} joins several tensors into one", path, hint=hint)
             return
+        if joined.sizes and (kind, len(ours), len(theirs)) != ("split", 1, len(joined.sizes)):
+            message = "sizes are one for each foreign pattern of a split of our one tensor"
+            hint = "leave it out: parts of ours have the sizes that they have"
+            hint = (
+                f"there are {len(theirs)} patterns" if kind == "split" and len(ours) == 1 else hint
+            )
+            self.checker.add("E207", message, (*path, "sizes"), hint=hint)
+            return
         for one in ours:
             for other in theirs:
                 try:
