@@ -27,7 +27,7 @@ MOST_KEPT = 8_000_000
 """Letters of all texts that can be had again by undo."""
 
 NEW_PLAN = "my-plan"
-_OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_blocks"})
+_OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_blocks", "without"})
 
 
 @dataclass(frozen=True)
