@@ -201,6 +201,9 @@ def test_more_positions_than_the_table_has() -> None:
         "index_select(embed.weight, 0, arange(x.shape[1]))": 0,
         "embed(flip(arange(x.shape[1]), [0]))": 0,
         "embed(clamp(arange(x.shape[1]), max=7))": None,
+        "embed(cumsum(x[:, :, 0] != 1, 1) - 1)": 0,
+        "embed(cumsum(ones_like(x[0, :, 0], dtype=int64), 0))": 1,
+        "embed(full([x.shape[1]], 7))": None,
     }
     for step, offset in steps.items():
         text = LOOKUP.replace("STEP", step)
