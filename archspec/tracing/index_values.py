@@ -1,8 +1,8 @@
 """Positions that a model counts out itself, and whether a table has as many rows.
 
 Tensors on ``meta`` have no values, so that no index is out of range there. Indices that follow from
-sizes alone (``arange``, ``ones_like``, and what is made of them) are therefore worked out beside the
-run. ``ids != pad``, of which positions are counted by ``cumsum``, is taken to find no padding.
+sizes alone (``arange``, ``ones_like``, and what is made of them) are therefore worked out beside
+the run. ``ids != pad``, of which positions are counted by ``cumsum``, is taken to find no padding.
 """
 
 from __future__ import annotations
