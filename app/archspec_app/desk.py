@@ -27,7 +27,7 @@ MOST_KEPT = 8_000_000
 """Letters of all texts that can be had again by undo."""
 
 NEW_PLAN = "my-plan"
-_OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_blocks"})
+_OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_blocks", "without"})
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Asked:
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     precision: str = "fp32"
     optimizer: str = "adamw"
+    checkpoint_blocks: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ class Desk:
             self._ask(replace(self.asked, text=text))
 
     def change(self, **changes: Any) -> None:
-        """Other params, plan, sizes, precision or optimizer; undone as one step."""
+        """Other values than those of ``Asked``; undone as one step."""
         self._do(replace(self.asked, **changes))
 
     def toggle(self, path: str, *, count: int = 1, frozen: bool) -> None:
@@ -322,15 +324,17 @@ class Desk:
         params = {key: value for key, value in asked.params.items() if key in spec.params}
         plan = asked.plan if asked.plan in spec.architecture.freeze else None
         sizes = {key: size for key, size in asked.sizes.items() if key in dimensions(spec)}
+        without = tuple(name for name in asked.without if name in optional_inputs(spec))
         inspection = archspec.inspect(
             spec,
             freeze=plan,
             precision=asked.precision,
             optimizer=asked.optimizer,
-            checkpoint_blocks=(),
+            checkpoint_blocks=asked.checkpoint_blocks,
+            without=without,
             **sizes,
         )
-        asked = replace(asked, params=params, plan=plan, sizes=sizes)
+        asked = replace(asked, params=params, plan=plan, sizes=sizes, without=without)
         return Opened(asked, spec, inspection)
 
 
@@ -350,6 +354,12 @@ def dimensions(spec: Spec) -> list[str]:
     ]
     found = dict.fromkeys([*names, *spec.architecture.dims])
     return [name for name in found if name not in _OPTIONS]
+
+
+def optional_inputs(spec: Spec) -> list[str]:
+    """The model's inputs that ``inspect`` may leave out."""
+    inputs = spec.architecture.blocks[spec.architecture.model].inputs
+    return [name for name, contract in inputs.items() if contract.optional]
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:

@@ -52,11 +52,13 @@ class SpecSource:
         spec: as it is on the visitor's desk.
         weights: a file or folder, relative to the page's.
         layout: how the weights name the tensors; None for the one that fits best.
+        key: under which the weights stand in the file, as ``Predictor`` takes it.
     """
 
     spec: archspec.Spec
     weights: str
     layout: str | None = None
+    key: str | None = None
 
 
 Source = RunSource | SpecSource
@@ -202,7 +204,7 @@ class Models:
         refuse_links_out(self.folder, place)
         text = source.spec.architecture.model_dump_json() + repr(sorted(source.spec.values.items()))
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-        return ("spec", digest, place, source.layout, stamp(self.folder, beside(place)))
+        return ("spec", digest, place, source.layout, source.key, stamp(self.folder, beside(place)))
 
     def _loaded(self, source: Source) -> _Kept:
         spec, model, given = self._given(source)
@@ -222,7 +224,8 @@ class Models:
             run = archspec.Run.of(inside(self.folder, source.name, there=True))
             return archspec.load(run.path / SPEC), run, {}
         weights = inside(self.folder, source.weights, there=True)
-        return source.spec, source.spec, {"weights": weights, "layout": source.layout}
+        given = {"weights": weights, "layout": source.layout, "key": source.key}
+        return source.spec, source.spec, given
 
     def _make_room(self, size: int) -> None:
         """Forget what was used longest ago, before more is loaded."""

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 @click.option("--batch", metavar="N", type=int, help="Samples in one step.")
 @options.dim
 @click.option(
+    "--without",
+    metavar="INPUT",
+    multiple=True,
+    help="Leave an optional input out. May be repeated.",
+)
+@click.option(
     "--precision",
     metavar="NAME",
     default="fp32",
@@ -52,6 +58,7 @@ def inspect(
     freeze: tuple[str, ...],
     batch: int | None,
     sizes: dict[str, int],
+    without: tuple[str, ...],
     precision: str,
     optimizer: str,
     checkpoint_blocks: tuple[str, ...],
@@ -68,6 +75,7 @@ def inspect(
     \b
     Examples:
       archspec inspect bert --batch 8 --dim seq=512
+      archspec inspect bert --without attention_mask
       archspec inspect bert --freeze last-2-and-head --precision bf16-mixed
       archspec inspect bert --checkpoint-blocks 'bert.encoder.layer.*'
       archspec inspect resnet50 --largest-batch 16
@@ -84,7 +92,7 @@ def inspect(
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if table:
-        _put_table(loaded, plan, sizes)
+        _put_table(loaded, plan, sizes, without)
         return
 
     from dataclasses import asdict
@@ -94,7 +102,7 @@ def inspect(
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
-    case = Case.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks)
+    case = Case.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks, without)
     if gib is None:
         found = case.inspection()
         if as_json:
@@ -110,8 +118,11 @@ def inspect(
         terminal.put(f"largest batch in {gib:g} GiB: {told}")
 
 
-def _put_table(spec: Spec, plan: str | list[str] | None, sizes: dict[str, int]) -> None:
+def _put_table(
+    spec: Spec, plan: str | list[str] | None, sizes: dict[str, int], without: tuple[str, ...]
+) -> None:
     from archspec.display import printable_lines
     from archspec.inspection.summary_table import summary_table
 
-    terminal.put(printable_lines(summary_table(spec, freeze=plan, sizes=sizes)))
+    table = summary_table(spec, freeze=plan, sizes=sizes, without=without)
+    terminal.put(printable_lines(table))

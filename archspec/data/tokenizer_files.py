@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -38,7 +39,9 @@ with train_extra():
 
 CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 BESIDE = (CONFIG, MAP, ADDED)
-MAX_BYTES = 200_000_000
+MAX_BYTES = 60_000_000  # twice the largest that is known, of a vocabulary of 262,144 tokens
+MAX_ADDED = 100_000  # tokens beside the vocabulary
+MAX_PARTS = 10_000  # normalizers, patterns and so on
 _MAX_CONFIG_BYTES = 10_000_000
 _MAX_LENGTH = 1_000_000_000  # of a tokenizer that has no bound, transformers writes 1e30
 _SPECIAL = {
@@ -323,6 +326,13 @@ def _bert_normalizer(settings: _Settings, *, lower: bool) -> normalizers.Normali
 
 def _from_json(path: Path, settings: _Settings) -> Tokenizer:
     data = path.read_bytes()
+    counted = (  # by a key that each one has
+        ("added tokens", data.count(b'"single_word"'), MAX_ADDED),
+        ("parts", data.count(b'"type"'), MAX_PARTS),
+    )
+    for what, count, most in counted:
+        if count > most:
+            raise DataError(Problem("E905", f"{path}: {count:,} {what}, more than {most:,}"))
     _try_out(path, hashlib.sha256(data).hexdigest())
     tokenizer = Tokenizer.from_str(data.decode())
     said: dict[str, Any] = json.loads(data)
@@ -411,12 +421,15 @@ def _once(tokens: list[AddedToken]) -> Iterator[AddedToken]:
 
 _SECONDS = 60
 _TRIAL = """
-import contextlib, sys
+import contextlib, os, sys
+size = os.stat(sys.argv[1]).st_size
 with contextlib.suppress(ImportError):
     import resource
+    seconds, memory = 2 + size // 10_000_000, 300_000_000 + 10 * size
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_AS, (2_000_000_000, 2_000_000_000))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
 from tokenizers import Tokenizer
 tokenizer = Tokenizer.from_file(sys.argv[1])
 texts = ["", "a", "The quick brown fox, 12.5!", "naïve café", "東京 한국어 हिन्दी", "\\0\\ufffd"]
@@ -440,8 +453,11 @@ def _try_out(path: Path, digest: str) -> None:
         DataError: E905, the process did not come to its end.
     """
     command = [sys.executable, "-I", "-c", _TRIAL, str(path.absolute())]
+    alone = {**os.environ, "RAYON_NUM_THREADS": "1"}  # stacks of threads count as memory
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, timeout=_SECONDS, check=False, env=alone
+        )
     except subprocess.TimeoutExpired:
         message = f"{path}: not a tokenizer: it does not come to its end"
         raise DataError(Problem("E905", message)) from None

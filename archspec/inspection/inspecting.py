@@ -41,12 +41,13 @@ def inspect(
     precision: str = "fp32",
     optimizer: str = "adamw",
     checkpoint_blocks: Sequence[str] = (),
+    without: Sequence[str] = (),
     **dims: int,
 ) -> Inspection:
     """What a model is and what it costs, without giving it memory.
 
     The model is built on ``meta`` and run forward there twice: in training mode with gradients, and
-    in inference mode without. Inputs that are optional are given.
+    in inference mode without. Optional inputs are given, unless they are listed in ``without``.
 
     Args:
         source: a path, a packaged spec's name, or a Spec.
@@ -58,13 +59,15 @@ def inspect(
             ``sgd-momentum``, ``rmsprop``, ``adagrad`` or ``none``.
         checkpoint_blocks: patterns of modules whose activations backward computes anew, as
             ``torch.utils.checkpoint`` does.
+        without: names of optional inputs to leave out, such as an attention mask.
         **dims: sizes of the spec's symbolic dimensions, instead of those in its ``dims``.
 
     Returns:
         Figures with units: parameters and buffers (elements), MACs of one forward pass, bytes.
 
     Raises:
-        UsageError: E801 for an unknown precision, optimizer or dimension, or one without a size.
+        UsageError: E801 for an unknown precision, optimizer, dimension or input, for a dimension
+            without a size, and for an input in ``without`` that is required.
         ShapeError, SpecError, BuildError, FreezeError: as ``build``.
 
     Example:
@@ -73,7 +76,8 @@ def inspect(
         (48318973440, '109,483,778 parameters')
     """
     sizes = dims if batch is None else {**dims, "batch": batch}
-    return Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks).inspection()
+    case = Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
+    return case.inspection()
 
 
 def largest_batch(
@@ -84,6 +88,7 @@ def largest_batch(
     precision: str = "fp32",
     optimizer: str = "adamw",
     checkpoint_blocks: Sequence[str] = (),
+    without: Sequence[str] = (),
     **dims: int,
 ) -> int:
     """The largest batch that one training step can take in ``gib`` GiB.
@@ -98,6 +103,7 @@ def largest_batch(
         precision: of weights and of what is computed.
         optimizer: whose state is held.
         checkpoint_blocks: as for ``inspect``.
+        without: as for ``inspect``.
         **dims: sizes of the spec's symbolic dimensions.
 
     Returns:
@@ -114,15 +120,27 @@ def largest_batch(
     if "batch" in dims:
         raise _usage("largest_batch finds the batch: it cannot be given")
     sizes = {**dims, "batch": 1}
-    return Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks).largest_batch(
-        gib
-    )
+    case = Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
+    return case.largest_batch(gib)
 
 
-def example_run(source: Source, sizes: Mapping[str, int]) -> tuple[Spec, dict[str, torch.Tensor]]:
-    """A spec with the given sizes as its ``dims``, and inputs of these sizes on ``meta``."""
-    spec = _sized(as_spec(source, {}), sizes)
-    return spec, example_inputs(spec, spec.architecture.dims, "meta")
+def example_run(
+    source: Source, sizes: Mapping[str, int], without: Sequence[str] = ()
+) -> tuple[Spec, dict[str, torch.Tensor]]:
+    """A spec with the given sizes as its ``dims``, and inputs of these sizes on ``meta``.
+
+    Args:
+        without: names of optional inputs to leave out.
+    """
+    spec = as_spec(source, {})
+    left_out = _left_out(spec, without)
+    spec = _sized(spec, sizes, left_out)
+    return spec, _inputs(spec, left_out)
+
+
+def _inputs(spec: Spec, left_out: Sequence[str]) -> dict[str, torch.Tensor]:
+    found = example_inputs(spec, spec.architecture.dims, "meta")
+    return {name: tensor for name, tensor in found.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
@@ -137,6 +155,7 @@ class Case:
     held: Held
     ties: tuple[Tie, ...]
     checkpointed: tuple[str, ...]
+    without: tuple[str, ...]
 
     @classmethod
     def of(
@@ -147,17 +166,20 @@ class Case:
         precision: str,
         optimizer: str,
         checkpoint_blocks: Sequence[str] = (),
+        without: Sequence[str] = (),
     ) -> Case:
         chosen, optimizer = pick_precision(precision), pick_optimizer(optimizer)
-        spec = _sized(as_spec(source, {}), sizes)
+        spec = as_spec(source, {})
+        left_out = _left_out(spec, without)
+        spec = _sized(spec, sizes, left_out)
         model = build(spec, device="meta", dtype=chosen.held, freeze=freeze)
         held = Held.by(model, optimizer)
         ties = () if freeze is None else apply_plan(model, freeze, spec=spec).ties
         checkpointed = _checkpointed(model, checkpoint_blocks)
-        return cls(spec, model, freeze, chosen, optimizer, held, ties, checkpointed)
+        return cls(spec, model, freeze, chosen, optimizer, held, ties, checkpointed, left_out)
 
     def at(self, batch: int) -> Case:
-        return replace(self, spec=_sized(self.spec, {"batch": batch}))
+        return replace(self, spec=_sized(self.spec, {"batch": batch}, self.without))
 
     def inspection(self) -> Inspection:
         trained, inferred = self._runs()
@@ -179,6 +201,7 @@ class Case:
             uncounted=dict(inferred.uncounted.most_common()),
             ties=self.ties,
             checkpointed=self.checkpointed,
+            without=self.without,
             warnings=tuple(_warnings(root, {**trained.beyond, **inferred.beyond})),
         )
 
@@ -223,7 +246,7 @@ class Case:
         kinds = {p: (id(instance), *below.get(p, ())) for p, instance in walk(spec.root)}
         inputs = {
             name: tensor.to(precision.held) if tensor.is_floating_point() else tensor
-            for name, tensor in example_inputs(spec, spec.architecture.dims, "meta").items()
+            for name, tensor in _inputs(spec, self.without).items()
         }
         how = {"kinds": kinds, "autocast": precision.computed if precision.mixed else None}
         try:
@@ -276,17 +299,32 @@ def _warnings(root: Node, beyond: Mapping[str, tuple[int, int]]) -> Iterator[Not
             yield Note(f"{message} on a device this fails with an IndexError", node.place)
 
 
-def _sized(spec: Spec, sizes: Mapping[str, int]) -> Spec:
-    """The spec with these sizes as its ``dims``."""
+def _left_out(spec: Spec, names: Sequence[str]) -> tuple[str, ...]:
+    """The optional inputs of these names."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise _usage("without takes a list of names of inputs")
+    inputs = spec.architecture.blocks[spec.architecture.model].inputs
+    optional = [name for name, contract in inputs.items() if contract.optional]
+    for name in names:
+        if name not in optional:
+            what = "needs its input" if name in inputs else "has no input"
+            hint = "" if name in inputs else did_you_mean(name, optional)
+            hint = hint or f"optional inputs: {', '.join(optional) or 'none'}"
+            raise _usage(f"{spec.name} {what} '{name}'", hint)
+    return tuple(dict.fromkeys(names))
+
+
+def _sized(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = ()) -> Spec:
+    """The spec with these sizes as its ``dims``; inputs that are left out need none."""
     given = spec.architecture.dims
     inputs = spec.architecture.blocks[spec.architecture.model].inputs
-    symbols = [
-        size
-        for contract in inputs.values()
-        for size in contract.shape
-        if isinstance(size, str) and not size.startswith("$")
-    ]
-    known = list(dict.fromkeys([*given, *symbols]))
+    users: dict[str, list[str]] = {}
+    for name, contract in inputs.items():
+        for size in contract.shape:
+            if isinstance(size, str) and not size.startswith("$"):
+                users.setdefault(size, []).append(name)
+    symbols = [size for size, names in users.items() if not {*names} <= {*left_out}]
+    known = list(dict.fromkeys([*given, *users]))
     for name, size in sizes.items():
         if name not in known:
             hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"

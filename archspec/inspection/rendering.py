@@ -124,7 +124,8 @@ def heading(found: Inspection) -> str:
     sizes = ", ".join(f"{name}={size}" for name, size in found.dims.items())
     count = len(found.checkpointed)
     checkpointed = f"{count} module{'s' if count > 1 else ''} checkpointed" if count else ""
-    parts = [sizes, found.precision, found.optimizer, frozen, checkpointed]
+    without = f"without {', '.join(found.without)}" if found.without else ""
+    parts = [sizes, without, found.precision, found.optimizer, frozen, checkpointed]
     return "; ".join(filter(None, parts))
 
 

@@ -203,6 +203,7 @@ class Inspection(Displayed):
         dims: symbolic dimension → size.
         freeze: the plan's name, or patterns, or None.
         checkpointed: paths of the modules whose activations backward computes anew.
+        without: names of the optional inputs that are left out.
         macs: multiply-accumulates of one forward pass over the batch, in inference; no freeze plan
             changes them.
         training_macs: of one in training.
@@ -228,6 +229,7 @@ class Inspection(Displayed):
     ties: tuple[Tie, ...] = ()
     warnings: tuple[Note, ...] = ()
     checkpointed: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[str, Figure]:
@@ -249,6 +251,7 @@ class Inspection(Displayed):
             "optimizer": self.optimizer,
             "freeze": list(plan) if isinstance(plan, tuple) else plan,
             "checkpointed": list(self.checkpointed),
+            "without": list(self.without),
             **_figures(self.totals),
             "memory": self.memory.to_dict(),
             "uncounted": dict(self.uncounted),

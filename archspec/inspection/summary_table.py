@@ -21,18 +21,20 @@ def summary_table(
     *,
     freeze: str | Sequence[str] | None = None,
     sizes: Mapping[str, int] | None = None,
+    without: Sequence[str] = (),
 ) -> str:
     """The table of layers, shapes and parameters that torchinfo prints, its totals left out.
 
     Args:
         source, freeze: as for ``inspect``.
         sizes: symbolic dimension → size, instead of those in the spec's ``dims``.
+        without: names of optional inputs to leave out.
 
     Raises:
         UsageError: E801, torchinfo is not installed; and as ``inspect``.
     """
     torchinfo = _torchinfo()
-    spec, inputs = example_run(source, sizes or {})
+    spec, inputs = example_run(source, sizes or {}, without)
     model = build(spec, device="meta", freeze=freeze)
     found = torchinfo.summary(
         model,

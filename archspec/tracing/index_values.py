@@ -1,7 +1,8 @@
 """Positions that a model counts out itself, and whether a table has as many rows.
 
 Tensors on ``meta`` have no values, so that no index is out of range there. Indices that follow from
-sizes alone (``arange``, and what is made of it) are therefore worked out beside the run.
+sizes alone (``arange``, ``ones_like``, and what is made of them) are therefore worked out beside
+the run. ``ids != pad``, of which positions are counted by ``cumsum``, is taken to find no padding.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ MAX_VALUES = 2**22
 """Integers that are worked out in one run; no further ones are."""
 
 _aten = torch.ops.aten
+MAX_CONSTANTS = 2**16
+"""Elements of a tensor whose values are all the same; larger ones are masks, and no positions."""
+
 _MADE = frozenset({_aten.arange.default, _aten.arange.start, _aten.arange.start_step})
+_SAME = frozenset(
+    {_aten.ones.default, _aten.full.default, _aten.ones_like.default, _aten.full_like.default}
+)
 
 
 class IndexValues(TorchDispatchMode):
@@ -51,6 +58,11 @@ class IndexValues(TorchDispatchMode):
             if any(tensor in self._values for tensor in given):
                 self._values.clear()  # views of it have changed, too
         elif isinstance(result, torch.Tensor) and result.numel() <= self._left:
+            if value := _same_everywhere(func, args, kwargs, result):
+                self._left -= result.numel()
+                with _disable_current_modes():
+                    self._values[result] = torch.full(result.shape, *value, dtype=result.dtype)
+                return result
             known = all(tensor in self._values for tensor in given) if given else func in _MADE
             if known and torch.Tag.nondeterministic_seeded not in func.tags:
                 self._work_out(func, args, kwargs, result)
@@ -81,6 +93,18 @@ class IndexValues(TorchDispatchMode):
         if isinstance(value, dict):
             return {key: self._real(item) for key, item in value.items()}
         return value
+
+
+def _same_everywhere(func: Any, args: Any, kwargs: Any, result: torch.Tensor) -> tuple[Any, ...]:
+    """The value that each element of a result has; nothing if that is not known."""
+    if result.is_floating_point() or result.is_complex() or result.numel() > MAX_CONSTANTS:
+        return ()
+    if func is _aten.ne.Scalar:
+        return (True,)
+    if func not in _SAME:
+        return ()
+    is_full = func in (_aten.full.default, _aten.full_like.default)
+    return (args[1],) if is_full else (1,)
 
 
 def _lookups(func: Any, args: Any) -> Iterator[tuple[int, torch.Tensor]]:

@@ -35,6 +35,9 @@ class _Value:
     simple: bool = True
 
 
+_ATOM = _Value("atom")
+
+
 def check(
     pickle: bytes | IO[bytes], most_bytes: int, most_values: int, most_operations: int
 ) -> None:
@@ -86,7 +89,7 @@ class _Walker:
             case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
                 push(_Value("atom", argument))
             case "NONE" | "NEWTRUE" | "NEWFALSE":
-                push(_Value("atom"))
+                push(_ATOM)
             case "EMPTY_LIST":
                 push(_Value("list"))
             case "EMPTY_DICT":

@@ -12,6 +12,7 @@ from archspec.errors import UsageError
 from archspec_app.costs import cost_data, summary_data
 from archspec_app.desk import Desk
 from archspec_app.form import param_value, params_data, sizes_data
+from archspec_app.tabs import cost
 from archspec_app.tree import find, tree_data
 from archspec_app.workspace import Workspace
 
@@ -76,6 +77,39 @@ def test_forms_have_bounds_and_help(desk: Desk) -> None:
     assert {field["name"]: field["value"] for field in sizes_data(desk.good, desk.asked)}[
         "seq"
     ] == "128"
+
+
+def test_inputs_and_checkpoints_change_the_figures(desk: Desk) -> None:
+    def shown(name: str) -> tuple[object, ...]:
+        assert desk.good is not None
+        field = next(one for one in cost.fields(desk.good, desk.asked) if one["name"] == name)
+        return field["value"], field["changed"]
+
+    def kept() -> int:
+        assert desk.good is not None
+        return desk.good.inspection.memory.activations.value
+
+    whole = kept()
+    mask = "input:attention_mask"
+    assert shown(mask) == ("given", False) and shown("checkpoint_blocks") == ("", False)
+    rows: list[tuple[dict[str, Any], tuple[object, ...]]] = [
+        ({"key": mask, "text": "left out"}, ("left out", True)),
+        ({"key": mask, "text": "given"}, ("given", False)),
+        ({"key": mask, "text": "left out"}, ("left out", True)),
+        ({"key": mask, "reset": True}, ("given", False)),
+        ({"key": "checkpoint_blocks", "text": " bert.pooler  @BertLayer "},
+         ("bert.pooler @BertLayer", True)),
+    ]  # fmt: skip
+    for data, expected in rows:
+        cost.set_field(desk, data)
+        assert shown(data["key"]) == expected and desk.problems == ()
+    assert kept() < whole / 4
+    cost.set_field(desk, {"key": "checkpoint_blocks", "text": "@BertLayers"})
+    assert "did you mean '@BertLayer'" in str(desk.problems[0])
+    cost.set_field(desk, {"key": "checkpoint_blocks", "reset": True})
+    assert kept() == whole and desk.problems == ()
+    cost.set_field(desk, {"key": "input:nosuch", "text": "left out"})
+    assert desk.asked.without == () and desk.problems == ()
 
 
 @pytest.mark.parametrize(

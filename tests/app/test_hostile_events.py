@@ -131,7 +131,8 @@ def test_a_draft_names_no_file(url: str, log: Path) -> None:
     """What a page kept of itself comes back as it is: Gradio would copy a file, and give it out."""
     named = {"path": str(log), "meta": {"_type": "gradio.FileData"}, "url": None}
     draft = {"name": "x.yaml", "text": SPEC, "params": {"width": named, "big": 10**300},
-             "plan": None, "sizes": {}, "precision": "fp32", "optimizer": "adamw"}  # fmt: skip
+             "plan": None, "sizes": {}, "precision": "fp32", "optimizer": "adamw",
+             "checkpoint_blocks": [], "without": []}  # fmt: skip
     with Visitor(url, "draft") as visitor:
         answer = visitor.send(visitor.number("load"), [None, json.dumps(draft)])
         assert answer.done and "gradio_api/file" not in answer.text

@@ -213,6 +213,16 @@ def test_a_parent_in_the_folder_is_merged_in(tmp_path: Path) -> None:
     assert same.text == TEXT and same.arguments.count("--data=./reviews.csv") == 2
 
 
+def test_key_and_partial(tmp_path: Path) -> None:
+    folder = put(tmp_path / "start")
+    (folder / "a.pt").touch()
+    asked = {"data": "reviews.csv", "weights": "a.pt", "key": "ema", "partial": "yes"}
+    words = ordered(folder, TEXT, "specs/tiny.yaml", {}, asked).arguments
+    assert "--key=ema" in words and "--partial" in words
+    words = ordered(folder, TEXT, "specs/tiny.yaml", {}, {**asked, "partial": "no"}).arguments
+    assert "--partial" not in words
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -225,6 +235,8 @@ def test_a_parent_in_the_folder_is_merged_in(tmp_path: Path) -> None:
         ({"data": "reviews.csv", "optimizer": "lion"}, "optimizer is none of its choices: 'lion'"),
         ({"data": "reviews.csv", "freeze": "tail"}, "the spec has no freeze plan 'tail'"),
         ({"data": "reviews.csv", "phases": "tail:1"}, "the spec has no freeze plan 'tail'"),
+        ({"data": "reviews.csv", "partial": True}, "partial is no or yes, not True"),
+        ({"data": "reviews.csv", "header": []}, "header is auto or names or row, not []"),
         ({"data": "reviews.csv", "text": "a\nb"}, "text is a text of at most 200"),
         ({"data": "owner/name"}, "data: owner/name: nothing of this name"),
         ({"data": "--help"}, "data: --help: nothing of this name"),

@@ -236,6 +236,7 @@ def test_a_link_among_the_weights_may_not_lead_out(trained: Path, tmp_path: Path
         ("runs/first", "sad", "E801", "neither a run nor a spec with weights"),
         (RunSource("a"), "sad", "E920", "a: no run"),
         (SpecSource(archspec.load(TINY), "a/vocab.txt"), "sad", "E601", None),
+        (SpecSource(archspec.load(TINY), "a", key="ema"), "sad", "E601", None),
         (SpecSource(archspec.load(TINY, width=3), "a"), "sad", "E603", None),
     ],
 )

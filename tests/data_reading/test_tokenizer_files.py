@@ -203,7 +203,15 @@ def test_a_file_that_ends_the_process_is_refused(tmp_path: Path) -> None:
     plain = {"version": "1.0", "added_tokens": [], "model": word_level}
     write(tmp_path, {"tokenizer.json": plain})
     assert TextEncoder(tmp_path, 9).encode(["a"]) == [[0]]
-    hostile: list[tuple[str, dict[str, Any], str]] = [
+    lower = {"type": "Lowercase"}
+    token = {"id": 9, "content": "b", "single_word": False}
+    hostile: list[tuple[str, Any, str]] = [
+        (
+            "normalizer",
+            {"type": "Sequence", "normalizers": [lower] * 20_000},
+            "20,002 parts, more than 10,000",
+        ),
+        ("added_tokens", [token] * 100_001, "100,001 added tokens, more than 100,000"),
         ("post_processor", template, "not a tokenizer: pyo3_runtime.PanicException"),
         ("normalizer", abort, "not a tokenizer: it ends the process that reads it (signal 6)"),
         ("model", unigram, "a text cannot be encoded: Encountered an unknown token"),

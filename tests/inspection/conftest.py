@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +21,12 @@ def kept_on_cpu() -> Callable[..., int]:
 
 
 def _kept_on_cpu(
-    spec: Spec, freeze: Any, dims: Mapping[str, int] | None = None, *, mixed: bool = False
+    spec: Spec,
+    freeze: Any,
+    dims: Mapping[str, int] | None = None,
+    *,
+    mixed: bool = False,
+    without: Sequence[str] = (),
 ) -> int:
     model = archspec.build(spec, device="cpu", freeze=freeze, seed=0)
     weights = {t.untyped_storage().data_ptr() for t in (*model.parameters(), *model.buffers())}
@@ -34,5 +39,5 @@ def _kept_on_cpu(
     inputs = example_inputs(spec, {**spec.architecture.dims, **(dims or {})}, "cpu")
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=mixed)
     with autocast, saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(**inputs)
+        model(**{name: value for name, value in inputs.items() if name not in without})
     return sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in weights)

@@ -49,6 +49,11 @@ def test_largest_batch() -> None:
     assert json.loads(result.stdout) == {"name": "resnet18", "gib": 2, "largest_batch": figure}
 
 
+def test_without_an_input() -> None:
+    result = run("bert", "--without", "attention_mask", "--without", "token_type_ids", "--json")
+    assert json.loads(result.stdout)["tree"]["inputs"] == [[1, 128]]
+
+
 def test_table() -> None:
     result = run(GPT2, "--table", "--batch", "3")
     assert result.exit_code == 0
@@ -71,6 +76,8 @@ def test_table_without_torchinfo(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "status", "told"),
     [
         (["bert", "--dim", "sek=4"], 2, "did you mean 'seq'?"),
+        (["bert", "--without", "attention_maks"], 2, "did you mean 'attention_mask'?"),
+        (["bert", "--without", "input_ids"], 2, "bert needs its input 'input_ids'"),
         (["bert", "--dim", "seq"], 2, "'seq' is not of the form NAME=SIZE"),
         (["bert", "--dim", "seq=-1"], 2, "'seq=-1' is not of the form NAME=SIZE"),
         (["bert", "--batch", "0"], 2, "an integer of 1 or more"),

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import archspec
 from archspec.building.shapes import example_inputs
-from archspec.errors import BuildError, SpecError
+from archspec.errors import BuildError, SpecError, UsageError
 from archspec.lang.spec import Spec
 
 HERE = Path(__file__).parent
@@ -44,20 +44,50 @@ def attention(mask: str, given: str) -> Spec:
 
 
 def test_activations_at_any_length(kept_on_cpu: Callable[..., int]) -> None:
-    without_dropout = {**BERT, "attention_probs_dropout_prob": 0.0}
-    specs = {
-        "bert": archspec.load("bert", **without_dropout),
-        "decoder": archspec.load(HERE / "gqa-decoder.yaml", depth=1, width=16, heads=2, kv_heads=1),
-        "causal": attention("", ", is_causal=True"),
-    }
+    bert = archspec.load("bert", **{**BERT, "attention_probs_dropout_prob": 0.0})
+    gqa = archspec.load(HERE / "gqa-decoder.yaml", depth=1, width=16, heads=2, kv_heads=1)
+    rows: list[tuple[Spec, int, tuple[str, ...]]] = [
+        (archspec.load("bert", **BERT), 64, ()),
+        *((bert, seq, without) for seq in (64, 4097) for without in ((), ("attention_mask",))),
+        (bert, 8192, ()),
+        (gqa, 64, ()),
+        (gqa, 64, ("keep",)),
+        (gqa, 4097, ()),
+        (gqa, 8192, ("keep",)),
+        (attention("", ", is_causal=True"), 4097, ()),
+    ]
     wrong: list[object] = []
-    for name, spec in specs.items():
-        for seq in (64, 4097, 8192) if name == "causal" else (64, 4097):
-            found = archspec.inspect(spec, seq=seq).memory.activations.value
-            expected = kept_on_cpu(spec, None, {"seq": seq})
-            if abs(found - expected) > 0.02 * expected:
-                wrong.append((name, seq, found, expected))
+    for spec, seq, without in rows:
+        found = archspec.inspect(spec, without=without, seq=seq).memory.activations.value
+        expected = kept_on_cpu(spec, None, {"seq": seq}, without=without)
+        if abs(found - expected) > 0.02 * expected:
+            wrong.append((spec.name, seq, without, found, expected))
     assert not wrong
+
+
+def test_inputs_that_are_left_out() -> None:
+    text = ATTENTION.replace("[batch, 2, seq, 8]MASK", "[batch, 2, seq, 8], m: {shape: [rows],")
+    text = text.replace("shape: [rows],", "shape: [rows], optional: true, keyword: true}")
+    spec = archspec.loads(text.replace("GIVEN", ""), name="n")
+    with pytest.raises(UsageError, match="n gives 'rows' no size"):
+        archspec.inspect(spec)
+    found = archspec.inspect(spec, without=["m", "m"])  # nothing else needs its sizes
+    assert found.without == ("m",) and found.to_dict()["without"] == ["m"]
+    assert "; without m; fp32" in found.text(100)
+    wrong = {"q": "n needs its input 'q'", "mm": "did you mean 'm'", "": "n has no input ''"}
+    for name, message in wrong.items():
+        with pytest.raises(UsageError, match=message):
+            archspec.inspect(spec, without=[name])
+    with pytest.raises(UsageError, match="a list of names"):
+        archspec.inspect(spec, without="m")
+    masked = attention(*MASKED)
+    optional = archspec.loads(
+        ATTENTION.replace("MASK", MASKED[0][:-1] + ", optional: true, keyword: true}").replace(
+            "GIVEN", MASKED[1]
+        )
+    )
+    sizes = [archspec.largest_batch(optional, 1, without=out, seq=4097) for out in ((), ("mask",))]
+    assert sizes[0] == archspec.largest_batch(masked, 1, seq=4097) < sizes[1]
 
 
 def test_the_largest_batch_does_not_jump_above_4096() -> None:
@@ -171,6 +201,9 @@ def test_more_positions_than_the_table_has() -> None:
         "index_select(embed.weight, 0, arange(x.shape[1]))": 0,
         "embed(flip(arange(x.shape[1]), [0]))": 0,
         "embed(clamp(arange(x.shape[1]), max=7))": None,
+        "embed(cumsum(x[:, :, 0] != 1, 1) - 1)": 0,
+        "embed(cumsum(ones_like(x[0, :, 0], dtype=int64), 0))": 1,
+        "embed(full([x.shape[1]], 7))": None,
     }
     for step, offset in steps.items():
         text = LOOKUP.replace("STEP", step)

@@ -18,10 +18,10 @@ function draw() {
   root.replaceChildren(
     fields.length ? "" : h("p", { class: "quiet" }, props.value.empty ?? "This spec has no parameters."),
     ...fields.map((field) => h("div", { class: `field${field.changed ? " changed" : ""}` },
-      h("label", {}, h("span", { class: "field-name" }, field.name),
+      h("label", {}, h("span", { class: "field-name" }, field.label ?? field.name),
         h("span", { class: "quiet" }, ` ${field.type}${bounds(field)}`), input(field)),
       field.changed ? h("button", { type: "button", class: "reset", title: "back to what the spec says",
-        "aria-label": `Reset ${field.name}`, onclick: () => change("field", { key: field.name, text: "", reset: true }) }, "↺") : "",
+        "aria-label": `Reset ${field.label ?? field.name}`, onclick: () => change("field", { key: field.name, text: "", reset: true }) }, "↺") : "",
       field.help ? h("p", { class: "quiet", id: `help-${field.name}` }, field.help) : "")));
   if (focused) root.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
 }

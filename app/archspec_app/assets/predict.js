@@ -2,6 +2,7 @@
 const root = element.querySelector(".predict-view");
 const source = h("select", { id: "predict-source" });
 const weights = h("input", { type: "text", id: "predict-weights", list: "predict-weights-list", placeholder: "file or folder of weights", spellcheck: "false" });
+const key = h("input", { type: "text", id: "predict-key", placeholder: "state_dict, model, or none", spellcheck: "false", "aria-describedby": "help-predict-key" });
 const known = h("datalist", { id: "predict-weights-list" });
 const words = h("textarea", { id: "predict-text", rows: "4", placeholder: "A text" });
 const explain = h("input", { type: "checkbox", id: "predict-explain", checked: true });
@@ -12,7 +13,9 @@ const out = h("div", { class: "answer", role: "status", "aria-live": "polite" })
 const explained = h("label", { class: "inline", for: "predict-explain" }, explain, " show which words speak for the label");
 const ofText = h("div", { class: "stack" }, h("label", { for: "predict-text" }, "Text"), words, explained);
 const ofImage = h("div", { class: "stack" }, h("label", { for: "predict-image" }, "Image"), picture, preview);
-const ofSpec = h("div", { class: "stack" }, h("label", { for: "predict-weights" }, "Weights"), weights, known);
+const ofSpec = h("div", { class: "stack" }, h("label", { for: "predict-weights" }, "Weights"), weights, known,
+  h("label", { for: "predict-key" }, "Key of the weights"), key,
+  h("small", { class: "quiet", id: "help-predict-key" }, "Key under which the file has the weights, such as params_ema or teacher."));
 root.append(h("div", { class: "fields sources" }, h("div", { class: "stack" }, h("label", { for: "predict-source" }, "Model"), source), ofSpec), ofText, ofImage, h("p", { class: "go" }, go), out);
 const MOST = 20000000;
 let kinds = {}, told = "", asks = 0;
@@ -41,7 +44,7 @@ const working = () => tellOut(h("p", { class: "quiet" }, "working …"));
 const refuse = (why) => tellOut(h("p", { class: "notice wrong" }, why));
 
 function ask() {
-  const asked = { source: source.value, weights: weights.value };
+  const asked = { source: source.value, weights: weights.value, key: key.value };
   if (kind() !== "image-classification") {
     working();
     return trigger("text", { ...asked, asked: String(asks), text: words.value, explain: explain.checked });

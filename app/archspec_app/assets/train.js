@@ -10,13 +10,14 @@ const detail = h("div", { class: "run" });
 root.append(form, notice, h("h3", {}, "Runs"), list, detail);
 
 function input(field) {
-  const common = { name: field.name, id: `train-${field.name}` };
+  const common = { name: field.name, id: `train-${field.name}`, "aria-describedby": field.help ? `help-train-${field.name}` : null };
   if (field.choices) return h("select", common, field.choices.map((one) => h("option", { value: one, selected: one === field.value }, one || "nothing frozen")));
   if (field.type === "number") return h("input", { ...common, type: "number", step: "any", min: 0, value: field.value, placeholder: field.placeholder });
   return h("input", { ...common, type: "text", value: field.value, placeholder: field.placeholder, spellcheck: "false",
     list: field.suggestions ? `list-${field.name}` : null });
 }
 const shown = (field) => h("label", {}, h("span", {}, field.label), input(field),
+  field.help ? h("small", { class: "quiet", id: `help-train-${field.name}` }, field.help) : "",
   field.suggestions ? h("datalist", { id: `list-${field.name}` }, field.suggestions.map((one) => h("option", { value: one }))) : "");
 
 function drawForm() {

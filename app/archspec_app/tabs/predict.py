@@ -95,7 +95,7 @@ def _source(desk: Desk, data: Mapping[str, Any]) -> Source:
         raise UsageError(
             Problem("E801", "weights are needed", hint="a file or folder below this one")
         )
-    return SpecSource(desk.good.spec, weights)
+    return SpecSource(desk.good.spec, weights, key=text_of(data, "key") or None)
 
 
 def _sources(models: Models, desk: Desk) -> dict[str, Any]:

@@ -146,6 +146,9 @@ def _shown(desk: Desk) -> list[Any]:
     return [told, {"fields": params_data(*desk.params, desk.asked)}]
 
 
+_LISTS = ("checkpoint_blocks", "without")
+
+
 def _as_draft(desk: Desk) -> dict[str, Any]:
     asked = desk.asked
     return {
@@ -156,6 +159,8 @@ def _as_draft(desk: Desk) -> dict[str, Any]:
         "sizes": dict(asked.sizes),
         "precision": asked.precision,
         "optimizer": asked.optimizer,
+        "checkpoint_blocks": list(asked.checkpoint_blocks),
+        "without": list(asked.without),
     }
 
 
@@ -169,7 +174,7 @@ def _draft(text: str | None) -> tuple[str, Asked]:
         raise ValueError
     found = json.loads(text)
     if not isinstance(found, dict) or set(found) != {
-        "name", "text", "params", "plan", "sizes", "precision", "optimizer"
+        "name", "text", "params", "plan", "sizes", "precision", "optimizer", *_LISTS
     }:  # fmt: skip
         raise ValueError
     kinds = {"name": str, "text": str, "params": dict, "sizes": dict, "precision": str}
@@ -177,6 +182,10 @@ def _draft(text: str | None) -> tuple[str, Asked]:
         raise ValueError
     if not isinstance(found["plan"], str | None) or not isinstance(found["optimizer"], str):
         raise ValueError
+    for key in _LISTS:
+        if not isinstance(found[key], list) or not all(isinstance(one, str) for one in found[key]):
+            raise ValueError
+        found[key] = tuple(found[key])
     name = found.pop("name")
     return name, Asked(**found)
 

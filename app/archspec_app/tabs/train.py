@@ -20,6 +20,9 @@ from archspec_app.weight_files import weights_below
 
 Act = Callable[[Jobs, Desk, dict[str, Any]], dict[str, Any]]
 
+KEY = "Key under which the file has the weights, such as params_ema or teacher."
+PARTIAL = "Allow weights that leave most of the model as it is."
+
 
 def build(face: Face) -> None:
     part = view("train", label="Training", elem_id="train")
@@ -125,6 +128,8 @@ def _fields(desk: Desk) -> dict[str, Any]:
             _choice("header", "First line of a CSV", "auto", ["auto", "names", "row"]),
             _text("encoding", "Encoding", ["utf-8", "utf-16", "cp1252"], "utf-8"),
             _text("tokenizer", "Tokenizer", None, "beside the weights"),
+            {**_text("key", "Key of the weights", None, "state_dict, model, or none"), "help": KEY},
+            {**_choice("partial", "Partial weights", "no", ["no", "yes"]), "help": PARTIAL},
             _number("save_every", "Save every, seconds", 120),
         ],
     }

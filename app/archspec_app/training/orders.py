@@ -34,11 +34,14 @@ _NUMBERS = (
     "learning_rate", "momentum", "weight_decay", "warmup", "clip", "save_every",
 )  # fmt: skip
 _WORDS = ("optimizer", "schedule", "precision", "monitor", "device")
-_COLUMNS = ("text", "image", "label", "train", "validation", "test", "encoding")
-_HEADER = {"auto": (), "names": ("--header",), "row": ("--no-header",)}  # a first line
+_TEXTS = ("text", "image", "label", "train", "validation", "test", "encoding", "key")
+_SWITCHES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "header": {"auto": (), "names": ("--header",), "row": ("--no-header",)},  # a first line
+    "partial": {"no": (), "yes": ("--partial",)},
+}
 _SHARES = ("validation_share", "most_bad")
 _FILES = ("data", "weights", "tokenizer")
-OPTIONS = (*_FILES, "freeze", "phases", *_WHOLE, *_NUMBERS, *_WORDS, *_COLUMNS, *_SHARES, "header")
+OPTIONS = (*_FILES, "freeze", "phases", *_WHOLE, *_NUMBERS, *_WORDS, *_TEXTS, *_SHARES, *_SWITCHES)
 """The names that a form may set; all but ``data`` may be left out or None."""
 
 
@@ -89,12 +92,12 @@ def ordered(
     phases = _checked(given, spec, problems)
     if problems:
         raise UsageError(problems)
-    apart = (*_FILES, "freeze", "phases", "header")
+    apart = (*_FILES, "freeze", "phases", *_SWITCHES)
     plain = {key: value for key, value in given.items() if key not in apart}
     plan = "+".join(phase.label for phase in phases)
     said = [("phases" if "phases" in given else "freeze", _plans(phases, given)), *plain.items()]
     words = [f"--{key.replace('_', '-')}={value}" for key, value in (*files, *said) if value != ""]
-    words += _HEADER[given.get("header", "auto")]
+    words += [word for key, ways in _SWITCHES.items() if key in given for word in ways[given[key]]]
     words += [f"--param={key}={flow(value)}" for key, value in params.items()]
     return Order(_standing(spec, text), _stem(name), plan, tuple(words))
 
@@ -156,12 +159,11 @@ def _odd(key: str, value: object) -> str | None:
     checks: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
         (_WHOLE, _is_whole, "a whole number"),
         ((*_NUMBERS, *_SHARES), _is_number, "a number"),
-        (
-            ("header",),
-            lambda value: isinstance(value, str) and value in _HEADER,
-            " or ".join(_HEADER),
+        *(
+            ((key,), lambda value, ways=ways: value in [*ways], " or ".join(ways))
+            for key, ways in _SWITCHES.items()
         ),
-        ((*_WORDS, *_COLUMNS, "freeze"), _is_text, f"a text of at most {MOST_TEXT} characters"),
+        ((*_WORDS, *_TEXTS, "freeze"), _is_text, f"a text of at most {MOST_TEXT} characters"),
     )
     return next((what for keys, check, what in checks if key in keys and not check(value)), None)
 
