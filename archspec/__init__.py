@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from archspec.builder import build, to_python
     from archspec.data import Data, open_data
     from archspec.differences import Diff, diff
+    from archspec.differences.lock_files import Lock, lock
     from archspec.drawing import Drawing, draw, draw_all
     from archspec.errors import (
         ArchspecError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from archspec.feature_cache import Frontier, NoFrontier, find_frontier
     from archspec.freezing import (
         FreezeProof,
         FreezeReport,
@@ -37,12 +39,10 @@ if TYPE_CHECKING:
         freeze_proof,
         trainable_parameters,
     )
-    from archspec.frontier import Frontier, NoFrontier, find_frontier
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.lang.registry.functions import register_op
     from archspec.lang.registry.layers import register_layer
     from archspec.lang.spec import Spec, load, loads
-    from archspec.locking import Lock, lock
     from archspec.predicting import Explanation, PredictedFile, Prediction, Predictor
     from archspec.training import Run, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
@@ -61,11 +61,11 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
-    "archspec.frontier": ("Frontier", "NoFrontier", "find_frontier"),
+    "archspec.feature_cache": ("Frontier", "NoFrontier", "find_frontier"),
     "archspec.lang.registry.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.lang.registry.layers": ("register_layer",),
-    "archspec.locking": ("Lock", "lock"),
+    "archspec.differences.lock_files": ("Lock", "lock"),
     "archspec.predicting": ("Explanation", "PredictedFile", "Prediction", "Predictor"),
     "archspec.lang.spec": ("Spec", "load", "loads"),
     "archspec.training": ("Run", "resume", "runs", "train"),

@@ -29,12 +29,12 @@ from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
 from archspec.codegen.verify import verify
-from archspec.display import printable
 from archspec.errors import BuildError, Note, Place, Problem, UsageError, listing
 from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, as_spec
+from archspec.report.display import printable
 from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, WeightsReport, assign
 from archspec.weights.folding import left_unread

@@ -69,7 +69,7 @@ def archspec_snapshot(request: pytest.FixtureRequest) -> Snapshot:
 
 
 def _file(source: Source, root: Path) -> Path:
-    from archspec.locking.locks import beside
+    from archspec.differences.lock_files import beside
 
     assert isinstance(source, str | os.PathLike)
     return root / beside(source)
@@ -77,17 +77,17 @@ def _file(source: Source, root: Path) -> Path:
 
 def _failure(source: Source, params: Mapping[str, Any], file: Path, update: bool) -> str:
     """What to tell; "" if the spec builds what its lock file says."""
-    from archspec import locking
+    from archspec.differences.lock_files import Lock, lock
     from archspec.errors import ArchspecError
 
     try:
-        now = locking.lock(source, **params)
+        now = lock(source, **params)
         if update:
             file.write_text(now.to_yaml(), encoding="utf-8")
             return ""
         if not file.exists():
             return f"{file} does not exist: {_WRITE}"
-        found: Diff = locking.Lock.read(file).compare(now)
+        found: Diff = Lock.read(file).compare(now)
     except ArchspecError as error:
         return str(error)
     except OSError as error:

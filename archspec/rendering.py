@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from archspec.display import printable, printable_lines, styled_text
 from archspec.lang.instances import Instance, walk
 from archspec.lang.params import Resolved
 from archspec.lang.schema import Checkpoint, Config, Contract, FreezePlan
 from archspec.lang.spec import Spec
+from archspec.report.display import printable, printable_lines, styled_text
 
 _LONGEST = 60  # characters of one value; --json has all of them
 

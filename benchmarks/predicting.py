@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, pipeline
 
 import archspec
 from archspec.predicting import Predictor
-from archspec.predicting.preparing import Prepared
+from archspec.predicting.batching import Prepared
 from benchmarks.pairs import Pair
 from benchmarks.references import minilm, resnet, with_weights_of
 
@@ -117,7 +117,7 @@ def _images() -> Iterator[Pair]:
         (f"{name}, optimize", True, 1 / 1.3),
     ):
         predictor = Predictor(model, batch_size=BATCH, optimize="optimize" in title)
-        with patch("archspec.predicting.optimizing.has_bf16", lambda device, bf16=bf16: bf16):
+        with patch("archspec.predicting.optimization.has_bf16", lambda device, bf16=bf16: bf16):
             found = predictor.engine.scores(prepared)
         most = float(np.abs(found - expected).max())
         assert most <= 0.01 and np.isfinite(found).all(), most

@@ -30,7 +30,7 @@ from transformers.trainer_callback import TrainerCallback
 
 import archspec
 from archspec.data import TextEncoder
-from archspec.training.keeping import Keeper
+from archspec.training.checkpoint_callback import CheckpointCallback
 from benchmarks.pairs import Result
 from benchmarks.references import bert
 
@@ -125,13 +125,15 @@ def _write(folder: Path, count: int) -> list[dict[str, Any]]:
 
 
 def _ours(folder: Path, plan: str | None, epochs: int, turns: Turns) -> list[float]:
-    started = Keeper.on_train_epoch_start
+    started = CheckpointCallback.on_train_epoch_start
 
-    def in_turn(self: Keeper, trainer: Any, pl_module: Any) -> None:
+    def in_turn(self: CheckpointCallback, trainer: Any, pl_module: Any) -> None:
         turns.swap("ours")
         started(self, trainer, pl_module)
 
-    Keeper.on_train_epoch_start = in_turn  # the one moment at which nothing of ours is going on
+    CheckpointCallback.on_train_epoch_start = (
+        in_turn  # the one moment at which nothing of ours is going on
+    )
     try:
         run = archspec.train(
             "bert", folder / "data.csv", freeze=plan, weights=folder / "weights",
@@ -140,7 +142,7 @@ def _ours(folder: Path, plan: str | None, epochs: int, turns: Turns) -> list[flo
             clip=CLIP, validation_share=0, device="cpu", progress=False,
         )  # fmt: skip
     finally:
-        Keeper.on_train_epoch_start = started
+        CheckpointCallback.on_train_epoch_start = started
     return [float(line["seconds"]) for line in run.epochs]
 
 

@@ -47,7 +47,7 @@ def test_mutants_differ_and_the_same_seed_gives_the_same() -> None:
 
 def test_every_change_changes_something_somewhere() -> None:
     pool = origins()
-    origin = next(one for one in pool if one.name == "tests/data/features.yaml")
+    origin = next(one for one in pool if one.name == "tests/inputs/features.yaml")
     for change in dict.fromkeys(CHANGES):
         made: set[str] = set()
         for seed in range(6):

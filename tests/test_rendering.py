@@ -8,8 +8,8 @@ import click
 import pytest
 
 import archspec
-from archspec.display import printable
 from archspec.rendering import table, tree
+from archspec.report.display import printable
 
 SPEC = """
 archspec: 1

@@ -6,8 +6,8 @@ from typing import Any
 
 from archspec.inspection import Figure
 from archspec.inspection.rendering import totals
-from archspec_app.desk import Opened
 from archspec_app.numbers import short
+from archspec_app.session import BuiltSpec
 
 _KINDS = {
     "parameters": "parameters",
@@ -28,7 +28,7 @@ def figure_data(figure: Figure) -> dict[str, Any]:
     }
 
 
-def cost_data(opened: Opened) -> dict[str, Any]:
+def cost_data(opened: BuiltSpec) -> dict[str, Any]:
     """Every figure of the inspection, and what it was made for."""
     found = opened.inspection
     return {
@@ -47,7 +47,7 @@ def cost_data(opened: Opened) -> dict[str, Any]:
     }
 
 
-def summary_data(opened: Opened) -> list[dict[str, Any]]:
+def summary_data(opened: BuiltSpec) -> list[dict[str, Any]]:
     """The figures that are always on screen."""
     found = opened.inspection
     told = {

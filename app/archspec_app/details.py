@@ -14,7 +14,7 @@ from archspec.lang.instances import Instance, ancestors, walk
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Excerpt
 from archspec_app.costs import figure_data
-from archspec_app.desk import Opened
+from archspec_app.session import BuiltSpec
 from archspec_app.tree import find
 
 AROUND = 2
@@ -23,7 +23,7 @@ MOST_LETTERS = 400
 """Of one line."""
 
 
-def details_data(opened: Opened, path: str) -> dict[str, Any]:
+def details_data(opened: BuiltSpec, path: str) -> dict[str, Any]:
     """Everything about one module; nothing if there is none at the path.
 
     Returns:

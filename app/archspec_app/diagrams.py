@@ -11,7 +11,7 @@ from archspec.drawing.dot import label
 from archspec.errors import Problem, UsageError
 from archspec.inspection.inspecting import example_run
 from archspec.lang.instances import ancestors, walk
-from archspec_app.desk import Opened
+from archspec_app.session import BuiltSpec
 
 SECONDS = 15.0
 """How long Graphviz may take while somebody waits."""
@@ -20,7 +20,7 @@ MOST_LETTERS = 3_000_000
 FLOW, MODULES = "flow", "modules"
 
 
-def diagram_data(opened: Opened, path: str, view: str) -> dict[str, Any]:
+def diagram_data(opened: BuiltSpec, path: str, view: str) -> dict[str, Any]:
     """A drawing and what its boxes lead to.
 
     Args:
@@ -51,14 +51,14 @@ def diagram_data(opened: Opened, path: str, view: str) -> dict[str, Any]:
     }
 
 
-def png_data(opened: Opened, path: str, view: str) -> dict[str, Any]:
+def png_data(opened: BuiltSpec, path: str, view: str) -> dict[str, Any]:
     """The same drawing as a bitmap, in Base64; raises as ``diagram_data``."""
     drawing = drawn(opened, around(opened, path), view)
     png = drawing.png(seconds=SECONDS)
     return {"png": base64.b64encode(png).decode(), "file": _file(drawing, view)}
 
 
-def drawn(opened: Opened, block: str, view: str) -> Drawing:
+def drawn(opened: BuiltSpec, block: str, view: str) -> Drawing:
     """The drawing, at the sizes and under the plan that are chosen."""
     spec, _ = example_run(opened.spec, opened.inspection.dims)
     # With the dot a path is never taken for the name of a block.
@@ -66,7 +66,7 @@ def drawn(opened: Opened, block: str, view: str) -> Drawing:
     return archspec.draw(spec, block=wanted, freeze=opened.asked.plan).with_links("")
 
 
-def around(opened: Opened, path: str) -> str:
+def around(opened: BuiltSpec, path: str) -> str:
     """The path of the module whose data flow shows a module: its own, if it is a block."""
     blocks = opened.spec.architecture.blocks
     types = {at: instance.type for at, instance in walk(opened.spec.root)}
@@ -76,7 +76,7 @@ def around(opened: Opened, path: str) -> str:
     return next(above, "")
 
 
-def _trail(opened: Opened, block: str) -> list[dict[str, str]]:
+def _trail(opened: BuiltSpec, block: str) -> list[dict[str, str]]:
     types = {at: instance.type for at, instance in walk(opened.spec.root)}
     blocks = opened.spec.architecture.blocks
     path = [at for at in [*ancestors(block), block] if at == block or types.get(at) in blocks]

@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from archspec_app.bounds import Application, Message, Receive, Send
 from archspec_app.events import packed, unreadable
+from archspec_app.request_limits import Application, Message, Receive, Send
 
 JOIN = "/gradio_api/queue/join"
 _SESSION = re.compile("[A-Za-z0-9_-]{1,64}")

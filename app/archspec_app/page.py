@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from archspec_app.face import Ask, Face, session
+from archspec_app.component import view
+from archspec_app.event_binding import Ask, EventBinder, session
 from archspec_app.tabs import cost, diagram, diff, predict, spec, train, tree
-from archspec_app.view import view
 
 TABS = (
     ("Tree", tree.build),
@@ -22,7 +22,7 @@ TABS = (
 
 def make_page(
     ask: Ask, close: Callable[[str], None] = lambda session: None
-) -> tuple[gr.Blocks, Face]:
+) -> tuple[gr.Blocks, EventBinder]:
     """The inspector, and the handlers of its events.
 
     Args:

@@ -18,7 +18,7 @@ from archspec.data import tokenizer_files
 from archspec.data.checking import check_file
 from archspec.data.images import UnreadableImage
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
-from archspec.training.folder import BEST, FACTS, SPEC
+from archspec.training.run_folder import BEST, FACTS, SPEC
 from archspec_app.weight_files import beside, stamp, weights_below
 from archspec_app.workspace import inside, refuse_links_out, without_paths
 

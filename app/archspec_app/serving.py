@@ -13,14 +13,21 @@ import gradio as gr
 from gradio.routes import App
 
 from archspec.errors import Problem, UsageError
-from archspec_app import look
-from archspec_app.bounds import Application, BoundedBody, Message, Quiet, Receive, Send
+from archspec_app import theme
 from archspec_app.event_bodies import EventBodies
 from archspec_app.events import Event
-from archspec_app.guard import Guard
+from archspec_app.host_check import HostCheck
 from archspec_app.page import make_page
-from archspec_app.sessions import SECONDS, Sessions
-from archspec_app.workers import Ended, Workers
+from archspec_app.request_limits import (
+    Application,
+    BoundedBody,
+    HiddenErrors,
+    Message,
+    Receive,
+    Send,
+)
+from archspec_app.session_pool import SECONDS, SessionPool
+from archspec_app.worker_pool import Ended, Workers
 from archspec_app.workspace import Workspace
 
 MOST_EVENTS = 2_000
@@ -91,11 +98,15 @@ def launched(
         return await sessions.ask(session, number, event)
 
     page, face = make_page(ask, lambda session: sessions.close(session))
-    sessions = Sessions(Workspace(folder, spec), face.handlers, workers, seconds=seconds)
+    sessions = SessionPool(Workspace(folder, spec), face.handlers, workers, seconds=seconds)
     app = _Guarded()
     inputs = {number: len(one.inputs) for number, one in page.fns.items()}
-    app.outer = Guard(
-        Quiet(BoundedBody(EventBodies(app.inner, inputs))), host, port, allow_hosts, root_path
+    app.outer = HostCheck(
+        HiddenErrors(BoundedBody(EventBodies(app.inner, inputs))),
+        host,
+        port,
+        allow_hosts,
+        root_path,
     )
     try:
         workers.wait()
@@ -129,8 +140,8 @@ def _address(
             allowed_paths=[],
             ssr_mode=False,
             run_history=False,
-            theme=look.theme(),
-            css=look.css(),
+            theme=theme.theme(),
+            css=theme.css(),
             _app=app,
         )
     except OSError as error:

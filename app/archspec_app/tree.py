@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from archspec.inspection import Inspection, Node
-from archspec_app.desk import Opened
+from archspec_app.session import BuiltSpec
 
 
-def tree_data(opened: Opened) -> dict[str, Any]:
+def tree_data(opened: BuiltSpec) -> dict[str, Any]:
     """What the page needs to draw the tree, and to unfold it without asking again.
 
     Returns:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from archspec.building.shape_errors import Telling
+from archspec.building.shape_errors import FailureReport
 from archspec.codegen import generate
 from archspec.errors import BuildError
 from archspec.lang.instances import walk
@@ -31,7 +31,7 @@ def run_error(
     file = str(sys.modules[type(model).__module__].__file__)
     paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
     sizes = spec.architecture.dims
-    telling = Telling(spec, generate(spec), file, paths, dict(walk(spec.root)), sizes)
+    telling = FailureReport(spec, generate(spec), file, paths, dict(walk(spec.root)), sizes)
     problem = telling.problem(error)
     if not isinstance(error, RunLimitExceeded):
         said = (str(error).splitlines() or [type(error).__name__])[0]

@@ -76,7 +76,7 @@ class _Frame:
 
 
 @dataclass(frozen=True)
-class Telling:
+class FailureReport:
     """What is known of a run, to tell its failure.
 
     Attributes:

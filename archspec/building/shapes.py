@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archspec.building.shape_errors import ContractBroken, Telling
+from archspec.building.shape_errors import ContractBroken, FailureReport
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
 from archspec.lang.expr import ExpressionError, Node, evaluate
@@ -24,7 +24,7 @@ from archspec.lang.registry import layers
 from archspec.lang.spec import Spec
 from archspec.lang.tree import ContractNode
 from archspec.lang.yaml import Path
-from archspec.tracing.ledger import Ledger
+from archspec.tracing.forward_record import ForwardRecord
 from archspec.tracing.limits import MAX_ELEMENTS
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
@@ -62,7 +62,7 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
         sizes["batch"] = max(2, sizes.get("batch", 2))
         paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
         file = str(module.__file__)
-        telling = Telling(spec, generated, file, paths, instances, sizes)
+        telling = FailureReport(spec, generated, file, paths, instances, sizes)
         problems = _Run(model, module.__name__, telling).problems() if block.inputs else []
         if not problems:
             break
@@ -163,7 +163,7 @@ def _dtype(contract: ContractNode) -> torch.dtype:
 class _Run:
     """One run on ``meta``; contracts are checked on the way."""
 
-    def __init__(self, model: nn.Module, module: str, telling: Telling) -> None:
+    def __init__(self, model: nn.Module, module: str, telling: FailureReport) -> None:
         """``module`` is the name of the Python module that the blocks were compiled into."""
         self.model, self.module, self.telling = model, module, telling
         self.spec = telling.spec
@@ -232,7 +232,7 @@ class _Run:
     def _failure(self, inputs: Mapping[str, torch.Tensor]) -> Exception | None:
         kinds = {path: id(instance) for path, instance in self.telling.instances.items()}
         try:
-            with MetaRun(self.model), Repeats(self.model, kinds, Ledger(self.model)):
+            with MetaRun(self.model), Repeats(self.model, kinds, ForwardRecord(self.model)):
                 self.model(**inputs)
         except NotImplementedError:
             return None  # an operation that meta cannot do: nothing is known

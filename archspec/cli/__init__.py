@@ -11,34 +11,34 @@ import click
 
 from archspec import __version__
 from archspec.cli import (
-    commands,
-    comparing,
-    drawing,
-    freezing,
-    inspecting,
-    locking,
-    predicting,
-    serving,
+    app_command,
+    diff_command,
+    draw_command,
+    freeze_command,
+    inspect_command,
+    lock_command,
+    predict_command,
+    spec_commands,
     terminal,
-    training,
-    weighing,
+    train_commands,
+    weights_commands,
 )
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Look": (
-        serving.app,
-        commands.list_specs,
-        commands.show,
-        commands.validate,
-        inspecting.inspect,
-        freezing.freeze,
-        drawing.draw,
+        app_command.app,
+        spec_commands.list_specs,
+        spec_commands.show,
+        spec_commands.validate,
+        inspect_command.inspect,
+        freeze_command.freeze,
+        draw_command.draw,
     ),
-    "Compare": (comparing.diff, comparing.patch, locking.lock, weighing.weights),
-    "Make": (commands.build, commands.export),
-    "Train": (training.train, training.resume, training.runs),
-    "Predict": (predicting.predict,),
-    "Edit": (commands.schema,),
+    "Compare": (diff_command.diff, diff_command.patch, lock_command.lock, weights_commands.weights),
+    "Make": (spec_commands.build, spec_commands.export),
+    "Train": (train_commands.train, train_commands.resume, train_commands.runs),
+    "Predict": (predict_command.predict,),
+    "Edit": (spec_commands.schema,),
 }
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from archspec.cli import terminal
-from archspec.display import printable_lines
 from archspec.errors import ArchspecError
+from archspec.report.display import printable_lines
 
 MAX_BYTES = 2_000_000
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archspec.codegen.constructor import BODY
-from archspec.codegen.folding import LINE_LENGTH
+from archspec.codegen.line_breaks import LINE_LENGTH
 from archspec.codegen.names import Names
 from archspec.codegen.printing import ForwardPrinter, docstring, identifier
 from archspec.codegen.writer import Writer

@@ -9,9 +9,9 @@ from functools import lru_cache
 from itertools import takewhile
 
 from archspec.codegen.constructor import BODY, Constructor, annotation, list_annotation
-from archspec.codegen.folding import LINE_LENGTH
 from archspec.codegen.forward import Forward
-from archspec.codegen.initialisation import Initialisation
+from archspec.codegen.init_rules import Initialisation
+from archspec.codegen.line_breaks import LINE_LENGTH
 from archspec.codegen.names import Names, classes_used, collect
 from archspec.codegen.printing import ArgumentPrinter, comment, constant, docstring, identifier
 from archspec.codegen.writer import Writer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archspec.codegen.folding import fold
+from archspec.codegen.line_breaks import fold
 from archspec.lang.yaml import Path
 
 

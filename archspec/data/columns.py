@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 from archspec.data.extras import train_extra
-from archspec.data.first_lines import NO_HEADER, has_doubtful_names, looks_like_data
-from archspec.data.jobs import (
+from archspec.data.header_check import NO_HEADER, has_doubtful_names, looks_like_data
+from archspec.data.report import Columns, Kind
+from archspec.data.splitting import say_which
+from archspec.data.tables import Table, arrow_column, is_text, plain_values
+from archspec.data.unsupported_tasks import (
     holds_prose,
     refuse_other_labels,
     refuse_pair,
     refuse_targets,
     refuse_tokens,
 )
-from archspec.data.report import Columns, Kind
-from archspec.data.splitting import say_which
-from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
 
 with train_extra():

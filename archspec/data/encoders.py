@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archspec.data.sentences import sentence_length
+from archspec.data.sentence_transformers import sentence_length
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.schema import Contract, TextInput
 from archspec.lang.spec import Spec

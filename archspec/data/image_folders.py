@@ -10,9 +10,9 @@ import numpy as np
 
 from archspec.data.columns import IMAGE_SUFFIXES
 from archspec.data.extras import train_extra
+from archspec.data.folder_walk import MAX_DEPTH, folders_in, walk
 from archspec.data.splitting import split_word
 from archspec.data.tables import Splits, Table, from_arrow
-from archspec.data.walking import MAX_DEPTH, folders_in, walk
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():

@@ -90,14 +90,14 @@ def open_data(
         (5400, ('animal', 'artifact', 'body'))
     """
     from archspec.data.columns import check, columns_of
-    from archspec.data.first_lines import first_line_notes
+    from archspec.data.header_check import first_line_notes
     from archspec.data.in_memory import is_in_memory
-    from archspec.data.jobs import unread_notes
     from archspec.data.sources import find
     from archspec.data.split_columns import by_split_column
     from archspec.data.splitting import choose, say_which, split_word
     from archspec.data.tables import with_texts
     from archspec.data.text_files import TextFormat
+    from archspec.data.unsupported_tasks import unread_notes
 
     _check_shares(validation_share, most_bad)
     if not isinstance(task, Task):

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from archspec.data.folder_walk import MAX_DEPTH, walk
 from archspec.data.hub import is_hub_name, on_hub
 from archspec.data.image_folders import image_folders
 from archspec.data.in_memory import in_memory, is_in_memory
 from archspec.data.splitting import split_word
 from archspec.data.tables import SUFFIXES, Splits, read_table
 from archspec.data.text_files import PLAIN, TextFormat
-from archspec.data.walking import MAX_DEPTH, walk
 from archspec.errors import DataError, Problem, UsageError, listing
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]

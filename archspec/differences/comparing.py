@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 
 from archspec.differences.alignment import Alignment
 from archspec.differences.changes import spec_changes, tensor_changes, tree_changes
-from archspec.differences.content import content
 from archspec.differences.deltas import compare
+from archspec.differences.normal_form import content
 from archspec.differences.outline import Tensor, outline
 from archspec.differences.report import CostChange, Diff, PlanChange
 from archspec.errors import ArchspecError, FreezeError, Problem, UsageError, did_you_mean

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
-from archspec.differences.content import is_ordered, normal
+from archspec.differences.normal_form import is_ordered, normal
 from archspec.differences.sequences import aligned
 from archspec.lang.yaml import MAX_DEPTH, Path
 

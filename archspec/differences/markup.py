@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from archspec.differences import wording
+from archspec.differences import text_lines
 from archspec.differences.report import Diff
-from archspec.display import printable
+from archspec.report.display import printable
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "−", "changed": "~", "moved": "→"}
 _STYLE = """\
@@ -34,15 +34,15 @@ def markdown(found: Diff) -> str:
     """As ``Diff.to_markdown``."""
     lines = [f"### {_code(found.old)} → {_code(found.new)}", ""]
     if not found:
-        lines += [wording.verdict(found), ""]
-    for title, changes in wording.sections(found):
+        lines += [text_lines.verdict(found), ""]
+    for title, changes in text_lines.sections(found):
         head = ["", title, "change", "where"]
         rows = [
             [_SIGNS[line.kind], *map(_code, (line.what, line.how)), _plain(line.where)]
             for line in changes
         ]
         lines += _table(head, rows, "---")
-    for table in wording.figures(found):
+    for table in text_lines.figures(found):
         head = [table.title, _code(found.old), _code(found.new), "difference"]
         lines += _table(head, [[_plain(cell) for cell in row] for row in table.rows], "---:")
     lines += [f"{_plain(note)}  " for note in found.notes]
@@ -81,7 +81,7 @@ def _plain(text: str) -> str:
 
 def page(found: Diff) -> str:
     """As ``Diff.to_html``."""
-    title = _html(wording.title(found))
+    title = _html(text_lines.title(found))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
         f"<style>\n{_STYLE}</style></head>\n<body>\n{fragment(found)}\n</body>\n</html>\n"
@@ -90,12 +90,12 @@ def page(found: Diff) -> str:
 
 def fragment(found: Diff) -> str:
     """The same without a page around it, for a notebook."""
-    parts = [f"<h3>{_html(wording.title(found))}</h3>"]
+    parts = [f"<h3>{_html(text_lines.title(found))}</h3>"]
     if not found:
-        parts.append(f"<p>{_html(wording.verdict(found))}</p>")
-    for title, lines in wording.sections(found):
+        parts.append(f"<p>{_html(text_lines.verdict(found))}</p>")
+    for title, lines in text_lines.sections(found):
         parts.append(f"<h4>{title}</h4>\n<table>{''.join(map(_change, lines))}</table>")
-    for table in wording.figures(found):
+    for table in text_lines.figures(found):
         head = "".join(f"<th>{_html(name)}</th>" for name in ("", found.old, found.new, ""))
         body = "".join(_numbers(row) for row in table.rows)
         parts.append(f"<h4>{table.title}</h4>\n<table><tr>{head}</tr>{body}</table>")
@@ -104,7 +104,7 @@ def fragment(found: Diff) -> str:
     return f'<div class="archspec-diff">{content}</div>'
 
 
-def _change(line: wording.Line) -> str:
+def _change(line: text_lines.Line) -> str:
     cells = "".join(f"<td>{_html(text)}</td>" for text in (line.what, line.how, line.where))
     style = f"border-left:3px solid {_COLORS[line.kind]};padding-left:.5rem"
     return f'<tr><td style="{style}">{_html(_SIGNS[line.kind])}</td>{cells}</tr>\n'

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from archspec.differences.content import place
+from archspec.differences.normal_form import place
 from archspec.errors import Place
 from archspec.lang import yaml
 from archspec.lang.instances import Instance, walk

@@ -7,8 +7,8 @@ import os
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, cast
 
-from archspec.differences.content import content, place
 from archspec.differences.deltas import Delta, DoesNotFit, Misfit, apply, from_data
+from archspec.differences.normal_form import content, place
 from archspec.errors import Problem, SpecError, UsageError
 from archspec.lang.spec import Spec, as_spec, loads
 from archspec.lang.yaml import Path, dump

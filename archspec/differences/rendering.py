@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from archspec.differences import wording
+from archspec.differences import text_lines
 from archspec.differences.report import Diff
-from archspec.display import printable
+from archspec.report.display import printable
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "-", "changed": "~", "moved": ">"}
 _STYLES = {"kept": "", "added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
@@ -19,12 +19,12 @@ _STYLES = {"kept": "", "added": "green", "removed": "red", "changed": "yellow", 
 
 def drawn(found: Diff) -> RenderableType:
     """Everything that rich has to print."""
-    parts: list[RenderableType] = [_text(wording.title(found), "bold")]
+    parts: list[RenderableType] = [_text(text_lines.title(found), "bold")]
     if not found:
-        parts.append(_text(wording.verdict(found)))
-    for title, lines in wording.sections(found):
+        parts.append(_text(text_lines.verdict(found)))
+    for title, lines in text_lines.sections(found):
         parts += _part(title, _changes(lines))
-    for table in wording.figures(found):
+    for table in text_lines.figures(found):
         parts += _part(table.title, _figures(found, table))
     if found.notes:
         parts += [Text(), *(_text(note, "dim") for note in found.notes)]
@@ -35,7 +35,7 @@ def _part(title: str, content: RenderableType) -> list[RenderableType]:
     return [Text(), _text(title, "bold"), Padding(content, (0, 0, 0, 2))]
 
 
-def _changes(lines: Iterable[wording.Line]) -> Table:
+def _changes(lines: Iterable[text_lines.Line]) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
@@ -48,7 +48,7 @@ def _changes(lines: Iterable[wording.Line]) -> Table:
     return grid
 
 
-def _figures(found: Diff, figures: wording.Figures) -> Table:
+def _figures(found: Diff, figures: text_lines.Figures) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("")
     for name in (found.old, found.new, ""):

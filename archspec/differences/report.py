@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from archspec.differences.deltas import Delta, to_data
 from archspec.differences.outline import Tensor
-from archspec.display import Displayed
 from archspec.errors import Place
 from archspec.lang.yaml import Path
+from archspec.report.display import Displayed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from archspec.display import Displayed
 from archspec.errors import Place, Problem, UsageError
+from archspec.report.display import Displayed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -128,7 +128,7 @@ class Drawing(Displayed):
         _check_links(self.links)
 
     def __rich__(self) -> RenderableType:
-        from archspec.drawing.rendering import drawn
+        from archspec.drawing.plain_text import drawn
 
         return drawn(self)
 
@@ -162,13 +162,13 @@ class Drawing(Displayed):
         Raises:
             UsageError: E801, no Graphviz is installed, or it cannot cope with the drawing.
         """
-        from archspec.drawing.engines import svg
+        from archspec.drawing.graphviz_engines import svg
 
         return svg(self.dot, self.title, seconds)
 
     def png(self, *, seconds: float = SECONDS) -> bytes:
         """The drawing as a bitmap; takes and raises what ``svg`` does."""
-        from archspec.drawing.engines import render
+        from archspec.drawing.graphviz_engines import render
 
         return render(self.with_links("").dot, "png", seconds)
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from archspec.display import printable
 from archspec.drawing.diagram import Box, Drawing
+from archspec.report.display import printable
 
 _LONGEST = 44  # characters of one line
 _LONGEST_TIP = 300

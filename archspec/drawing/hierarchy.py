@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from archspec.drawing.diagram import Arrow, Box
+from archspec.drawing.drawn_model import DrawnModel, bracketed
 from archspec.drawing.folding import MOST, Graph, in_line, spanning
-from archspec.drawing.subject import Subject, bracketed
 from archspec.lang.instances import Instance
 from archspec.lang.registry.layers import CONTAINERS
 
@@ -16,7 +16,7 @@ MOST_CHILDREN = 40
 """Boxes below one; one more stands for all others."""
 
 
-def hierarchy(subject: Subject) -> Graph:
+def hierarchy(subject: DrawnModel) -> Graph:
     """The modules from the root down, level by level until there are too many.
 
     Returns:
@@ -45,7 +45,7 @@ def hierarchy(subject: Subject) -> Graph:
     return boxes, arrows
 
 
-def _box(subject: Subject, path: str, number: int) -> Box:
+def _box(subject: DrawnModel, path: str, number: int) -> Box:
     facts = subject.module_facts(path)
     name = _own_name(path.rpartition(".")[0], path.rpartition(".")[2]) if path else facts["type"]
     place = subject.declared_at(path)
@@ -57,7 +57,7 @@ def _own_name(above: str, name: str) -> str:
     return bracketed(f"{above.rpartition('.')[2]}.{name}" if name.isdecimal() and above else name)
 
 
-def _groups(subject: Subject, prefix: str, instance: Instance) -> Iterator[tuple[str, str, int]]:
+def _groups(subject: DrawnModel, prefix: str, instance: Instance) -> Iterator[tuple[str, str, int]]:
     """First name, last name and number of children that are alike and follow each other."""
     names = [name for name, _ in instance.children]
     i = 0

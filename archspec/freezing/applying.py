@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from archspec.freezing.modes import heeds_mode, hold, keeps_statistics, mode_of, release, stays
-from archspec.freezing.plans import Chosen, Plan, Source, choose
+from archspec.freezing.plans import ChosenPlan, Plan, Source, choose
 from archspec.freezing.report import FreezeReport, PatternFound, Tie
 from archspec.freezing.selection import Selection, check_module
 from archspec.lang.schema import FreezePlan
@@ -88,7 +88,7 @@ def _set_modes(model: nn.Module, selection: Selection, plan: FreezePlan) -> None
 # ------------------------------------------------------------------------------------------ report
 
 
-def _report(model: nn.Module, selection: Selection, chosen: Chosen) -> FreezeReport:
+def _report(model: nn.Module, selection: Selection, chosen: ChosenPlan) -> FreezeReport:
     modules = [m for m in dict.fromkeys(selection.modules.values()) if heeds_mode(m)]
     plan, tensors = chosen.plan, [one.tensor for one in selection.parameters]
     return FreezeReport(
@@ -106,7 +106,7 @@ def _report(model: nn.Module, selection: Selection, chosen: Chosen) -> FreezeRep
     )
 
 
-def _patterns(selection: Selection, chosen: Chosen) -> Iterable[PatternFound]:
+def _patterns(selection: Selection, chosen: ChosenPlan) -> Iterable[PatternFound]:
     decided: Counter[int | None] = Counter()
     for parameter in selection.parameters:
         decided[selection.decider(parameter)] += parameter.tensor.numel()

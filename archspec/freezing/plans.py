@@ -18,7 +18,7 @@ Source = str | os.PathLike[str] | Spec
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenPlan:
     """A plan with its name, None for patterns, and the places of its patterns, if they have any."""
 
     name: str | None
@@ -28,7 +28,7 @@ class Chosen:
 
 def choose(
     model: nn.Module, plan: Plan, spec: Source | None, switches: Mapping[str, bool | None]
-) -> Chosen:
+) -> ChosenPlan:
     """The plan, with the switches that are not None in place of its own.
 
     Raises:
@@ -40,16 +40,16 @@ def choose(
         if not isinstance(value, bool):
             raise _usage(f"{name} is True, False or None, not {value!r}")
     found = _named(model, plan, spec) if isinstance(plan, str) else _of_patterns(plan)
-    return Chosen(found.name, found.plan.model_copy(update=given), found.places)
+    return ChosenPlan(found.name, found.plan.model_copy(update=given), found.places)
 
 
-def _of_patterns(plan: object) -> Chosen:
+def _of_patterns(plan: object) -> ChosenPlan:
     if not isinstance(plan, Sequence) or not all(isinstance(text, str) for text in plan):
         raise _usage("freeze takes a plan's name or a list of patterns")
-    return Chosen(None, FreezePlan(patterns=list(plan)), (None,) * len(plan))
+    return ChosenPlan(None, FreezePlan(patterns=list(plan)), (None,) * len(plan))
 
 
-def _named(model: nn.Module, name: str, source: Source | None) -> Chosen:
+def _named(model: nn.Module, name: str, source: Source | None) -> ChosenPlan:
     spec = as_spec(source, {}) if source is not None else spec_of(model)
     if spec is None:
         message = f"no spec is known in which to look up the freeze plan '{name}'"
@@ -63,7 +63,7 @@ def _named(model: nn.Module, name: str, source: Source | None) -> Chosen:
     long_form = document.has(("freeze", name, "patterns"))
     at = ("freeze", name, "patterns") if long_form else ("freeze", name)
     places = tuple(document.place((*at, i)) for i in range(len(plan.patterns)))
-    return Chosen(name, plan, places)
+    return ChosenPlan(name, plan, places)
 
 
 def _usage(message: str) -> UsageError:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from archspec.display import Displayed, printable
 from archspec.errors import FreezeError, Problem, UsageError
 from archspec.freezing.modes import stays
 from archspec.freezing.selection import check_module, shared_parameters
+from archspec.report.display import Displayed, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archspec.display import printable
 from archspec.freezing.report import FreezeReport, PatternFound
+from archspec.report.display import printable
 
 _HEADINGS = ("pattern", "", "modules", "tensors", "parameters decided", "declared")
 _NUMBERS = ("modules", "tensors", "parameters decided")

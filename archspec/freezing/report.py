@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archspec.display import Displayed
 from archspec.errors import Place
+from archspec.report.display import Displayed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

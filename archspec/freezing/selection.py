@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from archspec.errors import FreezeError, Problem, UsageError
-from archspec.freezing.plans import Chosen
+from archspec.freezing.plans import ChosenPlan
 from archspec.lang import patterns
 from archspec.lang.instances import ancestors
 from archspec.lang.patterns import Entry, Pattern, PatternError, Tree
@@ -38,7 +38,7 @@ class Selection:
         UsageError: E801, a parameter has no shape yet.
     """
 
-    def __init__(self, model: nn.Module, chosen: Chosen) -> None:
+    def __init__(self, model: nn.Module, chosen: ChosenPlan) -> None:
         self.modules = dict(model.named_modules(remove_duplicate=False))
         self.parameters = shared_parameters(model)
         lazy = [one.names[0] for one in self.parameters if is_lazy(one.tensor)]
@@ -57,7 +57,7 @@ class Selection:
             if match is not None
         }
 
-    def _parsed(self, chosen: Chosen) -> list[Pattern]:
+    def _parsed(self, chosen: ChosenPlan) -> list[Pattern]:
         found: list[Pattern] = []
         problems: list[Problem] = []
         for text, place in zip(chosen.plan.patterns, chosen.places, strict=True):

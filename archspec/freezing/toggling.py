@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from archspec.errors import Problem, UsageError, did_you_mean
-from archspec.freezing.plans import Chosen
+from archspec.freezing.plans import ChosenPlan
 from archspec.freezing.selection import Selection
 from archspec.lang.schema import FreezePlan
 
@@ -81,7 +81,7 @@ def _tops(model: nn.Module, path: str, count: int) -> tuple[list[str], list[str]
 
 def _selection(model: nn.Module, patterns: Sequence[str]) -> Selection:
     plan = FreezePlan(patterns=list(patterns))
-    return Selection(model, Chosen(None, plan, (None,) * len(plan.patterns)))
+    return Selection(model, ChosenPlan(None, plan, (None,) * len(plan.patterns)))
 
 
 def _is_within(path: str, top: str) -> bool:

@@ -15,7 +15,7 @@ from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, Note, Problem, UsageError, did_you_mean
 from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
-from archspec.freezing.plans import Chosen
+from archspec.freezing.plans import ChosenPlan
 from archspec.freezing.selection import Selection
 from archspec.inspection.measure import run
 from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
@@ -24,7 +24,7 @@ from archspec.inspection.tree import tree
 from archspec.lang.instances import ancestors, walk
 from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec
-from archspec.tracing.ledger import Run
+from archspec.tracing.forward_record import Run
 
 MOST = 1_000_000
 """The largest size of a dimension, as in a spec, and so the largest batch."""
@@ -275,7 +275,7 @@ def _checkpointed(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     """The outermost modules that patterns select; of a list or a mapping, its items."""
     if isinstance(patterns, str) or not all(isinstance(text, str) for text in patterns):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _usage("checkpoint_blocks takes a list of patterns")
-    chosen = Chosen(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
+    chosen = ChosenPlan(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
     selection = Selection(model, chosen)
     found: dict[str, nn.Module] = {}
     for path, module in selection.modules.items():

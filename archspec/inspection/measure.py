@@ -24,8 +24,8 @@ from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 from torch.utils.weak import WeakIdKeyDictionary
 
 from archspec.inspection import recurrent
+from archspec.tracing.forward_record import ForwardRecord, Run, shapes_in, tensors_in
 from archspec.tracing.index_values import IndexValues
-from archspec.tracing.ledger import Ledger, Run, shapes_in, tensors_in
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
@@ -66,7 +66,7 @@ def run(
         checkpointed: paths of modules of which backward gets the inputs alone, and runs them again;
             those that are equal in ``kinds`` have equal ones below.
     """
-    ledger = Ledger(model)
+    ledger = ForwardRecord(model)
     ledger.see(inputs)
 
     def keep(tensor: torch.Tensor) -> torch.Tensor | None:
@@ -104,7 +104,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _followed(module: nn.Module, path: str, ledger: Ledger, checkpointed: bool) -> ExitStack:
+def _followed(module: nn.Module, path: str, ledger: ForwardRecord, checkpointed: bool) -> ExitStack:
     """Hooks that note which module is running, and the shapes that go in and come out."""
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -128,7 +128,7 @@ def _followed(module: nn.Module, path: str, ledger: Ledger, checkpointed: bool) 
 class _Operations(TorchDispatchMode):
     """Counts the multiply-accumulates of matrix products and convolutions, and names the rest."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: ForwardRecord) -> None:
         super().__init__()
         self.ledger = ledger
 
@@ -196,7 +196,7 @@ class _Functions(TorchFunctionMode):
     dropout on a CPU.
     """
 
-    def __init__(self, lowered: torch.dtype | None, ledger: Ledger) -> None:
+    def __init__(self, lowered: torch.dtype | None, ledger: ForwardRecord) -> None:
         super().__init__()
         self.lowered, self.ledger, self.copies = lowered, ledger, ledger.copies
         self._causal: Any = WeakIdKeyDictionary()  # masks that hide the tokens behind each one

@@ -10,7 +10,7 @@ from torch import nn
 
 from archspec.errors import Problem, UsageError, did_you_mean
 from archspec.inspection.report import Figure, Memory
-from archspec.tracing.ledger import Run
+from archspec.tracing.forward_record import Run
 
 EIGHT_BITS = "adamw-8bit"
 OPTIMIZERS = {

@@ -17,8 +17,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from archspec.display import printable
 from archspec.inspection.report import Figure, Inspection, Node, Shape
+from archspec.report.display import printable
 
 _COLUMNS = (
     ("parameters", "parameters"),

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from archspec.display import Displayed
 from archspec.errors import Note, Place
+from archspec.report.display import Displayed
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -11,7 +11,7 @@ from archspec.errors import Place
 from archspec.inspection.report import Node
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
-from archspec.tracing.ledger import Run
+from archspec.tracing.forward_record import Run
 
 
 def tree(spec: Spec, model: nn.Module, trained: Run, inferred: Run) -> Node:

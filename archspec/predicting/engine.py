@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archspec.errors import BuildError, DataError, Problem
-from archspec.predicting.optimizing import optimized
-from archspec.predicting.preparing import Prepared
+from archspec.predicting.batching import Prepared
+from archspec.predicting.optimization import optimized
 from archspec.predicting.variants import Variant
 
 Scores = NDArray[np.float32]

@@ -15,7 +15,7 @@ import numpy as np
 from archspec.data.checking import Fault, image_bytes
 from archspec.data.columns import SAMPLE, columns_of
 from archspec.data.extras import train_extra
-from archspec.data.first_lines import first_line_notes
+from archspec.data.header_check import first_line_notes
 from archspec.data.images import ImageEncoder
 from archspec.data.report import BadRow, Kind
 from archspec.data.tables import Cells
@@ -23,18 +23,18 @@ from archspec.data.text_files import TextFormat
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Note, Problem, UsageError
-from archspec.predicting.engine import Engine, Scores
-from archspec.predicting.preparing import (
+from archspec.predicting.batching import (
     Prepared,
     ahead,
     prepared_images,
     prepared_texts,
     window_rows,
 )
-from archspec.predicting.reading import RowFile, Window, check_source, row_file
+from archspec.predicting.engine import Engine, Scores
 from archspec.predicting.report import PredictedFile
-from archspec.predicting.writing import replacing, writer_for
-from archspec.progress import counting
+from archspec.predicting.row_reader import RowFile, Window, check_source, row_file
+from archspec.predicting.row_writer import replacing, writer_for
+from archspec.report.progress import counting
 
 with train_extra():
     import pyarrow as pa
@@ -45,7 +45,7 @@ _DECIMALS = 6  # of a probability
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class OutputKind:
     """What a ``Predictor`` predicts with; ``labels`` has none for embeddings."""
 
     engine: Engine
@@ -56,7 +56,7 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FileRequest:
     """What the arguments of ``Predictor.file`` say."""
 
     source: Path
@@ -114,7 +114,7 @@ def check_pairs(pairs: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
         raise DataError(problems)
 
 
-def predict_file(means: Means, asked: Asked, *, progress: bool) -> PredictedFile:
+def predict_file(means: OutputKind, asked: FileRequest, *, progress: bool) -> PredictedFile:
     """As ``Predictor.file``."""
     share: object = asked.most_bad
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
@@ -170,7 +170,7 @@ def _all_bad(file: RowFile) -> DataError:
     return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
 
 
-def _input_column(file: RowFile, kind: Kind, asked: Asked) -> tuple[str, tuple[str, ...]]:
+def _input_column(file: RowFile, kind: Kind, asked: FileRequest) -> tuple[str, tuple[str, ...]]:
     """The column that goes into the model, and what is doubtful about its name."""
     first = file.sample(SAMPLE)
     for name in filter(None, (asked.text, asked.image)):
@@ -190,7 +190,7 @@ def _of_prediction(problem: Problem) -> Problem:
     return replace(problem, hint=hint)
 
 
-def _prepared(file: RowFile, column: str, means: Means) -> Generator[tuple[Window, Prepared]]:
+def _prepared(file: RowFile, column: str, means: OutputKind) -> Generator[tuple[Window, Prepared]]:
     encoder, size = means.encoder, means.batch_size
     for window in file.windows(window_rows(encoder, size)):
         if isinstance(encoder, ImageEncoder):
@@ -233,7 +233,7 @@ class _Added:
     of_texts: bool
 
     @classmethod
-    def of(cls, means: Means, file: RowFile, asked: Asked, *, wide: bool) -> _Added:
+    def of(cls, means: OutputKind, file: RowFile, asked: FileRequest, *, wide: bool) -> _Added:
         labels = means.labels
         if not labels and wide:
             names = {f"embedding_{i}": pa.float32() for i in range(means.engine.size)}

@@ -18,10 +18,17 @@ from archspec.data.report import Kind
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
+from archspec.predicting.batching import Prepared, prepared_images, prepared_texts, window_rows
 from archspec.predicting.engine import Engine, Scores, model_device
-from archspec.predicting.preparing import Prepared, prepared_images, prepared_texts, window_rows
+from archspec.predicting.model_source import (
+    Loaded,
+    Pick,
+    Source,
+    SourceOptions,
+    label_names,
+    loaded,
+)
 from archspec.predicting.report import Explanation, PredictedFile, Prediction
-from archspec.predicting.sources import Given, Loaded, Pick, Source, label_names, loaded
 from archspec.predicting.variants import Variant
 
 if TYPE_CHECKING:
@@ -99,7 +106,7 @@ class Predictor:
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
         names = None if labels is None else tuple(labels)
-        given = Given(weights, layout, key, device, tokenizer, max_length, names, params)
+        given = SourceOptions(weights, layout, key, device, tokenizer, max_length, names, params)
         found = loaded(source, given)
         task = found.spec.architecture.task
         assert task is not None  # there would be no encoder
@@ -182,9 +189,9 @@ class Predictor:
             >>> why.label, [word.text for word in why.words()]
             ('yes', ['a', 'warm', 'film'])
         """
-        from archspec.predicting.explaining import Asked, explained
+        from archspec.predicting.explanation import ExplanationRequest, explained
 
-        asked = Asked(text, label, steps)
+        asked = ExplanationRequest(text, label, steps)
         found = explained(self.engine.plain, self.encoder, self.kind, self.labels, asked)
         assert isinstance(self.encoder, TextEncoder)
         self.tokens = self.encoder.encode_counted([text]).counts
@@ -231,11 +238,13 @@ class Predictor:
                 too many rows are bad; E931, the output cannot be written.
             UsageError: E801, an argument makes no sense.
         """
-        from archspec.predicting.files import Asked, Means, predict_file
+        from archspec.predicting.files import FileRequest, OutputKind, predict_file
 
         form = TextFormat(header, encoding)
-        asked = Asked(Path(source), Path(out), text, image, all_labels, most_bad, overwrite, form)
-        means = Means(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
+        asked = FileRequest(
+            Path(source), Path(out), text, image, all_labels, most_bad, overwrite, form
+        )
+        means = OutputKind(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
         return predict_file(means, asked, progress=progress)
 
     def _prediction(self, scores: Scores, truncated: bool) -> Prediction:

@@ -12,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archspec.display import printable
 from archspec.errors import listing
 from archspec.predicting.report import Explanation, PredictedFile, Prediction, Word
+from archspec.report.display import printable
 
 _MOST_LABELS = 10
 _MOST_BAD = 10

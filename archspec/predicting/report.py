@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data.report import BadRow
 from archspec.data.token_counts import TokenCounts
-from archspec.display import Displayed
+from archspec.report.display import Displayed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

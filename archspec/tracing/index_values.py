@@ -15,7 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.weak import WeakIdKeyDictionary
 
-from archspec.tracing.ledger import tensors_in
+from archspec.tracing.forward_record import tensors_in
 
 MAX_VALUES = 2**22
 """Integers that are worked out in one run; no further ones are."""

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import _disable_current_modes
 
-from archspec.tracing.ledger import Event, Ledger, storage_key, tensors_in
+from archspec.tracing.forward_record import Event, ForwardRecord, storage_key, tensors_in
 
 _WORTH_IT = 3  # fewer modules of a kind are not worth the bookkeeping
 
@@ -70,7 +70,9 @@ class _Call:
 class Repeats:
     """While entered, modules of the same kind run only as often as they are called differently."""
 
-    def __init__(self, model: nn.Module, kinds: Mapping[str, object], ledger: Ledger) -> None:
+    def __init__(
+        self, model: nn.Module, kinds: Mapping[str, object], ledger: ForwardRecord
+    ) -> None:
         self.ledger = ledger
         self.calls: dict[Hashable, _Call] = {}
         self._own: dict[nn.Module, Any] = {}  # forwards that belong to one module, not its class

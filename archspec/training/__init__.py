@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from archspec.training.run import Run, runs
 
 if TYPE_CHECKING:
-    from archspec.training.fitting import resume, train
+    from archspec.training.api import resume, train
 
 __all__ = ["Run", "resume", "runs", "train"]
 
@@ -20,4 +20,4 @@ __all__ = ["Run", "resume", "runs", "train"]
 def __getattr__(name: str) -> object:
     if name not in ("resume", "train"):
         raise AttributeError(f"module 'archspec.training' has no attribute {name!r}")
-    return getattr(import_module("archspec.training.fitting"), name)
+    return getattr(import_module("archspec.training.api"), name)

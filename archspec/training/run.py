@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec import run_hashes
-from archspec.display import Displayed
 from archspec.errors import Problem, RunError, UsageError
-from archspec.training.facts import check_facts
-from archspec.training.folder import BEST, FACTS, HASHES, LAST, METRICS, SPEC, RunFolder, lines_of
+from archspec.report.display import Displayed
+from archspec.training.run_folder import (
+    BEST,
+    FACTS,
+    HASHES,
+    LAST,
+    METRICS,
+    SPEC,
+    RunFolder,
+    lines_of,
+)
+from archspec.training.run_record import check_facts
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +137,7 @@ class Run(Displayed):
             RunError: E920, ``freeze.json`` or ``run.json`` is not what a run writes.
             WeightsError: a file cannot be read.
         """
-        from archspec.training.verifying import verified
+        from archspec.training.weight_proofs import verified
 
         return verified(self)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from archspec.training.lightning import DDPStrategy
-from archspec.training.loop import Fitting
+from archspec.training.classifier_module import ClassifierModule
+from archspec.training.lightning_import import DDPStrategy
 from archspec.training.sharding import shard
 
 
@@ -16,6 +16,6 @@ class Sharded(DDPStrategy):
     def configure_ddp(self) -> None:
         """Split it, before it gets its optimizer."""
         fitting = self.lightning_module
-        assert isinstance(fitting, Fitting)
+        assert isinstance(fitting, ClassifierModule)
         shard(fitting.model, self.root_device)
         fitting.to(self.root_device)

@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from archspec import run_hashes
 from archspec.errors import Problem, UsageError, WeightsError, listing
 from archspec.weights import pytorch_files
-from archspec.weights.arranging import Piece
-from archspec.weights.joining import ours_of
-from archspec.weights.kinds import START, kind_of
+from archspec.weights.file_kinds import START, kind_of
+from archspec.weights.layout_plans import Piece
+from archspec.weights.layout_values import ours_of
 from archspec.weights.report import Other, TensorInfo
 
 MAX_INDEX_BYTES = 100_000_000

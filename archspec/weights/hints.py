@@ -13,7 +13,7 @@ from math import prod
 
 from archspec.weights.layouts import near
 from archspec.weights.report import TensorInfo
-from archspec.weights.sides import Names
+from archspec.weights.tensor_names import Names
 
 MOST_PATTERNS = 24
 _MOST_COMPARED = 300  # tensors of a side

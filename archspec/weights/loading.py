@@ -19,10 +19,10 @@ from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.spec import Spec, as_spec
 from archspec.weights.casting import check_range
 from archspec.weights.files import WeightFiles
-from archspec.weights.fitting import Fit, best_fit
 from archspec.weights.layouts import naming_of, namings, older_names
+from archspec.weights.matching import Fit, best_fit
 from archspec.weights.report import TensorInfo, WeightsReport
-from archspec.weights.sides import Choices, Given, Resize, RowsOf, Target
+from archspec.weights.tensor_names import Choices, ModelAndFile, Resize, RowsOf, Target
 
 
 def load_weights(
@@ -189,7 +189,7 @@ class Examination:
         files = WeightFiles.open(path, key)
         target = target_of(model, spec)
         same = functools.cache(files.same)  # each layout asks
-        given = Given.make(target, files.tensors, choices or Choices(), same, files.versions)
+        given = ModelAndFile.make(target, files.tensors, choices or Choices(), same, files.versions)
         fit = best_fit(given, layouts)
         rule = fit.naming.prefix_rule
         report = WeightsReport(

@@ -15,7 +15,7 @@ import torch
 from archspec.errors import Problem, WeightsError, did_you_mean, listing
 from archspec.weights import pickles
 from archspec.weights.report import Other
-from archspec.weights.skipping import Nothing, skipping
+from archspec.weights.skipped_objects import SkippedObject, skipping
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 
@@ -283,7 +283,7 @@ def _about(value: object) -> str:
     """``a dict, 3 tensors``, ``int``: enough to see what was left unread."""
     tensors = _count(value)
     kind = type(value).__name__
-    if isinstance(value, Nothing):
+    if isinstance(value, SkippedObject):
         return f"{kind}, skipped"
     return f"{kind}, {tensors} tensors" if tensors and kind != "Tensor" else kind
 

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archspec.display import printable
 from archspec.errors import Place
+from archspec.report.display import printable
 from archspec.weights.folding import Line, folded, rules_of
 from archspec.weights.report import Row, WeightsReport
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from archspec.display import Displayed
 from archspec.errors import Place
+from archspec.report.display import Displayed
 
 _COUNTER = "num_batches_tracked"
 

@@ -15,13 +15,13 @@ from torch import nn
 from archspec import storage
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.spec import Spec
-from archspec.weights.arranging import pieces_of
+from archspec.weights.file_replacement import SUFFIX, remove, replace_files
 from archspec.weights.files import DTYPES, INDEX, beyond_reason
-from archspec.weights.joining import theirs_of
+from archspec.weights.layout_plans import pieces_of
+from archspec.weights.layout_values import theirs_of
 from archspec.weights.layouts import OWN, Naming, naming_of
 from archspec.weights.loading import Examination, known_spec, state_of, target_of
-from archspec.weights.replacing import SUFFIX, remove, replace_files
-from archspec.weights.sides import Target
+from archspec.weights.tensor_names import Target
 
 State = Mapping[str, torch.Tensor]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 def serve(port: int, seconds: float) -> None:
     from archspec_app import serving
-    from archspec_app.workers import Workers
+    from archspec_app.worker_pool import Workers
 
     workers = Workers(("-m", "tests.app.slow_page"))
     serving.serve("bert", folder=Path.cwd(), port=port, seconds=seconds, workers=workers)
@@ -22,7 +22,7 @@ def serve(port: int, seconds: float) -> None:
 
 def work(descriptor: int) -> None:
     import archspec
-    from archspec_app import worker
+    from archspec_app import worker_process
 
     inspect = archspec.inspect
 
@@ -37,7 +37,7 @@ def work(descriptor: int) -> None:
         return inspect(spec, **options)
 
     archspec.inspect = slow
-    worker.main(descriptor)
+    worker_process.main(descriptor)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archspec_app.bounds import BoundedBody
+from archspec_app.request_limits import BoundedBody
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:

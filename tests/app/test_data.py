@@ -10,22 +10,22 @@ import pytest
 
 from archspec.errors import UsageError
 from archspec_app.costs import cost_data, summary_data
-from archspec_app.desk import Desk
-from archspec_app.form import param_value, params_data, sizes_data
+from archspec_app.param_form import param_value, params_data, sizes_data
+from archspec_app.session import Session
 from archspec_app.tabs import cost
 from archspec_app.tree import find, tree_data
 from archspec_app.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
-def desk() -> Desk:
-    desk = Desk(Workspace(Path()))
+def desk() -> Session:
+    desk = Session(Workspace(Path()))
     desk.open("bert")
     desk.change(plan="last-2-and-head")
     return desk
 
 
-def test_equal_layers_are_told_once(desk: Desk) -> None:
+def test_equal_layers_are_told_once(desk: Session) -> None:
     assert desk.good is not None
     data = tree_data(desk.good)
     root = data["kinds"][data["root"]]
@@ -47,7 +47,7 @@ def test_equal_layers_are_told_once(desk: Desk) -> None:
     assert find(desk.good.inspection, "bert.decoder") is None
 
 
-def test_figures_are_short_and_exact(desk: Desk) -> None:
+def test_figures_are_short_and_exact(desk: Session) -> None:
     assert desk.good is not None
     summary = {figure["name"]: figure for figure in summary_data(desk.good)}
     assert summary["Parameters"]["short"] == "109.5 M"
@@ -60,7 +60,7 @@ def test_figures_are_short_and_exact(desk: Desk) -> None:
     assert not memory[-1]["exact"] and memory[-1]["short"].startswith("≈ ")
 
 
-def test_forms_have_bounds_and_help(desk: Desk) -> None:
+def test_forms_have_bounds_and_help(desk: Session) -> None:
     assert desk.good is not None
     fields: dict[str, Any] = {
         field["name"]: field for field in params_data(*desk.params, desk.asked)
@@ -79,7 +79,7 @@ def test_forms_have_bounds_and_help(desk: Desk) -> None:
     ] == "128"
 
 
-def test_inputs_and_checkpoints_change_the_figures(desk: Desk) -> None:
+def test_inputs_and_checkpoints_change_the_figures(desk: Session) -> None:
     def shown(name: str) -> tuple[object, ...]:
         assert desk.good is not None
         field = next(one for one in cost.fields(desk.good, desk.asked) if one["name"] == name)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.inherit import locate
-from archspec_app.desk import Asked, Desk, dimensions
-from archspec_app.typed import Patch, with_breaks_of
+from archspec_app.session import Session, SpecRequest, dimensions
+from archspec_app.text_patch import Patch, with_breaks_of
 from archspec_app.workspace import Workspace
 
 TINY = """\
@@ -41,14 +41,14 @@ dims: {batch: 3}
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> Session:
     (tmp_path / "tiny.yaml").write_text(TINY)
-    found = Desk(Workspace(tmp_path))
+    found = Session(Workspace(tmp_path))
     found.open("tiny.yaml")
     return found
 
 
-def test_a_broken_text_leaves_the_last_good_model(desk: Desk) -> None:
+def test_a_broken_text_leaves_the_last_good_model(desk: Session) -> None:
     assert desk.good is not None and desk.good.inspection.parameters.value == 30
     desk.edit(TINY.replace("Linear, in", "Linaer, in", 1))
     assert [
@@ -59,7 +59,7 @@ def test_a_broken_text_leaves_the_last_good_model(desk: Desk) -> None:
     assert not desk.problems and desk.good.inspection.parameters.value == 35
 
 
-def test_the_problems_are_those_of_the_terminal(desk: Desk, tmp_path: Path) -> None:
+def test_the_problems_are_those_of_the_terminal(desk: Session, tmp_path: Path) -> None:
     wrong = TINY.replace("$width]", "$widht]").replace("b(a(x))", "b(c(x))")
     desk.edit(wrong)
     with pytest.raises(archspec.SpecError) as caught:
@@ -68,7 +68,7 @@ def test_the_problems_are_those_of_the_terminal(desk: Desk, tmp_path: Path) -> N
     assert len(desk.problems) == 2
 
 
-def test_values_sizes_and_plans_change_the_figures_and_not_the_text(desk: Desk) -> None:
+def test_values_sizes_and_plans_change_the_figures_and_not_the_text(desk: Session) -> None:
     desk.change(params={"width": 8})
     assert desk.good and desk.good.inspection.parameters.value == 90 and desk.asked.text == TINY
     desk.change(sizes={"batch": 10}, plan="top")
@@ -79,7 +79,7 @@ def test_values_sizes_and_plans_change_the_figures_and_not_the_text(desk: Desk) 
     assert desk.problems and desk.problems[0].code == "E205"
 
 
-def test_a_toggle_is_an_edit_of_the_plan(desk: Desk) -> None:
+def test_a_toggle_is_an_edit_of_the_plan(desk: Session) -> None:
     desk.change(plan="top")
     desk.toggle("a", frozen=False)
     assert desk.asked.text == TINY.replace('"!b"]', '"!b", "!a"]')
@@ -106,7 +106,7 @@ def test_a_plan_of_the_parent_is_written_with_its_switches(tmp_path: Path) -> No
     parent = TINY.replace('["**", "!b"]', '{patterns: ["**", "!b"], dropout: false}')
     (tmp_path / "parent.yaml").write_text(parent)
     (tmp_path / "child.yaml").write_text("archspec: 1\nextends: parent.yaml\n")
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.open("child.yaml")
     desk.change(plan="top")
     desk.toggle("a", frozen=False)
@@ -125,7 +125,7 @@ PATHS = ["", "conv1", "layer1", "layer2.0", "layer2.0.conv1", "layer4.1.bn2", "f
 def test_toggles_do_what_they_say_and_can_be_undone(
     steps: list[tuple[str, bool]], plan: str | None
 ) -> None:
-    desk = Desk(Workspace(Path()))
+    desk = Session(Workspace(Path()))
     desk.open("resnet18")
     desk.change(plan=plan)
     text = locate("resnet18").read_text()
@@ -144,10 +144,10 @@ def test_toggles_do_what_they_say_and_can_be_undone(
     assert desk.asked.text == text and desk.asked.plan == plan
 
 
-def test_what_a_page_kept_is_taken_up_again(desk: Desk, tmp_path: Path) -> None:
+def test_what_a_page_kept_is_taken_up_again(desk: Session, tmp_path: Path) -> None:
     text = TINY.replace("default: 4", "default: 5")
-    other = Desk(desk.workspace)
-    other.restore("tiny.yaml", Asked(text, {"width": 6}, "top", {"batch": 2}))
+    other = Session(desk.workspace)
+    other.restore("tiny.yaml", SpecRequest(text, {"width": 6}, "top", {"batch": 2}))
     assert other.good and other.good.spec.values["width"] == 6 and other.asked.plan == "top"
     other.save("tiny.yaml")
     assert (tmp_path / "tiny.yaml").read_text() == text
@@ -165,23 +165,23 @@ def test_dimensions_are_those_of_the_inputs() -> None:
 
 def test_a_desk_is_taken_up_again_from_its_state(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    desk = Desk(workspace)
+    desk = Session(workspace)
     desk.paste("x.yaml", TINY)
     desk.change(plan="top")
     desk.edit(TINY.replace("archspec: 1", "archspec: 7"))
     assert desk.good and desk.problems
     state = pickle.loads(pickle.dumps(desk.state()))
-    again = Desk.of_state(workspace, state, build=True)
+    again = Session.of_state(workspace, state, build=True)
     assert again.state() == desk.state()
     assert again.good is not None and again.good.asked == desk.good.asked
     again.undo()
     assert again.asked.text == TINY and not again.problems
-    bare = Desk.of_state(workspace, state, build=False)
+    bare = Session.of_state(workspace, state, build=False)
     assert bare.good is None and bare.asked == desk.asked
 
 
 def test_a_text_that_could_not_be_built_stays_and_can_be_undone(tmp_path: Path) -> None:
-    desk, why = Desk(Workspace(tmp_path)), Problem("E801", "it took too long")
+    desk, why = Session(Workspace(tmp_path)), Problem("E801", "it took too long")
     desk.paste("x.yaml", TINY)
     good = desk.good
     desk.unbuilt(f"{TINY}# slow", why)
@@ -193,7 +193,7 @@ def test_a_text_that_could_not_be_built_stays_and_can_be_undone(tmp_path: Path) 
 def test_a_file_keeps_its_line_breaks(tmp_path: Path) -> None:
     lines = TINY.replace("\n", "\r\n")
     (tmp_path / "dos.yaml").write_bytes(lines.encode())
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.open("dos.yaml")
     desk.edit(TINY)  # as an editor gives it back
     assert desk.asked.text == lines
@@ -224,7 +224,7 @@ def test_a_patch_makes_the_new_text(old: str, new: str) -> None:
     assert units[end:].decode("utf-16-le").startswith(patch.after)
 
 
-def test_what_was_typed_can_be_had_again(desk: Desk) -> None:
+def test_what_was_typed_can_be_had_again(desk: Session) -> None:
     opened = desk.asked.text
     desk.edit(typed := f"{opened}# one\n")
     desk.edit(typed := f"{typed}# two\n")
@@ -244,7 +244,7 @@ def test_what_was_typed_can_be_had_again(desk: Desk) -> None:
     assert desk.name == "bert"
 
 
-def test_a_text_that_is_too_long_is_kept_and_told(desk: Desk) -> None:
+def test_a_text_that_is_too_long_is_kept_and_told(desk: Session) -> None:
     good, long = desk.good, "# " * 600_000
     desk.edit(long)
     assert (desk.asked.text, desk.good) == (long, good)
@@ -254,7 +254,7 @@ def test_a_text_that_is_too_long_is_kept_and_told(desk: Desk) -> None:
     assert desk.asked.text == long
 
 
-def test_a_parameter_without_a_value_can_be_given_one(desk: Desk) -> None:
+def test_a_parameter_without_a_value_can_be_given_one(desk: Session) -> None:
     desk.paste("net.yaml", TINY.replace("{default: 4, min: 1}", "int"))
     assert desk.good is None
     assert [problem.code for problem in desk.problems] == ["E210"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from archspec_app.desk import Desk
 from archspec_app.details import MOST_LINES, details_data
+from archspec_app.session import Session
 from archspec_app.workspace import Workspace
 
 TEXT = """\
@@ -38,28 +38,28 @@ freeze: {ones: [one]}
 """
 
 
-def details(desk: Desk, path: str) -> dict[str, Any]:
+def details(desk: Session, path: str) -> dict[str, Any]:
     assert desk.good is not None and not desk.problems
     found = details_data(desk.good, path)
     return json.loads(json.dumps(found, allow_nan=False))
 
 
 @pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    desk = Desk(Workspace(tmp_path_factory.mktemp("details")))
+def net(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    desk = Session(Workspace(tmp_path_factory.mktemp("details")))
     desk.paste("net.yaml", TEXT)
     desk.change(plan="ones")
     return desk
 
 
 @pytest.fixture(scope="module")
-def bert() -> Desk:
-    desk = Desk(Workspace(Path()))
+def bert() -> Session:
+    desk = Session(Workspace(Path()))
     desk.open("bert")
     return desk
 
 
-def test_a_layer(net: Desk) -> None:
+def test_a_layer(net: Session) -> None:
     found = details(net, "one")
     assert (found["type"], found["inputs"], found["outputs"]) == ("Linear", [[2, 4]], [[2, 4]])
     (yaml,) = found["yaml"]
@@ -72,13 +72,13 @@ def test_a_layer(net: Desk) -> None:
     assert marked == ["        self.one = nn.Linear(4, 4)"]
 
 
-def test_lines_of_a_declaration_over_several_lines(net: Desk) -> None:
+def test_lines_of_a_declaration_over_several_lines(net: Session) -> None:
     (yaml,) = details(net, "two")["yaml"]
     assert yaml["marked"] == [10, 11, 12, 13]
     assert yaml["lines"] == TEXT.splitlines()[7:15]
 
 
-def test_tensors(net: Desk) -> None:
+def test_tensors(net: Session) -> None:
     weight, bias = details(net, "one")["tensors"]
     assert weight == {
         "name": "weight", "kind": "parameter", "shape": [4, 4], "dtype": "float32",
@@ -98,7 +98,7 @@ def test_tensors(net: Desk) -> None:
     assert buffers[2]["dtype"] == "int64" and buffers[2]["state"] == "buffer"
 
 
-def test_a_block_in_a_parent_file(bert: Desk) -> None:
+def test_a_block_in_a_parent_file(bert: Session) -> None:
     found = details(bert, "bert.encoder")
     declared, block = found["yaml"]
     assert declared["file"] == block["file"] == "specs/bert-model.yaml"
@@ -115,7 +115,7 @@ def test_a_block_in_a_parent_file(bert: Desk) -> None:
     ]  # fmt: skip
 
 
-def test_the_root_and_parts_of_layers(net: Desk) -> None:
+def test_the_root_and_parts_of_layers(net: Session) -> None:
     (yaml,) = details(net, "")["yaml"]
     assert yaml["marked"][0] == yaml["first"] == 6
     part = details(net, "attention.out_proj")
@@ -124,13 +124,13 @@ def test_the_root_and_parts_of_layers(net: Desk) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing", "one.two", "one.", ".", "../x", "one\0"])
-def test_there_is_nothing_at_other_paths(net: Desk, path: str) -> None:
+def test_there_is_nothing_at_other_paths(net: Session, path: str) -> None:
     assert details(net, path) == {}
 
 
 def test_long_texts_are_cut_around_what_is_meant(tmp_path: Path) -> None:
     layers = "".join(f"      l{i}: {{type: ReLU}}\n" for i in range(2 * MOST_LINES))
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.paste(
         "long.yaml",
         "archspec: 1\nmodel: Net\ndims: {batch: 2}\nblocks:\n  Net:\n"
@@ -146,7 +146,7 @@ def test_long_texts_are_cut_around_what_is_meant(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_plain_text() -> None:
-    desk = Desk(Workspace(Path()))
+    desk = Session(Workspace(Path()))
     desk.paste("h.yaml", (Path(__file__).parent / "hostile.yaml").read_text())
     name = "<img/src=x/onerror=hit=1>"
     found = details(desk, f"inner.d.{name}")

@@ -12,20 +12,20 @@ import pytest
 
 from archspec.errors import UsageError
 from archspec_app import diagrams
-from archspec_app.desk import Desk
 from archspec_app.diagrams import FLOW, MODULES, around, diagram_data, png_data
+from archspec_app.session import Session
 from archspec_app.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
-def desk() -> Desk:
-    desk = Desk(Workspace(Path()))
+def desk() -> Session:
+    desk = Session(Workspace(Path()))
     desk.open("bert")
     desk.change(plan="last-2-and-head", sizes={"seq": 64})
     return desk
 
 
-def drawn(desk: Desk, path: str, view: str = FLOW) -> dict[str, Any]:
+def drawn(desk: Session, path: str, view: str = FLOW) -> dict[str, Any]:
     assert desk.good is not None and not desk.problems
     return json.loads(json.dumps(diagram_data(desk.good, path, view), allow_nan=False))
 
@@ -36,7 +36,7 @@ def ids(svg: str) -> set[str]:
     }
 
 
-def test_the_root_first_and_only_its_own_steps(desk: Desk) -> None:
+def test_the_root_first_and_only_its_own_steps(desk: Session) -> None:
     found = drawn(desk, "")
     assert (found["path"], found["title"]) == ("", "bert: BertForSequenceClassification")
     boxes = {box["path"]: box for box in found["boxes"] if box["path"] is not None}
@@ -48,7 +48,7 @@ def test_the_root_first_and_only_its_own_steps(desk: Desk) -> None:
     assert boxes["bert"]["label"] == "bert, BertModel · 109 M, partly frozen"
 
 
-def test_down_and_up(desk: Desk) -> None:
+def test_down_and_up(desk: Session) -> None:
     found = drawn(desk, "bert.encoder")
     modules = [box for box in found["boxes"] if box["kind"] == "module"]
     assert [(box["path"], box["times"], box["down"]) for box in modules] == [
@@ -61,7 +61,7 @@ def test_down_and_up(desk: Desk) -> None:
     assert found["trail"][-1]["type"] == "BertLayer"
 
 
-def test_a_layer_is_drawn_in_its_block(desk: Desk) -> None:
+def test_a_layer_is_drawn_in_its_block(desk: Session) -> None:
     assert desk.good is not None
     query = "bert.encoder.layer.3.attention.self.query"
     found = drawn(desk, query)
@@ -71,7 +71,7 @@ def test_a_layer_is_drawn_in_its_block(desk: Desk) -> None:
     assert around(desk.good, "no.such.path") == ""
 
 
-def test_the_hierarchy(desk: Desk) -> None:
+def test_the_hierarchy(desk: Session) -> None:
     found = drawn(desk, "bert.encoder", MODULES)
     assert found["title"] == "bert: modules" and found["boxes"][0]["path"] == ""
     assert not any(box["down"] for box in found["boxes"]), "to click there is to select"
@@ -79,7 +79,7 @@ def test_the_hierarchy(desk: Desk) -> None:
 
 
 def test_a_path_is_not_taken_for_the_name_of_a_block(tmp_path: Path) -> None:
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.paste(
         "net.yaml",
         "archspec: 1\nmodel: Net\ndims: {batch: 2}\nblocks:\n"
@@ -90,14 +90,14 @@ def test_a_path_is_not_taken_for_the_name_of_a_block(tmp_path: Path) -> None:
     assert "B.a" in [box["path"] for box in drawn(desk, "B")["boxes"]]
 
 
-def test_png(desk: Desk) -> None:
+def test_png(desk: Session) -> None:
     assert desk.good is not None
     found = png_data(desk.good, "classifier", FLOW)
     assert base64.b64decode(found["png"])[:4] == b"\x89PNG"
     assert found["file"] == "bert-BertForSequenceClassification"
 
 
-def test_too_large(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large(desk: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagrams, "MOST_LETTERS", 1000)
     with pytest.raises(UsageError) as caught:
         drawn(desk, "")
@@ -105,7 +105,7 @@ def test_too_large(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_not_run_has_no_drawing(tmp_path: Path) -> None:
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.paste(
         "net.yaml",
         "archspec: 1\nmodel: Net\ndims: {batch: 2}\nblocks:\n"
@@ -118,7 +118,7 @@ def test_what_is_not_run_has_no_drawing(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_plain_text() -> None:
-    desk = Desk(Workspace(Path()))
+    desk = Session(Workspace(Path()))
     desk.paste("h.yaml", (Path(__file__).parent / "hostile.yaml").read_text())
     found = drawn(desk, "inner")
     assert "inner.d.<img/src=x/onerror=hit=1>" in [box["path"] for box in found["boxes"]]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from archspec.errors import SpecError, UsageError
-from archspec_app.desk import Desk
-from archspec_app.diffs import EDITED, SAVED, Pair, diff_data, names_data, sides
+from archspec_app.diff_view import EDITED, SAVED, Pair, diff_data, names_data, sides
+from archspec_app.session import Session
 from archspec_app.workspace import Workspace
 
 TEXT = """\
@@ -29,26 +29,26 @@ freeze: {head: ["**", "!two"]}
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> Session:
     (tmp_path / "net.yaml").write_text(TEXT)
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.open("net.yaml")
     return desk
 
 
-def compared(desk: Desk, a: str = "", b: str = "", levels: list[object] | None = None) -> Any:
+def compared(desk: Session, a: str = "", b: str = "", levels: list[object] | None = None) -> Any:
     found = diff_data(sides(desk, Pair.of(a, b, levels or [])))
     return json.loads(json.dumps(found, allow_nan=False))
 
 
-def test_nothing_has_changed(desk: Desk) -> None:
+def test_nothing_has_changed(desk: Session) -> None:
     desk.edit(TEXT.replace("[batch, 4]", "[ batch, 4 ]") + "# a comment\n")
     found = compared(desk)
     assert not found["different"] and found["verdict"].startswith("No difference: both say the")
     assert found["sections"] == [] and (found["a"], found["b"]) == (SAVED, EDITED)
 
 
-def test_an_edit_against_what_was_saved(desk: Desk) -> None:
+def test_an_edit_against_what_was_saved(desk: Session) -> None:
     desk.edit(TEXT.replace("width: 8", "width: 16").replace("!two", "!one"))
     found = compared(desk)
     assert (found["old"], found["new"]) == ("net (saved)", "net (editor)")
@@ -66,7 +66,7 @@ def test_an_edit_against_what_was_saved(desk: Desk) -> None:
     assert found["markdown"].startswith("### `net (saved)` → `net (editor)`")
 
 
-def test_levels_and_plan(desk: Desk) -> None:
+def test_levels_and_plan(desk: Session) -> None:
     desk.change(plan="head")
     desk.edit(TEXT.replace("width: 8", "width: 16"))
     found = compared(desk, levels=["spec", "nonsense", 3])
@@ -76,7 +76,7 @@ def test_levels_and_plan(desk: Desk) -> None:
     assert "nothing frozen" in compared(desk, a="resnet18", levels=["cost"])["notes"][0]
 
 
-def test_lines_of_other_files_lead_nowhere(desk: Desk) -> None:
+def test_lines_of_other_files_lead_nowhere(desk: Session) -> None:
     found = compared(desk, a="resnet18", levels=["spec"])
     lines = {line["what"]: line for line in found["sections"][0]["lines"]}
     assert lines["blocks.BasicBlock"]["line"] is None
@@ -88,7 +88,7 @@ def test_lines_of_other_files_lead_nowhere(desk: Desk) -> None:
 
 
 def test_a_packaged_spec_is_its_own_saved_version(tmp_path: Path) -> None:
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.open("resnet18")
     assert names_data(desk)["has_saved"]
     assert not compared(desk, levels=["spec"])["different"]
@@ -99,7 +99,7 @@ def test_a_packaged_spec_is_its_own_saved_version(tmp_path: Path) -> None:
 
 
 def test_what_was_never_saved(tmp_path: Path) -> None:
-    desk = Desk(Workspace(tmp_path))
+    desk = Session(Workspace(tmp_path))
     desk.paste("new.yaml", TEXT)
     assert not names_data(desk)["has_saved"]
     with pytest.raises(UsageError) as caught:
@@ -108,20 +108,20 @@ def test_what_was_never_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../net.yaml", "/etc/passwd", "none.yaml", "net", "a\0.yaml"])
-def test_only_specs_of_the_folder(desk: Desk, name: str) -> None:
+def test_only_specs_of_the_folder(desk: Session, name: str) -> None:
     with pytest.raises((UsageError, SpecError)) as caught:
         compared(desk, a=name)
     assert str(desk.workspace.folder) not in str(caught.value)
 
 
-def test_a_broken_text_leaves_the_last_good_one(desk: Desk) -> None:
+def test_a_broken_text_leaves_the_last_good_one(desk: Session) -> None:
     desk.edit(TEXT.replace("width: 8", "width: 16"))
     desk.edit(TEXT.replace("width: 8", "width: ["))
     assert names_data(desk)["broken"]
     assert compared(desk, levels=["spec"])["sections"][0]["lines"][0]["how"] == "8 → 16"
 
 
-def test_hostile_names_are_plain_text(desk: Desk, tmp_path: Path) -> None:
+def test_hostile_names_are_plain_text(desk: Session, tmp_path: Path) -> None:
     text = (Path(__file__).parent / "hostile.yaml").read_text()
     (tmp_path / "hostile.yaml").write_text(text)
     desk.open("hostile.yaml")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from archspec_app.guard import Guard
+from archspec_app.host_check import HostCheck
 
 Headers = Sequence[tuple[str, str]]
 HERE = [("host", "127.0.0.1:7860")]
@@ -43,7 +43,7 @@ def asked(
     path: str = "/config",
     method: str = "GET",
     *,
-    guard: Guard | None = None,
+    guard: HostCheck | None = None,
     server: tuple[str, int] = ("127.0.0.1", 7860),
     kind: str = "http",
 ) -> Any:
@@ -57,7 +57,7 @@ def asked(
         "type": kind, "path": path, "method": method, "scheme": "http", "server": server,
         "headers": [(key.encode(), value.encode("latin-1")) for key, value in headers],
     }  # fmt: skip
-    guard = guard or Guard(_app, "127.0.0.1", 7860)
+    guard = guard or HostCheck(_app, "127.0.0.1", 7860)
     with ThreadPoolExecutor(1) as pool:  # the browser tests keep a loop in the main thread
         pool.submit(asyncio.run, guard(scope, None, send)).result()  # pyright: ignore[reportArgumentType]
     return sent
@@ -72,9 +72,9 @@ def hosts(*names: str) -> Headers:
 
 
 def test_only_names_that_it_was_started_for_are_answered() -> None:
-    named = Guard(_app, "nets.lan", 80, ["Proxy.example.org", "tunnel:8888", "[fd00::1]:9"])
-    everywhere = Guard(_app, "0.0.0.0", 7860)
-    dual = Guard(_app, "::", 7860)
+    named = HostCheck(_app, "nets.lan", 80, ["Proxy.example.org", "tunnel:8888", "[fd00::1]:9"])
+    everywhere = HostCheck(_app, "0.0.0.0", 7860)
+    dual = HostCheck(_app, "::", 7860)
     lan, mapped = ("192.168.1.5", 7860), ("::ffff:192.168.1.5", 7860)
     rows: list[tuple[Headers, int, dict[str, Any]]] = [
         (hosts("127.0.0.1:7860"), 200, {}),
@@ -129,7 +129,7 @@ def test_only_names_that_it_was_started_for_are_answered() -> None:
 
 
 def test_only_the_pages_own_requests_are_answered() -> None:
-    proxied = Guard(_app, "127.0.0.1", 7860, ["nets.example.org"])
+    proxied = HostCheck(_app, "127.0.0.1", 7860, ["nets.example.org"])
     secure = {"guard": proxied}
     at_proxy = [("host", "nets.example.org")]
     rows: list[tuple[Headers, str, int, dict[str, Any]]] = [
@@ -195,7 +195,7 @@ def test_only_what_the_page_needs_is_open() -> None:
 
 def test_below_a_path() -> None:
     for root in ("/nets", "/nets/", "https://example.org/nets"):
-        guard = Guard(_app, "127.0.0.1", 7860, root_path=root)
+        guard = HostCheck(_app, "127.0.0.1", 7860, root_path=root)
         rows = {"/nets": 200, "/nets/": 200, "/nets/config": 200, "/config": 200,
                 "/netsconfig": 404, "/nets/gradio_api/upload": 404,
                 "/nets/nets/config": 404}  # fmt: skip

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec.errors import SpecError, UsageError
-from archspec.training.folder import FACTS, LOCK, RunFolder
+from archspec.training.run_folder import FACTS, LOCK, RunFolder
 from archspec_app.training.jobs import Jobs
-from archspec_app.training.orders import ordered
-from archspec_app.training.points import cleaned, fresh
+from archspec_app.training.metric_points import cleaned, new_points
 from archspec_app.training.processes import ask_to_stop, holder, launch, locked
-from archspec_app.training.rows import JobRow
+from archspec_app.training.run_rows import JobRow
+from archspec_app.training.train_request import read_request
 from archspec_app.workspace import inside
 
 TINY = Path(__file__).parent.parent / "training"
@@ -205,11 +205,13 @@ def test_stopped_before_it_begins_and_then_failing_as_in_a_terminal(folder: Path
 def test_a_parent_in_the_folder_is_merged_in(tmp_path: Path) -> None:
     folder = put(tmp_path / "start")
     child = "archspec: 1\nextends: tiny.yaml\nparams: {width: 8}\n"
-    order = ordered(folder, child, "specs/child.yaml", {"p": 0.5}, {"data": "reviews.csv"})
+    order = read_request(folder, child, "specs/child.yaml", {"p": 0.5}, {"data": "reviews.csv"})
     assert "extends" not in order.text and archspec.loads(order.text).values["width"] == 8
     assert order.stem == "child" and "--tokenizer=./specs/vocab.txt" in order.arguments
     assert "--data=./reviews.csv" in order.arguments and "--param=p=0.5" in order.arguments
-    same = ordered(folder, TEXT, "specs/tiny.yaml", {}, {"data": ["reviews.csv", "reviews.csv"]})
+    same = read_request(
+        folder, TEXT, "specs/tiny.yaml", {}, {"data": ["reviews.csv", "reviews.csv"]}
+    )
     assert same.text == TEXT and same.arguments.count("--data=./reviews.csv") == 2
 
 
@@ -217,9 +219,9 @@ def test_key_and_partial(tmp_path: Path) -> None:
     folder = put(tmp_path / "start")
     (folder / "a.pt").touch()
     asked = {"data": "reviews.csv", "weights": "a.pt", "key": "ema", "partial": "yes"}
-    words = ordered(folder, TEXT, "specs/tiny.yaml", {}, asked).arguments
+    words = read_request(folder, TEXT, "specs/tiny.yaml", {}, asked).arguments
     assert "--key=ema" in words and "--partial" in words
-    words = ordered(folder, TEXT, "specs/tiny.yaml", {}, {**asked, "partial": "no"}).arguments
+    words = read_request(folder, TEXT, "specs/tiny.yaml", {}, {**asked, "partial": "no"}).arguments
     assert "--partial" not in words
 
 
@@ -264,7 +266,7 @@ def test_a_wrong_spec_is_told_at_its_line(tmp_path: Path) -> None:
 
 def test_a_name_on_the_hub_has_to_be_allowed(tmp_path: Path) -> None:
     folder, asked = put(tmp_path / "start"), {"data": "owner/name"}
-    order = ordered(folder, TEXT, "specs/tiny.yaml", {}, asked, allow_hub=True)
+    order = read_request(folder, TEXT, "specs/tiny.yaml", {}, asked, allow_hub=True)
     assert "--data=owner/name" in order.arguments
 
 
@@ -353,31 +355,33 @@ def test_a_process_that_does_not_hold_the_lock_is_left_alone(tmp_path: Path) -> 
 
 def test_half_lines_cut_files_and_large_ones(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
-    assert fresh(file) == fresh(file, 0, 7)  # it is not there
+    assert new_points(file) == new_points(file, 0, 7)  # it is not there
     line = '{"kind": "step", "step": %d, "epoch": 1, "loss": 0.5, "learning_rate": 1e-3}\n'
     file.write_text(line % 1 + '{"kind": "epoch", "epoch": 1, "loss": NaN, "best": 1}\n[]\n{"ki')
-    first = fresh(file)
+    first = new_points(file)
     assert [one["step"] for one in first.steps] == [1] and not first.more
     assert first.epochs[0]["loss"] is None and first.epochs[0]["best"] is False
     assert first.offset == file.stat().st_size - 4
     with file.open("a") as stream:
         stream.write('nd": "test", "accuracy": 0.5}\n')
-    assert fresh(file, first.offset, first.version).test == {
+    assert new_points(file, first.offset, first.version).test == {
         "loss": None, "accuracy": 0.5, "macro_f1": None,
     }  # fmt: skip
     file.write_text("".join(line % step for step in range(1, 10_001)))
-    at, steps, reads = fresh(file, at_once=200_000), list[int](), 0
+    at, steps, reads = new_points(file, at_once=200_000), list[int](), 0
     while True:
         steps += [one["step"] for one in at.steps]
         reads += 1
         if not at.more:
             break
-        at = fresh(file, at.offset, at.version, at_once=200_000)
+        at = new_points(file, at.offset, at.version, at_once=200_000)
     assert reads > 2 and steps[-1] == 10_000 and steps == sorted({*steps}) and len(steps) < 6_000
     file.write_text(line % 3)
-    assert [one["step"] for one in fresh(file, at.offset, at.version).steps] == [3]
+    assert [one["step"] for one in new_points(file, at.offset, at.version).steps] == [3]
     file.write_text("x" * 1_000)  # no line of a run
-    assert fresh(file, at_once=100).offset == 100 and fresh(file, at_once=2_000).offset == 0
+    assert (
+        new_points(file, at_once=100).offset == 100 and new_points(file, at_once=2_000).offset == 0
+    )
 
 
 def test_what_a_terminal_said_is_cleaned() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archspec_app.sessions import MOST_WAITING
+from archspec_app.session_pool import MOST_WAITING
 from tests.app.page_server import Answer, Visitor, served
 from tests.app.test_hostile_events import SPEC
 

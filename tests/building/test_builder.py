@@ -165,7 +165,7 @@ def test_free_memory_is_known_here() -> None:
 
 
 def test_shared_tensors_count_once() -> None:
-    spec = archspec.load(ROOT / "tests" / "data" / "gpt2.yaml")
+    spec = archspec.load(ROOT / "tests" / "inputs" / "gpt2.yaml")
     assert devices.tensor_bytes(build(spec, device="meta"), None) == 4 * 124_439_808
     assert devices.tensor_bytes(build(spec, device="meta"), torch.float16) == 2 * 124_439_808
 
@@ -327,7 +327,7 @@ def test_compile_without_a_graph_break(name: str) -> None:
     inputs = INPUTS
     model = small_bert()
     if name == "features":
-        model = build(ROOT / "tests" / "data" / "features.yaml", device="cpu", seed=0).eval()
+        model = build(ROOT / "tests" / "inputs" / "features.yaml", device="cpu", seed=0).eval()
         inputs = {"ids": IDS % 11}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -16,7 +16,7 @@ from archspec import build
 from archspec.building import initial_values
 from archspec.lang.inherit import packaged_names
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 SPECS = [*packaged_names(), *sorted(DATA.glob("*.yaml"))]
 SMALL = {"hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 90}
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from archspec.codegen.folding import fold
+from archspec.codegen.line_breaks import fold
 
 RUFF = Path(sys.executable).with_name("ruff")
 LEADS = ["self.head.weight = self.", "return self.", "x = "]

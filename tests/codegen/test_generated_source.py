@@ -23,13 +23,13 @@ import archspec
 from archspec import build, load, loads, to_python
 from archspec.building.shapes import example_inputs
 from archspec.codegen import generate
-from archspec.codegen.folding import fold
+from archspec.codegen.line_breaks import fold
 from archspec.lang.expr import parse
 from archspec.lang.expr.printing import written
 from archspec.lang.inherit import packaged_names
 from archspec.lang.registry import functions, layers
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 FEATURES = DATA / "features.yaml"
 RUFF = Path(sys.executable).with_name("ruff")
 SPECS: dict[str, tuple[str | Path, dict[str, Any]]] = {

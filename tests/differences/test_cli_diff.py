@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 import archspec
 from archspec.cli import main
-from archspec.differences.content import content
 from archspec.differences.deltas import compare
+from archspec.differences.normal_form import content
 from archspec.lang.inherit import packaged_folder
 
 ROOT = Path(__file__).parents[2]

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archspec.differences.content import content, origin, place
 from archspec.differences.deltas import compare
+from archspec.differences.normal_form import content, origin, place
 from archspec.lang import yaml
 from archspec.lang.inherit import packaged_folder, packaged_names
 from archspec.lang.spec import load, loads
 from archspec.lang.yaml import dump
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 SPECS = [*packaged_names(), *sorted(str(path) for path in DATA.glob("*.yaml"))]
 
 TEXT = """\

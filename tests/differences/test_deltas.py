@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archspec.differences.content import normal
 from archspec.differences.deltas import (
     Added,
     Delta,
@@ -25,6 +24,7 @@ from archspec.differences.deltas import (
     from_data,
     to_data,
 )
+from archspec.differences.normal_form import normal
 
 NAMES = st.sampled_from(["a", "b", "modules", "items", "forward", "type", "return", "default"])
 NUMBERS = st.integers(-3, 3) | st.sampled_from([0.0, 1.0, 0.5])

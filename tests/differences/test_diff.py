@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archspec
-from archspec.differences.content import content
 from archspec.differences.deltas import compare
+from archspec.differences.normal_form import content
 from archspec.lang.yaml import dump
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 Golden = Callable[[str, str], None]
 
 PAIRS: dict[str, tuple[Any, Any]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import archspec
-from archspec.drawing import engines
+from archspec.drawing import graphviz_engines
 from archspec.errors import Problem, UsageError
 
 
@@ -32,5 +32,5 @@ def test_a_notebook_shows_the_picture_or_the_text(monkeypatch: pytest.MonkeyPatc
     def refuse() -> str:
         raise UsageError(Problem("E801", "no Graphviz"))
 
-    monkeypatch.setattr(engines, "engine", refuse)
+    monkeypatch.setattr(graphviz_engines, "engine", refuse)
     assert drawing._repr_html_().startswith("<pre")

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archspec
-from archspec.drawing import Arrow, Box, Drawing, folding, recording
+from archspec.drawing import Arrow, Box, Drawing, flow_recorder, folding
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 LLAMA = Path(__file__).parents[1] / "inspection" / "llama-3-405b.yaml"
 Golden = Callable[[str, str], None]
 
@@ -365,7 +365,7 @@ def test_no_more_boxes_than_fit() -> None:
 
 
 def test_a_forward_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "MOST_RECORDED", 20)
+    monkeypatch.setattr(flow_recorder, "MOST_RECORDED", 20)
     found = flow("{for: i in range(50), do: [{x: relu(x) + y}]}\nreturn: x")
     assert found.notes == ("it has too many steps: only the first ones are drawn",)
     assert [box.name for box in found.nodes][-2:] == ["…", "output"] and len(found.nodes) == 22

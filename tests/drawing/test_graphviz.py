@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import archspec
-from archspec.drawing import Arrow, Box, Drawing, engines
+from archspec.drawing import Arrow, Box, Drawing, graphviz_engines
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
@@ -83,16 +83,16 @@ def texts(svg: str) -> list[str]:
 
 
 def test_graphviz_pure_is_found_off_the_path(pure: None) -> None:
-    assert Path(engines.engine()).stem == "graphviz-pure"
+    assert Path(graphviz_engines.engine()).stem == "graphviz-pure"
     assert "relu_" in texts(archspec.draw("resnet18", block="BasicBlock").svg())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script as a program")
 def test_dot_on_the_path_comes_first(pure: None, tmp_path: Path) -> None:
-    real, fake = engines.engine(), tmp_path / "dot"
+    real, fake = graphviz_engines.engine(), tmp_path / "dot"
     fake.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nexec "{real}" "$@"\n')
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
-    assert engines.engine() == str(fake)
+    assert graphviz_engines.engine() == str(fake)
     assert archspec.draw("resnet18", block="BasicBlock").png()[:4] == b"\x89PNG"
     assert (tmp_path / "asked").read_text() == "-Kdot -Tpng -Gsize=100,100 -Gdpi=120\n"
 
@@ -103,7 +103,7 @@ def missing(name: str) -> Any:
 
 def test_without_graphviz(pure: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(metadata, "files", missing)
-    monkeypatch.setattr(engines.sysconfig, "get_path", lambda name: str(tmp_path))
+    monkeypatch.setattr(graphviz_engines.sysconfig, "get_path", lambda name: str(tmp_path))
     found = archspec.draw("resnet18")
     for render in (found.svg, found.png):
         with pytest.raises(archspec.UsageError) as caught:
@@ -132,7 +132,7 @@ def test_graphviz_gives_up(outcome: Any, message: str, monkeypatch: pytest.Monke
             raise outcome
         return subprocess.CompletedProcess(command, *outcome)
 
-    monkeypatch.setattr(engines, "MAX_BYTES", 100)
+    monkeypatch.setattr(graphviz_engines, "MAX_BYTES", 100)
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(archspec.UsageError) as caught:
         drawing("a").svg(seconds=7)
@@ -184,7 +184,7 @@ def test_foreign_svg_is_cleaned() -> None:
         '<foreignObject/><image href="x"/><style>a</style><g onclick="x()" style="a" class="node">'
         '<a href="B.svg" onclick="x()"><path d="M0" fill="#fff"/></a></g></svg>'
     )
-    cleaned = engines._cleaned(given)
+    cleaned = graphviz_engines._cleaned(given)
     assert cleaned is not None
     assert ElementTree.tostring(cleaned).decode() == (
         '<svg width="3"><g class="node"><a href="B.svg"><path d="M0" fill="#fff" /></a></g></svg>'
@@ -227,7 +227,7 @@ def test_links_are_escaped(links: str, href: str) -> None:
 
 
 def test_svg_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archspec.drawing.engines.render", lambda *given: b"<svg")
+    monkeypatch.setattr("archspec.drawing.graphviz_engines.render", lambda *given: b"<svg")
     with pytest.raises(archspec.UsageError, match="Graphviz made no SVG"):
         drawing("a").svg()
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import archspec
-from archspec.drawing import Drawing, album
+from archspec.drawing import Drawing, pictures
 from archspec.drawing.dot import for_people
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 LLAMA = Path(__file__).parents[1] / "inspection" / "llama-3-405b.yaml"
 Golden = Callable[[str, str], None]
 
@@ -174,6 +174,6 @@ def test_links_are_as_one_likes() -> None:
 
 
 def test_the_bound_of_an_album(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(album, "MOST_DRAWINGS", 7)
+    monkeypatch.setattr(pictures, "MOST_DRAWINGS", 7)
     with pytest.raises(archspec.UsageError, match="8 distinct blocks, too many"):
         archspec.draw_all("resnet18")

@@ -15,7 +15,7 @@ from torch import nn
 from archspec import build, freeze, load, loads
 from archspec.freezing import FreezeReport
 
-GPT2 = Path(__file__).parents[1] / "data" / "gpt2.yaml"
+GPT2 = Path(__file__).parents[1] / "inputs" / "gpt2.yaml"
 SMALL_GPT2: dict[str, Any] = {"n_embd": 8, "n_head": 2, "n_layer": 3, "vocab_size": 11}
 Golden = Callable[[str, str], None]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from archspec import FreezeError, UsageError, build, freeze, trainable_parameters
 
-GPT2 = Path(__file__).parents[1] / "data" / "gpt2.yaml"
+GPT2 = Path(__file__).parents[1] / "inputs" / "gpt2.yaml"
 
 
 def names(model: nn.Module, groups: list[dict[str, Any]]) -> list[set[str]]:

@@ -15,7 +15,7 @@ from archspec.inspection.measure import run
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 SMALL_BERT = {
     "hidden_size": 64,
     "num_hidden_layers": 4,

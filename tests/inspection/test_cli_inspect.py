@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 import archspec
 from archspec.cli import main
 
-GPT2 = str(Path(__file__).parents[1] / "data" / "gpt2.yaml")
+GPT2 = str(Path(__file__).parents[1] / "inputs" / "gpt2.yaml")
 
 
 def run(*arguments: str) -> Result:

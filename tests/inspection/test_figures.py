@@ -12,7 +12,7 @@ import archspec
 from archspec.inspection import Figure, Inspection, Node
 from archspec.inspection.memory import OPTIMIZERS
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 GPT2, VIT = DATA / "gpt2.yaml", DATA / "vit-b-16.yaml"
 LLAMA = Path(__file__).with_name("llama-3-405b.yaml")
 

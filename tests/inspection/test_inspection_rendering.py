@@ -15,7 +15,7 @@ from rich.console import Console
 import archspec
 from archspec.inspection.rendering import rows
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[1] / "inputs"
 Golden = Callable[[str, str], None]
 
 

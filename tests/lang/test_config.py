@@ -11,7 +11,7 @@ import pytest
 from archspec import Problem, Spec, SpecError, load, loads
 from archspec.lang import json_file
 
-CONFIGS = Path(__file__).parents[1] / "data" / "configs"
+CONFIGS = Path(__file__).parents[1] / "inputs" / "configs"
 LLAMA = """\
 archspec: 1
 model: M

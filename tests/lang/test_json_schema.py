@@ -118,7 +118,7 @@ def test_types_and_parents_are_offered() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*sorted((ROOT / "specs").glob("*.yaml")), ROOT / "tests" / "data" / "features.yaml"],
+    [*sorted((ROOT / "specs").glob("*.yaml")), ROOT / "tests" / "inputs" / "features.yaml"],
     ids=lambda path: path.stem,
 )
 def test_specs_are_valid(path: Path) -> None:

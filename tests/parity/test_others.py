@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from archspec import build
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent.parent / "inputs"
 
 
 def test_vision_transformer(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import archspec
 from archspec.cli import main
 from archspec.errors import DataError, UsageError
 from archspec.predicting.engine import Engine
-from archspec.predicting.reading import as_text, row_file
+from archspec.predicting.row_reader import as_text, row_file
 
 HERE = Path(__file__).parent
 TINY = HERE.parent / "training" / "tiny.yaml"

@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 import archspec
 from archspec.data import batches
 from archspec.errors import UsageError
-from archspec.training import engine
-from archspec.training.feeding import Feed, encoders
-from archspec.training.folder import LAST
-from archspec.training.loop import _seed
+from archspec.training import environment
+from archspec.training.classifier_module import _seed
+from archspec.training.data_feed import DataFeed, encoders
 from archspec.training.options import Options, Phase
+from archspec.training.run_folder import LAST
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -113,11 +113,11 @@ def test_no_half_precision_on_the_cpu(tmp_path: Path) -> None:
 def test_numbers_that_another_program_left(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         monkeypatch.setenv(name, "1")
-    assert (engine.rank(1), engine.world(1)) == (0, 1)
-    assert engine.rank(2) == 1  # Lightning has started it
+    assert (environment.rank(1), environment.world(1)) == (0, 1)
+    assert environment.rank(2) == 1  # Lightning has started it
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert (engine.rank(1), engine.world(1)) == (1, 2)
+    assert (environment.rank(1), environment.world(1)) == (1, 2)
 
 
 def test_workers_go_on_from_epoch_to_epoch(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_workers_go_on_from_epoch_to_epoch(tmp_path: Path) -> None:
     spec = archspec.load(HERE.parent.parent / "examples/fashion-mnist/resnet18-small.yaml")
     data = archspec.open_data(tmp_path, task=spec.architecture.task, validation_share=0)
     varied, plain = encoders(spec, None, None, None)
-    feed = Feed(data, (varied, plain), options(batch_size=4, workers=1))
+    feed = DataFeed(data, (varied, plain), options(batch_size=4, workers=1))
     workers: set[int] = set()
     for epoch, start in ((0, 1), (1, 0), (2, 0)):
         found = feed.train(epoch, start)

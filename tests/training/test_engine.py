@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from archspec.errors import UsageError
-from archspec.training import engine
+from archspec.training import environment
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_a_torchvision_of_another_pytorch_stands(torchvision: Path) -> None:
     reason = "raise RuntimeError('operator torchvision::nms does not exist')"
     (torchvision / "_meta_registrations.py").write_text(reason)
     (torchvision / "rest.py").write_text("")
-    engine.require()
+    environment.require()
     assert sys.modules["torchvision"].rest is sys.modules["torchvision.rest"]
     assert not hasattr(sys.modules["torchvision._meta_registrations"], "__file__")
 
@@ -39,7 +39,7 @@ def test_a_torchvision_of_another_pytorch_stands(torchvision: Path) -> None:
 def test_a_torchvision_that_cannot_be_imported(error: str, torchvision: Path) -> None:
     (torchvision / "__init__.py").write_text(f"raise {error}('no such operator\\nand more')")
     with pytest.raises(UsageError) as caught:
-        engine.require()
+        environment.require()
     assert caught.value.code == "E801"
     assert caught.value.message == "torchvision cannot be imported: no such operator"
     assert "torchvision._meta_registrations" not in sys.modules

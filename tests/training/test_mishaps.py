@@ -21,9 +21,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import archspec
 from archspec import run_hashes, storage
 from archspec.errors import RunError
-from archspec.progress import counting
-from archspec.training import running
-from archspec.training.folder import (
+from archspec.report.progress import counting
+from archspec.training import runner
+from archspec.training.checkpoint_callback import CheckpointCallback
+from archspec.training.classifier_module import ClassifierModule
+from archspec.training.reporter import Reporter
+from archspec.training.run_folder import (
     BEST,
     FACTS,
     FREEZE,
@@ -32,10 +35,7 @@ from archspec.training.folder import (
     STATE,
     RunFolder,
 )
-from archspec.training.folder import SPEC as SPEC_FILE
-from archspec.training.keeping import Keeper
-from archspec.training.loop import Fitting
-from archspec.training.telling import Teller
+from archspec.training.run_folder import SPEC as SPEC_FILE
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -83,9 +83,9 @@ def test_a_disk_that_is_full_at_the_first_byte(tmp_path: Path) -> None:
 def test_a_full_disk_ends_logs_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    begin = running.Running._begin
+    begin = runner.RunTrainer._begin
 
-    def begun(self: running.Running) -> None:
+    def begun(self: runner.RunTrainer) -> None:
         assert self.folder is not None
         log = self.folder / "train.log"
         log.unlink()  # what was told of the data
@@ -94,7 +94,7 @@ def test_a_full_disk_ends_logs_and_not_the_run(
         (self.folder / "logs/csv-2/metrics.csv").symlink_to(FULL)
         begin(self)
 
-    monkeypatch.setattr(running.Running, "_begin", begun)
+    monkeypatch.setattr(runner.RunTrainer, "_begin", begun)
     run = train(tmp_path, progress=True)
     assert run.status == "finished" and len(run.epochs) == 1
     told = capfd.readouterr().err.splitlines()
@@ -113,7 +113,7 @@ def test_a_reader_of_standard_error_that_leaves_does_not_end_the_run(
     with contextlib.suppress(BrokenPipeError), open(writing, "w") as left:
         for stream in (left, None):  # None: the shell closed it
             monkeypatch.setattr(sys, "stderr", stream)
-            say = Teller(aloud=True)
+            say = Reporter(aloud=True)
             say.log = tmp_path / "train.log"
             say("a line")
             say("and one more")
@@ -169,7 +169,7 @@ def test_ctrl_c_when_patience_is_at_its_end(
         "epochs": None, "phases": "head-only:5,body-and-head:1", "patience": 1, "learning_rate": 0.0
     }  # fmt: skip
     with monkeypatch.context() as patch:  # in the second epoch, the one that is not better
-        patch.setattr(Keeper, "_keep", interrupted(Keeper._keep, at=2))
+        patch.setattr(CheckpointCallback, "_keep", interrupted(CheckpointCallback._keep, at=2))
         run = train(tmp_path, **given)
     assert run.status == "stopped" and [line["phase"] for line in run.epochs] == [1, 1]
     resumed = archspec.resume(run.path, progress=False)
@@ -180,12 +180,12 @@ def test_ctrl_c_when_patience_is_at_its_end(
 def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"train": str(DATA), "test": str(DATA)}
     with monkeypatch.context() as patch:
-        patch.setattr(running, "evaluated", interrupted(running.evaluated))
+        patch.setattr(runner, "evaluated", interrupted(runner.evaluated))
         run = train(tmp_path, data)
     assert run.status == "stopped" and run.facts["error"] is None and run.test is None
     with monkeypatch.context() as patch:  # twice: at once
-        twice = interrupted(interrupted(running.evaluated))
-        patch.setattr(running, "evaluated", twice)
+        twice = interrupted(interrupted(runner.evaluated))
+        patch.setattr(runner, "evaluated", twice)
         with pytest.raises(KeyboardInterrupt):
             archspec.resume(run.path, progress=False)
     assert archspec.Run.of(run.path).status == "stopped"
@@ -196,8 +196,8 @@ def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_ctrl_c_twice_in_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = interrupted(interrupted(Fitting.training_step, at=3), at=3)
-    monkeypatch.setattr(Fitting, "training_step", lambda *given: step(*given))
+    step = interrupted(interrupted(ClassifierModule.training_step, at=3), at=3)
+    monkeypatch.setattr(ClassifierModule, "training_step", lambda *given: step(*given))
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     (run,) = archspec.runs(tmp_path)
@@ -269,10 +269,10 @@ def test_who_looks_at_a_run_is_in_nobodys_way(saved: archspec.Run) -> None:
 def test_a_run_is_read_by_who_holds_it(
     saved: archspec.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archspec.training import fitting, states
+    from archspec.training import api, resume_file
 
     seen: list[bool] = []
-    for module, name in ((states, "read_state"), (fitting, "prepared"), (fitting, "reopened")):
+    for module, name in ((resume_file, "read_state"), (api, "prepared"), (api, "reopened")):
         function = getattr(module, name)
 
         def noted(*given: Any, _function: Any = function, **named: Any) -> Any:

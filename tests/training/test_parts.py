@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 import archspec
 from archspec.cli import main
 from archspec.errors import RunError, UsageError
-from archspec.training import engine
+from archspec.training import environment
+from archspec.training.classifier_module import seed_of
 from archspec.training.curves import curves
-from archspec.training.folder import LOCK, RunFolder, lines_of
-from archspec.training.loop import seed_of
+from archspec.training.model_setup import class_param, class_tensors
 from archspec.training.options import Options, Phase
-from archspec.training.preparing import class_param, class_tensors
+from archspec.training.run_folder import LOCK, RunFolder, lines_of
 from archspec.training.schedules import factor
 from archspec.training.scores import Tally
 
@@ -129,7 +129,7 @@ def test_what_are_no_options(data: Any) -> None:
 
 @given(st.integers(2, 5), st.data())
 def test_scores_are_those_of_torchmetrics(classes: int, data: st.DataObject) -> None:
-    engine.require()  # torchmetrics comes with Lightning
+    environment.require()  # torchmetrics comes with Lightning
     from torchmetrics.functional import classification as reference
 
     labels = torch.tensor(data.draw(st.lists(st.integers(0, classes - 1), min_size=1)))
@@ -236,7 +236,7 @@ def test_what_depends_on_the_number_of_classes() -> None:
 
 
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         archspec.train(SPEC, DATA)
     assert caught.value.message == "training needs pytorch_lightning"

@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 import archspec
 from archspec.data import ImageEncoder
 from archspec.errors import Problem, UsageError
-from archspec.frontier import ActivationCache
-from archspec.training.feeding import Feed
-from archspec.training.filling import arithmetic
-from archspec.training.folder import BEST, LAST
-from archspec.training.keeping import Keeper
-from archspec.training.reusing import Reuse, parts
+from archspec.feature_cache import ActivationCache
+from archspec.training.cache_filler import arithmetic
+from archspec.training.checkpoint_callback import CheckpointCallback
+from archspec.training.data_feed import DataFeed
+from archspec.training.frozen_work import FrozenWork, parts
+from archspec.training.run_folder import BEST, LAST
 
 HERE = Path(__file__).parent
 EXACT = ("highest", "high", "medium")
@@ -106,14 +106,14 @@ def test_a_second_run_computes_nothing(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    compute = Reuse.compute
+    compute = FrozenWork.compute
 
-    def counted(self: Reuse, split: str, some: Any) -> Any:
+    def counted(self: FrozenWork, split: str, some: Any) -> Any:
         for rows in compute(self, split, some):
             computed.append(rows)
             yield rows
 
-    monkeypatch.setattr(Reuse, "compute", counted)
+    monkeypatch.setattr(FrozenWork, "compute", counted)
     cache = whole.path.parent / ".activations"
     again = train(tmp_path, cache=cache, cache_gb=0.001)
     assert weights(again) == weights(whole) and lines(again) == lines(whole)
@@ -134,7 +134,7 @@ def test_mixed_precision(tmp_path: Path) -> None:
 KILLED = """
 import os, signal
 import archspec
-from archspec.frontier import ActivationCache
+from archspec.feature_cache import ActivationCache
 write = ActivationCache.write
 def written(self, rows, values):
     write(self, rows[:3], {{name: value[:3] for name, value in values.items()}})
@@ -165,15 +165,15 @@ def test_a_run_that_is_killed_while_it_fills_the_cache(whole: archspec.Run, tmp_
 def test_a_run_that_is_resumed_with_half_its_cache(
     step: int, whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note = Keeper._note
+    note = CheckpointCallback._note
 
-    def noted(self: Keeper, trainer: Any, at: Any) -> None:
+    def noted(self: CheckpointCallback, trainer: Any, at: Any) -> None:
         note(self, trainer, at)
         if at.step == step:
             self.stop.set()
 
     with monkeypatch.context() as patch:
-        patch.setattr(Keeper, "_note", noted)
+        patch.setattr(CheckpointCallback, "_note", noted)
         run = train(tmp_path)
     assert run.status == "stopped"
     for path in (tmp_path / ".activations").glob("*/rows.bin"):
@@ -181,14 +181,14 @@ def test_a_run_that_is_resumed_with_half_its_cache(
         rows[::3] = 0
         rows[1::3] += 1  # another checksum
     computed: list[bool] = []
-    of = Feed.of
+    of = DataFeed.of
 
-    def noted_of(self: Feed, split: str, some: Any) -> Any:
+    def noted_of(self: DataFeed, split: str, some: Any) -> Any:
         fixed = parts(self.lengths(split), 8)
         computed.extend(part in fixed for part in some)
         return of(self, split, some)
 
-    monkeypatch.setattr(Feed, "of", noted_of)
+    monkeypatch.setattr(DataFeed, "of", noted_of)
     resumed = archspec.resume(run.path, progress=False)
     # So small a model gives the same bits in any batch; a large one only in the same.
     assert computed[0] is False and all(computed[1:]) and len(computed) > 12  # after the example
@@ -198,15 +198,15 @@ def test_a_run_that_is_resumed_with_half_its_cache(
 def test_a_run_that_is_stopped_while_it_fills_the_cache(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = Reuse.compute
+    compute = FrozenWork.compute
 
-    def stopped(self: Reuse, split: str, some: Any) -> Any:
+    def stopped(self: FrozenWork, split: str, some: Any) -> Any:
         for rows in compute(self, split, some):
             os.kill(os.getpid(), signal.SIGINT)
             yield rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(Reuse, "compute", stopped)
+        patch.setattr(FrozenWork, "compute", stopped)
         run = train(tmp_path)
     assert run.status == "stopped" and run.metrics == ()
     resumed = archspec.resume(run.path, progress=False)
@@ -216,13 +216,13 @@ def test_a_run_that_is_stopped_while_it_fills_the_cache(
 def test_a_run_that_has_only_its_test_left(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archspec.training import running
+    from archspec.training import runner
 
     def killed(*given: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "for_test", killed)
+        patch.setattr(runner, "for_test", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path)
     (run,) = archspec.runs(tmp_path)
@@ -259,10 +259,10 @@ def test_a_cache_that_fails_stops_nothing(
     close(train(tmp_path, cache=whole.path.parent / ".activations"), whole, 1e-4)
     assert next(failed, None) is None
 
-    def broken(self: Reuse, split: str, some: Any) -> Any:
+    def broken(self: FrozenWork, split: str, some: Any) -> Any:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Reuse, "compute", broken)
+    monkeypatch.setattr(FrozenWork, "compute", broken)
     run = train(tmp_path, epochs=1)
     assert activations(run) == [{"reason": "[Errno 5] Input/output error"}]
     assert run.status == "finished"

@@ -18,8 +18,8 @@ from safetensors.torch import load_file, save_file
 import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
 from archspec.freezing import FreezeProof
-from archspec.training.folder import BEST, LAST, STATE, RunFolder
-from archspec.training.keeping import Keeper
+from archspec.training.checkpoint_callback import CheckpointCallback
+from archspec.training.run_folder import BEST, LAST, STATE, RunFolder
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -42,16 +42,18 @@ def weights(run: archspec.Run, name: str = LAST) -> bytes:
     return (run.path / name).read_bytes()
 
 
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[Keeper], None]) -> None:
+def at_step(
+    monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[CheckpointCallback], None]
+) -> None:
     """Let something happen at a step, before it is saved."""
-    note = Keeper._note
+    note = CheckpointCallback._note
 
-    def noted(self: Keeper, trainer: Any, at: Any) -> None:
+    def noted(self: CheckpointCallback, trainer: Any, at: Any) -> None:
         note(self, trainer, at)
         if at.step == step:
             act(self)
 
-    monkeypatch.setattr(Keeper, "_note", noted)
+    monkeypatch.setattr(CheckpointCallback, "_note", noted)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +127,12 @@ def test_the_proof_holds_for_the_weights(whole: archspec.Run) -> None:
 def test_a_model_that_moves_something_frozen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def thaw(keeper: Keeper) -> None:
+    def thaw(keeper: CheckpointCallback) -> None:
         model.get_parameter("words.weight").data.add_(1)
 
-    from archspec.training import fitting
+    from archspec.training import api
 
-    prepared = fitting.prepared
+    prepared = api.prepared
 
     def remembered(*given: Any, **named: Any) -> Any:
         nonlocal model
@@ -139,7 +141,7 @@ def test_a_model_that_moves_something_frozen(
         return found
 
     model: Any = None
-    monkeypatch.setattr(fitting, "prepared", remembered)
+    monkeypatch.setattr(api, "prepared", remembered)
     at_step(monkeypatch, 2, thaw)
     with pytest.raises(FreezeError) as caught:
         train(tmp_path, epochs=1, freeze="head-only", device="cpu", progress=False)
@@ -162,13 +164,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import archspec
-from archspec.training.keeping import Keeper
-note = Keeper._note
+from archspec.training.checkpoint_callback import CheckpointCallback
+note = CheckpointCallback._note
 def noted(self, trainer, at):
     note(self, trainer, at)
     if at.step == 16:
         os.kill(os.getpid(), signal.SIGKILL)
-Keeper._note = noted
+CheckpointCallback._note = noted
 archspec.train({spec!r}, {data!r}, out={out!r}, save_every=0, **{given!r})
 """
 
@@ -209,7 +211,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
 def test_a_failing_step_loses_nothing(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(keeper: Keeper) -> None:
+    def fail(keeper: CheckpointCallback) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

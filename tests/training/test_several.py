@@ -17,7 +17,7 @@ from torch import nn
 
 import archspec
 from archspec.errors import UsageError
-from archspec.training.folder import BEST, LAST
+from archspec.training.run_folder import BEST, LAST
 from archspec.training.sharding import check_shardable, units
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ GIVEN: dict[str, Any] = {
 SCRIPT = """
 import os
 import archspec
-from archspec.training.keeping import Keeper
+from archspec.training.checkpoint_callback import Keeper
 note = Keeper._note
 def noted(self, trainer, at):
     note(self, trainer, at)

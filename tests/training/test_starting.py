@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 import archspec
 from archspec.cli import main
 from archspec.errors import UsageError
-from archspec.training.folder import BEST
+from archspec.training.run_folder import BEST
 
 HERE = Path(__file__).parent
 SPEC = HERE / "tiny.yaml"

@@ -15,8 +15,8 @@ import archspec
 from archspec.cli import main
 from archspec.errors import FreezeError, RunError
 from archspec.freezing import FreezeProof
-from archspec.training.folder import BEST, FREEZE, LAST, RunFolder
-from archspec.training.keeping import Standing
+from archspec.training.checkpoint_callback import BestScore
+from archspec.training.run_folder import BEST, FREEZE, LAST, RunFolder
 
 HERE = Path(__file__).parent
 
@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 def done(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
     """A run whose best weights are of its first plan, the last ones of its second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Standing, "is_better", lambda self, score: self.lines < 12)
+        patch.setattr(BestScore, "is_better", lambda self, score: self.lines < 12)
         return archspec.train(
             HERE / "tiny.yaml", HERE / "tiny.csv", out=tmp_path_factory.mktemp("runs"),
             phases="head-only:1,body-and-head:1", batch_size=8, learning_rate=1e-2, device="cpu",

@@ -111,7 +111,7 @@ def test_what_is_optional_keeps_its_first_value(spec: Spec, state: State, tmp_pa
 
 
 def test_shared_parameters_need_one_name(tmp_path: Path) -> None:
-    path = Path(__file__).parents[1] / "data" / "gpt2.yaml"
+    path = Path(__file__).parents[1] / "inputs" / "gpt2.yaml"
     spec = archspec.load(path, vocab_size=20, n_positions=8, n_embd=6, n_layer=1, n_head=2)
     state = build(spec, device="cpu").state_dict()
     for name in ("lm_head.weight", "transformer.wte.weight"):

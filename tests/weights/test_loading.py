@@ -14,7 +14,7 @@ from torch import nn
 
 import archspec
 from archspec import Spec, UsageError, WeightsError, WeightsReport, build, load_weights
-from archspec.weights.fitting import castable
+from archspec.weights.matching import castable
 
 NET = """\
 archspec: 1

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 
 import archspec
 from archspec import WeightsError, build, load_weights, save_weights
-from archspec.weights.fitting import best_fit
 from archspec.weights.folding import folded
 from archspec.weights.layouts import Naming, naming_of
+from archspec.weights.matching import best_fit
 from archspec.weights.report import TensorInfo
-from archspec.weights.sides import Choices, Given, Target
+from archspec.weights.tensor_names import Choices, ModelAndFile, Target
 
 SIDES = [("a", "b"), ("a.b", "c"), ("**.a", "**.c"), ("*.b", "*.x"), ("a.**", "z.**"), ("b", "a")]
 SIDES += [
@@ -127,7 +127,7 @@ def test_every_name_occurs_once(
     types = {"norm": "LayerNorm", "a": "Linear"}
     target = Target("Net", infos(ours), shared, types, {})
     choices = Choices(ignore, [name for name in optional if name in ours])
-    fit = best_fit(Given.make(target, infos(theirs), choices, lambda *_: equal), [Naming()])
+    fit = best_fit(ModelAndFile.make(target, infos(theirs), choices, lambda *_: equal), [Naming()])
     mine = Counter(row.ours.name for row in fit.rows if row.ours)
     others = Counter(row.theirs.name for row in fit.rows if row.theirs)
     assert mine == Counter(list(ours)) and others == Counter(list(theirs))
@@ -150,9 +150,11 @@ WORD = st.text(string.ascii_lowercase, min_size=1, max_size=3)
 def test_any_prefix_is_found(names: list[str], prefix: str) -> None:
     target = Target("Net", {n: TensorInfo(n, (1,), "float32") for n in names}, {}, {}, {})
     held = {prefix + n: TensorInfo(prefix + n, (1,), "float32") for n in names}
-    fit = best_fit(Given.make(target, held, Choices(), lambda *_: True), [Naming()])
+    fit = best_fit(ModelAndFile.make(target, held, Choices(), lambda *_: True), [Naming()])
     assert fit.problems() == []
     back = {n: TensorInfo(n, (1,), "float32") for n in held}
     other = Target("Net", back, {}, {}, {})
-    lacking = best_fit(Given.make(other, target.tensors, Choices(), lambda *_: True), [Naming()])
+    lacking = best_fit(
+        ModelAndFile.make(other, target.tensors, Choices(), lambda *_: True), [Naming()]
+    )
     assert lacking.problems() == []

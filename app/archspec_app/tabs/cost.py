@@ -7,12 +7,12 @@ from typing import Any
 
 from archspec.errors import Problem, UsageError
 from archspec.lang.spec import Spec
+from archspec_app.component import view
 from archspec_app.costs import cost_data, summary_data
-from archspec_app.desk import Asked, Desk, Opened, optional_inputs
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import flag_of, text_of
-from archspec_app.face import Face
-from archspec_app.form import changed, param_value, sizes_data
-from archspec_app.view import view
+from archspec_app.param_form import changed, param_value, sizes_data
+from archspec_app.session import BuiltSpec, Session, SpecRequest, optional_inputs
 
 PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
 OPTIMIZERS = ["adamw", "adamw-8bit", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
@@ -25,7 +25,7 @@ _INPUT = "input:"
 _GIVEN, _LEFT_OUT = "given", "left out"
 
 
-def build(face: Face) -> None:
+def build(face: EventBinder) -> None:
     form = view("form", label="Sizes", elem_id="sizes")
     costs = view("cost", label="Cost", elem_id="costs")
     face.shows([form, costs], _shown)
@@ -35,17 +35,17 @@ def build(face: Face) -> None:
     )  # fmt: skip
 
 
-def summary(desk: Desk) -> list[Any]:
+def summary(desk: Session) -> list[Any]:
     return [{"figures": summary_data(desk.good) if desk.good else []}]
 
 
-def _shown(desk: Desk) -> list[Any]:
+def _shown(desk: Session) -> list[Any]:
     if desk.good is None:
         return [{"fields": []}, {"groups": []}]
     return [{"fields": fields(desk.good, desk.asked)}, cost_data(desk.good)]
 
 
-def fields(good: Opened, asked: Asked) -> list[dict[str, Any]]:
+def fields(good: BuiltSpec, asked: SpecRequest) -> list[dict[str, Any]]:
     """Of the form: all that decides the figures beside the text, its parameters and the plan."""
     return [
         *sizes_data(good, asked),
@@ -79,7 +79,7 @@ def _choice(name: str, value: str, choices: list[str]) -> dict[str, Any]:
     return {"name": name, "type": "choice", "value": value, "choices": choices}
 
 
-def set_field(desk: Desk, data: dict[str, Any]) -> None:
+def set_field(desk: Session, data: dict[str, Any]) -> None:
     """What was chosen in a field, or that one goes back to what the spec says."""
     key, reset = text_of(data, "key"), flag_of(data, "reset")
     if key in ("precision", "optimizer"):

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from archspec.errors import Problem, UsageError
-from archspec_app.desk import Desk, Opened
+from archspec_app.component import view
 from archspec_app.diagrams import FLOW, MODULES, diagram_data, png_data
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, text_of
-from archspec_app.face import Face
-from archspec_app.view import view
+from archspec_app.session import BuiltSpec, Session
 
 MOST_PATH = 10_000
 
 
-def build(face: Face) -> None:
+def build(face: EventBinder) -> None:
     part = view("diagram", label="Diagram", elem_id="diagram")
     for name, draw in (("draw", diagram_data), ("png", png_data)):
         getattr(part, name)(
@@ -25,9 +25,9 @@ def build(face: Face) -> None:
 
 
 def _drawing(
-    draw: Callable[[Opened, str, str], dict[str, Any]],
-) -> Callable[[Desk, Event], dict[str, Any]]:
-    def act(desk: Desk, event: Event) -> dict[str, Any]:
+    draw: Callable[[BuiltSpec, str, str], dict[str, Any]],
+) -> Callable[[Session, Event], dict[str, Any]]:
+    def act(desk: Session, event: Event) -> dict[str, Any]:
         path = text_of(event.data, "node", MOST_PATH)
         kind = MODULES if text_of(event.data, "view") == MODULES else FLOW
         if desk.good is None:
@@ -37,5 +37,5 @@ def _drawing(
     return act
 
 
-def _failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+def _failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
     return {"error": problem, **({} if desk.good else {"svg": ""})}

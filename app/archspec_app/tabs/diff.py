@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from archspec.errors import UsageError
-from archspec_app.desk import Desk
-from archspec_app.diffs import Pair, diff_data, names_data, sides
+from archspec_app.component import view
+from archspec_app.diff_view import Pair, diff_data, names_data, sides
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, text_of, texts_of
-from archspec_app.face import Face
-from archspec_app.view import view
+from archspec_app.session import Session
 
 
-def build(face: Face) -> None:
+def build(face: EventBinder) -> None:
     part = view("diff", label="Difference", elem_id="diff")
     part.compare(
         face.tells(_compare, _failed, replaceable=True), [], [part],
@@ -20,12 +20,12 @@ def build(face: Face) -> None:
     )  # fmt: skip
 
 
-def _compare(desk: Desk, event: Event) -> dict[str, Any]:
+def _compare(desk: Session, event: Event) -> dict[str, Any]:
     pair = _pair(event)
     return {**names_data(desk), **diff_data(sides(desk, pair))}
 
 
-def _failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+def _failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
     try:
         pair = _pair(event)
     except UsageError:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from archspec.errors import Problem, UsageError
-from archspec_app.desk import Desk
+from archspec_app.component import view
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, flag_of, text_of
-from archspec_app.face import Face
 from archspec_app.predictions import (
     MOST_IMAGE_BYTES,
     MOST_LETTERS,
@@ -21,12 +21,12 @@ from archspec_app.predictions import (
     Source,
     SpecSource,
 )
-from archspec_app.view import view
+from archspec_app.session import Session
 
-Act = Callable[[Models, Desk, Mapping[str, Any]], dict[str, Any] | None]
+Act = Callable[[Models, Session, Mapping[str, Any]], dict[str, Any] | None]
 
 
-def build(face: Face) -> None:
+def build(face: EventBinder) -> None:
     part = view("predict", label="Prediction", elem_id="predict")
     for name, act in (("text", _text), ("image", _image), ("sources", None)):
         getattr(part, name)(
@@ -35,8 +35,8 @@ def build(face: Face) -> None:
         )  # fmt: skip
 
 
-def _handler(face: Face, act: Act | None) -> Callable[..., Any]:
-    def run(desk: Desk, event: Event) -> dict[str, Any]:
+def _handler(face: EventBinder, act: Act | None) -> Callable[..., Any]:
+    def run(desk: Session, event: Event) -> dict[str, Any]:
         if event.text is not None:
             desk.edit(event.text)
         models = _models(desk.workspace.folder)
@@ -45,7 +45,7 @@ def _handler(face: Face, act: Act | None) -> Callable[..., Any]:
             told["answer"] = act(models, desk, event.data)
         return {**told, "sources": _sources(models, desk)}
 
-    def failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+    def failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
         asked = event.data.get("asked")
         asked = asked[:20] if isinstance(asked, str) else ""
         sources = _sources(_models(desk.workspace.folder), desk)
@@ -66,14 +66,14 @@ def _models(folder: Path) -> Models:
     return Models(folder, most=1)
 
 
-def _text(models: Models, desk: Desk, data: Mapping[str, Any]) -> dict[str, Any]:
+def _text(models: Models, desk: Session, data: Mapping[str, Any]) -> dict[str, Any]:
     text = text_of(data, "text", MOST_LETTERS)
     if not text.strip():
         raise UsageError(Problem("E801", f"a text of 1 to {MOST_LETTERS:,} characters is needed"))
     return models.predict_text(_source(desk, data), text, explain=flag_of(data, "explain"))
 
 
-def _image(models: Models, desk: Desk, data: Mapping[str, Any]) -> dict[str, Any]:
+def _image(models: Models, desk: Session, data: Mapping[str, Any]) -> dict[str, Any]:
     encoded = text_of(data, "data", 4 * MOST_IMAGE_BYTES // 3 + 4)
     try:
         content = base64.b64decode(encoded, validate=True)
@@ -85,7 +85,7 @@ def _image(models: Models, desk: Desk, data: Mapping[str, Any]) -> dict[str, Any
     return models.predict_image(_source(desk, data), content)
 
 
-def _source(desk: Desk, data: Mapping[str, Any]) -> Source:
+def _source(desk: Session, data: Mapping[str, Any]) -> Source:
     if run := text_of(data, "source"):
         return RunSource(run)
     weights = text_of(data, "weights")
@@ -98,7 +98,7 @@ def _source(desk: Desk, data: Mapping[str, Any]) -> Source:
     return SpecSource(desk.good.spec, weights, key=text_of(data, "key") or None)
 
 
-def _sources(models: Models, desk: Desk) -> dict[str, Any]:
+def _sources(models: Models, desk: Session) -> dict[str, Any]:
     spec = desk.good.spec if desk.good else None
     task = spec.architecture.task if spec else None
     name = spec.name if spec else desk.name

@@ -11,11 +11,11 @@ import gradio as gr
 import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.yaml import MAX_BYTES
-from archspec_app.desk import Asked, Desk
+from archspec_app.component import view
+from archspec_app.event_binding import Ask, EventBinder
 from archspec_app.events import Event, flag_of, text_of
-from archspec_app.face import Ask, Face
-from archspec_app.form import changed, kind_of, param_value, params_data
-from archspec_app.view import view
+from archspec_app.param_form import changed, kind_of, param_value, params_data
+from archspec_app.session import Session, SpecRequest
 
 NEW = """archspec: 1
 model: Net
@@ -33,21 +33,21 @@ dims: {batch: 1}
 """
 
 
-def begin(ask: Ask) -> Face:
+def begin(ask: Ask) -> EventBinder:
     """The toolbar across the page, and the editor's component, which ``build`` puts in place."""
     toolbar = view("toolbar", label="Spec")
     code = gr.Code(
         language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
         show_label=False, lines=20, max_lines=34, buttons=[],
     )  # fmt: skip
-    face = Face(code, ask)
+    face = EventBinder(code, ask)
     face.shows([toolbar], _toolbar)
     for name, act in _ACTS.items():
         _listen(face, toolbar, name, act)
     return face
 
 
-def build(face: Face) -> None:
+def build(face: EventBinder) -> None:
     """Editor and problems; beside them, in a tab of its own, the form."""
     with gr.Tabs(elem_id="spec-tabs"):
         with gr.Tab("YAML", id="yaml", elem_id="tab-yaml"):
@@ -59,10 +59,10 @@ def build(face: Face) -> None:
     _listen(face, form, "field", _set_param)
 
 
-def wire(face: Face, page: gr.Blocks) -> None:
+def wire(face: EventBinder, page: gr.Blocks) -> None:
     """Typing, and what a page shows when it is loaded."""
 
-    def start(desk: Desk, data: dict[str, Any], draft: str | None) -> None:
+    def start(desk: Session, data: dict[str, Any], draft: str | None) -> None:
         try:
             name, asked = _draft(draft)
         except (ValueError, RecursionError):
@@ -70,7 +70,7 @@ def wire(face: Face, page: gr.Blocks) -> None:
         else:
             desk.restore(name, asked)
 
-    def keep(desk: Desk, event: Event, why: Problem) -> None:
+    def keep(desk: Session, event: Event, why: Problem) -> None:
         try:
             name, asked = _draft(event.values[1])
         except (ValueError, RecursionError):
@@ -90,7 +90,7 @@ def wire(face: Face, page: gr.Blocks) -> None:
     )  # fmt: skip
 
 
-def _listen(face: Face, part: gr.HTML, name: str, act: Any) -> None:
+def _listen(face: EventBinder, part: gr.HTML, name: str, act: Any) -> None:
     getattr(part, name)(
         face.does(act), [face.code], face.outputs,
         show_progress="hidden", trigger_mode="multiple", api_visibility="private",
@@ -100,7 +100,7 @@ def _listen(face: Face, part: gr.HTML, name: str, act: Any) -> None:
 # ---------------------------------------------------------------------------------------- showing
 
 
-def _toolbar(desk: Desk) -> list[Any]:
+def _toolbar(desk: Session) -> list[Any]:
     good = desk.good
     download = desk.download and {
         "id": f"{desk.revision}", "name": desk.download[0], "text": desk.download[1]
@@ -123,7 +123,7 @@ def _toolbar(desk: Desk) -> list[Any]:
     ]
 
 
-def _shown(desk: Desk) -> list[Any]:
+def _shown(desk: Session) -> list[Any]:
     problems = [
         {
             "text": str(problem),
@@ -149,7 +149,7 @@ def _shown(desk: Desk) -> list[Any]:
 _LISTS = ("checkpoint_blocks", "without")
 
 
-def _as_draft(desk: Desk) -> dict[str, Any]:
+def _as_draft(desk: Session) -> dict[str, Any]:
     asked = desk.asked
     return {
         "name": desk.name,
@@ -164,7 +164,7 @@ def _as_draft(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _draft(text: str | None) -> tuple[str, Asked]:
+def _draft(text: str | None) -> tuple[str, SpecRequest]:
     """What a browser kept of its page.
 
     Raises:
@@ -187,13 +187,13 @@ def _draft(text: str | None) -> tuple[str, Asked]:
             raise ValueError
         found[key] = tuple(found[key])
     name = found.pop("name")
-    return name, Asked(**found)
+    return name, SpecRequest(**found)
 
 
 # ------------------------------------------------------------------------------------------ doing
 
 
-def _open(desk: Desk, data: dict[str, Any]) -> None:
+def _open(desk: Session, data: dict[str, Any]) -> None:
     name = text_of(data, "spec")
     if name:
         desk.open(name)
@@ -201,7 +201,7 @@ def _open(desk: Desk, data: dict[str, Any]) -> None:
         desk.paste("untitled.yaml", NEW)
 
 
-def _upload(desk: Desk, data: dict[str, Any]) -> None:
+def _upload(desk: Session, data: dict[str, Any]) -> None:
     text = text_of(data, "text", MAX_BYTES)
     name = text_of(data, "spec").replace("\\", "/").split("/")[-1].lstrip(".") or "untitled"
     if not text:
@@ -211,22 +211,22 @@ def _upload(desk: Desk, data: dict[str, Any]) -> None:
     desk.paste(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml", text)
 
 
-def _save(desk: Desk, data: dict[str, Any]) -> None:
+def _save(desk: Session, data: dict[str, Any]) -> None:
     desk.save(text_of(data, "spec"))
     desk.notice = f"saved {desk.name}"
 
 
-def _python(desk: Desk, data: dict[str, Any]) -> None:
+def _python(desk: Session, data: dict[str, Any]) -> None:
     if desk.good is None:
         raise UsageError(Problem("E801", "nothing has been built yet"))
     desk.download = (f"{desk.good.spec.name}.py", archspec.to_python(desk.good.spec))
 
 
-def _plan(desk: Desk, data: dict[str, Any]) -> None:
+def _plan(desk: Session, data: dict[str, Any]) -> None:
     desk.change(plan=text_of(data, "plan") or None)
 
 
-def _save_plan(desk: Desk, data: dict[str, Any]) -> None:
+def _save_plan(desk: Session, data: dict[str, Any]) -> None:
     name = text_of(data, "plan").strip()
     if not name:
         raise UsageError(Problem("E801", "a plan needs a name to be saved under"))
@@ -235,7 +235,7 @@ def _save_plan(desk: Desk, data: dict[str, Any]) -> None:
     desk.notice = f"the plan {name} was replaced" if there else f"the plan is in the text as {name}"
 
 
-def _set_param(desk: Desk, data: dict[str, Any]) -> None:
+def _set_param(desk: Session, data: dict[str, Any]) -> None:
     key = text_of(data, "key")
     reset = flag_of(data, "reset")
     declared, resolved = desk.params

@@ -10,21 +10,21 @@ from typing import Any
 import gradio as gr
 
 from archspec.errors import Problem, UsageError
+from archspec_app.component import view
 from archspec_app.data_files import data_below
-from archspec_app.desk import Desk
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of
-from archspec_app.face import Face
+from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
-from archspec_app.view import view
 from archspec_app.weight_files import weights_below
 
-Act = Callable[[Jobs, Desk, dict[str, Any]], dict[str, Any]]
+Act = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
 
 KEY = "Key under which the file has the weights, such as params_ema or teacher."
 PARTIAL = "Allow weights that leave most of the model as it is."
 
 
-def build(face: Face) -> None:
+def build(face: EventBinder) -> None:
     part = view("train", label="Training", elem_id="train")
     nothing = gr.State(None)
     for name, act in (("start", _start), ("stop", _stop), ("resume", _resume), ("poll", _poll)):
@@ -34,16 +34,16 @@ def build(face: Face) -> None:
         )  # fmt: skip
 
 
-def _handler(face: Face, name: str, act: Act) -> Callable[..., Any]:
+def _handler(face: EventBinder, name: str, act: Act) -> Callable[..., Any]:
     """What an event does, and after it the runs as they are."""
 
-    def run(desk: Desk, event: Event) -> dict[str, Any]:
+    def run(desk: Session, event: Event) -> dict[str, Any]:
         if event.text is not None:
             desk.edit(event.text)
         found = act(_jobs(desk.workspace.folder), desk, dict(event.data))
         return {**found, **_shown(desk), "act": name}
 
-    def failed(desk: Desk, event: Event, problem: str) -> dict[str, Any]:
+    def failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
         return {"error": problem, **_shown(desk), "act": name}
 
     return face.tells(run, failed)
@@ -54,7 +54,7 @@ def _jobs(folder: Path) -> Jobs:
     return Jobs(folder)
 
 
-def _start(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+def _start(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
     options = data.get("options")
     if not isinstance(options, dict):
         raise UsageError(Problem("E801", "no options"))
@@ -66,17 +66,17 @@ def _start(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     return {"started": key, "notice": f"started {key}"}
 
 
-def _stop(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+def _stop(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
     jobs.stop(text_of(data, "run"))
     return {"notice": "it saves and stops after the step under way"}
 
 
-def _resume(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+def _resume(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
     jobs.resume(text_of(data, "run"))
     return {}
 
 
-def _poll(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
+def _poll(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
     key = text_of(data, "run")
     if not key:
         return {}
@@ -85,7 +85,7 @@ def _poll(jobs: Jobs, desk: Desk, data: dict[str, Any]) -> dict[str, Any]:
     return {"points": {**points.to_dict(), "key": key, "after": after}}
 
 
-def _shown(desk: Desk) -> dict[str, Any]:
+def _shown(desk: Session) -> dict[str, Any]:
     return {"fields": _fields(desk), "rows": _rows(_jobs(desk.workspace.folder))}
 
 
@@ -93,7 +93,7 @@ def _rows(jobs: Jobs) -> list[dict[str, Any]]:
     return [row.to_dict() for row in jobs.rows()]
 
 
-def _fields(desk: Desk) -> dict[str, Any]:
+def _fields(desk: Session) -> dict[str, Any]:
     folder = desk.workspace.folder
     plans = ["", *desk.good.plans] if desk.good else [""]
     plan = desk.asked.plan or ""

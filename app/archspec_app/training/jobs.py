@@ -24,12 +24,12 @@ import archspec
 from archspec import storage
 from archspec.errors import Problem, RunError, UsageError
 from archspec.lang.yaml import MAX_BYTES
-from archspec.training.folder import LOCK, LOG, folder_name
-from archspec_app.training.orders import Order, ordered
-from archspec_app.training.points import Fresh, Summary, cleaned, fresh, log_tail
+from archspec.training.run_folder import LOCK, LOG, folder_name
+from archspec_app.training.job_status import JOBS, RUNS, Job, JobState, text_of
+from archspec_app.training.metric_points import NewPoints, Summary, cleaned, log_tail, new_points
 from archspec_app.training.processes import ask_to_stop, holder, launch, locked
-from archspec_app.training.rows import JobRow, moment, progress
-from archspec_app.training.standing import JOBS, RUNS, Job, Standing, text_of
+from archspec_app.training.run_rows import JobRow, moment, progress
+from archspec_app.training.train_request import TrainRequest, read_request
 
 AT_ONCE = 2  # runs
 MOST_LISTED = 200
@@ -49,7 +49,7 @@ class Points:
     """
 
     row: JobRow
-    fresh: Fresh
+    fresh: NewPoints
     log: str
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,10 +126,10 @@ class Jobs:
                 return
             time.sleep(_PAUSE)
 
-    def _ordered(self, text: str, name: str, params: Any, options: Any) -> Order:
-        return ordered(self.folder, text, name, params, options, allow_hub=self.allow_hub)
+    def _ordered(self, text: str, name: str, params: Any, options: Any) -> TrainRequest:
+        return read_request(self.folder, text, name, params, options, allow_hub=self.allow_hub)
 
-    def _again(self, job: Job, said: Mapping[str, Any]) -> Order:
+    def _again(self, job: Job, said: Mapping[str, Any]) -> TrainRequest:
         """What was asked for, checked as it was then."""
         asked, stem = said.get("asked"), said.get("spec")
         if isinstance(asked, Mapping) and isinstance(stem, str) and _is_key(stem):
@@ -141,7 +141,7 @@ class Jobs:
                     return order
         raise _usage("nothing tells what this run was to do", "start it anew")
 
-    def _to_train(self, job: Job, order: Order) -> list[str]:
+    def _to_train(self, job: Job, order: TrainRequest) -> list[str]:
         file = os.path.relpath(job.spec / f"{order.stem}.yaml", self.folder)
         return ["train", file, f"--out={RUNS}", f"--name={job.key}", *order.arguments]
 
@@ -253,7 +253,7 @@ class Jobs:
         if not all(isinstance(one, int) and 0 <= one < _MOST_OFFSET for one in (after, version)):
             raise _usage("where to go on from is what the answer before said")
         row = self._row(job)  # older than the points: a run that has ended has no more of them
-        return Points(row, fresh(job.metrics, after, version), self._log(job, row))
+        return Points(row, new_points(job.metrics, after, version), self._log(job, row))
 
     def folder_of(self, key: str) -> Path:
         """A run's folder, for those who read its weights.
@@ -294,9 +294,9 @@ class Jobs:
     def _is_elsewhere(self) -> bool:
         return self._runs.is_symlink() or self._jobs.is_symlink()
 
-    def _standing(self, job: Job) -> Standing | None:
+    def _standing(self, job: Job) -> JobState | None:
         try:
-            return Standing.of(job)
+            return JobState.of(job)
         except RunError:
             return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
-from archspec_app.view import ASSETS
+from archspec_app.component import ASSETS
 from tests.app.browser.inspector import Inspector
 
 HOSTILE = Path(__file__).parents[1] / "hostile.yaml"

@@ -1,0 +1,24 @@
+"""How the page looks: calm and dense, with the fonts that are on the reader's machine."""
+
+from __future__ import annotations
+
+from gradio.themes import Base
+
+from archspec_app.component import ASSETS
+
+FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
+MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "DejaVu Sans Mono", "monospace"]
+
+
+def theme() -> Base:
+    return Base(
+        primary_hue="teal", neutral_hue="slate", text_size="sm", spacing_size="sm",
+        radius_size="sm", font=FONT, font_mono=MONO,
+    )  # fmt: skip
+
+
+def css() -> str:
+    """That of the page, then that of its parts."""
+    page = ASSETS / "page.css"
+    parts = [page, *sorted(file for file in ASSETS.glob("*.css") if file != page)]
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)

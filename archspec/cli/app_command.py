@@ -1,0 +1,114 @@
+"""``archspec app``: the inspector in a browser."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from archspec.cli import options, terminal
+from archspec.cli.spec_commands import Command
+from archspec.errors import Problem, UsageError
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="[SPEC]", default="bert", type=options.SpecName())
+@click.option(
+    "--folder",
+    metavar="FOLDER",
+    default=".",
+    type=click.Path(path_type=Path),
+    help="The page reads and writes nothing outside it.",
+)
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="To listen at.")
+@click.option("--port", metavar="N", default=7860, type=click.IntRange(1, 65535), help="Of it.")
+@click.option(
+    "--auth",
+    metavar="NAME:PASSWORD",
+    envvar="ARCHSPEC_AUTH",
+    show_envvar=True,
+    help="Asked of every visitor.",
+)
+@click.option("--root-path", metavar="PATH", help="Below which a proxy shows the page.")
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    metavar="NAME[:PORT]",
+    multiple=True,
+    help="Another name that the page may be asked for by, such as a proxy's. May be repeated.",
+)
+@click.option(
+    "--time-limit",
+    metavar="SECONDS",
+    type=click.FloatRange(1, 3600),
+    default=30,
+    envvar="ARCHSPEC_TIME_LIMIT",
+    show_envvar=True,
+    show_default=True,
+    help="Longest time that one request of a page may take.",
+)
+def app(
+    spec: str,
+    folder: Path,
+    host: str,
+    port: int,
+    auth: str | None,
+    root_path: str | None,
+    allow_hosts: tuple[str, ...],
+    time_limit: float,
+) -> None:
+    """Open the inspector in a browser: edit, freeze, compare, train, predict.
+
+    SPEC is the spec that is open at first; others can be opened from FOLDER. It runs until Ctrl-C;
+    trainings that were started from it go on.
+
+    \b
+    Examples:
+      archspec app
+      archspec app my-model.yaml --port 8000
+      ARCHSPEC_AUTH=anna:secret archspec app --host 0.0.0.0
+    """
+    name, _, password = (auth or "").partition(":")
+    if auth is not None and not (name and password):
+        raise click.UsageError("--auth takes NAME:PASSWORD")
+    try:
+        from archspec_app.host_check import allowed_name
+        from archspec_app.serving import serve
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package.startswith("archspec"):
+            raise
+        message = f"the inspector needs the package {package}"
+        hint = "pip install 'archspec-nn[app,train]'"
+        raise UsageError(Problem("E801", message, hint=hint)) from None
+    if wrong := [one for one in allow_hosts if allowed_name(one) is None]:
+        raise click.UsageError(f"--allow-host takes NAME or NAME:PORT, not '{wrong[0]}'")
+    if not folder.is_dir():
+        raise UsageError(Problem("E801", f"{folder}: no such folder"))
+    if auth is None and host not in ("127.0.0.1", "localhost", "::1"):
+        terminal.put("No --auth: everybody who reaches this address can train here", err=True)
+    serve(
+        _within(spec, folder),
+        folder=folder,
+        host=host,
+        port=port,
+        auth=(name, password) if auth else None,
+        root_path=root_path,
+        allow_hosts=allow_hosts,
+        seconds=time_limit,
+        ready=lambda address: terminal.put(f"{address}  (Ctrl-C ends it)"),
+    )
+
+
+def _within(spec: str, folder: Path) -> str:
+    """A path as the page names it: relative to the folder."""
+    if not spec.endswith((".yaml", ".yml")):
+        return spec
+    path, top = Path(os.path.abspath(spec)), Path(os.path.abspath(folder))
+    if not path.is_relative_to(top):
+        hint = "say --folder FOLDER"
+        raise UsageError(Problem("E801", f"{spec} is not in {folder}", hint=hint))
+    if not path.is_file():
+        raise UsageError(Problem("E801", f"{spec}: no such file"))
+    return path.relative_to(top).as_posix()

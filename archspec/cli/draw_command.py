@@ -1,0 +1,116 @@
+"""``archspec draw``: pictures of a spec's model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from archspec.cli import options, terminal
+from archspec.cli.spec_commands import Command
+
+if TYPE_CHECKING:
+    from archspec.drawing import Drawing
+    from archspec.lang.spec import Spec
+
+_FORMATS = ("svg", "png", "dot")
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@options.overrides
+@click.option(
+    "--block", metavar="NAME", help="Draw the data flow of this block, by its name or its path."
+)
+@click.option("--all", "everything", is_flag=True, help="Draw all, linked, into the folder of -o.")
+@click.option(
+    "--to", type=click.Choice(_FORMATS), help="The format; else by the suffix of FILE, else svg."
+)
+@options.freeze
+@options.max_operations
+@click.option("--batch", metavar="N", type=int, help="Samples in one step.")
+@options.dim
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(allow_dash=True, path_type=Path),
+    help="Write to FILE, replacing it; standard output if left out.",
+)
+@options.as_json
+def draw(
+    spec: str,
+    given: tuple[str, ...],
+    config: Path | None,
+    block: str | None,
+    everything: bool,
+    to: str | None,
+    freeze: tuple[str, ...],
+    batch: int | None,
+    sizes: dict[str, int],
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Draw a model: the hierarchy of its modules, or the data flow of one block.
+
+    Boxes are coloured by what is trainable under a freeze plan, arrows bear shapes, and
+    equal modules in a row are one box. Graphviz lays it out: the 'dot' of the system, or
+    pip install graphviz-pure.
+
+    \b
+    Examples:
+      archspec draw bert -o bert.svg
+      archspec draw bert --block BertLayer --freeze last-2-and-head -o layer.png
+      archspec draw resnet18 --block "layer2[0]" --batch 8 --to dot
+      archspec draw bert --all -o pictures
+    """
+    if batch is not None and "batch" in sizes:
+        raise click.UsageError("the batch is given twice")
+    if as_json and (to or everything):
+        raise click.UsageError("--json goes with neither --to nor --all")
+    if everything and (block is not None or output is None):
+        raise click.UsageError("--all takes -o FOLDER, and no --block")
+    sizes = sizes if batch is None else {**sizes, "batch": batch}
+    loaded = options.load(spec, given, config)
+    plan = options.plan(loaded, freeze)
+    if everything and output is not None:
+        _put_all(loaded, plan, sizes, to or "svg", output)
+        return
+
+    from archspec.drawing import draw as drawn
+
+    found = drawn(loaded, block=block, freeze=plan, **sizes)
+    if as_json:
+        terminal.write_text(terminal.json_text(found.to_dict()) + "\n", output)
+    else:
+        _put(found, to, output)
+
+
+def _put(found: Drawing, to: str | None, output: Path | None) -> None:
+    suffix = output.suffix.removeprefix(".").lower() if output else ""
+    to = to or suffix or "svg"
+    to_stream = output is None or output == Path("-")
+    if to == "png" and to_stream:
+        terminal.put_bytes(found.png())
+    elif to == "png":
+        terminal.write_bytes(found.png(), output or Path())
+    else:
+        terminal.write_text(found.data(to).decode(), output)
+
+
+def _put_all(
+    loaded: Spec, freeze: str | list[str] | None, sizes: dict[str, int], to: str, folder: Path
+) -> None:
+    from archspec.drawing import draw_all
+    from archspec.report.display import printable
+
+    found = draw_all(loaded, freeze=freeze, **sizes)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.FileError(str(folder), error.strerror) from None
+    for name, drawing in found.items():
+        terminal.write_bytes(drawing.data(to), folder / f"{name}.{to}")
+    start = folder / f"index.{to}"
+    terminal.put(printable(f"{len(found)} drawings; begin with {start}"))

@@ -1,0 +1,59 @@
+"""``archspec lock``: write down what a spec builds, or hold it against what was written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archspec.cli import options, terminal
+from archspec.cli.spec_commands import Command
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@options.overrides
+@options.output
+@click.option("--check", is_flag=True, help="Compare with the file; exit with 1 if it differs.")
+@options.as_json
+def lock(
+    spec: str,
+    given: tuple[str, ...],
+    config: Path | None,
+    output: Path | None,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Write down what a spec builds: paths, classes, tensor shapes, totals.
+
+    The file is small, made to be reviewed and kept beside the spec: my-model.yaml has
+    my-model.lock. With --check nothing is written; what has changed since is told.
+
+    \b
+    Examples:
+      archspec lock my-model.yaml
+      archspec lock my-model.yaml --check
+      archspec lock bert -p num_labels=3 -o bert-3.lock
+      archspec lock bert --json
+    """
+    from archspec.differences.lock_files import Lock, beside
+    from archspec.differences.lock_files import lock as lock_of
+
+    if (given or config) and output is None and not as_json:
+        raise click.UsageError("with parameters the lock file needs a name: -o FILE")
+    file = output or beside(spec)
+    now = lock_of(options.load(spec, given, config))
+    if check:
+        found = Lock.read(file).compare(now)
+        if as_json:
+            terminal.put_json(found.to_dict())
+        else:
+            terminal.put(found.text(terminal.width()))
+        click.get_current_context().exit(1 if found else 0)
+    elif as_json:
+        terminal.put_json(now.to_dict())
+    else:
+        terminal.write_text(now.to_yaml(), file)
+        if file != Path("-"):
+            totals = ", ".join(f"{count:,} {name}" for name, count in now.totals.items())
+            terminal.put(f"{click.format_filename(file)}: {totals}")

@@ -1,0 +1,246 @@
+"""``archspec predict``: labels or vectors of texts, images and files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import archspec
+from archspec.cli import options, terminal
+from archspec.cli.spec_commands import Command
+from archspec.errors import Problem, UsageError
+from archspec.report.display import printable
+
+if TYPE_CHECKING:
+    from archspec.predicting import Predictor
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="RUN_OR_SPEC", type=options.SpecName())
+@click.option("--weights", metavar="PATH", help="A spec needs them. Of a run: best or last.")
+@click.option("--layout", metavar="NAME", help="How the weights name the tensors.")
+@options.key
+@click.option(
+    "--text", "texts", metavar="TEXT", multiple=True, help="Or -: lines of standard input."
+)
+@click.option("--image", "images", metavar="FILE", multiple=True, help="An image.")
+@click.option("--file", "files", metavar="FILE", multiple=True, help="Rows of texts or images.")
+@click.option("-o", "--output", metavar="PATH", help="Of --file; a folder for several.")
+@click.option("--column", metavar="NAME", help="Of --file, with texts or images; guessed.")
+@click.option("--all", "all_labels", is_flag=True, help="Of --file: the probability of each label.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
+@click.option(
+    "--most-bad", metavar="SHARE", default=1.0, help="Of bad rows, past which nothing is written."
+)
+@options.header
+@options.encoding
+@click.option("--explain", is_flag=True, help="Of --text: what each word adds to the label.")
+@click.option("--optimize", is_flag=True, help="Be faster where the first batch says the same.")
+@click.option("--batch-size", metavar="N", default=32, help="Texts or images at once, at most.")
+@click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--tokenizer", metavar="FILE", help="Left out: beside the weights or the spec.")
+@click.option("--max-length", metavar="N", type=int, help="Tokens of a text at most.")
+@click.option("--labels", metavar="NAME,…", help="Names of the outputs, in their order.")
+@options.overrides
+@options.as_json
+def predict(
+    source: str,
+    texts: tuple[str, ...],
+    images: tuple[str, ...],
+    files: tuple[str, ...],
+    output: str | None,
+    given: tuple[str, ...],
+    config: Path | None,
+    labels: str | None,
+    as_json: bool,
+    column: str | None,
+    all_labels: bool,
+    overwrite: bool,
+    most_bad: float,
+    header: bool | None,
+    encoding: str | None,
+    explain: bool,
+    **asked: Any,
+) -> None:
+    """Predict on texts, images or the rows of a file.
+
+    RUN_OR_SPEC is a run's folder, or a spec with --weights. --text and --image may be repeated.
+    The rows of a file (CSV, TSV, JSON lines, JSON, Parquet, Arrow) are written with what was
+    predicted, as CSV, TSV, JSON lines or Parquet; a row that cannot be predicted on stays, with the
+    reason in the column 'error'.
+
+    \b
+    Examples:
+      archspec predict runs/20260131-120000-bert-head-only --text 'a large cat'
+      archspec predict runs/20260131-120000-bert-head-only --text 'a large cat' --explain
+      archspec predict runs/20260131-120000-bert-head-only --file in.csv -o out.parquet --all
+      archspec predict minilm-l6 --weights minilm/ --file texts.jsonl -o vectors.parquet
+      archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
+    """
+    inputs = _inputs(texts, images, files)
+    if explain and not texts:
+        raise _usage("--explain goes with --text")
+    if not files and (header is not None or encoding is not None):
+        raise _usage("--header, --no-header and --encoding go with --file")
+    pairs = _pairs(files, output, overwrite=overwrite)
+    predictor = archspec.Predictor(
+        _source(source, given, config), labels=labels.split(",") if labels else None, **asked
+    )
+    if explain:
+        _put_explained(predictor, inputs, as_json=as_json)
+        return
+    if not files:
+        _put(predictor, inputs, as_json=as_json)
+        return
+    role = "image" if predictor.kind == "image-classification" else "text"
+    settings: dict[str, Any] = {role: column, "progress": not as_json}
+    settings |= {"all_labels": all_labels, "most_bad": most_bad, "overwrite": overwrite}
+    settings |= {"header": header, "encoding": encoding}
+    with _ended_by_sigterm():
+        reports = [predictor.file(file, out, **settings) for file, out in pairs]
+    _tell_optimizations(predictor)
+    if as_json:
+        found = [report.to_dict() for report in reports]
+        terminal.put_json(found[0] if len(found) == 1 else found)
+    for report in [] if as_json else reports:
+        terminal.put(report.text(terminal.width()))
+
+
+_WRITTEN = {".arrow": ".parquet", ".feather": ".parquet", ".json": ".jsonl"}  # what is read, as
+
+
+def _pairs(
+    files: tuple[str, ...], output: str | None, *, overwrite: bool
+) -> list[tuple[Path, Path]]:
+    """Each file with its output; all of them can be read and written, as far as can be told."""
+    outputs = _outputs(files, output)
+    if not outputs:
+        return []
+    from archspec.predicting.files import check_pairs
+
+    pairs = [*zip(map(Path, files), outputs, strict=True)]
+    check_pairs(pairs, overwrite=overwrite)
+    return pairs
+
+
+def _outputs(files: tuple[str, ...], output: str | None) -> list[Path]:
+    if (output is None) == bool(files):
+        raise _usage("--file and -o go together: what is read, and what is written")
+    if output is None or len(files) == 1:
+        return [Path(output)] if output is not None else []
+    if not Path(output).is_dir():
+        raise _usage(f"{output}: not a folder, which several files need")
+    outputs = [Path(output) / _written(Path(file)) for file in files]
+    twice = sorted({out.name for out in outputs if outputs.count(out) > 1})
+    if twice:
+        raise _usage(f"two files would be written as {printable(twice[0])}")
+    return outputs
+
+
+def _written(file: Path) -> str:
+    suffix = _WRITTEN.get(file.suffix.lower())
+    return file.name if suffix is None else f"{file.stem}{suffix}"
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the program as Ctrl-C does: what is not whole is removed on the way."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _inputs(texts: tuple[str, ...], images: tuple[str, ...], files: tuple[str, ...]) -> list[str]:
+    if sum(map(bool, (texts, images, files))) != 1:
+        raise _usage("give one of --text, --image and --file")
+    if "-" not in texts:
+        return [*texts, *images]
+    lines = _lines(sys.stdin.buffer.read().decode("utf-8-sig", "replace"))
+    return [one for text in texts for one in (lines if text == "-" else [text])]
+
+
+def _lines(text: str) -> list[str]:
+    """Lines by their ends alone: a form feed, as others, may stand in a text."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
+    from archspec.predicting.model_source import is_folder
+
+    if not is_folder(source):
+        return options.load(source, given, config)
+    if given or config is not None:
+        raise _usage("a run has its own spec: -p and --config are for specs")
+    return source
+
+
+def _put_explained(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+    _check_any(inputs)
+    found: list[dict[str, Any]] = []
+    for i, one in enumerate(inputs):
+        explanation = predictor.explain(one)
+        _tell_lost_tokens(predictor)
+        found.append({"input": one, **explanation.to_dict()})
+        if not as_json:
+            terminal.put(("\n" if i else "") + explanation.text(terminal.width()))
+    if as_json:
+        terminal.put_json(found)
+
+
+def _check_any(inputs: list[str]) -> None:
+    if not inputs:
+        raise _usage("standard input has no line")
+
+
+def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+    _check_any(inputs)
+    found = predictor(inputs)
+    _tell_optimizations(predictor)
+    _tell_lost_tokens(predictor)
+    if predictor.kind == "text-embedding":
+        vectors = [
+            {"input": one, "embedding": vector}
+            for one, vector in zip(inputs, found.tolist(), strict=True)
+        ]
+        if as_json:
+            terminal.put_json(vectors)
+        for vector in [] if as_json else vectors:
+            terminal.put(json.dumps(vector["embedding"]))
+    elif as_json:
+        rows = zip(inputs, found, strict=True)
+        terminal.put_json([{"input": one, **prediction.to_dict()} for one, prediction in rows])
+    elif len(found) == 1:
+        terminal.put(found[0].text(terminal.width()))
+    else:
+        from archspec.predicting.rendering import listed
+        from archspec.report.display import styled_text
+
+        terminal.put(styled_text(listed(inputs, found), terminal.width()))
+
+
+def _tell_optimizations(predictor: Predictor) -> None:
+    for line in predictor.optimizations:
+        terminal.put(printable(line), err=True)
+
+
+def _tell_lost_tokens(predictor: Predictor) -> None:
+    for line in predictor.tokens.notes if predictor.tokens else ():
+        terminal.put(line, err=True)
+
+
+def _usage(message: str) -> UsageError:
+    return UsageError(Problem("E801", message))

@@ -1,0 +1,272 @@
+"""The commands: each parses, calls the library and prints.
+
+The library is imported where it is used, so that help and completion answer at once, and only
+``build`` waits for torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import archspec
+from archspec.cli import options, terminal
+from archspec.errors import ArchspecError, UsageError
+
+if TYPE_CHECKING:
+    from archspec.lang.json_file import JsonFile
+    from archspec.lang.params import Override
+
+
+class Command(click.Command):
+    """A command that tells errors as the language page has them, and says so in its status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ArchspecError as error:
+            if ctx.params.get("as_json"):
+                from archspec.cli import json_documents
+
+                terminal.put_json(json_documents.of_error(error))
+            else:
+                terminal.put_error(error)
+            ctx.exit(2 if isinstance(error, UsageError) else 1)
+
+
+@click.command("list", cls=Command)
+@options.as_json
+def list_specs(as_json: bool) -> None:
+    """List the specs that come with archspec.
+
+    \b
+    Examples:
+      archspec list
+      archspec list --json
+    """
+    from archspec import rendering
+    from archspec.lang import inherit, yaml
+
+    rows: list[tuple[str, str]] = []
+    for name in inherit.packaged_names():
+        document, _ = inherit.read(name)
+        described = yaml.find(document.root, ("description",))
+        rows.append((name, str(yaml.plain(described)) if described else ""))
+    if as_json:
+        terminal.put_json([{"name": name, "description": about} for name, about in rows])
+    else:
+        terminal.put(rendering.table(rows, terminal.width()))
+
+
+@click.command(cls=Command)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=options.SpecName())
+@options.overrides
+@options.as_json
+def validate(
+    files: tuple[str, ...], given: tuple[str, ...], config: Path | None, as_json: bool
+) -> None:
+    """Check specs without building them.
+
+    FILE is a YAML file or the name of a packaged spec. All files are checked, and all
+    mistakes of a file are told at once, each with its place and what to do about it.
+    Nothing is imported from PyTorch.
+
+    \b
+    Examples:
+      archspec validate my-model.yaml
+      archspec validate models/*.yaml
+      archspec validate bert -p num_attention_heads=7
+      archspec validate --json my-model.yaml
+    """
+    overrides, config_file = options.given_values(given, config)
+    results: list[dict[str, Any]] = []
+    for file in files:
+        error = _error_of(file, overrides, config_file)
+        problems = [problem.to_dict() for problem in error.problems] if error else []
+        results.append({"file": file, "ok": not error, "problems": problems})
+        if not as_json:
+            _tell(file, error, among_others=len(files) > 1)
+    if as_json:
+        terminal.put_json(results)
+    elif len(files) > 1:
+        terminal.put(f"{sum(result['ok'] for result in results)} of {len(results)} ok", err=True)
+    click.get_current_context().exit(0 if all(result["ok"] for result in results) else 1)
+
+
+def _error_of(
+    file: str, overrides: Mapping[str, Override], config: JsonFile | None
+) -> ArchspecError | None:
+    try:
+        options.load_with(file, overrides, config)
+    except ArchspecError as error:
+        return error
+    return None
+
+
+def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None:
+    from archspec.report.display import printable
+
+    if error is None:
+        terminal.put(f"{printable(file)}: ok")
+        return
+    terminal.put_error(error)
+    if among_others:
+        count = len(error.problems)
+        terminal.put(f"{printable(file)}: {count} problem{'s' * (count > 1)}", err=True)
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@options.overrides
+@options.as_json
+def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) -> None:
+    """Show what a spec says, with every value resolved.
+
+    Each parameter with its value, type and where it was set; the blocks; the tree of
+    modules, repeated ones folded; freeze plans and checkpoint layouts. Nothing is built.
+
+    \b
+    Examples:
+      archspec show bert
+      archspec show resnet50 -p num_classes=10
+      archspec show bert --config config.json
+      archspec show bert --json
+    """
+    from archspec import rendering
+    from archspec.cli import json_documents
+    from archspec.report.display import printable
+
+    loaded = options.load(spec, given, config)
+    if as_json:
+        terminal.put_json(json_documents.of_spec(loaded))
+        return
+    architecture = loaded.architecture
+    name = click.style(printable(loaded.name), bold=True)
+    terminal.put(f"{name}: {architecture.model}")
+    for line in filter(None, [architecture.description, architecture.paper]):
+        terminal.put(printable(line))
+    for title, text in rendering.sections(loaded, terminal.width()).items():
+        terminal.put(f"\n{click.style(title, bold=True)}\n{text}")
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@options.overrides
+@click.option(
+    "--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N, mps or meta."
+)
+@click.option("--dtype", metavar="NAME", help="float32, float64, float16 or bfloat16.")
+@click.option(
+    "--weights",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="A safetensors file, one of torch.save, or a folder with model.safetensors.",
+)
+@click.option(
+    "--layout", metavar="NAME", help="How they are named; the best fitting one, if left out."
+)
+@options.key
+@options.freeze
+@options.max_operations
+@click.option(
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0, 2**32 - 1),
+    help="Makes initial values repeatable.",
+)
+@options.as_json
+def build(
+    spec: str,
+    given: tuple[str, ...],
+    config: Path | None,
+    device: str,
+    dtype: str | None,
+    weights: Path | None,
+    layout: str | None,
+    key: str | None,
+    freeze: tuple[str, ...],
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Build a spec as a PyTorch module; print its tree and exact counts.
+
+    Shapes are checked on the way. Counts are exact, and tensors that are shared count once.
+    On the device meta nothing is allocated.
+
+    \b
+    Examples:
+      archspec build bert --device meta
+      archspec build resnet18 -p num_classes=10 --freeze head-only
+      archspec build minilm-l6 --weights model.safetensors
+      archspec build bert --device cuda:0 --dtype bfloat16 --seed 0
+    """
+    from archspec import rendering
+    from archspec.cli import json_documents
+    from archspec.report.display import printable_lines
+
+    loaded = options.load(spec, given, config)
+    plan = options.plan(loaded, freeze)
+    builder = archspec.build  # importing torch is no part of the time
+    start = time.perf_counter()
+    how = {"device": device, "dtype": dtype, "seed": seed}
+    model = builder(loaded, weights=weights, layout=layout, key=key, freeze=plan, **how)
+    facts = {**json_documents.of_model(model), "seconds": time.perf_counter() - start}
+    if as_json:
+        named = {"name": loaded.name, "model": loaded.architecture.model}
+        terminal.put_json({**named, **facts, "tree": str(model)})
+        return
+    terminal.put(printable_lines(str(model)))
+    terminal.put(
+        "\nExact, shared tensors counted once\n" + rendering.counts(facts, terminal.width())
+    )
+
+
+@click.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@options.overrides
+@click.option("--to", type=click.Choice(["python"]), required=True, help="What to write.")
+@options.output
+def export(
+    spec: str, given: tuple[str, ...], config: Path | None, to: str, output: Path | None
+) -> None:
+    """Write a spec as something that needs no archspec.
+
+    python is the source of a module that needs PyTorch alone: the text that 'archspec build'
+    compiles. Its root class constructs with the spec's values as defaults.
+
+    \b
+    Examples:
+      archspec export resnet18 --to python
+      archspec export bert --to python -o bert.py
+      archspec export bert -p num_labels=5 --to python -o bert.py
+    """
+    from archspec.codegen import generate
+
+    loaded = options.load(spec, given, config)
+    terminal.write_text(generate(loaded).text, output)
+
+
+@click.command(cls=Command)
+@options.output
+def schema(output: Path | None) -> None:
+    """Print the JSON Schema of specs, for editors.
+
+    An editor with a YAML language server then completes keys, layers and their arguments,
+    and underlines mistakes.
+
+    \b
+    Examples:
+      archspec schema
+      archspec schema -o archspec.schema.json
+    and in a spec's first line:
+      # yaml-language-server: $schema=archspec.schema.json
+    """
+    import json
+
+    from archspec.lang.json_schema import json_schema
+
+    terminal.write_text(json.dumps(json_schema(), indent=2) + "\n", output)

@@ -1,0 +1,204 @@
+"""``archspec weights``: whether a checkpoint fits a spec, and the same in another layout."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+import archspec
+from archspec.cli import options, terminal
+from archspec.cli.spec_commands import Command
+
+if TYPE_CHECKING:
+    from archspec.lang.spec import Spec
+    from archspec.weights.loading import Examination
+    from archspec.weights.tensor_names import Choices
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMGT]?)(i?)B?", re.IGNORECASE | re.ASCII)
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, given: str | None) -> int | None:
+    """``5GB``, ``500MiB``, ``1000000``."""
+    if given is None:
+        return None
+    found = _SIZE.fullmatch(given.strip())
+    if found is None or (found[3] and not found[2]):
+        raise click.BadParameter(f"'{given}' is no size such as 5GB or 500MiB")
+    unit = _UNITS[found[2].upper()]
+    if found[3]:
+        unit = 1024 ** list(_UNITS).index(found[2].upper())
+    size = int(float(found[1]) * unit)
+    if size < 1:
+        raise click.BadParameter(f"'{given}' is less than a byte")
+    return size
+
+
+def _resizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        pattern, _, how = text.rpartition("=")
+        if not pattern or not how:
+            raise click.BadParameter(f"'{text}' is not of the form PATTERN=HOW")
+        found[pattern] = how
+    return found
+
+
+_file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+_ignore = click.option(
+    "--ignore", metavar="PATTERN", multiple=True, help="Names of the file to leave unread."
+)
+_optional = click.option(
+    "--optional", metavar="PATTERN", multiple=True, help="Our names that may be missing."
+)
+
+
+@click.group(short_help="Check whether a checkpoint fits a spec; convert it.")
+def weights() -> None:
+    """Check whether a checkpoint fits a spec, and convert it to another layout.
+
+    FILE is a safetensors file, one of torch.save (.pt, .pth, .bin, .ckpt), an index of shards, or
+    a folder with model.safetensors or pytorch_model.bin. Nothing in it is run.
+    """
+
+
+@weights.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@_file
+@options.overrides
+@click.option("--layout", metavar="NAME", help="The best fitting one, if left out.")
+@options.key
+@_ignore
+@_optional
+@options.partial
+@click.option(
+    "--resize",
+    metavar="PATTERN=HOW",
+    multiple=True,
+    callback=_resizes,
+    help="Our names whose shapes may differ; HOW is fresh or rows.",
+)
+@options.as_json
+def check(
+    spec: str,
+    file: Path,
+    given: tuple[str, ...],
+    config: Path | None,
+    layout: str | None,
+    key: str | None,
+    ignore: tuple[str, ...],
+    optional: tuple[str, ...],
+    partial: bool,
+    resize: dict[str, str],
+    as_json: bool,
+) -> None:
+    """Tell what becomes of every tensor of FILE and of the model.
+
+    Names, shapes and dtypes are read, and the values of tied tensors that FILE has twice; the
+    model gets no memory. The exit status is 1 if a tensor is left unexplained.
+
+    \b
+    Examples:
+      archspec weights check minilm-l6 model.safetensors
+      archspec weights check resnet18 resnet18.pth --layout torchvision
+      archspec weights check bert bert-base/ --optional classifier
+      archspec weights check bert old.ckpt -p num_labels=5 --resize classifier=fresh
+    """
+    from archspec.weights.tensor_names import Choices
+
+    loaded = options.load(spec, given, config)
+    choices = Choices.checked(ignore, optional, resize, partial)
+    found = _examined(loaded, file, layout, choices, key)
+    if as_json:
+        problems = [problem.to_dict() for problem in found.problems]
+        terminal.put_json(
+            {"ok": not problems, "report": found.report.to_dict(), "problems": problems}
+        )
+    else:
+        terminal.put(found.report.text(terminal.width()))
+        if found.problems:
+            terminal.put("")
+            terminal.put_error(archspec.WeightsError(found.problems))
+    click.get_current_context().exit(1 if found.problems else 0)
+
+
+@weights.command(cls=Command)
+@click.argument("spec", metavar="SPEC", type=options.SpecName())
+@_file
+@options.overrides
+@click.option("--to", metavar="LAYOUT", required=True, help="archspec is the model's own names.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUT",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A .safetensors file, or a folder.",
+)
+@click.option("--from", "layout", metavar="LAYOUT", help="The best fitting one, if left out.")
+@options.key
+@_ignore
+@_optional
+@options.partial
+@click.option(
+    "--max-shard-size",
+    "most",
+    metavar="SIZE",
+    callback=_bytes,
+    help="Split larger checkpoints, such as 5GB.",
+)
+@options.as_json
+def convert(
+    spec: str,
+    file: Path,
+    given: tuple[str, ...],
+    config: Path | None,
+    to: str,
+    output: Path,
+    layout: str | None,
+    key: str | None,
+    ignore: tuple[str, ...],
+    optional: tuple[str, ...],
+    partial: bool,
+    most: int | None,
+    as_json: bool,
+) -> None:
+    """Write the weights of FILE in another layout, as safetensors.
+
+    FILE has to fit the spec. Dtypes stay as they are; ignored tensors are left out.
+
+    \b
+    Examples:
+      archspec weights convert resnet18 resnet18.pth --to archspec -o ours.safetensors
+      archspec weights convert resnet18 ours.safetensors --to torchvision -o theirs.safetensors
+      archspec weights convert bert model.bin --to transformers -o bert/ --max-shard-size 5GB
+    """
+    from archspec.weights.layouts import naming_of
+    from archspec.weights.saving import convert_weights
+    from archspec.weights.tensor_names import Choices
+
+    loaded = options.load(spec, given, config)
+    naming = naming_of(to, loaded)
+    choices = Choices.checked(ignore, optional, {}, partial)
+    found = _examined(loaded, file, layout, choices, key)
+    files = convert_weights(found, naming, output, most)
+    if as_json:
+        written = {"files": list(map(str, files)), "layout": to}
+        terminal.put_json({**written, "report": found.report.to_dict()})
+        return
+    from archspec.report.display import printable
+
+    for path in files:
+        terminal.put(printable(str(path)))
+
+
+def _examined(
+    spec: Spec, file: Path, layout: str | None, choices: Choices, key: str | None
+) -> Examination:
+    from archspec.weights.loading import Examination
+
+    model = cast(Any, archspec.build)(spec, device="meta")
+    return Examination.of(model, file, spec, layout, choices, key)

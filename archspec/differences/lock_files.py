@@ -1,0 +1,300 @@
+"""``lock``: the paths, classes, arguments and tensor shapes of a model, and its totals.
+
+Equal neighbours in a container are one line: ``encoder.layer.(0-11): BertLayer``.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from archspec.differences.alignment import Alignment
+from archspec.differences.changes import tensor_changes, tree_changes
+from archspec.differences.comparing import on_meta, state_of
+from archspec.differences.normal_form import content, normal
+from archspec.differences.outline import Kinds, Outline, Tensor, join, outline
+from archspec.differences.report import Diff, Side, SpecChange
+from archspec.errors import Problem, SpecError
+from archspec.lang import yaml
+from archspec.lang.inherit import locate, packaged_folder
+from archspec.lang.spec import Spec, as_spec
+from archspec.report.display import Displayed, printable_lines
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+VERSION = 1
+MAX_MODULES = 100_000
+_ROOT = "(root)"
+_NOT_A_LOCK = (
+    ArithmeticError, AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
+_RANGE = re.compile(r"\(([0-9]{1,6})-([0-9]{1,6})\)")
+_HEAD = "# What the spec builds; written by 'archspec lock'. Review its changes like code.\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Lock(Displayed):
+    """What a spec builds.
+
+    Attributes:
+        name: of the spec, or of the lock file.
+        root: the modules with their arguments and tensors.
+        forward: class name → a digest of its forward: inputs, steps, the parameters they use.
+        totals: parameters (shared ones counted once), tensors of the ``state_dict``, modules.
+    """
+
+    name: str
+    root: Outline
+    forward: Mapping[str, str]
+    totals: Mapping[str, int]
+
+    def to_yaml(self) -> str:
+        """The text of a lock file.
+
+        Raises:
+            SpecError: E105 if the model is too large for one, E207 for a name that would be taken
+                for a range.
+        """
+        for module in self.root.walk():
+            if _RANGE.fullmatch(module.name):
+                message = f"'{module.path}' cannot be told from a range in a lock file"
+                raise SpecError(Problem("E207", message, module.place))
+        text = _HEAD + yaml.dump(self.to_dict())
+        yaml.parse(text, self.name)  # what cannot be read again is not written
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The lock as plain data, as its file has it."""
+        modules: dict[str, str] = {}
+        tensors: dict[str, Any] = {}
+        state = self.root.state()
+        shared = {name: tensor.shared for name, tensor in state.items() if tensor.shared}
+        for path, module in _folded(self.root):
+            modules[path or _ROOT] = _call(module)
+            for name, tensor in module.tensors.items():
+                plain = tensor.dtype == "float32"
+                shape = list(tensor.shape)
+                tensors[join(path, name)] = shape if plain else [*shape, tensor.dtype]
+        return {
+            "archspec-lock": VERSION,
+            "totals": dict(self.totals),
+            "modules": modules,
+            "tensors": tensors,
+            **({"shared": shared} if shared else {}),
+            "forward": dict(self.forward),
+        }
+
+    def __rich__(self) -> RenderableType:
+        from rich.text import Text
+
+        return Text(printable_lines(self.to_yaml().rstrip("\n")))
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Lock:
+        """The lock in a file.
+
+        Raises:
+            SpecError: E106 if it cannot be read or is no lock file, E1xx if it is no YAML.
+        """
+        file = Path(path)
+        root, problems = yaml.read(file)
+        if problems:
+            raise SpecError(problems)
+        try:
+            return _read(file.name, cast("dict[str, Any]", yaml.plain(root)))
+        except _NOT_A_LOCK:
+            hint = "write it again with 'archspec lock'"
+            raise SpecError(Problem("E106", f"{file}: not a lock file", hint=hint)) from None
+
+    def compare(self, now: Lock) -> Diff:
+        """What has changed since this lock was written; false if nothing has."""
+        aligned = Alignment(self.root, now.root)
+        return Diff(
+            old=self.name,
+            new=now.name,
+            levels=("tree", "tensors"),
+            spec=tuple(_forward_changes(self, now)),
+            tree=tuple(tree_changes(aligned)),
+            tensors=tuple(tensor_changes(aligned)),
+        )
+
+
+def lock(source: str | os.PathLike[str] | Spec, **params: Any) -> Lock:
+    """Write down what a spec builds: paths, classes, arguments, tensor shapes, totals.
+
+    Args:
+        source: a path, a packaged spec's name, or a Spec.
+        **params: values for the spec's parameters.
+
+    Returns:
+        The lock; ``to_yaml`` gives its file, ``compare`` what differs from another.
+
+    Raises:
+        SpecError, ShapeError, BuildError: as ``build``.
+
+    Example:
+        >>> lock("resnet18").totals["parameters"]
+        11689512
+    """
+    spec = as_spec(source, params)
+    model = on_meta(spec)
+    root = outline(spec, state_of(model))
+    modules = list(root.walk())
+    totals = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "tensors": sum(len(module.tensors) for module in modules),
+        "modules": len(modules),
+    }
+    return Lock(spec.name, root, _digests(spec, {module.type for module in modules}), totals)
+
+
+def beside(source: str | os.PathLike[str]) -> Path:
+    """Where the lock file of a spec stands: beside it, or here for a packaged one."""
+    path = locate(source)
+    return (
+        Path(f"{path.stem}.lock") if path.parent == packaged_folder() else path.with_suffix(".lock")
+    )
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+def _call(module: Outline) -> str:
+    """``Linear(in_features=768, out_features=2)``."""
+    given = ", ".join(f"{name}={value}" for name, value in module.arguments.items())
+    return f"{module.type}({given})" if given else module.type
+
+
+def _folded(root: Outline) -> Iterator[tuple[str, Outline]]:
+    """Every module with its path, equal numbered neighbours as one."""
+    kinds = Kinds()
+    stack = [("", root)]
+    while stack:
+        path, module = stack.pop()
+        yield path, module
+        children = [(join(path, name), child) for name, child in _runs(module, kinds)]
+        stack += reversed(children)
+
+
+def _runs(module: Outline, kinds: Kinds) -> Iterator[tuple[str, Outline]]:
+    children, i = module.children, 0
+    while i < len(children):
+        first, end = children[i], i + 1
+        while (
+            end < len(children)
+            and first.name.isdecimal()
+            and children[end].name == str(int(first.name) + end - i)
+            and kinds.number(children[end]) == kinds.number(first)
+        ):
+            end += 1
+        last = children[end - 1].name
+        yield f"({first.name}-{last})" if end - i > 1 else first.name, first
+        i = end
+
+
+def _digests(spec: Spec, types: set[str]) -> dict[str, str]:
+    """A digest of what each block computes: its inputs, its steps, the parameters they use."""
+    found: dict[str, str] = {}
+    for name, block in cast("dict[str, Any]", content(spec)["blocks"]).items():
+        if name in types and "forward" in block:
+            said = [
+                normal(block[part], ("blocks", name, part))
+                for part in ("inputs", "forward")
+                if part in block
+            ]
+            words = set(re.findall(r"\w+", repr(said)))
+            used = sorted((key, repr(value)) for key, value in spec.values.items() if key in words)
+            found[name] = hashlib.sha256(repr((said, used)).encode()).hexdigest()[:12]
+    return found
+
+
+def _forward_changes(old: Lock, new: Lock) -> Iterator[SpecChange]:
+    for name in {**old.forward, **new.forward}:
+        before, after = old.forward.get(name), new.forward.get(name)
+        if before != after:
+            path = ("blocks", name, "forward")
+            kind = "added" if before is None else "removed" if after is None else "changed"
+            yield SpecChange(kind, _side(path, before, old), _side(path, after, new))
+
+
+def _side(path: yaml.Path, digest: str | None, lock: Lock) -> Side | None:
+    return None if digest is None else Side(path, digest, None, lock.name)
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def _read(name: str, said: dict[str, Any]) -> Lock:
+    if said["archspec-lock"] != VERSION:
+        raise ValueError("another version")
+    modules = {
+        path: str(call)
+        for written, call in said["modules"].items()
+        for path in _unfolded("" if written == _ROOT else written)
+    }
+    tensors: dict[str, dict[str, Tensor]] = {}
+    shared = {str(name): str(first) for name, first in said.get("shared", {}).items()}
+    for written, given in said["tensors"].items():
+        shape = [size for size in given if not isinstance(size, str)]
+        (dtype,) = given[len(shape) :] or ["float32"]
+        for path in _unfolded(written):
+            tensor = Tensor(tuple(map(int, shape)), dtype, shared.get(path, ""))
+            owner = _owner(path, modules)
+            tensors.setdefault(owner, {})[path[len(owner) :].removeprefix(".")] = tensor
+    children: dict[str, list[str]] = {}
+    for path in modules:
+        if path:
+            children.setdefault(path.rpartition(".")[0], []).append(path)
+
+    def made(path: str) -> Outline:
+        kind, arguments = _parsed(modules[path])
+        below = tuple(made(child) for child in children.get(path, ()))
+        own = tensors.get(path, {})
+        return Outline(path, kind, arguments, below, own, holds=bool(own))
+
+    forward = {str(block): str(digest) for block, digest in said["forward"].items()}
+    totals = {str(total): int(count) for total, count in said["totals"].items()}
+    return Lock(name, made(""), forward, totals)
+
+
+def _unfolded(written: str) -> list[str]:
+    """Every path that a folded one stands for."""
+    choices: list[list[str]] = []
+    count = 1
+    for part in written.split("."):
+        found = _RANGE.fullmatch(part)
+        first, last = (int(found[1]), int(found[2])) if found else (0, 0)
+        count *= last - first + 1
+        if not 0 < count <= MAX_MODULES:
+            raise ValueError("too many modules")
+        choices.append([str(i) for i in range(first, last + 1)] if found else [part])
+    return [".".join(parts) for parts in product(*choices)]
+
+
+def _owner(path: str, modules: Mapping[str, str]) -> str:
+    while path:
+        path = path.rpartition(".")[0]
+        if path in modules:
+            return path
+    return ""
+
+
+def _parsed(call: str) -> tuple[str, dict[str, str]]:
+    """The class and the arguments of ``Linear(in_features=768, out_features=2)``."""
+    if "(" not in call:
+        return call, {}
+    tree = ast.parse(call, mode="eval").body
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        raise ValueError("not a module")
+    return tree.func.id, {
+        str(keyword.arg): ast.get_source_segment(call, keyword.value) or ""
+        for keyword in tree.keywords
+    }

@@ -1,0 +1,183 @@
+"""What is drawn: a model on ``meta``, its spec, and how both speak of modules, shapes, places."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.builder import build, compiled
+from archspec.codegen import Generated, generate
+from archspec.drawing.diagram import State
+from archspec.errors import Place
+from archspec.inspection.inspecting import example_run
+from archspec.lang.instances import Instance, walk
+from archspec.lang.schema import Block
+from archspec.lang.spec import Spec
+from archspec.rendering import arguments
+
+_LONGEST = 60  # characters of one argument
+Plan = str | Sequence[str] | None
+
+
+@dataclass(eq=False)
+class DrawnModel:
+    """A built model beside the spec that it was built from.
+
+    Attributes:
+        spec: with the wanted sizes as its ``dims``.
+        model: on ``meta``, frozen by the plan.
+        inputs: examples of the root's, also on ``meta``.
+        generated: the source that the model was compiled from; ``file`` is its name.
+        instances: path → what the spec knows of that module.
+        tensors: id → path of each parameter and buffer, the first one of those that share.
+    """
+
+    spec: Spec
+    model: nn.Module
+    freeze: Plan
+    inputs: Mapping[str, torch.Tensor]
+    generated: Generated
+    file: str
+    instances: Mapping[str, Instance]
+    tensors: Mapping[int, str]
+    _kinds: dict[str, int] = field(default_factory=dict[str, int])
+    _numbers: dict[object, int] = field(default_factory=dict[object, int])
+
+    @classmethod
+    def of(
+        cls, source: str | os.PathLike[str] | Spec, freeze: Plan, sizes: Mapping[str, int]
+    ) -> DrawnModel:
+        """Build the model; raises as ``build`` and ``inspect``."""
+        spec, inputs = example_run(source, sizes)
+        model = build(spec, device="meta", freeze=freeze)
+        generated = generate(spec)
+        tensors: dict[int, str] = {}
+        for found in (model.named_parameters, model.named_buffers):
+            for path, tensor in found(remove_duplicate=False):
+                tensors.setdefault(id(tensor), path)
+        file = str(compiled(generated.text, spec.name).__file__)
+        instances = dict(walk(spec.root))
+        return cls(spec, model, freeze, inputs, generated, file, instances, tensors)
+
+    # --------------------------------------------------------------------------------- modules
+
+    def kind(self, path: str) -> int:
+        """A number that modules share which are made and frozen alike, all below them as well."""
+        if path not in self._kinds:
+            instance, prefix = self.instances[path], f"{path}." if path else ""
+            module = self.model.get_submodule(path)
+            frozen = tuple(p.requires_grad for p in module._parameters.values() if p is not None)
+            if not instance.children:  # a layer may be made of others
+                frozen = tuple(p.requires_grad for p in module.parameters())
+            below = tuple((name, self.kind(prefix + name)) for name, _ in instance.children)
+            key = (instance.type, repr(instance.arguments), frozen, self.shares(path), below)
+            self._kinds[path] = self._numbers.setdefault(key, len(self._numbers))
+        return self._kinds[path]
+
+    def shares(self, path: str) -> bool:
+        """Whether a tensor that the module holds itself is another module's."""
+        prefix = f"{path}." if path else ""
+        own = self.model.get_submodule(path)._parameters
+        return any(
+            tensor is not None and self.tensors.get(id(tensor)) != prefix + name
+            for name, tensor in own.items()
+        )
+
+    def module_facts(self, path: str, within: str = "") -> dict[str, Any]:
+        """What a box says of a module.
+
+        Args:
+            within: the path of the block that the name is relative to.
+        """
+        module = self.model.get_submodule(path)
+        parameters, trainable = 0, 0
+        for parameter in module.parameters():
+            parameters += parameter.numel()
+            trainable += parameter.numel() if parameter.requires_grad else 0
+        known = self.instances.get(path)
+        relative = path[len(within) + 1 :] if within else path
+        return {
+            "name": bracketed(relative) if relative else type(module).__name__,
+            "type": known.type if known else type(module).__name__,
+            "text": arguments(known, _LONGEST) if known and not known.children else "",
+            "path": path,
+            "parameters": parameters,
+            "trainable": trainable,
+            "state": _state(parameters, trainable),
+            "shared": self.shares(path),
+        }
+
+    def declared_at(self, path: str) -> Place:
+        return self.spec.document.place(self.instances[path].path)
+
+    # ---------------------------------------------------------------------------------- blocks
+
+    def block(self, module: nn.Module) -> Block | None:
+        if type(module).__module__.startswith("torch."):
+            return None
+        return self.spec.architecture.blocks.get(type(module).__name__)
+
+    def inputs_of(self, module: nn.Module) -> list[str]:
+        block = self.block(module)
+        if block is None:
+            return []
+        return list(block.inputs) or (["x"] if block.forward is None else [])
+
+    def outputs_of(self, module: nn.Module) -> list[str]:
+        block = self.block(module)
+        return list(block.outputs) if block else []
+
+    def input_place(self, module: nn.Module, name: str) -> Place | None:
+        block = self.block(module)
+        if block is None or name not in block.inputs:
+            return None
+        return self.spec.document.place(("blocks", type(module).__name__, "inputs", name))
+
+    # ---------------------------------------------------------------------------- what is told
+
+    def place_of_caller(self, frame: FrameType | None) -> Place | None:
+        """The step of the spec that the innermost generated line was made from."""
+        while frame is not None and frame.f_code.co_filename != self.file:
+            frame = frame.f_back
+        path = self.generated.paths.get(frame.f_lineno) if frame is not None else None
+        return self.spec.document.place(path) if path else None
+
+    def shape_text(self, shape: Sequence[int], is_weight: bool = False) -> str:
+        """``[batch, seq, 768]``: dimensions by name, where a size can only be that one."""
+        named: list[str] = []
+        for axis, size in enumerate(shape):
+            known = self._dims().get(size, [])
+            if "batch" in known:  # so small a number means the batch only where batches are
+                known = ["batch"] if axis == 0 else []
+            sure = len(known) == 1 and not is_weight
+            named.append(known[0] if sure else str(size))
+        return f"[{', '.join(named)}]"
+
+    def _dims(self) -> dict[int, list[str]]:
+        """Size → the dimensions that have it, and the parameters that one could take it for."""
+        found: dict[int, list[str]] = {}
+        for name, size in self.spec.architecture.dims.items():
+            found.setdefault(size, []).append(name)
+        for name, value in self.spec.values.items():
+            if isinstance(value, int) and not isinstance(value, bool) and value > 1:
+                found.setdefault(value, []).append(name)
+        symbols = self.spec.architecture.dims.keys()
+        return {size: names for size, names in found.items() if symbols & set(names)}
+
+
+def bracketed(path: str) -> str:
+    """``layer.3.output`` as it is written: ``layer[3].output``."""
+    names = path.split(".") if path else []
+    return "".join(f"[{n}]" if n.isdecimal() else f".{n}" for n in names).removeprefix(".")
+
+
+def _state(parameters: int, trainable: int) -> State:
+    if not parameters:
+        return "no parameters"
+    return "trainable" if trainable == parameters else "partly frozen" if trainable else "frozen"

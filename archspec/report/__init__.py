@@ -1,0 +1,1 @@
+"""What all results share when they are shown: styles, HTML, tables, numbers, safe text."""

@@ -1,0 +1,226 @@
+"""Before a phase begins: find what its plan lets run only once, and compute it for every row."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.building.devices import gigabytes
+from archspec.errors import ArchspecError, UsageError
+from archspec.feature_cache import CacheStore, Frontier, NoFrontier, activation_key, find_frontier
+from archspec.freezing import freeze
+from archspec.report.progress import counting
+from archspec.training.checkpoint_callback import CheckpointCallback
+from archspec.training.classifier_module import MIXED, ClassifierModule
+from archspec.training.data_feed import DataFeed
+from archspec.training.frozen_work import FrozenWork, moved
+from archspec.training.lightning_import import pl
+from archspec.training.options import Options
+from archspec.training.run_folder import FREEZE, RunFolder
+from archspec.training.signals import Stopped
+
+AUTO, OFF = "auto", "off"
+FOLDER = ".activations"  # beside the folders of runs
+_ROWS = 32  # that are computed together, at most
+_MISHAPS = (ArchspecError, RuntimeError, OSError)  # a run does not fail for them: it does without
+
+
+class CacheFiller(pl.Callback):
+    """Fills the cache of a phase before its first step, all processes together.
+
+    Args:
+        keeper: knows the run's folder, and whether it was asked to stop.
+        say: tells a line.
+        drawn: whether progress is drawn on a terminal.
+    """
+
+    def __init__(self, keeper: CheckpointCallback, say: Callable[[str], None], drawn: bool) -> None:
+        self.keeper, self.say, self.drawn = keeper, say, drawn
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ClassifierModule) and self.keeper.path is not None
+        feed, options = pl_module.feed, pl_module.options
+        feed.reuse = None
+        found = _found(pl_module.model, feed, options, pl_module.device)
+        reuse, reason = None, found.reason if isinstance(found, NoFrontier) else ""
+        if isinstance(found, Frontier):
+            shelf = cache_store_of(options, self.keeper.path)
+            try:
+                key = _key(found, feed, options, pl_module.device)
+                reuse = _opened(found, key, shelf, feed, options, pl_module.device)
+            except _MISHAPS as error:
+                reason = _line(error)
+        if _all(trainer, reuse is not None) and reuse is not None:
+            reason = self._fill(trainer, reuse, feed)
+        feed.reuse = reuse if _all(trainer, not reason) else None
+        if feed.reuse is not None:
+            self._note(pl_module, _described(feed.reuse))
+        else:
+            reason = reason or "another process has no room for it"
+            self.say(f"nothing is computed only once: {reason}")
+            self._note(pl_module, {"reason": reason})
+        if not _all(trainer, not self.keeper.stop.is_set()):
+            raise Stopped
+
+    def _fill(self, trainer: pl.Trainer, reuse: FrozenWork, feed: DataFeed) -> str:
+        """Why it could not be done; "" if it could."""
+        self.say(_told(reuse, len(reuse.cache)))
+        began, reason, rows = time.monotonic(), "", 0
+        # Then what other machines have computed, if they have disks of their own.
+        for rank, world in (
+            (trainer.global_rank, trainer.world_size),
+            (trainer.local_rank, trainer.num_devices),
+        ):
+            try:
+                if not self.keeper.stop.is_set():
+                    rows += self._compute(reuse, feed, rank, world)
+            except _MISHAPS as error:  # the others wait for this process
+                reason = _line(error)
+            trainer.strategy.barrier()
+        if rows and not reason:
+            self.say(f"{rows:,} samples computed in {time.monotonic() - began:.1f} s")
+        return reason
+
+    def _compute(self, reuse: FrozenWork, feed: DataFeed, rank: int, world: int) -> int:
+        splits = [name for name in ("train", "validation") if name in feed.data.splits]
+        todo = {name: reuse.missing(name, rank, world) for name in splits}
+        total, rows = sum(len(part) for some in todo.values() for part in some), 0
+        with counting("done once", total, drawn=self.drawn and rank == 0) as count:
+            for split, some in todo.items():
+                for done in reuse.compute(split, some):
+                    rows += done
+                    count(done)
+                    if self.keeper.stop.is_set():
+                        return rows
+        return rows
+
+    def _note(self, fitting: ClassifierModule, content: dict[str, Any]) -> None:
+        folder = self.keeper.folder
+        if folder is not None:
+            phases = folder.read_json(FREEZE)["phases"]
+            phases[fitting.position.phase]["activations"] = content
+            folder.write_json(FREEZE, {"phases": phases})
+
+
+def for_test(
+    model: nn.Module, feed: DataFeed, options: Options, folder: RunFolder, device: torch.device
+) -> FrozenWork | None:
+    """What of the last phase can be used for the best weights: all, if its plan froze the same.
+
+    A run that is resumed for its test alone does as one that was not interrupted.
+    """
+    phases = folder.read_json(FREEZE).get("phases") or [{}]
+    said: Any = phases[-1].get("activations") or {}
+    shelf = cache_store_of(options, folder.path)
+    if str(said.get("key")) not in shelf:
+        return None
+    freeze(model, options.phases[-1].patterns)
+    model.to(device).train()
+    found = feed.reuse.frontier if feed.reuse else _found(model, feed, options, device)
+    if isinstance(found, NoFrontier):
+        return None
+    key = _key(found, feed, options, device)
+    if key != said["key"]:
+        return None
+    try:
+        return _opened(found, key, shelf, feed, options, device)
+    except UsageError:
+        return None
+
+
+def cache_store_of(options: Options, run: Path) -> CacheStore:
+    """Where a run keeps activations: beside its folder, if nothing else was asked for."""
+    folder = run.parent / FOLDER if options.cache == AUTO else Path(options.cache)
+    return CacheStore(folder, int(options.cache_gb * 2**30))
+
+
+def _found(
+    model: nn.Module, feed: DataFeed, options: Options, device: torch.device
+) -> Frontier | NoFrontier:
+    if options.cache == OFF:
+        return NoFrontier("the cache is off")
+    if "fsdp" in options.strategy:
+        return NoFrontier("the parameters are sharded over processes")
+    try:
+        example, lengths = feed.example()
+        inputs = moved(example, device)
+        return find_frontier(model, inputs, lengths=lengths, augmented=feed.is_varied)
+    except _MISHAPS as error:
+        return NoFrontier(_line(error))
+
+
+def _opened(
+    found: Frontier,
+    key: str,
+    shelf: CacheStore,
+    feed: DataFeed,
+    options: Options,
+    device: torch.device,
+) -> FrozenWork:
+    lengths: Mapping[str, list[int | None]] = {
+        name: feed.lengths(name)
+        for name in ("train", "validation", "test")
+        if name in feed.data.splits
+    }
+    every = [length for of_rows in lengths.values() for length in of_rows]
+    cache = shelf.open(key, found.values, every)
+    dtype = MIXED.get(options.precision)
+    return FrozenWork(found, cache, lengths, feed.of, _rows(options), device, dtype)
+
+
+def _key(found: Frontier, feed: DataFeed, options: Options, device: torch.device) -> str:
+    return activation_key(
+        found,
+        data=feed.data.fingerprint,
+        preprocessing=hashlib.sha256(feed.encoder.definition.encode()).hexdigest(),
+        precision=f"{arithmetic(device)}, {options.precision}, {_rows(options)} rows together",
+    )
+
+
+def arithmetic(device: torch.device) -> str:
+    """What a device computes with: its name, and how exact its matrix products are."""
+    facts = [device.type, torch.get_float32_matmul_precision()]
+    if device.type == "cuda":
+        both = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        facts += [torch.cuda.get_device_name(device), *map(str, both)]
+    return ", ".join(facts)
+
+
+def _rows(options: Options) -> int:
+    return min(_ROWS, options.batch_size)
+
+
+def _described(reuse: FrozenWork) -> dict[str, Any]:
+    cache = reuse.cache
+    return {
+        **reuse.frontier.to_dict(),
+        "samples": len(cache),
+        "bytes": cache.total,
+        "folder": str(cache.path.parent),
+        "key": cache.path.name,
+    }
+
+
+def _told(reuse: FrozenWork, samples: int) -> str:
+    names = ", ".join(value.name for value in reuse.frontier.values)
+    size = gigabytes(reuse.cache.total)
+    share = f"{reuse.frontier.share:.1%} of a forward pass"
+    return f"done once: {share}, kept is {names} of {samples:,} samples, {size}"
+
+
+def _line(error: Exception) -> str:
+    said = error.message if isinstance(error, UsageError) else str(error)
+    return (said.splitlines() or [type(error).__name__])[0]
+
+
+def _all(trainer: pl.Trainer, decision: bool) -> bool:
+    """Whether all processes say so."""
+    if trainer.world_size == 1:
+        return decision
+    return trainer.strategy.reduce_boolean_decision(decision, all=True)

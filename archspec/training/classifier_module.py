@@ -1,0 +1,259 @@
+"""The part that Lightning runs: a step, a validation, an optimizer. Imported once it is there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+from archspec.errors import DataError, Problem
+from archspec.freezing import trainable_parameters
+from archspec.training.data_feed import Batches, DataFeed
+from archspec.training.frozen_work import Batch, inputs_of, moved
+from archspec.training.lightning_import import pl
+from archspec.training.options import Options
+from archspec.training.schedules import factor
+from archspec.training.scores import Scores, Tally
+from archspec.training.signals import Stopped
+
+MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
+"""Precision → the dtype of matrix products."""
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run stands: all that is to be done follows from it.
+
+    Attributes:
+        phase: counted from 0.
+        phase_epoch: epochs of this phase that are done.
+        epoch: epochs of the whole run that are done.
+        batch: batches of this epoch that are done.
+        step: steps of the optimizer that are done, over the whole run.
+        loss, samples: sum of losses and number of samples in this epoch's training so far.
+    """
+
+    phase: int = 0
+    phase_epoch: int = 0
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    samples: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Position:
+        return cls(**data)
+
+    def next_epoch(self) -> None:
+        self.epoch, self.phase_epoch = self.epoch + 1, self.phase_epoch + 1
+        self.batch, self.loss, self.samples = 0, 0.0, 0
+
+    def next_phase(self) -> None:
+        self.phase, self.phase_epoch = self.phase + 1, 0
+
+
+class ClassifierModule(pl.LightningModule):
+    """A classifier on its way: cross entropy on ``labels``, trainable parameters only.
+
+    Attributes:
+        position: moved on by the callbacks that record.
+        scores: of the last validation; None before the first, or without such a split.
+        losses: of each batch since they were last recorded: the sum over it, and its samples.
+    """
+
+    def __init__(
+        self, model: nn.Module, feed: DataFeed, options: Options, position: Position
+    ) -> None:
+        super().__init__()
+        self.model, self.feed, self.options, self.position = model, feed, options, position
+        self.scores: Scores | None = None
+        self.losses: list[tuple[Tensor, int]] = []
+        self.training_sizes: list[int] = []
+        self.validation_sizes: list[int] = []
+
+    def train_dataloader(self) -> Batches:
+        found = self.feed.train(self.position.epoch, self.position.batch)
+        self.training_sizes = found.sizes
+        return found
+
+    def val_dataloader(self) -> Batches | list[Batches]:
+        if "validation" not in self.feed.data.splits:
+            return []
+        found = self.feed.split("validation")
+        self.validation_sizes = found.sizes
+        return found
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        return moved(batch, device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Everything random in a step depends on the seed and the step's number alone."""
+        at = self.position
+        _seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank), self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        at = self.position.batch
+        real = own_rows(self.feed, self.training_sizes[at])
+        logits = logits_of(self.model, self.feed, "train", batch)[:real]
+        loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
+        self.losses.append((loss.detach(), real))
+        # Lightning averages over processes and batches: this makes it the mean over samples.
+        return loss * (self.feed.world * self.options.accumulate / self._rows_of_step(at))
+
+    def _rows_of_step(self, batch: int) -> int:
+        """Those of all batches that make one step of the optimizer, in all processes."""
+        first = batch - batch % self.options.accumulate
+        return sum(self.training_sizes[first : first + self.options.accumulate])
+
+    def on_validation_epoch_start(self) -> None:
+        self.tally = Tally(self.feed.classes, self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        real = own_rows(self.feed, self.validation_sizes[batch_idx])
+        count(self.tally, self.model, self.feed, "validation", batch, real)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.feed.world > 1:
+            sums = self.trainer.strategy.reduce(self.tally.sums, reduce_op="sum")
+            self.tally.sums = cast(Tensor, sums)
+        self.scores = self.tally.scores()
+
+    def configure_optimizers(self) -> Any:
+        given = self.options
+        groups = trainable_parameters(self.model, weight_decay=given.weight_decay)
+        optimizer = _optimizer(groups, given)
+        batches = self.feed.train_batches
+        steps = -(-batches // given.accumulate) * given.phases[self.position.phase].epochs
+        shape = factor(given.schedule, steps, given.warmup)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+
+def _optimizer(groups: list[dict[str, Any]], given: Options) -> torch.optim.Optimizer:
+    rate = given.learning_rate
+    # One pass over the weights, not ten; in mixed precision Lightning does not let it clip.
+    fused = given.precision == "fp32"
+    match given.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=rate, fused=fused)
+        case "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=fused)
+        case "sgd":
+            nesterov = given.momentum > 0
+            momentum: Any = {"momentum": given.momentum, "nesterov": nesterov}
+            return torch.optim.SGD(groups, lr=rate, fused=fused, **momentum)
+
+
+def seed_of(*numbers: int) -> int:
+    """A seed for PyTorch's generators that has nothing to do with that of other numbers."""
+    digest = hashlib.sha256(repr(numbers).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """As ``torch.manual_seed``, for the CPU and one device.
+
+    That one also makes a note, with the whole stack, for every kind of device that is not there.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
+
+
+def logits_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> Tensor:
+    """What a model says of a batch: [batch, classes].
+
+    Raises:
+        DataError: E906, it says something else.
+    """
+    if feed.reuse is not None and "values" in batch:
+        given = feed.reuse.outputs(model, split, batch)
+    else:
+        given = model(**inputs_of(batch))
+    return classified(given, len(batch["labels"]), feed.classes)
+
+
+def classified(given: Any, rows: int, classes: int) -> Tensor:
+    """What of a model's outputs is [rows, classes]: the first that is; raises as ``logits_of``."""
+    outputs = cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
+    expected = (rows, classes)
+    for output in outputs:
+        if isinstance(output, Tensor) and tuple(output.shape) == expected:
+            return output.float()
+    shapes = ", ".join(str(list(one.shape)) for one in outputs if isinstance(one, Tensor))
+    said = f"the data has {classes} labels"
+    message = f"{said}: the model should give {list(expected)}, not {shapes}"
+    raise DataError(Problem("E906", message))
+
+
+def count(
+    tally: Tally,
+    model: nn.Module,
+    feed: DataFeed,
+    split: str,
+    batch: Batch,
+    real: int | None = None,
+) -> None:
+    """Add what a model says of a batch, or of its first rows, to a tally."""
+    logits, labels = logits_of(model, feed, split, batch)[:real], batch["labels"][:real]
+    tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
+
+
+def evaluated(
+    model: nn.Module,
+    feed: DataFeed,
+    split: str,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    is_asked: Callable[[], bool] = lambda: False,
+) -> Scores:
+    """The scores of a model on all of a split; processes that are joined share it out.
+
+    Args:
+        dtype: of matrix products, in mixed precision.
+        is_asked: whether to stop, after a batch.
+
+    Raises:
+        Stopped: at least one process was asked to.
+    """
+    is_shared = distributed.is_initialized()
+    tally = Tally(feed.classes, device)
+    model.to(device).eval()
+    mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
+    found = feed.split(split, whole=not is_shared)
+    with torch.no_grad() if is_shared else torch.inference_mode(), mixed:
+        for batch, total in zip(found, found.sizes, strict=True):
+            real = own_rows(feed, total) if is_shared else total
+            count(tally, model, feed, split, moved(batch, device), real)
+            if _agreed(is_asked(), device):
+                raise Stopped
+    if is_shared:
+        distributed.all_reduce(tally.sums)
+    return tally.scores()
+
+
+def _agreed(wish: bool, device: torch.device) -> bool:
+    if not distributed.is_initialized():
+        return wish
+    votes = torch.tensor(int(wish), dtype=torch.int32, device=device)
+    distributed.all_reduce(votes)
+    return bool(votes)
+
+
+def own_rows(feed: DataFeed, total: int) -> int:
+    """How many of this process's rows of a batch are its own: a few fill up the last batch."""
+    return len(range(feed.rank, total, feed.world))
