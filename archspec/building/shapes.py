@@ -39,7 +39,8 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     """Run ``model``, which is on ``meta``, on inputs as the root's contracts describe them.
 
     A batch of 1 is run as 2, so that nothing fits by broadcasting alone. Where the spec gives a
-    dimension no size, only a failure at several sizes counts. A root without inputs is not run.
+    dimension no size, only a failure at several sizes counts. A root without inputs and steps is
+    not run.
 
     Raises:
         ShapeError: E510 for tensors that do not fit together, E511 for a broken contract, E512
@@ -63,7 +64,8 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
         paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
         file = str(module.__file__)
         telling = FailureReport(spec, generated, file, paths, instances, sizes)
-        problems = _Run(model, module.__name__, telling).problems() if block.inputs else []
+        is_run = block.inputs or block.forward is not None  # else its modules wait for an input
+        problems = _Run(model, module.__name__, telling).problems() if is_run else []
         if not problems:
             break
         if problems[0].code == "E505":

@@ -19,7 +19,7 @@ from typing import Any
 
 import archspec
 from tools.fuzz.corpus import ROOT
-from tools.fuzz.judging import SECONDS, Finding, judge, warm_up
+from tools.fuzz.judging import SECONDS, Finding, judge, slowness, warm_up
 
 WALL = 120.0  # seconds; CPU time runs out long before, this is for what sleeps
 ADDRESSES = 12 * 2**30  # bytes of address space; PyTorch alone takes a few
@@ -105,7 +105,7 @@ def main() -> None:
 
     for line in sys.stdin:
         text, origin = json.loads(line)
-        _end_after(20 * SECONDS)
+        _end_after(20 * SECONDS * slowness())
         finding, last = judge(text, _loaded(origin), lambda step: say(step=step))
         say(finding=finding.to_dict() if finding else None, last=last)
 
