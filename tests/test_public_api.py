@@ -14,6 +14,7 @@ import pytest
 import archspec
 from archspec.errors import CODES, ArchspecError, Note, Place, Problem
 from archspec.lang.spec import as_spec
+from tests.tables import every
 
 ERRORS = {
     "ArchspecError": "Exception",
@@ -53,7 +54,7 @@ def test_the_public_names() -> None:
     assert dir(archspec) == archspec.__all__
 
 
-@pytest.mark.parametrize("name", [*ERRORS, *DATA, *FUNCTIONS])
+@every("name", [*ERRORS, *DATA, *FUNCTIONS])
 def test_every_name_is_there_and_stays_the_same(name: str) -> None:
     found = getattr(archspec, name)
     assert found.__name__ == name
@@ -181,19 +182,19 @@ def described(function: Callable[..., Any]) -> list[tuple[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("name", SIGNATURES)
+@every("name", SIGNATURES)
 def test_signature(name: str) -> None:
     assert described(getattr(archspec, name)) == SIGNATURES[name]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@every("name", FUNCTIONS)
 def test_everything_is_annotated(name: str) -> None:
     signature = inspect.signature(getattr(archspec, name))
     assert signature.return_annotation is not signature.empty
     assert all(p.annotation is not p.empty for p in signature.parameters.values())
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@every("name", FUNCTIONS)
 def test_every_function_tells_how_it_is_used(name: str) -> None:
     function = getattr(archspec, name)
     doc = inspect.getdoc(function) or ""
@@ -205,7 +206,7 @@ def test_every_function_tells_how_it_is_used(name: str) -> None:
         assert f"{parameter}: " in doc, parameter
 
 
-@pytest.mark.parametrize("name", [*ERRORS, *DATA])
+@every("name", [*ERRORS, *DATA])
 def test_every_class_says_what_it_is(name: str) -> None:
     doc = getattr(archspec, name).__doc__ or ""
     assert doc.strip() and not doc.startswith(f"{name}(")  # a dataclass's own is its signature

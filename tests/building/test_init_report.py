@@ -9,6 +9,7 @@ from torch import nn
 import archspec
 from archspec.building.init_report import FirstValue, first_values
 from archspec.lang.registry.initializers import INITIALISERS
+from tests.tables import every
 
 TEXT = """\
 archspec: 1
@@ -90,7 +91,7 @@ def test_values_stay_as_they_are() -> None:
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", INITIALISERS)
+@every("name", INITIALISERS)
 def test_every_initialiser(name: str) -> None:
     given = "{constant_: {val: 0.5}}" if name == "constant_" else name
     layer = "{type: Conv1d, in_channels: 8, out_channels: 8, kernel_size: 1}"

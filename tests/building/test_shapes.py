@@ -14,6 +14,7 @@ import archspec
 from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, ShapeError
+from tests.tables import every
 
 ENCODER = """\
 archspec: 1
@@ -114,7 +115,7 @@ def test_nothing_is_said_of_what_fits() -> None:
     assert model.training
 
 
-@pytest.mark.parametrize(
+@every(
     ("changes", "code", "line", "message"),
     [
         (

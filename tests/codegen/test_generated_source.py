@@ -28,6 +28,7 @@ from archspec.lang.expr import parse
 from archspec.lang.expr.printing import written
 from archspec.lang.inherit import packaged_names
 from archspec.lang.registry import functions, layers
+from tests.tables import every
 
 DATA = Path(__file__).parents[1] / "inputs"
 FEATURES = DATA / "features.yaml"
@@ -84,7 +85,7 @@ def test_ruff_has_nothing_to_say(command: str, ejected: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", SPECS)
+@every("name", SPECS)
 def test_no_trace_of_archspec(name: str) -> None:
     text = text_of(name)
     assert "archspec" not in text

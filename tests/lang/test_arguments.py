@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import hypothesis.strategies as st
-import pytest
 import torch
 from hypothesis import given
 from torch import nn
 
 from archspec.lang.registry import layers
 from archspec.lang.registry.arguments import Argument, kinds_of
+from tests.tables import every
 
 
 def argument(path: str) -> Argument:
@@ -24,7 +24,7 @@ def argument(path: str) -> Argument:
     return found
 
 
-@pytest.mark.parametrize(
+@every(
     ("path", "expects"),
     [
         ("Linear.in_features", "an integer"),
@@ -47,7 +47,7 @@ def test_what_an_argument_expects(path: str, expects: str) -> None:
     assert argument(path).expects == expects
 
 
-@pytest.mark.parametrize(
+@every(
     ("path", "accepted", "refused"),
     [
         ("Linear.in_features", [3, -1], [True, 3.0, "3", None, [3], {}]),
@@ -71,7 +71,7 @@ def test_what_an_argument_accepts(path: str, accepted: list[Any], refused: list[
     assert [v for v in refused if argument(path).accepts(v)] == []
 
 
-@pytest.mark.parametrize(
+@every(
     ("annotation", "kinds", "choices"),
     [
         (int, ["int"], []),

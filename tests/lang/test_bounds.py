@@ -8,6 +8,7 @@ import pytest
 
 from archspec.errors import SpecError
 from archspec.lang.spec import loads
+from tests.tables import every
 
 NET = """\
 archspec: 1
@@ -112,12 +113,12 @@ NOT_FINE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("steps", FINE.values(), ids=FINE)
+@every("steps", FINE.values())
 def test_what_stays_small_is_fine(steps: list[str]) -> None:
     assert codes(*steps) == []
 
 
-@pytest.mark.parametrize("steps", NOT_FINE.values(), ids=NOT_FINE)
+@every("steps", NOT_FINE.values())
 def test_what_could_grow_without_bound_is_refused(steps: list[str]) -> None:
     assert codes(*steps) == ["E307"]
 

@@ -13,6 +13,7 @@ from archspec.lang.checks import names
 from archspec.lang.checks.names import MAX_NAME, MODULE_ATTRIBUTES, item_name_complaint
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import loads
+from tests.tables import every
 
 NET = """\
 archspec: 1
@@ -70,12 +71,12 @@ def test_names_that_no_item_can_have(name: str) -> None:
     assert item_name_complaint(name, "Sequential") == f"'{name[:MAX_NAME]}' cannot name a module"
 
 
-@pytest.mark.parametrize("name", sorted(MODULE_ATTRIBUTES))
+@every("name", sorted(MODULE_ATTRIBUTES))
 def test_no_child_can_hide_an_attribute(name: str) -> None:
     assert codes(net(modules=f"{name}: {{type: ReLU}}")) == ["E207"]
 
 
-@pytest.mark.parametrize("name", keyword.kwlist)
+@every("name", keyword.kwlist)
 def test_no_keyword_is_a_name(name: str) -> None:
     assert codes(net(params=f"{name}: 1")) == ["E207"]
     assert codes(net(own=f"{name}: 1")) == ["E207"]
@@ -86,13 +87,13 @@ def test_no_keyword_is_a_name(name: str) -> None:
 TAKEN = sorted(names.GENERATED_NAMES | names.BUILTINS | functions.CONSTANTS.keys())
 
 
-@pytest.mark.parametrize("name", TAKEN)
+@every("name", TAKEN)
 def test_names_of_the_generated_python_are_taken(name: str) -> None:
     assert codes(net(params=f"{name}: 1")) == ["E207"]
     assert codes(net(inputs=f"{name}: [batch]")) == ["E207"]
 
 
-@pytest.mark.parametrize("name", sorted(names.GENERATED_NAMES - MODULE_ATTRIBUTES))
+@every("name", sorted(names.GENERATED_NAMES - MODULE_ATTRIBUTES))
 def test_a_child_is_reached_through_its_module_and_may_have_any_other_name(name: str) -> None:
     assert codes(net(modules=f"{name}: {{type: ReLU}}")) == []
 

@@ -12,6 +12,7 @@ from archspec.lang.expr.nodes import Constant, Sequence, names, outcomes
 from archspec.lang.expr.parse import MAX_DEPTH, MAX_INTEGER, MAX_TEXT, template
 from archspec.lang.expr.printing import written
 from archspec.lang.resolve import argument_errors, resolved
+from tests.tables import every
 
 NAMES: dict[str, Any] = {
     "i": 3, "j": -7, "x": 0.5, "y": -2.0, "p": True, "q": False, "t": (4, 5, 6), "u": (2, -1.5),
@@ -69,7 +70,7 @@ VALUES: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", VALUES)
+@every("text", VALUES)
 def test_value(text: str) -> None:
     found = value(text)
     assert repr(found) == repr(VALUES[text])  # 1, True and 1.0 are told apart
@@ -138,7 +139,7 @@ SYNTAX = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "code", "stretch", "message"), SYNTAX)
+@every(("text", "code", "stretch", "message"), SYNTAX)
 def test_not_of_the_language(text: str, code: str, stretch: str, message: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         parse(text)
@@ -215,7 +216,7 @@ EVALUATION = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "code", "stretch", "message"), EVALUATION)
+@every(("text", "code", "stretch", "message"), EVALUATION)
 def test_no_value(text: str, code: str, stretch: str, message: str) -> None:
     error = refusal(text)
     assert (error.code, stretch_of(error, text)) == (code, stretch)
@@ -242,7 +243,7 @@ LIMITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "stretch", "message"), LIMITS)
+@every(("text", "stretch", "message"), LIMITS)
 def test_beyond_the_limits(text: str, stretch: str, message: str) -> None:
     error = refusal(text)
     assert (error.code, stretch_of(error, text)) == ("E307", stretch)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from archspec.errors import UsageError
 from archspec.lang.registry import functions
 from archspec.lang.registry.functions import ALIASES, Function
+from tests.tables import every
 
 CALLS = [
     line
@@ -147,14 +148,14 @@ def by_place(text: str) -> str:
     return ast.unparse(call)
 
 
-@pytest.mark.parametrize("text", all_calls())
+@every("text", all_calls())
 def test_every_function_can_be_called_as_the_table_says(text: str) -> None:
     named = run(text)
     if by_place(text) != ast.unparse(call_of(text)):
         torch.testing.assert_close(run(by_place(text)), named, equal_nan=True)
 
 
-@pytest.mark.parametrize("text", more_calls())
+@every("text", more_calls())
 def test_every_argument_has_its_name(text: str) -> None:
     run(text)
 
@@ -190,7 +191,7 @@ def test_a_name_in_two_namespaces_is_what_users_mean(name: str, target: str) -> 
     assert table()[name].target == target
 
 
-@pytest.mark.parametrize(
+@every(
     ("name", "n_positional", "keywords", "problem"),
     [
         ("relu", 1, ["x"], "relu has no argument 'x'"),
@@ -223,7 +224,7 @@ def test_a_call_that_does_not_fit(
     assert table()[name].problem_with(n_positional, keywords) == problem
 
 
-@pytest.mark.parametrize("function", table().values(), ids=lambda f: f.name)
+@every("function", table().values())
 def test_no_function_takes_an_argument_that_it_does_not_have(function: Function) -> None:
     problem = f"{function.name} has no argument 'no_such'"
     assert function.problem_with(function.least, ["no_such"]) == problem

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.tables import every
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
 SECONDS = 1.0  # of CPU time, with the start of Python and the imports, on a machine at rest
@@ -393,7 +395,7 @@ def results(alone: Callable[[], AbstractContextManager[None]]) -> dict[str, Resu
     return {name: Result(*result) for name, result in map(json.loads, child.stdout.splitlines())}
 
 
-@pytest.mark.parametrize("name", CASES)
+@every("name", CASES)
 def test_hostile_specs(name: str, results: dict[str, Result]) -> None:
     found = results[name]
     if CASES[name].code:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from archspec.codegen import generate
 from archspec.errors import SpecError
 from archspec.lang.spec import loads
+from tests.tables import every
 
 POSITIONS = ("description", "paper", "help", "value", "choice", "argument", "compared", "in_step")
 BENIGN = {**dict.fromkeys(POSITIONS, "text"), "child": "left", "item": "first", "match": "rows.*"}
@@ -107,8 +108,8 @@ def code(texts: Mapping[str, str]) -> str:
     return generate(loads(spec({**BENIGN, **texts}))).text
 
 
-@pytest.mark.parametrize("position", POSITIONS)
-@pytest.mark.parametrize("text", NASTY, ids=ascii)
+@every("position", POSITIONS)
+@every("text", NASTY)
 def test_nasty_texts_stay_texts(position: str, text: str) -> None:
     try:
         source = code({position: text})
@@ -127,7 +128,7 @@ def test_any_texts_stay_texts(texts: dict[str, str]) -> None:
     assert shape(source) == EXPECTED
 
 
-@pytest.mark.parametrize("text", NASTY, ids=ascii)
+@every("text", NASTY)
 def test_nasty_patterns_stay_texts(text: str) -> None:
     try:
         source = code({"match": f"rows.first{text}"})

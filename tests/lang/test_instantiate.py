@@ -14,6 +14,7 @@ from archspec.lang.instances import Instance, entries, walk
 from archspec.lang.instantiate import MAX_DISTINCT, MAX_REPEAT
 from archspec.lang.limits import MAX_MODULES
 from archspec.lang.spec import Spec, loads
+from tests.tables import every
 
 NET = """\
 archspec: 1
@@ -101,7 +102,7 @@ ITEMS = {
 }
 
 
-@pytest.mark.parametrize(("items", "expected"), ITEMS.values(), ids=ITEMS)
+@every(("items", "expected"), ITEMS.values())
 def test_items_have_the_names_that_pytorch_gives_them(items: str, expected: list[str]) -> None:
     spec = net(f"a: {{type: Sequential, items: [{items}]}}")
     found = [(path, instance.type) for path, instance in walk(spec.root) if path[:2] == "a."]

@@ -20,6 +20,7 @@ from archspec.lang.json_schema import json_schema
 from archspec.lang.registry import layers
 from archspec.lang.registry.initializers import INITIALISERS
 from archspec.lang.schema import Architecture
+from tests.tables import every
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json_schema()
@@ -172,7 +173,7 @@ VALID = [
 ]
 
 
-@pytest.mark.parametrize("text", VALID)
+@every("text", VALID)
 def test_what_the_models_take_is_valid(text: str) -> None:
     document = plain(text)
     Architecture.model_validate(document)
@@ -262,7 +263,7 @@ INVALID = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("text", "path", "keyword"), INVALID)
+@every(("text", "path", "keyword"), INVALID)
 def test_mistakes_are_underlined_where_they_are(text: str, path: str, keyword: str) -> None:
     assert underlined(plain(text)) == {(path, keyword)}
 

@@ -14,6 +14,7 @@ from archspec.lang.json_schema import json_schema
 from archspec.lang.registry import layers
 from archspec.lang.registry.arguments import Argument
 from archspec.lang.registry.layers import Layer
+from tests.tables import every
 
 SCHEMA = json_schema()
 DEFINITIONS = SCHEMA["definitions"]
@@ -65,7 +66,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+@every("layer", LAYERS)
 def test_arguments_take_what_the_layer_takes_and_expressions(layer: Layer) -> None:
     properties = DEFINITIONS[f"torch.nn.{layer.name}"]["properties"]
     for argument in layer.arguments:

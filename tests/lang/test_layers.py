@@ -18,6 +18,7 @@ from archspec.errors import UsageError
 from archspec.lang.registry import layers
 from archspec.lang.registry.arguments import Argument
 from archspec.lang.registry.layers import Layer
+from tests.tables import every
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "archspec/lang/registry/torch_layers.json"
@@ -86,14 +87,14 @@ def test_every_public_layer_of_torch_is_there() -> None:
     assert len(layers.names()) == 155
 
 
-@pytest.mark.parametrize("name", layers.names())
+@every("name", layers.names())
 def test_every_layer_can_be_made_from_what_it_requires(name: str) -> None:
     made = make(name, minimal(name))
     held = [*made._parameters, *made._buffers, *made._modules]
     assert [n for n in held if not layer(name).may_hold(n) and not n.startswith("_")] == []
 
 
-@pytest.mark.parametrize("name", layers.names())
+@every("name", layers.names())
 def test_every_default_is_torchs_own(name: str) -> None:
     defaults = {a.name: a.default for a in layer(name).arguments if not a.required}
     given, left_out = make(name, defaults | minimal(name)), make(name, minimal(name))
@@ -101,7 +102,7 @@ def test_every_default_is_torchs_own(name: str) -> None:
     assert given.state_dict().keys() == left_out.state_dict().keys()
 
 
-@pytest.mark.parametrize("name", layers.names())
+@every("name", layers.names())
 def test_every_default_and_every_example_is_accepted(name: str) -> None:
     for a in layer(name).arguments:
         assert a.required or a.accepts(a.default), a
@@ -110,7 +111,7 @@ def test_every_default_and_every_example_is_accepted(name: str) -> None:
         assert found.accepts({} if isinstance(value, nn.Module) else value), found
 
 
-@pytest.mark.parametrize("name", layers.names())
+@every("name", layers.names())
 def test_no_layer_takes_an_argument_that_the_table_does_not_have(name: str) -> None:
     if layer(name).keywords_any:
         assert name == "Identity"
@@ -128,7 +129,7 @@ CHOSEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "word", "choice"), CHOSEN)
+@every(("name", "word", "choice"), CHOSEN)
 def test_every_choice_can_be_chosen(name: str, word: str, choice: str) -> None:
     assert isinstance(make(name, {**minimal(name), word: choice}), nn.Module)
 

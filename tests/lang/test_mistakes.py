@@ -15,6 +15,7 @@ import pytest
 
 import archspec
 from archspec.errors import Place, SpecError
+from tests.tables import every
 
 FILES = sorted((Path(__file__).parent / "mistakes").glob("*.yaml"))
 _EXPECTED = re.compile(r"(E\d{3}) «(.*?)» (.*?)(?=; E\d{3} «|$)")
@@ -33,7 +34,7 @@ def marked(place: Place | None) -> str:
     return place.source[place.column - 1 : place.end_column - 1]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@every("path", FILES)
 def test_every_mistake_is_told_once_and_in_order(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     with pytest.raises(SpecError) as caught:

@@ -8,6 +8,7 @@ import pytest
 
 from archspec import Problem, Spec, SpecError, loads
 from archspec.lang.expr.printing import written
+from tests.tables import every
 
 
 def text_of(params: str) -> str:
@@ -75,7 +76,7 @@ INFERRED: list[tuple[str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "kind", "value"), INFERRED)
+@every(("declared", "kind", "value"), INFERRED)
 def test_the_type_is_that_of_the_default(declared: str, kind: str, value: Any) -> None:
     found = spec_of(f"a: {declared}").params["a"]
     assert (found.type, repr(found.value)) == (kind, repr(value))
@@ -108,7 +109,7 @@ FITS: list[tuple[str, Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "given", "value"), FITS)
+@every(("declared", "given", "value"), FITS)
 def test_a_value_that_fits(declared: str, given: Any, value: Any) -> None:
     assert repr(spec_of(f"a: {declared}", a=given).values["a"]) == repr(value)
 
@@ -139,7 +140,7 @@ MISFITS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "given", "complaint"), MISFITS)
+@every(("declared", "given", "complaint"), MISFITS)
 def test_a_value_that_does_not_fit(declared: str, given: Any, complaint: str) -> None:
     problem = problem_of(f"a: {declared}", a=given)
     assert (problem.code, problem.place) == ("E209", None)

@@ -13,6 +13,7 @@ from archspec import Problem, Spec, SpecError, loads
 from archspec.lang import json_file
 from archspec.lang.params import Override, overrides_from_options
 from archspec.lang.spec import load_with
+from tests.tables import every
 
 Write = Callable[[str], Path]
 
@@ -145,7 +146,7 @@ def test_a_config_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     assert "not UTF-8 text" in problem_of("a: 1", config=tmp_path / "latin.json").message
 
 
-@pytest.mark.parametrize(
+@every(
     ("option", "name", "value"),
     [
         ("a=2", "a", 2),

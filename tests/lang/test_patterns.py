@@ -15,6 +15,7 @@ from archspec.lang.patterns import (
     Typed,
     parse,
 )
+from tests.tables import every
 
 
 def tree_of(text: str) -> Tree:
@@ -96,7 +97,7 @@ def is_below(path: str, top: str) -> bool:
 # what is selected
 
 
-@pytest.mark.parametrize(
+@every(
     ("tree", "pattern", "expected"),
     [
         # names
@@ -221,7 +222,7 @@ def test_segments() -> None:
 # what is refused
 
 
-@pytest.mark.parametrize(
+@every(
     ("text", "stretch", "message"),
     [
         ("", "", "an empty pattern; '**' selects everything"),
@@ -289,7 +290,7 @@ def test_the_length_is_limited() -> None:
 # what is suggested
 
 
-@pytest.mark.parametrize(
+@every(
     ("tree", "pattern", "expected"),
     [
         ("bert", "bert.encoder.layers[-2:]", ["bert.encoder.layer[-2:]"]),

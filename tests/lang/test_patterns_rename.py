@@ -7,9 +7,10 @@ import re
 import pytest
 
 from archspec.lang.patterns import PatternError, Rename, parse_rename
+from tests.tables import every
 
 
-@pytest.mark.parametrize(
+@every(
     ("ours", "foreign", "path", "expected"),
     [
         ("fc", "head", "fc", "head"),

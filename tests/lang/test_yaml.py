@@ -28,6 +28,7 @@ from archspec.lang.yaml import (
     read,
     reading,
 )
+from tests.tables import every
 
 LIBYAML = getattr(yaml, "CSafeLoader", None)
 
@@ -99,7 +100,7 @@ PLAIN_SCALARS: list[tuple[str, object]] = [
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize(("text", "value"), PLAIN_SCALARS)
+@every(("text", "value"), PLAIN_SCALARS)
 def test_plain_scalars(text: str, value: object) -> None:
     node = scalar(f"a: {text}", "a")
     assert (repr(node.value), node.text, node.plain) == (repr(value), text, True)
@@ -113,15 +114,15 @@ def test_not_a_number() -> None:
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("text", ["null", "true", "12", "1e3", ".inf", "~", "", "no", "!fc", "*x"])
-@pytest.mark.parametrize("quote", ["'", '"'])
+@every("text", ["null", "true", "12", "1e3", ".inf", "~", "", "no", "!fc", "*x"])
+@every("quote", ["'", '"'])
 def test_quoted_scalars_are_text(text: str, quote: str) -> None:
     node = scalar(f"a: {quote}{text}{quote}", "a")
     assert (node.value, node.text, node.plain) == (text, text, False)
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize(
+@every(
     ("text", "value"),
     [
         ("a: |\n  1\n", "1\n"),
@@ -141,9 +142,7 @@ def test_text_on_several_lines_and_with_escapes(text: str, value: str) -> None:
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize(
-    "key", ["on", "1", "null", "~", "1e3", "true", "<<", "=", "2024-01-01", "é😀"]
-)
+@every("key", ["on", "1", "null", "~", "1e3", "true", "<<", "=", "2024-01-01", "é😀"])
 def test_keys_are_their_text(key: str) -> None:
     assert plain(tree(f"{key}: 1\n'q {key}': 2")) == {key: 1, f"q {key}": 2}
 
@@ -157,7 +156,7 @@ def test_merge_keys_mean_nothing() -> None:
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize(
+@every(
     "text",
     [
         "%YAML 1.2\n---\na: 1\n",
@@ -235,8 +234,8 @@ SPANS: list[tuple[tuple[str | int, ...], tuple[int, int, int, int]]] = [
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize(("path", "span"), SPANS)
+@every("line_break", ["\n", "\r\n", "\r"])
+@every(("path", "span"), SPANS)
 def test_spans(
     path: tuple[str | int, ...], span: tuple[int, int, int, int], line_break: str
 ) -> None:
@@ -256,7 +255,7 @@ def test_keys_know_their_places() -> None:
     assert place_of(root, ("é😀", "中", "z")) == Place("<spec>", 1, 30, 31, root.span.file.text)
 
 
-@pytest.mark.parametrize(
+@every(
     ("path", "key", "place"),
     [
         (("blocks", "Net", "inputs"), False, (5, 13, 28)),
@@ -304,7 +303,7 @@ def test_lines_of_a_source_file() -> None:
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize(
+@every(
     ("text", "start", "end", "place"),
     [
         ("a: relu(bn1(x))", 0, None, (1, 4, 16)),
@@ -414,7 +413,7 @@ ERRORS: list[tuple[str, str, tuple[int, int, int]]] = [
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize(("text", "code", "place"), ERRORS)
+@every(("text", "code", "place"), ERRORS)
 def test_errors(text: str, code: str, place: tuple[int, int, int]) -> None:
     (problem,) = problems_of(text)
     assert (problem.code, where(problem.place)) == (code, place)

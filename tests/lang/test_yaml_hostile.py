@@ -12,6 +12,8 @@ from typing import NamedTuple, TypeAlias
 
 import pytest
 
+from tests.tables import every
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
 Results: TypeAlias = tuple[dict[str, tuple[str, float]], int]
@@ -102,7 +104,7 @@ def hostile_results(alone: Callable[[], AbstractContextManager[None]]) -> Result
     return results, peak
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@every("name", HOSTILE)
 def test_hostile_texts(name: str, hostile_results: Results) -> None:
     code, seconds = hostile_results[0][name]
     assert code == HOSTILE[name].code
