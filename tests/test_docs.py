@@ -4,7 +4,9 @@ A page is run from top to bottom in a folder of its own:
 
 - a block that begins with a comment that names a file is written to that file;
 - ``python`` runs, in one namespace for the page; a ``text`` block right below it is what it prints;
-- ``console`` runs its commands, and what they print is what is shown; a line ``…`` is any lines;
+- ``console`` runs its commands, and what they print is what is shown; ``…`` is anything to the
+  end of its line and any lines below; ``# exit status 1`` is expected to fail, as is a command
+  that shows errors;
 - ``sh`` runs its commands; each succeeds;
 - ``bash`` is for what no test can run; commands of archspec are parsed.
 """
@@ -28,6 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pyarrow.parquet as parquet
 import pytest
 import torch
@@ -81,8 +84,10 @@ class Reader:
                 assert_shown(printed, next_body if next_kind == "text" else "…\n", body)
             elif kind == "console":
                 for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.M):
+                    expected = re.search("# exit status (\\d+)", command)
                     status, output = run(command)
-                    assert status == (1 if "error[" in shown else 0), f"$ {command}\n{output}"
+                    fails = int(expected[1]) if expected else int("error[" in shown)
+                    assert status == fails, f"$ {command}\n{output}"
                     assert_shown(output, shown, command)
             elif kind == "sh":
                 for command in body.replace("\\\n", "").splitlines():
@@ -127,10 +132,11 @@ def parse(command: str) -> None:
     words = shlex.split(command, comments=True)
     if "archspec" not in words:
         return
-    context = main.make_context("archspec", words[words.index("archspec") + 1 :])
-    name, inner, arguments = main.resolve_command(context, [*context.protected_args, *context.args])
-    assert inner is not None
-    inner.make_context(name, arguments, parent=context)
+    command_line: click.Command = main
+    arguments = words[words.index("archspec") + 1 :]
+    while isinstance(command_line, click.Group):
+        command_line = command_line.commands[arguments.pop(0)]
+    command_line.make_context(command_line.name, arguments)
 
 
 # ------------------------------------------------------------------- what the pages take as given
@@ -167,10 +173,12 @@ def folder(
     (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(package.origin).parent / "model")
     bin_folder = tmp_path / ".bin"
     bin_folder.mkdir()
-    (bin_folder / "archspec").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m archspec "$@"\n')
-    (bin_folder / "pytest").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pytest "$@"\n')
-    (bin_folder / "archspec").chmod(0o755)
-    (bin_folder / "pytest").chmod(0o755)
+    plugins = "-p archspec.pytest_plugin"
+    for name, arguments in (("archspec", "archspec"), ("pytest", f"pytest {plugins}")):
+        script = bin_folder / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {arguments} "$@"\n')
+        script.chmod(0o755)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # only ours: it starts faster
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "app"))))
     threads = torch.get_num_threads()
