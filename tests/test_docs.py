@@ -36,12 +36,11 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
-from safetensors.torch import save_file
 
 import archspec
 from archspec.cli import main
+from archspec.errors import CODES
 from archspec.lang.inherit import packaged_names
-from archspec.weights import to_foreign
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -196,3 +195,72 @@ def test_every_snippet_runs(
         compile_quickly = functools.partial(torch.compile, backend="aot_eager")
         monkeypatch.setattr(torch, "compile", compile_quickly)
     Reader(page).follow(PAGES[page])
+
+
+def test_the_error_in_the_readme_is_what_the_mistake_gives(folder: Path) -> None:
+    (spec,), (shown,) = blocks(README, "yaml"), blocks(README, "text")
+    misspelt = spec.replace("up: {type: Linear, in_features", "up: {type: Linear, in_feature")
+    Path("tiny.yaml").write_text(misspelt, encoding="utf-8")
+    with pytest.raises(archspec.SpecError) as caught:
+        archspec.load("tiny.yaml")
+    assert f"{caught.value}\n" == shown
+
+
+def test_the_table_of_packaged_specs_is_true() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| ([\d,]+) \|$", PAGES["index.md"], re.MULTILINE)
+    assert sorted(name for name, _ in rows) == packaged_names()
+    for name, count in rows:
+        model = archspec.build(name, device="meta")
+        assert sum(p.numel() for p in model.parameters()) == int(count.replace(",", "")), name
+
+
+def test_the_demo_finds_the_pairs_that_mean_the_same() -> None:
+    run = subprocess.run(
+        [sys.executable, ROOT / "examples" / "demo.py"], capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr
+    assert "resnet18: 11,689,512 parameters" in run.stdout
+    assert "bert: 109,483,778 parameters" in run.stdout
+    same = run.stdout.partition("Sentences that mean the same")[2]
+    assert re.findall(r"^  0\.\d\d  (\w+ \w+ \w+)", same, re.MULTILINE) == [
+        "How do I", "The stock market", "A man is",
+    ]  # fmt: skip
+    assert "cat sleeps" not in same
+
+
+def test_links_of_the_repository_lead_somewhere() -> None:
+    """Those between files; anchors, and links between pages, are checked when the site is built."""
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+    for page in (*files, *DOCS.rglob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) < 200
+
+
+# --------------------------------------------------------------------------------------- the site
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    named = re.findall(r"^::: archspec\.(\w+)$", PAGES["api.md"], re.MULTILINE)
+    assert sorted(named) == sorted(set(archspec.__all__) - {"__version__"})
+
+
+def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path) -> None:
+    config = ROOT / "tools" / "docs" / "mkdocs.yml"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", config]
+    done = subprocess.run(
+        [*command, "--site-dir", tmp_path], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for page in tmp_path.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        loaded = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="?(\w+:)?//', text)
+        loaded += re.findall(r'<link[^>]*\shref="?(\w+:)?//', text)
+        assert not loaded, page.name
+    errors = (tmp_path / "errors.html").read_text(encoding="utf-8")
+    assert not [code for code in CODES if f'id="{code.lower()}"' not in errors]
+    commands = (tmp_path / "cli.html").read_text(encoding="utf-8")
+    assert not [name for name in main.commands if f'id="archspec-{name}"' not in commands]
