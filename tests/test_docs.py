@@ -26,7 +26,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
@@ -56,6 +55,7 @@ PAGES = {"README.md": README} | {
 }
 
 _BLOCK = re.compile(r"^```(\w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PRINTED = re.compile(r"\s*^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE_NAME = re.compile(r"# (\S+\.\w+)\n")
 
 
@@ -72,15 +72,15 @@ class Reader:
         self.names: dict[str, object] = {"__name__": "page"}
 
     def follow(self, text: str) -> None:
-        found = _BLOCK.findall(text)
-        for (kind, body), (next_kind, next_body) in pairwise([*found, ("", "")]):
+        for block in _BLOCK.finditer(text):
+            kind, body = block.groups()
             if name := _FILE_NAME.match(body):
                 path = Path(name[1])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(body, encoding="utf-8")
             elif kind == "python":
-                printed = self.execute(body)
-                assert_shown(printed, next_body if next_kind == "text" else "…\n", body)
+                shown = _PRINTED.match(text, block.end())
+                assert_shown(self.execute(body), shown[1] if shown else "…\n", body)
             elif kind == "console":
                 for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", body, re.M):
                     expected = re.search("# exit status (\\d+)", command)
