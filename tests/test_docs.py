@@ -158,9 +158,7 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(
-    tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def folder(tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working folder, with the files that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(
@@ -187,9 +185,7 @@ def folder(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_snippet_runs(
-    page: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_snippet_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if page == "how-to/pytorch.md":  # what other libraries warn of each other
         warnings.simplefilter("ignore")
         compile_quickly = functools.partial(torch.compile, backend="aot_eager")
@@ -264,3 +260,11 @@ def test_the_site_is_built_without_a_warning_and_needs_no_network(tmp_path: Path
     assert not [code for code in CODES if f'id="{code.lower()}"' not in errors]
     commands = (tmp_path / "cli.html").read_text(encoding="utf-8")
     assert not [name for name in main.commands if f'id="archspec-{name}"' not in commands]
+
+
+def test_the_architecture_page_names_files_that_exist() -> None:
+    named = re.findall(r"`((?:archspec|app|docs|tests|tools)/[\w./-]+)`", PAGES["architecture.md"])
+    assert len(set(named)) > 60
+    assert not [path for path in named if not (ROOT / path).exists()]
+    questions = re.findall(r"^\| Where |^\| W\w+ .*\? \|", PAGES["architecture.md"], re.MULTILINE)
+    assert len(questions) >= 20
