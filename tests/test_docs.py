@@ -40,6 +40,7 @@ import archspec
 from archspec.cli import main
 from archspec.errors import CODES
 from archspec.lang.inherit import packaged_names
+from archspec.lang.registry import functions, layers
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -178,6 +179,9 @@ def folder(tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # only ours: it starts faster
     monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "app"))))
+    monkeypatch.syspath_prepend(tmp_path)
+    for registry in (functions, layers):  # what a page registers is forgotten after it
+        monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path

@@ -72,11 +72,12 @@ def site_link(link: re.Match[str], page: str) -> str:
 
 
 class ExampleSections(griffe.Extension):
-    """Griffe knows a section ``Examples:``, and takes ours, ``Example:``, for an admonition."""
+    """Griffe has a section ``Examples:``; our ``Example:`` would be an admonition to it."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring:
-            obj.docstring.value = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
+            text = obj.docstring.value.replace("\nExample:\n", "\nExamples:\n")
+            obj.docstring.value = text.replace("\nExample::\n", "\n**Example**\n")
 
 
 def command_help() -> str:
