@@ -89,7 +89,7 @@ def command_help() -> str:
 
 
 def _help_sections(context: click.Context) -> list[str]:
-    found = [f"## {context.command_path}\n\n```text\n{context.get_help()}\n```\n"]
+    found = [f"### {context.command_path}\n\n```text\n{context.get_help()}\n```\n"]
     commands = context.command.commands if isinstance(context.command, click.Group) else {}
     for name, command in commands.items():
         inner = command.make_context(name, [], parent=context, resilient_parsing=True)
