@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 BIN := .venv/bin
 setup = @$(or $(PYTHON),$(error archspec needs Python 3.11 or newer; none is on the PATH)) tools/setup_venv.py
 
-.PHONY: help demo app test check bench fuzz screenshots clean
+.PHONY: help demo app test check docs bench fuzz screenshots clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -31,6 +31,10 @@ check: ## lint, formatting, types, import directions
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+docs: ## build the documentation: build/docs/index.html
+	$(setup) dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file tools/docs/mkdocs.yml $(ARGS)
 
 bench: ## measure side by side with transformers and torchvision
 	$(setup) dev

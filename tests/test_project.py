@@ -122,7 +122,7 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(tmp_path: Path) -> No
 
 def test_make_alone_lists_the_targets() -> None:
     listed = re.findall(r"^  make (\w+) +\S", run("make", "--no-print-directory"), re.M)
-    assert " ".join(listed) == "help demo app test check bench fuzz screenshots clean"
+    assert " ".join(listed) == "help demo app test check docs bench fuzz screenshots clean"
 
 
 def test_ci_runs_make_test() -> None:

@@ -358,26 +358,3 @@ def test_control_characters_of_a_spec_do_not_reach_the_terminal(folder: Path) ->
         assert result.exit_code == 0
         assert not re.search("\x1b(?!\\[[0-9;]*m)|\x1b\\[31m|\u202e", result.output)
     assert "�[2J�×" in run("show", str(folder / "\x1b[31m.yaml")).stdout
-
-
-# ------------------------------------------------------------------------------------------- docs
-
-EXAMPLES = [
-    pytest.param(command, expected, id=command)
-    for block in re.findall(r"^```console\n(.*?)^```", DOCS, re.MULTILINE | re.DOTALL)
-    for command, expected in re.findall(r"^\$ archspec (.*)\n((?:(?!\$ ).*\n)*)", block, re.M)
-]
-
-
-@pytest.mark.parametrize(("command", "expected"), EXAMPLES)
-def test_the_examples_of_the_docs(command: str, expected: str, folder: Path) -> None:
-    """A line ``…`` of the docs stands for any lines."""
-    if "tiny.safetensors" in command:
-        from safetensors.torch import save_file
-
-        model = archspec.build("tiny.yaml", device="cpu")
-        save_file(model.state_dict(), folder / "tiny.safetensors")
-    result = run(*shlex.split(command))
-    assert result.exit_code == (1 if "error[" in expected else 0), result.output
-    pattern = re.escape(expected).replace("…\\\n", "(?:.*\n)*").replace("…\n", "(?:.*\n)*")
-    assert re.fullmatch(pattern, result.output), result.output
