@@ -1,14 +1,10 @@
-"""What all tests share: golden files, settings that make every run the same, and a machine at rest
-for those that measure."""
+"""What all tests share: golden files, and settings that make every run the same."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -30,58 +26,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the files in tests/golden"
     )
-
-
-class Rest:
-    """Tests share the machine; one that measures has it for itself.
-
-    Whoever measures holds the gate, so that no other test begins, and waits for those that run.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.gate = (folder / "gate").open("w")
-        self.machine = (folder / "machine").open("w")
-
-    @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
-        fcntl.flock(self.gate, fcntl.LOCK_EX)
-        fcntl.flock(self.machine, fcntl.LOCK_SH)
-        fcntl.flock(self.gate, fcntl.LOCK_UN)
-        yield
-        fcntl.flock(self.machine, fcntl.LOCK_UN)
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        fcntl.flock(self.machine, fcntl.LOCK_UN)  # of the test that asks
-        fcntl.flock(self.gate, fcntl.LOCK_EX)
-        fcntl.flock(self.machine, fcntl.LOCK_EX)
-        yield
-        fcntl.flock(self.machine, fcntl.LOCK_SH)
-        fcntl.flock(self.gate, fcntl.LOCK_UN)
-
-    def close(self) -> None:
-        self.gate.close()
-        self.machine.close()
-
-
-REST = pytest.StashKey[Rest]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[REST] = rest = Rest(config.cache.mkdir("rest"))
-    config.add_cleanup(rest.close)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
-    with item.config.stash[REST].shared():
-        return (yield)
-
-
-@pytest.fixture(scope="session")
-def alone(pytestconfig: pytest.Config) -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """``with alone():`` no other test runs; those that measure CPU time are not slowed down."""
-    return pytestconfig.stash[REST].alone
 
 
 def settings() -> dict[str, str]:

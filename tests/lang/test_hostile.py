@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -332,9 +330,10 @@ SELECTIONS = {
 
 CASES = {**NUMBERS, **SIZES, **TEXTS, **SELECTIONS}
 CHILD = """
-import json, os, resource, sys, time, yaml
+import json, os, resource, sys, time
 from archspec.errors import SpecError
 from archspec.lang.spec import loads
+from tests.pace import slowness
 
 def codes(text):
     try:
@@ -344,21 +343,13 @@ def codes(text):
         return [problem.code for problem in error.problems]
     return []
 
-# A core that is shared does less in a second: a text of known length tells how much less.
-AT_REST = 0.018
-
-def pace():
-    start = time.process_time()
-    list(yaml.parse("[" + "{d: [1, e]}, " * 150 + "]"))
-    return time.process_time() - start
-
 def tried(text, unit, times):
-    before = pace()
+    before = slowness()
     text = text.replace("@", "".join(unit.replace("#", str(i)) for i in range(times)))
     start = time.process_time()
     found = codes(text)
     seconds = time.process_time() - start
-    seconds = (begun + seconds) * AT_REST / max(AT_REST, before, pace())
+    seconds = (begun + seconds) / max(before, slowness())
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))
     return found, seconds, int(status["VmHWM"].split()[0]) * 1024, "torch" in sys.modules
 
@@ -379,18 +370,17 @@ for name, (_, *case) in json.load(sys.stdin).items():
 
 
 @pytest.fixture(scope="module")
-def results(alone: Callable[[], AbstractContextManager[None]]) -> dict[str, Result]:
+def results() -> dict[str, Result]:
     """Codes, CPU seconds with the start, and peak memory, each case in a process of its own."""
-    with alone():
-        child = subprocess.run(
-            [sys.executable, "-c", CHILD],
-            input=json.dumps(CASES),
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-            cwd=Path(__file__).parents[2],
-        )
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        input=json.dumps(CASES),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
     assert child.returncode == 0, child.stderr[-2000:]
     return {name: Result(*result) for name, result in map(json.loads, child.stdout.splitlines())}
 
