@@ -11,7 +11,8 @@ from archspec.lang.instances import Instance, walk
 from archspec.lang.params import Resolved
 from archspec.lang.schema import Checkpoint, Config, Contract, FreezePlan
 from archspec.lang.spec import Spec
-from archspec.report.display import printable, printable_lines, styled_text
+from archspec.report.display import styled_text
+from archspec.report.text import printable, printable_lines
 
 _LONGEST = 60  # characters of one value; --json has all of them
 

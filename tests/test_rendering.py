@@ -9,7 +9,7 @@ import pytest
 
 import archspec
 from archspec.rendering import table, tree
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 SPEC = """
 archspec: 1

@@ -108,7 +108,7 @@ def _error_of(
 
 
 def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None:
-    from archspec.report.display import printable
+    from archspec.report.text import printable
 
     if error is None:
         terminal.put(f"{printable(file)}: ok")
@@ -138,7 +138,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     """
     from archspec import rendering
     from archspec.cli import json_documents
-    from archspec.report.display import printable
+    from archspec.report.text import printable
 
     loaded = options.load(spec, given, config)
     if as_json:
@@ -206,7 +206,7 @@ def build(
     """
     from archspec import rendering
     from archspec.cli import json_documents
-    from archspec.report.display import printable_lines
+    from archspec.report.text import printable_lines
 
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)

@@ -25,7 +25,8 @@ from archspec.errors import Problem, SpecError
 from archspec.lang import yaml
 from archspec.lang.inherit import locate, packaged_folder
 from archspec.lang.spec import Spec, as_spec
-from archspec.report.display import Displayed, printable_lines
+from archspec.report.display import Displayed
+from archspec.report.text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

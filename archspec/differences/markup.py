@@ -8,7 +8,7 @@ from html import escape
 
 from archspec.differences import text_lines
 from archspec.differences.report import Diff
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "−", "changed": "~", "moved": "→"}
 _STYLE = """\

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from archspec.differences import text_lines
 from archspec.differences.report import Diff
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "-", "changed": "~", "moved": ">"}
 _STYLES = {"kept": "", "added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}

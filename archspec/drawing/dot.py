@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from archspec.drawing.diagram import Box, Drawing
-from archspec.report.display import printable
+from archspec.report.numbers import format_count
+from archspec.report.text import printable
 
 _LONGEST = 44  # characters of one line
 _LONGEST_TIP = 300
@@ -105,26 +106,13 @@ def label(box: Box) -> list[str]:
 
 
 def _figures(box: Box) -> str:
-    """``7.1 M each, frozen``."""
+    """``7.088 M each, frozen``."""
     if not box.parameters:
         return ""
     state = {"frozen": "frozen", "partly frozen": "partly frozen"}.get(box.state, "")
     each = " each" if box.times > 1 else ""
     shared = "shared" if box.shared else ""
-    return ", ".join(filter(None, [f"{for_people(box.parameters)}{each}", shared, state]))
-
-
-def for_people(count: int) -> str:
-    """A number of parameters, in three digits.
-
-    >>> [for_people(n) for n in (768, 590_592, 7_087_872, 405_853_388_800)]
-    ['768', '591 k', '7.09 M', '406 B']
-    """
-    for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
-        value = count / size
-        if value >= 0.9995:
-            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
-    return str(count)
+    return ", ".join(filter(None, [f"{format_count(box.parameters)}{each}", shared, state]))
 
 
 def _tooltip(box: Box) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from archspec.errors import Problem, UsageError
-from archspec.report.display import printable
+from archspec.report.text import first_line, printable
 
 MAX_BYTES = 64 * 2**20
 
@@ -65,8 +65,8 @@ def render(dot: str, to: str, seconds: float) -> bytes:
     except OSError as error:
         raise _refused(f"Graphviz cannot be run: {error.strerror}") from None
     if done.returncode or not done.stdout:
-        said = (done.stderr.decode(errors="replace").splitlines() or ["nothing"])[0]
-        raise _refused(f"Graphviz failed and said: {said}")
+        message = first_line(done.stderr.decode(errors="replace")) or "no message"
+        raise _refused(f"Graphviz failed: {message}")
     if len(done.stdout) > MAX_BYTES:
         raise _refused(f"the drawing has more than {MAX_BYTES // 2**20} MiB")
     return done.stdout

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from archspec.drawing.diagram import Arrow, Box, Drawing
 from archspec.drawing.dot import label
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 _STYLES = {"frozen": "dim", "partly frozen": "yellow", "trainable": "cyan"}
 

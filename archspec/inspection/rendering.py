@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from archspec.inspection.report import Figure, Inspection, Node, Shape
-from archspec.report.display import printable
+from archspec.report.numbers import format_size
+from archspec.report.text import printable
 
 _COLUMNS = (
     ("parameters", "parameters"),
@@ -166,11 +167,8 @@ def _named(parts: Mapping[str, Figure], activations: str) -> dict[str, Figure]:
 
 
 def cells(figure: Figure) -> tuple[str, str, str, str]:
-    """Value, unit, the same in GiB or MiB, and how sure it is."""
-    rounded = ""
-    if figure.unit == "bytes":
-        size = figure.value
-        rounded = f"{size / 2**30:,.2f} GiB" if size >= 2**30 else f"{size / 2**20:,.2f} MiB"
+    """Value, unit, a size also in few digits, and whether it is exact."""
+    rounded = format_size(figure.value) if figure.unit == "bytes" else ""
     return f"{figure.value:,}", figure.unit, rounded, "exact" if figure.exact else "estimated"
 
 
@@ -246,7 +244,7 @@ def _figures(named: Mapping[str, Figure], width: int, digits: int) -> Renderable
     grid.add_column(min_width=width, no_wrap=True)
     grid.add_column(min_width=digits, no_wrap=True, justify="right")
     grid.add_column(min_width=len("parameters"))
-    grid.add_column(justify="right", min_width=len("123.45 MiB"))
+    grid.add_column(justify="right", min_width=len("417.6 MiB"))
     grid.add_column()
     for name, figure in named.items():
         grid.add_row(name, *map(Text, cells(figure)), style="bold" if name == "total" else "")

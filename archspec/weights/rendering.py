@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archspec.errors import Place
-from archspec.report.display import printable
+from archspec.report.text import printable
 from archspec.weights.folding import Line, folded, rules_of
 from archspec.weights.report import Row, WeightsReport
 
