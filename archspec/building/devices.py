@@ -78,7 +78,9 @@ def check_memory(
     """
     needed, free = tensor_bytes(model, dtype), free_bytes(device)
     if free is not None and needed > free:
-        message = f"{spec.name} needs {format_size(needed)} on {device}, {format_size(free)} is free"
+        message = (
+            f"{spec.name} needs {format_size(needed)} on {device}, {format_size(free)} is free"
+        )
         hint = "build it on 'meta' to inspect it, or choose a smaller dtype"
         raise BuildError(Problem("E503", message, hint=hint))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from archspec.differences.outline import Kinds, Outline
+from archspec.differences.outline import Outline, subtree_numbers
 from archspec.differences.sequences import aligned
 
 LEAST_SIMILAR = 0.3
@@ -33,7 +33,7 @@ class Alignment:
         self.old, self.new = old, new
         self.partner: dict[str, Outline] = {}
         self.successor: dict[str, Outline] = {}
-        self._kinds = Kinds()
+        self._numbers = subtree_numbers()
         self._features: dict[int, Counter[tuple[str, str, str]]] = {}
         self._alike: dict[tuple[int, int], float] = {}
         self._pair(*self._roots())
@@ -41,7 +41,7 @@ class Alignment:
 
     def is_same(self, old: Outline, new: Outline) -> bool:
         """Whether two modules, with all below them, are equal but for their paths."""
-        return self._kinds.number(old) == self._kinds.number(new)
+        return self._numbers.number(old) == self._numbers.number(new)
 
     def _roots(self) -> tuple[Outline, Outline]:
         """Where to begin: a model may have become a part of a larger one, or the reverse."""
@@ -80,7 +80,7 @@ class Alignment:
     def _items(
         self, old: Sequence[Outline], new: Sequence[Outline]
     ) -> list[tuple[Outline, Outline]]:
-        before, after = [[self._kinds.number(item) for item in items] for items in (old, new)]
+        before, after = [[self._numbers.number(item) for item in items] for items in (old, new)]
         matches = aligned(
             before, after, lambda i, j: self._similarity(old[i], new[j]), LEAST_SIMILAR
         )
@@ -125,7 +125,7 @@ class Alignment:
         for module in root.walk():
             if module.path not in paired and (module.children or module.holds):
                 parent = module.path.rpartition(".")[0]
-                number = self._kinds.number(module)
+                number = self._numbers.number(module)
                 found.setdefault(number, []).append((module, parent in paired))
         return found
 
@@ -135,7 +135,7 @@ class Alignment:
         """From 0 for nothing in common to 1; equal modules, and only these, have 1."""
         if self.is_same(old, new):
             return 1.0
-        key = self._kinds.number(old), self._kinds.number(new)
+        key = self._numbers.number(old), self._numbers.number(new)
         if key not in self._alike:
             first, second = self._described(old), self._described(new)
             common = (first & second).total()
@@ -147,7 +147,7 @@ class Alignment:
 
     def _described(self, module: Outline) -> Counter[tuple[str, str, str]]:
         """Every argument below a module, with its place among the names."""
-        number = self._kinds.number(module)
+        number = self._numbers.number(module)
         if number not in self._features:
             start = len(module.path) + 1 if module.path else 0
             self._features[number] = Counter(

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,13 +18,15 @@ from archspec.differences.alignment import Alignment
 from archspec.differences.changes import tensor_changes, tree_changes
 from archspec.differences.comparing import on_meta, state_of
 from archspec.differences.normal_form import content, normal
-from archspec.differences.outline import Kinds, Outline, Tensor, join, outline
+from archspec.differences.outline import Outline, Tensor, join, outline, subtree_numbers
 from archspec.differences.report import Diff, Side, SpecChange
 from archspec.errors import Problem, SpecError
 from archspec.lang import yaml
 from archspec.lang.inherit import locate, packaged_folder
+from archspec.lang.instances import format_arguments
 from archspec.lang.spec import Spec, as_spec
 from archspec.report.display import Displayed
+from archspec.report.folding import fold_neighbours, is_range, unfold_path
 from archspec.report.text import printable_lines
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _ROOT = "(root)"
 _NOT_A_LOCK = (
     ArithmeticError, AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
-_RANGE = re.compile(r"\(([0-9]{1,6})-([0-9]{1,6})\)")
 _HEAD = "# What the spec builds; written by 'archspec lock'. Review its changes like code.\n"
 
 
@@ -65,7 +65,7 @@ class Lock(Displayed):
                 for a range.
         """
         for module in self.root.walk():
-            if _RANGE.fullmatch(module.name):
+            if is_range(module.name):
                 message = f"'{module.path}' cannot be told from a range in a lock file"
                 raise SpecError(Problem("E207", message, module.place))
         text = _HEAD + yaml.dump(self.to_dict())
@@ -170,35 +170,19 @@ def beside(source: str | os.PathLike[str]) -> Path:
 
 def _call(module: Outline) -> str:
     """``Linear(in_features=768, out_features=2)``."""
-    given = ", ".join(f"{name}={value}" for name, value in module.arguments.items())
-    return f"{module.type}({given})" if given else module.type
+    arguments = format_arguments(module.arguments)
+    return f"{module.type}({arguments})" if arguments else module.type
 
 
 def _folded(root: Outline) -> Iterator[tuple[str, Outline]]:
     """Every module with its path, equal numbered neighbours as one."""
-    kinds = Kinds()
+    numbers = subtree_numbers()
     stack = [("", root)]
     while stack:
         path, module = stack.pop()
         yield path, module
-        children = [(join(path, name), child) for name, child in _runs(module, kinds)]
-        stack += reversed(children)
-
-
-def _runs(module: Outline, kinds: Kinds) -> Iterator[tuple[str, Outline]]:
-    children, i = module.children, 0
-    while i < len(children):
-        first, end = children[i], i + 1
-        while (
-            end < len(children)
-            and first.name.isdecimal()
-            and children[end].name == str(int(first.name) + end - i)
-            and kinds.number(children[end]) == kinds.number(first)
-        ):
-            end += 1
-        last = children[end - 1].name
-        yield f"({first.name}-{last})" if end - i > 1 else first.name, first
-        i = end
+        groups = fold_neighbours(module.children, lambda child: child.name, numbers.number)
+        stack += reversed([(join(path, name), group[0]) for name, group in groups])
 
 
 def _digests(spec: Spec, types: set[str]) -> dict[str, str]:
@@ -239,14 +223,14 @@ def _read(name: str, said: dict[str, Any]) -> Lock:
     modules = {
         path: str(call)
         for written, call in said["modules"].items()
-        for path in _unfolded("" if written == _ROOT else written)
+        for path in unfold_path("" if written == _ROOT else written, MAX_MODULES)
     }
     tensors: dict[str, dict[str, Tensor]] = {}
     shared = {str(name): str(first) for name, first in said.get("shared", {}).items()}
     for written, given in said["tensors"].items():
         shape = [size for size in given if not isinstance(size, str)]
         (dtype,) = given[len(shape) :] or ["float32"]
-        for path in _unfolded(written):
+        for path in unfold_path(written, MAX_MODULES):
             tensor = Tensor(tuple(map(int, shape)), dtype, shared.get(path, ""))
             owner = _owner(path, modules)
             tensors.setdefault(owner, {})[path[len(owner) :].removeprefix(".")] = tensor
@@ -264,20 +248,6 @@ def _read(name: str, said: dict[str, Any]) -> Lock:
     forward = {str(block): str(digest) for block, digest in said["forward"].items()}
     totals = {str(total): int(count) for total, count in said["totals"].items()}
     return Lock(name, made(""), forward, totals)
-
-
-def _unfolded(written: str) -> list[str]:
-    """Every path that a folded one stands for."""
-    choices: list[list[str]] = []
-    count = 1
-    for part in written.split("."):
-        found = _RANGE.fullmatch(part)
-        first, last = (int(found[1]), int(found[2])) if found else (0, 0)
-        count *= last - first + 1
-        if not 0 < count <= MAX_MODULES:
-            raise ValueError("too many modules")
-        choices.append([str(i) for i in range(first, last + 1)] if found else [part])
-    return [".".join(parts) for parts in product(*choices)]
 
 
 def _owner(path: str, modules: Mapping[str, str]) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from archspec.differences.normal_form import place
 from archspec.errors import Place
 from archspec.lang import yaml
-from archspec.lang.instances import Instance, walk
+from archspec.lang.instances import Instance, argument_texts, walk
 from archspec.lang.spec import Spec
+from archspec.report.subtrees import SubtreeNumbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class _Maker:
 
     def made(self, path: str, instance: Instance) -> Outline:
         if id(instance) not in self.arguments:  # equal modules share one instance
-            self.arguments[id(instance)] = written_arguments(instance)
+            self.arguments[id(instance)] = argument_texts(instance)
         if instance.path not in self.declared:
             self.declared[instance.path] = self._declaration(instance.path)
         renamed_from, at = self.declared[instance.path]
@@ -130,34 +131,13 @@ class _Maker:
         return renamed, place(self.spec, path)
 
 
-def written_arguments(instance: Instance) -> dict[str, str]:
-    """A module's arguments as Python writes the values: ``{"in_features": "768"}``."""
-    return {name: _written(value) for name, value in instance.arguments.items()}
+def subtree_numbers() -> SubtreeNumbers[Outline]:
+    """Numbers for modules: equal ones, with all below them, have equal numbers."""
+    return SubtreeNumbers(
+        lambda module: (module.type, *map(_items, (module.arguments, module.tensors))),
+        lambda module: ((child.name, child) for child in module.children),
+    )
 
 
-def _written(value: object) -> str:
-    if isinstance(value, Instance):
-        given = ", ".join(f"{name}={text}" for name, text in written_arguments(value).items())
-        return f"{value.type}({given})"
-    return repr(value)
-
-
-class Kinds:
-    """Numbers modules such that those that are equal, with all below them, have equal numbers."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, int] = {}
-        self._numbers: dict[tuple[object, ...], int] = {}
-        self._kept: list[Outline] = []  # while they live, no other module has their id
-
-    def number(self, module: Outline) -> int:
-        if id(module) not in self._of:
-            self._kept.append(module)
-            below = tuple((child.name, self.number(child)) for child in module.children)
-            key = (module.type, *_pairs(module.arguments), *_pairs(module.tensors), below)
-            self._of[id(module)] = self._numbers.setdefault(key, len(self._numbers))
-        return self._of[id(module)]
-
-
-def _pairs(found: Mapping[str, object]) -> tuple[object, ...]:
-    return (len(found), *found.items())
+def _items(mapping: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+    return tuple(mapping.items())

@@ -12,6 +12,7 @@ from archspec.differences.normal_form import content, place
 from archspec.errors import Problem, SpecError, UsageError
 from archspec.lang.spec import Spec, as_spec, loads
 from archspec.lang.yaml import Path, dump
+from archspec.report.text import shortened
 
 MAX_PATCH_BYTES = 20_000_000
 
@@ -43,9 +44,8 @@ def patched_text(delta: Delta | None, spec: Spec) -> str:
 
 
 def _problem(misfit: Misfit, spec: Spec) -> Problem:
-    expected = misfit.expected if len(misfit.expected) <= 100 else f"{misfit.expected[:99]}…"
-    at = dotted(misfit.path) or "the spec"
-    message = f"the patch does not fit: at {at} it expects {expected}"
+    location, expected = dotted(misfit.path) or "the spec", shortened(misfit.expected, 100)
+    message = f"the patch does not fit: at {location} it expects {expected}"
     return Problem("E112", message, place(spec, misfit.path))
 
 

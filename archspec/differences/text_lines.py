@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from archspec.differences.folding import folded
 from archspec.differences.patching import dotted
 from archspec.differences.report import (
     CostChange,
@@ -20,8 +19,10 @@ from archspec.differences.report import (
 )
 from archspec.errors import Place
 from archspec.lang.yaml import flow
+from archspec.report.folding import fold_paths
+from archspec.report.text import shortened
 
-LONGEST = 100  # characters of one value
+MAX_VALUE = 100  # characters of one value
 ROOT = "(the root)"
 KINDS = {
     "same": "kept",
@@ -121,7 +122,7 @@ def _spec_line(change: SpecChange) -> Line:
 
 
 def _short(value: object) -> str:
-    return _cut(flow(value), LONGEST)
+    return shortened(flow(value), MAX_VALUE)
 
 
 def _origin(side: Side | None) -> str:
@@ -142,14 +143,14 @@ def _tree_lines(changes: Iterable[TreeChange]) -> Iterator[Line]:
         differ = tuple(change.arguments.items())
         return change.kind, types, differ, change.modules, len(change.wraps), places
 
-    for written, group in folded(changes, paths, rest):
+    for written, group in fold_paths(changes, paths, rest):
         change = group[0]
         what = _both(*(path or ROOT for path in written))
         times = f"{len(group)} × " if len(group) > 1 else ""
         kind = _both(change.old_type, change.new_type)
         where = _both(_line(change.old_place), _line(change.new_place))
         how = f"{times}{kind}{_details(change, each=len(group) > 1)}"
-        how = _cut(how, 2 * LONGEST)
+        how = shortened(how, 2 * MAX_VALUE)
         yield Line(change.kind, what, how, where, change.old_place, change.new_place)
 
 
@@ -202,7 +203,7 @@ def _tensor_lines(found: Diff) -> Iterator[Line]:
     def rest(head: _Heads) -> object:
         return head.status, head.shapes, head.rule, head.tensors, head.elements
 
-    for written, group in folded(_heads(found), paths, rest):
+    for written, group in fold_paths(_heads(found), paths, rest):
         head, times = group[0], len(group)
         count, elements = times * head.tensors, times * head.elements
         tensors = f"{count:,} tensors, " if count > 1 else ""
@@ -324,7 +325,3 @@ def _signed(old: int, new: int) -> str:
 
 def _both(*sides: str) -> str:
     return " → ".join(dict.fromkeys(filter(None, sides)))
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -16,12 +16,12 @@ from archspec.codegen import Generated, generate
 from archspec.drawing.diagram import State
 from archspec.errors import Place
 from archspec.inspection.inspecting import example_run
-from archspec.lang.instances import Instance, walk
+from archspec.lang.instances import Instance, argument_texts, format_arguments, walk
 from archspec.lang.schema import Block
 from archspec.lang.spec import Spec
-from archspec.rendering import arguments
+from archspec.report.subtrees import SubtreeNumbers
 
-_LONGEST = 60  # characters of one argument
+_MAX_ARGUMENT = 60  # characters of one argument
 Plan = str | Sequence[str] | None
 
 
@@ -46,8 +46,10 @@ class DrawnModel:
     file: str
     instances: Mapping[str, Instance]
     tensors: Mapping[int, str]
-    _kinds: dict[str, int] = field(default_factory=dict[str, int])
-    _numbers: dict[object, int] = field(default_factory=dict[object, int])
+    _numbers: SubtreeNumbers[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = SubtreeNumbers(self._features, self._children, identity=str)
 
     @classmethod
     def of(
@@ -69,16 +71,17 @@ class DrawnModel:
 
     def kind(self, path: str) -> int:
         """A number that modules share which are made and frozen alike, all below them as well."""
-        if path not in self._kinds:
-            instance, prefix = self.instances[path], f"{path}." if path else ""
-            module = self.model.get_submodule(path)
-            frozen = tuple(p.requires_grad for p in module._parameters.values() if p is not None)
-            if not instance.children:  # a layer may be made of others
-                frozen = tuple(p.requires_grad for p in module.parameters())
-            below = tuple((name, self.kind(prefix + name)) for name, _ in instance.children)
-            key = (instance.type, repr(instance.arguments), frozen, self.shares(path), below)
-            self._kinds[path] = self._numbers.setdefault(key, len(self._numbers))
-        return self._kinds[path]
+        return self._numbers.number(path)
+
+    def _features(self, path: str) -> Hashable:
+        instance, module = self.instances[path], self.model.get_submodule(path)
+        layer = not instance.children  # it may be made of others, which the spec does not name
+        frozen = tuple(p.requires_grad for p in module.parameters(recurse=layer))
+        return instance.type, repr(instance.arguments), frozen, self.shares(path)
+
+    def _children(self, path: str) -> Iterator[tuple[str, str]]:
+        prefix = f"{path}." if path else ""
+        return ((name, prefix + name) for name, _ in self.instances[path].children)
 
     def shares(self, path: str) -> bool:
         """Whether a tensor that the module holds itself is another module's."""
@@ -105,7 +108,7 @@ class DrawnModel:
         return {
             "name": bracketed(relative) if relative else type(module).__name__,
             "type": known.type if known else type(module).__name__,
-            "text": arguments(known, _LONGEST) if known and not known.children else "",
+            "text": _arguments(known) if known and not known.children else "",
             "path": path,
             "parameters": parameters,
             "trainable": trainable,
@@ -169,6 +172,10 @@ class DrawnModel:
                 found.setdefault(value, []).append(name)
         symbols = self.spec.architecture.dims.keys()
         return {size: names for size, names in found.items() if symbols & set(names)}
+
+
+def _arguments(instance: Instance) -> str:
+    return format_arguments(argument_texts(instance), _MAX_ARGUMENT)
 
 
 def bracketed(path: str) -> str:

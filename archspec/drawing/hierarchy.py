@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from archspec.drawing.diagram import Arrow, Box
 from archspec.drawing.drawn_model import DrawnModel, bracketed
-from archspec.drawing.folding import MOST, Graph, in_line, spanning
+from archspec.drawing.folding import MOST, Graph, spanning
 from archspec.lang.instances import Instance
-from archspec.lang.registry.layers import CONTAINERS
+from archspec.report.folding import fold_neighbours
 
 MOST_CHILDREN = 40
 """Boxes below one; one more stands for all others."""
@@ -59,16 +59,6 @@ def _own_name(above: str, name: str) -> str:
 
 def _groups(subject: DrawnModel, prefix: str, instance: Instance) -> Iterator[tuple[str, str, int]]:
     """First name, last name and number of children that are alike and follow each other."""
-    names = [name for name, _ in instance.children]
-    i = 0
-    while i < len(names):
-        end = i + 1
-        while (
-            instance.type in CONTAINERS
-            and end < len(names)
-            and in_line(names[end - 1], names[end])
-            and subject.kind(prefix + names[end]) == subject.kind(prefix + names[i])
-        ):
-            end += 1
-        yield names[i], names[end - 1], end - i
-        i = end
+    names = (name for name, _ in instance.children)
+    for _, group in fold_neighbours(names, str, lambda name: subject.kind(prefix + name)):
+        yield group[0], group[-1], len(group)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from archspec.report.text import shortened
+
 _SYMBOLS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "floordiv": "//",
     "floor_divide": "//", "mod": "%", "remainder": "%", "matmul": "@", "pow": "**", "eq": "=",
@@ -18,7 +20,7 @@ _SYMBOLS = {
     "iadd": "+=", "isub": "−=", "imul": "×=", "itruediv": "÷=",
 }  # fmt: skip
 _SILENT = frozenset({"device", "layout", "pin_memory", "requires_grad"})
-_LONGEST = 40  # characters of an argument
+_MAX_ARGUMENT = 40  # characters of an argument
 
 
 def operation(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
@@ -107,4 +109,4 @@ def _text(value: Any) -> str:
             text = repr(value)
         case _:
             text = type(value).__name__
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return shortened(text, _MAX_ARGUMENT)

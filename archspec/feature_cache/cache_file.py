@@ -28,11 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archspec.report.numbers import format_size
 from archspec.errors import Problem, UsageError
 from archspec.feature_cache.cache_locks import IN_USE, CacheLock, turn
 from archspec.feature_cache.report import StoredValue
 from archspec.feature_cache.tracing import usage
+from archspec.report.numbers import format_size
 
 FORMAT = 1
 BYTES_OF_A_ROW = 8  # beside its values

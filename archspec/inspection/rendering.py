@@ -7,7 +7,7 @@ and everything is escaped for HTML.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from pathlib import PurePath
 
@@ -18,7 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from archspec.inspection.report import Figure, Inspection, Node, Shape
+from archspec.report.folding import fold_neighbours
 from archspec.report.numbers import format_size
+from archspec.report.subtrees import SubtreeNumbers
 from archspec.report.text import printable
 
 _COLUMNS = (
@@ -58,45 +60,20 @@ class Row:
 
 def rows(root: Node) -> Iterator[Row]:
     """The tree, top down; numbered neighbours that are equal in everything are one row."""
-    yield from _rows(root, "", 0, 1, _Kinds())
+    numbers = SubtreeNumbers[Node](Node.appearance, Node.named_children)
+    return _rows(root, "", 0, 1, numbers)
 
 
-def _rows(node: Node, label: str, depth: int, times: int, kinds: _Kinds) -> Iterator[Row]:
+def _rows(
+    node: Node, label: str, depth: int, times: int, numbers: SubtreeNumbers[Node]
+) -> Iterator[Row]:
     times_text = f"{times} × " if times > 1 else ""
     name = f"{label}{times_text}{node.type}"
     shared = f" ({', '.join(node.shared)} shared)" if node.shared else ""
     yield Row(name + shared, depth, times, node)
-    i = 0
-    while i < len(node.children):
-        child, end = node.children[i], i + 1
-        while end < len(node.children) and kinds.folds(child, node.children[end], end - i):
-            end += 1
-        last = node.children[end - 1].name
-        label = f"({child.name}-{last}): " if end - i > 1 else f"({child.name}): "
-        yield from _rows(child, label, depth + 1, end - i, kinds)
-        i = end
-
-
-class _Kinds:
-    """Numbers nodes such that those that would print alike, below as well, have equal numbers."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, int] = {}
-        self._numbers: dict[object, int] = {}
-
-    def folds(self, first: Node, other: Node, distance: int) -> bool:
-        name = first.name
-        numbered = name.isdecimal() and other.name == str(int(name) + distance)
-        return numbered and self.number(first) == self.number(other)
-
-    def number(self, node: Node) -> int:
-        if id(node) not in self._of:
-            below = tuple((child.name, self.number(child)) for child in node.children)
-            plain = replace(node, path="", shared={}, children=())
-            values = tuple(getattr(plain, name) for name in Node.__slots__ if name != "shared")
-            key = (values, tuple(node.shared.items()), below)
-            self._of[id(node)] = self._numbers.setdefault(key, len(self._numbers))
-        return self._of[id(node)]
+    for name, group in fold_neighbours(node.children, lambda child: child.name, numbers.number):
+        label = f"{name}: " if len(group) > 1 else f"({name}): "
+        yield from _rows(group[0], label, depth + 1, len(group), numbers)
 
 
 def shapes(found: tuple[Shape, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,19 @@ class Node:
     @property
     def name(self) -> str:
         return self.path.rpartition(".")[2]
+
+    def named_children(self) -> list[tuple[str, Node]]:
+        return [(child.name, child) for child in self.children]
+
+    def appearance(self, ignored: Collection[str] = ()) -> tuple[object, ...]:
+        """What two equal modules have in common, whatever their paths and children.
+
+        Args:
+            ignored: attributes that may differ.
+        """
+        hidden = {"path", "shared", "children", *ignored}
+        values = (getattr(self, name) for name in Node.__slots__ if name not in hidden)
+        return (*values, *self.shared.items())
 
     def to_dict(self) -> dict[str, Any]:
         """The node and those below it; shapes are lists, a place is a file, a line, a column."""

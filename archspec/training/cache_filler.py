@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from archspec.report.numbers import format_size
 from archspec.errors import ArchspecError, UsageError
 from archspec.feature_cache import CacheStore, Frontier, NoFrontier, activation_key, find_frontier
 from archspec.freezing import freeze
+from archspec.report.numbers import format_size
 from archspec.report.progress import counting
 from archspec.report.text import first_line
 from archspec.training.checkpoint_callback import CheckpointCallback

@@ -13,7 +13,7 @@ def test_a_flow_names_what_goes_in() -> None:
     lines = str(archspec.draw("resnet18", block="BasicBlock")).splitlines()
     assert lines[0] == "resnet18: BasicBlock"
     assert "conv1  Conv2d · 36.86 k  ←  x [batch, 64, 56, 56]" in lines
-    assert "+=                      ←  bn2 [batch, 64, 56, 56]  x [batch, 64, 56, 56]" in lines
+    assert "+=                       ←  bn2 [batch, 64, 56, 56]  x [batch, 64, 56, 56]" in lines
     assert lines[-1].split()[:3] == ["output", "←", "relu_"]
 
 
