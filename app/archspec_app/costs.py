@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archspec.inspection import Figure
-from archspec.inspection.rendering import totals
+from archspec.inspection.report import grouped_figures
 from archspec.report.numbers import format_count, format_size
 from archspec_app.session import BuiltSpec
 
@@ -38,7 +38,7 @@ def cost_data(opened: BuiltSpec) -> dict[str, Any]:
                 "title": title,
                 "figures": [{"name": name, **figure_data(f)} for name, f in figures.items()],
             }
-            for title, figures in totals(found).items()
+            for title, figures in grouped_figures(found).items()
         ],
         "precision": found.precision,
         "optimizer": found.optimizer,

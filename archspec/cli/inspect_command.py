@@ -97,8 +97,8 @@ def inspect(
 
     from dataclasses import asdict
 
+    from archspec.inspection import Figure
     from archspec.inspection.inspecting import Case
-    from archspec.inspection.report import Figure
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}

@@ -20,7 +20,7 @@ from archspec.lang.yaml import flow
 if TYPE_CHECKING:
     from torch import nn
 
-    from archspec.inspection.report import Figure, Inspection
+    from archspec.inspection import Figure, Inspection
 
 LEVELS = ("spec", "tree", "tensors", "cost")
 

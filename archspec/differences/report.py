@@ -17,7 +17,7 @@ from archspec.report.display import Displayed
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from archspec.inspection.report import Figure
+    from archspec.inspection.figures import Figure
     from archspec.lang.spec import Spec
 
 ChangeKind = Literal["added", "removed", "changed", "moved"]

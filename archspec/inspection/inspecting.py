@@ -17,9 +17,10 @@ from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
 from archspec.freezing.plans import ChosenPlan
 from archspec.freezing.selection import Selection
+from archspec.inspection.figures import Figure, Memory, Node
 from archspec.inspection.measure import run
 from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
-from archspec.inspection.report import Figure, Inspection, Memory, Node
+from archspec.inspection.report import Inspection
 from archspec.inspection.tree import tree
 from archspec.lang.instances import ancestors, walk
 from archspec.lang.schema import FreezePlan

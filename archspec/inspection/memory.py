@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from archspec.errors import Problem, UsageError, did_you_mean
-from archspec.inspection.report import Figure, Memory
+from archspec.inspection.figures import Figure, Memory
 from archspec.tracing.forward_record import Run
 
 EIGHT_BITS = "adamw-8bit"

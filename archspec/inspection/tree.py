@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from archspec.errors import Place
-from archspec.inspection.report import Node
+from archspec.inspection.figures import Node
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
 from archspec.tracing.forward_record import Run
