@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from archspec.differences.alignment import Alignment
+from archspec.differences.change_set import Side, SpecChange, Status, TensorChange, TreeChange
 from archspec.differences.deltas import Added, Delta, Listed, Mapped, Removed
 from archspec.differences.normal_form import content, origin, place
 from archspec.differences.outline import Outline, join
-from archspec.differences.report import Side, SpecChange, Status, TensorChange, TreeChange
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
 

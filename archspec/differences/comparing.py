@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from archspec.differences.alignment import Alignment
+from archspec.differences.change_set import CostChange, PlanChange
 from archspec.differences.changes import spec_changes, tensor_changes, tree_changes
 from archspec.differences.deltas import compare
 from archspec.differences.normal_form import content
 from archspec.differences.outline import Tensor, outline
-from archspec.differences.report import CostChange, Diff, PlanChange
+from archspec.differences.report import Diff
 from archspec.errors import ArchspecError, FreezeError, Problem, UsageError, did_you_mean
 from archspec.lang.spec import Spec, as_spec
 from archspec.lang.yaml import flow

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from archspec.differences.alignment import Alignment
+from archspec.differences.change_set import Side, SpecChange
 from archspec.differences.changes import tensor_changes, tree_changes
 from archspec.differences.comparing import on_meta, state_of
 from archspec.differences.normal_form import content, normal
 from archspec.differences.outline import Outline, Tensor, join, outline, subtree_numbers
-from archspec.differences.report import Diff, Side, SpecChange
+from archspec.differences.report import Diff
 from archspec.errors import Problem, SpecError
 from archspec.lang import yaml
 from archspec.lang.inherit import locate, packaged_folder

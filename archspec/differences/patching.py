@@ -17,15 +17,15 @@ from archspec.report.text import shortened
 MAX_PATCH_BYTES = 20_000_000
 
 if TYPE_CHECKING:
-    from archspec.differences.report import Diff
+    from archspec.differences.change_set import ChangeSet
 
 
-def patched(found: Diff, source: str | os.PathLike[str] | Spec) -> Spec:
+def patched(change_set: ChangeSet, source: str | os.PathLike[str] | Spec) -> Spec:
     """As ``Diff.apply``."""
-    if "spec" not in found.levels:
+    if "spec" not in change_set.levels:
         raise UsageError(Problem("E801", "this diff is no patch: the specs were not compared"))
     spec = as_spec(source, {})
-    return loads(patched_text(found.delta, spec), name=f"{found.new}.yaml")
+    return loads(patched_text(change_set.delta, spec), name=f"{change_set.new}.yaml")
 
 
 def patched_text(delta: Delta | None, spec: Spec) -> str:

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from archspec.differences.patching import dotted
-from archspec.differences.report import (
+from archspec.differences.change_set import (
+    ChangeSet,
     CostChange,
-    Diff,
     PlanChange,
     Side,
     SpecChange,
     TensorChange,
     TreeChange,
 )
+from archspec.differences.patching import dotted
 from archspec.errors import Place
 from archspec.lang.yaml import flow
 from archspec.report.folding import fold_paths
@@ -70,37 +70,37 @@ class Figures:
     rows: tuple[tuple[str, str, str, str], ...]
 
 
-def title(found: Diff) -> str:
-    return f"{found.old} → {found.new}"
+def title(change_set: ChangeSet) -> str:
+    return f"{change_set.old} → {change_set.new}"
 
 
-def verdict(found: Diff) -> str:
+def verdict(change_set: ChangeSet) -> str:
     """What to say if nothing differs."""
     compared = {
         "spec": "say the same",
         "tree": "have the same tree of modules",
         "tensors": "hold the same tensors",
     }
-    same = [words for level, words in compared.items() if level in found.levels]
+    same = [words for level, words in compared.items() if level in change_set.levels]
     return f"No difference: both {' and '.join(same or ['cost the same'])}."
 
 
-def sections(found: Diff) -> Iterator[tuple[str, list[Line]]]:
+def sections(change_set: ChangeSet) -> Iterator[tuple[str, list[Line]]]:
     """Title and lines of each level that has changes."""
-    if found.spec:
-        yield "Spec", [_spec_line(change) for change in found.spec]
-    if found.tree:
-        yield "Tree", list(_tree_lines(found.tree))
-    if any(tensor.status != "same" for tensor in found.tensors):
-        yield "Tensors", list(_tensor_lines(found))
+    if change_set.spec:
+        yield "Spec", [_spec_line(change) for change in change_set.spec]
+    if change_set.tree:
+        yield "Tree", list(_tree_lines(change_set.tree))
+    if any(tensor.status != "same" for tensor in change_set.tensors):
+        yield "Tensors", list(_tensor_lines(change_set))
 
 
-def figures(found: Diff) -> Iterator[Figures]:
+def figures(change_set: ChangeSet) -> Iterator[Figures]:
     """The tables of numbers."""
-    if found.cost:
-        yield Figures("Cost", tuple(map(_cost_row, found.cost)))
-    if found.plans:
-        rows = tuple(map(_plan_row, found.plans))
+    if change_set.cost:
+        yield Figures("Cost", tuple(map(_cost_row, change_set.cost)))
+    if change_set.plans:
+        rows = tuple(map(_plan_row, change_set.plans))
         yield Figures("Trainable parameters under each freeze plan", rows)
 
 
@@ -189,9 +189,9 @@ class _Heads:
     elements: int
 
 
-def _tensor_lines(found: Diff) -> Iterator[Line]:
+def _tensor_lines(change_set: ChangeSet) -> Iterator[Line]:
     """How many there are of each status, then what is not the same."""
-    for status, (count, elements) in found.tensor_counts().items():
+    for status, (count, elements) in change_set.tensor_counts().items():
         if count:
             how = _elements(elements)
             tensors = "1 tensor" if count == 1 else f"{count:,} tensors"
@@ -203,7 +203,7 @@ def _tensor_lines(found: Diff) -> Iterator[Line]:
     def rest(head: _Heads) -> object:
         return head.status, head.shapes, head.rule, head.tensors, head.elements
 
-    for written, group in fold_paths(_heads(found), paths, rest):
+    for written, group in fold_paths(_heads(change_set), paths, rest):
         head, times = group[0], len(group)
         count, elements = times * head.tensors, times * head.elements
         tensors = f"{count:,} tensors, " if count > 1 else ""
@@ -213,12 +213,12 @@ def _tensor_lines(found: Diff) -> Iterator[Line]:
         yield Line(KINDS[head.status], _both(*written), how, where)
 
 
-def _heads(found: Diff) -> list[_Heads]:
+def _heads(change_set: ChangeSet) -> list[_Heads]:
     """The tensors that are not the same, in groups by the module that explains it."""
-    lost_below = _wholly(found, "lost")
-    new_below = _wholly(found, "new")
+    lost_below = _wholly(change_set, "lost")
+    new_below = _wholly(change_set, "new")
     groups: dict[tuple[object, ...], list[TensorChange]] = {}
-    for tensor in found.tensors:
+    for tensor in change_set.tensors:
         old, new, shapes = tensor.old_name, tensor.new_name, ""
         match tensor.status:
             case "same":
@@ -247,11 +247,11 @@ def _head(key: tuple[object, ...], members: list[TensorChange]) -> _Heads:
     return _Heads(str(status), old, new, str(shapes), str(rule), len(members), elements)  # pyright: ignore[reportArgumentType]
 
 
-def _wholly(found: Diff, status: str) -> set[str]:
+def _wholly(change_set: ChangeSet, status: str) -> set[str]:
     """Paths of modules below which every tensor has this status."""
     names = [
         (tensor.old_name if status == "lost" else tensor.new_name, tensor.status == status)
-        for tensor in found.tensors
+        for tensor in change_set.tensors
     ]
     all_of, of_status = Counter[str](), Counter[str]()
     for name, has_it in names:

@@ -5,7 +5,8 @@ runs; ``folding`` makes it fit; ``diagram`` has the results' types; ``dot`` and 
 them; ``album`` puts it all together.
 """
 
-from archspec.drawing.diagram import Arrow, Box, Drawing
+from archspec.drawing.diagram import Arrow, Box
+from archspec.drawing.drawing import Drawing
 from archspec.drawing.pictures import draw, draw_all
 
 __all__ = ["Arrow", "Box", "Drawing", "draw", "draw_all"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from archspec.drawing.diagram import Box, Drawing
+from archspec.drawing.diagram import Box, Diagram
 from archspec.report.numbers import format_count
 from archspec.report.text import printable
 
@@ -33,9 +33,9 @@ _STYLES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def dot_text(drawing: Drawing) -> str:
+def dot_text(diagram: Diagram) -> str:
     """The text that Graphviz lays out; the same for equal drawings, byte for byte."""
-    flows = bool(drawing.block)
+    flows = bool(diagram.block)
     head = {
         "rankdir": "TB" if flows else "LR",
         "bgcolor": "#ffffff",
@@ -61,9 +61,9 @@ def dot_text(drawing: Drawing) -> str:
         f"  graph [{_attributes(head)}]",
         f"  node [{_attributes(node)}]",
         f"  edge [{_attributes(edge)}]",
-        *(f"  {line}" for line in _head(drawing)),
-        *(f"  {box.id} [{_attributes(_of_box(box, drawing))}]" for box in drawing.nodes),
-        *(f"  {line}" for line in _arrows(drawing)),
+        *(f"  {line}" for line in _head(diagram)),
+        *(f"  {box.id} [{_attributes(_of_box(box, diagram))}]" for box in diagram.nodes),
+        *(f"  {line}" for line in _arrows(diagram)),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -72,12 +72,12 @@ def dot_text(drawing: Drawing) -> str:
 # ----------------------------------------------------------------------------------------- boxes
 
 
-def _of_box(box: Box, drawing: Drawing) -> dict[str, str]:
+def _of_box(box: Box, diagram: Diagram) -> dict[str, str]:
     style = dict(_STYLES[box.state or box.kind])
     if box.kind == "tensor":
         style["shape"] = "note"
-    href = _href(drawing, box.link)
-    if box.link is not None and drawing.block:  # it is a block of the spec
+    href = _href(diagram, box.link)
+    if box.link is not None and diagram.block:  # it is a block of the spec
         style["peripheries"] = "2"
     tip = _tip(" · ".join(filter(None, _tooltip(box))))
     return {
@@ -131,22 +131,22 @@ def _tooltip(box: Box) -> Iterator[str]:
         yield f"{box.place.file}:{box.place.line}"
 
 
-def _href(drawing: Drawing, link: str | None) -> str:
-    if link is None or not drawing.links:
+def _href(diagram: Diagram, link: str | None) -> str:
+    if link is None or not diagram.links:
         return ""
-    links = drawing.links.translate(_NOT_IN_ADDRESSES)
+    links = diagram.links.translate(_NOT_IN_ADDRESSES)
     return _escaped(links.replace("{}", quote(link, safe="")), 10_000)
 
 
 # ---------------------------------------------------------------------------------------- arrows
 
 
-def _arrows(drawing: Drawing) -> Iterator[str]:
+def _arrows(diagram: Diagram) -> Iterator[str]:
     """One line an arrow; a tensor that a box takes several times is one arrow."""
-    kinds = {box.id: box.kind for box in drawing.nodes}
-    taken = Counter((e.source, e.target, e.output, e.text) for e in drawing.edges)
+    kinds = {box.id: box.kind for box in diagram.nodes}
+    taken = Counter((e.source, e.target, e.output, e.text) for e in diagram.edges)
     names: dict[tuple[object, ...], list[str]] = {}
-    for e in drawing.edges:
+    for e in diagram.edges:
         names.setdefault((e.source, e.target, e.output, e.text), []).append(e.argument)
     for (source, target, output, text), times in taken.items():
         arguments = ", ".join(filter(None, names[source, target, output, text]))
@@ -154,7 +154,7 @@ def _arrows(drawing: Drawing) -> Iterator[str]:
             "label": _escaped(f" {text}{f' × {times}' if times > 1 else ''} ") if text else "",
             "tooltip": _tip(f"{arguments}: {text}" if arguments else text),
         }
-        if not drawing.block:
+        if not diagram.block:
             attributes = {"arrowhead": "none", "tooltip": " "}
         elif kinds[source] in ("tensor", "constant"):
             attributes["style"] = "dashed"
@@ -164,12 +164,12 @@ def _arrows(drawing: Drawing) -> Iterator[str]:
 # ------------------------------------------------------------------------------- title and legend
 
 
-def _head(drawing: Drawing) -> Iterator[str]:
+def _head(diagram: Diagram) -> Iterator[str]:
     """The title, and a row with the legend and the links up, laid out by itself above the rest."""
-    lines = [drawing.title, *_facts(drawing)]
+    lines = [diagram.title, *_facts(diagram)]
     label = "".join(f"{_escaped(line, 120)}\\l" for line in lines)
     yield f"label={_quoted(label)}"
-    entries = list(_legend(drawing))
+    entries = list(_legend(diagram))
     names = [f"legend{i}" for i in range(len(entries))]
     for name, (text, style) in zip(names, entries, strict=True):
         given = {**_LEGEND, "label": _escaped(text), **style}
@@ -177,33 +177,33 @@ def _head(drawing: Drawing) -> Iterator[str]:
     if not names:
         return
     invisible = '[style="invis", weight="0"]'
-    if drawing.block:  # a row above
+    if diagram.block:  # a row above
         yield f"{{rank=same {' '.join(names)}}}"
         yield f'{" -> ".join(names)} [style="invis"]' if len(names) > 1 else ""
         first = [
-            box.id for box in drawing.nodes if not any(e.target == box.id for e in drawing.edges)
+            box.id for box in diagram.nodes if not any(e.target == box.id for e in diagram.edges)
         ]
         for node in first:
             yield f"{names[len(names) // 2]} -> {node} {invisible}"
     else:  # a column beside the root
-        yield f"{{rank=same {drawing.nodes[0].id} {' '.join(names)}}}"
-        yield f'{" -> ".join([drawing.nodes[0].id, *names])} [style="invis"]'
+        yield f"{{rank=same {diagram.nodes[0].id} {' '.join(names)}}}"
+        yield f'{" -> ".join([diagram.nodes[0].id, *names])} [style="invis"]'
 
 
-def _facts(drawing: Drawing) -> Iterator[str]:
-    sizes = ", ".join(f"{name}={size}" for name, size in drawing.dims.items())
-    plan = drawing.freeze
+def _facts(diagram: Diagram) -> Iterator[str]:
+    sizes = ", ".join(f"{name}={size}" for name, size in diagram.dims.items())
+    plan = diagram.freeze
     frozen = f"frozen: {' '.join(plan)}" if isinstance(plan, tuple) else f"freeze plan {plan}"
     yield ", ".join(filter(None, [sizes, frozen if plan is not None else ""]))
-    yield from drawing.notes
+    yield from diagram.notes
 
 
-def _legend(drawing: Drawing) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for title, name in drawing.above:
-        if href := _href(drawing, name):
+def _legend(diagram: Diagram) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for title, name in diagram.above:
+        if href := _href(diagram, name):
             yield f"↑ {title}", {**_STYLES["link"], "URL": href}
-    found = {box.state or box.kind for box in drawing.nodes}
-    if drawing.block and any(box.link is not None for box in drawing.nodes):
+    found = {box.state or box.kind for box in diagram.nodes}
+    if diagram.block and any(box.link is not None for box in diagram.nodes):
         yield "a block", {**_STYLES["no parameters"], "peripheries": "2"}
     texts = {
         "input": "input, output",

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from archspec.building.run_errors import run_error
-from archspec.drawing.diagram import Drawing
+from archspec.drawing.drawing import Drawing
 from archspec.drawing.drawn_model import DrawnModel, bracketed
 from archspec.drawing.flow_recorder import Flow, Recorder
 from archspec.drawing.folding import Graph, bounded, folded, numbered

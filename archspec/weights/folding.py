@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from archspec.errors import listing
 from archspec.report.folding import fold_neighbours, format_ranges
-from archspec.weights.report import Row, Rule, TensorInfo
+from archspec.weights.rows import Row, Rule, TensorInfo
 
 
 @dataclass(frozen=True, slots=True)
