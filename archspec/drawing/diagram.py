@@ -82,8 +82,8 @@ class Arrow:
 
     def to_dict(self) -> dict[str, Any]:
         """The arrow as plain data; a shape is a list."""
-        found = {name: getattr(self, name) for name in Arrow.__slots__}
-        return {**found, "shape": None if self.shape is None else list(self.shape)}
+        data = {name: getattr(self, name) for name in Arrow.__slots__}
+        return {**data, "shape": None if self.shape is None else list(self.shape)}
 
 
 @dataclass(frozen=True, repr=False)

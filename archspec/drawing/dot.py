@@ -1,4 +1,4 @@
-"""A drawing in Graphviz's language. Names come from strangers: every text is quoted and escaped."""
+"""A diagram in DOT, Graphviz's language; every text from a spec is quoted and escaped."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from archspec.drawing.diagram import Box, Diagram
 from archspec.report.numbers import format_count
-from archspec.report.text import printable
+from archspec.report.text import printable, shortened
 
-_LONGEST = 44  # characters of one line
-_LONGEST_TIP = 300
+_MAX_LINE = 44  # characters of one line
+_MAX_TOOLTIP = 300
 
 _NOT_IN_ADDRESSES = str.maketrans({character: quote(character) for character in '"<>'})
 
@@ -34,7 +34,7 @@ _STYLES: dict[str, dict[str, str]] = {
 
 
 def dot_text(diagram: Diagram) -> str:
-    """The text that Graphviz lays out; the same for equal drawings, byte for byte."""
+    """The text that Graphviz lays out; equal diagrams give equal texts, byte for byte."""
     flows = bool(diagram.block)
     head = {
         "rankdir": "TB" if flows else "LR",
@@ -62,7 +62,7 @@ def dot_text(diagram: Diagram) -> str:
         f"  node [{_attributes(node)}]",
         f"  edge [{_attributes(edge)}]",
         *(f"  {line}" for line in _head(diagram)),
-        *(f"  {box.id} [{_attributes(_of_box(box, diagram))}]" for box in diagram.nodes),
+        *(f"  {box.id} [{_attributes(_box_attributes(box, diagram))}]" for box in diagram.nodes),
         *(f"  {line}" for line in _arrows(diagram)),
         "}",
     ]
@@ -72,27 +72,27 @@ def dot_text(diagram: Diagram) -> str:
 # ----------------------------------------------------------------------------------------- boxes
 
 
-def _of_box(box: Box, diagram: Diagram) -> dict[str, str]:
+def _box_attributes(box: Box, diagram: Diagram) -> dict[str, str]:
     style = dict(_STYLES[box.state or box.kind])
     if box.kind == "tensor":
         style["shape"] = "note"
     href = _href(diagram, box.link)
     if box.link is not None and diagram.block:  # it is a block of the spec
         style["peripheries"] = "2"
-    tip = _tip(" · ".join(filter(None, _tooltip(box))))
+    tooltip = _tooltip_text(" · ".join(filter(None, _tooltip(box))))
     return {
         "label": "\\n".join(_escaped(line) for line in label(box)),
         **style,
-        "tooltip": tip,
+        "tooltip": tooltip,
         **({"URL": href} if href else {}),
     }
 
 
 def label(box: Box) -> list[str]:
-    """What stands in a box, line by line."""
+    """The lines of text in a box."""
     if box.kind == "operation":
         arguments = box.text.removeprefix(box.type)
-        long = len(box.text) > _LONGEST and arguments != box.text
+        long = len(box.text) > _MAX_LINE and arguments != box.text
         return [box.type, arguments] if long else [box.text]
     if box.kind != "module":
         return [box.name, _figures(box)] if box.kind == "tensor" else [box.name]
@@ -142,7 +142,7 @@ def _href(diagram: Diagram, link: str | None) -> str:
 
 
 def _arrows(diagram: Diagram) -> Iterator[str]:
-    """One line an arrow; a tensor that a box takes several times is one arrow."""
+    """One line per arrow; a tensor that a box takes several times is one arrow."""
     kinds = {box.id: box.kind for box in diagram.nodes}
     taken = Counter((e.source, e.target, e.output, e.text) for e in diagram.edges)
     names: dict[tuple[object, ...], list[str]] = {}
@@ -152,7 +152,7 @@ def _arrows(diagram: Diagram) -> Iterator[str]:
         arguments = ", ".join(filter(None, names[source, target, output, text]))
         attributes = {
             "label": _escaped(f" {text}{f' × {times}' if times > 1 else ''} ") if text else "",
-            "tooltip": _tip(f"{arguments}: {text}" if arguments else text),
+            "tooltip": _tooltip_text(f"{arguments}: {text}" if arguments else text),
         }
         if not diagram.block:
             attributes = {"arrowhead": "none", "tooltip": " "}
@@ -172,8 +172,8 @@ def _head(diagram: Diagram) -> Iterator[str]:
     entries = list(_legend(diagram))
     names = [f"legend{i}" for i in range(len(entries))]
     for name, (text, style) in zip(names, entries, strict=True):
-        given = {**_LEGEND, "label": _escaped(text), **style}
-        yield f"{name} [{_attributes(given)}]"
+        attributes = {**_LEGEND, "label": _escaped(text), **style}
+        yield f"{name} [{_attributes(attributes)}]"
     if not names:
         return
     invisible = '[style="invis", weight="0"]'
@@ -202,7 +202,7 @@ def _legend(diagram: Diagram) -> Iterator[tuple[str, Mapping[str, str]]]:
     for title, name in diagram.above:
         if href := _href(diagram, name):
             yield f"↑ {title}", {**_STYLES["link"], "URL": href}
-    found = {box.state or box.kind for box in diagram.nodes}
+    styles = {box.state or box.kind for box in diagram.nodes}
     if diagram.block and any(box.link is not None for box in diagram.nodes):
         yield "a block", {**_STYLES["no parameters"], "peripheries": "2"}
     texts = {
@@ -214,28 +214,27 @@ def _legend(diagram: Diagram) -> Iterator[tuple[str, Mapping[str, str]]]:
         "no parameters": "no parameters",
     }
     for name, text in texts.items():
-        if name in found:
+        if name in styles:
             yield text, _STYLES[name]
 
 
 # --------------------------------------------------------------------------------------- quoting
 
 
-def _escaped(text: str, longest: int = _LONGEST) -> str:
-    """A text of data as it stands within quotes: no escape of Graphviz's, no entity, no break."""
-    text = printable(text)
-    text = text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _escaped(text: str, max_length: int = _MAX_LINE) -> str:
+    """A text for use within quotes: without Graphviz's escapes, entities and line breaks."""
+    text = shortened(printable(text), max_length)
     return text.replace("\\", "\\\\").replace("&", "&amp;")
 
 
-def _tip(text: str) -> str:
+def _tooltip_text(text: str) -> str:
     """As ``_escaped``, for a tooltip: some versions of Graphviz resolve escapes in them twice."""
-    return _escaped(text.replace("\\", "\N{REVERSE SOLIDUS OPERATOR}"), _LONGEST_TIP)
+    return _escaped(text.replace("\\", "\N{REVERSE SOLIDUS OPERATOR}"), _MAX_TOOLTIP)
 
 
 def _quoted(escaped: str) -> str:
     return '"' + escaped.replace('"', '\\"') + '"'
 
 
-def _attributes(given: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}={_quoted(value)}" for name, value in given.items())
+def _attributes(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={_quoted(value)}" for name, value in values.items())

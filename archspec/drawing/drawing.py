@@ -11,12 +11,12 @@ from rich.console import RenderableType
 from archspec.drawing import graphviz_engines
 from archspec.drawing.diagram import Diagram
 from archspec.drawing.dot import dot_text
-from archspec.drawing.plain_text import drawn
+from archspec.drawing.plain_text import renderable
 from archspec.errors import Problem, UsageError
 from archspec.report.display import Displayed
 
-SECONDS = 60.0
-"""How long laying a drawing out may take."""
+TIMEOUT = 60.0
+"""Seconds that the layout of a drawing may take."""
 
 SUFFIXES = ("svg", "png", "dot")
 
@@ -26,17 +26,17 @@ class Drawing(Diagram, Displayed):
     """The hierarchy of a model's modules, or the data flow of one block, and how it is shown."""
 
     def __rich__(self) -> RenderableType:
-        return drawn(self)
+        return renderable(self)
 
     def __repr__(self) -> str:
         return f"<Drawing {self.title}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
 
     @property
     def dot(self) -> str:
-        """The drawing in Graphviz's language; equal drawings give equal texts."""
+        """The drawing in DOT, Graphviz's language; equal drawings give equal texts."""
         return dot_text(self)
 
-    def svg(self, *, seconds: float = SECONDS) -> str:
+    def svg(self, *, seconds: float = TIMEOUT) -> str:
         """The drawing as SVG, without scripts and styles.
 
         The group of each box has its id as ``data-node``.
@@ -45,11 +45,11 @@ class Drawing(Diagram, Displayed):
             seconds: how long Graphviz may take.
 
         Raises:
-            UsageError: E801, no Graphviz is installed, or it cannot cope with the drawing.
+            UsageError: E801 if Graphviz is not installed, or fails to lay the drawing out.
         """
         return graphviz_engines.svg(self.dot, self.title, seconds)
 
-    def png(self, *, seconds: float = SECONDS) -> bytes:
+    def png(self, *, seconds: float = TIMEOUT) -> bytes:
         """The drawing as a bitmap; takes and raises what ``svg`` does."""
         return graphviz_engines.render(self.with_links("").dot, "png", seconds)
 
@@ -94,7 +94,7 @@ class Drawing(Diagram, Displayed):
         return replace(self, links=links)
 
     def _repr_svg_(self) -> str | None:
-        """For notebooks; None, so that its ``repr`` is shown instead, without Graphviz."""
+        """For notebooks; without Graphviz None, and they show the text instead."""
         try:
             return self.with_links("").svg()
         except UsageError:

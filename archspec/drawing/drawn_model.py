@@ -1,4 +1,4 @@
-"""What is drawn: a model on ``meta``, its spec, and how both speak of modules, shapes, places."""
+"""The model that is drawn: built on ``meta``, beside its spec with names, shapes and places."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class DrawnModel:
     """A built model beside the spec that it was built from.
 
     Attributes:
-        spec: with the wanted sizes as its ``dims``.
+        spec: with the sizes of the drawing as its ``dims``.
         model: on ``meta``, frozen by the plan.
         inputs: examples of the root's, also on ``meta``.
         generated: the source that the model was compiled from; ``file`` is its name.
-        instances: path → what the spec knows of that module.
+        instances: path → the module as the spec describes it.
         tensors: id → path of each parameter and buffer, the first one of those that share.
     """
 
@@ -60,8 +60,8 @@ class DrawnModel:
         model = build(spec, device="meta", freeze=freeze)
         generated = generate(spec)
         tensors: dict[int, str] = {}
-        for found in (model.named_parameters, model.named_buffers):
-            for path, tensor in found(remove_duplicate=False):
+        for named_tensors in (model.named_parameters, model.named_buffers):
+            for path, tensor in named_tensors(remove_duplicate=False):
                 tensors.setdefault(id(tensor), path)
         file = str(compiled(generated.text, spec.name).__file__)
         instances = dict(walk(spec.root))
@@ -70,7 +70,7 @@ class DrawnModel:
     # --------------------------------------------------------------------------------- modules
 
     def kind(self, path: str) -> int:
-        """A number that modules share which are made and frozen alike, all below them as well."""
+        """A number, equal for modules that are built and frozen alike with all their submodules."""
         return self._numbers.number(path)
 
     def _features(self, path: str) -> Hashable:
@@ -93,7 +93,7 @@ class DrawnModel:
         )
 
     def module_facts(self, path: str, within: str = "") -> dict[str, Any]:
-        """What a box says of a module.
+        """The attributes of a module's box.
 
         Args:
             within: the path of the block that the name is relative to.
@@ -142,7 +142,7 @@ class DrawnModel:
             return None
         return self.spec.document.place(("blocks", type(module).__name__, "inputs", name))
 
-    # ---------------------------------------------------------------------------- what is told
+    # ---------------------------------------------------------------------------- places and shapes
 
     def place_of_caller(self, frame: FrameType | None) -> Place | None:
         """The step of the spec that the innermost generated line was made from."""
@@ -164,14 +164,14 @@ class DrawnModel:
 
     def _dims(self) -> dict[int, list[str]]:
         """Size → the dimensions that have it, and the parameters that one could take it for."""
-        found: dict[int, list[str]] = {}
+        names_by_size: dict[int, list[str]] = {}
         for name, size in self.spec.architecture.dims.items():
-            found.setdefault(size, []).append(name)
+            names_by_size.setdefault(size, []).append(name)
         for name, value in self.spec.values.items():
             if isinstance(value, int) and not isinstance(value, bool) and value > 1:
-                found.setdefault(value, []).append(name)
+                names_by_size.setdefault(value, []).append(name)
         symbols = self.spec.architecture.dims.keys()
-        return {size: names for size, names in found.items() if symbols & set(names)}
+        return {size: names for size, names in names_by_size.items() if symbols & set(names)}
 
 
 def _arguments(instance: Instance) -> str:

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from archspec.drawing.diagram import Arrow, Box
 from archspec.drawing.drawn_model import DrawnModel, bracketed
-from archspec.drawing.folding import MOST, Graph, spanning
+from archspec.drawing.folding import MAX_BOXES, Graph, name_range
 from archspec.lang.instances import Instance
 from archspec.report.folding import fold_neighbours
 
-MOST_CHILDREN = 40
-"""Boxes below one; one more stands for all others."""
+MAX_CHILDREN = 40
+"""Boxes below one box; one more stands for all others."""
 
 
 def hierarchy(subject: DrawnModel) -> Graph:
@@ -24,32 +24,34 @@ def hierarchy(subject: DrawnModel) -> Graph:
     """
     root = _box(subject, "", 0)
     boxes, arrows = [root], list[Arrow]()
-    waiting = deque([(root, "", subject.instances[""])])
-    while waiting:
-        above, path, instance = waiting.popleft()
+    pending = deque([(root, "", subject.instances[""])])
+    while pending:
+        above, path, instance = pending.popleft()
         prefix = f"{path}." if path else ""
         groups = list(_groups(subject, prefix, instance))
-        room = min(MOST_CHILDREN, MOST - len(boxes))
+        room = min(MAX_CHILDREN, MAX_BOXES - len(boxes))
         shown = groups if len(groups) <= room else groups[: max(0, room - 1)]
         for first, last, times in shown:
             box = _box(subject, prefix + first, len(boxes))
             if times > 1:
-                box = replace(box, name=spanning(box.name, _own_name(path, last)), times=times)
+                box = replace(box, name=name_range(box.name, _own_name(path, last)), times=times)
             boxes.append(box)
             arrows.append(Arrow(above.id, box.id))
             child = subject.instances[prefix + first]
-            waiting.append((box, prefix + first, child))
-        if gone := sum(times for _, _, times in groups[len(shown) :]):
-            boxes.append(Box(f"n{len(boxes)}", "more", f"… and {gone:,} more"))
+            pending.append((box, prefix + first, child))
+        if left_out := sum(times for _, _, times in groups[len(shown) :]):
+            boxes.append(Box(f"n{len(boxes)}", "more", f"… and {left_out:,} more"))
             arrows.append(Arrow(above.id, boxes[-1].id))
     return boxes, arrows
 
 
 def _box(subject: DrawnModel, path: str, number: int) -> Box:
-    facts = subject.module_facts(path)
-    name = _own_name(path.rpartition(".")[0], path.rpartition(".")[2]) if path else facts["type"]
+    attributes = subject.module_facts(path)
+    name = (
+        _own_name(path.rpartition(".")[0], path.rpartition(".")[2]) if path else attributes["type"]
+    )
     place = subject.declared_at(path)
-    return Box(f"n{number}", "module", **{**facts, "name": name, "place": place})
+    return Box(f"n{number}", "module", **{**attributes, "name": name, "place": place})
 
 
 def _own_name(above: str, name: str) -> str:

@@ -1,25 +1,28 @@
-"""A drawing as text, for terminals: each box with what flows into it, or below what holds it."""
+"""A diagram as text for terminals: boxes with their inputs, or an indented tree of modules."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from archspec.drawing.diagram import Arrow, Box, Diagram
 from archspec.drawing.dot import label
-from archspec.report.text import printable
+from archspec.report.tables import plain_grid, safe_text
 
 _STYLES = {"frozen": "dim", "partly frozen": "yellow", "trainable": "cyan"}
 
 
-def drawn(diagram: Diagram) -> RenderableType:
-    """Everything that rich has to print."""
-    notes = [Text(printable(note), style="dim") for note in diagram.notes]
-    title = Text(printable(diagram.title), style="bold")
-    return Group(title, *notes, Text(), _flow(diagram) if diagram.block else _tree(diagram))
+def renderable(diagram: Diagram) -> RenderableType:
+    """Title, notes and boxes, as rich prints them."""
+    notes = (safe_text(note, "dim") for note in diagram.notes)
+    return Group(
+        safe_text(diagram.title, "bold"),
+        *notes,
+        Text(),
+        _flow(diagram) if diagram.block else _tree(diagram),
+    )
 
 
 def _tree(diagram: Diagram) -> RenderableType:
@@ -27,8 +30,8 @@ def _tree(diagram: Diagram) -> RenderableType:
     boxes = diagram.nodes_by_id
     for edge in diagram.edges:
         below[edge.source].append(boxes[edge.target])
-    held = {edge.target for edge in diagram.edges}
-    stack = [(node, 0) for node in reversed(diagram.nodes) if node.id not in held]
+    children = {edge.target for edge in diagram.edges}
+    stack = [(node, 0) for node in reversed(diagram.nodes) if node.id not in children]
     lines: list[Text] = []
     while stack:
         node, depth = stack.pop()
@@ -42,14 +45,13 @@ def _flow(diagram: Diagram) -> RenderableType:
     for edge in diagram.edges:
         incoming[edge.target].append(edge)
     names = {node.id: label(node)[0] for node in diagram.nodes}
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid = plain_grid()
     for node in diagram.nodes:
         sources = [f"{names[edge.source]} {edge.text}".rstrip() for edge in incoming[node.id]]
         arrow = "←" if sources else ""
-        grid.add_row(_line(node), arrow, Text(printable("  ".join(sources)), style="dim"))
+        grid.add_row(_line(node), arrow, safe_text("  ".join(sources), "dim"))
     return grid
 
 
 def _line(node: Box, indent: str = "") -> Text:
-    text = f"{indent}{'  '.join(label(node))}"
-    return Text(printable(text), style=_STYLES.get(node.state, ""))
+    return safe_text(f"{indent}{'  '.join(label(node))}", _STYLES.get(node.state, ""))

@@ -166,6 +166,6 @@ def test_links_are_as_one_likes() -> None:
 
 
 def test_the_bound_of_an_album(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MOST_DRAWINGS", 7)
+    monkeypatch.setattr(pictures, "MAX_DRAWINGS", 7)
     with pytest.raises(archspec.UsageError, match="8 distinct blocks, too many"):
         archspec.draw_all("resnet18")
