@@ -1,4 +1,4 @@
-"""What differs between two specs: in what they say, their modules, their tensors, their cost."""
+"""The differences between two specs: in their YAML, modules, tensors and cost; and lock files."""
 
 from archspec.differences.change_set import (
     CostChange,

@@ -41,7 +41,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class SpecChange:
-    """A change of what the spec says: a parameter, a module, a forward step, a pattern.
+    """A change in the content of the spec: a parameter, a module, a forward step, a pattern.
 
     ``moved`` is a change of order alone: among inputs, modules, renames.
     """
@@ -61,7 +61,7 @@ class SpecChange:
 
 @dataclass(frozen=True, slots=True)
 class TreeChange:
-    """A change of the tree of modules; what is added or removed is told with all below it.
+    """A change of the module tree; an added or removed module stands for all below it.
 
     Attributes:
         kind: ``moved`` is in the tree as it was, at another path or another place in the order.
@@ -140,10 +140,10 @@ class CostChange:
     new: Figure | None
 
     def to_dict(self) -> dict[str, Any]:
-        found = cast("Figure", self.old or self.new)
+        figure = cast("Figure", self.old or self.new)
         return {
             "name": self.name,
-            "unit": found.unit,
+            "unit": figure.unit,
             "exact": all(f.exact for f in (self.old, self.new) if f),
             "old": self.old.value if self.old else None,
             "new": self.new.value if self.new else None,

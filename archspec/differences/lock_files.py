@@ -1,4 +1,4 @@
-"""``lock``: the paths, classes, arguments and tensor shapes of a model, and its totals.
+"""Lock files: the paths, classes, arguments and tensor shapes of a model, and its totals.
 
 Equal neighbours in a container are one line: ``encoder.layer.(0-11): BertLayer``.
 """
@@ -44,7 +44,7 @@ _HEAD = "# What the spec builds; written by 'archspec lock'. Review its changes 
 
 @dataclass(frozen=True, eq=False)
 class Lock(Displayed):
-    """What a spec builds.
+    """What a spec builds, as written in a lock file.
 
     Attributes:
         name: of the spec, or of the lock file.
@@ -62,8 +62,7 @@ class Lock(Displayed):
         """The text of a lock file.
 
         Raises:
-            SpecError: E105 if the model is too large for one, E207 for a name that would be taken
-                for a range.
+            SpecError: E105 if the model is too large, E207 for a name that reads as a range.
         """
         for module in self.root.walk():
             if is_range(module.name):
@@ -104,7 +103,7 @@ class Lock(Displayed):
         """The lock in a file.
 
         Raises:
-            SpecError: E106 if it cannot be read or is no lock file, E1xx if it is no YAML.
+            SpecError: E106 if it cannot be read or is not a lock file, E1xx if it is not YAML.
         """
         file = Path(path)
         root, problems = yaml.read(file)
@@ -117,7 +116,7 @@ class Lock(Displayed):
             raise SpecError(Problem("E106", f"{file}: not a lock file", hint=hint)) from None
 
     def compare(self, now: Lock) -> Diff:
-        """What has changed since this lock was written; false if nothing has."""
+        """The changes since this lock was written; false if there are none."""
         aligned = Alignment(self.root, now.root)
         return Diff(
             old=self.name,
@@ -130,14 +129,14 @@ class Lock(Displayed):
 
 
 def lock(source: str | os.PathLike[str] | Spec, **params: Any) -> Lock:
-    """Write down what a spec builds: paths, classes, arguments, tensor shapes, totals.
+    """Record what a spec builds: paths, classes, arguments, tensor shapes, totals.
 
     Args:
         source: a path, a packaged spec's name, or a Spec.
         **params: values for the spec's parameters.
 
     Returns:
-        The lock; ``to_yaml`` gives its file, ``compare`` what differs from another.
+        The lock; ``to_yaml`` is its file, ``compare`` its differences from another lock.
 
     Raises:
         SpecError, ShapeError, BuildError: as ``build``.
@@ -187,19 +186,19 @@ def _folded(root: Outline) -> Iterator[tuple[str, Outline]]:
 
 
 def _digests(spec: Spec, types: set[str]) -> dict[str, str]:
-    """A digest of what each block computes: its inputs, its steps, the parameters they use."""
-    found: dict[str, str] = {}
+    """Class name → a digest of its inputs, its steps, and the parameters that they use."""
+    digests: dict[str, str] = {}
     for name, block in cast("dict[str, Any]", content(spec)["blocks"]).items():
         if name in types and "forward" in block:
-            said = [
+            parts = [
                 normal(block[part], ("blocks", name, part))
                 for part in ("inputs", "forward")
                 if part in block
             ]
-            words = set(re.findall(r"\w+", repr(said)))
+            words = set(re.findall(r"\w+", repr(parts)))
             used = sorted((key, repr(value)) for key, value in spec.values.items() if key in words)
-            found[name] = hashlib.sha256(repr((said, used)).encode()).hexdigest()[:12]
-    return found
+            digests[name] = hashlib.sha256(repr((parts, used)).encode()).hexdigest()[:12]
+    return digests
 
 
 def _forward_changes(old: Lock, new: Lock) -> Iterator[SpecChange]:
@@ -218,19 +217,19 @@ def _side(path: yaml.Path, digest: str | None, lock: Lock) -> Side | None:
 # ---------------------------------------------------------------------------------------- reading
 
 
-def _read(name: str, said: dict[str, Any]) -> Lock:
-    if said["archspec-lock"] != VERSION:
+def _read(name: str, data: dict[str, Any]) -> Lock:
+    if data["archspec-lock"] != VERSION:
         raise ValueError("another version")
     modules = {
         path: str(call)
-        for written, call in said["modules"].items()
+        for written, call in data["modules"].items()
         for path in unfold_path("" if written == _ROOT else written, MAX_MODULES)
     }
     tensors: dict[str, dict[str, Tensor]] = {}
-    shared = {str(name): str(first) for name, first in said.get("shared", {}).items()}
-    for written, given in said["tensors"].items():
-        shape = [size for size in given if not isinstance(size, str)]
-        (dtype,) = given[len(shape) :] or ["float32"]
+    shared = {str(name): str(first) for name, first in data.get("shared", {}).items()}
+    for written, shape_and_dtype in data["tensors"].items():
+        shape = [size for size in shape_and_dtype if not isinstance(size, str)]
+        (dtype,) = shape_and_dtype[len(shape) :] or ["float32"]
         for path in unfold_path(written, MAX_MODULES):
             tensor = Tensor(tuple(map(int, shape)), dtype, shared.get(path, ""))
             owner = _owner(path, modules)
@@ -240,15 +239,15 @@ def _read(name: str, said: dict[str, Any]) -> Lock:
         if path:
             children.setdefault(path.rpartition(".")[0], []).append(path)
 
-    def made(path: str) -> Outline:
+    def build_outline(path: str) -> Outline:
         kind, arguments = _parsed(modules[path])
-        below = tuple(made(child) for child in children.get(path, ()))
+        below = tuple(build_outline(child) for child in children.get(path, ()))
         own = tensors.get(path, {})
         return Outline(path, kind, arguments, below, own, holds=bool(own))
 
-    forward = {str(block): str(digest) for block, digest in said["forward"].items()}
-    totals = {str(total): int(count) for total, count in said["totals"].items()}
-    return Lock(name, made(""), forward, totals)
+    forward = {str(block): str(digest) for block, digest in data["forward"].items()}
+    totals = {str(total): int(count) for total, count in data["totals"].items()}
+    return Lock(name, build_outline(""), forward, totals)
 
 
 def _owner(path: str, modules: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""A difference as Markdown for a pull request, and as HTML; nothing of a spec becomes markup."""
+"""Changes as Markdown for a pull request, and as HTML; nothing of a spec becomes markup."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _code(text: str) -> str:
     if not text:
         return ""
     safe = printable(text).replace("|", "\\|")
-    longest = max(map(len, re.findall("`+", safe)), default=0)
-    ticks = "`" * (longest + 1)
+    max_ticks = max(map(len, re.findall("`+", safe)), default=0)
+    ticks = "`" * (max_ticks + 1)
     space = " " if safe.startswith("`") or safe.endswith("`") else ""
     return f"{ticks}{space}{safe}{space}{ticks}"
 

@@ -1,4 +1,4 @@
-"""The tree of a model's modules as data: what two versions of it are aligned by.
+"""The tree of a model's modules as data, by which two versions of it are aligned.
 
 It comes from a spec, without torch; from a spec and its tensors; or from a lock file.
 """
@@ -67,9 +67,9 @@ class Outline:
         """The module and all below it, parents first."""
         stack: list[Outline] = [self]
         while stack:
-            found = stack.pop()
-            yield found
-            stack.extend(reversed(found.children))
+            module = stack.pop()
+            yield module
+            stack.extend(reversed(module.children))
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor by its path."""
@@ -112,7 +112,7 @@ class _Maker:
             self.arguments[id(instance)] = argument_texts(instance)
         if instance.path not in self.declared:
             self.declared[instance.path] = self._declaration(instance.path)
-        renamed_from, at = self.declared[instance.path]
+        renamed_from, declared_at = self.declared[instance.path]
         children = [self.made(join(path, name), child) for name, child in instance.children]
         return Outline(
             path=path,
@@ -121,14 +121,14 @@ class _Maker:
             children=tuple(children),
             tensors=self.tensors.get(path, {}),
             renamed_from=renamed_from,
-            place=at,
+            place=declared_at,
             holds=bool(instance.tensors),
         )
 
     def _declaration(self, path: yaml.Path) -> tuple[str, Place | None]:
         node = yaml.find(self.spec.document.root, (*path, "renamed_from"))
-        renamed = str(node.value) if isinstance(node, yaml.Scalar) else ""
-        return renamed, place(self.spec, path)
+        old_name = str(node.value) if isinstance(node, yaml.Scalar) else ""
+        return old_name, place(self.spec, path)
 
 
 def subtree_numbers() -> SubtreeNumbers[Outline]:

@@ -1,4 +1,4 @@
-"""A difference carried out: another spec, with the same changes."""
+"""Applies a diff to a spec."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def patched_text(delta: Delta | None, spec: Spec) -> str:
     """The YAML of ``spec`` with the changes made: parents merged in, without comments.
 
     Raises:
-        SpecError: E112 at each place where the spec has not what the changes replace; or what is
-            wrong with the result, which is no spec then.
+        SpecError: E112 at each place where the changes do not apply; or what is wrong with the
+            result.
     """
     try:
         text = dump(apply(delta, content(spec)))
@@ -50,10 +50,10 @@ def _problem(misfit: Misfit, spec: Spec) -> Problem:
 
 
 def read_patch(path: FilePath) -> Delta | None:
-    """The patch in what ``archspec diff --json`` wrote.
+    """Read the patch from a file that ``archspec diff --json`` wrote.
 
     Raises:
-        SpecError: E106 if there is none.
+        SpecError: E106 if it has none.
     """
     try:
         with open(path, "rb") as file:
