@@ -34,7 +34,7 @@ from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, as_spec
-from archspec.report.display import printable
+from archspec.report.text import first_line, printable
 from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, WeightsReport, assign
 from archspec.weights.folding import left_unread
@@ -326,12 +326,12 @@ def _construction_error(
             with torch.device("meta"):
                 getattr(nn, layer.name)(**instance.arguments)
         except Exception as reason:
-            message = f"{layer.name} cannot be constructed: {_first_line(reason)}"
+            message = f"{layer.name} cannot be constructed: {first_line(reason)}"
             place = spec.document.place(instance.path)
             note = Note(f"instance: {instance_text(path, instance.type)}")
             return BuildError(Problem("E501", message, place, notes=(note,)))
     place = _place_of(spec, generated, module, error)
-    return BuildError(Problem("E501", f"{type(error).__name__}: {_first_line(error)}", place))
+    return BuildError(Problem("E501", f"{type(error).__name__}: {first_line(error)}", place))
 
 
 def _filling_error(
@@ -339,7 +339,7 @@ def _filling_error(
 ) -> BuildError:
     """The rule whose initializer refuses a tensor, such as one of too few dimensions."""
     place = _place_of(spec, generated, module, error)
-    return BuildError(Problem("E501", f"no first values: {_first_line(error)}", place))
+    return BuildError(Problem("E501", f"no first values: {first_line(error)}", place))
 
 
 def _place_of(
@@ -354,7 +354,3 @@ def _place_of(
             place = spec.document.place(path) if path else place
         traceback = traceback.tb_next
     return place
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

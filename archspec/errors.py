@@ -12,19 +12,20 @@
     └── RunError        training runs: folders, resuming, losses                   E920 to E929
 
 One error carries every problem that could be found; ``code``, ``place``, ``message`` and ``hint``
-are those of the first. This module imports nothing of ours.
+are those of the first. Of ours, this module imports only what makes a text safe to print.
 """
 
 from __future__ import annotations
 
 import difflib
 import heapq
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, pairwise
 from typing import cast
+
+from archspec.report.text import printable
 
 CODES: dict[str, str] = {
     # YAML
@@ -384,7 +385,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
 
 
-_LONGEST_LINE = 1_000  # characters of a message or a hint
+_MAX_LINE = 1_000  # characters of a message or a hint
 _WIDTH = 160  # a longer source line is shown as a window around the place
 
 
@@ -398,15 +399,10 @@ def _excerpt(place: Place, hint: str) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """Control and direction characters would let a hostile file rewrite the reader's terminal."""
-    if len(text) > _LONGEST_LINE:
-        text = f"{text[:_LONGEST_LINE]}…"
-    text = text.replace("\t", " ").replace("\n", " ")
-    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
-
-
-def _is_control(c: str) -> bool:
-    return unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    """One line, which a hostile file cannot use to rewrite the reader's terminal."""
+    if len(text) > _MAX_LINE:
+        text = f"{text[:_MAX_LINE]}…"
+    return printable(text.replace("\t", " ").replace("\n", " "))
 
 
 def _place_dict(place: Place | None) -> dict[str, object]:

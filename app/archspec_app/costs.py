@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from archspec.inspection import Figure
-from archspec.inspection.rendering import totals
-from archspec_app.numbers import short
+from archspec.inspection.report import grouped_figures
+from archspec.report.numbers import format_count, format_size
 from archspec_app.session import BuiltSpec
 
 _KINDS = {
@@ -20,8 +20,9 @@ _KINDS = {
 
 def figure_data(figure: Figure) -> dict[str, Any]:
     """A figure in four digits, and in all of them."""
+    rounded = (format_size if figure.unit == "bytes" else format_count)(figure.value)
     return {
-        "short": short(figure),
+        "short": rounded if figure.exact else f"≈ {rounded}",
         "full": f"{figure.value:,} {_KINDS[figure.unit]}",
         "value": figure.value,
         "exact": figure.exact,
@@ -37,7 +38,7 @@ def cost_data(opened: BuiltSpec) -> dict[str, Any]:
                 "title": title,
                 "figures": [{"name": name, **figure_data(f)} for name, f in figures.items()],
             }
-            for title, figures in totals(found).items()
+            for title, figures in grouped_figures(found).items()
         ],
         "precision": found.precision,
         "optimizer": found.optimizer,

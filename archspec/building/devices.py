@@ -11,6 +11,7 @@ from torch import nn
 
 from archspec.errors import BuildError, Problem, UsageError, did_you_mean
 from archspec.lang.spec import Spec
+from archspec.report.numbers import format_size
 
 _NAMES = ("auto", "cpu", "cuda", "mps", "meta")
 _DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -77,7 +78,9 @@ def check_memory(
     """
     needed, free = tensor_bytes(model, dtype), free_bytes(device)
     if free is not None and needed > free:
-        message = f"{spec.name} needs {gigabytes(needed)} on {device}, {gigabytes(free)} is free"
+        message = (
+            f"{spec.name} needs {format_size(needed)} on {device}, {format_size(free)} is free"
+        )
         hint = "build it on 'meta' to inspect it, or choose a smaller dtype"
         raise BuildError(Problem("E503", message, hint=hint))
 
@@ -106,15 +109,3 @@ def _read(file: str) -> str:
         return Path(file).read_text(encoding="ascii")
     except OSError:
         return ""
-
-
-def gigabytes(size: int) -> str:
-    """A size in the largest unit that it fills.
-
-    >>> [gigabytes(size) for size in (3 * 2**30, 2**19, 1_000)]
-    ['3.0 GiB', '512.0 KiB', '1000 bytes']
-    """
-    for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if size >= 2**power:
-            return f"{size / 2**power:.1f} {unit}"
-    return f"{size} bytes"

@@ -12,6 +12,7 @@ from archspec.codegen import generate
 from archspec.errors import BuildError
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
+from archspec.report.text import first_line
 from archspec.tracing.limits import RunLimitExceeded
 
 
@@ -34,8 +35,8 @@ def run_error(
     telling = FailureReport(spec, generate(spec), file, paths, dict(walk(spec.root)), sizes)
     problem = telling.problem(error)
     if not isinstance(error, RunLimitExceeded):
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        problem = replace(problem, code="E512", message=f"{doing}: {said}", hint=hint)
+        message = f"{doing}: {first_line(error)}"
+        problem = replace(problem, code="E512", message=message, hint=hint)
     if problem.place is None:  # it failed before the first step: the root could not be called
         root = spec.tree.blocks[spec.architecture.model]
         hint = problem.hint if root.inputs else "declare its inputs: inputs: {x: [batch, …]}"

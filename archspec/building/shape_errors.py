@@ -22,6 +22,7 @@ from archspec.lang.instances import Instance
 from archspec.lang.spec import Spec
 from archspec.lang.tree import steps_below
 from archspec.lang.yaml import Path
+from archspec.report.text import first_line
 from archspec.tracing.limits import RunLimitExceeded
 
 _MOST_SHAPES = 8  # of tensors that one note lists
@@ -145,7 +146,7 @@ class FailureReport:
         """Code, message, hint and notes of an error of PyTorch's."""
         if isinstance(error, RunLimitExceeded):
             return "E505", error.message, error.hint, []
-        said = (str(error).splitlines() or [type(error).__name__])[0]
+        said = first_line(error)
         culprit = _failing_layer(error.__traceback__, self.paths)
         if culprit is not None:
             message, notes = self._layer(*culprit)

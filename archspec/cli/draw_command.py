@@ -103,7 +103,7 @@ def _put_all(
     loaded: Spec, freeze: str | list[str] | None, sizes: dict[str, int], to: str, folder: Path
 ) -> None:
     from archspec.drawing import draw_all
-    from archspec.report.display import printable
+    from archspec.report.text import printable
 
     found = draw_all(loaded, freeze=freeze, **sizes)
     try:

@@ -50,7 +50,8 @@ def freeze(
 
 def _list(spec: Spec, *, as_json: bool) -> None:
     """Every plan of a spec, with what it leaves to train."""
-    from archspec import rendering
+    from archspec.cli.spec_text import format_plan
+    from archspec.report.tables import format_rows
 
     model = archspec.build(spec, device="meta")
     reports = {name: archspec.freeze(model, name, spec=spec) for name in spec.architecture.freeze}
@@ -59,9 +60,9 @@ def _list(spec: Spec, *, as_json: bool) -> None:
         return
     digits = max((len(f"{report.parameters:,}") for report in reports.values()), default=0)
     rows = [
-        (name, f"trains {report.trainable:{digits},} parameters", rendering.plan(plan))
+        (name, f"trains {report.trainable:{digits},} parameters", format_plan(plan))
         for (name, report), plan in zip(
             reports.items(), spec.architecture.freeze.values(), strict=True
         )
     ]
-    terminal.put(rendering.table(rows, terminal.width()) or "no freeze plans")
+    terminal.put(format_rows(rows, terminal.width()) or "no freeze plans")

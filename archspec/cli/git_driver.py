@@ -15,7 +15,7 @@ import click
 
 from archspec.cli import terminal
 from archspec.errors import ArchspecError
-from archspec.report.display import printable_lines
+from archspec.report.text import printable_lines
 
 MAX_BYTES = 2_000_000
 

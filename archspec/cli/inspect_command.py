@@ -97,8 +97,8 @@ def inspect(
 
     from dataclasses import asdict
 
+    from archspec.inspection import Figure
     from archspec.inspection.inspecting import Case
-    from archspec.inspection.report import Figure
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
@@ -122,7 +122,7 @@ def _put_table(
     spec: Spec, plan: str | list[str] | None, sizes: dict[str, int], without: tuple[str, ...]
 ) -> None:
     from archspec.inspection.summary_table import summary_table
-    from archspec.report.display import printable_lines
+    from archspec.report.text import printable_lines
 
     table = summary_table(spec, freeze=plan, sizes=sizes, without=without)
     terminal.put(printable_lines(table))

@@ -196,7 +196,7 @@ def load(name: str, given: Sequence[str], config: Path | None) -> Spec:
 def load_with(name: str, overrides: Mapping[str, Override], file: JsonFile | None) -> Spec:
     """As ``load``; all keys of the file that say nothing about the function are told."""
     from archspec.lang import spec
-    from archspec.report.display import printable
+    from archspec.report.text import printable
 
     loaded = spec.load_with(name, overrides, file)
     if file is not None and loaded.ignored:

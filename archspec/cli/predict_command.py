@@ -16,7 +16,7 @@ import archspec
 from archspec.cli import options, terminal
 from archspec.cli.spec_commands import Command
 from archspec.errors import Problem, UsageError
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 if TYPE_CHECKING:
     from archspec.predicting import Predictor

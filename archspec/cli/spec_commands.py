@@ -48,8 +48,8 @@ def list_specs(as_json: bool) -> None:
       archspec list
       archspec list --json
     """
-    from archspec import rendering
     from archspec.lang import inherit, yaml
+    from archspec.report.tables import format_rows
 
     rows: list[tuple[str, str]] = []
     for name in inherit.packaged_names():
@@ -59,7 +59,7 @@ def list_specs(as_json: bool) -> None:
     if as_json:
         terminal.put_json([{"name": name, "description": about} for name, about in rows])
     else:
-        terminal.put(rendering.table(rows, terminal.width()))
+        terminal.put(format_rows(rows, terminal.width()))
 
 
 @click.command(cls=Command)
@@ -108,7 +108,7 @@ def _error_of(
 
 
 def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None:
-    from archspec.report.display import printable
+    from archspec.report.text import printable
 
     if error is None:
         terminal.put(f"{printable(file)}: ok")
@@ -136,9 +136,8 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
       archspec show bert --config config.json
       archspec show bert --json
     """
-    from archspec import rendering
-    from archspec.cli import json_documents
-    from archspec.report.display import printable
+    from archspec.cli import json_documents, spec_text
+    from archspec.report.text import printable
 
     loaded = options.load(spec, given, config)
     if as_json:
@@ -149,7 +148,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     terminal.put(f"{name}: {architecture.model}")
     for line in filter(None, [architecture.description, architecture.paper]):
         terminal.put(printable(line))
-    for title, text in rendering.sections(loaded, terminal.width()).items():
+    for title, text in spec_text.format_sections(loaded, terminal.width()).items():
         terminal.put(f"\n{click.style(title, bold=True)}\n{text}")
 
 
@@ -204,9 +203,8 @@ def build(
       archspec build minilm-l6 --weights model.safetensors
       archspec build bert --device cuda:0 --dtype bfloat16 --seed 0
     """
-    from archspec import rendering
-    from archspec.cli import json_documents
-    from archspec.report.display import printable_lines
+    from archspec.cli import json_documents, spec_text
+    from archspec.report.text import printable_lines
 
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
@@ -221,7 +219,7 @@ def build(
         return
     terminal.put(printable_lines(str(model)))
     terminal.put(
-        "\nExact, shared tensors counted once\n" + rendering.counts(facts, terminal.width())
+        "\nExact, shared tensors counted once\n" + spec_text.format_counts(facts, terminal.width())
     )
 
 

@@ -161,7 +161,7 @@ def runs(folder: Path, verify: bool, as_json: bool) -> None:
       archspec runs runs/20260131-120000-bert-head-only --verify
       archspec runs --json
     """
-    from archspec.report.display import printable
+    from archspec.report.text import printable
     from archspec.training import run_folder as files
     from archspec.training.run import Run
 

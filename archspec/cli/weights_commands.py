@@ -189,7 +189,7 @@ def convert(
         written = {"files": list(map(str, files)), "layout": to}
         terminal.put_json({**written, "report": found.report.to_dict()})
         return
-    from archspec.report.display import printable
+    from archspec.report.text import printable
 
     for path in files:
         terminal.put(printable(str(path)))

@@ -12,6 +12,7 @@ from typing import Any
 from archspec.data.extras import train_extra
 from archspec.data.tables import Splits, as_table
 from archspec.errors import DataError, Problem
+from archspec.report.text import first_line
 
 with train_extra():
     import datasets
@@ -49,7 +50,7 @@ def on_hub(name: str) -> Splits:
         try:
             found: Any = datasets.load_dataset(repository, subset)
         except Exception as error:  # many libraries are at work there
-            raise _absent(name, f"cannot be read from the hub: {_reason(error)}") from None
+            raise _absent(name, f"cannot be read from the hub: {first_line(error)}") from None
     if not isinstance(found, Mapping):
         raise DataError(Problem("E901", f"{name}: not a data set with splits"))
     return {str(split): partial(as_table, rows, str(split)) for split, rows in found.items()}
@@ -67,16 +68,12 @@ def _check(name: str, repository: str) -> None:
         raise _absent(name, "no such data set on the hub") from None
     except Exception as error:
         hint = "HF_HUB_OFFLINE=1 takes what was fetched before"
-        raise _absent(name, f"the hub could not be reached: {_reason(error)}", hint) from None
+        raise _absent(name, f"the hub could not be reached: {first_line(error)}", hint) from None
 
 
 def _absent(name: str, message: str, hint: str = "") -> DataError:
     there = "there is no such file or folder either"
     return DataError(Problem("E901", f"{name}: {message}", hint=f"{there}; {hint}".rstrip("; ")))
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextmanager

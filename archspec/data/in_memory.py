@@ -13,6 +13,7 @@ from archspec.data.extras import train_extra
 from archspec.data.tables import Splits, Table, as_table, from_arrow, rows_table
 from archspec.data.text_files import TextRows
 from archspec.errors import DataError, Problem
+from archspec.report.text import first_line
 
 with train_extra():
     import datasets
@@ -63,8 +64,7 @@ def _table(source: Any, name: str, base: Path | None) -> Table:
     try:
         return replace(_converted(source, name), base=base)
     except (ArithmeticError, LookupError, TypeError, ValueError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
-        raise DataError(Problem("E901", f"{name}: {reason}")) from None
+        raise DataError(Problem("E901", f"{name}: {first_line(error)}")) from None
 
 
 def _converted(source: Any, name: str) -> Table:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archspec.data.report import Data
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 _MOST_CLASSES = 30
 _MOST_BAD = 10

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from archspec.report.display import Displayed, printable
+from archspec.report.display import Displayed
+from archspec.report.text import printable
 
 if TYPE_CHECKING:
     from datasets import Dataset

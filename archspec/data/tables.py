@@ -27,6 +27,7 @@ from archspec.data.text_files import (
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
 from archspec.data.unpacking import refuse_arrow_bomb, refuse_dictionary_bomb, refuse_parquet_bomb
 from archspec.errors import DataError, Problem
+from archspec.report.text import first_line
 
 with train_extra():
     import datasets
@@ -207,7 +208,7 @@ def read_table(files: Sequence[Path], base: Path | None = None, form: TextFormat
         dataset = datasets.concatenate_datasets([part.dataset for part in parts])
     except _OF_DATA as error:
         names = ", ".join(path.name for path in files[:3])
-        message = f"{names}: the files do not go together: {_first_line(error)}"
+        message = f"{names}: the files do not go together: {first_line(error)}"
         raise DataError(Problem("E901", message)) from None
     starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
     misfits: dict[str, dict[int, str]] = {}
@@ -244,12 +245,8 @@ def _part(path: Path, form: TextFormat) -> Table:
     except DataError:
         raise
     except _OF_DATA as error:  # what Arrow's readers make of a broken or hostile file
-        raise DataError(Problem("E901", f"{path}: {_first_line(error)}")) from None
+        raise DataError(Problem("E901", f"{path}: {first_line(error)}")) from None
     return as_table(dataset, path.name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 # -------------------------------------------------------------------------------- Parquet and Arrow

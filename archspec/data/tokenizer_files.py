@@ -25,6 +25,7 @@ from typing import Any, cast
 
 from archspec.data.extras import train_extra
 from archspec.errors import DataError, Problem, listing
+from archspec.report.text import first_line
 
 with train_extra():
     from tokenizers import (
@@ -127,8 +128,7 @@ class panics:  # reads as a statement
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, DataError | KeyboardInterrupt | SystemExit):
             return
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        message = f"{self._path}: {self._what}: {reason}"
+        message = f"{self._path}: {self._what}: {first_line(error)}"
         raise DataError(Problem("E905", message)) from None
 
 

@@ -1,15 +1,15 @@
-"""What differs between two specs: in what they say, their modules, their tensors, their cost."""
+"""The differences between two specs: in their YAML, modules, tensors and cost; and lock files."""
 
-from archspec.differences.comparing import LEVELS, diff
-from archspec.differences.report import (
+from archspec.differences.change_set import (
     CostChange,
-    Diff,
     PlanChange,
     Side,
     SpecChange,
     TensorChange,
     TreeChange,
 )
+from archspec.differences.comparing import LEVELS, diff
+from archspec.differences.report import Diff
 
 __all__ = [
     "LEVELS",

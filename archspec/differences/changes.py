@@ -1,4 +1,4 @@
-"""A delta of two specs as single changes, and an alignment of two trees as changes of modules."""
+"""A delta of two specs as single changes; an alignment of two trees as changes of modules."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from archspec.differences.alignment import Alignment
+from archspec.differences.change_set import Side, SpecChange, Status, TensorChange, TreeChange
 from archspec.differences.deltas import Added, Delta, Listed, Mapped, Removed
 from archspec.differences.normal_form import content, origin, place
 from archspec.differences.outline import Outline, join
-from archspec.differences.report import Side, SpecChange, Status, TensorChange, TreeChange
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
 
@@ -26,7 +26,7 @@ def spec_changes(delta: Delta | None, old: Spec, new: Spec) -> Iterator[SpecChan
 class _Flattener:
     def __init__(self, old: Spec, new: Spec) -> None:
         self.old, self.new = old, new
-        self.said = content(old)
+        self.old_content = content(old)
 
     def changes(self, delta: Delta, before: Path, after: Path) -> Iterator[SpecChange]:
         match delta:
@@ -52,10 +52,10 @@ class _Flattener:
                 yield SpecChange("moved", old, self._side(self.new, after, list(delta.order)))
 
     def _at(self, path: Path) -> Any:
-        found: Any = self.said
+        value: Any = self.old_content
         for step in path:
-            found = found[step]
-        return found
+            value = value[step]
+        return value
 
     def _of_list(self, delta: Listed, before: Path, after: Path) -> Iterator[SpecChange]:
         i = j = 0
@@ -72,56 +72,56 @@ class _Flattener:
 # -------------------------------------------------------------------------------------------- tree
 
 
-def tree_changes(found: Alignment) -> Iterator[TreeChange]:
+def tree_changes(alignment: Alignment) -> Iterator[TreeChange]:
     """What is removed, in the order of the old tree; then the rest, in that of the new one."""
-    for module in found.old.walk():
-        if _is_top(module, found.successor):
+    for module in alignment.old.walk():
+        if _is_top(module, alignment.successor):
             yield TreeChange(
                 kind="removed",
                 old=module.path,
                 new=None,
                 old_type=module.type,
                 arguments={name: (text, None) for name, text in module.arguments.items()},
-                **_extent(module, found.successor),
+                **_extent(module, alignment.successor),
                 old_place=module.place,
             )
-    out_of_order = _out_of_order(found)
-    for module in found.new.walk():
-        if _is_top(module, found.partner):
+    out_of_order = _out_of_order(alignment)
+    for module in alignment.new.walk():
+        if _is_top(module, alignment.partner):
             yield TreeChange(
                 kind="added",
                 old=None,
                 new=module.path,
                 new_type=module.type,
                 arguments={name: (None, text) for name, text in module.arguments.items()},
-                **_extent(module, found.partner),
+                **_extent(module, alignment.partner),
                 new_place=module.place,
             )
-        elif module.path in found.partner:
-            yield from _change(found, module, module.path in out_of_order)
+        elif module.path in alignment.partner:
+            yield from _change(alignment, module, module.path in out_of_order)
 
 
 def _is_top(module: Outline, paired: Mapping[str, Outline]) -> bool:
-    """Whether a module has no counterpart, but what holds it has one."""
+    """Whether a module has no counterpart, but its parent has one."""
     parent = module.path.rpartition(".")[0]
     return module.path not in paired and (not module.path or parent in paired)
 
 
 def _extent(module: Outline, paired: Mapping[str, Outline]) -> dict[str, Any]:
-    """How many modules have no counterpart either, and which of those below have one."""
-    alone = [found for found in module.walk() if found.path not in paired]
-    children = [child for found in alone for child in found.children]
+    """How many modules below have no counterpart, and which of their children have one."""
+    unpaired = [part for part in module.walk() if part.path not in paired]
+    children = [child for part in unpaired for child in part.children]
     wraps = tuple(child.path for child in children if child.path in paired)
-    return {"modules": len(alone), "wraps": wraps}
+    return {"modules": len(unpaired), "wraps": wraps}
 
 
-def _change(found: Alignment, new: Outline, out_of_order: bool) -> Iterator[TreeChange]:
-    old = found.partner[new.path]
+def _change(alignment: Alignment, new: Outline, out_of_order: bool) -> Iterator[TreeChange]:
+    old = alignment.partner[new.path]
     names = dict.fromkeys([*old.arguments, *new.arguments])
     pairs = {name: (old.arguments.get(name), new.arguments.get(name)) for name in names}
     arguments = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     differs = bool(arguments) or old.type != new.type
-    if differs or out_of_order or _has_moved(found, old, new):
+    if differs or out_of_order or _has_moved(alignment, old, new):
         yield TreeChange(
             kind="changed" if differs else "moved",
             old=old.path,
@@ -134,69 +134,69 @@ def _change(found: Alignment, new: Outline, out_of_order: bool) -> Iterator[Tree
         )
 
 
-def _has_moved(found: Alignment, old: Outline, new: Outline) -> bool:
+def _has_moved(alignment: Alignment, old: Outline, new: Outline) -> bool:
     """Whether it has another parent or name; another number in a container is no move."""
     if not old.path or not new.path:
         return old.path != new.path
     (before, _, old_name), (after, _, new_name) = (m.path.rpartition(".") for m in (old, new))
-    parent = found.partner.get(after)
+    parent = alignment.partner.get(after)
     numbered = old_name.isdecimal() and new_name.isdecimal()
     return parent is None or parent.path != before or (old_name != new_name and not numbered)
 
 
-def _out_of_order(found: Alignment) -> set[str]:
-    """Children that are registered in another order than they were: as few as explain it."""
+def _out_of_order(alignment: Alignment) -> set[str]:
+    """The smallest set of children whose moves explain the new order of registration."""
     moved: set[str] = set()
-    for parent in found.new.walk():
-        old = found.partner.get(parent.path)
-        if old is None or found.is_same(old, parent):
+    for parent in alignment.new.walk():
+        old = alignment.partner.get(parent.path)
+        if old is None or alignment.is_same(old, parent):
             continue
         position = {child.path: i for i, child in enumerate(old.children)}
-        partners = [(child, found.partner.get(child.path)) for child in parent.children]
+        partners = [(child, alignment.partner.get(child.path)) for child in parent.children]
         there = [(c.path, position[p.path]) for c, p in partners if p and p.path in position]
-        staying = _longest_rise([place for _, place in there])
+        staying = _longest_increasing([place for _, place in there])
         moved |= {path for path, place in there if place not in staying}
     return moved
 
 
-def _longest_rise(values: list[int]) -> set[int]:
+def _longest_increasing(values: list[int]) -> set[int]:
     """The members of a longest increasing subsequence."""
-    tails: list[int] = []  # the smallest last value of a rise of each length
+    tails: list[int] = []  # the smallest last value of a subsequence of each length
     before: dict[int, int | None] = {}
     for value in values:
-        at = bisect_left(tails, value)
-        before[value] = tails[at - 1] if at else None
-        tails[at : at + 1] = [value]
-    found: set[int] = set()
+        position = bisect_left(tails, value)
+        before[value] = tails[position - 1] if position else None
+        tails[position : position + 1] = [value]
+    members: set[int] = set()
     last = tails[-1] if tails else None
     while last is not None:
-        found.add(last)
+        members.add(last)
         last = before[last]
-    return found
+    return members
 
 
 # ----------------------------------------------------------------------------------------- tensors
 
 
-def tensor_changes(found: Alignment) -> Iterator[TensorChange]:
+def tensor_changes(alignment: Alignment) -> Iterator[TensorChange]:
     """Every tensor of either model: those of the new one in order, then those that are lost."""
-    return iter(_Tensors(found).changes())
+    return iter(_Tensors(alignment).changes())
 
 
 class _Tensors:
-    def __init__(self, found: Alignment) -> None:
-        self.alignment = found
-        self.before = found.old.state()
-        self.now = found.new.state()
+    def __init__(self, alignment: Alignment) -> None:
+        self.alignment = alignment
+        self.before = alignment.old.state()
+        self.now = alignment.new.state()
         self.older = {"": ""}  # what modules were called, where renamed_from says so
-        for module in found.new.walk():
+        for module in alignment.new.walk():
             if module.path:
                 parent = self.older[module.path.rpartition(".")[0]]
                 self.older[module.path] = join(parent, module.renamed_from or module.name)
         self.sources = self._sources()
 
     def _sources(self) -> dict[str, str]:
-        """New name → old name. What no module explains loads all the same if nothing differs."""
+        """New name → old name: by module, else by equal name, shape and dtype."""
         sources: dict[str, str] = {}
         for module in self.alignment.new.walk():
             old = self.alignment.partner.get(module.path)

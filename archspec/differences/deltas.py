@@ -1,4 +1,4 @@
-"""How one piece of plain data becomes another: found by ``compare``, carried out by ``apply``.
+"""Deltas between two pieces of plain data: ``compare`` finds them, ``apply`` makes the change.
 
 Delta
 ├── Added, Removed, Replaced   a value as a whole
@@ -19,8 +19,8 @@ from archspec.differences.normal_form import is_ordered, normal
 from archspec.differences.sequences import aligned
 from archspec.lang.yaml import MAX_DEPTH, Path
 
-LEAST_SIMILAR = 0.5
-"""Items of a list that are less alike than this are one removed and one added."""
+MIN_SIMILARITY = 0.5
+"""Two items of a list that are less similar are one removed and one added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Misfit:
 
 
 class DoesNotFit(Exception):
-    """A delta was applied to data that it was not made for; all misfits are told."""
+    """A delta does not apply to some data; carries all misfits."""
 
     def __init__(self, misfits: Sequence[Misfit]) -> None:
         super().__init__(*misfits)
@@ -77,7 +77,7 @@ class DoesNotFit(Exception):
 
 
 def compare(old: Any, new: Any, path: Path = ()) -> Delta | None:
-    """What has to happen to ``old`` so that it means what ``new`` means; None if nothing."""
+    """The delta that makes ``old`` equivalent to ``new``; None if they are equivalent."""
     if normal(old, path) == normal(new, path):
         return None
     if isinstance(old, dict) and isinstance(new, dict):
@@ -100,13 +100,13 @@ def _compare_mappings(old: dict[str, Any], new: dict[str, Any], path: Path) -> D
 
 
 def _order_after(old: Mapping[str, Any], entries: Mapping[str, Delta]) -> list[str]:
-    """The keys as they come to stand if no order is given: what is added goes to the end."""
+    """The order of the keys if the delta has none: added keys go to the end."""
     kept = [key for key in old if not isinstance(entries.get(key), Removed)]
     return kept + [key for key, delta in entries.items() if isinstance(delta, Added)]
 
 
 def _is_sequence(value: Any, path: Path) -> bool:
-    """Whether the items of a list are told one by one: steps, modules, rules, patterns."""
+    """Whether a list is compared item by item: steps, modules, rules, patterns."""
     if not isinstance(value, list):
         return False
     of_patterns = path[:1] in (("freeze",), ("checkpoints",)) or path[-1:] == ("match",)
@@ -118,15 +118,15 @@ def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Delta:
     before = [normal(item, (*path, 0)) for item in old]
     after = [normal(item, (*path, 0)) for item in new]
 
-    described = [list(map(_tokens, items)) for items in (old, new)]
+    tokens = [list(map(_tokens, items)) for items in (old, new)]
 
     def similarity(i: int, j: int) -> float:
         if before[i] == after[j]:
             return 1.0
-        return _similarity(old[i], new[j], described[0][i], described[1][j])
+        return _similarity(old[i], new[j], tokens[0][i], tokens[1][j])
 
     edits: list[Delta | None] = []
-    for i, j in aligned(before, after, similarity, LEAST_SIMILAR):
+    for i, j in aligned(before, after, similarity, MIN_SIMILARITY):
         if j is None:
             edits.append(Removed(old[cast("int", i)]))
         elif i is None:
@@ -137,21 +137,21 @@ def _compare_lists(old: list[Any], new: list[Any], path: Path) -> Delta:
 
 
 def _tokens(item: Any) -> Counter[str]:
-    """The words and signs of an item, to see how much two have in common."""
+    """The words and signs of an item, to measure how similar two items are."""
     return Counter(re.findall(r"\w+|[^\w\s]", json.dumps(item)))
 
 
-def _similarity(old: Any, new: Any, described: Counter[str], other: Counter[str]) -> float:
+def _similarity(old: Any, new: Any, tokens: Counter[str], other: Counter[str]) -> float:
     """From 0 to less than 1; modules and steps of different kinds have nothing in common."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return 0.0
     first, second = cast("dict[str, Any]", old), cast("dict[str, Any]", new)
     if first.get("type") != second.get("type") or ("do" in first) != ("do" in second):
         return 0.0
-    share = 0.99 * 2 * (described & other).total() / (described.total() + other.total())
+    share = 0.99 * 2 * (tokens & other).total() / (tokens.total() + other.total())
     if "return" in first and "return" in second:
         return 0.99  # a block has one last step
-    return max(share, LEAST_SIMILAR) if "type" in first else share
+    return max(share, MIN_SIMILARITY) if "type" in first else share
 
 
 # ------------------------------------------------------------------------------------------- apply
@@ -161,7 +161,7 @@ def apply(delta: Delta | None, old: Any, path: Path = ()) -> Any:
     """``old`` with the change made.
 
     Raises:
-        DoesNotFit: ``old`` is not what the delta was made for.
+        DoesNotFit: the delta was made for other data.
     """
     misfits: list[Misfit] = []
     made = _Applier(misfits).made(delta, old, path)
@@ -186,32 +186,32 @@ class _Applier:
             case Listed() if isinstance(old, list):
                 return self.listing(delta, cast("list[Any]", old), path)
             case _:
-                wanted = {"Mapped": "a mapping", "Listed": "a list"}
-                self.misfit(path, wanted.get(type(delta).__name__, "a value that is replaced"))
+                kinds = {"Mapped": "a mapping", "Listed": "a list"}
+                self.misfit(path, kinds.get(type(delta).__name__, "a value that is replaced"))
                 return old
 
     def misfit(self, path: Path, expected: str) -> None:
         self.misfits.append(Misfit(path, expected))
 
-    def expect(self, wanted: Any, found: Any, path: Path) -> None:
-        if normal(wanted, path) != normal(found, path):
-            self.misfit(path, json.dumps(wanted))
+    def expect(self, expected: Any, value: Any, path: Path) -> None:
+        if normal(expected, path) != normal(value, path):
+            self.misfit(path, json.dumps(expected))
 
     def mapping(self, delta: Mapped, old: dict[str, Any], path: Path) -> dict[str, Any]:
         made = dict(old)
         for key, change in delta.entries.items():
-            at = (*path, key)
+            location = (*path, key)
             match change:
                 case Added() if key in made:
-                    self.misfit(at, "nothing: it is added")
+                    self.misfit(location, "nothing: it is added")
                 case Added():
                     made[key] = change.value
                 case _ if key not in made:
-                    self.misfit(at, "a value")
+                    self.misfit(location, "a value")
                 case Removed():
-                    self.expect(change.value, made.pop(key), at)
+                    self.expect(change.value, made.pop(key), location)
                 case _:
-                    made[key] = self.made(change, made[key], at)
+                    made[key] = self.made(change, made[key], location)
         if not delta.order:
             return made
         if set(delta.order) != set(made):
@@ -220,21 +220,21 @@ class _Applier:
         return {key: made[key] for key in delta.order}
 
     def listing(self, delta: Listed, old: list[Any], path: Path) -> list[Any]:
-        taken = sum(not isinstance(edit, Added) for edit in delta.edits)
-        if taken != len(old):
-            self.misfit(path, f"a list of {taken}")
+        old_length = sum(not isinstance(edit, Added) for edit in delta.edits)
+        if old_length != len(old):
+            self.misfit(path, f"a list of {old_length}")
             return old
         rest = iter(old)
         made: list[Any] = []
         for edit in delta.edits:
-            at = (*path, len(made))
+            location = (*path, len(made))
             match edit:
                 case Added():
                     made.append(edit.value)
                 case Removed():
-                    self.expect(edit.value, next(rest), at)
+                    self.expect(edit.value, next(rest), location)
                 case _:
-                    made.append(self.made(edit, next(rest), at))
+                    made.append(self.made(edit, next(rest), location))
         return made
 
 
@@ -242,7 +242,7 @@ class _Applier:
 
 
 def to_data(delta: Delta | None) -> Any:
-    """A delta as JSON has it; the opposite of ``from_data``."""
+    """A delta as plain data for JSON; the inverse of ``from_data``."""
     match delta:
         case None:
             return None
@@ -263,7 +263,7 @@ def from_data(data: Any, depth: int = 0) -> Delta | None:
     """The delta that ``to_data`` wrote.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the data is not a delta.
     """
     if depth > MAX_DEPTH:
         raise ValueError("nested too deeply")
@@ -271,33 +271,35 @@ def from_data(data: Any, depth: int = 0) -> Delta | None:
         return None
     if not isinstance(data, dict):
         raise ValueError("a change is a mapping")
-    said = cast("dict[str, Any]", data)
-    made: Mapping[frozenset[str], Callable[[], Delta]] = {
-        frozenset({"add"}): lambda: Added(_value(said["add"])),
-        frozenset({"remove"}): lambda: Removed(_value(said["remove"])),
-        frozenset({"replace", "by"}): lambda: Replaced(_value(said["replace"]), _value(said["by"])),
-        frozenset({"keys"}): lambda: Mapped(_changes(said["keys"], depth)),
-        frozenset({"keys", "order"}): lambda: Mapped(
-            _changes(said["keys"], depth), _keys(said["order"])
+    parts = cast("dict[str, Any]", data)
+    constructors: Mapping[frozenset[str], Callable[[], Delta]] = {
+        frozenset({"add"}): lambda: Added(_value(parts["add"])),
+        frozenset({"remove"}): lambda: Removed(_value(parts["remove"])),
+        frozenset({"replace", "by"}): lambda: Replaced(
+            _value(parts["replace"]), _value(parts["by"])
         ),
-        frozenset({"items"}): lambda: Listed(_edits(said["items"], depth)),
+        frozenset({"keys"}): lambda: Mapped(_changes(parts["keys"], depth)),
+        frozenset({"keys", "order"}): lambda: Mapped(
+            _changes(parts["keys"], depth), _keys(parts["order"])
+        ),
+        frozenset({"items"}): lambda: Listed(_edits(parts["items"], depth)),
     }
-    if (make := made.get(frozenset(said))) is None:
+    if (make := constructors.get(frozenset(parts))) is None:
         raise ValueError("a change has the keys add, remove, replace and by, keys, or items")
     return make()
 
 
 def _value(data: Any) -> Any:
     """Data that is no deeper than a spec may be."""
-    below = [data]
+    level = [data]
     for _ in range(MAX_DEPTH):
-        below = [
+        level = [
             item
-            for value in below
+            for value in level
             if isinstance(value, dict | list)
             for item in (value.values() if isinstance(value, dict) else value)
         ]
-    if below:
+    if level:
         raise ValueError("nested too deeply")
     return data
 
@@ -305,10 +307,12 @@ def _value(data: Any) -> Any:
 def _changes(data: Any, depth: int) -> dict[str, Delta]:
     if not isinstance(data, dict):
         raise ValueError("keys is a mapping")
-    found = {key: from_data(item, depth + 1) for key, item in cast("dict[str, Any]", data).items()}
-    if None in found.values():
+    changes = {
+        key: from_data(item, depth + 1) for key, item in cast("dict[str, Any]", data).items()
+    }
+    if None in changes.values():
         raise ValueError("an entry that does not change is left out")
-    return cast("dict[str, Delta]", found)
+    return cast("dict[str, Delta]", changes)
 
 
 def _keys(data: Any) -> tuple[str, ...]:

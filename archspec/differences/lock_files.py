@@ -1,4 +1,4 @@
-"""``lock``: the paths, classes, arguments and tensor shapes of a model, and its totals.
+"""Lock files: the paths, classes, arguments and tensor shapes of a model, and its totals.
 
 Equal neighbours in a container are one line: ``encoder.layer.(0-11): BertLayer``.
 """
@@ -11,21 +11,24 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from archspec.differences.alignment import Alignment
+from archspec.differences.change_set import Side, SpecChange
 from archspec.differences.changes import tensor_changes, tree_changes
 from archspec.differences.comparing import on_meta, state_of
 from archspec.differences.normal_form import content, normal
-from archspec.differences.outline import Kinds, Outline, Tensor, join, outline
-from archspec.differences.report import Diff, Side, SpecChange
+from archspec.differences.outline import Outline, Tensor, join, outline, subtree_numbers
+from archspec.differences.report import Diff
 from archspec.errors import Problem, SpecError
 from archspec.lang import yaml
 from archspec.lang.inherit import locate, packaged_folder
+from archspec.lang.instances import format_arguments
 from archspec.lang.spec import Spec, as_spec
-from archspec.report.display import Displayed, printable_lines
+from archspec.report.display import Displayed
+from archspec.report.folding import fold_neighbours, is_range, unfold_path
+from archspec.report.text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -36,13 +39,12 @@ _ROOT = "(root)"
 _NOT_A_LOCK = (
     ArithmeticError, AttributeError, KeyError, RecursionError, SyntaxError, TypeError, ValueError,
 )  # fmt: skip
-_RANGE = re.compile(r"\(([0-9]{1,6})-([0-9]{1,6})\)")
 _HEAD = "# What the spec builds; written by 'archspec lock'. Review its changes like code.\n"
 
 
 @dataclass(frozen=True, eq=False)
 class Lock(Displayed):
-    """What a spec builds.
+    """What a spec builds, as written in a lock file.
 
     Attributes:
         name: of the spec, or of the lock file.
@@ -60,11 +62,10 @@ class Lock(Displayed):
         """The text of a lock file.
 
         Raises:
-            SpecError: E105 if the model is too large for one, E207 for a name that would be taken
-                for a range.
+            SpecError: E105 if the model is too large, E207 for a name that reads as a range.
         """
         for module in self.root.walk():
-            if _RANGE.fullmatch(module.name):
+            if is_range(module.name):
                 message = f"'{module.path}' cannot be told from a range in a lock file"
                 raise SpecError(Problem("E207", message, module.place))
         text = _HEAD + yaml.dump(self.to_dict())
@@ -102,7 +103,7 @@ class Lock(Displayed):
         """The lock in a file.
 
         Raises:
-            SpecError: E106 if it cannot be read or is no lock file, E1xx if it is no YAML.
+            SpecError: E106 if it cannot be read or is not a lock file, E1xx if it is not YAML.
         """
         file = Path(path)
         root, problems = yaml.read(file)
@@ -115,7 +116,7 @@ class Lock(Displayed):
             raise SpecError(Problem("E106", f"{file}: not a lock file", hint=hint)) from None
 
     def compare(self, now: Lock) -> Diff:
-        """What has changed since this lock was written; false if nothing has."""
+        """The changes since this lock was written; false if there are none."""
         aligned = Alignment(self.root, now.root)
         return Diff(
             old=self.name,
@@ -128,14 +129,14 @@ class Lock(Displayed):
 
 
 def lock(source: str | os.PathLike[str] | Spec, **params: Any) -> Lock:
-    """Write down what a spec builds: paths, classes, arguments, tensor shapes, totals.
+    """Record what a spec builds: paths, classes, arguments, tensor shapes, totals.
 
     Args:
         source: a path, a packaged spec's name, or a Spec.
         **params: values for the spec's parameters.
 
     Returns:
-        The lock; ``to_yaml`` gives its file, ``compare`` what differs from another.
+        The lock; ``to_yaml`` is its file, ``compare`` its differences from another lock.
 
     Raises:
         SpecError, ShapeError, BuildError: as ``build``.
@@ -169,51 +170,35 @@ def beside(source: str | os.PathLike[str]) -> Path:
 
 def _call(module: Outline) -> str:
     """``Linear(in_features=768, out_features=2)``."""
-    given = ", ".join(f"{name}={value}" for name, value in module.arguments.items())
-    return f"{module.type}({given})" if given else module.type
+    arguments = format_arguments(module.arguments)
+    return f"{module.type}({arguments})" if arguments else module.type
 
 
 def _folded(root: Outline) -> Iterator[tuple[str, Outline]]:
     """Every module with its path, equal numbered neighbours as one."""
-    kinds = Kinds()
+    numbers = subtree_numbers()
     stack = [("", root)]
     while stack:
         path, module = stack.pop()
         yield path, module
-        children = [(join(path, name), child) for name, child in _runs(module, kinds)]
-        stack += reversed(children)
-
-
-def _runs(module: Outline, kinds: Kinds) -> Iterator[tuple[str, Outline]]:
-    children, i = module.children, 0
-    while i < len(children):
-        first, end = children[i], i + 1
-        while (
-            end < len(children)
-            and first.name.isdecimal()
-            and children[end].name == str(int(first.name) + end - i)
-            and kinds.number(children[end]) == kinds.number(first)
-        ):
-            end += 1
-        last = children[end - 1].name
-        yield f"({first.name}-{last})" if end - i > 1 else first.name, first
-        i = end
+        groups = fold_neighbours(module.children, lambda child: child.name, numbers.number)
+        stack += reversed([(join(path, name), group[0]) for name, group in groups])
 
 
 def _digests(spec: Spec, types: set[str]) -> dict[str, str]:
-    """A digest of what each block computes: its inputs, its steps, the parameters they use."""
-    found: dict[str, str] = {}
+    """Class name → a digest of its inputs, its steps, and the parameters that they use."""
+    digests: dict[str, str] = {}
     for name, block in cast("dict[str, Any]", content(spec)["blocks"]).items():
         if name in types and "forward" in block:
-            said = [
+            parts = [
                 normal(block[part], ("blocks", name, part))
                 for part in ("inputs", "forward")
                 if part in block
             ]
-            words = set(re.findall(r"\w+", repr(said)))
+            words = set(re.findall(r"\w+", repr(parts)))
             used = sorted((key, repr(value)) for key, value in spec.values.items() if key in words)
-            found[name] = hashlib.sha256(repr((said, used)).encode()).hexdigest()[:12]
-    return found
+            digests[name] = hashlib.sha256(repr((parts, used)).encode()).hexdigest()[:12]
+    return digests
 
 
 def _forward_changes(old: Lock, new: Lock) -> Iterator[SpecChange]:
@@ -232,20 +217,20 @@ def _side(path: yaml.Path, digest: str | None, lock: Lock) -> Side | None:
 # ---------------------------------------------------------------------------------------- reading
 
 
-def _read(name: str, said: dict[str, Any]) -> Lock:
-    if said["archspec-lock"] != VERSION:
+def _read(name: str, data: dict[str, Any]) -> Lock:
+    if data["archspec-lock"] != VERSION:
         raise ValueError("another version")
     modules = {
         path: str(call)
-        for written, call in said["modules"].items()
-        for path in _unfolded("" if written == _ROOT else written)
+        for written, call in data["modules"].items()
+        for path in unfold_path("" if written == _ROOT else written, MAX_MODULES)
     }
     tensors: dict[str, dict[str, Tensor]] = {}
-    shared = {str(name): str(first) for name, first in said.get("shared", {}).items()}
-    for written, given in said["tensors"].items():
-        shape = [size for size in given if not isinstance(size, str)]
-        (dtype,) = given[len(shape) :] or ["float32"]
-        for path in _unfolded(written):
+    shared = {str(name): str(first) for name, first in data.get("shared", {}).items()}
+    for written, shape_and_dtype in data["tensors"].items():
+        shape = [size for size in shape_and_dtype if not isinstance(size, str)]
+        (dtype,) = shape_and_dtype[len(shape) :] or ["float32"]
+        for path in unfold_path(written, MAX_MODULES):
             tensor = Tensor(tuple(map(int, shape)), dtype, shared.get(path, ""))
             owner = _owner(path, modules)
             tensors.setdefault(owner, {})[path[len(owner) :].removeprefix(".")] = tensor
@@ -254,29 +239,15 @@ def _read(name: str, said: dict[str, Any]) -> Lock:
         if path:
             children.setdefault(path.rpartition(".")[0], []).append(path)
 
-    def made(path: str) -> Outline:
+    def build_outline(path: str) -> Outline:
         kind, arguments = _parsed(modules[path])
-        below = tuple(made(child) for child in children.get(path, ()))
+        below = tuple(build_outline(child) for child in children.get(path, ()))
         own = tensors.get(path, {})
         return Outline(path, kind, arguments, below, own, holds=bool(own))
 
-    forward = {str(block): str(digest) for block, digest in said["forward"].items()}
-    totals = {str(total): int(count) for total, count in said["totals"].items()}
-    return Lock(name, made(""), forward, totals)
-
-
-def _unfolded(written: str) -> list[str]:
-    """Every path that a folded one stands for."""
-    choices: list[list[str]] = []
-    count = 1
-    for part in written.split("."):
-        found = _RANGE.fullmatch(part)
-        first, last = (int(found[1]), int(found[2])) if found else (0, 0)
-        count *= last - first + 1
-        if not 0 < count <= MAX_MODULES:
-            raise ValueError("too many modules")
-        choices.append([str(i) for i in range(first, last + 1)] if found else [part])
-    return [".".join(parts) for parts in product(*choices)]
+    forward = {str(block): str(digest) for block, digest in data["forward"].items()}
+    totals = {str(total): int(count) for total, count in data["totals"].items()}
+    return Lock(name, build_outline(""), forward, totals)
 
 
 def _owner(path: str, modules: Mapping[str, str]) -> str:

@@ -1,14 +1,14 @@
-"""A difference as Markdown for a pull request, and as HTML; nothing of a spec becomes markup."""
+"""Changes as Markdown for a pull request, and as HTML; nothing of a spec becomes markup."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 
 from archspec.differences import text_lines
-from archspec.differences.report import Diff
-from archspec.report.display import printable
+from archspec.differences.change_set import ChangeSet
+from archspec.report.tables import safe_html
+from archspec.report.text import printable
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "−", "changed": "~", "moved": "→"}
 _STYLE = """\
@@ -30,22 +30,22 @@ _COLORS = {
 # ---------------------------------------------------------------------------------------- Markdown
 
 
-def markdown(found: Diff) -> str:
+def markdown(change_set: ChangeSet) -> str:
     """As ``Diff.to_markdown``."""
-    lines = [f"### {_code(found.old)} → {_code(found.new)}", ""]
-    if not found:
-        lines += [text_lines.verdict(found), ""]
-    for title, changes in text_lines.sections(found):
+    lines = [f"### {_code(change_set.old)} → {_code(change_set.new)}", ""]
+    if not change_set:
+        lines += [text_lines.verdict(change_set), ""]
+    for title, changes in text_lines.sections(change_set):
         head = ["", title, "change", "where"]
         rows = [
             [_SIGNS[line.kind], *map(_code, (line.what, line.how)), _plain(line.where)]
             for line in changes
         ]
         lines += _table(head, rows, "---")
-    for table in text_lines.figures(found):
-        head = [table.title, _code(found.old), _code(found.new), "difference"]
+    for table in text_lines.figures(change_set):
+        head = [table.title, _code(change_set.old), _code(change_set.new), "difference"]
         lines += _table(head, [[_plain(cell) for cell in row] for row in table.rows], "---:")
-    lines += [f"{_plain(note)}  " for note in found.notes]
+    lines += [f"{_plain(note)}  " for note in change_set.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -65,8 +65,8 @@ def _code(text: str) -> str:
     if not text:
         return ""
     safe = printable(text).replace("|", "\\|")
-    longest = max(map(len, re.findall("`+", safe)), default=0)
-    ticks = "`" * (longest + 1)
+    max_ticks = max(map(len, re.findall("`+", safe)), default=0)
+    ticks = "`" * (max_ticks + 1)
     space = " " if safe.startswith("`") or safe.endswith("`") else ""
     return f"{ticks}{space}{safe}{space}{ticks}"
 
@@ -79,41 +79,39 @@ def _plain(text: str) -> str:
 # -------------------------------------------------------------------------------------------- HTML
 
 
-def page(found: Diff) -> str:
+def page(change_set: ChangeSet) -> str:
     """As ``Diff.to_html``."""
-    title = _html(text_lines.title(found))
+    title = safe_html(text_lines.title(change_set))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>\n{_STYLE}</style></head>\n<body>\n{fragment(found)}\n</body>\n</html>\n"
+        f"<style>\n{_STYLE}</style></head>\n<body>\n{fragment(change_set)}\n</body>\n</html>\n"
     )
 
 
-def fragment(found: Diff) -> str:
+def fragment(change_set: ChangeSet) -> str:
     """The same without a page around it, for a notebook."""
-    parts = [f"<h3>{_html(text_lines.title(found))}</h3>"]
-    if not found:
-        parts.append(f"<p>{_html(text_lines.verdict(found))}</p>")
-    for title, lines in text_lines.sections(found):
+    parts = [f"<h3>{safe_html(text_lines.title(change_set))}</h3>"]
+    if not change_set:
+        parts.append(f"<p>{safe_html(text_lines.verdict(change_set))}</p>")
+    for title, lines in text_lines.sections(change_set):
         parts.append(f"<h4>{title}</h4>\n<table>{''.join(map(_change, lines))}</table>")
-    for table in text_lines.figures(found):
-        head = "".join(f"<th>{_html(name)}</th>" for name in ("", found.old, found.new, ""))
+    for table in text_lines.figures(change_set):
+        head = "".join(
+            f"<th>{safe_html(name)}</th>" for name in ("", change_set.old, change_set.new, "")
+        )
         body = "".join(_numbers(row) for row in table.rows)
         parts.append(f"<h4>{table.title}</h4>\n<table><tr>{head}</tr>{body}</table>")
-    parts += [f"<p>{_html(note)}</p>" for note in found.notes]
+    parts += [f"<p>{safe_html(note)}</p>" for note in change_set.notes]
     content = "\n".join(parts)
     return f'<div class="archspec-diff">{content}</div>'
 
 
 def _change(line: text_lines.Line) -> str:
-    cells = "".join(f"<td>{_html(text)}</td>" for text in (line.what, line.how, line.where))
+    cells = "".join(f"<td>{safe_html(text)}</td>" for text in (line.what, line.how, line.where))
     style = f"border-left:3px solid {_COLORS[line.kind]};padding-left:.5rem"
-    return f'<tr><td style="{style}">{_html(_SIGNS[line.kind])}</td>{cells}</tr>\n'
+    return f'<tr><td style="{style}">{safe_html(_SIGNS[line.kind])}</td>{cells}</tr>\n'
 
 
 def _numbers(row: Sequence[str]) -> str:
-    cells = "".join(f'<td class="number">{_html(cell)}</td>' for cell in row[1:])
-    return f"<tr><td>{_html(row[0])}</td>{cells}</tr>\n"
-
-
-def _html(text: str) -> str:
-    return escape(printable(text))
+    cells = "".join(f'<td class="number">{safe_html(cell)}</td>' for cell in row[1:])
+    return f"<tr><td>{safe_html(row[0])}</td>{cells}</tr>\n"

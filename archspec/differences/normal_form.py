@@ -1,4 +1,4 @@
-"""What a spec says, as plain data without its layout: the form in which specs are compared.
+"""The content of a spec as plain data, without its layout: the form in which specs are compared.
 
 Parents are merged in, short forms are written out, what equals its default is left out, and
 overrides stand where the spec would set the value. Two specs with equal content build the same
@@ -21,44 +21,44 @@ from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
 
 _SHORTENED = frozenset({"default", "patterns", "shape", "type"})
-"""Keys that the short form of a value leaves out."""
+"""Keys that a short form omits."""
 
 _ORDERED = frozenset({"inputs", "outputs", "modules", "parameters", "buffers", "rename"})
 """Mappings whose order means something: arguments, registration, the first rename that applies."""
 
 
 def content(spec: Spec) -> dict[str, Any]:
-    """What ``spec`` says, as plain data; ``dump`` and ``loads`` make a spec of it again."""
+    """The content of ``spec`` as plain data; ``dump`` and ``loads`` make a spec of it again."""
     architecture = spec.architecture
-    given = {name: spec.params[name].value for name in spec.overrides if name in spec.params}
-    return cast("dict[str, Any]", _plain(_dumped(architecture, given)))
+    overrides = {name: spec.params[name].value for name in spec.overrides if name in spec.params}
+    return cast("dict[str, Any]", _plain(_dumped(architecture, overrides)))
 
 
-def _dumped(architecture: Architecture, given: Mapping[str, Value]) -> dict[str, Any]:
+def _dumped(architecture: Architecture, overrides: Mapping[str, Value]) -> dict[str, Any]:
     dumped = architecture.model_dump(by_alias=True, exclude_defaults=True)
-    said = {key: value for key, value in dumped.items() if key not in ("extends", "remove")}
-    _write_params(said.get("params", {}), architecture.params, given)
+    data = {key: value for key, value in dumped.items() if key not in ("extends", "remove")}
+    _write_params(data.get("params", {}), architecture.params, overrides)
     for name, block in architecture.blocks.items():
-        _write_params(said["blocks"][name].get("params", {}), block.params, {})
-    return said
+        _write_params(data["blocks"][name].get("params", {}), block.params, {})
+    return data
 
 
 def _write_params(
-    said: dict[str, Any], params: Mapping[str, Param], given: Mapping[str, Value]
+    declarations: dict[str, Any], params: Mapping[str, Param], overrides: Mapping[str, Value]
 ) -> None:
-    """A default of ``null`` is one; a type that the default implies says nothing."""
+    """Write defaults, ``null`` too; leave out a type that the default implies."""
     for name, param in params.items():
-        if name in given:
-            param = param.model_copy(update={"default": _literal(given[name])})
+        if name in overrides:
+            param = param.model_copy(update={"default": _literal(overrides[name])})
         elif param.required:
             continue
-        said[name]["default"] = param.default
+        declarations[name]["default"] = param.default
         if param.type is not None and inferred(param, None) == param.type:
-            said[name].pop("type", None)
+            declarations[name].pop("type", None)
 
 
 def _literal(value: Value) -> Value:
-    """A value as a spec writes it: a text that begins with a dollar is no expression."""
+    """A value as a spec writes it: a dollar at the beginning of a text is doubled."""
     if isinstance(value, tuple):
         return [_literal(item) for item in cast("tuple[Value, ...]", value)]
     return f"${value}" if isinstance(value, str) and value.startswith("$") else value
@@ -96,7 +96,7 @@ def is_ordered(path: Path, keys: Collection[str]) -> bool:
 
 
 def normal(value: Any, path: Path) -> Any:
-    """``value`` such that equal ones mean the same: white space in expressions is gone.
+    """A form of ``value`` that is equal for equivalent values: without white space in expressions.
 
     Numbers keep their type: ``1``, ``1.0`` and ``true`` differ.
     """
@@ -147,27 +147,27 @@ def _normal_expression(text: str) -> str:
 
 
 def place(spec: Spec, path: Path) -> Place | None:
-    """Where ``spec`` says what ``content`` has at ``path``; None for an override without a file."""
-    if path[:1] == ("params",) and len(path) > 1 and (given := spec.overrides.get(str(path[1]))):
-        return given.place
-    if path[:2] == ("task", "labels") and (named := _named(spec)):
-        return named.place
-    found: Path = ()
+    """Where ``spec`` declares ``path`` of its content; None for an override without a file."""
+    if path[:1] == ("params",) and len(path) > 1 and (override := spec.overrides.get(str(path[1]))):
+        return override.place
+    if path[:2] == ("task", "labels") and (labels := _labels_override(spec)):
+        return labels.place
+    location: Path = ()
     for step in path:
-        if spec.document.has((*found, step)):
-            found = (*found, step)
+        if spec.document.has((*location, step)):
+            location = (*location, step)
         elif step not in _SHORTENED:
             break
-    return spec.document.place(found)
+    return spec.document.place(location)
 
 
-def _named(spec: Spec) -> Override | None:
-    """What gave the names of the classes together with their number."""
-    return next((given for given in spec.overrides.values() if given.labels), None)
+def _labels_override(spec: Spec) -> Override | None:
+    """The override that sets the labels together with their number."""
+    return next((override for override in spec.overrides.values() if override.labels), None)
 
 
 def origin(spec: Spec, path: Path) -> str:
     """The place as ``file:line``, or which override set the value."""
-    if found := place(spec, path):
-        return f"{found.file}:{found.line}"
+    if location := place(spec, path):
+        return f"{location.file}:{location.line}"
     return spec.overrides[str(path[1])].origin

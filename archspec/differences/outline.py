@@ -1,4 +1,4 @@
-"""The tree of a model's modules as data: what two versions of it are aligned by.
+"""The tree of a model's modules as data, by which two versions of it are aligned.
 
 It comes from a spec, without torch; from a spec and its tensors; or from a lock file.
 """
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from archspec.differences.normal_form import place
 from archspec.errors import Place
 from archspec.lang import yaml
-from archspec.lang.instances import Instance, walk
+from archspec.lang.instances import Instance, argument_texts, walk
 from archspec.lang.spec import Spec
+from archspec.report.subtrees import SubtreeNumbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +67,9 @@ class Outline:
         """The module and all below it, parents first."""
         stack: list[Outline] = [self]
         while stack:
-            found = stack.pop()
-            yield found
-            stack.extend(reversed(found.children))
+            module = stack.pop()
+            yield module
+            stack.extend(reversed(module.children))
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor by its path."""
@@ -108,10 +109,10 @@ class _Maker:
 
     def made(self, path: str, instance: Instance) -> Outline:
         if id(instance) not in self.arguments:  # equal modules share one instance
-            self.arguments[id(instance)] = written_arguments(instance)
+            self.arguments[id(instance)] = argument_texts(instance)
         if instance.path not in self.declared:
             self.declared[instance.path] = self._declaration(instance.path)
-        renamed_from, at = self.declared[instance.path]
+        renamed_from, declared_at = self.declared[instance.path]
         children = [self.made(join(path, name), child) for name, child in instance.children]
         return Outline(
             path=path,
@@ -120,44 +121,23 @@ class _Maker:
             children=tuple(children),
             tensors=self.tensors.get(path, {}),
             renamed_from=renamed_from,
-            place=at,
+            place=declared_at,
             holds=bool(instance.tensors),
         )
 
     def _declaration(self, path: yaml.Path) -> tuple[str, Place | None]:
         node = yaml.find(self.spec.document.root, (*path, "renamed_from"))
-        renamed = str(node.value) if isinstance(node, yaml.Scalar) else ""
-        return renamed, place(self.spec, path)
+        old_name = str(node.value) if isinstance(node, yaml.Scalar) else ""
+        return old_name, place(self.spec, path)
 
 
-def written_arguments(instance: Instance) -> dict[str, str]:
-    """A module's arguments as Python writes the values: ``{"in_features": "768"}``."""
-    return {name: _written(value) for name, value in instance.arguments.items()}
+def subtree_numbers() -> SubtreeNumbers[Outline]:
+    """Numbers for modules: equal ones, with all below them, have equal numbers."""
+    return SubtreeNumbers(
+        lambda module: (module.type, *map(_items, (module.arguments, module.tensors))),
+        lambda module: ((child.name, child) for child in module.children),
+    )
 
 
-def _written(value: object) -> str:
-    if isinstance(value, Instance):
-        given = ", ".join(f"{name}={text}" for name, text in written_arguments(value).items())
-        return f"{value.type}({given})"
-    return repr(value)
-
-
-class Kinds:
-    """Numbers modules such that those that are equal, with all below them, have equal numbers."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, int] = {}
-        self._numbers: dict[tuple[object, ...], int] = {}
-        self._kept: list[Outline] = []  # while they live, no other module has their id
-
-    def number(self, module: Outline) -> int:
-        if id(module) not in self._of:
-            self._kept.append(module)
-            below = tuple((child.name, self.number(child)) for child in module.children)
-            key = (module.type, *_pairs(module.arguments), *_pairs(module.tensors), below)
-            self._of[id(module)] = self._numbers.setdefault(key, len(self._numbers))
-        return self._of[id(module)]
-
-
-def _pairs(found: Mapping[str, object]) -> tuple[object, ...]:
-    return (len(found), *found.items())
+def _items(mapping: Mapping[str, object]) -> tuple[tuple[str, object], ...]:
+    return tuple(mapping.items())

@@ -1,4 +1,4 @@
-"""A difference carried out: another spec, with the same changes."""
+"""Applies a diff to a spec."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from archspec.differences.normal_form import content, place
 from archspec.errors import Problem, SpecError, UsageError
 from archspec.lang.spec import Spec, as_spec, loads
 from archspec.lang.yaml import Path, dump
+from archspec.report.text import shortened
 
 MAX_PATCH_BYTES = 20_000_000
 
 if TYPE_CHECKING:
-    from archspec.differences.report import Diff
+    from archspec.differences.change_set import ChangeSet
 
 
-def patched(found: Diff, source: str | os.PathLike[str] | Spec) -> Spec:
+def patched(change_set: ChangeSet, source: str | os.PathLike[str] | Spec) -> Spec:
     """As ``Diff.apply``."""
-    if "spec" not in found.levels:
+    if "spec" not in change_set.levels:
         raise UsageError(Problem("E801", "this diff is no patch: the specs were not compared"))
     spec = as_spec(source, {})
-    return loads(patched_text(found.delta, spec), name=f"{found.new}.yaml")
+    return loads(patched_text(change_set.delta, spec), name=f"{change_set.new}.yaml")
 
 
 def patched_text(delta: Delta | None, spec: Spec) -> str:
     """The YAML of ``spec`` with the changes made: parents merged in, without comments.
 
     Raises:
-        SpecError: E112 at each place where the spec has not what the changes replace; or what is
-            wrong with the result, which is no spec then.
+        SpecError: E112 at each place where the changes do not apply; or what is wrong with the
+            result.
     """
     try:
         text = dump(apply(delta, content(spec)))
@@ -43,17 +44,16 @@ def patched_text(delta: Delta | None, spec: Spec) -> str:
 
 
 def _problem(misfit: Misfit, spec: Spec) -> Problem:
-    expected = misfit.expected if len(misfit.expected) <= 100 else f"{misfit.expected[:99]}…"
-    at = dotted(misfit.path) or "the spec"
-    message = f"the patch does not fit: at {at} it expects {expected}"
+    location, expected = dotted(misfit.path) or "the spec", shortened(misfit.expected, 100)
+    message = f"the patch does not fit: at {location} it expects {expected}"
     return Problem("E112", message, place(spec, misfit.path))
 
 
 def read_patch(path: FilePath) -> Delta | None:
-    """The patch in what ``archspec diff --json`` wrote.
+    """Read the patch from a file that ``archspec diff --json`` wrote.
 
     Raises:
-        SpecError: E106 if there is none.
+        SpecError: E106 if it has none.
     """
     try:
         with open(path, "rb") as file:

@@ -1,275 +1,115 @@
-"""What a comparison found: changes of the spec, the tree and the tensors; cost and plans beside."""
+"""The result of ``diff``: shown on terminals, as Markdown and as HTML, and applied as a patch."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from archspec.differences.deltas import Delta, to_data
-from archspec.differences.outline import Tensor
-from archspec.errors import Place
-from archspec.lang.yaml import Path
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from archspec.differences import markup, patching, text_lines
+from archspec.differences.change_set import ChangeSet
+from archspec.differences.deltas import to_data
+from archspec.lang.spec import Spec
 from archspec.report.display import Displayed
+from archspec.report.tables import headed_table, plain_grid, safe_text
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from archspec.inspection.report import Figure
-    from archspec.lang.spec import Spec
-
-ChangeKind = Literal["added", "removed", "changed", "moved"]
-Status = Literal["same", "renamed", "resized", "tied", "untied", "new", "lost"]
+_SIGNS = {"kept": "=", "added": "+", "removed": "-", "changed": "~", "moved": ">"}
+_STYLES = {"kept": "", "added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a change in a spec.
-
-    Attributes:
-        path: keys and indices from the top of the spec.
-        value: plain data, as YAML has it.
-        place: where it stands; None if an override sets it.
-        origin: the place as ``file:line``, or the override.
-    """
-
-    path: Path
-    value: Any
-    place: Place | None
-    origin: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"path": list(self.path), "value": self.value, "origin": self.origin}
-
-
-@dataclass(frozen=True, slots=True)
-class SpecChange:
-    """A change of what the spec says: a parameter, a module, a forward step, a pattern.
-
-    ``moved`` is a change of order alone: among inputs, modules, renames.
-    """
-
-    kind: ChangeKind
-    old: Side | None
-    new: Side | None
-
-    @property
-    def path(self) -> Path:
-        return cast("Side", self.new or self.old).path
-
-    def to_dict(self) -> dict[str, Any]:
-        sides = {"old": self.old, "new": self.new}
-        return {"kind": self.kind, **{k: s.to_dict() if s else None for k, s in sides.items()}}
-
-
-@dataclass(frozen=True, slots=True)
-class TreeChange:
-    """A change of the tree of modules; what is added or removed is told with all below it.
-
-    Attributes:
-        kind: ``moved`` is in the tree as it was, at another path or another place in the order.
-        old, new: the paths on either side; None where there is no such module.
-        old_type, new_type: class names.
-        arguments: name → both values, as Python writes them; None on one side if not given there.
-        modules: how many modules are added or removed.
-        wraps: modules below it that were there before and have not changed much.
-        old_place, new_place: where it is declared.
-    """
-
-    kind: ChangeKind
-    old: str | None
-    new: str | None
-    old_type: str = ""
-    new_type: str = ""
-    arguments: Mapping[str, tuple[str | None, str | None]] = field(
-        default_factory=dict[str, tuple[str | None, str | None]]
-    )
-    modules: int = 1
-    wraps: tuple[str, ...] = ()
-    old_place: Place | None = None
-    new_place: Place | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        sides = ("old", self.old, self.old_type, self.old_place), (
-            "new", self.new, self.new_type, self.new_place,
-        )  # fmt: skip
-        return {
-            "kind": self.kind,
-            **{
-                side: None if path is None else {"path": path, "type": kind, **_place(place)}
-                for side, path, kind, place in sides
-            },
-            "arguments": {name: list(pair) for name, pair in self.arguments.items()},
-            "modules": self.modules,
-            "wraps": list(self.wraps),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class TensorChange:
-    """What becomes of one tensor of a ``state_dict``.
-
-    Attributes:
-        status: ``same`` loads as it is; ``renamed`` has another name, ``resized`` another shape or
-            dtype (and perhaps another name); ``tied`` is now the same tensor as another, ``untied``
-            was; ``new`` is in the second model alone, ``lost`` in the first.
-        old_name, new_name: the names on either side.
-        old, new: shape and dtype on either side.
-        rule: the ``renamed_from`` by which a checkpoint of the first model loads all the same.
-    """
-
-    status: Status
-    old_name: str | None
-    new_name: str | None
-    old: Tensor | None
-    new: Tensor | None
-    rule: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "status": self.status,
-            "old": _tensor(self.old_name, self.old),
-            "new": _tensor(self.new_name, self.new),
-            "rule": self.rule,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class CostChange:
-    """A figure of both models; a side that cannot be measured is None."""
-
-    name: str
-    old: Figure | None
-    new: Figure | None
-
-    def to_dict(self) -> dict[str, Any]:
-        found = cast("Figure", self.old or self.new)
-        return {
-            "name": self.name,
-            "unit": found.unit,
-            "exact": all(f.exact for f in (self.old, self.new) if f),
-            "old": self.old.value if self.old else None,
-            "new": self.new.value if self.new else None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PlanChange:
-    """A freeze plan of either spec: how many parameters it leaves trainable; None: no such plan."""
-
-    name: str
-    old: int | None
-    new: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Diff(Displayed):
-    """What differs between two specs, and what it means; false if nothing does.
-
-    Attributes:
-        old, new: the names of the specs.
-        levels: what was compared: ``spec``, ``tree``, ``tensors``, ``cost``.
-        spec, tree: the changes, in order.
-        tensors: every tensor of either model.
-        cost: figures of both models, whether they differ or not.
-        plans: the freeze plans of both specs.
-        notes: what could not be measured, and why.
-        delta: the changes of the spec as a patch.
-    """
-
-    old: str
-    new: str
-    levels: tuple[str, ...]
-    spec: tuple[SpecChange, ...] = ()
-    tree: tuple[TreeChange, ...] = ()
-    tensors: tuple[TensorChange, ...] = ()
-    cost: tuple[CostChange, ...] = ()
-    plans: tuple[PlanChange, ...] = ()
-    notes: tuple[str, ...] = ()
-    delta: Delta | None = None
-
-    def __bool__(self) -> bool:
-        tensors = any(tensor.status != "same" for tensor in self.tensors)
-        figures = any(row.old != row.new for row in (*self.cost, *self.plans))
-        return bool(self.spec or self.tree or tensors or figures)
-
-    def tensor_counts(self) -> dict[Status, tuple[int, int]]:
-        """Status → how many tensors there are of it, and how many elements these have."""
-        numbers: Counter[Status] = Counter()
-        elements: Counter[Status] = Counter()
-        for tensor in self.tensors:
-            numbers[tensor.status] += 1
-            elements[tensor.status] += cast("Tensor", tensor.new or tensor.old).elements
-        order: Sequence[Status] = get_args(Status)
-        return {status: (numbers[status], elements[status]) for status in order}
+class Diff(ChangeSet, Displayed):
+    """What differs between two specs, and what it means; false if nothing does."""
 
     def apply(self, source: str | os.PathLike[str] | Spec) -> Spec:
-        """The first spec with the changes made: it means what the second one means.
+        """Apply the changes to the first spec, which makes it equivalent to the second.
 
         Args:
-            source: the first spec, or another one that has what is changed; a path, a packaged
+            source: the first spec, or another one to which the changes apply: a path, a packaged
                 spec's name or a Spec.
 
         Raises:
-            SpecError: E112 if it has not what the changes replace, or as ``loads``.
-            UsageError: E801 if the specs themselves were not compared.
+            SpecError: E112 if the changes do not apply to it; and as ``loads``.
+            UsageError: E801 if the level ``spec`` was not compared.
         """
-        from archspec.differences.patching import patched
-
-        return patched(self, source)
+        return patching.patched(self, source)
 
     def to_dict(self) -> dict[str, Any]:
         """The difference as plain data; a level that was not compared is left out."""
-        said = {
+        levels = {
             "spec": [change.to_dict() for change in self.spec],
             "tree": [change.to_dict() for change in self.tree],
             "tensors": [change.to_dict() for change in self.tensors],
             "cost": [change.to_dict() for change in self.cost],
         }
-        found: dict[str, Any] = {"old": self.old, "new": self.new, "different": bool(self)}
-        found.update({key: part for key, part in said.items() if part or key in self.levels})
+        data: dict[str, Any] = {"old": self.old, "new": self.new, "different": bool(self)}
+        data.update({name: part for name, part in levels.items() if part or name in self.levels})
         if "cost" in self.levels:
-            found["plans"] = [
+            data["plans"] = [
                 {"name": plan.name, "old": plan.old, "new": plan.new} for plan in self.plans
             ]
-        found["notes"] = list(self.notes)
+        data["notes"] = list(self.notes)
         if "spec" in self.levels:
-            found["patch"] = to_data(self.delta)
-        return found
+            data["patch"] = to_data(self.delta)
+        return data
 
     def to_markdown(self) -> str:
         """The difference as Markdown, for a pull request."""
-        from archspec.differences.markup import markdown
-
-        return markdown(self)
+        return markup.markdown(self)
 
     def to_html(self) -> str:
         """The difference as a page of HTML, without scripts."""
-        from archspec.differences.markup import page
-
-        return page(self)
+        return markup.page(self)
 
     def __rich__(self) -> RenderableType:
-        from archspec.differences.rendering import drawn
-
-        return drawn(self)
+        return _renderable(self)
 
     def _repr_html_(self) -> str:
-        from archspec.differences.markup import fragment
-
-        return fragment(self)
+        return markup.fragment(self)
 
 
-def _place(place: Place | None) -> dict[str, Any]:
-    if place is None:
-        return {"file": None, "line": None}
-    return {"file": place.file, "line": place.line}
+def _renderable(diff: Diff) -> RenderableType:
+    """The changes in colours, with their places on both sides; tables of figures; notes."""
+    parts: list[RenderableType] = [safe_text(text_lines.title(diff), "bold")]
+    if not diff:
+        parts.append(safe_text(text_lines.verdict(diff)))
+    for title, lines in text_lines.sections(diff):
+        parts += _part(title, _changes(lines))
+    for table in text_lines.figures(diff):
+        parts += _part(table.title, _figures(diff, table))
+    if diff.notes:
+        parts += [Text(), *(safe_text(note, "dim") for note in diff.notes)]
+    return Group(*parts)
 
 
-def _tensor(name: str | None, tensor: Tensor | None) -> dict[str, Any] | None:
-    if tensor is None:
-        return None
-    shape, shared = list(tensor.shape), tensor.shared or None
-    return {"name": name, "shape": shape, "dtype": tensor.dtype, "shared": shared}
+def _part(title: str, content: RenderableType) -> list[RenderableType]:
+    return [Text(), safe_text(title, "bold"), Padding(content, (0, 0, 0, 2))]
+
+
+def _changes(lines: Iterable[text_lines.Line]) -> Table:
+    grid = plain_grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    grid.add_column(style="dim", overflow="fold")
+    for line in lines:
+        style = _STYLES[line.kind]
+        cells = safe_text(line.what, style), safe_text(line.how, style), safe_text(line.where)
+        grid.add_row(safe_text(_SIGNS[line.kind], style), *cells)
+    return grid
+
+
+def _figures(diff: Diff, figures: text_lines.Figures) -> Table:
+    table = headed_table()
+    table.add_column("")
+    for name in (diff.old, diff.new, ""):
+        table.add_column(safe_text(name), justify="right")
+    for row in figures.rows:
+        table.add_row(*map(safe_text, row))
+    return table

@@ -20,13 +20,13 @@ def aligned(
     old: Sequence[Hashable],
     new: Sequence[Hashable],
     similarity: Callable[[int, int], float],
-    least: float,
+    min_similarity: float,
 ) -> list[Match]:
     """Index pairs in order; one side is None for what was added or removed.
 
     Args:
         similarity: of an old and a new item, from 0 to 1.
-        least: the similarity below which two items do not correspond.
+        min_similarity: two items below it do not correspond.
 
     >>> aligned("abd", "abcd", lambda i, j: 0.0, 0.5)
     [(0, 0), (1, 1), (None, 2), (2, 3)]
@@ -39,7 +39,7 @@ def aligned(
         tail += 1
     first, second = old[head : len(old) - tail], new[head : len(new) - tail]
     if len(first) * len(second) <= MAX_CELLS:
-        middle = _cheapest(len(first), len(second), similarity, least, head)
+        middle = _cheapest(len(first), len(second), similarity, min_similarity, head)
     else:
         middle = _equal(first, second, head)
     start = [(i, i) for i in range(head)]
@@ -48,29 +48,33 @@ def aligned(
 
 
 def _cheapest(
-    rows: int, columns: int, similarity: Callable[[int, int], float], least: float, shift: int
+    rows: int,
+    columns: int,
+    similarity: Callable[[int, int], float],
+    min_similarity: float,
+    shift: int,
 ) -> list[Match]:
     cost = [[float(i + j) for j in range(columns + 1)] for i in range(rows + 1)]
     alike: dict[tuple[int, int], float] = {}
     for i in range(1, rows + 1):
         for j in range(1, columns + 1):
             alike[i, j] = similarity(shift + i - 1, shift + j - 1)
-            change = 2 * (1 - alike[i, j]) if alike[i, j] >= least else 2.0
+            change = 2 * (1 - alike[i, j]) if alike[i, j] >= min_similarity else 2.0
             cost[i][j] = min(cost[i - 1][j - 1] + change, cost[i - 1][j] + 1, cost[i][j - 1] + 1)
-    found: list[Match] = []
+    matches: list[Match] = []
     i, j = rows, columns
     while i or j:
-        alike_enough = i and j and alike[i, j] >= least
+        alike_enough = i and j and alike[i, j] >= min_similarity
         if alike_enough and cost[i][j] == cost[i - 1][j - 1] + 2 * (1 - alike[i, j]):
             i, j = i - 1, j - 1
-            found.append((shift + i, shift + j))
+            matches.append((shift + i, shift + j))
         elif j and cost[i][j] == cost[i][j - 1] + 1:
             j -= 1
-            found.append((None, shift + j))
+            matches.append((None, shift + j))
         else:
             i -= 1
-            found.append((shift + i, None))
-    return found[::-1]
+            matches.append((shift + i, None))
+    return matches[::-1]
 
 
 def _equal(old: Sequence[Hashable], new: Sequence[Hashable], shift: int) -> Iterator[Match]:

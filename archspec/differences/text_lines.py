@@ -1,4 +1,4 @@
-"""A difference in words: the lines that a terminal, Markdown and HTML all show."""
+"""Changes in words: the lines that the terminal, Markdown and HTML show."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from archspec.differences.folding import folded
-from archspec.differences.patching import dotted
-from archspec.differences.report import (
+from archspec.differences.change_set import (
+    ChangeSet,
     CostChange,
-    Diff,
     PlanChange,
     Side,
     SpecChange,
     TensorChange,
     TreeChange,
 )
+from archspec.differences.patching import dotted
 from archspec.errors import Place
 from archspec.lang.yaml import flow
+from archspec.report.folding import fold_paths
+from archspec.report.text import shortened
 
-LONGEST = 100  # characters of one value
+MAX_VALUE = 100  # characters of one value
 ROOT = "(the root)"
 KINDS = {
     "same": "kept",
@@ -36,7 +37,7 @@ KINDS = {
     "new": "added",
     "lost": "removed",
 }
-"""What each kind of change and each status of a tensor looks like."""
+"""Kind of change or status of a tensor → how it is marked."""
 
 _MEANING = {
     "same": "the same",
@@ -51,7 +52,7 @@ _MEANING = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One change: of which kind, of what, how, and where on either side, in words and as places."""
+    """One change: its kind, what changed, how, and where, in words and as places."""
 
     kind: str
     what: str
@@ -69,37 +70,37 @@ class Figures:
     rows: tuple[tuple[str, str, str, str], ...]
 
 
-def title(found: Diff) -> str:
-    return f"{found.old} → {found.new}"
+def title(change_set: ChangeSet) -> str:
+    return f"{change_set.old} → {change_set.new}"
 
 
-def verdict(found: Diff) -> str:
-    """What to say if nothing differs."""
+def verdict(change_set: ChangeSet) -> str:
+    """The message if nothing differs."""
     compared = {
         "spec": "say the same",
         "tree": "have the same tree of modules",
         "tensors": "hold the same tensors",
     }
-    same = [words for level, words in compared.items() if level in found.levels]
+    same = [words for level, words in compared.items() if level in change_set.levels]
     return f"No difference: both {' and '.join(same or ['cost the same'])}."
 
 
-def sections(found: Diff) -> Iterator[tuple[str, list[Line]]]:
+def sections(change_set: ChangeSet) -> Iterator[tuple[str, list[Line]]]:
     """Title and lines of each level that has changes."""
-    if found.spec:
-        yield "Spec", [_spec_line(change) for change in found.spec]
-    if found.tree:
-        yield "Tree", list(_tree_lines(found.tree))
-    if any(tensor.status != "same" for tensor in found.tensors):
-        yield "Tensors", list(_tensor_lines(found))
+    if change_set.spec:
+        yield "Spec", [_spec_line(change) for change in change_set.spec]
+    if change_set.tree:
+        yield "Tree", list(_tree_lines(change_set.tree))
+    if any(tensor.status != "same" for tensor in change_set.tensors):
+        yield "Tensors", list(_tensor_lines(change_set))
 
 
-def figures(found: Diff) -> Iterator[Figures]:
+def figures(change_set: ChangeSet) -> Iterator[Figures]:
     """The tables of numbers."""
-    if found.cost:
-        yield Figures("Cost", tuple(map(_cost_row, found.cost)))
-    if found.plans:
-        rows = tuple(map(_plan_row, found.plans))
+    if change_set.cost:
+        yield Figures("Cost", tuple(map(_cost_row, change_set.cost)))
+    if change_set.plans:
+        rows = tuple(map(_plan_row, change_set.plans))
         yield Figures("Trainable parameters under each freeze plan", rows)
 
 
@@ -121,7 +122,7 @@ def _spec_line(change: SpecChange) -> Line:
 
 
 def _short(value: object) -> str:
-    return _cut(flow(value), LONGEST)
+    return shortened(flow(value), MAX_VALUE)
 
 
 def _origin(side: Side | None) -> str:
@@ -142,29 +143,29 @@ def _tree_lines(changes: Iterable[TreeChange]) -> Iterator[Line]:
         differ = tuple(change.arguments.items())
         return change.kind, types, differ, change.modules, len(change.wraps), places
 
-    for written, group in folded(changes, paths, rest):
+    for written, group in fold_paths(changes, paths, rest):
         change = group[0]
         what = _both(*(path or ROOT for path in written))
         times = f"{len(group)} × " if len(group) > 1 else ""
         kind = _both(change.old_type, change.new_type)
         where = _both(_line(change.old_place), _line(change.new_place))
         how = f"{times}{kind}{_details(change, each=len(group) > 1)}"
-        how = _cut(how, 2 * LONGEST)
+        how = shortened(how, 2 * MAX_VALUE)
         yield Line(change.kind, what, how, where, change.old_place, change.new_place)
 
 
 def _details(change: TreeChange, each: bool) -> str:
     pairs = change.arguments.items()
     if change.kind not in ("added", "removed"):
-        return "".join(f", {name} {_given(old)} → {_given(new)}" for name, (old, new) in pairs)
-    given = ", ".join(f"{name}={old if new is None else new}" for name, (old, new) in pairs)
+        return "".join(f", {name} {_value(old)} → {_value(new)}" for name, (old, new) in pairs)
+    arguments = ", ".join(f"{name}={old if new is None else new}" for name, (old, new) in pairs)
     modules = f", {change.modules:,} modules{' each' * each}" if change.modules > 1 else ""
     more = "…" if len(change.wraps) > 3 else ""
     wraps = f", around {', '.join(change.wraps[:3])}{more}" if change.wraps else ""
-    return f"{f'({given})' if given else ''}{modules}{wraps}"
+    return f"{f'({arguments})' if arguments else ''}{modules}{wraps}"
 
 
-def _given(value: str | None) -> str:
+def _value(value: str | None) -> str:
     return "not given" if value is None else value
 
 
@@ -176,8 +177,8 @@ def _line(place: Place | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heads:
-    """Tensors with the same fate for the same reason: all below one module, or a single one."""
+class _Group:
+    """Tensors with the same status for the same reason: all below one module, or a single one."""
 
     status: str
     old: str | None
@@ -188,21 +189,21 @@ class _Heads:
     elements: int
 
 
-def _tensor_lines(found: Diff) -> Iterator[Line]:
-    """How many there are of each status, then what is not the same."""
-    for status, (count, elements) in found.tensor_counts().items():
+def _tensor_lines(change_set: ChangeSet) -> Iterator[Line]:
+    """The number of tensors of each status, then those that are not the same."""
+    for status, (count, elements) in change_set.tensor_counts().items():
         if count:
             how = _elements(elements)
             tensors = "1 tensor" if count == 1 else f"{count:,} tensors"
             yield Line(KINDS[status], f"{tensors}: {_MEANING[status]}", how)
 
-    def paths(head: _Heads) -> list[str]:
+    def paths(head: _Group) -> list[str]:
         return [path for path in (head.old, head.new) if path is not None]
 
-    def rest(head: _Heads) -> object:
+    def rest(head: _Group) -> object:
         return head.status, head.shapes, head.rule, head.tensors, head.elements
 
-    for written, group in folded(_heads(found), paths, rest):
+    for written, group in fold_paths(_grouped(change_set), paths, rest):
         head, times = group[0], len(group)
         count, elements = times * head.tensors, times * head.elements
         tensors = f"{count:,} tensors, " if count > 1 else ""
@@ -212,20 +213,20 @@ def _tensor_lines(found: Diff) -> Iterator[Line]:
         yield Line(KINDS[head.status], _both(*written), how, where)
 
 
-def _heads(found: Diff) -> list[_Heads]:
-    """The tensors that are not the same, in groups by the module that explains it."""
-    lost_below = _wholly(found, "lost")
-    new_below = _wholly(found, "new")
+def _grouped(change_set: ChangeSet) -> list[_Group]:
+    """The tensors that are not the same, grouped by the module that explains the change."""
+    lost_modules = _uniform_modules(change_set, "lost")
+    new_modules = _uniform_modules(change_set, "new")
     groups: dict[tuple[object, ...], list[TensorChange]] = {}
-    for tensor in found.tensors:
+    for tensor in change_set.tensors:
         old, new, shapes = tensor.old_name, tensor.new_name, ""
         match tensor.status:
             case "same":
                 continue
             case "lost":
-                old = _below(lost_below, old or "")
+                old = _below(lost_modules, old or "")
             case "new":
-                new = _below(new_below, new or "")
+                new = _below(new_modules, new or "")
             case "renamed":
                 old, new = _common_end(old or "", new or "")
             case "tied" | "untied":
@@ -234,23 +235,23 @@ def _heads(found: Diff) -> list[_Heads]:
             case _:
                 shapes = _shapes(tensor)
         groups.setdefault((tensor.status, old, new, shapes, tensor.rule), []).append(tensor)
-    return [_head(key, members) for key, members in groups.items()]
+    return [_group(key, members) for key, members in groups.items()]
 
 
-def _head(key: tuple[object, ...], members: list[TensorChange]) -> _Heads:
+def _group(key: tuple[object, ...], members: list[TensorChange]) -> _Group:
     status, old, new, shapes, rule = key
     first = members[0]
     if len(members) == 1 and not shapes:  # as it is called, with its shape
         old, new, shapes = first.old_name, first.new_name, _shapes(first)
     elements = sum(side.elements for m in members if (side := m.new or m.old))
-    return _Heads(str(status), old, new, str(shapes), str(rule), len(members), elements)  # pyright: ignore[reportArgumentType]
+    return _Group(str(status), old, new, str(shapes), str(rule), len(members), elements)  # pyright: ignore[reportArgumentType]
 
 
-def _wholly(found: Diff, status: str) -> set[str]:
-    """Paths of modules below which every tensor has this status."""
+def _uniform_modules(change_set: ChangeSet, status: str) -> set[str]:
+    """Paths of modules all of whose tensors have this status."""
     names = [
         (tensor.old_name if status == "lost" else tensor.new_name, tensor.status == status)
-        for tensor in found.tensors
+        for tensor in change_set.tensors
     ]
     all_of, of_status = Counter[str](), Counter[str]()
     for name, has_it in names:
@@ -265,16 +266,16 @@ def _above(name: str) -> list[str]:
     return [".".join(parts[:i]) for i in range(len(parts))]
 
 
-def _below(whole: set[str], name: str) -> str:
-    """The highest module wholly lost or new that holds a tensor, as a pattern."""
-    path = next((path for path in _above(name) if path in whole), None)
+def _below(modules: set[str], name: str) -> str:
+    """The topmost of these modules around a tensor, as a pattern; else the tensor's name."""
+    path = next((path for path in _above(name) if path in modules), None)
     if path is None:
         return name
     return f"{path}.**" if path else "**"
 
 
 def _common_end(old: str, new: str) -> tuple[str, str]:
-    """``a.0.x``, ``a.1.x`` as ``a.0.**``, ``a.1.**``: what renames the one renames all below."""
+    """``a.0.x``, ``a.1.x`` as ``a.0.**``, ``a.1.**``: the rename of a module."""
     first, second = old.split("."), new.split(".")
     same = 0
     while same < min(len(first), len(second)) and first[-1 - same] == second[-1 - same]:
@@ -324,7 +325,3 @@ def _signed(old: int, new: int) -> str:
 
 def _both(*sides: str) -> str:
     return " → ".join(dict.fromkeys(filter(None, sides)))
-
-
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

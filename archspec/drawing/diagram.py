@@ -1,27 +1,16 @@
-"""What a drawing consists of, as data: boxes, arrows, and what is told beside them."""
+"""What a drawing consists of, as data: boxes, arrows, and notes."""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from archspec.errors import Place, Problem, UsageError
-from archspec.report.display import Displayed
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 Kind = Literal["module", "operation", "input", "output", "tensor", "constant", "more"]
 State = Literal["trainable", "frozen", "partly frozen", "no parameters", ""]
-
-SECONDS = 60.0
-"""How long laying a drawing out may take."""
-
-SUFFIXES = ("svg", "png", "dot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +82,13 @@ class Arrow:
 
     def to_dict(self) -> dict[str, Any]:
         """The arrow as plain data; a shape is a list."""
-        found = {name: getattr(self, name) for name in Arrow.__slots__}
-        return {**found, "shape": None if self.shape is None else list(self.shape)}
+        data = {name: getattr(self, name) for name in Arrow.__slots__}
+        return {**data, "shape": None if self.shape is None else list(self.shape)}
 
 
 @dataclass(frozen=True, repr=False)
-class Drawing(Displayed):
-    """The hierarchy of a model's modules, or the data flow of one block.
+class Diagram:
+    """The hierarchy of a model's modules, or the data flow of one block, as data.
 
     Attributes:
         spec: the spec's name.
@@ -127,14 +116,6 @@ class Drawing(Displayed):
     def __post_init__(self) -> None:
         _check_links(self.links)
 
-    def __rich__(self) -> RenderableType:
-        from archspec.drawing.plain_text import drawn
-
-        return drawn(self)
-
-    def __repr__(self) -> str:
-        return f"<Drawing {self.title}: {len(self.nodes)} nodes, {len(self.edges)} edges>"
-
     @property
     def title(self) -> str:
         return f"{self.spec}: {self.block or 'modules'}"
@@ -143,74 +124,6 @@ class Drawing(Displayed):
     def nodes_by_id(self) -> dict[str, Box]:
         """Each box by what arrows call it."""
         return {node.id: node for node in self.nodes}
-
-    @property
-    def dot(self) -> str:
-        """The drawing in Graphviz's language; equal drawings give equal texts."""
-        from archspec.drawing.dot import dot_text
-
-        return dot_text(self)
-
-    def svg(self, *, seconds: float = SECONDS) -> str:
-        """The drawing as SVG, without scripts and styles.
-
-        The group of each box has its id as ``data-node``.
-
-        Args:
-            seconds: how long Graphviz may take.
-
-        Raises:
-            UsageError: E801, no Graphviz is installed, or it cannot cope with the drawing.
-        """
-        from archspec.drawing.graphviz_engines import svg
-
-        return svg(self.dot, self.title, seconds)
-
-    def png(self, *, seconds: float = SECONDS) -> bytes:
-        """The drawing as a bitmap; takes and raises what ``svg`` does."""
-        from archspec.drawing.graphviz_engines import render
-
-        return render(self.with_links("").dot, "png", seconds)
-
-    def data(self, to: str) -> bytes:
-        """The drawing as the content of a file.
-
-        Args:
-            to: ``svg``, ``png`` or ``dot``.
-
-        Raises:
-            UsageError: E801 for anything else, and as ``svg``.
-        """
-        if to == "png":
-            return self.png()
-        if to not in SUFFIXES:
-            hint = f"there are {', '.join(SUFFIXES)}"
-            raise UsageError(Problem("E801", f"a drawing cannot be written as '{to}'", hint=hint))
-        return (self.svg() if to == "svg" else self.dot).encode()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the drawing to a file, by its suffix: ``.svg``, ``.png`` or ``.dot``.
-
-        Raises:
-            UsageError: E801 for another suffix, and as ``svg``.
-            OSError: the file cannot be written.
-        """
-        file = Path(path)
-        data = self.data(file.suffix.removeprefix(".").lower())
-        file.write_bytes(data)
-
-    def with_links(self, links: str) -> Drawing:
-        """The same drawing with other links.
-
-        Args:
-            links: a pattern in which ``{}`` stands for a drawing's name, such as ``{}.svg`` or
-                ``#{}``; "" for no links. A path, a fragment, or an address of ``http`` or
-                ``https``.
-
-        Raises:
-            UsageError: E801 for any other address, such as one of ``javascript``.
-        """
-        return replace(self, links=links)
 
     def to_dict(self) -> dict[str, Any]:
         """The drawing as plain data, for ``--json``."""
@@ -225,17 +138,6 @@ class Drawing(Displayed):
             "nodes": [node.to_dict() for node in self.nodes],
             "edges": [edge.to_dict() for edge in self.edges],
         }
-
-    def _repr_svg_(self) -> str | None:
-        """For notebooks; None, so that its ``repr`` is shown instead, without Graphviz."""
-        try:
-            return self.with_links("").svg()
-        except UsageError:
-            return None
-
-    def _repr_html_(self) -> str:
-        picture = self._repr_svg_()
-        return picture[picture.index("<svg") :] if picture else super()._repr_html_()
 
 
 def _check_links(links: object) -> None:

@@ -1,4 +1,4 @@
-"""A drawing in Graphviz's language. Names come from strangers: every text is quoted and escaped."""
+"""A diagram in DOT, Graphviz's language; every text from a spec is quoted and escaped."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from archspec.drawing.diagram import Box, Drawing
-from archspec.report.display import printable
+from archspec.drawing.diagram import Box, Diagram
+from archspec.report.numbers import format_count
+from archspec.report.text import printable, shortened
 
-_LONGEST = 44  # characters of one line
-_LONGEST_TIP = 300
+_MAX_LINE = 44  # characters of one line
+_MAX_TOOLTIP = 300
 
 _NOT_IN_ADDRESSES = str.maketrans({character: quote(character) for character in '"<>'})
 
@@ -32,9 +33,9 @@ _STYLES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-def dot_text(drawing: Drawing) -> str:
-    """The text that Graphviz lays out; the same for equal drawings, byte for byte."""
-    flows = bool(drawing.block)
+def dot_text(diagram: Diagram) -> str:
+    """The text that Graphviz lays out; equal diagrams give equal texts, byte for byte."""
+    flows = bool(diagram.block)
     head = {
         "rankdir": "TB" if flows else "LR",
         "bgcolor": "#ffffff",
@@ -60,9 +61,9 @@ def dot_text(drawing: Drawing) -> str:
         f"  graph [{_attributes(head)}]",
         f"  node [{_attributes(node)}]",
         f"  edge [{_attributes(edge)}]",
-        *(f"  {line}" for line in _head(drawing)),
-        *(f"  {box.id} [{_attributes(_of_box(box, drawing))}]" for box in drawing.nodes),
-        *(f"  {line}" for line in _arrows(drawing)),
+        *(f"  {line}" for line in _head(diagram)),
+        *(f"  {box.id} [{_attributes(_box_attributes(box, diagram))}]" for box in diagram.nodes),
+        *(f"  {line}" for line in _arrows(diagram)),
         "}",
     ]
     return "\n".join(lines) + "\n"
@@ -71,27 +72,27 @@ def dot_text(drawing: Drawing) -> str:
 # ----------------------------------------------------------------------------------------- boxes
 
 
-def _of_box(box: Box, drawing: Drawing) -> dict[str, str]:
+def _box_attributes(box: Box, diagram: Diagram) -> dict[str, str]:
     style = dict(_STYLES[box.state or box.kind])
     if box.kind == "tensor":
         style["shape"] = "note"
-    href = _href(drawing, box.link)
-    if box.link is not None and drawing.block:  # it is a block of the spec
+    href = _href(diagram, box.link)
+    if box.link is not None and diagram.block:  # it is a block of the spec
         style["peripheries"] = "2"
-    tip = _tip(" · ".join(filter(None, _tooltip(box))))
+    tooltip = _tooltip_text(" · ".join(filter(None, _tooltip(box))))
     return {
         "label": "\\n".join(_escaped(line) for line in label(box)),
         **style,
-        "tooltip": tip,
+        "tooltip": tooltip,
         **({"URL": href} if href else {}),
     }
 
 
 def label(box: Box) -> list[str]:
-    """What stands in a box, line by line."""
+    """The lines of text in a box."""
     if box.kind == "operation":
         arguments = box.text.removeprefix(box.type)
-        long = len(box.text) > _LONGEST and arguments != box.text
+        long = len(box.text) > _MAX_LINE and arguments != box.text
         return [box.type, arguments] if long else [box.text]
     if box.kind != "module":
         return [box.name, _figures(box)] if box.kind == "tensor" else [box.name]
@@ -105,26 +106,13 @@ def label(box: Box) -> list[str]:
 
 
 def _figures(box: Box) -> str:
-    """``7.1 M each, frozen``."""
+    """``7.088 M each, frozen``."""
     if not box.parameters:
         return ""
     state = {"frozen": "frozen", "partly frozen": "partly frozen"}.get(box.state, "")
     each = " each" if box.times > 1 else ""
     shared = "shared" if box.shared else ""
-    return ", ".join(filter(None, [f"{for_people(box.parameters)}{each}", shared, state]))
-
-
-def for_people(count: int) -> str:
-    """A number of parameters, in three digits.
-
-    >>> [for_people(n) for n in (768, 590_592, 7_087_872, 405_853_388_800)]
-    ['768', '591 k', '7.09 M', '406 B']
-    """
-    for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
-        value = count / size
-        if value >= 0.9995:
-            return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
-    return str(count)
+    return ", ".join(filter(None, [f"{format_count(box.parameters)}{each}", shared, state]))
 
 
 def _tooltip(box: Box) -> Iterator[str]:
@@ -143,30 +131,30 @@ def _tooltip(box: Box) -> Iterator[str]:
         yield f"{box.place.file}:{box.place.line}"
 
 
-def _href(drawing: Drawing, link: str | None) -> str:
-    if link is None or not drawing.links:
+def _href(diagram: Diagram, link: str | None) -> str:
+    if link is None or not diagram.links:
         return ""
-    links = drawing.links.translate(_NOT_IN_ADDRESSES)
+    links = diagram.links.translate(_NOT_IN_ADDRESSES)
     return _escaped(links.replace("{}", quote(link, safe="")), 10_000)
 
 
 # ---------------------------------------------------------------------------------------- arrows
 
 
-def _arrows(drawing: Drawing) -> Iterator[str]:
-    """One line an arrow; a tensor that a box takes several times is one arrow."""
-    kinds = {box.id: box.kind for box in drawing.nodes}
-    taken = Counter((e.source, e.target, e.output, e.text) for e in drawing.edges)
+def _arrows(diagram: Diagram) -> Iterator[str]:
+    """One line per arrow; a tensor that a box takes several times is one arrow."""
+    kinds = {box.id: box.kind for box in diagram.nodes}
+    taken = Counter((e.source, e.target, e.output, e.text) for e in diagram.edges)
     names: dict[tuple[object, ...], list[str]] = {}
-    for e in drawing.edges:
+    for e in diagram.edges:
         names.setdefault((e.source, e.target, e.output, e.text), []).append(e.argument)
     for (source, target, output, text), times in taken.items():
         arguments = ", ".join(filter(None, names[source, target, output, text]))
         attributes = {
             "label": _escaped(f" {text}{f' × {times}' if times > 1 else ''} ") if text else "",
-            "tooltip": _tip(f"{arguments}: {text}" if arguments else text),
+            "tooltip": _tooltip_text(f"{arguments}: {text}" if arguments else text),
         }
-        if not drawing.block:
+        if not diagram.block:
             attributes = {"arrowhead": "none", "tooltip": " "}
         elif kinds[source] in ("tensor", "constant"):
             attributes["style"] = "dashed"
@@ -176,46 +164,46 @@ def _arrows(drawing: Drawing) -> Iterator[str]:
 # ------------------------------------------------------------------------------- title and legend
 
 
-def _head(drawing: Drawing) -> Iterator[str]:
+def _head(diagram: Diagram) -> Iterator[str]:
     """The title, and a row with the legend and the links up, laid out by itself above the rest."""
-    lines = [drawing.title, *_facts(drawing)]
+    lines = [diagram.title, *_facts(diagram)]
     label = "".join(f"{_escaped(line, 120)}\\l" for line in lines)
     yield f"label={_quoted(label)}"
-    entries = list(_legend(drawing))
+    entries = list(_legend(diagram))
     names = [f"legend{i}" for i in range(len(entries))]
     for name, (text, style) in zip(names, entries, strict=True):
-        given = {**_LEGEND, "label": _escaped(text), **style}
-        yield f"{name} [{_attributes(given)}]"
+        attributes = {**_LEGEND, "label": _escaped(text), **style}
+        yield f"{name} [{_attributes(attributes)}]"
     if not names:
         return
     invisible = '[style="invis", weight="0"]'
-    if drawing.block:  # a row above
+    if diagram.block:  # a row above
         yield f"{{rank=same {' '.join(names)}}}"
         yield f'{" -> ".join(names)} [style="invis"]' if len(names) > 1 else ""
         first = [
-            box.id for box in drawing.nodes if not any(e.target == box.id for e in drawing.edges)
+            box.id for box in diagram.nodes if not any(e.target == box.id for e in diagram.edges)
         ]
         for node in first:
             yield f"{names[len(names) // 2]} -> {node} {invisible}"
     else:  # a column beside the root
-        yield f"{{rank=same {drawing.nodes[0].id} {' '.join(names)}}}"
-        yield f'{" -> ".join([drawing.nodes[0].id, *names])} [style="invis"]'
+        yield f"{{rank=same {diagram.nodes[0].id} {' '.join(names)}}}"
+        yield f'{" -> ".join([diagram.nodes[0].id, *names])} [style="invis"]'
 
 
-def _facts(drawing: Drawing) -> Iterator[str]:
-    sizes = ", ".join(f"{name}={size}" for name, size in drawing.dims.items())
-    plan = drawing.freeze
+def _facts(diagram: Diagram) -> Iterator[str]:
+    sizes = ", ".join(f"{name}={size}" for name, size in diagram.dims.items())
+    plan = diagram.freeze
     frozen = f"frozen: {' '.join(plan)}" if isinstance(plan, tuple) else f"freeze plan {plan}"
     yield ", ".join(filter(None, [sizes, frozen if plan is not None else ""]))
-    yield from drawing.notes
+    yield from diagram.notes
 
 
-def _legend(drawing: Drawing) -> Iterator[tuple[str, Mapping[str, str]]]:
-    for title, name in drawing.above:
-        if href := _href(drawing, name):
+def _legend(diagram: Diagram) -> Iterator[tuple[str, Mapping[str, str]]]:
+    for title, name in diagram.above:
+        if href := _href(diagram, name):
             yield f"↑ {title}", {**_STYLES["link"], "URL": href}
-    found = {box.state or box.kind for box in drawing.nodes}
-    if drawing.block and any(box.link is not None for box in drawing.nodes):
+    styles = {box.state or box.kind for box in diagram.nodes}
+    if diagram.block and any(box.link is not None for box in diagram.nodes):
         yield "a block", {**_STYLES["no parameters"], "peripheries": "2"}
     texts = {
         "input": "input, output",
@@ -226,28 +214,27 @@ def _legend(drawing: Drawing) -> Iterator[tuple[str, Mapping[str, str]]]:
         "no parameters": "no parameters",
     }
     for name, text in texts.items():
-        if name in found:
+        if name in styles:
             yield text, _STYLES[name]
 
 
 # --------------------------------------------------------------------------------------- quoting
 
 
-def _escaped(text: str, longest: int = _LONGEST) -> str:
-    """A text of data as it stands within quotes: no escape of Graphviz's, no entity, no break."""
-    text = printable(text)
-    text = text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _escaped(text: str, max_length: int = _MAX_LINE) -> str:
+    """A text for use within quotes: without Graphviz's escapes, entities and line breaks."""
+    text = shortened(printable(text), max_length)
     return text.replace("\\", "\\\\").replace("&", "&amp;")
 
 
-def _tip(text: str) -> str:
+def _tooltip_text(text: str) -> str:
     """As ``_escaped``, for a tooltip: some versions of Graphviz resolve escapes in them twice."""
-    return _escaped(text.replace("\\", "\N{REVERSE SOLIDUS OPERATOR}"), _LONGEST_TIP)
+    return _escaped(text.replace("\\", "\N{REVERSE SOLIDUS OPERATOR}"), _MAX_TOOLTIP)
 
 
 def _quoted(escaped: str) -> str:
     return '"' + escaped.replace('"', '\\"') + '"'
 
 
-def _attributes(given: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}={_quoted(value)}" for name, value in given.items())
+def _attributes(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={_quoted(value)}" for name, value in values.items())

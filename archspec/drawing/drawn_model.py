@@ -1,9 +1,9 @@
-"""What is drawn: a model on ``meta``, its spec, and how both speak of modules, shapes, places."""
+"""The model that is drawn: built on ``meta``, beside its spec with names, shapes and places."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -16,12 +16,12 @@ from archspec.codegen import Generated, generate
 from archspec.drawing.diagram import State
 from archspec.errors import Place
 from archspec.inspection.inspecting import example_run
-from archspec.lang.instances import Instance, walk
+from archspec.lang.instances import Instance, argument_texts, format_arguments, walk
 from archspec.lang.schema import Block
 from archspec.lang.spec import Spec
-from archspec.rendering import arguments
+from archspec.report.subtrees import SubtreeNumbers
 
-_LONGEST = 60  # characters of one argument
+_MAX_ARGUMENT = 60  # characters of one argument
 Plan = str | Sequence[str] | None
 
 
@@ -30,11 +30,11 @@ class DrawnModel:
     """A built model beside the spec that it was built from.
 
     Attributes:
-        spec: with the wanted sizes as its ``dims``.
+        spec: with the sizes of the drawing as its ``dims``.
         model: on ``meta``, frozen by the plan.
         inputs: examples of the root's, also on ``meta``.
         generated: the source that the model was compiled from; ``file`` is its name.
-        instances: path → what the spec knows of that module.
+        instances: path → the module as the spec describes it.
         tensors: id → path of each parameter and buffer, the first one of those that share.
     """
 
@@ -46,8 +46,10 @@ class DrawnModel:
     file: str
     instances: Mapping[str, Instance]
     tensors: Mapping[int, str]
-    _kinds: dict[str, int] = field(default_factory=dict[str, int])
-    _numbers: dict[object, int] = field(default_factory=dict[object, int])
+    _numbers: SubtreeNumbers[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._numbers = SubtreeNumbers(self._features, self._children, identity=str)
 
     @classmethod
     def of(
@@ -58,8 +60,8 @@ class DrawnModel:
         model = build(spec, device="meta", freeze=freeze)
         generated = generate(spec)
         tensors: dict[int, str] = {}
-        for found in (model.named_parameters, model.named_buffers):
-            for path, tensor in found(remove_duplicate=False):
+        for named_tensors in (model.named_parameters, model.named_buffers):
+            for path, tensor in named_tensors(remove_duplicate=False):
                 tensors.setdefault(id(tensor), path)
         file = str(compiled(generated.text, spec.name).__file__)
         instances = dict(walk(spec.root))
@@ -68,17 +70,18 @@ class DrawnModel:
     # --------------------------------------------------------------------------------- modules
 
     def kind(self, path: str) -> int:
-        """A number that modules share which are made and frozen alike, all below them as well."""
-        if path not in self._kinds:
-            instance, prefix = self.instances[path], f"{path}." if path else ""
-            module = self.model.get_submodule(path)
-            frozen = tuple(p.requires_grad for p in module._parameters.values() if p is not None)
-            if not instance.children:  # a layer may be made of others
-                frozen = tuple(p.requires_grad for p in module.parameters())
-            below = tuple((name, self.kind(prefix + name)) for name, _ in instance.children)
-            key = (instance.type, repr(instance.arguments), frozen, self.shares(path), below)
-            self._kinds[path] = self._numbers.setdefault(key, len(self._numbers))
-        return self._kinds[path]
+        """A number, equal for modules that are built and frozen alike with all their submodules."""
+        return self._numbers.number(path)
+
+    def _features(self, path: str) -> Hashable:
+        instance, module = self.instances[path], self.model.get_submodule(path)
+        layer = not instance.children  # it may be made of others, which the spec does not name
+        frozen = tuple(p.requires_grad for p in module.parameters(recurse=layer))
+        return instance.type, repr(instance.arguments), frozen, self.shares(path)
+
+    def _children(self, path: str) -> Iterator[tuple[str, str]]:
+        prefix = f"{path}." if path else ""
+        return ((name, prefix + name) for name, _ in self.instances[path].children)
 
     def shares(self, path: str) -> bool:
         """Whether a tensor that the module holds itself is another module's."""
@@ -90,7 +93,7 @@ class DrawnModel:
         )
 
     def module_facts(self, path: str, within: str = "") -> dict[str, Any]:
-        """What a box says of a module.
+        """The attributes of a module's box.
 
         Args:
             within: the path of the block that the name is relative to.
@@ -105,7 +108,7 @@ class DrawnModel:
         return {
             "name": bracketed(relative) if relative else type(module).__name__,
             "type": known.type if known else type(module).__name__,
-            "text": arguments(known, _LONGEST) if known and not known.children else "",
+            "text": _arguments(known) if known and not known.children else "",
             "path": path,
             "parameters": parameters,
             "trainable": trainable,
@@ -139,7 +142,7 @@ class DrawnModel:
             return None
         return self.spec.document.place(("blocks", type(module).__name__, "inputs", name))
 
-    # ---------------------------------------------------------------------------- what is told
+    # ---------------------------------------------------------------------------- places and shapes
 
     def place_of_caller(self, frame: FrameType | None) -> Place | None:
         """The step of the spec that the innermost generated line was made from."""
@@ -161,14 +164,18 @@ class DrawnModel:
 
     def _dims(self) -> dict[int, list[str]]:
         """Size → the dimensions that have it, and the parameters that one could take it for."""
-        found: dict[int, list[str]] = {}
+        names_by_size: dict[int, list[str]] = {}
         for name, size in self.spec.architecture.dims.items():
-            found.setdefault(size, []).append(name)
+            names_by_size.setdefault(size, []).append(name)
         for name, value in self.spec.values.items():
             if isinstance(value, int) and not isinstance(value, bool) and value > 1:
-                found.setdefault(value, []).append(name)
+                names_by_size.setdefault(value, []).append(name)
         symbols = self.spec.architecture.dims.keys()
-        return {size: names for size, names in found.items() if symbols & set(names)}
+        return {size: names for size, names in names_by_size.items() if symbols & set(names)}
+
+
+def _arguments(instance: Instance) -> str:
+    return format_arguments(argument_texts(instance), _MAX_ARGUMENT)
 
 
 def bracketed(path: str) -> str:

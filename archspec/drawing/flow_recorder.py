@@ -1,8 +1,8 @@
-"""What the forwards of chosen modules do, written down while the model runs on ``meta``.
+"""Records the forward passes of chosen modules while the model runs on ``meta``.
 
 A function that a forward calls is one box, and so is a module that it calls, whatever happens
 inside; containers are looked into. Arrows follow tensors by identity: they are kept alive, a
-result that is the very tensor that was given gets an identity of its own, and what an operation
+result that is the very input tensor gets an identity of its own, and what an operation
 changes in place comes from that operation afterwards.
 """
 
@@ -24,10 +24,10 @@ from archspec.drawing.operations import operation
 from archspec.errors import Place
 from archspec.tracing.forward_record import storage_key, tensors_in
 
-MOST_RECORDED = 5_000
-"""Boxes of one forward; what comes after them is left out."""
+MAX_RECORDED = 5_000
+"""Boxes of one forward pass; what follows is left out."""
 
-Given = list[tuple[str, torch.Tensor]]
+NamedTensors = list[tuple[str, torch.Tensor]]
 
 
 @dataclass
@@ -57,9 +57,9 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a function or a module was given, before it ran."""
+    """The inputs of a function or a module, as they were before the call."""
 
-    given: Given
+    inputs: NamedTensors
     sources: tuple[_Source | None, ...]
     versions: tuple[int, ...]
     place: Place | None
@@ -77,7 +77,7 @@ class _Frame:
     # ---------------------------------------------------------------------------------- inputs
 
     def enter(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Take the inputs; one that is given twice becomes two tensors."""
+        """Take the inputs; one that is passed twice becomes two tensors."""
         names = self.subject.inputs_of(self.module)
         names += [f"input {i}" for i in range(len(names), len(args))]
         positional = [self._input(name, value) for name, value in zip(names, args, strict=False)]
@@ -103,28 +103,28 @@ class _Frame:
 
     # ----------------------------------------------------------------------------------- calls
 
-    def called(self, given: Given) -> _Call:
+    def called(self, inputs: NamedTensors) -> _Call:
         """What is known before a call."""
-        sources = tuple(self.known.get(id(tensor)) for _, tensor in given)
-        versions = tuple(tensor._version for _, tensor in given)
-        return _Call(given, sources, versions, self.subject.place_of_caller(sys._getframe(1)))
+        sources = tuple(self.known.get(id(tensor)) for _, tensor in inputs)
+        versions = tuple(tensor._version for _, tensor in inputs)
+        return _Call(inputs, sources, versions, self.subject.place_of_caller(sys._getframe(1)))
 
     def returned(self, call: _Call, result: Any, kind: Kind, name: str, **facts: Any) -> Any:
         """Add a call that has returned; its result, such that each tensor has one origin."""
         flow = self.flow
-        if len(flow.nodes) >= MOST_RECORDED:
+        if len(flow.nodes) >= MAX_RECORDED:
             flow.complete = False
             return result
         sources = [
             source or self._source(tensor)
-            for (_, tensor), source in zip(call.given, call.sources, strict=True)
+            for (_, tensor), source in zip(call.inputs, call.sources, strict=True)
         ]
         node = flow.add(kind, name, place=call.place, **facts)
-        for (argument, tensor), source in zip(call.given, sources, strict=True):
+        for (argument, tensor), source in zip(call.inputs, sources, strict=True):
             self._arrow(source, node, tensor, argument)
         changed = {
             storage_key(tensor)
-            for (_, tensor), version in zip(call.given, call.versions, strict=True)
+            for (_, tensor), version in zip(call.inputs, call.versions, strict=True)
             if tensor._version != version
         }
         if changed:
@@ -138,13 +138,15 @@ class _Frame:
 
     def leave(self, result: Any) -> None:
         """Add the outputs, and let go of all tensors."""
-        found = result if isinstance(result, tuple | list) else (result,)
+        results = result if isinstance(result, tuple | list) else (result,)
         declared = self.subject.outputs_of(self.module)
         names = (
-            declared if len(declared) == len(found) else [f"output {i}" for i in range(len(found))]
+            declared
+            if len(declared) == len(results)
+            else [f"output {i}" for i in range(len(results))]
         )
-        names = ["output"] if len(found) == 1 and not declared else names
-        for name, value in zip(names, found, strict=True):
+        names = ["output"] if len(results) == 1 and not declared else names
+        for name, value in zip(names, results, strict=True):
             sources = [(tensor, self._source(tensor)) for tensor in tensors_in(value)]
             if not sources:
                 continue
@@ -183,7 +185,7 @@ class _Frame:
 
 
 class _Functions(TorchFunctionMode):
-    """Sees the functions that are called, and tells them to the forward that is recorded."""
+    """Records calls of functions in the innermost forward pass that is recorded."""
 
     def __init__(self, stack: list[_Frame | None]) -> None:
         super().__init__()
@@ -194,8 +196,8 @@ class _Functions(TorchFunctionMode):
         if frame is None:
             return func(*args, **kwargs)
         named = [*((str(i), value) for i, value in enumerate(args)), *kwargs.items()]
-        given = [(name, tensor) for name, value in named for tensor in tensors_in(value)]
-        call = frame.called(given)
+        inputs = [(name, tensor) for name, value in named for tensor in tensors_in(value)]
+        call = frame.called(inputs)
         result = func(*args, **kwargs)
         if next(tensors_in(result), None) is None:  # the question for a size: nothing flows
             return result
@@ -204,7 +206,7 @@ class _Functions(TorchFunctionMode):
 
 
 class Recorder:
-    """While entered, the forwards of some modules of a model are recorded.
+    """A context in which the forward passes of some modules are recorded.
 
     Attributes:
         flows: path → what the first call of that module's forward did.
@@ -215,17 +217,17 @@ class Recorder:
         self.flows: dict[str, Flow] = {}
         self._stack: list[_Frame | None] = [None]
         self._calls: list[_Call | None] = []
-        self._during = ExitStack()
+        self._contexts = ExitStack()
 
     def __enter__(self) -> Recorder:
         for path, module in self.subject.model.named_modules():
             for hook in self._hooks(path, module):
-                self._during.callback(hook.remove)
-        self._during.enter_context(_Functions(self._stack))
+                self._contexts.callback(hook.remove)
+        self._contexts.enter_context(_Functions(self._stack))
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._during.close()
+        self._contexts.close()
         self._stack[1:], self._calls[:] = [], []
 
     def _hooks(self, path: str, module: nn.Module) -> Iterator[Any]:
@@ -259,7 +261,7 @@ class Recorder:
         yield module.register_forward_pre_hook(enter, with_kwargs=True)
         yield module.register_forward_hook(leave)
 
-    def _named(self, module: nn.Module, args: Any, kwargs: Any) -> Given:
+    def _named(self, module: nn.Module, args: Any, kwargs: Any) -> NamedTensors:
         names = self.subject.inputs_of(module)
         names += [str(i) for i in range(len(names), len(args))]
         values = [*zip(names, args, strict=False), *kwargs.items()]

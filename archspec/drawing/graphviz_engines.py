@@ -1,4 +1,4 @@
-"""Graphviz: ``dot`` if the system has it, else the one of graphviz-pure; and SVG made safe."""
+"""Runs Graphviz, the system's ``dot`` or graphviz-pure, and makes its SVG safe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from archspec.errors import Problem, UsageError
-from archspec.report.display import printable
+from archspec.report.text import first_line, printable
 
 MAX_BYTES = 64 * 2**20
 
@@ -24,37 +24,37 @@ def engine() -> str:
     """The program that lays graphs out.
 
     Raises:
-        UsageError: E801, none is installed.
+        UsageError: E801 if none is installed.
     """
-    found = shutil.which("dot") or _pure()
-    if found is None:
+    program = shutil.which("dot") or _graphviz_pure()
+    if program is None:
         hint = "pip install graphviz-pure, or install Graphviz so that 'dot' is on the PATH"
         raise UsageError(Problem("E801", "drawing needs Graphviz", hint=hint))
-    return found
+    return program
 
 
-def _pure() -> str | None:
-    """The program that the package graphviz-pure holds, whether or not it is on the PATH."""
+def _graphviz_pure() -> str | None:
+    """The program of the package graphviz-pure, whether or not it is on the PATH."""
     try:
         files = metadata.files("graphviz-pure") or []
     except metadata.PackageNotFoundError:
         files = []
     places = [Path(str(file.locate())) for file in files if file.stem == "graphviz-pure"]
     places.append(Path(sysconfig.get_path("scripts")) / "graphviz-pure")
-    found = (shutil.which(place) for place in places)
-    return next(filter(None, found), None) or shutil.which("graphviz-pure")
+    programs = map(shutil.which, places)
+    return next(filter(None, programs), None) or shutil.which("graphviz-pure")
 
 
 def render(dot: str, to: str, seconds: float) -> bytes:
-    """Lay a graph out, in a process of its own.
+    """Lay a graph out in a process of its own.
 
     Args:
-        dot: text in Graphviz's language.
+        dot: the graph in DOT.
         to: ``svg`` or ``png``; the latter at most 100 × 100 inches large.
-        seconds: how long that may take.
+        seconds: time limit.
 
     Raises:
-        UsageError: E801, no Graphviz is installed, or it cannot cope with the graph.
+        UsageError: E801 if Graphviz is not installed, fails, or exceeds a limit.
     """
     size = ["-Gsize=100,100", "-Gdpi=120"] if to == "png" else []
     command = [engine(), "-Kdot", f"-T{to}", *size]
@@ -65,8 +65,8 @@ def render(dot: str, to: str, seconds: float) -> bytes:
     except OSError as error:
         raise _refused(f"Graphviz cannot be run: {error.strerror}") from None
     if done.returncode or not done.stdout:
-        said = (done.stderr.decode(errors="replace").splitlines() or ["nothing"])[0]
-        raise _refused(f"Graphviz failed and said: {said}")
+        message = first_line(done.stderr.decode(errors="replace")) or "no message"
+        raise _refused(f"Graphviz failed: {message}")
     if len(done.stdout) > MAX_BYTES:
         raise _refused(f"the drawing has more than {MAX_BYTES // 2**20} MiB")
     return done.stdout
@@ -94,15 +94,15 @@ _PAINT = {"fill", "stroke", "stroke-width", "stroke-dasharray", "opacity"}
 
 
 def svg(dot: str, title: str, seconds: float) -> str:
-    """A graph as SVG that holds shapes, texts, links and tooltips, and nothing else.
+    """A graph as SVG with shapes, texts, links and tooltips, and nothing else.
 
     Args:
-        dot: text in Graphviz's language.
-        title: what the picture is, for those who hear it.
-        seconds: how long laying it out may take.
+        dot: the graph in DOT.
+        title: text alternative for screen readers.
+        seconds: time limit of the layout.
 
     Raises:
-        UsageError: E801, as ``render``.
+        UsageError: E801 as ``render``.
     """
     data = render(dot, "svg", seconds)
     try:
@@ -117,24 +117,24 @@ def svg(dot: str, title: str, seconds: float) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _cleaned(given: ElementTree.Element) -> ElementTree.Element | None:
-    """An element and what is in it, of what is known to be harmless."""
-    tag = given.tag.removeprefix(f"{{{_SVG}}}")
+def _cleaned(element: ElementTree.Element) -> ElementTree.Element | None:
+    """An element and its children, reduced to tags and attributes that are known to be harmless."""
+    tag = element.tag.removeprefix(f"{{{_SVG}}}")
     if tag not in _ATTRIBUTES or tag == "title":  # Graphviz's titles are our ids
         return None
-    known = _ATTRIBUTES[tag] | _PAINT
-    attributes = {name.removeprefix(_XLINK): value for name, value in given.attrib.items()}
-    made = ElementTree.Element(tag, {n: v for n, v in attributes.items() if n in known})
-    made.text, made.tail = given.text, given.tail
+    allowed = _ATTRIBUTES[tag] | _PAINT
+    attributes = {name.removeprefix(_XLINK): value for name, value in element.attrib.items()}
+    made = ElementTree.Element(tag, {n: v for n, v in attributes.items() if n in allowed})
+    made.text, made.tail = element.text, element.tail
     if attributes.get("class") == "node":
-        name = given.findtext(f"{{{_SVG}}}title", "")
+        name = element.findtext(f"{{{_SVG}}}title", "")
         if _NODE.fullmatch(name):
             made.set("data-node", name)
     if attributes.get("title", "").strip():
         ElementTree.SubElement(made, "title").text = attributes["title"]
     if tag == "a" and "href" not in attributes:
         made.tag = "g"  # a tooltip alone is no link
-    for child in map(_cleaned, given):
+    for child in map(_cleaned, element):
         if child is not None:
             made.append(child)
     return made

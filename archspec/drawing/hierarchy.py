@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from archspec.drawing.diagram import Arrow, Box
 from archspec.drawing.drawn_model import DrawnModel, bracketed
-from archspec.drawing.folding import MOST, Graph, in_line, spanning
+from archspec.drawing.folding import MAX_BOXES, Graph, name_range
 from archspec.lang.instances import Instance
-from archspec.lang.registry.layers import CONTAINERS
+from archspec.report.folding import fold_neighbours
 
-MOST_CHILDREN = 40
-"""Boxes below one; one more stands for all others."""
+MAX_CHILDREN = 40
+"""Boxes below one box; one more stands for all others."""
 
 
 def hierarchy(subject: DrawnModel) -> Graph:
@@ -24,32 +24,34 @@ def hierarchy(subject: DrawnModel) -> Graph:
     """
     root = _box(subject, "", 0)
     boxes, arrows = [root], list[Arrow]()
-    waiting = deque([(root, "", subject.instances[""])])
-    while waiting:
-        above, path, instance = waiting.popleft()
+    pending = deque([(root, "", subject.instances[""])])
+    while pending:
+        above, path, instance = pending.popleft()
         prefix = f"{path}." if path else ""
         groups = list(_groups(subject, prefix, instance))
-        room = min(MOST_CHILDREN, MOST - len(boxes))
+        room = min(MAX_CHILDREN, MAX_BOXES - len(boxes))
         shown = groups if len(groups) <= room else groups[: max(0, room - 1)]
         for first, last, times in shown:
             box = _box(subject, prefix + first, len(boxes))
             if times > 1:
-                box = replace(box, name=spanning(box.name, _own_name(path, last)), times=times)
+                box = replace(box, name=name_range(box.name, _own_name(path, last)), times=times)
             boxes.append(box)
             arrows.append(Arrow(above.id, box.id))
             child = subject.instances[prefix + first]
-            waiting.append((box, prefix + first, child))
-        if gone := sum(times for _, _, times in groups[len(shown) :]):
-            boxes.append(Box(f"n{len(boxes)}", "more", f"… and {gone:,} more"))
+            pending.append((box, prefix + first, child))
+        if left_out := sum(times for _, _, times in groups[len(shown) :]):
+            boxes.append(Box(f"n{len(boxes)}", "more", f"… and {left_out:,} more"))
             arrows.append(Arrow(above.id, boxes[-1].id))
     return boxes, arrows
 
 
 def _box(subject: DrawnModel, path: str, number: int) -> Box:
-    facts = subject.module_facts(path)
-    name = _own_name(path.rpartition(".")[0], path.rpartition(".")[2]) if path else facts["type"]
+    attributes = subject.module_facts(path)
+    name = (
+        _own_name(path.rpartition(".")[0], path.rpartition(".")[2]) if path else attributes["type"]
+    )
     place = subject.declared_at(path)
-    return Box(f"n{number}", "module", **{**facts, "name": name, "place": place})
+    return Box(f"n{number}", "module", **{**attributes, "name": name, "place": place})
 
 
 def _own_name(above: str, name: str) -> str:
@@ -59,16 +61,6 @@ def _own_name(above: str, name: str) -> str:
 
 def _groups(subject: DrawnModel, prefix: str, instance: Instance) -> Iterator[tuple[str, str, int]]:
     """First name, last name and number of children that are alike and follow each other."""
-    names = [name for name, _ in instance.children]
-    i = 0
-    while i < len(names):
-        end = i + 1
-        while (
-            instance.type in CONTAINERS
-            and end < len(names)
-            and in_line(names[end - 1], names[end])
-            and subject.kind(prefix + names[end]) == subject.kind(prefix + names[i])
-        ):
-            end += 1
-        yield names[i], names[end - 1], end - i
-        i = end
+    names = (name for name, _ in instance.children)
+    for _, group in fold_neighbours(names, str, lambda name: subject.kind(prefix + name)):
+        yield group[0], group[-1], len(group)

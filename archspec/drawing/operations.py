@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from archspec.report.text import shortened
+
 _SYMBOLS = {
     "add": "+", "sub": "−", "mul": "×", "div": "÷", "truediv": "÷", "floordiv": "//",
     "floor_divide": "//", "mod": "%", "remainder": "%", "matmul": "@", "pow": "**", "eq": "=",
@@ -18,7 +20,7 @@ _SYMBOLS = {
     "iadd": "+=", "isub": "−=", "imul": "×=", "itruediv": "÷=",
 }  # fmt: skip
 _SILENT = frozenset({"device", "layout", "pin_memory", "requires_grad"})
-_LONGEST = 40  # characters of an argument
+_MAX_ARGUMENT = 40  # characters of an argument
 
 
 def operation(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[str, str]:
@@ -51,8 +53,8 @@ def operation(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tupl
         if not (value is None or key in _SILENT or key.startswith("_") or _holds_tensors(value))
         and not (key in defaults and defaults[key] == value)
     ]
-    given = ", ".join([*positional, *named])
-    return name, f"{name}({given})" if given else name
+    arguments = ", ".join([*positional, *named])
+    return name, f"{name}({arguments})" if arguments else name
 
 
 def _name(func: Any) -> str:
@@ -66,18 +68,18 @@ def _name(func: Any) -> str:
 def _defaults(func: Any) -> Mapping[str, Any]:
     """What the arguments of a function are if left out, as far as it can be known."""
     name = str(getattr(func, "__name__", ""))
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     overload = getattr(getattr(torch.ops.aten, name, None), "default", None)
     if overload is not None:
-        known = (
+        arguments = (
             argument for argument in overload._schema.arguments if argument.has_default_value()
         )
-        found |= {argument.name: argument.default_value for argument in known}
+        defaults |= {argument.name: argument.default_value for argument in arguments}
     for function in (getattr(F, f"_{name}", None), func):  # F.max_pool2d is one of two such
         if inspect.isfunction(function):
-            given = inspect.signature(function).parameters.values()
-            found |= {p.name: p.default for p in given if p.default is not p.empty}
-    return found
+            parameters = inspect.signature(function).parameters.values()
+            defaults |= {p.name: p.default for p in parameters if p.default is not p.empty}
+    return defaults
 
 
 def _holds_tensors(value: Any) -> bool:
@@ -107,4 +109,4 @@ def _text(value: Any) -> str:
             text = repr(value)
         case _:
             text = type(value).__name__
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return shortened(text, _MAX_ARGUMENT)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from archspec.building.run_errors import run_error
-from archspec.drawing.diagram import Drawing
+from archspec.drawing.drawing import Drawing
 from archspec.drawing.drawn_model import DrawnModel, bracketed
 from archspec.drawing.flow_recorder import Flow, Recorder
-from archspec.drawing.folding import Graph, bounded, folded, numbered
+from archspec.drawing.folding import Graph, fold_chains, limit_boxes, with_ids
 from archspec.drawing.hierarchy import hierarchy
 from archspec.errors import Problem, UsageError, did_you_mean, listing
 from archspec.lang.instances import ancestors
@@ -21,11 +21,11 @@ from archspec.tracing.forward_record import ForwardRecord
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
-MOST_DRAWINGS = 200
-"""Drawings of one album."""
+MAX_DRAWINGS = 200
+"""Drawings that ``draw_all`` makes at most."""
 
 INDEX = "index"
-"""The name of an album's hierarchy."""
+"""The name of the hierarchy among the drawings of ``draw_all``."""
 
 
 def draw(
@@ -38,40 +38,40 @@ def draw(
 ) -> Drawing:
     """A picture of a model: the hierarchy of its modules, or the data flow of one block.
 
-    The model is built on ``meta``; for a data flow it also runs there once, in inference mode.
-    Inputs that are optional are given.
+    The model is built on ``meta``; for a data flow it also runs there once, in inference mode,
+    with all optional inputs.
 
     Args:
         source: a path, a packaged spec's name, or a Spec.
-        block: the name of a block, whose first module is drawn, or the path of a module; the
-            hierarchy if left out.
+        block: the name of a block, whose first module is drawn, or the path of a module; by
+            default, the hierarchy is drawn.
         freeze: the name of one of the spec's freeze plans, or patterns.
-        batch: samples in one step; the spec's own size, or 1, if left out.
-        **dims: sizes of the spec's symbolic dimensions, instead of those in its ``dims``.
+        batch: samples in one step; by default the spec's own size, or 1.
+        **dims: sizes of the spec's symbolic dimensions; they override its ``dims``.
 
     Returns:
-        Boxes and arrows as data, which ``save``, ``svg``, ``png`` and ``dot`` show.
+        Boxes and arrows as data; ``save``, ``svg``, ``png`` and ``dot`` show them.
 
     Raises:
-        UsageError: E801 for a block that the model does not have or does not run, and as
+        UsageError: E801 if the model does not have or does not run the block; and as
             ``inspect``.
         ShapeError, SpecError, BuildError, FreezeError: as ``build``.
 
     Example:
-        >>> found = draw("bert", block="BertSelfOutput")
-        >>> [node.name for node in found.nodes]
+        >>> drawing = draw("bert", block="BertSelfOutput")
+        >>> [node.name for node in drawing.nodes]
         ['x', 'residual', 'dense', 'dropout', 'add', 'LayerNorm', 'output']
     """
     subject = DrawnModel.of(source, freeze, dims if batch is None else {**dims, "batch": batch})
-    links = _names(subject)
+    links = _drawing_names(subject)
     if block is None:
         return _drawing(subject, None, hierarchy(subject), links)
-    paths = find(subject, block)
-    flows = _flows(subject, paths[:1]) or _flows(subject, paths)
+    paths = find_blocks(subject, block)
+    flows = _record_flows(subject, paths[:1]) or _record_flows(subject, paths)
     if not flows:
         message = f"{block} is not run by the forward of {subject.spec.name}"
-        raise _unknown(message, "it has no data flow to draw")
-    return _flow(subject, next(iter(flows.values())), links)
+        raise _usage_error(message, "it has no data flow to draw")
+    return _flow_drawing(subject, next(iter(flows.values())), links)
 
 
 def draw_all(
@@ -84,14 +84,11 @@ def draw_all(
     """Every picture of a model: the hierarchy, and the data flow of each distinct block.
 
     Args:
-        source: as for ``draw``, like what follows.
-        freeze: what is frozen, and drawn so.
-        batch: samples in one step.
-        **dims: sizes of the spec's symbolic dimensions.
+        source, freeze, batch, **dims: as for ``draw``.
 
     Returns:
-        Name → drawing; links go by these names, down to children and up again. The hierarchy is
-        ``index``.
+        Name → drawing. Drawings link to their children and parents by these names; the hierarchy
+        is ``index``.
 
     Raises:
         UsageError: E801, there are more than 200 drawings; and as ``draw``.
@@ -102,58 +99,58 @@ def draw_all(
         ['index', 'ResNet', 'BasicBlock']
     """
     subject = DrawnModel.of(source, freeze, dims if batch is None else {**dims, "batch": batch})
-    names = _names(subject)
+    names = _drawing_names(subject)
     firsts: dict[str, str] = {}
     for path, name in names.items():
         firsts.setdefault(name, path)
-    if len(firsts) > MOST_DRAWINGS:
+    if len(firsts) > MAX_DRAWINGS:
         message = f"{subject.spec.name} has {len(firsts):,} distinct blocks, too many to draw all"
-        raise _unknown(message, "draw one block at a time")
-    flows = _flows(subject, list(firsts.values()))
+        raise _usage_error(message, "draw one block at a time")
+    flows = _record_flows(subject, list(firsts.values()))
     links = {path: name for path, name in names.items() if firsts[name] in flows}
-    found = {INDEX: _drawing(subject, None, hierarchy(subject), links)}
+    drawings = {INDEX: _drawing(subject, None, hierarchy(subject), links)}
     for name, path in firsts.items():
         if path in flows:
-            above = _above(subject, path, links)
-            found[name] = replace(_flow(subject, flows[path], links), above=above)
-    return found
+            above = _links_up(subject, path, links)
+            drawings[name] = replace(_flow_drawing(subject, flows[path], links), above=above)
+    return drawings
 
 
 # ---------------------------------------------------------------------------------- what is drawn
 
 
-def find(subject: DrawnModel, block: str) -> list[str]:
-    """The paths of the modules that are meant by a block's name or a path.
+def find_blocks(subject: DrawnModel, block: str) -> list[str]:
+    """The paths of the modules that a block's name or a path refers to.
 
     Raises:
-        UsageError: E801, there is none.
+        UsageError: E801 if there is none.
     """
     instances, blocks = subject.instances, subject.spec.architecture.blocks
     if not isinstance(block, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise _unknown(f"a block is a name or a path, not {type(block).__name__}", "")
+        raise _usage_error(f"a block is a name or a path, not {type(block).__name__}", "")
     if block in blocks:
         paths = [path for path, instance in instances.items() if instance.type == block]
         if not paths:
-            raise _unknown(f"{subject.spec.name} makes no use of the block {block}", "")
+            raise _usage_error(f"{subject.spec.name} makes no use of the block {block}", "")
         return paths
     path = re.sub(r"\[(\d+)\]", r".\1", block).removeprefix(".")
     path = block if block in instances else path
     if path not in instances:
         near = did_you_mean(block, [*blocks, *map(bracketed, instances)])
         hint = near or f"blocks: {listing(list(blocks))}"
-        raise _unknown(f"{subject.spec.name} has no block or module '{block}'", hint)
+        raise _usage_error(f"{subject.spec.name} has no block or module '{block}'", hint)
     kind = instances[path].type
     if kind not in blocks and kind != "Sequential":
         hint = "give a block's name, or the path of a block"
-        raise _unknown(f"{bracketed(path)} is no block, its type is {kind}", hint)
+        raise _usage_error(f"{bracketed(path)} is no block, its type is {kind}", hint)
     return [path]
 
 
-def _unknown(message: str, hint: str) -> UsageError:
+def _usage_error(message: str, hint: str) -> UsageError:
     return UsageError(Problem("E801", message, hint=hint))
 
 
-def _names(subject: DrawnModel) -> dict[str, str]:
+def _drawing_names(subject: DrawnModel) -> dict[str, str]:
     """Path of each block → name of its drawing; equal blocks have one."""
     blocks = subject.spec.architecture.blocks
     by_kind: dict[int, str] = {}
@@ -175,7 +172,9 @@ def _names(subject: DrawnModel) -> dict[str, str]:
     return names
 
 
-def _above(subject: DrawnModel, path: str, links: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _links_up(
+    subject: DrawnModel, path: str, links: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
     """Titles and names of the drawings to go back to: the hierarchy, and the block around."""
     around = [p for p in ancestors(path) if p in links][-1:]
     return (
@@ -187,9 +186,9 @@ def _above(subject: DrawnModel, path: str, links: Mapping[str, str]) -> tuple[tu
 # --------------------------------------------------------------------------------------- drawings
 
 
-def _flow(subject: DrawnModel, flow: Flow, links: Mapping[str, str]) -> Drawing:
-    graph = numbered(*bounded(*folded(flow.nodes, flow.edges, subject.kind)))
-    notes = _which(subject, flow.path)
+def _flow_drawing(subject: DrawnModel, flow: Flow, links: Mapping[str, str]) -> Drawing:
+    graph = with_ids(*limit_boxes(*fold_chains(flow.nodes, flow.edges, subject.kind)))
+    notes = _location_notes(subject, flow.path)
     if flow.absent:
         notes.append(f"not given: {', '.join(flow.absent)}")
     if not flow.complete:
@@ -197,7 +196,7 @@ def _flow(subject: DrawnModel, flow: Flow, links: Mapping[str, str]) -> Drawing:
     return _drawing(subject, flow.path, graph, links, notes)
 
 
-def _which(subject: DrawnModel, path: str) -> list[str]:
+def _location_notes(subject: DrawnModel, path: str) -> list[str]:
     """Where a block stands, and whether there are others like it."""
     if not path:
         return []
@@ -239,13 +238,13 @@ def _drawing(
     )
 
 
-def _flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, Flow]:
+def _record_flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, Flow]:
     """Run the model once, and record the forwards of these modules."""
-    really = {*paths, *(above for path in paths for above in ancestors(path))}
+    run_anew = {*paths, *(above for path in paths for above in ancestors(path))}
     kinds = {
         path: id(instance)
         for path, instance in subject.instances.items()
-        if path not in really and instance.type != "Sequential"  # it is looked into
+        if path not in run_anew and instance.type != "Sequential"  # it is looked into
     }
     model, recorder = subject.model, Recorder(subject, paths)
     model.eval()  # one value per channel is no batch to take statistics of
@@ -253,8 +252,8 @@ def _flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, Flow]:
         with MetaRun(model), Repeats(model, kinds, ForwardRecord(model)), recorder:
             model(**subject.inputs)
     except Exception as error:
-        doing = f"{subject.spec.name} cannot be run on meta"
-        raise run_error(subject.spec, model, error, doing) from error
+        action = f"{subject.spec.name} cannot be run on meta"
+        raise run_error(subject.spec, model, error, action) from error
     finally:
         model.train()
     return recorder.flows

@@ -1,34 +1,37 @@
-"""A drawing as text, for terminals: each box with what flows into it, or below what holds it."""
+"""A diagram as text for terminals: boxes with their inputs, or an indented tree of modules."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from archspec.drawing.diagram import Arrow, Box, Drawing
+from archspec.drawing.diagram import Arrow, Box, Diagram
 from archspec.drawing.dot import label
-from archspec.report.display import printable
+from archspec.report.tables import plain_grid, safe_text
 
 _STYLES = {"frozen": "dim", "partly frozen": "yellow", "trainable": "cyan"}
 
 
-def drawn(drawing: Drawing) -> RenderableType:
-    """Everything that rich has to print."""
-    notes = [Text(printable(note), style="dim") for note in drawing.notes]
-    title = Text(printable(drawing.title), style="bold")
-    return Group(title, *notes, Text(), _flow(drawing) if drawing.block else _tree(drawing))
+def renderable(diagram: Diagram) -> RenderableType:
+    """Title, notes and boxes, as rich prints them."""
+    notes = (safe_text(note, "dim") for note in diagram.notes)
+    return Group(
+        safe_text(diagram.title, "bold"),
+        *notes,
+        Text(),
+        _flow(diagram) if diagram.block else _tree(diagram),
+    )
 
 
-def _tree(drawing: Drawing) -> RenderableType:
+def _tree(diagram: Diagram) -> RenderableType:
     below: dict[str, list[Box]] = defaultdict(list)
-    boxes = drawing.nodes_by_id
-    for edge in drawing.edges:
+    boxes = diagram.nodes_by_id
+    for edge in diagram.edges:
         below[edge.source].append(boxes[edge.target])
-    held = {edge.target for edge in drawing.edges}
-    stack = [(node, 0) for node in reversed(drawing.nodes) if node.id not in held]
+    children = {edge.target for edge in diagram.edges}
+    stack = [(node, 0) for node in reversed(diagram.nodes) if node.id not in children]
     lines: list[Text] = []
     while stack:
         node, depth = stack.pop()
@@ -37,19 +40,18 @@ def _tree(drawing: Drawing) -> RenderableType:
     return Group(*lines)
 
 
-def _flow(drawing: Drawing) -> RenderableType:
+def _flow(diagram: Diagram) -> RenderableType:
     incoming: dict[str, list[Arrow]] = defaultdict(list)
-    for edge in drawing.edges:
+    for edge in diagram.edges:
         incoming[edge.target].append(edge)
-    names = {node.id: label(node)[0] for node in drawing.nodes}
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for node in drawing.nodes:
+    names = {node.id: label(node)[0] for node in diagram.nodes}
+    grid = plain_grid()
+    for node in diagram.nodes:
         sources = [f"{names[edge.source]} {edge.text}".rstrip() for edge in incoming[node.id]]
         arrow = "←" if sources else ""
-        grid.add_row(_line(node), arrow, Text(printable("  ".join(sources)), style="dim"))
+        grid.add_row(_line(node), arrow, safe_text("  ".join(sources), "dim"))
     return grid
 
 
 def _line(node: Box, indent: str = "") -> Text:
-    text = f"{indent}{'  '.join(label(node))}"
-    return Text(printable(text), style=_STYLES.get(node.state, ""))
+    return safe_text(f"{indent}{'  '.join(label(node))}", _STYLES.get(node.state, ""))

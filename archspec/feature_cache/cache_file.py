@@ -28,11 +28,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from archspec.building.devices import gigabytes
 from archspec.errors import Problem, UsageError
 from archspec.feature_cache.cache_locks import IN_USE, CacheLock, turn
 from archspec.feature_cache.report import StoredValue
 from archspec.feature_cache.tracing import usage
+from archspec.report.numbers import format_size
 
 FORMAT = 1
 BYTES_OF_A_ROW = 8  # beside its values
@@ -335,11 +335,11 @@ def _remove(path: Path) -> None:
 
 def check_space(rows: int, needed: int, limit: int | None, free: int) -> None:
     """Raise UsageError E802 if a cache takes more bytes than it may, or than there are."""
-    takes = f"the activations of {rows:,} samples take {gigabytes(needed)}"
+    takes = f"the activations of {rows:,} samples take {format_size(needed)}"
     if limit is not None and needed > limit:
-        raise full(f"{takes}, the limit is {gigabytes(limit) if limit else 0}")
+        raise full(f"{takes}, the limit is {format_size(limit)}")
     if needed > free:
-        raise full(f"{takes}, {gigabytes(free)} is free on the disk")
+        raise full(f"{takes}, {format_size(free)} is free on the disk")
 
 
 def full(message: str) -> UsageError:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from archspec.feature_cache.dataflow import Stop
 from archspec.feature_cache.tracing import usage
-from archspec.report.display import Displayed, printable
+from archspec.report.display import Displayed
+from archspec.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -17,6 +17,7 @@ from torch.fx.experimental import _config
 from torch.utils._pytree import tree_unflatten
 
 from archspec.errors import Problem, UsageError
+from archspec.report.text import first_line
 
 _PATH_OF_A_SECOND_CALL = re.compile(r"@\d+")
 _TENSORS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -103,7 +104,7 @@ def trace(model: nn.Module, inputs: Mapping[str, Tensor], *, ragged: bool) -> Tr
                 _sharing_copy(model), (), dict(inputs), strict=False, dynamic_shapes=dims
             )
     except Exception as error:
-        raise Untraceable(_first_line(error)) from error
+        raise Untraceable(first_line(error)) from error
     return _read(program, inputs)
 
 
@@ -188,7 +189,3 @@ def _sharing_copy(model: nn.Module) -> nn.Module:
     """Tracing assigns to attributes of some modules, of LSTM for one: those of a copy."""
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return copy.deepcopy(model, shared)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from archspec.errors import FreezeError, Problem, UsageError
 from archspec.freezing.modes import stays
 from archspec.freezing.selection import check_module, shared_parameters
-from archspec.report.display import Displayed, printable
+from archspec.report.display import Displayed
+from archspec.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archspec.freezing.report import FreezeReport, PatternFound
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 _HEADINGS = ("pattern", "", "modules", "tensors", "parameters decided", "declared")
 _NUMBERS = ("modules", "tensors", "parameters decided")

@@ -1,4 +1,4 @@
-"""``inspect`` and ``largest_batch``: build on ``meta``, run forward twice, add up."""
+"""``inspect`` and ``largest_batch``: build on ``meta``, run forward twice, add up the figures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
 from archspec.freezing.plans import ChosenPlan
 from archspec.freezing.selection import Selection
+from archspec.inspection.figures import Figure, Memory, Node
 from archspec.inspection.measure import run
-from archspec.inspection.memory import Held, Precision, memory, pick_optimizer, pick_precision
-from archspec.inspection.report import Figure, Inspection, Memory, Node
+from archspec.inspection.memory import (
+    Precision,
+    StaticMemory,
+    memory,
+    pick_optimizer,
+    pick_precision,
+)
+from archspec.inspection.report import Inspection
 from archspec.inspection.tree import tree
 from archspec.lang.instances import ancestors, walk
 from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.forward_record import Run
 
-MOST = 1_000_000
+MAX_SIZE = 1_000_000
 """The largest size of a dimension, as in a spec, and so the largest batch."""
 
 Source = str | os.PathLike[str] | Spec
@@ -44,23 +51,23 @@ def inspect(
     without: Sequence[str] = (),
     **dims: int,
 ) -> Inspection:
-    """What a model is and what it costs, without giving it memory.
+    """What a model consists of and what it costs, without allocating memory for it.
 
     The model is built on ``meta`` and run forward there twice: in training mode with gradients, and
-    in inference mode without. Optional inputs are given, unless they are listed in ``without``.
+    in inference mode without. Optional inputs are passed, unless ``without`` lists them.
 
     Args:
         source: a path, a packaged spec's name, or a Spec.
         freeze: the name of one of the spec's freeze plans, or patterns.
-        batch: samples in one step; the spec's own size, or 1, if left out.
+        batch: samples in one step; by default the spec's own size, or 1.
         precision: ``fp32``; ``bf16`` or ``fp16`` for everything; ``bf16-mixed`` or ``fp16-mixed``
             for the forward pass alone, as under autocast.
         optimizer: ``adamw``, ``adamw-8bit``, ``adam``, ``sgd`` (without momentum),
             ``sgd-momentum``, ``rmsprop``, ``adagrad`` or ``none``.
-        checkpoint_blocks: patterns of modules whose activations backward computes anew, as
-            ``torch.utils.checkpoint`` does.
+        checkpoint_blocks: patterns of modules whose activations are recomputed during backward,
+            as ``torch.utils.checkpoint`` does.
         without: names of optional inputs to leave out, such as an attention mask.
-        **dims: sizes of the spec's symbolic dimensions, instead of those in its ``dims``.
+        **dims: sizes of the spec's symbolic dimensions; they override its ``dims``.
 
     Returns:
         Figures with units: parameters and buffers (elements), MACs of one forward pass, bytes.
@@ -71,8 +78,8 @@ def inspect(
         ShapeError, SpecError, BuildError, FreezeError: as ``build``.
 
     Example:
-        >>> found = inspect("bert", seq=512)
-        >>> found.macs.value, str(found.parameters)
+        >>> inspection = inspect("bert", seq=512)
+        >>> inspection.macs.value, str(inspection.parameters)
         (48318973440, '109,483,778 parameters')
     """
     sizes = dims if batch is None else {**dims, "batch": batch}
@@ -91,27 +98,24 @@ def largest_batch(
     without: Sequence[str] = (),
     **dims: int,
 ) -> int:
-    """The largest batch that one training step can take in ``gib`` GiB.
+    """The largest batch with which a training step fits into ``gib`` GiB.
 
-    Counted is what ``inspect(…).memory.training`` says, at that batch; a real device needs some
-    memory besides.
+    It is the largest for which ``inspect(…).memory.training`` is within the limit; a real device
+    needs some more memory.
 
     Args:
         source: a path, a packaged spec's name, or a Spec.
         gib: memory in units of 2**30 bytes.
-        freeze: as for ``inspect``, like what follows.
-        precision: of weights and of what is computed.
-        optimizer: whose state is held.
-        checkpoint_blocks: as for ``inspect``.
-        without: as for ``inspect``.
+        freeze, precision, optimizer: as for ``inspect``.
+        checkpoint_blocks, without: as for ``inspect``.
         **dims: sizes of the spec's symbolic dimensions.
 
     Returns:
         The number of samples; 0 if not even one fits, at most 1,000,000.
 
     Raises:
-        UsageError: E801, as ``inspect``, and for a spec without a dimension named ``batch``, for a
-            batch that is given, and for ``gib`` that is no number of 0 or more.
+        UsageError: E801 as ``inspect``, for a spec without a dimension named ``batch``, for
+            ``batch`` among the dimensions, and if ``gib`` is not a number of 0 or more.
 
     Example:
         >>> largest_batch("resnet18", 4)
@@ -133,26 +137,26 @@ def example_run(
         without: names of optional inputs to leave out.
     """
     spec = as_spec(source, {})
-    left_out = _left_out(spec, without)
-    spec = _sized(spec, sizes, left_out)
+    left_out = _check_omitted(spec, without)
+    spec = _with_sizes(spec, sizes, left_out)
     return spec, _inputs(spec, left_out)
 
 
 def _inputs(spec: Spec, left_out: Sequence[str]) -> dict[str, torch.Tensor]:
-    found = example_inputs(spec, spec.architecture.dims, "meta")
-    return {name: tensor for name, tensor in found.items() if name not in left_out}
+    tensors = example_inputs(spec, spec.architecture.dims, "meta")
+    return {name: tensor for name, tensor in tensors.items() if name not in left_out}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model on ``meta``, and everything else that decides what it costs."""
+    """A model on ``meta``, and everything else that its cost depends on."""
 
     spec: Spec
     model: nn.Module
     freeze: Plan
     precision: Precision
     optimizer: str
-    held: Held
+    static: StaticMemory
     ties: tuple[Tie, ...]
     checkpointed: tuple[str, ...]
     without: tuple[str, ...]
@@ -170,16 +174,16 @@ class Case:
     ) -> Case:
         chosen, optimizer = pick_precision(precision), pick_optimizer(optimizer)
         spec = as_spec(source, {})
-        left_out = _left_out(spec, without)
-        spec = _sized(spec, sizes, left_out)
-        model = build(spec, device="meta", dtype=chosen.held, freeze=freeze)
-        held = Held.by(model, optimizer)
+        left_out = _check_omitted(spec, without)
+        spec = _with_sizes(spec, sizes, left_out)
+        model = build(spec, device="meta", dtype=chosen.stored, freeze=freeze)
+        static = StaticMemory.of(model, optimizer)
         ties = () if freeze is None else apply_plan(model, freeze, spec=spec).ties
         checkpointed = _checkpointed(model, checkpoint_blocks)
-        return cls(spec, model, freeze, chosen, optimizer, held, ties, checkpointed, left_out)
+        return cls(spec, model, freeze, chosen, optimizer, static, ties, checkpointed, left_out)
 
-    def at(self, batch: int) -> Case:
-        return replace(self, spec=_sized(self.spec, {"batch": batch}, self.without))
+    def with_batch(self, batch: int) -> Case:
+        return replace(self, spec=_with_sizes(self.spec, {"batch": batch}, self.without))
 
     def inspection(self) -> Inspection:
         trained, inferred = self._runs()
@@ -197,7 +201,7 @@ class Case:
             buffers=Figure(root.buffers, "elements"),
             macs=Figure(root.macs, "MACs"),
             training_macs=Figure(root.training_macs, "MACs"),
-            memory=memory(self.held, trained, inferred),
+            memory=memory(self.static, trained, inferred),
             uncounted=dict(inferred.uncounted.most_common()),
             ties=self.ties,
             checkpointed=self.checkpointed,
@@ -206,7 +210,7 @@ class Case:
         )
 
     def memory(self) -> Memory:
-        return memory(self.held, *self._runs())
+        return memory(self.static, *self._runs())
 
     def largest_batch(self, gib: float) -> int:
         """As the function of that name; the case is one with a batch of 1."""
@@ -218,12 +222,15 @@ class Case:
         except BuildError as error:
             if error.__cause__ is None or not _has_too_few_values(error.__cause__):
                 raise
-            low, used = 2, self.at(2).memory().training.value  # no batch of 1 can be trained
+            low, used = (
+                2,
+                self.with_batch(2).memory().training.value,
+            )  # no batch of 1 can be trained
         if used > limit:
             return 0
-        high, guess, rounds = MOST + 1, low + 1, 0
+        high, guess, rounds = MAX_SIZE + 1, low + 1, 0
         while high - low > 1:
-            needed = self.at(guess).memory().training.value
+            needed = self.with_batch(guess).memory().training.value
             slope = (needed - used) / (guess - low)  # nearly the same everywhere
             if needed <= limit:
                 low, used = guess, needed
@@ -245,23 +252,23 @@ class Case:
                 below.setdefault(around, []).append(path[len(around) :].removeprefix("."))
         kinds = {p: (id(instance), *below.get(p, ())) for p, instance in walk(spec.root)}
         inputs = {
-            name: tensor.to(precision.held) if tensor.is_floating_point() else tensor
+            name: tensor.to(precision.stored) if tensor.is_floating_point() else tensor
             for name, tensor in _inputs(spec, self.without).items()
         }
-        how = {"kinds": kinds, "autocast": precision.computed if precision.mixed else None}
+        options = {"kinds": kinds, "autocast": precision.computed if precision.mixed else None}
         try:
             with torch.enable_grad():
-                trained = run(model, inputs, **how, checkpointed=frozenset(self.checkpointed))
+                trained = run(model, inputs, **options, checkpointed=frozenset(self.checkpointed))
             model.eval()
             with torch.no_grad():
-                return trained, run(model, inputs, **how)
+                return trained, run(model, inputs, **options)
         except Exception as error:
-            doing, hint = f"{spec.name} cannot be run in {precision.name} on meta", ""
+            action, hint = f"{spec.name} cannot be run in {precision.name} on meta", ""
             if _has_too_few_values(error):
-                doing = f"{spec.name} cannot be run in training mode, in PyTorch neither"
+                action = f"{spec.name} cannot be run in training mode, nor can it in plain PyTorch"
                 ones = [f"{name}=2" for name, size in spec.architecture.dims.items() if size == 1]
                 hint = f"give a larger size: --dim {' --dim '.join(ones)}" if ones else ""
-            raise run_error(spec, model, error, doing, hint) from error
+            raise run_error(spec, model, error, action, hint) from error
         finally:
             model.train()
 
@@ -277,29 +284,29 @@ def _checkpointed(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
         raise _usage("checkpoint_blocks takes a list of patterns")
     chosen = ChosenPlan(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
     selection = Selection(model, chosen)
-    found: dict[str, nn.Module] = {}
+    outermost: dict[str, nn.Module] = {}
     for path, module in selection.modules.items():
         called = not isinstance(module, nn.ModuleList | nn.ModuleDict)
-        if called and selection.freezes(path) and not any(p in found for p in ancestors(path)):
-            found[path] = module
-    first = {id(module): path for path, module in reversed(found.items())}
-    return tuple(path for path, module in found.items() if first[id(module)] == path)
+        if called and selection.freezes(path) and not any(p in outermost for p in ancestors(path)):
+            outermost[path] = module
+    first = {id(module): path for path, module in reversed(outermost.items())}
+    return tuple(path for path, module in outermost.items() if first[id(module)] == path)
 
 
 def _warnings(root: Node, beyond: Mapping[str, tuple[int, int]]) -> Iterator[Note]:
     """Tables that are too short, such as one of positions for the length of a sequence."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        waiting += reversed(node.children)
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        pending += reversed(node.children)
         if node.path in beyond:
             rows, index = beyond[node.path]
             name = node.path or node.type
-            message = f"{name} has {rows:,} rows, but is asked for that of index {index:,}:"
+            message = f"{name} has {rows:,} rows, but is indexed with {index:,}:"
             yield Note(f"{message} on a device this fails with an IndexError", node.place)
 
 
-def _left_out(spec: Spec, names: Sequence[str]) -> tuple[str, ...]:
+def _check_omitted(spec: Spec, names: Sequence[str]) -> tuple[str, ...]:
     """The optional inputs of these names."""
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _usage("without takes a list of names of inputs")
@@ -314,9 +321,9 @@ def _left_out(spec: Spec, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _sized(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = ()) -> Spec:
+def _with_sizes(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = ()) -> Spec:
     """The spec with these sizes as its ``dims``; inputs that are left out need none."""
-    given = spec.architecture.dims
+    own_sizes = spec.architecture.dims
     inputs = spec.architecture.blocks[spec.architecture.model].inputs
     users: dict[str, list[str]] = {}
     for name, contract in inputs.items():
@@ -324,20 +331,20 @@ def _sized(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = ()) -
             if isinstance(size, str) and not size.startswith("$"):
                 users.setdefault(size, []).append(name)
     symbols = [size for size, names in users.items() if not {*names} <= {*left_out}]
-    known = list(dict.fromkeys([*given, *users]))
+    known = list(dict.fromkeys([*own_sizes, *users]))
     for name, size in sizes.items():
         if name not in known:
             hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
             raise _usage(f"{spec.name} has no dimension '{name}'", hint)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _usage(f"the size of '{name}' is an integer of 1 or more, not {size!r}")
-        if size > MOST:
-            raise _usage(f"the size of '{name}' is at most {MOST:,}, not {size:,}")
-    wanted = {**({"batch": 1} if "batch" in known else {}), **given, **sizes}
+        if size > MAX_SIZE:
+            raise _usage(f"the size of '{name}' is at most {MAX_SIZE:,}, not {size:,}")
+    dims = {**({"batch": 1} if "batch" in known else {}), **own_sizes, **sizes}
     for name in symbols:
-        if name not in wanted:
+        if name not in dims:
             raise _usage(f"{spec.name} gives '{name}' no size", f"give one: {name}=…")
-    architecture = spec.architecture.model_copy(update={"dims": wanted})
+    architecture = spec.architecture.model_copy(update={"dims": dims})
     return replace(spec, architecture=architecture)
 
 

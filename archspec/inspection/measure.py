@@ -1,4 +1,4 @@
-"""One forward pass on ``meta``: shapes, multiply-accumulates, what backward keeps, what lives.
+"""One forward pass on ``meta``: shapes, multiply-accumulates, saved and peak activations.
 
 Nothing is computed and nothing allocated, so the size of the model does not matter; what an
 operation would cost follows from its shapes.
@@ -31,7 +31,7 @@ from archspec.tracing.repeats import Repeats
 
 _FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _TRIANGULAR = (torch.tril, torch.triu, torch.Tensor.tril, torch.Tensor.triu)
-_LONGEST = 4096  # of the tensors with which PyTorch is asked for its choice
+_MAX_PROBE_SIZE = 4096  # rows and columns of the tensors that probe which kernel PyTorch chooses
 
 _LOWERED = frozenset(
     getattr(owner, name)
@@ -43,7 +43,7 @@ _LOWERED = frozenset(
     ).split()
     if hasattr(owner, name)
 )
-"""What autocast runs in the lower precision; the rest goes by the precision of its inputs."""
+"""What autocast runs in the lower precision; all else keeps the precision of its inputs."""
 
 
 def run(
@@ -54,46 +54,46 @@ def run(
     autocast: torch.dtype | None = None,
     checkpointed: frozenset[str] = frozenset(),
 ) -> Run:
-    """Run ``model`` (on ``meta``, in the mode it is in) forward once and note everything.
+    """Run ``model`` (on ``meta``, in its current mode) forward once and record it.
 
     Args:
-        model: parameters that are frozen have ``requires_grad=False``, which decides what
-            backward keeps.
+        model: frozen parameters have ``requires_grad=False``, which decides what is saved for
+            backward.
         inputs: tensors on ``meta``, by input name.
-        kinds: module path → what is equal for modules that are built alike; such modules run once
-            for each way in which they are called, and are copied after that.
-        autocast: dtype in which products and convolutions are computed, if not in their own.
-        checkpointed: paths of modules of which backward gets the inputs alone, and runs them again;
-            those that are equal in ``kinds`` have equal ones below.
+        kinds: module path → a value that is equal for modules built alike; these run once for
+            each way in which they are called, and their record is copied after that.
+        autocast: dtype in which autocast computes matrix products and convolutions.
+        checkpointed: paths of modules that save only their inputs and run again during backward;
+            modules that are equal in ``kinds`` have the same ones below.
     """
-    ledger = ForwardRecord(model)
-    ledger.see(inputs)
+    record = ForwardRecord(model)
+    record.see(inputs)
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor | None:
-        again = ledger.is_recomputed
-        if ledger.keep(tensor):
-            ledger.note("anew" if again else "kept", tensor.untyped_storage().nbytes())
-        return None if again else tensor
+    def save(tensor: torch.Tensor) -> torch.Tensor | None:
+        recomputed = record.is_recomputed
+        if record.keep(tensor):
+            record.note("anew" if recomputed else "kept", tensor.untyped_storage().nbytes())
+        return None if recomputed else tensor
 
-    with ExitStack() as during:
-        during.enter_context(_uncollected())
+    with ExitStack() as contexts:
+        contexts.enter_context(_without_garbage_collection())
         for path, module in model.named_modules():
-            during.enter_context(_followed(module, path, ledger, path in checkpointed))
-        during.enter_context(MetaRun(model))
-        during.enter_context(Repeats(model, kinds or {}, ledger))
-        during.enter_context(saved_tensors_hooks(keep, lambda tensor: tensor))
-        during.enter_context(_Operations(ledger))
-        during.enter_context(IndexValues(lambda *lookup: ledger.note("beyond", lookup)))
-        during.enter_context(_Functions(autocast, ledger))
+            contexts.enter_context(_recording_hooks(module, path, record, path in checkpointed))
+        contexts.enter_context(MetaRun(model))
+        contexts.enter_context(Repeats(model, kinds or {}, record))
+        contexts.enter_context(saved_tensors_hooks(save, lambda tensor: tensor))
+        contexts.enter_context(_Operations(record))
+        contexts.enter_context(IndexValues(lambda *lookup: record.note("beyond", lookup)))
+        contexts.enter_context(_Functions(autocast, record))
         if autocast is not None:  # does nothing on meta, but layers ask whether there is one
-            during.enter_context(torch.autocast("cpu", autocast))
+            contexts.enter_context(torch.autocast("cpu", autocast))
         result = model(**inputs)
         del result
-    return ledger.run()
+    return record.run()
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def _without_garbage_collection() -> Iterator[None]:
     """No garbage collection: which tensors are alive must not depend on when it happens."""
     enabled = gc.isenabled()
     gc.disable()
@@ -104,20 +104,22 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _followed(module: nn.Module, path: str, ledger: ForwardRecord, checkpointed: bool) -> ExitStack:
-    """Hooks that note which module is running, and the shapes that go in and come out."""
+def _recording_hooks(
+    module: nn.Module, path: str, record: ForwardRecord, checkpointed: bool
+) -> ExitStack:
+    """Hooks that record which module is running, and the shapes of its inputs and outputs."""
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
-        ledger.paths.append(path)
-        ledger.note("inputs", shapes_in((args, kwargs)))
+        record.paths.append(path)
+        record.note("inputs", shapes_in((args, kwargs)))
         if checkpointed and torch.is_grad_enabled():
-            ledger.enter_checkpoint((args, kwargs))
+            record.enter_checkpoint((args, kwargs))
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         if checkpointed and torch.is_grad_enabled():
-            ledger.leave_checkpoint()
-        ledger.note("outputs", shapes_in(output))
-        ledger.paths.pop()
+            record.leave_checkpoint()
+        record.note("outputs", shapes_in(output))
+        record.paths.pop()
 
     hooks = ExitStack()
     hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
@@ -128,13 +130,13 @@ def _followed(module: nn.Module, path: str, ledger: ForwardRecord, checkpointed:
 class _Operations(TorchDispatchMode):
     """Counts the multiply-accumulates of matrix products and convolutions, and names the rest."""
 
-    def __init__(self, ledger: ForwardRecord) -> None:
+    def __init__(self, record: ForwardRecord) -> None:
         super().__init__()
-        self.ledger = ledger
+        self.record = record
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No compiler is to be kept out, so that it need not be imported, which takes seconds."""
+        """There is no compiler to skip; importing it would take seconds."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -150,12 +152,12 @@ class _Operations(TorchDispatchMode):
         if packet is recurrent.LAYER and torch.is_grad_enabled():  # meta leaves it empty
             size = recurrent.workspace_bytes(args[0], result[1].shape[-1])
             result = (*result[:3], result[3].new_empty(size))
-        self.ledger.see(result)
+        self.record.see(result)
         if formula is not None:
-            self.ledger.note("macs", formula(*args, **kwargs, out_val=result) // 2)
-        elif _works(func):
+            self.record.note("macs", formula(*args, **kwargs, out_val=result) // 2)
+        elif _computes(func):
             name = packet._qualified_op_name.removeprefix("aten::").removeprefix("_")
-            self.ledger.note("uncounted", name)
+            self.record.note("uncounted", name)
         return result
 
 
@@ -176,12 +178,12 @@ _FORMULAS = {
     recurrent.LAYER: _lstm_flops,
     torch.ops.aten._trilinear: _trilinear_flops,
 }
-"""What PyTorch has no formula for."""
+"""Operations for which PyTorch has no formula."""
 
 
 @functools.cache
-def _works(func: Any) -> bool:
-    """Whether an operation reads or writes numbers: views and allocations do not."""
+def _computes(func: Any) -> bool:
+    """Whether an operation computes values: views and allocations do not."""
     returned = [r.alias_info for r in func._schema.returns]
     is_view = any(alias is not None and not alias.is_write for alias in returned)
     name = func._schema.name.removeprefix("aten::").removeprefix("_")
@@ -189,26 +191,25 @@ def _works(func: Any) -> bool:
 
 
 class _Functions(TorchFunctionMode):
-    """Makes functions do on ``meta`` what they do on a CPU.
+    """Makes functions behave on ``meta`` as they do on a CPU.
 
-    By itself ``meta`` knows no autocast, and always writes attention out, with all its weights; a
-    CPU or a GPU does so only where no kernel can be had that never holds them all, as with
-    dropout on a CPU.
+    ``meta`` itself ignores autocast and always materialises all attention weights; a CPU or a GPU
+    does so only where there is no fused kernel, as with dropout on a CPU.
     """
 
-    def __init__(self, lowered: torch.dtype | None, ledger: ForwardRecord) -> None:
+    def __init__(self, lowered: torch.dtype | None, record: ForwardRecord) -> None:
         super().__init__()
-        self.lowered, self.ledger, self.copies = lowered, ledger, ledger.copies
+        self.lowered, self.record, self.copies = lowered, record, record.copies
         self._causal: Any = WeakIdKeyDictionary()  # masks that hide the tokens behind each one
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = self._called(func, args, kwargs)
         if isinstance(result, torch.Tensor) and result.ndim >= 2:
-            given = tensors_in((args, kwargs))
+            inputs = tensors_in((args, kwargs))
             sizes = result.shape[-2:]
             if func in _TRIANGULAR or any(
-                t in self._causal and t.shape[-2:] == sizes for t in given
+                t in self._causal and t.shape[-2:] == sizes for t in inputs
             ):
                 self._causal[result] = True
         return result
@@ -216,7 +217,7 @@ class _Functions(TorchFunctionMode):
     def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
         if func is F.multi_head_attention_forward:
             with self:  # it is made of functions that have to be seen
-                return _opened_attention()(*args, **kwargs)
+                return _traceable_attention()(*args, **kwargs)
         if func is torch.lstm and recurrent.is_fused(args):
             return recurrent.lstm(*args, lower=self._lower if self.lowered else lambda value: value)
         if self.lowered is not None and func in _LOWERED:
@@ -251,27 +252,27 @@ class _Functions(TorchFunctionMode):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> torch.Tensor:
-        given = (query, key, value, attn_mask, dropout_p, is_causal)
+        arguments = (query, key, value, attn_mask, dropout_p, is_causal)
         if not torch.is_grad_enabled() and (
             is_causal or (attn_mask is not None and attn_mask in self._causal)
         ):
-            self.ledger.note("cached", sum(t.numel() * t.itemsize for t in (key, value)))
-        if not _is_fused(*given, scale, enable_gqa):
-            return F.scaled_dot_product_attention(*given, scale=scale, enable_gqa=enable_gqa)
+            self.record.note("cached", sum(t.numel() * t.itemsize for t in (key, value)))
+        if not _is_fused(*arguments, scale, enable_gqa):
+            return F.scaled_dot_product_attention(*arguments, scale=scale, enable_gqa=enable_gqa)
         if attn_mask is not None and attn_mask.dtype == torch.bool:
             attn_mask = attn_mask.to(query.dtype)
-        more = {"attn_mask": attn_mask, "scale": scale}
-        return _FUSED(query, key, value, dropout_p, is_causal, **more)[0]
+        keywords = {"attn_mask": attn_mask, "scale": scale}
+        return _FUSED(query, key, value, dropout_p, is_causal, **keywords)[0]
 
 
 @functools.cache
-def _opened_attention() -> Any:
-    """``multi_head_attention_forward`` without its question whether a mode wants to replace it."""
-    found = F.multi_head_attention_forward
+def _traceable_attention() -> Any:
+    """``multi_head_attention_forward`` without its check for modes that override it."""
+    function = F.multi_head_attention_forward
     names = {**vars(F), "has_torch_function": lambda tensors: False}
-    opened = FunctionType(found.__code__, names, found.__name__, found.__defaults__)
-    opened.__kwdefaults__ = found.__kwdefaults__
-    return opened
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 def _is_fused(
@@ -284,7 +285,7 @@ def _is_fused(
     scale: float | None,
     gqa: bool,
 ) -> bool:
-    """What PyTorch chooses on a CPU, asked with small tensors of the same kind."""
+    """Whether PyTorch chooses a fused kernel on a CPU for small tensors of the same kind."""
     tensors = (query, key, value, *([] if mask is None else [mask]))
     if any(not tensor.is_meta or tensor.ndim < 2 for tensor in tensors):
         return False
@@ -292,9 +293,8 @@ def _is_fused(
         choose: Any = torch._fused_sdp_choice  # pyright: ignore[reportPrivateImportUsage]
         small = [_small(tensor) for tensor in tensors]
         small_mask = small[3] if mask is not None else None
-        given = (*small[:3], small_mask, dropout, causal)
-        chosen = choose(*given, scale=scale, enable_gqa=gqa)
-    return chosen == SDPBackend.FLASH_ATTENTION.value
+        backend = choose(*small[:3], small_mask, dropout, causal, scale=scale, enable_gqa=gqa)
+    return backend == SDPBackend.FLASH_ATTENTION.value
 
 
 def _small(tensor: torch.Tensor) -> torch.Tensor:
@@ -302,7 +302,7 @@ def _small(tensor: torch.Tensor) -> torch.Tensor:
 
     Rows and columns are cut alike, so that a mask still fits the queries and the keys.
     """
-    rows, columns = (min(size, _LONGEST) for size in tensor.shape[-2:])
+    rows, columns = (min(size, _MAX_PROBE_SIZE) for size in tensor.shape[-2:])
     row = torch.empty(columns, dtype=tensor.dtype)
     small = row.expand(*tensor.shape[:-2], rows, -1)
     return small.requires_grad_() if tensor.requires_grad else small

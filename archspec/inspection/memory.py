@@ -1,4 +1,4 @@
-"""Precisions and optimizers by name, and the bytes that training and inference take."""
+"""Precisions and optimizers by name, and the memory of training and inference in bytes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 from torch import nn
 
 from archspec.errors import Problem, UsageError, did_you_mean
-from archspec.inspection.report import Figure, Memory
+from archspec.inspection.figures import Figure, Memory
 from archspec.tracing.forward_record import Run
 
 EIGHT_BITS = "adamw-8bit"
 OPTIMIZERS = {
     "adamw": 2,  # exp_avg, exp_avg_sq
-    EIGHT_BITS: 2,  # as bitsandbytes holds them
+    EIGHT_BITS: 2,  # as in bitsandbytes
     "adam": 2,
     "sgd": 0,
     "sgd-momentum": 1,  # momentum_buffer
@@ -25,15 +25,14 @@ OPTIMIZERS = {
 }
 """Optimizer → tensors of state for each trainable parameter, in its shape and dtype.
 
-As ``torch.optim`` holds them with default options; its step counters, four bytes for each tensor,
-are left out.
+As in ``torch.optim`` with default options, without its step counters of four bytes a tensor.
 """
-_BLOCK, _LEAST_OF_8_BITS = 256, 4096
+_BLOCK_SIZE, _MIN_8_BIT_SIZE = 256, 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """What a model is held and computed in.
+    """The dtypes of a model and of its forward pass.
 
     Attributes:
         computed: dtype of the forward pass.
@@ -45,8 +44,8 @@ class Precision:
     mixed: bool = False
 
     @property
-    def held(self) -> torch.dtype | None:
-        """None where tensors stay as the spec has them."""
+    def stored(self) -> torch.dtype | None:
+        """The dtype of the weights; None if they keep the dtypes of the spec."""
         return None if self.mixed or self.computed == torch.float32 else self.computed
 
 
@@ -86,8 +85,8 @@ def unknown(what: str, name: object, known: list[str]) -> UsageError:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a model takes while it is trained, whatever its inputs are."""
+class StaticMemory:
+    """What a model takes during training, whatever its inputs are."""
 
     weights: Figure
     buffers: Figure
@@ -95,7 +94,7 @@ class Held:
     optimizer: Figure
 
     @classmethod
-    def by(cls, model: nn.Module, optimizer: str) -> Held:
+    def of(cls, model: nn.Module, optimizer: str) -> StaticMemory:
         trainable = _bytes(p for p in model.parameters() if p.requires_grad)
         return cls(
             weights=_bytes(model.parameters()),
@@ -106,32 +105,34 @@ class Held:
 
 
 def _state(model: nn.Module, optimizer: str) -> Figure:
-    """What an optimizer holds; in 8 bits with one float32 a block, small tensors in float32."""
-    found = 0
+    """The optimizer's state; in 8 bits with one float32 a block, small tensors in float32."""
+    total = 0
     for tensor in (p for p in model.parameters() if p.requires_grad):
         size = tensor.numel()
-        one = size * tensor.itemsize
+        tensor_bytes = size * tensor.itemsize
         if optimizer == EIGHT_BITS:
-            one = 4 * size if size < _LEAST_OF_8_BITS else size + 4 * -(-size // _BLOCK)
-        found += OPTIMIZERS[optimizer] * one
-    return Figure(found, "bytes", exact=optimizer != EIGHT_BITS)
+            tensor_bytes = (
+                4 * size if size < _MIN_8_BIT_SIZE else size + 4 * -(-size // _BLOCK_SIZE)
+            )
+        total += OPTIMIZERS[optimizer] * tensor_bytes
+    return Figure(total, "bytes", exact=optimizer != EIGHT_BITS)
 
 
-def memory(held: Held, trained: Run, inferred: Run) -> Memory:
+def memory(static: StaticMemory, trained: Run, inferred: Run) -> Memory:
     """The bytes of a model and of its activations.
 
     Args:
         trained: a forward pass in training mode, with gradients.
         inferred: one in inference mode, without.
     """
-    kept = sum(trained.kept.values())
+    saved = sum(trained.kept.values())
     return Memory(
-        held.weights,
-        held.buffers,
-        held.gradients,
-        held.optimizer,
-        activations=Figure(kept, "bytes", exact=False),
-        temporary=Figure(max(0, trained.peak - kept - trained.recomputed), "bytes", exact=False),
+        static.weights,
+        static.buffers,
+        static.gradients,
+        static.optimizer,
+        activations=Figure(saved, "bytes", exact=False),
+        temporary=Figure(max(0, trained.peak - saved - trained.recomputed), "bytes", exact=False),
         live=Figure(inferred.peak, "bytes", exact=False),
         recomputed=Figure(trained.recomputed, "bytes", exact=False),
         kv_cache=Figure(inferred.cached, "bytes", exact=False),

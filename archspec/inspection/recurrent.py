@@ -1,4 +1,4 @@
-"""LSTM as a CPU runs it: one fused operation a layer, which keeps a workspace for backward."""
+"""LSTM as a CPU runs it: one fused operation a layer, which saves a workspace for backward."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PAGE = 4096
 
 
 def is_fused(args: Sequence[Any]) -> bool:
-    """Whether a CPU runs a call of ``torch.lstm`` by the fused operation.
+    """Whether a CPU runs a call of ``torch.lstm`` as the fused operation.
 
-    Packed sequences are left to the other one.
+    It does not for packed sequences.
     """
     if len(args) != 9 or not isinstance(args[0], torch.Tensor) or isinstance(args[1], torch.Tensor):
         return False
@@ -53,9 +53,9 @@ def lstm(
         for i in range(layer * directions, (layer + 1) * directions):
             own = list(weights[i * step : (i + 1) * step])
             own += [] if has_biases else [torch.zeros_like(tensor) for tensor in own]
-            given = [lower(tensor) for tensor in (data, *own, hidden[i], cell[i])]
+            tensors = [lower(tensor) for tensor in (data, *own, hidden[i], cell[i])]
             sizes = (hidden.shape[-1], num_layers, has_biases, bidirectional, batch_first, train)
-            output, h, c, _ = LAYER(*given, i % directions > 0, [], _LSTM, *sizes)
+            output, h, c, _ = LAYER(*tensors, i % directions > 0, [], _LSTM, *sizes)
             outputs.append(output)
             last_hidden.append(h)
             last_cell.append(c)
@@ -77,7 +77,7 @@ def flops(data: torch.Tensor, weight: torch.Tensor, recurrent: torch.Tensor) -> 
 
 
 def workspace_bytes(data: torch.Tensor, hidden_size: int) -> int:
-    """What oneDNN keeps of one direction of a layer, as it lays it out.
+    """Size of the workspace that oneDNN saves for one direction of a layer.
 
     For each step the gates, the states of this layer and the one below, their gradients, and the
     state that the next step begins with; every part begins on a page of its own.

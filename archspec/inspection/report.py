@@ -1,216 +1,64 @@
-"""What an inspection found: figures with units, a node a module, totals, memory."""
+"""The result of ``inspect``: shown as tables on terminals, as HTML in notebooks, as plain data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from archspec.errors import Note, Place
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from archspec.errors import Note
+from archspec.inspection.figures import UNITS, Figure, Memory, Node, figure_dicts
 from archspec.report.display import Displayed
+from archspec.report.folding import fold_neighbours
+from archspec.report.numbers import format_size
+from archspec.report.subtrees import SubtreeNumbers
+from archspec.report.tables import headed_table, plain_grid, safe_html, safe_text
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-
     from archspec.freezing import Tie
 
-Shape = tuple[int, ...]
+_COLUMNS = (
+    ("parameters", "parameters"),
+    ("trainable", "trainable"),
+    ("MACs", "macs"),
+    ("saved, bytes", "activations"),
+    ("output", "output"),
+    ("buffers", "buffers"),
+    ("input", "input"),
+    ("declared", "place"),
+)
+"""Heading and name of each column after the module, the most important ones first."""
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with its unit, and whether it is exact or an estimate.
-
-    >>> str(Figure(109483778, "parameters"))
-    '109,483,778 parameters'
-    """
-
-    value: int
-    unit: str
-    exact: bool = True
-
-    def __str__(self) -> str:
-        return f"{'' if self.exact else '~'}{self.value:,} {self.unit}"
-
-
-UNITS: Mapping[str, Mapping[str, str | bool]] = {
-    "parameters": {"unit": "parameters", "exact": True},
-    "trainable": {"unit": "parameters", "exact": True},
-    "buffers": {"unit": "elements", "exact": True},
-    "macs": {"unit": "MACs", "exact": True},
-    "training_macs": {"unit": "MACs", "exact": True},
-    "activations": {"unit": "bytes", "exact": False},
-}
-"""What the numbers of a node count, and whether they are exact."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One module of the tree; its figures include everything below it.
-
-    Attributes:
-        path: dotted, "" for the root.
-        type: class name.
-        text: the layer with its arguments, as PyTorch prints it.
-        parameters, trainable, buffers: elements; a shared tensor counts once.
-        shared: name of a parameter of its own that counts elsewhere → its path there.
-        calls: how often one forward pass in inference calls it; containers are never called.
-        inputs, outputs: shapes of the tensors that go in and come out, of its first call; of its
-            first in training where inference does not call it.
-        macs: multiply-accumulates of matrix products and convolutions, exact, in inference.
-        training_macs: the same of a forward pass in training, where steps that ask for
-            ``training`` may go another way; a freeze plan decides for which modules.
-        activations: bytes that it keeps for the backward pass.
-        place: where it is declared in the spec.
-    """
-
-    path: str
-    type: str
-    text: str
-    parameters: int
-    trainable: int
-    buffers: int
-    shared: Mapping[str, str]
-    calls: int
-    inputs: tuple[Shape, ...]
-    outputs: tuple[Shape, ...]
-    macs: int
-    training_macs: int
-    activations: int
-    place: Place | None
-    children: tuple[Node, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return self.path.rpartition(".")[2]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The node and those below it; shapes are lists, a place is a file, a line, a column."""
-        place = self.place
-        return {
-            "path": self.path,
-            "type": self.type,
-            "text": self.text,
-            "parameters": self.parameters,
-            "trainable": self.trainable,
-            "buffers": self.buffers,
-            "shared": dict(self.shared),
-            "calls": self.calls,
-            "inputs": [list(shape) for shape in self.inputs],
-            "outputs": [list(shape) for shape in self.outputs],
-            "macs": self.macs,
-            "training_macs": self.training_macs,
-            "activations": self.activations,
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-            "column": place.column if place else None,
-            "children": [child.to_dict() for child in self.children],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Bytes that a model takes in use.
-
-    Attributes:
-        weights, buffers: in the dtypes in which they are held.
-        gradients, optimizer: of the trainable parameters.
-        activations: kept for the backward pass, of all samples of the batch; as PyTorch's kernels
-            for the CPU keep them.
-        temporary: further activations that live at once, at most, during the forward pass; what is
-            ``recomputed`` has its place when that is over.
-        live: activations that live at once, at most, in a forward pass without gradients.
-        recomputed: what backward makes anew of the largest checkpointed module, and keeps for it.
-        kv_cache: keys and values of causal attention, for all tokens of the inputs; 0 without it.
-    """
-
-    weights: Figure
-    buffers: Figure
-    gradients: Figure
-    optimizer: Figure
-    activations: Figure
-    temporary: Figure
-    live: Figure
-    recomputed: Figure
-    kv_cache: Figure
-
-    @property
-    def training_parts(self) -> dict[str, Figure]:
-        names = ("weights", "buffers", "gradients", "optimizer", "activations", "temporary")
-        names += ("recomputed",) if self.recomputed.value else ()
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def inference_parts(self) -> dict[str, Figure]:
-        return {"weights": self.weights, "buffers": self.buffers, "activations": self.live}
-
-    @property
-    def generation_parts(self) -> dict[str, Figure]:
-        """What stays while a decoder writes token after token; empty for other models."""
-        names = ("weights", "buffers", "kv_cache")
-        return {name: getattr(self, name) for name in names} if self.kv_cache.value else {}
-
-    @property
-    def training(self) -> Figure:
-        """Everything that a training step holds."""
-        return _total(self.training_parts)
-
-    @property
-    def inference(self) -> Figure:
-        """Everything that a forward pass without gradients holds."""
-        return _total(self.inference_parts)
-
-    @property
-    def generation(self) -> Figure:
-        """Everything that stays between the steps of a decoder; 0 for other models."""
-        return _total(self.generation_parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        held = self.generation_parts
-        return {
-            "training": _figures({**self.training_parts, "total": self.training}),
-            "inference": _figures({**self.inference_parts, "total": self.inference}),
-            "generation": _figures({**held, "total": self.generation} if held else {}),
-        }
-
-
-def _total(parts: Mapping[str, Figure]) -> Figure:
-    found = parts.values()
-    return Figure(sum(p.value for p in found), "bytes", all(p.exact for p in found))
-
-
-def _figures(figures: Mapping[str, Figure]) -> dict[str, Any]:
-    return {name: asdict(figure) for name, figure in figures.items()}
-
-
-def _warning(note: Note) -> dict[str, Any]:
-    place = note.place
-    return {
-        "message": note.message,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
-    }
+_ORDER = ("input", "output", "parameters", "trainable", "buffers", "macs", "activations", "place")
+_HEADING = {name: heading for heading, name in _COLUMNS}
+_NUMBERS = frozenset({"parameters", "trainable", "buffers", "macs", "activations"})
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection(Displayed):
-    """What a model is and costs, for given sizes, precision, optimizer and freeze plan.
+    """What a model consists of and costs, for given sizes, precision, optimizer and freeze plan.
 
     Attributes:
         name: the spec's name.
         root: the tree of modules.
         dims: symbolic dimension → size.
         freeze: the plan's name, or patterns, or None.
-        checkpointed: paths of the modules whose activations backward computes anew.
+        checkpointed: paths of the modules whose activations are recomputed during backward.
         without: names of the optional inputs that are left out.
-        macs: multiply-accumulates of one forward pass over the batch, in inference; no freeze plan
-            changes them.
-        training_macs: of one in training.
-        uncounted: operation → how often it runs in inference; none of them is a matrix product or a
-            convolution, and their arithmetic is not in ``macs``.
+        macs: multiply-accumulates of one forward pass over the batch in inference; a freeze plan
+            does not change them.
+        training_macs: the same for a forward pass in training.
+        uncounted: operation → how often it runs in inference. None of them is a matrix product or
+            a convolution; ``macs`` does not include their arithmetic.
         ties: shared parameters that are frozen though the plan freezes only some of their names.
-        warnings: what would fail on a device, where tensors have values; with its place.
+        warnings: what would fail on a real device, with its place.
     """
 
     name: str
@@ -252,21 +100,252 @@ class Inspection(Displayed):
             "freeze": list(plan) if isinstance(plan, tuple) else plan,
             "checkpointed": list(self.checkpointed),
             "without": list(self.without),
-            **_figures(self.totals),
+            **figure_dicts(self.totals),
             "memory": self.memory.to_dict(),
             "uncounted": dict(self.uncounted),
             "ties": [tie.to_dict() for tie in self.ties],
-            "warnings": [_warning(warning) for warning in self.warnings],
+            "warnings": [_warning_dict(warning) for warning in self.warnings],
             "units": {name: dict(unit) for name, unit in UNITS.items()},
             "tree": self.root.to_dict(),
         }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from archspec.inspection.rendering import renderable
-
-        yield renderable(self, console, options)
+        yield _renderable(self, console, options)
 
     def _repr_html_(self) -> str:
-        from archspec.inspection.rendering import html
+        return _format_html(self)
 
-        return html(self)
+
+def _warning_dict(note: Note) -> dict[str, Any]:
+    place = note.place
+    return {
+        "message": note.message,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+    }
+
+
+# ----------------------------------------------------------------------------------------- tree
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the tree: a module, or ``times`` equal neighbours."""
+
+    label: str
+    depth: int
+    times: int
+    node: Node
+
+    def cell(self, column: str) -> str:
+        node = self.node
+        if column in _NUMBERS:
+            return f"{getattr(node, column):,}"
+        if column == "place":
+            return f"{PurePath(node.place.file).name}:{node.place.line}" if node.place else ""
+        shapes = node.inputs if column == "input" else node.outputs
+        return " ".join(str(list(shape)) for shape in shapes)
+
+
+def rows(root: Node) -> Iterator[Row]:
+    """The tree, top down; numbered neighbours that are equal in everything are one row."""
+    return _rows(root, "", 0, 1, SubtreeNumbers(Node.appearance, Node.named_children))
+
+
+def _rows(
+    node: Node, label: str, depth: int, times: int, numbers: SubtreeNumbers[Node]
+) -> Iterator[Row]:
+    times_text = f"{times} × " if times > 1 else ""
+    shared = f" ({', '.join(node.shared)} shared)" if node.shared else ""
+    yield Row(f"{label}{times_text}{node.type}{shared}", depth, times, node)
+    for name, group in fold_neighbours(node.children, lambda child: child.name, numbers.number):
+        label = f"{name}: " if len(group) > 1 else f"({name}): "
+        yield from _rows(group[0], label, depth + 1, len(group), numbers)
+
+
+def _columns(inspection: Inspection) -> list[str]:
+    """Without columns that say nothing: trainable if everything is, buffers if there are none."""
+    hidden = {
+        "trainable": inspection.trainable.value == inspection.parameters.value,
+        "buffers": not inspection.buffers.value,
+        "place": inspection.root.place is None,
+    }
+    return [name for _, name in _COLUMNS if not hidden.get(name)]
+
+
+# --------------------------------------------------------------------------------------- totals
+
+
+def _heading(inspection: Inspection) -> str:
+    plan = inspection.freeze
+    frozen = "nothing frozen" if plan is None else f"freeze plan {plan}"
+    if isinstance(plan, tuple):
+        frozen = f"frozen: {' '.join(plan)}"
+    sizes = ", ".join(f"{name}={size}" for name, size in inspection.dims.items())
+    count = len(inspection.checkpointed)
+    checkpointed = f"{count} module{'s' if count > 1 else ''} checkpointed" if count else ""
+    without = f"without {', '.join(inspection.without)}" if inspection.without else ""
+    options = [inspection.precision, inspection.optimizer]
+    return "; ".join(filter(None, [sizes, without, *options, frozen, checkpointed]))
+
+
+def grouped_figures(inspection: Inspection) -> dict[str, dict[str, Figure]]:
+    """Title → name → figure, in the order in which they are shown."""
+    memory = inspection.memory
+    in_training = {"MACs, forward pass in training": inspection.training_macs}
+    groups = {
+        "Totals": {
+            "parameters": inspection.parameters,
+            "trainable": inspection.trainable,
+            "buffers": inspection.buffers,
+            "MACs, one forward pass": inspection.macs,
+            "FLOPs, one forward pass": inspection.flops,
+            **(in_training if inspection.training_macs != inspection.macs else {}),
+        },
+        "Memory, training": {
+            **_named(memory.training_parts, "activations saved for backward"),
+            "total": memory.training,
+        },
+        "Memory, inference": {
+            **_named(memory.inference_parts, "peak activations"),
+            "total": memory.inference,
+        },
+    }
+    if parts := memory.generation_parts:
+        groups["Memory, generation"] = {**_named(parts, ""), "total": memory.generation}
+    return groups
+
+
+def _named(parts: Mapping[str, Figure], activations: str) -> dict[str, Figure]:
+    names = {
+        "activations": activations,
+        "temporary": "temporary tensors",
+        "recomputed": "recomputed activations",
+        "kv_cache": "KV cache",
+    }
+    return {names.get(name, name): figure for name, figure in parts.items()}
+
+
+def _figure_cells(figure: Figure) -> tuple[str, str, str, str]:
+    """Value, unit, a size also in few digits, and whether it is exact."""
+    rounded = format_size(figure.value) if figure.unit == "bytes" else ""
+    return f"{figure.value:,}", figure.unit, rounded, "exact" if figure.exact else "estimated"
+
+
+def _notes(inspection: Inspection) -> list[str]:
+    """What a reader has to know about the figures."""
+    notes = [
+        "The figures of a folded line are those of one of its modules. Parameters, buffers and MACs"
+        " are exact; the activations saved for backward are estimated."
+    ]
+    shared = [
+        f"{row.node.path}.{name} is {path}".removeprefix(".")
+        for row in rows(inspection.root)
+        for name, path in row.node.shared.items()
+    ]
+    if shared:
+        notes.append(f"Shared, counted once: {', '.join(shared)}.")
+    notes += [f"Shared: {tie}." for tie in inspection.ties]
+    for warning in inspection.warnings:
+        place = f"{warning.place.file}:{warning.place.line}: " if warning.place else ""
+        notes.append(f"Warning: {place}{warning.message}.")
+    if inspection.uncounted:
+        counts = ", ".join(f"{name} {times:,}×" for name, times in inspection.uncounted.items())
+        notes.append(f"Not counted in MACs: {counts}.")
+    if inspection.training_macs != inspection.macs:
+        notes.append("The MACs of the tree are those of inference; training takes other branches.")
+    return notes
+
+
+# -------------------------------------------------------------------------------------- terminal
+
+
+def _renderable(
+    inspection: Inspection, console: Console, options: ConsoleOptions
+) -> RenderableType:
+    """As wide as its longest line; columns that do not fit are left out, the last ones first."""
+    columns = _columns(inspection)
+    table = _tree_table(inspection, columns)
+    while len(columns) > 1 and _width(table, console, options) > options.max_width:
+        columns.pop()
+        table = _tree_table(inspection, columns)
+    parts: list[RenderableType] = [
+        safe_text(f"{inspection.name}: {inspection.root.type}", "bold"),
+        safe_text(_heading(inspection)),
+        Text(),
+        table,
+    ]
+    groups = grouped_figures(inspection)
+    cells = [(name, *_figure_cells(f)) for group in groups.values() for name, f in group.items()]
+    widths = tuple(max(map(len, column)) for column in zip(*cells, strict=True))
+    for title, group in groups.items():
+        parts += [Text(), Text(title, style="bold"), _figure_grid(group, *widths[:2])]
+    return Group(*parts, Text(), *map(safe_text, _notes(inspection)))
+
+
+def _tree_table(inspection: Inspection, columns: list[str]) -> Table:
+    table = headed_table()
+    table.add_column("module", no_wrap=True)
+    order = [name for name in _ORDER if name in columns]
+    for name in order:
+        justify = "right" if name in _NUMBERS else "left"
+        table.add_column(_HEADING[name], no_wrap=True, justify=justify)
+    for row in rows(inspection.root):
+        label = safe_text("  " * row.depth + row.label)
+        table.add_row(label, *(safe_text(row.cell(name)) for name in order))
+    return table
+
+
+def _width(table: Table, console: Console, options: ConsoleOptions) -> int:
+    unbounded = options.update(max_width=100_000, width=100_000)
+    return Measurement.get(console, unbounded, table).maximum
+
+
+def _figure_grid(figures: Mapping[str, Figure], name_width: int, digits: int) -> RenderableType:
+    grid = plain_grid()
+    grid.add_column(min_width=name_width, no_wrap=True)
+    grid.add_column(min_width=digits, no_wrap=True, justify="right")
+    grid.add_column(min_width=len("parameters"))
+    grid.add_column(justify="right", min_width=len("417.6 MiB"))
+    grid.add_column()
+    for name, figure in figures.items():
+        style = "bold" if name == "total" else ""
+        grid.add_row(name, *map(Text, _figure_cells(figure)), style=style)
+    return Padding(grid, (0, 0, 0, 2))
+
+
+# ------------------------------------------------------------------------------------------ HTML
+
+
+def _format_html(inspection: Inspection) -> str:
+    """A fragment of HTML, without scripts, and without styles but alignment."""
+    order = [name for name in _ORDER if name in _columns(inspection)]
+    head = "".join(_cell(_HEADING[name], name in _NUMBERS, "th") for name in order)
+    body = "".join(
+        f"<tr>{_indented(row)}{''.join(_cell(row.cell(n), n in _NUMBERS) for n in order)}</tr>"
+        for row in rows(inspection.root)
+    )
+    title = safe_html(f"{inspection.name}: {inspection.root.type}")
+    parts = [
+        f"<p><b>{title}</b><br>{safe_html(_heading(inspection))}</p>",
+        f"<table><thead><tr>{_cell('module', False, 'th')}{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>",
+    ]
+    for title, figures in grouped_figures(inspection).items():
+        lines = "".join(
+            f"<tr>{_cell(name)}{''.join(_cell(c, i in (0, 2)) for i, c in enumerate(cells))}</tr>"
+            for name, cells in ((name, _figure_cells(f)) for name, f in figures.items())
+        )
+        parts.append(f"<table><caption>{safe_html(title)}</caption><tbody>{lines}</tbody></table>")
+    parts += [f"<p>{safe_html(note)}</p>" for note in _notes(inspection)]
+    return f'<div class="archspec-inspection">{"".join(parts)}</div>'
+
+
+def _indented(row: Row) -> str:
+    style = f"text-align:left;white-space:nowrap;padding-left:{row.depth}em"
+    return f'<td style="{style}">{safe_html(row.label)}</td>'
+
+
+def _cell(text: str, right: bool = False, tag: str = "td") -> str:
+    return f'<{tag} style="text-align:{"right" if right else "left"}">{safe_html(text)}</{tag}>'

@@ -1,17 +1,17 @@
 """The classic table of torchinfo, without its totals.
 
-torchinfo counts shared tensors twice and no product of attention, so that its totals are not ours
-to repeat; layers and shapes are right.
+torchinfo counts shared tensors twice and no matrix product of attention, so its totals are left
+out; its layers and shapes are right.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+
+import torchinfo
 
 from archspec.builder import build
-from archspec.errors import Problem, UsageError
 from archspec.inspection.inspecting import example_run
 from archspec.lang.spec import Spec
 
@@ -31,12 +31,11 @@ def summary_table(
         without: names of optional inputs to leave out.
 
     Raises:
-        UsageError: E801, torchinfo is not installed; and as ``inspect``.
+        UsageError, ShapeError, SpecError, BuildError, FreezeError: as ``inspect``.
     """
-    torchinfo = _torchinfo()
     spec, inputs = example_run(source, sizes or {}, without)
     model = build(spec, device="meta", freeze=freeze)
-    found = torchinfo.summary(
+    summary = torchinfo.summary(
         model,
         input_data=inputs,
         device="meta",
@@ -45,20 +44,11 @@ def summary_table(
         row_settings=("var_names",),
         verbose=0,
     )
-    return _without_totals(str(found))
-
-
-def _torchinfo() -> Any:
-    try:
-        import torchinfo
-    except ImportError:
-        hint = "pip install torchinfo"
-        raise UsageError(Problem("E801", "the table needs torchinfo", hint=hint)) from None
-    return torchinfo
+    return _without_totals(str(summary))
 
 
 def _without_totals(text: str) -> str:
-    """What stands up to the third ruler: heading and layers."""
+    """The heading and the layers: everything down to the third ruler."""
     lines = text.split("\n")
     rulers = [i for i, line in enumerate(lines) if line and set(line) == {"="}]
     return "\n".join(lines[: rulers[2] + 1] if len(rulers) > 2 else lines)

@@ -1,4 +1,4 @@
-"""The nodes of an inspection: a model's modules, what a run showed of them, and their places."""
+"""The nodes of an inspection: modules with what their forward passes recorded, and places."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from archspec.errors import Place
-from archspec.inspection.report import Node
+from archspec.inspection.figures import Node
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
 from archspec.tracing.forward_record import Run
 
 
 def tree(spec: Spec, model: nn.Module, trained: Run, inferred: Run) -> Node:
-    """The root, with everything below it; a shared tensor counts where it is met first.
+    """The root node with all below it; a shared tensor is counted at its first name.
 
     Args:
         trained: a forward pass in training mode, with gradients.
@@ -27,12 +27,12 @@ def tree(spec: Spec, model: nn.Module, trained: Run, inferred: Run) -> Node:
 class _Tree:
     def __init__(self, spec: Spec, model: nn.Module, trained: Run, inferred: Run) -> None:
         self.trained, self.inferred = trained, inferred
-        self.paths = {path: found.path for path, found in walk(spec.root)}
+        self.paths = {path: instance.path for path, instance in walk(spec.root)}
         self.places: dict[object, Place] = {}
         self.document = spec.document
         self.owners: dict[int, str] = {}
-        for found in (model.named_parameters, model.named_buffers):
-            for path, tensor in found(remove_duplicate=False):
+        for named_tensors in (model.named_parameters, model.named_buffers):
+            for path, tensor in named_tensors(remove_duplicate=False):
                 self.owners.setdefault(id(tensor), path)
 
     def node(self, path: str, module: nn.Module, above: Place | None) -> Node:
@@ -44,7 +44,7 @@ class _Tree:
         own, shared = self._own(prefix, module._parameters)
         buffers, _ = self._own(prefix, module._buffers)
         trained, inferred = self.trained, self.inferred
-        shown = inferred if path in inferred.inputs else trained
+        called = inferred if path in inferred.inputs else trained
         return Node(
             path=path,
             type=type(module).__name__,
@@ -55,8 +55,8 @@ class _Tree:
             buffers=_numel(buffers) + sum(c.buffers for c in children),
             shared=shared,
             calls=inferred.calls[path],
-            inputs=shown.inputs.get(path, ()),
-            outputs=shown.outputs.get(path, ()),
+            inputs=called.inputs.get(path, ()),
+            outputs=called.outputs.get(path, ()),
             macs=inferred.macs[path] + sum(c.macs for c in children),
             training_macs=trained.macs[path] + sum(c.training_macs for c in children),
             activations=trained.kept[path] + sum(c.activations for c in children),

@@ -9,6 +9,7 @@ from archspec.lang.expr import Value
 from archspec.lang.patterns import Entry
 from archspec.lang.tree import ModuleNode
 from archspec.lang.yaml import Path
+from archspec.report.text import shortened
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +46,33 @@ def walk(root: Instance, at: str = "") -> Iterator[tuple[str, Instance]]:
         yield path, instance
         prefix = f"{path}." if path else ""
         stack += [(prefix + name, child) for name, child in reversed(instance.children)]
+
+
+def argument_texts(instance: Instance) -> dict[str, str]:
+    """An instance's arguments as Python writes the values: ``{"in_features": "768"}``."""
+    return {name: _python_text(value) for name, value in instance.arguments.items()}
+
+
+def _python_text(value: object) -> str:
+    if isinstance(value, Instance):
+        return f"{value.type}({format_arguments(argument_texts(value))})"
+    return repr(value)
+
+
+def format_arguments(texts: Mapping[str, str], max_length: int | None = None) -> str:
+    """Arguments as they stand in a call.
+
+    Args:
+        texts: name → value, as Python writes it.
+        max_length: characters of one value; the rest is cut off.
+
+    >>> format_arguments({"in_features": "768", "out_features": "2"})
+    'in_features=768, out_features=2'
+    """
+    return ", ".join(
+        f"{name}={text if max_length is None else shortened(text, max_length)}"
+        for name, text in texts.items()
+    )
 
 
 def ancestors(path: str) -> list[str]:

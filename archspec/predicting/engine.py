@@ -16,6 +16,7 @@ from archspec.errors import BuildError, DataError, Problem
 from archspec.predicting.batching import Prepared
 from archspec.predicting.optimization import optimized
 from archspec.predicting.variants import Variant
+from archspec.report.text import first_line
 
 Scores = NDArray[np.float32]
 NOT_FINITE = ("the model's output is not finite", "")
@@ -52,8 +53,7 @@ class Engine:
             with evaluating(self.plain.model), torch.inference_mode():
                 found = self.plain(batch)
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-            message = f"{name} cannot be run on one sample: {reason}"
+            message = f"{name} cannot be run on one sample: {first_line(error)}"
             raise BuildError(Problem("E512", message)) from error
         if found is None or found.ndim != 2 or len(found) != count or not found.shape[1]:
             message = f"{name} gives no row of numbers for each input"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from archspec.feature_cache.tracing import Untraceable
 from archspec.predicting.batchnorm_folding import fold_batchnorm
 from archspec.predicting.variants import Variant
+from archspec.report.text import first_line
 
 Batch = Mapping[str, Tensor]
 
@@ -91,7 +92,7 @@ def _bf16(variant: Variant, batch: Batch, reference: Tensor, notes: list[str]) -
     try:
         difference = _difference(found, batch, reference)
     except (RuntimeError, TypeError, ValueError) as error:
-        notes.append(f"bf16 left: {(str(error).splitlines() or [''])[0][:100]}")
+        notes.append(f"bf16 left: {first_line(error, 100)}")
         return variant
     allowed = MOST_DIFFERENCE if variant.classifies else 1 - LEAST_COSINE
     what = "probabilities differ" if variant.classifies else "1 − cosine differs"

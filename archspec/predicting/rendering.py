@@ -14,7 +14,7 @@ from rich.text import Text
 
 from archspec.errors import listing
 from archspec.predicting.report import Explanation, PredictedFile, Prediction, Word
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 _MOST_LABELS = 10
 _MOST_BAD = 10

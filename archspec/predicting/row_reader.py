@@ -37,6 +37,7 @@ from archspec.data.text_files import (
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
 from archspec.data.unpacking import refuse_arrow_bomb, refuse_dictionary_bomb, refuse_parquet_bomb
 from archspec.errors import DataError, Problem, listing
+from archspec.report.text import first_line
 
 with train_extra():
     import pyarrow as pa
@@ -222,8 +223,7 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, NotImplementedError, struct.error) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        reason = reason.splitlines()[0][:300]
+        reason = first_line(getattr(error, "strerror", None) or error)
         raise DataError(Problem("E901", f"{path}: {reason}")) from None
 
 

@@ -12,6 +12,7 @@ from archspec import storage
 from archspec.data.extras import train_extra
 from archspec.errors import DataError, Problem, listing
 from archspec.predicting.row_reader import Schema, Window, as_text, json_text
+from archspec.report.text import first_line
 
 with train_extra():
     import pyarrow as pa
@@ -80,7 +81,7 @@ class Writer:
             return window.values(name)
         except (pa.ArrowException, ArithmeticError, LookupError, ValueError) as error:
             kind = self.schema[name]
-            reason = f"column '{name}' of {kind} cannot be written as text: {_first_line(error)}"
+            reason = f"column '{name}' of {kind} cannot be written as text: {first_line(error)}"
             raise unwritable(self.out, reason, "Parquet holds it") from None
 
 
@@ -199,11 +200,7 @@ def _told(out: Path) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, OverflowError, RuntimeError, ValueError) as error:
         # A loop of links is a RuntimeError, a NUL in a name a ValueError.
-        raise unwritable(out, getattr(error, "strerror", None) or _first_line(error)) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise unwritable(out, getattr(error, "strerror", None) or first_line(error)) from None
 
 
 def unwritable(out: Path, reason: str, hint: str = "") -> DataError:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from archspec.errors import BuildError, DataError, Problem, UsageError
 from archspec.predicting.engine import NOT_FINITE, evaluating, in_memory
 from archspec.predicting.variants import Variant
+from archspec.report.text import first_line
 
 _TOKENS = 1024  # at once, which bounds what is kept for the way back
 
@@ -155,8 +156,8 @@ def _at_work(model: nn.Module, rows: int) -> Iterator[None]:
         with evaluating(model), in_memory(rows):
             yield
     except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise BuildError(Problem("E512", f"the model cannot be explained: {reason}")) from error
+        message = f"the model cannot be explained: {first_line(error)}"
+        raise BuildError(Problem("E512", message)) from error
 
 
 def _no_way() -> UsageError:

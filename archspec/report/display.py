@@ -1,14 +1,9 @@
-"""Results as people see them: drawn once with rich, for terminals, pipes and notebooks.
-
-Names and texts come from specs of strangers: what could rewrite a terminal is taken out, and HTML
-is escaped.
-"""
+"""Results shown by rich: on terminals, in pipes and in notebooks."""
 
 from __future__ import annotations
 
 import io
 import re
-import unicodedata
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -17,20 +12,6 @@ if TYPE_CHECKING:
 _PADDING = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.MULTILINE)  # among styles
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _UNBOUNDED = 10_000
-
-
-def printable(text: str) -> str:
-    """``text`` without the control and direction characters that could rewrite a terminal."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if _is_control(c) else c for c in text)
-
-
-def _is_control(c: str) -> bool:
-    return not c.isprintable() and unicodedata.category(c) != "Zs"  # spaces of any width are fine
-
-
-def printable_lines(text: str) -> str:
-    """As ``printable``; line breaks stay."""
-    return "\n".join(map(printable, text.split("\n")))
 
 
 def styled_text(drawn: RenderableType, width: int | None = None) -> str:

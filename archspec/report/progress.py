@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def bar(*columns: ProgressColumn) -> Progress:
 
 
 @contextlib.contextmanager
-def counting(what: str, total: int, *, drawn: bool) -> Iterator[Callable[[int], None]]:
+def counting(what: str, total: int, *, drawn: bool) -> Generator[Callable[[int], None], None, None]:
     """A bar while this holds, on a terminal: call with how much more is done."""
     if not (drawn and total and is_seen()):
         yield lambda more: None

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from archspec.building.devices import gigabytes
 from archspec.errors import ArchspecError, UsageError
 from archspec.feature_cache import CacheStore, Frontier, NoFrontier, activation_key, find_frontier
 from archspec.freezing import freeze
+from archspec.report.numbers import format_size
 from archspec.report.progress import counting
+from archspec.report.text import first_line
 from archspec.training.checkpoint_callback import CheckpointCallback
 from archspec.training.classifier_module import MIXED, ClassifierModule
 from archspec.training.data_feed import DataFeed
@@ -209,14 +210,13 @@ def _described(reuse: FrozenWork) -> dict[str, Any]:
 
 def _told(reuse: FrozenWork, samples: int) -> str:
     names = ", ".join(value.name for value in reuse.frontier.values)
-    size = gigabytes(reuse.cache.total)
+    size = format_size(reuse.cache.total)
     share = f"{reuse.frontier.share:.1%} of a forward pass"
     return f"done once: {share}, kept is {names} of {samples:,} samples, {size}"
 
 
 def _line(error: Exception) -> str:
-    said = error.message if isinstance(error, UsageError) else str(error)
-    return (said.splitlines() or [type(error).__name__])[0]
+    return first_line(error.message if isinstance(error, UsageError) else error)
 
 
 def _all(trainer: pl.Trainer, decision: bool) -> bool:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from archspec.building.devices import pick_device
 from archspec.errors import Problem, UsageError
+from archspec.report.text import first_line
 
 
 def require() -> None:
@@ -61,9 +62,10 @@ def _tolerate_torchvision() -> None:
 
 
 def _unusable(error: Exception) -> UsageError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     hint = "install the one for this PyTorch, or none: training does not need it"
-    return UsageError(Problem("E801", f"torchvision cannot be imported: {reason}", hint=hint))
+    return UsageError(
+        Problem("E801", f"torchvision cannot be imported: {first_line(error)}", hint=hint)
+    )
 
 
 def check_device(name: str, precision: str) -> None:

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from archspec.report.display import printable
+from archspec.report.text import printable
 from archspec.training.run import Run
 
 _COLOURS = {"finished": "green", "running": "cyan", "failed": "red"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from archspec.report.display import printable
+from archspec.report.text import printable
 
 
 class Reporter:

@@ -12,6 +12,7 @@ from torch import nn
 
 from archspec.errors import Problem, RunError
 from archspec.freezing import FreezeProof
+from archspec.report.text import first_line
 from archspec.training.run_folder import STATE, RunFolder
 from archspec.weights import save_weights
 
@@ -35,8 +36,7 @@ def write_state(folder: RunFolder, content: dict[str, Any]) -> None:
         with folder.replacing(STATE) as place:
             torch.save(content, place)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        reason = (str(error).splitlines() or [""])[0]
-        message = f"{folder / STATE}: cannot be written: {reason}"
+        message = f"{folder / STATE}: cannot be written: {first_line(error)}"
         raise RunError(Problem("E921", message)) from None
 
 
@@ -63,8 +63,8 @@ def read_state(folder: RunFolder) -> dict[str, Any]:
     try:
         found = torch.load(place, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise RunError(Problem("E920", f"{place}: cannot be read: {reason}")) from None
+        message = f"{place}: cannot be read: {first_line(error)}"
+        raise RunError(Problem("E920", message)) from None
     if not isinstance(found, dict) or found.keys() != _KEYS:
         raise RunError(Problem("E920", f"{place}: not what a run writes"))
     return found
@@ -80,8 +80,8 @@ def reading() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise RunError(Problem("E920", f"the resume file does not fit the run: {reason}")) from None
+        message = f"the resume file does not fit the run: {first_line(error)}"
+        raise RunError(Problem("E920", message)) from None
 
 
 def restore(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -7,7 +7,8 @@ data, all of it. ``files`` and ``pytorch_files`` read, ``loading`` and ``saving`
 
 from archspec.weights.layouts import to_foreign
 from archspec.weights.loading import Checkpoint, assign, load_weights
-from archspec.weights.report import Row, Rule, TensorInfo, WeightsReport
+from archspec.weights.report import WeightsReport
+from archspec.weights.rows import Row, Rule, TensorInfo
 from archspec.weights.saving import save_weights
 
 __all__ = [

@@ -19,7 +19,7 @@ from archspec.weights import pytorch_files
 from archspec.weights.file_kinds import START, kind_of
 from archspec.weights.layout_plans import Piece
 from archspec.weights.layout_values import ours_of
-from archspec.weights.report import Other, TensorInfo
+from archspec.weights.rows import Other, TensorInfo
 
 MAX_INDEX_BYTES = 100_000_000
 MAX_TENSORS = 250_000

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from archspec.errors import listing
-from archspec.weights.report import Row, Rule, TensorInfo
+from archspec.report.folding import fold_neighbours, format_ranges
+from archspec.weights.rows import Row, Rule, TensorInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,9 @@ def _contents(row: Row, ours: _Split | None, theirs: _Split | None) -> Key:
 
 def _runs(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
     """Blocks with consecutive numbers and the same contents."""
-    run: list[_Block] = []
-    for block in sorted(blocks, key=lambda block: block.number):
-        if run and not (run[-1].number + 1 == block.number and run[0].tails == block.tails):
-            yield run
-            run = []
-        run.append(block)
-    if run:
-        yield run
+    in_order = sorted(blocks, key=lambda block: block.number)
+    groups = fold_neighbours(in_order, lambda block: str(block.number), lambda block: block.tails)
+    return (group for _, group in groups)
 
 
 def _line(run: list[_Block]) -> Line:
@@ -127,7 +123,7 @@ def _name(tensors: list[TensorInfo | None], times: int) -> str:
     split = _Split.of(tensors[0])
     if split is None:
         return tensors[0].name if tensors[0] else ""
-    numbers = str(split.number) if times == 1 else f"({split.number}-{split.number + times - 1})"
+    numbers = format_ranges(range(split.number, split.number + times))
     tail = split.tail if len(tensors) == 1 else f"{_common_tail(tensors)}.…"
     return f"{split.head}{numbers}{tail}"
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import prod
 
 from archspec.weights.layouts import near
-from archspec.weights.report import TensorInfo
+from archspec.weights.rows import TensorInfo
 from archspec.weights.tensor_names import Names
 
 MOST_PATTERNS = 24

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from archspec.weights.layouts import Join, Naming
-from archspec.weights.report import Rule, TensorInfo
+from archspec.weights.rows import Rule, TensorInfo
 from archspec.weights.tensor_names import ModelAndFile, Names, Target
 
 Shape = tuple[int, ...]

@@ -14,7 +14,7 @@ from archspec.lang.patterns import Rename
 from archspec.lang.schema import Checkpoint as Layout
 from archspec.lang.schema import Joined
 from archspec.lang.spec import Spec
-from archspec.weights.report import Rule
+from archspec.weights.rows import Rule
 
 OWN = "archspec"  # the model's own names, as a layout
 

@@ -21,7 +21,8 @@ from archspec.weights.casting import check_range
 from archspec.weights.files import WeightFiles
 from archspec.weights.layouts import naming_of, namings, older_names
 from archspec.weights.matching import Fit, best_fit
-from archspec.weights.report import TensorInfo, WeightsReport
+from archspec.weights.report import WeightsReport
+from archspec.weights.rows import TensorInfo
 from archspec.weights.tensor_names import Choices, ModelAndFile, Resize, RowsOf, Target
 
 

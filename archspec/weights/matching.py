@@ -13,7 +13,7 @@ from archspec.errors import Note, Problem, listing
 from archspec.weights.hints import exact_patterns, relations
 from archspec.weights.layout_plans import Piece, arranged
 from archspec.weights.layouts import Naming, tensorflow_name, unwrapped, wrapper_rule
-from archspec.weights.report import Kind, Row, Rule, TensorInfo
+from archspec.weights.rows import Kind, Row, Rule, TensorInfo
 from archspec.weights.tensor_names import ModelAndFile, RowsOf
 
 _MOST_NOTES = 3

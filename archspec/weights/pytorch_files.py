@@ -14,7 +14,7 @@ import torch
 
 from archspec.errors import Problem, WeightsError, did_you_mean, listing
 from archspec.weights import pickles
-from archspec.weights.report import Other
+from archspec.weights.rows import Other
 from archspec.weights.skipped_objects import SkippedObject, skipping
 
 SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")

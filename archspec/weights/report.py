@@ -1,126 +1,27 @@
-"""What became of every tensor, of the file's and of the model's."""
+"""What became of every tensor, of the file's and of the model's, as data and on terminals."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import PurePath
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from archspec.errors import Place
 from archspec.report.display import Displayed
+from archspec.report.text import printable
+from archspec.weights.folding import Line, folded, rules_of
+from archspec.weights.rows import Kind, Other, Row
 
 _COUNTER = "num_batches_tracked"
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-Kind = Literal[
-    "loaded", "renamed", "resized", "tied", "missing", "ignored", "unexpected", "unfit"
-]  # fmt: skip
-"""What becomes of a tensor.
-
-    loaded      under the same name
-    renamed     under another name: the row's rules say why
-    resized     the shapes differ, and that was asked for
-    tied        it shares the tensor of another row
-    missing     not in the file; deliberately if the row has a rule, else an error
-    ignored     left unread, on purpose
-    unexpected  it has no place in the model: an error
-    unfit       the names meet, but not the shapes, the dtypes or the tied values: an error
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """A tensor's name, shape and dtype, without its values.
-
-    >>> TensorInfo("fc.weight", (2, 4), "bfloat16").bytes
-    16
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def bytes(self) -> int:
-        """How much memory its values take."""
-        bits = re.search(r"\d+", self.dtype)
-        return math.prod(self.shape) * (int(bits[0]) if bits else 8) // 8
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Why names differ or a tensor is left out; ``place`` is the line of the spec that says so."""
-
-    text: str
-    place: Place | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        place = self.place
-        return {
-            "text": self.text,
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A tensor of the model, of the file, or of both.
-
-    Attributes:
-        kind: what becomes of it.
-        ours: the model's tensor; None for one that only the file has.
-        theirs: the file's tensor; None for one that only the model has.
-        rules: why the names differ, or the tensor is left out.
-        shares: our name of the tensor that a tied one shares, else "".
-    """
-
-    kind: Kind
-    ours: TensorInfo | None
-    theirs: TensorInfo | None
-    rules: tuple[Rule, ...] = ()
-    shares: str = ""
-
-    @property
-    def cast(self) -> bool:
-        """Whether the values change their dtype."""
-        if self.ours is None or self.theirs is None or self.kind == "unfit":
-            return False
-        return self.ours.dtype != self.theirs.dtype
-
-    @property
-    def explained(self) -> bool:
-        """Whether this is as the file, the spec and the call would have it."""
-        return self.kind not in ("unexpected", "unfit") and not (
-            self.kind == "missing" and not self.rules
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "ours": self.ours.to_dict() if self.ours else None,
-            "theirs": self.theirs.to_dict() if self.theirs else None,
-            "rules": [rule.to_dict() for rule in self.rules],
-            "shares": self.shares or None,
-            "cast": self.cast,
-            "explained": self.explained,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """Something in a PyTorch file that is no weight: an epoch, an optimizer's state."""
-
-    name: str
-    about: str
+_STYLES = {"unexpected": "red", "unfit": "red", "resized": "yellow", "ignored": "dim"}
+_MOST_OTHERS = 20
+_MOST_LINES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +88,106 @@ class WeightsReport(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.weights.rendering import renderable
+        return _renderable(self)
 
-        return renderable(self)
+
+def _renderable(report: WeightsReport) -> RenderableType:
+    """Heading, one line a tensor or a fold of them, the rules, and what else is in the file."""
+    lines = folded(report.rows)
+    parts: list[RenderableType] = [
+        Text(_heading(report), style="bold"),
+        Text(_names_of(report)),
+        Text(_totals(report)),
+        Text(),
+        _table(lines[:_MOST_LINES]),
+    ]
+    if len(lines) > _MOST_LINES:
+        parts.append(Text(f"… {len(lines) - _MOST_LINES:,} more lines"))
+    if rules := rules_of(report.rows):
+        told = [(f"{printable(rule.text)}{_at(rule.place)}", f"{n:,} ×") for rule, n in rules]
+        parts += [Text(), _grid("Rules", told)]
+    if report.others:
+        others = [(printable(o.name), printable(o.about)) for o in report.others[:_MOST_OTHERS]]
+        if (more := len(report.others) - _MOST_OTHERS) > 0:
+            others.append((f"… {more:,} more", ""))
+        parts += [Text(), _grid("Also in the file, left unread", others)]
+    return Group(*parts)
+
+
+def _heading(report: WeightsReport) -> str:
+    first = PurePath(report.files[0]).name if report.files else "nothing"
+    more = f" and {len(report.files) - 1} more" if len(report.files) > 1 else ""
+    return printable(f"{first}{more} → {report.model}")
+
+
+def _names_of(report: WeightsReport) -> str:
+    own = report.place is None
+    told = ["the model's own names" if own else f"layout {report.layout}{_at(report.place)}"]
+    told += [report.prefix] if report.prefix else []
+    told += [f"inside '{report.wrapper}'"] if report.wrapper else []
+    return printable("; ".join(told))
+
+
+def _totals(report: WeightsReport) -> str:
+    counts = ", ".join(f"{number:,} {kind}" for kind, number in report.counts.items())
+    ours = sum(row.ours is not None for row in report.rows)
+    theirs = sum(row.theirs is not None for row in report.rows)
+    sides = f"{theirs:,} tensors in the file, {ours:,} in the model"
+    return f"{sides}: {counts or 'nothing'}; {report.bytes:,} bytes"
+
+
+def _table(lines: list[Line]) -> Table:
+    renamed = any(line.ours and line.theirs and line.ours != line.theirs for line in lines)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    if renamed:
+        table.add_column("file", overflow="fold")
+    table.add_column("shape", no_wrap=True)
+    for line in lines:
+        kind = line.row.kind
+        style = _STYLES.get(kind, "" if line.row.explained else "red")
+        same = line.theirs == line.ours
+        names = [line.ours or ("" if renamed else f"({line.theirs})")]
+        names += [("" if same else line.theirs)] if renamed else []
+        cells = [kind, *map(printable, names), printable(_shape(line))]
+        table.add_row(*map(Text, cells), style=style)
+    return table
+
+
+def _shape(line: Line) -> str:
+    row = line.row
+    if line.tensors > 1 or line.times > 1:
+        times = f" × {line.times}" if line.times > 1 else ""
+        many = f"{line.tensors} tensors{times}" if line.tensors > 1 else f"{_sizes(row)}{times}"
+    else:
+        many = _sizes(row)
+    shares = f" is {row.shares}" if row.shares else ""
+    return many + _cast(row) + shares
+
+
+def _sizes(row: Row) -> str:
+    ours, theirs = row.ours, row.theirs
+    if ours and theirs and ours.shape != theirs.shape:
+        return f"{list(theirs.shape)} → {list(ours.shape)}"
+    one = ours or theirs
+    return str(list(one.shape)) if one else ""
+
+
+def _cast(row: Row) -> str:
+    if row.ours and row.theirs and row.ours.dtype != row.theirs.dtype:
+        return f" {row.theirs.dtype} → {row.ours.dtype}"
+    return ""
+
+
+def _at(place: Place | None) -> str:
+    return f", {PurePath(place.file).name}:{place.line}" if place else ""
+
+
+def _grid(title: str, rows: list[tuple[str, str]]) -> RenderableType:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column()
+    grid.add_column()
+    for row in rows:
+        grid.add_row(*(Text(f"  {row[0]}" if i == 0 else cell) for i, cell in enumerate(row)))
+    return Group(Text(title, style="bold"), grid)

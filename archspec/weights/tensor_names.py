@@ -11,7 +11,7 @@ from archspec.errors import Problem, UsageError, WeightsError, did_you_mean, lis
 from archspec.lang import patterns
 from archspec.lang.patterns import Entry, Pattern, PatternError, Tree
 from archspec.weights.layouts import Naming, unwrapped
-from archspec.weights.report import Rule, TensorInfo
+from archspec.weights.rows import Rule, TensorInfo
 
 Resize = Literal["fresh", "rows"]
 RowsOf = tuple[int | None, ...]

@@ -45,7 +45,7 @@ def test_the_root_first_and_only_its_own_steps(desk: Session) -> None:
     assert ids(found["svg"]) == {box["id"] for box in found["boxes"]}
     assert "[64]" not in found["text"] and "seq=64" in found["svg"]
     assert "freeze plan last-2-and-head" in found["svg"]
-    assert boxes["bert"]["label"] == "bert, BertModel · 109 M, partly frozen"
+    assert boxes["bert"]["label"] == "bert, BertModel · 109.5 M, partly frozen"
 
 
 def test_down_and_up(desk: Session) -> None:

@@ -351,7 +351,7 @@ def test_no_more_boxes_than_fit() -> None:
     nodes = [Box(f"n{i}", "operation", f"op {i}", text=f"op {i}") for i in range(20)]
     nodes = [replace(nodes[0], kind="input"), *nodes[1:-1], replace(nodes[-1], kind="output")]
     edges = [Arrow(f"n{i}", f"n{i + 1}", (1,), "[1]") for i in range(19)]
-    shown, between = folding.numbered(*folding.bounded(nodes, edges, most=5))
+    shown, between = folding.with_ids(*folding.limit_boxes(nodes, edges, max_boxes=5))
     assert [box.name for box in shown] == [
         "op 0",
         "op 1",
@@ -365,7 +365,7 @@ def test_no_more_boxes_than_fit() -> None:
 
 
 def test_a_forward_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_recorder, "MOST_RECORDED", 20)
+    monkeypatch.setattr(flow_recorder, "MAX_RECORDED", 20)
     found = flow("{for: i in range(50), do: [{x: relu(x) + y}]}\nreturn: x")
     assert found.notes == ("it has too many steps: only the first ones are drawn",)
     assert [box.name for box in found.nodes][-2:] == ["…", "output"] and len(found.nodes) == 22

@@ -214,7 +214,7 @@ def test_more_than_the_limit(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         ActivationCache(tmp_path, "key", [value], [None] * 512, max_bytes=2**30)
     assert caught.value.code == "E802"
-    expected = "the activations of 512 samples take 2.0 GiB, the limit is 1.0 GiB"
+    expected = "the activations of 512 samples take 2.000 GiB, the limit is 1.000 GiB"
     assert caught.value.message == expected
     assert list(tmp_path.iterdir()) == []
 
@@ -225,7 +225,7 @@ def test_more_than_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     value = StoredValue("hidden", (1024, 1024), torch.float32)
     with pytest.raises(UsageError) as caught:
         ActivationCache(tmp_path, "key", [value], [None] * 1024)
-    expected = "the activations of 1,024 samples take 4.0 GiB, 3.0 GiB is free on the disk"
+    expected = "the activations of 1,024 samples take 4.000 GiB, 3.000 GiB is free on the disk"
     assert (caught.value.code, caught.value.message) == ("E802", expected)
     assert list(tmp_path.iterdir()) == []
 

@@ -84,7 +84,7 @@ def test_a_disk_that_is_nearly_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("archspec.feature_cache.cache_store.shutil.disk_usage", lambda path: Usage)
     with pytest.raises(UsageError) as caught:
         opened(CacheStore(tmp_path, 10**12), A)
-    assert caught.value.message.endswith("take 98.4 KiB, 48.8 KiB is free on the disk")
-    with pytest.raises(UsageError, match=r"take 98.4 KiB, the limit is 0\n"):
+    assert caught.value.message.endswith("take 98.44 KiB, 48.83 KiB is free on the disk")
+    with pytest.raises(UsageError, match=r"take 98.44 KiB, the limit is 0 B\n"):
         opened(CacheStore(tmp_path, 0), A)
     assert keys(tmp_path) == set()

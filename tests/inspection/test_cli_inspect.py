@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -62,14 +61,6 @@ def test_table() -> None:
     head = next(line for line in lines if "Linear (lm_head)" in line)
     assert "[3, 16, 768]" in head and "[3, 16, 50257]" in head
     assert "Total" not in result.output and "mult-adds" not in result.output
-
-
-def test_table_without_torchinfo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torchinfo", None)
-    result = run("resnet18", "--table")
-    assert result.exit_code == 2
-    assert "error[E801]: the table needs torchinfo" in result.stderr
-    assert "pip install torchinfo" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 import archspec
-from archspec.inspection.rendering import rows
+from archspec.inspection.report import rows
 
 DATA = Path(__file__).parents[1] / "inputs"
 Golden = Callable[[str, str], None]

@@ -189,7 +189,7 @@ def test_more_positions_than_the_table_has() -> None:
     found = archspec.inspect(spec, seq=33)
     (warning,) = found.warnings
     assert warning.message.startswith(
-        "bert.embeddings.position_embeddings has 32 rows, but is asked for that of index 32:"
+        "bert.embeddings.position_embeddings has 32 rows, but is indexed with 32:"
     )
     assert warning.place is not None and "position_embeddings" in warning.place.source
     assert found.to_dict()["warnings"][0]["line"] == warning.place.line
@@ -230,7 +230,7 @@ def test_one_value_per_channel_in_training() -> None:
         archspec.inspect(spec)
     (problem,) = caught.value.problems
     assert problem.code == "E512" and problem.place is not None and problem.place.line == 7
-    assert "cannot be run in training mode, in PyTorch neither" in problem.message
+    assert "cannot be run in training mode, nor can it in plain PyTorch" in problem.message
     assert problem.hint == "give a larger size: --dim batch=2"
     assert archspec.inspect(spec, batch=2).parameters.value == 8
     most = archspec.largest_batch(spec, 1e-6)

@@ -237,7 +237,9 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     given = {"epochs": 1, "cache_gb": 0.000_001}
     run = train(tmp_path, **given)
     (said,) = activations(run)
-    assert said == {"reason": "the activations of 180 samples take 75.5 KiB, the limit is 1.0 KiB"}
+    assert said == {
+        "reason": "the activations of 180 samples take 75.51 KiB, the limit is 1.000 KiB"
+    }
     assert run.status == "finished" and f"computed only once: {said['reason']}" in log(run)
     (tmp_path / "file").write_text("")
     run = train(tmp_path, epochs=1, cache=tmp_path / "file")

@@ -20,7 +20,7 @@ from archspec import WeightsError, build, load_weights, save_weights
 from archspec.weights.folding import folded
 from archspec.weights.layouts import Naming, naming_of
 from archspec.weights.matching import best_fit
-from archspec.weights.report import TensorInfo
+from archspec.weights.rows import TensorInfo
 from archspec.weights.tensor_names import Choices, ModelAndFile, Target
 
 SIDES = [("a", "b"), ("a.b", "c"), ("**.a", "**.c"), ("*.b", "*.x"), ("a.**", "z.**"), ("b", "a")]

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import archspec
 from archspec import WeightsReport, build, load_weights
 from archspec.weights.folding import folded
-from archspec.weights.report import Row, Rule, TensorInfo
+from archspec.weights.rows import Row, Rule, TensorInfo
 
 TINY = {"vocab_size": 50, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from archspec.report.display import printable_lines
+from archspec.report.text import printable_lines
 
 AT_ONCE = 16_000_000  # bytes of metrics that are read in one go
 MOST_STEPS = 2_000  # in one answer: more would not be seen

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 import archspec
-from archspec_app.numbers import size
+from archspec.report.numbers import format_size
 from tests.app.browser.inspector import Inspector
 
 TRAINING = "Training memory"
@@ -29,7 +29,9 @@ def test_cost_follows_sizes_precision_and_plan(inspector: Inspector) -> None:
             inspector.field(name, "#sizes").fill(str(value))
             inspector.field(name, "#sizes").press("Tab")
         found = archspec.inspect("bert", **chosen)
-        expect(inspector.figure(TRAINING)).to_have_text(f"≈ {size(found.memory.training.value)}")
+        expect(inspector.figure(TRAINING)).to_have_text(
+            f"≈ {format_size(found.memory.training.value)}"
+        )
 
     def row(figure: str) -> str:
         rows = inspector.page.locator(".cost-view tr")

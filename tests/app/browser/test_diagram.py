@@ -35,7 +35,7 @@ def test_down_and_up(drawn: Inspector) -> None:
     encoder.focus()
     drawn.page.keyboard.press("Enter")
     layers = box(drawn, "bert.encoder.layer.0")
-    label = "layer[0-11], 12 × BertLayer · 7.09 M each; look inside"
+    label = "layer[0-11], 12 × BertLayer · 7.088 M each; look inside"
     expect(layers).to_have_attribute("aria-label", label)
     layers.click()
     expect(box(drawn, "bert.encoder.layer.0.attention")).to_be_visible()
@@ -62,12 +62,12 @@ def test_what_is_selected_is_drawn_and_marked(drawn: Inspector) -> None:
 
 
 def test_it_follows_edits_and_stays_while_the_text_is_broken(drawn: Inspector) -> None:
-    expect(box(drawn, "classifier")).to_contain_text("1.54 k")
+    expect(box(drawn, "classifier")).to_contain_text("1.538 k")
     drawn.replace("default: 2", "default: 4")
-    expect(box(drawn, "classifier")).to_contain_text("3.08 k")
+    expect(box(drawn, "classifier")).to_contain_text("3.076 k")
     drawn.replace("type: Linear", "type: Linaer")
     expect(drawn.problems).to_have_count(1)
-    expect(box(drawn, "classifier")).to_contain_text("3.08 k")
+    expect(box(drawn, "classifier")).to_contain_text("3.076 k")
     drawn.replace("type: Linaer", "type: Linear")
     drawn.labelled("Freeze plan").select_option("head-only")
     expect(box(drawn, "bert")).to_contain_text("frozen")
@@ -102,7 +102,7 @@ def test_downloads(drawn: Inspector) -> None:
 
 def test_the_drawing_as_text(drawn: Inspector) -> None:
     drawn.page.locator(".diagram-view summary").click()
-    expect(drawn.page.locator(".as-text pre")).to_contain_text("classifier  Linear · 1.54 k")
+    expect(drawn.page.locator(".as-text pre")).to_contain_text("classifier  Linear · 1.538 k")
 
 
 def test_hostile_names_stay_text(drawn: Inspector) -> None:

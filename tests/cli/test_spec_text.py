@@ -8,8 +8,9 @@ import click
 import pytest
 
 import archspec
-from archspec.rendering import table, tree
-from archspec.report.display import printable
+from archspec.cli.spec_text import format_tree
+from archspec.report.tables import format_rows
+from archspec.report.text import printable
 
 SPEC = """
 archspec: 1
@@ -26,14 +27,14 @@ blocks:
 def tree_of(modules: str) -> list[str]:
     """The lines of the tree between those of the root."""
     indented = "\n".join(f"      {line}" for line in modules.strip().splitlines())
-    lines = tree(archspec.loads(SPEC % indented).root).splitlines()
+    lines = format_tree(archspec.loads(SPEC % indented).root).splitlines()
     assert (lines[0], lines[-1]) == ("Net(", ")")
     return [line[2:] for line in lines[1:-1]]
 
 
 def test_a_root_without_modules() -> None:
     text = "archspec: 1\nmodel: N\nblocks: {N: {inputs: {x: [a]}, forward: [return: relu(x)]}}"
-    assert tree(archspec.loads(text).root) == "N()"
+    assert format_tree(archspec.loads(text).root) == "N()"
 
 
 def test_equal_neighbours_are_folded() -> None:
@@ -107,26 +108,26 @@ def test_the_tree_is_pytorchs_but_for_the_arguments(name: str) -> None:
     spec = archspec.load(name)
     built = str(archspec.build(spec, device="meta"))
     ours, theirs = (
-        re.sub(r"(?<=\w)\(.+\)$", "()", t, flags=re.M) for t in (tree(spec.root), built)
+        re.sub(r"(?<=\w)\(.+\)$", "()", t, flags=re.M) for t in (format_tree(spec.root), built)
     )
     assert ours == theirs
 
 
 def test_arguments_of_blocks_stand_inside() -> None:
-    lines = tree(archspec.load("resnet34").root).splitlines()
+    lines = format_tree(archspec.load("resnet34").root).splitlines()
     at = lines.index("    (1-3): 3 x BasicBlock(")
     assert lines[at + 1] == "      in_planes=128, planes=128, stride=1"
 
 
 def test_tables_are_aligned_and_wrapped_to_the_width_only() -> None:
     rows = [("a", "x" * 30, "1\n2"), ("bcd", "y", "")]
-    text = click.unstyle(table(rows))
+    text = click.unstyle(format_rows(rows))
     assert text == f"a    {'x' * 30}  1\n{' ' * 37}2\nbcd  y"
-    assert max(map(len, click.unstyle(table(rows, 20)).splitlines())) <= 20
-    assert click.unstyle(table(rows, 20)).count("x") == 30
-    assert table([]) == ""
+    assert max(map(len, click.unstyle(format_rows(rows, 20)).splitlines())) <= 20
+    assert click.unstyle(format_rows(rows, 20)).count("x") == 30
+    assert format_rows([]) == ""
 
 
 def test_markup_and_control_characters_are_text() -> None:
-    assert table([("[bold]:smile:[/]", "\x1b[31m\r\u202e")]) == "[bold]:smile:[/]  �[31m��"
+    assert format_rows([("[bold]:smile:[/]", "\x1b[31m\r\u202e")]) == "[bold]:smile:[/]  �[31m��"
     assert printable("é × → \x00\x7f\n") == "é × → ���"

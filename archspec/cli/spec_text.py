@@ -1,4 +1,4 @@
-"""Specs and models as text for people: trees as PyTorch prints them, tables by rich."""
+"""Specs and models as text on a terminal: trees as PyTorch prints them, tables by rich."""
 
 from __future__ import annotations
 
@@ -7,124 +7,67 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from archspec.lang.instances import Instance, walk
+from archspec.lang.instances import Instance, argument_texts, format_arguments, walk
 from archspec.lang.params import Resolved
 from archspec.lang.schema import Checkpoint, Config, Contract, FreezePlan
 from archspec.lang.spec import Spec
-from archspec.report.display import printable, printable_lines, styled_text
+from archspec.report.folding import fold_neighbours
+from archspec.report.subtrees import SubtreeNumbers
+from archspec.report.tables import format_rows
+from archspec.report.text import printable, shortened
 
-_LONGEST = 60  # characters of one value; --json has all of them
-
-
-def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Rows in columns, the third and later ones dim, without the last line break.
-
-    Args:
-        rows: cells; lines within a cell stay lines.
-        width: columns of the terminal; nothing is wrapped without it.
-    """
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    for i in range(max(map(len, rows), default=0)):
-        grid.add_column(style="dim" if i > 1 else "", overflow="fold")
-    for row in rows:
-        grid.add_row(*(Text(printable_lines(cell)) for cell in row))
-    return styled_text(grid, width)
+_MAX_VALUE = 60  # characters of one value; --json has all of them
 
 
 # ------------------------------------------------------------------------------------------ trees
 
 
-def tree(root: Instance) -> str:
-    """The module tree of a spec as PyTorch would print it, with the arguments that were given.
+def format_tree(root: Instance) -> str:
+    """The module tree of a spec as PyTorch would print it, with the arguments of each module.
 
     Equal neighbours in a container are folded: ``(0-11): 12 x BertLayer(``.
     """
-    return "\n".join(_lines(root, "", 0, _Kinds()))
+    numbers = SubtreeNumbers[Instance](
+        lambda instance: (instance.type, format_arguments(argument_texts(instance))),
+        lambda instance: instance.children,
+    )
+    return "\n".join(_lines(root, "", 0, numbers))
 
 
-class _Kinds:
-    """Numbers modules such that equal trees have equal numbers."""
-
-    def __init__(self) -> None:
-        self._of: dict[int, int] = {}
-        self._numbers: dict[tuple[object, ...], int] = {}
-
-    def number(self, instance: Instance) -> int:
-        if id(instance) not in self._of:
-            children = tuple((name, self.number(child)) for name, child in instance.children)
-            key = (instance.type, arguments(instance), children)
-            self._of[id(instance)] = self._numbers.setdefault(key, len(self._numbers))
-        return self._of[id(instance)]
-
-
-def _lines(instance: Instance, label: str, depth: int, kinds: _Kinds) -> Iterator[str]:
+def _lines(
+    instance: Instance, label: str, depth: int, numbers: SubtreeNumbers[Instance]
+) -> Iterator[str]:
     indent = "  " * depth
-    given = printable(arguments(instance, _LONGEST))
+    arguments = printable(format_arguments(argument_texts(instance), _MAX_VALUE))
     if not instance.children:
-        yield f"{indent}{label}{instance.type}({given})"
+        yield f"{indent}{label}{instance.type}({arguments})"
         return
     yield f"{indent}{label}{instance.type}("
-    if given:
-        yield f"{indent}  {given}"
-    for name, child in _folded(instance.children, kinds):
-        yield from _lines(child, printable(name), depth + 1, kinds)
+    if arguments:
+        yield f"{indent}  {arguments}"
+    groups = fold_neighbours(
+        instance.children, lambda child: child[0], lambda child: numbers.number(child[1])
+    )
+    for name, group in groups:
+        name = name if len(group) > 1 else f"({name})"
+        times = f"{len(group)} x " if len(group) > 1 else ""
+        yield from _lines(group[0][1], f"{printable(name)}: {times}", depth + 1, numbers)
     yield f"{indent})"
-
-
-def _folded(
-    children: Sequence[tuple[str, Instance]], kinds: _Kinds
-) -> Iterator[tuple[str, Instance]]:
-    """Label and module of each child, numbered equal neighbours as one."""
-    i = 0
-    while i < len(children):
-        name, child = children[i]
-        end = i + 1
-        while (
-            end < len(children)
-            and name.isdecimal()
-            and children[end][0] == str(int(name) + end - i)
-            and kinds.number(children[end][1]) == kinds.number(child)
-        ):
-            end += 1
-        last, times = children[end - 1][0], end - i
-        yield (f"({name}-{last}): {times} x " if times > 1 else f"({name}): "), child
-        i = end
-
-
-def arguments(instance: Instance, longest: int | None = None) -> str:
-    """``in_features=768, out_features=2``: an instance's arguments as Python writes them.
-
-    Args:
-        longest: characters of one value; the rest is left out.
-    """
-    given = instance.arguments.items()
-    return ", ".join(f"{name}={_shortened(_python(value), longest)}" for name, value in given)
-
-
-def _python(value: object) -> str:
-    return f"{value.type}({arguments(value)})" if isinstance(value, Instance) else repr(value)
-
-
-def _shortened(text: str, longest: int | None = _LONGEST) -> str:
-    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 # ------------------------------------------------------------------------------------------ specs
 
 
-def sections(spec: Spec, width: int | None = None) -> dict[str, str]:
+def format_sections(spec: Spec, width: int | None = None) -> dict[str, str]:
     """What a resolved spec says: title → text, without the sections that it does not have."""
     architecture = spec.architecture
     task = architecture.task.model_dump(exclude_none=True) if architecture.task else {}
-    found = {
+    parts = {
         "Params": _params(spec),
         "Dims, when inspected": [(name, str(size)) for name, size in architecture.dims.items()],
         "Blocks": _blocks(spec),
-        f"Modules, {spec.root.modules:,}": tree(spec.root),
-        "Freeze plans": [(name, plan(found)) for name, found in architecture.freeze.items()],
+        f"Modules, {spec.root.modules:,}": format_tree(spec.root),
+        "Freeze plans": [(name, format_plan(plan)) for name, plan in architecture.freeze.items()],
         "Checkpoint layouts": [
             (name, _layout(layout)) for name, layout in architecture.checkpoints.items()
         ],
@@ -133,21 +76,21 @@ def sections(spec: Spec, width: int | None = None) -> dict[str, str]:
     }
     inner = width and max(width - 2, 20)
     return {
-        title: textwrap.indent(part if isinstance(part, str) else table(part, inner), "  ")
-        for title, part in found.items()
+        title: textwrap.indent(part if isinstance(part, str) else format_rows(part, inner), "  ")
+        for title, part in parts.items()
         if part
     }
 
 
 def _params(spec: Spec) -> list[tuple[str, ...]]:
     return [
-        (name, _shortened(_yaml(found.value)), found.type, _origin(found))
-        for name, found in spec.params.items()
+        (name, shortened(_yaml(param.value), _MAX_VALUE), param.type, _origin(param))
+        for name, param in spec.params.items()
     ]
 
 
-def _origin(found: Resolved) -> str:
-    return f"{found.place.file}:{found.place.line}" if found.place else found.origin
+def _origin(param: Resolved) -> str:
+    return f"{param.place.file}:{param.place.line}" if param.place else param.origin
 
 
 def _yaml(value: object) -> str:
@@ -179,19 +122,19 @@ def _contract(name: str, contract: Contract) -> str:
     return f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}{by_name}"
 
 
-def plan(found: FreezePlan) -> str:
+def format_plan(plan: FreezePlan) -> str:
     """A freeze plan's patterns, and its switches where they are not the usual ones."""
-    moving = {
-        "gradients flow": not found.gradients,
-        "statistics move": not found.statistics,
-        "dropout is on": not found.dropout,
+    exceptions = {
+        "gradients flow": not plan.gradients,
+        "statistics move": not plan.statistics,
+        "dropout is on": not plan.dropout,
     }
-    notes = [note for note, holds in moving.items() if holds]
-    return "  ".join([*found.patterns, *(f"({note})" for note in notes)]) or "(nothing)"
+    notes = [note for note, holds in exceptions.items() if holds]
+    return "  ".join([*plan.patterns, *(f"({note})" for note in notes)]) or "(nothing)"
 
 
 def _layout(layout: Checkpoint) -> str:
-    lines = [f"{ours} → {foreign}" for ours, foreign in layout.rename.items()]
+    lines = [f"{own} → {foreign}" for own, foreign in layout.rename.items()]
     for kind, joins in (("split", layout.split), ("stack", layout.stack)):
         lines += [f"{', '.join(j.ours)} → {', '.join(j.theirs)} ({kind}, {j.dim})" for j in joins]
     lines += [f"transposes {pattern}" for pattern in layout.transpose]
@@ -220,14 +163,14 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += _flat(cast("Mapping[str, Any]", value), f"{prefix}{key}.")
         else:
-            rows.append((prefix + key, _shortened(_yaml(value))))
+            rows.append((prefix + key, shortened(_yaml(value), _MAX_VALUE)))
     return rows
 
 
 # ----------------------------------------------------------------------------------------- models
 
 
-def counts(facts: Mapping[str, Any], width: int | None = None) -> str:
+def format_counts(facts: Mapping[str, Any], width: int | None = None) -> str:
     """The exact figures of a built module (``documents.of_model``), with their units."""
     rows = {
         "parameters": f"{facts['parameters']:,}",
@@ -238,4 +181,4 @@ def counts(facts: Mapping[str, Any], width: int | None = None) -> str:
         "dtype": facts["dtype"] or "none: there are no floating-point tensors",
         "built in": f"{facts['seconds']:.2f} s",
     }
-    return table(list(rows.items()), width)
+    return format_rows(list(rows.items()), width)
