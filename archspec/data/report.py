@@ -1,7 +1,11 @@
-"""What opened data is: its splits, classes, bad rows, and a fingerprint of its content."""
+"""What opened data is: its splits, classes, bad rows, and a fingerprint of its content.
+
+Names come from files of strangers: control characters are removed before they are printed.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +18,14 @@ from archspec.report.display import Displayed, printable
 if TYPE_CHECKING:
     from datasets import Dataset
     from rich.console import RenderableType
+    from rich.table import Table
 
     from archspec.data.tables import Cells
 
 Integers = NDArray[np.int64]
 Kind = Literal["text-classification", "image-classification", "text-embedding"]
+_MAX_CLASSES = 30  # shown
+_MAX_BAD = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +171,39 @@ class Data(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.data.rendering import drawn
+        from rich.console import Group
+        from rich.text import Text
 
-        return drawn(self)
+        used = [f"{role}: {name}" for role, name in asdict(self.columns).items() if name]
+        lines = [f"{self.task_kind}, {', '.join(used)}", self.rule, *self.notes]
+        if self.unused:
+            lines.append(f"not used: {', '.join(self.unused)}")
+        lines.append(f"fingerprint {self.fingerprint[:16]}")
+        lines = [*map(printable, lines), *self._bad_lines()]
+        return Group(self._class_table(), *map(Text, lines))
+
+    def _class_table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("class")
+        for split in self.splits:
+            table.add_column(Text(printable(split)), justify="right")
+        for name in self.labels[:_MAX_CLASSES]:
+            cells = [f"{counts[name]:,}" for counts in self.counts.values()]
+            table.add_row(Text(printable(name)), *cells)
+        if len(self.labels) > _MAX_CLASSES:
+            table.add_row(f"… ({len(self.labels) - _MAX_CLASSES:,} more)")
+        table.add_row("rows", *(f"{len(rows):,}" for rows in self.splits.values()), style="bold")
+        return table
+
+    def _bad_lines(self) -> list[str]:
+        if not self.bad:
+            return []
+        reasons = Counter(row.reason for row in self.bad)
+        counted = ", ".join(f"{printable(reason)} {n:,}" for reason, n in reasons.most_common())
+        shown = [f"  {row}" for row in self.bad[:_MAX_BAD]]
+        more = len(self.bad) - len(shown)
+        rest = [f"  … ({more:,} more)"] if more else []
+        return [f"left out {len(self.bad):,} bad rows: {counted}", *shown, *rest]
