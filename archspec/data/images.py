@@ -45,7 +45,12 @@ class UnreadableImage(Exception):
 
 
 def decoded(data: bytes) -> Image.Image:
-    """The image in the bytes of a file, upright, with numbers of 8 bits.
+    """The image in the bytes of a file; raises as ``decoded_frame``."""
+    return decoded_frame(data)[0]
+
+
+def decoded_frame(data: bytes) -> tuple[Image.Image, bool]:
+    """The first frame in the bytes of a file, upright, with 8 bits, and whether there are others.
 
     Raises:
         UnreadableImage: it is broken, of no known format, larger than ``MAX_PIXELS``, or has
@@ -62,7 +67,8 @@ def decoded(data: bytes) -> Image.Image:
         width, height = image.size
         if width * height <= MAX_PIXELS:
             bits = _bits(image)
-            return _eight_bits(ImageOps.exif_transpose(image), bits)
+            has_more = bool(getattr(image, "is_animated", False))
+            return _eight_bits(ImageOps.exif_transpose(image), bits), has_more
     except UnreadableImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

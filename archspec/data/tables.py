@@ -51,6 +51,7 @@ class Table:
         file_of, numbers, lines: of each row: its file, its number in it from 1, its line or 0.
         broken: what could not be taken apart: the file's name, and the row.
         misfits: column → row → what kind of value it has where the others have another.
+        unreadable: column → the type of a cell that no table holds; all of its cells are empty.
         base: the folder that paths of images are relative to.
         image: the column of images, where that is certain.
         notes: what was found while reading, a line each.
@@ -70,6 +71,7 @@ class Table:
     notes: tuple[str, ...] = ()
     misread: tuple[str, ...] = ()
     assumed: bool = False
+    unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -383,17 +385,14 @@ def _text_table(path: Path, rows: TextRows, form: TextFormat) -> Table:
 
 
 def rows_table(name: str, rows: TextRows) -> Table:
-    """Rows whose cells are of any kind that JSON has, or bytes, as a table.
-
-    Raises:
-        DataError: E901, a cell is of no such kind.
-    """
+    """Rows whose cells are of any kind that JSON has, or bytes, as a table."""
     misfits: dict[str, dict[int, str]] = {}
+    unreadable: dict[str, str] = {}
     columns: dict[str, Any] = {}
     for column, cells in rows.columns.items():
         if kind := next((type(cell) for cell in cells if not _is_plain(cell)), None):
-            message = f"{name}: column '{column}' holds {kind.__module__}.{kind.__qualname__}"
-            raise DataError(Problem("E901", message, hint="rows hold texts, numbers and bytes"))
+            unreadable[column] = f"{kind.__module__}.{kind.__qualname__}"
+            cells = [None] * len(cells)  # refused only where the column is used
         columns[column], odd = _column(cells)
         if odd:
             misfits[column] = odd
@@ -407,6 +406,7 @@ def rows_table(name: str, rows: TextRows) -> Table:
         np.array(rows.lines, dtype=np.int64),
         tuple((name, broken) for broken in rows.broken),
         misfits,
+        unreadable=unreadable,
     )
 
 

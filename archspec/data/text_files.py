@@ -252,9 +252,9 @@ def _next(reader: Iterator[list[str]]) -> list[str] | None:
 def _separated(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     lines = _Lines(path, file)
     first = file.readline(MAX_LINE)
-    file.seek(0)
     if re.fullmatch("sep=.", first.strip()):  # a spreadsheet's way to say it
         raise _unreadable(path, f"'{first.strip()}' is not understood", 1, "take that line out")
+    _refuse_preamble(path, file, first)
     delimiter = max(",;|\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
     quoting = csv.QUOTE_MINIMAL
     if delimiter == "\t":
@@ -267,6 +267,17 @@ def _separated(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterato
         lines = _Lines(path, file)
         reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
     yield from _rows(path, lines, reader, header, size, form)
+
+
+def _refuse_preamble(path: Path, file: TextIO, first: str) -> None:
+    """Stop where comments or blank lines come before the names of the columns."""
+    second = file.readline(MAX_LINE) if first else ""
+    file.seek(0)
+    has_fewer = max(map(first.count, ",;|\t")) < max(map(second.count, ",;|\t"))
+    is_comment = first.startswith("#") and (second.startswith("#") or has_fewer)
+    if is_comment or (first and not first.strip(" \r\n")):
+        message = f"the first line is {'a comment' if is_comment else 'blank'}"
+        raise _unreadable(path, message, 1, "remove the lines before the names of the columns")
 
 
 def _has_quotes(path: Path, file: TextIO) -> bool:
@@ -298,9 +309,7 @@ def _header(path: Path, reader: Iterator[list[str]], form: TextFormat) -> list[s
         what = "first row" if form.header is False else "line of column names"
         raise _unreadable(path, f"the {what}: {error}", 1) from None
     names = [name.strip() if form.header is not False else "" for name in names]
-    if not names and form.header is False:
-        raise _unreadable(path, "the first line is empty", 1)
-    if not any(names) and form.header is not False:
+    if not any(names) and (form.header is not False or not names):
         raise _unreadable(path, "there is no line of column names")
     if len(names) > MAX_COLUMNS:
         raise _unreadable(path, f"{len(names):,} columns, more than {MAX_COLUMNS:,}", 1)

@@ -250,6 +250,16 @@ def test_images_in_folders_of_classes(tmp_path: Path) -> None:
     assert alone.counts == {"train": {"cat": 4, "dog": 4}}
 
 
+def test_only_the_first_frame_is_read_and_that_is_told(tmp_path: Path) -> None:
+    frames = [picture(6, 5, seed=i) for i in range(3)]
+    for kind in ("gif", "png", "webp", "tiff"):
+        root = folders(tmp_path / kind)
+        target = root / "train" / "cat" / f"1.{kind}"
+        frames[0].save(target, save_all=True, append_images=frames[1:], duration=100)
+        note = "1 image has several frames, of which only the first is read"
+        assert any(text.startswith(note) for text in opened(root).notes), kind
+
+
 def test_a_table_of_paths_is_the_same_data(tmp_path: Path) -> None:
     folders(tmp_path, "train")
     paths = sorted((tmp_path / "train").glob("*/*.png"))
