@@ -70,7 +70,7 @@ def _is_list(value: object) -> bool:
 
 
 def _frame(source: object) -> str | None:
-    """The library of a frame; it is not imported where nobody has."""
+    """The library of a data frame; it is not imported for this."""
     for library in ("pandas", "polars"):
         kind = getattr(sys.modules.get(library), "DataFrame", None)
         if kind is not None and isinstance(source, kind):
@@ -108,8 +108,8 @@ def _converted(source: Any, name: str) -> Table:
     if _has_columns(source):
         lengths = {str(name): len(column) for name, column in source.items()}
         if len(set(lengths.values())) > 1:
-            found = listing([f"{name} {length:,}" for name, length in lengths.items()])
-            raise DataError(Problem("E901", f"{name}: columns of different lengths: {found}"))
+            shown = listing([f"{name} {length:,}" for name, length in lengths.items()])
+            raise DataError(Problem("E901", f"{name}: columns of different lengths: {shown}"))
         columns = [
             column.tolist() if hasattr(column, "tolist") else column for column in source.values()
         ]
@@ -120,7 +120,7 @@ def _converted(source: Any, name: str) -> Table:
 
 
 def _plain(cell: Any) -> Any:
-    """A cell as JSON has it: numbers of NumPy as Python's, and no number where it is not one."""
+    """A cell as JSON has it: NumPy's and decimal numbers as Python's, NaN as None."""
     if type(cell).__module__ == "numpy" and getattr(cell, "ndim", 1) == 0:
         cell = cell.item()
     if isinstance(cell, Decimal) and cell.is_finite():

@@ -231,7 +231,7 @@ class _Opening:
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first one settles the classes."""
         from archspec.data.checking import check_inputs
-        from archspec.data.labels import alike_notes, class_names, classes, read_labels
+        from archspec.data.labels import classes, declared_classes, read_labels, similar_label_notes
 
         settings = self.task.image or ImageInput.model_validate({})
         checked = check_inputs(table, self.columns, settings.resize)
@@ -242,10 +242,10 @@ class _Opening:
             found = read_labels(table, column, self.names, ordered=self.ordered)
             if self.names is None:
                 good = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
-                named = class_names(table, column)
+                named = declared_classes(table, column)
                 self.ordered = named is not None
                 self.names = named or classes(found, good, table.files[0] if table.files else split)
-                self.notes += alike_notes([found[i].name for i in good])
+                self.notes += similar_label_notes([found[i].name for i in good])
             number_of = {name: i for i, name in enumerate(self.names)}
             numbers = np.array([number_of.get(one.name, -1) for one in found], dtype=np.int64)
             for i in np.flatnonzero(numbers < 0).tolist():

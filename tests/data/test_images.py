@@ -20,7 +20,7 @@ from PIL import Image
 
 import archspec
 from archspec.data import Data, ImageEncoder, UnreadableImage, encoder_for, open_data
-from archspec.data.images import MAX_PIXELS, _random_part, decoded
+from archspec.data.images import MAX_PIXELS, _random_crop, decoded
 from archspec.errors import DataError
 from archspec.lang.schema import ImageInput, Task
 
@@ -100,7 +100,7 @@ def test_the_random_part_is_cut_as_torchvision_cuts_it() -> None:
     spy = Spy()
     spy.__dict__.update(image.__dict__)
     for row in range(2_000):
-        _random_part(spy, 8, np.random.default_rng(row))
+        _random_crop(spy, 8, np.random.default_rng(row))
     assert min(cut) > 0.07 and max(cut) <= 1
     assert abs(sum(cut) / len(cut) - expected) < 0.03
 
