@@ -1,4 +1,4 @@
-"""Files that are written as a whole or not at all, also when the process or the machine stops."""
+"""Files that are written completely or not at all, even when the process or the machine stops."""
 
 from __future__ import annotations
 
@@ -13,72 +13,71 @@ from typing import IO
 from uuid import uuid4
 
 _UNFINISHED = re.compile(r"\..*\.[0-9a-f]{32}\.partial(\.[A-Za-z0-9]{1,20})?", re.DOTALL)
-_OLD = 3600  # seconds: a file that is still being written was changed later than that
+_MAX_AGE = 3600  # seconds since the last change: no process is still writing such a file
 
 
-def beside(place: Path) -> Path:
-    """A temporary name in the folder of ``place``, with its suffix; nobody can foresee it.
+def temporary_path(path: Path) -> Path:
+    """An unpredictable temporary name in the folder of ``path``, with its suffix.
 
-    >>> beside(Path("out/model.safetensors")).suffix
+    >>> temporary_path(Path("out/model.safetensors")).suffix
     '.safetensors'
     """
-    suffix = place.suffix if place.suffix[1:].isalnum() and len(place.suffix) <= 20 else ""
-    return place.with_name(f".{place.stem[:100]}.{uuid4().hex}.partial{suffix}")
+    suffix = path.suffix if path.suffix[1:].isalnum() and len(path.suffix) <= 20 else ""
+    return path.with_name(f".{path.stem[:100]}.{uuid4().hex}.partial{suffix}")
 
 
 @contextlib.contextmanager
-def replacing(place: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``place`` at the end, if nothing fails before.
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that replaces ``path`` at the end, if nothing fails before.
 
     It keeps the mode of the file that it replaces; a link stays a link.
 
     Raises:
-        OSError: it cannot be written; then the old file is as it was.
+        OSError: it cannot be written; the old file is unchanged.
     """
-    place = place.resolve()
-    temporary = beside(place)
-    remove_unfinished(place.parent)
+    path = path.resolve()
+    temporary = temporary_path(path)
+    remove_unfinished(path.parent)
     try:
         with open(temporary, "xb") as file:
             yield file
-            flush(file)
-        put(temporary, place)
+            sync(file)
+        replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def write(place: Path, content: str | bytes) -> None:
-    """Put a whole file in place; text as UTF-8.
+def write(path: Path, content: str | bytes) -> None:
+    """Write a whole file; text as UTF-8.
 
     Raises:
-        OSError: it cannot be written; then the old file is as it was.
-        UnicodeEncodeError: the text has half of a character.
+        OSError: it cannot be written; the old file is unchanged.
+        UnicodeEncodeError: the text has half of a surrogate pair.
     """
     data = content.encode() if isinstance(content, str) else content
-    with replacing(place) as file:
+    with replacing(path) as file:
         file.write(data)
 
 
-def flush(file: IO[bytes]) -> None:
-    """Write what is buffered to the disk itself: a rename may survive a power cut that data
-    does not."""
+def sync(file: IO[bytes]) -> None:
+    """Flush a file to the disk: after a power cut a rename may be there and the data not."""
     file.flush()
     os.fsync(file.fileno())
 
 
-def put(temporary: Path, place: Path) -> None:
-    """Move a finished file to its place, with the mode of the file that is there."""
-    if place.exists():
-        shutil.copymode(place, temporary)
-    os.replace(temporary, place)
+def replace(temporary: Path, path: Path) -> None:
+    """Move a finished file to its place, with the mode of the file that it replaces."""
+    if path.exists():
+        shutil.copymode(path, temporary)
+    os.replace(temporary, path)
 
 
-def remove_unfinished(folder: Path, *, age: float = _OLD) -> None:
-    """Remove what killed processes were writing in a folder.
+def remove_unfinished(folder: Path, *, age: float = _MAX_AGE) -> None:
+    """Remove the temporary files that killed processes left in a folder.
 
     Args:
-        age: seconds since the last change; 0 where no other process can be writing.
+        age: seconds since the last change; 0 if no other process can be writing.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -226,10 +226,10 @@ def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
     elif len(found) == 1:
         terminal.put(found[0].text(terminal.width()))
     else:
-        from archspec.predicting.rendering import listed
+        from archspec.predicting.report import prediction_table
         from archspec.report.display import styled_text
 
-        terminal.put(styled_text(listed(inputs, found), terminal.width()))
+        terminal.put(styled_text(prediction_table(inputs, found), terminal.width()))
 
 
 def _tell_optimizations(predictor: Predictor) -> None:

@@ -1,4 +1,4 @@
-"""Batches: rows of similar length together, in an order that seed and epoch alone decide."""
+"""Batches: rows of similar length together, in an order that depends only on seed and epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from archspec.errors import DataError, Problem, UsageError
 
 Batch = dict[str, torch.Tensor]
 Item = tuple[int, int]  # row, epoch
-POOL = 50  # batches among which rows are sorted by length: more pad less, fewer mix better
+POOL_BATCHES = (
+    50  # batches whose rows are sorted by length together: more of them pad less, fewer mix better
+)
 
 
 def batches(
@@ -44,35 +46,35 @@ def batches(
 
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch], left out
     where the rows have none) and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to
-    the longest of their batch; unless they are shuffled, those for a model that takes no mask are
-    not padded, and each batch has texts of one length. ``loader.batch_sampler.set_epoch(n)``,
-    which Lightning calls by itself, goes on to another epoch, from its first batch.
+    the longest of their batch. For a model without a mask, texts that are not shuffled are not
+    padded: each batch has texts of one length. ``loader.batch_sampler.set_epoch(n)``, which
+    Lightning calls itself, moves to the start of another epoch.
 
     Args:
         rows: a split.
         encoder: what makes the model's input of a row.
-        batch_size: rows a process.
-        shuffle: whether rows come in another order each epoch; without it texts come longest
-            first, or as they are if ``by_length`` is False.
-        seed: decides the order, and how images vary, together with the epoch.
+        batch_size: rows per process.
+        shuffle: whether each epoch has another order; otherwise the longest texts come first, or
+            rows keep their order if ``by_length`` is False.
+        seed: decides the order and the augmentation of images, together with the epoch.
         epoch: from 0.
-        start: batches of this epoch to leave out, for going on in its middle.
-        workers: processes that decode images; texts need none.
+        start: batches of this epoch to skip, to resume in its middle.
+        workers: processes that decode images; not used for texts.
         by_length: whether texts of similar length go together.
-        rank, world: which of how many processes this is: each takes its part of the same batches
-            of ``batch_size × world`` rows. Rows of the last are repeated if they would not go
-            round: ``rows`` tells which.
-        drop_last: whether rows are left out, by chance, that would make an incomplete batch.
-        context: how workers start, ``fork`` or ``spawn``; left out: as Python does.
-        images: whether images are read; without them a batch has ``labels`` and ``rows`` alone.
+        rank, world: the number of this process, and of all: each takes its part of the same
+            batches of ``batch_size × world`` rows. Rows of the last batch are repeated if there
+            are too few for all processes: ``rows`` says which.
+        drop_last: whether to leave out random rows instead of making an incomplete batch.
+        context: how workers start, ``fork`` or ``spawn``. Default: as Python does.
+        images: whether to read images; without them a batch has only ``labels`` and ``rows``.
 
     Raises:
         UsageError: E801, a number is out of range.
     """
     _check(batch_size, epoch, start, workers, rank, world)
-    apart = False
+    one_length = False
     if isinstance(encoder, TextEncoder):
-        apart = by_length and not shuffle and not encoder.has_mask
+        one_length = by_length and not shuffle and not encoder.has_mask
         encoded = _encoded(encoder, rows)
         dataset: Dataset[Any] = _Texts(encoded, rows.labels)
         lengths = encoded.lengths if by_length else None
@@ -81,9 +83,19 @@ def batches(
     elif images:
         dataset, lengths, collate = _Images(rows, encoder, seed), None, _collate_images
     else:
-        dataset, lengths, collate, workers = _Labels(rows), None, _ends, 0
+        dataset, lengths, collate, workers = _Labels(rows), None, _labels_and_rows, 0
     order = BatchOrder(
-        len(rows), lengths, batch_size, shuffle, seed, epoch, start, rank, world, drop_last, apart
+        len(rows),
+        lengths,
+        batch_size,
+        shuffle,
+        seed,
+        epoch,
+        start,
+        rank,
+        world,
+        drop_last,
+        one_length,
     )
     return _Loader(
         dataset,
@@ -96,7 +108,7 @@ def batches(
 
 
 class _Loader(DataLoader[Batch]):
-    """Raises what went wrong in a worker: torch would make a traceback of it, as text."""
+    """Raises the error of a worker itself: torch would raise its traceback as text."""
 
     def __iter__(self) -> Iterator[Batch]:  # pyright: ignore[reportIncompatibleMethodOverride]
         for batch in super().__iter__():
@@ -106,17 +118,17 @@ class _Loader(DataLoader[Batch]):
 
 
 def _check(batch_size: int, epoch: int, start: int, workers: int, rank: int, world: int) -> None:
-    least = {"batch_size": (batch_size, 1), "epoch": (epoch, 0), "start": (start, 0),
+    minimums = {"batch_size": (batch_size, 1), "epoch": (epoch, 0), "start": (start, 0),
              "workers": (workers, 0), "rank": (rank, 0), "world": (world, 1)}  # fmt: skip
-    for name, (value, floor) in least.items():
-        if value < floor:
-            raise UsageError(Problem("E801", f"{name} is {floor} or more, not {value}"))
+    for name, (value, minimum) in minimums.items():
+        if value < minimum:
+            raise UsageError(Problem("E801", f"{name} is {minimum} or more, not {value}"))
     if rank >= world:
         raise UsageError(Problem("E801", f"rank {rank} is none of {world} processes"))
 
 
 class BatchOrder(Sampler[list[Item]]):
-    """Which rows make up which batch; each row with the epoch it is wanted for."""
+    """Which rows are in which batch; each row comes with the epoch."""
 
     def __init__(
         self,
@@ -130,61 +142,65 @@ class BatchOrder(Sampler[list[Item]]):
         rank: int,
         world: int,
         drop_last: bool,
-        apart: bool = False,
+        one_length: bool = False,
     ) -> None:
         self.n, self.lengths, self.batch_size = n, lengths, batch_size
         self.shuffle, self.seed, self.epoch, self.start = shuffle, seed, epoch, start
-        self.rank, self.world, self.drop_last, self.apart = rank, world, drop_last, apart
+        self.rank, self.world, self.drop_last, self.one_length = rank, world, drop_last, one_length
 
     @property
     def sampler(self) -> BatchOrder:
-        """Itself: where Lightning looks for a ``set_epoch`` to call."""
+        """The object itself: Lightning calls ``set_epoch`` on it."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Go on to another epoch, from its first batch; nothing happens if it is this one."""
+        """Move to the first batch of another epoch; does nothing if it is the current one."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def go_to(self, epoch: int, start: int) -> None:
-        """Go on with another epoch, from its ``start``-th batch."""
+        """Move to the ``start``-th batch of an epoch."""
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
-        if self.apart:
-            return max(len(self.whole_batches()) - self.start, 0)
+        if self.one_length:
+            return max(len(self.all_batches()) - self.start, 0)
         size = self.batch_size * self.world
-        whole = self.n // size if self.drop_last else -(-self.n // size)
-        return max(whole - self.start, 0)
+        count = self.n // size if self.drop_last else -(-self.n // size)
+        return max(count - self.start, 0)
 
     def __iter__(self) -> Iterator[list[Item]]:
-        for batch in self.whole_batches()[self.start :]:
-            short = -len(batch) % self.world
-            mine = np.concatenate([batch, np.resize(batch, short)])[self.rank :: self.world]
-            yield [(int(row), self.epoch) for row in mine]
+        for batch in self.all_batches()[self.start :]:
+            missing = -len(batch) % self.world
+            own_rows = np.concatenate([batch, np.resize(batch, missing)])[self.rank :: self.world]
+            yield [(int(row), self.epoch) for row in own_rows]
 
-    def whole_batches(self) -> list[Integers]:
+    def all_batches(self) -> list[Integers]:
         """The rows of each batch of this epoch, those of all processes together."""
         size = self.batch_size * self.world
-        chance = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
-        rows = chance.permutation(self.n) if self.shuffle else np.arange(self.n)
+        generator = np.random.Generator(np.random.PCG64([self.seed, self.epoch]))
+        rows = generator.permutation(self.n) if self.shuffle else np.arange(self.n)
         if self.drop_last:
             rows = rows[: self.n - self.n % size]
         if self.lengths is None:
             return cut(rows, size)
-        pool = size * POOL if self.shuffle else max(self.n, 1)
-        found: list[Integers] = []
-        for part in cut(rows, pool):
-            # Longest first: what does not fit into memory shows at once.
-            part = part[np.argsort(-self.lengths[part], kind="stable")]
-            parts = cut(part, size, self.lengths if self.apart else None)
-            order = chance.permutation(len(parts)) if self.shuffle else range(len(parts))
-            found += [parts[i] for i in order]
-        return found
+        pool_size = size * POOL_BATCHES if self.shuffle else max(self.n, 1)
+        batches: list[Integers] = []
+        for pool_rows in cut(rows, pool_size):
+            # Longest first, so that a batch that does not fit into memory fails at once.
+            pool_rows = pool_rows[np.argsort(-self.lengths[pool_rows], kind="stable")]
+            pool_batches = cut(pool_rows, size, self.lengths if self.one_length else None)
+            order = (
+                generator.permutation(len(pool_batches))
+                if self.shuffle
+                else range(len(pool_batches))
+            )
+            batches += [pool_batches[i] for i in order]
+        return batches
 
 
 def cut(rows: Integers, size: int, lengths: Integers | None = None) -> list[Integers]:
-    """Rows in parts of ``size`` at most; each of one length, where ``lengths`` are given."""
+    """Cut rows into parts of at most ``size``; each of one length if ``lengths`` are given."""
     runs = [rows]
     if lengths is not None:
         runs = np.split(rows, np.flatnonzero(np.diff(lengths[rows])) + 1)
@@ -196,7 +212,7 @@ def cut(rows: Integers, size: int, lengths: Integers | None = None) -> list[Inte
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """The token ids of all rows, one after the other, and where each row's begin."""
+    """The token ids of all rows, concatenated, and where those of each row start."""
 
     ids: np.ndarray
     starts: Integers
@@ -208,7 +224,7 @@ class _Encoded:
 
 
 _CHUNK = 10_000  # rows
-_known: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = WeakKeyDictionary()
 
 
 def token_counts(rows: Rows, encoder: TextEncoder) -> TokenCounts | None:
@@ -217,22 +233,22 @@ def token_counts(rows: Rows, encoder: TextEncoder) -> TokenCounts | None:
 
 
 def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
-    """Made once for each encoder and split."""
-    known = _known.setdefault(encoder, WeakKeyDictionary())
-    if rows not in known:
+    """Computed once for each encoder and split."""
+    cache = _cache.setdefault(encoder, WeakKeyDictionary())
+    if rows not in cache:
         parts: list[np.ndarray] = []
         lengths: list[int] = []
         counts: list[TokenCounts] = []
         for start in range(0, len(rows), _CHUNK):
-            some = rows.select(np.arange(start, min(start + _CHUNK, len(rows))))
-            found = encoder.encode_counted(some.texts())
-            counts.append(found.counts)
-            lengths += map(len, found.ids)
-            parts += [np.array([i for ids in found.ids for i in ids], dtype=np.int32)]
+            chunk = rows.select(np.arange(start, min(start + _CHUNK, len(rows))))
+            encoded = encoder.encode_counted(chunk.texts())
+            counts.append(encoded.counts)
+            lengths += map(len, encoded.ids)
+            parts += [np.array([i for ids in encoded.ids for i in ids], dtype=np.int32)]
         ids = np.concatenate(parts) if parts else np.array([], dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        known[rows] = _Encoded(ids, starts, total(counts))
-    return known[rows]
+        cache[rows] = _Encoded(ids, starts, total(counts))
+    return cache[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +271,7 @@ class _CollateTexts:
     encoder: TextEncoder
 
     def __call__(self, items: Sequence[tuple[int, torch.Tensor, int | None]]) -> Batch:
-        return {**self.encoder.collate([ids for _, ids, _ in items]), **_ends(items)}
+        return {**self.encoder.collate([ids for _, ids, _ in items]), **_labels_and_rows(items)}
 
 
 # ------------------------------------------------------------------------------------------- images
@@ -279,15 +295,15 @@ class _Images(Dataset[Any]):
             data = self.rows[row]
             assert isinstance(data, bytes)
             pixels = self.encoder.encode(data, (self.seed, epoch, row))
-        except Exception as error:  # decoders of broken files raise whatever they come to
+        except Exception as error:  # decoders of broken files raise errors of any type
             return self._changed(row, error)
         label = None if self.rows.labels is None else int(self.rows.labels[row])
         return row, {self.encoder.name: pixels}, label
 
     def _changed(self, row: int, error: Exception) -> DataError:
-        said = ": ".join(filter(None, image_fault(error)))
+        fault = ": ".join(filter(None, image_fault(error)))
         number = int(self.rows.numbers[row])
-        message = f"row {number} of {self.rows.split} is not what was checked: {said}"
+        message = f"row {number} of {self.rows.split} is not what was checked: {fault}"
         hint = "its file has changed, or the task's image settings have"
         return DataError(Problem("E901", message, hint=hint))
 
@@ -305,17 +321,17 @@ class _Labels(Dataset[Any]):
 
 
 def _collate_images(items: Sequence[_Image]) -> Batch | DataError:
-    found: list[tuple[int, Batch, int | None]] = []
+    images: list[tuple[int, Batch, int | None]] = []
     for item in items:
         if isinstance(item, DataError):
             return item
-        found.append(item)
-    (name,) = found[0][1]
-    pixels = torch.stack([batch[name] for _, batch, _ in found])
-    return {name: pixels, **_ends(found)}
+        images.append(item)
+    (name,) = images[0][1]
+    pixels = torch.stack([batch[name] for _, batch, _ in images])
+    return {name: pixels, **_labels_and_rows(images)}
 
 
-def _ends(items: Sequence[tuple[int, Any, int | None]]) -> Batch:
+def _labels_and_rows(items: Sequence[tuple[int, Any, int | None]]) -> Batch:
     rows = torch.tensor([row for row, _, _ in items], dtype=torch.int64)
     labels = [label for _, _, label in items]
     if any(label is None for label in labels):

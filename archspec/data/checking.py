@@ -1,10 +1,12 @@
-"""Every row's text or image looked at once: what is wrong with it, or a digest of it."""
+"""Checks every row's text or image once: what is wrong with it, or a digest of it."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from archspec.data.images import (
     MAX_BYTES,
     UnreadableImage,
     check_enlarged,
-    decoded,
+    decoded_frame,
     refuse_library_error,
     without_size_warnings,
 )
@@ -25,36 +27,59 @@ Fault = tuple[str, str]  # reason, detail
 _CHUNK = 10_000  # rows whose cells are in memory at once
 
 
-def check_inputs(
-    table: Table, columns: Columns, resize: int
-) -> tuple[Cells, dict[int, Fault], list[bytes]]:
-    """Look at each row's input.
+@dataclass(frozen=True, slots=True)
+class CheckedInputs:
+    """What the inputs of all rows are.
+
+    Attributes:
+        cells: the column.
+        faults: position → what is wrong with a row.
+        digests: of each row's text or image; empty where there is a fault.
+        notes: a line for each thing that is worth knowing.
+    """
+
+    cells: Cells
+    faults: dict[int, Fault]
+    digests: list[bytes]
+    notes: tuple[str, ...] = ()
+
+
+def check_inputs(table: Table, columns: Columns, resize: int) -> CheckedInputs:
+    """Check each row's input.
 
     Args:
         resize: pixels that the shorter side of an image will have.
-
-    Returns:
-        The column, the faults by position, and a digest of each row that has none.
     """
     is_image = columns.image is not None
     cells = Cells(table.dataset, columns.input, table.base if is_image else None)
-    odd = table.misfits.get(columns.input, {})
+    misfits = table.misfits.get(columns.input, {})
     faults: dict[int, Fault] = {}
     digests: list[bytes] = []
+    animated: list[int] = []
     with without_size_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(table), _CHUNK):
-            at = np.arange(start, min(start + _CHUNK, len(table)))
+            positions = np.arange(start, min(start + _CHUNK, len(table)))
             if is_image:
-                found = list(pool.map(lambda i: _image(cells, int(i), resize), at))
+                check = partial(_image, cells, resize, animated)
+                results = list(pool.map(check, positions.tolist()))
             else:
-                found = list(map(_text, cells.texts(at)))
-            for i, one in zip(at.tolist(), found, strict=True):
-                if i in odd:
-                    faults[i] = ("wrong type", odd[i])
-                elif not isinstance(one, bytes):
-                    faults[i] = one
-                digests.append(one if isinstance(one, bytes) else b"")
-    return cells, faults, digests
+                results = list(map(_text, cells.texts(positions)))
+            for i, result in zip(positions.tolist(), results, strict=True):
+                if i in misfits:
+                    faults[i] = ("wrong type", misfits[i])
+                elif not isinstance(result, bytes):
+                    faults[i] = result
+                digests.append(result if isinstance(result, bytes) else b"")
+    return CheckedInputs(cells, faults, digests, _frame_notes(table, animated))
+
+
+def _frame_notes(table: Table, animated: list[int]) -> tuple[str, ...]:
+    if not animated:
+        return ()
+    first = min(animated)
+    name = f"{table.file(first)}, row {int(table.numbers[first])}"
+    count = "1 image has" if len(animated) == 1 else f"{len(animated):,} images have"
+    return (f"{count} several frames, of which only the first is read: {name}",)
 
 
 def _text(text: str | None) -> bytes | Fault:
@@ -72,17 +97,20 @@ def text_fault(text: str | None) -> Fault | None:
     return ("a NUL character", "") if "\0" in text else None
 
 
-def _image(cells: Cells, position: int, resize: int) -> bytes | Fault:
+def _image(cells: Cells, resize: int, animated: list[int], position: int) -> bytes | Fault:
     try:
         data = image_bytes(cells, position)
-        check_enlarged(decoded(data).size, resize)
+        image, has_more = decoded_frame(data)
+        check_enlarged(image.size, resize)
     except Exception as error:
         return image_fault(error)
+    if has_more:
+        animated.append(position)
     return hashlib.sha256(data).digest()
 
 
 def image_bytes(cells: Cells, position: int) -> bytes:
-    """The bytes of a row's image; what it raises is for ``image_fault``."""
+    """The bytes of a row's image; ``image_fault`` explains what it raises."""
     path = cells.path(position)
     if path is not None:
         check_file(path)
@@ -92,10 +120,10 @@ def image_bytes(cells: Cells, position: int) -> bytes:
 
 
 def image_fault(error: Exception) -> Fault:
-    """Why an image cannot be used, from what was raised when it was read and decoded.
+    """Why an image cannot be used, from the error that reading and decoding it raised.
 
     Raises:
-        UsageError: E801, no image at all can be decoded; other errors that are not the image's.
+        UsageError: E801, no image can be decoded at all; other errors not caused by the image.
     """
     match error:
         case UnreadableImage():
@@ -106,14 +134,14 @@ def image_fault(error: Exception) -> Fault:
             return "unreadable image", (error.strerror or str(error))[:80]
         case ArchspecError():
             raise error
-        case _:  # decoders of broken files raise whatever they come to
+        case _:  # decoders of broken files raise errors of any type
             refuse_library_error(error)
             return "unreadable image", f"{type(error).__name__}: {error}"[:80]
 
 
 def check_file(path: Path) -> None:
-    """Whether there is a file of an image that is not too large; raises UnreadableImage."""
-    if not path.is_file():  # a pipe would never end
+    """Raise UnreadableImage unless there is an image file that is not too large."""
+    if not path.is_file():  # reading a pipe would never end
         raise UnreadableImage("no image", "no such file")
     if path.stat().st_size > MAX_BYTES:
         raise UnreadableImage("too large image", f"{path.stat().st_size:,} bytes")

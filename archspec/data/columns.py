@@ -1,4 +1,4 @@
-"""Which column is the text or the image, and which the label: guessed, or as the user says."""
+"""Finds the columns of texts or images and of labels: guessed, or as the user says."""
 
 from __future__ import annotations
 
@@ -27,32 +27,31 @@ LABEL_NAMES = ("label", "labels", "class", "category", "target", "y")
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm",
 )  # fmt: skip
-SAMPLE = 1_000  # rows that a guess looks at
-MOST_CLASSES = 100  # of a column that is no label by its name
+SAMPLE = 1_000  # rows that guesses look at
+MAX_CLASSES = 100  # of a column whose name is not that of a label
 
 Label = str | Literal[False] | None
 
 
-def columns_of(
+def find_columns(
     table: Table, kind: Kind, *, text: str | None, image: str | None, label: Label
 ) -> Columns:
     """The columns that a task uses.
 
     Args:
-        table: the split that decides: ``train``, where there is one.
-        text, image, label: as the user says; None to guess; no label is read where it is False.
+        table: the split whose columns count: ``train`` if there is one.
+        text, image, label: as the user says; None: guess. A label of False: none is read.
 
     Raises:
-        DataError: E902, there is no such column, or several could be meant; E907, the data is for
-            something that cannot be done.
-        UsageError: E801, a column for images was given where the task takes text, or a text
-            column where it takes images.
+        DataError: E902, there is no such column, or several are possible; E907, the data is for a
+            task that is not supported.
+        UsageError: E801, a column of images was given for a task on texts, or the reverse.
     """
-    wants_image = kind == "image-classification"
-    unfit = text if wants_image else image
-    if unfit is not None:
-        meant = "images, not text" if wants_image else "text, not images"
-        raise UsageError(Problem("E801", f"the task is {kind}: it takes {meant}"))
+    is_image_task = kind == "image-classification"
+    unexpected = text if is_image_task else image
+    if unexpected is not None:
+        expected = "images, not text" if is_image_task else "text, not images"
+        raise UsageError(Problem("E801", f"the task is {kind}: it takes {expected}"))
     if label is None and kind == "text-embedding":
         label = False
     if isinstance(label, str) and label in (text, image):
@@ -60,17 +59,17 @@ def columns_of(
     label_name = label if isinstance(label, str) else None
     if label is None:
         label_name = _named_label(table, {text, image})
-    if wants_image:
-        found = _given(table, image) or _image(table)
-        columns = Columns(image=found, label=label_name)
+    if is_image_task:
+        input_name = _existing(table, image) or _find_image(table)
+        columns = Columns(image=input_name, label=label_name)
     else:
         if table.image is not None:
             raise _images_not_text(table, table.image)
         refuse_tokens(table, text)
-        found = _given(table, text) or _text(table, label_name)
-        columns = Columns(text=found, label=label_name)
+        input_name = _existing(table, text) or _find_text(table, label_name)
+        columns = Columns(text=input_name, label=label_name)
     if label is not False:
-        label_name = _label(table, found) if label_name is None else label_name
+        label_name = _find_label(table, input_name) if label_name is None else label_name
         columns = Columns(columns.text, columns.image, label_name)
         if label_name in names(table):
             refuse_other_labels(table, label_name)
@@ -79,7 +78,7 @@ def columns_of(
 
 
 def check(table: Table, columns: Columns) -> None:
-    """Whether a split has the columns, and of the right kinds.
+    """Check that a split has the columns, with the right types.
 
     Raises:
         DataError: E902.
@@ -90,11 +89,14 @@ def check(table: Table, columns: Columns) -> None:
         if name is None:
             continue
         if name not in names(table):
-            problems.append(_unknown(table, name))
-        elif not (_HOLDS[role](table, name) or not len(table)):
+            problems.append(_unknown_column(table, name))
+        elif kind := table.unreadable.get(name):
+            message = f"{table.files[0]}: column '{name}' holds {kind}"
+            problems.append(Problem("E902", message, hint="rows hold texts, numbers and bytes"))
+        elif not (_ROLE_CHECKS[role](table, name) or not len(table)):
             kind = arrow_column(table.dataset, name).type
             message = f"{table.files[0]}: column '{name}' holds {kind}, which is no {role}"
-            problems.append(Problem("E902", message, hint=_columns_are(table)))
+            problems.append(Problem("E902", message, hint=_list_columns(table)))
     if problems:
         raise DataError(problems)
 
@@ -103,40 +105,40 @@ def names(table: Table) -> list[str]:
     return list(table.dataset.column_names)
 
 
-def _given(table: Table, name: str | None) -> str | None:
+def _existing(table: Table, name: str | None) -> str | None:
     if name is not None and name not in names(table):
-        raise DataError(_unknown(table, name))
+        raise DataError(_unknown_column(table, name))
     return name
 
 
-def _unknown(table: Table, name: str) -> Problem:
-    hint = did_you_mean(name, names(table)) or _columns_are(table)
+def _unknown_column(table: Table, name: str) -> Problem:
+    hint = did_you_mean(name, names(table)) or _list_columns(table)
     return Problem("E902", f"{table.files[0]} has no column '{name}'", hint=hint)
 
 
-def _columns_are(table: Table) -> str:
-    said = f"the columns are {listing([name[:60] for name in names(table)], 20)}"
+def _list_columns(table: Table) -> str:
+    text = f"the columns are {listing([name[:60] for name in names(table)], 20)}"
     if has_doubtful_names(table) and any(map(looks_like_data, names(table))):
-        said += f" (if this first line is a row: {NO_HEADER})"
-    return said
+        text += f" (if this first line is a row: {NO_HEADER})"
+    return text
 
 
-def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
-    if found:
-        message = f"{table.files[0]}: {listing(found)} could each be the {role}"
+def _ambiguous(table: Table, role: str, candidates: Sequence[str]) -> DataError:
+    if candidates:
+        message = f"{table.files[0]}: {listing(candidates)} could each be the {role}"
     else:
         message = f"{table.files[0]}: no column looks like the {role}"
     return DataError(Problem("E902", message, hint=_with_columns(table, say_which(role))))
 
 
 def _with_columns(table: Table, hint: str) -> str:
-    return f"{_columns_are(table)}: {hint}"
+    return f"{_list_columns(table)}: {hint}"
 
 
 # ------------------------------------------------------------------------------------------ guesses
 
 
-def _text(table: Table, label: str | None) -> str:
+def _find_text(table: Table, label: str | None) -> str:
     candidates = [name for name in names(table) if name != label and _holds_text(table, name)]
     is_named = len(candidates) == 1 and candidates[0] in TEXT_NAMES
     images = [] if is_named else [name for name in candidates if _holds_images(table, name)]
@@ -150,7 +152,7 @@ def _text(table: Table, label: str | None) -> str:
     for name in candidates:
         if holds_prose(table, name):
             refuse_pair(table, name, candidates)
-    return _longest(table, candidates)
+    return _longest_text(table, candidates)
 
 
 def _images_not_text(table: Table, name: str) -> DataError:
@@ -158,7 +160,7 @@ def _images_not_text(table: Table, name: str) -> DataError:
     return DataError(Problem("E902", message))
 
 
-def _longest(table: Table, candidates: Sequence[str]) -> str:
+def _longest_text(table: Table, candidates: Sequence[str]) -> str:
     lengths = {name: _mean_length(table, name) for name in candidates}
     longest = sorted(lengths, key=lambda name: -lengths[name])
     near = [name for name in longest if lengths[name] > lengths[longest[0]] / 2]
@@ -177,36 +179,42 @@ def _mean_length(table: Table, name: str) -> float:
     return sum(len(text or "") for text in sample) / max(len(sample), 1)
 
 
-def _image(table: Table) -> str:
+def _find_image(table: Table) -> str:
     if table.image is not None:
         return table.image
-    found = [name for name in names(table) if _holds_images(table, name)]
-    if len(found) != 1:
-        raise _ambiguous(table, "image", found)
-    return found[0]
+    candidates = [name for name in names(table) if _holds_images(table, name)]
+    if len(candidates) != 1:
+        raise _ambiguous(table, "image", candidates)
+    return candidates[0]
 
 
 def _named_label(table: Table, others: set[str | None]) -> str | None:
-    folded = {name.casefold(): name for name in reversed(names(table)) if name not in others}
-    found = [folded[name] for name in LABEL_NAMES if name in folded]
-    if len(found) > 1 and found[0].casefold() not in LABEL_NAMES[:2]:
-        raise _ambiguous(table, "label", found)
-    return found[0] if found else None
+    by_folded_name = {
+        name.casefold(): name for name in reversed(names(table)) if name not in others
+    }
+    matches = [by_folded_name[name] for name in LABEL_NAMES if name in by_folded_name]
+    if len(matches) > 1 and matches[0].casefold() not in LABEL_NAMES[:2]:
+        raise _ambiguous(table, "label", matches)
+    return matches[0] if matches else None
 
 
-def _label(table: Table, used: str) -> str:
-    found = [name for name in names(table) if name != used and _has_few_values(table, name)]
-    if not found:
-        refuse_targets(table, used)
-    if len(found) > 2 and all(_is_yes_or_no(table, name) for name in found):
-        message = f"{table.files[0]}: {listing(found)} each say yes or no of a row: if they are"
+def _find_label(table: Table, input_name: str) -> str:
+    candidates = [
+        name for name in names(table) if name != input_name and _has_few_values(table, name)
+    ]
+    if not candidates:
+        refuse_targets(table, input_name)
+    if len(candidates) > 2 and all(_is_yes_or_no(table, name) for name in candidates):
+        message = (
+            f"{table.files[0]}: {listing(candidates)} each say yes or no of a row: if they are"
+        )
         hint = f"if one of them alone is the label, {say_which('label')}"
         raise DataError(
             Problem("E907", f"{message} its labels, multi-label is not supported yet", hint=hint)
         )
-    if len(found) != 1:
-        raise _ambiguous(table, "label", found)
-    return found[0]
+    if len(candidates) != 1:
+        raise _ambiguous(table, "label", candidates)
+    return candidates[0]
 
 
 def _is_yes_or_no(table: Table, name: str) -> bool:
@@ -219,7 +227,7 @@ def _has_few_values(table: Table, name: str) -> bool:
     if not _holds_labels(table, name) or pa.types.is_floating(column.type):
         return False
     n = len(column.drop_null().unique())
-    return 2 <= n <= max(2, min(MOST_CLASSES, len(column) // 4))
+    return 2 <= n <= max(2, min(MAX_CLASSES, len(column) // 4))
 
 
 # ---------------------------------------------------------------------------------- kinds of column
@@ -254,4 +262,4 @@ def _are_paths(sample: pa.ChunkedArray) -> bool:
     return bool(texts) and len(paths) > len(texts) / 2
 
 
-_HOLDS = {"text": _holds_text, "image": _holds_images, "label": _holds_labels}
+_ROLE_CHECKS = {"text": _holds_text, "image": _holds_images, "label": _holds_labels}

@@ -1,4 +1,4 @@
-"""What a spec's ``task`` says about its input, as an encoder."""
+"""Makes the encoder that a spec's ``task`` describes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archspec.data.images import ImageEncoder
     from archspec.data.texts import TextEncoder
 
-_LENGTHS = ("max_position_embeddings", "n_positions")  # params that bound a text's length
+_LENGTH_PARAMS = ("max_position_embeddings", "n_positions")  # params that bound a text's length
 
 
 def encoder_for(
@@ -26,20 +26,20 @@ def encoder_for(
     tokenizer: str | os.PathLike[str] | None = None,
     max_length: int | None = None,
 ) -> TextEncoder | ImageEncoder:
-    """The encoder that makes a spec's input of texts or images.
+    """The encoder that turns texts or images into a spec's input.
 
     Args:
         spec: a spec with a ``task``.
-        train: whether images vary as the task's ``augment`` says.
-        weights: the model's file or folder of weights; the tokenizer is looked for beside it, then
+        train: whether images are augmented as the task's ``augment`` says.
+        weights: the model's file or folder of weights; the tokenizer is searched beside it, then
             beside the spec.
         tokenizer: a ``tokenizer.json`` or ``vocab.txt``, or its folder, instead.
-        max_length: tokens at most; left out: as the task says, and no more than the model takes.
+        max_length: maximum number of tokens. Default: the task's, limited to the model's.
 
     Raises:
         DataError: E902 if the task does not fit the model's inputs, E905 if the tokenizer cannot
-            be found or read, or has more tokens than the model, or if the folder of the weights is
-            that of a sentence-transformer that does something else than the spec.
+            be found or read, or has more tokens than the model, or if the folder of the weights
+            holds a sentence-transformer that works differently from the spec.
         UsageError: E801, the spec does not say what it is for.
     """
     task = spec.architecture.task
@@ -47,13 +47,13 @@ def encoder_for(
         hint = "give it a task, as {kind: text-classification}"
         raise UsageError(Problem("E801", f"{spec.name} does not say what it is for", hint=hint))
     if task.kind == "image-classification":
-        return _images(spec, train)
+        return _image_encoder(spec, train)
     settings = task.text or TextInput.model_validate({})
-    path = Path(tokenizer) if tokenizer is not None else _tokenizer(spec, settings, weights)
-    beside = None if weights is None else _folder(Path(weights))
-    longest = sentence_length(beside, task, spec.name) if beside is not None else None
-    length, limit = _length(spec, settings, max_length, longest)
-    return _texts(spec, path, length, limit, strict=max_length is not None)
+    path = Path(tokenizer) if tokenizer is not None else _find_tokenizer(spec, settings, weights)
+    folder = None if weights is None else _folder(Path(weights))
+    tokenizer_limit = sentence_length(folder, task, spec.name) if folder is not None else None
+    length, limit = _max_length(spec, settings, max_length, tokenizer_limit)
+    return _text_encoder(spec, path, length, limit, strict=max_length is not None)
 
 
 def model_inputs(spec: Spec) -> dict[str, Contract]:
@@ -61,7 +61,7 @@ def model_inputs(spec: Spec) -> dict[str, Contract]:
     return spec.architecture.blocks[spec.architecture.model].inputs
 
 
-def _images(spec: Spec, train: bool) -> ImageEncoder:
+def _image_encoder(spec: Spec, train: bool) -> ImageEncoder:
     from archspec.data.images import ImageEncoder
     from archspec.lang.schema import ImageInput
 
@@ -72,58 +72,64 @@ def _images(spec: Spec, train: bool) -> ImageEncoder:
         message = f"{spec.name} takes {listing(required) or 'nothing'}, not one image"
         raise DataError(Problem("E902", message))
     shape = model_inputs(spec)[required[0]].shape
-    channels = _value(spec, shape[1]) if len(shape) == 4 else None
+    channels = _size_value(spec, shape[1]) if len(shape) == 4 else None
     if channels is not None and channels != settings.channels:
         message = f"{spec.name} takes images of {channels} channels, its task says"
         raise DataError(Problem("E902", f"{message} {settings.channels}"))
     return ImageEncoder(settings, train, required[0])
 
 
-def _texts(
+def _text_encoder(
     spec: Spec, path: Path, max_length: int, limit: int | None, *, strict: bool
 ) -> TextEncoder:
     from archspec.data.texts import INPUTS, TextEncoder
 
-    taken = model_inputs(spec)
-    wanted = [name for name, one in taken.items() if not one.optional]
-    if unknown := [name for name in wanted if name not in INPUTS]:
+    contracts = model_inputs(spec)
+    required = [name for name, one in contracts.items() if not one.optional]
+    if unknown := [name for name in required if name not in INPUTS]:
         hint = f"a tokenizer gives {listing(INPUTS)}"
         raise DataError(Problem("E902", f"no text becomes {spec.name}'s '{unknown[0]}'", hint=hint))
     # Without a mask the padding would count; token types are zeros where they are left out.
-    inputs = [name for name in INPUTS if name in wanted or (name in taken and name != INPUTS[2])]
+    inputs = [
+        name for name in INPUTS if name in required or (name in contracts and name != INPUTS[2])
+    ]
     encoder = TextEncoder(path, max_length, inputs, limit=limit, strict=strict)
-    size = _value(spec, taken["input_ids"].below) if "input_ids" in taken else None
+    size = _size_value(spec, contracts["input_ids"].below) if "input_ids" in contracts else None
     if size is not None:
         encoder.check_size(size)
     return encoder
 
 
-def _value(spec: Spec, said: int | str | None) -> int | None:
-    """A number, or that of a parameter: ``$vocab_size``; None for anything else."""
-    value = spec.values.get(said[1:]) if isinstance(said, str) and said[:1] == "$" else said
+def _size_value(spec: Spec, size: int | str | None) -> int | None:
+    """A number, or the value of a parameter (``$vocab_size``); None for anything else."""
+    value = spec.values.get(size[1:]) if isinstance(size, str) and size[:1] == "$" else size
     return value if isinstance(value, int) else None
 
 
-def _length(
-    spec: Spec, settings: TextInput, asked: int | None, longest: int | None
+def _max_length(
+    spec: Spec, settings: TextInput, max_length: int | None, tokenizer_limit: int | None
 ) -> tuple[int, int | None]:
-    """Tokens at which a text is cut, and the most that the model takes; None: it has no bound."""
-    limits = [spec.values[name] for name in _LENGTHS if isinstance(spec.values.get(name), int)]
+    """The length at which texts are cut, and the model's limit (None if it has none)."""
+    limits = [
+        spec.values[name] for name in _LENGTH_PARAMS if isinstance(spec.values.get(name), int)
+    ]
     limit = min((n for n in limits if isinstance(n, int)), default=None)
-    if asked is None:
-        bounds = (settings.max_length, limit, longest)
-        asked = min(one for one in bounds if one is not None)
-    if limit is not None and asked > limit:
-        message = f"a maximum length of {asked:,}, but {spec.name} has {limit:,} positions"
+    if max_length is None:
+        bounds = (settings.max_length, limit, tokenizer_limit)
+        max_length = min(one for one in bounds if one is not None)
+    if limit is not None and max_length > limit:
+        message = f"a maximum length of {max_length:,}, but {spec.name} has {limit:,} positions"
         raise DataError(Problem("E905", message))
-    return asked, limit
+    return max_length, limit
 
 
 def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _tokenizer(spec: Spec, settings: TextInput, weights: str | os.PathLike[str] | None) -> Path:
+def _find_tokenizer(
+    spec: Spec, settings: TextInput, weights: str | os.PathLike[str] | None
+) -> Path:
     """The tokenizer's file: beside the weights, or beside the spec or one of its parents."""
     name = Path(settings.tokenizer)
     if name.is_absolute() or ".." in name.parts:

@@ -1,6 +1,6 @@
-"""Encodings of text files: which one somebody may name, and which one would fit a file.
+"""Encodings of text files: valid names, and which encoding a file seems to have.
 
-A guess is only ever told: bytes say nothing for certain, and nothing is read by a guess.
+A guess only appears in messages: no file is read with a guessed encoding.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from pathlib import Path
 
 from archspec.errors import Problem, UsageError, did_you_mean
 
-_NO_TEXT = frozenset(
+_NOT_TEXT = frozenset(
     ("base64_codec", "bz2_codec", "hex_codec", "mbcs", "quopri_codec", "rot_13", "uu_codec",
      "zlib_codec")
 )  # fmt: skip
-_NAMES = frozenset(aliases.aliases.values()) - _NO_TEXT | {"utf_8_sig", "koi8_u", "cp720"}
-_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
+_NAMES = frozenset(aliases.aliases.values()) - _NOT_TEXT | {"utf_8_sig", "koi8_u", "cp720"}
+_BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-_SAMPLE = 2_000_000  # bytes
-_LINES = 2_000  # with bytes beyond ASCII
-_FITS = 0.8  # of the characters beyond ASCII must be usual ones
+_MAX_BYTES = 2_000_000  # bytes
+_MAX_LINES = 2_000  # with non-ASCII bytes
+_MIN_SCORE = 0.8  # of the non-ASCII characters must be common ones
 
 
 def checked_encoding(name: object) -> str:
-    """An encoding's name as Python knows it; ``utf-8-sig`` for UTF-8, whose mark is no text.
+    """Python's name of an encoding; ``utf-8-sig`` for UTF-8, so that a BOM is not read as text.
 
     Raises:
         UsageError: E801, there is no such encoding.
@@ -47,14 +47,14 @@ def checked_encoding(name: object) -> str:
 
 
 def marked_encoding(path: Path) -> str | None:
-    """UTF-16 or UTF-32, if the file begins with the mark of one or has a zero in every other byte.
+    """UTF-16 or UTF-32, if the file has its byte-order mark or a zero in every other byte.
 
     Raises:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
         start = file.read(400)
-    for mark, name in _MARKS:
+    for mark, name in _BYTE_ORDER_MARKS:
         if start.startswith(mark):
             return name
     zeros = [sum(not byte for byte in start[i::2]) for i in (0, 1)]
@@ -64,15 +64,15 @@ def marked_encoding(path: Path) -> str | None:
 
 
 def fitting_encoding(path: Path) -> tuple[str, str] | None:
-    """The encoding that a file which is not UTF-8 seems to have, and a few words read with it.
+    """The encoding that a file which is not UTF-8 seems to have, and an example of its text.
 
     Raises:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        lines = file.read(_SAMPLE).splitlines()
-    data = b"\n".join([line for line in lines if not line.isascii()][:_LINES])
-    scores = {name: score for name in _USUAL if (score := _score(data, name)) >= _FITS}
+        lines = file.read(_MAX_BYTES).splitlines()
+    data = b"\n".join([line for line in lines if not line.isascii()][:_MAX_LINES])
+    scores = {name: score for name in _COMMON if (score := _score(data, name)) >= _MIN_SCORE}
     if not scores:
         return None
     best = max(scores, key=lambda name: scores[name])
@@ -80,48 +80,50 @@ def fitting_encoding(path: Path) -> tuple[str, str] | None:
 
 
 def _score(data: bytes, name: str) -> float:
-    """The share of usual ones among the characters beyond ASCII; 0 if it is not this encoding."""
+    """The fraction of common characters among the non-ASCII ones; 0 if decoding fails."""
     try:
         text = data.decode(name)
     except UnicodeDecodeError:
         return 0.0
     if name in ("cp1251", "koi8_r") and not _has_common_letters(text):
         return 0.0
-    found = usual = 0
+    total = common = 0
     for part in re.findall(r"[^\W\d_]+|\W|\d|_", text):  # words, and what is between them
         is_mixed = part.isalpha() and any(map(str.isascii, part))
         is_latin = is_mixed or len(part) == 1
-        fits = name in _WITHOUT_SPACES or not part.isalpha() or is_latin == (name in _LATIN)
-        fits = fits and not any(
+        is_plausible = name in _WITHOUT_SPACES or not part.isalpha() or is_latin == (name in _LATIN)
+        is_plausible = is_plausible and not any(
             a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(part)
         )
         letters = [letter for letter in part if letter >= "\x80"]
-        found += len(letters)
-        usual += fits * sum(_is_usual(letter, name) for letter in letters)
-    return usual / found if found else 0.0
+        total += len(letters)
+        common += is_plausible * sum(_is_common(letter, name) for letter in letters)
+    return common / total if total else 0.0
 
 
 def _has_common_letters(text: str) -> bool:
-    """Russian's six most frequent letters are nearly half of it; of Hebrew's bytes a quarter."""
+    """Six letters make up nearly half of Russian text, but a quarter of Hebrew read as Russian."""
     letters = [letter for letter in text.lower() if "а" <= letter <= "я"]
     return sum(letter in "оеаинт" for letter in letters) > 0.3 * len(letters)
 
 
-def _is_usual(letter: str, name: str) -> bool:
-    if letter in _PUNCTUATION or letter in _USUAL[name]:
+def _is_common(letter: str, name: str) -> bool:
+    if letter in _PUNCTUATION or letter in _COMMON[name]:
         return True
     if name == "euc_kr":
         return "가" <= letter <= "힣"
     if name in ("cp932", "euc_jp"):
-        return "ぁ" <= letter <= "ヿ" or ("一" <= letter <= "龥" and _lead(letter, "euc_jp", 0xCF))
+        return "ぁ" <= letter <= "ヿ" or (
+            "一" <= letter <= "龥" and _is_common_ideograph(letter, "euc_jp", 0xCF)
+        )
     if name in ("gb18030", "big5"):
         plain, last = ("gb2312", 0xD7) if name == "gb18030" else ("big5", 0xC6)
-        return "一" <= letter <= "龥" and _lead(letter, plain, last)
+        return "一" <= letter <= "龥" and _is_common_ideograph(letter, plain, last)
     return False
 
 
-def _lead(letter: str, encoding: str, last: int) -> bool:
-    """Whether it is one of the common ideographs, which these tables have in front."""
+def _is_common_ideograph(letter: str, encoding: str, last: int) -> bool:
+    """Whether it is one of the common ideographs, which come first in these tables."""
     try:
         return letter.encode(encoding)[0] <= last
     except UnicodeEncodeError:
@@ -131,7 +133,7 @@ def _lead(letter: str, encoding: str, last: int) -> bool:
 _PUNCTUATION = frozenset("’‘“”„–—…€£§°«»·•©®™ 、。「」，！？：；（）《》")
 _LATIN = ("cp1252", "cp1250", "cp1254", "mac_roman")
 _WITHOUT_SPACES = ("euc_kr", "gb18030", "euc_jp", "cp932", "big5")
-_USUAL: dict[str, frozenset[str]] = {  # of several that fit alike, the first
+_COMMON: dict[str, frozenset[str]] = {  # of several with the same score, the first
     **dict.fromkeys(_WITHOUT_SPACES, frozenset[str]()),
     "cp1252": frozenset("àáâãäåæçèéêëìíîïñòóôõöøùúûüýßœÀÁÂÄÅÆÇÈÉÊËÍÎÑÓÔÖØÚÜŒ¿¡ºª½²"),
     "cp1250": frozenset("ąćęłńóśźżčďěňřšťůžáéíúýôöüőűäłŁŚŻČŘŠŽÁÉÍÓÖÜâîşţ"),
@@ -147,7 +149,7 @@ _USUAL: dict[str, frozenset[str]] = {  # of several that fit alike, the first
 
 
 def _example(text: str) -> str:
-    """Words around the first that is not ASCII."""
+    """The words around the first that is not ASCII."""
     words = text.split()
-    at = next((i for i, word in enumerate(words) if not word.isascii()), 0)
-    return " ".join(words[max(at - 2, 0) : at + 3])[:60]
+    first = next((i for i, word in enumerate(words) if not word.isascii()), 0)
+    return " ".join(words[max(first - 2, 0) : first + 3])[:60]

@@ -1,4 +1,4 @@
-"""The libraries that data needs, which an installation of the core lacks."""
+"""Libraries that are only installed with the extra ``train``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from archspec.errors import Problem, UsageError
 
 @contextmanager
 def train_extra() -> Iterator[None]:
-    """Imports inside come from the extra ``train``.
+    """Explain a failing import: the libraries come with the extra ``train``.
 
     Raises:
         UsageError: E801, the extra is not installed.

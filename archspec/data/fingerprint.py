@@ -1,4 +1,4 @@
-"""A digest of data: equal wherever and whenever the same rows are opened in the same way."""
+"""A digest of data: the same whenever the same rows are opened in the same way."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def fingerprint(
     digests: Mapping[str, Sequence[bytes]],
     rule: str,
 ) -> str:
-    """SHA-256 of all that decides what a model sees, 64 hexadecimal digits.
+    """SHA-256 of everything that decides what a model sees, 64 hexadecimal digits.
 
     Args:
         digests: split → a digest of each row's text or image file.
     """
-    head = {
+    facts = {
         "version": _VERSION, "task": kind, "columns": asdict(columns), "labels": list(names),
         "rule": rule, "splits": {name: len(rows) for name, rows in splits.items()},
     }  # fmt: skip
-    found = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    hasher = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(splits):
-        for digest in digests[name]:
-            found.update(digest)
+        for row_digest in digests[name]:
+            hasher.update(row_digest)
         labels = splits[name].labels
         if labels is not None:
-            found.update(labels.astype("<i8").tobytes())
-    return found.hexdigest()
+            hasher.update(labels.astype("<i8").tobytes())
+    return hasher.hexdigest()

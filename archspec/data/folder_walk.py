@@ -1,4 +1,4 @@
-"""Files below a folder, in order: none is left out in silence."""
+"""Walks the files below a folder, in order; links to folders are refused."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MAX_DEPTH = 4
 
 
 def walk(folder: Path, depth: int, *, strict: bool = False) -> Iterator[Path]:
-    """The files below, in order of their names, folders among them; no hidden ones.
+    """The files below a folder, in order of their names, without hidden ones.
 
     Args:
-        depth: of folders below ``folder``.
-        strict: whether a folder that lies deeper is an error, or left out.
+        depth: levels of folders below ``folder``.
+        strict: whether a deeper folder is an error; otherwise it is left out.
 
     Raises:
-        DataError: E901, a folder cannot be read, is a link, or lies too deep.
+        DataError: E901, a folder cannot be read, is a link, or is too deep.
     """
     for entry in _entries(folder):
         if not _is_folder(entry):
@@ -44,7 +44,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """A link could lead anywhere, and round in a circle: it is not followed."""
+    """A link is not followed: it could lead anywhere, or in a circle."""
     if entry.is_symlink() and entry.is_dir():
         hint = "put the folder itself there, or name the files"
         raise DataError(Problem("E901", f"{entry.path}: a link to a folder", hint=hint))

@@ -1,4 +1,4 @@
-"""Data sets of the Hugging Face hub, ``owner/name`` or ``owner/name:subset``; no code is run."""
+"""Opens data sets of the Hugging Face hub, ``owner/name`` or ``owner/name:subset``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ with train_extra():
     from datasets import config
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
-# A name without an owner is never asked for: `datasets` has readers called "csv" or "pandas",
-# which it would let loose on the working folder.
+# A name without an owner is not looked up: `datasets` has loaders called "csv" or "pandas", which
+# would read the working folder.
 _NAME = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?::([\w.-]+))?", re.ASCII)
-_SECONDS = 5.0  # to learn whether there is such a data set
+_TIMEOUT = 5.0  # seconds, to check that the data set exists
 _LOGGERS = ("datasets", "huggingface_hub", "httpx", "fsspec")
 
 
@@ -48,37 +48,41 @@ def on_hub(name: str) -> Splits:
     with _quiet():
         _check(name, repository)
         try:
-            found: Any = datasets.load_dataset(repository, subset)
-        except Exception as error:  # many libraries are at work there
-            raise _absent(name, f"cannot be read from the hub: {first_line(error)}") from None
-    if not isinstance(found, Mapping):
+            splits: Any = datasets.load_dataset(repository, subset)
+        except Exception as error:  # many libraries are involved
+            raise _unavailable(name, f"cannot be read from the hub: {first_line(error)}") from None
+    if not isinstance(splits, Mapping):
         raise DataError(Problem("E901", f"{name}: not a data set with splits"))
-    return {str(split): partial(as_table, rows, str(split)) for split, rows in found.items()}
+    return {str(split): partial(as_table, rows, str(split)) for split, rows in splits.items()}
 
 
 def _check(name: str, repository: str) -> None:
-    """Whether there is one, in bounded time: `load_dataset` would try again and again."""
+    """Check that it exists, with a timeout: `load_dataset` would retry for a long time."""
     if config.HF_HUB_OFFLINE:
-        return  # what was fetched before may still be there
+        return  # it may have been downloaded before
     try:
-        huggingface_hub.HfApi().dataset_info(repository, timeout=_SECONDS)
+        huggingface_hub.HfApi().dataset_info(repository, timeout=_TIMEOUT)
     except GatedRepoError:
-        raise _absent(name, "its owners ask for a sign-in", "'hf auth login' signs in") from None
+        raise _unavailable(
+            name, "its owners ask for a sign-in", "'hf auth login' signs in"
+        ) from None
     except RepositoryNotFoundError:
-        raise _absent(name, "no such data set on the hub") from None
+        raise _unavailable(name, "no such data set on the hub") from None
     except Exception as error:
         hint = "HF_HUB_OFFLINE=1 takes what was fetched before"
-        raise _absent(name, f"the hub could not be reached: {first_line(error)}", hint) from None
+        raise _unavailable(
+            name, f"the hub could not be reached: {first_line(error)}", hint
+        ) from None
 
 
-def _absent(name: str, message: str, hint: str = "") -> DataError:
+def _unavailable(name: str, message: str, hint: str = "") -> DataError:
     there = "there is no such file or folder either"
     return DataError(Problem("E901", f"{name}: {message}", hint=f"{there}; {hint}".rstrip("; ")))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the libraries write about each attempt."""
+    """Silence what the libraries log about each attempt."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

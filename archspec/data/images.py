@@ -1,6 +1,6 @@
-"""Images: checked, decoded, resized, cropped, varied and normalised, with Pillow and torch alone.
+"""Decodes, resizes, crops, augments and normalises images with Pillow and NumPy.
 
-What torchvision's transforms do with the same settings is the reference.
+The results are those of torchvision's transforms with the same settings.
 """
 
 from __future__ import annotations
@@ -25,16 +25,26 @@ from archspec.lang.schema import ImageInput
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")  # none that runs a program
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "GIF",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "PPM",
+)  # none of these decoders runs a program
 MAX_BYTES = 100_000_000
 MAX_PIXELS = 50_000_000
-SMALL = 64  # pixels; standard augmentation shifts a smaller image, of a larger one it cuts a part
+MAX_SHIFTED_SIZE = (
+    64  # pixels; ``auto`` shifts images up to this size and crops larger ones at random
+)
 SHIFT = 4  # pixels
-Key = tuple[int, int, int]  # seed, epoch, row
+RandomKey = tuple[int, int, int]  # seed, epoch, row
 
 
 class UnreadableImage(Exception):
-    """Why an image cannot be used: ``reason`` is the same for all images of its kind."""
+    """An image that cannot be used; ``reason`` is the same for all images with this fault."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason, self.detail = reason, detail
@@ -45,7 +55,12 @@ class UnreadableImage(Exception):
 
 
 def decoded(data: bytes) -> Image.Image:
-    """The image in the bytes of a file, upright, with numbers of 8 bits.
+    """The image in the bytes of a file; raises as ``decoded_frame``."""
+    return decoded_frame(data)[0]
+
+
+def decoded_frame(data: bytes) -> tuple[Image.Image, bool]:
+    """The first frame in the bytes of a file, upright, with 8 bits, and whether there are others.
 
     Raises:
         UnreadableImage: it is broken, of no known format, larger than ``MAX_PIXELS``, or has
@@ -61,42 +76,43 @@ def decoded(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         width, height = image.size
         if width * height <= MAX_PIXELS:
-            bits = _bits(image)
-            return _eight_bits(ImageOps.exif_transpose(image), bits)
+            bits = _bit_depth(image)
+            has_more = bool(getattr(image, "is_animated", False))
+            return _eight_bits(ImageOps.exif_transpose(image), bits), has_more
     except UnreadableImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UnreadableImage("too large image", str(error)[:80]) from None
-    except Exception as error:  # decoders of broken files raise whatever they come to
+    except Exception as error:  # decoders of broken files raise errors of any type
         refuse_library_error(error)
         detail = str(error)[:80]
-        if "cannot identify" in detail:  # the rest names an object in memory
+        if "cannot identify" in detail:  # the rest of the message is the address of an object
             detail = f"not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise UnreadableImage("unreadable image", detail) from None
     raise UnreadableImage("too large image", f"{width:,} × {height:,} pixels")
 
 
 def refuse_library_error(error: Exception) -> None:
-    """Where no image can be decoded, it is not the data's fault.
+    """Stop if Pillow cannot decode any image: then it is not the data's fault.
 
     Raises:
-        UsageError: E801, as ``error`` would be that of every image.
-        ImportError: as it is.
+        UsageError: E801, every image would fail.
+        ImportError: unchanged.
     """
     if isinstance(error, ImportError):
         raise error
     from PIL import Image
 
     try:
-        Image.open(io.BytesIO(_GOOD), formats=FORMATS).convert("RGB").resize((2, 2))
-    except Exception as own:
-        message = f"Pillow can decode no image: {type(own).__name__}: {own}"[:300]
+        Image.open(io.BytesIO(_VALID_PNG), formats=FORMATS).convert("RGB").resize((2, 2))
+    except Exception as cause:
+        message = f"Pillow can decode no image: {type(cause).__name__}: {cause}"[:300]
         hint = "its installation is broken; the data may be good"
         raise UsageError(Problem("E801", message, hint=hint)) from error
 
 
 # A PNG of one pixel.
-_GOOD = bytes.fromhex(
+_VALID_PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010800000000"
     "3a7e9b550000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
 )
@@ -104,7 +120,7 @@ _GOOD = bytes.fromhex(
 
 @contextmanager
 def without_size_warnings() -> Iterator[None]:
-    """Pillow warns of large images; here they are bad rows instead."""
+    """Without Pillow's warnings about large images: here they are bad rows."""
     with train_extra():
         from PIL import Image
     with warnings.catch_warnings():
@@ -115,50 +131,50 @@ def without_size_warnings() -> Iterator[None]:
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
-def _bits(image: Image.Image) -> int:
-    """Of the numbers of a grey image that has more than 8: a TIFF may have 12.
+def _bit_depth(image: Image.Image) -> int:
+    """The bit depth of a grey image with more than 8 bits: a TIFF may have 12.
 
     Raises:
-        UnreadableImage: they have 32, of which nobody knows how many are used.
+        UnreadableImage: it is 32, of which an unknown number is used.
     """
     tags: Any = getattr(image, "tag_v2", {})
-    said = tags.get(_BITS_PER_SAMPLE, (0,))[:1]
-    # Pillow has these numbers as of 32 bits for some formats of 16, and fits them to that range.
-    if image.mode == "I" and image.format not in ("PNG", "PPM") and said != (16,):
+    bits = tags.get(_BITS_PER_SAMPLE, (0,))[:1]
+    # Pillow opens some 16-bit formats with 32 bits, and scales the values to that range.
+    if image.mode == "I" and image.format not in ("PNG", "PPM") and bits != (16,):
         detail = "integers of 32 bits, whose range is not known: save it with 8 or 16"
         raise UnreadableImage("unreadable image", detail)
-    return 12 if said == (12,) else 16
+    return 12 if bits == (12,) else 16
 
 
 def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
-    """An image whose numbers Pillow would cut off at 255: 16 bits, or a share from 0 to 1."""
+    """Scale an image whose values Pillow would clip at 255: 16 bits, or floats from 0 to 1."""
     from PIL import Image
 
     if not image.mode.startswith(("I", "F")):
         return image
     values = np.asarray(image)
-    most = 1 if image.mode == "F" else 2**bits - 1
-    if not (values.min() >= 0 and values.max() <= most):  # nor are they NaN
-        raise UnreadableImage("unreadable image", f"numbers that are not from 0 to {most:,}")
+    highest = 1 if image.mode == "F" else 2**bits - 1
+    if not (values.min() >= 0 and values.max() <= highest):  # also false for NaN
+        raise UnreadableImage("unreadable image", f"numbers that are not from 0 to {highest:,}")
     scaled = (values * 255).round() if image.mode == "F" else values >> (bits - 8)
     return Image.fromarray(scaled.astype(np.uint8))
 
 
-def _in_channels(image: Image.Image, channels: int) -> Image.Image:
-    return _eight_bits(image, _bits(image)).convert("L" if channels == 1 else "RGB")
+def _to_channels(image: Image.Image, channels: int) -> Image.Image:
+    return _eight_bits(image, _bit_depth(image)).convert("L" if channels == 1 else "RGB")
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Makes a model's input of images.
+    """Turns images into a model's input.
 
     Args:
         settings: the spec's ``task.image``.
-        train: whether images vary as ``settings.augment`` says.
+        train: whether images are augmented as ``settings.augment`` says.
         name: the model's input.
 
     Raises:
-        DataError: E902, mean and standard deviation do not have a positive number per channel.
+        DataError: E902, ``mean`` or ``std`` lacks a number per channel, or ``std`` is not positive.
 
     Example:
         >>> encoder = ImageEncoder(ImageInput(resize=32, crop=28))
@@ -172,60 +188,60 @@ class ImageEncoder:
     name: str = "x"
 
     def __post_init__(self) -> None:
-        given = self.settings
-        lengths = {len(given.mean), len(given.std)}
-        if lengths != {given.channels} or min(given.std) <= 0:
-            message = f"task.image: mean and std want {given.channels} numbers, std above 0"
+        settings = self.settings
+        lengths = {len(settings.mean), len(settings.std)}
+        if lengths != {settings.channels} or min(settings.std) <= 0:
+            message = f"task.image: mean and std want {settings.channels} numbers, std above 0"
             raise DataError(Problem("E902", message))
 
     @property
     def augmentation(self) -> str:
-        """What training does to images: ``none``, or what ``auto`` stands for at this size."""
+        """The augmentation in use: ``none``, or what ``auto`` means for this size."""
         if not self.train:
             return "none"
         if self.settings.augment != "auto":
             return self.settings.augment
-        return "shift-flip" if self.settings.crop <= SMALL else "resized-crop-flip"
+        return "shift-flip" if self.settings.crop <= MAX_SHIFTED_SIZE else "resized-crop-flip"
 
     @property
     def definition(self) -> str:
-        """All that decides what an image becomes: the settings, and how it varies."""
+        """Everything that decides what an image becomes: the settings and the augmentation."""
         version = metadata.version("pillow")
         return json.dumps([version, self.settings.model_dump(mode="json"), self.augmentation])
 
-    def encode(self, data: bytes, key: Key = (0, 0, 0)) -> torch.Tensor:
+    def encode(self, data: bytes, key: RandomKey = (0, 0, 0)) -> torch.Tensor:
         """The image in the bytes of a file as [channels, crop, crop]; raises UnreadableImage.
 
         Args:
             data: the bytes of a file.
-            key: seed, epoch and row, which alone decide how the image varies in training.
+            key: seed, epoch and row, which decide the random augmentation.
         """
         return self.tensor(decoded(data), key)
 
-    def tensor(self, image: Image.Image, key: Key = (0, 0, 0)) -> torch.Tensor:
+    def tensor(self, image: Image.Image, key: RandomKey = (0, 0, 0)) -> torch.Tensor:
         """As ``encode``, for an image that Pillow has opened."""
-        image = _in_channels(image, self.settings.channels)
+        image = _to_channels(image, self.settings.channels)
         shape = (self.settings.crop, self.settings.crop, self.settings.channels)
-        values = np.asarray(self._framed(image, key)).reshape(shape).transpose(2, 0, 1)
-        # In NumPy: for so few numbers torch's threads cost more than they give.
+        values = np.asarray(self._cropped(image, key)).reshape(shape).transpose(2, 0, 1)
+        # In NumPy: for so few values torch's threads cost more than they gain.
         pixels = values.astype(np.float32, order="C")
         pixels /= 255
         pixels -= np.array(self.settings.mean, dtype=np.float32)[:, None, None]
         pixels /= np.array(self.settings.std, dtype=np.float32)[:, None, None]
         return torch.from_numpy(pixels)
 
-    def _framed(self, image: Image.Image, key: Key) -> Image.Image:
+    def _cropped(self, image: Image.Image, key: RandomKey) -> Image.Image:
         kind = self.augmentation
         if kind == "none":
-            return _centre(_resized(image, self.settings.resize), self.settings.crop)
-        chance = np.random.Generator(np.random.PCG64(list(key)))
-        flipped = chance.random() < 0.5
+            return _center_crop(_resized(image, self.settings.resize), self.settings.crop)
+        generator = np.random.Generator(np.random.PCG64(list(key)))
+        flipped = generator.random() < 0.5
         if kind == "resized-crop-flip":
-            framed = _random_part(image, self.settings.crop, chance)
+            framed = _random_crop(image, self.settings.crop, generator)
         else:
             shift = SHIFT if kind == "shift-flip" else 0
             framed = _resized(image, self.settings.resize)
-            framed = _shifted(framed, self.settings.crop, shift, chance)
+            framed = _shifted(framed, self.settings.crop, shift, generator)
         if not flipped:
             return framed
         from PIL import Image
@@ -234,36 +250,36 @@ class ImageEncoder:
 
 
 def _resized(image: Image.Image, shorter: int) -> Image.Image:
-    """The shorter side made ``shorter`` pixels long, bilinear with antialiasing."""
+    """Resize the shorter side to ``shorter`` pixels, bilinear with antialiasing."""
     from PIL import Image
 
     width, height = image.size
     if min(width, height) == shorter:
         return image
     check_enlarged(image.size, shorter)
-    longer = _longer(image.size, shorter)
+    longer = _longer_side(image.size, shorter)
     size = (shorter, longer) if width <= height else (longer, shorter)
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
-def _longer(size: tuple[int, int], shorter: int) -> int:
+def _longer_side(size: tuple[int, int], shorter: int) -> int:
     return int(shorter * max(size) / min(size))
 
 
 def check_enlarged(size: tuple[int, int], shorter: int) -> None:
-    """Whether an image is not too large when its shorter side has that many pixels.
+    """Check that an image is not too large when its shorter side has ``shorter`` pixels.
 
     Raises:
-        UnreadableImage: it is: a very long one.
+        UnreadableImage: it is, because it is very long.
     """
-    if min(size) != shorter and _longer(size, shorter) * shorter > MAX_PIXELS:
+    if min(size) != shorter and _longer_side(size, shorter) * shorter > MAX_PIXELS:
         width, height = size
         detail = f"{width:,} × {height:,}, its shorter side made {shorter:,}"
         raise UnreadableImage("too large image", detail)
 
 
-def _centre(image: Image.Image, crop: int) -> Image.Image:
-    """The middle; what is missing is black."""
+def _center_crop(image: Image.Image, crop: int) -> Image.Image:
+    """The centre of an image; missing pixels are black."""
     left, top = (_margin(size, crop) for size in image.size)
     return image.crop((left, top, left + crop, top + crop))
 
@@ -272,31 +288,36 @@ def _margin(size: int, crop: int) -> int:
     return -((crop - size) // 2) if size < crop else round((size - crop) / 2)
 
 
-def _shifted(image: Image.Image, crop: int, shift: int, chance: np.random.Generator) -> Image.Image:
-    """The middle, moved by up to ``shift`` pixels each way."""
-    dx, dy = (int(n) for n in chance.integers(-shift, shift + 1, 2))
+def _shifted(
+    image: Image.Image, crop: int, shift: int, generator: np.random.Generator
+) -> Image.Image:
+    """The centre of an image, shifted by up to ``shift`` pixels in each direction."""
+    dx, dy = (int(n) for n in generator.integers(-shift, shift + 1, 2))
     left, top = (_margin(size, crop) for size in image.size)
     return image.crop((left + dx, top + dy, left + dx + crop, top + dy + crop))
 
 
-def _random_part(image: Image.Image, crop: int, chance: np.random.Generator) -> Image.Image:
-    """8 % to 100 % of the area, 3:4 to 4:3, resized: Szegedy et al. 2014, arXiv:1409.4842."""
+def _random_crop(image: Image.Image, crop: int, generator: np.random.Generator) -> Image.Image:
+    """A part of 8 % to 100 % of the area, aspect 3:4 to 4:3, resized.
+
+    Szegedy et al. 2014, Going Deeper with Convolutions, arXiv:1409.4842.
+    """
     from PIL import Image
 
     width, height = image.size
     box = (0, 0, width, height)
     for _ in range(10):
-        area = width * height * chance.uniform(0.08, 1.0)
-        ratio = math.exp(chance.uniform(math.log(3 / 4), math.log(4 / 3)))
+        area = width * height * generator.uniform(0.08, 1.0)
+        ratio = math.exp(generator.uniform(math.log(3 / 4), math.log(4 / 3)))
         w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if 0 < w <= width and 0 < h <= height:
-            left = int(chance.integers(0, width - w + 1))
-            top = int(chance.integers(0, height - h + 1))
+            left = int(generator.integers(0, width - w + 1))
+            top = int(generator.integers(0, height - h + 1))
             box = (left, top, left + w, top + h)
             break
-    else:  # a very long image: the middle of it
+    else:  # a very long image: its centre
         w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
         left, top = (width - w) // 2, (height - h) // 2
         box = (left, top, left + max(1, w), top + max(1, h))
-    # As torchvision: cut first, so that nothing beyond the part shows through.
+    # As torchvision: crop first, so that no pixels outside the part are blended in.
     return image.crop(box).resize((crop, crop), Image.Resampling.BILINEAR)

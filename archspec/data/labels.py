@@ -1,4 +1,4 @@
-"""Labels of any type as numbers of classes, in an order that stays."""
+"""Reads labels of any type as names of classes, in a stable order."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ with train_extra():
     import datasets
     import pyarrow as pa
 
-MOST_NUMBERS = 0.9  # of the labels: then the others are mistakes
+MIN_NUMERIC = 0.9  # fraction of numeric labels from which the others are mistakes
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))(?:\.0+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """The label of one row: a name, or "" and why there is none."""
+    """The label of one row: a name, or "" and the reason why there is none."""
 
     name: str
     reason: str = ""
     detail: str = ""
 
 
-def class_names(table: Table, column: str) -> tuple[str, ...] | None:
-    """The classes that the data itself declares, in its order."""
+def declared_classes(table: Table, column: str) -> tuple[str, ...] | None:
+    """The classes that the data itself declares, in order."""
     feature = table.dataset.features[column]
     return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
@@ -49,35 +49,37 @@ def read_labels(
     Args:
         table: the rows.
         column: the name of the label's column.
-        known: the classes, if they are settled; decides whether ``1.0`` is a name or a number.
-        ordered: whether somebody has put them in order, so that a number can be a place in it.
+        known: the classes, if they are known; decides whether ``1.0`` is a name or a number.
+        ordered: whether their order is given, so that a number can be an index.
     """
     cells = arrow_column(table.dataset, column).to_pylist()
-    declared = class_names(table, column)
-    odd = table.misfits.get(column, {})
+    declared = declared_classes(table, column)
+    misfits = table.misfits.get(column, {})
     if declared is not None and not any(isinstance(cell, str) for cell in cells):
-        return [_declared(cell, declared, odd.get(i)) for i, cell in enumerate(cells)]
+        return [_declared(cell, declared, misfits.get(i)) for i, cell in enumerate(cells)]
     texts = [_text(cell) for cell in cells]
-    settled = frozenset(known or ())
-    numeric = _are_numbers(table, column, [text for text in texts if text], settled)
-    found = [_label(text, odd.get(i), numeric, settled) for i, text in enumerate(texts)]
+    known_names = frozenset(known or ())
+    are_numbers = _are_numbers(table, column, [text for text in texts if text], known_names)
+    labels = [
+        _label(text, misfits.get(i), are_numbers, known_names) for i, text in enumerate(texts)
+    ]
     numbers = {str(i): name for i, name in enumerate(known or ())}
-    named = {one.name for one in found} - {""}
-    if ordered and named & numbers.keys() and not named & settled:
-        found = [Label(numbers[one.name]) if one.name in numbers else one for one in found]
-    return found
+    names = {one.name for one in labels} - {""}
+    if ordered and names & numbers.keys() and not names & known_names:
+        labels = [Label(numbers[one.name]) if one.name in numbers else one for one in labels]
+    return labels
 
 
-def _are_numbers(table: Table, column: str, filled: list[str], settled: frozenset[str]) -> bool:
-    """Whether labels are numbers, but for a few that are then bad."""
-    if not filled or settled.issuperset(filled):
+def _are_numbers(table: Table, column: str, texts: list[str], known_names: frozenset[str]) -> bool:
+    """Whether labels are numbers; a few others are then bad."""
+    if not texts or known_names.issuperset(texts):
         return False
     if pa.types.is_floating(arrow_column(table.dataset, column).type):
         return True
-    if settled and all(map(_WHOLE.fullmatch, settled)):
+    if known_names and all(map(_WHOLE.fullmatch, known_names)):
         return True
-    numbers = sum(_NUMBER.fullmatch(text) is not None for text in filled)
-    return numbers >= MOST_NUMBERS * len(filled)
+    numbers = sum(_NUMBER.fullmatch(text) is not None for text in texts)
+    return numbers >= MIN_NUMERIC * len(texts)
 
 
 def is_unlabelled(table: Table, column: str) -> bool:
@@ -87,26 +89,26 @@ def is_unlabelled(table: Table, column: str) -> bool:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text; ``2.0`` in a column of numbers is still to be made ``2``."""
+    """A cell as text; ``2.0`` in a column of numbers becomes ``2`` later."""
     if isinstance(cell, float | Decimal):
         return "" if cell != cell else format(Decimal(str(cell)), "f")
     return "" if cell is None else str(cell).strip()
 
 
-def _declared(cell: Any, names: tuple[str, ...], odd: str | None) -> Label:
-    if odd or cell is None or cell == -1:  # -1 is what `datasets` writes for a hidden label
-        return Label("", "wrong type of label" if odd else "no label", odd or "")
+def _declared(cell: Any, names: tuple[str, ...], misfit: str | None) -> Label:
+    if misfit or cell is None or cell == -1:  # -1 is what `datasets` writes for a hidden label
+        return Label("", "wrong type of label" if misfit else "no label", misfit or "")
     if not 0 <= cell < len(names):
         return Label("", "unknown label", f"{cell}, of {len(names)} classes")
     return Label(names[cell])
 
 
-def _label(text: str, odd: str | None, numeric: bool, settled: frozenset[str]) -> Label:
-    if odd:
-        return Label("", "wrong type of label", odd)
+def _label(text: str, misfit: str | None, are_numbers: bool, known_names: frozenset[str]) -> Label:
+    if misfit:
+        return Label("", "wrong type of label", misfit)
     if not text:
         return Label("", "no label")
-    if not numeric or text in settled:
+    if not are_numbers or text in known_names:
         return Label(text)
     whole = _WHOLE.fullmatch(text)
     if not whole:
@@ -114,48 +116,54 @@ def _label(text: str, odd: str | None, numeric: bool, settled: frozenset[str]) -
     return Label("0" if whole[1] == "-0" else whole[1])
 
 
-_NOTHING = {"nan", "n/a", "null", "<na>", "#n/a"}  # "none" may well be a class
+_MISSING = {"nan", "n/a", "null", "<na>", "#n/a"}  # "none" may well be a class
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
-def alike_notes(names: Sequence[str]) -> tuple[str, ...]:
-    """Classes that may be one, or none: they differ in case or marks, or spell a truth value.
+def similar_label_notes(names: Sequence[str]) -> tuple[str, ...]:
+    """Notes on classes that may be the same or mean no label: by case, marks or truth values.
 
     Args:
         names: of the labels of all rows.
 
-    >>> alike_notes(["yes", "Yes", "no", "yes"])
+    >>> similar_label_notes(["yes", "Yes", "no", "yes"])
     ("labels that differ only in case are classes of their own: 'yes' 2 rows, 'Yes' 1",)
-    >>> alike_notes(["True", "1", "0", "0"])
+    >>> similar_label_notes(["True", "1", "0", "0"])
     ("labels that may mean the same are classes of their own: '1' 1 row, 'True' 1",)
     """
     counts = Counter(names)
     in_case = {name: unicodedata.normalize("NFKC", name).casefold() for name in counts if name}
     folded = {name: _without_marks(fold) for name, fold in in_case.items()}
-    others = {*folded.values()} - _TRUE - _FALSE
-    # Where there are other labels "t" may be a letter, and "1" a number, among others.
-    are_truths = len(others) <= 2 and not any(len(one) == 1 or one.isdecimal() for one in others)
+    other_names = {*folded.values()} - _TRUE - _FALSE
+    # Among other labels "t" may be a letter and "1" a number.
+    are_truth_values = len(other_names) <= 2 and not any(
+        len(one) == 1 or one.isdecimal() for one in other_names
+    )
     groups: dict[object, list[str]] = {}
     for name, fold in sorted(folded.items()):
-        is_truth = are_truths and fold not in others
+        is_truth = are_truth_values and fold not in other_names
         groups.setdefault(fold in _TRUE if is_truth else fold, []).append(name)
     notes: list[str] = []
     for group in (group for group in groups.values() if len(group) > 1):
-        what = "may mean the same"
+        difference = "may mean the same"
         if len({folded[name] for name in group}) == 1:
-            same = len({name.casefold() for name in group}) == 1
-            what = "differ only in case" if same else "differ only in case, spaces or marks"
-        notes.append(f"labels that {what} are classes of their own: {_counted(group, counts)}")
-    if empty := [name for name, fold in in_case.items() if fold in _NOTHING]:
-        which = _counted(empty, counts)
+            same_case = len({name.casefold() for name in group}) == 1
+            difference = (
+                "differ only in case" if same_case else "differ only in case, spaces or marks"
+            )
+        notes.append(
+            f"labels that {difference} are classes of their own: {_counted(group, counts)}"
+        )
+    if missing := [name for name, fold in in_case.items() if fold in _MISSING]:
+        which = _counted(missing, counts)
         notes.append(f"labels that may mean that there is none are classes of their own: {which}")
     return tuple(notes)
 
 
-def _without_marks(fold: str) -> str:
-    """``sci-fi`` as ``sci fi``, and nothing invisible; a sign before a number stays."""
-    seen = "".join(letter for letter in fold if unicodedata.category(letter) != "Cf")
-    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", seen.strip("'\"`. ")) or fold
+def _without_marks(folded: str) -> str:
+    """``sci-fi`` as ``sci fi``, without invisible characters; the sign of a number stays."""
+    visible = "".join(letter for letter in folded if unicodedata.category(letter) != "Cf")
+    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", visible.strip("'\"`. ")) or folded
 
 
 def _counted(group: Sequence[str], counts: Counter[str]) -> str:
@@ -165,27 +173,27 @@ def _counted(group: Sequence[str], counts: Counter[str]) -> str:
     return listing([first, *rest])
 
 
-def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str, ...]:
-    """The names that occur, integers ascending, anything else sorted; none if all rows are bad.
+def classes(labels: Sequence[Label], good_rows: np.ndarray, source: str) -> tuple[str, ...]:
+    """The names that occur: integers in ascending order, others sorted; none if all rows are bad.
 
     Args:
         labels: of each row.
-        used: [n] which rows count.
+        good_rows: [n] positions of the rows that count.
         source: the name of the file, for errors.
 
     Raises:
-        DataError: E906, there is but one class, or nearly every row has one of its own.
+        DataError: E906, there is only one class, or nearly every row has its own.
     """
-    found = {labels[i].name for i in used} - {""}
-    if len(found) > len(used) / 2 and len(used) >= 20:
-        message = f"{source}: {len(found):,} different labels in {len(used):,} rows"
+    names = {labels[i].name for i in good_rows} - {""}
+    if len(names) > len(good_rows) / 2 and len(good_rows) >= 20:
+        message = f"{source}: {len(names):,} different labels in {len(good_rows):,} rows"
         hint = say_which("label")
-        if all(_NUMBER.fullmatch(name) for name in found):
+        if all(_NUMBER.fullmatch(name) for name in names):
             hint = "regression is not supported yet: a label is one of a few classes"
         raise DataError(Problem("E906", message, hint=hint))
-    if len(found) == 1:
-        message = f"{source}: every label is {found.pop()}"
+    if len(names) == 1:
+        message = f"{source}: every label is {names.pop()}"
         raise DataError(Problem("E906", message, hint="a model learns to tell classes apart"))
-    if all(_WHOLE.fullmatch(name) for name in found):
-        return tuple(sorted(found, key=lambda name: int(float(name))))
-    return tuple(sorted(found))
+    if all(_WHOLE.fullmatch(name) for name in names):
+        return tuple(sorted(names, key=lambda name: int(float(name))))
+    return tuple(sorted(names))

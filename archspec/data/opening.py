@@ -51,7 +51,7 @@ def open_data(
             hub (``owner/name`` or ``owner/name:subset``). Files are CSV, TSV, JSON lines, JSON,
             Parquet or Arrow; a folder may also hold a folder of images for each class. Or data in
             memory: a ``datasets.Dataset`` or ``DatasetDict``, a frame of pandas or Polars, a list
-            of dicts, or a mapping of splits to such.
+            of dicts, a dict of columns, or a mapping of splits to such.
         task: what the data is for: ``spec.architecture.task``.
         train: the data's own name of the split to train on; left out: told by its name.
         validation: as ``train``; if there is none, it is cut from ``train``.
@@ -89,7 +89,7 @@ def open_data(
         >>> len(data.splits["train"]), data.labels[:3]
         (5400, ('animal', 'artifact', 'body'))
     """
-    from archspec.data.columns import check, columns_of
+    from archspec.data.columns import check, find_columns
     from archspec.data.header_check import first_line_notes
     from archspec.data.in_memory import is_in_memory
     from archspec.data.sources import find
@@ -121,7 +121,7 @@ def open_data(
         hint = f"{say_which('train')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     _refuse_broken(decides, tables[decides])
-    columns = columns_of(tables[decides], task.kind, text=text, image=image, label=label)
+    columns = find_columns(tables[decides], task.kind, text=text, image=image, label=label)
     opened = _Opening(task, columns, labelled, names)
     opened.notes += first_line_notes(tables[decides], columns)
     opened.notes += unread_notes(tables[decides], columns)
@@ -231,21 +231,21 @@ class _Opening:
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first one settles the classes."""
         from archspec.data.checking import check_inputs
-        from archspec.data.labels import alike_notes, class_names, classes, read_labels
+        from archspec.data.labels import classes, declared_classes, read_labels, similar_label_notes
 
         settings = self.task.image or ImageInput.model_validate({})
-        cells, faults, digests = check_inputs(table, self.columns, settings.resize)
-        wrong = {i: _Fault(i, *fault) for i, fault in faults.items()}
+        checked = check_inputs(table, self.columns, settings.resize)
+        wrong = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
         numbers: Integers | None = None
         if self.labelled and self.columns.label is not None:
             column = self.columns.label
             found = read_labels(table, column, self.names, ordered=self.ordered)
             if self.names is None:
                 good = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
-                named = class_names(table, column)
+                named = declared_classes(table, column)
                 self.ordered = named is not None
                 self.names = named or classes(found, good, table.files[0] if table.files else split)
-                self.notes += alike_notes([found[i].name for i in good])
+                self.notes += similar_label_notes([found[i].name for i in good])
             number_of = {name: i for i, name in enumerate(self.names)}
             numbers = np.array([number_of.get(one.name, -1) for one in found], dtype=np.int64)
             for i in np.flatnonzero(numbers < 0).tolist():
@@ -254,13 +254,13 @@ class _Opening:
                 fault = _Fault(i, one.reason, one.detail) if one.reason else unknown
                 wrong.setdefault(i, fault)
         self._note(split, table, wrong)
-        self.notes += (*table.notes, *table.misread)
+        self.notes += (*table.notes, *table.misread, *checked.notes)
         self.misread += table.misread
         kept = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
         chosen = None if numbers is None else numbers[kept]
-        rows = Rows(split, cells, kept, chosen, self.names or (), table.numbers[kept])
+        rows = Rows(split, checked.cells, kept, chosen, self.names or (), table.numbers[kept])
         self.splits[split] = rows
-        self.digests[split] = [digests[i] for i in kept.tolist()]
+        self.digests[split] = [checked.digests[i] for i in kept.tolist()]
 
     def _note(self, split: str, table: Table, wrong: Mapping[int, _Fault]) -> None:
         bad = [

@@ -1,7 +1,11 @@
-"""What opened data is: its splits, classes, bad rows, and a fingerprint of its content."""
+"""What opened data is: its splits, classes, bad rows, and a fingerprint of its content.
+
+Names come from files of strangers: control characters are removed before they are printed.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,16 +19,19 @@ from archspec.report.text import printable
 if TYPE_CHECKING:
     from datasets import Dataset
     from rich.console import RenderableType
+    from rich.table import Table
 
     from archspec.data.tables import Cells
 
 Integers = NDArray[np.int64]
 Kind = Literal["text-classification", "image-classification", "text-embedding"]
+_MAX_CLASSES = 30  # shown
+_MAX_BAD = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns are used; None for one that is not there or not asked for."""
+    """Which columns are used; None for a role without a column."""
 
     text: str | None = None
     image: str | None = None
@@ -40,12 +47,12 @@ class BadRow:
     """A row that cannot be used.
 
     Attributes:
-        split: the split that it would be in, before one is cut from it.
-        file: the name of its file, below the data's folder.
-        row: its number in that file, from 1, header lines not counted.
-        line: the line of a text file on which it begins, from 1; None for other files.
-        reason: a short phrase that is the same for all rows of its kind.
-        detail: what exactly is there; may be empty.
+        split: the split it would be in, before validation rows are taken from it.
+        file: name of its file, relative to the data's folder.
+        row: its number in that file, from 1, without header lines.
+        line: line of a text file on which it begins, from 1; None for other files.
+        reason: a short phrase, the same for all rows with this fault.
+        detail: what exactly is wrong; may be empty.
     """
 
     split: str
@@ -66,12 +73,12 @@ class Rows:
     """The good rows of a split. ``rows[i]`` is a text, or the bytes of an image file.
 
     Attributes:
-        split: ``train``, ``validation``, ``test``, or ``all`` where no label was asked for.
-        cells: the column that goes into the model, of all rows of the files.
-        positions: [n] which of them these are.
-        labels: [n] class numbers; None where no label was asked for.
+        split: ``train``, ``validation``, ``test``, or ``all`` if labels were not read.
+        cells: the input column, with all rows of the files.
+        positions: [n] positions of these rows in ``cells``.
+        labels: [n] class numbers; None if labels were not read.
         names: the classes.
-        numbers: [n] the rows' numbers in their files, from 1.
+        numbers: [n] numbers of the rows in their files, from 1.
     """
 
     split: str
@@ -93,42 +100,42 @@ class Rows:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows each class has; empty where there are no labels."""
+        """Number of rows of each class; empty without labels."""
         if self.labels is None:
             return {}
-        found = np.bincount(self.labels, minlength=len(self.names))
-        return {name: int(n) for name, n in zip(self.names, found, strict=True)}
+        counts = np.bincount(self.labels, minlength=len(self.names))
+        return {name: int(n) for name, n in zip(self.names, counts, strict=True)}
 
     def select(self, rows: Sequence[int] | Integers, split: str | None = None) -> Rows:
-        """Some of these rows, as a split of their own."""
-        at = np.asarray(rows, dtype=np.int64)
-        labels = None if self.labels is None else self.labels[at]
+        """Some of these rows as a new split."""
+        indices = np.asarray(rows, dtype=np.int64)
+        labels = None if self.labels is None else self.labels[indices]
         return replace(
             self,
             split=split or self.split,
-            positions=self.positions[at],
+            positions=self.positions[indices],
             labels=labels,
-            numbers=self.numbers[at],
+            numbers=self.numbers[indices],
         )
 
     def table(self) -> Dataset:
-        """These rows with every column of the files."""
+        """These rows with all columns of the files."""
         return self.cells.dataset.select(self.positions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data(Displayed):
-    """Data that a model can learn from: every row is good, the bad ones are listed.
+    """Data to train on: its splits have only good rows, the bad ones are listed.
 
     Attributes:
-        task_kind: what the data is for, as in a spec's ``task``.
+        task_kind: kind of task, as in a spec's ``task``.
         splits: split → its good rows.
-        labels: the classes' names; a label is a place in them.
+        labels: names of the classes; a label is an index into them.
         columns: which columns are used.
         bad: the rows that are left out.
-        unused: names of splits or files in the data's folder that no split was made of.
-        rule: how the splits came about, in words.
-        fingerprint: SHA-256 of content, classes, columns and splits; wherever the files lie.
+        unused: names of the data's splits or files that are not used.
+        rule: how the splits were made, in words.
+        fingerprint: SHA-256 of content, classes, columns and splits, independent of paths.
         notes: what else is worth knowing, a line each.
     """
 
@@ -148,7 +155,7 @@ class Data(Displayed):
         return {name: rows.counts for name, rows in self.splits.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The data as plain data: everything but the rows themselves."""
+        """Everything but the rows themselves as plain data."""
         return {
             "task": self.task_kind,
             "splits": {
@@ -165,6 +172,39 @@ class Data(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.data.rendering import drawn
+        from rich.console import Group
+        from rich.text import Text
 
-        return drawn(self)
+        used = [f"{role}: {name}" for role, name in asdict(self.columns).items() if name]
+        lines = [f"{self.task_kind}, {', '.join(used)}", self.rule, *self.notes]
+        if self.unused:
+            lines.append(f"not used: {', '.join(self.unused)}")
+        lines.append(f"fingerprint {self.fingerprint[:16]}")
+        lines = [*map(printable, lines), *self._bad_lines()]
+        return Group(self._class_table(), *map(Text, lines))
+
+    def _class_table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("class")
+        for split in self.splits:
+            table.add_column(Text(printable(split)), justify="right")
+        for name in self.labels[:_MAX_CLASSES]:
+            cells = [f"{counts[name]:,}" for counts in self.counts.values()]
+            table.add_row(Text(printable(name)), *cells)
+        if len(self.labels) > _MAX_CLASSES:
+            table.add_row(f"… ({len(self.labels) - _MAX_CLASSES:,} more)")
+        table.add_row("rows", *(f"{len(rows):,}" for rows in self.splits.values()), style="bold")
+        return table
+
+    def _bad_lines(self) -> list[str]:
+        if not self.bad:
+            return []
+        reasons = Counter(row.reason for row in self.bad)
+        counted = ", ".join(f"{printable(reason)} {n:,}" for reason, n in reasons.most_common())
+        shown = [f"  {row}" for row in self.bad[:_MAX_BAD]]
+        more = len(self.bad) - len(shown)
+        rest = [f"  … ({more:,} more)"] if more else []
+        return [f"left out {len(self.bad):,} bad rows: {counted}", *shown, *rest]

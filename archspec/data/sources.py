@@ -1,4 +1,4 @@
-"""Where data is: files, a folder, images in folders of classes, or a hub."""
+"""Finds data: files, a folder, images in folders of classes, a hub, or data in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from archspec.errors import DataError, Problem, UsageError, listing
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 Source = Files | Mapping[str, Files] | Any
-"""Where data is, or data in memory: a data set, a frame of pandas or Polars, a list of dicts."""
+"""Where data is, or data in memory: a data set, a frame of pandas or Polars, rows or columns."""
 
 _SHARD = re.compile(r"([-_.]?\d+(-of-\d+)?)$")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
@@ -30,14 +30,13 @@ def find(source: Source, base: Path | None, form: TextFormat = PLAIN) -> Splits:
     """The data's own splits, by its own names; nothing is read yet.
 
     Raises:
-        DataError: E901, there is no such data, or it is of no known kind.
-        UsageError: E801, the source is nothing that could name data, or the form of text says
-            nothing of it.
+        DataError: E901, there is no such data, or its kind is unknown.
+        UsageError: E801, the source has a wrong type, or the text format does not apply to it.
     """
     if is_in_memory(source):
         form.refuse_for("data in memory", text=False)
         return in_memory(source, base)
-    _check_kind(source)
+    _check_type(source)
     if isinstance(source, Mapping):
         return {
             str(name): partial(read_table, _files(files), base, form)
@@ -56,8 +55,8 @@ def find(source: Source, base: Path | None, form: TextFormat = PLAIN) -> Splits:
     return _grouped(_files(source), base, form)
 
 
-def _check_kind(source: Any) -> None:
-    """Raises UsageError for anything but a path, paths, or a mapping of names to them."""
+def _check_type(source: Any) -> None:
+    """Raise UsageError for anything but a path, paths, or a mapping of names to paths."""
     groups = list(source.values()) if isinstance(source, Mapping) else [source]
     for group in groups:
         paths = [group] if isinstance(group, str | os.PathLike) else group
@@ -73,12 +72,12 @@ def _check_kind(source: Any) -> None:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except (OSError, ValueError):  # a name too long, or with a NUL
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
         return False
 
 
-def _files(given: Files) -> list[Path]:
-    paths = [Path(given)] if isinstance(given, str | os.PathLike) else [Path(p) for p in given]
+def _files(files: Files) -> list[Path]:
+    paths = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(p) for p in files]
     problems: list[Problem] = []
     for path in paths:
         if not _exists(path) or not path.is_file():
@@ -94,13 +93,13 @@ def _files(given: Files) -> list[Path]:
 def _grouped(
     paths: list[Path], base: Path | None, form: TextFormat, root: Path | None = None
 ) -> Splits:
-    """Files by the split that their names, or their folders', speak of."""
+    """Group files by the split in their names or in those of their folders."""
     paths = _files(paths)
     groups: dict[str, list[Path]] = {}
     for path in paths:
         groups.setdefault(_split_name(path, root), []).append(path)
     if len(groups) > 1 and not any(map(split_word, groups)):
-        groups = {"data": paths}  # parts of one whole
+        groups = {"data": paths}  # parts of one split
     return {name: partial(read_table, files, base, form) for name, files in groups.items()}
 
 
@@ -120,14 +119,14 @@ def _in_folder(root: Path, base: Path | None, form: TextFormat) -> Splits:
     if images:
         form.refuse_for(str(root), text=False)
         return images
-    found = [p for p in walk(root, MAX_DEPTH) if p.suffix.lower() in SUFFIXES]
-    found = [p for p in found if p.name not in _NOT_DATA and not p.name.startswith("cache-")]
-    if not found:
+    files = [p for p in walk(root, MAX_DEPTH) if p.suffix.lower() in SUFFIXES]
+    files = [p for p in files if p.name not in _NOT_DATA and not p.name.startswith("cache-")]
+    if not files:
         kinds = listing(sorted(SUFFIXES), 20)
         hint = f"data is {kinds}, or a folder for each class with its images"
         raise DataError(Problem("E901", f"{root}: no data in this folder", hint=hint))
-    kinds = sorted({path.suffix.lower() for path in found})
+    kinds = sorted({path.suffix.lower() for path in files})
     if len(kinds) > 1:
         message = f"{root}: files of several kinds: {listing(kinds)}"
         raise DataError(Problem("E901", message, hint="name the files that are meant"))
-    return _grouped(found, base or root, form, root)
+    return _grouped(files, base or root, form, root)

@@ -1,4 +1,4 @@
-"""A lone table whose column ``split`` says which row is for what."""
+"""Splits a single table by its column ``split``."""
 
 from __future__ import annotations
 
@@ -18,66 +18,66 @@ with train_extra():
     import pyarrow as pa
 
 _NAME = "split"
-_MOST = 20  # different values
+_MAX_VALUES = 20  # different values
 
 
-def by_split_column(found: Splits, wanted: Mapping[str, Any]) -> tuple[Splits, str | None]:
-    """The splits that a lone table's column names, and the column; else what was found.
+def by_split_column(splits: Splits, names: Mapping[str, Any]) -> tuple[Splits, str | None]:
+    """The splits that a single table's column names, and the column; else the given splits.
 
     Args:
-        wanted: split → the name that the user says; one of the table itself settles it.
+        names: split → the user's name for it; if one is the table's name, nothing is split.
 
     Raises:
-        DataError: E904, a row does not say its split.
+        DataError: E904, a row has no split.
     """
-    if len(found) != 1 or not found.keys().isdisjoint(map(str, wanted.values())):
-        return found, None
-    ((name, read),) = found.items()
+    if len(splits) != 1 or not splits.keys().isdisjoint(map(str, names.values())):
+        return splits, None
+    ((name, read),) = splits.items()
     table = read()
     column = next((c for c in table.dataset.column_names if c.casefold() == _NAME), None)
     groups = None if column is None else _groups(table, column)
     if column is None or groups is None:
         return {name: lambda: table}, None
-    # Rows that could not be taken apart do not say their split: they count as training rows.
-    trained = sorted(groups, key=lambda word: _likeness(word, wanted.get("train")))[0]
+    # Rows that could not be parsed have no split: they count as training rows.
+    train_value = sorted(groups, key=lambda value: _train_rank(value, names.get("train")))[0]
     return {
-        word: partial(_part, table, rows, with_broken=word == trained)
-        for word, rows in groups.items()
+        value: partial(_select, table, rows, with_broken=value == train_value)
+        for value, rows in groups.items()
     }, column
 
 
-def _likeness(word: str, asked: Any) -> int:
-    """How sure it is that a value stands for the rows to train on; the surest is least."""
-    signs = [word == asked, word.lower() == "train", split_word(word) == "train", True]
-    return signs.index(True)
+def _train_rank(value: str, train_name: Any) -> int:
+    """How well a value names the training rows; 0 is best."""
+    matches = [value == train_name, value.lower() == "train", split_word(value) == "train", True]
+    return matches.index(True)
 
 
 def _groups(table: Table, column: str) -> dict[str, np.ndarray] | None:
-    """Value → its rows; None if the values do not speak of splits."""
+    """Value → its rows; None if the values do not name splits."""
     cells = arrow_column(table.dataset, column)
-    if not is_text(cells.type) or len(cells.unique()) > _MOST:
+    if not is_text(cells.type) or len(cells.unique()) > _MAX_VALUES:
         return None
     values = np.array([(cell or "").strip() for cell in cells.to_pylist()], dtype=object)
-    words = sorted(set(values.tolist()) - {""})
-    told = [split_word(word) for word in words]
-    if "train" not in told and (not told or None in told):
+    names = sorted(set(values.tolist()) - {""})
+    splits = [split_word(word) for word in names]
+    if "train" not in splits and (not splits or None in splits):
         return None
     if empty := np.flatnonzero(values == "").tolist():
         i = empty[0]
         message = f"{table.file(i)}, row {int(table.numbers[i])}: column '{column}' is empty"
         hint = f"it says the split of the other rows; {len(empty):,} say none"
         raise DataError(Problem("E904", message, hint=hint))
-    return {word: np.flatnonzero(values == word) for word in words}
+    return {word: np.flatnonzero(values == word) for word in names}
 
 
-def _part(table: Table, rows: np.ndarray, *, with_broken: bool) -> Table:
-    """Some rows, and perhaps those that could not be taken apart."""
+def _select(table: Table, rows: np.ndarray, *, with_broken: bool) -> Table:
+    """Some rows, with or without those that could not be parsed."""
     mask = np.zeros(len(table), dtype=bool)
     mask[rows] = True
-    place = {int(row): i for i, row in enumerate(rows)}
+    new_position = {int(row): i for i, row in enumerate(rows)}
     misfits = {
-        name: {place[i]: kind for i, kind in odd.items() if i in place}
-        for name, odd in table.misfits.items()
+        name: {new_position[i]: kind for i, kind in kinds.items() if i in new_position}
+        for name, kinds in table.misfits.items()
     }
     return replace(
         table,

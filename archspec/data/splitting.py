@@ -1,4 +1,4 @@
-"""Splits: recognised by their names, or cut from ``train``."""
+"""Finds splits by their names, and cuts validation rows from ``train``."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _WORDS = {
 
 
 def split_word(name: str) -> str | None:
-    """The split that a name of a file or folder speaks of.
+    """The split that the name of a file or folder contains.
 
     >>> [split_word(name) for name in ("dev", "my_train-data", "training set", "latest", "")]
     ['validation', 'train', 'train', None, None]
     """
     words = re.split(r"[^a-z]+", name.lower())
-    found = {_WORDS[word] for word in words if word in _WORDS}
-    return found.pop() if len(found) == 1 else None
+    splits = {_WORDS[word] for word in words if word in _WORDS}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def say_which(argument: str) -> str:
@@ -45,8 +45,8 @@ class Choice:
     """Which of the data's own splits each split is.
 
     Attributes:
-        of: split → the data's name for it.
-        unused: the data's other names.
+        of: split → its name in the data.
+        unused: the other names.
     """
 
     of: Mapping[str, str]
@@ -54,15 +54,15 @@ class Choice:
 
 
 def choose(
-    there: Collection[str],
+    names_in_data: Collection[str],
     wanted: Mapping[str, str | Literal[False] | None],
     *,
     labelled: bool = True,
 ) -> Choice:
-    """Tell which split is which.
+    """Choose which of the data's splits is which.
 
     Args:
-        there: the data's names of its splits.
+        names_in_data: the data's names of its splits.
         wanted: split → the name that the user says, or None; False for none.
         labelled: whether the data is to be learned from: a lone split is ``train`` then, else
             ``all``.
@@ -70,37 +70,37 @@ def choose(
     Raises:
         DataError: E904, a name is not there, or two could be the same split.
     """
-    names = list(there)
+    names = list(names_in_data)
     problems: list[Problem] = []
-    of = {split: name for split, name in wanted.items() if isinstance(name, str)}
-    for name in of.values():
+    chosen = {split: name for split, name in wanted.items() if isinstance(name, str)}
+    for name in chosen.values():
         if name not in names:
             hint = did_you_mean(name, names) or f"there is {listing(names)}"
             problems.append(Problem("E904", f"the data has no split '{name}'", hint=hint))
-    free = [name for name in names if name not in of.values()]
-    for split in (one for one in SPLITS if one not in of and wanted.get(one) is not False):
-        found = [name for name in free if split_word(name) == split]
-        exact = [name for name in found if name.lower() in _WORDS]
-        found = exact if len(exact) == 1 else found
-        if len(found) > 1:
-            message = f"{listing(found)} could each be the {split} split"
+    free = [name for name in names if name not in chosen.values()]
+    for split in (one for one in SPLITS if one not in chosen and wanted.get(one) is not False):
+        matches = [name for name in free if split_word(name) == split]
+        exact = [name for name in matches if name.lower() in _WORDS]
+        matches = exact if len(exact) == 1 else matches
+        if len(matches) > 1:
+            message = f"{listing(matches)} could each be the {split} split"
             problems.append(Problem("E904", message, hint=say_which(split)))
-        elif found:
-            of[split] = found[0]
+        elif matches:
+            chosen[split] = matches[0]
     if problems:
         raise DataError(problems)
-    if not of and len(names) == 1:
-        of = {"train" if labelled else "all": names[0]}
-    if not of:
+    if not chosen and len(names) == 1:
+        chosen = {"train" if labelled else "all": names[0]}
+    if not chosen:
         hint = f"name the files train and test, or {say_which('train')}"
         message = f"no split is named train, validation or test: there is {listing(names)}"
         raise DataError(Problem("E904", message, hint=hint))
-    unused = tuple(name for name in names if name not in of.values())
-    return Choice({s: of[s] for s in (*SPLITS, "all") if s in of}, unused)
+    unused = tuple(name for name in names if name not in chosen.values())
+    return Choice({s: chosen[s] for s in (*SPLITS, "all") if s in chosen}, unused)
 
 
 def cut(labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
-    """Rows of every class in equal shares, chosen by chance: what stays, and what is cut off.
+    """Cut random rows off, in equal fractions of each class: the remaining rows and the others.
 
     Args:
         labels: [n] class numbers.
@@ -111,13 +111,13 @@ def cut(labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
     >>> [part.tolist() for part in cut(np.array([0, 0, 0, 0, 1, 1]), 0.5, seed=0)]
     [[1, 3, 5], [0, 2, 4]]
     """
-    away: list[Integers] = []
+    parts: list[Integers] = []
     for name in np.unique(labels):
         rows = np.flatnonzero(labels == name)
-        most = max(len(rows) - 1, 0)
-        n = min(max(round(len(rows) * share), 1), most)
-        chance = np.random.Generator(np.random.PCG64([seed, int(name)]))
-        away.append(chance.permutation(rows)[:n])
-    gone = np.sort(np.concatenate(away)) if away else np.array([], dtype=np.int64)
-    kept = np.setdiff1d(np.arange(len(labels)), gone)
-    return kept, gone
+        max_count = max(len(rows) - 1, 0)
+        n = min(max(round(len(rows) * share), 1), max_count)
+        generator = np.random.Generator(np.random.PCG64([seed, int(name)]))
+        parts.append(generator.permutation(rows)[:n])
+    cut_off = np.sort(np.concatenate(parts)) if parts else np.array([], dtype=np.int64)
+    kept = np.setdiff1d(np.arange(len(labels)), cut_off)
+    return kept, cut_off

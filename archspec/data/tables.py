@@ -1,6 +1,6 @@
-"""Files as tables: a ``datasets.Dataset`` each, with the number of every row in its file.
+"""Reads files as tables: a ``datasets.Dataset`` with the number of each row in its file.
 
-Nothing in a file is run: no pickle, no script of a hub; extension types are their storage.
+Nothing in a file is run: no pickle, no script of a hub; extension types become their storage.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from archspec.data.text_files import (
     TextFormat,
     TextRows,
     is_separated,
-    other,
     read_text_file,
+    suggest_encoding,
 )
 from archspec.data.text_files import SUFFIXES as TEXT_SUFFIXES
 from archspec.data.unpacking import refuse_arrow_bomb, refuse_dictionary_bomb, refuse_parquet_bomb
@@ -38,25 +38,26 @@ with train_extra():
 
 BINARY_SUFFIXES = {".parquet", ".pq", ".arrow", ".feather"}
 SUFFIXES = TEXT_SUFFIXES | BINARY_SUFFIXES
-IN_MEMORY_BYTES = 1_000_000_000  # a larger Parquet file goes through datasets' cache on disk
+IN_MEMORY_BYTES = 1_000_000_000  # larger Parquet files go through the cache of datasets on disk
 MAX_ROWS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """The rows of a split, as its files have them.
+    """The rows of a split as they are in its files.
 
     Attributes:
-        dataset: the rows that could be taken apart.
+        dataset: the rows that could be parsed.
         files: the files' names.
-        file_of, numbers, lines: of each row: its file, its number in it from 1, its line or 0.
-        broken: what could not be taken apart: the file's name, and the row.
-        misfits: column → row → what kind of value it has where the others have another.
+        file_of, numbers, lines: of each row, its file, its number there from 1, and its line or 0.
+        broken: the rows that could not be parsed, with their files' names.
+        misfits: column → row → kind of a value that differs from that of most rows.
+        unreadable: column → type of a cell that tables cannot hold; its cells are empty.
         base: the folder that paths of images are relative to.
-        image: the column of images, where that is certain.
-        notes: what was found while reading, a line each.
-        misread: of each file with rows of another encoding, which would fit.
-        assumed: whether the names of the columns are a first line of which nobody has said so.
+        image: the column of images, if that is certain.
+        notes: remarks of the reader, a line each.
+        misread: for each file with rows in another encoding, which one fits.
+        assumed: whether the column names are a first line without ``header`` being set.
     """
 
     dataset: datasets.Dataset
@@ -71,6 +72,7 @@ class Table:
     notes: tuple[str, ...] = ()
     misread: tuple[str, ...] = ()
     assumed: bool = False
+    unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -82,8 +84,8 @@ class Table:
         return int(self.lines[position]) or None
 
 
-# What libraries raise of bad data; anything else is an error of theirs, and stays what it is.
-_OF_DATA = (
+# What libraries raise for bad data; other errors are not the data's fault and pass unchanged.
+_DATA_ERRORS = (
     pa.ArrowException,
     ArithmeticError,
     LookupError,
@@ -93,12 +95,12 @@ _OF_DATA = (
     struct.error,
 )
 
-Splits = dict[str, Callable[[], Table]]  # the data's own names → what reads them
+Splits = dict[str, Callable[[], Table]]  # the data's own names → functions that read them
 
 
 @dataclass(slots=True, eq=False)
 class Cells:
-    """One column, whose cells are texts, the bytes of images, or paths of images."""
+    """One column of texts, bytes of images, or paths of images."""
 
     dataset: datasets.Dataset
     column: str
@@ -106,7 +108,7 @@ class Cells:
     _parts: tuple[Any, Any] | None = field(default=None, repr=False)
 
     def __getstate__(self) -> tuple[datasets.Dataset, str, Path | None]:
-        return self.dataset, self.column, self.base  # a memory-mapped table travels by its path
+        return self.dataset, self.column, self.base  # a memory-mapped table is pickled as its path
 
     def __setstate__(self, state: tuple[datasets.Dataset, str, Path | None]) -> None:
         self.dataset, self.column, self.base = state
@@ -117,7 +119,9 @@ class Cells:
             column = arrow_column(self.dataset, self.column)
             if pa.types.is_struct(column.type):
                 names = {column.type.field(i).name for i in range(column.type.num_fields)}
-                values, paths = (_field(column, n) if n in names else None for n in _IMAGE_PARTS)
+                values, paths = (
+                    _struct_field(column, n) if n in names else None for n in _IMAGE_FIELDS
+                )
                 self._parts = (values, paths)
             elif is_text(column.type) and self.base is not None:
                 self._parts = (None, column)
@@ -140,7 +144,7 @@ class Cells:
         return b"" if value is None else value
 
     def path(self, position: int) -> Path | None:
-        """The file of an image that is not in the table itself; raises as ``read``."""
+        """The file of an image that is not in the table; raises as ``read``."""
         values, paths = self._values_and_paths()
         if self.base is None or paths is None:
             return None
@@ -148,32 +152,32 @@ class Cells:
             return None
         name = paths[position].as_py()
         base = self.base.resolve()
-        found = (base / (name or "")).resolve()
-        if name and not found.is_relative_to(base):
+        path = (base / (name or "")).resolve()
+        if name and not path.is_relative_to(base):
             raise ValueError("outside the data's folder")
-        return found if name else None
+        return path if name else None
 
     def texts(self, positions: np.ndarray) -> list[str]:
         column, _ = self._values_and_paths()
         return plain_values(column.take(pa.array(positions)))
 
 
-_IMAGE_PARTS = ("bytes", "path")
+_IMAGE_FIELDS = ("bytes", "path")
 
 
-def _field(column: Any, name: str) -> Any:
-    """A field of structs; missing where the struct is."""
+def _struct_field(column: Any, name: str) -> Any:
+    """A field of structs; null where the struct is."""
     table = pa.Table.from_arrays([column], ["it"]).flatten()
     return table.column(f"it.{name}")
 
 
 def arrow_column(dataset: datasets.Dataset, name: str) -> Any:
-    """A column as Arrow has it, nothing decoded."""
+    """A column as Arrow holds it, without decoding."""
     return dataset.data.column(name)
 
 
 def plain_values(column: Any) -> list[Any]:
-    """Arrow's cells as Python has them; bytes in a text that are not UTF-8 become surrogates."""
+    """Arrow's cells as Python values; bytes of a text that are not UTF-8 become surrogates."""
     try:
         return column.to_pylist()
     except UnicodeDecodeError:
@@ -191,30 +195,30 @@ def is_text(kind: Any) -> bool:
 
 
 def read_table(files: Sequence[Path], base: Path | None = None, form: TextFormat = PLAIN) -> Table:
-    """The rows of a split's files, one after the other.
+    """The rows of a split's files, concatenated.
 
     Args:
         files: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
-        base: the folder that paths of images are relative to; left out: that of the first file.
-        form: of files of text.
+        base: the folder that paths of images are relative to. Default: that of the first file.
+        form: format of text files.
 
     Raises:
-        DataError: E901 if a file cannot be read, or two do not go together.
-        UsageError: E801, the form says something that says nothing of such files.
+        DataError: E901 if a file cannot be read, or their columns differ.
+        UsageError: E801, the text format does not apply to such files.
     """
-    parts = [_part(path, form) for path in files]
+    parts = [_read_part(path, form) for path in files]
     base = base or files[0].parent
     try:
         dataset = datasets.concatenate_datasets([part.dataset for part in parts])
-    except _OF_DATA as error:
+    except _DATA_ERRORS as error:
         names = ", ".join(path.name for path in files[:3])
         message = f"{names}: the files do not go together: {first_line(error)}"
         raise DataError(Problem("E901", message)) from None
     starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
     misfits: dict[str, dict[int, str]] = {}
     for start, part in zip(starts, parts, strict=True):
-        for name, found in part.misfits.items():
-            misfits.setdefault(name, {}).update({int(start) + i: k for i, k in found.items()})
+        for name, misfit_rows in part.misfits.items():
+            misfits.setdefault(name, {}).update({int(start) + i: k for i, k in misfit_rows.items()})
     return Table(
         dataset,
         [path.name for path in files],
@@ -230,13 +234,13 @@ def read_table(files: Sequence[Path], base: Path | None = None, form: TextFormat
 
 
 def as_table(dataset: datasets.Dataset, name: str) -> Table:
-    """A split that a hub has, or that was made otherwise."""
+    """A data set that was not read from a text file."""
     n = len(dataset)
     zeros = np.zeros(n, dtype=np.int64)
     return Table(dataset, [name], zeros, np.arange(1, n + 1), zeros)
 
 
-def _part(path: Path, form: TextFormat) -> Table:
+def _read_part(path: Path, form: TextFormat) -> Table:
     if path.suffix.lower() in TEXT_SUFFIXES:
         return _text_table(path, read_text_file(path, form), form)
     form.refuse_for(path.name, text=False)
@@ -244,7 +248,7 @@ def _part(path: Path, form: TextFormat) -> Table:
         dataset = _binary(path)
     except DataError:
         raise
-    except _OF_DATA as error:  # what Arrow's readers make of a broken or hostile file
+    except _DATA_ERRORS as error:  # Arrow's errors for a broken or hostile file
         raise DataError(Problem("E901", f"{path}: {first_line(error)}")) from None
     return as_table(dataset, path.name)
 
@@ -260,14 +264,14 @@ def _binary(path: Path) -> datasets.Dataset:
     if meta.num_rows > MAX_ROWS:
         raise DataError(Problem("E901", f"{path}: {meta.num_rows:,} rows, more than {MAX_ROWS:,}"))
     refuse_parquet_bomb(path)
-    held = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
-    if held > IN_MEMORY_BYTES:
+    size = sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups))
+    if size > IN_MEMORY_BYTES:
         return datasets.Dataset.from_parquet(str(path))  # pyright: ignore[reportReturnType]
     return from_arrow(file.read())
 
 
 def _arrow(path: Path) -> datasets.Dataset:
-    """A stream, as ``datasets`` writes it, or a file, as Feather is; mapped, not read."""
+    """A stream, as ``datasets`` writes it, or a file, as Feather; memory-mapped."""
     refuse_arrow_bomb(path)
     with path.open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
@@ -276,13 +280,13 @@ def _arrow(path: Path) -> datasets.Dataset:
             return from_arrow(pa.ipc.open_file(source).read_all())
     with pa.memory_map(str(path)) as source:
         reader = pa.ipc.open_stream(source)
-        if any(map(pa.types.is_dictionary, reader.schema.types)):  # datasets writes them out
+        if any(map(pa.types.is_dictionary, reader.schema.types)):  # datasets would expand them
             refuse_dictionary_bomb(path.name, reader.read_all())
     return datasets.Dataset.from_file(str(path))
 
 
 def from_arrow(table: Any) -> datasets.Dataset:
-    """An Arrow table as a dataset: dictionaries and extension types as what they stand for.
+    """An Arrow table as a dataset, with plain columns.
 
     Columns that ``datasets`` has no type for, such as maps, are left out.
 
@@ -291,26 +295,26 @@ def from_arrow(table: Any) -> datasets.Dataset:
     """
     refuse_dictionary_bomb("a table", table)
     table = plain_table(table)
-    for usable in (_as_it_is, _without_metadata):  # metadata of strangers may do anything
+    for usable in (_unchanged, _without_metadata):  # foreign metadata may be invalid
         with suppress(Exception):
             return datasets.Dataset(InMemoryTable(usable(table)))
     try:
-        return datasets.Dataset(InMemoryTable(_usable(table)))
-    except _OF_DATA:
+        return datasets.Dataset(InMemoryTable(_usable_columns(table)))
+    except _DATA_ERRORS:
         message = "the columns are of types that cannot be read"
         raise DataError(Problem("E901", message)) from None
 
 
-def _as_it_is(table: Any) -> Any:
+def _unchanged(table: Any) -> Any:
     return table
 
 
 def _without_metadata(table: Any) -> Any:
-    """Metadata that contradict the columns are not needed."""
+    """Metadata may contradict the columns, and are not needed."""
     return table.replace_schema_metadata(None)
 
 
-def _usable(table: Any) -> Any:
+def _usable_columns(table: Any) -> Any:
     """The columns that can be texts, images or labels."""
     names = [field.name for field in table.schema if _is_usable(field.type)]
     return _without_metadata(table.select(names))
@@ -327,7 +331,7 @@ def _is_usable(kind: Any) -> bool:
 
 
 def with_texts(table: Table) -> Table:
-    """A table whose columns of bytes are texts, where all of them are UTF-8."""
+    """Convert columns of bytes to texts if all of their cells are UTF-8."""
     dataset = table.dataset
     for name, kind in zip(dataset.column_names, dataset.data.schema.types, strict=True):
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -337,7 +341,7 @@ def with_texts(table: Table) -> Table:
 
 
 def plain_table(table: Any) -> Any:
-    """An Arrow table with dictionaries, repeats and extension types as what they stand for.
+    """An Arrow table with dictionaries, run-ends and extension types replaced by their values.
 
     Raises:
         DataError: E901, two columns have the same name.
@@ -345,7 +349,7 @@ def plain_table(table: Any) -> Any:
     if len(set(table.column_names)) < table.num_columns:
         raise DataError(Problem("E901", "two columns have the same name"))
     for i, kind in enumerate(table.schema.types):
-        plain = _plain(kind)
+        plain = _plain_type(kind)
         if plain is not None:
             column = table.column(i)
             if isinstance(kind, pa.BaseExtensionType):
@@ -357,11 +361,11 @@ def plain_table(table: Any) -> Any:
     return table
 
 
-def _plain(kind: Any) -> Any:
+def _plain_type(kind: Any) -> Any:
     if isinstance(kind, pa.BaseExtensionType):
-        return _plain(kind.storage_type) or kind.storage_type
+        return _plain_type(kind.storage_type) or kind.storage_type
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
-        return _plain(kind.value_type) or kind.value_type
+        return _plain_type(kind.value_type) or kind.value_type
     if pa.types.is_string_view(kind):
         return pa.large_string()
     return pa.large_binary() if pa.types.is_binary_view(kind) else None
@@ -380,20 +384,17 @@ def _text_table(path: Path, rows: TextRows, form: TextFormat) -> Table:
 
 
 def rows_table(name: str, rows: TextRows) -> Table:
-    """Rows whose cells are of any kind that JSON has, or bytes, as a table.
-
-    Raises:
-        DataError: E901, a cell is of no such kind.
-    """
+    """Rows as a table; cells are of the kinds that JSON has, or bytes."""
     misfits: dict[str, dict[int, str]] = {}
+    unreadable: dict[str, str] = {}
     columns: dict[str, Any] = {}
     for column, cells in rows.columns.items():
         if kind := next((type(cell) for cell in cells if not _is_plain(cell)), None):
-            message = f"{name}: column '{column}' holds {kind.__module__}.{kind.__qualname__}"
-            raise DataError(Problem("E901", message, hint="rows hold texts, numbers and bytes"))
-        columns[column], odd = _column(cells)
-        if odd:
-            misfits[column] = odd
+            unreadable[column] = f"{kind.__module__}.{kind.__qualname__}"
+            cells = [None] * len(cells)  # an error only if the column is used
+        columns[column], column_misfits = _column(cells)
+        if column_misfits:
+            misfits[column] = column_misfits
     n = len(rows.numbers)
     table = pa.table(columns) if columns else pa.table({"": pa.nulls(n)})
     return Table(
@@ -404,15 +405,16 @@ def rows_table(name: str, rows: TextRows) -> Table:
         np.array(rows.lines, dtype=np.int64),
         tuple((name, broken) for broken in rows.broken),
         misfits,
+        unreadable=unreadable,
     )
 
 
 def misread_notes(path: Path, misread: int, form: TextFormat) -> tuple[str, ...]:
-    """Of a file with so many rows that are not of its encoding, which encoding would fit."""
+    """How many rows are not in the file's encoding, and which encoding fits."""
     if not misread:
         return ()
     rows = "1 row is" if misread == 1 else f"{misread:,} rows are"
-    return (f"{path.name}: {rows} {form.misread}; {other(path)}",)
+    return (f"{path.name}: {rows} {form.misread}; {suggest_encoding(path)}",)
 
 
 _KINDS: tuple[tuple[type, str, Any], ...] = (
@@ -431,38 +433,38 @@ def _is_plain(cell: Any) -> bool:
 
 
 def _column(cells: list[Any]) -> tuple[Any, dict[int, str]]:
-    """Cells of JSON as an Arrow array of the kind that most have, and those of another kind."""
-    kinds = [_kind(cell) for cell in cells]
+    """Cells as an Arrow array of their most common kind, and the kinds of the other cells."""
+    kinds = [_kind_of(cell) for cell in cells]
     counts = {k: kinds.count(k) for k in set(kinds) - {-1}}
-    if counts.get(1) and counts.get(2):  # whole numbers among others
+    if counts.get(1) and counts.get(2):  # integers among floats
         kinds = [2 if kind == 1 else kind for kind in kinds]
         counts = {k: kinds.count(k) for k in set(kinds) - {-1}}
     if not counts:
         return pa.nulls(len(cells), pa.large_string()), {}
-    most = max(counts, key=lambda kind: (counts[kind], kind))
-    _, _, kind = _KINDS[most]
-    odd = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k not in (most, -1)}
+    main_kind = max(counts, key=lambda kind: (counts[kind], kind))
+    _, _, kind = _KINDS[main_kind]
+    misfits = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k not in (main_kind, -1)}
     if kind is None:
         nested = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k != -1}
         return pa.nulls(len(cells), pa.large_string()), nested
     values: list[Any] = []
     for i, cell in enumerate(cells):
-        good = cell if i not in odd else None
-        if isinstance(good, str) and not _encodable(good):
-            good, odd[i] = None, "not Unicode"
-        if most == 1 and isinstance(good, int) and not -(2**63) <= good < 2**63:
-            good, odd[i] = None, "a huge number"
-        values.append(float(good) if most == 2 and good is not None else good)
-    return pa.array(values, kind), odd
+        value = cell if i not in misfits else None
+        if isinstance(value, str) and not _is_encodable(value):
+            value, misfits[i] = None, "not Unicode"
+        if main_kind == 1 and isinstance(value, int) and not -(2**63) <= value < 2**63:
+            value, misfits[i] = None, "a huge number"
+        values.append(float(value) if main_kind == 2 and value is not None else value)
+    return pa.array(values, kind), misfits
 
 
-def _kind(cell: Any) -> int:
+def _kind_of(cell: Any) -> int:
     if cell is None:
         return -1
     return next(i for i, (kind, _, _) in enumerate(_KINDS) if isinstance(cell, kind))
 
 
-def _encodable(text: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:

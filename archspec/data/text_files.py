@@ -1,6 +1,7 @@
-"""CSV, TSV, JSON lines and JSON, read row by row, so that every broken row can be named.
+"""Reads CSV, TSV, JSON lines and JSON row by row, so that every broken row can be reported.
 
-A library's reader would stop at the first broken row, or mend it in silence.
+``pyarrow.csv`` accepts broken quotes and NUL characters, gives no line numbers, and rejects a whole
+file for one byte that is not UTF-8.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from archspec.errors import DataError, Place, Problem, UsageError
 
 MAX_FIELD = 10_000_000  # characters of one cell
 MAX_LINE = 20_000_000  # characters
-MAX_JSON_BYTES = 500_000_000  # of a file that is one value; JSON lines may be longer
+MAX_JSON_BYTES = 500_000_000  # of a file that is one JSON value; JSON lines may be longer
 MAX_COLUMNS = 10_000
-NAMES = (  # of columns, which tell that a line has the names
+NAMES = (  # column names that show that a line is a header
     "text", "sentence", "label", "labels", "class", "category", "target", "image", "file_name",
     "id", "idx", "split",
 )  # fmt: skip
@@ -30,16 +31,16 @@ SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json"}
 
 @dataclass(frozen=True, slots=True)
 class TextFormat:
-    """What somebody says of files of text.
+    """How text files are read.
 
     Attributes:
-        header: whether the first line of a CSV or TSV has the names of the columns; None: it has,
-            unless it looks like a row, which is an error. Without names columns are called
-            ``column 1``, ``column 2`` and so on.
-        encoding: as Python calls it; None for UTF-8.
+        header: whether the first line of a CSV or TSV file has the column names; None: it has, and
+            a line that looks like a row is an error. Without names the columns are ``column 1``,
+            ``column 2`` and so on.
+        encoding: Python's name of the encoding; None for UTF-8.
 
     Raises:
-        UsageError: E801, the encoding is none.
+        UsageError: E801, there is no such encoding.
     """
 
     header: bool | None = None
@@ -57,18 +58,18 @@ class TextFormat:
 
     @property
     def misread(self) -> str:
-        """Why a row with bytes that are no text of this encoding is bad."""
+        """The reason for rows with bytes that are invalid in this encoding."""
         return "not UTF-8" if self.codec == "utf-8-sig" else f"not {self.encoding}"
 
     def refuse_for(self, name: str, *, text: bool) -> None:
-        """Nobody may believe that an option does something.
+        """Refuse options that do nothing for this data.
 
         Args:
             name: of the data.
-            text: whether it is JSON, which has an encoding, but no line of names.
+            text: whether it is JSON, which has an encoding but no header.
 
         Raises:
-            UsageError: E801, something is said that says nothing of this data.
+            UsageError: E801, an option is set that does nothing.
         """
         if self.header is not None:
             message = f"header does nothing: {name} is no CSV or TSV file"
@@ -83,7 +84,7 @@ PLAIN = TextFormat()
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A row that cannot be taken apart."""
+    """A row that cannot be parsed."""
 
     row: int
     line: int
@@ -96,9 +97,9 @@ class TextRows:
     """The rows of a text file.
 
     Attributes:
-        columns: name → cells; a cell that a row lacks is None.
-        numbers, lines: of each row that could be read, from 1.
-        broken: those that could not.
+        columns: name → cells; None where a row has no such cell.
+        numbers, lines: of each row that could be parsed, from 1.
+        broken: the rows that could not.
     """
 
     columns: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
@@ -120,7 +121,7 @@ class TextRows:
 
 
 def is_separated(name: str) -> bool:
-    """Whether a file of this name has a first line of column names."""
+    """Whether a file with this name is CSV or TSV."""
     return name.lower().endswith((".csv", ".tsv", ".tab"))
 
 
@@ -128,28 +129,28 @@ def read_text_file(path: Path, form: TextFormat = PLAIN) -> TextRows:
     """The rows of a CSV, TSV, JSON lines or JSON file.
 
     Raises:
-        DataError: E901 if its rows cannot be told apart, or none of them is of the encoding.
-        UsageError: E801, the form says something that says nothing of such a file.
+        DataError: E901 if its rows cannot be separated, or no row is in the encoding.
+        UsageError: E801, the text format does not apply to such a file.
     """
-    (found,) = text_windows(path, sys.maxsize, form)
-    misread = sum(one.reason == form.misread for one in found.broken)
-    refuse_misread(path, misread, len(found), form)
-    return found
+    (rows,) = text_windows(path, sys.maxsize, form)
+    misread = sum(one.reason == form.misread for one in rows.broken)
+    refuse_misread(path, misread, len(rows), form)
+    return rows
 
 
 def refuse_misread(path: Path, misread: int, total: int, form: TextFormat) -> None:
-    """Stop where no row is of the encoding.
+    """Stop if no row is in the encoding.
 
     Raises:
         DataError: E901.
     """
     if misread and misread == total:
         message = f"all {total:,} rows hold bytes that are {form.misread}"
-        raise _unreadable(path, message, hint=other(path))
+        raise _unreadable(path, message, hint=suggest_encoding(path))
 
 
-def other(path: Path) -> str:
-    """Which encoding would fit a file, and how to say so."""
+def suggest_encoding(path: Path) -> str:
+    """A hint: which encoding fits a file, and how to set it."""
     try:
         if mark := marked_encoding(path):
             return f"encoding='{mark}' (--encoding {mark}) reads it, or save it as UTF-8"
@@ -174,24 +175,24 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
         _refuse_other_kind(path)
         mark = marked_encoding(path)
         if mark is not None and not form.codec.startswith(mark[:6]):
-            raise _unreadable(path, f"the text is {mark.upper()}", hint=other(path))
-        # Where somebody says utf-16-le, and the file says so itself, its mark is no text.
+            raise _unreadable(path, f"the text is {mark.upper()}", hint=suggest_encoding(path))
+        # With utf-16-le, the byte-order mark would be read as text.
         marked = mark is not None and form.codec.startswith(mark)
         codec = mark if marked and mark is not None else form.codec
         with path.open(encoding=codec, errors="surrogateescape", newline="") as file:
             if suffix == ".json":
-                yield from _json(path, file, size, form)
+                yield from _read_json(path, file, size, form)
             elif suffix in (".jsonl", ".ndjson"):
-                yield from _json_lines(path, file, size, form)
+                yield from _read_json_lines(path, file, size, form)
             else:
-                yield from _separated(path, file, size, form)
+                yield from _read_separated(path, file, size, form)
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     except UnicodeError as error:
-        raise _unreadable(path, f"{form.misread}: {error}", hint=other(path)) from None
+        raise _unreadable(path, f"{form.misread}: {error}", hint=suggest_encoding(path)) from None
 
 
-_KINDS = (
+_OTHER_KINDS = (
     (b"version https://git-lfs.", "a Git LFS pointer, not the file that it stands for",
      "get it: git lfs pull"),
     (b"<!doctype html", "a page of HTML, not the data", "download the file itself"),
@@ -202,7 +203,7 @@ _KINDS = (
 
 
 def _refuse_other_kind(path: Path) -> None:
-    """Stop where a file begins as one that is no text of this kind.
+    """Stop if a file begins like one of another kind.
 
     Raises:
         DataError: E901.
@@ -210,22 +211,22 @@ def _refuse_other_kind(path: Path) -> None:
     """
     with path.open("rb") as file:
         start = file.read(100).lstrip().lower()
-    for mark, kind, hint in _KINDS:
+    for mark, kind, hint in _OTHER_KINDS:
         if start.startswith(mark.lower()):
             raise _unreadable(path, f"it is {kind}", hint=hint)
 
 
 def _unreadable(path: Path, message: str, line: int | None = None, hint: str = "") -> DataError:
     place = None if line is None else Place(str(path), line, 1, 1, "")
-    at = f"{path}: " if place is None else ""
-    return DataError(Problem("E901", f"{at}{message}", place, hint))
+    prefix = f"{path}: " if place is None else ""
+    return DataError(Problem("E901", f"{prefix}{message}", place, hint))
 
 
 # ------------------------------------------------------------------------------------- CSV and TSV
 
 
 class _Lines:
-    """The lines of a file, none of them longer than memory bears; it counts them."""
+    """Iterates over the lines of a file and counts them; a line that is too long is an error."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path, self._file = path, file
@@ -240,80 +241,91 @@ class _Lines:
             yield line
 
 
-def _next(reader: Iterator[list[str]]) -> list[str] | None:
-    """The next row; the limit of a cell, which all of Python shares, is ours for that long."""
-    before = csv.field_size_limit(MAX_FIELD)
+def _next_row(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row; the size limit of a cell, which is global in ``csv``, is changed meanwhile."""
+    limit = csv.field_size_limit(MAX_FIELD)
     try:
         return next(reader, None)
     finally:
-        csv.field_size_limit(before)
+        csv.field_size_limit(limit)
 
 
-def _separated(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
+def _read_separated(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     lines = _Lines(path, file)
-    first = file.readline(MAX_LINE)
-    file.seek(0)
-    if re.fullmatch("sep=.", first.strip()):  # a spreadsheet's way to say it
-        raise _unreadable(path, f"'{first.strip()}' is not understood", 1, "take that line out")
-    delimiter = max(",;|\t", key=first.count) if path.suffix.lower() == ".csv" else "\t"
+    first_line = file.readline(MAX_LINE)
+    if re.fullmatch("sep=.", first_line.strip()):  # how spreadsheets declare the separator
+        raise _unreadable(
+            path, f"'{first_line.strip()}' is not understood", 1, "take that line out"
+        )
+    _refuse_preamble(path, file, first_line)
+    delimiter = max(",;|\t", key=first_line.count) if path.suffix.lower() == ".csv" else "\t"
     quoting = csv.QUOTE_MINIMAL
     if delimiter == "\t":
-        quoting = csv.QUOTE_MINIMAL if _has_quotes(path, file) else csv.QUOTE_NONE
+        quoting = csv.QUOTE_MINIMAL if _uses_quotes(path, file) else csv.QUOTE_NONE
         file.seek(0)
     reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
-    header = _header(path, reader, form)
+    header = _read_header(path, reader, form)
     if form.header is False:
         file.seek(0)
         lines = _Lines(path, file)
         reader = csv.reader(iter(lines), delimiter=delimiter, quoting=quoting, strict=True)
-    yield from _rows(path, lines, reader, header, size, form)
+    yield from _read_rows(path, lines, reader, header, size, form)
 
 
-def _has_quotes(path: Path, file: TextIO) -> bool:
-    """Whether the quotes in a file with tabs are marks, not part of the texts.
+def _refuse_preamble(path: Path, file: TextIO, first: str) -> None:
+    """Stop if comments or blank lines come before the column names."""
+    second = file.readline(MAX_LINE) if first else ""
+    file.seek(0)
+    has_fewer = max(map(first.count, ",;|\t")) < max(map(second.count, ",;|\t"))
+    is_comment = first.startswith("#") and (second.startswith("#") or has_fewer)
+    if is_comment or (first and not first.strip(" \r\n")):
+        message = f"the first line is {'a comment' if is_comment else 'blank'}"
+        raise _unreadable(path, message, 1, "remove the lines before the names of the columns")
 
-    They are if every row is whole with them. A cell with both a tab and the end of a line in it
+
+def _uses_quotes(path: Path, file: TextIO) -> bool:
+    """Whether the quotes in a file with tabs delimit cells, and are not part of the texts.
+
+    They do if all rows then have the same number of cells. A cell with both a tab and a line break
     is rather several rows with stray quotes.
     """
     reader = csv.reader(iter(_Lines(path, file)), delimiter="\t", strict=True)
     width = 0
     try:
-        while (cells := _next(reader)) is not None:
+        while (cells := _next_row(reader)) is not None:
             width = width or len(cells)
-            if len(cells) not in (0, width) or any(map(_is_several, cells)):
+            if len(cells) not in (0, width) or any(map(_spans_rows, cells)):
                 return False
     except csv.Error:
         return False
     return True
 
 
-def _is_several(cell: str) -> bool:
+def _spans_rows(cell: str) -> bool:
     return "\t" in cell and ("\n" in cell or "\r" in cell)
 
 
-def _header(path: Path, reader: Iterator[list[str]], form: TextFormat) -> list[str]:
+def _read_header(path: Path, reader: Iterator[list[str]], form: TextFormat) -> list[str]:
     try:
-        names = _next(reader) or []
+        names = _next_row(reader) or []
     except csv.Error as error:
-        what = "first row" if form.header is False else "line of column names"
-        raise _unreadable(path, f"the {what}: {error}", 1) from None
+        name = "first row" if form.header is False else "line of column names"
+        raise _unreadable(path, f"the {name}: {error}", 1) from None
     names = [name.strip() if form.header is not False else "" for name in names]
-    if not names and form.header is False:
-        raise _unreadable(path, "the first line is empty", 1)
-    if not any(names) and form.header is not False:
+    if not any(names) and (form.header is not False or not names):
         raise _unreadable(path, "there is no line of column names")
     if len(names) > MAX_COLUMNS:
         raise _unreadable(path, f"{len(names):,} columns, more than {MAX_COLUMNS:,}", 1)
     names = [name or f"column {i}" for i, name in enumerate(names, 1)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if duplicates := sorted({name for name in names if names.count(name) > 1}):
         hint = "if the first line is a row: header=False (--no-header)"
-        raise _unreadable(path, f"two columns have the name {twice[0]!r}", 1, hint)
-    if not all(map(_is_clean, names)):
-        raise _unreadable(path, f"the column names are {form.misread}", 1, other(path))
+        raise _unreadable(path, f"two columns have the name {duplicates[0]!r}", 1, hint)
+    if not all(map(_is_valid_text, names)):
+        raise _unreadable(path, f"the column names are {form.misread}", 1, suggest_encoding(path))
     return names
 
 
-def _rows(
+def _read_rows(
     path: Path,
     lines: _Lines,
     reader: Iterator[list[str]],
@@ -321,33 +333,33 @@ def _rows(
     size: int,
     form: TextFormat,
 ) -> Iterator[TextRows]:
-    found = TextRows(columns={name: [] for name in header})
-    # In files that were put together the line of names comes again.
+    rows = TextRows(columns={name: [] for name in header})
+    # In concatenated files the header is repeated.
     names = [] if form.header is False or not {*map(str.casefold, header)} & {*NAMES} else header
     row = 0
     while True:
-        if len(found) >= size:
-            yield found
-            found = TextRows(columns={name: [] for name in header})
+        if len(rows) >= size:
+            yield rows
+            rows = TextRows(columns={name: [] for name in header})
         start = lines.number + 1
         try:
-            cells = _next(reader)
+            cells = _next_row(reader)
         except csv.Error as error:
             _refuse_open_quote(path, start, error)
-            # Each line that the reader took into the broken row may have been a row.
+            # Each line that the reader joined into the broken row may have been a row.
             for line in range(start, lines.number + 1):
                 row += 1
-                found.broken.append(Broken(row, line, "broken quotes", str(error)))
+                rows.broken.append(Broken(row, line, "broken quotes", str(error)))
             continue
         if cells is None:
-            yield found
+            yield rows
             return
         if cells:
             row += 1
             if cells == names:
-                found.broken.append(Broken(row, start, "the names of the columns again"))
+                rows.broken.append(Broken(row, start, "the names of the columns again"))
             else:
-                _take(found, row, start, cells, header, form)
+                _add_row(rows, row, start, cells, header, form)
 
 
 def _refuse_open_quote(path: Path, line: int, error: csv.Error) -> None:
@@ -358,26 +370,26 @@ def _refuse_open_quote(path: Path, line: int, error: csv.Error) -> None:
         raise _unreadable(path, message, line, "a quote may be open") from None
 
 
-def _take(
-    found: TextRows, row: int, line: int, cells: list[str], header: list[str], form: TextFormat
+def _add_row(
+    rows: TextRows, row: int, line: int, cells: list[str], header: list[str], form: TextFormat
 ) -> None:
     if len(cells) != len(header):
         detail = f"{len(cells)} where the first line has {len(header)}"
-        found.broken.append(Broken(row, line, "wrong number of columns", detail))
-    elif reason := _unclean(cells, form):
-        found.broken.append(Broken(row, line, reason))
+        rows.broken.append(Broken(row, line, "wrong number of columns", detail))
+    elif reason := _row_fault(cells, form):
+        rows.broken.append(Broken(row, line, reason))
     else:
-        found.add(row, line, dict(zip(header, cells, strict=True)))
+        rows.add(row, line, dict(zip(header, cells, strict=True)))
 
 
-def _unclean(texts: Sequence[str], form: TextFormat) -> str:
-    if not all(map(_is_clean, texts)):
+def _row_fault(texts: Sequence[str], form: TextFormat) -> str:
+    if not all(map(_is_valid_text, texts)):
         return form.misread
     return "a NUL character" if any("\0" in text for text in texts) else ""
 
 
-def _is_clean(text: str) -> bool:
-    """Whether it has no half of a surrogate pair, as undecodable bytes leave behind."""
+def _is_valid_text(text: str) -> bool:
+    """Whether it has no lone surrogates, which stand for undecodable bytes."""
     if text.isascii():
         return True
     try:
@@ -390,8 +402,8 @@ def _is_clean(text: str) -> bool:
 # -------------------------------------------------------------------------------------------- JSON
 
 
-def _json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
-    found = TextRows()
+def _read_json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
+    rows = TextRows()
     lines = _Lines(path, file)
     row = 0
     for line in lines:
@@ -401,22 +413,22 @@ def _json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterat
                 value = json.loads(line)
             except (ValueError, RecursionError) as error:
                 detail = str(error) if isinstance(error, ValueError) else "nested too deep"
-                found.broken.append(Broken(row, lines.number, "not JSON", detail))
+                rows.broken.append(Broken(row, lines.number, "not JSON", detail))
             else:
-                _take_object(found, row, lines.number, value, form, line)
-        if len(found) >= size:
-            yield found
-            found = TextRows()
-    yield found
+                _add_object(rows, row, lines.number, value, form, line)
+        if len(rows) >= size:
+            yield rows
+            rows = TextRows()
+    yield rows
 
 
-def _json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
+def _read_json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     text = file.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
         hint = "write one object a line, as .jsonl"
         raise _unreadable(path, f"more than {MAX_JSON_BYTES:,} characters", hint=hint)
-    if not _is_clean(text):
-        raise _unreadable(path, form.misread, hint=other(path))
+    if not _is_valid_text(text):
+        raise _unreadable(path, form.misread, hint=suggest_encoding(path))
     try:
         value = json.loads(text)
     except RecursionError:
@@ -424,20 +436,20 @@ def _json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[Tex
     except ValueError as error:
         if _looks_like_lines(text):
             file.seek(0)
-            yield from _json_lines(path, file, size, form)
+            yield from _read_json_lines(path, file, size, form)
             return
         raise _unreadable(path, f"not JSON: {error}") from None
     if isinstance(value, dict) and isinstance(value.get("data"), list):
         value = value["data"]
     if not isinstance(value, list):
         raise _unreadable(path, "not a list of objects", hint="[{…}, {…}], or {data: [{…}]}")
-    found = TextRows()
+    rows = TextRows()
     for row, item in enumerate(value, 1):
-        _take_object(found, row, 0, item, form)
-        if len(found) >= size:
-            yield found
-            found = TextRows()
-    yield found
+        _add_object(rows, row, 0, item, form)
+        if len(rows) >= size:
+            yield rows
+            rows = TextRows()
+    yield rows
 
 
 def _looks_like_lines(text: str) -> bool:
@@ -445,16 +457,16 @@ def _looks_like_lines(text: str) -> bool:
     return first.startswith("{") and first.rstrip().endswith("}") and bool(rest.strip())
 
 
-def _take_object(
-    found: TextRows, row: int, line: int, value: Any, form: TextFormat, text: str = ""
+def _add_object(
+    rows: TextRows, row: int, line: int, value: Any, form: TextFormat, text: str = ""
 ) -> None:
-    if not _is_clean(text):
-        found.broken.append(Broken(row, line, form.misread))
+    if not _is_valid_text(text):
+        rows.broken.append(Broken(row, line, form.misread))
     elif not isinstance(value, dict):
-        found.broken.append(Broken(row, line, "not a JSON object"))
-    elif len(value.keys() | found.columns.keys()) > MAX_COLUMNS:
-        found.broken.append(Broken(row, line, "too many different keys"))
-    elif not all(map(_is_clean, value)):  # keys may be written as escapes
-        found.broken.append(Broken(row, line, form.misread))
+        rows.broken.append(Broken(row, line, "not a JSON object"))
+    elif len(value.keys() | rows.columns.keys()) > MAX_COLUMNS:
+        rows.broken.append(Broken(row, line, "too many different keys"))
+    elif not all(map(_is_valid_text, value)):  # keys may have escapes
+        rows.broken.append(Broken(row, line, form.misread))
     else:
-        found.add(row, line, value)
+        rows.add(row, line, value)

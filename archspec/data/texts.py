@@ -1,4 +1,4 @@
-"""Texts: made token ids by a ``tokenizer.json`` or a ``vocab.txt``."""
+"""Turns texts into token ids with a ``tokenizer.json`` or a ``vocab.txt``."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """The tokens of one text, and where in it they come from.
+    """The tokens of one text, with their places in it.
 
     Attributes:
         ids: of the tokens.
-        names: as the tokenizer writes them.
-        spans: of each token, the first character and the one behind the last; None of a token
-            that the tokenizer has added.
-        words: of each token, the number of its word, as the tokenizer splits; None where it does
-            not tell.
+        names: of the tokens, as the tokenizer writes them.
+        spans: start and end of each token in the text; None for a token that the tokenizer added.
+        words: number of each token's word, as the tokenizer splits them; None if unknown.
         truncated: whether tokens were cut off.
     """
 
@@ -49,8 +47,8 @@ class Encoded:
 
     Attributes:
         ids: of each text, special tokens included, not padded.
-        truncated: places of the texts that were cut.
-        counts: of all of them.
+        truncated: positions of the texts that were cut.
+        counts: of all texts.
     """
 
     ids: list[list[int]]
@@ -59,20 +57,20 @@ class Encoded:
 
 
 class TextEncoder:
-    """Makes token ids of texts.
+    """Turns texts into token ids.
 
     Args:
         path: ``tokenizer.json``, ``vocab.txt`` (WordPiece, as BERT's), or a folder with one.
-        max_length: tokens at most, special ones included; what is longer is cut.
-        inputs: which of ``input_ids``, ``attention_mask``, ``token_type_ids`` a batch holds.
-        limit: the largest ``max_length`` that the model takes; None if it has no bound.
-        strict: whether a ``max_length`` above the files' ``model_max_length`` is an error, or
-            made smaller.
+        max_length: maximum number of tokens, with special ones; longer texts are cut.
+        inputs: which of ``input_ids``, ``attention_mask``, ``token_type_ids`` a batch has.
+        limit: the largest ``max_length`` that the model supports; None if unlimited.
+        strict: whether a ``max_length`` above the files' ``model_max_length`` is an error;
+            otherwise it is reduced.
 
     Attributes:
-        pad_id: the token that fills up shorter texts.
-        blank: the token that says nothing: that of unknown words; else the padding, if it has a
-            name; else None.
+        pad_id: the padding token.
+        blank: a token without meaning: that of unknown words, else the padding token if it has a
+            name, else None.
         size: one more than the highest token id.
 
     Raises:
@@ -106,7 +104,7 @@ class TextEncoder:
         self.max_length = max_length
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.pad_id = _pad_id(self._tokenizer, files.pad_token)
-        self.blank = _known(self._tokenizer, (*_UNKNOWN, *_PADDING))
+        self.blank = _first_known(self._tokenizer, (*_UNKNOWN_TOKENS, *_PAD_TOKENS))
         self._tokenizer.no_padding()
         self._unknown = _unknown_id(self._tokenizer)
         self._added = special = self._tokenizer.num_special_tokens_to_add(False)
@@ -117,13 +115,13 @@ class TextEncoder:
 
     @property
     def definition(self) -> str:
-        """All that decides what a text becomes: the tokenizer as JSON, and the inputs."""
-        given = [metadata.version("tokenizers"), self._tokenizer.to_str(), self.pad_id, self.inputs]
-        return json.dumps(given)
+        """Everything that decides what a text becomes: the tokenizer as JSON, and the inputs."""
+        facts = [metadata.version("tokenizers"), self._tokenizer.to_str(), self.pad_id, self.inputs]
+        return json.dumps(facts)
 
     @property
     def has_mask(self) -> bool:
-        """Whether a model is told what is padding; without it, padding counts as tokens."""
+        """Whether batches have a mask; without one, the model takes padding for tokens."""
         return "attention_mask" in self.inputs
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -131,14 +129,16 @@ class TextEncoder:
         return self.encode_counted(texts).ids
 
     def encode_counted(self, texts: Sequence[str]) -> Encoded:
-        """As ``encode``, with what is lost of the texts."""
+        """As ``encode``, with counts of what is lost."""
         with panics(self.path, "a text cannot be encoded"):
-            found = self._tokenizer.encode_batch_fast(list(texts))
-        ids = [one.ids for one in found]
-        # What was cut off is in parts that have special tokens of their own.
-        rests = [sum(len(part.ids) - self._added for part in one.overflowing) for one in found]
-        cut = frozenset(i for i, rest in enumerate(rests) if rest)
-        lengths = [len(one) + rest for one, rest in zip(ids, rests, strict=True)]
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
+        ids = [one.ids for one in encodings]
+        # The overflowing parts have special tokens of their own.
+        overflow = [
+            sum(len(part.ids) - self._added for part in one.overflowing) for one in encodings
+        ]
+        cut = frozenset(i for i, extra in enumerate(overflow) if extra)
+        lengths = [len(one) + extra for one, extra in zip(ids, overflow, strict=True)]
         tokens = sum(map(len, ids)) - self._added * len(ids)
         unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
         longest = max(lengths, default=0)
@@ -147,19 +147,21 @@ class TextEncoder:
         return Encoded(ids, cut, counts)
 
     def name(self, token: int) -> str:
-        """A token as the tokenizer writes it; empty if there is none of this id."""
+        """A token as the tokenizer writes it; empty if the id is unknown."""
         return self._tokenizer.id_to_token(token) or ""
 
     def pieces(self, text: str) -> Pieces:
         """The tokens of one text, as ``encode`` makes them, with their places in it."""
         with panics(self.path, "a text cannot be encoded"):
-            found = self._tokenizer.encode(text)
+            encoding = self._tokenizer.encode(text)
         spans = (
             None if added else (start, end)
-            for (start, end), added in zip(found.offsets, found.special_tokens_mask, strict=True)
+            for (start, end), added in zip(
+                encoding.offsets, encoding.special_tokens_mask, strict=True
+            )
         )
-        words, truncated = tuple(found.word_ids), bool(found.overflowing)
-        return Pieces(tuple(found.ids), tuple(found.tokens), tuple(spans), words, truncated)
+        words, truncated = tuple(encoding.word_ids), bool(encoding.overflowing)
+        return Pieces(tuple(encoding.ids), tuple(encoding.tokens), tuple(spans), words, truncated)
 
     def collate(self, ids: Sequence[Sequence[int] | torch.Tensor]) -> dict[str, torch.Tensor]:
         """Token ids of several texts as a batch, padded to the longest: int64 [batch, seq]."""
@@ -170,12 +172,12 @@ class TextEncoder:
         for row, (one, length) in enumerate(zip(ids, lengths, strict=True)):
             tokens[row, :length] = torch.as_tensor(one, dtype=torch.int64)
             mask[row, :length] = 1
-        found = {"input_ids": tokens, "attention_mask": mask}
-        found["token_type_ids"] = torch.zeros_like(tokens)
-        return {name: found[name] for name in self.inputs}
+        inputs = {"input_ids": tokens, "attention_mask": mask}
+        inputs["token_type_ids"] = torch.zeros_like(tokens)
+        return {name: inputs[name] for name in self.inputs}
 
     def check_size(self, vocab_size: int) -> None:
-        """Whether a model with ``vocab_size`` embeddings knows every token.
+        """Check that ``vocab_size`` embeddings are enough for all tokens.
 
         Raises:
             DataError: E905, the tokenizer has more.
@@ -191,12 +193,12 @@ def _pad_id(tokenizer: Tokenizer, name: str | None) -> int:
     padding = tokenizer.padding
     if padding:
         return int(padding["pad_id"])
-    found = _known(tokenizer, _PADDING if name is None else (name, *_PADDING))
-    return 0 if found is None else found  # masked anyway
+    token = _first_known(tokenizer, _PAD_TOKENS if name is None else (name, *_PAD_TOKENS))
+    return 0 if token is None else token  # masked anyway
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:
-    """The token of what the vocabulary lacks; None where it lacks nothing, as of bytes."""
+    """The token for unknown words; None if there are none, as in byte-level vocabularies."""
     model = json.loads(tokenizer.to_str())["model"]
     if isinstance(model.get("unk_id"), int):
         return model["unk_id"]
@@ -204,10 +206,10 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
     return tokenizer.token_to_id(name) if isinstance(name, str) else None
 
 
-_PADDING = ("[PAD]", "<pad>", "<|padding|>")
-_UNKNOWN = ("[UNK]", "<unk>")
+_PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>")
+_UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 
 
-def _known(tokenizer: Tokenizer, words: Sequence[str]) -> int | None:
-    found = (tokenizer.token_to_id(word) for word in words)
-    return next((one for one in found if one is not None), None)
+def _first_known(tokenizer: Tokenizer, names: Sequence[str]) -> int | None:
+    ids = (tokenizer.token_to_id(word) for word in names)
+    return next((one for one in ids if one is not None), None)

@@ -1,4 +1,4 @@
-"""How many tokens texts have, and how much of them a model does not see."""
+"""Counts the tokens of texts, and those that a model does not see."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-MUCH = 0.1  # of the tokens: so many unknown ones are told,
-FEW = 3  # unless they are fewer
+MIN_UNKNOWN = 0.1  # fraction of unknown tokens that is reported,
+MIN_UNKNOWN_TOKENS = 3  # if there are as many
 
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """Counts of tokens; two of them add up.
+    """Counts of tokens, which can be added.
 
     Attributes:
-        texts: how many there are.
-        truncated: how many of them were cut.
-        longest: tokens of the longest text before it was cut, special ones included.
+        texts: number of texts.
+        truncated: number of texts that were cut.
+        longest: tokens of the longest text before cutting, with special ones.
         max_length: tokens at which texts are cut.
-        limit: the largest ``max_length`` that is possible; None if there is no bound.
-        tokens: of all texts as they were cut, without special tokens.
-        unknown: how many of these stand for what the vocabulary lacks.
+        limit: the largest possible ``max_length``; None if unlimited.
+        tokens: of all texts after cutting, without special tokens.
+        unknown: tokens for words that the vocabulary lacks.
     """
 
     texts: int
@@ -45,50 +45,50 @@ class TokenCounts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is lost of the texts, a line each; nothing where all is well.
+        """What is lost of the texts, a line each.
 
         >>> TokenCounts(40, 40, 190, 64, 512, 2480, 0).notes[0]
         '40 of 40 texts were cut at 64 tokens, the longest has 190: max_length=190 (--max-length 190) keeps all of them whole'
         """  # noqa: E501
-        found: list[str] = []
+        notes: list[str] = []
         if self.truncated:
             cut = f"{self.truncated:,} of {self.texts:,} texts were cut at {self.max_length:,}"
-            found.append(f"{cut} tokens, the longest has {self.longest:,}: {self._way_on}")
+            notes.append(f"{cut} tokens, the longest has {self.longest:,}: {self._hint}")
         if self._has_many_unknown:
             share = f"{self.unknown / self.tokens:.0%} of the tokens are unknown"
-            found.append(
+            notes.append(
                 f"{share} ({self.unknown:,} of {self.tokens:,}): is it the model's tokenizer, and "
                 "does it know the texts' language?"
             )
-        return tuple(found)
+        return tuple(notes)
 
     @property
     def _has_many_unknown(self) -> bool:
-        """One or two in a short text are nothing to tell, unless there is nothing else in it."""
-        counts = self.unknown >= FEW or self.unknown == self.tokens
-        return counts and self.unknown > MUCH * self.tokens
+        """One or two in a short text are not reported, unless there are no other tokens."""
+        counts = self.unknown >= MIN_UNKNOWN_TOKENS or self.unknown == self.tokens
+        return counts and self.unknown > MIN_UNKNOWN * self.tokens
 
     @property
-    def _way_on(self) -> str:
+    def _hint(self) -> str:
         if self.limit is None or self.longest <= self.limit:
-            return f"{_option(self.longest)} keeps all of them whole"
+            return f"{_length_option(self.longest)} keeps all of them whole"
         if self.limit > self.max_length:
-            return f"{_option(self.limit)} keeps more, and is the most that the model takes"
+            return f"{_length_option(self.limit)} keeps more, and is the most that the model takes"
         return "the model takes no more"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def _option(length: int) -> str:
+def _length_option(length: int) -> str:
     return f"max_length={length} (--max-length {length})"
 
 
 def total(counts: Sequence[TokenCounts]) -> TokenCounts | None:
-    """Of several parts together; None if there are none."""
+    """The sum of several counts; None if there are none."""
     if not counts:
         return None
     first, *rest = counts
-    for one in rest:
-        first += one
+    for more in rest:
+        first += more
     return first

@@ -29,12 +29,13 @@ import torch
 from torch import Tensor
 
 from archspec.errors import Problem, UsageError
-from archspec.feature_cache.cache_locks import IN_USE, CacheLock, turn
 from archspec.feature_cache.report import StoredValue
 from archspec.feature_cache.tracing import usage
+from archspec.file_lock import SharedLock, locked
 from archspec.report.numbers import format_size
 
 FORMAT = 1
+IN_USE = "in-use"
 BYTES_OF_A_ROW = 8  # beside its values
 _MOST_BYTES = 1_000_000  # of a header
 _TRIES = 3
@@ -91,7 +92,7 @@ class ActivationCache:
         self.total = int(self._starts[-1])
         if not self._is_there():
             self._make()
-        self._hold = CacheLock(self.path / IN_USE)
+        self._lock = SharedLock(self.path / IN_USE)
         self._rows = np.memmap(self.path / "rows.bin", np.uint64, "r+", shape=(len(self),))
         self._data = np.memmap(self.path / "values.bin", np.uint8, "r") if self.total else _EMPTY
         self._checked = np.zeros(len(self), np.bool_)
@@ -129,7 +130,9 @@ class ActivationCache:
         batched = [self._batched(value, values, rows) for value in self.values]
         try:
             with (
-                turn(self.path / "rows.bin"),  # what a process reads is never written meanwhile
+                locked(
+                    self.path / "rows.bin", wait=True
+                ),  # what a process reads is never written meanwhile
                 open(self.path / "values.bin", "r+b", buffering=0) as file,
             ):
                 for i, row in enumerate(rows):

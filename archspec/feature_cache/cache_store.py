@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archspec.feature_cache.cache_file import BYTES_OF_A_ROW, ActivationCache, check_space, full
-from archspec.feature_cache.cache_locks import IN_USE, is_held, turn
+from archspec.feature_cache.cache_file import (
+    BYTES_OF_A_ROW,
+    IN_USE,
+    ActivationCache,
+    check_space,
+    full,
+)
 from archspec.feature_cache.report import StoredValue
+from archspec.file_lock import is_shared, locked
 
 SPARE = 2**30  # bytes that stay free on the disk, for what else is to be saved
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -51,7 +57,7 @@ class CacheStore:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with turn(self.folder / ".lock"):
+            with locked(self.folder / ".lock", wait=True):
                 self._make_room(key, values, lengths)
                 return ActivationCache(self.folder, key, values, lengths)
         except OSError as error:
@@ -65,7 +71,7 @@ class CacheStore:
         needed = BYTES_OF_A_ROW * len(lengths)
         needed += sum(value.bytes(length) for value in values for length in lengths)
         others = {path: _bytes(path) for path in self._caches() if path.name != key}
-        loose = [path for path in others if not is_held(path / IN_USE)]
+        loose = [path for path in others if not is_shared(path / IN_USE)]
         kept = sum(size for path, size in others.items() if path not in loose)
         limit, gain = max(0, self.max_bytes - kept), sum(map(others.__getitem__, loose))
         check_space(len(lengths), needed, limit, self._free(key) + gain)

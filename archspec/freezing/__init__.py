@@ -1,8 +1,8 @@
-"""What is trained and what stands still: freeze plans, optimizer groups, proofs.
+"""What is trained and what is frozen: freeze plans, optimizer groups, proofs.
 
-``plans`` finds the plan that is meant; ``selection`` holds its patterns against a model; ``modes``
-keeps modules in inference mode; ``applying`` does it all; ``report`` has the result's type and
-``rendering`` shows it. ``groups`` feeds an optimizer, ``proof`` shows that nothing frozen moved.
+``plans`` looks up the plan; ``selection`` matches its patterns against a model; ``modes`` keeps
+modules in inference mode; ``applying`` does it all; ``report`` has the result. ``toggling`` edits a
+plan; ``groups`` feeds an optimizer; ``proof`` shows that no frozen tensor has changed.
 """
 
 from archspec.freezing.applying import freeze

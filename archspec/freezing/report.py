@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Place
 from archspec.report.display import Displayed
+from archspec.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
+
+_HEADINGS = ("pattern", "", "modules", "tensors", "parameters decided", "declared")
+_NUMBERS = ("modules", "tensors", "parameters decided")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +42,9 @@ class PatternFound:
     place: Place | None
 
     def to_dict(self) -> dict[str, Any]:
-        place = self.place
-        return {
-            "text": self.text,
-            "freezes": self.freezes,
-            "modules": self.modules,
-            "tensors": self.tensors,
-            "parameters": self.parameters,
-            "overruled": self.overruled,
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-            "column": place.column if place else None,
-        }
+        data = asdict(self)
+        place = data.pop("place") or {}
+        return data | {key: place.get(key) for key in ("file", "line", "column")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +116,80 @@ class FreezeReport(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.freezing.rendering import drawn
+        from rich.console import Group
+        from rich.text import Text
 
-        return drawn(self)
+        parts: list[RenderableType] = [Text(printable(self._title), style="bold"), Text()]
+        if self.patterns:
+            parts += [self._pattern_table(), Text()]
+        parts += [self._totals(), Text(), self._modes()]
+        notes = [Text(printable(note)) for note in self._notes()]
+        return Group(*parts, *([Text(), *notes] if notes else []))
+
+    @property
+    def _title(self) -> str:
+        count = len(self.patterns)
+        patterns = f"{count} pattern{'s' * (count != 1)}"
+        return f"{self.model}, {f'freeze plan {self.plan}' if self.plan else patterns}"
+
+    def _pattern_table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        for heading in _HEADINGS:
+            justify = "right" if heading in _NUMBERS else "left"
+            table.add_column(heading, justify=justify, overflow="fold")
+        freezes, trains = Text("freezes", style="cyan"), Text("trains", style="green")
+        for row in self.patterns:
+            counts = (f"{n:,}" for n in (row.modules, row.tensors, row.parameters))
+            place = f"{PurePath(row.place.file).name}:{row.place.line}" if row.place else ""
+            effect = freezes if row.freezes else trains
+            table.add_row(Text(printable(row.text)), effect, *counts, Text(printable(place)))
+        if rest := self.parameters - sum(row.parameters for row in self.patterns):
+            table.add_row(Text("all else"), trains, "", "", f"{rest:,}", "")
+        return table
+
+    def _totals(self) -> Table:
+        from rich.table import Table
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for justify in ("left", "right", "left", "right"):
+            grid.add_column(justify=justify)
+        for name, value in (("frozen", self.frozen), ("trainable", self.trainable)):
+            grid.add_row(name, f"{value:,}", "parameters", _percentage(value, self.parameters))
+        return grid
+
+    def _modes(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_row("stay in inference mode", Text(printable(_counts(self.inference))))
+        grid.add_row("follow model.train()", Text(printable(_counts(self.training))))
+        return grid
+
+    def _notes(self) -> Iterator[str]:
+        switched_off = {
+            "what is frozen gets gradients all the same": not self.gradients,
+            "statistics of frozen norms move": not self.statistics,
+            "frozen dropout stays on": not self.dropout,
+        }
+        if effects := [text for text, holds in switched_off.items() if holds]:
+            yield f"By its switches: {', '.join(effects)}."
+        if overruled := [row.text for row in self.patterns if row.overruled]:
+            yield f"Decided by later patterns alone: {', '.join(overruled)}."
+        yield from (f"Shared: {tie}." for tie in self.ties)
+
+
+def _percentage(part: int, total: int) -> str:
+    """Never 0 % of something, and never 100 % unless it is everything."""
+    if 0 < part < total / 20_000:
+        return "< 0.01 %"
+    if total - total / 20_000 < part < total:
+        return "> 99.99 %"
+    return f"{part / total:.2%}".replace("%", " %") if total else ""
+
+
+def _counts(types: Mapping[str, int]) -> str:
+    return ", ".join(f"{times:,} × {name}" for name, times in types.items()) or "none"

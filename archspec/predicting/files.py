@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from archspec.data.checking import Fault, image_bytes
-from archspec.data.columns import SAMPLE, columns_of
+from archspec.data.columns import SAMPLE, find_columns
 from archspec.data.extras import train_extra
 from archspec.data.header_check import first_line_notes
 from archspec.data.images import ImageEncoder
@@ -178,7 +178,7 @@ def _input_column(file: RowFile, kind: Kind, asked: FileRequest) -> tuple[str, t
             message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
             raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
     try:
-        columns = columns_of(first, kind, text=asked.text, image=asked.image, label=False)
+        columns = find_columns(first, kind, text=asked.text, image=asked.image, label=False)
     except DataError as error:
         raise DataError([_of_prediction(problem) for problem in error.problems]) from None
     return columns.input, first_line_notes(first, columns)

@@ -1,18 +1,34 @@
-"""What predicting gives: labels with probabilities, why a label is given, an account of a file."""
+"""What predicting gives: labels with probabilities, why a label is given, an account of a file.
+
+Labels, texts and names come from strangers: control characters are removed before printing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.data.report import BadRow
 from archspec.data.token_counts import TokenCounts
+from archspec.errors import listing
 from archspec.report.display import Displayed
+from archspec.report.text import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_MAX_LABELS = 10  # shown
+_MAX_BAD = 10
+_MAX_WORDS = 10
+_MAX_CHARACTERS = 70  # of an input
+_MIN_SHARE = 0.1  # of the strongest word, for a colour
+_BAR = 30  # columns of a probability of 1
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +57,18 @@ class Prediction(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.predicting.rendering import drawn
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
 
-        return drawn(self)
+        ordered = sorted(self.probabilities.items(), key=lambda item: -item[1])
+        table = Table.grid(padding=(0, 1, 0, 0))
+        for name, share in ordered[:_MAX_LABELS]:
+            style = "bold" if name == self.label else ""
+            label = Text(printable(name), style=style)
+            table.add_row(label, f"{share:.4f}", Text(_bar(share), "cyan"))
+        more = len(ordered) - _MAX_LABELS
+        return Group(table, Text(f"… ({more:,} more)")) if more > 0 else table
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +193,32 @@ class Explanation(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.predicting.rendering import explained
+        from rich.console import Group
+        from rich.text import Text
 
-        return explained(self)
+        words = self.words()
+        highest = max((abs(word.score) for word in words), default=0.0)
+        strongest = sorted(words, key=lambda word: -abs(word.score))[:_MAX_WORDS]
+        scores = f"logit {self.logit:.3f}; {self.baseline:.3f} without the words"
+        lines = [f"why {printable(self.label)}: {scores}, {self.gap:+.3f} unexplained"]
+        if self.truncated:
+            read = f"{self.read:,} of {len(self.input):,}"
+            lines.append(f"only the first {read} characters were read")
+        table = _word_table(sorted(strongest, key=lambda word: word.start), highest)
+        return Group(self.prediction, *map(Text, lines), self._coloured(words, highest), table)
+
+    def _coloured(self, words: Sequence[Word], highest: float) -> Text:
+        """The text, with words for the label in green and against it in red."""
+        from rich.text import Text
+
+        text, position = Text(), 0
+        for word in words:
+            if word.start < position:
+                continue  # two tokens may share a letter
+            text.append(printable(self.input[position : word.start]))
+            text.append(printable(word.text), style=_style(word.score, highest))
+            position = word.end
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +282,87 @@ class PredictedFile(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.predicting.rendering import told
+        from rich.console import Group
+        from rich.text import Text
 
-        return told(self)
+        good, rate = self.rows - self.bad_rows, self.rows / max(self.seconds, 1e-9)
+        lines = [f"{self.out}: {self.rows:,} rows, {good:,} predicted, {rate:,.0f} a second"]
+        lines.append(f"added: {listing(self.columns)}")
+        if self.left_out:
+            lines.append(f"left out, they hold bytes: {listing(self.left_out)}")
+        lines += self.notes
+        parts: list[RenderableType] = [Text(printable(line)) for line in lines]
+        if self.counts:
+            parts.append(self._count_table())
+        return Group(*parts, *map(Text, self._bad_lines()))
+
+    def _count_table(self) -> Table:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2, 0, 2))
+        table.add_column()
+        table.add_column(justify="right")
+        ordered = sorted(self.counts.items(), key=lambda item: -item[1])
+        for name, count in ordered[:_MAX_LABELS]:
+            table.add_row(Text(printable(name)), f"{count:,}")
+        if len(ordered) > _MAX_LABELS:
+            table.add_row(f"… ({len(ordered) - _MAX_LABELS:,} more)", "")
+        return table
+
+    def _bad_lines(self) -> list[str]:
+        if not self.bad_rows:
+            return []
+        shown = self.bad[:_MAX_BAD]
+        ordered = Counter(row.reason for row in shown).most_common()
+        reasons = ", ".join(printable(reason) for reason, _ in ordered)
+        more = self.bad_rows - len(shown)
+        rest = [f"  … ({more:,} more)"] if more else []
+        head = f"without a prediction {self.bad_rows:,} bad rows: {reasons}"
+        return [head, *(f"  {row}" for row in shown), *rest]
+
+
+def prediction_table(inputs: Sequence[str], predictions: Sequence[Prediction]) -> Table:
+    """A line for each input: its label, the probability, and how it begins."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for text, prediction in zip(inputs, predictions, strict=True):
+        table.add_row(
+            Text(printable(prediction.label), style="bold"),
+            f"{prediction.probability:.4f}",
+            Text(printable(_shortened(text, _MAX_CHARACTERS)), no_wrap=True, overflow="ellipsis"),
+        )
+    return table
+
+
+def _word_table(words: Sequence[Word], highest: float) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(justify="right")
+    for word in words:
+        bar = _bar(abs(word.score) / highest if highest else 0.0)
+        text = Text(printable(_shortened(word.text, _BAR)))
+        table.add_row(f"{word.score:+.3f}", text, Text(bar, _colour(word.score)))
+    return table
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _bar(share: float) -> str:
+    eighths = round(min(max(share, 0.0), 1.0) * _BAR * 8)
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
+
+
+def _style(score: float, highest: float) -> str:
+    share = abs(score) / highest if highest else 0.0
+    return "" if share < _MIN_SHARE else f"{'bold ' * (share > 0.5)}{_colour(score)}"
+
+
+def _colour(score: float) -> str:
+    return "green" if score > 0 else "red"

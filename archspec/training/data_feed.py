@@ -49,7 +49,7 @@ class Batches:
     @property
     def sizes(self) -> list[int]:
         """Rows of each batch, those of all processes together."""
-        return [len(rows) for rows in self._order.whole_batches()]
+        return [len(rows) for rows in self._order.all_batches()]
 
 
 class DataFeed:

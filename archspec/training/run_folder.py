@@ -7,14 +7,14 @@ import glob
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from archspec import run_hashes, storage
 from archspec.errors import Problem, RunError, UsageError
+from archspec.file_lock import holder, locked, write_holder
 
 SPEC, FACTS, HASHES = run_hashes.SPEC, run_hashes.FACTS, run_hashes.HASHES
 SOURCE, FREEZE = "model.py", "freeze.json"
@@ -23,7 +23,6 @@ BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
 _UNHASHED = {METRICS, CURVES, SOURCE}  # grows by lines, or is only looked at
 _MOST_BYTES = 1_000_000_000  # of a text file that is read back
-_TRIES, _PAUSE = 20, 0.02  # seconds
 _OLDER_LEFTOVER = re.compile(r"\.[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
 
@@ -77,16 +76,16 @@ class RunFolder:
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
         """Where to write what takes the place of ``name`` at the end, if nothing fails before."""
-        temporary = storage.beside(self / name)
+        temporary = storage.temporary_path(self / name)
         try:
             yield temporary
             with open(temporary, "rb+") as file:
-                storage.flush(file)
+                storage.sync(file)
             if name in _UNHASHED:
-                os.replace(temporary, self / name)
+                storage.replace(temporary, self / name)
                 return
             run_hashes.note(self.path, name, run_hashes.digest(temporary))
-            os.replace(temporary, self / name)
+            storage.replace(temporary, self / name)
             with contextlib.suppress(OSError):  # then both hashes stay
                 run_hashes.settle(self.path, name)
         finally:
@@ -171,15 +170,12 @@ class RunFolder:
         Raises:
             RunError: E920, another process does.
         """
-        with self._explained():
-            file = open(self / LOCK, "ab")  # noqa: SIM115 (closed below)
-        with file:
-            if not _acquired_soon(file):
+        with contextlib.ExitStack() as stack:
+            with self._explained():
+                file = stack.enter_context(locked(self / LOCK))
+            if file is None:
                 raise RunError(Problem("E920", f"{self.path}: another process is at it"))
-            with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it
-                file.truncate(0)
-                file.write(b"%d\n" % os.getpid())
-                file.flush()
+            write_holder(file, os.getpid())
             yield
 
     def _explained(self, name: str = "") -> contextlib.AbstractContextManager[None]:
@@ -189,32 +185,7 @@ class RunFolder:
     @property
     def is_held(self) -> bool:
         """Whether a process is at it."""
-        try:
-            with open(self / LOCK, "rb") as file:
-                return not _acquired(file, shared=True)
-        except OSError:
-            return False
-
-
-def _acquired_soon(file: IO[bytes]) -> bool:
-    """Who looks whether a run is held keeps it from being held, for a moment."""
-    for _ in range(_TRIES):
-        if _acquired(file):
-            return True
-        time.sleep(_PAUSE)
-    return False
-
-
-def _acquired(file: IO[bytes], *, shared: bool = False) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    try:
-        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return holder(self / LOCK) is not None
 
 
 def folder_name(stem: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from archspec.storage import beside
+from archspec import storage
 from archspec.weights.files import INDEX
 
 SUFFIX = ".safetensors"
@@ -42,8 +41,8 @@ def replace_files(place: Path, waiting: Mapping[Path, Path]) -> None:
     try:
         for file in earlier:
             file = _real(file) if file in waiting else file
-            aside[file] = beside(file)
-            os.replace(file, aside[file])
+            aside[file] = storage.temporary_path(file)
+            storage.replace(file, aside[file])
         for file, temporary in waiting.items():
             placed.append(_real(file))
             _move(temporary, placed[-1], aside.get(placed[-1]))
@@ -51,7 +50,7 @@ def replace_files(place: Path, waiting: Mapping[Path, Path]) -> None:
         remove(reversed(placed))
         for file, kept in reversed(aside.items()):
             with contextlib.suppress(OSError):
-                os.replace(kept, file)
+                storage.replace(kept, file)
         raise
     remove(aside.values())
 
@@ -71,4 +70,4 @@ def _real(file: Path) -> Path:
 def _move(temporary: Path, file: Path, old: Path | None) -> None:
     if old is not None and old.exists():
         shutil.copymode(old, temporary)
-    os.replace(temporary, file)
+    storage.replace(temporary, file)

@@ -155,7 +155,7 @@ def write(
     if len(shards) > 1:
         count = len(shards)
         names = [f"{place.stem}-{i:05}-of-{count:05}{SUFFIX}" for i in range(1, count + 1)]
-    waiting = {place.with_name(name): storage.beside(place) for name in names}
+    waiting = {place.with_name(name): storage.temporary_path(place) for name in names}
     try:
         place.parent.mkdir(exist_ok=True)
         storage.remove_unfinished(place.parent)
@@ -163,11 +163,11 @@ def write(
             save_file(_plain(shard), temporary, metadata={"format": "pt"})
         if len(shards) > 1:
             index = place.with_name(place.name + INDEX)
-            waiting[index] = storage.beside(place)
+            waiting[index] = storage.temporary_path(place)
             waiting[index].write_text(_index(shards, names), encoding="utf-8")
         for temporary in waiting.values():
             with open(temporary, "rb+") as file:
-                storage.flush(file)
+                storage.sync(file)
         replace_files(place, waiting)
     except (OSError, SafetensorError) as error:
         raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from None

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec.errors import SpecError, UsageError
+from archspec.file_lock import holder, locked
 from archspec.training.run_folder import FACTS, LOCK, RunFolder
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import cleaned, new_points
-from archspec_app.training.processes import ask_to_stop, holder, launch, locked
+from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow
 from archspec_app.training.train_request import read_request
 from archspec_app.workspace import inside

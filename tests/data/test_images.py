@@ -20,7 +20,7 @@ from PIL import Image
 
 import archspec
 from archspec.data import Data, ImageEncoder, UnreadableImage, encoder_for, open_data
-from archspec.data.images import MAX_PIXELS, _random_part, decoded
+from archspec.data.images import MAX_PIXELS, _random_crop, decoded
 from archspec.errors import DataError
 from archspec.lang.schema import ImageInput, Task
 
@@ -100,7 +100,7 @@ def test_the_random_part_is_cut_as_torchvision_cuts_it() -> None:
     spy = Spy()
     spy.__dict__.update(image.__dict__)
     for row in range(2_000):
-        _random_part(spy, 8, np.random.default_rng(row))
+        _random_crop(spy, 8, np.random.default_rng(row))
     assert min(cut) > 0.07 and max(cut) <= 1
     assert abs(sum(cut) / len(cut) - expected) < 0.03
 
@@ -248,6 +248,16 @@ def test_images_in_folders_of_classes(tmp_path: Path) -> None:
     assert first == (tmp_path / "test" / "cat" / "0.png").read_bytes()
     alone = opened(tmp_path / "train", validation_share=0)
     assert alone.counts == {"train": {"cat": 4, "dog": 4}}
+
+
+def test_only_the_first_frame_is_read_and_that_is_told(tmp_path: Path) -> None:
+    frames = [picture(6, 5, seed=i) for i in range(3)]
+    for kind in ("gif", "png", "webp", "tiff"):
+        root = folders(tmp_path / kind)
+        target = root / "train" / "cat" / f"1.{kind}"
+        frames[0].save(target, save_all=True, append_images=frames[1:], duration=100)
+        note = "1 image has several frames, of which only the first is read"
+        assert any(text.startswith(note) for text in opened(root).notes), kind
 
 
 def test_a_table_of_paths_is_the_same_data(tmp_path: Path) -> None:

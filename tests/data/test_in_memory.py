@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,10 @@ ROWS: list[dict[str, Any]] = [{"text": f"a text {i}", "label": "ab"[i % 2]} for 
 TINY = Path(__file__).parent.parent / "training/tiny.yaml"
 
 
+class Color(Enum):
+    RED = 1
+
+
 def opened(source: Any, **given: Any) -> Data:
     return open_data(source, task=TASK, **given)
 
@@ -37,6 +44,7 @@ def test_every_kind_gives_the_rows_of_the_file(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(columns, index=range(5, 25))
     kinds += [frame, frame.astype({"label": "category"}), {"train": frame}]
+    kinds += [columns, {"train": columns}, {**columns, "text": np.array(columns["text"])}]
     for kind in kinds:
         assert opened(kind).fingerprint == expected, type(kind)
 
@@ -71,6 +79,32 @@ def test_bad_rows_and_what_is_refused() -> None:
             opened(source, **given)
     with pytest.raises(DataError, match="pairs are not supported"):
         opened([{"premise": "a b c", "hypothesis": "d e f", "label": i % 2} for i in range(9)])
+
+
+def test_cells_of_any_type_where_nobody_uses_them() -> None:
+    odd: list[Any] = [datetime.now(), Decimal("0.5"), Color.RED, object(), {1, 2}]
+    for cell in odd:
+        rows = [{**row, "more": cell} for row in ROWS]
+        assert opened(rows).columns.label == "label", cell
+        if not isinstance(cell, Decimal):
+            with pytest.raises(DataError, match="column 'more' holds") as caught:
+                opened(rows, label="more")
+            assert caught.value.code == "E902"
+    numbers = [{"text": "a b", "label": Decimal(i % 2)} for i in range(6)]
+    assert opened(numbers).labels == ("0", "1")
+
+
+def test_columns_and_splits_that_do_not_fit() -> None:
+    for source, code, message in (
+        ({"text": ["a b", "c"], "label": ["x"]}, "E901", "different lengths: text 2, label 1"),
+        ({"train": ROWS, "test": []}, "E904", "the split 'test' has no rows"),
+        ({"train": [], "test": []}, "E901", "no files are named"),
+        ({"mine": ["a.csv"], "other": ["b.csv"]}, "E901", "a.csv: no such file"),
+        ({"train": ["a"], "test": ["b"]}, "E901", "a: no such file"),
+    ):
+        with pytest.raises(DataError) as caught:
+            opened(source)
+        assert caught.value.code == code and message in caught.value.message, source
 
 
 def test_a_run_on_data_in_memory_goes_on_with_it(tmp_path: Path) -> None:

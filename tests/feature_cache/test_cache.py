@@ -17,11 +17,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.frontier.models import from_text, frontier_of
 from torch import Tensor
 
 from archspec.errors import UsageError
 from archspec.feature_cache import ActivationCache, StoredValue, activation_key
+from tests.feature_cache.models import from_text, frontier_of
 
 HIDDEN = StoredValue("hidden", (None, 3), torch.float32)
 SQUARE = StoredValue("square", (2, None, None), torch.bfloat16)

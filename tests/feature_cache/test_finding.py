@@ -6,13 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from tests.frontier import models
-from tests.frontier.models import LENGTHS, bert, from_text, frontier_of, gpt, reason, resnet, words
 from torch import nn
 
 import archspec
 from archspec.errors import UsageError
 from archspec.feature_cache import NoFrontier, find_frontier
+from tests.feature_cache import models
+from tests.feature_cache.models import (
+    LENGTHS,
+    bert,
+    from_text,
+    frontier_of,
+    gpt,
+    reason,
+    resnet,
+    words,
+)
 
 LINEARS = "".join(
     f"      {name}: {{type: Linear, in_features: 4, out_features: 4}}\n" for name in "ab"

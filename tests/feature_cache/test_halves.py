@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.frontier.models import LENGTHS, bert, frontier_of, gpt, images, resnet, words
 from torch import Tensor, nn
 
 import archspec
 from archspec.errors import UsageError
 from archspec.feature_cache import ActivationCache, Frontier
+from tests.feature_cache.models import LENGTHS, bert, frontier_of, gpt, images, resnet, words
 
 Case = tuple[nn.Module, dict[str, Tensor], Frontier]
 

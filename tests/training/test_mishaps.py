@@ -375,7 +375,7 @@ def test_a_process_that_is_killed_while_it_replaces_a_file(saved: archspec.Run) 
     """The hash is noted first: with either file in place the run goes on; leftovers are removed."""
     folder = RunFolder(saved.path)
     run_hashes.note(folder.path, FREEZE, "0" * 64)
-    left = storage.beside(folder / STATE), folder / "checkpoints/.resume.pt.1a2b3c4d"
+    left = storage.temporary_path(folder / STATE), folder / "checkpoints/.resume.pt.1a2b3c4d"
     kept = folder / "checkpoints/.other.pt.1a2b3c4d"  # is nobody's leftover
     for file in (*left, kept):
         file.write_bytes(b"half of it")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import Problem, RunError
+from archspec.file_lock import holder
 from archspec.training.run_folder import FACTS, LOCK, METRICS
 from archspec.training.run_record import check_facts
 from archspec_app.training.metric_points import log_tail
-from archspec_app.training.processes import holder
 from archspec_app.training.run_rows import JobStatus
 
 RUNS, JOBS = "runs", ".jobs"

@@ -23,11 +23,12 @@ from typing import Any
 import archspec
 from archspec import storage
 from archspec.errors import Problem, RunError, UsageError
+from archspec.file_lock import holder, locked
 from archspec.lang.yaml import MAX_BYTES
 from archspec.training.run_folder import LOCK, LOG, folder_name
 from archspec_app.training.job_status import JOBS, RUNS, Job, JobState, text_of
 from archspec_app.training.metric_points import NewPoints, Summary, cleaned, log_tail, new_points
-from archspec_app.training.processes import ask_to_stop, holder, launch, locked
+from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow, moment, progress
 from archspec_app.training.train_request import TrainRequest, read_request
 
@@ -154,7 +155,7 @@ class Jobs:
             said: what is known of the job.
             begun: how often the run has been resumed before; -1 if it has not begun.
         """
-        with locked(job.lock) as lock:
+        with locked(job.lock, mode=0o600) as lock:
             if lock is None or holder(job.run / LOCK) is not None:
                 raise _usage("this run is under way")
             now = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -200,7 +201,7 @@ class Jobs:
                 raise _usage(f"'{RUNS}' leads out of the folder of the page")
             for place in (self._runs, self._jobs):
                 place.mkdir(exist_ok=True)
-            with locked(self._jobs / _LOCK, wait=True):
+            with locked(self._jobs / _LOCK, wait=True, mode=0o600):
                 yield
         except OSError as error:
             raise _usage(f"'{RUNS}' cannot be written: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Processes that outlive the one that starts them, and the locks that tell whether they live.
+"""Processes that outlive the one that starts them; their locks tell whether they live.
 
 The process inherits an open, locked file: the lock is free again when it has ended, however it did,
 whoever its parent is, and after the machine has been started anew. No process id is believed alone.
@@ -7,56 +7,19 @@ whoever its parent is, and after the machine has been started anew. No process i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import archspec
+from archspec.file_lock import holder, write_holder
 
-_MOST_DIGITS = 20
 _OTHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")
-
-
-@contextlib.contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[IO[bytes] | None]:
-    """Hold a lock inside; None if another process holds it.
-
-    Args:
-        path: the file of the lock, made if need be; a link is refused with ``OSError``.
-        wait: for whoever holds it.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with open(handle, "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
-            yield None
-            return
-        yield file
-
-
-def holder(path: Path) -> int | None:
-    """The id of the process that holds a lock: 0 if it cannot be told, None if nobody does."""
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return _said(file.read(_MOST_DIGITS + 1))
-    except OSError:
-        pass
-    return None
-
-
-def _said(data: bytes) -> int:
-    text = data.strip()
-    return int(text) if text.isdigit() and len(text) <= _MOST_DIGITS else 0
 
 
 def launch(
@@ -83,8 +46,7 @@ def launch(
             pass_fds=(lock.fileno(),),
             start_new_session=True,
         )
-    lock.write(b"%d\n" % process.pid)
-    lock.flush()
+    write_holder(lock, process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays
     return process.pid
 

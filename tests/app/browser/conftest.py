@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 import archspec
-from archspec_app.training.processes import holder
+from archspec.file_lock import holder
 from tests.app.browser.inspector import Inspector, OpenPage, Scheme, launch
 from tests.app.browser.runs import DATA, HOSTILE_LABEL, HOSTILE_RUN, NET, SPEC, WEIGHTS, fill
 from tests.app.page_server import free_port, served

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from archspec_app.training.processes import holder
+from archspec.file_lock import holder
 from tests.app.browser.conftest import Restartable
 from tests.app.browser.inspector import OpenPage
 from tests.app.browser.runs import CLASSES, DATA, OF_CLASS, SPEC, WEIGHTS, Training
