@@ -126,7 +126,9 @@ def _ambiguous(table: Table, role: str, found: Sequence[str]) -> DataError:
         message = f"{table.files[0]}: {listing(found)} could each be the {role}"
     else:
         message = f"{table.files[0]}: no column looks like the {role}"
-    return DataError(Problem("E902", message, hint=_with_columns(table, say_which(role))))
+    return DataError(
+        Problem("E902", message, hint=_with_columns(table, say_which(f"{role}_column")))
+    )
 
 
 def _with_columns(table: Table, hint: str) -> str:
@@ -165,7 +167,7 @@ def _longest(table: Table, candidates: Sequence[str]) -> str:
     prose = [name for name in near if holds_prose(table, name)]
     if len(prose) > 1:
         message = f"{table.files[0]}: {listing(prose)} hold texts: pairs are not supported yet"
-        hint = "if the label is that of one of them alone, text= (--text) says which"
+        hint = "if the label is that of one of them alone, text_column= (--text-column) says which"
         raise DataError(Problem("E907", message, hint=_with_columns(table, hint)))
     if len(near) != 1:
         raise _ambiguous(table, "text", near or longest)
@@ -200,7 +202,7 @@ def _label(table: Table, used: str) -> str:
         refuse_targets(table, used)
     if len(found) > 2 and all(_is_yes_or_no(table, name) for name in found):
         message = f"{table.files[0]}: {listing(found)} each say yes or no of a row: if they are"
-        hint = f"if one of them alone is the label, {say_which('label')}"
+        hint = f"if one of them alone is the label, {say_which('label_column')}"
         raise DataError(
             Problem("E907", f"{message} its labels, multi-label is not supported yet", hint=hint)
         )

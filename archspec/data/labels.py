@@ -179,7 +179,7 @@ def classes(labels: Sequence[Label], used: np.ndarray, source: str) -> tuple[str
     found = {labels[i].name for i in used} - {""}
     if len(found) > len(used) / 2 and len(used) >= 20:
         message = f"{source}: {len(found):,} different labels in {len(used):,} rows"
-        hint = say_which("label")
+        hint = say_which("label_column")
         if all(_NUMBER.fullmatch(name) for name in found):
             hint = "regression is not supported yet: a label is one of a few classes"
         raise DataError(Problem("E906", message, hint=hint))

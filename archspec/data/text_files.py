@@ -71,10 +71,10 @@ class TextFormat:
             UsageError: E801, something is said that says nothing of this data.
         """
         if self.header is not None:
-            message = f"header does nothing: {name} is no CSV or TSV file"
+            message = f"header has no effect: {name} is no CSV or TSV file"
             raise UsageError(Problem("E801", message, hint="leave header out"))
         if self.encoding is not None and not text:
-            message = f"encoding does nothing: {name} is no file of text"
+            message = f"encoding has no effect: {name} is no file of text"
             raise UsageError(Problem("E801", message, hint="leave encoding out"))
 
 

@@ -48,9 +48,16 @@ def test_first_lines_that_are_rows(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="the first line looks like a row") as caught:
             opened(tmp_path / name, **given)
         assert caught.value.code == "E902" and "header=False (--no-header)" in caught.value.hint
-    data = opened(tmp_path / "a.csv", header=False, text="column 4", label="column 1")
+    data = opened(tmp_path / "a.csv", header=False, text_column="column 4", label_column="column 1")
     assert (len(data.splits["train"]), data.labels) == (40, ("0", "4"))
-    assert len(opened(tmp_path / "a.csv", header=True, text=plot, label="4").splits["train"]) == 39
+    assert (
+        len(
+            opened(tmp_path / "a.csv", header=True, text_column=plot, label_column="4").splits[
+                "train"
+            ]
+        )
+        == 39
+    )
     assert len(opened(tmp_path / "a.tsv", header=False).splits["train"]) == 40
 
 
@@ -73,7 +80,7 @@ def test_first_lines_that_may_be_rows_are_told(
 def test_names_that_come_again_are_no_row(tmp_path: Path) -> None:
     lines = ["text,label", *["fine,a", "poor,b"] * 3]
     (tmp_path / "a.csv").write_text("\n".join([*lines, *lines]))
-    data = opened(tmp_path / "a.csv", most_bad=0.1)
+    data = opened(tmp_path / "a.csv", max_bad_rows=0.1)
     assert [(row.line, row.reason) for row in data.bad] == [(8, "the names of the columns again")]
     assert data.labels == ("a", "b")
 
@@ -81,7 +88,7 @@ def test_names_that_come_again_are_no_row(tmp_path: Path) -> None:
 def test_options_that_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "b"}')
     for given, message in (
-        ({"header": False}, "header does nothing: a.jsonl is no CSV or TSV file"),
+        ({"header": False}, "header has no effect: a.jsonl is no CSV or TSV file"),
         ({"encoding": "klingon"}, "no encoding is called 'klingon'"),
         ({"encoding": "rot13"}, "no encoding is called 'rot13'"),
         ({"encoding": "os.path"}, "no encoding is called 'os.path'"),
@@ -178,7 +185,7 @@ def test_some_rows_of_another_encoding(tmp_path: Path, predictor: archspec.Predi
     fits = "cp1252 fits ('the café,y'): encoding='cp1252' (--encoding cp1252)"
     note = f"a.csv: 1 row is not UTF-8; {fits}, or save it as UTF-8"
     assert (caught.value.code, caught.value.hint) == ("E903", note)
-    assert opened(tmp_path / "a.csv", most_bad=0.1).notes == (note,)
+    assert opened(tmp_path / "a.csv", max_bad_rows=0.1).notes == (note,)
     assert predictor.file(tmp_path / "a.csv", tmp_path / "out.csv").notes[0] == note
 
 
@@ -223,7 +230,7 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for i in range(3 if name != "eel" else 0):
             Image.new("L", (8, 8), i).save(tmp_path / name / f"{i}.png")
-    data = open_data(tmp_path, task=IMAGES, validation_share=0)
+    data = open_data(tmp_path, task=IMAGES, validation_fraction=0)
     assert (data.labels, data.notes) == (
         ("cat", "dog"), ("folders without images are no classes: eel",),
     )  # fmt: skip
