@@ -20,7 +20,7 @@ TASK = Task(kind="text-classification")
 
 
 def opened(source: Any, **given: Any) -> Data:
-    return open_data(source, task=TASK, **{"validation_share": 0, **given})
+    return open_data(source, task=TASK, **{"validation_fraction": 0, **given})
 
 
 def refused(source: Any, **given: Any) -> DataError:

@@ -425,7 +425,7 @@ def test_data_as_plain_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"validation_share": 1}, {"validation_share": -0.1}, {"most_bad": 1.5}]
+    "given", [{"validation_fraction": 1}, {"validation_fraction": -0.1}, {"max_bad_rows": 1.5}]
 )
 def test_shares_out_of_range(given: dict[str, float], tmp_path: Path) -> None:
     with pytest.raises(archspec.UsageError) as caught:

@@ -22,7 +22,7 @@ NO_HEADER += '"0","2024","user{}","a happy story with {} reasons to laugh"\n'
 
 
 def opened(source: Any, **given: Any) -> Data:
-    return open_data(source, task=TASK, **{"validation_share": 0, **given})
+    return open_data(source, task=TASK, **{"validation_fraction": 0, **given})
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,10 @@ def test_first_lines_that_are_rows(tmp_path: Path) -> None:
     tabs = "".join(f"ham\tgo on now, {i}\nspam\twin it! {i}\n" for i in range(20))
     plot = "the plot was bright and the acting great"
     refused: list[tuple[str, str, dict[str, Any]]] = [
-        ("a.csv", text, {"text": plot, "label": "4"}),
-        ("a.csv", text, {"label": "4", "text": plot, "labels": ["0", "4"]}),
+        ("a.csv", text, {"text_column": plot, "label_column": "4"}),
+        ("a.csv", text, {"label_column": "4", "text_column": plot, "labels": ["0", "4"]}),
         ("a.tsv", tabs, {}),
-        ("a.tsv", tabs, {"text": "go on now, 0", "label": "ham"}),
+        ("a.tsv", tabs, {"text_column": "go on now, 0", "label_column": "ham"}),
     ]
     for name, content, given in refused:
         (tmp_path / name).write_text(content)
@@ -50,14 +50,8 @@ def test_first_lines_that_are_rows(tmp_path: Path) -> None:
         assert caught.value.code == "E902" and "header=False (--no-header)" in caught.value.hint
     data = opened(tmp_path / "a.csv", header=False, text_column="column 4", label_column="column 1")
     assert (len(data.splits["train"]), data.labels) == (40, ("0", "4"))
-    assert (
-        len(
-            opened(tmp_path / "a.csv", header=True, text_column=plot, label_column="4").splits[
-                "train"
-            ]
-        )
-        == 39
-    )
+    given = {"header": True, "text_column": plot, "label_column": "4"}
+    assert len(opened(tmp_path / "a.csv", **given).splits["train"]) == 39
     assert len(opened(tmp_path / "a.tsv", header=False).splits["train"]) == 40
 
 
@@ -216,7 +210,7 @@ def test_doubtful_labels_are_told(tmp_path: Path) -> None:
         (["y", "t", "a"] * 3, {}, []),
         (["yes", "no", "maybe"] * 4, {}, []),
         (["1", "2", "0"] * 4, {}, []),
-        (["ham"] * 36 + ["spam"] * 4, {"validation_share": 0.25}, [unequal]),
+        (["ham"] * 36 + ["spam"] * 4, {"validation_fraction": 0.25}, [unequal]),
         (["ham"] * 27 + ["spam"] * 3, {}, [unequal.partition(": macro")[0]]),
     ]  # fmt: skip
     for labels, given, notes in cases:
