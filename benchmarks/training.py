@@ -137,9 +137,9 @@ def _ours(folder: Path, plan: str | None, epochs: int, turns: Turns) -> list[flo
     try:
         run = archspec.train(
             "bert", folder / "data.csv", freeze=plan, weights=folder / "weights",
-            tokenizer=folder / "vocab.txt", out=folder / "runs", epochs=epochs,
+            tokenizer=folder / "vocab.txt", output_dir=folder / "runs", epochs=epochs,
             batch_size=BATCH, max_length=LENGTH, learning_rate=RATE, weight_decay=DECAY,
-            clip=CLIP, validation_share=0, device="cpu", progress=False,
+            max_grad_norm=CLIP, validation_fraction=0, device="cpu", progress=False,
         )  # fmt: skip
     finally:
         CheckpointCallback.on_train_epoch_start = started

@@ -38,7 +38,7 @@ DATA += [
     "Prediction",
     "Predictor",
 ]
-DATA += ["Problem", "Run", "Spec", "WeightsReport"]
+DATA += ["Problem", "Run", "Spec", "TrainOptions", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]
 FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
@@ -128,25 +128,27 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     ],
     "lock": [("source", ...), ("**params", ...)],
     "open_data": [
-        ("source", ...), ("*task", ...), ("*train", None), ("*validation", None), ("*test", None),
-        ("*text", None), ("*image", None), ("*label", None), ("*labels", None),
-        ("*validation_share", 0.1), ("*most_bad", 0.0), ("*header", None), ("*encoding", None),
+        ("source", ...), ("*task", ...), ("*train_split", None), ("*validation_split", None),
+        ("*test_split", None), ("*text_column", None), ("*image_column", None),
+        ("*label_column", None), ("*labels", None), ("*validation_fraction", 0.1),
+        ("*max_bad_rows", 0.0), ("*header", None), ("*encoding", None),
         ("*seed", 0), ("*base", None),
     ],
     "train": [
-        ("source", ...), ("data", ...), ("*freeze", None), ("*weights", None), ("*out", "runs"),
-        ("*name", None), ("*epochs", None), ("*phases", None), ("*batch_size", 32),
-        ("*learning_rate", 2e-4),
-        ("*optimizer", "adamw"), ("*momentum", None), ("*weight_decay", 0.01),
-        ("*schedule", "linear"), ("*warmup", None), ("*precision", "fp32"), ("*accumulate", 1),
-        ("*clip", 1.0), ("*monitor", None), ("*patience", None), ("*seed", 0),
-        ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*workers", 0),
-        ("*save_every", 120.0), ("*cache", "auto"), ("*cache_gb", 20.0), ("*max_length", None),
-        ("*tokenizer", None), ("*text", None), ("*image", None), ("*label", None),
-        ("*labels", None), ("*train", None), ("*validation", None), ("*test", None),
-        ("*validation_share", None), ("*most_bad", None), ("*header", None), ("*encoding", None),
-        ("*ignore", ()), ("*optional", ()), ("*key", None), ("*partial", False),
-        ("*progress", True), ("**params", ...),
+        ("source", ...), ("data", ...), ("options", None), ("*text_column", None),
+        ("*image_column", None), ("*label_column", None), ("*labels", None), ("*train_split", None),
+        ("*validation_split", None), ("*test_split", None), ("*validation_fraction", 0.1),
+        ("*max_bad_rows", 0.0), ("*header", None), ("*encoding", None), ("*tokenizer", None),
+        ("*max_length", None), ("*freeze", None), ("*weights", None), ("*key", None),
+        ("*ignore", ()), ("*allow_missing", ()), ("*allow_partial", False), ("*epochs", 3),
+        ("*phases", ()), ("*batch_size", 32), ("*accumulate_grad_batches", 1),
+        ("*learning_rate", 2e-4), ("*optimizer", "adamw"), ("*momentum", 0.9),
+        ("*weight_decay", 0.01), ("*schedule", "linear"), ("*warmup", None),
+        ("*max_grad_norm", 1.0), ("*seed", 0), ("*monitor", "accuracy"), ("*patience", None),
+        ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*precision", "fp32"),
+        ("*num_workers", 0), ("*output_dir", "runs"), ("*name", None), ("*save_interval", 120.0),
+        ("*feature_cache", "auto"), ("*feature_cache_size", 20.0), ("*progress", True),
+        ("**params", ...),
     ],
     "Predictor": [
         ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*device", "auto"),
@@ -162,7 +164,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
     "load_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
-        ("*optional", ()), ("*resize", None), ("*key", None), ("*partial", False),
+        ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),
     ],
     "save_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),
@@ -203,7 +205,32 @@ def test_every_function_tells_how_it_is_used(name: str) -> None:
         return
     assert "Args:" in doc and "Raises:" in doc and "Example:" in doc
     for parameter in inspect.signature(function).parameters:
-        assert f"{parameter}: " in doc, parameter
+        if name != "train" or parameter not in archspec.TrainOptions.model_fields:
+            assert f"{parameter}: " in doc, parameter
+
+
+def test_every_option_of_training_is_described() -> None:
+    for name, field in archspec.TrainOptions.model_fields.items():
+        assert field.description and field.description.endswith("."), name
+
+
+def test_a_misspelt_option_is_called_one() -> None:
+    cases: list[tuple[dict[str, Any], str, str]]
+    cases = [({"epoch": 3}, "no option or parameter 'epoch'", "did you mean 'epochs'?")]
+    cases += [
+        ({"widht": 3, "batchsize": 2}, "no option or parameter 'widht'", "did you mean 'width'?")
+    ]
+    for keywords, message, hint in cases:
+        with pytest.raises(archspec.UsageError) as caught:
+            archspec.train("tests/training/tiny.yaml", "nowhere.csv", device="cpu", **keywords)
+        assert (caught.value.message, caught.value.hint) == (message, hint)
+        assert len(caught.value.problems) == len(keywords)
+    with pytest.raises(archspec.UsageError) as caught:
+        archspec.TrainOptions(epoch=3)
+    assert (caught.value.message, caught.value.hint) == (
+        "no option 'epoch'",
+        "did you mean 'epochs'?",
+    )
 
 
 @every("name", [*ERRORS, *DATA])

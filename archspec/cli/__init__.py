@@ -1,6 +1,6 @@
 """The program ``archspec``: ``main`` is its entry point.
 
-Exit status: 0 good, 1 the spec, the weights or the build has errors, 2 the command line has.
+Exit status: 0 success, 1 errors in the spec, the weights or the build, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from archspec.cli import (
 )
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Look": (
+    "Inspect": (
         app_command.app,
         spec_commands.list_specs,
         spec_commands.show,
@@ -35,7 +35,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
         draw_command.draw,
     ),
     "Compare": (diff_command.diff, diff_command.patch, lock_command.lock, weights_commands.weights),
-    "Make": (spec_commands.build, spec_commands.export),
+    "Build": (spec_commands.build, spec_commands.export),
     "Train": (train_commands.train, train_commands.resume, train_commands.runs),
     "Predict": (predict_command.predict,),
     "Edit": (spec_commands.schema,),
@@ -63,10 +63,10 @@ class Program(click.Group):
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""
-    SPEC is a YAML file or the name of a packaged spec. Every command has its own --help.
+    SPEC is a YAML file or the name of a packaged spec. Each command has its own --help.
 
     \b
-    Exit status: 0 good, 1 errors in the spec, the weights or the build, 2 wrong usage.
+    Exit status: 0 success, 1 errors in the spec, the weights or the build, 2 wrong usage.
     Completion:  eval "$(_ARCHSPEC_COMPLETE=bash_source archspec)", or zsh_, fish_source
     """,
 )
@@ -76,11 +76,11 @@ def main() -> None:
 
     \b
     Examples:
-      archspec show bert                        what is in a spec
-      archspec validate my-model.yaml           every mistake, with its place
-      archspec inspect bert                     what a model is and costs
-      archspec app bert                         the same in a browser
-      archspec diff resnet18 resnet34           what a change does
+      archspec show bert                        show a spec, resolved
+      archspec validate my-model.yaml           check a spec
+      archspec inspect bert                     show parameters, shapes, MACs and memory
+      archspec app bert                         open the inspector in a browser
+      archspec diff resnet18 resnet34           compare two specs
       archspec export bert --to python -o bert.py
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command
 from archspec.errors import Problem, UsageError
 
 
@@ -19,24 +19,26 @@ from archspec.errors import Problem, UsageError
     metavar="FOLDER",
     default=".",
     type=click.Path(path_type=Path),
-    help="The page reads and writes nothing outside it.",
+    help="Folder to work in. The page reads and writes nothing outside it.",
 )
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="To listen at.")
-@click.option("--port", metavar="N", default=7860, type=click.IntRange(1, 65535), help="Of it.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
+@click.option(
+    "--port", metavar="INT", default=7860, type=click.IntRange(1, 65535), help="Port to listen on."
+)
 @click.option(
     "--auth",
     metavar="NAME:PASSWORD",
     envvar="ARCHSPEC_AUTH",
     show_envvar=True,
-    help="Asked of every visitor.",
+    help="Name and password that every visitor has to give.",
 )
-@click.option("--root-path", metavar="PATH", help="Below which a proxy shows the page.")
+@click.option("--root-path", metavar="PATH", help="Path under which a proxy serves the page.")
 @click.option(
     "--allow-host",
     "allow_hosts",
     metavar="NAME[:PORT]",
     multiple=True,
-    help="Another name that the page may be asked for by, such as a proxy's. May be repeated.",
+    help="Additional host name to accept, such as that of a proxy. May be repeated.",
 )
 @click.option(
     "--time-limit",
@@ -46,7 +48,7 @@ from archspec.errors import Problem, UsageError
     envvar="ARCHSPEC_TIME_LIMIT",
     show_envvar=True,
     show_default=True,
-    help="Longest time that one request of a page may take.",
+    help="Maximum time of one request, in seconds.",
 )
 def app(
     spec: str,
@@ -60,8 +62,8 @@ def app(
 ) -> None:
     """Open the inspector in a browser: edit, freeze, compare, train, predict.
 
-    SPEC is the spec that is open at first; others can be opened from FOLDER. It runs until Ctrl-C;
-    trainings that were started from it go on.
+    SPEC is the spec to open first; others can be opened from FOLDER. The server runs until Ctrl-C.
+    Training runs that were started from the page continue after that.
 
     \b
     Examples:

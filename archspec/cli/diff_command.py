@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command
 
 if TYPE_CHECKING:
     from archspec.differences import Diff
@@ -39,14 +39,17 @@ class _Compare(Command):
     "levels",
     type=click.Choice(_LEVELS),
     multiple=True,
-    help="What is compared; all if left out. May be repeated.",
+    show_default="all",
+    help="Level to compare. May be repeated.",
 )
 @options.freeze
-@click.option("--to", "form", type=click.Choice(_FORMATS), default="text", help="What is written.")
+@click.option("--to", "form", type=click.Choice(_FORMATS), default="text", help="Output format.")
 @options.as_json
 @options.output
-@click.option("--exit-code", is_flag=True, help="Exit with 1 if they differ, 2 on errors.")
-@click.option("--git", is_flag=True, help="Take the arguments of git's external diff driver.")
+@click.option(
+    "--exit-code", is_flag=True, help="Exit with status 1 if the specs differ, 2 on errors."
+)
+@click.option("--git", is_flag=True, help="Run as an external diff driver of git.")
 def diff(
     specs: tuple[str, ...],
     given: tuple[str, ...],
@@ -59,12 +62,12 @@ def diff(
     exit_code: bool,
     git: bool,
 ) -> None:
-    """Tell what differs between two specs.
+    """Show the differences between two specs.
 
-    Spec: what the YAML says; its layout, comments and the order of its blocks do not matter.
-    Tree: the modules, aligned such that an inserted layer is one insertion. Tensors: what of a
-    checkpoint of A loads into B. Cost: parameters, MACs, memory and freeze plans side by side.
-    -p and --config set parameters of B. The levels spec and tree do not import PyTorch.
+    There are four levels. spec compares the YAML, whatever its layout, comments and order of
+    blocks. tree compares the modules; an inserted layer is one insertion. tensors shows what of a
+    checkpoint of A loads into B. cost compares parameters, MACs, memory and freeze plans. -p and
+    --config set parameters of B. The levels spec and tree do not import PyTorch.
 
     \b
     Examples:
@@ -116,11 +119,11 @@ def _write(found: Diff, form: str, output: Path | None) -> None:
 def patch(
     spec: str, patch: Path, given: tuple[str, ...], config: Path | None, output: Path | None
 ) -> None:
-    """Make the changes of a diff in another spec.
+    """Apply the changes of a diff to another spec.
 
-    PATCH is what 'archspec diff A B --json' wrote. Applied to A it gives a spec that means what
-    B means; applied to another spec it gives that one with the same changes, or says where they
-    do not fit. The YAML that is written has its parents merged in, and no comments.
+    PATCH is the output of 'archspec diff A B --json'. Applied to A it gives a spec equal to B;
+    applied to another spec it makes the same changes there, or reports where they do not fit. The
+    written YAML has its parents merged in, and no comments.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command, option
 
 if TYPE_CHECKING:
     from archspec.drawing import Drawing
@@ -20,23 +20,38 @@ _FORMATS = ("svg", "png", "dot")
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
-@click.option(
-    "--block", metavar="NAME", help="Draw the data flow of this block, by its name or its path."
-)
-@click.option("--all", "everything", is_flag=True, help="Draw all, linked, into the folder of -o.")
-@click.option(
-    "--to", type=click.Choice(_FORMATS), help="The format; else by the suffix of FILE, else svg."
-)
 @options.freeze
 @options.max_operations
-@click.option("--batch", metavar="N", type=int, help="Samples in one step.")
+@options.batch
 @options.dim
-@click.option(
+@option(
+    "--block",
+    metavar="NAME",
+    group="Output",
+    help="Draw the data flow of one block, given by its type or its path.",
+)
+@option(
+    "--all",
+    "everything",
+    is_flag=True,
+    group="Output",
+    help="Draw the hierarchy and all blocks, with links, into the folder given by -o.",
+)
+@option(
+    "--to",
+    type=click.Choice(_FORMATS),
+    show_default="suffix of the file, or svg",
+    group="Output",
+    help="Output format.",
+)
+@option(
     "-o",
     "--output",
     metavar="FILE",
     type=click.Path(allow_dash=True, path_type=Path),
-    help="Write to FILE, replacing it; standard output if left out.",
+    show_default="standard output",
+    group="Output",
+    help="File to write, or folder for --all. Existing files are replaced.",
 )
 @options.as_json
 def draw(
@@ -54,9 +69,9 @@ def draw(
 ) -> None:
     """Draw a model: the hierarchy of its modules, or the data flow of one block.
 
-    Boxes are coloured by what is trainable under a freeze plan, arrows bear shapes, and
-    equal modules in a row are one box. Graphviz lays it out: the 'dot' of the system, or
-    pip install graphviz-pure.
+    Colors show what is trainable under a freeze plan, arrows are labelled with shapes, and equal
+    modules in a row are one box. The layout needs Graphviz: 'dot' on the PATH, or pip install
+    graphviz-pure.
 
     \b
     Examples:
@@ -65,13 +80,11 @@ def draw(
       archspec draw resnet18 --block "layer2[0]" --batch 8 --to dot
       archspec draw bert --all -o pictures
     """
-    if batch is not None and "batch" in sizes:
-        raise click.UsageError("the batch is given twice")
+    sizes = options.dims_with_batch(sizes, batch)
     if as_json and (to or everything):
         raise click.UsageError("--json goes with neither --to nor --all")
     if everything and (block is not None or output is None):
         raise click.UsageError("--all takes -o FOLDER, and no --block")
-    sizes = sizes if batch is None else {**sizes, "batch": batch}
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if everything and output is not None:

@@ -9,7 +9,7 @@ import click
 
 import archspec
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command
 
 if TYPE_CHECKING:
     from archspec.lang.spec import Spec
@@ -19,37 +19,55 @@ if TYPE_CHECKING:
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @click.argument("plan", metavar="[PLAN | PATTERN...]", nargs=-1)
 @options.overrides
+@click.option(
+    "--list", "names", is_flag=True, help="Print the names of the trainable parameters, one a line."
+)
 @options.as_json
 def freeze(
-    spec: str, plan: tuple[str, ...], given: tuple[str, ...], config: Path | None, as_json: bool
+    spec: str,
+    plan: tuple[str, ...],
+    given: tuple[str, ...],
+    config: Path | None,
+    names: bool,
+    as_json: bool,
 ) -> None:
-    """Tell what a freeze plan does, or list a spec's plans.
+    """Show what a freeze plan does, or list the plans of a spec.
 
-    For each pattern what it selects and how many parameters it decides, frozen and trainable
-    totals, and what stays in inference mode through model.train(). PLAN is one of the
-    spec's plans; anything else is a list of patterns. The model is built without memory.
+    PLAN is one of the spec's plans; anything else is a list of patterns. Shows what each pattern
+    selects and how many parameters it decides, the frozen and trainable totals, and the modules
+    that stay in inference mode after model.train(). The model is built without memory.
 
     \b
     Examples:
       archspec freeze bert
       archspec freeze bert last-2-and-head
+      archspec freeze bert last-2-and-head --list
       archspec freeze bert '**' '!classifier'
       archspec freeze resnet18 '@BatchNorm2d' --json
     """
     loaded = options.load(spec, given, config)
     chosen = options.plan(loaded, plan)
+    if names and (as_json or chosen is None):
+        raise click.UsageError("--list takes a plan or patterns, and does not go with --json")
     if chosen is None:
-        _list(loaded, as_json=as_json)
+        _put_plans(loaded, as_json=as_json)
         return
-    report = archspec.freeze(archspec.build(loaded, device="meta"), chosen, spec=loaded)
-    if as_json:
+    model = archspec.build(loaded, device="meta")
+    report = archspec.freeze(model, chosen, spec=loaded)
+    if names:
+        from archspec.report.text import printable
+
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                terminal.put(printable(name))
+    elif as_json:
         terminal.put_json(report.to_dict())
     else:
         terminal.put(report.text(terminal.width()))
 
 
-def _list(spec: Spec, *, as_json: bool) -> None:
-    """Every plan of a spec, with what it leaves to train."""
+def _put_plans(spec: Spec, *, as_json: bool) -> None:
+    """Each plan of a spec with the number of parameters that it trains."""
     from archspec.cli.spec_text import format_plan
     from archspec.report.tables import format_rows
 

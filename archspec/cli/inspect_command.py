@@ -1,4 +1,4 @@
-"""``archspec inspect``: what a spec's model is and what it costs."""
+"""``archspec inspect``: the structure and the cost of a spec's model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command, option
 
 if TYPE_CHECKING:
     from archspec.lang.spec import Spec
@@ -19,37 +19,48 @@ if TYPE_CHECKING:
 @options.overrides
 @options.freeze
 @options.max_operations
-@click.option("--batch", metavar="N", type=int, help="Samples in one step.")
+@options.batch
 @options.dim
-@click.option(
+@option(
     "--without",
     metavar="INPUT",
     multiple=True,
-    help="Leave an optional input out. May be repeated.",
+    group="Inputs",
+    help="Leave out an optional input. May be repeated.",
 )
-@click.option(
+@option(
     "--precision",
     metavar="NAME",
     default="fp32",
-    help="fp32, bf16, fp16, bf16-mixed or fp16-mixed.",
+    group="Training",
+    help="Precision of training: fp32, bf16, fp16, bf16-mixed or fp16-mixed.",
 )
-@click.option(
+@option(
     "--optimizer",
     metavar="NAME",
     default="adamw",
-    help="adamw, adamw-8bit, adam, sgd, sgd-momentum, rmsprop, adagrad or none.",
+    group="Training",
+    help="Optimizer whose state is counted: adamw, adamw-8bit, adam, sgd, sgd-momentum, rmsprop, "
+    "adagrad or none.",
 )
-@click.option(
+@option(
     "--checkpoint-blocks",
     "checkpoint_blocks",
     metavar="PATTERN",
     multiple=True,
-    help="Modules whose activations are computed again in the backward pass.",
+    group="Training",
+    help="Modules with activation checkpointing: their activations are recomputed in the backward "
+    "pass. May be repeated.",
 )
-@click.option(
-    "--largest-batch", "gib", metavar="GIB", type=float, help="Find the batch that fits into GIB."
+@option(
+    "--largest-batch",
+    "gib",
+    metavar="GIB",
+    type=float,
+    group="Output",
+    help="Print only the largest batch size that trains in this much memory, in GiB.",
 )
-@click.option("--table", is_flag=True, help="Print torchinfo's table of layers instead.")
+@option("--table", is_flag=True, group="Output", help="Print torchinfo's table of layers instead.")
 @options.as_json
 def inspect(
     spec: str,
@@ -66,11 +77,11 @@ def inspect(
     table: bool,
     as_json: bool,
 ) -> None:
-    """Tell what a model is and what it costs, without giving it memory.
+    """Show the structure and the cost of a model without allocating it.
 
-    The tree with parameters, MACs, shapes and the bytes that each module keeps for the
-    backward pass; totals; the memory of training and inference. Each figure says whether it
-    is exact. Shared tensors count once.
+    Shows the tree of modules with parameters, MACs, shapes and the memory of activations saved for
+    backward; the totals; and the memory of training and inference. Each figure is marked as exact
+    or estimated. Shared tensors are counted once.
 
     \b
     Examples:
@@ -84,11 +95,9 @@ def inspect(
     """
     if table and (as_json or gib is not None):
         raise click.UsageError("--table goes with neither --json nor --largest-batch")
-    if batch is not None and "batch" in sizes:
-        raise click.UsageError("the batch is given twice")
     if gib is not None and (batch is not None or "batch" in sizes):
-        raise click.UsageError("--largest-batch finds the batch: it cannot be given")
-    sizes = sizes if batch is None else {**sizes, "batch": batch}
+        raise click.UsageError("--largest-batch goes with neither --batch nor --dim batch=SIZE")
+    sizes = options.dims_with_batch(sizes, batch)
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if table:
@@ -114,8 +123,8 @@ def inspect(
     if as_json:
         terminal.put_json({"name": loaded.name, "gib": gib, "largest_batch": asdict(largest)})
     else:
-        told = f"{largest.value:,} {largest.unit} (estimated)"
-        terminal.put(f"largest batch in {gib:g} GiB: {told}")
+        size = f"{largest.value:,} {largest.unit} (estimated)"
+        terminal.put(f"largest batch in {gib:g} GiB: {size}")
 
 
 def _put_table(

@@ -7,14 +7,18 @@ from pathlib import Path
 import click
 
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command
 
 
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
 @options.output
-@click.option("--check", is_flag=True, help="Compare with the file; exit with 1 if it differs.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Compare the spec with the lock file. The exit status is 1 if they differ.",
+)
 @options.as_json
 def lock(
     spec: str,
@@ -24,10 +28,10 @@ def lock(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Write down what a spec builds: paths, classes, tensor shapes, totals.
+    """Write a lock file of what a spec builds: module paths, classes, tensor shapes and totals.
 
-    The file is small, made to be reviewed and kept beside the spec: my-model.yaml has
-    my-model.lock. With --check nothing is written; what has changed since is told.
+    The file is small and meant to be reviewed and committed next to the spec: my-model.yaml has
+    my-model.lock. With --check nothing is written; the changes since then are shown.
 
     \b
     Examples:

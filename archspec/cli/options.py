@@ -11,7 +11,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from archspec.cli import terminal
+from archspec.cli.command import option
 from archspec.errors import Problem, UsageError
+from archspec.report import option_help
 from archspec.tracing.limits import MAX_OPERATIONS, VARIABLE
 
 if TYPE_CHECKING:
@@ -50,38 +52,39 @@ def _allow_operations(ctx: click.Context, param: click.Parameter, given: int | N
 
 def max_operations(command: F) -> F:
     """Adds ``--max-operations``, which raises the limit of a run on ``meta``."""
-    return click.option(
+    return option(
         "--max-operations",
-        metavar="N",
+        metavar="INT",
+        group="Model",
         type=click.IntRange(min=1),
         expose_value=False,
         callback=_allow_operations,
-        help=f"Operations that one run on meta may take. [default: {MAX_OPERATIONS:,}]",
+        show_default=f"{MAX_OPERATIONS:,}",
+        help="Maximum number of operations of one forward pass on the meta device.",
     )(command)
 
 
 def overrides(command: F) -> F:
     """Adds ``-p`` and ``--config``; the command takes ``given`` and ``config``."""
-    options = [
-        click.option(
-            "-p",
-            "--param",
-            "given",
-            metavar="NAME=VALUE",
-            multiple=True,
-            callback=_checked,
-            help="Set a parameter; the value is read as YAML. May be repeated, wins over --config.",
-        ),
-        click.option(
-            "--config",
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="Set parameters from a JSON file, such as Hugging Face's config.json.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    param = option(
+        "-p",
+        "--param",
+        "given",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=_checked,
+        group="Model",
+        help="Set a parameter of the spec. VALUE is read as YAML. May be repeated; takes "
+        "precedence over --config.",
+    )
+    config = option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        group="Model",
+        help="Read parameters from a JSON file, such as a Hugging Face config.json.",
+    )
+    return param(config(command))
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
@@ -94,47 +97,81 @@ def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     return found
 
 
-dim = click.option(
+batch = option("--batch", metavar="INT", type=int, group="Inputs", help="Batch size.")
+dim = option(
     "--dim",
     "sizes",
     metavar="NAME=SIZE",
     multiple=True,
     callback=_sizes,
-    help="Size of a dimension, instead of the spec's. May be repeated.",
+    group="Inputs",
+    help="Set the size of a dimension. May be repeated.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-header = click.option(
-    "--header/--no-header",
-    default=None,
-    help="First line of a CSV or TSV: names of columns, or a row. [default: names, if it can be]",
+header = option("--header/--no-header", default=None, group="Data", help=option_help.HEADER)
+encoding = option(
+    "--encoding", metavar="NAME", show_default="utf-8", group="Data", help=option_help.ENCODING
 )
-encoding = click.option(
-    "--encoding", metavar="NAME", help="Encoding of text files, such as cp1252. [default: utf-8]"
-)
-freeze = click.option(
-    "--freeze",
-    metavar="PLAN|PATTERN",
-    multiple=True,
-    help="One of the spec's freeze plans, or a pattern; patterns may be repeated.",
+freeze = option(
+    "--freeze", metavar="PLAN|PATTERN", multiple=True, group="Model", help=option_help.FREEZE
 )
 output = click.option(
     "-o",
     "--output",
     metavar="FILE",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Write to FILE, replacing it; standard output if left out.",
+    show_default="standard output",
+    help="File to write. An existing file is replaced.",
 )
-
-
-key = click.option(
+layout = option(
+    "--layout",
+    metavar="NAME",
+    show_default="the one that fits best",
+    group="Weights",
+    help="Layout of the checkpoint: archspec, or one of the spec's checkpoint layouts.",
+)
+key = option(
     "--key",
     metavar="NAME",
-    help="Key under which the file has the weights, such as params_ema or teacher. "
-    "[default: state_dict, model_state_dict, model, or none]",
+    show_default=option_help.KEY_DEFAULT,
+    group="Weights",
+    help=option_help.KEY,
 )
-partial = click.option(
-    "--partial", is_flag=True, help="Allow weights that leave most of the model as it is."
+ignore = option(
+    "--ignore", metavar="PATTERN", multiple=True, group="Weights", help=option_help.IGNORE
 )
+allow_missing = option(
+    "--allow-missing",
+    metavar="PATTERN",
+    multiple=True,
+    group="Weights",
+    help=option_help.ALLOW_MISSING,
+)
+allow_partial = option(
+    "--allow-partial", is_flag=True, group="Weights", help=option_help.ALLOW_PARTIAL
+)
+
+
+def device(*others: str) -> Callable[[F], F]:
+    """Adds ``--device``, which takes ``others`` beside the CPU and CUDA."""
+    *more, last = others
+    names = ", ".join([option_help.DEVICE, *more])
+    return option(
+        "--device", metavar="NAME", default="auto", group="Hardware", help=f"{names} or {last}."
+    )
+
+
+def dims_with_batch(sizes: dict[str, int], batch: int | None) -> dict[str, int]:
+    """What ``--dim`` and ``--batch`` say together.
+
+    Raises:
+        click.UsageError: both set the batch.
+    """
+    if batch is None:
+        return sizes
+    if "batch" in sizes:
+        raise click.UsageError("the batch is given twice")
+    return {**sizes, "batch": batch}
 
 
 def plan(spec: Spec, given: Sequence[str]) -> str | list[str] | None:

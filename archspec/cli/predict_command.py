@@ -14,8 +14,9 @@ import click
 
 import archspec
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command, option
 from archspec.errors import Problem, UsageError
+from archspec.report import option_help
 from archspec.report.text import printable
 
 if TYPE_CHECKING:
@@ -24,31 +25,99 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("source", metavar="RUN_OR_SPEC", type=options.SpecName())
-@click.option("--weights", metavar="PATH", help="A spec needs them. Of a run: best or last.")
-@click.option("--layout", metavar="NAME", help="How the weights name the tensors.")
-@options.key
-@click.option(
-    "--text", "texts", metavar="TEXT", multiple=True, help="Or -: lines of standard input."
+@options.overrides
+@option(
+    "--weights",
+    metavar="PATH",
+    group="Weights",
+    help="Checkpoint of a spec, which needs one. For a run: best or last.",
 )
-@click.option("--image", "images", metavar="FILE", multiple=True, help="An image.")
-@click.option("--file", "files", metavar="FILE", multiple=True, help="Rows of texts or images.")
-@click.option("-o", "--output", metavar="PATH", help="Of --file; a folder for several.")
-@click.option("--column", metavar="NAME", help="Of --file, with texts or images; guessed.")
-@click.option("--all", "all_labels", is_flag=True, help="Of --file: the probability of each label.")
-@click.option("--overwrite", is_flag=True, help="Replace the output if it is there.")
-@click.option(
-    "--most-bad", metavar="SHARE", default=1.0, help="Of bad rows, past which nothing is written."
+@options.layout
+@options.key
+@option(
+    "--tokenizer",
+    metavar="FILE",
+    show_default=option_help.TOKENIZER_DEFAULT,
+    group="Model",
+    help=option_help.TOKENIZER,
+)
+@option("--max-length", metavar="INT", type=int, group="Model", help=option_help.MAX_LENGTH)
+@option(
+    "--labels",
+    metavar="NAME,…",
+    group="Model",
+    help="Names of the classes, in the order of the model's outputs.",
+)
+@option(
+    "--text",
+    "texts",
+    metavar="TEXT",
+    multiple=True,
+    group="Inputs",
+    help="Text to predict on; - reads lines from standard input. May be repeated.",
+)
+@option(
+    "--image",
+    "images",
+    metavar="FILE",
+    multiple=True,
+    group="Inputs",
+    help="Image to predict on. May be repeated.",
+)
+@option(
+    "--file",
+    "files",
+    metavar="FILE",
+    multiple=True,
+    group="Inputs",
+    help="File of rows to predict on. May be repeated.",
+)
+@option(
+    "--column",
+    metavar="NAME",
+    show_default="guessed",
+    group="Data",
+    help="Column of --file with the texts or images.",
 )
 @options.header
 @options.encoding
-@click.option("--explain", is_flag=True, help="Of --text: what each word adds to the label.")
-@click.option("--optimize", is_flag=True, help="Be faster where the first batch says the same.")
-@click.option("--batch-size", metavar="N", default=32, help="Texts or images at once, at most.")
-@click.option("--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--tokenizer", metavar="FILE", help="Left out: beside the weights or the spec.")
-@click.option("--max-length", metavar="N", type=int, help="Tokens of a text at most.")
-@click.option("--labels", metavar="NAME,…", help="Names of the outputs, in their order.")
-@options.overrides
+@option(
+    "--max-bad-rows",
+    metavar="FRACTION",
+    default=1.0,
+    group="Data",
+    help=option_help.MAX_BAD_ROWS,
+)
+@option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    group="Output",
+    help="File to write the predictions of --file to, or a folder for several files.",
+)
+@option("--overwrite", is_flag=True, group="Output", help="Replace existing output files.")
+@option(
+    "--probabilities",
+    is_flag=True,
+    group="Output",
+    help="Write the probability of each class, for --file.",
+)
+@option(
+    "--explain",
+    is_flag=True,
+    group="Output",
+    help="Show the contribution of each word to the predicted class, for --text.",
+)
+@options.device("mps")
+@option(
+    "--batch-size", metavar="INT", default=32, group="Hardware", help="Maximum inputs per batch."
+)
+@option(
+    "--optimize",
+    is_flag=True,
+    group="Hardware",
+    help="Use faster variants of the model whose results on the first batch are the same.",
+)
 @options.as_json
 def predict(
     source: str,
@@ -61,9 +130,9 @@ def predict(
     labels: str | None,
     as_json: bool,
     column: str | None,
-    all_labels: bool,
+    probabilities: bool,
     overwrite: bool,
-    most_bad: float,
+    max_bad_rows: float,
     header: bool | None,
     encoding: str | None,
     explain: bool,
@@ -71,16 +140,16 @@ def predict(
 ) -> None:
     """Predict on texts, images or the rows of a file.
 
-    RUN_OR_SPEC is a run's folder, or a spec with --weights. --text and --image may be repeated.
-    The rows of a file (CSV, TSV, JSON lines, JSON, Parquet, Arrow) are written with what was
-    predicted, as CSV, TSV, JSON lines or Parquet; a row that cannot be predicted on stays, with the
-    reason in the column 'error'.
+    RUN_OR_SPEC is the folder of a run, or a spec with --weights. The rows of a file (CSV, TSV, JSON
+    lines, JSON, Parquet, Arrow) are written with their predictions as CSV, TSV, JSON lines or
+    Parquet, by the suffix of the output. A row that cannot be predicted on is kept, with the reason
+    in the column 'error'.
 
     \b
     Examples:
-      archspec predict runs/20260131-120000-bert-head-only --text 'a large cat'
-      archspec predict runs/20260131-120000-bert-head-only --text 'a large cat' --explain
-      archspec predict runs/20260131-120000-bert-head-only --file in.csv -o out.parquet --all
+      archspec predict runs/topics --text 'a large cat'
+      archspec predict runs/topics --text 'a large cat' --explain
+      archspec predict runs/topics --file in.csv -o out.csv --probabilities
       archspec predict minilm-l6 --weights minilm/ --file texts.jsonl -o vectors.parquet
       archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
     """
@@ -101,7 +170,8 @@ def predict(
         return
     role = "image" if predictor.kind == "image-classification" else "text"
     settings: dict[str, Any] = {role: column, "progress": not as_json}
-    settings |= {"all_labels": all_labels, "most_bad": most_bad, "overwrite": overwrite}
+    settings |= {"probabilities": probabilities, "max_bad_rows": max_bad_rows}
+    settings |= {"overwrite": overwrite}
     settings |= {"header": header, "encoding": encoding}
     with _ended_by_sigterm():
         reports = [predictor.file(file, out, **settings) for file, out in pairs]

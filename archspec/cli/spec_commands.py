@@ -15,27 +15,12 @@ import click
 
 import archspec
 from archspec.cli import options, terminal
-from archspec.errors import ArchspecError, UsageError
+from archspec.cli.command import Command, option
+from archspec.errors import ArchspecError
 
 if TYPE_CHECKING:
     from archspec.lang.json_file import JsonFile
     from archspec.lang.params import Override
-
-
-class Command(click.Command):
-    """A command that tells errors as the language page has them, and says so in its status."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ArchspecError as error:
-            if ctx.params.get("as_json"):
-                from archspec.cli import json_documents
-
-                terminal.put_json(json_documents.of_error(error))
-            else:
-                terminal.put_error(error)
-            ctx.exit(2 if isinstance(error, UsageError) else 1)
 
 
 @click.command("list", cls=Command)
@@ -71,9 +56,8 @@ def validate(
 ) -> None:
     """Check specs without building them.
 
-    FILE is a YAML file or the name of a packaged spec. All files are checked, and all
-    mistakes of a file are told at once, each with its place and what to do about it.
-    Nothing is imported from PyTorch.
+    FILE is a YAML file or the name of a packaged spec. All errors of all files are reported at
+    once, each with its place and a hint. PyTorch is not imported.
 
     \b
     Examples:
@@ -124,10 +108,10 @@ def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None
 @options.overrides
 @options.as_json
 def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) -> None:
-    """Show what a spec says, with every value resolved.
+    """Show a spec with all values resolved.
 
-    Each parameter with its value, type and where it was set; the blocks; the tree of
-    modules, repeated ones folded; freeze plans and checkpoint layouts. Nothing is built.
+    Shows each parameter with its value, type and origin, the blocks, the tree of modules with
+    repeated ones folded, the freeze plans and the checkpoint layouts. Nothing is built.
 
     \b
     Examples:
@@ -155,27 +139,32 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
-@click.option(
-    "--device", metavar="NAME", default="auto", help="auto, cpu, cuda, cuda:N, mps or meta."
+@options.freeze
+@options.max_operations
+@option(
+    "--seed",
+    metavar="INT",
+    type=click.IntRange(0, 2**32 - 1),
+    show_default="random",
+    group="Model",
+    help="Seed of the initial values.",
 )
-@click.option("--dtype", metavar="NAME", help="float32, float64, float16 or bfloat16.")
-@click.option(
+@option(
     "--weights",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="A safetensors file, one of torch.save, or a folder with model.safetensors.",
+    group="Weights",
+    help="Checkpoint to load: a safetensors file, a torch.save file, or a folder with "
+    "model.safetensors.",
 )
-@click.option(
-    "--layout", metavar="NAME", help="How they are named; the best fitting one, if left out."
-)
+@options.layout
 @options.key
-@options.freeze
-@options.max_operations
-@click.option(
-    "--seed",
-    metavar="N",
-    type=click.IntRange(0, 2**32 - 1),
-    help="Makes initial values repeatable.",
+@options.device("mps", "meta")
+@option(
+    "--dtype",
+    metavar="NAME",
+    group="Hardware",
+    help="Floating-point type of the tensors: float32, float64, float16 or bfloat16.",
 )
 @options.as_json
 def build(
@@ -193,8 +182,8 @@ def build(
 ) -> None:
     """Build a spec as a PyTorch module; print its tree and exact counts.
 
-    Shapes are checked on the way. Counts are exact, and tensors that are shared count once.
-    On the device meta nothing is allocated.
+    Shapes are checked during the build. Shared tensors are counted once. On the device meta no
+    memory is allocated.
 
     \b
     Examples:
@@ -226,15 +215,15 @@ def build(
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
-@click.option("--to", type=click.Choice(["python"]), required=True, help="What to write.")
+@click.option("--to", type=click.Choice(["python"]), required=True, help="Output format.")
 @options.output
 def export(
     spec: str, given: tuple[str, ...], config: Path | None, to: str, output: Path | None
 ) -> None:
-    """Write a spec as something that needs no archspec.
+    """Export a spec as code that does not need archspec.
 
-    python is the source of a module that needs PyTorch alone: the text that 'archspec build'
-    compiles. Its root class constructs with the spec's values as defaults.
+    The format python is the source of a module that only needs PyTorch: the code that 'archspec
+    build' compiles. The defaults of its root class are the values of the spec.
 
     \b
     Examples:
@@ -253,14 +242,14 @@ def export(
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of specs, for editors.
 
-    An editor with a YAML language server then completes keys, layers and their arguments,
-    and underlines mistakes.
+    With it, an editor with a YAML language server completes keys, layers and their arguments, and
+    underlines errors.
 
     \b
     Examples:
       archspec schema
       archspec schema -o archspec.schema.json
-    and in a spec's first line:
+    First line of a spec that uses it:
       # yaml-language-server: $schema=archspec.schema.json
     """
     import json

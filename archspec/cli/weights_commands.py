@@ -10,7 +10,7 @@ import click
 
 import archspec
 from archspec.cli import options, terminal
-from archspec.cli.spec_commands import Command
+from archspec.cli.command import Command
 
 if TYPE_CHECKING:
     from archspec.lang.spec import Spec
@@ -48,20 +48,14 @@ def _resizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
 
 
 _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-_ignore = click.option(
-    "--ignore", metavar="PATTERN", multiple=True, help="Names of the file to leave unread."
-)
-_optional = click.option(
-    "--optional", metavar="PATTERN", multiple=True, help="Our names that may be missing."
-)
 
 
-@click.group(short_help="Check whether a checkpoint fits a spec; convert it.")
+@click.group(short_help="Check whether a checkpoint fits a spec, or convert it.")
 def weights() -> None:
-    """Check whether a checkpoint fits a spec, and convert it to another layout.
+    """Check whether a checkpoint fits a spec, or convert it to another layout.
 
-    FILE is a safetensors file, one of torch.save (.pt, .pth, .bin, .ckpt), an index of shards, or
-    a folder with model.safetensors or pytorch_model.bin. Nothing in it is run.
+    FILE is a safetensors file, a torch.save file (.pt, .pth, .bin, .ckpt), an index of shards, or a
+    folder with model.safetensors or pytorch_model.bin. No code in it is run.
     """
 
 
@@ -69,17 +63,18 @@ def weights() -> None:
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @_file
 @options.overrides
-@click.option("--layout", metavar="NAME", help="The best fitting one, if left out.")
+@options.layout
 @options.key
-@_ignore
-@_optional
-@options.partial
+@options.ignore
+@options.allow_missing
+@options.allow_partial
 @click.option(
     "--resize",
     metavar="PATTERN=HOW",
     multiple=True,
     callback=_resizes,
-    help="Our names whose shapes may differ; HOW is fresh or rows.",
+    help="Model tensors whose shapes may differ. HOW is fresh (new values) or rows (copy the "
+    "leading part that both have). May be repeated.",
 )
 @options.as_json
 def check(
@@ -90,27 +85,27 @@ def check(
     layout: str | None,
     key: str | None,
     ignore: tuple[str, ...],
-    optional: tuple[str, ...],
-    partial: bool,
+    allow_missing: tuple[str, ...],
+    allow_partial: bool,
     resize: dict[str, str],
     as_json: bool,
 ) -> None:
-    """Tell what becomes of every tensor of FILE and of the model.
+    """Show how the tensors of FILE map to those of the model.
 
-    Names, shapes and dtypes are read, and the values of tied tensors that FILE has twice; the
-    model gets no memory. The exit status is 1 if a tensor is left unexplained.
+    Only names, shapes and dtypes are read, and the values of tied tensors that FILE has twice. The
+    model is built without memory. The exit status is 1 if a tensor does not fit.
 
     \b
     Examples:
       archspec weights check minilm-l6 model.safetensors
       archspec weights check resnet18 resnet18.pth --layout torchvision
-      archspec weights check bert bert-base/ --optional classifier
+      archspec weights check bert bert-base/ --allow-missing classifier
       archspec weights check bert old.ckpt -p num_labels=5 --resize classifier=fresh
     """
     from archspec.weights.tensor_names import Choices
 
     loaded = options.load(spec, given, config)
-    choices = Choices.checked(ignore, optional, resize, partial)
+    choices = Choices.checked(ignore, allow_missing, resize, allow_partial)
     found = _examined(loaded, file, layout, choices, key)
     if as_json:
         problems = [problem.to_dict() for problem in found.problems]
@@ -129,26 +124,37 @@ def check(
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @_file
 @options.overrides
-@click.option("--to", metavar="LAYOUT", required=True, help="archspec is the model's own names.")
+@click.option(
+    "--to",
+    metavar="LAYOUT",
+    required=True,
+    help="Layout to write: archspec, or one of the spec's checkpoint layouts.",
+)
 @click.option(
     "-o",
     "--output",
     metavar="OUT",
     required=True,
     type=click.Path(path_type=Path),
-    help="A .safetensors file, or a folder.",
+    help="File to write, ending in .safetensors, or a folder.",
 )
-@click.option("--from", "layout", metavar="LAYOUT", help="The best fitting one, if left out.")
+@click.option(
+    "--from",
+    "layout",
+    metavar="LAYOUT",
+    show_default="the one that fits best",
+    help="Layout of FILE: archspec, or one of the spec's checkpoint layouts.",
+)
 @options.key
-@_ignore
-@_optional
-@options.partial
+@options.ignore
+@options.allow_missing
+@options.allow_partial
 @click.option(
     "--max-shard-size",
-    "most",
+    "max_bytes",
     metavar="SIZE",
     callback=_bytes,
-    help="Split larger checkpoints, such as 5GB.",
+    help="Split the checkpoint into files of at most this size, such as 5GB.",
 )
 @options.as_json
 def convert(
@@ -161,14 +167,14 @@ def convert(
     layout: str | None,
     key: str | None,
     ignore: tuple[str, ...],
-    optional: tuple[str, ...],
-    partial: bool,
-    most: int | None,
+    allow_missing: tuple[str, ...],
+    allow_partial: bool,
+    max_bytes: int | None,
     as_json: bool,
 ) -> None:
     """Write the weights of FILE in another layout, as safetensors.
 
-    FILE has to fit the spec. Dtypes stay as they are; ignored tensors are left out.
+    FILE must fit the spec. Dtypes are kept; ignored tensors are left out.
 
     \b
     Examples:
@@ -182,9 +188,9 @@ def convert(
 
     loaded = options.load(spec, given, config)
     naming = naming_of(to, loaded)
-    choices = Choices.checked(ignore, optional, {}, partial)
+    choices = Choices.checked(ignore, allow_missing, {}, allow_partial)
     found = _examined(loaded, file, layout, choices, key)
-    files = convert_weights(found, naming, output, most)
+    files = convert_weights(found, naming, output, max_bytes)
     if as_json:
         written = {"files": list(map(str, files)), "layout": to}
         terminal.put_json({**written, "report": found.report.to_dict()})

@@ -34,7 +34,7 @@ def batches(
     seed: int = 0,
     epoch: int = 0,
     start: int = 0,
-    workers: int = 0,
+    num_workers: int = 0,
     by_length: bool = True,
     rank: int = 0,
     world: int = 1,
@@ -59,7 +59,7 @@ def batches(
         seed: decides the order and the augmentation of images, together with the epoch.
         epoch: from 0.
         start: batches of this epoch to skip, to resume in its middle.
-        workers: processes that decode images; not used for texts.
+        num_workers: processes that decode images; not used for texts.
         by_length: whether texts of similar length go together.
         rank, world: the number of this process, and of all: each takes its part of the same
             batches of ``batch_size × world`` rows. Rows of the last batch are repeated if there
@@ -71,7 +71,7 @@ def batches(
     Raises:
         UsageError: E801, a number is out of range.
     """
-    _check(batch_size, epoch, start, workers, rank, world)
+    _check(batch_size, epoch, start, num_workers, rank, world)
     one_length = False
     if isinstance(encoder, TextEncoder):
         one_length = by_length and not shuffle and not encoder.has_mask
@@ -79,11 +79,11 @@ def batches(
         dataset: Dataset[Any] = _Texts(encoded, rows.labels)
         lengths = encoded.lengths if by_length else None
         collate: Any = _CollateTexts(encoder)
-        workers = 0
+        num_workers = 0
     elif images:
         dataset, lengths, collate = _Images(rows, encoder, seed), None, _collate_images
     else:
-        dataset, lengths, collate, workers = _Labels(rows), None, _labels_and_rows, 0
+        dataset, lengths, collate, num_workers = _Labels(rows), None, _labels_and_rows, 0
     order = BatchOrder(
         len(rows),
         lengths,
@@ -101,9 +101,9 @@ def batches(
         dataset,
         batch_sampler=order,
         collate_fn=collate,
-        num_workers=workers,
-        multiprocessing_context=context if workers else None,
-        persistent_workers=workers > 0,
+        num_workers=num_workers,
+        multiprocessing_context=context if num_workers else None,
+        persistent_workers=num_workers > 0,
     )
 
 
@@ -117,9 +117,11 @@ class _Loader(DataLoader[Batch]):
             yield batch
 
 
-def _check(batch_size: int, epoch: int, start: int, workers: int, rank: int, world: int) -> None:
+def _check(
+    batch_size: int, epoch: int, start: int, num_workers: int, rank: int, world: int
+) -> None:
     minimums = {"batch_size": (batch_size, 1), "epoch": (epoch, 0), "start": (start, 0),
-             "workers": (workers, 0), "rank": (rank, 0), "world": (world, 1)}  # fmt: skip
+             "num_workers": (num_workers, 0), "rank": (rank, 0), "world": (world, 1)}  # fmt: skip
     for name, (value, minimum) in minimums.items():
         if value < minimum:
             raise UsageError(Problem("E801", f"{name} is {minimum} or more, not {value}"))

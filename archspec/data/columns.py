@@ -128,7 +128,9 @@ def _ambiguous(table: Table, role: str, candidates: Sequence[str]) -> DataError:
         message = f"{table.files[0]}: {listing(candidates)} could each be the {role}"
     else:
         message = f"{table.files[0]}: no column looks like the {role}"
-    return DataError(Problem("E902", message, hint=_with_columns(table, say_which(role))))
+    return DataError(
+        Problem("E902", message, hint=_with_columns(table, say_which(f"{role}_column")))
+    )
 
 
 def _with_columns(table: Table, hint: str) -> str:
@@ -167,7 +169,7 @@ def _longest_text(table: Table, candidates: Sequence[str]) -> str:
     prose = [name for name in near if holds_prose(table, name)]
     if len(prose) > 1:
         message = f"{table.files[0]}: {listing(prose)} hold texts: pairs are not supported yet"
-        hint = "if the label is that of one of them alone, text= (--text) says which"
+        hint = "if the label is that of one of them alone, text_column= (--text-column) says which"
         raise DataError(Problem("E907", message, hint=_with_columns(table, hint)))
     if len(near) != 1:
         raise _ambiguous(table, "text", near or longest)
@@ -208,7 +210,7 @@ def _find_label(table: Table, input_name: str) -> str:
         message = (
             f"{table.files[0]}: {listing(candidates)} each say yes or no of a row: if they are"
         )
-        hint = f"if one of them alone is the label, {say_which('label')}"
+        hint = f"if one of them alone is the label, {say_which('label_column')}"
         raise DataError(
             Problem("E907", f"{message} its labels, multi-label is not supported yet", hint=hint)
         )

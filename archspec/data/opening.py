@@ -30,15 +30,15 @@ def open_data(
     source: Source,
     *,
     task: Task | None,
-    train: str | None = None,
-    validation: str | None = None,
-    test: str | Literal[False] | None = None,
-    text: str | None = None,
-    image: str | None = None,
-    label: str | Literal[False] | None = None,
+    train_split: str | None = None,
+    validation_split: str | None = None,
+    test_split: str | Literal[False] | None = None,
+    text_column: str | None = None,
+    image_column: str | None = None,
+    label_column: str | Literal[False] | None = None,
     labels: Sequence[str] | None = None,
-    validation_share: float = 0.1,
-    most_bad: float = 0.0,
+    validation_fraction: float = 0.1,
+    max_bad_rows: float = 0.0,
     header: bool | None = None,
     encoding: str | None = None,
     seed: int = 0,
@@ -53,24 +53,27 @@ def open_data(
             memory: a ``datasets.Dataset`` or ``DatasetDict``, a frame of pandas or Polars, a list
             of dicts, a dict of columns, or a mapping of splits to such.
         task: what the data is for: ``spec.architecture.task``.
-        train: the data's own name of the split to train on; left out: told by its name.
-        validation: as ``train``; if there is none, it is cut from ``train``.
-        test: as ``train``; there may be none, and one without any labels is left out. False: none
-            is read.
-        text: the column of texts; left out: guessed.
-        image: the column of images, or of their paths; left out: guessed.
-        label: the column of labels; left out: guessed. False: none is read, as for prediction.
-        labels: the classes in order; left out: those of the task, of the data, or of ``train``.
-        validation_share: of the rows of ``train`` to cut off for validation, from each class
-            alike; from 0 (none) to below 1.
-        most_bad: the share of bad rows of a split, 0 to 1, past which this raises an error.
-        header: whether the first line of a CSV or TSV has the names of the columns; left out: it
-            has, and one that looks like a row is an error. False: it is a row, and the columns are
-            called ``column 1``, ``column 2`` and so on.
-        encoding: of files of text, as Python calls it (``cp1252``, ``utf-16``); left out: UTF-8.
-        seed: decides which rows are cut off.
-        base: the folder that paths of images are relative to, and may not leave; left out: that
-            of the data.
+        train_split: the data's own name of the split to train on. By default it is found by name.
+        validation_split: the split to validate on. Without one, rows are taken from training.
+        test_split: the split to test on, if there is one; a split without any labels is left out.
+            False: none is read.
+        text_column: the column of texts. By default it is guessed.
+        image_column: the column of images, or of their paths. By default it is guessed.
+        label_column: the column of labels. By default it is guessed. False: none is read, as for
+            prediction.
+        labels: the classes in order. By default those of the task, of the data, or of its training
+            rows.
+        validation_fraction: fraction of the training rows, taken evenly from each class, to
+            validate on if there is no validation split; from 0 (none) to below 1.
+        max_bad_rows: fraction of bad rows in a split, 0 to 1, above which an error is raised.
+        header: whether the first line of a CSV or TSV file has the names of the columns. By default
+            it has, and a first line that looks like a row is an error. False: it is a row, and the
+            columns are called ``column 1``, ``column 2`` and so on.
+        encoding: encoding of text files by its Python name (``cp1252``, ``utf-16``). By default
+            UTF-8.
+        seed: seed of the choice of validation rows.
+        base: the folder that paths of images are relative to and may not leave. By default the
+            folder of the data.
 
     Returns:
         The data. Bad rows are left out of its splits, and listed.
@@ -99,18 +102,20 @@ def open_data(
     from archspec.data.text_files import TextFormat
     from archspec.data.unsupported_tasks import unread_notes
 
-    _check_shares(validation_share, most_bad)
+    _check_fractions(validation_fraction, max_bad_rows)
     if not isinstance(task, Task):
         hint = "give the spec a task, as {kind: text-classification}"
         raise UsageError(Problem("E801", "the spec does not say what it is for", hint=hint))
     form = TextFormat(header, encoding)
     found = find(source, None if base is None else Path(base), form)
-    labelled = label is not False and task.kind != "text-embedding"
-    wanted = {"train": train, "validation": validation, "test": test}
+    labelled = label_column is not False and task.kind != "text-embedding"
+    wanted = {"train": train_split, "validation": validation_split, "test": test_split}
     found, by_column = by_split_column(found, wanted)
     chosen = choose(found, wanted, labelled=labelled)
     if not isinstance(source, str | os.PathLike) and not is_in_memory(source):
-        left = (one for one in chosen.unused if test is not False or split_word(one) != "test")
+        left = (
+            one for one in chosen.unused if test_split is not False or split_word(one) != "test"
+        )
         _refuse_unused([*left])
     tables = {split: found[name]() for split, name in chosen.of.items()}
     if task.kind != "image-classification":
@@ -118,10 +123,12 @@ def open_data(
     names = _settled(labels, task)
     decides = next(iter(tables))
     if labelled and decides != "train" and names is None:
-        hint = f"{say_which('train')}, or what the classes are with labels= (--labels)"
+        hint = f"{say_which('train_split')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     _refuse_broken(decides, tables[decides])
-    columns = find_columns(tables[decides], task.kind, text=text, image=image, label=label)
+    columns = find_columns(
+        tables[decides], task.kind, text=text_column, image=image_column, label=label_column
+    )
     opened = _Opening(task, columns, labelled, names)
     opened.notes += first_line_notes(tables[decides], columns)
     opened.notes += unread_notes(tables[decides], columns)
@@ -133,8 +140,8 @@ def open_data(
             continue
         check(table, columns)
         opened.add(split, table)
-    opened.refuse(most_bad)
-    opened.cut(validation_share, seed)
+    opened.refuse(max_bad_rows)
+    opened.cut(validation_fraction, seed)
     return opened.data(chosen.unused)
 
 
@@ -173,16 +180,19 @@ def _lacks_labels(table: Table, columns: Columns) -> bool:
     return name is not None and (name not in names(table) or is_unlabelled(table, name))
 
 
-def _check_shares(validation_share: float, most_bad: float) -> None:
-    shares = {"validation_share": validation_share, "most_bad": most_bad}
-    for name, value in shares.items():
+def _check_fractions(validation_fraction: float, max_bad_rows: float) -> None:
+    fractions = {"validation_fraction": validation_fraction, "max_bad_rows": max_bad_rows}
+    for name, value in fractions.items():
         if isinstance(value, bool) or not isinstance(value, int | float):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise UsageError(Problem("E801", f"{name} is a number, not {shown(value)}"))
-    if not 0 <= validation_share < 1:
-        message = f"validation_share is from 0 to below 1, not {validation_share}"
+    if not 0 <= validation_fraction < 1:
+        message = (
+            f"validation_fraction must be a number from 0 to below 1, not {validation_fraction}"
+        )
         raise UsageError(Problem("E801", message))
-    if not 0 <= most_bad <= 1:
-        raise UsageError(Problem("E801", f"most_bad is a share from 0 to 1, not {most_bad}"))
+    if not 0 <= max_bad_rows <= 1:
+        message = f"max_bad_rows must be a number from 0 to 1, not {max_bad_rows}"
+        raise UsageError(Problem("E801", message))
 
 
 def _settled(labels: Sequence[str] | None, task: Task) -> tuple[str, ...] | None:
@@ -274,7 +284,7 @@ class _Opening:
         self.bad += sorted(bad, key=lambda one: (order.get(one.file, 0), one.row))
         self.totals[split] = len(table) + len(table.broken)
 
-    def refuse(self, most_bad: float) -> None:
+    def refuse(self, max_bad_rows: float) -> None:
         """Stop if a split has no rows, or too many bad ones.
 
         Raises:
@@ -283,8 +293,8 @@ class _Opening:
         problems: list[Problem] = []
         for split, total in self.totals.items():
             bad = [row for row in self.bad if row.split == split]
-            if len(bad) > most_bad * total:
-                problems.append(_too_many(split, bad, total, most_bad, self.misread))
+            if len(bad) > max_bad_rows * total:
+                problems.append(_too_many(split, bad, total, max_bad_rows, self.misread))
             elif not len(self.splits[split]):
                 problems.append(Problem("E904", f"the {split} split has no rows"))
         if problems:
@@ -304,9 +314,8 @@ class _Opening:
             return
         kept, gone = cut(rows.labels, share, seed)
         if not len(gone):
-            hint = (
-                "give more rows, a validation split, or validation_share=0 (--validation-share 0)"
-            )
+            none = "validation_fraction=0 (--validation-fraction 0)"
+            hint = f"give more rows, a validation split, or {none}"
             raise DataError(Problem("E904", "too few rows to cut validation off", hint=hint))
         digests = self.digests["train"]
         for split, at in (("train", kept), ("validation", gone)):
@@ -356,7 +365,7 @@ class _Opening:
 
 
 def _too_many(
-    split: str, bad: Sequence[BadRow], total: int, most_bad: float, misread: Sequence[str]
+    split: str, bad: Sequence[BadRow], total: int, max_bad_rows: float, misread: Sequence[str]
 ) -> Problem:
     reasons = Counter(row.reason for row in bad).most_common()
     counted = listing([f"{reason} {n:,}" for reason, n in reasons])
@@ -364,8 +373,8 @@ def _too_many(
     rows = [Note(str(row)) for row in bad[:SHOWN]]
     if len(bad) > SHOWN:
         rows.append(Note(f"… ({len(bad) - SHOWN:,} more)"))
-    allowed = f"a share of {most_bad:g} is allowed" if most_bad else "none is allowed"
-    hint = f"{allowed}: mend them, or allow more with most_bad= (--most-bad)"
+    allowed = f"a fraction of {max_bad_rows:g} is allowed" if max_bad_rows else "none is allowed"
+    hint = f"{allowed}: mend them, or allow more with max_bad_rows= (--max-bad-rows)"
     if misread:  # that is to be mended first
         hint = misread[0]
     return Problem("E903", message, hint=hint, notes=tuple(rows))

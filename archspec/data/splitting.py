@@ -34,10 +34,10 @@ def split_word(name: str) -> str | None:
 def say_which(argument: str) -> str:
     """How a caller, or a user of the command line, settles what cannot be told.
 
-    >>> say_which("train")
-    'say which with train= (--train)'
+    >>> say_which("train_split")
+    'say which with train_split= (--train-split)'
     """
-    return f"say which with {argument}= (--{argument})"
+    return f"say which with {argument}= (--{argument.replace('_', '-')})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def choose(
         matches = exact if len(exact) == 1 else matches
         if len(matches) > 1:
             message = f"{listing(matches)} could each be the {split} split"
-            problems.append(Problem("E904", message, hint=say_which(split)))
+            problems.append(Problem("E904", message, hint=say_which(f"{split}_split")))
         elif matches:
             chosen[split] = matches[0]
     if problems:
@@ -92,7 +92,7 @@ def choose(
     if not chosen and len(names) == 1:
         chosen = {"train" if labelled else "all": names[0]}
     if not chosen:
-        hint = f"name the files train and test, or {say_which('train')}"
+        hint = f"name the files train and test, or {say_which('train_split')}"
         message = f"no split is named train, validation or test: there is {listing(names)}"
         raise DataError(Problem("E904", message, hint=hint))
     unused = tuple(name for name in names if name not in chosen.values())

@@ -72,10 +72,10 @@ class TextFormat:
             UsageError: E801, an option is set that does nothing.
         """
         if self.header is not None:
-            message = f"header does nothing: {name} is no CSV or TSV file"
+            message = f"header has no effect: {name} is no CSV or TSV file"
             raise UsageError(Problem("E801", message, hint="leave header out"))
         if self.encoding is not None and not text:
-            message = f"encoding does nothing: {name} is no file of text"
+            message = f"encoding has no effect: {name} is no file of text"
             raise UsageError(Problem("E801", message, hint="leave encoding out"))
 
 

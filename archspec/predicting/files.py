@@ -63,8 +63,8 @@ class FileRequest:
     out: Path
     text: str | None
     image: str | None
-    all_labels: bool
-    most_bad: float
+    probabilities: bool
+    max_bad_rows: float
     overwrite: bool
     form: TextFormat
 
@@ -82,12 +82,13 @@ class _Tally:
             number, line = window.numbers[i], window.lines[i] or None
             self.bad.append(BadRow("all", file.path.name, number, line, reason, detail))
 
-    def refuse(self, file: RowFile, most_bad: float) -> None:
-        if self.bad_rows <= most_bad * file.total:
+    def refuse(self, file: RowFile, max_bad_rows: float) -> None:
+        if self.bad_rows <= max_bad_rows * file.total:
             return
         message = f"{self.bad_rows:,} of the {file.total:,} rows of {file.path.name} are bad"
         so_far = " so far" if self.rows < file.total else ""
-        hint = f"a share of {most_bad:g} is allowed: mend them, or allow more with most_bad="
+        allowed = f"a fraction of {max_bad_rows:g} is allowed"
+        hint = f"{allowed}: mend them, or allow more with max_bad_rows= (--max-bad-rows)"
         notes = tuple(Note(str(row)) for row in self.bad[:_SHOWN])
         raise DataError(Problem("E903", f"{message}{so_far}", hint=hint, notes=notes))
 
@@ -116,9 +117,9 @@ def check_pairs(pairs: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
 
 def predict_file(means: OutputKind, asked: FileRequest, *, progress: bool) -> PredictedFile:
     """As ``Predictor.file``."""
-    share: object = asked.most_bad
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        message = f"most_bad is a share from 0 to 1, not {share!r}"
+    value: object = asked.max_bad_rows
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        message = f"max_bad_rows must be a number from 0 to 1, not {value!r}"
         raise UsageError(Problem("E801", message))
     file = row_file(asked.source, asked.form)
     kind = writer_for(asked.out, [asked.source], overwrite=asked.overwrite)
@@ -139,7 +140,7 @@ def predict_file(means: OutputKind, asked: FileRequest, *, progress: bool) -> Pr
         for window, prepared in following:
             scores = means.engine.scores(prepared, advance)
             tally.add(file, window, prepared.faults)
-            tally.refuse(file, asked.most_bad)
+            tally.refuse(file, asked.max_bad_rows)
             writer.add(window, added.columns(scores, prepared))
             tokens += [prepared.tokens] if prepared.tokens else []
             counts += _counted(scores, prepared.faults, len(counts))
@@ -228,7 +229,7 @@ class _Added:
 
     schema: dict[str, Any]
     labels: tuple[str, ...]
-    all_labels: bool
+    probabilities: bool
     wide: bool
     of_texts: bool
 
@@ -241,7 +242,7 @@ class _Added:
             names = {"embedding": pa.list_(pa.float32())}
         else:
             names = {"label": pa.string(), "probability": pa.float64()}
-            if asked.all_labels:
+            if asked.probabilities:
                 names |= {f"p_{label}": pa.float64() for label in labels}
         of_texts = isinstance(means.encoder, TextEncoder)
         if of_texts:
@@ -249,7 +250,7 @@ class _Added:
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):
             names = {f"predicted_{name}": kind for name, kind in names.items()}
-        return cls(names, labels, asked.all_labels, wide, of_texts)
+        return cls(names, labels, asked.probabilities, wide, of_texts)
 
     def columns(self, scores: Scores, prepared: Prepared) -> dict[str, Any]:
         """The predictions of a window, empty where there is a fault."""
@@ -270,7 +271,7 @@ class _Added:
         shares = np.round(np.where(bad[:, None], 0, scores).astype(np.float64), _DECIMALS)
         best = scores.argmax(axis=1)  # of a row without scores it does not count
         names = pa.array(self.labels, pa.string()).take(pa.array(best, mask=bad))
-        rest = [pa.array(one, mask=bad) for one in shares.T] if self.all_labels else []
+        rest = [pa.array(one, mask=bad) for one in shares.T] if self.probabilities else []
         return [names, pa.array(shares.max(axis=1), mask=bad), *rest]
 
     def _vectors(self, scores: Scores, bad: Any) -> list[Any]:

@@ -204,8 +204,8 @@ class Predictor:
         *,
         text: str | None = None,
         image: str | None = None,
-        all_labels: bool = False,
-        most_bad: float = 1.0,
+        probabilities: bool = False,
+        max_bad_rows: float = 1.0,
         header: bool | None = None,
         encoding: str | None = None,
         overwrite: bool = False,
@@ -222,8 +222,8 @@ class Predictor:
             out: CSV, TSV, JSON lines or Parquet, by its suffix.
             text: the column of texts; left out: guessed.
             image: the column of images, or of their paths; left out: guessed.
-            all_labels: whether there is a column for the probability of each label.
-            most_bad: the share of bad rows, 0 to 1, past which nothing is written.
+            probabilities: whether there is a column for the probability of each label.
+            max_bad_rows: fraction of bad rows, 0 to 1, above which nothing is written.
             header: whether the first line of a CSV or TSV has the names of the columns; left out:
                 it has, and one that looks like a row is an error.
             encoding: of a file of text; left out: UTF-8.
@@ -242,7 +242,7 @@ class Predictor:
 
         form = TextFormat(header, encoding)
         asked = FileRequest(
-            Path(source), Path(out), text, image, all_labels, most_bad, overwrite, form
+            Path(source), Path(out), text, image, probabilities, max_bad_rows, overwrite, form
         )
         means = OutputKind(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
         return predict_file(means, asked, progress=progress)

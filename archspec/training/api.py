@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from archspec.data import Data
-from archspec.errors import Problem, RunError, UsageError
+from archspec.errors import Problem, SpecError, UsageError, did_you_mean, shown
 from archspec.freezing import freeze as apply_plan
 from archspec.freezing import trainable_parameters
 from archspec.lang.spec import Spec, as_spec, load
@@ -19,15 +20,7 @@ from archspec.training.data_feed import DataFeed, encoders
 from archspec.training.data_source import opened, reopened
 from archspec.training.initial_run import InitialRun, Labels
 from archspec.training.model_setup import Prepared, check_task, prepared, with_classes
-from archspec.training.options import (
-    Monitor,
-    Optimizer,
-    Options,
-    Plan,
-    Precision,
-    Schedule,
-    Strategy,
-)  # fmt: skip
+from archspec.training.options import TrainOptions
 from archspec.training.reporter import Reporter
 from archspec.training.run import Run
 from archspec.training.run_description import new_folder
@@ -38,131 +31,36 @@ from archspec.training.unused_options import check_effect, check_validation
 if TYPE_CHECKING:
     from archspec.data.sources import Source
 
-T = TypeVar("T")
-
 
 def train(
     source: str | os.PathLike[str] | Spec,
     data: Source | Data,
+    options: TrainOptions | None = None,
     *,
-    freeze: Plan = None,
-    weights: str | os.PathLike[str] | None = None,
-    out: str | os.PathLike[str] = "runs",
-    name: str | None = None,
-    epochs: int | None = None,
-    phases: str | Sequence[tuple[Plan, int]] | None = None,
-    batch_size: int = 32,
-    learning_rate: float = 2e-4,
-    optimizer: Optimizer = "adamw",
-    momentum: float | None = None,
-    weight_decay: float = 0.01,
-    schedule: Schedule = "linear",
-    warmup: float | None = None,
-    precision: Precision = "fp32",
-    accumulate: int = 1,
-    clip: float = 1.0,
-    monitor: Monitor | None = None,
-    patience: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    devices: int = 1,
-    strategy: Strategy = "auto",
-    workers: int = 0,
-    save_every: float = 120.0,
-    cache: str | os.PathLike[str] = "auto",
-    cache_gb: float = 20.0,
-    max_length: int | None = None,
-    tokenizer: str | os.PathLike[str] | None = None,
-    text: str | None = None,
-    image: str | None = None,
-    label: str | None = None,
-    labels: Sequence[str] | None = None,
-    train: str | None = None,
-    validation: str | None = None,
-    test: str | Literal[False] | None = None,
-    validation_share: float | None = None,
-    most_bad: float | None = None,
-    header: bool | None = None,
-    encoding: str | None = None,
-    ignore: Sequence[str] = (),
-    optional: Sequence[str] = (),
-    key: str | None = None,
-    partial: bool = False,
     progress: bool = True,
     **params: Any,
 ) -> Run:
     """Fine-tune a spec's model on data, following freeze plans; everything goes to a run's folder.
 
-    The parameter that is the size of the outputs, such as ``num_labels``, is set from the data if
-    it is not given, and the tensors that depend on it start anew where ``weights`` has none that
-    fit. Frozen parameters do not reach the optimizer, and frozen modules stay in inference mode;
-    that nothing frozen moved is proven at the end of each phase.
+    The parameter that sets the number of outputs, such as ``num_labels``, is taken from the data
+    unless it is given, and tensors that depend on it get new values where ``weights`` has none that
+    fit. Frozen parameters are not given to the optimizer, and frozen modules stay in inference
+    mode; that nothing frozen has changed is proven at the end of each phase.
 
     Args:
         source: a path, a packaged spec's name, or a Spec; its task is a classification.
-        data: what ``open_data`` takes, or the data that it gave.
-        freeze: the name of one of the spec's freeze plans, or patterns; left out, or ``none`` where
-            the spec has no such plan: nothing is frozen.
-        weights: what ``load_weights`` takes, or the folder of a run: its best weights, with its
-            tokenizer, its sizes where none are given, and its labels, which are compared by name;
-            left out, training starts from scratch.
-        out: the folder that gets a folder for the run.
-        name: of the run's own folder; left out: the time, the spec and the plan.
-        epochs: 3 if left out.
-        phases: instead of ``freeze`` and ``epochs``, several plans one after the other, each with
-            its own optimizer and schedule: ``"head-only:2,last-2-and-head:3"``, or pairs.
-        batch_size: samples a batch, all processes together.
-        learning_rate: at its highest.
-        optimizer: ``adamw``, ``adam`` or ``sgd`` (Nesterov's).
-        momentum: of ``sgd``; left out: 0.9.
-        weight_decay: of weights; biases and norms have none.
-        schedule: how the rate falls: ``linear``, ``cosine``, ``one-cycle`` or ``constant``.
-        warmup: the share of a phase in which it rises; left out: 0.1, one-cycle 0.3, constant 0.
-        precision: ``fp32``, ``bf16-mixed`` or ``fp16-mixed``.
-        accumulate: batches that make one step, of ``batch_size × accumulate`` samples.
-        clip: the norm that gradients are cut to; 0: they are not.
-        monitor: what the best epoch is told by: ``accuracy``, ``loss`` or ``macro_f1`` on the
-            validation split; left out: by ``accuracy``.
-        patience: epochs without a better one after which a phase ends; left out: none does.
-        seed: decides initial values, order, dropout and augmentation.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-        devices: how many; ``torchrun`` decides by itself.
-        strategy: for several devices, ``auto`` or ``ddp``: each has the whole model; ``fsdp``: each
-            has a part of it.
-        workers: processes that decode images.
-        save_every: seconds after which the state is saved within an epoch.
-        cache: where activations in front of what is trained are kept, so that frozen work is done
-            once: a folder, ``auto`` for ``.activations`` in ``out``, or ``off``. Runs share it.
-        cache_gb: the most that it may take on the disk, in GiB; what was used least recently makes
-            room. Where that is not enough the run goes on without, and says so.
-        max_length: tokens of a text at most; left out: as the task says.
-        tokenizer: a ``tokenizer.json`` or ``vocab.txt``; left out: beside the weights or the spec.
-        text: the column of texts; left out: guessed.
-        image: the column of images; left out: guessed.
-        label: the column of labels; left out: guessed.
-        labels: the classes in order; left out: those of the task, of the data, or of its rows.
-        train: the data's own name of the split to train on; left out: told by its name.
-        validation: as ``train``.
-        test: as ``train``. False: none is read.
-        validation_share: of the training rows, where the data has no validation split; 0.1 if
-            left out.
-        most_bad: the share of bad rows, 0 to 1, past which there is an error; left out: 0.
-        header: whether the first line of a CSV or TSV has the names of the columns, as
-            ``open_data`` takes it.
-        encoding: of files of text; left out: UTF-8.
-        ignore: patterns of names in ``weights`` that stay unread.
-        optional: patterns of our names that ``weights`` may lack.
-        key: under which ``weights`` stand in their file, as ``load_weights`` takes it.
-        partial: whether ``weights`` may leave most of the model as it is.
-        progress: whether epochs are told on standard error, on a terminal with a bar.
-        **params: values for the spec's parameters.
+        data: what ``open_data`` takes, or the data that it returned.
+        options: the options of the run, which ``TrainOptions`` describes. Each may also be given as
+            a keyword, which wins.
+        progress: whether epochs are reported on standard error, on a terminal with a bar.
+        **params: options by their names; all other keywords are values for the spec's parameters.
 
     Returns:
         The run; ``run.model()`` is the model. Its status is ``stopped`` after Ctrl-C.
 
     Raises:
-        UsageError: E801, an argument makes no sense or does nothing, or the extra ``train`` is not
-            installed.
+        UsageError: E801, an option is unknown, out of its bounds or without effect, or the extra
+            ``train`` is not installed.
         SpecError: the spec is wrong.
         DataError: E9xx, the data cannot be read, or does not fit the spec.
         WeightsError: E6xx, the weights cannot be read, or do not fit.
@@ -174,7 +72,7 @@ def train(
         >>> run = archspec.train(
         ...     "tests/training/tiny.yaml",
         ...     "tests/training/tiny.csv",
-        ...     out=getfixture("tmp_path"),
+        ...     output_dir=getfixture("tmp_path"),
         ...     epochs=1,
         ...     device="cpu",
         ...     progress=False,
@@ -182,65 +80,100 @@ def train(
         >>> run.status, run.labels, len(run.epochs)
         ('finished', ('no', 'yes'), 1)
     """
-    options = Options.checked(
-        freeze, epochs, phases,
-        batch_size=batch_size, learning_rate=learning_rate, optimizer=optimizer,
-        momentum=_or(momentum, 0.9), weight_decay=weight_decay, schedule=schedule, warmup=warmup,
-        precision=precision, accumulate=accumulate, clip=clip, monitor=_or(monitor, "accuracy"),
-        patience=patience, seed=seed, device=device, devices=devices, strategy=strategy,
-        workers=workers, max_length=max_length, save_every=save_every, cache=cache,
-        cache_gb=cache_gb,
-    )  # fmt: skip
+    options, params = _options(options, params)
     environment.require()
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.devices)
-    if name is not None and environment.rank(options.devices) == 0:
-        check_name(Path(out), name)
-    spec = as_spec(source, params)
-    given = {
-        "optimizer": optimizer, "momentum": momentum, "weights": weights, "ignore": ignore,
-        "optional": optional, "workers": workers or None, "tokenizer": tokenizer,
-        "max_length": max_length, "text": text, "image": image, "label": label,
-        "labels": labels, "train": train, "validation": validation, "test": test,
-        "validation_share": validation_share, "most_bad": most_bad, "monitor": monitor,
-        "patience": patience, "header": header, "encoding": encoding, "key": key,
-        "partial": partial or None,
-    }  # fmt: skip
-    check_effect(check_task(spec), data, given)
-    options = options.with_plans(spec.architecture.freeze)
-    found = opened(
-        data, spec, text=text, image=image, label=label, labels=labels,
-        train=train, validation=validation, test=test,
-        validation_share=_or(validation_share, 0.1), most_bad=_or(most_bad, 0.0), seed=seed,
-        header=header, encoding=encoding,
-    )  # fmt: skip
-    check_validation(found.data, given)
+    is_first = environment.rank(options.devices) == 0
+    output_dir = Path(options.output_dir)
+    if options.name is not None and is_first:
+        check_name(output_dir, options.name)
+    spec = _spec(source, params)
+    check_effect(check_task(spec), data, options)
+    given, options = options, options.resolved(spec.architecture.freeze)
+    opened_data = opened(data, spec, options)
+    check_validation(opened_data.data, given)
+    weights, tokenizer, labels = options.weights, options.tokenizer, opened_data.data.labels
     start, notes = InitialRun.of(weights), list[str]()
     known = Labels.of(spec) if start is None else start.labels
     if start is not None:
         spec, sizes = start.sized(spec)
         notes += sizes
         tokenizer = start.tokenizer if tokenizer is None else tokenizer
-    rows = known.rows(spec, found.data.labels) if weights is not None else None
-    spec = with_classes(spec, found.data)
-    feed = _feed(spec, found.data, options, weights, tokenizer)
-    found = replace(found, tokens=feed.token_counts())
-    ready = prepared(
-        spec, weights, seed, ignore=ignore, optional=optional, key=key, partial=partial, rows=rows
-    )
-    notes += known.notes(found.data.labels) if ready.has_rows else []
+    rows = known.rows(spec, labels) if weights is not None else None
+    spec = with_classes(spec, opened_data.data)
+    feed = _feed(spec, opened_data.data, options, weights, tokenizer)
+    opened_data = replace(opened_data, tokens=feed.token_counts())
+    ready = prepared(spec, options, rows)
+    notes += known.notes(labels) if ready.has_rows else []
     notes += ready.notes
     _check_model(ready, options)
-    from archspec.training.runner import RunTrainer  # takes its time: nothing is written before
+    from archspec.training.runner import RunTrainer  # slow to import: nothing is written before
 
-    say, folder = Reporter(progress), None
-    if environment.rank(options.devices) == 0:
-        folder = new_folder(Path(out), name, ready, found, feed, options, notes)
-        say.log = folder / LOG
-        for note in (*found.notes, *notes):
-            say(note)
+    report, folder = Reporter(progress), None
+    if is_first:
+        folder = new_folder(ready, opened_data, feed, options, notes)
+        report.log = folder / LOG
+        for note in (*opened_data.notes, *notes):
+            report(note)
     with _held(folder):
-        return RunTrainer(folder, ready.model, feed, options, say).go()
+        return RunTrainer(folder, ready.model, feed, options, report).go()
+
+
+def _options(
+    options: TrainOptions | None, keywords: Mapping[str, Any]
+) -> tuple[TrainOptions, dict[str, Any]]:
+    """The options, and the keywords that are not among them."""
+    if options is not None and not isinstance(options, TrainOptions):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "archspec.TrainOptions(epochs=3), or keywords: epochs=3"
+        raise UsageError(
+            Problem("E801", f"options must be TrainOptions, not {shown(options)}", hint=hint)
+        )
+    known = TrainOptions.model_fields.keys()
+    given = {name: value for name, value in keywords.items() if name in known}
+    params = {name: value for name, value in keywords.items() if name not in known}
+    if options is None:
+        return TrainOptions(**given), params
+    return TrainOptions(**{**options.given, **given}) if given else options, params
+
+
+def _spec(source: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> Spec:
+    """The spec with its parameters; a keyword that is near to an option is a misspelt one.
+
+    Raises:
+        UsageError: E801, keywords that are neither options nor parameters.
+        SpecError: as ``load``.
+    """
+    try:
+        return as_spec(source, params)
+    except SpecError as error:
+        if not any(problem.code == "E208" for problem in error.problems):
+            raise
+        names = as_spec(source, {}).params
+        unknown = [name for name in params if name not in names]
+        if not unknown:
+            raise
+        known = [*TrainOptions.model_fields, *names]
+        raise UsageError(
+            [
+                Problem("E801", f"no option or parameter '{name}'", hint=did_you_mean(name, known))
+                for name in unknown
+            ]
+        ) from None
+
+
+def _signature() -> Signature:
+    """That of ``train`` with each option as a keyword."""
+    plain = signature(train)
+    *first, progress, params = plain.parameters.values()
+    options = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.annotation)
+        for name, field in TrainOptions.model_fields.items()
+    ]
+    return plain.replace(parameters=[*first, *options, progress, params])
+
+
+train.__signature__ = _signature()  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def resume(
@@ -287,7 +220,7 @@ def resume(
     if run.status == "finished" and epochs is None:
         return run
     environment.require()
-    options = recorded(run)
+    options = run.options
     more = None if epochs is None else options.with_epochs(epochs)
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.devices)
@@ -303,51 +236,39 @@ def resume(
 
 
 def _resumed(
-    run: Run, mine: RunFolder | None, data: Data | None, say: Reporter, more: Options | None
+    run: Run, mine: RunFolder | None, data: Data | None, report: Reporter, more: TrainOptions | None
 ) -> Run:
-    options, folder = more or recorded(run), RunFolder(run.path)
+    options, folder = more or run.options, RunFolder(run.path)
     spec = load(folder / SPEC)
     feed = _feed(spec, reopened(run, spec, data), options, None, None)
     from archspec.training.resume_file import read_state
     from archspec.training.runner import RunTrainer
 
     state = read_state(folder)
-    ready = prepared(spec, folder / LAST, options.seed)
+    ready = prepared(spec, TrainOptions(weights=folder / LAST, seed=options.seed))
     if more is not None and mine is not None:  # once nothing can be in its way
-        asked = {"options": more.to_dict(), "epochs": more.epochs}
-        mine.write_json(FACTS, {**mine.read_json(FACTS), **asked})
-    return RunTrainer(mine, ready.model, feed, options, say, state, folder.path).go()
+        changes = {"options": more.to_dict(), "epochs": more.total_epochs}
+        mine.write_json(FACTS, {**mine.read_json(FACTS), **changes})
+    return RunTrainer(mine, ready.model, feed, options, report, state, folder.path).go()
 
 
 def _held(folder: RunFolder | None) -> AbstractContextManager[None]:
     return nullcontext() if folder is None else folder.held()
 
 
-def _or(value: T | None, default: T) -> T:
-    return default if value is None else value
-
-
-def recorded(run: Run) -> Options:
-    """The options of a run; raises RunError E920 if they are none."""
-    try:
-        return Options.from_dict(run.facts.get("options") or {})
-    except UsageError as error:
-        raise RunError(Problem("E920", f"{run.path}: {error.message}")) from None
-
-
 def _feed(
     spec: Spec,
     data: Data,
-    options: Options,
+    options: TrainOptions,
     weights: str | os.PathLike[str] | None,
     tokenizer: str | os.PathLike[str] | None,
 ) -> DataFeed:
-    found = encoders(spec, weights, tokenizer, options.max_length)
+    pair = encoders(spec, weights, tokenizer, options.max_length)
     devices = options.devices
-    return DataFeed(data, found, options, environment.rank(devices), environment.world(devices))
+    return DataFeed(data, pair, options, environment.rank(devices), environment.world(devices))
 
 
-def _check_model(ready: Prepared, options: Options) -> None:
+def _check_model(ready: Prepared, options: TrainOptions) -> None:
     """Before anything is written: every plan fits, and leaves something to train."""
     if options.strategy == "fsdp":
         check_shardable(ready.model)

@@ -22,7 +22,7 @@ from archspec.training.classifier_module import MIXED, ClassifierModule
 from archspec.training.data_feed import DataFeed
 from archspec.training.frozen_work import FrozenWork, moved
 from archspec.training.lightning_import import pl
-from archspec.training.options import Options
+from archspec.training.options import TrainOptions
 from archspec.training.run_folder import FREEZE, RunFolder
 from archspec.training.signals import Stopped
 
@@ -110,7 +110,7 @@ class CacheFiller(pl.Callback):
 
 
 def for_test(
-    model: nn.Module, feed: DataFeed, options: Options, folder: RunFolder, device: torch.device
+    model: nn.Module, feed: DataFeed, options: TrainOptions, folder: RunFolder, device: torch.device
 ) -> FrozenWork | None:
     """What of the last phase can be used for the best weights: all, if its plan froze the same.
 
@@ -135,16 +135,16 @@ def for_test(
         return None
 
 
-def cache_store_of(options: Options, run: Path) -> CacheStore:
+def cache_store_of(options: TrainOptions, run: Path) -> CacheStore:
     """Where a run keeps activations: beside its folder, if nothing else was asked for."""
-    folder = run.parent / FOLDER if options.cache == AUTO else Path(options.cache)
-    return CacheStore(folder, int(options.cache_gb * 2**30))
+    folder = run.parent / FOLDER if options.feature_cache == AUTO else Path(options.feature_cache)
+    return CacheStore(folder, int(options.feature_cache_size * 2**30))
 
 
 def _found(
-    model: nn.Module, feed: DataFeed, options: Options, device: torch.device
+    model: nn.Module, feed: DataFeed, options: TrainOptions, device: torch.device
 ) -> Frontier | NoFrontier:
-    if options.cache == OFF:
+    if options.feature_cache == OFF:
         return NoFrontier("the cache is off")
     if "fsdp" in options.strategy:
         return NoFrontier("the parameters are sharded over processes")
@@ -161,7 +161,7 @@ def _opened(
     key: str,
     shelf: CacheStore,
     feed: DataFeed,
-    options: Options,
+    options: TrainOptions,
     device: torch.device,
 ) -> FrozenWork:
     lengths: Mapping[str, list[int | None]] = {
@@ -175,7 +175,7 @@ def _opened(
     return FrozenWork(found, cache, lengths, feed.of, _rows(options), device, dtype)
 
 
-def _key(found: Frontier, feed: DataFeed, options: Options, device: torch.device) -> str:
+def _key(found: Frontier, feed: DataFeed, options: TrainOptions, device: torch.device) -> str:
     return activation_key(
         found,
         data=feed.data.fingerprint,
@@ -193,7 +193,7 @@ def arithmetic(device: torch.device) -> str:
     return ", ".join(facts)
 
 
-def _rows(options: Options) -> int:
+def _rows(options: TrainOptions) -> int:
     return min(_ROWS, options.batch_size)
 
 

@@ -20,7 +20,7 @@ from archspec.training.classifier_module import ClassifierModule, Position
 from archspec.training.curves import curves
 from archspec.training.lightning_import import pl
 from archspec.training.logs import Logs
-from archspec.training.options import Options
+from archspec.training.options import TrainOptions
 from archspec.training.resume_file import moving, reading, write_state, write_weights
 from archspec.training.run_folder import BEST, CURVES, LAST, METRICS, RunFolder
 from archspec.training.sharding import gather, gathered, scattered, share_buffers
@@ -68,7 +68,7 @@ class CheckpointCallback(pl.Callback):
         self,
         folder: RunFolder | None,
         path: Path | None,
-        options: Options,
+        options: TrainOptions,
         whole: nn.Module,
         proof: FreezeProof,
         standing: BestScore,
@@ -128,13 +128,13 @@ class CheckpointCallback(pl.Callback):
         self.window += fitting.losses
         fitting.losses.clear()
         is_last = at.batch == fitting.feed.train_batches
-        if at.batch % self.options.accumulate and not is_last:
+        if at.batch % self.options.accumulate_grad_batches and not is_last:
             return
         at.step += 1
         self._note(trainer, at)
         if is_last:  # what follows is the validation, and then all is saved
             return
-        is_due = time.monotonic() - self.saved >= self.options.save_every
+        is_due = time.monotonic() - self.saved >= self.options.save_interval
         is_asked, is_due = self._agreed(trainer, self.stop.is_set(), is_due)
         if is_asked or is_due:
             self._gather(fitting)
@@ -221,7 +221,7 @@ class CheckpointCallback(pl.Callback):
         self.epochs.append(line)
         at.next_epoch()
         self._keep(trainer, fitting, better=better)
-        is_left = at.epoch < self.options.epochs or "test" in fitting.feed.data.splits
+        is_left = at.epoch < self.options.total_epochs or "test" in fitting.feed.data.splits
         if self._agreed(trainer, self.stop.is_set())[0] and is_left:
             raise Stopped
         if self.options.patience is not None and self.standing.waited >= self.options.patience:
@@ -280,7 +280,7 @@ def told(line: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _score(fitting: ClassifierModule, options: Options) -> tuple[float, float]:
+def _score(fitting: ClassifierModule, options: TrainOptions) -> tuple[float, float]:
     """How good an epoch is, higher is better; of equals the one with the lower loss."""
     scores = fitting.scores
     if scores is None:
@@ -295,7 +295,7 @@ def _fitting(module: pl.LightningModule) -> ClassifierModule:
     return module
 
 
-def _diverged(step: int, options: Options) -> RunError:
+def _diverged(step: int, options: TrainOptions) -> RunError:
     message = f"the loss of step {step} is not finite"
     hint = f"a lower learning rate than {options.learning_rate:g} may help"
     return RunError(Problem("E922", message, hint=hint))

@@ -16,7 +16,7 @@ from archspec.freezing import trainable_parameters
 from archspec.training.data_feed import Batches, DataFeed
 from archspec.training.frozen_work import Batch, inputs_of, moved
 from archspec.training.lightning_import import pl
-from archspec.training.options import Options
+from archspec.training.options import TrainOptions
 from archspec.training.schedules import factor
 from archspec.training.scores import Scores, Tally
 from archspec.training.signals import Stopped
@@ -71,7 +71,7 @@ class ClassifierModule(pl.LightningModule):
     """
 
     def __init__(
-        self, model: nn.Module, feed: DataFeed, options: Options, position: Position
+        self, model: nn.Module, feed: DataFeed, options: TrainOptions, position: Position
     ) -> None:
         super().__init__()
         self.model, self.feed, self.options, self.position = model, feed, options, position
@@ -109,12 +109,14 @@ class ClassifierModule(pl.LightningModule):
         loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
         self.losses.append((loss.detach(), real))
         # Lightning averages over processes and batches: this makes it the mean over samples.
-        return loss * (self.feed.world * self.options.accumulate / self._rows_of_step(at))
+        return loss * (
+            self.feed.world * self.options.accumulate_grad_batches / self._rows_of_step(at)
+        )
 
     def _rows_of_step(self, batch: int) -> int:
         """Those of all batches that make one step of the optimizer, in all processes."""
-        first = batch - batch % self.options.accumulate
-        return sum(self.training_sizes[first : first + self.options.accumulate])
+        first = batch - batch % self.options.accumulate_grad_batches
+        return sum(self.training_sizes[first : first + self.options.accumulate_grad_batches])
 
     def on_validation_epoch_start(self) -> None:
         self.tally = Tally(self.feed.classes, self.device)
@@ -130,12 +132,14 @@ class ClassifierModule(pl.LightningModule):
         self.scores = self.tally.scores()
 
     def configure_optimizers(self) -> Any:
-        given = self.options
-        groups = trainable_parameters(self.model, weight_decay=given.weight_decay)
-        optimizer = _optimizer(groups, given)
+        options = self.options
+        groups = trainable_parameters(self.model, weight_decay=options.weight_decay)
+        optimizer = _optimizer(groups, options)
         batches = self.feed.train_batches
-        steps = -(-batches // given.accumulate) * given.phases[self.position.phase].epochs
-        shape = factor(given.schedule, steps, given.warmup)
+        steps_per_epoch = -(-batches // options.accumulate_grad_batches)
+        steps = steps_per_epoch * options.phases[self.position.phase].epochs
+        assert options.warmup is not None  # resolved
+        shape = factor(options.schedule, steps, options.warmup)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
         return {
             "optimizer": optimizer,
@@ -143,7 +147,7 @@ class ClassifierModule(pl.LightningModule):
         }
 
 
-def _optimizer(groups: list[dict[str, Any]], given: Options) -> torch.optim.Optimizer:
+def _optimizer(groups: list[dict[str, Any]], given: TrainOptions) -> torch.optim.Optimizer:
     rate = given.learning_rate
     # One pass over the weights, not ten; in mixed precision Lightning does not let it clip.
     fused = given.precision == "fp32"

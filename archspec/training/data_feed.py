@@ -17,7 +17,7 @@ from archspec.training.frozen_work import Batch, FrozenWork, inputs_of
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder
-    from archspec.training.options import Options
+    from archspec.training.options import TrainOptions
 
 
 class Batches:
@@ -66,7 +66,7 @@ class DataFeed:
         self,
         data: Data,
         encoders: tuple[TextEncoder | ImageEncoder, TextEncoder | ImageEncoder],
-        options: Options,
+        options: TrainOptions,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -148,7 +148,7 @@ class DataFeed:
             self.encoder,
             batch_size=1,
             shuffle=False,
-            workers=self.options.workers,
+            num_workers=self.options.num_workers,
         )
 
     def _batches(
@@ -170,7 +170,7 @@ class DataFeed:
                     batch_size=self.options.batch_size // world,
                     shuffle=shuffle,
                     seed=self.options.seed,
-                    workers=self.options.workers,
+                    num_workers=self.options.num_workers,
                     rank=rank,
                     world=world,
                     images=images,

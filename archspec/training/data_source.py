@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,10 +15,11 @@ from archspec.data.in_memory import is_in_memory
 from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.lang.spec import Spec
+from archspec.training.options import TrainOptions
 from archspec.training.run import Run
 
-_ARGUMENTS = ("text", "image", "label", "validation_share", "most_bad", "seed")
-_ARGUMENTS += ("train", "validation", "test", "header", "encoding")
+OPEN_DATA_OPTIONS = signature(open_data).parameters.keys() & TrainOptions.model_fields.keys()
+"""The options of a run that ``open_data`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,12 @@ class DataSource:
 
     data: Data
     source: Any
-    arguments: Mapping[str, Any]
     tokens: TokenCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
         return {
             "source": self.source,
-            "arguments": dict(self.arguments),
             "fingerprint": data.fingerprint,
             "rule": data.rule,
             "columns": data.to_dict()["columns"],
@@ -69,7 +69,7 @@ def _unused(data: Data) -> list[str]:
     return [f"not used: {listing(data.unused)}"] if data.unused else []
 
 
-def opened(source: Any, spec: Spec, **arguments: Any) -> DataSource:
+def opened(source: Any, spec: Spec, options: TrainOptions) -> DataSource:
     """The data behind ``train``'s argument.
 
     Raises:
@@ -77,9 +77,13 @@ def opened(source: Any, spec: Spec, **arguments: Any) -> DataSource:
     """
     if isinstance(source, Data):
         _check_opened(source, spec)
-        return DataSource(source, None, {})
-    data = open_data(source, task=spec.architecture.task, **arguments)
-    return DataSource(data, _located(source), arguments)
+        return DataSource(source, None)
+    data = open_data(source, task=spec.architecture.task, **_arguments(options))
+    return DataSource(data, _located(source))
+
+
+def _arguments(options: TrainOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in OPEN_DATA_OPTIONS}
 
 
 def _check_opened(data: Data, spec: Spec) -> None:
@@ -89,7 +93,7 @@ def _check_opened(data: Data, spec: Spec) -> None:
         raise DataError(Problem("E902", message, hint="open it with task=spec.architecture.task"))
     if not data.labels:
         message = "the data was opened without labels"
-        raise DataError(Problem("E906", message, hint="open it without label=False"))
+        raise DataError(Problem("E906", message, hint="open it without label_column=False"))
 
 
 def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
@@ -106,9 +110,8 @@ def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
         if source is None:
             hint = "open it, and give it to archspec.resume(path, data=…)"
             raise RunError(Problem("E920", f"{run.path}: its data was in memory", hint=hint))
-        asked = {k: v for k, v in dict(known.get("arguments", {})).items() if k in _ARGUMENTS}
-        task = spec.architecture.task
-        given = open_data(source, task=task, labels=run.labels, **asked)
+        arguments = {**_arguments(run.options), "labels": run.labels}
+        given = open_data(source, task=spec.architecture.task, **arguments)
     elif not isinstance(given, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", "data is what archspec.open_data gave"))
     _check_opened(given, spec)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from archspec.builder import build
 from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.spec import Spec
+from archspec.training.options import TrainOptions
 from archspec.weights import WeightsReport
 from archspec.weights.folding import left_unread
 from archspec.weights.loading import load_chosen
@@ -112,42 +112,31 @@ def _last_dimension(spec: Spec) -> Any:
     return None
 
 
-def prepared(
-    spec: Spec,
-    weights: str | os.PathLike[str] | None,
-    seed: int,
-    *,
-    ignore: Iterable[str] = (),
-    optional: Iterable[str] = (),
-    key: str | None = None,
-    partial: bool = False,
-    rows: RowsOf | None = None,
-) -> Prepared:
+def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> Prepared:
     """Build the model on the CPU and fill it; what depends on the number of classes may be fresh.
 
     Args:
         spec: with the right number of classes.
-        weights: as ``load_weights`` takes them.
-        seed: of what is not in the weights.
-        ignore: patterns of the file's names that stay unread.
-        optional: patterns of our names that may be missing.
-        key: as ``load_weights`` takes it.
-        partial: as ``load_weights`` takes it.
+        options: say which weights, and how they are read.
         rows: for each class the file's, None for a new one; left out: the same, if the file has
             as many.
 
     Raises:
         WeightsError: the weights cannot be read, or do not fit.
     """
-    model = build(spec, device="cpu", seed=seed)
-    if weights is None:
+    model = build(spec, device="cpu", seed=options.seed)
+    if options.weights is None:
         return Prepared(spec, model, (), None)
     head = class_tensors(spec)
-    choices = Choices.checked(ignore, [*optional, *head], dict.fromkeys(head, "fresh"), partial)
-    choices = replace(
-        choices, aside=frozenset(head), rows=dict.fromkeys(head if rows else (), rows or ())
+    choices = Choices(
+        options.ignore,
+        [*options.allow_missing, *head],
+        dict.fromkeys(head, "fresh"),
+        options.allow_partial,
+        aside=frozenset(head),
+        rows=dict.fromkeys(head if rows else (), rows or ()),
     )
-    report = load_chosen(model, weights, spec, choices, key=key)
+    report = load_chosen(model, options.weights, spec, choices, key=options.key)
     fresh = [
         row.ours.name
         for row in report.rows

@@ -1,57 +1,36 @@
-"""What a run is asked to do: options with their bounds, and phases."""
+"""``TrainOptions``: every option of a run with its bounds, default and description."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast
 
-from archspec.errors import Problem, UsageError, did_you_mean
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from archspec.errors import Problem, UsageError, did_you_mean, shown
+from archspec.report import option_help
+from archspec.training.option_info import option, option_infos
 
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["linear", "cosine", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Monitor = Literal["accuracy", "loss", "macro_f1"]
 Strategy = Literal["auto", "ddp", "fsdp"]
-Plan = str | Sequence[str] | None
 
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "optimizer": get_args(Optimizer),
-    "schedule": get_args(Schedule),
-    "precision": get_args(Precision),
-    "monitor": get_args(Monitor),
-    "strategy": get_args(Strategy),
-}
-_WHOLE = {  # name: least
-    "batch_size": 1,
-    "accumulate": 1,
-    "patience": 1,
-    "seed": 0,
-    "devices": 1,
-    "workers": 0,
-    "max_length": 1,
-}
-_OPTIONAL = ("patience", "max_length", "warmup")
-_BOUNDS = {  # name: least, most
-    "learning_rate": (0.0, 1e30),
-    "weight_decay": (0.0, math.inf),
-    "momentum": (0.0, 1.0),
-    "warmup": (0.0, 1.0),
-    "clip": (0.0, math.inf),
-    "save_every": (0.0, math.inf),
-    "cache_gb": (0.0, 1e9),
-}
-_MOST_EPOCHS = 1_000_000
+_MAX_INT, _MAX_EPOCHS = 2**32 - 1, 1_000_000
+_WARMUP = {"constant": 0.0, "one-cycle": 0.3}  # 0.1 for the others
 _PHASE = re.compile(r"([^:\s]+):(\d{1,7})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """So many epochs with one freeze plan: a plan's name, patterns, or None for no freezing."""
+    """Some epochs with one freeze plan: a plan's name, patterns, or None for no freezing."""
 
     plan: str | tuple[str, ...] | None
     epochs: int
@@ -63,198 +42,363 @@ class Phase:
 
     @property
     def label(self) -> str:
-        """The plan in a word or a line."""
+        """The plan in one word or line."""
         if self.plan is None:
             return "none"
         return self.plan if isinstance(self.plan, str) else " ".join(self.plan)
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a run trains; ``train`` describes each option."""
+# -------------------------------------------------------------------------------------- validators
 
-    phases: tuple[Phase, ...]
-    batch_size: int
-    learning_rate: float
-    optimizer: Optimizer
-    momentum: float
-    weight_decay: float
-    schedule: Schedule
-    warmup: float
-    precision: Precision
-    accumulate: int
-    clip: float
-    monitor: Monitor
-    patience: int | None
-    seed: int
-    device: str
-    devices: int
-    strategy: Strategy
-    workers: int
-    max_length: int | None
-    save_every: float
-    cache: str = "auto"
-    cache_gb: float = 20.0
+
+def _wrong(message: str, hint: str = "") -> PydanticCustomError:
+    context = {"message": message, "hint": hint}
+    return PydanticCustomError("option", "{message}", context)
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _names(value: Any) -> Any:
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
+def _patterns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else _names(value)
+
+
+def _plan(value: Any) -> Any:
+    value = _names(value)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        patterns = cast("tuple[Any, ...]", value)
+        if patterns and all(isinstance(pattern, str) for pattern in patterns):
+            return patterns
+    raise _wrong(f"a freeze plan is a name or a list of patterns, not {shown(value)}")
+
+
+def _phases(value: Any) -> tuple[Phase, ...]:
+    """Phases of a text such as ``head-only:2,last-2-and-head:3``, of pairs, or of mappings."""
+    pairs = _split(value) if isinstance(value, str) else value
+    if not isinstance(pairs, list | tuple):
+        raise _wrong(f"phases must be a text or a list of pairs, not {shown(value)}")
+    if not pairs:
+        raise _wrong("there are no phases")
+    return tuple(_phase(*_pair(one)) for one in cast("Sequence[Any]", pairs))
+
+
+def _split(text: str) -> list[tuple[str, int]]:
+    """
+    >>> _split("head-only:2, none:1")
+    [('head-only', 2), ('none', 1)]
+    """
+    parts = [part.strip() for part in text.split(",")]
+    found = [(part, _PHASE.fullmatch(part)) for part in parts]
+    for part, match in found:
+        if match is None:
+            raise _wrong(f"{part!r} is not a phase", "PLAN:EPOCHS, such as head-only:2")
+    return [(match[1], int(match[2])) for _, match in found if match]
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    if isinstance(value, Phase):
+        return value.plan, value.epochs
+    if isinstance(value, dict) and value.keys() == {"plan", "epochs"}:  # as run.json has it
+        return value["plan"], value["epochs"]
+    if isinstance(value, tuple | list) and len(cast("list[Any]", value)) == 2:
+        return value[0], value[1]
+    raise _wrong(f"a phase is a plan and its epochs, not {shown(value)}")
+
+
+def _phase(plan: Any, epochs: Any) -> Phase:
+    is_integer = isinstance(epochs, int) and not isinstance(epochs, bool)
+    if not is_integer or not 1 <= epochs <= _MAX_EPOCHS:
+        raise _wrong(f"epochs {option_infos(TrainOptions)['epochs'].must_be}, not {shown(epochs)}")
+    return Phase(_plan(plan), epochs)
+
+
+def _cache_folder(value: Any) -> Any:
+    path = _path(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise _wrong(f"feature_cache must be auto, off, or a folder, not {shown(value)}")
+    if path not in ("auto", "off") and isinstance(value, str) and not os.path.isdir(path):
+        near = did_you_mean(path.strip().casefold(), ("auto", "off"))
+        if near and os.path.basename(path) == path:
+            hint = f"{near} A folder of this name is './{path}'"
+            raise _wrong(f"feature_cache must be auto, off, or a folder, not {shown(value)}", hint)
+    return path
+
+
+_Text = Annotated[str, BeforeValidator(_path)]
+_Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
+_PlanField = Annotated[str | tuple[str, ...] | None, BeforeValidator(_plan)]
+
+# ----------------------------------------------------------------------------------------- options
+
+_data = partial(option, group="Data")
+_model = partial(option, group="Model")
+_weights = partial(option, group="Weights")
+_optimisation = partial(option, group="Optimisation")
+_evaluation = partial(option, group="Evaluation")
+_hardware = partial(option, group="Hardware")
+_output = partial(option, group="Output")
+
+
+class TrainOptions(BaseModel):
+    """The options of ``train``, checked when they are given.
+
+    Values are not converted: a text is no number, and True is no integer. None stands for an option
+    that is left out.
+
+    Raises:
+        UsageError: E801, one problem for each option that is unknown or out of its bounds.
+
+    Example:
+        >>> TrainOptions(epochs=2, batch_size=64).learning_rate
+        0.0002
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # Data
+    text_column: str | None = _data(
+        None, "Column of the texts.", metavar="COLUMN", unset="guessed"
+    )  # fmt: skip
+    image_column: str | None = _data(
+        None, "Column of the images.", metavar="COLUMN", unset="guessed"
+    )  # fmt: skip
+    label_column: str | None = _data(
+        None, "Column of the labels.", metavar="COLUMN", unset="guessed"
+    )  # fmt: skip
+    labels: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = _data(
+        None,
+        "Names of the classes, in the order of the model's outputs.",
+        metavar="NAME,…",
+        unset="from the spec or the data",
+    )
+    train_split: str | None = _data(
+        None, "Split of the data to train on.", metavar="SPLIT", unset="by name"
+    )
+    validation_split: str | None = _data(
+        None, "Split of the data to validate on.", metavar="SPLIT", unset="by name"
+    )
+    test_split: str | Literal[False] | None = _data(
+        None, "Split of the data to test on.", metavar="SPLIT", unset="by name"
+    )
+    validation_fraction: float = _data(
+        0.1,
+        "Fraction of the training rows to validate on if the data has no validation split.",
+        ge=0,
+        lt=1,
+    )
+    max_bad_rows: float = _data(
+        0.0,
+        option_help.MAX_BAD_ROWS,
+        metavar="FRACTION",
+        ge=0,
+        le=1,
+    )
+    header: bool | None = _data(
+        None,
+        option_help.HEADER,
+    )
+    encoding: str | None = _data(None, option_help.ENCODING, metavar="NAME", unset="utf-8")
+    tokenizer: Annotated[str | None, BeforeValidator(_path)] = _data(
+        None,
+        option_help.TOKENIZER,
+        metavar="FILE",
+        unset=option_help.TOKENIZER_DEFAULT,
+    )
+    max_length: int | None = _data(
+        None, option_help.MAX_LENGTH, unset="from the spec", ge=1, le=_MAX_INT
+    )
+
+    # Model
+    freeze: _PlanField = _model(
+        None,
+        option_help.FREEZE,
+        metavar="PLAN|PATTERN",
+        unset="no freezing",
+        repeated=True,
+    )
+    # Weights
+    weights: Annotated[str | None, BeforeValidator(_path)] = _weights(
+        None,
+        "Checkpoint to start from, or the folder of an earlier run.",
+        metavar="PATH",
+        unset="none, training from scratch",
+    )
+    key: str | None = _weights(
+        None,
+        option_help.KEY,
+        metavar="NAME",
+        unset=option_help.KEY_DEFAULT,
+    )
+    ignore: _Patterns = _weights((), option_help.IGNORE, metavar="PATTERN", repeated=True)
+    allow_missing: _Patterns = _weights(
+        (),
+        option_help.ALLOW_MISSING,
+        metavar="PATTERN",
+        repeated=True,
+    )
+    allow_partial: bool = _weights(False, option_help.ALLOW_PARTIAL)
+
+    # Optimisation
+    epochs: int = _optimisation(3, "Passes over the training data.", ge=1, le=_MAX_EPOCHS)
+    phases: Annotated[tuple[Phase, ...], BeforeValidator(_phases)] = _optimisation(
+        (),
+        "Freeze plans to train with one after the other, each for N epochs. Replaces --freeze and "
+        "--epochs.",
+        metavar="PLAN:N,…",
+    )
+    batch_size: int = _optimisation(32, "Samples per batch, over all processes.", ge=1, le=_MAX_INT)
+    accumulate_grad_batches: int = _optimisation(
+        1, "Batches whose gradients are accumulated for one step.", ge=1, le=_MAX_INT
+    )
+    learning_rate: float = _optimisation(2e-4, "Peak learning rate.", ge=0, le=1e30)
+    optimizer: Optimizer = _optimisation("adamw", "Optimizer.")
+    momentum: float = _optimisation(0.9, "Nesterov momentum of sgd.", ge=0, le=1)
+    weight_decay: float = _optimisation(
+        0.01, "Weight decay. Biases and norms have none.", ge=0, le=1e30
+    )
+    schedule: Schedule = _optimisation("linear", "Learning rate schedule.")
+    warmup: float | None = _optimisation(
+        None,
+        "Fraction of a phase during which the learning rate rises.",
+        metavar="FRACTION",
+        unset="0.1; one-cycle 0.3, constant 0",
+        ge=0,
+        le=1,
+    )
+    max_grad_norm: float = _optimisation(
+        1.0, "Clip gradients to this norm. 0 turns clipping off.", ge=0, le=1e30
+    )
+    seed: int = _optimisation(
+        0, "Seed of initial values, row order, dropout and augmentation.", ge=0, le=_MAX_INT
+    )
+
+    # Evaluation
+    monitor: Monitor = _evaluation("accuracy", "Validation metric that selects the best epoch.")
+    patience: int | None = _evaluation(
+        None,
+        "Stop a phase after this many epochs without improvement.",
+        unset="no early stopping",
+        ge=1,
+        le=_MAX_INT,
+    )
+
+    # Hardware
+    device: str = _hardware("auto", f"{option_help.DEVICE} or mps.", metavar="NAME")
+    devices: int = _hardware(1, "Number of devices. torchrun sets it.", ge=1, le=_MAX_INT)
+    strategy: Strategy = _hardware(
+        "auto",
+        "How several devices share the model: ddp copies it to each device, fsdp splits it.",
+    )
+    precision: Precision = _hardware("fp32", "Floating-point precision.")
+    num_workers: int = _hardware(
+        0, "Processes that load images. 0 loads them in the main process.", ge=0, le=_MAX_INT
+    )
+
+    # Output
+    output_dir: _Text = _output(
+        "runs", "Folder in which the run's folder is created.", metavar="FOLDER"
+    )
+    name: str | None = _output(
+        None, "Name of the run's folder.", metavar="NAME", unset="<time>-<spec>-<plan>"
+    )
+    save_interval: float = _output(
+        120.0,
+        "Seconds between checkpoints within an epoch.",
+        metavar="SECONDS",
+        ge=0,
+        le=1e30,
+    )
+    feature_cache: Annotated[str, BeforeValidator(_cache_folder)] = _output(
+        "auto",
+        "Folder to cache the activations of frozen layers in. auto is .activations in the output "
+        "folder, off turns the cache off.",
+        metavar="FOLDER",
+    )
+    feature_cache_size: float = _output(
+        20.0, "Maximum size of the cache, in GiB.", metavar="GIB", ge=0, le=1e9
+    )
+
+    def __init__(self, **values: Any) -> None:
+        values = {name: value for name, value in values.items() if value is not None}
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise UsageError(_problems(error, values)) from None
+
+    @model_validator(mode="after")
+    def _check_phases(self) -> TrainOptions:
+        if self.phases and self.model_fields_set & {"freeze", "epochs"}:
+            raise _wrong("phases have their own plans and epochs: leave freeze and epochs out")
+        return self
 
     @property
-    def epochs(self) -> int:
-        """Of all phases."""
+    def given(self) -> dict[str, Any]:
+        """The options that were given, with their values."""
+        return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
 
-    @classmethod
-    def checked(
-        cls, freeze: Plan, epochs: int | None, phases: str | Sequence[Any] | None, **given: Any
-    ) -> Options:
-        """The options, or every one that makes no sense.
+    def resolved(self, plans: Container[str] = ()) -> TrainOptions:
+        """The options with phases, in place of freeze and epochs, and all that follows from others.
 
-        Raises:
-            UsageError: E801.
+        Args:
+            plans: names of the spec's freeze plans; ``none`` means no freezing unless it is one.
         """
-        problems = [Problem("E801", text, hint=hint) for text, hint in _mistakes(given)]
-        found: tuple[Phase, ...] = ()
-        try:
-            found = _phases(freeze, epochs, phases)
-        except UsageError as error:
-            problems = [*error.problems, *problems]
-        if problems:
-            raise UsageError(problems)
-        if given["warmup"] is None:
-            given["warmup"] = {"constant": 0.0, "one-cycle": 0.3}.get(given["schedule"], 0.1)
-        if given.get("cache", "auto") not in ("auto", "off"):
-            given["cache"] = str(Path(given["cache"]).absolute())
-        return cls(phases=found, **given)
+        phases = self.phases or (Phase(self.freeze, self.epochs),)
+        if "none" not in plans:
+            phases = [replace(one, plan=None) if one.plan == "none" else one for one in phases]
+        changes: dict[str, Any] = {"phases": tuple(phases), "freeze": None, "epochs": 3}
+        if self.warmup is None:
+            changes["warmup"] = _WARMUP.get(self.schedule, 0.1)
+        if self.feature_cache not in ("auto", "off"):
+            changes["feature_cache"] = str(Path(self.feature_cache).absolute())
+        return self.model_copy(update=changes)
 
-    def with_plans(self, names: Container[str]) -> Options:
-        """The options for a spec with freeze plans of these names: ``none`` may be one of them."""
-        no_plan = "none" not in names
-        phases = [
-            replace(phase, plan=None) if no_plan and phase.plan == "none" else phase
-            for phase in self.phases
-        ]
-        return replace(self, phases=tuple(phases))
-
-    def with_epochs(self, more: int) -> Options:
-        """The options with a phase at the end, of the last plan and so many epochs.
+    def with_epochs(self, epochs: int) -> TrainOptions:
+        """The resolved options with one more phase, of the last plan.
 
         Raises:
             UsageError: E801, that is no number of epochs.
         """
-        return replace(self, phases=(*self.phases, _phase(self.phases[-1].plan, more)))
+        checked = TrainOptions(epochs=epochs).epochs
+        return self.model_copy(
+            update={"phases": (*self.phases, Phase(self.phases[-1].plan, checked))}
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as plain data."""
-        phases = [{"plan": phase.plan, "epochs": phase.epochs} for phase in self.phases]
-        return {**asdict(self), "phases": phases}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Options:
-        """What ``to_dict`` gave.
-
-        Raises:
-            UsageError: E801, it is something else.
-        """
-        try:
-            given = {**data, "phases": [(one["plan"], one["epochs"]) for one in data["phases"]]}
-            return cls.checked(None, None, **given)
-        except (KeyError, TypeError, AttributeError):
-            raise UsageError(Problem("E801", "these are no options of a run")) from None
+        """Resolved options as plain data; ``TrainOptions(**data)`` reads them back."""
+        return self.model_dump(mode="json", exclude={"freeze", "epochs"})
 
 
-def _mistakes(given: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for name, value in given.items():
-        if value is None and name in _OPTIONAL:
-            continue
-        if name in _CHOICES and value not in _CHOICES[name]:
-            hint = did_you_mean(str(value), _CHOICES[name]) or ", ".join(_CHOICES[name])
-            found.append((f"{name} is none of its choices: {value!r}", hint))
-        elif name == "device" and not isinstance(value, str):
-            found.append((f"device is a name, not {value!r}", ""))
-        elif name == "cache" and (hint := _no_cache(value)) is not None:
-            found.append((f"cache is auto, off, or a folder, not {value!r}", hint))
-        elif name in _WHOLE and not _is_whole(value, _WHOLE[name]):
-            found.append(
-                (f"{name} is a whole number of at least {_WHOLE[name]}, not {value!r}", "")
-            )
-        elif name in _BOUNDS and not _is_within(value, *_BOUNDS[name]):
-            least, most = _BOUNDS[name]
-            bounds = f"of {least:g} or more" if math.isinf(most) else f"from {least:g} to {most:g}"
-            found.append((f"{name} is a number {bounds}, not {value!r}", ""))
-    return found
-
-
-def _no_cache(value: object) -> str | None:
-    """Why something is no place for a cache, as a hint; None if it is one."""
-    path: Any = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
-        return ""
-    if path in ("auto", "off") or not isinstance(value, str) or os.path.isdir(path):
-        return None
-    near = did_you_mean(path.strip().casefold(), ("auto", "off"))
-    is_word = os.path.basename(path) == path
-    return f"{near} A folder of this name is './{path}'" if near and is_word else None
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**32
-
-
-def _is_within(value: object, least: float, most: float) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return math.isfinite(value) and least <= value <= most
-
-
-# ------------------------------------------------------------------------------------------ phases
-
-
-def _phases(
-    freeze: Plan, epochs: int | None, phases: str | Sequence[Any] | None
-) -> tuple[Phase, ...]:
-    if phases is None:
-        return (_phase(freeze, 3 if epochs is None else epochs),)
-    if freeze is not None or epochs is not None:
-        raise _usage("phases have their own plans and epochs: freeze and epochs go without them")
-    pairs = _split(phases) if isinstance(phases, str) else list(phases)
-    if not pairs:
-        raise _usage("there are no phases")
-    return tuple(_phase(*_pair(given)) for given in pairs)
-
-
-def _split(text: str) -> list[tuple[str | None, int]]:
-    """The phases of a text such as ``head-only:2,last-2-and-head:3``.
-
-    >>> _split("head-only:2, none:1")
-    [('head-only', 2), ('none', 1)]
-    """
-    found: list[tuple[str | None, int]] = []
-    for part in text.split(","):
-        phase = _PHASE.fullmatch(part.strip())
-        if phase is None:
-            raise _usage(f"{part.strip()!r} is no phase", "PLAN:EPOCHS, such as head-only:2")
-        found.append((phase[1], int(phase[2])))
-    return found
-
-
-def _pair(given: Any) -> tuple[Any, Any]:
-    if isinstance(given, Phase):
-        return given.plan, given.epochs
-    if isinstance(given, tuple | list) and len(cast("list[Any]", given)) == 2:
-        return given[0], given[1]
-    raise _usage(f"a phase is a plan and its epochs, not {given!r}")
-
-
-def _phase(plan: Any, epochs: Any) -> Phase:
-    if not _is_whole(epochs, 1) or epochs > _MOST_EPOCHS:
-        raise _usage(f"epochs is a whole number of at least 1, not {epochs!r}")
-    if plan is None or isinstance(plan, str):
-        return Phase(plan, epochs)
-    if isinstance(plan, list | tuple):
-        patterns = cast("list[Any]", plan)
-        if patterns and all(isinstance(one, str) for one in patterns):
-            return Phase(tuple(patterns), epochs)
-    raise _usage(f"a freeze plan is a name or patterns, not {plan!r}")
-
-
-def _usage(message: str, hint: str = "") -> UsageError:
-    return UsageError(Problem("E801", message, hint=hint))
+def _problems(error: ValidationError, values: Mapping[str, Any]) -> Iterable[Problem]:
+    """One problem for each option that is wrong."""
+    infos = option_infos(TrainOptions)
+    found: dict[Any, Problem] = {}
+    for one in error.errors(include_url=False):
+        name = one["loc"][0] if one["loc"] else ""
+        if one["type"] == "option":
+            context: Any = one.get("ctx")
+            problem = Problem("E801", context["message"], hint=context["hint"])
+        elif one["type"] == "extra_forbidden":
+            hint = did_you_mean(str(name), infos)
+            problem = Problem("E801", f"no option '{name}'", hint=hint)
+        else:
+            info, value = infos[str(name)], values[str(name)]
+            hint = did_you_mean(str(value), info.choices)
+            must_be = info.must_be
+            limit = one.get("ctx", {}).get("le")
+            if limit is not None and info.high is None:  # a bound that is not told otherwise
+                must_be = f"must be at most {limit:,}"
+            problem = Problem("E801", f"{name} {must_be}, not {shown(value)}", hint=hint)
+        found.setdefault(name, problem)
+    return list(found.values())

@@ -1,16 +1,18 @@
-"""A run as its folder tells it, and all runs of a folder."""
+"""A run as its folder has it, all runs of a folder, and how they are shown."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from archspec import run_hashes
 from archspec.errors import Problem, RunError, UsageError
 from archspec.report.display import Displayed
+from archspec.report.text import printable
+from archspec.training.options import TrainOptions
 from archspec.training.run_folder import (
     BEST,
     FACTS,
@@ -21,17 +23,20 @@ from archspec.training.run_folder import (
     RunFolder,
     lines_of,
 )
-from archspec.training.run_record import check_facts
+from archspec.training.run_record import check_record
 
 if TYPE_CHECKING:
     import torch
     from rich.console import RenderableType
+    from rich.table import Table
     from torch import nn
 
     from archspec.freezing import FreezeProof
     from archspec.lang.spec import Spec
 
 Status = Literal["running", "finished", "stopped", "failed", "killed"]
+_COLORS = {"finished": "green", "running": "cyan", "failed": "red"}
+_MAX_EPOCHS = 30  # shown; to_dict has all
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Run(Displayed):
             raise RunError(Problem("E920", f"{folder / FACTS}: not what a run writes"))
         if status == "running" and not folder.is_held:
             status = "killed"
-        check_facts(facts, folder / FACTS)
+        check_record(facts, folder / FACTS)
         run_hashes.check(folder.path, [FACTS])
         metrics = folder.read(METRICS) if (folder / METRICS).is_file() else ""
         return cls(folder.path, status, facts, tuple(lines_of(metrics)))
@@ -137,9 +142,39 @@ class Run(Displayed):
             RunError: E920, ``freeze.json`` or ``run.json`` is not what a run writes.
             WeightsError: a file cannot be read.
         """
-        from archspec.training.weight_proofs import verified
+        from archspec.training.weight_proofs import verified_weights
 
-        return verified(self)
+        hint = "" if self.status == "finished" else "if it was killed while it saved: resume it"
+        return verified_weights(self.path, self.options.phases, self.weight_phases, hint)
+
+    @property
+    def options(self) -> TrainOptions:
+        """The options of the run, as ``run.json`` has them.
+
+        Raises:
+            RunError: E920, they are not what a run writes.
+        """
+        options = self.facts.get("options")
+        if not isinstance(options, Mapping) or not options.get("phases"):
+            raise RunError(Problem("E920", f"{self.path / FACTS}: options have no phases"))
+        try:
+            return TrainOptions(**options)
+        except UsageError as error:
+            problems = [
+                replace(problem, code="E920", message=f"{self.path / FACTS}: {problem.message}")
+                for problem in error.problems
+            ]
+            raise RunError(problems) from None
+
+    @property
+    def weight_phases(self) -> dict[str, int]:
+        """The phase, from 0, that each saved file of weights is of; none before the first."""
+        lines = {BEST: self.best, LAST: self.epochs[-1] if self.epochs else None}
+        return {
+            name: line["phase"] - 1 if line and isinstance(line.get("phase"), int) else 0
+            for name, line in lines.items()
+            if (self.path / name).is_file()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The run as plain data, for ``--json``; steps are left to ``metrics.jsonl``."""
@@ -153,9 +188,34 @@ class Run(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from archspec.training.rendering import drawn
+        from rich.console import Group
+        from rich.text import Text
 
-        return drawn(self)
+        head = Text(printable(str(self.path)), style="bold")
+        head.append("  ").append(self.status, style=_COLORS.get(self.status, "yellow"))
+        parts: list[RenderableType] = [head, *map(Text, self._summary())]
+        if self.epochs:
+            parts += [Text(), _epochs_table(self.epochs)]
+        if self.test:
+            names = {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "loss"}
+            scores = [f"{name} {_score(self.test.get(key))}" for key, name in names.items()]
+            parts += [Text(), Text(f"test, best weights: {', '.join(scores)}", style="bold")]
+        notes = _mapping(self.facts.get("data")).get("notes")  # what was left out of the data
+        if isinstance(notes, list) and notes:
+            parts += [Text(), *(Text(printable(str(note)), style="yellow") for note in notes)]
+        return Group(*parts)
+
+    def _summary(self) -> list[str]:
+        facts = self.facts
+        counts = _mapping(_mapping(facts.get("data")).get("counts"))
+        sizes = ", ".join(f"{name} {_number(count)}" for name, count in counts.items())
+        lines = [f"spec {facts.get('spec')}, plan {facts.get('plan')}, seed {facts.get('seed')}"]
+        lines += [f"data {sizes}; {len(self.labels)} labels"] if sizes else []
+        trainable, parameters = facts.get("trainable"), facts.get("parameters")
+        lines += [f"trains {_number(trainable)} of {_number(parameters)} parameters"]
+        if error := facts.get("error"):
+            lines.append(f"error {error}")
+        return [printable(line) for line in lines]
 
 
 def tokenizer_of(run: Run, spec: Spec) -> Path | None:
@@ -209,3 +269,63 @@ def runs(folder: str | os.PathLike[str] = "runs") -> list[Run]:
             except RunError:
                 continue
     return found
+
+
+# ----------------------------------------------------------------------------------------- tables
+
+
+def _epochs_table(epochs: Sequence[Mapping[str, Any]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    names = ("epoch", "plan", "train loss", "loss", "accuracy", "macro F1", "s")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for name in names:
+        grid.add_column(justify="left" if name == "plan" else "right", no_wrap=True)
+    grid.add_row(*(Text(name, style="dim") for name in names))
+    for line in epochs[-_MAX_EPOCHS:]:
+        cells = [
+            _number(line.get("epoch")),
+            printable(str(line.get("plan"))),
+            *(_score(line.get(key)) for key in ("train_loss", "loss", "accuracy", "macro_f1")),
+            _number(line.get("seconds")),
+        ]
+        style = "bold" if line.get("best") else ""
+        grid.add_row(*(Text(cell, style=style) for cell in cells))
+    return grid
+
+
+def runs_table(found: Sequence[Run]) -> Table:
+    """A table with a line for each run."""
+    from rich.table import Table
+    from rich.text import Text
+
+    names = ("run", "status", "epochs", "accuracy", "macro F1", "test accuracy")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for i in range(len(names)):
+        grid.add_column(justify="right" if i > 1 else "left", no_wrap=True)
+    grid.add_row(*(Text(name, style="dim") for name in names))
+    for run in found:
+        best, test = run.best or {}, run.test or {}
+        done = f"{len(run.epochs)} of {_number(run.facts.get('epochs'))}"
+        scores = [_score(best.get("accuracy")), _score(best.get("macro_f1"))]
+        cells = [
+            Text(printable(run.path.name)),
+            Text(run.status, style=_COLORS.get(run.status, "")),
+        ]
+        grid.add_row(*cells, done, *scores, _score(test.get("accuracy")))
+    return grid
+
+
+def _score(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) else "–"
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else "–"
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -19,7 +19,7 @@ from archspec.lang.yaml import dump
 from archspec.training.data_feed import DataFeed
 from archspec.training.data_source import DataSource
 from archspec.training.model_setup import Prepared
-from archspec.training.options import Options
+from archspec.training.options import TrainOptions
 from archspec.training.run_folder import FACTS, FREEZE, SOURCE, SPEC, RunFolder
 
 _PACKAGES = (
@@ -34,12 +34,10 @@ _PACKAGES = (
 
 
 def new_folder(
-    out: Path,
-    name: str | None,
     ready: Prepared,
     found: DataSource,
     feed: DataFeed,
-    options: Options,
+    options: TrainOptions,
     notes: list[str],
 ) -> RunFolder:
     """A run's folder, with all that is known before it starts.
@@ -48,7 +46,7 @@ def new_folder(
         RunError: E921, it cannot be written.
     """
     plan = "+".join(phase.label for phase in options.phases)
-    folder = RunFolder.create(out, f"{ready.spec.name}-{plan}", name)
+    folder = RunFolder.create(Path(options.output_dir), f"{ready.spec.name}-{plan}", options.name)
     try:
         folder.write(SPEC, dump(_resolved(ready, feed)))
         folder.write(SOURCE, to_python(ready.spec))
@@ -88,7 +86,7 @@ def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
 
 
 def _facts(
-    ready: Prepared, found: DataSource, options: Options, plan: str, notes: list[str]
+    ready: Prepared, found: DataSource, options: TrainOptions, plan: str, notes: list[str]
 ) -> dict[str, Any]:
     weights = ready.weights
     return {
@@ -96,7 +94,7 @@ def _facts(
         "spec": ready.spec.name,
         "model": ready.spec.architecture.model,
         "plan": plan,
-        "epochs": options.epochs,
+        "epochs": options.total_epochs,
         "seed": options.seed,
         "labels": list(found.data.labels),
         "parameters": sum(p.numel() for p in ready.model.parameters()),

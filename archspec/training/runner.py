@@ -28,7 +28,7 @@ from archspec.training.data_feed import DataFeed
 from archspec.training.frozen_work import FrozenWork
 from archspec.training.lightning_import import pl
 from archspec.training.logs import Logs
-from archspec.training.options import Options, Phase
+from archspec.training.options import Phase, TrainOptions
 from archspec.training.progress_bar import Bar
 from archspec.training.reporter import Reporter
 from archspec.training.resume_file import reading, restore, write_state, write_weights
@@ -48,7 +48,6 @@ from archspec.training.sharding import shard, share
 from archspec.training.signals import Stopped, listening
 from archspec.training.strategy import Sharded
 from archspec.training.unused_parameters import has_unused
-from archspec.training.weight_proofs import phases_of
 from archspec.weights import load_weights
 
 _PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
@@ -68,7 +67,7 @@ class RunTrainer:
         folder: RunFolder | None,
         model: nn.Module,
         feed: DataFeed,
-        options: Options,
+        options: TrainOptions,
         say: Reporter,
         state: dict[str, Any] | None = None,
         path: Path | None = None,
@@ -254,7 +253,7 @@ class RunTrainer:
         given = self.options
         callbacks: list[pl.Callback] = [keeper, CacheFiller(keeper, self.say, self.say.aloud)]
         if self.say.aloud:
-            callbacks.append(Bar(given.epochs))
+            callbacks.append(Bar(given.total_epochs))
         started: Any = environment.processes()
         with quiet():
             return pl.Trainer(
@@ -264,8 +263,8 @@ class RunTrainer:
                 strategy=self._strategy(),
                 precision=_PRECISIONS[given.precision],  # pyright: ignore[reportArgumentType]
                 max_epochs=epochs,
-                accumulate_grad_batches=given.accumulate,
-                gradient_clip_val=given.clip or None,
+                accumulate_grad_batches=given.accumulate_grad_batches,
+                gradient_clip_val=given.max_grad_norm or None,
                 logger=False,
                 callbacks=callbacks,
                 reload_dataloaders_every_n_epochs=1,
@@ -298,7 +297,7 @@ class RunTrainer:
             return
         run = Run.of(self.folder.path)
         run.verify()
-        phases = {Path(name).name: phase + 1 for name, phase in phases_of(run).items()}
+        phases = {Path(name).name: phase + 1 for name, phase in run.weight_phases.items()}
         said = self.folder.read_json(FREEZE)
         self.folder.write_json(FREEZE, {**said, "weights": phases})
 

@@ -1,60 +1,61 @@
-"""Options that would do nothing: who gives one believes that it does."""
+"""Options without an effect: whoever gives one expects that it has one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from archspec.data import Data
 from archspec.errors import Problem, UsageError
+from archspec.training.data_source import OPEN_DATA_OPTIONS
+from archspec.training.option_info import option_infos
+from archspec.training.options import TrainOptions
 
-_OF_OPENING = ("text", "image", "label", "labels", "train", "validation", "test")
-_OF_OPENING += ("validation_share", "most_bad", "header", "encoding")
 
-
-def check_effect(kind: str, data: object, given: Mapping[str, Any]) -> None:
-    """Whether each option that was given does something, as far as that is known by itself.
+def check_effect(kind: str, data: object, options: TrainOptions) -> None:
+    """Whether each option that was given has an effect, as far as that can be known before reading.
 
     Args:
         kind: of the spec's task.
-        data: as it was given.
-        given: option → its value; None, or nothing in it, where it was left out.
+        data: as ``train`` was given it.
+        options: as ``train`` was given them.
 
     Raises:
-        UsageError: E801, every one that does not.
+        UsageError: E801, every one that has none.
     """
     reasons: dict[str, str] = {}
-    if given["optimizer"] != "sgd":
-        reasons["momentum"] = f"{given['optimizer']} has none"
-    if given["weights"] is None:
-        reasons |= dict.fromkeys(
-            ("ignore", "optional", "key", "partial"), "there are no weights to read"
-        )
+
+    def refuse(names: Iterable[str], reason: str) -> None:
+        reasons.update(dict.fromkeys(names, reason))
+
+    if options.optimizer != "sgd":
+        refuse(["momentum"], f"{options.optimizer} has none")
+    if options.weights is None:
+        refuse(["ignore", "allow_missing", "key", "allow_partial"], "there are no weights to read")
     if kind == "image-classification":
-        names = ("tokenizer", "max_length", "text")
-        reasons |= dict.fromkeys(names, "the spec's inputs are images")
+        refuse(["tokenizer", "max_length", "text_column"], "the spec's inputs are images")
     else:
-        reasons |= dict.fromkeys(("workers", "image"), "the spec's inputs are texts")
+        refuse(["num_workers", "image_column"], "the spec's inputs are texts")
     if isinstance(data, Data):
-        reasons |= dict.fromkeys(_OF_OPENING, "the data is open, and open_data takes it")
-    _refuse(reasons, given)
+        refuse(OPEN_DATA_OPTIONS - {"seed"}, "the data is open, and open_data takes it")
+    _refuse(reasons, options)
 
 
-def check_validation(data: Data, given: Mapping[str, Any]) -> None:
+def check_validation(data: Data, options: TrainOptions) -> None:
     """Whether there is a split that ``monitor`` and ``patience`` go by.
 
     Raises:
         UsageError: E801, there is none, and one of them was given.
     """
     if "validation" not in data.splits:
-        _refuse(dict.fromkeys(("monitor", "patience"), "there is no validation split"), given)
+        _refuse(dict.fromkeys(("monitor", "patience"), "there is no validation split"), options)
 
 
-def _refuse(reasons: Mapping[str, str], given: Mapping[str, Any]) -> None:
+def _refuse(reasons: Mapping[str, str], options: TrainOptions) -> None:
+    infos, given = option_infos(TrainOptions), options.given
     problems = [
-        Problem("E801", f"{name} does nothing: {reason}", hint="leave it out")
-        for name, reason in reasons.items()
-        if given.get(name) not in (None, (), [])
+        Problem("E801", f"{name} has no effect: {reasons[name]}", hint="leave it out")
+        for name, info in infos.items()
+        if name in reasons and name in given and (given[name] or given[name] != info.default)
     ]
     if problems:
         raise UsageError(problems)

@@ -1,8 +1,8 @@
-"""The weights that a run has saved, held against the proofs of its freeze plans."""
+"""The weights that a run has saved, compared with the proofs of its freeze plans."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,73 +10,70 @@ from typing import Any
 from archspec.builder import build
 from archspec.errors import FreezeError, Problem, RunError, UsageError
 from archspec.freezing import FreezeProof, freeze
-from archspec.training.options import Options, Phase
-from archspec.training.run import Run
-from archspec.training.run_folder import BEST, FREEZE, LAST, SPEC, RunFolder
+from archspec.training.options import Phase
+from archspec.training.run_folder import FREEZE, SPEC, RunFolder
 
 
-def verified(run: Run) -> dict[str, FreezeProof]:
-    """See ``Run.verify``."""
+def verified_weights(
+    folder: Path, phases: Sequence[Phase], files: Mapping[str, int], hint: str
+) -> dict[str, FreezeProof]:
+    """See ``Run.verify``.
+
+    Args:
+        folder: of the run.
+        phases: of its options.
+        files: file of weights → the phase, from 0, that it is of.
+        hint: what to do about weights that have changed.
+    """
+    proofs = _proofs(folder)[: len(phases)]
     found: dict[str, FreezeProof] = {}
     problems: list[Problem] = []
-    for file, phase, proof in _saved(run):
+    for name, index in files.items():
+        if not 0 <= index < len(proofs):
+            raise _unlike(folder)
+        file, phase, proof = folder / name, phases[index], proofs[index]
         try:
-            _check(run.path / SPEC, file, phase, proof)
+            _check(folder / SPEC, file, phase, proof)
         except FreezeError as error:
-            hint = "" if run.status == "finished" else "if it was killed while it saved: resume it"
-            for one in error.problems:
-                message = f"{file.name}, plan {phase.label}: {one.message}"
-                problems.append(replace(one, message=message, hint=one.hint or hint))
+            problems += [
+                replace(
+                    problem,
+                    message=f"{file.name}, plan {phase.label}: {problem.message}",
+                    hint=problem.hint or hint,
+                )
+                for problem in error.problems
+            ]
         found[file.name] = proof
     if problems:
         raise FreezeError(problems)
     return found
 
 
-def phases_of(run: Run) -> dict[str, int]:
-    """The phase, from 0, that each saved file of weights is of; none before the first."""
-    lines = {BEST: run.best, LAST: run.epochs[-1] if run.epochs else None}
-    return {
-        name: line["phase"] - 1 if line and isinstance(line.get("phase"), int) else 0
-        for name, line in lines.items()
-        if (run.path / name).is_file()
-    }
-
-
-def _saved(run: Run) -> Iterator[tuple[Path, Phase, FreezeProof]]:
-    phases = _phases(run)
-    for name, index in phases_of(run).items():
-        if not 0 <= index < len(phases):
-            raise _unlike(run)
-        yield run.path / name, *phases[index]
-
-
-def _phases(run: Run) -> list[tuple[Phase, FreezeProof]]:
-    """The phases that have begun, each with its proof.
+def _proofs(folder: Path) -> list[FreezeProof]:
+    """Those of the phases that have begun.
 
     Raises:
-        RunError: E920, the folder does not tell.
+        RunError: E920, ``freeze.json`` is not what a run writes.
     """
     try:
-        options = Options.from_dict(run.facts.get("options") or {})
-        written: Any = RunFolder(run.path).read_json(FREEZE)["phases"]
-        proofs = [FreezeProof.from_dict(one["proof"]) for one in written]
+        phases: Any = RunFolder(folder).read_json(FREEZE)["phases"]
+        return [FreezeProof.from_dict(phase["proof"]) for phase in phases]
     except UsageError as error:
-        raise RunError(Problem("E920", f"{run.path / FREEZE}: {error.message}")) from None
+        raise RunError(Problem("E920", f"{folder / FREEZE}: {error.message}")) from None
     except (KeyError, TypeError):
-        raise _unlike(run) from None
-    return [*zip(options.phases, proofs, strict=False)]
+        raise _unlike(folder) from None
 
 
-def _unlike(run: Run) -> RunError:
-    return RunError(Problem("E920", f"{run.path / FREEZE}: not what a run writes"))
+def _unlike(folder: Path) -> RunError:
+    return RunError(Problem("E920", f"{folder / FREEZE}: not what a run writes"))
 
 
 def _check(spec: Path, weights: Path, phase: Phase, proof: FreezeProof) -> None:
     model = build(spec, device="cpu", weights=weights)
     freeze(model, phase.patterns)
     proof.verify(model)
-    bare = FreezeProof.of(model).hashes.keys() - proof.hashes.keys()
-    if bare:
-        lacking = [Problem("E704", f"'{name}' is not in the proof") for name in sorted(bare)]
-        raise FreezeError(lacking)
+    unproven = FreezeProof.of(model).hashes.keys() - proof.hashes.keys()
+    if unproven:
+        raise FreezeError(
+            [Problem("E704", f"'{name}' is not in the proof") for name in sorted(unproven)]
+        )

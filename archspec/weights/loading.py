@@ -33,10 +33,10 @@ def load_weights(
     layout: str | None = None,
     spec: str | os.PathLike[str] | Spec | None = None,
     ignore: Iterable[str] = (),
-    optional: Iterable[str] = (),
+    allow_missing: Iterable[str] = (),
     resize: Mapping[str, Resize] | None = None,
     key: str | None = None,
-    partial: bool = False,
+    allow_partial: bool = False,
 ) -> WeightsReport:
     """Copy the weights of a checkpoint into a model, all of them or none.
 
@@ -51,13 +51,13 @@ def load_weights(
             left out, the one that fits best.
         spec: declares layouts; left out, the one that the model was built from, if any.
         ignore: patterns over the file's names: left unread.
-        optional: patterns over our names: may be missing, and then keep their values.
+        allow_missing: patterns over our names: may be missing, and then keep their values.
         resize: pattern over our names → what is done where shapes differ: ``fresh`` keeps the
             model's values, ``rows`` copies the leading part that both have and keeps the rest.
         key: under which the weights stand in the file, or what the names of their tensors begin
             with, such as ``params_ema`` or ``teacher``; left out: ``state_dict``,
             ``model_state_dict``, ``model``, or none.
-        partial: whether most of the model may stay as it is.
+        allow_partial: whether most of the model may stay as it is.
 
     Returns:
         What became of every tensor of the file and of the model.
@@ -83,7 +83,7 @@ def load_weights(
         message = f"'{unusable[0]}' has no memory that values could be copied into"
         hint = "build(…, weights=…) gives a model memory and weights"
         raise UsageError(Problem("E801", message, hint=hint))
-    choices = Choices.checked(ignore, optional, resize, partial)
+    choices = Choices.checked(ignore, allow_missing, resize, allow_partial)
     return load_chosen(model, path, known, choices, layout=layout, key=key)
 
 

@@ -88,7 +88,7 @@ class Fit:
             return "", ""
         if any(followed._untouched()):
             return "", ""
-        return _may_be("optional", optional), _may_be("ignore", ignore)
+        return _may_be("allow_missing", optional), _may_be("ignore", ignore)
 
     @property
     def _where(self) -> str:
@@ -140,11 +140,13 @@ class Fit:
         ]  # fmt: skip
         stay = [row for row in rows if row.explained and not self._is_read(row)]
         values = [sum(prod(row.ours.shape) for row in some if row.ours) for some in (stay, rows)]
-        if choices.partial or max(2 * len(stay) - len(rows), 2 * values[0] - values[1]) <= 0:
+        if choices.allow_partial or max(2 * len(stay) - len(rows), 2 * values[0] - values[1]) <= 0:
             return
         message = f"most of the model would stay as it is: {len(stay):,} of {len(rows):,} tensors"
         message = f"{message}, {values[0]:,} of {values[1]:,} values{self._where}"
-        yield Problem("E608", message, hint="if that is meant: partial=True, or --partial")
+        yield Problem(
+            "E608", message, hint="if that is meant: allow_partial=True, or --allow-partial"
+        )
 
     def _is_read(self, row: Row) -> bool:
         """Whether a tensor of the model takes values of the file."""
@@ -182,9 +184,14 @@ class Fit:
 
 def _may_be(argument: str, patterns: list[str]) -> str:
     """How to say that tensors may be missing or left unread."""
-    be = {"optional": "they may be missing", "ignore": "they may stay unread"}[argument]
-    in_spec = f"checkpoints: {{…: {{{argument}: […]}}}} in the spec"
-    return f"if {be}: {argument}={patterns}, --{argument}, or {in_spec}" if patterns else ""
+    be = {"allow_missing": "they may be missing", "ignore": "they may stay unread"}[argument]
+    key = {"allow_missing": "optional"}.get(argument, argument)
+    in_spec = f"checkpoints: {{…: {{{key}: […]}}}} in the spec"
+    return (
+        f"if {be}: {argument}={patterns}, --{argument.replace('_', '-')}, or {in_spec}"
+        if patterns
+        else ""
+    )
 
 
 class _Matcher:

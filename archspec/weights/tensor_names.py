@@ -52,20 +52,20 @@ class Target:
 class Choices:
     """What a caller allows: patterns over the file's names, and over ours.
 
-    ``partial``: most of the model may stay as it is. ``aside``: tensors of ours that do not count
-    for that. ``rows`` are those of a head whose labels the file knows by other numbers.
+    ``allow_partial``: most of the model may stay as it is. ``aside``: tensors of ours that do not
+    count for that. ``rows`` are those of a head whose labels the file knows by other numbers.
     """
 
     ignore: Sequence[str] = ()
-    optional: Sequence[str] = ()
+    allow_missing: Sequence[str] = ()
     resize: Mapping[str, Resize] = field(default_factory=dict[str, Resize])
-    partial: bool = False
+    allow_partial: bool = False
     aside: frozenset[str] = frozenset()
     rows: Mapping[str, RowsOf] = field(default_factory=dict[str, RowsOf])
 
     @classmethod
     def checked(
-        cls, ignore: object, optional: object, resize: object, partial: bool = False
+        cls, ignore: object, allow_missing: object, resize: object, allow_partial: bool = False
     ) -> Choices:
         """The arguments of a call.
 
@@ -81,7 +81,8 @@ class Choices:
                 hint = did_you_mean(str(how), RESIZES) or f"ways: {listing(RESIZES)}"
                 raise UsageError(Problem("E801", f"no way to resize is called '{how}'", hint=hint))
         resizes = cast("Mapping[str, Resize]", dict(pairs))
-        return cls(_texts("ignore", ignore), _texts("optional", optional), resizes, partial)
+        missing = _texts("allow_missing", allow_missing)
+        return cls(_texts("ignore", ignore), missing, resizes, allow_partial)
 
 
 def _texts(argument: str, given: object) -> tuple[str, ...]:
@@ -187,7 +188,7 @@ class ModelAndFile:
     ) -> ModelAndFile:
         """Raises WeightsError: E702 for what is no pattern, E701 for one that selects nothing."""
         ours, theirs = Names(target.tensors, target.types), Names(held)
-        ours.require([*choices.resize, *choices.optional])
+        ours.require([*choices.resize, *choices.allow_missing])
         resized: dict[str, tuple[Resize | RowsOf, Rule]] = {}
         for text, how in choices.resize.items():
             if text.startswith("!"):
@@ -199,7 +200,7 @@ class ModelAndFile:
             kept = sum(row is not None for row in rows)
             resized[name] = rows, Rule(f"{kept} of {len(rows)} rows by their labels' names")
         ignore = [(text, Rule(f"ignore {text}")) for text in choices.ignore]
-        optional = [(text, Rule(f"optional {text}")) for text in choices.optional]
+        optional = [(text, Rule(f"optional {text}")) for text in choices.allow_missing]
         theirs.selected(ignore)  # what is no pattern is told whatever the layout
         return cls(
             target, held, ours, theirs, ignore, optional, resized, same, choices, versions or {},
@@ -210,7 +211,9 @@ class ModelAndFile:
         """The same, if these patterns were among the call's."""
         given = self.choices
         more = replace(
-            given, ignore=[*given.ignore, *ignore], optional=[*given.optional, *optional]
+            given,
+            ignore=[*given.ignore, *ignore],
+            allow_missing=[*given.allow_missing, *optional],
         )
         return ModelAndFile.make(self.target, self.held, more, self.same, self.versions)
 

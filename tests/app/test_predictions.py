@@ -44,7 +44,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run, and with weights for specs."""
     folder = tmp_path_factory.mktemp("page")
     run = archspec.train(
-        TINY, TRAINING / "tiny.csv", out=folder / "runs", epochs=1, progress=False, device="cpu"
+        TINY,
+        TRAINING / "tiny.csv",
+        output_dir=folder / "runs",
+        epochs=1,
+        progress=False,
+        device="cpu",
     )
     run.path.rename(folder / "runs" / "first")
     shutil.copytree(folder / "runs" / "first", folder / "runs" / "unfinished")

@@ -149,7 +149,7 @@ def test_little_of_a_batch_is_padding(topics: Data, letters: TextEncoder) -> Non
 def test_a_batch_of_texts_holds_their_tokens_and_labels(topics: Data, letters: TextEncoder) -> None:
     rows = topics.splits["test"]
     assert rows.labels is not None
-    for batch in batches(rows, letters, batch_size=50, shuffle=True, workers=2):
+    for batch in batches(rows, letters, batch_size=50, shuffle=True, num_workers=2):
         assert list(batch) == ["input_ids", "attention_mask", "labels", "rows"]
         at = batch["rows"].numpy()
         assert batch["labels"].tolist() == rows.labels[at].tolist()
@@ -179,7 +179,7 @@ def test_workers_change_nothing(context: str, clothes: Data) -> None:
     options: dict[str, Any] = {"batch_size": 16, "shuffle": True, "seed": 4, "epoch": 2, "start": 1}
     alone = list(batches(rows, encoder, **options))
     workers = 2 if context == "fork" else 1  # one that is spawned takes seconds
-    loader = batches(rows, encoder, workers=workers, context=context, **options)
+    loader = batches(rows, encoder, num_workers=workers, context=context, **options)
     for a, b in zip(alone, loader, strict=True):
         assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
     assert len(alone) == 6
@@ -209,9 +209,9 @@ def test_an_image_that_changes_after_it_was_checked(workers: int, tmp_path: Path
         (tmp_path / name).mkdir()
         Image.new("L", (8, 8)).save(tmp_path / name / "a.png")
     task = Task(kind="image-classification")
-    rows = open_data(tmp_path, task=task, validation_share=0).splits["train"]
+    rows = open_data(tmp_path, task=task, validation_fraction=0).splits["train"]
     (tmp_path / "dog" / "a.png").write_text("none")
-    loader = batches(rows, ImageEncoder(GREY), batch_size=2, shuffle=False, workers=workers)
+    loader = batches(rows, ImageEncoder(GREY), batch_size=2, shuffle=False, num_workers=workers)
     with pytest.raises(archspec.DataError) as caught:
         list(loader)
     message = "row 2 of train is not what was checked: unreadable image: not PNG"

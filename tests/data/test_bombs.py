@@ -65,7 +65,7 @@ def test_what_is_large_for_good_reasons_is_read(tmp_path: Path) -> None:
     write_arrow(tmp_path / "b.feather", table, "lz4")
     write_arrow(tmp_path / "c.arrow", table, "zstd")
     for path in sorted(tmp_path.iterdir()):
-        assert open_data(path, task=TEXTS, validation_share=0).labels == ("a", "b")
+        assert open_data(path, task=TEXTS, validation_fraction=0).labels == ("a", "b")
 
 
 def png(width: int, height: int) -> bytes:

@@ -60,7 +60,7 @@ def test_rows_behind_broken_quotes_are_all_counted(tmp_path: Path) -> None:
     path.write_bytes(
         f'text,label\n{GOOD}"he said "no"",a\n"one\ntwo"x,b\nend\xff,a\n'.encode("latin1")
     )
-    rows = open_data(path, task=TASK, most_bad=1).bad
+    rows = open_data(path, task=TASK, max_bad_rows=1).bad
     assert [(row.row, row.line, row.reason) for row in rows] == [
         (11, 12, "broken quotes"),
         (12, 13, "broken quotes"),
@@ -99,7 +99,7 @@ def test_json_lines_that_are_nested_or_huge(tmp_path: Path) -> None:
     bad += ['{"text": "x", "label": [["a"]]}', '{"text": "x", "label": {"a": {"b": 1}}}']
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([*good, *bad]))
-    rows = open_data(path, task=TASK, most_bad=1).bad
+    rows = open_data(path, task=TASK, max_bad_rows=1).bad
     assert [(row.row, row.reason) for row in rows] == [
         (11, "not JSON"), (12, "not JSON"), (13, "wrong type of label"),
         (14, "wrong type of label"),
@@ -155,8 +155,8 @@ def test_nothing_of_a_file_rewrites_the_terminal(tmp_path: Path) -> None:
     evil = "\x1b[2J\u202e<script>"
     lines = [f"text {i},{'ab'[i % 2]}{evil}" for i in range(10)]
     path.write_text("\n".join(["text,label", *lines, f"x,{evil}", f",{evil}"]), encoding="utf-8")
-    data = open_data(path, task=TASK, labels=[f"a{evil}", f"b{evil}"], most_bad=1)
-    for text in (str(data), str(refused(path, most_bad=0.01))):
+    data = open_data(path, task=TASK, labels=[f"a{evil}", f"b{evil}"], max_bad_rows=1)
+    for text in (str(data), str(refused(path, max_bad_rows=0.01))):
         assert not {"\x1b", "\u202e"} & set(text)
     assert "<script>" not in data._repr_html_() and "&lt;script&gt;" in data._repr_html_()
 
@@ -190,7 +190,7 @@ def test_whatever_a_csv_holds_rows_are_used_or_counted(
     path = tmp_path_factory.getbasetemp() / "whatever.csv"
     path.write_bytes(f"text,label\n{GOOD}{text}".encode(errors="surrogateescape"))
     try:
-        data = open_data(path, task=TASK, labels=["a", "b"], most_bad=1, validation_share=0)
+        data = open_data(path, task=TASK, labels=["a", "b"], max_bad_rows=1, validation_fraction=0)
     except DataError as error:
         assert error.code == "E901"  # noqa: PT017  either is right
         return
@@ -208,6 +208,6 @@ def test_broken_parquet_gives_our_errors(
     whole = path.read_bytes()
     path.write_bytes(whole[:at] + noise + whole[at + length :])
     try:
-        open_data(path, task=TASK, most_bad=1)
+        open_data(path, task=TASK, max_bad_rows=1)
     except ArchspecError as error:
         assert error.code.startswith("E9")  # noqa: PT017  either is right

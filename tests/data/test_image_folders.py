@@ -25,7 +25,7 @@ def write(root: Path, *names: str) -> None:
 
 
 def opened(source: Any, **given: Any) -> Data:
-    return open_data(source, task=TASK, **{"validation_share": 0, **given})
+    return open_data(source, task=TASK, **{"validation_fraction": 0, **given})
 
 
 def refused(source: Any, **given: Any) -> DataError:
@@ -66,7 +66,7 @@ def test_every_file_is_a_row_or_an_error(tmp_path: Path) -> None:
     (tmp_path / "dog" / "a.heic").write_bytes(b"heic")
     for name in ("Thumbs.db", "notes.txt", ".hidden.png"):
         (tmp_path / "cat" / name).write_text("no image")
-    data = opened(tmp_path, most_bad=0.25)
+    data = opened(tmp_path, max_bad_rows=0.25)
     assert data.counts == {"train": {"cat": 1, "dog": 2}}
     assert [(row.file, row.row, row.reason) for row in data.bad] == [
         ("dog/a.heic", 2, "unreadable image")
@@ -98,7 +98,7 @@ def test_what_images_are_written_in_a_file(tmp_path: Path) -> None:
 def test_an_image_that_becomes_too_large(tmp_path: Path) -> None:
     write(tmp_path, "cat/a.png", "cat/b.png", "dog/a.png")
     Image.new("L", (20_000, 1)).save(tmp_path / "cat" / "b.png")
-    (row,) = opened(tmp_path, most_bad=0.5).bad
+    (row,) = opened(tmp_path, max_bad_rows=0.5).bad
     assert (row.reason, row.detail) == (
         "too large image", "20,000 × 1, its shorter side made 256",
     )  # fmt: skip

@@ -234,11 +234,11 @@ def opened(source: Any, **given: Any) -> Data:
 
 
 def bad_rows(source: Any) -> list[str]:
-    return [str(row) for row in opened(source, most_bad=1, validation_share=0).bad]
+    return [str(row) for row in opened(source, max_bad_rows=1, validation_fraction=0).bad]
 
 
 def test_images_in_folders_of_classes(tmp_path: Path) -> None:
-    data = opened(folders(tmp_path), validation_share=0.25)
+    data = opened(folders(tmp_path), validation_fraction=0.25)
     assert data.counts == {
         "train": {"cat": 3, "dog": 3},
         "validation": {"cat": 1, "dog": 1},
@@ -246,7 +246,7 @@ def test_images_in_folders_of_classes(tmp_path: Path) -> None:
     }
     first = data.splits["test"][0]
     assert first == (tmp_path / "test" / "cat" / "0.png").read_bytes()
-    alone = opened(tmp_path / "train", validation_share=0)
+    alone = opened(tmp_path / "train", validation_fraction=0)
     assert alone.counts == {"train": {"cat": 4, "dog": 4}}
 
 
@@ -323,7 +323,7 @@ def test_paths_that_lead_out_of_the_folder(tmp_path: Path) -> None:
         "a.csv, row 3 (line 4): unreadable image: outside the data's folder",
         "a.csv, row 4 (line 5): no image: no such file",
     ]
-    within = opened(path, base=tmp_path, labels=["a", "b"], most_bad=1, validation_share=0)
+    within = opened(path, base=tmp_path, labels=["a", "b"], max_bad_rows=1, validation_fraction=0)
     assert [row.row for row in within.bad] == [1, 2, 4, 5]
     assert within.splits["train"][0] == secret.read_bytes()
 

@@ -67,7 +67,7 @@ def test_splits_names_and_classes() -> None:
 
 def test_bad_rows_and_what_is_refused() -> None:
     rows = [*ROWS, {"text": None, "label": "a"}, {"text": float("nan"), "label": "b"}]
-    data = opened([*rows, {"text": 3, "label": "a"}], most_bad=1)
+    data = opened([*rows, {"text": 3, "label": "a"}], max_bad_rows=1)
     assert [str(row) for row in data.bad] == [
         "data, row 21: no text", "data, row 22: no text", "data, row 23: wrong type: a number",
     ]  # fmt: skip
@@ -109,7 +109,7 @@ def test_columns_and_splits_that_do_not_fit() -> None:
 
 def test_a_run_on_data_in_memory_goes_on_with_it(tmp_path: Path) -> None:
     given: dict[str, Any] = {"epochs": 1, "device": "cpu", "progress": False}
-    run = archspec.train(TINY, ROWS, out=tmp_path, **given)
+    run = archspec.train(TINY, ROWS, output_dir=tmp_path, **given)
     assert (run.status, run.facts["data"]["source"]) == ("finished", None)
     RunFolder(run.path).write_json(FACTS, {**run.facts, "status": "stopped"})
     with pytest.raises(RunError, match="its data was in memory"):

@@ -116,7 +116,7 @@ def test_a_half_that_somebody_names_is_read_and_told(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.csv", {"premise": texts("a"), "hypothesis": texts("b"), "label": [0, 1]}
     )
-    data = archspec.open_data(path, task=TASK, text="premise")
+    data = archspec.open_data(path, task=TASK, text_column="premise")
     assert data.notes == (
         "texts that are not read, beside column 'premise': hypothesis; premise, hypothesis look "
         "like a pair, which is not supported yet",

@@ -20,7 +20,7 @@ TASK = Task(kind="text-classification")
 
 
 def opened(source: Any, **given: Any) -> Data:
-    return open_data(source, task=TASK, **{"validation_share": 0, **given})
+    return open_data(source, task=TASK, **{"validation_fraction": 0, **given})
 
 
 def refused(source: Any, **given: Any) -> DataError:
@@ -50,7 +50,7 @@ def test_files_that_are_named_are_used(tmp_path: Path) -> None:
         assert refused(dict(zip(("train", "more"), paths, strict=True))).code == "E904"
         assert len(opened({"train": paths}).splits["train"]) == 40
     tested = table(tmp_path / "test.csv")
-    assert opened([paths[0], tested], test=False).unused == ("test",)
+    assert opened([paths[0], tested], test_split=False).unused == ("test",)
 
 
 def test_quotes_in_tabs(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_first_line_that_is_a_row(tmp_path: Path) -> None:
     error = refused(path)
     message = "a.csv: the first line looks like a row: 'a' is also a label"
     assert (error.code, error.message) == ("E902", message)
-    assert refused(path, text="it was fine", label="a").message == message
+    assert refused(path, text_column="it was fine", label_column="a").message == message
     assert len(opened(path, header=True).splits["train"]) == 20
     assert len(opened(path, header=False).splits["train"]) == 21
 
@@ -78,7 +78,9 @@ def test_a_first_line_that_is_a_row(tmp_path: Path) -> None:
 def test_a_column_that_names_splits(tmp_path: Path) -> None:
     lines = ["it was good,a,train", ",b,train", "it was bad,b,Training", "so,b,test", "x,a,dev"]
     path = write(tmp_path / "a.csv", "text,label,split", *lines, "it was,a,train", "z")
-    data = opened(path, train="train", labels=["a", "b"], most_bad=0.5, validation_share=0.1)
+    data = opened(
+        path, train_split="train", labels=["a", "b"], max_bad_rows=0.5, validation_fraction=0.1
+    )
     counts = {name: (rows.numbers.tolist(), rows.texts()) for name, rows in data.splits.items()}
     assert counts == {
         "train": ([1, 6], ["it was good", "it was"]), "validation": ([5], ["x"]),
@@ -91,7 +93,7 @@ def test_a_column_that_names_splits(tmp_path: Path) -> None:
     write(path, "text,label,split", *lines[:1], "a b,b,")
     assert refused(path).message == "a.csv, row 2: column 'split' is empty"
     write(path, "text,label,split", *["it was,a,upper", "it is,b,lower"] * 4)
-    assert list(opened(path, label="label").splits) == ["train"]
+    assert list(opened(path, label_column="label").splits) == ["train"]
 
 
 # ----------------------------------------------------------------------------------------- columns
@@ -117,25 +119,25 @@ def test_pairs_of_texts(header: str, message: str | None, tmp_path: Path) -> Non
     assert error.code == "E907"
     assert error.message == f"a.csv: {message} of texts: pairs are not supported yet"
     name = header.split(",")[1]
-    assert opened(path, text=name).columns.text == name
+    assert opened(path, text_column=name).columns.text == name
 
 
 def test_several_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,category,target", *["it was,a,x", "it is,b,y"] * 5)
     error = refused(path)
     assert error.message == "a.csv: category, target could each be the label"
-    assert opened(path, label="target").labels == ("x", "y")
+    assert opened(path, label_column="target").labels == ("x", "y")
     write(path, "text,category,Label", *["it was,a,x", "it is,b,y"] * 5)
     assert opened(path).labels == ("x", "y")
 
 
 def test_columns_that_cannot_be(tmp_path: Path) -> None:
     path = table(tmp_path / "a.csv")
-    assert refused(path, label="").message == "a.csv has no column ''"
+    assert refused(path, label_column="").message == "a.csv has no column ''"
     for given in (
-        {"text": "label", "label": "label"},
-        {"most_bad": "a"},
-        {"validation_share": "a"},
+        {"text_column": "label", "label_column": "label"},
+        {"max_bad_rows": "a"},
+        {"validation_fraction": "a"},
     ):
         with pytest.raises(archspec.UsageError) as caught:
             opened(path, **given)
@@ -171,18 +173,18 @@ def test_a_test_split_without_labels(label: str | None, tmp_path: Path) -> None:
     assert (list(data.splits), data.unused) == (["train"], ("test",))
     assert data.notes == ("the test split 'test' has no labels and is left out",)
     assert data.notes[0] in str(data) and data.to_dict()["notes"] == [*data.notes]
-    assert opened(tmp_path, test=False).notes == ()
+    assert opened(tmp_path, test_split=False).notes == ()
 
 
 def test_numbers_among_which_are_mistakes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,label", *["a b,0.0", "c d,1.0"] * 9, "e f,?")
-    (row,) = opened(path, most_bad=0.1).bad
+    (row,) = opened(path, max_bad_rows=0.1).bad
     assert (row.reason, row.detail) == ("label is no whole number", "?")
-    assert opened(path, most_bad=0.1).labels == ("0", "1")
+    assert opened(path, max_bad_rows=0.1).labels == ("0", "1")
     values = [0.0, 1.0, float("inf"), 1.0, float("-inf"), 0.0]
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps({"text": "a b", "label": v}) for v in values))
-    data = opened(path, most_bad=0.5)
+    data = opened(path, max_bad_rows=0.5)
     assert data.labels == ("0", "1")
     assert [(row.row, row.reason) for row in data.bad] == [
         (3, "label is no whole number"), (5, "label is no whole number"),
@@ -191,7 +193,7 @@ def test_numbers_among_which_are_mistakes(tmp_path: Path) -> None:
 
 def test_what_the_cut_makes_of_small_classes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "text,label", *["a b,a"] * 6, *["c d,b"] * 2)
-    data = opened(path, validation_share=0.1)
+    data = opened(path, validation_fraction=0.1)
     assert data.notes == (
         "classes of fewer than 3 rows: b 2",
         "validation is 2 of 8 rows, a share of 0.25: each class gives whole rows",

@@ -91,7 +91,7 @@ def test_what_datasets_saves(tmp_path: Path) -> None:
     saved["train"] = datasets.Dataset.from_dict(half, features)
     saved["test"] = datasets.Dataset.from_dict(half)
     saved.save_to_disk(str(tmp_path / "saved"))
-    data = opened(tmp_path / "saved", validation_share=0)
+    data = opened(tmp_path / "saved", validation_fraction=0)
     assert data.labels == ("zebra", "ape")
     # The test split has no names of its own: its numbers are places among the train split's.
     assert data.counts == {s: {"zebra": 4, "ape": 4} for s in ("train", "test")}
@@ -115,22 +115,22 @@ def test_files_in_the_folder_of_a_split(tmp_path: Path) -> None:
     for name in ("train", "test"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "part-0.csv").write_text(csv_text(ROWS))
-    assert list(opened(tmp_path, validation_share=0).splits) == ["train", "test"]
+    assert list(opened(tmp_path, validation_fraction=0).splits) == ["train", "test"]
 
 
 def test_files_of_no_name_are_one_split(tmp_path: Path) -> None:
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for path in paths:
         path.write_text(csv_text(ROWS))
-    assert len(opened(paths, validation_share=0).splits["train"]) == 40
+    assert len(opened(paths, validation_fraction=0).splits["train"]) == 40
 
 
 def test_splits_that_the_user_names(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(csv_text(ROWS))
     source = {"one": tmp_path / "a.csv", "two": [tmp_path / "a.csv"] * 2}
-    data = opened(source, train="two", test="one", validation_share=0)
+    data = opened(source, train_split="two", test_split="one", validation_fraction=0)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 40, "test": 20}
-    error = refused(source, train="too")
+    error = refused(source, train_split="too")
     assert (error.code, error.hint) == ("E904", "did you mean 'two'?")
     assert "no split is named train" in refused(source).message
 
@@ -141,7 +141,7 @@ def test_two_that_could_be_one_split(tmp_path: Path) -> None:
     error = refused(tmp_path)
     message = "validation_matched, validation_mismatched could each be the validation split"
     assert (error.code, error.message) == ("E904", message)
-    data = opened(tmp_path, validation="validation_matched")
+    data = opened(tmp_path, validation_split="validation_matched")
     assert data.unused == ("validation_mismatched",)
 
 
@@ -156,7 +156,7 @@ def test_the_cut_is_the_same_for_a_seed_and_another_for_another(tmp_path: Path) 
     assert cut(0) != cut(1)
     assert opened(path, seed=0).fingerprint != opened(path, seed=1).fingerprint
     assert opened(path).rule == "validation is 0.1 of train, cut from each class with seed 0"
-    assert list(opened(path, validation_share=0).splits) == ["train"]
+    assert list(opened(path, validation_fraction=0).splits) == ["train"]
 
 
 def test_a_test_split_alone(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_test_split_alone(tmp_path: Path) -> None:
 def test_rows_to_predict_on(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,text\n1,well made\n2,fell apart\n")
-    data = opened(path, label=False)
+    data = opened(path, label_column=False)
     assert (list(data.splits), data.labels, data.columns.label) == (["all"], (), None)
     rows = data.splits["all"]
     assert rows.labels is None and rows.counts == {} and rows.texts() == ["well made", "fell apart"]
@@ -208,18 +208,21 @@ def test_columns_that_cannot_be_told(tmp_path: Path) -> None:
     path.write_text("first,last,a,b\n" + "raining,wet,x,y\nit is,is it,y,x\n" * 9)
     error = refused(path)
     assert (error.code, error.message) == ("E902", "a.csv: first, last could each be the text")
-    assert error.hint == "the columns are first, last, a, b: say which with text= (--text)"
-    error = refused(path, text="first")
+    assert (
+        error.hint
+        == "the columns are first, last, a, b: say which with text_column= (--text-column)"
+    )
+    error = refused(path, text_column="first")
     assert error.message == "a.csv: last, a, b could each be the label"
-    assert opened(path, text="last", label="b").labels == ("x", "y")
-    error = refused(path, text="frst")
+    assert opened(path, text_column="last", label_column="b").labels == ("x", "y")
+    error = refused(path, text_column="frst")
     assert (error.message, error.hint) == ("a.csv has no column 'frst'", "did you mean 'first'?")
 
 
 def test_a_column_of_another_kind(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(as_table([("a b", 0), ("c d", 1)]), path)
-    error = refused(path, text="label", label="text")
+    error = refused(path, text_column="label", label_column="text")
     assert (error.code, error.message) == (
         "E902", "a.parquet: column 'label' holds int64, which is no text",
     )  # fmt: skip
@@ -229,7 +232,7 @@ def test_images_where_the_task_takes_text(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(csv_text(ROWS))
     with pytest.raises(archspec.UsageError) as caught:
-        opened(path, image="text")
+        opened(path, image_column="text")
     assert caught.value.message == "the task is text-classification: it takes text, not images"
 
 
@@ -260,7 +263,7 @@ def test_labels_of_every_type(
         pq.write_table(as_table(rows), path)
     else:
         path.write_text("\n".join(json.dumps({"text": t, "label": v}) for t, v in rows))
-    assert opened(path, validation_share=0).labels == names
+    assert opened(path, validation_fraction=0).labels == names
 
 
 def test_labels_of_categories_and_decimals(tmp_path: Path) -> None:
@@ -271,7 +274,7 @@ def test_labels_of_categories_and_decimals(tmp_path: Path) -> None:
     assert opened(path).labels == ("x", "y")
     decimals = pa.array([Decimal(1), Decimal(2)] * 3, pa.decimal128(4, 1))
     pq.write_table(table.set_column(1, "label", decimals), path)
-    assert opened(path, label="label").labels == ("1", "2")
+    assert opened(path, label_column="label").labels == ("1", "2")
 
 
 def test_labels_that_are_no_classes(tmp_path: Path) -> None:
@@ -310,12 +313,12 @@ def test_the_order_of_classes_that_is_asked_for(tmp_path: Path) -> None:
 def test_numbers_are_places_among_classes_that_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(csv_text([("some text", value) for value in "0010"]))
-    data = opened(path, labels=["bad", "good"], validation_share=0)
+    data = opened(path, labels=["bad", "good"], validation_fraction=0)
     assert data.counts == {"train": {"bad": 3, "good": 1}}
     path.write_text(csv_text([("some text", value) for value in "0012"]))
     (problem,) = refused(path, labels=["bad", "good"]).problems
     assert [note.message for note in problem.notes] == ["a.csv, row 4 (line 5): unknown label: '2'"]
-    data = opened(path, labels=["2", "1", "0"], validation_share=0)
+    data = opened(path, labels=["2", "1", "0"], validation_fraction=0)
     assert data.counts == {"train": {"2": 1, "1": 1, "0": 2}}  # they are the names themselves
 
 
@@ -339,8 +342,8 @@ def test_bad_rows_are_named_and_counted(tmp_path: Path) -> None:
         "test.csv, row 6 (line 8): wrong number of columns: 1 where the first line has 2",
         "test.csv, row 7 (line 9): a NUL character",
     ]
-    assert refused(tmp_path, most_bad=0.71).code == "E903"
-    data = opened(tmp_path, most_bad=0.72)
+    assert refused(tmp_path, max_bad_rows=0.71).code == "E903"
+    data = opened(tmp_path, max_bad_rows=0.72)
     assert [(row.row, row.line) for row in data.bad] == [(2, 3), (4, 6), (5, 7), (6, 8), (7, 9)]
     assert data.splits["test"].texts() == ["fine", "two\nlines"]
     assert data.splits["test"].numbers.tolist() == [1, 3]
@@ -363,7 +366,7 @@ def test_bad_rows_of_json_lines(tmp_path: Path) -> None:
         "a.jsonl, row 25 (line 26): wrong type: not Unicode",
         "a.jsonl, row 26 (line 27): wrong type: an object",
     ]
-    assert len(opened(path, most_bad=0.3, validation_share=0).splits["train"]) == 20
+    assert len(opened(path, max_bad_rows=0.3, validation_fraction=0).splits["train"]) == 20
 
 
 def test_a_bad_row_of_a_binary_file_has_no_line(tmp_path: Path) -> None:
@@ -412,7 +415,7 @@ def test_the_fingerprint_changes_with_every_thing_that_counts(tmp_path: Path) ->
 def test_data_as_plain_data(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(csv_text([*ROWS, ("", "good")]))
-    found = opened(path, most_bad=0.1).to_dict()
+    found = opened(path, max_bad_rows=0.1).to_dict()
     assert json.loads(json.dumps(found)) == found
     assert found["splits"]["validation"] == {"rows": 2, "counts": {"bad": 1, "good": 1}}
     assert found["bad"] == [
@@ -422,7 +425,7 @@ def test_data_as_plain_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"validation_share": 1}, {"validation_share": -0.1}, {"most_bad": 1.5}]
+    "given", [{"validation_fraction": 1}, {"validation_fraction": -0.1}, {"max_bad_rows": 1.5}]
 )
 def test_shares_out_of_range(given: dict[str, float], tmp_path: Path) -> None:
     with pytest.raises(archspec.UsageError) as caught:

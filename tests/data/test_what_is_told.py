@@ -22,7 +22,7 @@ NO_HEADER += '"0","2024","user{}","a happy story with {} reasons to laugh"\n'
 
 
 def opened(source: Any, **given: Any) -> Data:
-    return open_data(source, task=TASK, **{"validation_share": 0, **given})
+    return open_data(source, task=TASK, **{"validation_fraction": 0, **given})
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +38,20 @@ def test_first_lines_that_are_rows(tmp_path: Path) -> None:
     tabs = "".join(f"ham\tgo on now, {i}\nspam\twin it! {i}\n" for i in range(20))
     plot = "the plot was bright and the acting great"
     refused: list[tuple[str, str, dict[str, Any]]] = [
-        ("a.csv", text, {"text": plot, "label": "4"}),
-        ("a.csv", text, {"label": "4", "text": plot, "labels": ["0", "4"]}),
+        ("a.csv", text, {"text_column": plot, "label_column": "4"}),
+        ("a.csv", text, {"label_column": "4", "text_column": plot, "labels": ["0", "4"]}),
         ("a.tsv", tabs, {}),
-        ("a.tsv", tabs, {"text": "go on now, 0", "label": "ham"}),
+        ("a.tsv", tabs, {"text_column": "go on now, 0", "label_column": "ham"}),
     ]
     for name, content, given in refused:
         (tmp_path / name).write_text(content)
         with pytest.raises(DataError, match="the first line looks like a row") as caught:
             opened(tmp_path / name, **given)
         assert caught.value.code == "E902" and "header=False (--no-header)" in caught.value.hint
-    data = opened(tmp_path / "a.csv", header=False, text="column 4", label="column 1")
+    data = opened(tmp_path / "a.csv", header=False, text_column="column 4", label_column="column 1")
     assert (len(data.splits["train"]), data.labels) == (40, ("0", "4"))
-    assert len(opened(tmp_path / "a.csv", header=True, text=plot, label="4").splits["train"]) == 39
+    given = {"header": True, "text_column": plot, "label_column": "4"}
+    assert len(opened(tmp_path / "a.csv", **given).splits["train"]) == 39
     assert len(opened(tmp_path / "a.tsv", header=False).splits["train"]) == 40
 
 
@@ -73,7 +74,7 @@ def test_first_lines_that_may_be_rows_are_told(
 def test_names_that_come_again_are_no_row(tmp_path: Path) -> None:
     lines = ["text,label", *["fine,a", "poor,b"] * 3]
     (tmp_path / "a.csv").write_text("\n".join([*lines, *lines]))
-    data = opened(tmp_path / "a.csv", most_bad=0.1)
+    data = opened(tmp_path / "a.csv", max_bad_rows=0.1)
     assert [(row.line, row.reason) for row in data.bad] == [(8, "the names of the columns again")]
     assert data.labels == ("a", "b")
 
@@ -81,7 +82,7 @@ def test_names_that_come_again_are_no_row(tmp_path: Path) -> None:
 def test_options_that_say_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "b"}')
     for given, message in (
-        ({"header": False}, "header does nothing: a.jsonl is no CSV or TSV file"),
+        ({"header": False}, "header has no effect: a.jsonl is no CSV or TSV file"),
         ({"encoding": "klingon"}, "no encoding is called 'klingon'"),
         ({"encoding": "rot13"}, "no encoding is called 'rot13'"),
         ({"encoding": "os.path"}, "no encoding is called 'os.path'"),
@@ -178,7 +179,7 @@ def test_some_rows_of_another_encoding(tmp_path: Path, predictor: archspec.Predi
     fits = "cp1252 fits ('the café,y'): encoding='cp1252' (--encoding cp1252)"
     note = f"a.csv: 1 row is not UTF-8; {fits}, or save it as UTF-8"
     assert (caught.value.code, caught.value.hint) == ("E903", note)
-    assert opened(tmp_path / "a.csv", most_bad=0.1).notes == (note,)
+    assert opened(tmp_path / "a.csv", max_bad_rows=0.1).notes == (note,)
     assert predictor.file(tmp_path / "a.csv", tmp_path / "out.csv").notes[0] == note
 
 
@@ -209,7 +210,7 @@ def test_doubtful_labels_are_told(tmp_path: Path) -> None:
         (["y", "t", "a"] * 3, {}, []),
         (["yes", "no", "maybe"] * 4, {}, []),
         (["1", "2", "0"] * 4, {}, []),
-        (["ham"] * 36 + ["spam"] * 4, {"validation_share": 0.25}, [unequal]),
+        (["ham"] * 36 + ["spam"] * 4, {"validation_fraction": 0.25}, [unequal]),
         (["ham"] * 27 + ["spam"] * 3, {}, [unequal.partition(": macro")[0]]),
     ]  # fmt: skip
     for labels, given, notes in cases:
@@ -223,7 +224,7 @@ def test_an_empty_folder_is_told(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for i in range(3 if name != "eel" else 0):
             Image.new("L", (8, 8), i).save(tmp_path / name / f"{i}.png")
-    data = open_data(tmp_path, task=IMAGES, validation_share=0)
+    data = open_data(tmp_path, task=IMAGES, validation_fraction=0)
     assert (data.labels, data.notes) == (
         ("cat", "dog"), ("folders without images are no classes: eel",),
     )  # fmt: skip

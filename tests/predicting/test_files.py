@@ -74,7 +74,7 @@ def test_every_format_becomes_every_other(
 ) -> None:
     rows = [{"id": i, "text": text} for i, text in enumerate(TEXTS)]
     report = predictor.file(
-        write(tmp_path / f"in{source}", rows), tmp_path / f"out{out}", all_labels=True
+        write(tmp_path / f"in{source}", rows), tmp_path / f"out{out}", probabilities=True
     )
     found = read(tmp_path / f"out{out}")
     assert [*found[0]] == [
@@ -165,7 +165,7 @@ def test_broken_rows_keep_their_places_and_are_told(
     assert report.to_dict()["bad"][1]["reason"] == "no text"
     assert "in.csv, row 4 (line 6): no text" in str(report)
     with pytest.raises(DataError) as caught:
-        predictor.file(given, tmp_path / "few.csv", most_bad=0.4)
+        predictor.file(given, tmp_path / "few.csv", max_bad_rows=0.4)
     assert caught.value.code == "E903" and "2 of the 4 rows of in.csv are bad" in str(caught.value)
     assert not (tmp_path / "few.csv").exists() and not [*tmp_path.glob(".*")]
 
@@ -199,7 +199,7 @@ def test_carriage_returns_come_back(
     named = archspec.Predictor(model, labels=["n\ro", "y\r\nes"], batch_size=2)
     cells = ["sad\rbad", "sad\r\nbad", "bad\r", "\r\nbad"]
     pq.write_table(pa.table({"text": cells, "a\rb": [*"1234"]}), tmp_path / "in.parquet")
-    named.file(tmp_path / "in.parquet", tmp_path / f"out{suffix}", all_labels=True)
+    named.file(tmp_path / "in.parquet", tmp_path / f"out{suffix}", probabilities=True)
     (window,) = row_file(tmp_path / f"out{suffix}").windows(9)
     assert window.values("text") == cells and window.values("a\rb") == [*"1234"]
     assert window.values("label") == [one.label for one in named(cells)]
@@ -336,7 +336,7 @@ def test_outputs_that_are_refused(predictor: archspec.Predictor, tmp_path: Path)
     predictor.file(given, tmp_path / "there.csv", overwrite=True)
     assert read(tmp_path / "there.csv")[0]["text"] == "sad"
     with pytest.raises(UsageError):
-        predictor.file(given, tmp_path / "out.csv", most_bad=2)
+        predictor.file(given, tmp_path / "out.csv", max_bad_rows=2)
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_images_in_every_form_are_what_the_model_says_of_them(tmp_path: Path) ->
 
 
 def test_a_run_is_predicted_with_its_labels_and_its_best_weights(tmp_path: Path) -> None:
-    run = archspec.train(TINY, DATA, out=tmp_path, epochs=1, device="cpu", progress=False)
+    run = archspec.train(TINY, DATA, output_dir=tmp_path, epochs=1, device="cpu", progress=False)
     text = "a very good film"
     expected = by_hand(run.model(), text)
     for source in (run, run.path, str(run.path)):

@@ -17,27 +17,21 @@ from archspec.errors import UsageError
 from archspec.training import environment
 from archspec.training.classifier_module import _seed
 from archspec.training.data_feed import DataFeed, encoders
-from archspec.training.options import Options, Phase
+from archspec.training.options import Phase, TrainOptions
 from archspec.training.run_folder import LAST
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
 
 
-def options(**given: Any) -> Options:
-    asked: dict[str, Any] = {
-        "batch_size": 32, "learning_rate": 1e-3, "optimizer": "adamw", "momentum": 0.9,
-        "weight_decay": 0.01, "schedule": "linear", "warmup": None, "precision": "fp32",
-        "accumulate": 1, "clip": 1.0, "monitor": "accuracy", "patience": None, "seed": 0,
-        "device": "cpu", "devices": 1, "strategy": "auto", "workers": 0, "max_length": None,
-        "save_every": 120.0,
-    }  # fmt: skip
-    phases = given.pop("phases", None)
-    return Options.checked(None, None, phases, **{**asked, **given})
+def options(**given: Any) -> TrainOptions:
+    return TrainOptions(**{"learning_rate": 1e-3, "device": "cpu", **given}).resolved(["none"])
 
 
 def train(out: Path, data: Any = DATA, **given: Any) -> archspec.Run:
-    return archspec.train(SPEC, data, out=out, **{"device": "cpu", "progress": False, **given})
+    return archspec.train(
+        SPEC, data, output_dir=out, **{"device": "cpu", "progress": False, **given}
+    )
 
 
 def test_a_step_is_the_mean_over_its_samples(tmp_path: Path) -> None:
@@ -47,8 +41,9 @@ def test_a_step_is_the_mean_over_its_samples(tmp_path: Path) -> None:
     for size, accumulate in ((12, 1), (12, 3), (4, 3), (4, 4), (8, 2), (5, 3)):
         run = train(
             tmp_path / f"{size}x{accumulate}", data, p=0, epochs=1, batch_size=size,
-            accumulate=accumulate, optimizer="sgd", momentum=0.0, schedule="constant", clip=0,
-            learning_rate=1.0, weight_decay=0.0, validation_share=0,
+            accumulate_grad_batches=accumulate, optimizer="sgd", momentum=0.0,
+            schedule="constant", max_grad_norm=0, learning_rate=1.0, weight_decay=0.0,
+            validation_fraction=0,
         )  # fmt: skip
         assert [line["kind"] for line in run.metrics].count("step") == 1
         found[size, accumulate] = load_file(run.path / LAST)
@@ -71,20 +66,26 @@ def test_none_freezes_nothing_unless_a_plan_has_this_name(tmp_path: Path) -> Non
     assert [line["plan"] for line in run.epochs] == ["head-only", "none"]
     assert run.facts["trainable"] == run.facts["parameters"]
     assert train(tmp_path, freeze="none", epochs=1).facts["plan"] == "none"
-    given = options(phases="none:2")
-    assert given.with_plans(["none"]).phases == (Phase("none", 2),)
-    assert given.with_plans(["head-only"]).phases == (Phase(None, 2),)
+    given = TrainOptions(phases="none:2")
+    assert given.resolved(["none"]).phases == (Phase("none", 2),)
+    assert given.resolved(["head-only"]).phases == (Phase(None, 2),)
 
 
 @pytest.mark.parametrize(
     ("given", "names"),
     [
         ({"momentum": 0.5}, ["momentum"]),
-        ({"ignore": ["x"], "optional": ("y",)}, ["ignore", "optional"]),
-        ({"workers": 2, "image": "text", "momentum": 0.0}, ["momentum", "workers", "image"]),
-        ({"validation_share": 0, "monitor": "loss", "patience": 2}, ["monitor", "patience"]),
-        ({"open": True, "text": "text", "most_bad": 0.5}, ["text", "most_bad"]),
-        ({"open": True, "labels": ["yes"], "test": False}, ["labels", "test"]),
+        ({"ignore": ["x"], "allow_missing": ("y",)}, ["ignore", "allow_missing"]),
+        (
+            {"num_workers": 2, "image_column": "text", "momentum": 0.0},
+            ["image_column", "momentum", "num_workers"],
+        ),
+        ({"validation_fraction": 0, "monitor": "loss", "patience": 2}, ["monitor", "patience"]),
+        (
+            {"open": True, "text_column": "text", "max_bad_rows": 0.5},
+            ["text_column", "max_bad_rows"],
+        ),
+        ({"open": True, "labels": ["yes"], "test_split": False}, ["labels", "test_split"]),
         ({"images": True, "max_length": 5, "tokenizer": "x"}, ["tokenizer", "max_length"]),
     ],
 )
@@ -96,9 +97,9 @@ def test_options_that_would_do_nothing(
     data = archspec.open_data(DATA, task=task) if given.pop("open", False) else DATA
     spec = "resnet18" if given.pop("images", False) else SPEC
     with pytest.raises(UsageError) as caught:
-        archspec.train(spec, data, out=tmp_path, device="cpu", progress=False, **given)
+        archspec.train(spec, data, output_dir=tmp_path, device="cpu", progress=False, **given)
     problems = caught.value.problems
-    assert [one.message.partition(" does nothing: ")[0] for one in problems] == names
+    assert [one.message.partition(" has no effect: ")[0] for one in problems] == names
     assert {one.code for one in problems} == {"E801"}
     assert list(tmp_path.iterdir()) == []
 
@@ -126,9 +127,9 @@ def test_workers_go_on_from_epoch_to_epoch(tmp_path: Path) -> None:
         place.parent.mkdir(exist_ok=True)
         Image.new("L", (28, 28), 20 * i).save(place)
     spec = archspec.load(HERE.parent.parent / "examples/fashion-mnist/resnet18-small.yaml")
-    data = archspec.open_data(tmp_path, task=spec.architecture.task, validation_share=0)
+    data = archspec.open_data(tmp_path, task=spec.architecture.task, validation_fraction=0)
     varied, plain = encoders(spec, None, None, None)
-    feed = DataFeed(data, (varied, plain), options(batch_size=4, workers=1))
+    feed = DataFeed(data, (varied, plain), options(batch_size=4, num_workers=1))
     workers: set[int] = set()
     for epoch, start in ((0, 1), (1, 0), (2, 0)):
         found = feed.train(epoch, start)

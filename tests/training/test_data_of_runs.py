@@ -16,6 +16,7 @@ from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError
 from archspec.lang.schema import Task
 from archspec.training.data_source import opened, reopened
+from archspec.training.options import TrainOptions
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -27,11 +28,23 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     for name in ("part-dev", "other-dev", "extra"):
         (tmp_path / "data" / f"{name}.csv").write_text("text,label\na film,yes\nso it was,no\n")
     (tmp_path / "data" / "test.csv").write_text("text\na film\n")
-    words = ["train", str(SPEC), "--data", str(tmp_path / "data"), "--out", str(tmp_path / "runs")]
-    words += ["--epochs", "1", "--device", "cpu", "--most-bad", "0.05", "--labels", "yes, no"]
+    words = [
+        "train",
+        str(SPEC),
+        "--data",
+        str(tmp_path / "data"),
+        "--output-dir",
+        str(tmp_path / "runs"),
+    ]
+    words += ["--epochs", "1", "--device", "cpu", "--max-bad-rows", "0.05", "--labels", "yes, no"]
     refused = CliRunner().invoke(main, words)
-    assert refused.exit_code == 1 and "say which with validation= (--validation)" in refused.stderr
-    done = CliRunner().invoke(main, [*words, "--train", "part-train", "--validation", "other-dev"])
+    assert (
+        refused.exit_code == 1
+        and "say which with validation_split= (--validation-split)" in refused.stderr
+    )
+    done = CliRunner().invoke(
+        main, [*words, "--train-split", "part-train", "--validation-split", "other-dev"]
+    )
     assert done.exit_code == 0
     (run,) = archspec.runs(tmp_path / "runs")
     told = [
@@ -56,7 +69,7 @@ def test_texts_that_are_cut_are_told(tmp_path: Path) -> None:
     rows = "".join(f"{long},{name}\na warm day,{name}\n" for name in ("yes", "no") * 5)
     (tmp_path / "long.csv").write_text("text,label\n" + rows)
     words = ["train", str(SPEC), "--data", str(tmp_path / "long.csv"), "--epochs", "1"]
-    words += ["--device", "cpu", "--out", str(tmp_path), "--name", "run"]
+    words += ["--device", "cpu", "--output-dir", str(tmp_path), "--name", "run"]
     done = CliRunner().invoke(main, words)
     cut = (
         "10 of 20 texts were cut at 12 tokens, the longest has 62: "
@@ -103,15 +116,15 @@ def test_data_that_was_opened_for_something_else(tmp_path: Path) -> None:
     images = Task(kind="image-classification")
     given: list[tuple[Any, str, str]] = [
         (
-            archspec.open_data(tmp_path, task=images, validation_share=0), "E902",
+            archspec.open_data(tmp_path, task=images, validation_fraction=0), "E902",
             "the data was opened for image-classification, and tiny is for text-classification",
         ),
         (
-            archspec.open_data(DATA, task=spec.architecture.task, label=False), "E906",
+            archspec.open_data(DATA, task=spec.architecture.task, label_column=False), "E906",
             "the data was opened without labels",
         ),
     ]  # fmt: skip
     for data, code, message in given:
         with pytest.raises(DataError) as caught:
-            opened(data, spec)
+            opened(data, spec, TrainOptions())
         assert (caught.value.code, caught.value.message) == (code, message)

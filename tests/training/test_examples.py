@@ -38,7 +38,9 @@ def trained(words: list[str], data: Path, out: Path, *more: str) -> archspec.Run
         place = words.index("--weights") + 1
         assert words[place] == "all-MiniLM-L6-v2"
         words[place] = str(minilm())
-    done = CliRunner().invoke(main, [*words, "--device", "cpu", "--out", str(out), "--json", *more])
+    done = CliRunner().invoke(
+        main, [*words, "--device", "cpu", "--output-dir", str(out), "--json", *more]
+    )
     assert done.exit_code == 0, done.stderr
     return archspec.Run.of(json.loads(done.stdout)["path"])
 
@@ -108,7 +110,7 @@ def test_texts_on_pretrained_weights(texts: Path, tmp_path: Path) -> None:
     trainable = {"last-2-and-head": 3_552_008, "head-only": 3_080}
     assert plans.keys() == trainable.keys()
     for plan, words in plans.items():
-        more = ["--epochs", "2", "--batch-size", "6", "--validation-share", "0.25"]
+        more = ["--epochs", "2", "--batch-size", "6", "--validation-fraction", "0.25"]
         run = trained(words, texts, tmp_path, *more)
         told(run, {"train": 24, "validation": 8, "test": 8})
         assert run.facts["plan"] == plan and run.facts["trainable"] == trainable[plan]

@@ -45,7 +45,7 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no full devi
 
 
 def train(out: Path, data: Any = DATA, **given: Any) -> archspec.Run:
-    return archspec.train(SPEC, data, out=out, **{**GIVEN, **given})
+    return archspec.train(SPEC, data, output_dir=out, **{**GIVEN, **given})
 
 
 def interrupted(method: Any, *, at: int = 1) -> Any:
@@ -219,10 +219,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("data.arguments", [1]),
-        ("data.arguments.validation_share", "a"),
-        ("data.arguments.seed", "x"),
-        ("data.arguments.text", 3),
+        ("options.validation_fraction", "a"),
+        ("options.seed", "x"),
+        ("options.text_column", 3),
+        ("options.phases", []),
         ("data.source", [[["a"]]]),
         ("data", "nowhere"),
         ("labels", 5),

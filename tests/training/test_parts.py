@@ -22,24 +22,17 @@ from archspec.training import environment
 from archspec.training.classifier_module import seed_of
 from archspec.training.curves import curves
 from archspec.training.model_setup import class_param, class_tensors
-from archspec.training.options import Options, Phase
+from archspec.training.options import Phase, TrainOptions
 from archspec.training.run_folder import LOCK, RunFolder, lines_of
 from archspec.training.schedules import factor
 from archspec.training.scores import Tally
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
-GIVEN: dict[str, Any] = {
-    "batch_size": 32, "learning_rate": 1e-3, "optimizer": "adamw", "momentum": 0.9,
-    "weight_decay": 0.01, "schedule": "linear", "warmup": None, "precision": "fp32",
-    "accumulate": 1, "clip": 1.0, "monitor": "accuracy", "patience": None, "seed": 0,
-    "device": "cpu", "devices": 1, "strategy": "auto", "workers": 0, "max_length": None,
-    "save_every": 120.0, "cache": "auto", "cache_gb": 20.0,
-}  # fmt: skip
 
 
-def options(freeze: Any = None, epochs: Any = None, phases: Any = None, **given: Any) -> Options:
-    return Options.checked(freeze, epochs, phases, **{**GIVEN, **given})
+def options(freeze: Any = None, epochs: Any = None, **given: Any) -> TrainOptions:
+    return TrainOptions(freeze=freeze, epochs=epochs, **given).resolved()
 
 
 # ----------------------------------------------------------------------------------------- options
@@ -51,7 +44,7 @@ def test_phases() -> None:
     assert options(["**", "!fc"], 2).phases[0].label == "** !fc"
     found = options(phases="head-only:2, last-2-and-head:3")
     assert found.phases == (Phase("head-only", 2), Phase("last-2-and-head", 3))
-    assert found.epochs == 5
+    assert found.total_epochs == 5
     assert options(phases=[(["**"], 1), (None, 2)]).phases == (Phase(("**",), 1), Phase(None, 2))
 
 
@@ -61,11 +54,14 @@ def test_where_a_cache_cannot_be(tmp_path: Path) -> None:
     cases += [("of", "did you mean 'off'? A folder of this name is './of'")]
     for cache, hint in cases:
         with pytest.raises(UsageError) as caught:
-            options(cache=cache)
+            options(feature_cache=cache)
         assert caught.value.code == "E801" and caught.value.hint == hint
-        assert caught.value.message == f"cache is auto, off, or a folder, not {cache!r}"
-    assert options(cache="./AUTO").cache == str(Path("AUTO").absolute())
-    assert options(cache="off").cache == "off" and options(cache="cache").cache.endswith("/cache")
+        assert (
+            caught.value.message == f"feature_cache must be auto, off, or a folder, not {cache!r}"
+        )
+    for folder, resolved in (("./AUTO", str(Path("AUTO").absolute())), ("off", "off")):
+        assert options(feature_cache=folder).feature_cache == resolved
+    assert options(feature_cache="cache").feature_cache.endswith("/cache")
 
 
 @pytest.mark.parametrize("text", ["", "a", "a:0", "a:x", "a:1,", "a:b:1", "a:99999999", "a b:1"])
@@ -79,19 +75,28 @@ def test_what_are_no_phases(text: str) -> None:
     ("given", "message"),
     [
         ({"freeze": "a", "phases": "a:1"}, "phases have their own plans and epochs"),
-        ({"epochs": 0}, "epochs is a whole number of at least 1, not 0"),
-        ({"epochs": True}, "epochs is a whole number of at least 1, not True"),
-        ({"freeze": 3}, "a freeze plan is a name or patterns, not 3"),
-        ({"phases": [("a",)]}, "a phase is a plan and its epochs, not ('a',)"),
+        ({"epochs": 0}, "epochs must be an integer of at least 1, not 0"),
+        ({"epochs": True}, "epochs must be an integer of at least 1, not true"),
+        ({"freeze": 3}, "a freeze plan is a name or a list of patterns, not 3"),
+        ({"phases": [("a",)]}, "a phase is a plan and its epochs, not ['a']"),
         ({"phases": []}, "there are no phases"),
-        ({"batch_size": 0}, "batch_size is a whole number of at least 1, not 0"),
-        ({"learning_rate": math.nan}, "learning_rate is a number from 0 to 1e+30, not nan"),
-        ({"clip": -1}, "clip is a number of 0 or more, not -1"),
-        ({"warmup": 2}, "warmup is a number from 0 to 1, not 2"),
-        ({"schedule": "linaer"}, "schedule is none of its choices: 'linaer'"),
-        ({"cache": "a\0b"}, "cache is auto, off, or a folder, not 'a\\x00b'"),
-        ({"device": 5}, "device is a name, not 5"),
-        ({"patience": 0}, "patience is a whole number of at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, not 0"),
+        ({"learning_rate": math.nan}, "learning_rate must be a number of at least 0, not nan"),
+        ({"max_grad_norm": -1}, "max_grad_norm must be a number of at least 0, not -1"),
+        ({"warmup": 2}, "warmup must be a number from 0 to 1, not 2"),
+        (
+            {"schedule": "linaer"},
+            "schedule must be one of linear, cosine, one-cycle, constant, not 'linaer'",
+        ),
+        ({"feature_cache": "a\0b"}, "feature_cache must be auto, off, or a folder, not 'a\\x00b'"),
+        ({"device": 5}, "device must be a text, not 5"),
+        ({"patience": 0}, "patience must be an integer of at least 1, not 0"),
+        ({"seed": 2**40}, "seed must be at most 4,294,967,295, not 1099511627776"),
+        (
+            {"validation_fraction": 1},
+            "validation_fraction must be a number from 0 to below 1, not 1",
+        ),
+        ({"epoch": 3}, "no option 'epoch'"),
     ],
 )
 def test_options_that_make_no_sense(given: dict[str, Any], message: str) -> None:
@@ -115,13 +120,14 @@ def test_all_mistakes_are_told_at_once() -> None:
 )  # fmt: skip
 def test_options_come_back_as_they_went(schedule: Any, warmup: Any, phases: Any) -> None:
     found = options(phases=phases, schedule=schedule, warmup=warmup)
-    assert Options.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert TrainOptions(**json.loads(json.dumps(found.to_dict()))).resolved() == found
 
 
 @pytest.mark.parametrize("data", [{}, {"phases": 3}, {"phases": [{}]}, {"phases": [], "x": 1}])
-def test_what_are_no_options(data: Any) -> None:
-    with pytest.raises(UsageError):
-        Options.from_dict(data)
+def test_what_are_no_options_of_a_run(data: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        _ = archspec.Run(tmp_path, "finished", {"options": data}, ()).options
+    assert caught.value.code == "E920"
 
 
 # ----------------------------------------------------------------------------- scores and schedules
@@ -252,7 +258,7 @@ def call(*words: str) -> tuple[int, str, str]:
 
 
 def test_train_runs_and_resume(tmp_path: Path) -> None:
-    given = ["--out", str(tmp_path), "--epochs", "1", "--device", "cpu", "-p", "width=8"]
+    given = ["--output-dir", str(tmp_path), "--epochs", "1", "--device", "cpu", "-p", "width=8"]
     code, out, err = call("train", str(SPEC), "--data", str(DATA), "--freeze", "head-only", *given)
     assert code == 0 and "finished" in out and "trains 18 of 426 parameters" in out
     assert "epoch 1: train loss" in err
@@ -300,7 +306,7 @@ def test_no_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", ".hidden", "../up", "a/b", "-x", "a" * 121, "a\n"])
 def test_names_that_no_folder_of_a_run_has(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        archspec.train("nothing.yaml", "nothing.csv", out=tmp_path, name=name)
+        archspec.train("nothing.yaml", "nothing.csv", output_dir=tmp_path, name=name)
     assert caught.value.code == "E801"
     assert caught.value.message == f"no name for a run's folder: {name!r}"
 
@@ -309,7 +315,7 @@ def test_a_name_is_taken_as_it_is_and_once(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "bert", "first")
     assert folder.path == tmp_path / "first"
     with pytest.raises(UsageError) as caught:
-        archspec.train("nothing.yaml", "nothing.csv", out=tmp_path, name="first")
+        archspec.train("nothing.yaml", "nothing.csv", output_dir=tmp_path, name="first")
     assert caught.value.message == f"{tmp_path / 'first'}: is there already"
     with pytest.raises(RunError, match="'first' is there already"):
         RunFolder.create(tmp_path, "bert", "first")

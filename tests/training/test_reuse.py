@@ -41,7 +41,7 @@ BERT: dict[str, Any] = {
 
 
 def train(out: Path, spec: Any = HERE / "layers.yaml", **given: Any) -> archspec.Run:
-    return archspec.train(spec, {"train": DATA, "test": DATA}, out=out, **{**GIVEN, **given})
+    return archspec.train(spec, {"train": DATA, "test": DATA}, output_dir=out, **{**GIVEN, **given})
 
 
 def lines(run: archspec.Run) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def close(one: archspec.Run, other: archspec.Run, tolerance: float) -> None:
 
 
 def test_a_run_is_the_same_to_rounding(whole: archspec.Run, tmp_path: Path) -> None:
-    plain = train(tmp_path, cache="off")
+    plain = train(tmp_path, feature_cache="off")
     close(whole, plain, 1e-5)
     assert [line["accuracy"] for line in whole.epochs] == [e["accuracy"] for e in plain.epochs]
     assert whole.test is not None and plain.test is not None
@@ -96,7 +96,7 @@ def test_a_run_is_the_same_to_rounding(whole: archspec.Run, tmp_path: Path) -> N
 def test_a_transformer_is_the_same_to_rounding(tmp_path: Path) -> None:
     given = {**BERT, "epochs": 1}
     cached = train(tmp_path, "bert", **given)
-    close(cached, train(tmp_path, "bert", **given, cache="off"), 1e-4)
+    close(cached, train(tmp_path, "bert", **given, feature_cache="off"), 1e-4)
     (said,) = activations(cached)
     assert said["values"][0]["name"] == "bert.encoder.layer.0.output.LayerNorm"
     assert said["passed"] == ["attention_mask"] and 0.4 < said["share"] < 0.6
@@ -115,16 +115,16 @@ def test_a_second_run_computes_nothing(
 
     monkeypatch.setattr(FrozenWork, "compute", counted)
     cache = whole.path.parent / ".activations"
-    again = train(tmp_path, cache=cache, cache_gb=0.001)
+    again = train(tmp_path, feature_cache=cache, feature_cache_size=0.001)
     assert weights(again) == weights(whole) and lines(again) == lines(whole)
     assert computed == [] and "computed in" not in log(again)
     assert not (tmp_path / ".activations").exists()
-    assert archspec.Run.of(again.path).facts["options"]["cache"] == str(cache)
+    assert archspec.Run.of(again.path).facts["options"]["feature_cache"] == str(cache)
 
 
 def test_mixed_precision(tmp_path: Path) -> None:
     given = {"precision": "bf16-mixed", "epochs": 1}
-    cached, plain = train(tmp_path, **given), train(tmp_path, **given, cache="off")
+    cached, plain = train(tmp_path, **given), train(tmp_path, **given, feature_cache="off")
     close(cached, plain, 0.02)
     assert "key" in activations(cached)[0]
 
@@ -142,7 +142,7 @@ def written(self, rows, values):
         os.kill(os.getpid(), signal.SIGKILL)
     write(self, rows, values)
 ActivationCache.write = written
-archspec.train({spec!r}, {data!r}, out={out!r}, **{given!r})
+archspec.train({spec!r}, {data!r}, output_dir={out!r}, **{given!r})
 """
 
 
@@ -234,7 +234,7 @@ def test_a_run_that_has_only_its_test_left(
 
 
 def test_what_does_not_fit(tmp_path: Path) -> None:
-    given = {"epochs": 1, "cache_gb": 0.000_001}
+    given = {"epochs": 1, "feature_cache_size": 0.000_001}
     run = train(tmp_path, **given)
     (said,) = activations(run)
     assert said == {
@@ -242,7 +242,7 @@ def test_what_does_not_fit(tmp_path: Path) -> None:
     }
     assert run.status == "finished" and f"computed only once: {said['reason']}" in log(run)
     (tmp_path / "file").write_text("")
-    run = train(tmp_path, epochs=1, cache=tmp_path / "file")
+    run = train(tmp_path, epochs=1, feature_cache=tmp_path / "file")
     (said,) = activations(run)
     assert said["reason"] == f"{tmp_path / 'file'}: File exists"
 
@@ -258,7 +258,7 @@ def test_a_cache_that_fails_stops_nothing(
         return read(self, rows, **given)
 
     monkeypatch.setattr(ActivationCache, "read", failing)
-    close(train(tmp_path, cache=whole.path.parent / ".activations"), whole, 1e-4)
+    close(train(tmp_path, feature_cache=whole.path.parent / ".activations"), whole, 1e-4)
     assert next(failed, None) is None
 
     def broken(self: FrozenWork, split: str, some: Any) -> Any:
@@ -326,10 +326,10 @@ def test_images_are_read_once_if_they_do_not_vary(
     monkeypatch.setattr(ImageEncoder, "encode", counted)
     given: dict[str, Any] = {
         "freeze": "head-only", "epochs": 4, "batch_size": 5, "device": "cpu", "progress": False,
-        "validation_share": 0.2, "learning_rate": 0.1,
+        "validation_fraction": 0.2, "learning_rate": 0.1,
     }  # fmt: skip
     source = tmp_path / "spec.yaml"
-    run = archspec.train(source, tmp_path / "images", out=tmp_path, **given)
+    run = archspec.train(source, tmp_path / "images", output_dir=tmp_path, **given)
     (said,) = activations(run)
     if augment == "auto":
         assert said["reason"] == "augmentation changes the inputs in every epoch"
@@ -338,5 +338,9 @@ def test_images_are_read_once_if_they_do_not_vary(
     assert said["bytes"] == 12 * 4 * 4
     assert len(read) <= 4 + 12 + 2  # the example, every image, and shapes
     close(
-        run, archspec.train(source, tmp_path / "images", out=tmp_path, cache="off", **given), 1e-5
+        run,
+        archspec.train(
+            source, tmp_path / "images", output_dir=tmp_path, feature_cache="off", **given
+        ),
+        1e-5,
     )

@@ -30,7 +30,7 @@ PHASED: dict[str, Any] = {
 
 
 def train(out: Path, **given: Any) -> archspec.Run:
-    return archspec.train(SPEC, DATA, out=out, **given)
+    return archspec.train(SPEC, DATA, output_dir=out, **given)
 
 
 def lines(run: archspec.Run) -> list[dict[str, Any]]:
@@ -171,7 +171,7 @@ def noted(self, trainer, at):
     if at.step == 16:
         os.kill(os.getpid(), signal.SIGKILL)
 CheckpointCallback._note = noted
-archspec.train({spec!r}, {data!r}, out={out!r}, save_every=0, **{given!r})
+archspec.train({spec!r}, {data!r}, output_dir={out!r}, save_interval=0, **{given!r})
 """
 
 
@@ -217,14 +217,14 @@ def test_a_failing_step_loses_nothing(
     with monkeypatch.context() as patch:
         at_step(patch, 20, fail)
         with pytest.raises(OSError, match="No space"):
-            train(tmp_path, **PHASED, save_every=0)
+            train(tmp_path, **PHASED, save_interval=0)
     (run,) = archspec.runs(tmp_path)
     assert run.status == "failed" and run.facts["error"] == "OSError"
     assert weights(archspec.resume(run.path, progress=False)) == weights(whole)
 
 
 def test_accumulated_gradients_resume_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {**PHASED, "accumulate": 3, "batch_size": 4, "schedule": "one-cycle"}
+    given = {**PHASED, "accumulate_grad_batches": 3, "batch_size": 4, "schedule": "one-cycle"}
     expected = train(tmp_path, **given)
     with monkeypatch.context() as patch:
         at_step(patch, 9, lambda keeper: keeper.stop.set())
@@ -317,8 +317,8 @@ def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
     heads = {f"heads.{i}.bias": torch.zeros(2) for i in range(2)}
     save_file({**base.state_dict(), **heads}, tmp_path / "base.safetensors")
     run = archspec.train(
-        SPEC, data, out=tmp_path / "runs", weights=tmp_path / "base.safetensors", ignore=["heads"],
-        freeze="head-only", epochs=1, device="cpu", progress=False,
+        SPEC, data, output_dir=tmp_path / "runs", weights=tmp_path / "base.safetensors",
+        ignore=["heads"], freeze="head-only", epochs=1, device="cpu", progress=False,
     )  # fmt: skip
     assert run.labels == ("maybe", "no", "yes")
     assert archspec.load(run.path / "spec.yaml").values["num_labels"] == 3
@@ -331,7 +331,7 @@ def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
     assert trained["classifier.weight"].shape == (3, 16)
     assert torch.equal(trained["words.weight"], base.get_parameter("words.weight"))
     with pytest.raises(DataError) as caught:
-        archspec.train(SPEC, data, out=tmp_path, num_labels=2, progress=False)
+        archspec.train(SPEC, data, output_dir=tmp_path, num_labels=2, progress=False)
     assert caught.value.code == "E906" and caught.value.hint.startswith("leave num_labels out")
 
 
@@ -341,7 +341,7 @@ def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
         ({"freeze": "all"}, "E705", "no parameter is trainable"),
         ({"freeze": "had-only"}, "E703", "had-only"),
         ({"device": "gpu"}, "E801", "no device is called 'gpu'"),
-        ({"optional": ["nothing"], "weights": "{folder}/w.safetensors"}, "E701", "nothing"),
+        ({"allow_missing": ["nothing"], "weights": "{folder}/w.safetensors"}, "E701", "nothing"),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_is_written(
@@ -358,7 +358,7 @@ def test_what_does_not_fit_is_told_before_anything_is_written(
 
 def test_a_spec_that_is_for_something_else(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        archspec.train("minilm-l6", DATA, out=tmp_path)
+        archspec.train("minilm-l6", DATA, output_dir=tmp_path)
     assert caught.value.message == "minilm-l6 is for text-embedding"
 
 
@@ -384,11 +384,11 @@ def test_one_process_and_two_have_one_loss_curve(tmp_path: Path) -> None:
     command = ["-m", "archspec", "train", str(spec), "--data", str(DATA), *given]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environ = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-    two = [*torchrun, *command, "--strategy", "ddp", "--out", str(tmp_path / "two")]
+    two = [*torchrun, *command, "--strategy", "ddp", "--output-dir", str(tmp_path / "two")]
     done = subprocess.run([sys.executable, *two], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     one = archspec.train(
-        spec, DATA, out=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
+        spec, DATA, output_dir=tmp_path, epochs=2, batch_size=8, device="cpu", learning_rate=0.01,
         freeze="last-and-head", progress=False, p=0,
     )  # fmt: skip
     (both,) = archspec.runs(tmp_path / "two")

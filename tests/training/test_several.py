@@ -23,8 +23,8 @@ from archspec.training.sharding import check_shardable, units
 HERE = Path(__file__).parent
 SPEC = HERE / "deep.yaml"
 GIVEN: dict[str, Any] = {
-    "phases": "head-only:1,most:2", "batch_size": 4, "accumulate": 2, "learning_rate": 0.02,
-    "clip": 0.5, "device": "cpu", "progress": False,
+    "phases": "head-only:1,most:2", "batch_size": 4, "accumulate_grad_batches": 2,
+    "learning_rate": 0.02, "max_grad_norm": 0.5, "device": "cpu", "progress": False,
 }  # fmt: skip
 
 # The second process is asked to stop: all do, and each finds everything as it was.
@@ -38,7 +38,7 @@ def noted(self, trainer, at):
     if at.step == 13 and os.environ["RANK"] == "1":
         self.stop.set()
 Keeper._note = noted
-run = archspec.train({spec!r}, {data!r}, out={out!r}, strategy="fsdp", **{given!r})
+run = archspec.train({spec!r}, {data!r}, output_dir={out!r}, strategy="fsdp", **{given!r})
 assert run.status == "stopped", run.status
 Keeper._note = note
 run = archspec.resume(run.path, progress=False)
@@ -74,7 +74,7 @@ def test_a_model_in_parts_is_trained_as_a_whole_one(data: Path, tmp_path: Path) 
     done = subprocess.run([sys.executable, *command], env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     (both,) = archspec.runs(out)
-    one = archspec.train(SPEC, data, out=tmp_path, **GIVEN)
+    one = archspec.train(SPEC, data, output_dir=tmp_path, **GIVEN)
     assert both.status == "finished" and len(both.facts["resumed"]) == 1
     assert lines(both) == lines(one) and Counter(line["kind"] for line in lines(one)) == {
         "step": 24, "epoch": 3, "test": 1,
@@ -108,7 +108,7 @@ def test_what_is_split_together() -> None:
 
 def test_fsdp_is_for_several_processes(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        archspec.train(SPEC, HERE / "tiny.csv", out=tmp_path, strategy="fsdp", device="cpu")
+        archspec.train(SPEC, HERE / "tiny.csv", output_dir=tmp_path, strategy="fsdp", device="cpu")
     assert caught.value.code == "E801" and caught.value.hint.startswith("torchrun --nproc-per-node")
     model = nn.Module()
     model.scale = nn.Parameter(torch.ones(()))

@@ -34,7 +34,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
     out = tmp_path_factory.mktemp("first")
     data = table(out / "data.csv", "abcdefgh")
     return archspec.train(
-        SPEC, data, out=out, width=24, epochs=12, learning_rate=5e-2, test=False, **GIVEN
+        SPEC,
+        data,
+        output_dir=out,
+        width=24,
+        epochs=12,
+        learning_rate=5e-2,
+        test_split=False,
+        **GIVEN,
     )
 
 
@@ -44,7 +51,7 @@ def test_rows_follow_their_labels(first: archspec.Run, tmp_path: Path) -> None:
     assert first.best is not None and first.best["accuracy"] == 1.0
     for weights in (first.path, first.path / BEST):
         again = archspec.train(
-            SPEC, data, out=tmp_path, weights=weights, epochs=1, learning_rate=1e-8, **GIVEN
+            SPEC, data, output_dir=tmp_path, weights=weights, epochs=1, learning_rate=1e-8, **GIVEN
         )
         assert again.labels == tuple("bcdefghz")
         old, new = (load_file(run.path / BEST) for run in (first, again))
@@ -70,7 +77,13 @@ def test_more_and_fewer_labels(first: archspec.Run, tmp_path: Path) -> None:
     for labels in ("aabbccdd", "abcdxyzw"):
         data = table(tmp_path / f"{labels}.csv", labels)
         again = archspec.train(
-            SPEC, data, out=tmp_path, weights=first.path, epochs=1, learning_rate=1e-8, **GIVEN
+            SPEC,
+            data,
+            output_dir=tmp_path,
+            weights=first.path,
+            epochs=1,
+            learning_rate=1e-8,
+            **GIVEN,
         )
         old, new = (load_file(run.path / BEST)["classifier.bias"] for run in (first, again))
         torch.testing.assert_close(new[:4], old[:4], atol=1e-5, rtol=0)
@@ -82,8 +95,8 @@ def test_rows_follow_the_labels_that_a_spec_names(first: archspec.Run, tmp_path:
     weights = Path(shutil.copy(first.path / BEST, tmp_path / "plain.safetensors"))
     data = table(tmp_path / "data.csv", "zbcdefgh")
     again = archspec.train(
-        first.path / "spec.yaml", data, labels=list("zhgfedcb"), out=tmp_path, weights=weights,
-        epochs=1, learning_rate=1e-8, **GIVEN,
+        first.path / "spec.yaml", data, labels=list("zhgfedcb"), output_dir=tmp_path,
+        weights=weights, epochs=1, learning_rate=1e-8, **GIVEN,
     )  # fmt: skip
     old, new = (load_file(run.path / BEST)["classifier.weight"] for run in (first, again))
     torch.testing.assert_close(new[1:], old[1:].flip(0), atol=1e-5, rtol=0)
@@ -102,7 +115,7 @@ def test_a_runs_folder_are_weights(first: archspec.Run) -> None:
 
 def test_more_epochs(tmp_path: Path) -> None:
     data = table(tmp_path / "data.csv", "aabbaabb")
-    run = archspec.train(SPEC, data, out=tmp_path, epochs=1, **GIVEN)
+    run = archspec.train(SPEC, data, output_dir=tmp_path, epochs=1, **GIVEN)
     assert run.status == "finished" and len(run.epochs) == 1
     result = CliRunner().invoke(main, ["resume", str(run.path), "--epochs", "2"])
     assert result.exit_code == 0, result.output
@@ -114,5 +127,5 @@ def test_more_epochs(tmp_path: Path) -> None:
     more.verify()
     assert archspec.resume(run.path).to_dict() == more.to_dict()  # nothing more is asked for
     for wrong in (0, -1):
-        with pytest.raises(UsageError, match="epochs is a whole number of at least 1"):
+        with pytest.raises(UsageError, match="epochs must be an integer of at least 1"):
             archspec.resume(run.path, epochs=wrong)

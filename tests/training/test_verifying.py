@@ -27,7 +27,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> archspec.Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(BestScore, "is_better", lambda self, score: self.lines < 12)
         return archspec.train(
-            HERE / "tiny.yaml", HERE / "tiny.csv", out=tmp_path_factory.mktemp("runs"),
+            HERE / "tiny.yaml", HERE / "tiny.csv", output_dir=tmp_path_factory.mktemp("runs"),
             phases="head-only:1,body-and-head:1", batch_size=8, learning_rate=1e-2, device="cpu",
             progress=False,
         )  # fmt: skip

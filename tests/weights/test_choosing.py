@@ -71,14 +71,14 @@ def test_an_exclamation_mark_takes_back(model: nn.Module, state: Any) -> None:
     def load(path: str, **options: Any) -> Any:
         return load_weights(model, path, layout="archspec", **options)
 
-    report = load("a.safetensors", ignore=["bn", "!bn.weight"], optional=["bn", "!bn.weight"])
+    report = load("a.safetensors", ignore=["bn", "!bn.weight"], allow_missing=["bn", "!bn.weight"])
     assert {row.theirs.name for row in report.rows if row.kind == "ignored"} == {
         n for n in state if n.startswith("bn.") and n != "bn.weight"
     }
     del state["bn.weight"]
     save_file(state, "b.safetensors")
     for optional in (["**", "!bn"], ["!bn"]):
-        found = told(lambda optional=optional: load("b.safetensors", optional=optional))
+        found = told(lambda optional=optional: load("b.safetensors", allow_missing=optional))
         assert found == ["E602 1 tensors are missing: bn.weight"]
 
 
@@ -167,13 +167,13 @@ def test_a_part_that_fits_twice(model: nn.Module, state: Any) -> None:
     def load(**options: Any) -> Any:
         return load_weights(model, "a.safetensors", layout="archspec", **options)
 
-    found = told(lambda: load(optional="**"))
+    found = told(lambda: load(allow_missing="**"))
     assert found == [
         "E604 the names fit in more than one way: "
         "the model's own names (the file lacks the prefix 'towers.query.'); "
         "the model's own names (the file lacks the prefix 'towers.doc.')"
     ]
-    report = load(optional=["bn", "towers.doc"], partial=True)
+    report = load(allow_missing=["bn", "towers.doc"], allow_partial=True)
     assert report.prefix == "the file lacks the prefix 'towers.query.'"
     assert torch.equal(model.get_parameter("towers.query.fc.bias"), tower["fc.bias"])
     load_weights(cast("Any", model).towers["doc"], "a.safetensors")
@@ -230,7 +230,7 @@ def test_hints(gone: list[str], patterns: list[str], model: nn.Module, state: An
     with pytest.raises(WeightsError) as caught:
         load_weights(model, "a.safetensors", layout="archspec")
     assert caught.value.hint == (
-        f"if they may be missing: optional={patterns}, --optional, "
+        f"if they may be missing: allow_missing={patterns}, --allow-missing, "
         "or checkpoints: {…: {optional: […]}} in the spec"
     )
     with pytest.raises(WeightsError) as caught:

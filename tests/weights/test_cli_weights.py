@@ -69,8 +69,8 @@ def test_check_of_what_does_not_fit(golden: Callable[[str, str], None]) -> None:
 @pytest.mark.parametrize(
     "options", ["ours.safetensors -p labels=3 --resize head=fresh",
                 "ours.safetensors -p labels=3 --resize head.weight=rows --resize head.bias=fresh",
-                "body.safetensors --optional head", "theirs.pth --layout theirs",
-                "ours.safetensors --ignore head --optional head"],
+                "body.safetensors --allow-missing head", "theirs.pth --layout theirs",
+                "ours.safetensors --ignore head --allow-missing head"],
 )  # fmt: skip
 def test_what_may_be(options: str) -> None:
     result = run(f"check net.yaml {options}")
@@ -129,7 +129,9 @@ def test_convert_into_shards() -> None:
 
 
 def test_convert_leaves_out_what_is_missing() -> None:
-    result = run("convert net.yaml body.safetensors --to theirs -o a.safetensors --optional head")
+    result = run(
+        "convert net.yaml body.safetensors --to theirs -o a.safetensors --allow-missing head"
+    )
     assert result.exit_code == 0
     assert load_file("a.safetensors").keys() == {"net.stem.weight", "net.stem.bias"}
 
@@ -141,7 +143,7 @@ def test_convert_leaves_out_what_is_missing() -> None:
         ("check net.yaml ours.safetensors --layout their", 1, "did you mean 'theirs'?"),
         ("check net.yaml ours.safetensors --resize head", 2, "not of the form PATTERN=HOW"),
         ("check net.yaml ours.safetensors --resize head=new", 2, "ways: fresh, rows"),
-        ("check net.yaml ours.safetensors --optional heda", 1, "error[E701]"),
+        ("check net.yaml ours.safetensors --allow-missing heda", 1, "error[E701]"),
         ("check nothing ours.safetensors", 1, "error[E108]"),
         ("convert net.yaml ours.safetensors --to their -o a", 1, "error[E604]"),
         ("convert net.yaml ours.safetensors --to meeting -o a", 1, "error[E605]"),

@@ -200,6 +200,6 @@ def test_what_the_file_may_hold_otherwise_is_not_left_out(
         assert [one.message for one in caught.value.problems[0].notes] == [note]
         for patterns in ("**", "**.weight"):
             with pytest.raises(WeightsError) as caught:
-                load_weights(model, path, optional=patterns, ignore=patterns)
+                load_weights(model, path, allow_missing=patterns, ignore=patterns)
             codes = {problem.code for problem in caught.value.problems}
             assert codes <= {"E602", "E608"} and "E608" in codes

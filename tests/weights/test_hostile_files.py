@@ -381,7 +381,7 @@ def test_names_that_no_encoding_has(model: nn.Module, state: State, tmp_path: Pa
     with pytest.raises(WeightsError) as caught:
         load_weights(model, path)
     assert str(caught.value).encode() and caught.value.code == "E602"
-    report = load_weights(model, path, ignore="*", optional="**", partial=True)
+    report = load_weights(model, path, ignore="*", allow_missing="**", allow_partial=True)
     assert report.text().encode() and report._repr_html_().encode()
     assert json.dumps(report.to_dict()).encode()
 

@@ -268,7 +268,7 @@ def test_a_base_model_into_one_with_a_head(model: nn.Module, state: State, saved
         "classifier.bias"
     ]
     head = copy.deepcopy(headed.classifier.state_dict())
-    report = load_weights(headed, path, optional="classifier")
+    report = load_weights(headed, path, allow_missing="classifier")
     assert holds(model, state)
     assert all(torch.equal(t, head[n]) for n, t in headed.classifier.state_dict().items())
     assert row(report, "classifier.bias") == ("missing", None, [("optional classifier", None)])
@@ -288,7 +288,7 @@ def test_what_is_ignored_is_not_loaded(model: nn.Module, state: State, saved: Sa
     head = model.get_parameter("head.weight").clone()
     path = saved(state)
     assert failure(model, path, ignore="head.weight") == ["E602 1 tensors are missing: head.weight"]
-    report = load_weights(model, path, ignore="head.weight", optional="head")
+    report = load_weights(model, path, ignore="head.weight", allow_missing="head")
     assert holds(model, {**state, "head.weight": head})
     assert report.counts == {"loaded": len(state) - 1, "tied": 1, "missing": 1, "ignored": 1}
 
@@ -394,7 +394,9 @@ def test_rows_of_a_larger_tensor(saved: Saved) -> None:
     assert torch.equal(model.weight[:2], wide[:, :2]) and torch.equal(model.weight[2], before[2])
     found = failure(model, saved({"weight": torch.zeros(6)}), resize={"**": "rows"})
     assert found == ["E603 'weight' has the shape [3, 2], in the file [6]"]
-    load_weights(model, saved({"weight": torch.zeros(6)}), resize={"**": "fresh"}, partial=True)
+    load_weights(
+        model, saved({"weight": torch.zeros(6)}), resize={"**": "fresh"}, allow_partial=True
+    )
 
 
 def test_what_fits_is_loaded_whatever_may_be_resized(
@@ -517,15 +519,15 @@ def test_a_layout_in_which_names_meet(state: State, saved: Saved) -> None:
 
 def test_patterns_of_the_call(model: nn.Module, state: State, saved: Saved) -> None:
     path = saved(state)
-    assert failure(model, path, optional="haed") == ["E701 the pattern 'haed' selects nothing"]
+    assert failure(model, path, allow_missing="haed") == ["E701 the pattern 'haed' selects nothing"]
     assert failure(model, path, resize={"haed": "rows"}) == [
         "E701 the pattern 'haed' selects nothing"
     ]
     assert failure(model, path, ignore=["a..b"]) == ["E702 'a..b': a name is missing"]
     with pytest.raises(WeightsError) as caught:
-        load_weights(model, path, optional=["haed"])
+        load_weights(model, path, allow_missing=["haed"])
     assert caught.value.hint == "did you mean 'head'?"
-    load_weights(model, path, optional="@LayerNorm", ignore=["**.position_ids"])
+    load_weights(model, path, allow_missing="@LayerNorm", ignore=["**.position_ids"])
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_tied_tensors_that_are_views(tmp_path: Path) -> None:
         load_weights(Tied(), path)
     assert [p.code for p in caught.value.problems] == ["E603", "E603"]
     model = Tied()
-    load_weights(model, path, resize={"**": "fresh"}, partial=True)
+    load_weights(model, path, resize={"**": "fresh"}, allow_partial=True)
     crossed = [torch.arange(2.0**20).expand(2**20, -1), torch.zeros(2**20, 1).expand(-1, 2**20)]
     torch.save(dict(zip(("a.weight", "b.weight"), crossed, strict=True)), path)
     with pytest.raises(WeightsError) as caught:

@@ -44,6 +44,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     name = page.file.src_uri
     if name == "cli.md":
         markdown = markdown.replace("<!-- help of every command -->", command_help())
+    if name == "api.md":
+        markdown = markdown.replace("<!-- options of training -->", option_table())
     if name == "errors.md":  # errors.md#e203 stays the same when the title changes
         markdown = _ERROR_HEADING.sub(lambda m: f"### {m[1]}{m[2]} {{#{m[1].lower()}}}", markdown)
     parts = _FENCE.split(markdown)
@@ -86,6 +88,22 @@ def command_help() -> str:
 
     context = main.make_context("archspec", [], resilient_parsing=True, terminal_width=88)
     return "\n".join(_help_sections(context))
+
+
+def option_table() -> str:
+    """The options of ``train``, a row each."""
+    from archspec import TrainOptions
+    from archspec.training.option_info import option_infos
+
+    rows = ["| group | option | default | meaning |", "| --- | --- | --- | --- |"]
+    for info in option_infos(TrainOptions).values():
+        default = info.unset or (f"`{info.default!r}`" if info.default != () else "none")
+        choices = (
+            f" One of {', '.join(f'`{one}`' for one in info.choices)}." if info.choices else ""
+        )
+        cells = [info.group, f"`{info.name}`", default, info.description + choices]
+        rows.append(f"| {' | '.join(cell.replace('<', '&lt;') for cell in cells)} |")
+    return "\n".join(rows)
 
 
 def _help_sections(context: click.Context) -> list[str]:

@@ -12,7 +12,7 @@ root.append(form, notice, h("h3", {}, "Runs"), list, detail);
 function input(field) {
   const common = { name: field.name, id: `train-${field.name}`, "aria-describedby": field.help ? `help-train-${field.name}` : null };
   if (field.choices) return h("select", common, field.choices.map((one) => h("option", { value: one, selected: one === field.value }, one || "nothing frozen")));
-  if (field.type === "number") return h("input", { ...common, type: "number", step: "any", min: 0, value: field.value, placeholder: field.placeholder });
+  if (field.type === "number") return h("input", { ...common, type: "number", step: "any", min: field.min, max: field.max, value: field.value, placeholder: field.placeholder });
   return h("input", { ...common, type: "text", value: field.value, placeholder: field.placeholder, spellcheck: "false",
     list: field.suggestions ? `list-${field.name}` : null });
 }

@@ -10,18 +10,23 @@ from typing import Any
 import gradio as gr
 
 from archspec.errors import Problem, UsageError
+from archspec.training.option_info import OptionInfo
 from archspec_app.component import view
 from archspec_app.data_files import data_below
 from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
+from archspec_app.training.train_request import OPTIONS, SWITCH
 from archspec_app.weight_files import weights_below
 
 Act = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
 
-KEY = "Key under which the file has the weights, such as params_ema or teacher."
-PARTIAL = "Allow weights that leave most of the model as it is."
+_MAIN = ("weights", "freeze", "epochs", "batch_size", "learning_rate")
+_SUGGESTIONS = {
+    "device": ["auto", "cpu", "cuda", "mps"],
+    "encoding": ["utf-8", "utf-16", "cp1252"],
+}
 
 
 def build(face: EventBinder) -> None:
@@ -95,55 +100,41 @@ def _rows(jobs: Jobs) -> list[dict[str, Any]]:
 
 def _fields(desk: Session) -> dict[str, Any]:
     folder = desk.workspace.folder
+    data = {
+        "name": "data",
+        "label": "Data",
+        "type": "text",
+        "value": "",
+        "help": "A file or folder.",
+    }
     plans = ["", *desk.good.plans] if desk.good else [""]
-    plan = desk.asked.plan or ""
-    weights = [one["name"] for one in weights_below(folder)]
+    special: dict[str, dict[str, Any]] = {
+        "weights": {"suggestions": [one["name"] for one in weights_below(folder)]},
+        "freeze": {"type": "choice", "value": desk.asked.plan or "", "choices": plans},
+    }
+    fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}
     return {
-        "main": [
-            _text("data", "Data", data_below(folder), "a file or folder"),
-            _text("weights", "Weights", weights, "from scratch"),
-            _choice("freeze", "Freeze plan", plan, plans),
-            _number("epochs", "Epochs", 3),
-            _number("batch_size", "Batch size", 32),
-            _number("learning_rate", "Learning rate", 2e-4),
-        ],
-        "more": [
-            _choice("optimizer", "Optimizer", "adamw", ["adamw", "adam", "sgd"]),
-            _choice(
-                "schedule", "Schedule", "linear", ["linear", "cosine", "one-cycle", "constant"]
-            ),
-            _choice("precision", "Precision", "fp32", ["fp32", "bf16-mixed", "fp16-mixed"]),
-            _text("device", "Device", ["auto", "cpu", "cuda", "mps"], "auto"),
-            _number("weight_decay", "Weight decay", 0.01),
-            _number("warmup", "Warm-up, share", None),
-            _number("accumulate", "Batches a step", 1),
-            _number("clip", "Clip gradients at", 1.0),
-            _choice("monitor", "Best by", "accuracy", ["accuracy", "loss", "macro_f1"]),
-            _number("patience", "Patience, epochs", None),
-            _number("seed", "Seed", 0),
-            _number("max_length", "Tokens at most", None),
-            _text("text", "Text column", None, "guessed"),
-            _text("image", "Image column", None, "guessed"),
-            _text("label", "Label column", None, "guessed"),
-            _choice("header", "First line of a CSV", "auto", ["auto", "names", "row"]),
-            _text("encoding", "Encoding", ["utf-8", "utf-16", "cp1252"], "utf-8"),
-            _text("tokenizer", "Tokenizer", None, "beside the weights"),
-            {**_text("key", "Key of the weights", None, "state_dict, model, or none"), "help": KEY},
-            {**_choice("partial", "Partial weights", "no", ["no", "yes"]), "help": PARTIAL},
-            _number("save_every", "Save every, seconds", 120),
-        ],
+        "main": [data | {"suggestions": data_below(folder)}, *(fields[name] for name in _MAIN)],
+        "more": [field for name, field in fields.items() if name not in _MAIN],
     }
 
 
-def _text(name: str, label: str, suggestions: list[str] | None, placeholder: str) -> dict[str, Any]:
-    found = {"suggestions": suggestions, "placeholder": placeholder, "value": ""}
-    return {"name": name, "label": label, "type": "text", **found}
-
-
-def _number(name: str, label: str, value: float | None) -> dict[str, Any]:
-    shown = "" if value is None else f"{value:g}"
-    return {"name": name, "label": label, "type": "number", "value": shown}
-
-
-def _choice(name: str, label: str, value: str, choices: list[str]) -> dict[str, Any]:
-    return {"name": name, "label": label, "type": "choice", "value": value, "choices": choices}
+def _field(info: OptionInfo) -> dict[str, Any]:
+    """A field of the form as the option declares it."""
+    field: dict[str, Any] = {
+        "name": info.name,
+        "label": info.name.replace("_", " ").capitalize(),
+        "help": info.description,
+        "placeholder": info.unset,
+    }
+    if info.type is bool:
+        choices = ["yes", "no"] if info.default is not None else ["auto", "yes", "no"]
+        value = next(word for word, meaning in SWITCH.items() if meaning is info.default)
+        return {**field, "type": "choice", "value": value, "choices": choices}
+    if info.choices:
+        return {**field, "type": "choice", "value": info.default, "choices": [*info.choices]}
+    if info.type is str:
+        suggestions = _SUGGESTIONS.get(info.name)
+        return {**field, "type": "text", "value": info.default or "", "suggestions": suggestions}
+    value = "" if info.default is None else f"{info.default:g}"
+    return {**field, "type": "number", "value": value, "min": info.low, "max": info.high}

@@ -13,7 +13,7 @@ from typing import Any, cast
 from archspec.errors import Problem, RunError
 from archspec.file_lock import holder
 from archspec.training.run_folder import FACTS, LOCK, METRICS
-from archspec.training.run_record import check_facts
+from archspec.training.run_record import check_record
 from archspec_app.training.metric_points import log_tail
 from archspec_app.training.run_rows import JobStatus
 
@@ -98,7 +98,7 @@ class Job:
         if facts is None or facts.get("status") not in ("running", *_ENDED):
             raise wrong
         try:
-            check_facts(facts, file)
+            check_record(facts, file)
         except RunError:
             raise wrong from None
         return facts

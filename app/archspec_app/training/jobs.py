@@ -85,7 +85,7 @@ class Jobs:
             text: the spec's, as it stands in the editor.
             name: of a packaged spec, or of the spec's file relative to the folder.
             params: values for its parameters.
-            options: as ``orders.OPTIONS`` names them.
+            options: as ``train_request.OPTIONS`` names them.
 
         Raises:
             UsageError: E801, an option is wrong, or enough runs are under way.
@@ -144,7 +144,7 @@ class Jobs:
 
     def _to_train(self, job: Job, order: TrainRequest) -> list[str]:
         file = os.path.relpath(job.spec / f"{order.stem}.yaml", self.folder)
-        return ["train", file, f"--out={RUNS}", f"--name={job.key}", *order.arguments]
+        return ["train", file, f"--output-dir={RUNS}", f"--name={job.key}", *order.arguments]
 
     def _launch(self, job: Job, words: list[str], said: Mapping[str, Any], begun: int) -> None:
         """Start the process, unless another is at it.

@@ -93,7 +93,7 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
 def _steps(facts: Mapping[str, Any], options: Mapping[str, Any]) -> int | None:
     """In an epoch."""
     rows = facts.get("data", {}).get("counts", {}).get("train")
-    batch, accumulate = options.get("batch_size"), options.get("accumulate")
+    batch, accumulate = options.get("batch_size"), options.get("accumulate_grad_batches")
     if not (_is_count(rows) and _is_count(batch) and _is_count(accumulate)):
         return None
     return math.ceil(math.ceil(rows / batch) / accumulate)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import archspec
 from archspec.differences.normal_form import content
@@ -19,30 +17,25 @@ from archspec.lang.inherit import packaged_folder, packaged_names
 from archspec.lang.schema import Architecture
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import MAX_BYTES, dump, flow
-from archspec.training.options import Options, Phase
+from archspec.training.option_info import OptionInfo, option_infos
+from archspec.training.options import Phase, TrainOptions
 from archspec_app.workspace import inside, refuse_links_out
 
-MOST_TEXT, MOST_PARAMS, MOST_FILES, MOST_WORKERS = 200, 100_000, 100, 16
-_MOST_NUMBER = 1e30
+MAX_TEXT, MAX_PARAMS, MAX_FILES, MAX_WORKERS = 200, 100_000, 100, 16
 _HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(?::[\w.-]+)?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
-_WHOLE = (
-    "epochs", "batch_size", "accumulate", "patience", "seed", "workers", "max_length",
-)  # fmt: skip
-_NUMBERS = (
-    "learning_rate", "momentum", "weight_decay", "warmup", "clip", "save_every",
-)  # fmt: skip
-_WORDS = ("optimizer", "schedule", "precision", "monitor", "device")
-_TEXTS = ("text", "image", "label", "train", "validation", "test", "encoding", "key")
-_SWITCHES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "header": {"auto": (), "names": ("--header",), "row": ("--no-header",)},  # a first line
-    "partial": {"no": (), "yes": ("--partial",)},
-}
-_SHARES = ("validation_share", "most_bad")
 _FILES = ("data", "weights", "tokenizer")
-OPTIONS = (*_FILES, "freeze", "phases", *_WHOLE, *_NUMBERS, *_WORDS, *_TEXTS, *_SHARES, *_SWITCHES)
-"""The names that a form may set; all but ``data`` may be left out or None."""
+_SERVER_ONLY = (  # what the page decides, and what a form cannot say
+    "output_dir", "name", "devices", "strategy", "feature_cache", "feature_cache_size",
+    "labels", "ignore", "allow_missing",
+)  # fmt: skip
+OPTIONS = {
+    name: info for name, info in option_infos(TrainOptions).items() if name not in _SERVER_ONLY
+}
+"""The options of ``archspec.train`` that a form may set, beside ``data``."""
+SWITCH = {"auto": None, "yes": True, "no": False}
+"""What a form says for options that are true or false."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +71,7 @@ def read_request(
         text: the spec's, as it stands in the editor.
         name: of a packaged spec, or of the spec's file relative to ``folder``.
         params: values for its parameters.
-        options: as ``OPTIONS`` names them.
+        options: as ``OPTIONS`` names them, and ``data``.
         allow_hub: whether ``data`` may be a name on the hub.
 
     Raises:
@@ -87,19 +80,24 @@ def read_request(
     """
     spec = _spec(folder, text, name, params)
     problems: list[Problem] = []
-    given = _given(options, problems)
-    files = _files(folder, name, spec, given, problems, allow_hub=allow_hub)
-    phases = _checked(given, spec, problems)
+    values = _values(options, problems)
+    files = _files(folder, name, spec, values, problems, allow_hub=allow_hub)
+    chosen = {key: value for key, value in values.items() if key not in _FILES}
+    phases = _phases(chosen, spec.architecture, problems)
     if problems:
         raise UsageError(problems)
-    apart = (*_FILES, "freeze", "phases", *_SWITCHES)
-    plain = {key: value for key, value in given.items() if key not in apart}
-    plan = "+".join(phase.label for phase in phases)
-    said = [("phases" if "phases" in given else "freeze", _plans(phases, given)), *plain.items()]
-    words = [f"--{key.replace('_', '-')}={value}" for key, value in (*files, *said) if value != ""]
-    words += [word for key, ways in _SWITCHES.items() if key in given for word in ways[given[key]]]
+    words = [f"--{key}={value}" for key, value in files]
+    words += [_word(OPTIONS[key], value) for key, value in chosen.items()]
     words += [f"--param={key}={flow(value)}" for key, value in params.items()]
-    return TrainRequest(_standing(spec, text), _stem(name), plan, tuple(words))
+    plan = "+".join(phase.label for phase in phases)
+    return TrainRequest(_standalone(spec, text), _stem(name), plan, tuple(words))
+
+
+def _word(info: OptionInfo, value: object) -> str:
+    """An option on the command line."""
+    if info.type is bool:
+        return info.flag if value else f"--no-{info.flag[2:]}"
+    return f"{info.flag}={value}"
 
 
 def _stem(name: str) -> str:
@@ -120,12 +118,12 @@ def _spec(folder: Path, text: str, name: str, params: Mapping[str, Any]) -> Spec
 def _is_plain(params: object) -> bool:
     """Whether parameters are JSON, and not much of it."""
     try:
-        return isinstance(params, Mapping) and len(json.dumps(dict(params))) <= MOST_PARAMS
+        return isinstance(params, Mapping) and len(json.dumps(dict(params))) <= MAX_PARAMS
     except (TypeError, ValueError, RecursionError):
         return False
 
 
-def _standing(spec: Spec, text: str) -> str:
+def _standalone(spec: Spec, text: str) -> str:
     """The text as it is, if it needs no file beside it: its lines are those of the editor."""
     packaged = packaged_folder()
     if all(path.parent == packaged for path in spec.document.files):
@@ -136,89 +134,68 @@ def _standing(spec: Spec, text: str) -> str:
 # ----------------------------------------------------------------------------------------- options
 
 
-def _given(options: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """The options that are set and of the right kind."""
+def _values(options: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The options that differ from their defaults, as Python has them."""
     if not isinstance(options, Mapping):
         raise _usage("the options are a mapping of names to values")
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, value in options.items():
-        if key not in OPTIONS:
-            hint = did_you_mean(str(key)[:MOST_TEXT], OPTIONS)
-            problems.append(Problem("E801", f"no option is called {_shown(key)}", hint=hint))
+        info = OPTIONS.get(key)
+        if key != "data" and info is None:
+            hint = did_you_mean(str(key)[:MAX_TEXT], ("data", *OPTIONS))
+            problems.append(Problem("E801", f"no option is called {_quoted(key)}", hint=hint))
         elif value is None or value == "":
             continue
-        elif (why := _odd(key, value)) is not None:
-            problems.append(Problem("E801", f"{key} is {why}, not {_shown(value)}"))
-        else:
-            found[key] = int(value) if key in _WHOLE else value
-    return found
+        elif info is None or key in _FILES:
+            values[key] = value
+        elif info.type is str and not _is_text(value):
+            message = f"{key} must be a text of at most {MAX_TEXT} characters"
+            problems.append(Problem("E801", f"{message}, not {_quoted(value)}"))
+        elif (converted := _converted(info, value)) not in (None, info.default):
+            values[key] = converted
+    return values
 
 
-def _odd(key: str, value: object) -> str | None:
-    """What an option should be; None if its value is that."""
-    checks: tuple[tuple[Sequence[str], Callable[[Any], bool], str], ...] = (
-        (_WHOLE, _is_whole, "a whole number"),
-        ((*_NUMBERS, *_SHARES), _is_number, "a number"),
-        *(
-            ((key,), lambda value, ways=ways: value in [*ways], " or ".join(ways))
-            for key, ways in _SWITCHES.items()
-        ),
-        ((*_WORDS, *_TEXTS, "freeze"), _is_text, f"a text of at most {MOST_TEXT} characters"),
-    )
-    return next((what for keys, check, what in checks if key in keys and not check(value)), None)
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) <= _MOST_NUMBER and math.isfinite(value)
-
-
-def _is_whole(value: object) -> bool:
-    return _is_number(value) and float(cast("float", value)).is_integer()
+def _converted(info: OptionInfo, value: Any) -> Any:
+    """JavaScript has no integers, and a form has no booleans."""
+    if info.type is bool:
+        return SWITCH.get(value, value) if isinstance(value, str) else str(value)
+    is_whole = isinstance(value, float) and value.is_integer()
+    return int(value) if is_whole and info.type is int else value
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= MOST_TEXT and value.isprintable()
+    return isinstance(value, str) and len(value) <= MAX_TEXT and value.isprintable()
 
 
-def _checked(given: Mapping[str, Any], spec: Spec, problems: list[Problem]) -> tuple[Phase, ...]:
-    """The phases of options that ``archspec.train`` takes; adds what it would refuse."""
-    signature = inspect.signature(archspec.train)
-    names = [name for name in Options.__slots__ if name in signature.parameters]
-    asked = {name: given.get(name, signature.parameters[name].default) for name in names}
-    asked["momentum"] = given.get("momentum", 0.9)
-    asked["monitor"] = given.get("monitor", "accuracy")
-    phases = asked.pop("phases", None)
-    device = asked["device"]
-    if isinstance(device, str) and _DEVICE.fullmatch(device) is None:
+def _phases(
+    chosen: Mapping[str, Any], architecture: Architecture, problems: list[Problem]
+) -> tuple[Phase, ...]:
+    """The phases that options make; adds what ``archspec.train`` would refuse."""
+    device = chosen.get("device")
+    if device is not None and _DEVICE.fullmatch(device) is None:
         hint = "auto, cpu, cuda, cuda:N or mps"
-        problems.append(Problem("E801", f"no device is called {_shown(device)}", hint=hint))
-    if asked["workers"] > MOST_WORKERS:
-        problems.append(Problem("E801", f"workers are at most {MOST_WORKERS}"))
+        problems.append(Problem("E801", f"no device is called {_quoted(device)}", hint=hint))
     try:
-        options = Options.checked(given.get("freeze"), given.get("epochs"), phases, **asked)
+        options = TrainOptions(**chosen)
     except UsageError as error:
-        problems += [p for p in error.problems if not p.message.startswith("device")]
+        problems += error.problems
         return ()
-    for phase in options.phases:
-        problems += _no_plan(phase, spec.architecture)
-    return options.phases
+    if options.num_workers > MAX_WORKERS:
+        problems.append(Problem("E801", f"num_workers must be at most {MAX_WORKERS}"))
+    phases = options.resolved(("none",)).phases
+    for phase in phases:
+        problems += _missing_plan(phase, architecture)
+    return phases
 
 
-def _no_plan(phase: Phase, architecture: Architecture) -> list[Problem]:
+def _missing_plan(phase: Phase, architecture: Architecture) -> list[Problem]:
     plans = ("none", *architecture.freeze)
     if phase.plan is None or phase.plan in plans:
         return []
     hint = did_you_mean(phase.label, plans) or f"there is: {listing(plans)}"
-    message = f"the spec has no freeze plan {_shown(phase.label)}"
+    message = f"the spec has no freeze plan {_quoted(phase.label)}"
     return [Problem("E801", message, hint=hint)]
-
-
-def _plans(phases: Sequence[Phase], given: Mapping[str, Any]) -> str:
-    if "phases" in given:
-        return ",".join(f"{phase.label}:{phase.epochs}" for phase in phases)
-    return str(given.get("freeze", ""))
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -228,27 +205,27 @@ def _files(
     folder: Path,
     name: str,
     spec: Spec,
-    given: Mapping[str, Any],
+    values: Mapping[str, Any],
     problems: list[Problem],
     *,
     allow_hub: bool,
 ) -> list[tuple[str, str]]:
     """Option and file, relative to the folder."""
-    if "data" not in given:
+    if "data" not in values:
         problems.append(Problem("E801", "there is no data", hint="name a file or a folder"))
-    found: list[tuple[str, str]] = []
+    files: list[tuple[str, str]] = []
     for key in _FILES:
-        value = given.get(key)
+        value = values.get(key)
         names: list[Any] = value if isinstance(value, list) and key == "data" else [value]
-        if len(names) > MOST_FILES:
-            problems.append(Problem("E801", f"data are at most {MOST_FILES} files"))
+        if len(names) > MAX_FILES:
+            problems.append(Problem("E801", f"data are at most {MAX_FILES} files"))
             continue
-        for one in names:
-            if one is not None:
-                found += _file(folder, key, one, problems, hub=allow_hub and key == "data")
-    if not {"tokenizer", "weights"} & set(given):
-        found += _tokenizer_beside(folder, name, spec)
-    return found
+        for file in names:
+            if file is not None:
+                files += _file(folder, key, file, problems, hub=allow_hub and key == "data")
+    if not {"tokenizer", "weights"} & set(values):
+        files += _tokenizer_beside(folder, name, spec)
+    return files
 
 
 def _file(
@@ -287,10 +264,10 @@ def _tokenizer_beside(folder: Path, name: str, spec: Spec) -> list[tuple[str, st
     return []
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     """In quotes, bounded; what does not print is escaped."""
     text = ascii(value) if not isinstance(value, str) or not value.isprintable() else f"'{value}'"
-    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
 
 
 def _usage(message: str, hint: str = "") -> UsageError:

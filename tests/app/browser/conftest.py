@@ -165,7 +165,7 @@ def train_here(folder: Path, spec: str, data: str, name: str, **options: Any) ->
     torch.set_num_threads(1)  # for so little, several wait for each other
     try:
         archspec.train(
-            folder / spec, folder / data, out=folder / "runs", name=name, device="cpu",
+            folder / spec, folder / data, output_dir=folder / "runs", name=name, device="cpu",
             progress=False, **options,
         )  # fmt: skip
     finally:
