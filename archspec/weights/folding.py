@@ -1,7 +1,8 @@
-"""A report's rows as a person reads them: numbered modules that are alike are one line."""
+"""The rows of a report as lines: the tensors of numbered modules that are alike are one line."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -52,29 +53,29 @@ Key = tuple[object, ...]
 
 @dataclass(slots=True)
 class _Block:
-    """The rows of one numbered module that have one fate."""
+    """The rows of one numbered module that have the same outcome."""
 
     number: int
     rows: list[Row]
     tails: list[Key]
 
 
-def folded(rows: Iterable[Row]) -> list[Line]:
-    """The rows in order, those of numbered modules put together."""
+def fold_rows(rows: Iterable[Row]) -> list[Line]:
+    """The rows in order, those of equal numbered modules as one line."""
     singles: list[tuple[int, Line]] = []
     blocks: dict[Key, dict[int, _Block]] = {}
     starts: dict[Key, int] = {}
-    for at, row in enumerate(rows):
+    for position, row in enumerate(rows):
         ours, theirs = _Split.of(row.ours), _Split.of(row.theirs)
         first = ours or theirs
         if first is None or row.kind == "resized" or not row.explained:
-            singles.append((at, _single(row)))
+            singles.append((position, _single(row)))
             continue
-        key = (_fate(row), *_heads(row, ours, theirs, first.number))
+        key = (_outcome(row), *_heads(row, ours, theirs, first.number))
         block = blocks.setdefault(key, {}).setdefault(first.number, _Block(first.number, [], []))
         block.rows.append(row)
         block.tails.append(_contents(row, ours, theirs))
-        starts.setdefault((key, first.number), at)
+        starts.setdefault((key, first.number), position)
     lines = list(singles)
     for key, by_number in blocks.items():
         lines += [(starts[(key, run[0].number)], _line(run)) for run in _runs(by_number.values())]
@@ -85,16 +86,16 @@ def _single(row: Row) -> Line:
     return Line(row, row.ours.name if row.ours else "", row.theirs.name if row.theirs else "")
 
 
-def _fate(row: Row) -> Key:
+def _outcome(row: Row) -> Key:
     dtypes = (row.ours.dtype, row.theirs.dtype) if row.ours and row.theirs and row.cast else ()
     return (row.kind, *(rule.text for rule in row.rules), dtypes)
 
 
 def _heads(row: Row, ours: _Split | None, theirs: _Split | None, number: int) -> Key:
-    """What is before the number on both sides, and how far the numbers are apart."""
-    mine = ours.head if ours else row.ours and row.ours.name
-    other = theirs.head if theirs else row.theirs and row.theirs.name
-    return mine, other, theirs.number - number if theirs else None
+    """What precedes the number on both sides, and the distance of the numbers."""
+    our_head = ours.head if ours else row.ours and row.ours.name
+    their_head = theirs.head if theirs else row.theirs and row.theirs.name
+    return our_head, their_head, theirs.number - number if theirs else None
 
 
 def _contents(row: Row, ours: _Split | None, theirs: _Split | None) -> Key:
@@ -129,15 +130,15 @@ def _name(tensors: list[TensorInfo | None], times: int) -> str:
 
 
 def _common_tail(tensors: list[TensorInfo | None]) -> str:
-    """What all names have behind the number: ``.shortcut``."""
+    """What follows the number in all names: ``.shortcut``."""
     tails = [split.tail.split(".") for split in map(_Split.of, tensors) if split]
     shortest = min(tails, key=len)[:-1]
-    common = takewhile(lambda at: len({tail[at] for tail in tails}) == 1, range(len(shortest)))
-    return ".".join(shortest[at] for at in common)
+    common = takewhile(lambda i: len({tail[i] for tail in tails}) == 1, range(len(shortest)))
+    return ".".join(shortest[i] for i in common)
 
 
 def left_unread(rows: Iterable[Row]) -> str:
-    """How many of a file's tensors are ignored, and which, in the words of a report; "" for none.
+    """How many tensors of a file are ignored, and which, as a sentence; "" if none are.
 
     >>> tensors = [TensorInfo(f"heads.{i}.bias", (2,), "float32") for i in range(2)]
     >>> left_unread([Row("ignored", None, tensor) for tensor in tensors])
@@ -148,13 +149,9 @@ def left_unread(rows: Iterable[Row]) -> str:
         return ""
     count = f"{len(ignored):,} tensors of the file are"
     count = "1 tensor of the file is" if len(ignored) == 1 else count
-    return f"{count} left unread: {listing([line.theirs for line in folded(ignored)])}"
+    return f"{count} left unread: {listing([line.theirs for line in fold_rows(ignored)])}"
 
 
 def rules_of(rows: Iterable[Row]) -> list[tuple[Rule, int]]:
-    """Each rule and how many rows it holds for, in order."""
-    found: dict[Rule, int] = {}
-    for row in rows:
-        for rule in row.rules:
-            found[rule] = found.get(rule, 0) + 1
-    return list(found.items())
+    """Each rule and the number of its rows, in order."""
+    return list(Counter(rule for row in rows for rule in row.rules).items())

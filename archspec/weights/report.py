@@ -1,4 +1,4 @@
-"""What became of every tensor, of the file's and of the model's, as data and on terminals."""
+"""The report of a checkpoint: what became of every tensor, as data and on terminals."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from archspec.errors import Place
 from archspec.report.display import Displayed
-from archspec.report.text import printable
-from archspec.weights.folding import Line, folded, rules_of
+from archspec.report.tables import headed_table, plain_grid, safe_text
+from archspec.weights.folding import Line, fold_rows, rules_of
 from archspec.weights.rows import Kind, Other, Row
+
+if TYPE_CHECKING:  # rich is imported when a report is shown
+    from rich.console import RenderableType
+    from rich.table import Table
 
 _COUNTER = "num_batches_tracked"
 _STYLES = {"unexpected": "red", "unfit": "red", "resized": "yellow", "ignored": "dim"}
-_MOST_OTHERS = 20
-_MOST_LINES = 2_000
+_MAX_OTHERS = 20
+_MAX_LINES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +92,41 @@ class WeightsReport(Displayed):
 
 
 def _renderable(report: WeightsReport) -> RenderableType:
-    """Heading, one line a tensor or a fold of them, the rules, and what else is in the file."""
-    lines = folded(report.rows)
+    """Heading, a line for each tensor or fold of them, rules, and what else is in the file."""
+    from rich.console import Group
+
+    lines = fold_rows(report.rows)
     parts: list[RenderableType] = [
-        Text(_heading(report), style="bold"),
-        Text(_names_of(report)),
-        Text(_totals(report)),
-        Text(),
-        _table(lines[:_MOST_LINES]),
+        safe_text(_heading(report), "bold"),
+        safe_text(_layout(report)),
+        safe_text(_totals(report)),
+        "",
+        _table(lines[:_MAX_LINES]),
     ]
-    if len(lines) > _MOST_LINES:
-        parts.append(Text(f"… {len(lines) - _MOST_LINES:,} more lines"))
+    if len(lines) > _MAX_LINES:
+        parts.append(f"… {len(lines) - _MAX_LINES:,} more lines")
     if rules := rules_of(report.rows):
-        told = [(f"{printable(rule.text)}{_at(rule.place)}", f"{n:,} ×") for rule, n in rules]
-        parts += [Text(), _grid("Rules", told)]
+        counts = [(f"{rule.text}{_at(rule.place)}", f"{n:,} ×") for rule, n in rules]
+        parts += ["", safe_text("Rules", "bold"), _pairs(counts)]
     if report.others:
-        others = [(printable(o.name), printable(o.about)) for o in report.others[:_MOST_OTHERS]]
-        if (more := len(report.others) - _MOST_OTHERS) > 0:
+        others = [(other.name, other.about) for other in report.others[:_MAX_OTHERS]]
+        if (more := len(report.others) - _MAX_OTHERS) > 0:
             others.append((f"… {more:,} more", ""))
-        parts += [Text(), _grid("Also in the file, left unread", others)]
+        parts += ["", safe_text("Also in the file, left unread", "bold"), _pairs(others)]
     return Group(*parts)
 
 
 def _heading(report: WeightsReport) -> str:
     first = PurePath(report.files[0]).name if report.files else "nothing"
     more = f" and {len(report.files) - 1} more" if len(report.files) > 1 else ""
-    return printable(f"{first}{more} → {report.model}")
+    return f"{first}{more} → {report.model}"
 
 
-def _names_of(report: WeightsReport) -> str:
+def _layout(report: WeightsReport) -> str:
     own = report.place is None
-    told = ["the model's own names" if own else f"layout {report.layout}{_at(report.place)}"]
-    told += [report.prefix] if report.prefix else []
-    told += [f"inside '{report.wrapper}'"] if report.wrapper else []
-    return printable("; ".join(told))
+    layout = "the model's own names" if own else f"layout {report.layout}{_at(report.place)}"
+    wrapper = f"inside '{report.wrapper}'" if report.wrapper else ""
+    return "; ".join(filter(None, [layout, report.prefix, wrapper]))
 
 
 def _totals(report: WeightsReport) -> str:
@@ -138,7 +139,7 @@ def _totals(report: WeightsReport) -> str:
 
 def _table(lines: list[Line]) -> Table:
     renamed = any(line.ours and line.theirs and line.ours != line.theirs for line in lines)
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table = headed_table()
     table.add_column("", no_wrap=True)
     table.add_column("model", overflow="fold")
     if renamed:
@@ -150,28 +151,24 @@ def _table(lines: list[Line]) -> Table:
         same = line.theirs == line.ours
         names = [line.ours or ("" if renamed else f"({line.theirs})")]
         names += [("" if same else line.theirs)] if renamed else []
-        cells = [kind, *map(printable, names), printable(_shape(line))]
-        table.add_row(*map(Text, cells), style=style)
+        table.add_row(*map(safe_text, [kind, *names, _shape(line)]), style=style)
     return table
 
 
 def _shape(line: Line) -> str:
     row = line.row
-    if line.tensors > 1 or line.times > 1:
-        times = f" × {line.times}" if line.times > 1 else ""
-        many = f"{line.tensors} tensors{times}" if line.tensors > 1 else f"{_sizes(row)}{times}"
-    else:
-        many = _sizes(row)
+    sizes = f"{line.tensors} tensors" if line.tensors > 1 else _sizes(row)
+    times = f" × {line.times}" if line.times > 1 else ""
     shares = f" is {row.shares}" if row.shares else ""
-    return many + _cast(row) + shares
+    return f"{sizes}{times}{_cast(row)}{shares}"
 
 
 def _sizes(row: Row) -> str:
     ours, theirs = row.ours, row.theirs
     if ours and theirs and ours.shape != theirs.shape:
         return f"{list(theirs.shape)} → {list(ours.shape)}"
-    one = ours or theirs
-    return str(list(one.shape)) if one else ""
+    tensor = ours or theirs
+    return str(list(tensor.shape)) if tensor else ""
 
 
 def _cast(row: Row) -> str:
@@ -184,10 +181,8 @@ def _at(place: Place | None) -> str:
     return f", {PurePath(place.file).name}:{place.line}" if place else ""
 
 
-def _grid(title: str, rows: list[tuple[str, str]]) -> RenderableType:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column()
-    grid.add_column()
-    for row in rows:
-        grid.add_row(*(Text(f"  {row[0]}" if i == 0 else cell) for i, cell in enumerate(row)))
-    return Group(Text(title, style="bold"), grid)
+def _pairs(rows: list[tuple[str, str]]) -> Table:
+    grid = plain_grid()
+    for first, second in rows:
+        grid.add_row(safe_text(f"  {first}"), safe_text(second))
+    return grid

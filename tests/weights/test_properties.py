@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import archspec
 from archspec import WeightsError, build, load_weights, save_weights
-from archspec.weights.folding import folded
+from archspec.weights.folding import fold_rows
 from archspec.weights.layouts import Naming, naming_of
 from archspec.weights.matching import best_fit
 from archspec.weights.rows import TensorInfo
@@ -132,7 +132,7 @@ def test_every_name_occurs_once(
     others = Counter(row.theirs.name for row in fit.rows if row.theirs)
     assert mine == Counter(list(ours)) and others == Counter(list(theirs))
     assert all(row.explained for row in fit.rows) == (not fit.problems())
-    lines = folded(fit.rows)
+    lines = fold_rows(fit.rows)
     assert sum(line.tensors * line.times for line in lines) == len(fit.rows)
     for row in fit.rows:
         if row.kind in ("loaded", "renamed"):

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import archspec
 from archspec import WeightsReport, build, load_weights
-from archspec.weights.folding import folded
+from archspec.weights.folding import fold_rows
 from archspec.weights.rows import Row, Rule, TensorInfo
 
 TINY = {"vocab_size": 50, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 12}
@@ -64,7 +64,7 @@ def rows(*names: str, kind: str = "loaded", shape: tuple[int, ...] = (2,)) -> li
 
 
 def texts(found: list[Row]) -> list[str]:
-    return [f"{line.ours} {line.tensors}×{line.times}" for line in folded(found)]
+    return [f"{line.ours} {line.tensors}×{line.times}" for line in fold_rows(found)]
 
 
 def test_folding() -> None:
@@ -79,7 +79,7 @@ def test_folding() -> None:
 
 
 def test_what_is_not_explained_is_never_folded() -> None:
-    assert len(folded(rows("a.0.w", "a.1.w", kind="unfit"))) == 2
+    assert len(fold_rows(rows("a.0.w", "a.1.w", kind="unfit"))) == 2
 
 
 def test_renamed_neighbours_fold_if_their_numbers_go_together() -> None:
@@ -87,11 +87,11 @@ def test_renamed_neighbours_fold_if_their_numbers_go_together() -> None:
         sides = [TensorInfo(name, (2,), "float32") for name in (ours, theirs)]
         return Row("renamed", sides[0], sides[1], (Rule("r"),))
 
-    (line,) = folded([renamed("a.0.w", "h.1.w"), renamed("a.1.w", "h.2.w")])
+    (line,) = fold_rows([renamed("a.0.w", "h.1.w"), renamed("a.1.w", "h.2.w")])
     assert (line.ours, line.theirs, line.times) == ("a.(0-1).w", "h.(1-2).w", 2)
-    lines = folded([renamed("a.0.w", "h.1.w"), renamed("a.1.w", "h.0.w")])
+    lines = fold_rows([renamed("a.0.w", "h.1.w"), renamed("a.1.w", "h.0.w")])
     assert [line.theirs for line in lines] == ["h.1.w", "h.0.w"]
-    lines = folded([renamed("a.0.w", "h.x"), renamed("a.1.w", "h.y")])
+    lines = fold_rows([renamed("a.0.w", "h.x"), renamed("a.1.w", "h.y")])
     assert [line.theirs for line in lines] == ["h.x", "h.y"]
 
 
