@@ -144,7 +144,7 @@ def build(
         assign(model, given)
     remember(model, spec)
     if checkpoint is not None:
-        _reports[model] = report = checkpoint.found.report
+        _reports[model] = report = checkpoint.examination.report
         _tell(report)
     return model
 

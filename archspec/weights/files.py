@@ -119,10 +119,10 @@ class WeightFiles:
     def below(self, key: str) -> WeightFiles:
         """The tensors whose names begin with a key; all others are listed, and left unread."""
         chosen = {name: t for name, t in self.tensors.items() if name.startswith(f"{key}.")}
-        rest = pytorch_files.heads(name for name in self.tensors if name not in chosen)
+        left_out = pytorch_files.heads(name for name in self.tensors if name not in chosen)
         if not chosen:
-            raise pytorch_files.no_key(self.paths[0], key, [head.name for head in rest])
-        return replace(self, tensors=chosen, others=(*self.others, *rest))
+            raise pytorch_files.no_key(self.paths[0], key, [head.name for head in left_out])
+        return replace(self, tensors=chosen, others=(*self.others, *left_out))
 
     def read(self, names: Collection[str], device: torch.device | str) -> dict[str, torch.Tensor]:
         """The tensors of those names; on a CPU they are views of the mapped files.
@@ -133,23 +133,23 @@ class WeightFiles:
         if pieces := {name: self.pieces[name] for name in names if name in self.pieces}:
             plain = [name for name in names if name not in pieces]
             parts = [name for piece in pieces.values() for name in piece.foreign]
-            held = replace(self, pieces={}).read([*plain, *parts], device)
-            made = {name: ours_of(piece, held) for name, piece in pieces.items()}
-            return {name: held[name] for name in plain} | made
-        found: dict[str, torch.Tensor] = {}
+            raw = replace(self, pieces={}).read([*plain, *parts], device)
+            assembled = {name: ours_of(piece, raw) for name, piece in pieces.items()}
+            return {name: raw[name] for name in plain} | assembled
+        tensors: dict[str, torch.Tensor] = {}
         in_file: defaultdict[Path, list[str]] = defaultdict(list)
         for name in dict.fromkeys(names):
             if name in self.mapped:
-                found[name] = self.mapped[name].to(device)
+                tensors[name] = self.mapped[name].to(device)
             else:
                 in_file[self.where[name]].append(name)
-        for file, wanted in in_file.items():
+        for file, file_names in in_file.items():
             try:
                 with safe_open(file, framework="pt", device=str(device)) as opened:
-                    found |= {name: opened.get_tensor(name) for name in wanted}
+                    tensors |= {name: opened.get_tensor(name) for name in file_names}
             except _ERRORS as error:
                 raise _unreadable(file, error) from None
-        return found
+        return tensors
 
     def same(self, first: str, second: str) -> bool:
         """Whether two tensors hold equal values, as bytes: NaN is equal to itself."""
@@ -168,8 +168,8 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
             a, b = a.narrow(dim, 0, 1), b.narrow(dim, 0, 1)
     if (a.data_ptr(), a.stride()) == (b.data_ptr(), b.stride()):
         return True
-    held = max(a.untyped_storage().nbytes(), b.untyped_storage().nbytes())
-    if a.numel() * a.element_size() > held:
+    storage_bytes = max(a.untyped_storage().nbytes(), b.untyped_storage().nbytes())
+    if a.numel() * a.element_size() > storage_bytes:
         return False
     return torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)))
 
@@ -241,18 +241,18 @@ def _info(name: str, tensor: torch.Tensor) -> TensorInfo:
 def _headers(file: Path) -> dict[str, TensorInfo]:
     """Every tensor's shape and dtype, without reading any data."""
     _check_header(file)
-    found: dict[str, TensorInfo] = {}
+    headers: dict[str, TensorInfo] = {}
     try:
         with safe_open(file, framework="np") as opened:  # "pt" would map it as private memory
             for name in opened.keys():  # noqa: SIM118 (not a mapping)
-                part: Any = opened.get_slice(name)
-                kind = str(part.get_dtype())
-                found[name] = TensorInfo(
-                    name, tuple(part.get_shape()), DTYPES.get(kind, kind.lower())
+                tensor: Any = opened.get_slice(name)
+                dtype = str(tensor.get_dtype())
+                headers[name] = TensorInfo(
+                    name, tuple(tensor.get_shape()), DTYPES.get(dtype, dtype.lower())
                 )
     except _ERRORS as error:
         raise _unreadable(file, error) from None
-    return found
+    return headers
 
 
 def _check_header(file: Path) -> None:

@@ -15,8 +15,8 @@ from archspec.weights.layouts import near
 from archspec.weights.rows import TensorInfo
 from archspec.weights.tensor_names import Names
 
-MOST_PATTERNS = 24
-_MOST_COMPARED = 300  # tensors of a side
+MAX_PATTERNS = 24
+_MAX_COMPARED = 300  # tensors of a side
 
 Shape = tuple[int, ...]
 
@@ -33,18 +33,18 @@ def exact_patterns(names: Collection[str], side: Names, of: Iterable[str]) -> li
     >>> exact_patterns(both[:3], Names(both), both)
     ['a', 'b.weight']
     """
-    wanted = frozenset(names)
-    unwanted = {parent for name in of if name not in wanted for parent in _parents(name)}
-    found: dict[str, list[str]] = {}
+    selected = frozenset(names)
+    others = {parent for name in of if name not in selected for parent in _parents(name)}
+    groups: dict[str, list[str]] = {}
     for name in names:
-        whole = next((parent for parent in _parents(name) if parent not in unwanted), name)
-        found.setdefault(whole, []).append(name)
-        if len(found) > MOST_PATTERNS:
+        parent = next((parent for parent in _parents(name) if parent not in others), name)
+        groups.setdefault(parent, []).append(name)
+        if len(groups) > MAX_PATTERNS:
             return []
-    patterns = [whole if len(below) > 1 else below[0] for whole, below in found.items()]
+    patterns = [parent if len(below) > 1 else below[0] for parent, below in groups.items()]
     if any("*" in pattern for pattern in patterns):  # the name of a tensor may look like one
         return []
-    return patterns if side.select_exactly(patterns, wanted) else []
+    return patterns if side.select_exactly(patterns, selected) else []
 
 
 def _parents(name: str) -> list[str]:
@@ -55,7 +55,7 @@ def _parents(name: str) -> list[str]:
 
 def relations(missing: Sequence[TensorInfo], unexpected: Sequence[TensorInfo]) -> Iterator[str]:
     """How tensors without a counterpart may be each other's, a sentence each."""
-    ours, theirs = missing[:_MOST_COMPARED], unexpected[:_MOST_COMPARED]
+    ours, theirs = missing[:_MAX_COMPARED], unexpected[:_MAX_COMPARED]
     yield from _same(ours, theirs)
     for whole, parts in _fused(theirs, ours):
         yield f"'{whole}' in the file may hold {parts}: see split and stack"

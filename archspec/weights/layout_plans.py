@@ -80,21 +80,21 @@ def pieces_of(naming: Naming, target: Target) -> dict[str, Piece]:
         return {}
     swapped = Names(target.tensors, target.types).selected(naming.transposed)
     shapes = {n: _swapped(t.shape) if n in swapped else t.shape for n, t in target.tensors.items()}
-    found: dict[str, Piece] = {}
+    pieces: dict[str, Piece] = {}
     for join in naming.joins:
-        shapes_left = {name: shape for name, shape in shapes.items() if name not in found}
-        found |= dict(
+        shapes_left = {name: shape for name, shape in shapes.items() if name not in pieces}
+        pieces |= dict(
             _several(join, shapes_left) if join.is_ours_several else _one(join, shapes_left)
         )
     for name, rule in swapped.items():
         if len(target.tensors[name].shape) < 2:
             continue
-        known = found.get(name)
-        if known is None and (plain := naming.renamed(name)):
-            found[name] = Piece("whole", (plain[0],), (*plain[1], rule), transposed=True)
-        elif known is not None:
-            found[name] = replace(known, transposed=True, rules=(*known.rules, rule))
-    return {name: _placed(piece, naming) for name, piece in found.items()}
+        joined = pieces.get(name)
+        if joined is None and (plain := naming.renamed(name)):
+            pieces[name] = Piece("whole", (plain[0],), (*plain[1], rule), transposed=True)
+        elif joined is not None:
+            pieces[name] = replace(joined, transposed=True, rules=(*joined.rules, rule))
+    return {name: _placed(piece, naming) for name, piece in pieces.items()}
 
 
 def _placed(piece: Piece, naming: Naming) -> Piece:
@@ -140,34 +140,34 @@ def _one(join: Join, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, Piece]]
 # ----------------------------------------------------------------------------------- a file's side
 
 
-def arranged(naming: Naming, given: ModelAndFile) -> tuple[Naming, ModelAndFile, dict[str, Piece]]:
+def arranged(naming: Naming, sides: ModelAndFile) -> tuple[Naming, ModelAndFile, dict[str, Piece]]:
     """A file as if its tensors were already apart or joined; the pieces by what they are called."""
-    pieces = pieces_of(naming, given.target)
-    held, found = dict(given.held), dict[str, Piece]()
+    pieces = pieces_of(naming, sides.target)
+    tensors_by_name, made = dict(sides.in_file), dict[str, Piece]()
     placed: dict[str, tuple[str, tuple[Rule, ...]]] = {}
     used: set[str] = set()
     for ours, piece in pieces.items():
-        names = [n if n in given.held else given.bare.get(n, n) for n in piece.foreign]
+        names = [n if n in sides.in_file else sides.bare.get(n, n) for n in piece.foreign]
         piece = replace(piece, foreign=tuple(names))
-        tensors = [given.held[name] for name in names if name in given.held]
-        same = len({tensor.dtype for tensor in tensors}) == 1
-        shape = _shape_of(piece, [t.shape for t in tensors]) if same else None
-        if len(tensors) != len(names) or shape is None or piece.name in given.held:
+        tensors = [sides.in_file[name] for name in names if name in sides.in_file]
+        one_dtype = len({tensor.dtype for tensor in tensors}) == 1
+        shape = _shape_of(piece, [t.shape for t in tensors]) if one_dtype else None
+        if len(tensors) != len(names) or shape is None or piece.name in sides.in_file:
             continue
         shape = _swapped(shape) if piece.transposed else shape
-        held[piece.name] = TensorInfo(piece.name, shape, tensors[0].dtype)
-        placed[ours], found[piece.name] = (piece.name, piece.rules), piece
+        tensors_by_name[piece.name] = TensorInfo(piece.name, shape, tensors[0].dtype)
+        placed[ours], made[piece.name] = (piece.name, piece.rules), piece
         used |= set(names)
-    if not found:
-        return naming, given, {}
-    left = {name: tensor for name, tensor in held.items() if name not in used}
-    same = given.same
+    if not made:
+        return naming, sides, {}
+    remaining = {name: tensor for name, tensor in tensors_by_name.items() if name not in used}
+    same = sides.same
 
     def equal(first: str, second: str) -> bool:
-        return first not in found and second not in found and same(first, second)
+        return first not in made and second not in made and same(first, second)
 
-    seen = ModelAndFile.make(given.target, left, given.choices, equal, given.versions)
-    return replace(naming, placed=placed), seen, found
+    separated = ModelAndFile.make(sides.target, remaining, sides.choices, equal, sides.versions)
+    return replace(naming, placed=placed), separated, made
 
 
 def _shape_of(piece: Piece, shapes: list[Shape]) -> Shape | None:

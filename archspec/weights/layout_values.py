@@ -13,22 +13,22 @@ from archspec.weights.layout_plans import Piece
 State = Mapping[str, torch.Tensor]
 
 
-def ours_of(piece: Piece, held: State) -> torch.Tensor:
+def ours_of(piece: Piece, file_tensors: State) -> torch.Tensor:
     """One of our tensors, in memory of its own."""
-    tensors = [held[name] for name in piece.foreign]
+    tensors = [file_tensors[name] for name in piece.foreign]
     match piece.how:
         case "part":
-            found = tensors[0].narrow(piece.dim, piece.start, piece.size)
+            tensor = tensors[0].narrow(piece.dim, piece.start, piece.size)
         case "item":
-            found = tensors[0].select(piece.dim, piece.index)
+            tensor = tensors[0].select(piece.dim, piece.index)
         case "cat":
-            found = torch.cat(tensors, piece.dim)
+            tensor = torch.cat(tensors, piece.dim)
         case "stack":
-            found = torch.stack(tensors, piece.dim)
+            tensor = torch.stack(tensors, piece.dim)
         case "whole":
-            found = tensors[0]
-    found = found.mT if piece.transposed else found
-    return found.clone(memory_format=torch.contiguous_format)
+            tensor = tensors[0]
+    tensor = tensor.mT if piece.transposed else tensor
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def theirs_of(pieces: Mapping[str, Piece], state: State) -> dict[str, torch.Tensor]:
@@ -41,7 +41,7 @@ def theirs_of(pieces: Mapping[str, Piece], state: State) -> dict[str, torch.Tens
     Raises:
         WeightsError: E605 if a tensor of the file lacks a part, or ours cannot be taken apart.
     """
-    found: dict[str, torch.Tensor] = {}
+    tensors_of_file: dict[str, torch.Tensor] = {}
     groups: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for name, piece in pieces.items():
         if piece.how in ("part", "item"):
@@ -49,9 +49,9 @@ def theirs_of(pieces: Mapping[str, Piece], state: State) -> dict[str, torch.Tens
             continue
         tensor = _turned(state[name], piece)
         if piece.how == "whole":
-            found[piece.foreign[0]] = tensor
+            tensors_of_file[piece.foreign[0]] = tensor
         elif piece.how == "stack":
-            found |= zip(piece.foreign, tensor.unbind(piece.dim), strict=True)
+            tensors_of_file |= zip(piece.foreign, tensor.unbind(piece.dim), strict=True)
         else:
             sizes = piece.sizes(tensor.shape[piece.dim])
             if not sizes:
@@ -60,26 +60,26 @@ def theirs_of(pieces: Mapping[str, Piece], state: State) -> dict[str, torch.Tens
                 message = f"'{name}' cannot be split into {parts}: {list(state[name].shape)}"
                 hint = "" if how else "say under split how they differ: sizes: […]"
                 raise WeightsError(Problem("E605", message, hint=hint))
-            found |= zip(piece.foreign, tensor.split(sizes, piece.dim), strict=True)
+            tensors_of_file |= zip(piece.foreign, tensor.split(sizes, piece.dim), strict=True)
     for foreign, members in groups.items():
-        one = pieces[members[min(members)]]
-        if len(members) != one.count:
+        first = pieces[members[min(members)]]
+        if len(members) != first.count:
             names = listing(list(members.values()))
-            message = f"'{foreign}' is of {one.count} tensors, and only these are there: {names}"
+            message = f"'{foreign}' is of {first.count} tensors, and only these are there: {names}"
             raise WeightsError(Problem("E605", message))
-        parts = [_turned(state[members[i]], pieces[members[i]]) for i in range(one.count)]
-        found[foreign] = _joined(foreign, one, parts)
-    return found
+        parts = [_turned(state[members[i]], pieces[members[i]]) for i in range(first.count)]
+        tensors_of_file[foreign] = _joined(foreign, first, parts)
+    return tensors_of_file
 
 
-def _joined(foreign: str, one: Piece, parts: list[torch.Tensor]) -> torch.Tensor:
-    beside = {(t.dtype, *t.shape[: one.dim], -1, *t.shape[one.dim + 1 :]) for t in parts}
-    alike = beside if one.how == "part" else {(t.dtype, t.shape) for t in parts}
+def _joined(foreign: str, piece: Piece, parts: list[torch.Tensor]) -> torch.Tensor:
+    outlines = {(t.dtype, *t.shape[: piece.dim], -1, *t.shape[piece.dim + 1 :]) for t in parts}
+    alike = outlines if piece.how == "part" else {(t.dtype, t.shape) for t in parts}
     if len(alike) > 1:
         shapes = "; ".join(str(list(tensor.shape)) for tensor in parts)
         message = f"'{foreign}' cannot be joined of tensors of the shapes {shapes}"
         raise WeightsError(Problem("E605", message))
-    return torch.cat(parts, one.dim) if one.how == "part" else torch.stack(parts, one.dim)
+    return torch.cat(parts, piece.dim) if piece.how == "part" else torch.stack(parts, piece.dim)
 
 
 def _turned(tensor: torch.Tensor, piece: Piece) -> torch.Tensor:

@@ -22,7 +22,7 @@ WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_
 """What DataParallel, ``torch.compile``, checkpointing and FSDP put into names, at any depth."""
 
 _ANCHORS = 16  # names by which prefixes are found
-_MOST_PREFIXES = 4
+_MAX_PREFIXES = 4
 _TENSORFLOW = {"weight": "gamma", "bias": "beta"}
 _TENSORFLOW_RULE = Rule("TensorFlow's gamma and beta")
 
@@ -62,10 +62,12 @@ class Join:
 
     def places_of(self, name: str, size: int) -> list[str]:
         """The several that one of our tensors is, of ``size`` along the dimension; none if not."""
-        found = [foreign for one in self.renames if (foreign := one.to_foreign(name)) is not None]
-        if self.kind == "stack" and found:
-            return [found[0].replace("#", str(i)) for i in range(size)]
-        return found if len(found) == len(self.renames) else []
+        names = [
+            foreign for rename in self.renames if (foreign := rename.to_foreign(name)) is not None
+        ]
+        if self.kind == "stack" and names:
+            return [names[0].replace("#", str(i)) for i in range(size)]
+        return names if len(names) == len(self.renames) else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +119,20 @@ class Naming:
         """The file's name of one of our tensors, and why it differs; None if it can have none."""
         if name in self.placed:
             return self.placed[name]
-        found, rules = self.renamed(name)
+        renamed, rules = self.renamed(name)
         if self.prefix:
             rules = (*rules, self.prefix[1])
         if self.prefix_rule is not None:
             rules = (*rules, self.prefix_rule)
-        whole = self.in_front(found)
-        return None if whole is None else (whole, rules)
+        full_name = self.in_front(renamed)
+        return None if full_name is None else (full_name, rules)
 
     def in_front(self, name: str) -> str | None:
         """A foreign name with what the file has in front; None if the file cannot have it."""
-        found = self.prefix[0] + name if self.prefix else name
-        if self.lacking and not found.startswith(self.lacking):
+        full_name = self.prefix[0] + name if self.prefix else name
+        if self.lacking and not full_name.startswith(self.lacking):
             return None
-        return self.added + found.removeprefix(self.lacking)
+        return self.added + full_name.removeprefix(self.lacking)
 
     def renamed(self, name: str) -> tuple[str, tuple[Rule, ...]]:
         """The foreign name without any prefix, and why it differs."""
@@ -163,13 +165,13 @@ def _spread(names: Sequence[str]) -> list[str]:
 
 def _prefixes(shorter: Iterable[str], longer: Collection[str]) -> list[str]:
     """What ``longer`` names have in front of ``shorter`` ones, the most frequent first."""
-    found = Counter(
+    counts = Counter(
         name.removesuffix(anchor)
         for anchor in shorter
         for name in longer
         if anchor and name.endswith(f".{anchor}")
     )
-    return [prefix for prefix, _ in found.most_common(_MOST_PREFIXES)]
+    return [prefix for prefix, _ in counts.most_common(_MAX_PREFIXES)]
 
 
 def to_foreign(name: str, layout: Layout) -> str:
@@ -207,28 +209,30 @@ def naming_of(name: str, spec: Spec | None) -> Naming:
 
 
 def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
-    at = ("checkpoints", name)
+    path = ("checkpoints", name)
     renames = tuple(
         (
             patterns.parse_rename(ours, foreign),
-            Rule(f"rename {ours}: {foreign}", spec.document.place((*at, "rename", ours), key=True)),
+            Rule(
+                f"rename {ours}: {foreign}", spec.document.place((*path, "rename", ours), key=True)
+            ),
         )
         for ours, foreign in layout.rename.items()
     )
 
     def listed(part: str, texts: Sequence[str]) -> tuple[tuple[str, Rule], ...]:
-        places = [spec.document.place((*at, part, i)) for i in range(len(texts))]
+        places = [spec.document.place((*path, part, i)) for i in range(len(texts))]
         pairs = zip(texts, places, strict=True)
         return tuple((text, Rule(f"{part} {text}", place)) for text, place in pairs)
 
     ignore, optional = listed("ignore", layout.ignore), listed("optional", layout.optional)
-    place = spec.document.place(at, key=True)
+    place = spec.document.place(path, key=True)
     prefix = None
     if layout.prefix:
-        rule = Rule(f"prefix '{layout.prefix}'", spec.document.place((*at, "prefix")))
+        rule = Rule(f"prefix '{layout.prefix}'", spec.document.place((*path, "prefix")))
         prefix = layout.prefix, rule
     joins = [
-        _join(kind, joined, spec.document.place((*at, kind, i)))
+        _join(kind, joined, spec.document.place((*path, kind, i)))
         for kind, several in (("split", layout.split), ("stack", layout.stack))
         for i, joined in enumerate(several)
     ]
@@ -252,24 +256,24 @@ def older_names(spec: Spec, names: Iterable[str]) -> dict[str, tuple[str, Rule]]
     rules: dict[str, Rule] = {}
     for path, instance in walk(spec.root):
         parent, _, name = path.rpartition(".")
-        at = (*instance.path, "renamed_from")
-        node = yaml.find(spec.document.root, at)
+        declared_at = (*instance.path, "renamed_from")
+        node = yaml.find(spec.document.root, declared_at)
         old = name
         if isinstance(node, yaml.Scalar):
             old = str(node.value)
-            rules[path] = Rule(f"renamed_from {old}", spec.document.place(at))
+            rules[path] = Rule(f"renamed_from {old}", spec.document.place(declared_at))
         elif parent in rules:
             rules[path] = rules[parent]
         prefix = older.get(parent, parent)
         older[path] = f"{prefix}.{old}" if prefix else old
-    found: dict[str, tuple[str, Rule]] = {}
+    older_tensors: dict[str, tuple[str, Rule]] = {}
     for name in names:
         module = name.rpartition(".")[0]
         while module not in older:  # a part of a layer, such as out_proj
             module = module.rpartition(".")[0]
         if older[module] != module:
-            found[name] = f"{older[module]}{name[len(module) :]}", rules[module]
-    return found
+            older_tensors[name] = f"{older[module]}{name[len(module) :]}", rules[module]
+    return older_tensors
 
 
 def tensorflow_name(foreign: str, module_type: str) -> tuple[str, Rule] | None:
@@ -294,8 +298,8 @@ def unwrapped(name: str) -> str:
 
 def wrapper_rule(name: str) -> Rule:
     """Why a name with wrappers is one without."""
-    found = dict.fromkeys(f"'{part}.'" for part in name.split(".") if part in WRAPPERS)
-    return Rule(f"without the wrapper {' and '.join(found)}")
+    wrappers = dict.fromkeys(f"'{part}.'" for part in name.split(".") if part in WRAPPERS)
+    return Rule(f"without the wrapper {' and '.join(wrappers)}")
 
 
 def near(name: str, candidates: Iterable[str]) -> str:

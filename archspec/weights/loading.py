@@ -97,14 +97,14 @@ def load_chosen(
     key: str | None = None,
 ) -> WeightsReport:
     """As ``load_weights``, of choices that have been checked, into a model that has memory."""
-    found = Examination.of(model, path, spec, layout, choices, key)
-    if found.problems:
-        raise WeightsError(found.problems)
-    _copy(state_of(model), found)
-    return found.report
+    examination = Examination.of(model, path, spec, layout, choices, key)
+    if examination.problems:
+        raise WeightsError(examination.problems)
+    _copy(state_of(model), examination)
+    return examination.report
 
 
-def known_spec(model: nn.Module, given: str | os.PathLike[str] | Spec | None) -> Spec | None:
+def known_spec(model: nn.Module, spec: str | os.PathLike[str] | Spec | None) -> Spec | None:
     """The spec that was given, else the one that the model was built from, else None.
 
     Raises:
@@ -113,7 +113,7 @@ def known_spec(model: nn.Module, given: str | os.PathLike[str] | Spec | None) ->
     """
     if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", f"a model is a module, not {type(model).__name__}"))
-    return spec_of(model) if given is None else as_spec(given, {})
+    return spec_of(model) if spec is None else as_spec(spec, {})
 
 
 def _is_writable(tensor: torch.Tensor) -> bool:
@@ -124,19 +124,19 @@ def _is_writable(tensor: torch.Tensor) -> bool:
     return all(step or size < 2 for size, step in pairs)
 
 
-def _copy(state: Mapping[str, torch.Tensor], found: Examination) -> None:
-    rows = [row for row in found.report.rows if row.kind in ("loaded", "renamed", "resized")]
+def _copy(state: Mapping[str, torch.Tensor], examination: Examination) -> None:
+    rows = [row for row in examination.report.rows if row.kind in ("loaded", "renamed", "resized")]
     pairs = [(row, row.ours.name, row.theirs.name) for row in rows if row.ours and row.theirs]
-    given = found.files.read([foreign for _, _, foreign in pairs], "cpu")
+    values = examination.files.read([foreign for _, _, foreign in pairs], "cpu")
     copies: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for row, ours, foreign in pairs:
-        old, new = state[ours], given[foreign]
-        how = found.fit.given.resized[ours][0] if row.kind == "resized" else ""
-        if how == "fresh":
+        old, new = state[ours], values[foreign]
+        resizing = examination.fit.sides.resized[ours][0] if row.kind == "resized" else ""
+        if resizing == "fresh":
             continue
-        if isinstance(how, tuple):
-            new = _with_rows(old.detach(), new, how)
-        elif how == "rows":
+        if isinstance(resizing, tuple):
+            new = _with_rows(old.detach(), new, resizing)
+        elif resizing == "rows":
             both = zip(old.shape, new.shape, strict=True)
             part = tuple(slice(min(sizes)) for sizes in both)
             old, new = old.detach()[part], new[part]
@@ -151,9 +151,9 @@ def _with_rows(old: torch.Tensor, new: torch.Tensor, rows: RowsOf) -> torch.Tens
     """Our rows, each with the file's values or, where it has none, its own."""
     ours = [i for i, row in enumerate(rows) if row is not None]
     theirs = [row for row in rows if row is not None]
-    found = old.to("cpu", torch.promote_types(old.dtype, new.dtype), copy=True)
-    found[ours] = new[theirs].to(found.dtype)
-    return found
+    result = old.to("cpu", torch.promote_types(old.dtype, new.dtype), copy=True)
+    result[ours] = new[theirs].to(result.dtype)
+    return result
 
 
 # ------------------------------------------------------------------------------------- examination
@@ -190,8 +190,8 @@ class Examination:
         files = WeightFiles.open(path, key)
         target = target_of(model, spec)
         same = functools.cache(files.same)  # each layout asks
-        given = ModelAndFile.make(target, files.tensors, choices or Choices(), same, files.versions)
-        fit = best_fit(given, layouts)
+        sides = ModelAndFile.make(target, files.tensors, choices or Choices(), same, files.versions)
+        fit = best_fit(sides, layouts)
         rule = fit.naming.prefix_rule
         report = WeightsReport(
             tuple(map(str, files.paths)),
@@ -212,10 +212,10 @@ def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
     Raises:
         UsageError: E801 for one without a shape yet, and for a state that is kept elsewhere.
     """
-    held = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    own_ids = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     state: dict[str, torch.Tensor] = {}
     for name, value in model.state_dict(keep_vars=True).items():
-        if id(value) not in held:
+        if id(value) not in own_ids:
             message = f"'{name}' is no parameter and no buffer: the module keeps it in its own way"
             raise UsageError(Problem("E801", message, hint="use state_dict and load_state_dict"))
         if is_lazy(value):
@@ -271,7 +271,7 @@ def _counters(model: nn.Module) -> Iterator[str]:
 class Checkpoint:
     """A checkpoint that has been found to fit a model that has no memory yet."""
 
-    found: Examination
+    examination: Examination
 
     @classmethod
     def open(
@@ -296,48 +296,48 @@ class Checkpoint:
                 all of them at once.
             UsageError: E801 for a layout that is no name.
         """
-        found = Examination.of(model, path, spec, layout, key=key)
-        if found.problems:
-            raise WeightsError(found.problems)
-        return cls(found)
+        examination = Examination.of(model, path, spec, layout, key=key)
+        if examination.problems:
+            raise WeightsError(examination.problems)
+        return cls(examination)
 
     def tensors(self, device: torch.device, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
         """The tensors under our names; on a CPU they are views of the mapped file."""
-        names = self.found.fit.names
-        given = self.found.files.read(names.values(), device)
-        target = self.found.fit.given.target.tensors
-        if self.found.files.mapped:
-            given = _apart(given)
+        names = self.examination.fit.names
+        tensors = self.examination.files.read(names.values(), device)
+        target = self.examination.fit.sides.target.tensors
+        if self.examination.files.mapped:
+            tensors = _apart(tensors)
         kinds = {ours: getattr(torch, target[ours].dtype) for ours in names}
         if dtype is not None:
             kinds |= {n: dtype for n, kind in kinds.items() if kind.is_floating_point}
-        check_range((ours, given[foreign], kinds[ours]) for ours, foreign in names.items())
-        return {ours: given[foreign].to(kinds[ours]) for ours, foreign in names.items()}
+        check_range((ours, tensors[foreign], kinds[ours]) for ours, foreign in names.items())
+        return {ours: tensors[foreign].to(kinds[ours]) for ours, foreign in names.items()}
 
 
-def _apart(given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """No two tensors of a PyTorch file in one memory: training one would change the other."""
-    found: dict[str, torch.Tensor] = {}
+    separate: dict[str, torch.Tensor] = {}
     taken: set[int] = set()
-    for name, tensor in given.items():
+    for name, tensor in tensors.items():
         memory = tensor.untyped_storage().data_ptr()
         own = memory not in taken and tensor.is_contiguous()
-        found[name] = tensor if own else tensor.clone(memory_format=torch.contiguous_format)
+        separate[name] = tensor if own else tensor.clone(memory_format=torch.contiguous_format)
         taken.add(memory)
-    return found
+    return separate
 
 
-def assign(model: nn.Module, given: Mapping[str, torch.Tensor]) -> None:
+def assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Put the tensors in their places; shared parameters stay shared."""
-    made: dict[int, nn.Parameter] = {}
+    parameters: dict[int, nn.Parameter] = {}
     for path, module in model.named_modules():
         for name, old in list(module._parameters.items()):
-            tensor = given.get(f"{path}.{name}" if path else name)
+            tensor = tensors.get(f"{path}.{name}" if path else name)
             if old is not None and tensor is not None:
-                if id(old) not in made:
-                    made[id(old)] = nn.Parameter(tensor, requires_grad=old.requires_grad)
-                setattr(module, name, made[id(old)])  # an LSTM keeps a list of them, too
+                if id(old) not in parameters:
+                    parameters[id(old)] = nn.Parameter(tensor, requires_grad=old.requires_grad)
+                setattr(module, name, parameters[id(old)])  # an LSTM keeps a list of them, too
         for name in list(module._buffers):
-            tensor = given.get(f"{path}.{name}" if path else name)
+            tensor = tensors.get(f"{path}.{name}" if path else name)
             if tensor is not None:
                 setattr(module, name, tensor)

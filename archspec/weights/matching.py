@@ -16,7 +16,7 @@ from archspec.weights.layouts import Naming, tensorflow_name, unwrapped, wrapper
 from archspec.weights.rows import Kind, Row, Rule, TensorInfo
 from archspec.weights.tensor_names import ModelAndFile, RowsOf
 
-_MOST_NOTES = 3
+_MAX_NOTES = 3
 _COUNTER_RULE = Rule("old batch norms count no batches")
 _SEE_LAYOUTS = "a layout says how names and tensors differ: checkpoints in the spec"
 
@@ -34,7 +34,7 @@ class Fit:
     """
 
     naming: Naming
-    given: ModelAndFile
+    sides: ModelAndFile
     names: Mapping[str, str]
     rows: tuple[Row, ...]
     clashes: tuple[tuple[str, str, str], ...]
@@ -42,8 +42,8 @@ class Fit:
     rivals: tuple[Naming, ...] = ()
 
     @classmethod
-    def make(cls, naming: Naming, given: ModelAndFile) -> Fit:
-        return _Matcher(naming, given).fit()
+    def make(cls, naming: Naming, sides: ModelAndFile) -> Fit:
+        return _Matcher(naming, sides).fit()
 
     @property
     def score(self) -> tuple[int, int]:
@@ -63,7 +63,7 @@ class Fit:
         bad = [row for row in self.rows if not row.explained]
         missing = [row.ours for row in bad if row.kind == "missing" and row.ours]
         unexpected = [row.theirs for row in bad if row.kind == "unexpected" and row.theirs]
-        related = list(islice(relations(missing, unexpected), _MOST_NOTES))
+        related = list(islice(relations(missing, unexpected), _MAX_NOTES))
         optional, ignore = ("", "") if related else self._hints(missing, unexpected)
         return [
             *map(self._clash, self.clashes),
@@ -77,13 +77,13 @@ class Fit:
         self, missing: Sequence[TensorInfo], unexpected: Sequence[TensorInfo]
     ) -> tuple[str, str]:
         """How to say that tensors may be missing or stay unread, if all others are loaded then."""
-        given = self.given
-        left = [[tensor.name for tensor in some] for some in (missing, unexpected)]
-        optional = exact_patterns(left[0], given.ours, given.target.tensors)
-        ignore = exact_patterns(left[1], given.theirs, given.held)
+        sides = self.sides
+        names = [[tensor.name for tensor in some] for some in (missing, unexpected)]
+        optional = exact_patterns(names[0], sides.ours, sides.target.tensors)
+        ignore = exact_patterns(names[1], sides.theirs, sides.in_file)
         if bool(optional) != bool(missing) or bool(ignore) != bool(unexpected):
             return "", ""
-        followed = Fit.make(self.naming, given.with_choices(ignore, optional))
+        followed = Fit.make(self.naming, sides.with_choices(ignore, optional))
         if not all(row.explained or row.kind == "unfit" for row in followed.rows):
             return "", ""
         if any(followed._untouched()):
@@ -97,12 +97,15 @@ class Fit:
         return f"{layout} ({naming.prefix_rule.text})" if naming.prefix_rule else layout
 
     def _ambiguity(self) -> Iterator[Problem]:
-        ways = list(dict.fromkeys(one.described for one in (self.naming, *self.rivals)))
+        namings = (self.naming, *self.rivals)
+        ways = list(dict.fromkeys(naming.described for naming in namings))
         message = f"the names fit in more than one way: {listing(ways, sign='; ')}"
-        names = list(dict.fromkeys(f"layout='{one.name}'" for one in (self.naming, *self.rivals)))
-        if len(keys := dict.fromkeys(one.added for one in (self.naming, *self.rivals))) > 1:
-            given = [f"key={key.rstrip('.')!r}" for key in keys]
-            hint = f"say which is meant: {' or '.join(given)}, or --key" if all(keys) else ""
+        names = list(
+            dict.fromkeys(f"layout='{naming.name}'" for naming in (self.naming, *self.rivals))
+        )
+        if len(keys := dict.fromkeys(naming.added for naming in (self.naming, *self.rivals))) > 1:
+            options = [f"key={key.rstrip('.')!r}" for key in keys]
+            hint = f"say which is meant: {' or '.join(options)}, or --key" if all(keys) else ""
         elif len(names) > 1:
             hint = f"say which is meant: {listing(names)}, or --layout"
         else:
@@ -131,7 +134,7 @@ class Fit:
 
     def _untouched(self) -> Iterator[Problem]:
         """Patterns that select much may leave next to nothing to load, without a word."""
-        choices, target = self.given.choices, self.given.target
+        choices, target = self.sides.choices, self.sides.target
         rows = [
             row
             for row in self.rows
@@ -151,7 +154,7 @@ class Fit:
     def _is_read(self, row: Row) -> bool:
         """Whether a tensor of the model takes values of the file."""
         if row.kind == "resized" and row.ours:
-            how = self.given.resized[row.ours.name][0]
+            how = self.sides.resized[row.ours.name][0]
             return how != "fresh" and how != (None,) * len(how)
         return row.theirs is not None
 
@@ -160,7 +163,7 @@ class Fit:
             assert row.ours and row.theirs
             ours, theirs = row.ours, row.theirs
             if row.shares and (two := self._two_values(row.shares, ours, theirs)):
-                exact = exact_patterns([theirs.name], self.given.theirs, self.given.held)
+                exact = exact_patterns([theirs.name], self.sides.theirs, self.sides.in_file)
                 hint = f"leave one unread: ignore={exact}, or --ignore" if exact else ""
                 yield Problem("E607", two, hint=hint)
             elif ours.shape != theirs.shape:
@@ -173,34 +176,33 @@ class Fit:
 
     def _two_values(self, shared: str, ours: TensorInfo, theirs: TensorInfo) -> str:
         """How two tensors of the file, that are one in the model, differ; "" if they may not."""
-        other = self.given.held[self.names[shared]]
+        counterpart = self.sides.in_file[self.names[shared]]
         message = f"'{ours.name}' and '{shared}' are one tensor, the file has two"
-        if theirs.dtype != other.dtype:
-            return f"{message}, of {theirs.dtype} and {other.dtype}"
-        if theirs.shape != other.shape:
-            return f"{message}, of the shapes {list(theirs.shape)} and {list(other.shape)}"
-        return message if self.given.may_meet(theirs, ours, shared) else ""
+        if theirs.dtype != counterpart.dtype:
+            return f"{message}, of {theirs.dtype} and {counterpart.dtype}"
+        if theirs.shape != counterpart.shape:
+            return f"{message}, of the shapes {list(theirs.shape)} and {list(counterpart.shape)}"
+        return message if self.sides.may_meet(theirs, ours, shared) else ""
 
 
 def _may_be(argument: str, patterns: list[str]) -> str:
     """How to say that tensors may be missing or left unread."""
-    be = {"allow_missing": "they may be missing", "ignore": "they may stay unread"}[argument]
+    if not patterns:
+        return ""
+    condition = {"allow_missing": "they may be missing", "ignore": "they may stay unread"}[argument]
+    option = f"--{argument.replace('_', '-')}"
     key = {"allow_missing": "optional"}.get(argument, argument)
     in_spec = f"checkpoints: {{…: {{{key}: […]}}}} in the spec"
-    return (
-        f"if {be}: {argument}={patterns}, --{argument.replace('_', '-')}, or {in_spec}"
-        if patterns
-        else ""
-    )
+    return f"if {condition}: {argument}={patterns}, {option}, or {in_spec}"
 
 
 class _Matcher:
     """Names first, then what the names' tensors are like."""
 
-    def __init__(self, naming: Naming, given: ModelAndFile) -> None:
-        naming, given, self.pieces = arranged(naming, given)
-        self.naming, self.given, self.target = naming, given, given.target
-        self.ignored, self.optional = given.under(naming)
+    def __init__(self, naming: Naming, sides: ModelAndFile) -> None:
+        naming, sides, self.pieces = arranged(naming, sides)
+        self.naming, self.sides, self.target = naming, sides, sides.target
+        self.ignored, self.optional = sides.under(naming)
         self.names: dict[str, str] = {}
         self.rules: dict[str, tuple[Rule, ...]] = {}
         self.taken: dict[str, str] = {}
@@ -208,35 +210,37 @@ class _Matcher:
 
     def fit(self) -> Fit:
         for name in self.target.tensors:
-            if found := self.naming.foreign(name):
-                self._take(name, *found, direct=True)
+            if foreign_name := self.naming.foreign(name):
+                self._take(name, *foreign_name, direct=True)
         for name, (old, rule) in self.target.older.items():
-            if found := self.naming.foreign(old):
-                self._take(name, found[0], (rule, *found[1]))
+            if foreign_name := self.naming.foreign(old):
+                self._take(name, foreign_name[0], (rule, *foreign_name[1]))
         for name in self.target.tensors:
             self._take_tensorflow(name, name)
         for name, (old, rule) in self.target.older.items():
             self._take_tensorflow(name, old, rule)
         for name in self.target.tensors:  # the model is wrapped, and the file is not
-            found = self.naming.foreign(name) if name not in self.names else None
-            if found and (bare := unwrapped(found[0])) != found[0]:
-                self._take(name, bare, (*found[1], wrapper_rule(found[0])))
+            foreign_name = self.naming.foreign(name) if name not in self.names else None
+            if foreign_name and (bare := unwrapped(foreign_name[0])) != foreign_name[0]:
+                self._take(name, bare, (*foreign_name[1], wrapper_rule(foreign_name[0])))
         rows = [self._row(name) for name in self.target.tensors]
         rows += [
-            self._left(theirs) for name, theirs in self.given.held.items() if name not in self.taken
+            self._left(theirs)
+            for name, theirs in self.sides.in_file.items()
+            if name not in self.taken
         ]
         names = dict(self.names)
         for name in self.target.tensors:
             if name not in names and (source := self._shared_source(name)):
                 names[name] = self.names[source]
-        return Fit(self.naming, self.given, names, tuple(rows), tuple(self.clashes), self.pieces)
+        return Fit(self.naming, self.sides, names, tuple(rows), tuple(self.clashes), self.pieces)
 
     def _take(
         self, name: str, foreign: str, rules: tuple[Rule, ...], *, direct: bool = False
     ) -> None:
-        if foreign not in self.given.held and (wrapped := self.given.bare.get(foreign)):
+        if foreign not in self.sides.in_file and (wrapped := self.sides.bare.get(foreign)):
             foreign, rules = wrapped, (*rules, wrapper_rule(wrapped))
-        if foreign not in self.given.held or foreign in self.ignored:
+        if foreign not in self.sides.in_file or foreign in self.ignored:
             return
         other = self.taken.get(foreign)
         if other is None and name not in self.names:
@@ -249,10 +253,10 @@ class _Matcher:
         return self.target.owner(first) != self.target.owner(second)
 
     def _take_tensorflow(self, name: str, known: str, *rules: Rule) -> None:
-        found = self.naming.foreign(known) if name not in self.names else None
+        foreign_name = self.naming.foreign(known) if name not in self.names else None
         kind = self.target.type_of(name)
-        if found and (older := tensorflow_name(found[0], kind)):
-            self._take(name, older[0], (*rules, *found[1], older[1]))
+        if foreign_name and (older := tensorflow_name(foreign_name[0], kind)):
+            self._take(name, older[0], (*rules, *foreign_name[1], older[1]))
 
     def _shared_source(self, name: str) -> str:
         """The one of a shared tensor's names whose values count; "" if the file has none."""
@@ -266,7 +270,7 @@ class _Matcher:
             rule = self.optional.get(name) or self._counter_rule(name)
             return Row("missing", ours, None, (rule,) if rule else ())
         foreign, rules = self.names[name], self.rules[name]
-        theirs = self.given.held[foreign]
+        theirs = self.sides.in_file[foreign]
         if source and source != name:
             return Row(self._tied(ours, theirs, source), ours, theirs, rules, source)
         return self._matched(ours, theirs, rules)
@@ -278,26 +282,26 @@ class _Matcher:
         mean = self.names.get(f"{name.rpartition('.')[0]}.running_mean".lstrip("."))
         if mean is None:  # the whole module is missing
             return None
-        version = self.given.versions.get(mean.rpartition(".")[0], 1)
+        version = self.sides.versions.get(mean.rpartition(".")[0], 1)
         return _COUNTER_RULE if version < 2 or not self.has_counters else None
 
     @cached_property
     def has_counters(self) -> bool:
         """Whether the file counts the batches of any norm."""
-        return any(name.endswith("num_batches_tracked") for name in self.given.held)
+        return any(name.endswith("num_batches_tracked") for name in self.sides.in_file)
 
     def _tied(self, ours: TensorInfo, theirs: TensorInfo, source: str) -> Kind:
         """Values are compared last, and only of sizes that the model has or was told to expect."""
-        other = self.given.held[self.names[source]]
+        other = self.sides.in_file[self.names[source]]
         alike = (theirs.shape, theirs.dtype) == (other.shape, other.dtype)
-        if not alike or not self.given.may_meet(theirs, ours, source):
+        if not alike or not self.sides.may_meet(theirs, ours, source):
             return "unfit"
-        return "tied" if self.given.same(theirs.name, other.name) else "unfit"
+        return "tied" if self.sides.same(theirs.name, other.name) else "unfit"
 
     def _matched(self, ours: TensorInfo, theirs: TensorInfo, rules: tuple[Rule, ...]) -> Row:
         if not castable(theirs.dtype, ours.dtype):
             return Row("unfit", ours, theirs, rules)
-        how, rule = self.given.resized.get(ours.name, ("", None))
+        how, rule = self.sides.resized.get(ours.name, ("", None))
         if ours.shape != theirs.shape or isinstance(how, tuple):
             if rule is None or not _is_apt(how, ours.shape, theirs.shape):
                 return Row("unfit", ours, theirs, rules)
@@ -316,19 +320,19 @@ def _is_apt(how: str | RowsOf, ours: tuple[int, ...], theirs: tuple[int, ...]) -
     return how == "fresh" or len(ours) == len(theirs)
 
 
-def best_fit(given: ModelAndFile, layouts: Iterable[Naming]) -> Fit:
+def best_fit(sides: ModelAndFile, layouts: Iterable[Naming]) -> Fit:
     """The layout that leaves the fewest tensors unexplained, with another prefix if need be.
 
     Of those that explain all, the one with the most tensors; ``rivals`` are those that disagree.
     """
     layouts = list(layouts)
-    fits = [Fit.make(naming, given) for naming in layouts]
+    fits = [Fit.make(naming, sides) for naming in layouts]
     if min(fit.score for fit in fits)[0]:  # a prefix changes names only
         for naming in layouts:
-            as_written = dict(zip(given.bare.values(), given.bare, strict=True))
-            held = [as_written.get(name, name) for name in given.held]
-            others = naming.with_prefixes(given.target.tensors, held)
-            fits += [Fit.make(other, given) for other in others]
+            as_written = dict(zip(sides.bare.values(), sides.bare, strict=True))
+            in_file = [as_written.get(name, name) for name in sides.in_file]
+            others = naming.with_prefixes(sides.target.tensors, in_file)
+            fits += [Fit.make(other, sides) for other in others]
     best = min(fits, key=lambda fit: (fit.score, -len(fit.names)))
     if any(best.score):
         others = [fit.naming for fit in fits if best.naming.added and _instead(fit, best)]
@@ -366,5 +370,5 @@ def _sort(dtype: str) -> str:
 
 
 def _bits(dtype: str) -> int:
-    found = re.search(r"\d+", dtype)
-    return int(found[0]) if found else 0
+    digits = re.search(r"\d+", dtype)
+    return int(digits[0]) if digits else 0

@@ -25,10 +25,10 @@ class Refused(ValueError):
 
 @dataclass(slots=True, eq=False)
 class _Value:
-    """A value by its kind; ``given`` is that of an atom, ``simple`` a list of atoms only."""
+    """A value by its kind; ``value`` is that of an atom, ``simple`` a list of atoms only."""
 
     kind: Literal["atom", "tuple", "list", "dict", "global", "object"]
-    given: Any = None
+    value: Any = None
     parts: tuple[_Value, ...] = ()
     size: int = 1
     depth: int = 0
@@ -38,24 +38,22 @@ class _Value:
 _ATOM = _Value("atom")
 
 
-def check(
-    pickle: bytes | IO[bytes], most_bytes: int, most_values: int, most_operations: int
-) -> None:
+def check(pickle: bytes | IO[bytes], max_bytes: int, max_values: int, max_operations: int) -> None:
     """Walk through one pickle, to its end.
 
     Args:
         pickle: its text, or a file at its beginning; afterwards the file is behind it.
-        most_bytes: that it may have.
-        most_values: that its storages may have, all of them together.
-        most_operations: that it may have: a tensor takes about forty.
+        max_bytes: that it may have.
+        max_values: that its storages may have, all of them together.
+        max_operations: that it may have: a tensor takes about forty.
 
     Raises:
         Refused: it is damaged, or asks for more than that.
     """
-    walker = _Walker(most_values)
+    walker = _Walker(max_values)
     try:
         for count, (operation, argument, at) in enumerate(pickletools.genops(pickle)):
-            if count > most_operations or (at or 0) > most_bytes:
+            if count > max_operations or (at or 0) > max_bytes:
                 raise Refused("too much beside the tensors")
             walker.step(operation.name, argument)
     except (IndexError, KeyError, TypeError, struct.error, RecursionError, OverflowError) as error:
@@ -69,12 +67,12 @@ def check(
 class _Walker:
     """The stack machine of ``weights_only=True``."""
 
-    def __init__(self, most_values: int) -> None:
+    def __init__(self, max_values: int) -> None:
         self.stack: list[_Value] = []
         self.below: list[list[_Value]] = []
         self.memo: dict[int, _Value] = {}
         self.storages: dict[object, int] = {}
-        self.most_values = most_values
+        self.max_values = max_values
 
     def step(self, name: str, argument: Any) -> None:
         """One operation; a stack that is too short is an IndexError."""
@@ -139,12 +137,12 @@ class _Walker:
         parts = (*where.parts[:5], *(where.parts[5].parts if where.parts[5:] else ()))
         if any(part.kind not in ("atom", "global") for part in parts):
             raise Refused("no storage")
-        name, _, key, _, count = (part.given for part in parts[:5])
+        name, _, key, _, count = (part.value for part in parts[:5])
         if name != "storage" or not isinstance(count, int) or count < 0:
             raise Refused("no storage")
-        self.most_values -= max(0, count - self.storages.get(key, 0))
+        self.max_values -= max(0, count - self.storages.get(key, 0))
         self.storages[key] = max(count, self.storages.get(key, 0))
-        if self.most_values < 0:
+        if self.max_values < 0:
             raise Refused("storages larger than the file")
 
 
@@ -162,7 +160,7 @@ def _check_keys(keys: list[_Value]) -> None:
 
 
 def _check_call(function: _Value, arguments: _Value) -> None:
-    name = str(function.given).rpartition(" ")[2]
+    name = str(function.value).rpartition(" ")[2]
     if name.endswith(_HOLLOW):
         raise Refused(f"a call of {name}")
     if name in _HASHING:

@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 import torch
 
 from archspec.errors import Problem, WeightsError, did_you_mean, listing
+from archspec.report.text import first_line
 from archspec.weights import pickles
 from archspec.weights.rows import Other
 from archspec.weights.skipped_objects import SkippedObject, skipping
@@ -27,7 +28,7 @@ MAX_ENTRIES = 100_000  # of an archive, each a storage
 _MAX_DIRECTORY_BYTES = 100 * MAX_ENTRIES
 _OPERATIONS = 200_000  # of a pickle that holds no tensors
 _OPERATIONS_A_STORAGE = 100
-_MOST_KEYS = 1_000  # looked at for tensors below them
+_MAX_KEYS = 1_000  # looked at for tensors below them
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled
 _LEGACY_PICKLES = 5
@@ -73,12 +74,12 @@ def _refusal(file: Path, reason: str, hint: str = "") -> WeightsError:
 
 def _reason(error: Exception) -> tuple[str, str]:
     text = str(error)
-    if found := _GLOBAL.search(text):
+    if match := _GLOBAL.search(text):
         hint = "where you trust who made it, open it there and save the tensors alone: "
-        reason = f"holds more than data: {found[1]}; it is not opened, as it could run code"
+        reason = f"holds more than data: {match[1]}; it is not opened, as it could run code"
         return reason, f"{hint}torch.save(model.state_dict(), …), or as safetensors"
     text = text.partition("WeightsUnpickler error: ")[2] or text
-    return f"damaged, or holds more than data ({text.strip().partition(chr(10))[0][:200]})", ""
+    return f"damaged, or holds more than data ({first_line(text, 200)})", ""
 
 
 def _check(file: Path) -> bool:
@@ -109,11 +110,11 @@ def _directory_bytes(file: Path) -> int:
     with open(file, "rb") as opened:
         opened.seek(max(0, file.stat().st_size - 2**16 - 100))
         end = opened.read()
-    at = end.rfind(b"PK\x05\x06")
-    if at < 0 or len(end) < at + 16:
+    position = end.rfind(b"PK\x05\x06")
+    if position < 0 or len(end) < position + 16:
         return 0  # no archive: told by whoever reads it
-    size = int.from_bytes(end[at + 12 : at + 16], "little")
-    large = end.rfind(b"PK\x06\x06", 0, at)
+    size = int.from_bytes(end[position + 12 : position + 16], "little")
+    large = end.rfind(b"PK\x06\x06", 0, position)
     if large >= 0 and len(end) >= large + 48:
         size = max(
             size if size < 2**32 - 1 else 0, int.from_bytes(end[large + 40 : large + 48], "little")
@@ -121,9 +122,9 @@ def _directory_bytes(file: Path) -> int:
     return size
 
 
-def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int, most_operations: int) -> None:
+def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int, max_operations: int) -> None:
     try:
-        pickles.check(pickle, MAX_PICKLE_BYTES, size, most_operations)
+        pickles.check(pickle, MAX_PICKLE_BYTES, size, max_operations)
     except pickles.Refused as error:
         raise _refusal(file, f"damaged, or holds more than data ({error})"[:300]) from None
 
@@ -132,7 +133,7 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise _refusal(file, f"more than {MAX_ENTRIES:,} entries")
-    most = _OPERATIONS + _OPERATIONS_A_STORAGE * len(entries)
+    max_operations = _OPERATIONS + _OPERATIONS_A_STORAGE * len(entries)
     if any(entry.filename.lower().endswith("/constants.pkl") for entry in entries):
         hint = "save its state_dict with torch.save"
         raise _refusal(file, "a TorchScript archive: it holds code", hint)
@@ -144,24 +145,24 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
             continue
         if entry.file_size > MAX_PICKLE_BYTES:
             raise _refusal(file, "too much beside the tensors")
-        _check_pickle(file, archive.read(entry), size, most)
+        _check_pickle(file, archive.read(entry), size, max_operations)
 
 
 # --------------------------------------------------------------------------------------- contents
 
 
 def _unwrapped(file: Path, content: Any, key: str | None) -> PyTorchFile:
-    found = _split(file, content) if key is None else _below(file, content, key)
-    if not found.tensors:
+    weights = _split(file, content) if key is None else _below(file, content, key)
+    if not weights.tensors:
         kinds = _keys_with_tensors(content)
         if kinds:
             hint = f"say under which the weights stand: {_as_options(kinds)}, or --key"
             raise _refusal(file, f"no tensors at the top: {_counted(kinds)}", hint)
         hint = f"weights are a dict of tensors, or one under {', '.join(WRAPPERS)}"
         raise _refusal(file, f"no tensors with names: {_about(content)}", hint)
-    for name, tensor in found.tensors.items():
+    for name, tensor in weights.tensors.items():
         _check_plain(file, name, tensor)
-    return found
+    return weights
 
 
 def _split(file: Path, content: object) -> PyTorchFile:
@@ -180,19 +181,19 @@ def _split(file: Path, content: object) -> PyTorchFile:
 
 def _below(file: Path, content: object, key: str) -> PyTorchFile:
     """The tensors under a key that was given, and those only."""
-    at = _mappings(content)
-    if key in at:
-        inner = _sorted_out(at[key], key)
-        first = next(name for name in at if key == name or key.startswith(f"{name}."))
+    mappings = _mappings(content)
+    if key in mappings:
+        inner = _sorted_out(mappings[key], key)
+        first = next(name for name in mappings if key == name or key.startswith(f"{name}."))
         beside = [(_text(name), value) for name, value in _named(content).items()]
         outside = [Other(name, _about(value)) for name, value in beside if name != first]
         return replace(inner, others=(*inner.others, *outside))
-    whole = _split(file, content)
-    chosen = {name: t for name, t in whole.tensors.items() if name.startswith(f"{key}.")}
+    weights = _split(file, content)
+    chosen = {name: t for name, t in weights.tensors.items() if name.startswith(f"{key}.")}
     if chosen:
-        others = (*whole.others, *heads(name for name in whole.tensors if name not in chosen))
-        return PyTorchFile(chosen, others, whole.wrapper, whole.versions)
-    kinds = _keys_with_tensors(content) | {head.name: 0 for head in heads(whole.tensors)}
+        others = (*weights.others, *heads(name for name in weights.tensors if name not in chosen))
+        return PyTorchFile(chosen, others, weights.wrapper, weights.versions)
+    kinds = _keys_with_tensors(content) | {head.name: 0 for head in heads(weights.tensors)}
     raise no_key(file, key, list(kinds))
 
 
@@ -215,18 +216,18 @@ def heads(names: Iterable[str]) -> tuple[Other, ...]:
 
 def _mappings(content: object) -> dict[str, dict[object, object]]:
     """The mappings in a file by their keys, ``ema.params`` for one in another."""
-    found: dict[str, dict[object, object]] = {}
-    waiting, seen = [("", _named(content))], set[int]()
-    for path, mapping in waiting:
+    mappings: dict[str, dict[object, object]] = {}
+    pending, seen = [("", _named(content))], set[int]()
+    for path, mapping in pending:
         if id(mapping) in seen:  # a mapping may hold itself
             continue
         seen.add(id(mapping))
         for key, value in mapping.items():
-            if isinstance(key, str) and isinstance(value, dict) and len(waiting) < _MOST_KEYS:
+            if isinstance(key, str) and isinstance(value, dict) and len(pending) < _MAX_KEYS:
                 below = f"{path}.{key}" if path else key
-                found[below] = _named(cast("object", value))
-                waiting.append((below, found[below]))
-    return found
+                mappings[below] = _named(cast("object", value))
+                pending.append((below, mappings[below]))
+    return mappings
 
 
 def _keys_with_tensors(content: object) -> dict[str, int]:
@@ -259,13 +260,13 @@ def _sorted_out(content: Mapping[object, object], wrapper: str) -> PyTorchFile:
 
 def _versions(content: Mapping[object, object]) -> dict[str, int]:
     """The versions of modules that a ``state_dict`` carries."""
-    said: object = getattr(content, "_metadata", None)
-    found: dict[str, int] = {}
-    for path, about in _named(said).items():
-        version = _named(about).get("version")
+    metadata: object = getattr(content, "_metadata", None)
+    versions: dict[str, int] = {}
+    for path, module_metadata in _named(metadata).items():
+        version = _named(module_metadata).get("version")
         if isinstance(path, str) and isinstance(version, int):
-            found[path] = version
-    return found
+            versions[path] = version
+    return versions
 
 
 def _check_plain(file: Path, name: str, tensor: torch.Tensor) -> None:
@@ -290,13 +291,13 @@ def _about(value: object) -> str:
 
 def _count(value: object) -> int:
     """How many tensors are in nested dicts and lists; a shared or cyclic part counts once."""
-    found, seen, stack = 0, set[int](), [value]
+    count, seen, stack = 0, set[int](), [value]
     while stack:
         item = stack.pop()
         if isinstance(item, torch.Tensor):
-            found += 1
+            count += 1
         elif isinstance(item, dict | list | tuple) and id(item) not in seen:
             seen.add(id(item))
             parts = cast("dict[object, object]", item).values() if isinstance(item, dict) else item
             stack.extend(cast("list[object]", parts))
-    return found
+    return count

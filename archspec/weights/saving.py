@@ -84,7 +84,7 @@ def _laid_out(target: Target, naming: Naming, state: State) -> dict[str, torch.T
 
 
 def convert_weights(
-    found: Examination,
+    examination: Examination,
     naming: Naming,
     path: str | os.PathLike[str],
     max_shard_bytes: int | None = None,
@@ -104,12 +104,12 @@ def convert_weights(
         WeightsError: what keeps the checkpoint from being loaded; E601 if a file cannot be
             written, E605 if the layout gives two tensors one name.
     """
-    if found.problems:
-        raise WeightsError(found.problems)
-    names = found.fit.names
-    given = found.files.read(names.values(), "cpu")
-    state = {ours: given[foreign] for ours, foreign in names.items()}
-    return write(_laid_out(found.fit.given.target, naming, state), path, max_shard_bytes)
+    if examination.problems:
+        raise WeightsError(examination.problems)
+    names = examination.fit.names
+    tensors = examination.files.read(names.values(), "cpu")
+    state = {ours: tensors[foreign] for ours, foreign in names.items()}
+    return write(_laid_out(examination.fit.sides.target, naming, state), path, max_shard_bytes)
 
 
 def stored_names(
@@ -211,16 +211,18 @@ def _destination(path: str | os.PathLike[str]) -> Path:
     return place
 
 
-def _shards(tensors: State, most: int | None) -> list[dict[str, torch.Tensor]]:
-    """The tensors in order, so many to a file that their bytes stay within ``most``."""
-    if most is None:
+def _shards(tensors: State, max_bytes: int | None) -> list[dict[str, torch.Tensor]]:
+    """The tensors in order, so many to a file that their bytes stay within ``max_bytes``."""
+    if max_bytes is None:
         return [dict(tensors)]
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise UsageError(Problem("E801", f"max_shard_bytes is a number of bytes, not {most!r}"))
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(
+            Problem("E801", f"max_shard_bytes is a number of bytes, not {max_bytes!r}")
+        )
     shards: list[dict[str, torch.Tensor]] = [{}]
     size = 0
     for name, tensor in tensors.items():
-        if shards[-1] and size + tensor.nbytes > most:
+        if shards[-1] and size + tensor.nbytes > max_bytes:
             shards.append({})
             size = 0
         shards[-1][name] = tensor
@@ -237,11 +239,13 @@ def _index(shards: list[dict[str, torch.Tensor]], files: list[str]) -> str:
 
 def _plain(tensors: State) -> dict[str, torch.Tensor]:
     """Contiguous tensors, none of which shares memory with another, as safetensors wants them."""
-    found: dict[str, torch.Tensor] = {}
+    plain_tensors: dict[str, torch.Tensor] = {}
     taken: set[int] = set()
     for name, tensor in tensors.items():
         plain = tensor.detach().resolve_conj().resolve_neg().contiguous()
         memory = plain.untyped_storage().data_ptr()
-        found[name] = plain.clone() if memory in taken and plain.device.type == "cpu" else plain
+        plain_tensors[name] = (
+            plain.clone() if memory in taken and plain.device.type == "cpu" else plain
+        )
         taken.add(memory)
-    return found
+    return plain_tensors

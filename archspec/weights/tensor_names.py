@@ -85,14 +85,14 @@ class Choices:
         return cls(_texts("ignore", ignore), missing, resizes, allow_partial)
 
 
-def _texts(argument: str, given: object) -> tuple[str, ...]:
-    texts = (given,) if isinstance(given, str) else given
+def _texts(argument: str, value: object) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, Iterable) or isinstance(texts, bytes):
         raise UsageError(Problem("E801", f"{argument} takes patterns"))
-    found = tuple(cast("Iterable[object]", texts))
-    if not all(isinstance(text, str) for text in found):
+    patterns_given = tuple(cast("Iterable[object]", texts))
+    if not all(isinstance(text, str) for text in patterns_given):
         raise UsageError(Problem("E801", f"{argument} takes patterns"))
-    return cast("tuple[str, ...]", found)
+    return cast("tuple[str, ...]", patterns_given)
 
 
 Rules = Sequence[tuple[str, Rule]]
@@ -124,9 +124,9 @@ class Names:
         parsed = [_parsed(text) for text, _ in rules]
         last = zip(self._entries, self._tree.last_match(parsed), strict=True)
         return {
-            entry.path: None if parsed[at].negated else rules[at][1]
-            for entry, at in last
-            if entry.type is None and at is not None
+            entry.path: None if parsed[position].negated else rules[position][1]
+            for entry, position in last
+            if entry.type is None and position is not None
         }
 
     def select_exactly(self, texts: Iterable[str], names: frozenset[str]) -> bool:
@@ -166,7 +166,7 @@ class ModelAndFile:
     """
 
     target: Target
-    held: Tensors
+    in_file: Tensors
     ours: Names
     theirs: Names
     ignore: Rules
@@ -181,13 +181,13 @@ class ModelAndFile:
     def make(
         cls,
         target: Target,
-        held: Tensors,
+        in_file: Tensors,
         choices: Choices,
         same: Callable[[str, str], bool],
         versions: Mapping[str, int] | None = None,
     ) -> ModelAndFile:
         """Raises WeightsError: E702 for what is no pattern, E701 for one that selects nothing."""
-        ours, theirs = Names(target.tensors, target.types), Names(held)
+        ours, theirs = Names(target.tensors, target.types), Names(in_file)
         ours.require([*choices.resize, *choices.allow_missing])
         resized: dict[str, tuple[Resize | RowsOf, Rule]] = {}
         for text, how in choices.resize.items():
@@ -203,19 +203,19 @@ class ModelAndFile:
         optional = [(text, Rule(f"optional {text}")) for text in choices.allow_missing]
         theirs.selected(ignore)  # what is no pattern is told whatever the layout
         return cls(
-            target, held, ours, theirs, ignore, optional, resized, same, choices, versions or {},
-            _bare(held),
+            target, in_file, ours, theirs, ignore, optional, resized, same, choices, versions or {},
+            _bare(in_file),
         )  # fmt: skip
 
     def with_choices(self, ignore: Sequence[str], optional: Sequence[str]) -> ModelAndFile:
         """The same, if these patterns were among the call's."""
-        given = self.choices
-        more = replace(
-            given,
-            ignore=[*given.ignore, *ignore],
-            allow_missing=[*given.allow_missing, *optional],
+        choices = self.choices
+        extended = replace(
+            choices,
+            ignore=[*choices.ignore, *ignore],
+            allow_missing=[*choices.allow_missing, *optional],
         )
-        return ModelAndFile.make(self.target, self.held, more, self.same, self.versions)
+        return ModelAndFile.make(self.target, self.in_file, extended, self.same, self.versions)
 
     def may_meet(self, theirs: TensorInfo, ours: TensorInfo, shared: str) -> bool:
         """Whether the shapes are equal, or the call says that they may differ."""
@@ -226,22 +226,24 @@ class ModelAndFile:
 
         A layout speaks of names without the wrappers and the prefix that were found in front.
         """
-        said: dict[str, Rule | None] = {}
+        decided: dict[str, Rule | None] = {}
         if naming.ignore:
             as_written = dict(zip(self.bare.values(), self.bare, strict=True))
-            known = {naming.known(as_written.get(name, name)): name for name in self.held}
-            said = {known[name]: rule for name, rule in Names(known).decided(naming.ignore).items()}
-        said |= self.theirs.decided(self.ignore)
-        ignored = {name: rule for name, rule in said.items() if rule}
+            known = {naming.known(as_written.get(name, name)): name for name in self.in_file}
+            decided = {
+                known[name]: rule for name, rule in Names(known).decided(naming.ignore).items()
+            }
+        decided |= self.theirs.decided(self.ignore)
+        ignored = {name: rule for name, rule in decided.items() if rule}
         return ignored, self.ours.selected([*naming.optional, *self.optional])
 
 
-def _bare(held: Tensors) -> dict[str, str]:
-    found: dict[str, str] = {}
-    twice: set[str] = set()
-    for name in held:
+def _bare(in_file: Tensors) -> dict[str, str]:
+    bare_names: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for name in in_file:
         if (bare := unwrapped(name)) != name:
-            if bare in found or bare in held:
-                twice.add(bare)
-            found[bare] = name
-    return {bare: name for bare, name in found.items() if bare and bare not in twice}
+            if bare in bare_names or bare in in_file:
+                ambiguous.add(bare)
+            bare_names[bare] = name
+    return {bare: name for bare, name in bare_names.items() if bare and bare not in ambiguous}
