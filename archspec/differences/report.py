@@ -5,12 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from archspec.differences import markup, patching, text_lines
 from archspec.differences.change_set import ChangeSet
@@ -18,6 +13,10 @@ from archspec.differences.deltas import to_data
 from archspec.lang.spec import Spec
 from archspec.report.display import Displayed
 from archspec.report.tables import headed_table, plain_grid, safe_text
+
+if TYPE_CHECKING:  # rich is imported when a diff is shown
+    from rich.console import RenderableType
+    from rich.table import Table
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "-", "changed": "~", "moved": ">"}
 _STYLES = {"kept": "", "added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
@@ -76,6 +75,8 @@ class Diff(ChangeSet, Displayed):
 
 def _renderable(diff: Diff) -> RenderableType:
     """The changes in colours, with their places on both sides; tables of figures; notes."""
+    from rich.console import Group
+
     parts: list[RenderableType] = [safe_text(text_lines.title(diff), "bold")]
     if not diff:
         parts.append(safe_text(text_lines.verdict(diff)))
@@ -84,12 +85,14 @@ def _renderable(diff: Diff) -> RenderableType:
     for table in text_lines.figures(diff):
         parts += _part(table.title, _figures(diff, table))
     if diff.notes:
-        parts += [Text(), *(safe_text(note, "dim") for note in diff.notes)]
+        parts += ["", *(safe_text(note, "dim") for note in diff.notes)]
     return Group(*parts)
 
 
 def _part(title: str, content: RenderableType) -> list[RenderableType]:
-    return [Text(), safe_text(title, "bold"), Padding(content, (0, 0, 0, 2))]
+    from rich.padding import Padding
+
+    return ["", safe_text(title, "bold"), Padding(content, (0, 0, 0, 2))]
 
 
 def _changes(lines: Iterable[text_lines.Line]) -> Table:

@@ -100,10 +100,8 @@ class Fit:
         namings = (self.naming, *self.rivals)
         ways = list(dict.fromkeys(naming.described for naming in namings))
         message = f"the names fit in more than one way: {listing(ways, sign='; ')}"
-        names = list(
-            dict.fromkeys(f"layout='{naming.name}'" for naming in (self.naming, *self.rivals))
-        )
-        if len(keys := dict.fromkeys(naming.added for naming in (self.naming, *self.rivals))) > 1:
+        names = list(dict.fromkeys(f"layout='{naming.name}'" for naming in namings))
+        if len(keys := dict.fromkeys(naming.added for naming in namings)) > 1:
             options = [f"key={key.rstrip('.')!r}" for key in keys]
             hint = f"say which is meant: {' or '.join(options)}, or --key" if all(keys) else ""
         elif len(names) > 1:
