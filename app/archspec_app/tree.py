@@ -1,4 +1,4 @@
-"""The module tree as plain data: each kind of subtree once, and what is frozen in it."""
+"""The module tree as plain data: each kind of subtree once, and what is trainable in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archspec.report.subtrees import SubtreeNumbers
 from archspec_app.session import BuiltSpec
 
 
-def tree_data(opened: BuiltSpec) -> dict[str, Any]:
+def tree_data(built: BuiltSpec) -> dict[str, Any]:
     """What the page needs to draw the tree, and to unfold it without asking again.
 
     Returns:
@@ -20,16 +20,16 @@ def tree_data(opened: BuiltSpec) -> dict[str, Any]:
     numbers = SubtreeNumbers[Node](
         lambda node: node.appearance(ignored=("trainable", "activations")), Node.named_children
     )
-    root = numbers.number(opened.inspection.root)
+    root = numbers.number(built.inspection.root)
     return {
-        "name": opened.spec.name,
+        "name": built.spec.name,
         "root": root,
         "kinds": [
             _kind_data(node, [(name, numbers.number(n)) for name, n in node.named_children()])
             for node in numbers.firsts
         ],
-        "trainable": _trainable(opened.inspection.root),
-        "dims": dict(opened.inspection.dims),
+        "trainable": _trainable(built.inspection.root),
+        "dims": dict(built.inspection.dims),
     }
 
 

@@ -31,7 +31,7 @@ HOSTILE: list[Any] = [
 ]  # fmt: skip
 KEYS = (
     "node", "count", "frozen", "key", "reset", "text", "view", "a", "b", "levels", "spec", "plan",
-    "source", "weights", "explain", "data", "asked", "options", "run", "after", "version",
+    "source", "weights", "explain", "data", "request_id", "options", "run", "offset", "version",
 )  # fmt: skip
 WHOLE: list[Any] = [
     None,
@@ -103,11 +103,16 @@ def test_values_are_told_on_the_page(url: str, log: Path) -> None:
 
 
 def _are_told(visitor: Visitor) -> None:
-    toggle, look = visitor.number("toggle"), visitor.number("look")
+    toggle, select = visitor.number("toggle"), visitor.number("select_module")
     rows: list[tuple[int, Any, Any, str]] = [
         (toggle, [SPEC], {"node": "up", "count": 2**70, "frozen": True}, "more than 64 bits"),
-        (toggle, [SPEC], {"node": "up", "count": 1.0, "frozen": True}, "'count' is not a whole"),
-        (toggle, [SPEC], {"node": "up", "count": True, "frozen": True}, "'count' is not a whole"),
+        (toggle, [SPEC], {"node": "up", "count": 1.0, "frozen": True}, "'count' is not an integer"),
+        (
+            toggle,
+            [SPEC],
+            {"node": "up", "count": True, "frozen": True},
+            "'count' is not an integer",
+        ),
         (toggle, [SPEC], {"node": "up", "count": 1, "frozen": "yes"}, "'frozen' is neither true"),
         (toggle, [SPEC], {"node": 7}, "'node' is not a text"),
         (toggle, [SPEC], {"node": "up", "x": float("nan")}, "a number is not finite"),
@@ -116,8 +121,8 @@ def _are_told(visitor: Visitor) -> None:
         (toggle, [SPEC], {"node": DEEP}, "nested in more than"),
         (toggle, [SPEC], {"node": list(range(20_000))}, "more than 10,000 values"),
         (toggle, [7], {"node": "up"}, "an input is not a text"),
-        (look, [], {"node": {}}, "'node' is not a text"),
-        (look, [], {"node": "x" * 20_000}, "'node' has more than 10,000 characters"),
+        (select, [], {"node": {}}, "'node' is not a text"),
+        (select, [], {"node": "x" * 20_000}, "'node' has more than 10,000 characters"),
     ]
     wrong = [
         (row[2:], message(found)[:300])

@@ -49,7 +49,7 @@ def test_a_broken_text_is_said(inspector: Inspector) -> None:
     view = inspector.page.locator(".diff-view")
     expect(view.locator(".verdict")).to_be_visible()
     inspector.replace("type: Linear", "type: Linaer")
-    expect(view.locator(".said")).to_contain_text("the last good one")
+    expect(view.locator(".said")).to_contain_text("its last valid version")
     expect(view.locator(".verdict")).to_be_visible()
 
 

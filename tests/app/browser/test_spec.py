@@ -186,9 +186,7 @@ def test_a_spec_that_was_never_right_shows_no_other_model(tiny: Inspector) -> No
             "buffer": TINY.replace("{default: 8, ", "{type: int, ").encode(),
         }
     )
-    expect(tiny.page.locator(".problems-head")).to_have_text(
-        "1 problem; nothing has been built yet"
-    )
+    expect(tiny.page.locator(".problems-head")).to_have_text("1 problem; there is no model yet")
     expect(tiny.rows).to_have_count(0)
     tiny.tab("Parameters")
     tiny.field("width").fill("16")
@@ -217,7 +215,7 @@ def test_two_visitors_do_not_see_each_other(inspector: Inspector, open_page: Ope
 def test_yaml_and_python_are_downloaded(tiny: Inspector, tmp_path: Path) -> None:
     text = tiny.replace("repeat: 3", "repeat: 4")
     expect(tiny.row("layers.0-3")).to_be_visible()
-    for name, file in ("YAML", "tiny.yaml"), ("Python", "tiny.py"):
+    for name, file in ("Download YAML", "tiny.yaml"), ("Download Python", "tiny.py"):
         with tiny.page.expect_download() as found:
             tiny.button(name).click()
         assert found.value.suggested_filename == file

@@ -87,7 +87,7 @@ def test_a_run_from_start_to_end(
         expect(one.epoch_rows.first).to_be_visible()
         assert one.points >= points
         first.button("Stop").click()
-        expect(one.notice).to_contain_text("stops after the step under way")
+        expect(one.notice).to_contain_text("stops after the current step")
         expect(one.badge).to_have_text("stopping")
         pid = held(runs_folder, run)
     finally:
@@ -130,7 +130,7 @@ def test_a_run_from_start_to_end(
 
 
 WRONG = (
-    ({"data": "nothing.csv"}, "data: nothing.csv: nothing of this name in the folder"),
+    ({"data": "nothing.csv"}, "data: nothing.csv: no such file in the folder"),
     ({"data": "../outside.csv"}, "data:"),
     ({"data": ""}, "there is no data"),
     ({"data": DATA, "learning_rate": "-1"}, "learning_rate"),

@@ -38,7 +38,7 @@ def status(length: bytes | None, chunks: list[bytes]) -> int | None:
 
     headers = [] if length is None else [(b"content-length", length)]
     scope = {"type": "http", "headers": headers}
-    asked = BoundedBody(_app, most=10)(scope, receive, send)
+    asked = BoundedBody(_app, max_bytes=10)(scope, receive, send)
     with ThreadPoolExecutor(1) as pool:  # the browser tests keep a loop in the main thread
         pool.submit(asyncio.run, asked).result()
     return sent[0]["status"] if sent else None

@@ -18,16 +18,16 @@ from archspec_app.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
-def desk() -> Session:
-    desk = Session(Workspace(Path()))
-    desk.open("bert")
-    desk.change(plan="last-2-and-head")
-    return desk
+def session() -> Session:
+    session = Session(Workspace(Path()))
+    session.open("bert")
+    session.change(plan="last-2-and-head")
+    return session
 
 
-def test_equal_layers_are_told_once(desk: Session) -> None:
-    assert desk.good is not None
-    data = tree_data(desk.good)
+def test_equal_layers_are_told_once(session: Session) -> None:
+    assert session.built is not None
+    data = tree_data(session.built)
     root = data["kinds"][data["root"]]
     assert (root["type"], root["parameters"]) == ("BertForSequenceClassification", 109_483_778)
     types = [kind["type"] for kind in data["kinds"]]
@@ -42,28 +42,28 @@ def test_equal_layers_are_told_once(desk: Session) -> None:
     assert data["trainable"]["bert.encoder"] == 2 * 7_087_872
     assert "bert.encoder.layer.11" not in data["trainable"], "all of it is trainable"
     assert json.loads(json.dumps(data, allow_nan=False)) is not None
-    node = find(desk.good.inspection, "bert.encoder.layer.3")
+    node = find(session.built.inspection, "bert.encoder.layer.3")
     assert node is not None and node.type == "BertLayer"
-    assert find(desk.good.inspection, "bert.decoder") is None
+    assert find(session.built.inspection, "bert.decoder") is None
 
 
-def test_figures_are_short_and_exact(desk: Session) -> None:
-    assert desk.good is not None
-    summary = {figure["name"]: figure for figure in summary_data(desk.good)}
+def test_figures_are_short_and_exact(session: Session) -> None:
+    assert session.built is not None
+    summary = {figure["name"]: figure for figure in summary_data(session.built)}
     assert summary["Parameters"]["short"] == "109.5 M"
     assert (
         summary["Parameters"]["full"] == "109,483,778 parameters" and summary["Parameters"]["exact"]
     )
     assert summary["MACs"]["full"] == "11,174,217,216 multiply-accumulates"
-    memory = cost_data(desk.good)["groups"][1]["figures"]
+    memory = cost_data(session.built)["groups"][1]["figures"]
     assert [figure["name"] for figure in memory][-1] == "total"
     assert not memory[-1]["exact"] and memory[-1]["short"].startswith("≈ ")
 
 
-def test_forms_have_bounds_and_help(desk: Session) -> None:
-    assert desk.good is not None
+def test_forms_have_bounds_and_help(session: Session) -> None:
+    assert session.built is not None
     fields: dict[str, Any] = {
-        field["name"]: field for field in params_data(*desk.params, desk.asked)
+        field["name"]: field for field in params_data(*session.params, session.request)
     }
     labels = fields["num_labels"]
     assert (labels["type"], labels["value"], labels["min"], labels["changed"]) == (
@@ -74,42 +74,44 @@ def test_forms_have_bounds_and_help(desk: Session) -> None:
     )
     assert fields["classifier_dropout"]["nullable"]
     assert fields["classifier_dropout"]["help"] == "hidden_dropout_prob if null"
-    assert {field["name"]: field["value"] for field in sizes_data(desk.good, desk.asked)}[
+    assert {field["name"]: field["value"] for field in sizes_data(session.built, session.request)}[
         "seq"
     ] == "128"
 
 
-def test_inputs_and_checkpoints_change_the_figures(desk: Session) -> None:
+def test_inputs_and_checkpoints_change_the_figures(session: Session) -> None:
     def shown(name: str) -> tuple[object, ...]:
-        assert desk.good is not None
-        field = next(one for one in cost.fields(desk.good, desk.asked) if one["name"] == name)
+        assert session.built is not None
+        field = next(
+            one for one in cost.fields(session.built, session.request) if one["name"] == name
+        )
         return field["value"], field["changed"]
 
     def kept() -> int:
-        assert desk.good is not None
-        return desk.good.inspection.memory.activations.value
+        assert session.built is not None
+        return session.built.inspection.memory.activations.value
 
     whole = kept()
     mask = "input:attention_mask"
-    assert shown(mask) == ("given", False) and shown("checkpoint_blocks") == ("", False)
+    assert shown(mask) == ("passed", False) and shown("checkpoint_blocks") == ("", False)
     rows: list[tuple[dict[str, Any], tuple[object, ...]]] = [
-        ({"key": mask, "text": "left out"}, ("left out", True)),
-        ({"key": mask, "text": "given"}, ("given", False)),
-        ({"key": mask, "text": "left out"}, ("left out", True)),
-        ({"key": mask, "reset": True}, ("given", False)),
+        ({"key": mask, "text": "omitted"}, ("omitted", True)),
+        ({"key": mask, "text": "passed"}, ("passed", False)),
+        ({"key": mask, "text": "omitted"}, ("omitted", True)),
+        ({"key": mask, "reset": True}, ("passed", False)),
         ({"key": "checkpoint_blocks", "text": " bert.pooler  @BertLayer "},
          ("bert.pooler @BertLayer", True)),
     ]  # fmt: skip
     for data, expected in rows:
-        cost.set_field(desk, data)
-        assert shown(data["key"]) == expected and desk.problems == ()
+        cost.set_field(session, data)
+        assert shown(data["key"]) == expected and session.problems == ()
     assert kept() < whole / 4
-    cost.set_field(desk, {"key": "checkpoint_blocks", "text": "@BertLayers"})
-    assert "did you mean '@BertLayer'" in str(desk.problems[0])
-    cost.set_field(desk, {"key": "checkpoint_blocks", "reset": True})
-    assert kept() == whole and desk.problems == ()
-    cost.set_field(desk, {"key": "input:nosuch", "text": "left out"})
-    assert desk.asked.without == () and desk.problems == ()
+    cost.set_field(session, {"key": "checkpoint_blocks", "text": "@BertLayers"})
+    assert "did you mean '@BertLayer'" in str(session.problems[0])
+    cost.set_field(session, {"key": "checkpoint_blocks", "reset": True})
+    assert kept() == whole and session.problems == ()
+    cost.set_field(session, {"key": "input:nosuch", "text": "omitted"})
+    assert session.request.without == () and session.problems == ()
 
 
 @pytest.mark.parametrize(
