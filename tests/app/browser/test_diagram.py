@@ -16,6 +16,7 @@ HOSTILE = Path(__file__).parents[1] / "hostile.yaml"
 @pytest.fixture
 def drawn(inspector: Inspector) -> Inspector:
     inspector.tab("Diagram")
+    inspector.button("Data flow of the selected block").click()
     expect(box(inspector, "classifier")).to_be_visible()
     return inspector
 

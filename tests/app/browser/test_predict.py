@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.app.browser.inspector import OpenPage
 from tests.app.browser.runs import CLASSES, HOSTILE_LABEL, WEIGHTS, Predicting
 from tests.app.browser.test_hostile import PAYLOADS, is_clean
-from tests.app.browser.test_looks import CUT_OFF, serious
+from tests.app.browser.test_looks import faults
 
 ANIMAL = "a small wild cat with a long tail that hunts birds"
 FOOD = "sweet baked cake of flour, butter and sugar"
@@ -125,18 +125,15 @@ def test_an_embedding(open_runs: OpenPage) -> None:
     assert len(numbers) == 16 and all(abs(one) < 1 for one in numbers) and any(numbers)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_answers_can_be_read(
-    scheme: str, width: int, open_runs: OpenPage, topics_run: str, image_run: str
+    scheme: str, open_runs: OpenPage, topics_run: str, image_run: str
 ) -> None:
-    inspector = open_runs(scheme=scheme, width=width)
+    inspector = open_runs(scheme=scheme)
     predicting = Predicting(inspector)
     predicting.text(f"runs/{topics_run}", ANIMAL)
     expect(predicting.words.first).to_be_visible()
-    assert inspector.page.evaluate(CUT_OFF) == []
-    assert serious(inspector) == []
+    assert faults(inspector, "#predict") == []
     predicting.image(f"runs/{image_run}", "red.png", picture("red"))
     expect(predicting.answer.locator(".bars tr.best th")).to_have_text("red")
-    assert inspector.page.evaluate(CUT_OFF) == []
-    assert serious(inspector) == []
+    assert faults(inspector, "#predict") == []

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 import archspec
@@ -15,12 +14,6 @@ from archspec.lang.yaml import MAX_BYTES
 from tests.app.browser.inspector import Inspector, OpenPage
 
 TINY = (Path(__file__).parent / "specs" / "tiny.yaml").read_text()
-
-
-@pytest.fixture
-def tiny(inspector: Inspector) -> Inspector:
-    inspector.open("tiny.yaml", "Tiny")
-    return inspector
 
 
 def test_a_packaged_spec_is_picked(inspector: Inspector) -> None:
@@ -113,7 +106,9 @@ def test_a_param_is_set_in_the_form(tiny: Inspector) -> None:
     expect(tiny.figure("Parameters")).to_have_text("291")
 
 
-def test_undo_and_redo_go_through_the_changes(tiny: Inspector) -> None:
+def test_undo_and_redo_go_through_the_changes(open_page: OpenPage) -> None:
+    tiny: Inspector = open_page()
+    tiny.open("tiny.yaml", "Tiny")
     expect(tiny.button("Undo")).to_be_disabled()
     tiny.toggle("norm").click()
     expect(tiny.toggle("norm")).to_be_checked()

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from difflib import ndiff
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.app.browser.inspector import Inspector
-
-
-@pytest.fixture
-def tiny(inspector: Inspector) -> Inspector:
-    inspector.open("tiny.yaml", "Tiny")
-    return inspector
 
 
 def changed_lines(before: str, after: str) -> list[str]:
