@@ -169,7 +169,7 @@ class Inspector:
         self.ready()
 
     def reset(self, name: str, model: str) -> None:
-        """Open a spec as a new page would show it, apart from undo, and the tabs Diagram and Diff."""
+        """Open a spec as on a new page, apart from undo and the tabs Diagram and Diff."""
         self.wrongs.clear()
         for tab in ("Tree", "YAML"):
             self.tab(tab)
