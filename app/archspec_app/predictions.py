@@ -15,8 +15,6 @@ import torch
 
 import archspec
 from archspec.data import tokenizer_files
-from archspec.data.checking import check_file
-from archspec.data.images import UnreadableImage
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.training.run_folder import BEST, FACTS, SPEC
 from archspec_app.weight_files import companion_files, stamp, weights_below
@@ -52,13 +50,11 @@ class SpecSource:
     Attributes:
         spec: of the visitor's session.
         weights: a file or folder, relative to the page's.
-        layout: how the weights name the tensors; None for the one that fits best.
         key: of the state dict in the file, as ``Predictor`` takes it.
     """
 
     spec: archspec.Spec
     weights: str
-    layout: str | None = None
     key: str | None = None
 
 
@@ -81,7 +77,6 @@ class Models:
 
     Args:
         folder: that the page works in.
-        runs: the folder of the runs in it.
         max_models: in memory at once.
         max_bytes: of their parameters and buffers together; a larger model is refused.
         device: as ``Predictor`` takes it.
@@ -91,13 +86,12 @@ class Models:
         self,
         folder: Path,
         *,
-        runs: str = "runs",
         max_models: int = 2,
         max_bytes: int = 4_000_000_000,
         device: str = "auto",
     ) -> None:
         self.folder = Path(os.path.realpath(folder))
-        self.runs, self.device = runs, device
+        self.device = device
         self.max_models, self.max_bytes = max_models, max_bytes
         self._models: OrderedDict[Key, _LoadedModel] = OrderedDict()
         self._lock, self._loading = threading.Lock(), threading.Lock()
@@ -143,12 +137,12 @@ class Models:
             lambda model: {**_text_answer(model, text, explain), "truncated": _truncation(model)},
         )
 
-    def predict_image(self, source: Source, image: bytes | Path) -> dict[str, Any]:
+    def predict_image(self, source: Source, image: bytes) -> dict[str, Any]:
         """The prediction for an image.
 
         Args:
             source: the model.
-            image: the content of a file, or the path of an upload; never a visitor's string.
+            image: the content of a file.
 
         Returns:
             As ``predict_text`` for a classifier.
@@ -156,11 +150,10 @@ class Models:
         Raises:
             ArchspecError: the visitor's mistake; its text is safe to show.
         """
-        data = image if isinstance(image, bytes) else _read_upload(image)
-        if len(data) > MAX_IMAGE_BYTES:
-            message = f"a file of {len(data):,} bytes; the maximum is {MAX_IMAGE_BYTES:,}"
+        if len(image) > MAX_IMAGE_BYTES:
+            message = f"a file of {len(image):,} bytes; the maximum is {MAX_IMAGE_BYTES:,}"
             raise DataError(Problem("E930", message))
-        return self._predict(source, lambda model: _image_answer(model, data))
+        return self._predict(source, lambda model: _image_answer(model, image))
 
     # ---------------------------------------------------------------------------------- models
 
@@ -205,7 +198,7 @@ class Models:
         text = source.spec.architecture.model_dump_json() + repr(sorted(source.spec.values.items()))
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         files = stamp(self.folder, companion_files(path))
-        return ("spec", digest, path, source.layout, source.key, files)
+        return ("spec", digest, path, source.key, files)
 
     def _load(self, source: Source) -> _LoadedModel:
         spec, model, options = self._predictor_arguments(source)
@@ -227,7 +220,7 @@ class Models:
             run = archspec.Run.of(inside(self.folder, source.name, must_exist=True))
             return archspec.load(run.path / SPEC), run, {}
         weights = inside(self.folder, source.weights, must_exist=True)
-        options = {"weights": weights, "layout": source.layout, "key": source.key}
+        options = {"weights": weights, "key": source.key}
         return source.spec, source.spec, options
 
     def _make_room(self, size: int) -> None:
@@ -241,7 +234,7 @@ class Models:
 
     def _runs(self) -> list[dict[str, Any]]:
         try:
-            runs = archspec.runs(inside(self.folder, self.runs, must_exist=True))
+            runs = archspec.runs(inside(self.folder, "runs", must_exist=True))
         except UsageError:
             return []
         usable = [run for run in runs if (run.path / BEST).is_file() and self._is_inside(run.path)]
@@ -350,20 +343,6 @@ def _segments(explanation: archspec.Explanation) -> Iterator[tuple[str, float | 
         position = word.end
     if position < len(explanation.input):
         yield explanation.input[position:], None
-
-
-# ------------------------------------------------------------------------------------------ files
-
-
-def _read_upload(path: Path) -> bytes:
-    try:
-        check_file(path)
-        with path.open("rb") as file:
-            return file.read(MAX_IMAGE_BYTES + 1)
-    except UnreadableImage as error:
-        raise DataError(Problem("E930", str(error))) from None
-    except (OSError, ValueError):
-        raise DataError(Problem("E930", "the upload cannot be read")) from None
 
 
 def _tensor_bytes(spec: archspec.Spec) -> int:

@@ -217,12 +217,11 @@ class Jobs:
 
     # ------------------------------------------------------------------------------------- stopping
 
-    def stop(self, key: str, *, now: bool = False) -> None:
+    def stop(self, key: str) -> None:
         """Ask a run to save and stop after the current step; no effect if it has ended.
 
         Args:
             key: of the run.
-            now: ask a second time, which ends the process at once, without saving.
 
         Raises:
             UsageError: E801, there is no such run, or its process is unknown.
@@ -231,7 +230,7 @@ class Jobs:
         with self._writing():
             lock = next((lock for lock in job.locks if holder(lock) is not None), None)
             pid = None if lock is None else holder(lock)
-            if lock is None or pid is None or (job.stopping_pid() == pid and not now):
+            if lock is None or pid is None or job.stopping_pid() == pid:
                 return
             job.page_folder.mkdir(exist_ok=True)
             storage.write(job.stop_file, f"{pid}\n")  # before the signal can end it
@@ -261,18 +260,6 @@ class Jobs:
             raise _usage("offset and version are those of the last update")
         row = self._row(job)  # read before the points: a run that has ended writes no more of them
         return RunUpdate(row, new_points(job.metrics, offset, version), self._log(job, row))
-
-    def folder_of(self, key: str) -> Path:
-        """The folder of a run.
-
-        Raises:
-            UsageError: E801, there is no such run, or training has not begun.
-        """
-        job = self._known(key)
-        state = self._state(job)
-        if state is None or state.facts is None:
-            raise _usage("training has not begun")
-        return job.run
 
     def _job(self, key: str) -> Job:
         return Job(key, self._runs / key, self._jobs / key)
