@@ -123,9 +123,9 @@ def test_the_root_and_parts_of_layers(net: Session) -> None:
     assert part["inputs"] == [], "it is not called"
 
 
-@pytest.mark.parametrize("path", ["nothing", "one.two", "one.", ".", "../x", "one\0"])
-def test_there_is_nothing_at_other_paths(net: Session, path: str) -> None:
-    assert details(net, path) == {}
+def test_there_is_nothing_at_other_paths(net: Session) -> None:
+    paths = ("nothing", "one.two", "one.", ".", "../x", "one\0")
+    assert [path for path in paths if details(net, path)] == []
 
 
 def test_long_texts_are_cut_around_what_is_meant(tmp_path: Path) -> None:

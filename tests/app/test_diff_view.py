@@ -107,11 +107,11 @@ def test_what_was_never_saved(tmp_path: Path) -> None:
     assert caught.value.code == "E801" and "no saved version" in caught.value.message
 
 
-@pytest.mark.parametrize("name", ["../net.yaml", "/etc/passwd", "none.yaml", "net", "a\0.yaml"])
-def test_only_specs_of_the_folder(session: Session, name: str) -> None:
-    with pytest.raises((UsageError, SpecError)) as caught:
-        compared(session, a=name)
-    assert str(session.workspace.folder) not in str(caught.value)
+def test_only_specs_of_the_folder(session: Session) -> None:
+    for name in ("../net.yaml", "/etc/passwd", "none.yaml", "net", "a\0.yaml"):
+        with pytest.raises((UsageError, SpecError)) as caught:
+            compared(session, a=name)
+        assert str(session.workspace.folder) not in str(caught.value), name
 
 
 def test_a_broken_text_leaves_the_last_good_one(session: Session) -> None:
