@@ -25,12 +25,14 @@ test: ## run every test, the checks included
 	@$(BIN)/python tools/find_browser.py >/dev/null
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-check: ## lint, formatting, types, import directions
+check: ## lint, formatting, types, import directions, JavaScript
 	$(setup) dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/oxlint -c app/.oxlintrc.json app tests/app/assets
+	$(BIN)/oxfmt -c app/.oxfmtrc.json --check app tests/app/assets
 
 docs: ## build the documentation: build/docs/index.html
 	$(setup) dev

@@ -33,7 +33,17 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "pyright", "lint-imports"])
+CHECKS = [
+    "ruff check",
+    "ruff format --check",
+    "pyright",
+    "lint-imports",
+    "oxlint -c app/.oxlintrc.json app tests/app/assets",
+    "oxfmt -c app/.oxfmtrc.json --check app tests/app/assets",
+]
+
+
+@pytest.mark.parametrize("check", CHECKS)
 def test_check(check: str) -> None:
     tool, *arguments = check.split()
     run(BIN / tool, *arguments)

@@ -1,1 +1,1 @@
-"""The inspector: archspec in a browser. A face over the library's public functions."""
+"""The inspector: archspec in a browser. A binder over the library's public functions."""

@@ -1,11 +1,12 @@
-"""A part of the page that draws itself: data goes to the browser, and text stays text there.
+"""Views: elements that a script in ``assets`` fills from plain data.
 
-Gradio's HTML templates evaluate what they are given. So the markup here is fixed, and a script
-builds the rest out of plain data by ``textContent``.
+Gradio's HTML templates evaluate the values that they are given. So the markup here is fixed, and
+the script creates all other elements, with ``textContent`` for every text.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,29 +14,41 @@ from typing import Any
 import gradio as gr
 
 ASSETS = Path(__file__).parent / "assets"
+_IMPORT = re.compile(r"^import [^;]*? from \"\./([\w/]+\.js)\";\n", re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
 
 
-def view(name: str, *, label: str, **more: Any) -> gr.HTML:
-    """A fixed element that ``assets/NAME.js`` fills from the value, which is plain data.
+def view(name: str, *, label: str, **options: Any) -> gr.HTML:
+    """An element of class ``NAME-view`` that ``assets/NAME.js`` fills from its value.
 
-    The script triggers the events that it names in quotes, and is told of new values.
+    Gradio finds the events that the script triggers by their names in quotes.
 
     Args:
-        name: of the script; the element's class is ``NAME-view``.
-        label: what the element is, for those who cannot see it.
-        **more: of ``gr.HTML``, such as ``elem_id``.
+        name: of the script.
+        label: what the element is, for screen readers.
+        **options: of ``gr.HTML``, such as ``elem_id``.
     """
     # No subclass: Gradio writes a stub file beside the source of every class of components.
     return gr.HTML(
         value={},  # pyright: ignore[reportArgumentType]
         html_template=f'<div class="{name}-view" role="region" aria-label="{label}"></div>',
-        js_on_load=_script(name),
+        js_on_load=bundle(f"{name}.js"),
         apply_default_css=False,
-        **more,
+        **options,
     )
 
 
 @cache
-def _script(name: str) -> str:
-    parts = [(ASSETS / f"{part}.js").read_text(encoding="utf-8") for part in ("common", name)]
-    return "\n".join(["(() => {", *parts, "})();"])
+def bundle(name: str) -> str:
+    """A module of ``assets`` and those that it imports, as one script."""
+    sources: dict[str, str] = {}
+
+    def add(file: str) -> None:
+        if file not in sources:
+            source = (ASSETS / file).read_text(encoding="utf-8")
+            for imported in _IMPORT.findall(source):
+                add(imported)
+            sources[file] = _EXPORT.sub("", _IMPORT.sub("", source))
+
+    add(name)
+    return "\n".join(['(() => {"use strict";', *sources.values(), "})();"])

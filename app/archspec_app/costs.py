@@ -1,4 +1,4 @@
-"""What a model costs, as the cost page and the line above all pages show it."""
+"""The cost of a model, for the tab Cost and the summary above the tabs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = {
 
 
 def figure_data(figure: Figure) -> dict[str, Any]:
-    """A figure in four digits, and in all of them."""
+    """A figure, rounded to four digits and in full."""
     rounded = (format_size if figure.unit == "bytes" else format_count)(figure.value)
     return {
         "short": rounded if figure.exact else f"≈ {rounded}",
@@ -29,33 +29,33 @@ def figure_data(figure: Figure) -> dict[str, Any]:
     }
 
 
-def cost_data(opened: BuiltSpec) -> dict[str, Any]:
-    """Every figure of the inspection, and what it was made for."""
-    found = opened.inspection
+def cost_data(built: BuiltSpec) -> dict[str, Any]:
+    """All figures of the inspection, and the options that they hold for."""
+    inspection = built.inspection
     return {
         "groups": [
             {
                 "title": title,
                 "figures": [{"name": name, **figure_data(f)} for name, f in figures.items()],
             }
-            for title, figures in grouped_figures(found).items()
+            for title, figures in grouped_figures(inspection).items()
         ],
-        "precision": found.precision,
-        "optimizer": found.optimizer,
-        "plan": opened.asked.plan,
-        "uncounted": dict(found.uncounted),
-        "warnings": [warning.message for warning in found.warnings],
+        "precision": inspection.precision,
+        "optimizer": inspection.optimizer,
+        "plan": built.request.plan,
+        "uncounted": dict(inspection.uncounted),
+        "warnings": [warning.message for warning in inspection.warnings],
     }
 
 
-def summary_data(opened: BuiltSpec) -> list[dict[str, Any]]:
+def summary_data(built: BuiltSpec) -> list[dict[str, Any]]:
     """The figures that are always on screen."""
-    found = opened.inspection
-    told = {
-        "Parameters": found.parameters,
-        "Trainable": found.trainable,
-        "MACs": found.macs,
-        "Training memory": found.memory.training,
-        "Inference memory": found.memory.inference,
+    inspection = built.inspection
+    figures = {
+        "Parameters": inspection.parameters,
+        "Trainable": inspection.trainable,
+        "MACs": inspection.macs,
+        "Training memory": inspection.memory.training,
+        "Inference memory": inspection.memory.inference,
     }
-    return [{"name": name, **figure_data(figure)} for name, figure in told.items()]
+    return [{"name": name, **figure_data(figure)} for name, figure in figures.items()]

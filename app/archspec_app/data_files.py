@@ -1,4 +1,4 @@
-"""Files and folders that look like data, below the folder of the page."""
+"""Files and folders in the folder of the page that look like training data."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from pathlib import Path
 
 from archspec_app.workspace import files_below
 
-MOST = 200
+MAX_LISTED = 200
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def data_below(folder: Path) -> list[str]:
-    """What a form suggests: tables, folders of them, and folders with a folder of images a class.
+    """Suggestions for a form: tables, folders of tables, and folders with one folder per class.
 
     Args:
-        folder: the page's.
+        folder: that the page works in.
 
     Returns:
-        Names relative to it, at most ``MOST``.
+        Names relative to it, at most ``MAX_LISTED``.
     """
     tables: list[Path] = []
     classes: set[Path] = set()
@@ -28,6 +28,7 @@ def data_below(folder: Path) -> list[str]:
             tables.append(path)
         elif path.suffix.lower() in _IMAGES:
             classes.add(path.parent)
-    several = [place for place, count in Counter(one.parent for one in tables).items() if count > 1]
-    found = {*tables, *several, *(place.parent for place in classes)} - {folder, folder.parent}
-    return sorted(path.relative_to(folder).as_posix() for path in found)[:MOST]
+    folders = Counter(path.parent for path in tables)
+    several = [parent for parent, count in folders.items() if count > 1]
+    paths = {*tables, *several, *(path.parent for path in classes)} - {folder, folder.parent}
+    return sorted(path.relative_to(folder).as_posix() for path in paths)[:MAX_LISTED]

@@ -1,4 +1,4 @@
-"""Drawings of the open model, one block at a time, as the page shows them."""
+"""Diagrams of the open model, one block at a time."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from archspec.inspection.inspecting import example_run
 from archspec.lang.instances import ancestors, walk
 from archspec_app.session import BuiltSpec
 
-SECONDS = 15.0
-"""How long Graphviz may take while somebody waits."""
+TIME_LIMIT = 15.0
+"""Seconds that Graphviz may take."""
 
-MOST_LETTERS = 3_000_000
+MAX_SVG_LENGTH = 3_000_000
 FLOW, MODULES = "flow", "modules"
 
 
-def diagram_data(opened: BuiltSpec, path: str, view: str) -> dict[str, Any]:
-    """A drawing and what its boxes lead to.
+def diagram_data(built: BuiltSpec, path: str, view: str) -> dict[str, Any]:
+    """A diagram, and the modules and lines that its boxes stand for.
 
     Args:
-        path: of the selected module: its data flow is drawn, or that of the block around it.
+        path: of the selected module: its data flow is drawn, or that of the block that contains it.
         view: ``flow``, or ``modules`` for the hierarchy.
 
     Returns:
-        ``svg``: a text that must be cleaned by whoever shows it; ``boxes``: by id; ``trail``: the
-        blocks around the one that is drawn, the root first, itself last.
+        ``svg``: untrusted text, to be sanitised before it is shown; ``boxes``: with the ids of the
+        SVG's nodes; ``trail``: the path of blocks from the root to the one that is drawn.
 
     Raises:
         UsageError: E801, it cannot be drawn, or is too large.
     """
-    block = around(opened, path)
-    drawing = drawn(opened, block, view)
-    svg = drawing.svg(seconds=SECONDS)
-    if len(svg) > MOST_LETTERS:
+    block = enclosing_block(built, path)
+    drawing = _draw(built, block, view)
+    svg = drawing.svg(seconds=TIME_LIMIT)
+    if len(svg) > MAX_SVG_LENGTH:
         raise UsageError(_too_large(len(drawing.nodes)))
     return {
         "view": view,
@@ -46,41 +46,47 @@ def diagram_data(opened: BuiltSpec, path: str, view: str) -> dict[str, Any]:
         "svg": svg,
         "text": str(drawing),
         "boxes": [_box(box, drawing) for box in drawing.nodes],
-        "trail": _trail(opened, block),
+        "trail": _trail(built, block),
         "file": _file(drawing, view),
     }
 
 
-def png_data(opened: BuiltSpec, path: str, view: str) -> dict[str, Any]:
-    """The same drawing as a bitmap, in Base64; raises as ``diagram_data``."""
-    drawing = drawn(opened, around(opened, path), view)
-    png = drawing.png(seconds=SECONDS)
+def png_data(built: BuiltSpec, path: str, view: str) -> dict[str, Any]:
+    """The same diagram as a PNG in Base64; raises as ``diagram_data``."""
+    drawing = _draw(built, enclosing_block(built, path), view)
+    png = drawing.png(seconds=TIME_LIMIT)
     return {"png": base64.b64encode(png).decode(), "file": _file(drawing, view)}
 
 
-def drawn(opened: BuiltSpec, block: str, view: str) -> Drawing:
-    """The drawing, at the sizes and under the plan that are chosen."""
-    spec, _ = example_run(opened.spec, opened.inspection.dims)
-    # With the dot a path is never taken for the name of a block.
-    wanted = None if view == MODULES else f".{block}"
-    return archspec.draw(spec, block=wanted, freeze=opened.asked.plan).with_links("")
+def _draw(built: BuiltSpec, block: str, view: str) -> Drawing:
+    """The diagram for the chosen sizes and freeze plan."""
+    spec, _ = example_run(built.spec, built.inspection.dims)
+    # With the leading dot a path is never taken for the name of a block.
+    selected = None if view == MODULES else f".{block}"
+    return archspec.draw(spec, block=selected, freeze=built.request.plan).with_links("")
 
 
-def around(opened: BuiltSpec, path: str) -> str:
-    """The path of the module whose data flow shows a module: its own, if it is a block."""
-    blocks = opened.spec.architecture.blocks
-    types = {at: instance.type for at, instance in walk(opened.spec.root)}
+def enclosing_block(built: BuiltSpec, path: str) -> str:
+    """The path of the nearest block at or above a module: the one whose data flow shows it."""
+    blocks = built.spec.architecture.blocks
+    types = _types(built)
     if types.get(path) == "Sequential":
         return path
-    above = (at for at in [path, *reversed(ancestors(path))] if types.get(at) in blocks)
-    return next(above, "")
+    candidates = [path, *reversed(ancestors(path))]
+    return next((name for name in candidates if types.get(name) in blocks), "")
 
 
-def _trail(opened: BuiltSpec, block: str) -> list[dict[str, str]]:
-    types = {at: instance.type for at, instance in walk(opened.spec.root)}
-    blocks = opened.spec.architecture.blocks
-    path = [at for at in [*ancestors(block), block] if at == block or types.get(at) in blocks]
-    return [{"path": at, "name": at.rpartition(".")[2], "type": types[at]} for at in path]
+def _trail(built: BuiltSpec, block: str) -> list[dict[str, str]]:
+    types, blocks = _types(built), built.spec.architecture.blocks
+    return [
+        {"path": path, "name": path.rpartition(".")[2], "type": types[path]}
+        for path in [*ancestors(block), block]
+        if path == block or types.get(path) in blocks
+    ]
+
+
+def _types(built: BuiltSpec) -> dict[str, str]:
+    return {path: instance.type for path, instance in walk(built.spec.root)}
 
 
 def _box(box: Box, drawing: Drawing) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def _box(box: Box, drawing: Drawing) -> dict[str, Any]:
         "kind": box.kind,
         "path": box.path if box.kind == "module" else None,
         "times": box.times,
-        "down": box.link is not None and bool(drawing.block),
+        "can_open": box.link is not None and bool(drawing.block),
         "label": ", ".join(label(box)),
         "file": place.file if place else None,
         "line": place.line if place else None,
@@ -98,10 +104,10 @@ def _box(box: Box, drawing: Drawing) -> dict[str, Any]:
 
 
 def _file(drawing: Drawing, view: str) -> str:
-    """What a download is called, without a suffix."""
+    """The name of a download, without a suffix."""
     return f"{drawing.spec}-{'modules' if view == MODULES else drawing.block}"
 
 
 def _too_large(boxes: int) -> Problem:
-    hint = "go down into one of its blocks, or select another one in the tree"
-    return Problem("E801", f"the drawing of {boxes:,} boxes is too large for a page", hint=hint)
+    hint = "open one of its blocks, or select another one in the tree"
+    return Problem("E801", f"a diagram of {boxes:,} boxes is too large for the page", hint=hint)

@@ -1,4 +1,4 @@
-"""Two specs side by side: one of them the text in the editor, mostly."""
+"""Compares two specs for the tab Diff, by default the saved text and the edited one."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from archspec_app.session import Session
 from archspec_app.workspace import SUFFIXES
 
 SAVED, EDITED = "@saved", "@edited"
-"""The text as it was opened or saved last, and as it is now; no spec is called so."""
+"""The text as last opened or saved, and as it is now; no spec can have these names."""
 
-MOST_LINES = 1000
+MAX_LINES = 1000
 """Of one section."""
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "−", "changed": "~", "moved": "→"}
@@ -27,7 +27,7 @@ _SIDES = {SAVED: "saved", EDITED: "editor"}
 
 @dataclass(frozen=True)
 class Pair:
-    """What is compared: two names, and the levels."""
+    """What to compare: two names, and the levels."""
 
     a: str
     b: str
@@ -35,18 +35,18 @@ class Pair:
 
     @classmethod
     def of(cls, a: str, b: str, levels: Sequence[object]) -> Pair:
-        """What came from a page; without levels all of them."""
+        """From an event's values; without levels, all of them."""
         known = tuple(level for level in LEVELS if level in levels)
         return cls(a or SAVED, b or EDITED, known or LEVELS)
 
 
 @dataclass(frozen=True)
-class DiffView:
-    """Both specs, and what the page needs to know beside them.
+class Comparison:
+    """The two specs of a pair.
 
     Attributes:
-        file: what the editor's text is called in places.
-        plan: the freeze plan under which the cost is measured.
+        file: the editor's file name in the places of problems.
+        plan: the freeze plan that the costs are computed for.
     """
 
     old: Spec
@@ -56,105 +56,107 @@ class DiffView:
     plan: str | None
 
 
-def names_data(desk: Session) -> dict[str, Any]:
+def names_data(session: Session) -> dict[str, Any]:
     """The specs that can be compared."""
     return {
-        "names": desk.workspace.names(),
-        "open": desk.name,
-        "has_saved": _saved(desk) is not None,
-        "broken": bool(desk.problems),
+        "names": session.workspace.names(),
+        "open": session.name,
+        "has_saved": _saved(session) is not None,
+        "has_problems": bool(session.problems),
         "all_levels": list(LEVELS),
     }
 
 
-def sides(desk: Session, pair: Pair) -> DiffView:
+def load_pair(session: Session, pair: Pair) -> Comparison:
     """Read both specs.
 
     Raises:
         UsageError: E801, there is no such spec.
-        SpecError: one of them is wrong.
+        SpecError: one of them has problems.
     """
-    old, new = _spec(desk, pair.a), _spec(desk, pair.b)
-    plan = desk.good.asked.plan if desk.good else None
+    old, new = _spec(session, pair.a), _spec(session, pair.b)
+    plan = session.built.request.plan if session.built else None
     known = all(plan in spec.architecture.freeze for spec in (old, new))
-    return DiffView(old, new, pair, desk.file, plan if known else None)
+    return Comparison(old, new, pair, session.file, plan if known else None)
 
 
-def diff_data(given: DiffView) -> dict[str, Any]:
-    """Their difference, in sections of lines and tables of figures; raises as ``diff``."""
-    pair = given.pair
-    found = archspec.diff(given.old, given.new, levels=pair.levels, freeze=given.plan)
-    found = replace(found, old=_called(found.old, pair.a), new=_called(found.new, pair.b))
+def diff_data(comparison: Comparison) -> dict[str, Any]:
+    """The differences, as sections of lines and tables of figures; raises as ``diff``."""
+    pair = comparison.pair
+    diff = archspec.diff(comparison.old, comparison.new, levels=pair.levels, freeze=comparison.plan)
+    diff = replace(diff, old=_label(diff.old, pair.a), new=_label(diff.new, pair.b))
     return {
         "a": pair.a,
         "b": pair.b,
         "levels": list(pair.levels),
-        "old": found.old,
-        "new": found.new,
-        "different": bool(found),
-        "verdict": "" if found else text_lines.verdict(found),
-        "sections": _sections(found, given),
+        "old": diff.old,
+        "new": diff.new,
+        "different": bool(diff),
+        "verdict": "" if diff else text_lines.verdict(diff),
+        "sections": _sections(diff, comparison),
         "figures": [
             {"title": table.title, "rows": [list(row) for row in table.rows]}
-            for table in text_lines.figures(found)
+            for table in text_lines.figures(diff)
         ],
-        "notes": list(found.notes),
-        "markdown": found.to_markdown(),
+        "notes": list(diff.notes),
+        "markdown": diff.to_markdown(),
     }
 
 
-def _sections(found: Diff, given: DiffView) -> list[dict[str, Any]]:
+def _sections(diff: Diff, comparison: Comparison) -> list[dict[str, Any]]:
     return [
         {
             "title": title,
-            "lines": [_line(line, given) for line in lines[:MOST_LINES]],
-            "left": max(0, len(lines) - MOST_LINES),
+            "lines": [_line(line, comparison) for line in lines[:MAX_LINES]],
+            "omitted": max(0, len(lines) - MAX_LINES),
         }
-        for title, lines in text_lines.sections(found)
+        for title, lines in text_lines.sections(diff)
     ]
 
 
-def _line(line: text_lines.Line, given: DiffView) -> dict[str, Any]:
+def _line(line: text_lines.Line, comparison: Comparison) -> dict[str, Any]:
     return {
         "kind": line.kind,
         "sign": _SIGNS[line.kind],
         "what": line.what,
         "how": line.how,
         "where": line.where,
-        "line": _in_editor(line, given),
+        "line": _in_editor(line, comparison),
     }
 
 
-def _in_editor(line: text_lines.Line, given: DiffView) -> int | None:
-    """The line of the editor's text that a change stands in."""
+def _in_editor(line: text_lines.Line, comparison: Comparison) -> int | None:
+    """The line of a change in the editor's text."""
 
     def of(place: Place | None, side: str) -> int | None:
-        return place.line if side == EDITED and place and place.file == given.file else None
+        return place.line if side == EDITED and place and place.file == comparison.file else None
 
-    return of(line.new, given.pair.b) or of(line.old, given.pair.a)
+    return of(line.new, comparison.pair.b) or of(line.old, comparison.pair.a)
 
 
-def _called(name: str, side: str) -> str:
+def _label(name: str, side: str) -> str:
     return f"{name} ({_SIDES[side]})" if side in _SIDES else name
 
 
-def _spec(desk: Session, name: str) -> Spec:
+def _spec(session: Session, name: str) -> Spec:
     if name == EDITED:
-        if desk.good is None:
-            raise UsageError(Problem("E801", "the text in the editor has problems that come first"))
-        return desk.good.spec
+        if session.built is None:
+            raise UsageError(
+                Problem("E801", "the text in the editor has problems", hint="fix them first")
+            )
+        return session.built.spec
     if name == SAVED:
-        text, name = _saved(desk), desk.name
+        text, name = _saved(session), session.name
         if text is None:
-            hint = "save it, or choose a spec to compare it with"
+            hint = "save it, or choose another spec to compare with"
             raise UsageError(Problem("E801", "this text has no saved version", hint=hint))
     else:
-        text = desk.workspace.read(name)
+        text = session.workspace.read(name)
     file = name if name.endswith(SUFFIXES) else f"{name}.yaml"
-    return loads_with(text, {}, name=file, folder=desk.workspace.folder_of(name))
+    return loads_with(text, {}, name=file, folder=session.workspace.folder_of(name))
 
 
-def _saved(desk: Session) -> str | None:
-    if desk.saved is None and desk.name in packaged_names():
-        return desk.workspace.read(desk.name)
-    return desk.saved
+def _saved(session: Session) -> str | None:
+    if session.saved is None and session.name in packaged_names():
+        return session.workspace.read(session.name)
+    return session.saved

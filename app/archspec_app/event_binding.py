@@ -1,4 +1,4 @@
-"""How the page's parts and a visitor's desk meet: one way in, one way out."""
+"""How the page's components and a visitor's session are connected: events in, outputs back."""
 
 from __future__ import annotations
 
@@ -14,63 +14,71 @@ from archspec_app.events import Event, unpacked
 from archspec_app.session import Session
 from archspec_app.text_patch import Patch
 
-Show = Callable[[Session], Sequence[Any]]
-Lane = Callable[[Event], str | None]
-"""Which model an event needs, if it needs one in memory."""
+Render = Callable[[Session], Sequence[Any]]
+ModelKey = Callable[[Event], str | None]
+"""Names the model that an event needs in memory, if it needs one."""
 
 
 class NoAnswer(Exception):
-    """Nobody was there to answer an event; says why, in words for the page."""
+    """An event could not be handled at all; the text is shown on the page."""
 
 
-Ask = Callable[[str, int, Event], Awaitable[Any]]
-"""Asks for a session's answer to an event of a handler, by its number; raises ``NoAnswer``."""
+Dispatch = Callable[[str, int, Event], Awaitable[Any]]
+"""Sends an event of a session to a handler, by its number; raises ``NoAnswer``."""
+
+# Of every listener: the views say themselves what is under way, and each event counts.
+LISTENER: dict[str, Any] = {
+    "show_progress": "hidden", "trigger_mode": "multiple", "api_visibility": "private",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What is done for an event, where the desk is.
+    """What handles an event, in the process that has the session.
 
     Attributes:
-        run: gives the outputs.
-        failed: gives outputs that tell a problem: ``run`` took too long, or has a defect.
-        lane: see ``Lane``.
-        replaceable: whether a later event of its kind makes one unnecessary that still waits.
+        run: returns the outputs.
+        failed: returns outputs that report a problem: ``run`` took too long, or has a defect.
+        model_key: see ``ModelKey``.
+        replaceable: whether a later event of the same kind replaces one that still waits.
     """
 
     run: Callable[[Session, Event], Any]
     failed: Callable[[Session, Event, Problem], Any]
-    lane: Lane
+    model_key: ModelKey
     replaceable: bool
 
 
 class EventBinder:
-    """What is shown of a desk, and what is done to it.
+    """Binds components to what they show of a session, and events to handlers.
 
-    A part registers with ``shows`` what it shows. ``does`` makes a handler for an event of the
-    page: it changes the desk, and everything is shown anew. ``tells`` makes one that answers with
-    one value.
+    A tab registers its components with ``add_outputs``. ``on_change`` makes a handler that changes
+    the session and refreshes all of them; ``on_query`` one that answers with a single value.
 
     Args:
-        code: the editor, whose text goes with every event.
-        ask: who answers events; the handlers themselves run where the desks are.
+        code: the editor, whose text is sent with every event.
+        dispatch: sends events to the process of their session, where the handlers run.
 
     Attributes:
         handlers: all of them; the page is built alike in every process, so a number names one.
     """
 
-    def __init__(self, code: gr.Code, ask: Ask) -> None:
-        self.code, self.ask = code, ask
+    def __init__(self, code: gr.Code, dispatch: Dispatch) -> None:
+        self.code, self.dispatch = code, dispatch
         self.outputs: list[Any] = [code]
         self.handlers: list[Handler] = []
-        self._shown: list[tuple[int, Show]] = []
+        self._renders: list[tuple[int, Render]] = []
 
-    def shows(self, components: Sequence[Any], show: Show) -> None:
-        """Let components show what ``show`` says of a desk; ``gr.skip()`` leaves one as it is."""
+    def add_outputs(self, components: Sequence[Any], render: Render) -> None:
+        """Fill components with what ``render`` returns; ``gr.skip()`` leaves one as it is."""
         self.outputs += components
-        self._shown.append((len(components), show))
+        self._renders.append((len(components), render))
 
-    def does(
+    def listen(self, view: gr.HTML, name: str, act: Callable[..., None]) -> None:
+        """Call ``act`` when a view triggers an event, and refresh everything."""
+        getattr(view, name)(self.on_change(act), [self.code], self.outputs, **LISTENER)
+
+    def on_change(
         self,
         act: Callable[..., None],
         *,
@@ -80,111 +88,118 @@ class EventBinder:
         """A handler for an event with ``code`` as its first input and ``outputs`` as outputs.
 
         Args:
-            act: is given the desk, the event's data, and the other inputs.
-            keep: what stays of an event that could not be done; by default the text.
+            act: is called with the session, the event's data, and the other inputs.
+            keep: what remains of an event that failed; by default the typed text.
             replaceable: see ``Handler``.
         """
 
-        def run(desk: Session, event: Event) -> list[Any]:
-            desk.notice = desk.complaint = ""
-            desk.download = None
-            typed, desk.patch, name = None, None, desk.name
+        def run(session: Session, event: Event) -> list[Any]:
+            session.notice = session.error = ""
+            session.download = None
+            typed, session.patch, name = None, None, session.name
             try:
                 event.check()
                 if event.text is not None:
-                    typed = desk.asked.text
-                    desk.edit(event.text)
-                    typed = desk.asked.text
-                act(desk, event.data, *event.values[1:])
+                    typed = session.request.text
+                    session.edit(event.text)
+                    typed = session.request.text
+                act(session, event.data, *event.values[1:])
             except ArchspecError as error:
-                desk.complaint = str(error)
-            if typed is not None and desk.name == name:
-                desk.patch = Patch.between(typed, desk.asked.text)
-            return self._all(desk, typed)
+                session.error = str(error)
+            if typed is not None and session.name == name:
+                session.patch = Patch.between(typed, session.request.text)
+            return self._render_all(session, typed)
 
-        def failed(desk: Session, event: Event, problem: Problem) -> list[Any]:
-            desk.notice, desk.complaint, desk.download, desk.patch = "", str(problem), None, None
-            (keep or _keep_text)(desk, event, problem)
-            return self._all(desk, desk.asked.text if event.text is not None else None)
+        def failed(session: Session, event: Event, problem: Problem) -> list[Any]:
+            session.notice, session.error = "", str(problem)
+            session.download = session.patch = None
+            (keep or _keep_text)(session, event, problem)
+            return self._render_all(
+                session, session.request.text if event.text is not None else None
+            )
 
         handler = Handler(run, failed, lambda event: None, replaceable)
-        return self._handler(handler, self._as_outputs)
+        return self._register(handler, self._as_outputs)
 
-    def tells(
+    def on_query(
         self,
         act: Callable[[Session, Event], dict[str, Any]],
         failed: Callable[[Session, Event, str], dict[str, Any]],
         *,
-        lane: Lane = lambda event: None,
+        model_key: ModelKey = lambda event: None,
         replaceable: bool = False,
     ) -> Callable[..., Any]:
-        """A handler for an event with one output: a part that draws itself.
+        """A handler for an event with one output: the view that sent it.
 
         Args:
-            act: its value.
-            failed: the value that tells a problem, in words.
-            lane, replaceable: see ``Handler``.
+            act: returns the view's value.
+            failed: returns a value that reports a problem, given its text.
+            model_key, replaceable: see ``Handler``.
         """
 
-        def run(desk: Session, event: Event) -> dict[str, Any]:
+        def run(session: Session, event: Event) -> dict[str, Any]:
             try:
                 event.check()
-                return {**act(desk, event), "turn": time.monotonic_ns()}
+                return _numbered(act(session, event))
             except ArchspecError as error:
-                return told(desk, event, error)
+                return report(session, event, error)
 
-        def told(desk: Session, event: Event, problem: object) -> dict[str, Any]:
-            # The page takes no notice of an answer like the one before.
-            return {**failed(desk, event, str(problem)), "turn": time.monotonic_ns()}
+        def report(session: Session, event: Event, problem: object) -> dict[str, Any]:
+            return _numbered(failed(session, event, str(problem)))
 
-        return self._handler(
-            Handler(run, told, lane, replaceable),
-            lambda found: gr.skip() if found is None else found,
+        return self._register(
+            Handler(run, report, model_key, replaceable),
+            lambda output: gr.skip() if output is None else output,
         )
 
-    def _handler(self, handler: Handler, shown: Callable[[Any], Any]) -> Callable[..., Any]:
+    def _register(self, handler: Handler, finish: Callable[[Any], Any]) -> Callable[..., Any]:
         number = len(self.handlers)
         self.handlers.append(handler)
 
         async def handle(request: gr.Request, event: gr.EventData, *values: Any) -> Any:
             data = unpacked(event._data)  # pyright: ignore[reportPrivateUsage]
             try:
-                found = await self.ask(session(request), number, Event.of(data, values))
+                output = await self.dispatch(session_id(request), number, Event.of(data, values))
             except NoAnswer as error:
                 raise gr.Error(str(error), print_exception=False) from None
-            return shown(found)
+            return finish(output)
 
         return handle
 
-    def _as_outputs(self, found: list[Any] | None) -> list[Any]:
-        """What came from where the desk is; nothing is shown for an event that was replaced."""
-        if found is None:
+    def _as_outputs(self, answer: list[Any] | None) -> list[Any]:
+        """The outputs of a handler; an event that was replaced changes none of them."""
+        if answer is None:
             return [gr.skip() for _ in self.outputs]
-        text, *rest = found
-        return [gr.skip() if text is None else _Whole(text), *rest]
+        text, *rest = answer
+        return [gr.skip() if text is None else _Unstripped(text), *rest]
 
-    def _all(self, desk: Session, typed: str | None) -> list[Any]:
-        """What the page shows now, where the editor holds what was typed."""
-        desk.revision += 1
-        whole = desk.patch is None and typed != desk.asked.text
-        found: list[Any] = [desk.asked.text if whole else None]
-        for count, show in self._shown:
-            values = list(show(desk))
+    def _render_all(self, session: Session, typed: str | None) -> list[Any]:
+        """Everything that the page shows, where the editor holds what was typed."""
+        session.revision += 1
+        replace_text = session.patch is None and typed != session.request.text
+        outputs: list[Any] = [session.request.text if replace_text else None]
+        for count, render in self._renders:
+            values = list(render(session))
             assert len(values) == count
-            found += values
-        return found
+            outputs += values
+        return outputs
 
 
-def _keep_text(desk: Session, event: Event, problem: Problem) -> None:
-    desk.unbuilt(event.text, problem)
+def _numbered(value: dict[str, Any]) -> dict[str, Any]:
+    # Gradio's page ignores an answer that equals the one before it.
+    return {**value, "answer_id": time.monotonic_ns()}
 
 
-class _Whole(str):
+def _keep_text(session: Session, event: Event, problem: Problem) -> None:
+    session.keep_unbuilt(event.text, problem)
+
+
+class _Unstripped(str):
     """A text that keeps its blank ends: Gradio's editor strips what it is given to show."""
 
     def strip(self, chars: str | None = None, /) -> str:
         return str(self)
 
 
-def session(request: gr.Request) -> str:
+def session_id(request: gr.Request) -> str:
     return str(request.session_hash or "")

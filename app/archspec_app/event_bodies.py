@@ -1,4 +1,4 @@
-"""Events on their way in: what Gradio would stumble over is refused, and the rest is packed."""
+"""Middleware: refuses event bodies that Gradio would fail on, and packs the data of the others."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from archspec_app.events import packed, unreadable
-from archspec_app.request_limits import Application, Message, Receive, Send
+from archspec_app.events import find_fault, packed
+from archspec_app.request_limits import Application, Message, Receive, Send, send_text
 
 JOIN = "/gradio_api/queue/join"
 _SESSION = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
 class EventBodies:
-    """Reads the body of each event before Gradio does.
+    """Checks the body of each event before Gradio reads it.
 
     Args:
-        app: what answers; an ASGI application.
-        inputs: how many inputs each handler has, by its id.
+        app: the ASGI application behind it.
+        inputs: the number of inputs of each handler, by its id.
     """
 
     def __init__(self, app: Application, inputs: Mapping[int, int]) -> None:
@@ -30,34 +30,35 @@ class EventBodies:
         if scope["type"] != "http" or not scope["path"].endswith(JOIN):
             await self.app(scope, receive, send)
             return
-        body = await _whole(receive)
+        body = await _read_body(receive)
         if body is None:
             return
         try:
-            body = await asyncio.to_thread(checked, body, self.inputs)
+            body = await asyncio.to_thread(check_body, body, self.inputs)
         except ValueError as error:
-            await _refuse(send, str(error))
+            detail = json.dumps({"detail": f"invalid event: {error}"})
+            await send_text(send, 400, detail, "application/json")
             return
-        await self.app(_of_length(scope, len(body)), _given(body, receive), send)
+        await self.app(_with_length(scope, len(body)), _replay(body, receive), send)
 
 
-def checked(body: bytes, inputs: Mapping[int, int]) -> bytes:
-    """An event's body with nothing in it but what Gradio needs, in a form that it takes.
+def check_body(body: bytes, inputs: Mapping[int, int]) -> bytes:
+    """An event's body with the fields that Gradio needs, and no others.
 
     Raises:
-        ValueError: it is no event of this page; says why.
+        ValueError: it is not an event of this page; the message says why.
     """
     event = _json(body)
     number, session = event.get("fn_index"), event.get("session_hash")
     if not isinstance(number, int) or isinstance(number, bool) or number not in inputs:
         raise ValueError("the page has no such handler")
     if not isinstance(session, str) or not _SESSION.fullmatch(session):
-        raise ValueError("a session's name is of 1 to 64 letters and digits")
+        raise ValueError("a session's name has 1 to 64 letters and digits")
     values = event.get("data")
     if not isinstance(values, list) or len(values) != inputs[number]:
         raise ValueError(f"this handler has {inputs[number]} inputs")
     return json.dumps({
-        "data": [one if isinstance(one, str) else None for one in values],
+        "data": [value if isinstance(value, str) else None for value in values],
         "event_data": packed(_data(event.get("event_data"), values)),
         "fn_index": number,
         "session_hash": session,
@@ -66,12 +67,12 @@ def checked(body: bytes, inputs: Mapping[int, int]) -> bytes:
 
 
 def _data(data: object, values: list[object]) -> object:
-    """What the handler gets: a text instead, if something cannot be read, which the page shows."""
-    if any(not isinstance(one, str | None) for one in values):
+    """The event's data, or a text that says what is wrong with it, which the page shows."""
+    if any(not isinstance(value, str | None) for value in values):
         return "an input is not a text"
     if not isinstance(data, dict | None):
         return "an event's data is an object"
-    return unreadable(data) or data
+    return find_fault(data) or data
 
 
 def _trigger(value: object) -> int | None:
@@ -82,16 +83,16 @@ def _trigger(value: object) -> int | None:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
+        event = json.loads(body)
     except (ValueError, RecursionError):
-        raise ValueError("the body of an event is JSON") from None
-    if not isinstance(found, dict):
+        raise ValueError("the body is not JSON") from None
+    if not isinstance(event, dict):
         raise ValueError("an event is an object")
-    return found
+    return event
 
 
-async def _whole(receive: Receive) -> bytes | None:
-    """A request's body; None if the visitor hung up."""
+async def _read_body(receive: Receive) -> bytes | None:
+    """A request's body; None if the visitor disconnected."""
     parts: list[bytes] = []
     while True:
         message = await receive()
@@ -102,23 +103,17 @@ async def _whole(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-def _of_length(scope: Message, length: int) -> Message:
-    kept = [one for one in scope["headers"] if one[0] not in (b"content-length", b"content-type")]
+def _with_length(scope: Message, length: int) -> Message:
+    replaced = (b"content-length", b"content-type")
+    kept = [header for header in scope["headers"] if header[0] not in replaced]
     own = [(b"content-length", b"%d" % length), (b"content-type", b"application/json")]
     return {**scope, "headers": [*kept, *own]}
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
-    waiting = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
 
-    async def given() -> Message:
-        return waiting.pop() if waiting else await receive()
+    async def receive_replayed() -> Message:
+        return messages.pop() if messages else await receive()
 
-    return given
-
-
-async def _refuse(send: Send, why: str) -> None:
-    text = f"an event that cannot be read: {why}"
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 400, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"detail": text}).encode()})
+    return receive_replayed

@@ -1,9 +1,9 @@
-"""Whom the page's server answers: requests for a name it was started for, from its own page.
+"""Middleware: answers only requests for a host it was started for, sent by its own page.
 
-A page of another site that a visitor has open can send requests to this machine, too, and a name
-of its own can lead here (DNS rebinding). ``Host`` holds the name that is asked for, ``Origin`` the
-page that asks: both are checked before anything else looks at a request. After that, only the
-routes that the page needs are open.
+A page of another site that a visitor has open can send requests to this machine, too, and its own
+host name can be made to resolve to this machine (DNS rebinding). ``Host`` names the host that is
+requested, ``Origin`` the page that sends the request: both are checked before anything else looks
+at a request. After that, only the routes that the page needs are open.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from archspec_app.request_limits import Application, Message, Receive, Send
+from archspec_app.request_limits import Application, Message, Receive, Send, send_text
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::", "")
-_HOST = re.compile(r"(?:\[(?P<six>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
+_HOST = re.compile(
+    r"(?:\[(?P<ipv6>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"
+)
 _PORTS = {"http": 80, "https": 443}
-_OWN = ("same-origin", "none")
+_OWN_SITES = ("same-origin", "none")
 
 _READ = frozenset({"GET", "HEAD"})
 _SESSION = "[A-Za-z0-9_-]{1,64}"
@@ -36,9 +38,9 @@ ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     ("/login/?", frozenset({"POST"})),
     ("/logout", frozenset({"GET"})),
 )
-"""Those of Gradio's routes that the page needs. Closed are all that take files (``upload``), give
-files out (``file=``, ``stream``, ``proxy=``, ``custom_component``), or run a handler past the queue
-(``run``, ``call``, ``api``, ``component_server``)."""
+"""Gradio's routes that the page needs. Closed are all that take files (``upload``), serve files
+(``file=``, ``stream``, ``proxy=``, ``custom_component``), or run a handler past the queue (``run``,
+``call``, ``api``, ``component_server``)."""
 
 _ROUTES = [(re.compile(path), methods) for path, methods in ROUTES]
 
@@ -52,36 +54,36 @@ class HostName:
 
     @classmethod
     def of(cls, text: str) -> HostName | None:
-        """None if it is not a host with or without a port.
+        """Parse a host with or without a port; None if it is neither.
 
         >>> HostName.of("LocalHost.:7860"), HostName.of("user@localhost")
         (HostName(host='localhost', port=7860), None)
         """
-        found = _HOST.fullmatch(text.lower())
-        if found is None or (found["port"] and not 0 < int(found["port"]) < 65536):
+        match = _HOST.fullmatch(text.lower())
+        if match is None or (match["port"] and not 0 < int(match["port"]) < 65536):
             return None
-        host = _address(found["six"]) if found["six"] else found["name"].removesuffix(".")
-        return cls(host, int(found["port"]) if found["port"] else None) if host else None
+        host = _address(match["ipv6"]) if match["ipv6"] else match["name"].removesuffix(".")
+        return cls(host, int(match["port"]) if match["port"] else None) if host else None
 
 
 def _address(text: str) -> str:
-    """An address in one way of writing; an IPv4 address inside IPv6 is that address."""
+    """An address in its usual notation, an IPv4-mapped IPv6 address as IPv4; "" if it is none."""
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return ""
-    inner = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return str(inner or found)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 class HostCheck:
     """Refuses requests that are not meant for this server, or not sent by its own page.
 
     Args:
-        app: what answers the others; an ASGI application.
-        host: the address that the server listens at.
+        app: the ASGI application behind it.
+        host: the address that the server listens on.
         port: of it.
-        names: more names, ``NAME`` with any port or ``NAME:PORT``.
+        names: further host names, ``NAME`` with any port or ``NAME:PORT``.
         root_path: the path below which a proxy shows the page.
     """
 
@@ -95,9 +97,9 @@ class HostCheck:
     ) -> None:
         self.app, self.port = app, port
         self.everywhere = host in EVERYWHERE
-        mine = (*LOOPBACK, *(() if self.everywhere else (host.lower().strip("[]"),)))
-        self.own = {HostName(_address(one) or one.removesuffix("."), port) for one in mine}
-        self.named = {name for one in names if (name := allowed_name(one))}
+        own = (*LOOPBACK, *(() if self.everywhere else (host.lower().strip("[]"),)))
+        self.own = {HostName(_address(name) or name.removesuffix("."), port) for name in own}
+        self.allowed = {parsed for name in names if (parsed := allowed_name(name))}
         self.root_path = urlsplit(root_path or "").path.rstrip("/")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -106,43 +108,43 @@ class HostCheck:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif refusal := self._refusal(scope):
-            await _refuse(send, *refusal)
+            await send_text(send, *refusal)
         else:
-            await self.app(scope, receive, _unframed(send))
+            await self.app(scope, receive, _deny_framing(send))
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         hosts = _header(scope, b"host")
         host = HostName.of(hosts[0]) if len(hosts) == 1 else None
         if host is None or not self._is_mine(host, scope):
-            named = hosts[0][:100] if hosts else "(none)"
-            return 421, f"This server was not started for the host {named!r}. {_HELP}"
+            name = hosts[0][:100] if hosts else "(none)"
+            return 421, f"This server was not started for the host {name!r}. {_HELP}"
         if not self._is_own_page(host, scope):
-            return 403, f"This page answers no request from another page. {_HELP}"
+            return 403, f"This server answers no request from another page. {_HELP}"
         if not self._is_open(scope):
-            return 404, "There is nothing at this address."
+            return 404, "Not found."
         return None
 
     def _is_mine(self, host: HostName, scope: Message) -> bool:
         port = host.port or _PORTS.get(scope.get("scheme", "http"))
-        if HostName(host.host, port) in self.own or self._is_named(host):
+        if HostName(host.host, port) in self.own or self._is_allowed(host):
             return True
-        # At all addresses of the machine: the very address that was connected to. A name can be
-        # made to lead here by whoever owns it, an address cannot.
+        # When listening on all addresses: the very address that was connected to. The owner of a
+        # name can make it resolve to this machine, an address cannot be made to.
         reached = _address(str((scope.get("server") or ("",))[0]))
         return self.everywhere and bool(reached) and (host.host, port) == (reached, self.port)
 
-    def _is_named(self, host: HostName) -> bool:
-        return host in self.named or HostName(host.host, None) in self.named
+    def _is_allowed(self, host: HostName) -> bool:
+        return host in self.allowed or HostName(host.host, None) in self.allowed
 
     def _is_own_page(self, host: HostName, scope: Message) -> bool:
         if origins := _header(scope, b"origin"):
             return len(origins) == 1 and _is_of(origins[0], host, only_origin=True)
-        # A link on another page may lead to this one; that changes nothing here.
+        # Another page may link to this one; following the link changes nothing here.
         if scope["method"] in _READ and self._path(scope) == "/" and not _is_framed(scope):
             return True
         if sites := _header(scope, b"sec-fetch-site"):
-            return all(one in _OWN for one in sites)
-        return all(_is_of(one, host) for one in _header(scope, b"referer"))
+            return all(site in _OWN_SITES for site in sites)
+        return all(_is_of(url, host) for url in _header(scope, b"referer"))
 
     def _path(self, scope: Message) -> str:
         path = scope["path"]
@@ -155,10 +157,10 @@ class HostCheck:
         parts = path.split("/")
         if ".." in parts or "\\" in path or not path.isprintable():
             return False
-        return any(method in methods and one.fullmatch(path) for one, methods in _ROUTES)
+        return any(method in methods and route.fullmatch(path) for route, methods in _ROUTES)
 
 
-_HELP = "If it should, start it with --allow-host NAME; a proxy has to pass Host on as it is."
+_HELP = "If it should, start it with --allow-host NAME; a proxy must pass Host on unchanged."
 
 
 def allowed_name(text: str) -> HostName | None:
@@ -171,38 +173,29 @@ def allowed_name(text: str) -> HostName | None:
 
 
 def _is_of(url: str, host: HostName, *, only_origin: bool = False) -> bool:
-    """Whether a page's address is of the host that it asks."""
+    """Whether a page's URL is on the host that it sends a request to."""
     scheme, _, rest = url.partition("://")
-    named = HostName.of(rest if only_origin else rest.partition("/")[0])
-    if named is None or (port := _PORTS.get(scheme)) is None:
+    page = HostName.of(rest if only_origin else rest.partition("/")[0])
+    if page is None or (port := _PORTS.get(scheme)) is None:
         return False
-    return (named.host, named.port or port) == (host.host, host.port or port)
+    return (page.host, page.port or port) == (host.host, host.port or port)
 
 
 def _is_framed(scope: Message) -> bool:
-    return any(one != "document" for one in _header(scope, b"sec-fetch-dest"))
+    return any(target != "document" for target in _header(scope, b"sec-fetch-dest"))
 
 
 def _header(scope: Message, name: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for key, value in scope["headers"] if key == name]
 
 
-def _unframed(send: Send) -> Send:
-    """No page of another site shows this one inside it, where its buttons could be covered."""
+def _deny_framing(send: Send) -> Send:
+    """Forbid other sites to show the page in a frame, where its buttons could be covered."""
 
-    async def with_policy(message: Message) -> None:
+    async def send_with_policy(message: Message) -> None:
         if message["type"] == "http.response.start":
             policy = (b"content-security-policy", b"frame-ancestors 'none'")
             message = {**message, "headers": [*message.get("headers", ()), policy]}
         await send(message)
 
-    return with_policy
-
-
-async def _refuse(send: Send, status: int, text: str) -> None:
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"x-content-type-options", b"nosniff"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": f"{text}\n".encode("utf-8", "replace")})
+    return send_with_policy

@@ -1,4 +1,4 @@
-"""The page: what is where, and which event does what."""
+"""The layout of the page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import gradio as gr
 
 from archspec_app.component import view
-from archspec_app.event_binding import Ask, EventBinder, session
+from archspec_app.event_binding import Dispatch, EventBinder, session_id
 from archspec_app.tabs import cost, diagram, diff, predict, spec, train, tree
 
 TABS = (
@@ -21,31 +21,31 @@ TABS = (
 
 
 def make_page(
-    ask: Ask, close: Callable[[str], None] = lambda session: None
+    dispatch: Dispatch, close: Callable[[str], None] = lambda session_id: None
 ) -> tuple[gr.Blocks, EventBinder]:
     """The inspector, and the handlers of its events.
 
     Args:
-        ask: who answers an event.
-        close: is told the sessions whose pages were closed.
+        dispatch: sends an event to the process of its session.
+        close: called with the id of a session whose page was closed.
     """
     with gr.Blocks(title="archspec", analytics_enabled=False, fill_width=True) as page:
-        face = spec.begin(ask)
+        binder = spec.build_toolbar(dispatch)
         with gr.Row(elem_id="main"):
             with gr.Column(scale=5, min_width=360, elem_id="left"):
-                spec.build(face)
+                spec.build(binder)
             with gr.Column(scale=7, min_width=360, elem_id="right"):
                 summary = view("summary", label="Figures")
-                face.shows([summary], cost.summary)
+                binder.add_outputs([summary], cost.render_summary)
                 with gr.Tabs(elem_id="tabs"):
                     for name, build in TABS:
                         with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
-                            build(face)
-        spec.wire(face, page)
+                            build(binder)
+        spec.bind_page_events(binder, page)
 
         async def closed(request: gr.Request) -> None:
-            close(session(request))
+            close(session_id(request))
 
         page.unload(closed)
-    page.queue(default_concurrency_limit=None)  # whoever answers has limits of their own
-    return page, face
+    page.queue(default_concurrency_limit=None)  # the session pool has its own limits
+    return page, binder

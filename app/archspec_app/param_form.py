@@ -1,4 +1,4 @@
-"""The spec's parameters and sizes as the fields of a form, and what comes back from it."""
+"""The spec's parameters and sizes as fields of a form, and the values that a form sends back."""
 
 from __future__ import annotations
 
@@ -12,50 +12,52 @@ from archspec.lang.params import Resolved
 from archspec.lang.schema import Param
 from archspec_app.session import BuiltSpec, SpecRequest, dimensions
 
-MOST_CHARACTERS = 10_000
+MAX_LENGTH = 10_000
 
 
 def params_data(
-    params: Mapping[str, Param], resolved: Mapping[str, Resolved], asked: SpecRequest
+    params: Mapping[str, Param], resolved: Mapping[str, Resolved], request: SpecRequest
 ) -> list[dict[str, Any]]:
-    """A field for each parameter that a form can set, with what is asked of it, right or wrong."""
-    return [_field(name, param, resolved.get(name), asked) for name, param in params.items()]
+    """A field for each parameter, with the value that the visitor has chosen, valid or not."""
+    return [_field(name, param, resolved.get(name), request) for name, param in params.items()]
 
 
-def _field(name: str, param: Param, found: Resolved | None, asked: SpecRequest) -> dict[str, Any]:
-    value = asked.params.get(name, found.value if found else "")
+def _field(
+    name: str, param: Param, resolved: Resolved | None, request: SpecRequest
+) -> dict[str, Any]:
+    value = request.params.get(name, resolved.value if resolved else "")
     return {
         "name": name,
-        "type": kind_of(param, found),
+        "type": type_of(param, resolved),
         "value": _shown(value),
-        "choices": [_shown(one) for one in param.choices] if param.choices else None,
+        "choices": [_shown(choice) for choice in param.choices] if param.choices else None,
         "min": param.min,
         "max": param.max,
         "help": param.help,
-        "origin": found.origin if found else "no value yet",
-        "changed": name in asked.params,
+        "origin": resolved.origin if resolved else "no value yet",
+        "changed": name in request.params,
         "nullable": param.nullable or (param.default is None and not param.required),
     }
 
 
-def kind_of(param: Param, found: Resolved | None) -> str:
-    """The type that a parameter's value has to have."""
-    return found.type if found else param.type or "str"
+def type_of(param: Param, resolved: Resolved | None) -> str:
+    """The type of a parameter's value."""
+    return resolved.type if resolved else param.type or "str"
 
 
-def sizes_data(opened: BuiltSpec, asked: SpecRequest) -> list[dict[str, Any]]:
+def sizes_data(built: BuiltSpec, request: SpecRequest) -> list[dict[str, Any]]:
     """A field for each symbolic dimension."""
-    dims = opened.inspection.dims
+    dims = built.inspection.dims
     return [
         {
             "name": name,
             "type": "int",
-            "value": _shown(asked.sizes.get(name, dims.get(name, 1))),
+            "value": _shown(request.sizes.get(name, dims.get(name, 1))),
             "min": 1,
             "max": 1_000_000,
-            "changed": name in asked.sizes,
+            "changed": name in request.sizes,
         }
-        for name in dimensions(opened.spec)
+        for name in dimensions(built.spec)
     ]
 
 
@@ -66,13 +68,15 @@ def _shown(value: Any) -> str:
 
 
 def param_value(text: object, type_: str) -> Any:
-    """What was typed into a field; whether it fits is checked with the spec.
+    """Parse what was typed into a field; whether it is allowed is checked with the spec.
 
     Raises:
-        UsageError: E801, it is no value of this kind.
+        UsageError: E801, it is not a value of this type.
     """
-    if not isinstance(text, str) or len(text) > MOST_CHARACTERS:
-        raise UsageError(Problem("E801", "a parameter's value is a short text"))
+    if not isinstance(text, str) or len(text) > MAX_LENGTH:
+        raise UsageError(
+            Problem("E801", f"a parameter's value is a text of at most {MAX_LENGTH:,} characters")
+        )
     if type_ in ("str", "block", "layer"):
         return text
     text = text.strip()
@@ -83,12 +87,12 @@ def param_value(text: object, type_: str) -> Any:
     except (ValueError, RecursionError):
         raise UsageError(Problem("E801", f"'{text}' is not of type {type_}")) from None
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(Problem("E801", "a parameter is a finite number"))
+        raise UsageError(Problem("E801", "a parameter's value must be finite"))
     return value
 
 
 def _literal(text: str) -> Any:
-    """JSON, or the same as Python writes it."""
+    """JSON, or the same value in Python's notation."""
     try:
         return json.loads(text)
     except ValueError:
@@ -96,7 +100,7 @@ def _literal(text: str) -> Any:
         return json.loads(text)
 
 
-def changed(values: Mapping[str, Any], name: str, value: Any, *, reset: bool) -> dict[str, Any]:
-    """A form's values after one field was set, or put back to what the spec says."""
+def with_field(values: Mapping[str, Any], name: str, value: Any, *, reset: bool) -> dict[str, Any]:
+    """A form's values after one field was set, or reset to the spec's value."""
     kept = {key: old for key, old in values.items() if key != name}
     return kept if reset else {**kept, name: value}

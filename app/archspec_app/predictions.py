@@ -1,4 +1,4 @@
-"""The server's side of the tab Predict: models that stay loaded, their answers as plain data."""
+"""Predictions for the page: models that stay loaded, and their answers as plain data."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ import torch
 
 import archspec
 from archspec.data import tokenizer_files
-from archspec.data.checking import check_file
-from archspec.data.images import UnreadableImage
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.training.run_folder import BEST, FACTS, SPEC
-from archspec_app.weight_files import beside, stamp, weights_below
+from archspec_app.weight_files import companion_files, stamp, weights_below
 from archspec_app.workspace import inside, refuse_links_out, without_paths
 
-MOST_LETTERS = 100_000
-MOST_IMAGE_BYTES = 20_000_000
-MOST_TOKENS = 4_096
-MOST_EXPLAINED = 512  # tokens
-MOST_LABELS = 20
-MOST_NUMBERS = 16  # of an embedding
-MOST_RUNS = 200
-_OF_RUN = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt", *tokenizer_files.BESIDE)
-_STEPS, _FEWEST_STEPS, _FULL = 16, 8, 128  # of an explanation; tokens up to which it has all
+MAX_TEXT_LENGTH = 100_000
+MAX_IMAGE_BYTES = 20_000_000
+MAX_TOKENS = 4_096
+MAX_EXPLAINED_TOKENS = 512
+MAX_LABELS = 20
+MAX_COMPONENTS = 16  # of an embedding
+MAX_RUNS = 200
+_RUN_FILES = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt", *tokenizer_files.BESIDE)
+_MIN_STEPS, _MAX_STEPS = 8, 16  # of an explanation
+_FULL_TOKENS = 128  # texts of up to so many tokens are explained in the most steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +48,13 @@ class SpecSource:
     """A spec with weights.
 
     Attributes:
-        spec: as it is on the visitor's desk.
+        spec: of the visitor's session.
         weights: a file or folder, relative to the page's.
-        layout: how the weights name the tensors; None for the one that fits best.
-        key: under which the weights stand in the file, as ``Predictor`` takes it.
+        key: of the state dict in the file, as ``Predictor`` takes it.
     """
 
     spec: archspec.Spec
     weights: str
-    layout: str | None = None
     key: str | None = None
 
 
@@ -66,23 +63,22 @@ Key = tuple[object, ...]
 
 
 @dataclass(slots=True, eq=False)
-class _Kept:
+class _LoadedModel:
     predictor: archspec.Predictor
-    size: int
+    size: int  # bytes
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Models:
-    """Models that texts and images are predicted with: the last few stay in memory.
+    """Models for predictions; those used last stay in memory.
 
-    All names are relative to one folder, and nothing outside it is read; errors do not tell where
-    it is. May be used from several threads.
+    All names are relative to one folder, and nothing outside it is read; errors do not show its
+    path. May be used from several threads.
 
     Args:
-        folder: where the page was started.
-        runs: of the runs, below it.
-        most: models in memory at once.
-        most_bytes: of their parameters and buffers together; a larger model is refused.
+        folder: that the page works in.
+        max_models: in memory at once.
+        max_bytes: of their parameters and buffers together; a larger model is refused.
         device: as ``Predictor`` takes it.
     """
 
@@ -90,169 +86,169 @@ class Models:
         self,
         folder: Path,
         *,
-        runs: str = "runs",
-        most: int = 2,
-        most_bytes: int = 4_000_000_000,
+        max_models: int = 2,
+        max_bytes: int = 4_000_000_000,
         device: str = "auto",
     ) -> None:
         self.folder = Path(os.path.realpath(folder))
-        self.runs, self.most, self.most_bytes, self.device = runs, most, most_bytes, device
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
-        self._guard, self._loading = threading.Lock(), threading.Lock()
+        self.device = device
+        self.max_models, self.max_bytes = max_models, max_bytes
+        self._models: OrderedDict[Key, _LoadedModel] = OrderedDict()
+        self._lock, self._loading = threading.Lock(), threading.Lock()
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._models)
 
     def sources(self) -> dict[str, Any]:
-        """What can be predicted with.
+        """The runs and weights that can be used.
 
         Returns:
             ``runs``, newest first, each with ``name``, ``spec``, ``status``, ``kind``, ``classes``
             and ``best`` (the metrics of the epoch); ``weights``, each with ``name`` and ``bytes``.
         """
-        return {
-            "runs": self._runs(),
-            "weights": weights_below(self.folder),
-        }
+        return {"runs": self._runs(), "weights": weights_below(self.folder)}
 
     def predict_text(self, source: Source, text: str, *, explain: bool = False) -> dict[str, Any]:
-        """What a model says of a text.
+        """The prediction for a text.
 
         Args:
-            source: what to predict with.
-            text: at most ``MOST_LETTERS`` characters.
-            explain: whether the words that speak for the label are told, too.
+            source: the model.
+            text: at most ``MAX_TEXT_LENGTH`` characters.
+            explain: whether to compute how much each word contributes to the label.
 
         Returns:
             ``kind``; for a classifier ``labels`` (the most probable with ``label`` and
             ``probability``), ``rest`` (``count`` and ``probability`` of the others, or None) and
-            ``saliency`` (see ``saliency``; None if not asked for, or with ``too_long`` where the
-            text has more than ``MOST_EXPLAINED`` tokens); for embeddings ``size``, ``norm`` and
-            ``first``, the first numbers. ``truncated`` has the ``tokens`` of a text that was cut
-            and ``max_length``, how many were read; else it is None.
+            ``saliency`` (see ``saliency``; None without ``explain``, or only ``too_long`` where the
+            text has more than ``MAX_EXPLAINED_TOKENS``); for embeddings ``size``, ``norm`` and
+            ``first``, the first numbers. ``truncated`` has the number of ``tokens``
+            of a truncated text and ``max_length``, how many were read; otherwise it is None.
 
         Raises:
-            ArchspecError: the visitor's mistake; its text can be shown as it is.
+            ArchspecError: the visitor's mistake; its text is safe to show.
         """
         if not isinstance(text, str):
             raise DataError(Problem("E930", "no text"))
-        if len(text) > MOST_LETTERS:
-            message = f"a text of {len(text):,} characters; {MOST_LETTERS:,} are the most"
+        if len(text) > MAX_TEXT_LENGTH:
+            message = f"a text of {len(text):,} characters; the maximum is {MAX_TEXT_LENGTH:,}"
             raise DataError(Problem("E930", message))
-        return self._asked(
-            source, lambda model: {**_of_text(model, text, explain), "truncated": _cut(model)}
+        return self._predict(
+            source,
+            lambda model: {**_text_answer(model, text, explain), "truncated": _truncation(model)},
         )
 
-    def predict_image(self, source: Source, image: bytes | Path) -> dict[str, Any]:
-        """What a model says of an image.
+    def predict_image(self, source: Source, image: bytes) -> dict[str, Any]:
+        """The prediction for an image.
 
         Args:
-            source: what to predict with.
-            image: the bytes of a file, or the path of an upload; never a visitor's string.
+            source: the model.
+            image: the content of a file.
 
         Returns:
-            As ``predict_text`` of a classifier.
+            As ``predict_text`` for a classifier.
 
         Raises:
-            ArchspecError: the visitor's mistake; its text can be shown as it is.
+            ArchspecError: the visitor's mistake; its text is safe to show.
         """
-        data = image if isinstance(image, bytes) else _uploaded(image)
-        if len(data) > MOST_IMAGE_BYTES:
-            message = f"a file of {len(data):,} bytes; {MOST_IMAGE_BYTES:,} are the most"
+        if len(image) > MAX_IMAGE_BYTES:
+            message = f"a file of {len(image):,} bytes; the maximum is {MAX_IMAGE_BYTES:,}"
             raise DataError(Problem("E930", message))
-        return self._asked(source, lambda model: _of_image(model, data))
+        return self._predict(source, lambda model: _image_answer(model, image))
 
     # ---------------------------------------------------------------------------------- models
 
-    def _asked(
-        self, source: Source, ask: Callable[[archspec.Predictor], dict[str, Any]]
+    def _predict(
+        self, source: Source, predict: Callable[[archspec.Predictor], dict[str, Any]]
     ) -> dict[str, Any]:
         try:
-            kept = self._model(source)
-            with kept.lock:
-                return ask(kept.predictor)
+            model = self._model(source)
+            with model.lock:
+                return predict(model.predictor)
         except ArchspecError as error:
-            shown = [without_paths(problem, self.folder) for problem in error.problems]
-            raise type(error)(shown) from None
+            problems = [without_paths(problem, self.folder) for problem in error.problems]
+            raise type(error)(problems) from None
 
-    def _model(self, source: Source) -> _Kept:
-        """The model of a source, loaded if it is not there or its files have changed."""
+    def _model(self, source: Source) -> _LoadedModel:
+        """The model of a source, loaded if it is not in memory or its files have changed."""
         key = self._key(source)
-        if found := self._at_hand(key):
-            return found
+        if model := self._in_memory(key):
+            return model
         with self._loading:  # one at a time: memory is bounded
-            found = self._at_hand(key)
-            if found is None:
-                found = self._loaded(source)
-                with self._guard:
-                    self._kept[key] = found
-            return found
+            model = self._in_memory(key)
+            if model is None:
+                model = self._load(source)
+                with self._lock:
+                    self._models[key] = model
+            return model
 
-    def _at_hand(self, key: Key) -> _Kept | None:
-        with self._guard:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+    def _in_memory(self, key: Key) -> _LoadedModel | None:
+        with self._lock:
+            if key in self._models:
+                self._models.move_to_end(key)
+            return self._models.get(key)
 
     def _key(self, source: Source) -> Key:
         if isinstance(source, RunSource):
-            place = inside(self.folder, source.name, there=True)
-            return ("run", place, stamp(self.folder, [place / name for name in _OF_RUN]))
+            path = inside(self.folder, source.name, must_exist=True)
+            return ("run", path, stamp(self.folder, [path / name for name in _RUN_FILES]))
         if not isinstance(source, SpecSource):
             raise UsageError(Problem("E801", "neither a run nor a spec with weights"))
-        place = inside(self.folder, source.weights, there=True)
-        refuse_links_out(self.folder, place)
+        path = inside(self.folder, source.weights, must_exist=True)
+        refuse_links_out(self.folder, path)
         text = source.spec.architecture.model_dump_json() + repr(sorted(source.spec.values.items()))
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
-        return ("spec", digest, place, source.layout, source.key, stamp(self.folder, beside(place)))
+        files = stamp(self.folder, companion_files(path))
+        return ("spec", digest, path, source.key, files)
 
-    def _loaded(self, source: Source) -> _Kept:
-        spec, model, given = self._given(source)
-        size = _bytes_of(spec)
-        if size > self.most_bytes:
-            message = f"{spec.name} has {size:,} bytes of tensors; {self.most_bytes:,} are the most"
+    def _load(self, source: Source) -> _LoadedModel:
+        spec, model, options = self._predictor_arguments(source)
+        size = _tensor_bytes(spec)
+        if size > self.max_bytes:
+            message = (
+                f"{spec.name} has {size:,} bytes of tensors; the maximum is {self.max_bytes:,}"
+            )
             raise UsageError(Problem("E801", message))
         self._make_room(size)
         task = spec.architecture.task
-        if task and task.text and task.text.max_length > MOST_TOKENS:
-            given["max_length"] = MOST_TOKENS
-        predictor = archspec.Predictor(model, device=self.device, batch_size=1, **given)
-        return _Kept(predictor, size)
+        if task and task.text and task.text.max_length > MAX_TOKENS:
+            options["max_length"] = MAX_TOKENS
+        predictor = archspec.Predictor(model, device=self.device, batch_size=1, **options)
+        return _LoadedModel(predictor, size)
 
-    def _given(self, source: Source) -> tuple[archspec.Spec, Any, dict[str, Any]]:
+    def _predictor_arguments(self, source: Source) -> tuple[archspec.Spec, Any, dict[str, Any]]:
         if isinstance(source, RunSource):
-            run = archspec.Run.of(inside(self.folder, source.name, there=True))
+            run = archspec.Run.of(inside(self.folder, source.name, must_exist=True))
             return archspec.load(run.path / SPEC), run, {}
-        weights = inside(self.folder, source.weights, there=True)
-        given = {"weights": weights, "layout": source.layout, "key": source.key}
-        return source.spec, source.spec, given
+        weights = inside(self.folder, source.weights, must_exist=True)
+        options = {"weights": weights, "key": source.key}
+        return source.spec, source.spec, options
 
     def _make_room(self, size: int) -> None:
-        """Forget what was used longest ago, before more is loaded."""
-        with self._guard:
-            while self._kept and (
-                len(self._kept) >= self.most
-                or size + sum(kept.size for kept in self._kept.values()) > self.most_bytes
+        """Drop the models that were used longest ago, before another is loaded."""
+        with self._lock:
+            while self._models and (
+                len(self._models) >= self.max_models
+                or size + sum(model.size for model in self._models.values()) > self.max_bytes
             ):
-                self._kept.popitem(last=False)
+                self._models.popitem(last=False)
 
     def _runs(self) -> list[dict[str, Any]]:
         try:
-            found = archspec.runs(inside(self.folder, self.runs, there=True))
+            runs = archspec.runs(inside(self.folder, "runs", must_exist=True))
         except UsageError:
             return []
-        whole = [run for run in found if (run.path / BEST).is_file() and self._is_own(run.path)]
-        return [self._told(run) for run in reversed(whole[-MOST_RUNS:])]
+        usable = [run for run in runs if (run.path / BEST).is_file() and self._is_inside(run.path)]
+        return [self._run_data(run) for run in reversed(usable[-MAX_RUNS:])]
 
-    def _is_own(self, run: Path) -> bool:
-        """Whether all that is told of a run lies in the folder."""
+    def _is_inside(self, run: Path) -> bool:
+        """Whether all files of a run lie in the folder."""
         try:
-            stamp(self.folder, [run, *(run / name for name in _OF_RUN)])
+            stamp(self.folder, [run, *(run / name for name in _RUN_FILES)])
         except UsageError:
             return False
         return not run.is_symlink()
 
-    def _told(self, run: archspec.Run) -> dict[str, Any]:
+    def _run_data(self, run: archspec.Run) -> dict[str, Any]:
         columns = run.facts.get("data", {}).get("columns") or {}
         is_image = isinstance(columns, dict) and columns.get("image") is not None
         return {
@@ -268,100 +264,88 @@ class Models:
 # ---------------------------------------------------------------------------------------- answers
 
 
-def _of_text(model: archspec.Predictor, text: str, explain: bool) -> dict[str, Any]:
+def _text_answer(model: archspec.Predictor, text: str, explain: bool) -> dict[str, Any]:
     if model.kind == "image-classification":
-        raise UsageError(Problem("E801", f"{model.spec.name} takes images, not texts"))
+        raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
     if model.kind == "text-embedding":
         vector = model(text)
-        norm, first = float(vector.norm()), vector[:MOST_NUMBERS].tolist()
+        norm, first = float(vector.norm()), vector[:MAX_COMPONENTS].tolist()
         return {"kind": model.kind, "size": model.size, "norm": norm, "first": first}
     if not explain:
         return {**_labels(model, model(text)), "saliency": None}
     count = len(model.encoder.encode([text])[0])  # pyright: ignore[reportArgumentType, reportCallIssue]
-    if count > MOST_EXPLAINED:
+    if count > MAX_EXPLAINED_TOKENS:
         return {**_labels(model, model(text)), "saliency": {"too_long": count}}
-    why = model.explain(text, steps=max(_FEWEST_STEPS, min(_STEPS, _STEPS * _FULL // count)))
-    return {**_labels(model, why.prediction), "saliency": saliency(why)}
+    explanation = model.explain(
+        text, steps=max(_MIN_STEPS, min(_MAX_STEPS, _MAX_STEPS * _FULL_TOKENS // count))
+    )
+    return {**_labels(model, explanation.prediction), "saliency": saliency(explanation)}
 
 
-def _cut(model: archspec.Predictor) -> dict[str, int] | None:
+def _truncation(model: archspec.Predictor) -> dict[str, int] | None:
     counts = model.tokens
     if counts is None or not counts.truncated:
         return None
     return {"tokens": counts.longest, "max_length": counts.max_length}
 
 
-def _of_image(model: archspec.Predictor, data: bytes) -> dict[str, Any]:
+def _image_answer(model: archspec.Predictor, data: bytes) -> dict[str, Any]:
     if model.kind != "image-classification":
-        raise UsageError(Problem("E801", f"{model.spec.name} takes texts, not images"))
+        raise UsageError(Problem("E801", f"{model.spec.name} takes text, not images"))
     return _labels(model, model(data))
 
 
 def _labels(model: archspec.Predictor, prediction: archspec.Prediction) -> dict[str, Any]:
-    ordered = sorted(prediction.probabilities.items(), key=lambda one: -one[1])
-    shown = [{"label": name, "probability": share} for name, share in ordered[:MOST_LABELS]]
-    others = [share for _, share in ordered[MOST_LABELS:]]
+    ordered = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    shown = [{"label": name, "probability": value} for name, value in ordered[:MAX_LABELS]]
+    others = [value for _, value in ordered[MAX_LABELS:]]
     rest = {"count": len(others), "probability": sum(others)} if others else None
     return {"kind": model.kind, "labels": shown, "rest": rest}
 
 
-def saliency(why: archspec.Explanation) -> dict[str, Any]:
-    """An explanation for the page, in pieces of text: no place has to be counted in its letters.
+def saliency(explanation: archspec.Explanation) -> dict[str, Any]:
+    """An explanation for the page, in segments of text, so that no offsets are needed.
 
     Returns:
         ``label``, ``logit``, ``baseline``, ``gap`` and ``steps``, as ``Explanation`` has them;
         ``segments``, which together are the text: ``text``, ``score`` (None between words), and
-        ``share``, the score divided by the largest of all, -1 to 1; ``tokens``; ``unread``, how
-        many characters at the end are beyond the model's maximum length.
+        ``share``, the score divided by the largest of all, -1 to 1; ``tokens``; ``unread``, the
+        number of characters beyond the model's maximum length.
     """
-    most = max((abs(word.score) for word in why.words()), default=0.0) or 1.0
+    largest = max((abs(word.score) for word in explanation.words()), default=0.0) or 1.0
     return {
-        "label": why.label,
-        "logit": why.logit,
-        "baseline": why.baseline,
-        "gap": why.gap,
-        "steps": why.steps,
+        "label": explanation.label,
+        "logit": explanation.logit,
+        "baseline": explanation.baseline,
+        "gap": explanation.gap,
+        "steps": explanation.steps,
         "segments": [
-            {"text": text, "score": score, "share": None if score is None else score / most}
-            for text, score in _segments(why)
+            {"text": text, "score": score, "share": None if score is None else score / largest}
+            for text, score in _segments(explanation)
         ],
         "tokens": [
-            {"name": one.name, "score": one.score, "added": one.added, "continues": one.continues}
-            for one in why.tokens
+            {"name": t.name, "score": t.score, "added": t.added, "continues": t.continues}
+            for t in explanation.tokens
         ],
-        "unread": len(why.input) - why.read if why.truncated else 0,
+        "unread": len(explanation.input) - explanation.read if explanation.truncated else 0,
     }
 
 
-def _segments(why: archspec.Explanation) -> Iterator[tuple[str, float | None]]:
-    place = 0
-    for word in why.words():
-        if word.end <= place:
+def _segments(explanation: archspec.Explanation) -> Iterator[tuple[str, float | None]]:
+    position = 0
+    for word in explanation.words():
+        if word.end <= position:
             continue
-        start = max(word.start, place)  # two tokens may share a letter
-        if start > place:
-            yield why.input[place:start], None
-        yield why.input[start : word.end], word.score
-        place = word.end
-    if place < len(why.input):
-        yield why.input[place:], None
+        start = max(word.start, position)  # two tokens may share a character
+        if start > position:
+            yield explanation.input[position:start], None
+        yield explanation.input[start : word.end], word.score
+        position = word.end
+    if position < len(explanation.input):
+        yield explanation.input[position:], None
 
 
-# ------------------------------------------------------------------------------------------ files
-
-
-def _uploaded(path: Path) -> bytes:
-    try:
-        check_file(path)
-        with path.open("rb") as file:
-            return file.read(MOST_IMAGE_BYTES + 1)
-    except UnreadableImage as error:
-        raise DataError(Problem("E930", str(error))) from None
-    except (OSError, ValueError):
-        raise DataError(Problem("E930", "the upload cannot be read")) from None
-
-
-def _bytes_of(spec: archspec.Spec) -> int:
+def _tensor_bytes(spec: archspec.Spec) -> int:
     model = archspec.build(spec, device="meta")
     tensors: list[torch.Tensor] = [*model.parameters(), *model.buffers()]
-    return sum(one.numel() * one.element_size() for one in tensors)
+    return sum(tensor.nbytes for tensor in tensors)

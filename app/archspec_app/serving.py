@@ -1,4 +1,4 @@
-"""The page on a port of this machine."""
+"""Serves the page on a port of this machine."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from archspec_app.request_limits import (
     Receive,
     Send,
 )
-from archspec_app.session_pool import SECONDS, SessionPool
-from archspec_app.worker_pool import Ended, Workers
+from archspec_app.session_pool import TIME_LIMIT, SessionPool
+from archspec_app.worker_pool import WorkerEnded, WorkerPool
 from archspec_app.workspace import Workspace
 
-MOST_EVENTS = 2_000
-"""At once, of all visitors; they wait without a thread."""
+MAX_EVENTS = 2_000
+"""That all visitors together may have under way; they need no thread while they wait."""
 
 
-class _Guarded(App):
-    """Gradio's application behind others, which see every request before any part of it does."""
+class _WrappedApp(App):
+    """Gradio's application behind middleware that sees every request first."""
 
-    outer: Application
+    wrapped: Application
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        await self.outer(scope, receive, send)
+        await self.wrapped(scope, receive, send)
 
-    async def inner(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def gradio(self, scope: Message, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
 
 
@@ -50,12 +50,12 @@ def serve(spec: str = "bert", *, ready: Callable[[str], None] = print, **options
     """Show the inspector until Ctrl-C.
 
     Args:
-        spec: the one that is open at first: packaged, or relative to the folder.
-        ready: is told the page's address as soon as it answers.
-        **options: as ``launched`` takes them.
+        spec: opened at first: a packaged name, or a path relative to the folder.
+        ready: called with the page's address as soon as it answers.
+        **options: of ``launched``.
 
     Raises:
-        UsageError: E801, the port cannot be had.
+        UsageError: E801, the port is not available.
     """
     with launched(spec, **options) as (page, address):  # pyright: ignore[reportArgumentType]
         ready(address)
@@ -72,37 +72,38 @@ def launched(
     auth: tuple[str, str] | None = None,
     root_path: str | None = None,
     allow_hosts: Sequence[str] = (),
-    seconds: float = SECONDS,
-    workers: Workers | None = None,
+    time_limit: float = TIME_LIMIT,
+    workers: WorkerPool | None = None,
 ) -> Iterator[tuple[gr.Blocks, str]]:
-    """The inspector, and its address, while the context is open.
+    """Run the inspector inside a context; yields the page and its address.
 
     Args:
-        spec: the one that is open at first: packaged, or relative to the folder.
-        folder: nothing outside it is read or written.
-        host: address to listen at.
+        spec: opened at first: a packaged name, or a path relative to the folder.
+        folder: that the page works in; nothing outside it is read or written.
+        host: address to listen on.
         port: of it.
-        auth: a name and a password, which everybody has to give.
-        root_path: the path below which a proxy shows the page.
-        allow_hosts: names other than ``host`` that the page may be asked for by.
-        seconds: that one event may take.
+        auth: name and password that a visitor must enter.
+        root_path: the path at which a proxy serves the page.
+        allow_hosts: host names other than ``host`` that requests may name.
+        time_limit: seconds that one event may take.
         workers: where visitors' processes come from.
 
     Raises:
-        UsageError: E801, the port cannot be had.
+        UsageError: E801, the port is not available.
     """
-    workers = workers or Workers()
-    workers.start()  # imports everything, while this process does, too
+    workers = workers or WorkerPool()
+    workers.start()  # it imports everything while this process does the same
 
-    async def ask(session: str, number: int, event: Event) -> object:
-        return await sessions.ask(session, number, event)
+    async def dispatch(session_id: str, number: int, event: Event) -> object:
+        return await sessions.dispatch(session_id, number, event)
 
-    page, face = make_page(ask, lambda session: sessions.close(session))
-    sessions = SessionPool(Workspace(folder, spec), face.handlers, workers, seconds=seconds)
-    app = _Guarded()
-    inputs = {number: len(one.inputs) for number, one in page.fns.items()}
-    app.outer = HostCheck(
-        HiddenErrors(BoundedBody(EventBodies(app.inner, inputs))),
+    page, binder = make_page(dispatch, lambda session_id: sessions.close(session_id))
+    workspace = Workspace(folder, spec)
+    sessions = SessionPool(workspace, binder.handlers, workers, time_limit=time_limit)
+    app = _WrappedApp()
+    inputs = {number: len(function.inputs) for number, function in page.fns.items()}
+    app.wrapped = HostCheck(
+        HiddenErrors(BoundedBody(EventBodies(app.gradio, inputs))),
         host,
         port,
         allow_hosts,
@@ -110,15 +111,15 @@ def launched(
     )
     try:
         workers.wait()
-        yield page, _address(page, app, host, port, auth, root_path)
-    except Ended as error:
+        yield page, _launch(page, app, host, port, auth, root_path)
+    except WorkerEnded as error:
         raise UsageError(Problem("E801", f"the page {error}")) from None
     finally:
-        sessions.end()
+        sessions.shut_down()
         page.close()
 
 
-def _address(
+def _launch(
     page: gr.Blocks,
     app: App,
     host: str,
@@ -136,7 +137,7 @@ def _address(
             quiet=True,
             prevent_thread_lock=True,
             footer_links=[],
-            max_threads=MOST_EVENTS,
+            max_threads=MAX_EVENTS,
             allowed_paths=[],
             ssr_mode=False,
             run_history=False,
@@ -145,7 +146,7 @@ def _address(
             _app=app,
         )
     except OSError as error:
-        reason = error.strerror or "the port is taken"  # Gradio's words are for programmers
-        message = f"cannot listen at {host}:{port}: {reason}"
-        raise UsageError(Problem("E801", message, hint="another --port may be free")) from None
+        reason = error.strerror or "the port is in use"  # Gradio's own message is for programmers
+        message = f"cannot listen on {host}:{port}: {reason}"
+        raise UsageError(Problem("E801", message, hint="try another --port")) from None
     return address

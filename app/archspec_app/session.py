@@ -1,7 +1,8 @@
-"""What one visitor has in front of them: a text, what it builds, and how it is looked at."""
+"""A visitor's session: the text in the editor, what it builds, and the history for undo."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,10 +22,10 @@ from archspec.lang.spec import Spec, loads_with, params_of
 from archspec_app.text_patch import Patch, with_breaks_of
 from archspec_app.workspace import SUFFIXES, Workspace, without_paths
 
-MOST_UNDONE = 100
-MOST_TYPED = 4_000_000
-MOST_KEPT = 8_000_000
-"""Letters of all texts that can be had again by undo."""
+MAX_UNDO_STEPS = 100
+MAX_TEXT_LENGTH = 4_000_000
+MAX_UNDO_LENGTH = 8_000_000
+"""Characters of all texts in the undo history."""
 
 NEW_PLAN = "my-plan"
 _OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_blocks", "without"})
@@ -32,7 +33,7 @@ _OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_
 
 @dataclass(frozen=True)
 class SpecRequest:
-    """What decides the figures: a text, values for its parameters, sizes, and so on."""
+    """Everything that the figures depend on: the text, parameters, sizes, and so on."""
 
     text: str
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -46,16 +47,16 @@ class SpecRequest:
 
 @dataclass(frozen=True)
 class BuiltSpec:
-    """A spec that could be built, and what came of it."""
+    """A spec that could be built, and its inspection."""
 
-    asked: SpecRequest
+    request: SpecRequest
     spec: Spec
     inspection: Inspection
 
     @cached_property
     def model(self) -> nn.Module:
-        """On ``meta``, frozen as the plan says."""
-        return archspec.build(self.spec, device="meta", freeze=self.asked.plan)
+        """On ``meta``, with the freeze plan applied."""
+        return archspec.build(self.spec, device="meta", freeze=self.request.plan)
 
     @property
     def plans(self) -> Mapping[str, FreezePlan]:
@@ -63,12 +64,12 @@ class BuiltSpec:
 
 
 @dataclass(frozen=True)
-class _Step:
-    """What undo goes back to."""
+class _Snapshot:
+    """A state that undo returns to."""
 
     name: str
     saved: str | None
-    asked: SpecRequest
+    request: SpecRequest
 
 
 class Session:
@@ -76,189 +77,187 @@ class Session:
 
     Attributes:
         name: of the spec: relative to the folder, or packaged.
-        saved: the text as it was opened or saved last.
-        asked: what is wanted now; its text may be wrong.
-        good: the last that could be built; it stays while the text is broken.
-        problems: of the text, as the terminal tells them.
-        selected: the path of the module that is looked at.
-        notice, complaint: what came of the last event.
-        download: a file for the browser to keep: its name and its text.
+        saved: the text as it was last opened or saved.
+        request: what the visitor asks for now; its text may have problems.
+        built: the last spec that could be built; it stays while the text has problems.
+        problems: of the text, as the terminal reports them.
+        selected: the path of the selected module.
+        notice, error: the result of the last event, for the toolbar.
+        download: a file for the browser to save: its name and its text.
         revision: grows with every event.
-        patch: what the last event changed in the text that the page has.
-        mark: tells this desk from one that takes its place, when the page's server was restarted.
+        patch: how the last event changed the text that the page has.
+        instance_id: differs in the session that replaces this one when the server is restarted.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.name = "untitled.yaml"
         self.saved: str | None = None
-        self.asked = SpecRequest("")
-        self.good: BuiltSpec | None = None
+        self.request = SpecRequest("")
+        self.built: BuiltSpec | None = None
         self.problems: tuple[Problem, ...] = ()
         self.selected = ""
-        self.notice = self.complaint = ""
+        self.notice = self.error = ""
         self.download: tuple[str, str] | None = None
         self.revision = 0
         self.patch: Patch | None = None
-        self.mark = token_hex(8)
-        self._undo: list[_Step] = []
-        self._redo: list[_Step] = []
+        self.instance_id = token_hex(8)
+        self._undo: list[_Snapshot] = []
+        self._redo: list[_Snapshot] = []
         self._typing = False
-        self._untouched = self.asked
+        self._unmodified = self.request
 
     # ------------------------------------------------------------------------------------ opening
 
     def open(self, name: str) -> None:
-        """Show a spec of the folder, or a packaged one."""
+        """Open a spec of the folder, or a packaged one."""
         text = self.workspace.read(name)
-        self._begin(name, text, text if name.endswith(SUFFIXES) else None)
+        self._load(name, text, text if name.endswith(SUFFIXES) else None)
 
     def paste(self, name: str, text: str) -> None:
-        """Show a text that has no file yet."""
-        self._begin(name, text, None)
+        """Open a text that has no file yet."""
+        self._load(name, text, None)
 
-    def restore(self, name: str, asked: SpecRequest) -> None:
-        """Go on where a page was before it was loaded anew."""
-        self._begin(name, asked.text, self._saved(name), asked)
+    def restore(self, name: str, request: SpecRequest) -> None:
+        """Continue with what a page had before it was reloaded."""
+        self._load(name, request.text, self._read_saved(name), request)
 
-    def _saved(self, name: str) -> str | None:
+    def _read_saved(self, name: str) -> str | None:
         try:
             return self.workspace.read(name) if name.endswith(SUFFIXES) else None
         except UsageError:
             return None
 
-    def _begin(
-        self, name: str, text: str, saved: str | None, asked: SpecRequest | None = None
+    def _load(
+        self, name: str, text: str, saved: str | None, request: SpecRequest | None = None
     ) -> None:
-        if self.asked == self._untouched:
+        if self.request == self._unmodified:
             self._undo, self._redo, self._typing = [], [], False
         else:
-            self._remember()
-        self._put(_Step(name, saved, asked or SpecRequest(text)))
-        self._untouched = SpecRequest(saved or "") if asked else self.asked
+            self._push_undo()
+        self._restore(_Snapshot(name, saved, request or SpecRequest(text)))
+        self._unmodified = SpecRequest(saved or "") if request else self.request
 
-    def _put(self, step: _Step) -> None:
-        self.name, self.saved, self.good, self.selected = step.name, step.saved, None, ""
-        self._ask(step.asked)
+    def _restore(self, snapshot: _Snapshot) -> None:
+        self.name, self.saved, self.built, self.selected = snapshot.name, snapshot.saved, None, ""
+        self._build(snapshot.request)
 
     def save(self, name: str) -> None:
-        """Write the text, right or wrong, into the folder."""
+        """Write the text into the folder, with or without problems."""
         opened, before = (self.saved if name == self.name else None), self.name
-        self.name = self.workspace.save(name, self.asked.text, opened=opened)
-        self.saved, self._untouched = self.asked.text, self.asked
+        self.name = self.workspace.save(name, self.request.text, opened=opened)
+        self.saved, self._unmodified = self.request.text, self.request
         for steps in (self._undo, self._redo):
             steps[:] = [
-                replace(one, name=self.name) if one.name == before else one for one in steps
+                replace(step, name=self.name) if step.name == before else step for step in steps
             ]
 
     # ------------------------------------------------------------------------------------ changing
 
     def edit(self, text: str) -> None:
-        """The text as it was typed; what is typed between two other changes is undone as one.
+        """Take over what was typed; undo treats all typing between two other changes as one step.
 
         Raises:
-            UsageError: E801, it is too long; what was before stays.
+            UsageError: E801, it is too long; the text stays as it was.
         """
-        if len(text) > MOST_TYPED:
-            raise UsageError(Problem("E801", f"the text has more than {MOST_TYPED:,} letters"))
-        text = with_breaks_of(self.asked.text, text)
-        if text != self.asked.text:
+        if len(text) > MAX_TEXT_LENGTH:
+            raise UsageError(
+                Problem("E801", f"the text has more than {MAX_TEXT_LENGTH:,} characters")
+            )
+        text = with_breaks_of(self.request.text, text)
+        if text != self.request.text:
             if not self._typing:
-                self._remember()
+                self._push_undo()
             self._typing = True
-            self._ask(replace(self.asked, text=text))
+            self._build(replace(self.request, text=text))
 
     def change(self, **changes: Any) -> None:
-        """Other values than those of ``SpecRequest``; undone as one step."""
-        self._do(replace(self.asked, **changes))
+        """Change values of the ``SpecRequest``; undone in one step."""
+        self._change_to(replace(self.request, **changes))
 
     def toggle(self, path: str, *, count: int = 1, frozen: bool) -> None:
-        """Freeze or thaw everything at a path, by an edit of the plan in the text.
+        """Freeze or unfreeze everything at a path, by an edit of the plan in the text.
 
         Args:
             path: of a module.
-            count: how many numbered neighbours, from it on.
-            frozen: what they shall be.
+            count: how many modules with consecutive numbers, from that one on.
+            frozen: whether they are frozen afterwards.
         """
-        good = self._current()
-        name = self.asked.plan or _free(NEW_PLAN, good.plans)
-        plan = good.plans.get(name)
+        built = self._current()
+        name = self.request.plan or _unused_name(NEW_PLAN, built.plans)
+        plan = built.plans.get(name)
         patterns = toggle(
-            good.model, plan.patterns if plan else [], path, count=count, frozen=frozen
+            built.model, plan.patterns if plan else [], path, count=count, frozen=frozen
         )
         self._write(name, patterns, plan)
 
     def save_plan(self, name: str) -> None:
-        """The plan as it is, under a name of its own."""
-        good = self._current()
-        plan = good.plans.get(self.plan or "")
+        """Copy the current plan to a new name."""
+        built = self._current()
+        plan = built.plans.get(self.plan or "")
         self._write(name, plan.patterns if plan else [], plan)
 
     def undo(self) -> None:
-        """Take the last change back: an event's, a stretch of typing, or that a spec was opened."""
+        """Revert the last change: an event, a stretch of typing, or the opening of a spec."""
         self._back(self._undo, self._redo)
 
     def redo(self) -> None:
-        """Make the change again that was taken back last."""
+        """Repeat the change that was reverted last."""
         self._back(self._redo, self._undo)
 
-    def unbuilt(self, text: str | None, why: Problem) -> None:
-        """Keep a text that was typed and could not be built; what was built before stays."""
-        if text is not None and len(text) <= MOST_TYPED and text != self.asked.text:
-            self._remember()
-            self.asked, self.problems = replace(self.asked, text=text), (why,)
+    def keep_unbuilt(self, text: str | None, problem: Problem) -> None:
+        """Keep a typed text that could not be built, and the last good model."""
+        if text is not None and len(text) <= MAX_TEXT_LENGTH and text != self.request.text:
+            self._push_undo()
+            self.request, self.problems = replace(self.request, text=text), (problem,)
 
-    def restore_unbuilt(self, name: str, asked: SpecRequest, why: Problem) -> None:
-        """As ``restore``, of what cannot be built."""
-        self.name, self.saved, self.asked = name, self._saved(name), asked
-        self.good, self.problems, self._untouched = None, (why,), SpecRequest(self.saved or "")
+    def restore_unbuilt(self, name: str, request: SpecRequest, problem: Problem) -> None:
+        """Like ``restore``, of a text that could not be built."""
+        self.name, self.saved, self.request = name, self._read_saved(name), request
+        self.built, self.problems = None, (problem,)
+        self._unmodified = SpecRequest(self.saved or "")
 
     def state(self) -> dict[str, Any]:
-        """All of it as plain data; what was built is what it was built from."""
-        left_out = ("workspace", "good")
-        state = {key: value for key, value in vars(self).items() if key not in left_out}
-        return {**state, "built": self.good and self.good.asked}
+        """Everything as plain data: instead of what was built, the request it was built from."""
+        state = {key: value for key, value in vars(self).items() if key != "workspace"}
+        return {**state, "built": self.built and self.built.request}
 
     @classmethod
-    def of_state(cls, workspace: Workspace, state: Mapping[str, Any], *, build: bool) -> Session:
-        """A desk as it was.
+    def from_state(cls, workspace: Workspace, state: Mapping[str, Any], *, build: bool) -> Session:
+        """The inverse of ``state``.
 
         Args:
-            workspace: that it worked in.
-            state: what ``state`` told.
-            build: whether what was built is built again; else there is nothing to show.
+            workspace: the folder that it works in.
+            state: of a session.
+            build: whether to build the last good spec again.
         """
-        desk = cls(workspace)
-        kept = dict(state)
-        built = kept.pop("built")
-        vars(desk).update(kept)
-        if build and built is not None:
-            try:
-                desk.good = desk._opened(built)
-            except ArchspecError:  # a file that it extends was changed since
-                desk.good = None
-        return desk
+        session = cls(workspace)
+        vars(session).update(state, built=None)
+        if build and state["built"] is not None:
+            with contextlib.suppress(ArchspecError):  # a file that it extends was changed since
+                session.built = session._built_spec(state["built"])
+        return session
 
     @property
     def file(self) -> str:
-        """What the text is called in places."""
+        """The file name in the places of problems."""
         return self.name if self.name.endswith(SUFFIXES) else f"{self.name}.yaml"
 
     @property
     def plan(self) -> str | None:
-        """The plan that is wanted, if the text has it."""
-        return self.asked.plan if self.good and self.asked.plan in self.good.plans else None
+        """The chosen plan, if the text has it."""
+        return self.request.plan if self.built and self.request.plan in self.built.plans else None
 
     @property
     def params(self) -> tuple[Mapping[str, Param], Mapping[str, Resolved]]:
-        """What is declared, and what has a value; a text that was never right may lack values."""
-        if self.good is not None:
-            return self.good.spec.architecture.params, self.good.spec.params
+        """Declared parameters, and those with a value: in a text with problems, some lack one."""
+        if self.built is not None:
+            return self.built.spec.architecture.params, self.built.spec.params
         try:
             folder = self.workspace.folder_of(self.name)
         except UsageError:
             return {}, {}
-        return params_of(self.asked.text, _given(self.asked), name=self.file, folder=folder)
+        return params_of(self.request.text, _overrides(self.request), name=self.file, folder=folder)
 
     @property
     def can_undo(self) -> bool:
@@ -268,34 +267,32 @@ class Session:
     def can_redo(self) -> bool:
         return bool(self._redo)
 
-    def _back(self, source: list[_Step], target: list[_Step]) -> None:
+    def _back(self, source: list[_Snapshot], target: list[_Snapshot]) -> None:
         if source:
-            target.append(self._step())
+            target.append(self._snapshot())
             self._typing = False
-            step = source.pop()
-            if step.name == self.name:
-                self._ask(step.asked)
+            snapshot = source.pop()
+            if snapshot.name == self.name:
+                self._build(snapshot.request)
             else:
-                self._put(step)
+                self._restore(snapshot)
 
-    def _step(self) -> _Step:
-        return _Step(self.name, self.saved, self.asked)
+    def _snapshot(self) -> _Snapshot:
+        return _Snapshot(self.name, self.saved, self.request)
 
-    def _remember(self) -> None:
-        """Let undo come back to what is there now."""
+    def _push_undo(self) -> None:
+        """Let undo return to the current state."""
         self._typing, self._redo = False, []
-        if self.asked.text:
-            self._undo = [*self._undo, self._step()][-MOST_UNDONE:]
-        while sum(len(step.asked.text) for step in self._undo) > MOST_KEPT:
+        if self.request.text:
+            self._undo = [*self._undo, self._snapshot()][-MAX_UNDO_STEPS:]
+        while sum(len(snapshot.request.text) for snapshot in self._undo) > MAX_UNDO_LENGTH:
             self._undo.pop(0)
 
     def _current(self) -> BuiltSpec:
-        if self.good is None or self.problems:
-            hint = "the text has problems that come first"
-            raise UsageError(
-                Problem("E801", "a plan of a broken text cannot be changed", hint=hint)
-            )
-        return self.good
+        if self.built is None or self.problems:
+            message = "the freeze plan cannot be changed while the text has problems"
+            raise UsageError(Problem("E801", message, hint="fix the problems first"))
+        return self.built
 
     def _write(self, name: str, patterns: Sequence[str], plan: FreezePlan | None) -> None:
         switches = {
@@ -303,50 +300,52 @@ class Session:
             for key in ("gradients", "statistics", "dropout")
             if plan is not None and key in plan.model_fields_set
         }
-        text = edit_plan(self.asked.text, name, patterns, **switches)
-        self._do(replace(self.asked, text=text, plan=name))
+        text = edit_plan(self.request.text, name, patterns, **switches)
+        self._change_to(replace(self.request, text=text, plan=name))
 
-    def _do(self, asked: SpecRequest) -> None:
-        self._remember()
-        self._ask(asked)
+    def _change_to(self, request: SpecRequest) -> None:
+        self._push_undo()
+        self._build(request)
 
-    def _ask(self, asked: SpecRequest) -> None:
-        self.asked = asked
+    def _build(self, request: SpecRequest) -> None:
+        self.request = request
         try:
-            self.good, self.problems = self._opened(asked), ()
-            # The plan stays wanted: its lines may be on their way back, or be typed just now.
-            self.asked = replace(self.good.asked, plan=asked.plan)
+            self.built, self.problems = self._built_spec(request), ()
+            # The plan stays chosen: somebody may be typing its lines, or undo may bring them back.
+            self.request = replace(self.built.request, plan=request.plan)
         except ArchspecError as error:
             folder = self.workspace.folder
-            self.problems = tuple(without_paths(one, folder) for one in error.problems)
+            self.problems = tuple(without_paths(problem, folder) for problem in error.problems)
 
-    def _opened(self, asked: SpecRequest) -> BuiltSpec:
+    def _built_spec(self, request: SpecRequest) -> BuiltSpec:
         folder = self.workspace.folder_of(self.name)
-        spec = loads_with(asked.text, _given(asked), name=self.file, folder=folder)
-        params = {key: value for key, value in asked.params.items() if key in spec.params}
-        plan = asked.plan if asked.plan in spec.architecture.freeze else None
-        sizes = {key: size for key, size in asked.sizes.items() if key in dimensions(spec)}
-        without = tuple(name for name in asked.without if name in optional_inputs(spec))
+        spec = loads_with(request.text, _overrides(request), name=self.file, folder=folder)
+        params = {key: value for key, value in request.params.items() if key in spec.params}
+        plan = request.plan if request.plan in spec.architecture.freeze else None
+        sizes = {key: size for key, size in request.sizes.items() if key in dimensions(spec)}
+        without = tuple(name for name in request.without if name in optional_inputs(spec))
         inspection = archspec.inspect(
             spec,
             freeze=plan,
-            precision=asked.precision,
-            optimizer=asked.optimizer,
-            checkpoint_blocks=asked.checkpoint_blocks,
+            precision=request.precision,
+            optimizer=request.optimizer,
+            checkpoint_blocks=request.checkpoint_blocks,
             without=without,
             **sizes,
         )
-        asked = replace(asked, params=params, plan=plan, sizes=sizes, without=without)
-        return BuiltSpec(asked, spec, inspection)
+        request = replace(request, params=params, plan=plan, sizes=sizes, without=without)
+        return BuiltSpec(request, spec, inspection)
 
 
-def _given(asked: SpecRequest) -> dict[str, Override]:
-    # Tolerant: a parameter that an edit took out of the text is no mistake of the form's.
-    return {key: Override(value, "the form", tolerant=True) for key, value in asked.params.items()}
+def _overrides(request: SpecRequest) -> dict[str, Override]:
+    # Tolerant: a value of the form for a parameter that is no longer in the text is no problem.
+    return {
+        key: Override(value, "the form", tolerant=True) for key, value in request.params.items()
+    }
 
 
 def dimensions(spec: Spec) -> list[str]:
-    """The symbolic dimensions whose sizes ``inspect`` takes: those not named as its own options."""
+    """The symbolic dimensions that ``inspect`` takes: those without the name of an option of it."""
     block = spec.architecture.blocks[spec.architecture.model]
     names = [
         size
@@ -354,16 +353,16 @@ def dimensions(spec: Spec) -> list[str]:
         for size in contract.shape
         if isinstance(size, str) and size.isidentifier()
     ]
-    found = dict.fromkeys([*names, *spec.architecture.dims])
-    return [name for name in found if name not in _OPTIONS]
+    unique = dict.fromkeys([*names, *spec.architecture.dims])
+    return [name for name in unique if name not in _OPTIONS]
 
 
 def optional_inputs(spec: Spec) -> list[str]:
-    """The model's inputs that ``inspect`` may leave out."""
+    """The optional inputs of the model."""
     inputs = spec.architecture.blocks[spec.architecture.model].inputs
     return [name for name, contract in inputs.items() if contract.optional]
 
 
-def _free(name: str, taken: Mapping[str, Any]) -> str:
+def _unused_name(name: str, taken: Mapping[str, Any]) -> str:
     numbered = (name if n == 1 else f"{name}-{n}" for n in range(1, len(taken) + 2))
-    return next(one for one in numbered if one not in taken)
+    return next(free for free in numbered if free not in taken)

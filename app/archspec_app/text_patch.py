@@ -1,4 +1,4 @@
-"""A text on the server and the same text in an editor: line breaks, and changes on their way."""
+"""Keeps a text on the server and in the editor in step: line breaks, and small changes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 _BREAK = re.compile(r"\r\n|\r|\n")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-_AROUND = 40
+_CONTEXT = 40
 
 
 @dataclass(frozen=True)
 class Patch:
-    """One stretch of a text that becomes another, for an editor in which somebody types on.
+    """A replacement of one part of a text, for an editor in which somebody may be typing.
 
-    Lengths and places are in UTF-16 units, as browsers count.
+    Lengths and offsets are in UTF-16 code units, as browsers count.
 
     Attributes:
-        start: of the stretch.
-        old, new: what it is, and what it becomes.
-        before, after: what stands around it.
+        start: offset of the part.
+        old, new: the part before and after.
+        before, after: the text around it.
         length: of the whole old text.
     """
 
@@ -38,12 +38,12 @@ class Patch:
         'two'
         """
         old, new = _BREAK.sub("\n", old), _BREAK.sub("\n", new)
-        head = _begin(old, new)
-        tail = _begin(old[head:][::-1], new[head:][::-1])
+        head = _common_prefix(old, new)
+        tail = _common_prefix(old[head:][::-1], new[head:][::-1])
         end = len(old) - tail
         return cls(
             _units(old[:head]), old[head:end], new[head : len(new) - tail],
-            old[max(0, head - _AROUND) : head], old[end : end + _AROUND], _units(old),
+            old[max(0, head - _CONTEXT) : head], old[end : end + _CONTEXT], _units(old),
         )  # fmt: skip
 
 
@@ -51,17 +51,17 @@ def _units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _begin(one: str, other: str) -> int:
-    """How many letters both begin with."""
-    low, high = 0, min(len(one), len(other))
+def _common_prefix(a: str, b: str) -> int:
+    """Length of the common beginning of two texts."""
+    low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if one[:middle] == other[:middle] else (low, middle - 1)
+        low, high = (middle, high) if a[:middle] == b[:middle] else (low, middle - 1)
     return low
 
 
 def with_breaks_of(old: str, new: str) -> str:
-    """A text from an editor, which knows only ``\\n``, with the line breaks that the old one had.
+    """A text from an editor, which knows only ``\\n``, with the line breaks of the old text.
 
     >>> with_breaks_of("a\\r\\nb\\r\\n", "a\\nnew\\nb\\n")
     'a\\r\\nnew\\r\\nb\\r\\n'
@@ -70,14 +70,14 @@ def with_breaks_of(old: str, new: str) -> str:
         return new
     before, after = _LINE.findall(old), _LINE.findall(new)
     plain = [_BREAK.sub("\n", line) for line in before]
-    head = _same(plain, after)
-    tail = _same(plain[head:][::-1], after[head:][::-1])
+    head = _common_lines(plain, after)
+    tail = _common_lines(plain[head:][::-1], after[head:][::-1])
     usual = "\r\n" if "\r\n" in old else "\r"
     changed = [line.replace("\n", usual) for line in after[head : len(after) - tail]]
     return "".join([*before[:head], *changed, *before[len(before) - tail :]])
 
 
-def _same(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many of the first items are equal."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+def _common_lines(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many lines at the beginning are equal."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((n for n, (x, y) in pairs if x != y), min(len(a), len(b)))

@@ -1,4 +1,4 @@
-"""The module tree as plain data: each kind of subtree once, and what is frozen in it."""
+"""The module tree as plain data: each kind of subtree once, and what is trainable in it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from archspec.report.subtrees import SubtreeNumbers
 from archspec_app.session import BuiltSpec
 
 
-def tree_data(opened: BuiltSpec) -> dict[str, Any]:
-    """What the page needs to draw the tree, and to unfold it without asking again.
+def tree_data(built: BuiltSpec) -> dict[str, Any]:
+    """What the page needs to draw the tree, and to expand it without another request.
 
     Returns:
-        ``kinds``: a list of what nodes look like, with ``children`` as pairs of a name and an index
-        in the list; ``root``: an index; ``trainable``: path → parameters, for the modules
-        that are not wholly trainable; ``file``: whose lines a kind's ``line`` counts in.
+        ``kinds``: the different subtrees, with ``children`` as pairs of a name and an index in this
+        list; ``root``: an index; ``trainable``: path → trainable parameters, for the modules that
+        are not entirely trainable; ``file``: the file that the lines of ``kinds`` refer to.
     """
     numbers = SubtreeNumbers[Node](
         lambda node: node.appearance(ignored=("trainable", "activations")), Node.named_children
     )
-    root = numbers.number(opened.inspection.root)
+    root = numbers.number(built.inspection.root)
     return {
-        "name": opened.spec.name,
+        "name": built.spec.name,
         "root": root,
         "kinds": [
             _kind_data(node, [(name, numbers.number(n)) for name, n in node.named_children()])
             for node in numbers.firsts
         ],
-        "trainable": _trainable(opened.inspection.root),
-        "dims": dict(opened.inspection.dims),
+        "trainable": _trainable(built.inspection.root),
+        "dims": dict(built.inspection.dims),
     }
 
 
@@ -52,21 +52,20 @@ def _kind_data(node: Node, children: list[tuple[str, int]]) -> dict[str, Any]:
 
 
 def _trainable(root: Node) -> dict[str, int]:
-    found: dict[str, int] = {}
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        waiting += node.children
+    counts: dict[str, int] = {}
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        nodes += node.children
         if node.trainable != node.parameters:
-            found[node.path] = node.trainable
-    return found
+            counts[node.path] = node.trainable
+    return counts
 
 
 def find(inspection: Inspection, path: str) -> Node | None:
-    """The node at a path."""
+    """The node at a path; None if there is none."""
     node: Node | None = inspection.root
     for name in path.split(".") if path else []:
-        node = (
-            next((child for child in node.children if child.name == name), None) if node else None
-        )
+        children = node.children if node else ()
+        node = next((child for child in children if child.name == name), None)
     return node

@@ -1,6 +1,6 @@
-"""Processes that do visitors' work, as the page's server sees them: asked, timed, and ended.
+"""Processes that handle visitors' events, as the page's server sees them.
 
-A worker does one thing at a time. What takes longer than it may is ended with its process.
+A worker handles one event at a time. One that takes longer than it may is killed.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from archspec_app.events import Event
 from archspec_app.workspace import Workspace
 
 FORK, REAP = struct.Struct("i"), struct.Struct("i")
-PATIENCE = 0.5
-"""Seconds after which a request gives way to all that are shorter."""
-_GIVES_WAY = 10  # of nice
-_STARTS_WITHIN = 180.0
+FULL_PRIORITY = 0.5
+"""Seconds after which a worker gets a lower priority than those with shorter requests."""
+_LOW_PRIORITY = 10  # a nice value
+_START_TIMEOUT = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a worker is asked.
+class WorkerRequest:
+    """An event for a worker.
 
     Attributes:
-        workspace: that the desk works in.
+        workspace: the folder that the session works in.
         number: of the handler.
         event: for it.
-        state: of the desk; empty for a new one, None for the one that the worker has.
-        problem: what is to be told instead of doing what the event asks for.
-        forget: whether what was built is not built again.
+        state: of the session; empty for a new one, None for the one that the worker has.
+        problem: reported instead of handling the event.
+        skip_build: whether the session's last good model is not built again.
     """
 
     workspace: Workspace
@@ -49,11 +49,11 @@ class Request:
     event: Event
     state: bytes | None = None
     problem: Problem | None = None
-    forget: bool = False
+    skip_build: bool = False
 
 
-class Ended(Exception):
-    """A worker's process is gone: it took too long, or ended by itself."""
+class WorkerEnded(Exception):
+    """A worker's process is gone: it took too long, or crashed."""
 
 
 class Worker:
@@ -63,52 +63,49 @@ class Worker:
         pid: its id.
     """
 
-    def __init__(self, pid: int, connection: Connection, source: Workers) -> None:
-        self.pid, self._connection, self._source = pid, connection, source
-        self._asking = threading.RLock()
+    def __init__(self, pid: int, connection: Connection, pool: WorkerPool) -> None:
+        self.pid, self._connection, self._pool = pid, connection, pool
+        self._busy = threading.RLock()
 
-    def ask(self, request: Request, seconds: float) -> tuple[Any, bytes]:
-        """An answer, and the state of the desk after it.
+    def run(self, request: WorkerRequest, seconds: float) -> tuple[Any, bytes]:
+        """Handle a request; returns the answer, and the state of the session after it.
 
         Raises:
-            Ended: there is none within the time; the process is gone.
+            WorkerEnded: it took longer than ``seconds``, or crashed; the process is gone.
         """
-        with self._asking:
+        with self._busy:
             try:
                 self._connection.send(request)
                 if not self._is_answered(seconds):
-                    raise Ended(f"took longer than {seconds:g} seconds and was stopped")
+                    raise WorkerEnded(f"took longer than {seconds:g} seconds and was stopped")
                 return orjson.loads(self._connection.recv_bytes()), self._connection.recv_bytes()
             except (EOFError, OSError):
                 self.end()
-                raise Ended("ended the process that it was done in") from None
-            except Ended:
+                raise WorkerEnded("ended the process that ran it") from None
+            except WorkerEnded:
                 self.end()
                 raise
 
     def _is_answered(self, seconds: float) -> bool:
-        if self._connection.poll(min(PATIENCE, seconds)):
+        if self._connection.poll(min(FULL_PRIORITY, seconds)):
             return True
-        self._give_way()
-        return self._connection.poll(max(0.0, seconds - PATIENCE))
-
-    def _give_way(self) -> None:
-        # For good: no process may be made to count for more again.
+        # For good: an ordinary user cannot raise a priority again.
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, self.pid, _GIVES_WAY)
+            os.setpriority(os.PRIO_PROCESS, self.pid, _LOW_PRIORITY)
+        return self._connection.poll(max(0.0, seconds - FULL_PRIORITY))
 
     def end(self) -> None:
-        """End the process and all that it started, whatever it is doing."""
-        self._source.reap(self.pid)
-        with self._asking:
+        """Kill the process and everything that it started."""
+        self._pool.reap(self.pid)
+        with self._busy:
             self._connection.close()
 
 
-class Workers:
-    """Where workers come from: a process that has everything imported, and is forked.
+class WorkerPool:
+    """Starts workers: a process that has imported everything forks them.
 
     Args:
-        command: of that process, before the number of its socket.
+        command: Python's arguments for that process; its socket's number is added.
     """
 
     def __init__(self, command: tuple[str, ...] = ("-m", "archspec_app.worker_process")) -> None:
@@ -119,15 +116,15 @@ class Workers:
         self._is_ready = False
 
     def start(self) -> None:
-        """Have the process started; ``wait`` and ``fork`` wait until it is ready."""
+        """Start the process; ``wait`` and ``fork`` wait until it is ready."""
         with self._lock:
-            self._begin()
+            self._spawn()
 
     def wait(self) -> None:
-        """Until workers can be had at once.
+        """Wait until workers can be forked.
 
         Raises:
-            Ended: they cannot.
+            WorkerEnded: they cannot.
         """
         self.fork().end()
 
@@ -135,24 +132,24 @@ class Workers:
         """A new worker.
 
         Raises:
-            Ended: there cannot be one.
+            WorkerEnded: it cannot be started.
         """
-        mine, other = socket.socketpair()
+        ours, theirs = socket.socketpair()
         try:
-            with self._lock, other:
-                pid = self._forked(self._socket or self._begin(), other)
+            with self._lock, theirs:
+                pid = self._forked(self._socket or self._spawn(), theirs)
         except (OSError, EOFError):
-            mine.close()
+            ours.close()
             self.close()
-            raise Ended("could not be begun: this server cannot start processes") from None
-        return Worker(pid, Connection(mine.detach()), self)
+            raise WorkerEnded("could not be started: this server cannot start processes") from None
+        return Worker(pid, Connection(ours.detach()), self)
 
-    def _forked(self, asked: socket.socket, other: socket.socket) -> int:
+    def _forked(self, server: socket.socket, theirs: socket.socket) -> int:
         if not self._is_ready:
-            _number(asked)
+            _receive_pid(server)
             self._is_ready = True
-        socket.send_fds(asked, [FORK.pack(0)], [other.fileno()])
-        return _number(asked)
+        socket.send_fds(server, [FORK.pack(0)], [theirs.fileno()])
+        return _receive_pid(server)
 
     def reap(self, pid: int) -> None:
         with self._lock, contextlib.suppress(OSError):
@@ -160,7 +157,7 @@ class Workers:
                 self._socket.sendall(REAP.pack(pid))
 
     def close(self) -> None:
-        """End all of them."""
+        """Kill all of them."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -168,32 +165,32 @@ class Workers:
                 self._process.wait()
             self._socket = self._process = None
 
-    def _begin(self) -> socket.socket:
-        mine, other = socket.socketpair()
-        with other:
-            number = str(other.fileno())
+    def _spawn(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", *self._command, number],
-                env=_environment(),
+                [sys.executable, "-P", *self._command, str(theirs.fileno())],
+                env=python_environment(),
                 stdin=subprocess.DEVNULL,
-                pass_fds=(other.fileno(),),
+                pass_fds=(theirs.fileno(),),
             )
-        mine.settimeout(_STARTS_WITHIN)
-        self._socket, self._is_ready = mine, False
-        return mine
+        ours.settimeout(_START_TIMEOUT)
+        self._socket, self._is_ready = ours, False
+        return ours
 
 
-def _number(asked: socket.socket) -> int:
-    data = asked.recv(FORK.size, socket.MSG_WAITALL)
+def _receive_pid(server: socket.socket) -> int:
+    data = server.recv(FORK.size, socket.MSG_WAITALL)
     if len(data) < FORK.size:
         raise EOFError
     return FORK.unpack(data)[0]
 
 
-def _environment() -> dict[str, str]:
-    """With which this very archspec is imported, whatever lies in the folder of the page."""
-    roots = [str(Path(one).parent.parent) for one in (archspec.__file__, __file__)]
-    paths = [
-        one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(one)
-    ]
+def python_environment() -> dict[str, str]:
+    """Environment in which Python imports this very archspec, whatever the folder of the page has.
+
+    Relative entries of ``PYTHONPATH`` are dropped: they would lead into that folder.
+    """
+    roots = [str(Path(file).parent.parent) for file in (archspec.__file__, __file__)]
+    paths = filter(os.path.isabs, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*roots, *paths])}

@@ -1,7 +1,7 @@
-"""The process that a visitor's work is done in, and the one that such processes are forked from.
+"""The process that handles a visitor's events, and the fork server that starts such processes.
 
-``python -m archspec_app.worker_process FD`` imports everything once, and then forks a worker
-whenever it is asked to: that takes a tenth of a second, and memory only for what a worker changes.
+``python -m archspec_app.worker_process FD`` imports everything once, and then forks a worker for
+each request: that takes a tenth of a second, and memory only for what a worker changes.
 """
 
 from __future__ import annotations
@@ -22,50 +22,51 @@ import orjson
 import archspec
 from archspec.errors import Problem
 from archspec_app.event_binding import Handler
-from archspec_app.events import answer
+from archspec_app.events import to_json
 from archspec_app.page import make_page
+from archspec_app.server_log import log
 from archspec_app.session import Session
-from archspec_app.worker_pool import FORK, REAP, Request
+from archspec_app.worker_pool import FORK, REAP, WorkerRequest
 
-_FILE = b"gradio.FileData"  # whatever Gradio would take for a file says so
+_FILE = b"gradio.FileData"  # in whatever Gradio would take for a file
 
 
 def main(descriptor: int) -> None:
-    """Fork workers until whoever asks for them is gone; none of them stays behind."""
+    """Fork workers until the page's server is gone; then kill those that are left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     handlers = prepare()
-    asked = socket.socket(fileno=descriptor)
+    server = socket.socket(fileno=descriptor)
     workers: set[int] = set()
-    asked.sendall(FORK.pack(os.getpid()))
+    server.sendall(FORK.pack(os.getpid()))
     try:
         while True:
-            order, descriptors, _, _ = socket.recv_fds(asked, REAP.size, 1)
-            if not order:
+            message, descriptors, _, _ = socket.recv_fds(server, REAP.size, 1)
+            if not message:
                 return
             if descriptors:
-                asked.sendall(FORK.pack(_forked(handlers, asked, descriptors[0], workers)))
+                server.sendall(FORK.pack(_fork(handlers, server, descriptors[0], workers)))
             else:
-                _reap(REAP.unpack(order)[0], workers)
+                _reap(REAP.unpack(message)[0], workers)
     finally:
         for pid in workers:
             _kill(pid)
 
 
 def prepare() -> Sequence[Handler]:
-    """Everything imported and compiled that a first event would wait for; the page's handlers."""
+    """Import and compile what a first event would wait for; returns the page's handlers."""
 
-    async def nobody(session: str, number: int, event: Any) -> Any:
+    async def unused(session_id: str, number: int, event: Any) -> Any:
         raise NotImplementedError
 
-    _, face = make_page(nobody)
+    _, binder = make_page(unused)
     archspec.inspect("bert")
     gc.collect()
-    gc.freeze()  # else collections in the workers would copy all of this
-    return face.handlers
+    gc.freeze()  # otherwise the garbage collector of each worker would copy all of this memory
+    return binder.handlers
 
 
-def _forked(
-    handlers: Sequence[Handler], asked: socket.socket, descriptor: int, workers: set[int]
+def _fork(
+    handlers: Sequence[Handler], server: socket.socket, descriptor: int, workers: set[int]
 ) -> int:
     pid = os.fork()
     if pid:
@@ -74,8 +75,8 @@ def _forked(
         workers.add(pid)
         return pid
     try:
-        os.setpgid(0, 0)  # what a worker starts ends with it; but its nice value counts here still
-        asked.close()
+        os.setpgid(0, 0)  # a group of its own, killed together; nice values count across groups
+        server.close()
         work(Connection(descriptor), handlers)
     finally:
         os._exit(0)
@@ -89,62 +90,60 @@ def _reap(pid: int, workers: set[int]) -> None:
 
 
 def _kill(pid: int) -> None:
-    with contextlib.suppress(OSError):  # nothing may be left of it
+    with contextlib.suppress(OSError):  # it may be gone
         os.killpg(pid, signal.SIGKILL)
 
 
-def work(asked: Connection, handlers: Sequence[Handler]) -> None:
+def work(server: Connection, handlers: Sequence[Handler]) -> None:
     """Answer requests, one after the other, until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    desk: Session | None = None
+    session: Session | None = None
     while True:
         try:
-            request: Request = asked.recv()
+            request: WorkerRequest = server.recv()
         except (EOFError, OSError):
             return
-        if request.state is not None or desk is None:
-            desk = _desk(request)
-        asked.send_bytes(_encoded(_answer(request, desk, handlers[request.number])))
-        asked.send_bytes(pickle.dumps(desk.state()))
+        if request.state is not None or session is None:
+            session = _session(request)
+        server.send_bytes(_encode(_answer(request, session, handlers[request.number])))
+        server.send_bytes(pickle.dumps(session.state()))
 
 
-def _desk(request: Request) -> Session:
+def _session(request: WorkerRequest) -> Session:
     if not request.state:
         return Session(request.workspace)
-    return Session.of_state(
-        request.workspace, pickle.loads(request.state), build=not request.forget
+    return Session.from_state(
+        request.workspace, pickle.loads(request.state), build=not request.skip_build
     )
 
 
-def _answer(request: Request, desk: Session, handler: Handler) -> Any:
+def _answer(request: WorkerRequest, session: Session, handler: Handler) -> Any:
     problem = request.problem
     if problem is None:
         try:
-            return handler.run(desk, request.event)
-        except Exception as error:  # what nobody has thought of is told, too, and the page goes on
+            return handler.run(session, request.event)
+        except Exception as error:  # a defect of ours: the page reports it and goes on
             problem = _defect(error)
-    return handler.failed(desk, request.event, problem)
+    return handler.failed(session, request.event, problem)
 
 
 def _defect(error: Exception) -> Problem:
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next
-    place = (
-        f"{os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}" if frame else ""
-    )
-    told = f"{type(error).__name__} at {place}"
-    print(f"archspec app: a defect: {told}: {str(error)[:500]!r}", file=sys.stderr, flush=True)
-    hint = "this is a defect of archspec; what is on the page stays as it was"
-    return Problem("E801", f"this could not be done: {told}", hint=hint)
+    file = os.path.basename(frame.tb_frame.f_code.co_filename) if frame else ""
+    what = f"{type(error).__name__} at {file}:{frame.tb_lineno if frame else 0}"
+    log(f"a defect: {what}: {str(error)[:500]!r}")
+    hint = "this is a defect of archspec; the page stays as it was"
+    return Problem("E801", f"this failed: {what}", hint=hint)
 
 
-def _encoded(found: Any) -> bytes:
+def _encode(answer: Any) -> bytes:
     try:
-        encoded = orjson.dumps(found)
-    except TypeError:  # numbers past 64 bits, halves of characters
-        return orjson.dumps(answer(found), default=str)
-    return orjson.dumps(answer(found)) if _FILE in encoded else encoded
+        encoded = orjson.dumps(answer)
+    except TypeError:  # numbers of more than 64 bits, halves of characters
+        return orjson.dumps(to_json(answer), default=str)
+    return orjson.dumps(to_json(answer)) if _FILE in encoded else encoded
 
 
 if __name__ == "__main__":

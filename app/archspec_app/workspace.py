@@ -1,4 +1,4 @@
-"""The folder that the page was started in: nothing outside it is read or written."""
+"""The folder that the page works in: nothing outside it is read or written."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from archspec.errors import Note, Place, Problem, UsageError
 from archspec.lang.inherit import packaged_folder, packaged_names
 from archspec.lang.yaml import MAX_BYTES
 
-MOST_LISTED = 500
-MOST_NAME = 1_000  # characters
-MOST_ENTRIES = 20_000
-DEEPEST = 4  # folders
-LONGEST = 200  # bytes of one name; file systems take 255
+MAX_LISTED = 500
+MAX_PATH = 1_000  # characters
+MAX_ENTRIES = 20_000
+MAX_DEPTH = 4  # folders
+MAX_NAME = 200  # bytes of one part of a path; file systems take 255
 SUFFIXES = (".yaml", ".yml")
 _SKIPPED = frozenset({"node_modules", "__pycache__", "runs", "site-packages"})
 
 
 class Workspace:
-    """Specs below one folder, and the packaged ones, by names that are safe to show.
+    """The specs in a folder and the packaged ones, by names that are safe to show.
 
     Args:
-        folder: where the page was started.
+        folder: that the page works in.
         first: the spec that a page opens with: packaged, or relative to the folder.
     """
 
@@ -35,15 +35,15 @@ class Workspace:
 
     def names(self) -> list[str]:
         """The specs that can be opened: paths relative to the folder, then packaged names."""
-        found = islice(files_below(self.folder, SUFFIXES), MOST_LISTED)
-        names = sorted(path.relative_to(self.folder).as_posix() for path in found)
+        paths = islice(files_below(self.folder, SUFFIXES), MAX_LISTED)
+        names = sorted(path.relative_to(self.folder).as_posix() for path in paths)
         return [*names, *packaged_names()]
 
     def read(self, name: str) -> str:
         """The text of a spec.
 
         Raises:
-            UsageError: E801, there is no such spec, or it cannot be shown as text.
+            UsageError: E801, there is no such spec, or it is not UTF-8 text.
         """
         if name in packaged_names():
             path = packaged_folder() / f"{name}.yaml"
@@ -56,26 +56,26 @@ class Workspace:
                 raise UsageError(Problem("E801", f"{name}: more than {MAX_BYTES:,} bytes"))
             return data.decode("utf-8")
         except (OSError, UnicodeDecodeError):
-            raise UsageError(Problem("E801", f"{name}: not a text that can be read")) from None
+            raise UsageError(Problem("E801", f"{name}: no such file, or not UTF-8 text")) from None
 
     def save(self, name: str, text: str, *, opened: str | None) -> str:
-        """Write a spec's text; returns the name under which it is found.
+        """Write a spec's text; returns the name of its file.
 
         Args:
             name: relative to the folder; ``.yaml`` is added where it is missing.
             text: UTF-8.
-            opened: what the file said when it was opened; None if it was not: then there
-                may be no such file.
+            opened: the content of the file when it was opened; None for a new file, which
+                must not exist yet.
 
         Raises:
-            UsageError: E801, the name leads out of the folder, the file is there or was changed
+            UsageError: E801, the name leads out of the folder, the file exists or was changed
                 since, or it cannot be written.
         """
         name = name if name.endswith(SUFFIXES) else f"{name}.yaml"
         path = self._spec_file(name)
         if path.exists() and (opened is None or self.read(name) != opened):
             hint = "save under another name" if opened is None else "open it again first"
-            why = "there is such a file" if opened is None else "changed since it was opened"
+            why = "this file exists" if opened is None else "changed since it was opened"
             raise UsageError(Problem("E801", f"{name}: {why}", hint=hint))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,70 +86,70 @@ class Workspace:
         return name
 
     def folder_of(self, name: str) -> Path:
-        """Where the text of a name may look for the files that it extends."""
+        """The folder that the paths in a spec's ``extends`` are relative to."""
         return self.folder if name in packaged_names() else self._spec_file(name).parent
 
     def _spec_file(self, name: str) -> Path:
-        if not name.endswith(SUFFIXES) or any(p.startswith(".") for p in name.split("/")):
+        if not name.endswith(SUFFIXES) or any(part.startswith(".") for part in name.split("/")):
             raise _refused(name)
         return inside(self.folder, name)
 
 
-def inside(folder: Path, name: object, *, there: bool = False) -> Path:
-    """The file or folder of a name that comes from outside.
+def inside(folder: Path, name: object, *, must_exist: bool = False) -> Path:
+    """The file or folder that an untrusted name stands for.
 
     Args:
-        folder: that it lies in.
+        folder: that it must lie in.
         name: relative to it, with slashes.
-        there: whether it must exist.
+        must_exist: whether a missing file is an error.
 
     Raises:
-        UsageError: E801, it leads out of the folder, links followed, or is not there.
+        UsageError: E801, it leads out of the folder, also by a link, or does not exist.
     """
-    # What is printable can be encoded, too: half a character is not.
+    # A printable text can be encoded: a lone surrogate is not printable.
     parts = name.split("/") if isinstance(name, str) and name.isprintable() else [".."]
     text = "/".join(parts)
-    if ".." in parts or "\\" in text or os.path.isabs(text) or not 0 < len(text) <= MOST_NAME:
+    if ".." in parts or "\\" in text or os.path.isabs(text) or not 0 < len(text) <= MAX_PATH:
         raise _refused(name)
-    if any(len(part.encode()) > LONGEST for part in parts):
+    if any(len(part.encode()) > MAX_NAME for part in parts):
         raise _refused(name)
     path = folder / text
     real, top = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     if not real.is_relative_to(top) or real == top:
         raise _refused(name)
-    if there and not real.exists():
-        raise UsageError(Problem("E801", f"{text}: nothing of this name in the folder"))
+    if must_exist and not real.exists():
+        raise UsageError(Problem("E801", f"{text}: no such file in the folder"))
     return path
 
 
 def refuse_links_out(folder: Path, path: Path) -> None:
-    """Look at everything below a folder that is to be read as a whole.
+    """Check everything below a path that will be read as a whole.
 
     Args:
-        folder: the page's.
-        path: inside it; a file is what it is.
+        folder: that the page works in.
+        path: a file or folder in it.
 
     Raises:
-        UsageError: E801, an entry is a link that leads out of ``folder``.
+        UsageError: E801, a link below ``path`` leads out of ``folder``.
     """
     top = Path(os.path.realpath(folder))
-    for place, folders, files in os.walk(path):
-        for entry in (Path(place, name) for name in (*folders, *files)):
+    for parent, folders, files in os.walk(path):
+        for entry in (Path(parent, name) for name in (*folders, *files)):
             if entry.is_symlink() and not Path(os.path.realpath(entry)).is_relative_to(top):
                 name = entry.relative_to(path).as_posix()
-                hint = "put the file itself there"
+                hint = "replace the link by the file itself"
                 message = f"{name!r:.200} is a link that leads out of the folder of this page"
                 raise UsageError(Problem("E801", message, hint=hint))
 
 
 def files_below(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[Path]:
-    """Files below a folder, the nearest first; links are not followed, nothing hidden is told."""
-    level, left = [folder], MOST_ENTRIES
-    for _ in range(DEEPEST):
+    """Files below a folder, the nearest first, without hidden ones; links are not followed."""
+    level, remaining = [folder], MAX_ENTRIES
+    for _ in range(MAX_DEPTH):
         below: list[Path] = []
         for entry in (entry for place in level for entry in entries_of(place)):
-            left -= 1
-            if left < 0:
+            remaining -= 1
+            if remaining < 0:
                 return
             if entry.is_dir(follow_symlinks=False):
                 below.append(Path(entry.path))
@@ -159,32 +159,28 @@ def files_below(folder: Path, suffixes: tuple[str, ...] = ("",)) -> Iterator[Pat
 
 
 def entries_of(place: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, by name; nothing if it cannot be read."""
+    """The entries of a folder that are not hidden, by name; none if it cannot be read."""
     try:
-        found = [one for one in os.scandir(place) if _is_shown(one.name)]
+        entries = sorted(os.scandir(place), key=lambda entry: entry.name)
     except OSError:
         return []
-    return sorted(found, key=lambda one: one.name)
-
-
-def _is_shown(name: str) -> bool:
-    return not name.startswith((".", "_")) and name not in _SKIPPED
+    return [e for e in entries if not e.name.startswith((".", "_")) and e.name not in _SKIPPED]
 
 
 def without_paths(problem: Problem, folder: Path) -> Problem:
-    """The same problem; where the folder is on this machine is nobody's business."""
+    """The same problem without the path of the folder on this machine."""
 
-    def cut(text: str) -> str:
+    def strip(text: str) -> str:
         for place in (str(folder), str(packaged_folder())):
             text = text.replace(place + os.sep, "").replace(place, ".")
         return text
 
-    def placed(place: Place | None) -> Place | None:
-        return replace(place, file=cut(place.file)) if place else None
+    def strip_place(place: Place | None) -> Place | None:
+        return replace(place, file=strip(place.file)) if place else None
 
-    notes = tuple(Note(cut(note.message), placed(note.place)) for note in problem.notes)
-    texts = {"message": cut(problem.message), "hint": cut(problem.hint)}
-    return replace(problem, place=placed(problem.place), notes=notes, **texts)
+    notes = tuple(Note(strip(note.message), strip_place(note.place)) for note in problem.notes)
+    texts = {"message": strip(problem.message), "hint": strip(problem.hint)}
+    return replace(problem, place=strip_place(problem.place), notes=notes, **texts)
 
 
 def _refused(name: object) -> UsageError:

@@ -98,7 +98,7 @@ def app(
         auth=(name, password) if auth else None,
         root_path=root_path,
         allow_hosts=allow_hosts,
-        seconds=time_limit,
+        time_limit=time_limit,
         ready=lambda address: terminal.put(f"{address}  (Ctrl-C ends it)"),
     )
 

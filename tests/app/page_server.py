@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from socket import socket
 from typing import Any
@@ -82,13 +83,19 @@ class Answer:
     outputs: list[Any]
 
 
+@cache
+def _handlers(url: str) -> list[dict[str, Any]]:
+    """Those of the page; all of them are the same for every visitor."""
+    return httpx.get(f"{url}config", timeout=120).json()["dependencies"]
+
+
 class Visitor:
     """Sends events as the page's script does, and reads what the page would show."""
 
     def __init__(self, url: str, session: str, seconds: float = 120.0) -> None:
         self.session = session
         self.client = httpx.Client(base_url=url, timeout=seconds)
-        self.handlers: list[dict[str, Any]] = self.client.get("config").json()["dependencies"]
+        self.handlers = _handlers(url)
 
     def __enter__(self) -> Visitor:
         return self

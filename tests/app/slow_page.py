@@ -14,10 +14,10 @@ from typing import Any
 
 def serve(port: int, seconds: float) -> None:
     from archspec_app import serving
-    from archspec_app.worker_pool import Workers
+    from archspec_app.worker_pool import WorkerPool
 
-    workers = Workers(("-m", "tests.app.slow_page"))
-    serving.serve("bert", folder=Path.cwd(), port=port, seconds=seconds, workers=workers)
+    workers = WorkerPool(("-m", "tests.app.slow_page"))
+    serving.serve("bert", folder=Path.cwd(), port=port, time_limit=seconds, workers=workers)
 
 
 def work(descriptor: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archspec_app.details import MOST_LINES, details_data
+from archspec_app.details import MAX_LINES, details_data
 from archspec_app.session import Session
 from archspec_app.workspace import Workspace
 
@@ -38,25 +38,25 @@ freeze: {ones: [one]}
 """
 
 
-def details(desk: Session, path: str) -> dict[str, Any]:
-    assert desk.good is not None and not desk.problems
-    found = details_data(desk.good, path)
+def details(session: Session, path: str) -> dict[str, Any]:
+    assert session.built is not None and not session.problems
+    found = details_data(session.built, path)
     return json.loads(json.dumps(found, allow_nan=False))
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    desk = Session(Workspace(tmp_path_factory.mktemp("details")))
-    desk.paste("net.yaml", TEXT)
-    desk.change(plan="ones")
-    return desk
+    session = Session(Workspace(tmp_path_factory.mktemp("details")))
+    session.paste("net.yaml", TEXT)
+    session.change(plan="ones")
+    return session
 
 
 @pytest.fixture(scope="module")
 def bert() -> Session:
-    desk = Session(Workspace(Path()))
-    desk.open("bert")
-    return desk
+    session = Session(Workspace(Path()))
+    session.open("bert")
+    return session
 
 
 def test_a_layer(net: Session) -> None:
@@ -83,11 +83,11 @@ def test_tensors(net: Session) -> None:
     assert weight == {
         "name": "weight", "kind": "parameter", "shape": [4, 4], "dtype": "float32",
         "elements": "16", "state": "frozen", "shared": ["two.weight"],
-        "starts": [{"text": "normal_(std=0.1)", "file": "net.yaml", "line": 20}],
+        "initial": [{"text": "normal_(std=0.1)", "file": "net.yaml", "line": 20}],
     }  # fmt: skip
-    assert bias["starts"] == [{"text": "PyTorch's default", "file": None, "line": None}]
+    assert bias["initial"] == [{"text": "PyTorch's default", "file": None, "line": None}]
     weight, bias = details(net, "two")["tensors"]
-    assert weight["starts"] == [{"text": "as one.weight", "file": "net.yaml", "line": 21}]
+    assert weight["initial"] == [{"text": "as one.weight", "file": "net.yaml", "line": 21}]
     assert (weight["shared"], weight["state"], bias["state"]) == (
         ["one.weight"], "frozen", "trainable",
     )  # fmt: skip
@@ -110,7 +110,7 @@ def test_a_block_in_a_parent_file(bert: Session) -> None:
     assert python["lines"][0] == "class BertEncoder(nn.Module):" and python["marked"] == []
     assert details(bert, "bert")["file"] == "bert.yaml"
     embedding = details(bert, "bert.embeddings.word_embeddings")["tensors"][0]
-    assert [start["text"] for start in embedding["starts"]] == [
+    assert [start["text"] for start in embedding["initial"]] == [
         "normal_(std=0.02)", "[pad_token_id] zeros_()"
     ]  # fmt: skip
 
@@ -119,36 +119,36 @@ def test_the_root_and_parts_of_layers(net: Session) -> None:
     (yaml,) = details(net, "")["yaml"]
     assert yaml["marked"][0] == yaml["first"] == 6
     part = details(net, "attention.out_proj")
-    assert part["line"] == 16 and part["tensors"][0]["starts"][0]["text"] == "normal_(std=0.1)"
+    assert part["line"] == 16 and part["tensors"][0]["initial"][0]["text"] == "normal_(std=0.1)"
     assert part["inputs"] == [], "it is not called"
 
 
-@pytest.mark.parametrize("path", ["nothing", "one.two", "one.", ".", "../x", "one\0"])
-def test_there_is_nothing_at_other_paths(net: Session, path: str) -> None:
-    assert details(net, path) == {}
+def test_there_is_nothing_at_other_paths(net: Session) -> None:
+    paths = ("nothing", "one.two", "one.", ".", "../x", "one\0")
+    assert [path for path in paths if details(net, path)] == []
 
 
 def test_long_texts_are_cut_around_what_is_meant(tmp_path: Path) -> None:
-    layers = "".join(f"      l{i}: {{type: ReLU}}\n" for i in range(2 * MOST_LINES))
-    desk = Session(Workspace(tmp_path))
-    desk.paste(
+    layers = "".join(f"      l{i}: {{type: ReLU}}\n" for i in range(2 * MAX_LINES))
+    session = Session(Workspace(tmp_path))
+    session.paste(
         "long.yaml",
         "archspec: 1\nmodel: Net\ndims: {batch: 2}\nblocks:\n  Net:\n"
         f"    inputs: {{x: [batch, 4]}}\n    modules:\n{layers}",
     )
-    last = 2 * MOST_LINES - 1
-    (python,) = details(desk, f"l{last}")["python"]
-    assert len(python["lines"]) == MOST_LINES and len(python["marked"]) == 1
+    last = 2 * MAX_LINES - 1
+    (python,) = details(session, f"l{last}")["python"]
+    assert len(python["lines"]) == MAX_LINES and len(python["marked"]) == 1
     line = python["lines"][python["marked"][0] - python["first"]]
     assert line == f"        self.l{last} = nn.ReLU()"
-    (yaml,) = details(desk, "")["yaml"]
-    assert (len(yaml["lines"]), yaml["left"]) == (MOST_LINES, 2 * MOST_LINES + 3 - MOST_LINES)
+    (yaml,) = details(session, "")["yaml"]
+    assert (len(yaml["lines"]), yaml["omitted"]) == (MAX_LINES, 2 * MAX_LINES + 3 - MAX_LINES)
 
 
 def test_hostile_names_are_plain_text() -> None:
-    desk = Session(Workspace(Path()))
-    desk.paste("h.yaml", (Path(__file__).parent / "hostile.yaml").read_text())
+    session = Session(Workspace(Path()))
+    session.paste("h.yaml", (Path(__file__).parent / "hostile.yaml").read_text())
     name = "<img/src=x/onerror=hit=1>"
-    found = details(desk, f"inner.d.{name}")
+    found = details(session, f"inner.d.{name}")
     assert found["path"] == f"inner.d.{name}" and found["type"] == "Linear"
     assert name in found["yaml"][0]["lines"][2]

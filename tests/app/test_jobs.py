@@ -20,7 +20,7 @@ from archspec.errors import SpecError, UsageError
 from archspec.file_lock import holder, locked
 from archspec.training.run_folder import FACTS, LOCK, RunFolder
 from archspec_app.training.jobs import Jobs
-from archspec_app.training.metric_points import cleaned, new_points
+from archspec_app.training.metric_points import clean, new_points
 from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow
 from archspec_app.training.train_request import read_request
@@ -103,7 +103,7 @@ def test_a_run_goes_to_its_end(done: tuple[Jobs, str]) -> None:
     assert (found.epoch, found.epochs, found.step, found.steps) == (2, 2, 22, 22)
     assert found.share == 1.0 and found.seconds and found.seconds_left is None
     assert found.best and found.best["name"] == "accuracy" and 0.5 <= found.best["value"] <= 1
-    run = archspec.Run.of(jobs.folder_of(key))
+    run = archspec.Run.of(jobs.folder / "runs" / key)
     assert run.status == "finished" and run.path.name == key
     assert archspec.load(run.path / "spec.yaml").values["p"] == 0.0
     assert (run.path / "vocab.txt").read_bytes() == (TINY / "vocab.txt").read_bytes()
@@ -113,15 +113,15 @@ def test_a_run_goes_to_its_end(done: tuple[Jobs, str]) -> None:
 def test_points_come_once_and_the_loss_falls(done: tuple[Jobs, str]) -> None:
     jobs, key = done
     whole = jobs.follow(key)
-    steps = whole.fresh.steps
+    steps = whole.points.steps
     assert [one["step"] for one in steps] == [*range(1, 23)]
     assert all(one["learning_rate"] > 0 and one["seconds"] >= 0 for one in steps)
-    losses = [one["train_loss"] for one in whole.fresh.epochs]
+    losses = [one["train_loss"] for one in whole.points.epochs]
     assert len(losses) == 2 and losses[1] < losses[0]
-    size = (jobs.folder_of(key) / "metrics.jsonl").stat().st_size
-    assert whole.fresh.offset == size and not whole.fresh.more
-    again = jobs.follow(key, whole.fresh.offset, whole.fresh.version).fresh
-    assert (again.steps, again.epochs, again.offset, again.anew) == ([], [], size, False)
+    size = ((jobs.folder / "runs" / key) / "metrics.jsonl").stat().st_size
+    assert whole.points.offset == size and not whole.points.more
+    again = jobs.follow(key, whole.points.offset, whole.points.version).points
+    assert (again.steps, again.epochs, again.offset, again.restarted) == ([], [], size, False)
     assert "epoch 2: train loss" in whole.log
     assert str(jobs.folder) not in json.dumps(whole.to_dict(), allow_nan=False)
 
@@ -137,7 +137,7 @@ def test_another_server_sees_it_and_a_finished_run_stays(done: tuple[Jobs, str])
 
 
 def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> None:
-    jobs, other, key = Jobs(folder, at_once=1), Jobs(folder, at_once=1), "mine"
+    jobs, other, key = Jobs(folder, max_active=1), Jobs(folder, max_active=1), "mine"
     with locked(folder / "mine") as lock:  # as from a terminal
         assert lock is not None
         words = ["train", "specs/tiny.yaml", "--data=reviews.csv", "--epochs=2000", "--name=mine"]
@@ -148,11 +148,11 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
         time.sleep(0.05)
     with pytest.raises(UsageError) as caught:
         other.start(TEXT, "specs/tiny.yaml", {}, SHORT)
-    assert message(caught) == "1 runs are under way, and at most 1 may be"
+    assert message(caught) == "1 of at most 1 runs are active"
     found = until(jobs, key, lambda one: one.step >= 200 and one.seconds_left is not None)
     assert found.status == "running" and found.seconds_left and found.share
     with pytest.raises(UsageError) as caught:
-        Jobs(folder, at_once=3).resume(key)
+        Jobs(folder, max_active=3).resume(key)
     assert message(caught) == "this run is running"
     other.stop(key)
     other.stop(key)  # which does not end it at once
@@ -167,7 +167,7 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
     os.kill(pid, signal.SIGKILL)
     killed = until(jobs, key, ENDED)
     assert killed.status == "killed" and killed.can_resume
-    points = jobs.follow(key, before.fresh.offset, before.fresh.version).fresh
+    points = jobs.follow(key, before.points.offset, before.points.version).points
     assert points.steps[-1]["step"] == killed.step > before.row.step
 
     facts = json.loads((folder / "runs" / key / "run.json").read_text())
@@ -176,8 +176,8 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
     other.resume(key)
     finished = until(jobs, key, ENDED)
     assert finished.status == "finished" and finished.epoch == killed.epoch + 1
-    taken_back = jobs.follow(key, points.offset, points.version).fresh
-    assert taken_back.anew and taken_back.steps[0]["step"] <= 41 * finished.epoch // 2_000 + 1
+    taken_back = jobs.follow(key, points.offset, points.version).points
+    assert taken_back.restarted and taken_back.steps[0]["step"] <= 41 * finished.epoch // 2_000 + 1
     assert [one["epoch"] for one in taken_back.epochs] == [*range(1, finished.epoch + 1)]
 
 
@@ -187,10 +187,8 @@ def test_stopped_before_it_begins_and_then_failing_as_in_a_terminal(folder: Path
     key = jobs.start(TEXT, "specs/tiny.yaml", {}, SHORT)
     jobs.stop(key)
     assert row(jobs, key).status in ("stopping", "stopped")
-    assert until(jobs, key, ENDED).status == "stopped" and jobs.follow(key).fresh.steps == []
-    with pytest.raises(UsageError) as caught:
-        jobs.folder_of(key)
-    assert message(caught) == "this run has not begun"
+    assert until(jobs, key, ENDED).status == "stopped" and jobs.follow(key).points.steps == []
+    assert not (folder / "runs" / key).exists(), "training has not begun"
     (folder / "reviews.csv").write_text("text,label\na,\x1b[31myes\nb,\x1b[31myes\n")
     jobs.resume(key)  # it begins anew
     found = until(jobs, key, ENDED)
@@ -258,8 +256,8 @@ def test_key_and_partial(tmp_path: Path) -> None:
             {"data": "reviews.csv", "text_column": "a\nb"},
             "text_column must be a text of at most 200",
         ),
-        ({"data": "owner/name"}, "data: owner/name: nothing of this name"),
-        ({"data": "--help"}, "data: --help: nothing of this name"),
+        ({"data": "owner/name"}, "data: owner/name: no such file"),
+        ({"data": "--help"}, "data: --help: no such file"),
         ({"data": "out"}, "data: 'out' is not a name inside the folder"),
         ({"data": "reviews.csv", "weights": "/etc/passwd"}, "weights: '/etc/passwd' is not a name"),
     ],
@@ -299,7 +297,7 @@ def test_no_name_leads_out(name: object, tmp_path_factory: pytest.TempPathFactor
     with pytest.raises(UsageError):
         Jobs(folder).follow(name)  # pyright: ignore[reportArgumentType]
     try:
-        found = inside(folder, name, there=True)
+        found = inside(folder, name, must_exist=True)
     except UsageError:
         return
     assert os.path.realpath(found) == os.path.realpath(folder / "a")
@@ -327,7 +325,7 @@ def test_a_key_is_one_name_and_not_a_way_to_a_run(tmp_path: Path) -> None:
         "../other/run",
         "deep\\run",
     ):
-        for act in (jobs.follow, jobs.stop, jobs.resume, jobs.folder_of):
+        for act in (jobs.follow, jobs.stop, jobs.resume):
             with pytest.raises(UsageError, match="there is no such run"):
                 act(key)
 
@@ -344,8 +342,8 @@ def test_hostile_files_in_the_folder(tmp_path: Path) -> None:
     secret.write_text("mine")
     for name in ("output.txt", "stop", "lock"):
         (runs / ".jobs" / "d" / name).symlink_to(secret)
-    asked = {"name": "specs/tiny.yaml", "params": {}, "options": {"data": "../secret"}}
-    job = {"begun": -1, "spec": "tiny", "words": ["train", "--output-dir=/"], "asked": asked}
+    form = {"name": "specs/tiny.yaml", "params": {}, "options": {"data": "../secret"}}
+    job = {"resumed_before": -1, "spec": "tiny", "words": ["train", "--output-dir=/"], "form": form}
     (runs / ".jobs" / "d" / "job.json").write_text(json.dumps(job))
     assert {one.key: one.status for one in jobs.rows()} == {
         "a": "failed", "b": "failed", "c": "failed", "d": "killed",
@@ -386,22 +384,23 @@ def test_half_lines_cut_files_and_large_ones(tmp_path: Path) -> None:
         "loss": None, "accuracy": 0.5, "macro_f1": None,
     }  # fmt: skip
     file.write_text("".join(line % step for step in range(1, 10_001)))
-    at, steps, reads = new_points(file, at_once=200_000), list[int](), 0
+    at, steps, reads = new_points(file, max_bytes=200_000), list[int](), 0
     while True:
         steps += [one["step"] for one in at.steps]
         reads += 1
         if not at.more:
             break
-        at = new_points(file, at.offset, at.version, at_once=200_000)
+        at = new_points(file, at.offset, at.version, max_bytes=200_000)
     assert reads > 2 and steps[-1] == 10_000 and steps == sorted({*steps}) and len(steps) < 6_000
     file.write_text(line % 3)
     assert [one["step"] for one in new_points(file, at.offset, at.version).steps] == [3]
     file.write_text("x" * 1_000)  # no line of a run
     assert (
-        new_points(file, at_once=100).offset == 100 and new_points(file, at_once=2_000).offset == 0
+        new_points(file, max_bytes=100).offset == 100
+        and new_points(file, max_bytes=2_000).offset == 0
     )
 
 
 def test_what_a_terminal_said_is_cleaned() -> None:
     said = "\x1b[1mbold\x1b[0m /srv/me/x\r\n10%\r100%\n\x1b]0;title\x07a\u202eb\x00"
-    assert cleaned(said, {"/srv/me/": ""}) == "bold x\n100%\na\ufffdb\ufffd"
+    assert clean(said, {"/srv/me/": ""}) == "bold x\n100%\na\ufffdb\ufffd"

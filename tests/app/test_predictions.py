@@ -115,11 +115,8 @@ def test_a_text_gets_its_labels_and_the_words_they_come_from(models: Models, tra
     assert models.predict_text(RUN, text)["saliency"] is None
 
 
-def test_many_labels_are_cut_to_the_most_probable(models: Models, tmp_path: Path) -> None:
-    upload = tmp_path / "upload"
-    upload.write_bytes(png())
-    found = models.predict_image(NET, upload)
-    assert found == models.predict_image(NET, png())
+def test_many_labels_are_cut_to_the_most_probable(models: Models) -> None:
+    found = models.predict_image(NET, png())
     shares = [one["probability"] for one in found["labels"]]
     assert len(shares) == 20 and shares == sorted(shares, reverse=True)
     assert found["rest"]["count"] == 10
@@ -171,18 +168,18 @@ def test_the_last_models_stay_loaded(models: Models, monkeypatch: pytest.MonkeyP
 
 def test_memory_is_bounded(trained: Path) -> None:
     size = sum(p.numel() * 4 for p in archspec.build(TINY, device="meta").parameters())
-    models = Models(trained, device="cpu", most_bytes=size + 1)
+    models = Models(trained, device="cpu", max_bytes=size + 1)
     models.predict_text(tiny("a"), "sad")
     models.predict_text(tiny("b"), "sad")
     assert len(models) == 1
-    with pytest.raises(UsageError, match=f"{size:,} bytes of tensors; 100 are the most") as caught:
-        Models(trained, device="cpu", most_bytes=100).predict_text(tiny("a"), "sad")
+    with pytest.raises(UsageError, match=f"{size:,} bytes of tensors; the maximum") as caught:
+        Models(trained, device="cpu", max_bytes=100).predict_text(tiny("a"), "sad")
     assert caught.value.code == "E801"
 
 
 def test_several_visitors_at_once(models: Models) -> None:
     alone = {name: models.predict_text(tiny(name), "a warm film", explain=True) for name in "ab"}
-    fresh, start = Models(models.folder, device="cpu", most=1), threading.Barrier(6)
+    fresh, start = Models(models.folder, device="cpu", max_models=1), threading.Barrier(6)
 
     def ask(i: int) -> None:
         start.wait()
@@ -197,12 +194,13 @@ def test_several_visitors_at_once(models: Models) -> None:
 # ---------------------------------------------------------------------------------------- mistakes
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../outside", "/etc/passwd", "runs/../..", "", "a\0b", "x" * 5_000, "\ud800", "nowhere",
-     "linked", "runs/linked", None, 3, ["a"]],
-)  # fmt: skip
-def test_nothing_outside_is_read(name: Any, trained: Path, tmp_path: Path) -> None:
+OUTSIDE: list[Any] = [
+    "../outside", "/etc/passwd", "runs/../..", "", "a\0b", "x" * 5_000, "\ud800", "nowhere",
+    "linked", "runs/linked", None, 3, ["a"],
+]  # fmt: skip
+
+
+def test_nothing_outside_is_read(trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "page"
     shutil.copytree(trained, folder)
     (tmp_path / "outside").mkdir()
@@ -210,7 +208,7 @@ def test_nothing_outside_is_read(name: Any, trained: Path, tmp_path: Path) -> No
     for place in (folder / "linked", folder / "runs" / "linked"):
         place.symlink_to(tmp_path / "outside", target_is_directory=True)
     models = Models(folder, device="cpu")
-    for source in (RunSource(name), tiny(name)):
+    for source in (source for name in OUTSIDE for source in (RunSource(name), tiny(name))):
         with pytest.raises(UsageError) as caught:
             models.predict_text(source, "sad")
         assert caught.value.code == "E801" and str(folder) not in str(caught.value)
@@ -236,8 +234,8 @@ def test_a_link_among_the_weights_may_not_lead_out(trained: Path, tmp_path: Path
         (RUN, " ", "E930", "no text"),
         (RUN, "a\0", "E930", "a NUL character"),
         (RUN, 3, "E930", "no text"),
-        (RUN, "a" * 100_001, "E930", "a text of 100,001 characters; 100,000 are the most"),
-        (NET, "sad", "E801", "spec takes images, not texts"),
+        (RUN, "a" * 100_001, "E930", "a text of 100,001 characters; the maximum is 100,000"),
+        (NET, "sad", "E801", "spec takes images, not text"),
         ("runs/first", "sad", "E801", "neither a run nor a spec with weights"),
         (RunSource("a"), "sad", "E920", "a: no run"),
         (SpecSource(archspec.load(TINY), "a/vocab.txt"), "sad", "E601", None),
@@ -255,26 +253,24 @@ def test_mistakes_are_told(
     assert str(models.folder) not in str(caught.value)
 
 
-def test_images_that_are_refused(models: Models, tmp_path: Path) -> None:
+def test_images_that_are_refused(models: Models) -> None:
     asked: list[tuple[Any, str]] = [
         (b"", "no image"),
         (b"GIF89a", "unreadable image"),
-        (b"x" * 20_000_001, "a file of 20,000,001 bytes; 20,000,000 are the most"),
-        (tmp_path / "nothing", "no image: no such file"),
-        (tmp_path, "no image: no such file"),
+        (b"x" * 20_000_001, "a file of 20,000,001 bytes; the maximum is 20,000,000"),
         (png(10_000, 6_000), "too large image: 10,000 × 6,000 pixels"),
     ]
     for image, message in asked:
         with pytest.raises(DataError, match="E930") as caught:
             models.predict_image(NET, image)
         assert caught.value.message.startswith(message)
-    with pytest.raises(UsageError, match="takes texts, not images"):
+    with pytest.raises(UsageError, match="takes text, not images"):
         models.predict_image(RUN, png())
 
 
 def test_a_text_too_long_to_be_explained_is_predicted_on(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "MOST_EXPLAINED", 5)
+    monkeypatch.setattr(predictions, "MAX_EXPLAINED_TOKENS", 5)
     found = models.predict_text(RUN, "so very good and nice", explain=True)
     assert found["saliency"] == {"too_long": 7} and len(found["labels"]) == 2

@@ -43,9 +43,9 @@ def test_what_is_asked_for_reaches_the_page(asked: list[dict[str, Any]], tmp_pat
         8000,
         "/nets",
     )
-    assert (first["allow_hosts"], first["seconds"]) == ((), 30)
+    assert (first["allow_hosts"], first["time_limit"]) == ((), 30)
     assert run("--allow-host", "a.lan", "--allow-host", "b:1", "--time-limit", "5").exit_code == 0
-    assert (asked[3]["allow_hosts"], asked[3]["seconds"]) == (("a.lan", "b:1"), 5)
+    assert (asked[3]["allow_hosts"], asked[3]["time_limit"]) == (("a.lan", "b:1"), 5)
     assert (third["spec"], third["folder"]) == ("mine.yaml", Path("part"))
 
 
@@ -84,7 +84,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         words = ["-m", "archspec", "app", "--folder", str(tmp_path), "--port", str(port)]
         found = subprocess.run([sys.executable, *words], capture_output=True, text=True)
     assert found.returncode == 2 and "Traceback" not in found.stderr
-    assert f"cannot listen at 127.0.0.1:{port}" in found.stderr
+    assert f"cannot listen on 127.0.0.1:{port}" in found.stderr
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

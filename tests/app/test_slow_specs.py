@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from archspec_app.session_pool import MOST_WAITING
+from archspec_app.session_pool import MAX_QUEUED
 from tests.app.page_server import Answer, Visitor, served
 from tests.app.test_hostile_events import SPEC
 
@@ -73,17 +73,17 @@ def test_eight_slow_visitors_keep_nobody_waiting(url: str, log: Path) -> None:
 
 
 def test_a_session_has_one_process_and_bounded_events(url: str) -> None:
-    with Visitor(url, "greedy") as visitor, ThreadPoolExecutor(MOST_WAITING + 4) as pool:
+    with Visitor(url, "greedy") as visitor, ThreadPoolExecutor(MAX_QUEUED + 4) as pool:
         visitor.type(SPEC)
         before, number = processes(), visitor.number("undo")
         with visitor.client.stream("GET", "gradio_api/heartbeat/greedy") as heartbeat:
             lines = heartbeat.iter_lines()
             next(lines)
-            asked = [pool.submit(visitor.send, number, [SLOW]) for _ in range(MOST_WAITING + 4)]
+            asked = [pool.submit(visitor.send, number, [SLOW]) for _ in range(MAX_QUEUED + 4)]
             time.sleep(3.0)
             assert processes() == before
             refused = [one.result() for one in asked if one.done()]
-            told = f"{MOST_WAITING} events of this page are under way"
+            told = f"{MAX_QUEUED} events of this page are under way"
             assert len(refused) == 4 and all(told in one.text for one in refused)
         # The page is closed: nothing of it goes on.
         time.sleep(2.0)
@@ -116,7 +116,7 @@ def test_what_was_built_stays_and_the_text_too(url: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Crash", "ended the process that it was done in"),
+        ("Crash", "ended the process that ran it"),
         ("Defect", "RuntimeError at slow_page.py"),
     ],
 )

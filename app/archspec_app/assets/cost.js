@@ -1,25 +1,46 @@
-// Totals and memory, each figure with its unit and how sure it is.
+// Totals and memory: each figure with its unit, and whether it is exact or estimated.
+import { h, headRow, meter, rowHead } from "./dom.js";
+import { formatExact } from "./numbers.js";
+
 const root = element.querySelector(".cost-view");
+
+function row(figure, largest) {
+  const isTotal = figure.name === "total";
+  const accuracy = figure.exact ? "exact" : "estimated";
+  return h(
+    "tr",
+    { class: isTotal ? "total" : "" },
+    rowHead(figure.name),
+    h("td.number", { title: figure.full }, figure.short),
+    h("td.quiet.full", figure.full),
+    h("td", h("span.badge", { class: accuracy }, accuracy)),
+    largest && !isTotal ? h("td.bars", meter(figure.value / largest)) : null,
+  );
+}
+
+function section({ title, figures }) {
+  const parts = figures.filter(({ name }) => name !== "total").map(({ value }) => value);
+  const largest = title.startsWith("Memory") ? Math.max(...parts, 1) : 0;
+  const head = headRow(["Figure", "Value", "Exact value", "Accuracy"]);
+  head.classList.add("hidden");
+  const body = h(
+    "tbody",
+    figures.map((figure) => row(figure, largest)),
+  );
+  return h("section", h("h3", title), h("table.figures", head, body));
+}
+
 function draw() {
-  const found = props.value;
-  if (!found?.groups) return;
-  found.uncounted ??= {};
-  found.warnings ??= [];
-  root.replaceChildren(...found.groups.map((group) => {
-    const most = Math.max(...group.figures.filter((one) => one.name !== "total").map((one) => one.value), 1);
-    const memory = group.title.startsWith("Memory");
-    return h("section", {}, h("h3", {}, group.title), h("table", { class: "figures" },
-      h("thead", { class: "hidden" }, h("tr", {}, ["figure", "value", "exactly", "how sure"].map((one) => h("th", { scope: "col" }, one)))),
-      h("tbody", {}, group.figures.map((one) => h("tr", { class: one.name === "total" ? "total" : "" },
-        h("th", { scope: "row" }, one.name),
-        h("td", { class: "number", title: one.full }, one.short),
-        h("td", { class: "quiet full" }, one.full),
-        h("td", {}, h("span", { class: `badge ${one.exact ? "exact" : "estimated"}` }, one.exact ? "exact" : "estimated")),
-        memory && one.name !== "total" ? h("td", { class: "bars" }, h("span", { class: "meter" }, h("span", { style: `width:${100 * one.value / most}%` }))) : "")))));
-  }),
-  ...found.warnings.map((one) => h("p", {}, `Warning: ${one}.`)),
-  Object.keys(found.uncounted).length
-    ? h("p", { class: "quiet" }, `Not counted in MACs: ${Object.entries(found.uncounted).map(([name, times]) => `${name} ${times.toLocaleString("en")}×`).join(", ")}.`) : "");
+  const cost = props.value;
+  if (!cost?.groups) return;
+  const uncounted = Object.entries(cost.uncounted ?? {}).map(
+    ([name, calls]) => `${name} (${formatExact(calls)} calls)`,
+  );
+  root.replaceChildren(
+    ...cost.groups.map(section),
+    ...(cost.warnings ?? []).map((warning) => h("p", `Warning: ${warning}.`)),
+    uncounted.length ? h("p.quiet", `MACs do not include these operations: ${uncounted.join(", ")}.`) : "",
+  );
 }
 watch("value", draw);
 draw();

@@ -1,79 +1,121 @@
-// The selected module: its lines of YAML, its Python, its tensors and shapes. Event: "look"
-const root = element.querySelector(".details-view");
-let selected = "", marked = null;
-const { ask, done } = oneAtATime(() => trigger("look", { node: selected }));
+// The selected module: its YAML, its generated Python, its tensors and shapes. Event: "select_module"
+import { button, h, headRow, rowHead, scrollable } from "./dom.js";
+import { formatExact } from "./numbers.js";
+import { editor, on, oneAtATime, send, whenVisible } from "./page.js";
 
-function go(label, line, title) {
-  return h("button", { type: "button", class: "link", title, onclick: () => editor.reveal(line) }, label);
-}
-function place(file, line, open) {
+const root = element.querySelector(".details-view");
+const COLUMNS = ["Tensor", "Shape", "dtype", "Elements", "State", "Initial values", "Shared with"];
+const IN_EDITOR = "show this line in the editor";
+let selected = "";
+let revealed = null;
+const { ask, done } = oneAtATime(() => trigger("select_module", { node: selected }));
+
+const lineLink = (label, line) => button(label, () => editor.reveal(line), { class: "link", title: IN_EDITOR });
+
+function place({ file, line }, openFile) {
   if (!line) return "";
   const text = `${file.split("/").at(-1)}:${line}`;
-  return file === open ? go(text, line, "show this line in the editor") : h("span", { class: "quiet" }, text);
+  return file === openFile ? lineLink(text, line) : h("span.quiet", text);
 }
-function code(found, open, language) {
-  const meant = new Set(found.marked), mine = found.file === open && found.file !== undefined;
-  const text = h("pre", { class: "code", tabindex: "0", "aria-label": `${language}: ${found.title}` },
-    found.lines.map((line, i) => h("span", { class: `line${meant.has(found.first + i) ? " marked" : ""}` },
-      h("span", { class: "line-number", "aria-hidden": "true" }, String(found.first + i)), `${line}\n`)),
-    found.left ? h("span", { class: "line quiet" }, `… ${found.left.toLocaleString("en")} more lines`) : "");
-  if (mine) text.addEventListener("dblclick", (event) => {
-    const line = [...text.children].indexOf(event.target.closest(".line"));
-    if (line >= 0) editor.reveal(found.first + line);
+
+function excerpt({ title, file, first, lines, marked, omitted }, openFile, language) {
+  const isOpen = file !== undefined && file === openFile;
+  const numbered = lines.map((line, i) => {
+    const number = h("span.line-number", { "aria-hidden": "true" }, String(first + i));
+    return h("span.line", { class: marked.includes(first + i) ? "marked" : "" }, number, `${line}\n`);
   });
-  return h("div", { class: "excerpt" },
-    h("p", { class: "quiet" }, found.title, found.file ? ", " : "",
-      found.file ? (mine ? go(`${found.file}:${found.marked[0] ?? found.first}`, found.marked[0] ?? found.first, "show in the editor") : found.file) : ""),
-    text);
+  const rest = omitted ? h("span.line.quiet", `… ${formatExact(omitted)} more lines`) : "";
+  const code = h("pre.code", { tabindex: "0", "aria-label": `${language}: ${title}` }, numbered, rest);
+  if (isOpen)
+    code.addEventListener("dblclick", (event) => {
+      const index = numbered.indexOf(event.target.closest(".line"));
+      if (index >= 0) editor.reveal(first + index);
+    });
+  const line = marked[0] ?? first;
+  const source = isOpen ? lineLink(`${file}:${line}`, line) : (file ?? "");
+  return h("div.excerpt", h("p.quiet", title, file ? ", " : "", source), code);
 }
-function tensor(one, open) {
-  return h("tr", {}, h("th", { scope: "row" }, one.name),
-    h("td", {}, `[${one.shape.join(", ")}]`), h("td", {}, one.dtype), h("td", { class: "number" }, one.elements),
-    h("td", {}, h("span", { class: `badge ${one.state}` }, one.state)),
-    h("td", {}, one.starts.map((value, i) => [i ? "; " : "", value.text, " ", place(value.file, value.line, open)])),
-    h("td", { class: "shares" }, one.shared.length ? `with ${one.shared.slice(0, 3).join(", ")}${one.shared.length > 3 ? ` and ${one.shared.length - 3} more` : ""}` : "–"));
+
+function tensorRow(tensor, openFile) {
+  const { name, shape, dtype, elements, state, initial, shared } = tensor;
+  const others = shared.length > 3 ? ` and ${shared.length - 3} more` : "";
+  const values = initial.map((value, i) => [i ? "; " : "", value.text, " ", place(value, openFile)]);
+  return h(
+    "tr",
+    rowHead(name),
+    h("td", `[${shape.join(", ")}]`),
+    h("td", dtype),
+    h("td.number", elements),
+    h("td", h("span.badge", { class: state }, state)),
+    h("td", values),
+    h("td.shares", shared.length ? shared.slice(0, 3).join(", ") + others : "–"),
+  );
 }
-const shapes = (list) => (list.length ? list.map((one) => `[${one.join(", ")}]`).join(" ") : "not run");
-const fact = (name, text, title) => h("div", { class: name.toLowerCase() }, h("dt", {}, name), h("dd", { title }, text));
+
+function tensorTable(tensors, openFile) {
+  if (!tensors.length) return "";
+  const head = headRow(COLUMNS, (i) => COLUMNS[i] === "Elements");
+  return scrollable(
+    "Tensors",
+    h(
+      "table",
+      head,
+      h(
+        "tbody",
+        tensors.map((tensor) => tensorRow(tensor, openFile)),
+      ),
+    ),
+  );
+}
+
+const shapes = (list) => list.map((shape) => `[${shape.join(", ")}]`).join(" ") || "not called";
+const fact = (name, text, title) => h("div", { class: name.toLowerCase() }, h("dt", name), h("dd", { title }, text));
 
 function draw() {
-  const found = props.value;
-  if (!found?.type) {
-    const said = found?.error ?? "Select a module in the tree to see its YAML, its Python and its tensors.";
-    root.replaceChildren(h("p", { class: found?.error ? "notice wrong" : "quiet" }, said));
+  const details = props.value;
+  if (!details?.type) {
+    const hint = "Select a module in the tree to see its YAML, its Python and its tensors.";
+    root.replaceChildren(details?.error ? h("p.notice.wrong", details.error) : h("p.quiet", hint));
     return;
   }
-  const { open } = found;
-  const heads = ["Tensor", "Shape", "Type", "Elements", "State", "First values", "Shared"];
+  const { path, type, text, open_file: openFile } = details;
+  const python = details.python.map((part) => excerpt(part, undefined, "Python"));
+  const yaml = details.yaml.map((part) => excerpt(part, openFile, "YAML"));
   root.replaceChildren(
-    h("h3", {}, h("span", { class: "path" }, found.path || found.type), found.path ? h("span", { class: "quiet" }, ` ${found.type}`) : ""),
-    h("dl", {}, found.text.endsWith("()") ? "" : fact("Layer", found.text),
-      fact("Input", shapes(found.inputs)), fact("Output", shapes(found.outputs)),
-      found.figures.map((one) => fact(one.name, one.short, one.full))),
-    found.tensors.length ? h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Tensors" }, h("table", {},
-      h("thead", {}, h("tr", {}, heads.map((one) => h("th", { scope: "col", class: one === "Elements" ? "number" : "" }, one)))),
-      h("tbody", {}, found.tensors.map((one) => tensor(one, open))))) : "",
-    h("div", { class: "texts" },
-      h("section", {}, h("h4", {}, "YAML"), found.yaml.map((one) => code(one, open, "YAML"))),
-      h("section", {}, h("h4", {}, "Generated Python"), found.python.map((one) => code(one, undefined, "Python")))));
-  for (const text of root.querySelectorAll("pre.code")) {
-    const line = text.querySelector(".marked");
-    if (line) text.scrollTop = line.offsetTop - text.offsetTop - text.clientHeight / 3;
+    h("h3", h("span.path", path || type), path ? h("span.quiet", ` ${type}`) : ""),
+    h(
+      "dl",
+      text.endsWith("()") ? "" : fact("Layer", text),
+      fact("Input", shapes(details.inputs)),
+      fact("Output", shapes(details.outputs)),
+      details.figures.map(({ name, short, full }) => fact(name, short, full)),
+    ),
+    tensorTable(details.tensors, openFile),
+    h("div.texts", h("section", h("h4", "YAML"), yaml), h("section", h("h4", "Generated Python"), python)),
+  );
+  for (const code of root.querySelectorAll("pre.code")) {
+    const line = code.querySelector(".marked");
+    if (line) code.scrollTop = line.offsetTop - code.offsetTop - code.clientHeight / 3;
   }
-  mark(found);
+  markLine(details);
 }
-// The editor scrolls to a module's line when it is selected, not while its text is typed.
-function mark({ path, file, line }) {
-  if (!path && marked === null) return;
-  const at = `${path} ${file}`;
-  tell("place", { line, file, focus: false, scroll: at !== marked });
-  marked = at;
+
+// The editor scrolls to a module's line when the module is selected, not when the text changes.
+function markLine({ path, file, line }) {
+  if (!path && revealed === null) return;
+  const key = `${path} ${file}`;
+  send("place", { line, file, focus: false, scroll: key !== revealed });
+  revealed = key;
 }
+
 on("selected", ({ path, from }) => {
   selected = path;
-  if (from === "editor") marked = `${path} ${props.value?.open}`;
+  if (from === "editor") revealed = `${path} ${props.value?.open_file}`;
   ask();
 });
-watch("value", () => { done(); draw(); });
+watch("value", () => {
+  done();
+  draw();
+});
 draw();
-whenSeen(root, ask);
+whenVisible(root, ask);

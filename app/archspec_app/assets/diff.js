@@ -1,83 +1,125 @@
-// What differs between two specs. Event: "compare"
+// Differences between two specs. Event: "compare"
+import { button, download, h, headRow, option, rowHead, scrollable, specOptions } from "./dom.js";
+import { formatExact } from "./numbers.js";
+import { editor, oneAtATime, whenVisible } from "./page.js";
+
 const root = element.querySelector(".diff-view");
-const first = h("select", { "aria-label": "Before" }), second = h("select", { "aria-label": "After" });
-const levels = h("span", { class: "group", role: "group", "aria-label": "What is compared" });
-const markdown = h("button", { type: "button", title: "download the difference as Markdown", onclick: () => {
-  if (found?.markdown) download(`${`${found.old} to ${found.new}`.replace(/[^\w.]+/g, "-").replace(/-$/, "")}.md`, found.markdown, "text/markdown");
-} }, "Markdown");
-const swap = h("button", { type: "button", title: "swap both sides", "aria-label": "Swap both sides", onclick: () => {
+const chosen = { a: "@saved", b: "@edited", levels: [] };
+let diff = null;
+let openName = null;
+const { ask, done } = oneAtATime(() => trigger("compare", { ...chosen }));
+
+const before = h("select", { "aria-label": "Before" });
+const after = h("select", { "aria-label": "After" });
+const levels = h("span.group", { role: "group", "aria-label": "Compared levels" });
+const swapSides = () => {
   [chosen.a, chosen.b] = [chosen.b, chosen.a];
   ask();
-} }, "⇄");
-const result = h("div", { class: "result" }), said = h("p", { class: "said", role: "status" });
+};
+const downloadMarkdown = () => {
+  const name = `${diff.old} to ${diff.new}`.replace(/[^\w.]+/g, "-").replace(/-$/, "");
+  download(`${name}.md`, diff.markdown, "text/markdown");
+};
+const swap = button("⇄", swapSides, { title: "swap both sides", "aria-label": "Swap both sides" });
+const markdown = button("Markdown", downloadMarkdown, { title: "download the differences as Markdown" });
+const message = h("p.said", { role: "status" });
+const result = h("div.result");
 root.append(
-  h("div", { class: "bar" },
-    h("span", { class: "group" }, h("label", { class: "inline" }, "Before ", first), swap, h("label", { class: "inline" }, "After ", second)),
-    levels, h("span", { class: "group" }, markdown)),
-  said, result);
-let found = null, opened = null;
-const chosen = { a: "@saved", b: "@edited", levels: [] };
-
-const { ask, done } = oneAtATime(() => trigger("compare", { ...chosen }));
-first.addEventListener("change", () => { chosen.a = first.value; ask(); });
-second.addEventListener("change", () => { chosen.b = second.value; ask(); });
+  h(
+    "div.bar",
+    h("span.group", h("label.inline", "Before ", before), swap, h("label.inline", "After ", after)),
+    levels,
+    h("span.group", markdown),
+  ),
+  message,
+  result,
+);
+before.addEventListener("change", () => {
+  chosen.a = before.value;
+  ask();
+});
+after.addEventListener("change", () => {
+  chosen.b = after.value;
+  ask();
+});
 levels.addEventListener("change", () => {
-  const wanted = [...levels.querySelectorAll("input:checked")].map((one) => one.value);
-  chosen.levels = wanted;
-  if (wanted.length) ask();
+  chosen.levels = [...levels.querySelectorAll("input:checked")].map((box) => box.value);
+  if (chosen.levels.length) ask();
 });
 
-function options(picked) {
-  const option = (value, label) => h("option", { value, selected: value === picked }, label);
-  const inFolder = (one) => /\.ya?ml$/.test(one);
-  return [
-    h("optgroup", { label: "Open now" }, option("@edited", "the editor's text"), option("@saved", `${found.open}, as saved`)),
-    h("optgroup", { label: "This folder" }, found.names.filter(inFolder).map((one) => option(one, one))),
-    h("optgroup", { label: "Packaged" }, found.names.filter((one) => !inFolder(one)).map((one) => option(one, one))),
-  ];
+function sideOptions(side) {
+  const own = [option("@edited", side, "the editor's text"), option("@saved", side, `${diff.open}, as saved`)];
+  return [h("optgroup", { label: "Open now" }, own), ...specOptions(diff.names, side)];
 }
-function row(line) {
-  const where = line.line
-    ? h("button", { type: "button", class: "link", title: "show this line in the editor", onclick: () => editor.reveal(line.line) }, line.where)
-    : line.where;
-  return h("li", { class: line.kind },
-    h("span", { class: "sign", "aria-hidden": "true" }, line.sign), h("span", { class: "hidden" }, line.kind),
-    h("strong", {}, line.what), h("span", { class: "how" }, line.how), h("span", { class: "where" }, where));
+
+function changeRow({ kind, sign, what, how, where, line }) {
+  const title = "show this line in the editor";
+  const place = line ? button(where, () => editor.reveal(line), { class: "link", title }) : where;
+  return h(
+    "li",
+    { class: kind },
+    h("span.sign", { "aria-hidden": "true" }, sign),
+    h("span.hidden", kind),
+    h("strong", what),
+    h("span.how", how),
+    h("span.where", place),
+  );
 }
-function section(one) {
-  return h("section", {}, h("h3", {}, one.title), h("ul", { class: "changes" }, one.lines.map(row)),
-  one.left ? h("p", { class: "quiet" }, `${one.left.toLocaleString("en")} more; the Markdown has all of them.`) : "");
+
+function section({ title, lines, omitted }) {
+  const rest = omitted ? h("p.quiet", `${formatExact(omitted)} more; the Markdown download has all of them.`) : "";
+  return h("section", h("h3", title), h("ul.changes", lines.map(changeRow)), rest);
 }
-function figures(table) {
-  return h("section", {}, h("h3", {}, table.title), h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": table.title }, h("table", { class: "figures" },
-    h("thead", {}, h("tr", {}, ["", found.old, found.new, "difference"].map((name, i) => (name ? h("th", { scope: "col", class: i ? "number" : "" }, name) : h("td", {}))))),
-    h("tbody", {}, table.rows.map(([name, ...cells]) => h("tr", { class: cells.at(-1) === "=" ? "same" : "" }, h("th", { scope: "row" }, name),
-      cells.map((cell) => h("td", { class: "number" }, cell))))))));
+
+function figureRow([name, ...cells]) {
+  const isSame = cells.at(-1) === "=";
+  return h(
+    "tr",
+    { class: isSame ? "same" : "" },
+    rowHead(name),
+    cells.map((cell) => h("td.number", cell)),
+  );
 }
+
+function figures({ title, rows }) {
+  const head = headRow(["Figure", diff.old, diff.new, "Difference"], (i) => i > 0);
+  const table = h("table.figures", head, h("tbody", rows.map(figureRow)));
+  return h("section", h("h3", title), scrollable(title, table));
+}
+
+function levelBox(level) {
+  const box = h("input", { type: "checkbox", value: level, checked: chosen.levels.includes(level) });
+  return h("label.inline", box, ` ${level}`);
+}
+
+function drawResult() {
+  const notes = diff.notes.map((note) => h("p.quiet", note));
+  const verdict = diff.verdict ? h("p.verdict", diff.verdict) : "";
+  result.replaceChildren(verdict, ...diff.sections.map(section), ...diff.figures.map(figures), ...notes);
+}
+
 function draw() {
-  if (props.value?.turn === undefined) return;
+  if (props.value?.answer_id === undefined) return;
   done();
   if (!props.value.names) return;
-  found = props.value;
-  const other = opened !== null && opened !== found.open;
-  opened = found.open;
-  if (other) {
+  diff = props.value;
+  const isOtherSpec = openName !== null && openName !== diff.open;
+  openName = diff.open;
+  if (isOtherSpec) {
     Object.assign(chosen, { a: "@saved", b: "@edited" });
-    return ask();
+    ask();
+    return;
   }
-  if (!chosen.levels.length) chosen.levels = found.levels;
-  first.replaceChildren(...options(chosen.a));
-  second.replaceChildren(...options(chosen.b));
-  if (!levels.children.length) levels.append(...found.all_levels.map((one) =>
-    h("label", { class: "inline" }, h("input", { type: "checkbox", value: one, checked: chosen.levels.includes(one) }), ` ${one}`)));
-  const parts = [found.a, found.b].includes("@edited") && found.broken ? ["The text has problems: compared is the last good one."] : [];
-  said.textContent = [...parts, found.error].filter(Boolean).join("\n");
-  markdown.disabled = !found.markdown;
-  result.replaceChildren(
-    ...(found.error ? [] : [
-      found.verdict ? h("p", { class: "verdict" }, found.verdict) : "",
-      ...found.sections.map(section), ...found.figures.map(figures),
-      ...found.notes.map((note) => h("p", { class: "quiet" }, note))]));
+  if (!chosen.levels.length) chosen.levels = diff.levels;
+  before.replaceChildren(...sideOptions(chosen.a));
+  after.replaceChildren(...sideOptions(chosen.b));
+  if (!levels.children.length) levels.append(...diff.all_levels.map(levelBox));
+  const isOld = [diff.a, diff.b].includes("@edited") && diff.has_problems;
+  const warning = isOld ? "The text has problems: its last valid version is compared." : "";
+  message.textContent = [warning, diff.error].filter(Boolean).join("\n");
+  markdown.disabled = !diff.markdown;
+  if (diff.error) result.replaceChildren();
+  else drawResult();
 }
 watch("value", draw);
-whenSeen(root, ask);
+whenVisible(root, ask);

@@ -1,85 +1,93 @@
-// Problems beside the editor and at their lines; the caret's line for the other views.
-const root = element.querySelector(".editor-view");
-let problems = [], chosen = null, file = "", good = true, applied = null;
+// Problems below the editor and at their lines; the line of the caret for the other views.
+import { button, h } from "./dom.js";
+import { editor, on, send } from "./page.js";
+import { locatePatch } from "./text_edits.js";
 
-function draw() {
-  root.replaceChildren(
-    problems.length
-      ? h("p", { class: "problems-head", role: "alert" },
-        `${problems.length} ${problems.length === 1 ? "problem" : "problems"}; ${good ? "the last good model stays on screen" : "nothing has been built yet"}`)
-      : h("p", { class: "problems-head good", role: "status" }, "No problems"),
-    ...problems.map((problem) => h("button", {
-      type: "button", class: "problem", disabled: !problem.line || problem.file !== file,
-      onclick: () => editor.reveal(problem.line, problem.column),
-    }, h("pre", {}, problem.text))));
-  mark();
+const root = element.querySelector(".editor-view");
+let problems = [];
+let file = "";
+let hasModel = true;
+let selectedLine = null;
+let patchedRevision = null;
+
+function problemButton({ file: where, line, column, text }) {
+  const attributes = { class: "problem", disabled: !line || where !== file };
+  return button(h("pre", text), () => editor.reveal(line, column), attributes);
 }
 
-function mark() {
+function draw() {
+  const count = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
+  const consequence = hasModel ? "the last valid model is shown" : "there is no model yet";
+  const head = problems.length
+    ? h("p.problems-head", { role: "alert" }, `${count}; ${consequence}`)
+    : h("p.problems-head.good", { role: "status" }, "No problems");
+  root.replaceChildren(head, ...problems.map(problemButton));
+  drawMarks();
+}
+
+function markLayer(view) {
+  const existing = view.scrollDOM.querySelector(".line-marks");
+  if (existing) return existing;
+  const layer = h("div.line-marks", { "aria-hidden": "true" });
+  view.scrollDOM.append(layer);
+  new ResizeObserver(drawMarks).observe(view.contentDOM);
+  watchCaret(view);
+  return layer;
+}
+
+function mark(view, line, kind, text = "") {
+  const block = view.lineBlockAt(view.state.doc.line(line).from);
+  const style = `top:${block.top + view.documentPadding.top}px;height:${block.height}px`;
+  return h("div.line-mark", { class: kind, style }, text ? h("span", text) : "");
+}
+
+function drawMarks() {
   const view = editor.view;
-  if (!view) return setTimeout(mark, 200);
-  let layer = view.scrollDOM.querySelector(".line-marks");
-  if (!layer) {
-    layer = h("div", { class: "line-marks", "aria-hidden": "true" });
-    view.scrollDOM.append(layer);
-    new ResizeObserver(mark).observe(view.contentDOM);
-    watchCaret(view);
+  if (!view) {
+    setTimeout(drawMarks, 200);
+    return;
   }
-  const made = [];
-  const band = (line, kind, text) => {
-    if (!line || line > view.state.doc.lines) return;
-    const block = view.lineBlockAt(view.state.doc.line(line).from);
-    const top = block.top + view.documentPadding.top;
-    made.push(h("div", { class: `line-mark ${kind}`, style: `top:${top}px;height:${block.height}px` },
-      text ? h("span", {}, text) : ""));
-  };
-  const told = new Set();
+  const layer = markLayer(view);
+  const isShown = (line) => line && line <= view.state.doc.lines;
+  const first = new Map();
   for (const problem of problems)
-    if (problem.file === file && !told.has(problem.line)) {
-      told.add(problem.line);
-      band(problem.line, "wrong", `${problem.code} ${problem.message}`);
-    }
-  if (chosen) band(chosen, "chosen");
-  layer.replaceChildren(...made);
+    if (problem.file === file && isShown(problem.line) && !first.has(problem.line)) first.set(problem.line, problem);
+  const marks = [...first].map(([line, { code, message }]) => mark(view, line, "wrong", `${code} ${message}`));
+  if (isShown(selectedLine)) marks.push(mark(view, selectedLine, "chosen"));
+  layer.replaceChildren(...marks);
 }
 
 function watchCaret(view) {
   let last = null;
-  const look = () => {
+  const report = () => {
     const line = view.state.doc.lineAt(view.state.selection.main.head).number;
     if (line === last) return;
     last = line;
-    tell("line", { line, lines: view.state.doc.toString().split("\n"), file });
+    send("line", { line, lines: view.state.doc.toString().split("\n"), file });
   };
-  view.contentDOM.addEventListener("keyup", look);
-  view.contentDOM.addEventListener("mouseup", () => setTimeout(look, 0));
-  view.contentDOM.setAttribute("aria-label", "YAML of the spec; Escape, then Tab leaves it");
+  view.contentDOM.addEventListener("keyup", report);
+  view.contentDOM.addEventListener("mouseup", () => setTimeout(report, 0));
+  view.contentDOM.setAttribute("aria-label", "YAML of the spec; press Escape, then Tab to leave it");
   view.contentDOM.tabIndex = 0;
 }
 
 on("place", ({ line, file: where, focus, scroll = true }) => {
-  chosen = where === file ? line : null;
-  mark();
-  if (chosen && scroll) editor.reveal(chosen, 1, focus);
+  selectedLine = where === file ? line : null;
+  drawMarks();
+  if (selectedLine && scroll) editor.reveal(selectedLine, 1, focus);
 });
 
-// Changes one stretch of the text, wherever it is by now if somebody has typed on meanwhile.
-function apply({ start, old, new: insert, before, after, length }) {
-  const view = editor.view;
-  if (!view) return;
-  const { doc } = view.state, whole = before + old + after;
-  for (const at of new Set([start, start + doc.length - length])) {
-    const from = at - before.length;
-    if (from < 0 || doc.sliceString(from, from + whole.length) !== whole) continue;
-    return view.dispatch({ changes: { from: at, to: at + old.length, insert } });
-  }
+function applyPatch(patch) {
+  const from = editor.view ? locatePatch(editor.text, patch) : null;
+  if (from !== null) editor.view.dispatch({ changes: { from, to: from + patch.old.length, insert: patch.new } });
 }
 
 function refresh() {
   if (!props.value?.problems) return;
-  ({ problems, file, good } = props.value);
-  if (props.value.patch && applied !== props.value.revision) apply(props.value.patch);
-  applied = props.value.revision;
+  ({ problems, file, has_model: hasModel } = props.value);
+  const { patch, revision } = props.value;
+  if (patch && patchedRevision !== revision) applyPatch(patch);
+  patchedRevision = revision;
   draw();
 }
 watch("value", refresh);

@@ -1,9 +1,16 @@
 // The figures that are always on screen.
+import { h } from "./dom.js";
+
 const root = element.querySelector(".summary-view");
+
 function draw() {
-  root.replaceChildren(...(props.value?.figures ?? []).map((figure) =>
-    h("div", { class: "figure" }, h("span", { class: "quiet" }, figure.name),
-      h("strong", { title: `${figure.full}, ${figure.exact ? "exact" : "estimated"}` }, figure.short))));
+  const figures = props.value?.figures ?? [];
+  root.replaceChildren(
+    ...figures.map(({ name, short, full, exact }) => {
+      const title = `${full}, ${exact ? "exact" : "estimated"}`;
+      return h("div.figure", h("span.quiet", name), h("strong", { title }, short));
+    }),
+  );
 }
 watch("value", draw);
 draw();

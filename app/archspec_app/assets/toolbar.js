@@ -1,83 +1,129 @@
-// Which spec, and what is done with it. Events: "open" "upload" "save" "undo" "redo" "python" "plan" "saveplan" "sync"
+// The open spec, and actions on it.
+// Events: "open" "upload" "save" "undo" "redo" "python" "plan" "save_plan" "sync"
+import { button, download, h, option, specOptions } from "./dom.js";
+import { change, changes, editor, nextChange, send } from "./page.js";
+import { withUnixLineBreaks } from "./text_edits.js";
+
 const root = element.querySelector(".toolbar-view");
-const button = (label, act, more = {}) => h("button", { type: "button", onclick: act, ...more }, label);
-const picked = h("select", { "aria-label": "Spec" });
-const upload = h("input", { type: "file", accept: ".yaml,.yml", "aria-label": "Open a file from this computer", class: "hidden" });
+const MAX_UPLOAD = 1000000;
+const textInput = (label, size, attributes = {}) =>
+  h("input", { type: "text", "aria-label": label, spellcheck: "false", size, ...attributes });
+
+const specs = h("select", { "aria-label": "Spec" });
+const upload = h("input.hidden", {
+  type: "file",
+  accept: ".yaml,.yml",
+  "aria-label": "Open a file from this computer",
+});
 const plans = h("select", { "aria-label": "Freeze plan" });
-const planName = h("input", { type: "text", placeholder: "plan name", "aria-label": "Name for the plan", spellcheck: "false", size: "12" });
-const name = h("input", { type: "text", "aria-label": "Name to save the spec under", spellcheck: "false", size: "16" });
-const undo = button("Undo", () => change("undo"), { "data-act": "undo" });
-const redo = button("Redo", () => change("redo"), { "data-act": "redo" });
-const notice = h("p", { class: "notice", role: "status" });
+const planName = textInput("Name for the plan", "12", { placeholder: "plan name" });
+const fileName = textInput("Name to save the spec under", "16");
+const undo = button("Undo", () => change("undo"));
+const redo = button("Redo", () => change("redo"));
+const notice = h("p.notice", { role: "status" });
+
+const downloadYaml = () => download(fileName.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml");
+const group = (...children) => h("span.group", ...children);
 root.append(
-  h("span", { class: "group" }, h("span", { class: "brand" }, "archspec")),
-  h("span", { class: "group" }, picked, button("New", () => change("open", { spec: "" })), button("Open file", () => upload.click()), upload),
-  h("span", { class: "group" }, undo, redo),
-  h("span", { class: "group" }, name, button("Save", () => change("save", { spec: name.value })),
-    button("Reload", () => change("open", { spec: shown }), { title: "open the saved version again; Undo brings back what was edited" })),
-  h("span", { class: "group" }, button("YAML", () => download(name.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml"), { title: "download the YAML" }),
-    button("Python", () => change("python"), { title: "download the generated Python" })),
-  h("span", { class: "group" }, h("label", { class: "inline" }, "Plan ", plans), planName,
-    button("Save plan", () => change("saveplan", { plan: planName.value }))),
-  notice);
-picked.addEventListener("change", () => change("open", { spec: picked.value }));
+  group(h("span.brand", "archspec")),
+  group(
+    specs,
+    button("New", () => change("open", { spec: "" })),
+    button("Open file", () => upload.click()),
+    upload,
+  ),
+  group(undo, redo),
+  group(
+    fileName,
+    button("Save", () => change("save", { spec: fileName.value })),
+    button("Reload", () => change("open", { spec: shownName }), {
+      title: "discard the edits and open the saved version; Undo restores them",
+    }),
+  ),
+  group(
+    button("Download YAML", downloadYaml),
+    button("Download Python", () => change("python"), { title: "the generated PyTorch code" }),
+  ),
+  group(
+    h("label.inline", "Plan ", plans),
+    planName,
+    button("Save plan", () => change("save_plan", { plan: planName.value })),
+  ),
+  notice,
+);
+specs.addEventListener("change", () => change("open", { spec: specs.value }));
 plans.addEventListener("change", () => change("plan", { plan: plans.value }));
 upload.addEventListener("change", async () => {
   const file = upload.files[0];
   if (!file) return;
-  if (file.size > 1000000) { notice.textContent = `${file.name}: more than 1 MB`; return; }
+  if (file.size > MAX_UPLOAD) {
+    notice.textContent = `${file.name}: more than 1 MB`;
+    return;
+  }
   change("upload", { spec: file.name, text: await file.text() });
   upload.value = "";
 });
-let shown = null, delivered = null, draft = null, mark = null, checking = null, sent = null;
 
-// The server has forgotten this page, as after a restart: begin anew with what is here.
-function forgotten(found) {
-  const other = mark !== null && found.mark !== mark && found.name === "untitled.yaml";
-  mark = found.mark;
-  if (other && draft) location.reload();
-  return other && draft;
+let shownName = null;
+let downloaded = null;
+let draft = null;
+let instanceId = null;
+let syncTimer = null;
+let syncedText = null;
+
+// The server has lost this session, as after a restart: reload, which restores it from the draft.
+function reloadIfLost(value) {
+  const isOther = instanceId !== null && value.instance_id !== instanceId && value.name === "untitled.yaml";
+  instanceId = value.instance_id;
+  if (isOther && draft) location.reload();
+  return isOther && draft;
+}
+
+function storeDraft(value) {
+  try {
+    sessionStorage.setItem("archspec", JSON.stringify(value));
+  } catch {
+    notice.textContent = "This text is too long to survive a reload of the page.";
+  }
 }
 window.addEventListener("pagehide", () => {
-  if (draft && editor.view && editor.text !== lines(draft.text)) keep({ ...draft, text: editor.text });
+  const isNewer = draft && editor.view && editor.text !== withUnixLineBreaks(draft.text);
+  if (isNewer) storeDraft({ ...draft, text: editor.text });
 });
-const lines = (text) => text.replace(/\r\n?/g, "\n");
-function keep(draft) {
-  try { sessionStorage.setItem("archspec", JSON.stringify(draft)); }
-  catch { notice.textContent = "This text is too long to be kept over a reload."; }
-}
-// Answers may cross what is typed: in the end the server has the text that is on screen.
-function agree(text) {
-  const here = editor.text;
-  if (!editor.view || here === lines(text) || here === sent) return;
-  sent = here;
+
+// Answers may cross what is typed: in the end the server must have the text that is on screen.
+function sync(text) {
+  const current = editor.text;
+  if (!editor.view || current === withUnixLineBreaks(text) || current === syncedText) return;
+  syncedText = current;
   trigger("sync");
 }
+
 function draw() {
-  const found = props.value;
-  if (!found?.names || forgotten(found)) return;
-  if (turns.timer !== null) setTimeout(nextTurn, 0);
-  clearTimeout(checking);
-  checking = setTimeout(() => agree(found.draft.text), 1500);
-  const names = found.names.includes(found.name) ? found.names : [found.name, ...found.names];
-  const option = (one) => h("option", { value: one, selected: one === found.name }, one);
-  picked.replaceChildren(
-    h("optgroup", { label: "This folder" }, names.filter((one) => /\.ya?ml$/.test(one)).map(option)),
-    h("optgroup", { label: "Packaged" }, names.filter((one) => !/\.ya?ml$/.test(one)).map(option)));
-  picked.value = found.name;
-  plans.replaceChildren(h("option", { value: "" }, "nothing frozen"), ...found.plans.map((one) => h("option", { value: one }, one)));
-  plans.value = found.plan ?? "";
-  if (shown !== found.name) { shown = found.name; name.value = /\.ya?ml$/.test(found.name) ? found.name : `${found.name}.yaml`; }
-  undo.disabled = !found.undo;
-  redo.disabled = !found.redo;
-  notice.textContent = found.notice ?? "";
-  notice.classList.toggle("wrong", Boolean(found.wrong));
-  tell("revision");
-  draft = found.draft;
-  keep(draft);
-  if (found.download && found.download.id !== delivered) {
-    delivered = found.download.id;
-    download(found.download.name, found.download.text, "text/plain");
+  const value = props.value;
+  if (!value?.names || reloadIfLost(value)) return;
+  const { name, names } = value;
+  if (changes.timer !== null) setTimeout(nextChange, 0);
+  clearTimeout(syncTimer);
+  syncTimer = setTimeout(() => sync(value.draft.text), 1500);
+  specs.replaceChildren(...specOptions(names.includes(name) ? names : [name, ...names], name));
+  specs.value = name;
+  plans.replaceChildren(option("", null, "nothing frozen"), ...value.plans.map((plan) => option(plan)));
+  plans.value = value.plan ?? "";
+  if (shownName !== name) {
+    shownName = name;
+    fileName.value = /\.ya?ml$/.test(name) ? name : `${name}.yaml`;
+  }
+  undo.disabled = !value.can_undo;
+  redo.disabled = !value.can_redo;
+  notice.textContent = value.notice ?? "";
+  notice.classList.toggle("wrong", Boolean(value.is_error));
+  send("revision");
+  draft = value.draft;
+  storeDraft(draft);
+  if (value.download && value.download.id !== downloaded) {
+    downloaded = value.download.id;
+    download(value.download.name, value.download.text, "text/plain");
   }
 }
 watch("value", draw);

@@ -1,201 +1,329 @@
-// Starting, following, stopping and resuming runs. Events: "start" "stop" "resume" "poll"
+// Starts, follows, stops and resumes training runs. Events: "start" "stop" "resume" "poll"
+import { ranges, scaleTo, thinOut, ticks } from "./chart_scale.js";
+import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
+import { formatDuration, formatExact, formatPercent, formatScore } from "./numbers.js";
+import { whenVisible } from "./page.js";
+
 const root = element.querySelector(".train-view");
-const POLL = 1000, LIST = 4000;
-let fields = null, rows = [], chosen = null, series = null, lastList = 0, waiting = 0, told = "", defaults = {}, listed = "";
+const POLL_INTERVAL = 1000;
+const LIST_INTERVAL = 4000;
+const POLL_TIMEOUT = 10000;
+const ENDED = ["finished", "stopped", "failed", "killed"];
+const EPOCH_COLUMNS = { train_loss: "Training loss", loss: "Loss", accuracy: "Accuracy", macro_f1: "Macro F1" };
+let fields = null;
+let shownFields = "";
+let defaults = {};
+let rows = [];
+let shownRows = "";
+let selected = null;
+let run = null;
+let lastPoll = 0;
+let pollStarted = 0;
 
-const form = h("form", { class: "train-form" });
-const notice = h("p", { class: "notice", role: "status" });
-const list = h("div", { class: "runs" });
-const detail = h("div", { class: "run" });
-root.append(form, notice, h("h3", {}, "Runs"), list, detail);
+const form = h("form.train-form");
+const notice = h("p.notice", { role: "status" });
+const list = h("div.runs");
+const detail = h("div.run");
+root.append(form, notice, h("h3", "Runs"), list, detail);
 
-function input(field) {
-  const common = { name: field.name, id: `train-${field.name}`, "aria-describedby": field.help ? `help-train-${field.name}` : null };
-  if (field.choices) return h("select", common, field.choices.map((one) => h("option", { value: one, selected: one === field.value }, one || "nothing frozen")));
-  if (field.type === "number") return h("input", { ...common, type: "number", step: "any", min: field.min, max: field.max, value: field.value, placeholder: field.placeholder });
-  return h("input", { ...common, type: "text", value: field.value, placeholder: field.placeholder, spellcheck: "false",
-    list: field.suggestions ? `list-${field.name}` : null });
+// ----------------------------------------------------------------------------------------- form
+function input({ name, type, value, choices, help, placeholder, suggestions, min, max }) {
+  const common = { name, id: `train-${name}`, "aria-describedby": help ? `help-train-${name}` : null };
+  const label = (choice) => choice || "nothing frozen";
+  if (choices)
+    return h(
+      "select",
+      common,
+      choices.map((choice) => option(choice, value, label(choice))),
+    );
+  const text = { ...common, value, placeholder };
+  if (type === "number") return h("input", { ...text, type: "number", step: "any", min, max });
+  return h("input", { ...text, type: "text", spellcheck: "false", list: suggestions ? `list-${name}` : null });
 }
-const shown = (field) => h("label", {}, h("span", {}, field.label), input(field),
-  field.help ? h("small", { class: "quiet", id: `help-train-${field.name}` }, field.help) : "",
-  field.suggestions ? h("datalist", { id: `list-${field.name}` }, field.suggestions.map((one) => h("option", { value: one }))) : "");
+
+function fieldLabel(field) {
+  const { name, label, help, suggestions } = field;
+  return h(
+    "label",
+    h("span", label),
+    input(field),
+    help ? h("small.quiet", { id: `help-train-${name}` }, help) : "",
+    suggestions
+      ? h(
+          "datalist",
+          { id: `list-${name}` },
+          suggestions.map((value) => option(value)),
+        )
+      : "",
+  );
+}
 
 function drawForm() {
-  const kept = Object.fromEntries([...form.elements].filter((one) => one.name).map((one) => [one.name, one.value]));
-  const wasOpen = form.querySelector("details")?.open ?? false;
-  const focused = form.contains(document.activeElement) ? document.activeElement.name : null;
+  const values = [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
+  const isOpen = form.querySelector("details")?.open ?? false;
+  const more = h("div.fields", fields.more.map(fieldLabel));
   form.replaceChildren(
-    h("div", { class: "fields" }, fields.main.map(shown)),
-    h("details", { open: wasOpen }, h("summary", {}, "More options"), h("div", { class: "fields" }, fields.more.map(shown))),
-    h("button", { type: "submit", class: "primary" }, "Start training"));
-  // What was chosen stays; a plan that was chosen elsewhere since then comes first.
-  const before = defaults;
-  defaults = Object.fromEntries([...fields.main, ...fields.more].map((field) => [field.name, field.value]));
-  for (const [name, value] of Object.entries(kept)) {
-    const at = form.elements.namedItem(name);
-    if (at && defaults[name] === before[name] && (at.tagName !== "SELECT" || [...at.options].some((one) => one.value === value))) at.value = value;
-  }
-  if (focused) form.elements.namedItem(focused)?.focus();
+    h("div.fields", fields.main.map(fieldLabel)),
+    h("details", { open: isOpen }, h("summary", "More options"), more),
+    h("button.primary", { type: "submit" }, "Start training"),
+  );
+  restoreForm(Object.fromEntries(values));
 }
+
+// Values that were entered stay, unless the default has changed since: a plan chosen in the toolbar comes first.
+function restoreForm(values) {
+  const before = defaults;
+  defaults = Object.fromEntries([...fields.main, ...fields.more].map(({ name, value }) => [name, value]));
+  for (const [name, value] of Object.entries(values)) {
+    const control = form.elements.namedItem(name);
+    if (!control || defaults[name] !== before[name]) continue;
+    const isPossible = control.tagName !== "SELECT" || [...control.options].some((choice) => choice.value === value);
+    if (isPossible) control.value = value;
+  }
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const options = {};
-  for (const at of form.elements) {
-    if (!at.name || at.value === "") continue;
-    options[at.name] = at.type === "number" ? at.valueAsNumber : at.value;
-  }
-  say("starting …");
+  for (const { name, type, value, valueAsNumber } of form.elements)
+    if (name && value !== "") options[name] = type === "number" ? valueAsNumber : value;
+  report("Starting …");
   trigger("start", { options });
 });
 
-function say(text, wrong = false) {
+function report(text, isError = false) {
   notice.textContent = text;
-  notice.classList.toggle("wrong", wrong);
+  notice.classList.toggle("wrong", isError);
 }
-const clock = (seconds) => {
-  if (seconds === null || seconds === undefined) return "–";
-  const whole = Math.round(seconds);
-  const parts = whole >= 3600 ? [`${Math.floor(whole / 3600)} h`, `${Math.floor(whole % 3600 / 60)} min`]
-    : whole >= 60 ? [`${Math.floor(whole / 60)} min`, `${whole % 60} s`] : [`${whole} s`];
-  return parts.join(" ");
-};
-const percent = (value) => `${(100 * value).toFixed(1)} %`;
-const score = (found) => (found ? `${found.name} ${found.value.toFixed(4)}` : "");
+
+// ----------------------------------------------------------------------------------------- runs
+const badge = ({ status }) => h("span.badge", { class: `status-${status}` }, status);
+const bestScore = ({ best }) => (best ? `${best.name} ${formatScore(best.value)}` : "");
+
+function listRow(row) {
+  const { key, share } = row;
+  const isSelected = key === selected;
+  const attributes = { class: "link", "data-run": key, "aria-pressed": String(isSelected) };
+  return h(
+    "tr",
+    { class: isSelected ? "chosen" : "" },
+    h(
+      "td",
+      button(key, () => select(key), attributes),
+    ),
+    h("td", badge(row)),
+    h("td.number", share === null ? "–" : formatPercent(share)),
+    h("td.number", bestScore(row)),
+  );
+}
 
 function drawList() {
-  if (!rows.length) { list.replaceChildren(h("p", { class: "quiet" }, "No runs in this folder yet.")); return; }
-  const focused = list.contains(document.activeElement) ? document.activeElement.closest("tr")?.dataset.run : null;
-  list.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["Run", "Status", "Done", "Best"].map((one, i) => h("th", { scope: "col", class: i > 1 ? "number" : "" }, one)))),
-    h("tbody", {}, rows.map((row) => h("tr", { "data-run": row.key, class: row.key === chosen ? "chosen" : "" },
-      h("td", {}, h("button", { type: "button", class: "link", "aria-pressed": String(row.key === chosen), onclick: () => choose(row.key) }, row.key)),
-      h("td", {}, h("span", { class: `badge status-${row.status}` }, row.status)),
-      h("td", { class: "number" }, row.share === null ? "–" : percent(row.share)),
-      h("td", { class: "number" }, score(row.best)))))));
-  if (focused) list.querySelector(`tr[data-run="${CSS.escape(focused)}"] button`)?.focus();
+  const head = headRow(["Run", "Status", "Progress", "Best"], (i) => i > 1);
+  const content = rows.length
+    ? h("table", head, h("tbody", rows.map(listRow)))
+    : h("p.quiet", "No runs in this folder yet.");
+  keepFocus(list, "data-run", () => list.replaceChildren(content));
 }
 
-function choose(key) {
-  chosen = key;
-  series = { steps: [], epochs: [], test: null, offset: 0, version: 0, log: "", row: rows.find((row) => row.key === key) };
+function select(key) {
+  selected = key;
+  const row = rows.find((other) => other.key === key);
+  run = { row, steps: [], epochs: [], offset: 0, version: 0, log: "" };
   sessionStorage.setItem("archspec-run", key);
   drawList();
   drawRun();
   poll();
 }
 
+function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left, best, test, can_stop: isActive }) {
+  const stepText = steps
+    ? `step ${formatExact(step)} of ${formatExact(steps)}`
+    : step
+      ? `step ${formatExact(step)}`
+      : "";
+  const remaining = left < 1 ? "nearly done" : `about ${formatDuration(left)} left`;
+  const parts = [
+    epochs ? `epoch ${epoch} of ${epochs}` : "",
+    stepText,
+    seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
+    isActive && left !== null ? remaining : "",
+    best ? `best ${bestScore({ best })}` : "",
+    test ? `test accuracy ${formatScore(test.accuracy)}` : "",
+  ];
+  return parts.filter(Boolean).join(" · ");
+}
+
+function progressBar({ share }) {
+  const attributes = {
+    role: "progressbar",
+    "aria-label": "Progress of the run",
+    "aria-valuemin": 0,
+    "aria-valuemax": 100,
+    "aria-valuenow": share === null ? null : Math.round(100 * share),
+  };
+  return h("div.progress", attributes, h("span", { style: `width:${100 * (share ?? 0)}%` }));
+}
+
+function epochTable(epochs) {
+  if (!epochs.length) return "";
+  const best = epochs.findLast((epoch) => epoch.best);
+  const body = epochs.map((epoch) => {
+    const cells = Object.keys(EPOCH_COLUMNS).map((name) => h("td.number", formatScore(epoch[name])));
+    const isBest = epoch === best;
+    return h("tr", { class: isBest ? "best" : "" }, rowHead(`${epoch.epoch}${isBest ? " best" : ""}`), cells);
+  });
+  return h(
+    "table.epochs",
+    headRow(["Epoch", ...Object.values(EPOCH_COLUMNS)], (i) => i > 0),
+    h("tbody", body),
+  );
+}
+
+function charts({ steps, epochs }) {
+  const ofEpochs = (name) => epochs.map((epoch) => [epoch.step, epoch[name]]);
+  const training = steps.map(({ step, loss }) => [step, loss]);
+  return h(
+    "div.charts",
+    chart("Loss", [
+      { name: "training", kind: "a", points: training },
+      { name: "validation", kind: "b", points: ofEpochs("loss"), dots: true },
+    ]),
+    chart("Validation", [
+      { name: "accuracy", kind: "a", points: ofEpochs("accuracy"), dots: true },
+      { name: "macro F1", kind: "b", points: ofEpochs("macro_f1"), dots: true },
+    ]),
+  );
+}
+
 function drawRun() {
-  if (!chosen || !series?.row) { detail.replaceChildren(); return; }
-  const { row } = series;
-  const steps = row.steps ? `step ${row.step.toLocaleString("en")} of ${row.steps.toLocaleString("en")}` : row.step ? `step ${row.step}` : "";
-  const best = series.epochs.findLast((one) => one.best);
-  const focused = detail.contains(document.activeElement) ? document.activeElement.dataset.act : null;
-  const log = detail.querySelector(".log"), read = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4 ? log.scrollTop : null;
-  const wasOpen = detail.querySelector("details")?.open ?? false;
-  detail.replaceChildren(
-    h("h3", {}, row.key, " ", h("span", { class: `badge status-${row.status}` }, row.status)),
-    h("div", { class: "progress", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": 0, "aria-valuemax": 100,
-      "aria-valuenow": row.share === null ? null : Math.round(100 * row.share) }, h("span", { style: `width:${100 * (row.share ?? 0)}%` })),
-    h("p", { class: "quiet" }, [row.epochs ? `epoch ${row.epoch} of ${row.epochs}` : "", steps, row.seconds === null ? "" : `${clock(row.seconds)}${row.can_stop ? " so far" : ""}`,
-      row.can_stop && row.seconds_left !== null ? (row.seconds_left < 1 ? "nearly done" : `about ${clock(row.seconds_left)} left`) : "",
-      row.best ? `best ${score(row.best)}` : "", row.test ? `test accuracy ${row.test.accuracy?.toFixed(4) ?? "–"}` : ""].filter(Boolean).join(" · ")),
-    h("p", {}, row.can_stop ? h("button", { type: "button", "data-act": "stop", onclick: () => trigger("stop", { run: row.key }) }, "Stop") : "",
-      row.can_resume ? h("button", { type: "button", "data-act": "resume", onclick: () => trigger("resume", { run: row.key }) }, "Resume") : ""),
-    row.error ? h("pre", { class: "notice wrong" }, row.error) : "",
-    h("div", { class: "charts" },
-      chart("Loss", [
-        { name: "training", points: series.steps.map((one) => [one.step, one.loss]), kind: "a" },
-        { name: "validation", points: series.epochs.map((one) => [one.step, one.loss]), kind: "b", dots: true }]),
-      chart("Validation", [
-        { name: "accuracy", points: series.epochs.map((one) => [one.step, one.accuracy]), kind: "a", dots: true },
-        { name: "macro F1", points: series.epochs.map((one) => [one.step, one.macro_f1]), kind: "b", dots: true }])),
-    series.epochs.length ? h("table", { class: "epochs" }, h("thead", {}, h("tr", {}, ["Epoch", "Training loss", "Loss", "Accuracy", "Macro F1"].map((one, i) => h("th", { scope: "col", class: i ? "number" : "" }, one)))),
-      h("tbody", {}, series.epochs.map((one) => h("tr", { class: one === best ? "best" : "" }, h("th", { scope: "row" }, `${one.epoch}${one === best ? " best" : ""}`),
-        [one.train_loss, one.loss, one.accuracy, one.macro_f1].map((value) => h("td", { class: "number" }, value === null || value === undefined ? "–" : value.toFixed(4))))))) : "",
-    h("details", { open: wasOpen }, h("summary", { "data-act": "said" }, "What it said"), h("pre", { class: "log", tabindex: "0", "data-act": "log" }, series.log || "nothing yet")));
-  const scrolls = detail.querySelector(".log");
-  scrolls.scrollTop = read ?? scrolls.scrollHeight;
-  if (focused) detail.querySelector(`[data-act="${focused}"]`)?.focus();
+  if (!run?.row) {
+    detail.replaceChildren();
+    return;
+  }
+  const { row } = run;
+  const log = detail.querySelector(".log");
+  const isReading = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4;
+  const scrollTop = isReading ? log.scrollTop : null;
+  const isOpen = detail.querySelector("details")?.open ?? false;
+  const action = (label, name) => button(label, () => trigger(name, { run: row.key }), { "data-act": name });
+  const content = [
+    h("h3", row.key, " ", badge(row)),
+    progressBar(row),
+    h("p.quiet", progressText(row)),
+    h("p", row.can_stop ? action("Stop", "stop") : "", row.can_resume ? action("Resume", "resume") : ""),
+    row.error ? h("pre.notice.wrong", row.error) : "",
+    charts(run),
+    epochTable(run.epochs),
+    h(
+      "details",
+      { open: isOpen },
+      h("summary", { "data-act": "log-summary" }, "Log"),
+      h("pre.log", { tabindex: "0", "data-act": "log" }, run.log || "nothing yet"),
+    ),
+  ];
+  keepFocus(detail, "data-act", () => detail.replaceChildren(...content));
+  const newLog = detail.querySelector(".log");
+  newLog.scrollTop = scrollTop ?? newLog.scrollHeight;
 }
 
 function chart(title, lines) {
-  const W = 360, H = 150, left = 52, bottom = 22, top = 8, right = 8;
-  const drawn = lines.map((line) => ({ ...line, points: thin(line.points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))) }));
-  const all = drawn.flatMap((line) => line.points);
-  const legend = h("figcaption", {}, title, " ", drawn.map((line) => h("span", { class: `key key-${line.kind}` }, line.name)));
-  if (!all.length) return h("figure", {}, legend, h("p", { class: "quiet" }, "no points yet"));
-  const xs = all.map(([x]) => x), ys = all.map(([, y]) => y);
-  const x0 = Math.min(...xs, 0), x1 = Math.max(...xs, 1);
-  let y0 = Math.min(...ys), y1 = Math.max(...ys);
-  if (y0 === y1) { y0 -= 0.5; y1 += 0.5; }
-  const X = (x) => left + (W - left - right) * (x - x0) / (x1 - x0);
-  const Y = (y) => H - bottom - (H - bottom - top) * (y - y0) / (y1 - y0);
-  const ticks = [y0, (y0 + y1) / 2, y1];
-  const last = drawn.map((line) => (line.points.length ? `${line.name} ${line.points.at(-1)[1].toFixed(4)}` : "")).filter(Boolean).join(", ");
-  return h("figure", {}, legend, h("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${title}: latest ${last}` },
-    ticks.map((y) => [h("line", { x1: left, x2: W - right, y1: Y(y), y2: Y(y), class: "grid" }), h("text", { x: left - 5, y: Y(y) + 4, "text-anchor": "end" }, y.toPrecision(3))]),
-    h("text", { x: W - right, y: H - 6, "text-anchor": "end" }, `step ${x1.toLocaleString("en")}`),
-    drawn.map((line) => [h("polyline", { class: `curve curve-${line.kind}`, points: line.points.map(([x, y]) => `${X(x).toFixed(1)},${Y(y).toFixed(1)}`).join(" ") }),
-      line.dots ? line.points.map(([x, y]) => h("circle", { class: `dot dot-${line.kind}`, cx: X(x), cy: Y(y), r: 3 })) : ""])));
-}
-// A curve of a million points is drawn as a thousand: the least and the most of each stretch.
-function thin(points, most = 500) {
-  if (points.length <= 2 * most) return points;
-  const size = Math.ceil(points.length / most), found = [];
-  for (let i = 0; i < points.length; i += size) {
-    const part = points.slice(i, i + size);
-    const low = part.reduce((a, b) => (b[1] < a[1] ? b : a)), high = part.reduce((a, b) => (b[1] > a[1] ? b : a));
-    found.push(...(low[0] <= high[0] ? [low, high] : [high, low]));
-  }
-  return found;
+  const [width, height] = [360, 150];
+  const [left, right, top, bottom] = [52, width - 8, 8, height - 22];
+  const isPoint = ([x, y]) => Number.isFinite(x) && Number.isFinite(y);
+  const curves = lines.map((line) => ({ ...line, points: thinOut(line.points.filter(isPoint)) }));
+  const points = curves.flatMap((curve) => curve.points);
+  const keys = curves.map(({ name, kind }) => h("span.key", { class: `key-${kind}` }, name));
+  const caption = h("figcaption", title, " ", keys);
+  if (!points.length) return h("figure", caption, h("p.quiet", "no points yet"));
+  const range = ranges(points);
+  const x = scaleTo(range.x, [left, right]);
+  const y = scaleTo(range.y, [bottom, top]);
+  const latest = curves.filter((curve) => curve.points.length);
+  const values = latest.map((curve) => `${curve.name} ${formatScore(curve.points.at(-1)[1])}`).join(", ");
+  const grid = ticks(range.y).map(({ value, label }) => [
+    h("line.grid", { x1: left, x2: right, y1: y(value), y2: y(value) }),
+    h("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, label),
+  ]);
+  const lastStep = h("text", { x: right, y: height - 6, "text-anchor": "end" }, `step ${formatExact(range.x[1])}`);
+  const drawn = curves.map(({ kind, points: own, dots }) => [
+    h("polyline.curve", {
+      class: `curve-${kind}`,
+      points: own.map((point) => `${x(point[0]).toFixed(1)},${y(point[1]).toFixed(1)}`).join(" "),
+    }),
+    dots ? own.map((point) => h("circle.dot", { class: `dot-${kind}`, cx: x(point[0]), cy: y(point[1]), r: 3 })) : "",
+  ]);
+  const attributes = { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}: latest ${values}` };
+  return h("figure", caption, h("svg", attributes, grid, lastStep, drawn));
 }
 
+// -------------------------------------------------------------------------------------- answers
 function poll() {
-  if (waiting && Date.now() - waiting < 10000) return;
-  waiting = Date.now();
-  lastList = Date.now();
-  trigger("poll", chosen ? { run: chosen, after: series.offset, version: series.version } : {});
+  const now = Date.now();
+  if (pollStarted && now - pollStarted < POLL_TIMEOUT) return;
+  pollStarted = lastPoll = now;
+  trigger("poll", selected ? { run: selected, offset: run.offset, version: run.version } : {});
 }
 function tick() {
-  if (!document.body.contains(root)) return clearInterval(timer);
+  if (!document.body.contains(root)) {
+    clearInterval(timer);
+    return;
+  }
   if (document.hidden || !root.offsetParent) return;
-  const active = series?.row && !["finished", "stopped", "failed", "killed"].includes(series.row.status);
-  if (active || Date.now() - lastList > LIST) poll();
+  const isActive = run?.row && !ENDED.includes(run.row.status);
+  if (isActive || Date.now() - lastPoll > LIST_INTERVAL) poll();
 }
-const timer = setInterval(tick, POLL);
-whenSeen(root, () => { waiting = 0; poll(); });
+const timer = setInterval(tick, POLL_INTERVAL);
+whenVisible(root, () => {
+  pollStarted = 0;
+  poll();
+});
+
+function selectFirst() {
+  const stored = sessionStorage.getItem("archspec-run");
+  const first = rows.find(({ key }) => key === stored) ?? rows[0];
+  if (first) select(first.key);
+}
+
+function addPoints(update) {
+  const state = () => JSON.stringify([run.row, run.log, run.version]);
+  const before = state();
+  if (update.restarted) Object.assign(run, { steps: [], epochs: [] });
+  run.steps.push(...update.steps);
+  run.epochs.push(...update.epochs);
+  Object.assign(run, { offset: update.offset, version: update.version, log: update.log, row: update.row });
+  if (update.restarted || update.more) setTimeout(poll, 0);
+  if (update.restarted || update.steps.length || update.epochs.length || before !== state()) drawRun();
+}
 
 function receive() {
-  const found = props.value;
-  if (found?.fields) {
-    const now = JSON.stringify(found.fields);
-    if (now !== told) { told = now; fields = found.fields; drawForm(); }
+  const value = props.value;
+  const newFields = JSON.stringify(value?.fields);
+  if (value?.fields && newFields !== shownFields) {
+    shownFields = newFields;
+    fields = value.fields;
+    keepFocus(form, "name", drawForm);
   }
-  if (!found?.rows) return;
-  waiting = 0;
-  rows = found.rows;
-  // What was said of the last click stays, whatever is polled.
-  if (found.error || found.act !== "poll") say(found.error ?? found.notice ?? "", Boolean(found.error));
-  if (found.started) choose(found.started);
-  else if (!chosen) {
-    const kept = sessionStorage.getItem("archspec-run");
-    const first = rows.find((row) => row.key === kept) ?? rows[0];
-    if (first) choose(first.key);
+  if (!value?.rows) return;
+  pollStarted = 0;
+  rows = value.rows;
+  // The message about the last click stays while the page polls.
+  if (value.error || value.event !== "poll") report(value.error ?? value.notice ?? "", Boolean(value.error));
+  if (value.started) select(value.started);
+  else if (!selected) selectFirst();
+  const { update } = value;
+  if (update && update.key === selected && update.start === run.offset) addPoints(update);
+  else if (run && value.event !== "poll") {
+    const row = rows.find(({ key }) => key === selected);
+    if (row && row.status !== run.row?.status) {
+      run.row = row;
+      drawRun();
+    }
   }
-  const points = found.points;
-  if (points && points.key === chosen && points.after === series.offset) {
-    if (points.anew) Object.assign(series, { steps: [], epochs: [], test: null });
-    series.steps.push(...points.steps);
-    series.epochs.push(...points.epochs);
-    const shown = JSON.stringify([series.row, series.log, series.version]);
-    Object.assign(series, { offset: points.offset, version: points.version, log: points.log, row: points.row });
-    if (points.anew || points.more) setTimeout(poll, 0);
-    if (points.anew || points.steps.length || points.epochs.length || shown !== JSON.stringify([points.row, points.log, points.version])) drawRun();
-  } else if (series && found.act !== "poll") {
-    const now = rows.find((row) => row.key === chosen);
-    if (now && now.status !== series.row?.status) { series.row = now; drawRun(); }
+  const newRows = JSON.stringify([rows, selected]);
+  if (newRows !== shownRows) {
+    shownRows = newRows;
+    drawList();
   }
-  const now = JSON.stringify([rows, chosen]);
-  if (now !== listed) { listed = now; drawList(); }
 }
 watch("value", receive);
 receive();

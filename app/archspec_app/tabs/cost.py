@@ -1,4 +1,4 @@
-"""Totals and memory, for sizes, inputs, a precision and so on that can be chosen."""
+"""The tab Cost: totals and memory, for chosen sizes, inputs, precision and optimizer."""
 
 from __future__ import annotations
 
@@ -11,63 +11,60 @@ from archspec_app.component import view
 from archspec_app.costs import cost_data, summary_data
 from archspec_app.event_binding import EventBinder
 from archspec_app.events import flag_of, text_of
-from archspec_app.param_form import changed, param_value, sizes_data
+from archspec_app.param_form import param_value, sizes_data, with_field
 from archspec_app.session import BuiltSpec, Session, SpecRequest, optional_inputs
 
 PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
 OPTIMIZERS = ["adamw", "adamw-8bit", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
 
 CHECKPOINTS = (
-    "Patterns of modules, such as bert.encoder.layer.*, separated by spaces. The backward pass"
-    " computes their activations again, so less memory is needed."
+    "Activation checkpointing: patterns of modules, such as bert.encoder.layer.*, separated by"
+    " spaces. Their activations are recomputed in the backward pass, which saves memory."
 )
 _INPUT = "input:"
-_GIVEN, _LEFT_OUT = "given", "left out"
+_PASSED, _OMITTED = "passed", "omitted"
 
 
-def build(face: EventBinder) -> None:
+def build(binder: EventBinder) -> None:
     form = view("form", label="Sizes", elem_id="sizes")
     costs = view("cost", label="Cost", elem_id="costs")
-    face.shows([form, costs], _shown)
-    form.field(
-        face.does(set_field), [face.code], face.outputs,
-        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
-    )  # fmt: skip
+    binder.add_outputs([form, costs], _render)
+    binder.listen(form, "field", set_field)
 
 
-def summary(desk: Session) -> list[Any]:
-    return [{"figures": summary_data(desk.good) if desk.good else []}]
+def render_summary(session: Session) -> list[Any]:
+    return [{"figures": summary_data(session.built) if session.built else []}]
 
 
-def _shown(desk: Session) -> list[Any]:
-    if desk.good is None:
+def _render(session: Session) -> list[Any]:
+    if session.built is None:
         return [{"fields": []}, {"groups": []}]
-    return [{"fields": fields(desk.good, desk.asked)}, cost_data(desk.good)]
+    return [{"fields": fields(session.built, session.request)}, cost_data(session.built)]
 
 
-def fields(good: BuiltSpec, asked: SpecRequest) -> list[dict[str, Any]]:
-    """Of the form: all that decides the figures beside the text, its parameters and the plan."""
+def fields(built: BuiltSpec, request: SpecRequest) -> list[dict[str, Any]]:
+    """The form: everything that decides the figures, apart from text, parameters and plan."""
     return [
-        *sizes_data(good, asked),
-        *_inputs(good.spec, asked.without),
-        _choice("precision", asked.precision, PRECISIONS),
-        _choice("optimizer", asked.optimizer, OPTIMIZERS),
+        *sizes_data(built, request),
+        *_inputs(built.spec, request.without),
+        _choice("precision", request.precision, PRECISIONS),
+        _choice("optimizer", request.optimizer, OPTIMIZERS),
         {
             "name": "checkpoint_blocks",
-            "label": "checkpoint",
+            "label": "checkpointed modules",
             "type": "patterns",
-            "value": " ".join(asked.checkpoint_blocks),
-            "changed": bool(asked.checkpoint_blocks),
+            "value": " ".join(request.checkpoint_blocks),
+            "changed": bool(request.checkpoint_blocks),
             "help": CHECKPOINTS,
         },
     ]
 
 
 def _inputs(spec: Spec, without: Sequence[str]) -> list[dict[str, Any]]:
-    """A field for each input that is optional."""
+    """A field for each optional input."""
     return [
         {
-            **_choice(_INPUT + name, _LEFT_OUT if name in without else _GIVEN, [_GIVEN, _LEFT_OUT]),
+            **_choice(_INPUT + name, _OMITTED if name in without else _PASSED, [_PASSED, _OMITTED]),
             "label": name,
             "changed": name in without,
         }
@@ -79,22 +76,20 @@ def _choice(name: str, value: str, choices: list[str]) -> dict[str, Any]:
     return {"name": name, "type": "choice", "value": value, "choices": choices}
 
 
-def set_field(desk: Session, data: dict[str, Any]) -> None:
-    """What was chosen in a field, or that one goes back to what the spec says."""
+def set_field(session: Session, data: dict[str, Any]) -> None:
+    """Set a field, or reset it to the spec's value."""
     key, reset = text_of(data, "key"), flag_of(data, "reset")
+    text = "" if reset else text_of(data, "text")
     if key in ("precision", "optimizer"):
-        desk.change(**{key: text_of(data, "text")})
-        return
-    if key == "checkpoint_blocks":
-        desk.change(checkpoint_blocks=() if reset else tuple(text_of(data, "text").split()))
-        return
-    if key.startswith(_INPUT):
+        session.change(**{key: text})
+    elif key == "checkpoint_blocks":
+        session.change(checkpoint_blocks=tuple(text.split()))
+    elif key.startswith(_INPUT):
         name = key.removeprefix(_INPUT)
-        others = [one for one in desk.asked.without if one != name]
-        left_out = not reset and text_of(data, "text") == _LEFT_OUT
-        desk.change(without=(*others, name) if left_out else tuple(others))
-        return
-    value = None if reset else param_value(data.get("text"), "int")
-    if not reset and (not isinstance(value, int) or isinstance(value, bool)):
-        raise UsageError(Problem("E801", f"{key} is a whole number"))
-    desk.change(sizes=changed(desk.asked.sizes, key, value, reset=reset))
+        others = tuple(other for other in session.request.without if other != name)
+        session.change(without=(*others, name) if text == _OMITTED else others)
+    else:
+        value = None if reset else param_value(text, "int")
+        if not reset and (not isinstance(value, int) or isinstance(value, bool)):
+            raise UsageError(Problem("E801", f"{key} must be an integer"))
+        session.change(sizes=with_field(session.request.sizes, key, value, reset=reset))

@@ -1,4 +1,4 @@
-"""Predicting: a text or an image in, labels with their probabilities out."""
+"""The tab Predict: probabilities of labels for a text or an image."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from archspec.errors import Problem, UsageError
 from archspec_app.component import view
-from archspec_app.event_binding import EventBinder
+from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, flag_of, text_of
 from archspec_app.predictions import (
-    MOST_IMAGE_BYTES,
-    MOST_LETTERS,
+    MAX_IMAGE_BYTES,
+    MAX_TEXT_LENGTH,
     Models,
     RunSource,
     Source,
@@ -23,39 +23,38 @@ from archspec_app.predictions import (
 )
 from archspec_app.session import Session
 
-Act = Callable[[Models, Session, Mapping[str, Any]], dict[str, Any] | None]
+Predict = Callable[[Models, Session, Mapping[str, Any]], dict[str, Any]]
 
 
-def build(face: EventBinder) -> None:
-    part = view("predict", label="Prediction", elem_id="predict")
+def build(binder: EventBinder) -> None:
+    predict = view("predict", label="Prediction", elem_id="predict")
     for name, act in (("text", _text), ("image", _image), ("sources", None)):
-        getattr(part, name)(
-            _handler(face, act), [face.code], [part], show_progress="hidden",
-            trigger_mode="multiple", api_visibility="private",
-        )  # fmt: skip
+        getattr(predict, name)(_handler(binder, act), [binder.code], [predict], **LISTENER)
 
 
-def _handler(face: EventBinder, act: Act | None) -> Callable[..., Any]:
-    def run(desk: Session, event: Event) -> dict[str, Any]:
+def _handler(binder: EventBinder, act: Predict | None) -> Callable[..., Any]:
+    def run(session: Session, event: Event) -> dict[str, Any]:
         if event.text is not None:
-            desk.edit(event.text)
-        models = _models(desk.workspace.folder)
-        told: dict[str, Any] = {"asked": text_of(event.data, "asked", 20)}
+            session.edit(event.text)
+        models = _models(session.workspace.folder)
+        value: dict[str, Any] = {"request_id": text_of(event.data, "request_id", 20)}
         if act is not None:
-            told["answer"] = act(models, desk, event.data)
-        return {**told, "sources": _sources(models, desk)}
+            value["answer"] = act(models, session, event.data)
+        return {**value, "sources": _sources(models, session)}
 
-    def failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
-        asked = event.data.get("asked")
-        asked = asked[:20] if isinstance(asked, str) else ""
-        sources = _sources(_models(desk.workspace.folder), desk)
-        return {"asked": asked, "error": problem, "sources": sources}
+    def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+        request_id = event.data.get("request_id")
+        return {
+            "request_id": request_id[:20] if isinstance(request_id, str) else "",
+            "error": problem,
+            "sources": _sources(_models(session.workspace.folder), session),
+        }
 
-    return face.tells(run, failed, lane=_lane if act else lambda event: None)
+    return binder.on_query(run, failed, model_key=_model_key if act else lambda event: None)
 
 
-def _lane(event: Event) -> str | None:
-    """Which model: one of a run, or that of the visitor's own spec."""
+def _model_key(event: Event) -> str | None:
+    """Names the model: that of a run, or of the visitor's own spec."""
     source = event.data.get("source")
     return f"run {source}" if isinstance(source, str) and source else "spec"
 
@@ -63,43 +62,44 @@ def _lane(event: Event) -> str | None:
 @cache
 def _models(folder: Path) -> Models:
     """One at a time: each model has a process of its own."""
-    return Models(folder, most=1)
+    return Models(folder, max_models=1)
 
 
-def _text(models: Models, desk: Session, data: Mapping[str, Any]) -> dict[str, Any]:
-    text = text_of(data, "text", MOST_LETTERS)
+def _text(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
+    text = text_of(data, "text", MAX_TEXT_LENGTH)
     if not text.strip():
-        raise UsageError(Problem("E801", f"a text of 1 to {MOST_LETTERS:,} characters is needed"))
-    return models.predict_text(_source(desk, data), text, explain=flag_of(data, "explain"))
+        raise UsageError(Problem("E801", f"enter a text of 1 to {MAX_TEXT_LENGTH:,} characters"))
+    return models.predict_text(_source(session, data), text, explain=flag_of(data, "explain"))
 
 
-def _image(models: Models, desk: Session, data: Mapping[str, Any]) -> dict[str, Any]:
-    encoded = text_of(data, "data", 4 * MOST_IMAGE_BYTES // 3 + 4)
+def _image(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
+    encoded = text_of(data, "data", 4 * MAX_IMAGE_BYTES // 3 + 4)
     try:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         content = b""
     if not content:
-        hint = f"of at most {MOST_IMAGE_BYTES:,} bytes"
-        raise UsageError(Problem("E801", "an image is needed", hint=hint))
-    return models.predict_image(_source(desk, data), content)
+        raise UsageError(Problem("E801", f"choose an image of at most {MAX_IMAGE_BYTES:,} bytes"))
+    return models.predict_image(_source(session, data), content)
 
 
-def _source(desk: Session, data: Mapping[str, Any]) -> Source:
+def _source(session: Session, data: Mapping[str, Any]) -> Source:
     if run := text_of(data, "source"):
         return RunSource(run)
     weights = text_of(data, "weights")
-    if desk.good is None or desk.problems:
-        raise UsageError(Problem("E801", "the text in the editor has problems that come first"))
+    if session.built is None or session.problems:
+        raise UsageError(
+            Problem("E801", "the text in the editor has problems", hint="fix them first")
+        )
     if not weights:
         raise UsageError(
-            Problem("E801", "weights are needed", hint="a file or folder below this one")
+            Problem("E801", "choose weights", hint="a file or folder in the folder of this page")
         )
-    return SpecSource(desk.good.spec, weights, key=text_of(data, "key") or None)
+    return SpecSource(session.built.spec, weights, key=text_of(data, "key") or None)
 
 
-def _sources(models: Models, desk: Session) -> dict[str, Any]:
-    spec = desk.good.spec if desk.good else None
+def _sources(models: Models, session: Session) -> dict[str, Any]:
+    spec = session.built.spec if session.built else None
     task = spec.architecture.task if spec else None
-    name = spec.name if spec else desk.name
+    name = spec.name if spec else session.name
     return {**models.sources(), "spec": name, "kind": task.kind if task else None}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.yaml import MAX_BYTES
 from archspec_app.component import view
-from archspec_app.event_binding import Ask, EventBinder
+from archspec_app.event_binding import LISTENER, Dispatch, EventBinder
 from archspec_app.events import Event, flag_of, text_of
-from archspec_app.param_form import changed, kind_of, param_value, params_data
+from archspec_app.param_form import param_value, params_data, type_of, with_field
 from archspec_app.session import Session, SpecRequest
 
 NEW = """archspec: 1
@@ -33,97 +33,114 @@ dims: {batch: 1}
 """
 
 
-def begin(ask: Ask) -> EventBinder:
-    """The toolbar across the page, and the editor's component, which ``build`` puts in place."""
+class _Draft(BaseModel):
+    """What a browser stores of its page, to survive a reload."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    text: str
+    params: dict[str, Any]
+    plan: str | None
+    sizes: dict[str, Any]
+    precision: str
+    optimizer: str
+    checkpoint_blocks: tuple[str, ...]
+    without: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str | None) -> _Draft | None:
+        """None if a text is not a draft."""
+        try:
+            return cls.model_validate_json(text or "") if len(text or "") <= 3 * MAX_BYTES else None
+        except ValidationError:
+            return None
+
+    @property
+    def request(self) -> SpecRequest:
+        return SpecRequest(**self.model_dump(exclude={"name"}))
+
+
+def build_toolbar(dispatch: Dispatch) -> EventBinder:
+    """The toolbar; and the editor, which ``build`` puts in its place."""
     toolbar = view("toolbar", label="Spec")
     code = gr.Code(
         language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
         show_label=False, lines=20, max_lines=34, buttons=[],
     )  # fmt: skip
-    face = EventBinder(code, ask)
-    face.shows([toolbar], _toolbar)
-    for name, act in _ACTS.items():
-        _listen(face, toolbar, name, act)
-    return face
+    binder = EventBinder(code, dispatch)
+    binder.add_outputs([toolbar], _render_toolbar)
+    for name, act in _ACTIONS.items():
+        binder.listen(toolbar, name, act)
+    return binder
 
 
-def build(face: EventBinder) -> None:
-    """Editor and problems; beside them, in a tab of its own, the form."""
+def build(binder: EventBinder) -> None:
+    """The editor with its problems in one tab, the form of parameters in another."""
     with gr.Tabs(elem_id="spec-tabs"):
         with gr.Tab("YAML", id="yaml", elem_id="tab-yaml"):
-            face.code.render()
+            binder.code.render()
             problems = view("editor", label="Problems", elem_id="problems")
         with gr.Tab("Parameters", id="parameters", elem_id="tab-parameters"):
             form = view("form", label="Parameters", elem_id="params")
-    face.shows([problems, form], _shown)
-    _listen(face, form, "field", _set_param)
+    binder.add_outputs([problems, form], _render)
+    binder.listen(form, "field", _set_param)
 
 
-def wire(face: EventBinder, page: gr.Blocks) -> None:
-    """Typing, and what a page shows when it is loaded."""
+def bind_page_events(binder: EventBinder, page: gr.Blocks) -> None:
+    """What happens when the page is loaded, and when somebody types."""
 
-    def start(desk: Session, data: dict[str, Any], draft: str | None) -> None:
-        try:
-            name, asked = _draft(draft)
-        except (ValueError, RecursionError):
-            desk.open(desk.workspace.first)
+    def load(session: Session, data: dict[str, Any], stored: str | None) -> None:
+        draft = _Draft.parse(stored)
+        if draft is None:
+            session.open(session.workspace.first)
         else:
-            desk.restore(name, asked)
+            session.restore(draft.name, draft.request)
 
-    def keep(desk: Session, event: Event, why: Problem) -> None:
-        try:
-            name, asked = _draft(event.values[1])
-        except (ValueError, RecursionError):
-            return
-        desk.restore_unbuilt(name, asked, why)
+    def keep(session: Session, event: Event, problem: Problem) -> None:
+        if draft := _Draft.parse(event.values[1]):
+            session.restore_unbuilt(draft.name, draft.request, problem)
 
-    draft = gr.Textbox(visible=False)
+    stored = gr.Textbox(visible=False)
     nothing = gr.State(None)
     page.load(
-        face.does(start, keep=keep), [nothing, draft], face.outputs, show_progress="hidden",
+        binder.on_change(load, keep=keep), [nothing, stored], binder.outputs,
+        show_progress="hidden", api_visibility="private",
         js="() => [null, sessionStorage.getItem('archspec') ?? '']",
-        api_visibility="private",
     )  # fmt: skip
-    face.code.input(
-        face.does(lambda desk, data: None, replaceable=True), [face.code], face.outputs,
-        show_progress="hidden", trigger_mode="always_last", api_visibility="private",
-    )  # fmt: skip
-
-
-def _listen(face: EventBinder, part: gr.HTML, name: str, act: Any) -> None:
-    getattr(part, name)(
-        face.does(act), [face.code], face.outputs,
-        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
+    binder.code.input(
+        binder.on_change(lambda session, data: None, replaceable=True),
+        [binder.code], binder.outputs, **{**LISTENER, "trigger_mode": "always_last"},
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------------------- showing
+# --------------------------------------------------------------------------------------- rendering
 
 
-def _toolbar(desk: Session) -> list[Any]:
-    good = desk.good
-    download = desk.download and {
-        "id": f"{desk.revision}", "name": desk.download[0], "text": desk.download[1]
-    }  # fmt: skip
+def _render_toolbar(session: Session) -> list[Any]:
+    built, download = session.built, None
+    if session.download:
+        name, text = session.download
+        download = {"id": str(session.revision), "name": name, "text": text}
     return [
         {
-            "name": desk.name,
-            "names": desk.workspace.names(),
-            "plans": list(good.plans) if good else [],
-            "plan": desk.plan,
-            "undo": desk.can_undo,
-            "redo": desk.can_redo,
-            "notice": desk.complaint or desk.notice,
-            "wrong": bool(desk.complaint),
+            "name": session.name,
+            "names": session.workspace.names(),
+            "plans": list(built.plans) if built else [],
+            "plan": session.plan,
+            "can_undo": session.can_undo,
+            "can_redo": session.can_redo,
+            "notice": session.error or session.notice,
+            "is_error": bool(session.error),
             "download": download,
-            "draft": _as_draft(desk),
-            "revision": desk.revision,  # so that every answer is seen
-            "mark": desk.mark,
+            "draft": {"name": session.name, **vars(session.request)},
+            "revision": session.revision,  # so that no answer equals the one before
+            "instance_id": session.instance_id,
         }
     ]
 
 
-def _shown(desk: Session) -> list[Any]:
+def _render(session: Session) -> list[Any]:
     problems = [
         {
             "text": str(problem),
@@ -133,127 +150,82 @@ def _shown(desk: Session) -> list[Any]:
             "line": problem.place.line if problem.place else None,
             "column": problem.place.column if problem.place else None,
         }
-        for problem in desk.problems
+        for problem in session.problems
     ]
-    patch = desk.patch and desk.patch.old != desk.patch.new and asdict(desk.patch)
-    told = {
+    patch = session.patch
+    value = {
         "problems": problems,
-        "file": desk.file,
-        "good": desk.good is not None,
-        "patch": patch or None,
-        "revision": desk.revision,
+        "file": session.file,
+        "has_model": session.built is not None,
+        "patch": asdict(patch) if patch and patch.old != patch.new else None,
+        "revision": session.revision,
     }
-    return [told, {"fields": params_data(*desk.params, desk.asked)}]
+    return [value, {"fields": params_data(*session.params, session.request)}]
 
 
-_LISTS = ("checkpoint_blocks", "without")
+# ----------------------------------------------------------------------------------------- actions
 
 
-def _as_draft(desk: Session) -> dict[str, Any]:
-    asked = desk.asked
-    return {
-        "name": desk.name,
-        "text": asked.text,
-        "params": dict(asked.params),
-        "plan": asked.plan,
-        "sizes": dict(asked.sizes),
-        "precision": asked.precision,
-        "optimizer": asked.optimizer,
-        "checkpoint_blocks": list(asked.checkpoint_blocks),
-        "without": list(asked.without),
-    }
-
-
-def _draft(text: str | None) -> tuple[str, SpecRequest]:
-    """What a browser kept of its page.
-
-    Raises:
-        ValueError: it is not what ``_as_draft`` gave.
-    """
-    if not isinstance(text, str) or len(text) > 3 * MAX_BYTES:
-        raise ValueError
-    found = json.loads(text)
-    if not isinstance(found, dict) or set(found) != {
-        "name", "text", "params", "plan", "sizes", "precision", "optimizer", *_LISTS
-    }:  # fmt: skip
-        raise ValueError
-    kinds = {"name": str, "text": str, "params": dict, "sizes": dict, "precision": str}
-    if not all(isinstance(found[key], kind) for key, kind in kinds.items()):
-        raise ValueError
-    if not isinstance(found["plan"], str | None) or not isinstance(found["optimizer"], str):
-        raise ValueError
-    for key in _LISTS:
-        if not isinstance(found[key], list) or not all(isinstance(one, str) for one in found[key]):
-            raise ValueError
-        found[key] = tuple(found[key])
-    name = found.pop("name")
-    return name, SpecRequest(**found)
-
-
-# ------------------------------------------------------------------------------------------ doing
-
-
-def _open(desk: Session, data: dict[str, Any]) -> None:
-    name = text_of(data, "spec")
-    if name:
-        desk.open(name)
+def _open(session: Session, data: dict[str, Any]) -> None:
+    if name := text_of(data, "spec"):
+        session.open(name)
     else:
-        desk.paste("untitled.yaml", NEW)
+        session.paste("untitled.yaml", NEW)
 
 
-def _upload(desk: Session, data: dict[str, Any]) -> None:
+def _upload(session: Session, data: dict[str, Any]) -> None:
     text = text_of(data, "text", MAX_BYTES)
     name = text_of(data, "spec").replace("\\", "/").split("/")[-1].lstrip(".") or "untitled"
     if not text:
-        raise UsageError(
-            Problem("E801", f"the file is empty, or has more than {MAX_BYTES:,} bytes")
-        )
-    desk.paste(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml", text)
+        message = f"the file is empty, or has more than {MAX_BYTES:,} bytes"
+        raise UsageError(Problem("E801", message))
+    session.paste(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml", text)
 
 
-def _save(desk: Session, data: dict[str, Any]) -> None:
-    desk.save(text_of(data, "spec"))
-    desk.notice = f"saved {desk.name}"
+def _save(session: Session, data: dict[str, Any]) -> None:
+    session.save(text_of(data, "spec"))
+    session.notice = f"saved {session.name}"
 
 
-def _python(desk: Session, data: dict[str, Any]) -> None:
-    if desk.good is None:
-        raise UsageError(Problem("E801", "nothing has been built yet"))
-    desk.download = (f"{desk.good.spec.name}.py", archspec.to_python(desk.good.spec))
+def _python(session: Session, data: dict[str, Any]) -> None:
+    if session.built is None:
+        raise UsageError(Problem("E801", "there is no model yet"))
+    spec = session.built.spec
+    session.download = (f"{spec.name}.py", archspec.to_python(spec))
 
 
-def _plan(desk: Session, data: dict[str, Any]) -> None:
-    desk.change(plan=text_of(data, "plan") or None)
+def _choose_plan(session: Session, data: dict[str, Any]) -> None:
+    session.change(plan=text_of(data, "plan") or None)
 
 
-def _save_plan(desk: Session, data: dict[str, Any]) -> None:
+def _save_plan(session: Session, data: dict[str, Any]) -> None:
     name = text_of(data, "plan").strip()
     if not name:
-        raise UsageError(Problem("E801", "a plan needs a name to be saved under"))
-    there = desk.good is not None and name in desk.good.plans and name != desk.plan
-    desk.save_plan(name)
-    desk.notice = f"the plan {name} was replaced" if there else f"the plan is in the text as {name}"
+        raise UsageError(Problem("E801", "enter a name for the plan"))
+    exists = session.built is not None and name in session.built.plans and name != session.plan
+    session.save_plan(name)
+    session.notice = f"replaced the plan {name}" if exists else f"added the plan {name} to the text"
 
 
-def _set_param(desk: Session, data: dict[str, Any]) -> None:
+def _set_param(session: Session, data: dict[str, Any]) -> None:
     key = text_of(data, "key")
     reset = flag_of(data, "reset")
-    declared, resolved = desk.params
+    declared, resolved = session.params
     if key not in declared:
         raise UsageError(Problem("E801", "there is no such parameter"))
-    kind = kind_of(declared[key], resolved.get(key))
-    value = None if reset else param_value(data.get("text"), kind)
-    desk.change(params=changed(desk.asked.params, key, value, reset=reset))
+    param_type = type_of(declared[key], resolved.get(key))
+    value = None if reset else param_value(data.get("text"), param_type)
+    session.change(params=with_field(session.request.params, key, value, reset=reset))
 
 
-_ACTS = {
+_ACTIONS = {
     "open": _open,
     "upload": _upload,
     "save": _save,
-    "undo": lambda desk, data: desk.undo(),
-    "redo": lambda desk, data: desk.redo(),
-    "sync": lambda desk, data: None,
+    "undo": lambda session, data: session.undo(),
+    "redo": lambda session, data: session.redo(),
+    "sync": lambda session, data: None,
     "python": _python,
-    "plan": _plan,
-    "saveplan": _save_plan,
+    "plan": _choose_plan,
+    "save_plan": _save_plan,
 }

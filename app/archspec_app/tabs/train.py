@@ -1,4 +1,4 @@
-"""Training: a form, the runs of the folder, and the curves of the one that is looked at."""
+"""The tab Train: a form, the runs of the folder, and the curves of the selected run."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from archspec.errors import Problem, UsageError
 from archspec.training.option_info import OptionInfo
 from archspec_app.component import view
 from archspec_app.data_files import data_below
-from archspec_app.event_binding import EventBinder
+from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, number_of, text_of
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.train_request import OPTIONS, SWITCH
 from archspec_app.weight_files import weights_below
 
-Act = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
+Action = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
 
 _MAIN = ("weights", "freeze", "epochs", "batch_size", "learning_rate")
 _SUGGESTIONS = {
@@ -29,29 +29,27 @@ _SUGGESTIONS = {
 }
 
 
-def build(face: EventBinder) -> None:
-    part = view("train", label="Training", elem_id="train")
+def build(binder: EventBinder) -> None:
+    train = view("train", label="Training", elem_id="train")
     nothing = gr.State(None)
     for name, act in (("start", _start), ("stop", _stop), ("resume", _resume), ("poll", _poll)):
-        getattr(part, name)(
-            _handler(face, name, act), [face.code if name == "start" else nothing], [part],
-            show_progress="hidden", api_visibility="private", trigger_mode="multiple",
-        )  # fmt: skip
+        inputs = [binder.code if name == "start" else nothing]
+        getattr(train, name)(_handler(binder, name, act), inputs, [train], **LISTENER)
 
 
-def _handler(face: EventBinder, name: str, act: Act) -> Callable[..., Any]:
-    """What an event does, and after it the runs as they are."""
+def _handler(binder: EventBinder, name: str, act: Action) -> Callable[..., Any]:
+    """A handler that acts, and answers with the current runs."""
 
-    def run(desk: Session, event: Event) -> dict[str, Any]:
+    def run(session: Session, event: Event) -> dict[str, Any]:
         if event.text is not None:
-            desk.edit(event.text)
-        found = act(_jobs(desk.workspace.folder), desk, dict(event.data))
-        return {**found, **_shown(desk), "act": name}
+            session.edit(event.text)
+        answer = act(_jobs(session.workspace.folder), session, dict(event.data))
+        return {**answer, **_current(session), "event": name}
 
-    def failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
-        return {"error": problem, **_shown(desk), "act": name}
+    def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+        return {"error": problem, **_current(session), "event": name}
 
-    return face.tells(run, failed)
+    return binder.on_query(run, failed)
 
 
 @cache
@@ -59,47 +57,44 @@ def _jobs(folder: Path) -> Jobs:
     return Jobs(folder)
 
 
-def _start(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
+def _start(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     options = data.get("options")
     if not isinstance(options, dict):
-        raise UsageError(Problem("E801", "no options"))
-    if desk.problems:
-        hint = "the problems are beside the editor"
-        raise UsageError(Problem("E801", "a broken text cannot be trained", hint=hint))
-    asked = desk.asked
-    key = jobs.start(asked.text, desk.name, asked.params, options)
+        raise UsageError(Problem("E801", "the options are missing"))
+    if session.problems:
+        hint = "fix them first"
+        raise UsageError(Problem("E801", "the text in the editor has problems", hint=hint))
+    request = session.request
+    key = jobs.start(request.text, session.name, request.params, options)
     return {"started": key, "notice": f"started {key}"}
 
 
-def _stop(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
+def _stop(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     jobs.stop(text_of(data, "run"))
-    return {"notice": "it saves and stops after the step under way"}
+    return {"notice": "the run saves and stops after the current step"}
 
 
-def _resume(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
+def _resume(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     jobs.resume(text_of(data, "run"))
     return {}
 
 
-def _poll(jobs: Jobs, desk: Session, data: dict[str, Any]) -> dict[str, Any]:
+def _poll(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     key = text_of(data, "run")
     if not key:
         return {}
-    after, version = number_of(data, "after", 0), number_of(data, "version", 0)
-    points = jobs.follow(key, after, version)
-    return {"points": {**points.to_dict(), "key": key, "after": after}}
+    offset, version = number_of(data, "offset", 0), number_of(data, "version", 0)
+    update = jobs.follow(key, offset, version)
+    return {"update": {**update.to_dict(), "key": key, "start": offset}}
 
 
-def _shown(desk: Session) -> dict[str, Any]:
-    return {"fields": _fields(desk), "rows": _rows(_jobs(desk.workspace.folder))}
+def _current(session: Session) -> dict[str, Any]:
+    rows = [row.to_dict() for row in _jobs(session.workspace.folder).rows()]
+    return {"fields": _fields(session), "rows": rows}
 
 
-def _rows(jobs: Jobs) -> list[dict[str, Any]]:
-    return [row.to_dict() for row in jobs.rows()]
-
-
-def _fields(desk: Session) -> dict[str, Any]:
-    folder = desk.workspace.folder
+def _fields(session: Session) -> dict[str, Any]:
+    folder = session.workspace.folder
     data = {
         "name": "data",
         "label": "Data",
@@ -107,10 +102,10 @@ def _fields(desk: Session) -> dict[str, Any]:
         "value": "",
         "help": "A file or folder.",
     }
-    plans = ["", *desk.good.plans] if desk.good else [""]
+    plans = ["", *session.built.plans] if session.built else [""]
     special: dict[str, dict[str, Any]] = {
-        "weights": {"suggestions": [one["name"] for one in weights_below(folder)]},
-        "freeze": {"type": "choice", "value": desk.asked.plan or "", "choices": plans},
+        "weights": {"suggestions": [entry["name"] for entry in weights_below(folder)]},
+        "freeze": {"type": "choice", "value": session.request.plan or "", "choices": plans},
     }
     fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}
     return {

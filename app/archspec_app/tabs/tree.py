@@ -1,4 +1,4 @@
-"""The module tree with its freeze toggles, and the details of the module that is selected."""
+"""The tab Tree: the module tree with freeze toggles, and the details of the selected module."""
 
 from __future__ import annotations
 
@@ -6,48 +6,40 @@ from typing import Any
 
 from archspec_app.component import view
 from archspec_app.details import details_data
-from archspec_app.event_binding import EventBinder
-from archspec_app.events import Event, flag_of, number_of, text_of
+from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.events import MAX_MODULE_PATH, Event, flag_of, number_of, text_of
 from archspec_app.session import Session
 from archspec_app.tree import tree_data
 
-MOST_PATH = 10_000
-"""Letters of one."""
 
-
-def build(face: EventBinder) -> None:
+def build(binder: EventBinder) -> None:
     tree = view("tree", label="Modules", elem_id="tree")
     details = view("details", label="Details", elem_id="details")
-    face.shows([tree], _shown)
-    tree.toggle(
-        face.does(_toggle), [face.code], face.outputs,
-        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
-    )  # fmt: skip
-    details.look(
-        face.tells(_look, _failed, replaceable=True), [], [details],
-        show_progress="hidden", trigger_mode="multiple", api_visibility="private",
-    )  # fmt: skip
+    binder.add_outputs([tree], _render)
+    binder.listen(tree, "toggle", _toggle)
+    select = binder.on_query(_select, _failed, replaceable=True)
+    details.select_module(select, [], [details], **LISTENER)
 
 
-def _look(desk: Session, event: Event) -> dict[str, Any]:
-    desk.selected = text_of(event.data, "node", MOST_PATH)
-    found = details_data(desk.good, desk.selected) if desk.good else {}
-    return {**found, "open": desk.file}
+def _select(session: Session, event: Event) -> dict[str, Any]:
+    session.selected = text_of(event.data, "node", MAX_MODULE_PATH)
+    details = details_data(session.built, session.selected) if session.built else {}
+    return {**details, "open_file": session.file}
 
 
-def _failed(desk: Session, event: Event, problem: str) -> dict[str, Any]:
-    return {"open": desk.file, "error": problem}
+def _failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+    return {"open_file": session.file, "error": problem}
 
 
-def _shown(desk: Session) -> list[Any]:
-    if desk.good is None:
+def _render(session: Session) -> list[Any]:
+    if session.built is None:
         return [{"kinds": []}]
-    return [{**tree_data(desk.good), "file": desk.file}]
+    return [{**tree_data(session.built), "file": session.file}]
 
 
-def _toggle(desk: Session, data: dict[str, Any]) -> None:
-    path, count = text_of(data, "node", MOST_PATH), number_of(data, "count", 1, least=1)
-    desk.toggle(path, count=count, frozen=flag_of(data, "frozen"))
-    plan = desk.good.plans.get(desk.plan or "") if desk.good else None
+def _toggle(session: Session, data: dict[str, Any]) -> None:
+    path, count = text_of(data, "node", MAX_MODULE_PATH), number_of(data, "count", 1, minimum=1)
+    session.toggle(path, count=count, frozen=flag_of(data, "frozen"))
+    plan = session.built.plans.get(session.plan or "") if session.built else None
     if plan and not plan.gradients:
-        desk.notice = f"{desk.plan} leaves gradients on: it freezes no parameter"
+        session.notice = f"the plan {session.plan} has gradients: false: it freezes no parameter"

@@ -1,5 +1,6 @@
-"""Trainings as processes of their own: ``jobs`` starts, lists, follows, stops and resumes them.
+"""Training runs as separate processes: ``jobs`` starts, lists, follows, stops and resumes them.
 
-``orders`` checks what is asked for; ``processes`` locks, spawns and signals; ``standing`` tells how
-a run stands by what is on the disk; ``points`` reads its curves, ``rows`` is its line in a list.
+``train_request`` checks the options of a form; ``processes`` locks, spawns and signals;
+``job_status`` derives the status of a run from its files; ``metric_points`` reads its curves;
+``run_rows`` is a run in the list.
 """

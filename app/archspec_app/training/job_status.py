@@ -1,4 +1,4 @@
-"""How one job stands, as its files tell: whoever wrote them, none is believed unchecked."""
+"""The status of a run, derived from its files; their content is untrusted."""
 
 from __future__ import annotations
 
@@ -18,44 +18,45 @@ from archspec_app.training.metric_points import log_tail
 from archspec_app.training.run_rows import JobStatus
 
 RUNS, JOBS = "runs", ".jobs"
-_JOB, _OUTPUT, _LOCK, _STOP, _SPEC = "job.json", "output.txt", "lock", "stop", "spec"
-_MOST_BYTES = 50_000_000  # of a run.json: it names the bad rows of its data
+_RECORD, _OUTPUT, _LOCK, _STOP, _SPEC = "job.json", "output.txt", "lock", "stop", "spec"
+_MAX_RUN_JSON = 50_000_000  # bytes; it lists the bad rows of the data
+_MAX_RECORD = 1_000_000
 _ENDED = ("finished", "stopped", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run, and what the page keeps beside it.
+    """A run, and the files that the page adds for it.
 
     Attributes:
         key: the name of both folders.
-        run: the run's folder, which may not be there yet.
-        own: the page's, which is not there for a terminal's run.
+        run: the run's folder, which may not exist yet.
+        page_folder: the page's own, which does not exist for a run started from a terminal.
     """
 
     key: str
     run: Path
-    own: Path
+    page_folder: Path
 
     @property
     def record(self) -> Path:
-        """What was asked for, and when its last process was started."""
-        return self.own / _JOB
+        """What was requested, and when the last process was started."""
+        return self.page_folder / _RECORD
 
     @property
     def output(self) -> Path:
-        """What its last process said."""
-        return self.own / _OUTPUT
+        """Output of its last process."""
+        return self.page_folder / _OUTPUT
 
     @property
-    def mark(self) -> Path:
-        """Says which process was asked to stop."""
-        return self.own / _STOP
+    def stop_file(self) -> Path:
+        """Holds the id of the process that was asked to stop."""
+        return self.page_folder / _STOP
 
     @property
     def spec(self) -> Path:
         """The folder of the spec's text."""
-        return self.own / _SPEC
+        return self.page_folder / _SPEC
 
     @property
     def metrics(self) -> Path:
@@ -64,11 +65,11 @@ class Job:
     @property
     def lock(self) -> Path:
         """Held by the process that the page has started."""
-        return self.own / _LOCK
+        return self.page_folder / _LOCK
 
     @property
     def locks(self) -> tuple[Path, Path]:
-        """The page's, and that of whoever trains."""
+        """The page's lock, and the one that every training process holds."""
         return self.lock, self.run / LOCK
 
     @property
@@ -77,154 +78,152 @@ class Job:
 
     @property
     def is_linked(self) -> bool:
-        """Whether it leads elsewhere."""
-        return self.run.is_symlink() or self.own.is_symlink()
+        """Whether one of the folders is a link."""
+        return self.run.is_symlink() or self.page_folder.is_symlink()
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         return (self.run / FACTS).is_file() or self.record.is_file()
 
     def facts(self) -> dict[str, Any] | None:
-        """What the run says of itself, checked; None before it has begun.
+        """The checked content of ``run.json``; None before training has begun.
 
         Raises:
-            RunError: E920, it is not what a run writes.
+            RunError: E920, it is not the ``run.json`` of a run.
         """
         file = self.run / FACTS
         if not file.exists():
             return None
-        wrong = RunError(Problem("E920", f"{RUNS}/{self.key}/{FACTS}: not what a run writes"))
-        facts = _json(file, _MOST_BYTES)
+        error = RunError(Problem("E920", f"{RUNS}/{self.key}/{FACTS}: not the file of a run"))
+        facts = _read_json(file, _MAX_RUN_JSON)
         if facts is None or facts.get("status") not in ("running", *_ENDED):
-            raise wrong
+            raise error
         try:
             check_record(facts, file)
         except RunError:
-            raise wrong from None
+            raise error from None
         return facts
 
-    def said(self) -> dict[str, Any]:
-        """What the page has written down, as far as it is that."""
-        found = _json(self.record, 1_000_000) or {}
-        begun = found.get("begun")
-        if not isinstance(begun, int):
-            found.pop("begun", None)
-        return found
+    def read_record(self) -> dict[str, Any]:
+        """The content of ``record``, without a wrong ``resumed_before``."""
+        record = _read_json(self.record, _MAX_RECORD) or {}
+        if not isinstance(record.get("resumed_before"), int):
+            record.pop("resumed_before", None)
+        return record
 
-    def asked(self) -> int | None:
+    def stopping_pid(self) -> int | None:
         """The process that was asked to stop."""
-        return _number(self.mark)
+        return _read_number(self.stop_file)
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What is known of a job at a moment.
+    """What the files of a job say at one moment.
 
     Attributes:
         job: which.
-        facts: what the run says of itself; None before it has begun.
-        said: what the page has written down.
-        pids: the holders of the two locks, as ``holder`` tells.
+        facts: of ``run.json``; None before training has begun.
+        record: what the page has written.
+        pids: the holders of the two locks, as ``holder`` returns them.
     """
 
     job: Job
     facts: Mapping[str, Any] | None
-    said: Mapping[str, Any]
+    record: Mapping[str, Any]
     pids: tuple[int | None, int | None]
 
     @classmethod
     def of(cls, job: Job) -> JobState:
-        """Raises RunError E920 if the run's facts are not what a run writes."""
-        # Locks come first: a process that ends meanwhile has written down how, by then.
-        own, run = job.locks
-        pids = holder(own), holder(run)
-        return cls(job, job.facts(), job.said(), pids)
+        """Raises RunError E920 if ``run.json`` is not the file of a run."""
+        # Locks first: a process that ends in between has written its final status by then.
+        page_lock, run_lock = job.locks
+        pids = holder(page_lock), holder(run_lock)
+        return cls(job, job.facts(), job.read_record(), pids)
 
     @property
-    def times(self) -> int:
-        """How often the run has been resumed; -1 before it has begun."""
+    def times_resumed(self) -> int:
+        """How often the run has been resumed; -1 before training has begun."""
         return -1 if self.facts is None else len(self.facts.get("resumed", []))
 
     @property
     def has_begun(self) -> bool:
-        """Whether the last process that the page started has got as far as to train."""
-        return self.facts is not None and self.times > self.said.get("begun", -1)
+        """Whether the last process that the page started has begun to train."""
+        return self.facts is not None and self.times_resumed > self.record.get("resumed_before", -1)
 
     @property
     def status(self) -> JobStatus:
-        own, run = self.pids
-        pid = own if own is not None else run
+        pid = next((pid for pid in self.pids if pid is not None), None)
         if pid is not None:
-            return self._of_process(pid)
+            return self._process_status(pid)
         if not self.has_begun and (self.facts is None or self.facts["status"] != "finished"):
-            return self._of_no_run()
+            return self._failed_start()
         assert self.facts is not None
-        if self.facts["status"] == "running":  # its process ended without a word
-            return "stopped" if self._was_asked else "killed"
+        if self.facts["status"] == "running":  # its process ended without a final status
+            return "stopped" if self._stop_requested else "killed"
         return cast("JobStatus", self.facts["status"])
 
-    def _of_process(self, pid: int) -> JobStatus:
-        told = self.facts["status"] if self.facts is not None and self._goes_on else None
-        if told in ("finished", "failed"):
-            return cast("JobStatus", told)  # and its process is about to end
-        if told == "stopped" or self.job.asked() == pid:
+    def _process_status(self, pid: int) -> JobStatus:
+        status = self.facts["status"] if self.facts is not None and self._is_current else None
+        if status in ("finished", "failed"):
+            return cast("JobStatus", status)  # its process is about to end
+        if status == "stopped" or self.job.stopping_pid() == pid:
             return "stopping"
-        return "running" if told == "running" else "starting"
+        return "running" if status == "running" else "starting"
 
     @property
-    def _goes_on(self) -> bool:
-        """Whether what the run says is of the process that is there now."""
+    def _is_current(self) -> bool:
+        """Whether ``run.json`` was written by the process that is there now."""
         if self.pids[0] is not None:
             return self.has_begun
-        # A terminal's: one that resumes it reads the data first, and the run says how it ended.
+        # Of a terminal: while a resumed run still reads its data, run.json has the status before.
         return self.facts is not None and self.facts["status"] in ("running", "finished")
 
-    def _of_no_run(self) -> JobStatus:
-        if self._was_asked:
+    def _failed_start(self) -> JobStatus:
+        if self._stop_requested:
             return "stopped"
-        return "failed" if _bytes(self.job.output, 100).strip() else "killed"
+        return "failed" if _read_bytes(self.job.output, 100).strip() else "killed"
 
     @property
-    def _was_asked(self) -> bool:
-        """Whether the last process was asked to stop: it may have ended before it could listen."""
-        own, run = map(_number, self.job.locks)
-        return self.job.asked() is not None and self.job.asked() in (own, run)
+    def _stop_requested(self) -> bool:
+        """Whether the last process was asked to stop; it may have ended before it could react."""
+        pid = self.job.stopping_pid()
+        return pid is not None and pid in map(_read_number, self.job.locks)
 
     def error(self, hidden: Mapping[str, str]) -> str:
-        """Why it failed: what the run says, or the terminal would have said."""
+        """Why it failed: according to ``run.json``, or else the output of its process."""
         if not self.has_begun:
             return log_tail(self.job.output, hidden)
         assert self.facts is not None
-        return str(self.facts.get("error") or "an error")
+        return str(self.facts.get("error") or "unknown error")
 
 
-def text_of(file: Path, most: int) -> str | None:
-    """A text file; None if it is larger, or no text."""
-    data = _bytes(file, most + 1)
+def read_text(file: Path, max_bytes: int) -> str | None:
+    """The content of a text file; None if it is larger, or not UTF-8."""
+    data = _read_bytes(file, max_bytes + 1)
     try:
-        return data.decode() if len(data) <= most else None
+        return data.decode() if len(data) <= max_bytes else None
     except UnicodeDecodeError:
         return None
 
 
-def _bytes(file: Path, most: int) -> bytes:
-    """The beginning of a plain file; nothing of what is none."""
+def _read_bytes(file: Path, count: int) -> bytes:
+    """The beginning of a regular file; empty for anything else, links included."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as stream:
-            return stream.read(most) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
+            return stream.read(count) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
     except OSError:
         return b""
 
 
-def _json(file: Path, most: int) -> dict[str, Any] | None:
+def _read_json(file: Path, max_bytes: int) -> dict[str, Any] | None:
     try:
-        found = json.loads(_bytes(file, most))
+        data = json.loads(_read_bytes(file, max_bytes))
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return data if isinstance(data, dict) else None
 
 
-def _number(file: Path) -> int | None:
-    text = _bytes(file, 20).strip()
+def _read_number(file: Path) -> int | None:
+    text = _read_bytes(file, 20).strip()
     return int(text) if text.isdigit() else None

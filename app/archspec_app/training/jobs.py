@@ -1,9 +1,9 @@
-"""Training as processes of its own: started, listed, followed, stopped and resumed by what is on
-the disk, so that any page of any server finds every run of a folder.
+"""Training runs as processes: starts, lists, follows, stops and resumes them.
 
-``runs/KEY`` is a run as ``archspec train`` makes it. ``runs/.jobs/KEY`` is what this page adds:
-the text of the spec, what was asked for, what a terminal would have said, and a lock that the
-process holds.
+All state is in files, so that every server finds every run of a folder.
+
+``runs/KEY`` is a run as ``archspec train`` writes it. ``runs/.jobs/KEY`` is what the page adds: the
+spec, the request, the output of the process, and a lock that the process holds.
 """
 
 from __future__ import annotations
@@ -26,52 +26,54 @@ from archspec.errors import Problem, RunError, UsageError
 from archspec.file_lock import holder, locked
 from archspec.lang.yaml import MAX_BYTES
 from archspec.training.run_folder import LOCK, LOG, folder_name
-from archspec_app.training.job_status import JOBS, RUNS, Job, JobState, text_of
-from archspec_app.training.metric_points import NewPoints, Summary, cleaned, log_tail, new_points
+from archspec_app.training.job_status import JOBS, RUNS, Job, JobState, read_text
+from archspec_app.training.metric_points import NewPoints, Summary, clean, log_tail, new_points
 from archspec_app.training.processes import ask_to_stop, launch
-from archspec_app.training.run_rows import JobRow, moment, progress
+from archspec_app.training.run_rows import JobRow, progress, timestamp
 from archspec_app.training.train_request import TrainRequest, read_request
 
-AT_ONCE = 2  # runs
-MOST_LISTED = 200
-_MOST_KEY, _MOST_OFFSET = 200, 2**63
+MAX_ACTIVE = 2  # runs
+MAX_LISTED = 200
+_MAX_KEY, _MAX_OFFSET = 200, 2**63
 _LOCK = ".lock"
-_TRIES, _PAUSE = 50, 0.1  # seconds
+_EXIT_CHECKS, _EXIT_PAUSE = 50, 0.1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """What is new of a run.
+class RunUpdate:
+    """What is new in a run.
 
     Attributes:
-        row: how it stands.
-        fresh: points of its curves behind those that are known.
-        log: the end of what it said.
+        row: of the list of runs.
+        points: of its curves, from the given offset on.
+        log: the end of its log.
     """
 
     row: JobRow
-    fresh: NewPoints
+    points: NewPoints
     log: str
 
     def to_dict(self) -> dict[str, Any]:
-        """The points as plain data."""
-        return {"row": self.row.to_dict(), "log": self.log, **asdict(self.fresh)}
+        """The update as plain data."""
+        return {"row": self.row.to_dict(), "log": self.log, **asdict(self.points)}
 
 
 class Jobs:
-    """The runs of a start folder. Its methods may be called from several threads.
+    """The runs in a folder. Its methods may be called from several threads.
 
     Args:
-        folder: the start folder; runs are in ``runs`` in it.
-        at_once: how many may be under way; starting another is an error.
-        allow_hub: whether data may be named as on the hub.
+        folder: that the page works in; runs are in its folder ``runs``.
+        max_active: how many may be active; starting another is an error.
+        allow_hub: whether data may be the name of a data set on the Hugging Face Hub.
     """
 
-    def __init__(self, folder: Path, *, at_once: int = AT_ONCE, allow_hub: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, max_active: int = MAX_ACTIVE, allow_hub: bool = False
+    ) -> None:
         self.folder = Path(os.path.realpath(folder))
-        self.at_once, self.allow_hub = at_once, allow_hub
+        self.max_active, self.allow_hub = max_active, allow_hub
         self._runs, self._jobs = self.folder / RUNS, self.folder / RUNS / JOBS
-        self._summaries: dict[str, Summary] = {}  # saves reading; the files are what counts
+        self._summaries: dict[str, Summary] = {}  # a cache of what is in the files
         self._reading = threading.Lock()
 
     # ------------------------------------------------------------------------------------- starting
@@ -82,261 +84,257 @@ class Jobs:
         """Start a run; returns its key.
 
         Args:
-            text: the spec's, as it stands in the editor.
+            text: of the spec, from the editor.
             name: of a packaged spec, or of the spec's file relative to the folder.
             params: values for its parameters.
-            options: as ``train_request.OPTIONS`` names them.
+            options: named as in ``train_request.OPTIONS``.
 
         Raises:
-            UsageError: E801, an option is wrong, or enough runs are under way.
+            UsageError: E801, an option is wrong, or too many runs are active.
             SpecError: the text or a parameter is wrong.
         """
-        order = self._ordered(text, name, params, options)
-        asked = {"name": name, "params": dict(params), "options": dict(options)}
-        with self._alone():
-            job = self._new(f"{order.stem}-{order.plan}")
+        request = self._read(text, name, params, options)
+        form = {"name": name, "params": dict(params), "options": dict(options)}
+        with self._slot():
+            job = self._new_job(f"{request.stem}-{request.plan}")
             job.spec.mkdir()
-            storage.write(job.spec / f"{order.stem}.yaml", order.text)
-            said = {"spec": order.stem, "plan": order.plan, "asked": asked}
-            self._launch(job, self._to_train(job, order), said, begun=-1)
+            storage.write(job.spec / f"{request.stem}.yaml", request.text)
+            record = {"spec": request.stem, "plan": request.plan, "form": form}
+            self._launch(job, self._train_command(job, request), record, resumed_before=-1)
         return job.key
 
     def resume(self, key: str) -> None:
-        """Go on with a run that does not go on; start one anew that never began.
+        """Resume a run that has stopped, or start it again if training never began.
 
         Raises:
-            UsageError: E801, there is none, it is under way or finished, or enough others are.
+            UsageError: E801, there is no such run, it is active or finished, or too many are
+                active.
         """
         job = self._known(key)
-        self._wait(job)
-        with self._alone():
-            row, standing = self._row(job), self._standing(job)
-            if not row.can_resume or standing is None:
-                raise _usage(f"this run is {row.status}", "stopped, failed and killed ones go on")
-            job.own.mkdir(exist_ok=True)
-            if standing.facts is not None:
-                words = ["resume", f"{RUNS}/{job.key}"]
+        self._wait_for_exit(job)
+        with self._slot():
+            row, state = self._row(job), self._state(job)
+            if not row.can_resume or state is None:
+                raise _usage(
+                    f"this run is {row.status}", "only stopped, failed and killed runs resume"
+                )
+            job.page_folder.mkdir(exist_ok=True)
+            if state.facts is not None:
+                command = ["resume", f"{RUNS}/{job.key}"]
             else:
-                words = self._to_train(job, self._again(job, standing.said))
-            self._launch(job, words, standing.said, begun=standing.times)
+                command = self._train_command(job, self._read_again(job, state.record))
+            self._launch(job, command, state.record, resumed_before=state.times_resumed)
 
-    def _wait(self, job: Job) -> None:
-        """A process that has told how it ended takes a moment to be gone."""
-        for _ in range(_TRIES):
+    def _wait_for_exit(self, job: Job) -> None:
+        """A process exits a moment after it has written its final status."""
+        for _ in range(_EXIT_CHECKS):
             if not job.is_held or not self._row(job).can_resume:
                 return
-            time.sleep(_PAUSE)
+            time.sleep(_EXIT_PAUSE)
 
-    def _ordered(self, text: str, name: str, params: Any, options: Any) -> TrainRequest:
+    def _read(self, text: str, name: str, params: Any, options: Any) -> TrainRequest:
         return read_request(self.folder, text, name, params, options, allow_hub=self.allow_hub)
 
-    def _again(self, job: Job, said: Mapping[str, Any]) -> TrainRequest:
-        """What was asked for, checked as it was then."""
-        asked, stem = said.get("asked"), said.get("spec")
-        if isinstance(asked, Mapping) and isinstance(stem, str) and _is_key(stem):
-            text = text_of(job.spec / f"{stem}.yaml", MAX_BYTES)
-            name, params, options = (asked.get(one) for one in ("name", "params", "options"))
+    def _read_again(self, job: Job, record: Mapping[str, Any]) -> TrainRequest:
+        """The request that a run was started with, checked again."""
+        form, stem = record.get("form"), record.get("spec")
+        if isinstance(form, Mapping) and isinstance(stem, str) and _is_key(stem):
+            text = read_text(job.spec / f"{stem}.yaml", MAX_BYTES)
+            name, params, options = (form.get(key) for key in ("name", "params", "options"))
             if text and isinstance(name, str):
-                order = self._ordered(text, name, params, options)
-                if order.stem == stem:
-                    return order
-        raise _usage("nothing tells what this run was to do", "start it anew")
+                request = self._read(text, name, params, options)
+                if request.stem == stem:
+                    return request
+        raise _usage("the options of this run are lost", "start a new one")
 
-    def _to_train(self, job: Job, order: TrainRequest) -> list[str]:
-        file = os.path.relpath(job.spec / f"{order.stem}.yaml", self.folder)
-        return ["train", file, f"--output-dir={RUNS}", f"--name={job.key}", *order.arguments]
+    def _train_command(self, job: Job, request: TrainRequest) -> list[str]:
+        file = os.path.relpath(job.spec / f"{request.stem}.yaml", self.folder)
+        return ["train", file, f"--output-dir={RUNS}", f"--name={job.key}", *request.arguments]
 
-    def _launch(self, job: Job, words: list[str], said: Mapping[str, Any], begun: int) -> None:
-        """Start the process, unless another is at it.
+    def _launch(
+        self, job: Job, command: list[str], record: Mapping[str, Any], resumed_before: int
+    ) -> None:
+        """Start the process, unless the run has one.
 
         Args:
             job: which.
-            words: of the command line.
-            said: what is known of the job.
-            begun: how often the run has been resumed before; -1 if it has not begun.
+            command: of ``archspec``, with its arguments.
+            record: what the page knows of the job.
+            resumed_before: how often the run has been resumed; -1 if it has not begun.
         """
         with locked(job.lock, mode=0o600) as lock:
             if lock is None or holder(job.run / LOCK) is not None:
-                raise _usage("this run is under way")
+                raise _usage("this run is active")
             now = datetime.now().astimezone().isoformat(timespec="seconds")
-            job.mark.unlink(missing_ok=True)
+            job.stop_file.unlink(missing_ok=True)
             job.output.unlink(missing_ok=True)
-            record = {"started": now, **said, "begun": begun}
+            record = {"started": now, **record, "resumed_before": resumed_before}
             storage.write(job.record, json.dumps(record, indent=2) + "\n")
-            launch(words, self.folder, job.output, lock, online=self.allow_hub)
+            launch(command, self.folder, job.output, lock, online=self.allow_hub)
 
-    def _new(self, stem: str) -> Job:
+    def _new_job(self, stem: str) -> Job:
         base = folder_name(stem)[:110]
         for number in range(1, 1_000):
             job = self._job(base if number == 1 else f"{base}-{number}")
             if not os.path.lexists(job.run):
                 with contextlib.suppress(FileExistsError):
-                    job.own.mkdir()
+                    job.page_folder.mkdir()
                     return job
-        raise _usage("there are a thousand runs of this name")
+        raise _usage("there are 1,000 runs of this name")
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One server at a time starts a run, and knows how many there are.
+    def _slot(self) -> Iterator[None]:
+        """Hold the lock for starting a run; no other server starts one meanwhile.
 
         Raises:
-            UsageError: E801, enough are under way, or the folder cannot be written.
+            UsageError: E801, too many runs are active, or the folder cannot be written.
         """
         with self._writing():
-            going = sum(job.is_held for job in self._listed())
-            if going >= self.at_once:
+            active = sum(job.is_held for job in self._jobs_by_age())
+            if active >= self.max_active:
                 hint = "stop one, or wait until one has finished"
-                raise _usage(f"{going} runs are under way, and at most {self.at_once} may be", hint)
+                raise _usage(f"{active} of at most {self.max_active} runs are active", hint)
             yield
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """One server at a time writes.
+        """Hold the lock for writing into the folder of runs.
 
         Raises:
             UsageError: E801, the folder cannot be written.
         """
         try:
-            if self._is_elsewhere:
+            if self._is_linked:
                 raise _usage(f"'{RUNS}' leads out of the folder of the page")
-            for place in (self._runs, self._jobs):
-                place.mkdir(exist_ok=True)
+            for folder in (self._runs, self._jobs):
+                folder.mkdir(exist_ok=True)
             with locked(self._jobs / _LOCK, wait=True, mode=0o600):
                 yield
         except OSError as error:
             raise _usage(f"'{RUNS}' cannot be written: {error.strerror or error}") from None
         except RunError as error:
-            raise _usage(self._shown(error.message)) from None
+            raise _usage(self._clean(error.message)) from None
 
     # ------------------------------------------------------------------------------------- stopping
 
-    def stop(self, key: str, *, now: bool = False) -> None:
-        """Ask a run to stop: it saves after its step. One that has ended is left alone.
+    def stop(self, key: str) -> None:
+        """Ask a run to save and stop after the current step; no effect if it has ended.
 
         Args:
-            key: which.
-            now: ask again, which ends the process at once; what was saved before stays.
+            key: of the run.
 
         Raises:
-            UsageError: E801, there is none, or its process cannot be told.
+            UsageError: E801, there is no such run, or its process is unknown.
         """
         job = self._known(key)
         with self._writing():
-            lock = next((one for one in job.locks if holder(one) is not None), None)
+            lock = next((lock for lock in job.locks if holder(lock) is not None), None)
             pid = None if lock is None else holder(lock)
-            if lock is None or pid is None or (job.asked() == pid and not now):
+            if lock is None or pid is None or job.stopping_pid() == pid:
                 return
-            job.own.mkdir(exist_ok=True)
-            storage.write(job.mark, f"{pid}\n")  # before it could end by it
+            job.page_folder.mkdir(exist_ok=True)
+            storage.write(job.stop_file, f"{pid}\n")  # before the signal can end it
             if not ask_to_stop(pid, lock) and holder(lock) is not None:
-                job.mark.unlink(missing_ok=True)
-                raise _usage("the process of this run cannot be told", "stop it where it began")
+                job.stop_file.unlink(missing_ok=True)
+                raise _usage("the process of this run is unknown", "stop it where it was started")
 
-    # ------------------------------------------------------------------------------------- looking
+    # -------------------------------------------------------------------------------------- reading
 
     def rows(self) -> list[JobRow]:
-        """The runs, newest first, those of a terminal among them."""
-        rows = [self._row(job) for job in self._listed()]
-        return sorted(rows, key=lambda row: (moment(row.started) or 0.0, row.key), reverse=True)
+        """The runs, newest first, including those started from a terminal."""
+        rows = [self._row(job) for job in self._jobs_by_age()]
+        return sorted(rows, key=lambda row: (timestamp(row.started) or 0.0, row.key), reverse=True)
 
-    def follow(self, key: str, after: int = 0, version: int = 0) -> Points:
-        """What is new of a run.
+    def follow(self, key: str, offset: int = 0, version: int = 0) -> RunUpdate:
+        """What is new in a run.
 
         Args:
-            key: which.
-            after: the ``offset`` of the last answer.
-            version: the ``version`` of the last answer.
+            key: of the run.
+            offset, version: of the last update.
 
         Raises:
             UsageError: E801, there is no such run.
         """
         job = self._known(key)
-        if not all(isinstance(one, int) and 0 <= one < _MOST_OFFSET for one in (after, version)):
-            raise _usage("where to go on from is what the answer before said")
-        row = self._row(job)  # older than the points: a run that has ended has no more of them
-        return Points(row, new_points(job.metrics, after, version), self._log(job, row))
-
-    def folder_of(self, key: str) -> Path:
-        """A run's folder, for those who read its weights.
-
-        Raises:
-            UsageError: E801, there is no such run, or it has not begun.
-        """
-        job = self._known(key)
-        standing = self._standing(job)
-        if standing is None or standing.facts is None:
-            raise _usage("this run has not begun")
-        return job.run
+        if not all(isinstance(n, int) and 0 <= n < _MAX_OFFSET for n in (offset, version)):
+            raise _usage("offset and version are those of the last update")
+        row = self._row(job)  # read before the points: a run that has ended writes no more of them
+        return RunUpdate(row, new_points(job.metrics, offset, version), self._log(job, row))
 
     def _job(self, key: str) -> Job:
         return Job(key, self._runs / key, self._jobs / key)
 
     def _known(self, key: object) -> Job:
-        if isinstance(key, str) and _is_key(key) and not self._is_elsewhere:
+        if isinstance(key, str) and _is_key(key) and not self._is_linked:
             job = self._job(key)
-            if not job.is_linked and job.is_there:
+            if not job.is_linked and job.exists:
                 return job
-        raise _usage("there is no such run", "a run is named as the list has it")
+        raise _usage("there is no such run")
 
-    def _listed(self) -> list[Job]:
-        """Those whose folders were touched last."""
-        found: dict[str, float] = {}
-        for place in () if self._is_elsewhere else (self._runs, self._jobs):
-            with contextlib.suppress(OSError), os.scandir(place) as entries:
+    def _jobs_by_age(self) -> list[Job]:
+        """Those whose folders were changed last, the newest first."""
+        changed: dict[str, float] = {}
+        for folder in () if self._is_linked else (self._runs, self._jobs):
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
                 for entry in entries:
                     with contextlib.suppress(OSError):
-                        changed = entry.stat(follow_symlinks=False).st_mtime
+                        time_changed = entry.stat(follow_symlinks=False).st_mtime
                         if _is_key(entry.name) and entry.is_dir(follow_symlinks=False):
-                            found[entry.name] = max(changed, found.get(entry.name, 0.0))
-        jobs = [self._job(key) for key in sorted(found, key=lambda key: -found[key])]
-        return [job for job in jobs if not job.is_linked and job.is_there][:MOST_LISTED]
+                            changed[entry.name] = max(time_changed, changed.get(entry.name, 0.0))
+        jobs = [self._job(key) for key in sorted(changed, key=lambda key: -changed[key])]
+        return [job for job in jobs if not job.is_linked and job.exists][:MAX_LISTED]
 
     @property
-    def _is_elsewhere(self) -> bool:
+    def _is_linked(self) -> bool:
         return self._runs.is_symlink() or self._jobs.is_symlink()
 
-    def _standing(self, job: Job) -> JobState | None:
+    def _state(self, job: Job) -> JobState | None:
         try:
             return JobState.of(job)
         except RunError:
             return None
 
     def _row(self, job: Job) -> JobRow:
-        standing = self._standing(job)
-        if standing is None:
-            return JobRow(job.key, job.key, "", "failed", error="run.json: not what a run writes")
-        status, facts = standing.status, standing.facts
-        about = standing.said if facts is None else facts
-        spec, plan = (self._shown(str(about.get(one) or "")) for one in ("spec", "plan"))
-        started = about.get("started")
-        said: dict[str, Any] = {"started": started if moment(started) is not None else None}
+        state = self._state(job)
+        if state is None:
+            return JobRow(job.key, job.key, "", "failed", error="run.json: not the file of a run")
+        status, facts = state.status, state.facts
+        source = state.record if facts is None else facts
+        spec, plan = (self._clean(str(source.get(key) or "")) for key in ("spec", "plan"))
+        started = source.get("started")
+        fields: dict[str, Any] = {"started": started if timestamp(started) is not None else None}
         if status == "failed":
-            said["error"] = self._shown(standing.error(self._hidden))
+            fields["error"] = self._clean(state.error(self._replacements))
         if facts is None:
-            return JobRow(job.key, spec, plan, status, **said)
+            return JobRow(job.key, spec, plan, status, **fields)
         with self._reading:
             summary = self._summaries.setdefault(job.key, Summary())
             summary.read(job.metrics)
-            return JobRow(job.key, spec, plan, status, **progress(facts, summary, status), **said)
+            fields |= progress(facts, summary, status)
+        return JobRow(job.key, spec, plan, status, **fields)
 
     def _log(self, job: Job, row: JobRow) -> str:
-        """The run's own log; what the terminal said where that tells why the run failed."""
-        log = log_tail(job.run / LOG, self._hidden)
-        return log if log and row.status != "failed" else log_tail(job.output, self._hidden) or log
+        """The run's own log, or the output of its process where that says why the run failed."""
+        log = log_tail(job.run / LOG, self._replacements)
+        return (
+            log
+            if log and row.status != "failed"
+            else log_tail(job.output, self._replacements) or log
+        )
 
-    def _shown(self, text: str) -> str:
-        return cleaned(text, self._hidden)
+    def _clean(self, text: str) -> str:
+        return clean(text, self._replacements)
 
     @property
-    def _hidden(self) -> dict[str, str]:
-        """Nobody needs to know where on the server things lie."""
+    def _replacements(self) -> dict[str, str]:
+        """Hides paths of the server."""
         root = Path(archspec.__file__).parent.parent
-        mine = {f"{self.folder}{os.sep}": "", str(self.folder): "."}
-        return mine | {str(one): "…" for one in (sys.prefix, sys.base_prefix, root)}
+        own = {f"{self.folder}{os.sep}": "", str(self.folder): "."}
+        return own | {str(path): "…" for path in (sys.prefix, sys.base_prefix, root)}
 
 
 def _is_key(name: str) -> bool:
-    is_name = 0 < len(name) <= _MOST_KEY and name.isprintable()
+    is_name = 0 < len(name) <= _MAX_KEY and name.isprintable()
     return is_name and not name.startswith((".", "-")) and "/" not in name and "\\" not in name
 
 

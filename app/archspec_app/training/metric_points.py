@@ -1,6 +1,6 @@
-"""What a run has written since somebody looked last: points of its curves, and the end of its log.
+"""Reads what a run has written since the last read: points of its curves, and the end of its log.
 
-Files of runs may be cut, half-written, of any size, or not written by a run at all.
+The files may be truncated, half-written, of any size, or not written by a run at all.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 
 from archspec.report.text import printable_lines
 
-AT_ONCE = 16_000_000  # bytes of metrics that are read in one go
-MOST_STEPS = 2_000  # in one answer: more would not be seen
-MOST_LOG = 16_000  # bytes
-_SCORES = ("train_loss", "loss", "accuracy", "macro_f1", "seconds")
+MAX_READ = 16_000_000  # bytes of metrics in one answer
+MAX_STEPS = 2_000  # in one answer: a chart shows no more
+MAX_LOG = 16_000  # bytes
+_STEP = ("step", "epoch", "loss", "learning_rate", "seconds")
+_EPOCH = ("epoch", "step", "train_loss", "loss", "accuracy", "macro_f1", "seconds")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 
 Number = int | float | None
@@ -28,16 +29,16 @@ Number = int | float | None
 
 @dataclass(frozen=True, slots=True)
 class NewPoints:
-    """Lines of ``metrics.jsonl`` behind a place.
+    """Lines of ``metrics.jsonl`` from an offset on.
 
     Attributes:
         steps: ``step``, ``epoch``, ``loss``, ``learning_rate``, ``seconds`` since the epoch began.
         epochs: ``epoch``, ``step``, ``train_loss``, ``loss``, ``accuracy``, ``macro_f1``, ``best``.
         test: ``loss``, ``accuracy``, ``macro_f1`` of the best weights, if they are known.
-        offset: the place to go on from, in bytes.
-        version: of the file: another one means that lines were taken back.
-        anew: what was read before is void.
-        more: there is more to read at once.
+        offset: where to continue, in bytes.
+        version: of the file; it changes when the run is resumed from an earlier step.
+        restarted: what was read before is no longer valid.
+        more: there is more to read.
     """
 
     steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -45,55 +46,53 @@ class NewPoints:
     test: dict[str, Any] | None = None
     offset: int = 0
     version: int = 0
-    anew: bool = False
+    restarted: bool = False
     more: bool = False
 
 
 def new_points(
-    file: Path, after: int = 0, version: int = 0, *, at_once: int = AT_ONCE
+    file: Path, offset: int = 0, version: int = 0, *, max_bytes: int = MAX_READ
 ) -> NewPoints:
-    """The lines behind ``after`` bytes, those that are whole; a file that is not there has none.
+    """The complete lines from ``offset`` on; none if the file does not exist.
 
     Args:
         file: ``metrics.jsonl`` of a run.
-        after: what ``offset`` was last.
-        version: what ``version`` was last.
-        at_once: bytes to read.
+        offset, version: of the last answer.
+        max_bytes: to read.
     """
     with contextlib.suppress(OSError), open(file, "rb") as stream:
         stat = os.fstat(stream.fileno())
-        # A run that is resumed replaces its file by one that is shorter.
-        anew = after > 0 and (version != stat.st_ino or after > stat.st_size)
-        start = 0 if anew or after < 0 else after
+        # A run that is resumed replaces its file by a shorter one.
+        restarted = offset > 0 and (version != stat.st_ino or offset > stat.st_size)
+        start = 0 if restarted or offset < 0 else offset
         stream.seek(start)
-        data = stream.read(at_once)
-        whole = data.rfind(b"\n") + 1
-        end = len(data) if not whole and len(data) == at_once else whole  # no run's line
-        lines = data[:end].splitlines()
-        more = len(data) == at_once and start + end < stat.st_size
-        return NewPoints(*_told(lines), start + end, stat.st_ino, anew, more)
-    return NewPoints(anew=after > 0)
+        data = stream.read(max_bytes)
+        complete = data.rfind(b"\n") + 1
+        # A line longer than max_bytes was not written by a run: skip it.
+        end = len(data) if not complete and len(data) == max_bytes else complete
+        more = len(data) == max_bytes and start + end < stat.st_size
+        points = _parse_lines(data[:end].splitlines())
+        return NewPoints(*points, start + end, stat.st_ino, restarted, more)
+    return NewPoints(restarted=offset > 0)
 
 
-def _told(
+def _parse_lines(
     lines: Sequence[bytes],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any] | None]:
     steps = [line for line in lines if line.startswith(b'{"kind": "step"')]
     others = [line for line in lines if not line.startswith(b'{"kind": "step"')]
-    every = -(-len(steps) // MOST_STEPS) or 1
-    thin = steps[::-1][::every][::-1]  # the last is always among them
-    found = [_numbers(one, ("step", "epoch", "loss", "learning_rate", "seconds"))
-             for one in _mappings(thin)]  # fmt: skip
+    stride = -(-len(steps) // MAX_STEPS) or 1
+    thinned = steps[::-1][::stride][::-1]  # always with the last one
+    points = [_numbers(line, _STEP) for line in _mappings(thinned)]
     epochs: list[dict[str, Any]] = []
     test: dict[str, Any] | None = None
-    for one in _mappings(others):
-        if one.get("kind") == "epoch":
-            numbers = _numbers(one, ("epoch", "step", *_SCORES))
-            epochs.append({**numbers, "best": one.get("best") is True})
-        elif one.get("kind") == "test":
-            test = _numbers(one, ("loss", "accuracy", "macro_f1"))
-    whole = [one for one in found if one["step"] is not None]
-    return whole, [one for one in epochs if one["epoch"] is not None], test
+    for line in _mappings(others):
+        if line.get("kind") == "epoch":
+            epochs.append({**_numbers(line, _EPOCH), "best": line.get("best") is True})
+        elif line.get("kind") == "test":
+            test = _numbers(line, ("loss", "accuracy", "macro_f1"))
+    numbered = [point for point in points if point["step"] is not None]
+    return numbered, [epoch for epoch in epochs if epoch["epoch"] is not None], test
 
 
 def _mappings(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any]]:
@@ -109,88 +108,89 @@ def _numbers(line: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
 
 
 def number(value: object) -> Number:
-    """``value`` if it is a number that JavaScript can hold, else None."""
+    """``value`` if it is a number that JavaScript can represent, otherwise None."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
-    is_held = math.isfinite(value) if isinstance(value, float) else abs(value) < 2**53
-    return value if is_held else None
+    is_exact = math.isfinite(value) if isinstance(value, float) else abs(value) < 2**53
+    return value if is_exact else None
 
 
 @dataclass(slots=True)
 class Summary:
-    """What is known of a run's metrics so far; ``read`` takes note of what has come since.
+    """A summary of a run's metrics, which ``read`` updates.
 
     Attributes:
-        last: steps, the latest last.
-        epochs: how many are complete.
-        epoch: the line of the latest of them.
+        last_steps: the latest one last.
+        epochs: the number of complete epochs.
+        last_epoch: the line of the latest of them.
         best: the line of the best epoch.
         test: scores on the test split.
     """
 
     offset: int = 0
     version: int = 0
-    last: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    last_steps: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     epochs: int = 0
-    epoch: dict[str, Any] | None = None
+    last_epoch: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
     test: dict[str, Any] | None = None
 
     def read(self, file: Path) -> None:
-        """What the file has come to say; at most so much of it that the page does not wait."""
+        """Read new lines; at most so many that the page does not have to wait."""
         for _ in range(4):
-            found = new_points(file, self.offset, self.version)
-            if found.anew:
-                self.last, self.epochs, self.best, self.test = [], 0, None, None
-            self.offset, self.version = found.offset, found.version
-            self.last = [*self.last, *found.steps][-100:]
-            for line in found.epochs:
-                self.epochs, self.epoch = max(self.epochs, int(line["epoch"])), line
+            new = new_points(file, self.offset, self.version)
+            if new.restarted:
+                self.last_steps, self.epochs, self.best, self.test = [], 0, None, None
+            self.offset, self.version = new.offset, new.version
+            self.last_steps = [*self.last_steps, *new.steps][-100:]
+            for line in new.epochs:
+                self.epochs, self.last_epoch = max(self.epochs, int(line["epoch"])), line
                 self.best = line if line["best"] else self.best
-            self.test = found.test or self.test
-            if not found.more:
+            self.test = new.test or self.test
+            if not new.more:
                 return
 
     @property
     def step(self) -> int:
-        """The last step that was written down."""
-        return int(self.last[-1]["step"]) if self.last else 0
+        """The last step in the file."""
+        return int(self.last_steps[-1]["step"]) if self.last_steps else 0
 
     @property
-    def rate(self) -> float | None:
-        """Seconds a step, by the latest steps of one epoch; None before there are two."""
-        mine = [
-            one
-            for one in self.last
-            if one["seconds"] is not None and one["epoch"] == self.last[-1]["epoch"]
+    def seconds_per_step(self) -> float | None:
+        """By the latest steps of the current epoch; None before there are two."""
+        steps = [
+            step
+            for step in self.last_steps
+            if step["seconds"] is not None and step["epoch"] == self.last_steps[-1]["epoch"]
         ]
-        if len(mine) < 2 or mine[-1]["step"] <= mine[0]["step"]:
+        if len(steps) < 2 or steps[-1]["step"] <= steps[0]["step"]:
             return None
-        return (mine[-1]["seconds"] - mine[0]["seconds"]) / (mine[-1]["step"] - mine[0]["step"])
+        first, last = steps[0], steps[-1]
+        return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
 
 
-def log_tail(file: Path, hidden: Mapping[str, str]) -> str:
-    """The end of a text as it may be shown: no colours, no control characters, bounded.
+def log_tail(file: Path, replacements: Mapping[str, str]) -> str:
+    """The end of a log, safe to show: without colours and control characters.
 
     Args:
-        file: what a run, or the terminal, said.
-        hidden: texts to leave out, and what stands for each.
+        file: a run's log, or the output of its process.
+        replacements: texts that are not shown, and what replaces each.
     """
     with contextlib.suppress(OSError), open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as f:
         size = os.fstat(f.fileno()).st_size
-        f.seek(max(0, size - MOST_LOG))
-        text = f.read(MOST_LOG).decode("utf-8", "replace")
-        if size > MOST_LOG:
+        f.seek(max(0, size - MAX_LOG))
+        text = f.read(MAX_LOG).decode("utf-8", "replace")
+        if size > MAX_LOG:
             text = text.partition("\n")[2]
-        return cleaned(text, hidden)
+        return clean(text, replacements)
     return ""
 
 
-def cleaned(text: str, hidden: Mapping[str, str]) -> str:
-    """As ``log_tail``, of a text."""
-    for one, instead in hidden.items():
-        text = text.replace(one, instead)
+def clean(text: str, replacements: Mapping[str, str]) -> str:
+    """Like ``log_tail``, of a text."""
+    for old, new in replacements.items():
+        text = text.replace(old, new)
     lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
-    # What a carriage return wrote over is not to be seen on a terminal.
-    last = [line.rstrip("\r").rpartition("\r")[2].replace("\t", "    ") for line in lines]
-    return printable_lines("\n".join(last)).strip("\n")
+    # Like a terminal, drop what a carriage return overwrites.
+    visible = [line.rstrip("\r").rpartition("\r")[2].replace("\t", "    ") for line in lines]
+    return printable_lines("\n".join(visible)).strip("\n")

@@ -1,7 +1,7 @@
-"""Processes that outlive the one that starts them; their locks tell whether they live.
+"""Processes that outlive the server, and locks that show whether they are alive.
 
-The process inherits an open, locked file: the lock is free again when it has ended, however it did,
-whoever its parent is, and after the machine has been started anew. No process id is believed alone.
+A process inherits an open, locked file, so the lock is free again once it has ended, however it
+ended, whoever its parent is, and after a reboot. A process id alone is never trusted.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-import archspec
 from archspec.file_lock import holder, write_holder
+from archspec_app.worker_pool import python_environment
 
-_OTHERS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")
+# Variables of a distributed launch that the server itself may run in.
+_DISTRIBUTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")
 
 
 def launch(
@@ -29,40 +30,36 @@ def launch(
 
     Args:
         arguments: of the command line.
-        folder: to work in; nothing is imported from there.
-        output: the file that gets what it says; there is none yet.
-        lock: held by this process, and then by the new one; gets its id.
-        online: whether it may ask the hub.
+        folder: the working directory; nothing is imported from there.
+        output: file for its output; it must not exist yet.
+        lock: held by this process, inherited by the new one, whose id is written into it.
+        online: whether it may connect to the Hugging Face Hub.
     """
     lock.truncate(0)
-    with open(output, "xb") as said:
+    with open(output, "xb") as stream:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "archspec", *arguments],
             cwd=folder,
-            env=_environment(os.environ, online),
+            env=_environment(online),
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=stream,
             stderr=subprocess.STDOUT,
             pass_fds=(lock.fileno(),),
             start_new_session=True,
         )
     write_holder(lock, process.pid)
-    threading.Thread(target=process.wait, daemon=True).start()  # no zombie stays
+    threading.Thread(target=process.wait, daemon=True).start()  # leaves no zombie
     return process.pid
 
 
-def _environment(environ: Mapping[str, str], online: bool) -> dict[str, str]:
-    """With which this very archspec is imported; whatever is relative would mean the folder."""
-    root = str(Path(archspec.__file__).parent.parent)
-    paths = [one for one in environ.get("PYTHONPATH", "").split(os.pathsep) if os.path.isabs(one)]
-    kept = {name: value for name, value in environ.items() if name not in _OTHERS}
-    said = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
-    said |= {} if online else {"HF_HUB_OFFLINE": "1"}
-    return {**kept, **said, "PYTHONPATH": os.pathsep.join([root, *paths])}
+def _environment(online: bool) -> dict[str, str]:
+    kept = {key: value for key, value in python_environment().items() if key not in _DISTRIBUTED}
+    kept |= {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    return kept if online else {**kept, "HF_HUB_OFFLINE": "1"}
 
 
 def ask_to_stop(pid: int, lock: Path) -> bool:
-    """Send SIGTERM to the process that holds a lock; whether that was done."""
+    """Send SIGTERM to the process that holds a lock; returns whether it was sent."""
     if pid <= 1 or pid == os.getpid() or holder(lock) != pid or not _has_open(pid, lock):
         return False
     try:
@@ -73,14 +70,14 @@ def ask_to_stop(pid: int, lock: Path) -> bool:
 
 
 def _has_open(pid: int, lock: Path) -> bool:
-    """Whether a process has a file open; where the system does not tell, the lock must do."""
+    """Whether a process has a file open; true on systems without ``/proc``."""
     if not os.path.isdir("/proc/self/fd"):
         return True
     try:
-        mine = os.stat(lock)
+        wanted = os.stat(lock)
         for entry in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{entry}"), mine):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{entry}"), wanted):
                     return True
     except OSError:
         pass

@@ -1,4 +1,4 @@
-"""A run in a row of the list: how it stands, how far it is, how long it will take."""
+"""A run in the list: its status, its progress and the time that is left."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ JobStatus = Literal["starting", "running", "stopping", "finished", "stopped", "f
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A run, or a try to start one.
+    """A run, or an attempt to start one.
 
     Attributes:
-        key: names it: that of its folder in ``runs``.
-        spec: what its spec is called.
-        plan: its freeze plans in a word.
-        status: how it stands; ``failed``, ``stopped`` and ``killed`` can be resumed.
-        epoch: how many are complete; of ``epochs``.
-        step: the last that was written down; of ``steps``, None if that cannot be told.
-        share: done, 0 to 1; None if that cannot be told.
-        seconds: it has taken so far, all its processes together.
-        seconds_left: estimated from its latest steps, until the last epoch ends, without the test;
-            None if nothing tells, as before the last of several phases.
+        key: the name of its folder in ``runs``.
+        spec: the name of its spec.
+        plan: its freeze plans.
+        status: ``failed``, ``stopped`` and ``killed`` runs can be resumed.
+        epoch: number of complete epochs, of ``epochs``.
+        step: the last one in the metrics, of ``steps``; None if that number is unknown.
+        share: of the steps that are done, 0 to 1; None if it is unknown.
+        seconds: that all its processes together have taken.
+        seconds_left: estimated from the latest steps, until the last epoch ends, without the test;
+            None if it is unknown, as before the last of several phases.
         best: the monitored score of the best epoch: ``name`` and ``value``.
         test: ``loss``, ``accuracy`` and ``macro_f1`` on the test split.
-        started: when, as ISO 8601 has it.
+        started: time in ISO 8601.
         error: why it failed.
     """
 
@@ -65,33 +65,32 @@ class JobRow:
 
 
 def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> dict[str, Any]:
-    """The fields of a row that tell how far a run is.
+    """The fields of a row that show the progress of a run.
 
     Args:
-        facts: what its ``run.json`` says, checked.
+        facts: of its ``run.json``, checked.
         summary: of its metrics.
-        status: of its row.
+        status: of the row.
     """
     options: Mapping[str, Any] = facts.get("options", {})
-    epochs, steps = facts.get("epochs"), _steps(facts, options)
+    epochs, steps = facts.get("epochs"), _steps_per_epoch(facts, options)
     total = epochs * steps if epochs and steps else None
     share = None if total is None else min(1.0, summary.step / total)
-    is_on = status in ("running", "stopping")
+    is_active = status in ("running", "stopping")
     return {
         "epoch": summary.epochs,
         "epochs": epochs,
         "step": summary.step,
         "steps": total,
         "share": 1.0 if status == "finished" else share,
-        "seconds": _seconds(facts, is_on),
-        "seconds_left": _left(options, summary, epochs, steps) if is_on else None,
+        "seconds": _seconds(facts, is_active),
+        "seconds_left": _seconds_left(options, summary, epochs, steps) if is_active else None,
         "best": _best(options, summary),
         "test": summary.test,
     }
 
 
-def _steps(facts: Mapping[str, Any], options: Mapping[str, Any]) -> int | None:
-    """In an epoch."""
+def _steps_per_epoch(facts: Mapping[str, Any], options: Mapping[str, Any]) -> int | None:
     rows = facts.get("data", {}).get("counts", {}).get("train")
     batch, accumulate = options.get("batch_size"), options.get("accumulate_grad_batches")
     if not (_is_count(rows) and _is_count(batch) and _is_count(accumulate)):
@@ -103,38 +102,38 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
 
 
-def _seconds(facts: Mapping[str, Any], is_on: bool) -> float | None:
-    """Of all processes before, and of the one that is at it."""
+def _seconds(facts: Mapping[str, Any], is_active: bool) -> float | None:
+    """Of all earlier processes, and of the current one."""
     before = number(facts.get("seconds")) or 0.0
-    if not is_on:
+    if not is_active:
         return float(before) if facts.get("ended") else None
-    since = moment([facts.get("started"), *facts.get("resumed", [])][-1])
+    since = timestamp([facts.get("started"), *facts.get("resumed", [])][-1])
     return None if since is None else before + max(0.0, time.time() - since)
 
 
-def moment(text: object) -> float | None:
-    """Seconds since 1970 of a time in ISO 8601."""
+def timestamp(text: object) -> float | None:
+    """Seconds since 1970 of a time in ISO 8601; None if it is not one."""
     try:
         return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _left(
+def _seconds_left(
     options: Mapping[str, Any], summary: Summary, epochs: int | None, steps: int | None
 ) -> float | None:
-    rate, phases = summary.rate, options.get("phases")
+    rate, phases = summary.seconds_per_step, options.get("phases")
     if rate is None or epochs is None or steps is None or not isinstance(phases, list):
         return None
     last = phases[-1].get("epochs") if phases and isinstance(phases[-1], Mapping) else None
-    current = summary.last[-1]["epoch"]
+    current = summary.last_steps[-1]["epoch"]
     if last is None or not (_is_count(last) and _is_count(current)) or current <= epochs - last:
-        return None  # a later plan takes another time
+        return None  # a step of a later plan takes another time
     validation = 0.0
-    if summary.epoch is not None and summary.epoch["seconds"] is not None:
-        validation = max(0.0, summary.epoch["seconds"] - steps * rate)
-    to_do = max(0, epochs * steps - summary.step)
-    return to_do * rate + max(0, epochs - summary.epochs) * validation
+    if summary.last_epoch is not None and summary.last_epoch["seconds"] is not None:
+        validation = max(0.0, summary.last_epoch["seconds"] - steps * rate)
+    steps_left = max(0, epochs * steps - summary.step)
+    return steps_left * rate + max(0, epochs - summary.epochs) * validation
 
 
 def _best(options: Mapping[str, Any], summary: Summary) -> dict[str, Any] | None:

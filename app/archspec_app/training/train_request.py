@@ -111,7 +111,7 @@ def _spec(folder: Path, text: str, name: str, params: Mapping[str, Any]) -> Spec
     if not _is_plain(params) or not all(_PARAM.fullmatch(key) for key in params):
         raise _usage("the parameters are not names with plain values")
     packaged = name in packaged_names()
-    beside = folder if packaged else inside(folder, name, there=False).parent
+    beside = folder if packaged else inside(folder, name, must_exist=False).parent
     return archspec.loads(text, name=name, folder=beside, **params)
 
 
@@ -234,7 +234,7 @@ def _file(
     if hub and isinstance(name, str) and _HUB.fullmatch(name) and not (folder / name).exists():
         return [(key, name)]
     try:
-        path = inside(folder, name, there=True)
+        path = inside(folder, name, must_exist=True)
         refuse_links_out(folder, path)
         return [(key, _relative(folder, path))]
     except UsageError as error:
@@ -258,7 +258,7 @@ def _tokenizer_beside(folder: Path, name: str, spec: Spec) -> list[tuple[str, st
     for place in places:
         try:
             beside = os.path.relpath(place.parent / str(task.text.tokenizer), folder)
-            return [("tokenizer", _relative(folder, inside(folder, beside, there=True)))]
+            return [("tokenizer", _relative(folder, inside(folder, beside, must_exist=True)))]
         except (ArchspecError, ValueError):
             continue
     return []

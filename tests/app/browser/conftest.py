@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, expect, sync_playwright
 
 import archspec
 from archspec.file_lock import holder
@@ -102,10 +102,50 @@ def _opener(url: str, log: Path, contexts: Callable[..., BrowserContext]) -> Ite
     assert "Traceback" not in printed, printed
 
 
+@pytest.fixture(scope="session")
+def idle_pages() -> list[Inspector]:
+    """A page that tests use one after the other: to load a new one takes seconds."""
+    return []
+
+
 @pytest.fixture
-def inspector(open_page: OpenPage) -> Inspector:
+def reuse_page(
+    url: str, log: Path, contexts: Callable[..., BrowserContext], idle_pages: list[Inspector]
+) -> Iterator[Callable[[str, str], Inspector]]:
+    """``reuse_page(name, model)``: the shared page with a spec, as if it was opened just now."""
+    used: list[Inspector] = []
+    start = log.stat().st_size
+
+    def reuse(name: str, model: str) -> Inspector:
+        if idle_pages:
+            used.append(idle_pages.pop())
+            try:
+                used[0].reset(name, model)
+                return used[0]
+            except (AssertionError, Error):  # a test that failed has left it in disorder
+                used.pop().page.close()
+        used.append(Inspector(contexts().new_page(), url))
+        used[0].page.set_viewport_size({"width": 1280, "height": 900})
+        used[0].open(name, model)
+        return used[0]
+
+    yield reuse
+    idle_pages.extend(used)
+    assert [wrong for page in used for wrong in page.wrongs] == []
+    printed = log.read_text()[start:]
+    assert "Traceback" not in printed, printed
+
+
+@pytest.fixture
+def inspector(reuse_page: Callable[[str, str], Inspector]) -> Inspector:
     """A page with BERT on it."""
-    return open_page()
+    return reuse_page("bert", "BertForSequenceClassification")
+
+
+@pytest.fixture
+def tiny(reuse_page: Callable[[str, str], Inspector]) -> Inspector:
+    """A page with ``specs/tiny.yaml`` on it."""
+    return reuse_page("tiny.yaml", "Tiny")
 
 
 # ------------------------------------------------------------------------------- runs of a folder

@@ -168,6 +168,18 @@ class Inspector:
         self.page.reload()
         self.ready()
 
+    def reset(self, name: str, model: str) -> None:
+        """Open a spec as on a new page, apart from undo and the tabs Diagram and Diff."""
+        self.wrongs.clear()
+        for tab in ("Tree", "YAML"):
+            self.tab(tab)
+        # By way of another spec: to open the same one again would keep its rows expanded.
+        self.open("more/other.yaml", "Other")
+        self.open(name, model)
+        self.labelled("Name for the plan").fill("")
+        self.row("").locator(".label").click()
+        expect(self.page.locator(".details-view h3")).to_have_text(model)
+
 
 OpenPage = Callable[..., Inspector]
 """The fixture ``open_page``."""

@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 from tests.app.browser.inspector import Inspector
 
 
-def test_yaml_and_python_of_a_layer(inspector: Inspector) -> None:
-    inspector.open("tiny.yaml", "Tiny")
+def test_yaml_and_python_of_a_layer(tiny: Inspector) -> None:
+    inspector = tiny
     inspector.row("norm").click()
     details = inspector.page.locator(".details-view")
     expect(details.locator("h3")).to_have_text("norm LayerNorm")

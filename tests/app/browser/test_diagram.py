@@ -16,6 +16,7 @@ HOSTILE = Path(__file__).parents[1] / "hostile.yaml"
 @pytest.fixture
 def drawn(inspector: Inspector) -> Inspector:
     inspector.tab("Diagram")
+    inspector.button("Data flow of the selected block").click()
     expect(box(inspector, "classifier")).to_be_visible()
     return inspector
 
@@ -35,11 +36,11 @@ def test_down_and_up(drawn: Inspector) -> None:
     encoder.focus()
     drawn.page.keyboard.press("Enter")
     layers = box(drawn, "bert.encoder.layer.0")
-    label = "layer[0-11], 12 × BertLayer · 7.088 M each; look inside"
+    label = "layer[0-11], 12 × BertLayer · 7.088 M each; open"
     expect(layers).to_have_attribute("aria-label", label)
     layers.click()
     expect(box(drawn, "bert.encoder.layer.0.attention")).to_be_visible()
-    drawn.button("Up to the block around").click()
+    drawn.button("Up to the enclosing block").click()
     expect(layers).to_be_visible()
     trail(drawn).get_by_role("button", name="bert: BertModel").click()
     expect(encoder).to_be_visible()
@@ -56,7 +57,7 @@ def test_what_is_selected_is_drawn_and_marked(drawn: Inspector) -> None:
     drawn.page.get_by_label("Search modules by name, type or path").fill("bert.pooler.dense")
     drawn.tab("Diagram")
     expect(box(drawn, "bert.pooler.dense")).to_have_class("node leads chosen")
-    drawn.button("Hierarchy of modules").click()
+    drawn.button("Module hierarchy").click()
     expect(box(drawn, "bert.encoder.layer.0")).to_contain_text("12 × BertLayer")
     expect(box(drawn, "bert.pooler.dense")).to_have_class("node leads chosen")
 
@@ -79,7 +80,7 @@ def test_zoom(drawn: Inspector) -> None:
     drawn.page.keyboard.press("0")
     fitting = percent.inner_text()
     width = picture.evaluate("one => one.clientWidth")
-    drawn.button("Larger (+)").click()
+    drawn.button("Zoom in (+)").click()
     assert picture.evaluate("one => one.clientWidth") == pytest.approx(1.25 * width, abs=2)
     drawn.page.locator(".paper").focus()
     drawn.page.keyboard.press("-")
@@ -94,7 +95,7 @@ def test_zoom(drawn: Inspector) -> None:
 def test_downloads(drawn: Inspector) -> None:
     for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
         with drawn.page.expect_download() as waiting:
-            drawn.button(f"Download the drawing as {kind}").click()
+            drawn.button(f"Download as {kind}").click()
         name = f"bert-BertForSequenceClassification.{kind.lower()}"
         assert waiting.value.suggested_filename == name
         assert Path(waiting.value.path()).read_bytes().startswith(start)
@@ -127,12 +128,11 @@ def test_a_script_in_an_svg_is_left_out(drawn: Inspector) -> None:
         '<a href="javascript:hit=1"><g class="node" data-node="n0" style="fill:url(//x)">'
         '<text onclick="hit=1" fill="url(#x)" x="1">kept</text></g></a></svg>'
     )
-    script = (ASSETS / "diagram.js").read_text()
-    rebuilt = script[script.index("const SVG") : script.index("let kind")]
+    script = (ASSETS / "svg_sanitizer.js").read_text().replace("export ", "")
     found = drawn.page.evaluate(
-        f"""svg => {{ {rebuilt}
+        f"""svg => {{ {script}
             const given = new DOMParser().parseFromString(svg, "image/svg+xml");
-            const made = rebuilt(given.documentElement);
+            const made = sanitizeSvg(given.documentElement);
             document.body.append(made);
             made.querySelector("text").dispatchEvent(new Event("click"));
             return made.outerHTML;

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.app.browser.inspector import Inspector
+from tests.app.browser.inspector import Inspector, OpenPage
 
 
-def test_an_edit_shows_up_and_leads_to_its_line(inspector: Inspector) -> None:
-    inspector.open("tiny.yaml", "Tiny")
+def test_an_edit_shows_up_and_leads_to_its_line(tiny: Inspector) -> None:
+    inspector = tiny
     inspector.tab("Diff")
     view = inspector.page.locator(".diff-view")
     expect(view.locator(".verdict")).to_contain_text("No difference")
@@ -25,7 +25,8 @@ def test_an_edit_shows_up_and_leads_to_its_line(inspector: Inspector) -> None:
     expect(view.locator(".verdict")).to_contain_text("No difference")
 
 
-def test_levels_sides_and_markdown(inspector: Inspector) -> None:
+def test_levels_sides_and_markdown(open_page: OpenPage) -> None:
+    inspector: Inspector = open_page()
     inspector.tab("Diff")
     view = inspector.page.locator(".diff-view")
     expect(view.locator(".verdict")).to_be_visible()
@@ -49,7 +50,7 @@ def test_a_broken_text_is_said(inspector: Inspector) -> None:
     view = inspector.page.locator(".diff-view")
     expect(view.locator(".verdict")).to_be_visible()
     inspector.replace("type: Linear", "type: Linaer")
-    expect(view.locator(".said")).to_contain_text("the last good one")
+    expect(view.locator(".said")).to_contain_text("its last valid version")
     expect(view.locator(".verdict")).to_be_visible()
 
 

@@ -95,8 +95,8 @@ def test_errors_about_hostile_text_stay_text(inspector: Inspector) -> None:
     every_tab(inspector)
 
 
-def test_names_that_visitors_give_stay_text(inspector: Inspector) -> None:
-    inspector.open("tiny.yaml", "Tiny")
+def test_names_that_visitors_give_stay_text(tiny: Inspector) -> None:
+    inspector = tiny
     inspector.labelled("Name to save the spec under").fill(f"../{NAME}")
     inspector.button("Save").click()
     expect(inspector.notice).to_contain_text(NAME)

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.app.browser.inspector import OpenPage
 from tests.app.browser.runs import CLASSES, HOSTILE_LABEL, WEIGHTS, Predicting
 from tests.app.browser.test_hostile import PAYLOADS, is_clean
-from tests.app.browser.test_looks import CUT_OFF, serious
+from tests.app.browser.test_looks import faults
 
 ANIMAL = "a small wild cat with a long tail that hunts birds"
 FOOD = "sweet baked cake of flour, butter and sugar"
@@ -28,7 +28,9 @@ def test_a_text(open_runs: OpenPage, topics_run: str) -> None:
     predicting = Predicting(open_runs())
     for text, label in ((ANIMAL, "animal"), (FOOD, "food"), (FOOD, "food")):
         predicting.text(f"runs/{topics_run}", text)
-        expect(predicting.answer.locator("h3")).to_contain_text(f"What speaks for {label}")
+        expect(predicting.answer.locator("h3")).to_contain_text(
+            f"What each word contributes to {label}"
+        )
         bars = predicting.bars
         assert len(bars) == CLASSES and next(iter(bars)) == label
         assert [*bars.values()] == sorted(bars.values(), reverse=True)
@@ -49,7 +51,7 @@ def test_a_text(open_runs: OpenPage, topics_run: str) -> None:
             " / one.parentElement.getBoundingClientRect().width)"
         )
         assert widths == pytest.approx([*bars.values()], abs=0.01)
-    predicting.page.get_by_label("show which words speak for the label").uncheck()
+    predicting.page.get_by_label("show how much each word contributes").uncheck()
     predicting.text(f"runs/{topics_run}", ANIMAL)
     expect(predicting.answer.locator(".bars tr.best th")).to_have_text("animal")
     expect(predicting.answer.locator(".saliency")).to_have_count(0)
@@ -71,9 +73,9 @@ def test_what_cannot_be_predicted(open_runs: OpenPage, topics_run: str) -> None:
     inspector = open_runs()
     predicting = Predicting(inspector)
     predicting.text(f"runs/{topics_run}", " ")
-    expect(predicting.wrong).to_contain_text("a text of 1 to 100,000 characters is needed")
+    expect(predicting.wrong).to_contain_text("enter a text of 1 to 100,000 characters")
     predicting.text("", ANIMAL)
-    expect(predicting.wrong).to_contain_text("weights are needed")
+    expect(predicting.wrong).to_contain_text("choose weights")
     for name in ("../outside", "nothing.safetensors"):
         inspector.page.get_by_label("Weights", exact=True).last.fill(name)
         predicting.text("", ANIMAL)
@@ -115,26 +117,23 @@ def test_an_embedding(open_runs: OpenPage) -> None:
     predicting = Predicting(inspector)
     expect(predicting.source.locator("option").first).to_contain_text("minilm-l6")
     predicting.source.select_option("")
-    expect(inspector.page.get_by_label("show which words")).to_be_hidden()
+    expect(inspector.page.get_by_label("show how much")).to_be_hidden()
     inspector.page.get_by_label("Weights", exact=True).last.fill(WEIGHTS)
     predicting.text("", ANIMAL)
-    expect(predicting.answer).to_contain_text("An embedding of 384 numbers, of norm 1.0000")
+    expect(predicting.answer).to_contain_text("An embedding of size 384, norm 1.0000")
     numbers = [float(one) for one in predicting.answer.locator("pre").inner_text().split()[:-1]]
     assert len(numbers) == 16 and all(abs(one) < 1 for one in numbers) and any(numbers)
 
 
-@pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_answers_can_be_read(
-    scheme: str, width: int, open_runs: OpenPage, topics_run: str, image_run: str
+    scheme: str, open_runs: OpenPage, topics_run: str, image_run: str
 ) -> None:
-    inspector = open_runs(scheme=scheme, width=width)
+    inspector = open_runs(scheme=scheme)
     predicting = Predicting(inspector)
     predicting.text(f"runs/{topics_run}", ANIMAL)
     expect(predicting.words.first).to_be_visible()
-    assert inspector.page.evaluate(CUT_OFF) == []
-    assert serious(inspector) == []
+    assert faults(inspector, "#predict") == []
     predicting.image(f"runs/{image_run}", "red.png", picture("red"))
     expect(predicting.answer.locator(".bars tr.best th")).to_have_text("red")
-    assert inspector.page.evaluate(CUT_OFF) == []
-    assert serious(inspector) == []
+    assert faults(inspector, "#predict") == []

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,21 +62,27 @@ def test_the_pages_own_description_names_no_place(url: str, secrets: list[str]) 
         holds_none(answer, secrets)
 
 
-@pytest.mark.parametrize("event", MADE_UP, ids=range(len(MADE_UP)))
-def test_made_up_events_are_answered(event: dict[str, Any], url: str, secrets: list[str]) -> None:
-    config = json.loads(ask(url + "config")[1])
-    for call in config["dependencies"]:
-        data = {
-            "data": ["x"] * len(call["inputs"]), "fn_index": call["id"], "event_data": event,
-            "session_hash": f"made-up-{call['id']}",
-        }  # fmt: skip
-        for path in ("run/predict", f"run/{call.get('api_name')}", f"call/{call['id']}"):
-            holds_none(ask_json(f"{url}gradio_api/{path}", data)[1], secrets)
-        status, answer = ask_json(f"{url}gradio_api/queue/join", data)
-        holds_none(answer, secrets)
-        if status == 200:
-            path = f"gradio_api/queue/data?session_hash={data['session_hash']}"
-            holds_none(ask(url + path)[1], secrets)
+def test_made_up_events_are_answered(url: str, secrets: list[str]) -> None:
+    calls = json.loads(ask(url + "config")[1])["dependencies"]
+
+    def answers(call: dict[str, Any]) -> Iterator[str]:
+        session = f"made-up-{call['id']}"
+        for event in MADE_UP:
+            data = {
+                "data": ["x"] * len(call["inputs"]), "fn_index": call["id"], "event_data": event,
+                "session_hash": session,
+            }  # fmt: skip
+            for path in ("run/predict", f"run/{call.get('api_name')}", f"call/{call['id']}"):
+                yield ask_json(f"{url}gradio_api/{path}", data)[1]
+            status, answer = ask_json(f"{url}gradio_api/queue/join", data)
+            yield answer
+            if status == 200:
+                yield ask(f"{url}gradio_api/queue/data?session_hash={session}")[1]
+
+    with ThreadPoolExecutor(8) as pool:
+        for several in pool.map(lambda call: [*answers(call)], calls):
+            for answer in several:
+                holds_none(answer, secrets)
 
 
 def test_nothing_can_be_uploaded(url: str, secrets: list[str]) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
 import archspec
@@ -15,12 +14,6 @@ from archspec.lang.yaml import MAX_BYTES
 from tests.app.browser.inspector import Inspector, OpenPage
 
 TINY = (Path(__file__).parent / "specs" / "tiny.yaml").read_text()
-
-
-@pytest.fixture
-def tiny(inspector: Inspector) -> Inspector:
-    inspector.open("tiny.yaml", "Tiny")
-    return inspector
 
 
 def test_a_packaged_spec_is_picked(inspector: Inspector) -> None:
@@ -113,7 +106,9 @@ def test_a_param_is_set_in_the_form(tiny: Inspector) -> None:
     expect(tiny.figure("Parameters")).to_have_text("291")
 
 
-def test_undo_and_redo_go_through_the_changes(tiny: Inspector) -> None:
+def test_undo_and_redo_go_through_the_changes(open_page: OpenPage) -> None:
+    tiny: Inspector = open_page()
+    tiny.open("tiny.yaml", "Tiny")
     expect(tiny.button("Undo")).to_be_disabled()
     tiny.toggle("norm").click()
     expect(tiny.toggle("norm")).to_be_checked()
@@ -186,9 +181,7 @@ def test_a_spec_that_was_never_right_shows_no_other_model(tiny: Inspector) -> No
             "buffer": TINY.replace("{default: 8, ", "{type: int, ").encode(),
         }
     )
-    expect(tiny.page.locator(".problems-head")).to_have_text(
-        "1 problem; nothing has been built yet"
-    )
+    expect(tiny.page.locator(".problems-head")).to_have_text("1 problem; there is no model yet")
     expect(tiny.rows).to_have_count(0)
     tiny.tab("Parameters")
     tiny.field("width").fill("16")
@@ -217,7 +210,7 @@ def test_two_visitors_do_not_see_each_other(inspector: Inspector, open_page: Ope
 def test_yaml_and_python_are_downloaded(tiny: Inspector, tmp_path: Path) -> None:
     text = tiny.replace("repeat: 3", "repeat: 4")
     expect(tiny.row("layers.0-3")).to_be_visible()
-    for name, file in ("YAML", "tiny.yaml"), ("Python", "tiny.py"):
+    for name, file in ("Download YAML", "tiny.yaml"), ("Download Python", "tiny.py"):
         with tiny.page.expect_download() as found:
             tiny.button(name).click()
         assert found.value.suggested_filename == file

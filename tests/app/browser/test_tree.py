@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from difflib import ndiff
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.app.browser.inspector import Inspector
-
-
-@pytest.fixture
-def tiny(inspector: Inspector) -> Inspector:
-    inspector.open("tiny.yaml", "Tiny")
-    return inspector
 
 
 def changed_lines(before: str, after: str) -> list[str]:
@@ -35,9 +28,9 @@ def test_repeats_are_folded_and_unfold(inspector: Inspector) -> None:
     expect(layers).to_have_attribute("aria-expanded", "true")
     expect(inspector.rows).to_have_count(before + 12)
     expect(inspector.row("bert.encoder.layer.11")).to_contain_text("BertLayer")
-    inspector.button("Fold").click()
+    inspector.button("Collapse all").click()
     expect(inspector.row("bert.encoder.layer.11")).to_have_count(0)
-    inspector.button("Unfold").click()
+    inspector.button("Expand all").click()
     expect(inspector.row("bert.encoder.layer.11.attention.self.query")).to_contain_text("Linear")
 
 
@@ -106,7 +99,7 @@ def test_a_plan_is_saved_under_a_name(tiny: Inspector) -> None:
     expect(tiny.toggle("norm")).to_be_checked()
     name = tiny.labelled("Name for the plan")
     tiny.button("Save plan").click()
-    expect(tiny.notice).to_contain_text("a plan needs a name")
+    expect(tiny.notice).to_contain_text("enter a name for the plan")
     name.fill("also head: #1")
     tiny.button("Save plan").click()
     expect(tiny.labelled("Freeze plan")).to_have_value("also head: #1")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from archspec.errors import SpecError, UsageError
-from archspec_app.diff_view import EDITED, SAVED, Pair, diff_data, names_data, sides
+from archspec_app.diff_view import EDITED, SAVED, Pair, diff_data, load_pair, names_data
 from archspec_app.session import Session
 from archspec_app.workspace import Workspace
 
@@ -29,28 +29,28 @@ freeze: {head: ["**", "!two"]}
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Session:
+def session(tmp_path: Path) -> Session:
     (tmp_path / "net.yaml").write_text(TEXT)
-    desk = Session(Workspace(tmp_path))
-    desk.open("net.yaml")
-    return desk
+    session = Session(Workspace(tmp_path))
+    session.open("net.yaml")
+    return session
 
 
-def compared(desk: Session, a: str = "", b: str = "", levels: list[object] | None = None) -> Any:
-    found = diff_data(sides(desk, Pair.of(a, b, levels or [])))
+def compared(session: Session, a: str = "", b: str = "", levels: list[object] | None = None) -> Any:
+    found = diff_data(load_pair(session, Pair.of(a, b, levels or [])))
     return json.loads(json.dumps(found, allow_nan=False))
 
 
-def test_nothing_has_changed(desk: Session) -> None:
-    desk.edit(TEXT.replace("[batch, 4]", "[ batch, 4 ]") + "# a comment\n")
-    found = compared(desk)
+def test_nothing_has_changed(session: Session) -> None:
+    session.edit(TEXT.replace("[batch, 4]", "[ batch, 4 ]") + "# a comment\n")
+    found = compared(session)
     assert not found["different"] and found["verdict"].startswith("No difference: both say the")
     assert found["sections"] == [] and (found["a"], found["b"]) == (SAVED, EDITED)
 
 
-def test_an_edit_against_what_was_saved(desk: Session) -> None:
-    desk.edit(TEXT.replace("width: 8", "width: 16").replace("!two", "!one"))
-    found = compared(desk)
+def test_an_edit_against_what_was_saved(session: Session) -> None:
+    session.edit(TEXT.replace("width: 8", "width: 16").replace("!two", "!one"))
+    found = compared(session)
     assert (found["old"], found["new"]) == ("net (saved)", "net (editor)")
     spec, tree, tensors = found["sections"]
     width = {
@@ -66,67 +66,67 @@ def test_an_edit_against_what_was_saved(desk: Session) -> None:
     assert found["markdown"].startswith("### `net (saved)` → `net (editor)`")
 
 
-def test_levels_and_plan(desk: Session) -> None:
-    desk.change(plan="head")
-    desk.edit(TEXT.replace("width: 8", "width: 16"))
-    found = compared(desk, levels=["spec", "nonsense", 3])
+def test_levels_and_plan(session: Session) -> None:
+    session.change(plan="head")
+    session.edit(TEXT.replace("width: 8", "width: 16"))
+    found = compared(session, levels=["spec", "nonsense", 3])
     assert found["levels"] == ["spec"] and [one["title"] for one in found["sections"]] == ["Spec"]
-    cost = compared(desk, levels=["cost"])
+    cost = compared(session, levels=["cost"])
     assert "freeze plan head" in cost["notes"][0]
-    assert "nothing frozen" in compared(desk, a="resnet18", levels=["cost"])["notes"][0]
+    assert "nothing frozen" in compared(session, a="resnet18", levels=["cost"])["notes"][0]
 
 
-def test_lines_of_other_files_lead_nowhere(desk: Session) -> None:
-    found = compared(desk, a="resnet18", levels=["spec"])
+def test_lines_of_other_files_lead_nowhere(session: Session) -> None:
+    found = compared(session, a="resnet18", levels=["spec"])
     lines = {line["what"]: line for line in found["sections"][0]["lines"]}
     assert lines["blocks.BasicBlock"]["line"] is None
     assert lines["blocks.Net"]["line"] == 7, "where its content begins"
-    swapped = compared(desk, a=EDITED, b="resnet18", levels=["spec"])
+    swapped = compared(session, a=EDITED, b="resnet18", levels=["spec"])
     lines = {line["what"]: line for line in swapped["sections"][0]["lines"]}
     assert (lines["blocks.Net"]["sign"], lines["blocks.Net"]["line"]) == ("−", 7)
     assert lines["blocks.BasicBlock"]["line"] is None
 
 
 def test_a_packaged_spec_is_its_own_saved_version(tmp_path: Path) -> None:
-    desk = Session(Workspace(tmp_path))
-    desk.open("resnet18")
-    assert names_data(desk)["has_saved"]
-    assert not compared(desk, levels=["spec"])["different"]
-    desk.change(params={"num_classes": 10})
-    found = compared(desk, levels=["spec"])
+    session = Session(Workspace(tmp_path))
+    session.open("resnet18")
+    assert names_data(session)["has_saved"]
+    assert not compared(session, levels=["spec"])["different"]
+    session.change(params={"num_classes": 10})
+    found = compared(session, levels=["spec"])
     assert found["new"] == "resnet18 num_classes=10 (editor)"
     assert found["sections"][0]["lines"][0]["line"] is None, "the form's values have no line"
 
 
 def test_what_was_never_saved(tmp_path: Path) -> None:
-    desk = Session(Workspace(tmp_path))
-    desk.paste("new.yaml", TEXT)
-    assert not names_data(desk)["has_saved"]
+    session = Session(Workspace(tmp_path))
+    session.paste("new.yaml", TEXT)
+    assert not names_data(session)["has_saved"]
     with pytest.raises(UsageError) as caught:
-        compared(desk)
+        compared(session)
     assert caught.value.code == "E801" and "no saved version" in caught.value.message
 
 
-@pytest.mark.parametrize("name", ["../net.yaml", "/etc/passwd", "none.yaml", "net", "a\0.yaml"])
-def test_only_specs_of_the_folder(desk: Session, name: str) -> None:
-    with pytest.raises((UsageError, SpecError)) as caught:
-        compared(desk, a=name)
-    assert str(desk.workspace.folder) not in str(caught.value)
+def test_only_specs_of_the_folder(session: Session) -> None:
+    for name in ("../net.yaml", "/etc/passwd", "none.yaml", "net", "a\0.yaml"):
+        with pytest.raises((UsageError, SpecError)) as caught:
+            compared(session, a=name)
+        assert str(session.workspace.folder) not in str(caught.value), name
 
 
-def test_a_broken_text_leaves_the_last_good_one(desk: Session) -> None:
-    desk.edit(TEXT.replace("width: 8", "width: 16"))
-    desk.edit(TEXT.replace("width: 8", "width: ["))
-    assert names_data(desk)["broken"]
-    assert compared(desk, levels=["spec"])["sections"][0]["lines"][0]["how"] == "8 → 16"
+def test_a_broken_text_leaves_the_last_good_one(session: Session) -> None:
+    session.edit(TEXT.replace("width: 8", "width: 16"))
+    session.edit(TEXT.replace("width: 8", "width: ["))
+    assert names_data(session)["has_problems"]
+    assert compared(session, levels=["spec"])["sections"][0]["lines"][0]["how"] == "8 → 16"
 
 
-def test_hostile_names_are_plain_text(desk: Session, tmp_path: Path) -> None:
+def test_hostile_names_are_plain_text(session: Session, tmp_path: Path) -> None:
     text = (Path(__file__).parent / "hostile.yaml").read_text()
     (tmp_path / "hostile.yaml").write_text(text)
-    desk.open("hostile.yaml")
-    desk.edit(text.replace("out_features: 4}", "out_features: 4, bias: false}"))
-    found = compared(desk, levels=["spec", "tree", "tensors"])
+    session.open("hostile.yaml")
+    session.edit(text.replace("out_features: 4}", "out_features: 4, bias: false}"))
+    found = compared(session, levels=["spec", "tree", "tensors"])
     name = "inner.d.</title><script>hit=1</script>"
     assert name in [line["what"] for line in found["sections"][1]["lines"]]
     assert f"`{name}`" in found["markdown"], "code, not markup"

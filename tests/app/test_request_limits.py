@@ -6,8 +6,6 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
-
 from archspec_app.request_limits import BoundedBody
 
 
@@ -38,17 +36,16 @@ def status(length: bytes | None, chunks: list[bytes]) -> int | None:
 
     headers = [] if length is None else [(b"content-length", length)]
     scope = {"type": "http", "headers": headers}
-    asked = BoundedBody(_app, most=10)(scope, receive, send)
+    asked = BoundedBody(_app, max_bytes=10)(scope, receive, send)
     with ThreadPoolExecutor(1) as pool:  # the browser tests keep a loop in the main thread
         pool.submit(asyncio.run, asked).result()
     return sent[0]["status"] if sent else None
 
 
-@pytest.mark.parametrize(
-    ("length", "chunks", "expected"),
-    [(b"10", [b"x" * 10], 200), (b"11", [b"x" * 11], 413), (None, [b"x" * 5] * 2, 200),
-     (None, [b"x" * 6] * 2, None), (b"3", [b"x" * 99], None), (b"-1", [b"x"], 413),
-     (b"1e9", [b"x"], 413)],
-)  # fmt: skip
-def test_bodies(length: bytes | None, chunks: list[bytes], expected: int | None) -> None:
-    assert status(length, chunks) == expected
+def test_bodies() -> None:
+    rows: list[tuple[bytes | None, list[bytes], int | None]] = [
+        (b"10", [b"x" * 10], 200), (b"11", [b"x" * 11], 413), (None, [b"x" * 5] * 2, 200),
+        (None, [b"x" * 6] * 2, None), (b"3", [b"x" * 99], None), (b"-1", [b"x"], 413),
+        (b"1e9", [b"x"], 413),
+    ]  # fmt: skip
+    assert [row for row in rows if status(row[0], row[1]) != row[2]] == []

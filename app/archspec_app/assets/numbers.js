@@ -1,0 +1,31 @@
+// Numbers for people, in the same format as on the server.
+
+const UNITS = ["", "k", "M", "G", "T", "P"];
+
+// Four digits, in the largest unit that is reached once they are rounded: 109483778 is "109.5 M".
+export function formatCount(number) {
+  let power = 0;
+  let value = number;
+  while (power < UNITS.length - 1 && value >= (power ? 999.95 : 1000)) {
+    value /= 1000;
+    power += 1;
+  }
+  if (power === 0) return String(number);
+  return `${value.toFixed(value < 9.9995 ? 3 : value < 99.995 ? 2 : 1)} ${UNITS[power]}`;
+}
+
+export const formatExact = (number) => number.toLocaleString("en");
+
+export const formatPercent = (share) => `${(100 * share).toFixed(1)} %`;
+
+// Two decimals where one would show hardly anything.
+export const formatProbability = (share) => `${(100 * share).toFixed(share > 0.0995 || share === 0 ? 1 : 2)} %`;
+
+export const formatScore = (value) => (value === null || value === undefined ? "–" : value.toFixed(4));
+
+export function formatDuration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  const whole = Math.round(seconds);
+  if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
+}

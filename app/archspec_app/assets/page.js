@@ -1,0 +1,77 @@
+// What the views share: messages to each other, requests to the server, and the editor.
+
+const bus = (window.archspecBus ??= new EventTarget());
+export const send = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
+export const on = (name, act) => bus.addEventListener(name, (event) => act(event.detail));
+
+// Acts when a node becomes visible, and again whenever the session has changed while it is visible.
+export function whenVisible(node, act) {
+  let isStale = true;
+  const check = () => {
+    if (!isStale || !node.offsetParent) return;
+    isStale = false;
+    act();
+  };
+  on("revision", () => {
+    isStale = true;
+    check();
+  });
+  new IntersectionObserver(check).observe(node);
+}
+
+// One request at a time: while one is under way, all further ones are combined into one.
+export function oneAtATime(request) {
+  let isBusy = false;
+  let isWaiting = false;
+  let timer = null;
+  const ask = () => {
+    isWaiting = isBusy;
+    if (isBusy) return;
+    isBusy = true;
+    timer = setTimeout(done, 60000);
+    request();
+  };
+  const done = () => {
+    clearTimeout(timer);
+    isBusy = false;
+    if (isWaiting) ask();
+  };
+  return { ask, done };
+}
+
+// Every change carries the editor's text, so each one waits for the answer to the one before.
+export const changes = (window.archspecChanges ??= { waiting: [], timer: null });
+export function change(name, data) {
+  changes.waiting.push(() => trigger(name, data));
+  if (changes.timer === null) nextChange();
+}
+export function nextChange() {
+  clearTimeout(changes.timer);
+  const act = changes.waiting.shift();
+  changes.timer = act ? setTimeout(nextChange, 10000) : null;
+  act?.();
+}
+
+export const editor = {
+  get dom() {
+    return document.querySelector("#editor .cm-content");
+  },
+  get view() {
+    return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view;
+  },
+  get text() {
+    return this.view?.state.doc.toString() ?? "";
+  },
+  reveal(line, column = 1, focus = true) {
+    const view = this.view;
+    if (!view) return;
+    const target = view.state.doc.line(Math.max(1, Math.min(line, view.state.doc.lines)));
+    const anchor = Math.min(target.from + column - 1, target.to);
+    const top = view.lineBlockAt(anchor).top - view.scrollDOM.clientHeight / 3;
+    if (focus) {
+      view.dispatch({ selection: { anchor } });
+      view.focus();
+    }
+    view.scrollDOM.scrollTop = Math.max(0, top);
+  },
+};

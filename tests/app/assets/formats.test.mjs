@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ranges, scaleTo, thinOut, ticks } from "../../../app/archspec_app/assets/chart_scale.js";
+import { boxOf, covers } from "../../../app/archspec_app/assets/diagram_boxes.js";
+import { formatDuration, formatProbability, formatScore } from "../../../app/archspec_app/assets/numbers.js";
+import { locatePatch, withUnixLineBreaks } from "../../../app/archspec_app/assets/text_edits.js";
+
+function table(act, rows) {
+  for (const [input, expected] of rows) assert.deepEqual(act(input), expected, JSON.stringify(input));
+}
+
+test("durations, probabilities and scores", () => {
+  table(formatDuration, [
+    [null, "–"],
+    [0.4, "0 s"],
+    [59.6, "1 min 0 s"],
+    [61, "1 min 1 s"],
+    [7320, "2 h 2 min"],
+  ]);
+  table(formatProbability, [
+    [0, "0.0 %"],
+    [0.0012, "0.12 %"],
+    [0.0996, "10.0 %"],
+    [1, "100.0 %"],
+  ]);
+  table(formatScore, [
+    [undefined, "–"],
+    [0.90814, "0.9081"],
+  ]);
+});
+
+test("a long curve keeps its ends and its peaks", () => {
+  const points = Array.from({ length: 10_000 }, (_, step) => [step, step === 4321 ? 99 : Math.sin(step)]);
+  const thinned = thinOut(points);
+  assert.ok(thinned.length <= 1000);
+  assert.ok(thinned.some(([step, value]) => step === 4321 && value === 99));
+  assert.deepEqual(
+    thinned,
+    thinned.toSorted((a, b) => a[0] - b[0]),
+  );
+  assert.equal(thinOut(points.slice(0, 900)).length, 900);
+});
+
+test("a scale covers all points, also when they are equal", () => {
+  assert.deepEqual(
+    ranges([
+      [3, 2],
+      [8, 1],
+    ]),
+    { x: [0, 8], y: [1, 2] },
+  );
+  assert.deepEqual(ranges([[0, 2]]), { x: [0, 1], y: [1.5, 2.5] });
+  table(scaleTo([0, 10], [100, 0]), [
+    [0, 100],
+    [5, 50],
+    [10, 0],
+  ]);
+});
+
+test("the labels of ticks differ", () => {
+  const labels = (range) => ticks(range).map(({ label }) => label);
+  table(labels, [
+    [
+      [0, 1],
+      ["0.00", "0.500", "1.00"],
+    ],
+    [
+      [0.90762, 0.90814],
+      ["0.9076", "0.9079", "0.9081"],
+    ],
+  ]);
+});
+
+test("a box stands for the equal modules after it", () => {
+  const boxes = [{ path: "" }, { path: null }, { path: "layer.2", times: 3 }, { path: "head", times: 1 }];
+  const covered = ["layer.1", "layer.2", "layer.4", "layer.5", "other.3"].map((path) => covers(boxes[2], path));
+  assert.deepEqual(covered, [false, true, true, false, false]);
+  table(
+    (path) => boxOf(boxes, path).path,
+    [
+      ["layer.3.dense", "layer.2"],
+      ["head", "head"],
+      ["nowhere", ""],
+    ],
+  );
+  assert.equal(boxOf([], "head"), null);
+});
+
+test("a patch is found although somebody has typed before or behind it", () => {
+  const patch = { start: 4, old: "old", before: "one ", after: " end", length: 11 };
+  const locate = (text) => locatePatch(text, patch);
+  table(locate, [
+    ["one old end", 4],
+    ["one old end, typed", 4],
+    ["typed, one old end", 11],
+    ["one new end", null],
+    ["", null],
+  ]);
+  assert.equal(withUnixLineBreaks("a\r\nb\rc\n"), "a\nb\nc\n");
+});

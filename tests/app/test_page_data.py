@@ -1,0 +1,125 @@
+"""What the page is given: the tree's kinds, forms, figures, and texts that are no numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archspec.errors import UsageError
+from archspec_app.costs import cost_data, summary_data
+from archspec_app.param_form import param_value, params_data, sizes_data
+from archspec_app.session import Session
+from archspec_app.tabs import cost
+from archspec_app.tree import find, tree_data
+from archspec_app.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    session = Session(Workspace(Path()))
+    session.open("bert")
+    session.change(plan="last-2-and-head")
+    return session
+
+
+def test_equal_layers_are_told_once(session: Session) -> None:
+    assert session.built is not None
+    data = tree_data(session.built)
+    root = data["kinds"][data["root"]]
+    assert (root["type"], root["parameters"]) == ("BertForSequenceClassification", 109_483_778)
+    types = [kind["type"] for kind in data["kinds"]]
+    assert types.count("BertLayer") == 1 and len(types) < 40
+    encoder = data["kinds"][
+        dict(data["kinds"][dict(root["children"])["bert"]]["children"])["encoder"]
+    ]
+    (layers,) = (data["kinds"][index] for _, index in encoder["children"])
+    assert [name for name, _ in layers["children"]] == [str(i) for i in range(12)]
+    assert len({index for _, index in layers["children"]}) == 1
+    assert data["trainable"]["bert.encoder.layer.0"] == 0
+    assert data["trainable"]["bert.encoder"] == 2 * 7_087_872
+    assert "bert.encoder.layer.11" not in data["trainable"], "all of it is trainable"
+    assert json.loads(json.dumps(data, allow_nan=False)) is not None
+    node = find(session.built.inspection, "bert.encoder.layer.3")
+    assert node is not None and node.type == "BertLayer"
+    assert find(session.built.inspection, "bert.decoder") is None
+
+
+def test_figures_are_short_and_exact(session: Session) -> None:
+    assert session.built is not None
+    summary = {figure["name"]: figure for figure in summary_data(session.built)}
+    assert summary["Parameters"]["short"] == "109.5 M"
+    assert (
+        summary["Parameters"]["full"] == "109,483,778 parameters" and summary["Parameters"]["exact"]
+    )
+    assert summary["MACs"]["full"] == "11,174,217,216 multiply-accumulates"
+    memory = cost_data(session.built)["groups"][1]["figures"]
+    assert [figure["name"] for figure in memory][-1] == "total"
+    assert not memory[-1]["exact"] and memory[-1]["short"].startswith("≈ ")
+
+
+def test_forms_have_bounds_and_help(session: Session) -> None:
+    assert session.built is not None
+    fields: dict[str, Any] = {
+        field["name"]: field for field in params_data(*session.params, session.request)
+    }
+    labels = fields["num_labels"]
+    assert (labels["type"], labels["value"], labels["min"], labels["changed"]) == (
+        "int",
+        "2",
+        1,
+        False,
+    )
+    assert fields["classifier_dropout"]["nullable"]
+    assert fields["classifier_dropout"]["help"] == "hidden_dropout_prob if null"
+    assert {field["name"]: field["value"] for field in sizes_data(session.built, session.request)}[
+        "seq"
+    ] == "128"
+
+
+def test_inputs_and_checkpoints_change_the_figures(session: Session) -> None:
+    def shown(name: str) -> tuple[object, ...]:
+        assert session.built is not None
+        field = next(
+            one for one in cost.fields(session.built, session.request) if one["name"] == name
+        )
+        return field["value"], field["changed"]
+
+    def kept() -> int:
+        assert session.built is not None
+        return session.built.inspection.memory.activations.value
+
+    whole = kept()
+    mask = "input:attention_mask"
+    assert shown(mask) == ("passed", False) and shown("checkpoint_blocks") == ("", False)
+    rows: list[tuple[dict[str, Any], tuple[object, ...]]] = [
+        ({"key": mask, "text": "omitted"}, ("omitted", True)),
+        ({"key": mask, "text": "passed"}, ("passed", False)),
+        ({"key": mask, "text": "omitted"}, ("omitted", True)),
+        ({"key": mask, "reset": True}, ("passed", False)),
+        ({"key": "checkpoint_blocks", "text": " bert.pooler  @BertLayer "},
+         ("bert.pooler @BertLayer", True)),
+    ]  # fmt: skip
+    for data, expected in rows:
+        cost.set_field(session, data)
+        assert shown(data["key"]) == expected and session.problems == ()
+    assert kept() < whole / 4
+    cost.set_field(session, {"key": "checkpoint_blocks", "text": "@BertLayers"})
+    assert "did you mean '@BertLayer'" in str(session.problems[0])
+    cost.set_field(session, {"key": "checkpoint_blocks", "reset": True})
+    assert kept() == whole and session.problems == ()
+    cost.set_field(session, {"key": "input:nosuch", "text": "omitted"})
+    assert session.request.without == () and session.problems == ()
+
+
+def test_fields_are_read() -> None:
+    rows: list[tuple[str, str, object]] = [
+        ("3", "int", 3), ("1e-3", "float", 0.001), ("true", "bool", True), ("gelu", "str", "gelu"),
+        ("[3, 4]", "list[int]", [3, 4]), ("", "float", None), ("null", "int", None),
+    ]  # fmt: skip
+    assert [row for row in rows if param_value(row[0], row[1]) != row[2]] == []
+    for text in ("x", "1 2", "NaN", "1e999", "[" * 9000, "__import__('os')", 3, None, "9" * 20_000):
+        with pytest.raises(UsageError):
+            pytest.fail(f"{text!r:.80} is read as {param_value(text, 'int')!r}")
