@@ -1,6 +1,6 @@
-"""The hashes that a run's folder keeps of its files: whoever reads one of them checks it first.
+"""The hashes of the files in a run's folder, which are checked before a file is read.
 
-The hash of a new file is noted before the file is in place: for a moment a name has two, and what a
+The hash of a new file is added before the file is replaced: for a moment a name has two, and what a
 killed process leaves behind has one of them.
 """
 
@@ -17,8 +17,8 @@ from archspec.errors import Problem, RunError
 
 HASHES, FACTS, SPEC = "hashes.json", "run.json", "spec.yaml"
 ABSENT = ""  # the hash of no file
-_MOST_BYTES = 10_000_000
-_LOOKS = 10  # at files that a run under way replaces meanwhile
+_MAX_BYTES = 10_000_000
+_ATTEMPTS = 10  # while a running process replaces files
 
 Hashes = Mapping[str, list[str]]
 
@@ -30,87 +30,95 @@ def digest(file: Path) -> str:
 
 
 def read(folder: Path) -> dict[str, list[str]]:
-    """File name → the hashes that it may have.
+    """File name → its valid hashes.
 
     Raises:
-        RunError: E920, they are gone, or something else.
+        RunError: E920, the file of hashes is missing or invalid.
     """
-    place = folder / HASHES
+    path = folder / HASHES
     try:
-        if place.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise ValueError
-        found = json.loads(place.read_bytes())
+        content = json.loads(path.read_bytes())
     except FileNotFoundError:
-        message = f"{place}: is gone: nothing tells whether the run's files are whole"
+        message = f"{path}: is gone: nothing tells whether the run's files are whole"
         hint = "put it back; or copy the weights to another folder, to use them unchecked"
         raise RunError(Problem("E920", message, hint=hint)) from None
     except OSError as error:
-        raise RunError(Problem("E920", f"{place}: {error.strerror}")) from None
+        raise RunError(Problem("E920", f"{path}: {error.strerror}")) from None
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not all(map(_is_texts, cast("Any", found).values())):
-        raise RunError(Problem("E920", f"{place}: not what a run writes"))
-    return cast("dict[str, list[str]]", found)
+        content = None
+    if not isinstance(content, dict) or not all(map(_is_text_list, cast("Any", content).values())):
+        raise RunError(Problem("E920", f"{path}: not what a run writes"))
+    return cast("dict[str, list[str]]", content)
 
 
 def write(folder: Path, hashes: Hashes) -> None:
-    """Raises OSError: they cannot be written; then the old ones are as they were."""
+    """Write the hashes; raises OSError if that fails, the old ones are then unchanged."""
     storage.write(folder / HASHES, json.dumps(hashes, indent=2) + "\n")
 
 
 def note(folder: Path, name: str, new: str) -> None:
-    """Add the hash of a file that is about to be in place; raises as ``read`` and ``write``."""
+    """Add the hash of a file that is about to be replaced; raises as ``read`` and ``write``."""
     hashes = read(folder) if (folder / HASHES).is_file() else {}
     write(folder, {**hashes, name: [*hashes.get(name, [ABSENT])[-1:], new]})
 
 
 def settle(folder: Path, name: str) -> None:
-    """The file is in place: it has the last hash alone; raises as ``read`` and ``write``."""
+    """Keep only the last hash of a file that was replaced; raises as ``read`` and ``write``."""
     hashes = read(folder)
     write(folder, {**hashes, name: hashes[name][-1:]})
 
 
 def check(folder: Path, names: Iterable[str] | None = None) -> dict[str, str]:
-    """Whether files are as the run wrote them: neither damaged, nor edited, gone or added.
+    """Check that files are as the run wrote them: not damaged, edited, removed or added.
 
     Args:
-        folder: the run's; it may be under way.
-        names: of the files; left out: all that have a hash.
+        folder: of the run, which may be running.
+        names: of the files. Default: all that have a hash.
 
     Returns:
-        Name → the hash that was found.
+        Name → hash of the file.
 
     Raises:
         RunError: E920, each file that is not.
     """
-    asked, before, problems = list(read(folder) if names is None else names), None, list[Problem]()
-    for _ in range(_LOOKS):
-        found = {name: _found(folder, name) for name in asked}
-        known = read(folder)
-        wrong = [name for name, one in found.items() if one not in known.get(name, [ABSENT])]
-        problems = [_problem(folder / name, found[name], name in known) for name in wrong]
+    files, previous, problems = (
+        list(read(folder) if names is None else names),
+        None,
+        list[Problem](),
+    )
+    for _ in range(_ATTEMPTS):
+        actual = {name: _digest_of(folder, name) for name in files}
+        expected = read(folder)
+        wrong = [
+            name
+            for name, digest_found in actual.items()
+            if digest_found not in expected.get(name, [ABSENT])
+        ]
+        problems = [_problem(folder / name, actual[name], name in expected) for name in wrong]
         if not problems:
-            return found
-        if (found, known) == before:  # nobody is at it
+            return actual
+        if (actual, expected) == previous:  # no process is changing it
             break
-        before = found, known
+        previous = actual, expected
     raise RunError(problems)
 
 
 def check_weights(file: Path) -> None:
-    """The same of a file of weights, if a run wrote it; raises as ``check``."""
+    """Check a file of weights, if a run wrote it; raises as ``check``."""
     name = f"{file.absolute().parent.name}/{file.name}"
     if (folder := run_of(file)) is not None and name in read(folder):
         check(folder, [name])
 
 
 def run_of(file: Path) -> Path | None:
-    """The folder of the run that a file of weights is in; None if it is no run's."""
+    """The folder of the run that a file of weights belongs to; None if there is none."""
     folder = file.absolute().parent.parent
     return folder if (folder / FACTS).is_file() and (folder / SPEC).is_file() else None
 
 
-def _found(folder: Path, name: str) -> str:
+def _digest_of(folder: Path, name: str) -> str:
     try:
         return digest(folder / name)
     except (FileNotFoundError, NotADirectoryError):
@@ -127,5 +135,5 @@ def _problem(file: Path, found: str, is_known: bool) -> Problem:
     return Problem("E920", f"{file}: {what}", hint="put back a copy of the file, or train anew")
 
 
-def _is_texts(value: Any) -> bool:
+def _is_text_list(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(x, str) for x in cast("list[Any]", value))

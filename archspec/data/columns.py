@@ -13,8 +13,8 @@ from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.data.unsupported_tasks import (
     holds_prose,
     refuse_other_labels,
+    refuse_other_targets,
     refuse_pair,
-    refuse_targets,
     refuse_tokens,
 )
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
@@ -205,7 +205,7 @@ def _find_label(table: Table, input_name: str) -> str:
         name for name in names(table) if name != input_name and _has_few_values(table, name)
     ]
     if not candidates:
-        refuse_targets(table, input_name)
+        refuse_other_targets(table, input_name)
     if len(candidates) > 2 and all(_is_yes_or_no(table, name) for name in candidates):
         message = (
             f"{table.files[0]}: {listing(candidates)} each say yes or no of a row: if they are"

@@ -1,4 +1,4 @@
-"""``open_data``: from files, or the name of a data set, to rows that a model can learn from."""
+"""``open_data``: from files or the name of a data set to rows that a model can train on."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from archspec.data.sources import Source
     from archspec.data.tables import Table
 
-SHOWN = 10  # bad rows in an error
-UNEVEN = 10  # times as many rows as the smallest class has
-MAJORITY = 0.8  # of the rows
-ENOUGH = 20  # rows, of which shares say something
-FEW = 3  # rows of a class that are worth a note
+MAX_SHOWN = 10  # bad rows in an error
+MAX_IMBALANCE = 10  # rows of the largest class per row of the smallest
+MAX_MAJORITY = 0.8  # of the rows
+MIN_ROWS = 20  # rows from which fractions mean something
+MIN_CLASS_ROWS = 3  # a class with fewer rows is worth a note
 
 
 def open_data(
@@ -116,37 +116,37 @@ def open_data(
         left = (
             one for one in chosen.unused if test_split is not False or split_word(one) != "test"
         )
-        _refuse_unused([*left])
+        _check_all_used([*left])
     tables = {split: found[name]() for split, name in chosen.of.items()}
     if task.kind != "image-classification":
         tables = {split: with_texts(table) for split, table in tables.items()}
-    names = _settled(labels, task)
-    decides = next(iter(tables))
-    if labelled and decides != "train" and names is None:
+    names = _known_classes(labels, task)
+    main_split = next(iter(tables))
+    if labelled and main_split != "train" and names is None:
         hint = f"{say_which('train_split')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
-    _refuse_broken(decides, tables[decides])
+    _check_columns_exist(main_split, tables[main_split])
     columns = find_columns(
-        tables[decides], task.kind, text=text_column, image=image_column, label=label_column
+        tables[main_split], task.kind, text=text_column, image=image_column, label=label_column
     )
-    opened = _Opening(task, columns, labelled, names)
-    opened.notes += first_line_notes(tables[decides], columns)
-    opened.notes += unread_notes(tables[decides], columns)
+    builder = _DataBuilder(task, columns, labelled, names)
+    builder.notes += first_line_notes(tables[main_split], columns)
+    builder.notes += unread_notes(tables[main_split], columns)
     if by_column:
-        opened.rule = f"splits as column '{by_column}' names them"
+        builder.rule = f"splits as column '{by_column}' names them"
     for split, table in tables.items():
-        if split == "test" and decides != "test" and labelled and _lacks_labels(table, columns):
-            opened.leave_out(chosen.of[split])
+        if split == "test" and main_split != "test" and labelled and _has_no_labels(table, columns):
+            builder.leave_out(chosen.of[split])
             continue
         check(table, columns)
-        opened.add(split, table)
-    opened.refuse(max_bad_rows)
-    opened.cut(validation_fraction, seed)
-    return opened.data(chosen.unused)
+        builder.add(split, table)
+    builder.refuse(max_bad_rows)
+    builder.cut(validation_fraction, seed)
+    return builder.data(chosen.unused)
 
 
-def _refuse_broken(split: str, table: Table) -> None:
-    """Stop where no row could be taken apart, so that there are no columns.
+def _check_columns_exist(split: str, table: Table) -> None:
+    """Stop if no row could be parsed, so that there are no columns.
 
     Raises:
         DataError: E903.
@@ -159,8 +159,8 @@ def _refuse_broken(split: str, table: Table) -> None:
         raise DataError(_too_many(split, bad, len(bad), 0, table.misread))
 
 
-def _refuse_unused(names: Sequence[str]) -> None:
-    """What the caller has named is not left out.
+def _check_all_used(names: Sequence[str]) -> None:
+    """Check that nothing the user names is left out.
 
     Raises:
         DataError: E904.
@@ -171,8 +171,8 @@ def _refuse_unused(names: Sequence[str]) -> None:
         raise DataError(Problem("E904", message, hint=hint))
 
 
-def _lacks_labels(table: Table, columns: Columns) -> bool:
-    """Whether a split has no label in any row, as that of a competition."""
+def _has_no_labels(table: Table, columns: Columns) -> bool:
+    """Whether no row of a split has a label, as in competitions."""
     from archspec.data.columns import names
     from archspec.data.labels import is_unlabelled
 
@@ -195,14 +195,14 @@ def _check_fractions(validation_fraction: float, max_bad_rows: float) -> None:
         raise UsageError(Problem("E801", message))
 
 
-def _settled(labels: Sequence[str] | None, task: Task) -> tuple[str, ...] | None:
-    """The classes that the caller or the spec names."""
-    given = labels if labels is not None else task.labels
-    if given is None:
+def _known_classes(labels: Sequence[str] | None, task: Task) -> tuple[str, ...] | None:
+    """The classes that the user or the spec names."""
+    labels_given = labels if labels is not None else task.labels
+    if labels_given is None:
         return None
-    names = tuple(str(name) for name in given)
-    if twice := [name for name, n in Counter(names).items() if n > 1]:
-        raise DataError(Problem("E906", f"two classes have the name {twice[0]!r}"))
+    names = tuple(str(name) for name in labels_given)
+    if duplicates := [name for name, n in Counter(names).items() if n > 1]:
+        raise DataError(Problem("E906", f"two classes have the name {duplicates[0]!r}"))
     if len(names) < 2:
         raise DataError(Problem("E906", "fewer than two classes are named"))
     return names
@@ -215,8 +215,8 @@ class _Fault:
     detail: str = ""
 
 
-class _Opening:
-    """The work in progress: splits so far, their bad rows, and the digests of their content."""
+class _DataBuilder:
+    """Collects splits, their bad rows, and digests of their content."""
 
     def __init__(
         self, task: Task, columns: Columns, labelled: bool, names: tuple[str, ...] | None
@@ -239,53 +239,61 @@ class _Opening:
         self.notes.append(f"the test split '{name}' has no labels and is left out")
 
     def add(self, split: str, table: Table) -> None:
-        """Check the rows of a split; the first one settles the classes."""
+        """Check the rows of a split; the first split decides the classes."""
         from archspec.data.checking import check_inputs
         from archspec.data.labels import classes, declared_classes, read_labels, similar_label_notes
 
         settings = self.task.image or ImageInput.model_validate({})
         checked = check_inputs(table, self.columns, settings.resize)
-        wrong = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
-        numbers: Integers | None = None
+        bad_by_row = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
+        class_numbers: Integers | None = None
         if self.labelled and self.columns.label is not None:
             column = self.columns.label
-            found = read_labels(table, column, self.names, ordered=self.ordered)
+            labels = read_labels(table, column, self.names, ordered=self.ordered)
             if self.names is None:
-                good = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
-                named = declared_classes(table, column)
-                self.ordered = named is not None
-                self.names = named or classes(found, good, table.files[0] if table.files else split)
-                self.notes += similar_label_notes([found[i].name for i in good])
+                good_rows = np.array(
+                    [i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64
+                )
+                declared = declared_classes(table, column)
+                self.ordered = declared is not None
+                self.names = declared or classes(
+                    labels, good_rows, table.files[0] if table.files else split
+                )
+                self.notes += similar_label_notes([labels[i].name for i in good_rows])
             number_of = {name: i for i, name in enumerate(self.names)}
-            numbers = np.array([number_of.get(one.name, -1) for one in found], dtype=np.int64)
-            for i in np.flatnonzero(numbers < 0).tolist():
-                one = found[i]
-                unknown = _Fault(i, "unknown label", repr(one.name)[:60])
-                fault = _Fault(i, one.reason, one.detail) if one.reason else unknown
-                wrong.setdefault(i, fault)
-        self._note(split, table, wrong)
+            class_numbers = np.array(
+                [number_of.get(unread.name, -1) for unread in labels], dtype=np.int64
+            )
+            for i in np.flatnonzero(class_numbers < 0).tolist():
+                unread = labels[i]
+                unknown = _Fault(i, "unknown label", repr(unread.name)[:60])
+                fault = _Fault(i, unread.reason, unread.detail) if unread.reason else unknown
+                bad_by_row.setdefault(i, fault)
+        self._add_bad_rows(split, table, bad_by_row)
         self.notes += (*table.notes, *table.misread, *checked.notes)
         self.misread += table.misread
-        kept = np.array([i for i in range(len(table)) if i not in wrong], dtype=np.int64)
-        chosen = None if numbers is None else numbers[kept]
-        rows = Rows(split, checked.cells, kept, chosen, self.names or (), table.numbers[kept])
+        kept_rows = np.array([i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64)
+        kept_labels = None if class_numbers is None else class_numbers[kept_rows]
+        rows = Rows(
+            split, checked.cells, kept_rows, kept_labels, self.names or (), table.numbers[kept_rows]
+        )
         self.splits[split] = rows
-        self.digests[split] = [checked.digests[i] for i in kept.tolist()]
+        self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]
 
-    def _note(self, split: str, table: Table, wrong: Mapping[int, _Fault]) -> None:
+    def _add_bad_rows(self, split: str, table: Table, faults: Mapping[int, _Fault]) -> None:
         bad = [
-            BadRow(split, name, one.row, one.line or None, one.reason, one.detail)
-            for name, one in table.broken
+            BadRow(split, name, broken.row, broken.line or None, broken.reason, broken.detail)
+            for name, broken in table.broken
         ]
-        for i, fault in sorted(wrong.items()):
+        for i, fault in sorted(faults.items()):
             row = int(table.numbers[i])
             bad.append(BadRow(split, table.file(i), row, table.line(i), fault.reason, fault.detail))
         order = {name: i for i, name in enumerate(table.files)}
-        self.bad += sorted(bad, key=lambda one: (order.get(one.file, 0), one.row))
+        self.bad += sorted(bad, key=lambda broken: (order.get(broken.file, 0), broken.row))
         self.totals[split] = len(table) + len(table.broken)
 
     def refuse(self, max_bad_rows: float) -> None:
-        """Stop if a split has no rows, or too many bad ones.
+        """Stop if a split has no rows or too many bad ones.
 
         Raises:
             DataError: E903 or E904.
@@ -301,7 +309,7 @@ class _Opening:
             raise DataError(problems)
 
     def cut(self, share: float, seed: int) -> None:
-        """Cut ``validation`` from ``train`` where the data has none."""
+        """Cut ``validation`` from ``train`` if the data has none."""
         self._note_small_classes()
         self._cut(share, seed)
         self._note_imbalance()
@@ -312,44 +320,46 @@ class _Opening:
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
-        kept, gone = cut(rows.labels, share, seed)
-        if not len(gone):
+        kept, cut_off = cut(rows.labels, share, seed)
+        if not len(cut_off):
             none = "validation_fraction=0 (--validation-fraction 0)"
             hint = f"give more rows, a validation split, or {none}"
             raise DataError(Problem("E904", "too few rows to cut validation off", hint=hint))
         digests = self.digests["train"]
-        for split, at in (("train", kept), ("validation", gone)):
-            self.splits[split] = rows.select(at, split)
-            self.digests[split] = [digests[i] for i in at.tolist()]
+        for split, indices in (("train", kept), ("validation", cut_off)):
+            self.splits[split] = rows.select(indices, split)
+            self.digests[split] = [digests[i] for i in indices.tolist()]
         self.splits = {name: self.splits[name] for name in SPLITS if name in self.splits}
         self.rule = f"validation is {share:g} of train, cut from each class with seed {seed}"
-        real = len(gone) / len(rows)
-        if not 0.9 <= real / share <= 1.1:
-            counted = f"{len(gone):,} of {len(rows):,} rows"
-            message = f"validation is {counted}, a share of {real:.2g}: each class gives whole rows"
+        actual = len(cut_off) / len(rows)
+        if not 0.9 <= actual / share <= 1.1:
+            counted = f"{len(cut_off):,} of {len(rows):,} rows"
+            message = (
+                f"validation is {counted}, a share of {actual:.2g}: each class gives whole rows"
+            )
             self.notes.append(message)
 
     def _note_small_classes(self) -> None:
         rows = self.splits.get("train")
-        small = [f"{c} {n}" for c, n in rows.counts.items() if n < FEW] if rows else []
+        small = [f"{c} {n}" for c, n in rows.counts.items() if n < MIN_CLASS_ROWS] if rows else []
         if small:
-            self.notes.append(f"classes of fewer than {FEW} rows: {listing(small)}")
+            self.notes.append(f"classes of fewer than {MIN_CLASS_ROWS} rows: {listing(small)}")
 
     def _note_imbalance(self) -> None:
-        """Where accuracy says little, because nearly all rows are of one class, or one is rare."""
+        """Note if accuracy says little, because one class has most rows, or one is rare."""
         rows = self.splits.get("train")
         counts = Counter(rows.counts).most_common() if rows else []
-        if rows is None or len(counts) < 2 or len(rows) < ENOUGH:
+        if rows is None or len(counts) < 2 or len(rows) < MIN_ROWS:
             return
-        (name, most), (rare, least) = counts[0], counts[-1]
-        if most < UNEVEN * least and most < MAJORITY * len(rows):
+        (name, max_count), (rare, min_count) = counts[0], counts[-1]
+        if max_count < MAX_IMBALANCE * min_count and max_count < MAX_MAJORITY * len(rows):
             return
-        figures = f"'{name}' has {most:,} of {len(rows):,} rows ({most / len(rows):.0%})"
-        figures += f", '{rare}' {least:,} ({least / len(rows):.1%})"
-        better = ""
+        figures = f"'{name}' has {max_count:,} of {len(rows):,} rows ({max_count / len(rows):.0%})"
+        figures += f", '{rare}' {min_count:,} ({min_count / len(rows):.1%})"
+        advice = ""
         if "validation" in self.splits:
-            better = ': macro F1 is the better monitor, monitor="macro_f1" (--monitor macro_f1)'
-        self.notes.append(f"the classes are of very unequal size: {figures}{better}")
+            advice = ': macro F1 is the better monitor, monitor="macro_f1" (--monitor macro_f1)'
+        self.notes.append(f"the classes are of very unequal size: {figures}{advice}")
 
     def data(self, unused: tuple[str, ...]) -> Data:
         from archspec.data.fingerprint import fingerprint
@@ -370,11 +380,11 @@ def _too_many(
     reasons = Counter(row.reason for row in bad).most_common()
     counted = listing([f"{reason} {n:,}" for reason, n in reasons])
     message = f"{len(bad):,} of the {total:,} rows of {split} are bad: {counted}"
-    rows = [Note(str(row)) for row in bad[:SHOWN]]
-    if len(bad) > SHOWN:
-        rows.append(Note(f"… ({len(bad) - SHOWN:,} more)"))
+    rows = [Note(str(row)) for row in bad[:MAX_SHOWN]]
+    if len(bad) > MAX_SHOWN:
+        rows.append(Note(f"… ({len(bad) - MAX_SHOWN:,} more)"))
     allowed = f"a fraction of {max_bad_rows:g} is allowed" if max_bad_rows else "none is allowed"
     hint = f"{allowed}: mend them, or allow more with max_bad_rows= (--max-bad-rows)"
-    if misread:  # that is to be mended first
+    if misread:  # to be fixed first
         hint = misread[0]
     return Problem("E903", message, hint=hint, notes=tuple(rows))

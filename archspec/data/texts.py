@@ -13,7 +13,7 @@ import torch
 
 from archspec.data.extras import train_extra
 from archspec.data.token_counts import TokenCounts
-from archspec.data.tokenizer_files import panics, read_files, tokenizer_file
+from archspec.data.tokenizer_files import as_data_error, read_files, tokenizer_file
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
@@ -130,7 +130,7 @@ class TextEncoder:
 
     def encode_counted(self, texts: Sequence[str]) -> Encoded:
         """As ``encode``, with counts of what is lost."""
-        with panics(self.path, "a text cannot be encoded"):
+        with as_data_error(self.path, "a text cannot be encoded"):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
         ids = [one.ids for one in encodings]
         # The overflowing parts have special tokens of their own.
@@ -152,7 +152,7 @@ class TextEncoder:
 
     def pieces(self, text: str) -> Pieces:
         """The tokens of one text, as ``encode`` makes them, with their places in it."""
-        with panics(self.path, "a text cannot be encoded"):
+        with as_data_error(self.path, "a text cannot be encoded"):
             encoding = self._tokenizer.encode(text)
         spans = (
             None if added else (start, end)

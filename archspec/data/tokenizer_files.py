@@ -1,12 +1,12 @@
-"""The files of a tokenizer: what they say is followed as ``transformers`` does, or refused by name.
+"""Reads the files of a tokenizer as ``transformers`` does, and refuses settings it cannot follow.
 
     tokenizer.json, vocab.txt   the tokenizer
     tokenizer_config.json       settings, special and added tokens
     special_tokens_map.json     special tokens of older tokenizers
     added_tokens.json           added tokens of older tokenizers
 
-The library that reads ``tokenizer.json`` can end its process at a hostile one: a process of its own
-tries the file first.
+A hostile ``tokenizer.json`` can crash the process of the library that reads it: a process of its
+own tries the file first.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ with train_extra():
 
 CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 BESIDE = (CONFIG, MAP, ADDED)
-MAX_BYTES = 60_000_000  # twice the largest that is known, of a vocabulary of 262,144 tokens
+MAX_BYTES = 60_000_000  # twice the largest known one, which has 262,144 tokens
 MAX_ADDED = 100_000  # tokens beside the vocabulary
 MAX_PARTS = 10_000  # normalizers, patterns and so on
 _MAX_CONFIG_BYTES = 10_000_000
-_MAX_LENGTH = 1_000_000_000  # of a tokenizer that has no bound, transformers writes 1e30
+_MAX_LENGTH = 1_000_000_000  # transformers writes 1e30 for no limit
 _SPECIAL = {
     "unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }  # fmt: skip
-_NAMED = ("bos_token", "eos_token", *_SPECIAL)
+_ROLES = ("bos_token", "eos_token", *_SPECIAL)
 _WORD_PIECE = frozenset(
     f"{name}Tokenizer{fast}"
     for name in ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert",
                  "Lxmert", "LayoutLM", "RetriBert", "DPRQuestionEncoder", "DPRContextEncoder")
     for fast in ("", "Fast")
 )  # fmt: skip
-_ONLY = {  # settings that nothing here follows, with the values that change nothing
+_HARMLESS = {  # unsupported settings, with the values that have no effect
     "never_split": (None, []), "do_basic_tokenize": (True,), "wordpieces_prefix": ("##",),
     "clean_text": (True,), "padding_side": ("right",), "word_tokenizer_type": (None, "basic"),
     "subword_tokenizer_type": (None, "wordpiece"), "do_subword_tokenize": (True,),
@@ -66,13 +66,13 @@ _ONLY = {  # settings that nothing here follows, with the values that change not
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What a tokenizer's files say.
+    """The content of a tokenizer's files.
 
     Attributes:
         tokenizer: without truncation and padding.
-        max_length: tokens that a text may have; None if the files do not say.
-        truncation_side: where texts that are too long are cut.
-        pad_token: the name of the padding; None if the files do not say.
+        max_length: maximum number of tokens of a text; None if not given.
+        truncation_side: the side at which long texts are cut.
+        pad_token: name of the padding token; None if not given.
     """
 
     tokenizer: Tokenizer
@@ -82,14 +82,14 @@ class Files:
 
 
 def tokenizer_file(path: Path) -> Path:
-    """The file itself, or that in a folder.
+    """The file itself, or the one in a folder.
 
     Raises:
         DataError: E905, there is none.
     """
     if path.is_dir():
-        there = [path / name for name in ("tokenizer.json", "vocab.txt")]
-        path = next((file for file in there if file.is_file()), there[0])
+        candidates = [path / name for name in ("tokenizer.json", "vocab.txt")]
+        path = next((file for file in candidates if file.is_file()), candidates[0])
     if not path.is_file():
         hint = "give a tokenizer.json, a vocab.txt, or the folder of one"
         raise DataError(Problem("E905", f"{path}: no such file", hint=hint))
@@ -97,13 +97,13 @@ def tokenizer_file(path: Path) -> Path:
 
 
 def read_files(path: Path) -> Files:
-    """The tokenizer of a ``tokenizer.json`` or a ``vocab.txt``, as the files beside it want it.
+    """The tokenizer of a ``tokenizer.json`` or ``vocab.txt``, with the settings beside it.
 
     Raises:
-        DataError: E905, it is no tokenizer, or the files want something that cannot be done.
+        DataError: E905, it is not a tokenizer, or a setting is not supported.
     """
     settings = _Settings.beside(path)
-    with panics(path):
+    with as_data_error(path):
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise DataError(Problem("E905", f"{path}: {size:,} bytes, more than {MAX_BYTES:,}"))
@@ -117,8 +117,8 @@ def read_files(path: Path) -> Files:
     )
 
 
-class panics:  # reads as a statement
-    """``with panics(path):`` what the Rust library raises becomes E905; a panic is no Exception."""
+class as_data_error:  # a context manager
+    """Turns what the Rust library raises into E905; its panics are no ``Exception``."""
 
     def __init__(self, path: Path, what: str = "not a tokenizer") -> None:
         self._path, self._what = path, what
@@ -136,120 +136,122 @@ class panics:  # reads as a statement
 
 
 class _Settings:
-    """What ``tokenizer_config.json`` and the older files beside a tokenizer say."""
+    """The content of ``tokenizer_config.json`` and the older files beside a tokenizer."""
 
-    def __init__(self, folder: Path, said: Mapping[str, Any], added: dict[int, AddedToken]) -> None:
-        self.folder, self.said, self.added = folder, said, added
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any], added: dict[int, AddedToken]
+    ) -> None:
+        self.folder, self.config, self.added = folder, config, added
 
     @classmethod
     def beside(cls, path: Path) -> _Settings:
         folder = path.parent
-        config = _object(folder / CONFIG)
+        config = _read_object(folder / CONFIG)
         settings = cls(folder, config, {})
         settings.refuse()
         if "added_tokens_decoder" in config:
             decoder = settings._mapping(config["added_tokens_decoder"], "added_tokens_decoder")
             settings.added = {
-                settings._number(i, CONFIG): settings._token(one, "added_tokens_decoder")
-                for i, one in decoder.items()
+                settings._number(i, CONFIG): settings._token(added_token, "added_tokens_decoder")
+                for i, added_token in decoder.items()
             }
             return settings
-        said = {**config, **_object(folder / MAP)}
-        settings.said = said
-        named = {str(settings.special(name)) for name in _NAMED}
+        merged = {**config, **_read_object(folder / MAP)}
+        settings.config = merged
+        named = {str(settings.special(name)) for name in _ROLES}
         named |= {str(token) for token in settings.extra()}
-        for token, i in _object(folder / ADDED).items():
+        for token, i in _read_object(folder / ADDED).items():
             special = token in named
-            one = AddedToken(token, normalized=not special, special=special)
-            settings.added[settings._number(i, ADDED)] = one
+            added_token = AddedToken(token, normalized=not special, special=special)
+            settings.added[settings._number(i, ADDED)] = added_token
         return settings
 
     @property
     def is_word_piece(self) -> bool:
-        return self.said.get("tokenizer_class") in _WORD_PIECE
+        return self.config.get("tokenizer_class") in _WORD_PIECE
 
     def refuse(self) -> None:
-        """Settings that would change the ids, and are not followed.
+        """Refuse unsupported settings that would change the ids.
 
         Raises:
             DataError: E905.
         """
-        wrong = [
-            (name, self.said[name])
-            for name, harmless in _ONLY.items()
-            if name in self.said and self.said[name] not in harmless
+        unsupported = [
+            (name, self.config[name])
+            for name, harmless in _HARMLESS.items()
+            if name in self.config and self.config[name] not in harmless
         ]
-        if wrong:
-            raise self._refused(*wrong[0])
+        if unsupported:
+            raise self._unsupported(*unsupported[0])
 
     def flag(self, name: str, default: bool | None) -> bool | None:
-        """A setting that is true, false, or not said."""
-        value = self.said.get(name, default)
+        """A setting that is true, false, or not given."""
+        value = self.config.get(name, default)
         if value is not None and not isinstance(value, bool):
-            raise self._refused(name, value)
+            raise self._unsupported(name, value)
         return default if value is None else value
 
     @property
     def max_length(self) -> int | None:
-        value = self.said.get("model_max_length", self.said.get("max_len"))  # its older name
+        value = self.config.get("model_max_length", self.config.get("max_len"))  # its older name
         if value is None or (isinstance(value, float) and value > _MAX_LENGTH):
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or value < 1:
-            raise self._refused("model_max_length", value)
+            raise self._unsupported("model_max_length", value)
         return int(value) if value <= _MAX_LENGTH else None
 
     @property
     def truncation_side(self) -> str:
-        side = self.said.get("truncation_side", "right")
+        side = self.config.get("truncation_side", "right")
         if side not in ("left", "right"):
-            raise self._refused("truncation_side", side)
+            raise self._unsupported("truncation_side", side)
         return side
 
     def special(self, name: str) -> AddedToken | None:
-        """A special token by its role; that of BERT where nothing is said."""
-        value = self.said.get(name, _SPECIAL.get(name))
+        """A special token by its role; BERT's if none is given."""
+        value = self.config.get(name, _SPECIAL.get(name))
         return None if value is None else self._token(value, name, special=True)
 
-    def needed(self, name: str) -> str:
-        """The text of a special token that BERT's tokenizer cannot do without."""
+    def required(self, name: str) -> str:
+        """The text of a special token that BERT's tokenizer requires."""
         token = self.special(name)
         if token is None:
-            raise self._refused(name, None)
+            raise self._unsupported(name, None)
         return str(token)
 
     def extra(self) -> list[AddedToken]:
         """Special tokens without a role."""
-        found: list[AddedToken] = []
+        tokens: list[AddedToken] = []
         for name in ("additional_special_tokens", "extra_special_tokens"):
-            value = self.said.get(name) or []
-            several = list(value.values()) if isinstance(value, Mapping) else value
-            if not isinstance(several, list):
-                raise self._refused(name, value)
-            found += [self._token(one, name, special=True) for one in several]
-        return found
+            value = self.config.get(name) or []
+            values = list(value.values()) if isinstance(value, Mapping) else value
+            if not isinstance(values, list):
+                raise self._unsupported(name, value)
+            tokens += [self._token(item, name, special=True) for item in values]
+        return tokens
 
     def _token(self, value: object, name: str, *, special: bool | None = None) -> AddedToken:
         if isinstance(value, str):
-            known = {token.content: token for token in self.added.values()}
-            return known.get(value) or AddedToken(
+            known_tokens = {token.content: token for token in self.added.values()}
+            return known_tokens.get(value) or AddedToken(
                 value, special=bool(special), normalized=not special
             )
-        said = self._mapping(value, name)
-        flags = {key: one for key, one in said.items() if key not in ("content", "__type")}
+        mapping = self._mapping(value, name)
+        flags = {key: flag for key, flag in mapping.items() if key not in ("content", "__type")}
         names = {"lstrip", "rstrip", "single_word", "normalized", "special"}
-        content = said.get("content")
+        content = mapping.get("content")
         if not isinstance(content, str) or not content or not flags.keys() <= names:
-            raise self._refused(name, value)
-        if not all(isinstance(one, bool) for one in flags.values()):
-            raise self._refused(name, value)
+            raise self._unsupported(name, value)
+        if not all(isinstance(flag, bool) for flag in flags.values()):
+            raise self._unsupported(name, value)
         if special is not None:
             flags["special"] = special
         return AddedToken(content, **flags)
 
     def _mapping(self, value: object, name: str) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise self._refused(name, value)
+            raise self._unsupported(name, value)
         return cast("Mapping[str, Any]", value)
 
     def _number(self, value: object, file: str) -> int:
@@ -259,14 +261,14 @@ class _Settings:
             raise DataError(Problem("E905", message))
         return int(text)
 
-    def _refused(self, name: str, value: object) -> DataError:
+    def _unsupported(self, name: str, value: object) -> DataError:
         shown = json.dumps(value, ensure_ascii=False, default=str)[:60]
         message = f"{self.folder / CONFIG}: {name}: {shown} is not supported"
         hint = "its ids would be other ones: a tokenizer.json without this setting can be read"
         return DataError(Problem("E905", message, hint=hint))
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> dict[str, Any]:
     """A JSON object; empty if there is no such file."""
     try:
         if not path.is_file():
@@ -286,18 +288,18 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
     """BERT's tokenizer over a list of words, one a line."""
-    kind = settings.said.get("tokenizer_class")
+    kind = settings.config.get("tokenizer_class")
     if kind is not None and not settings.is_word_piece:
         message = f"{path.parent / CONFIG}: tokenizer_class: {str(kind)[:60]} is not supported"
         raise DataError(Problem("E905", message, hint="its tokenizer.json can be read"))
     words = path.read_text(encoding="utf-8-sig").split("\n")
     words = words[:-1] if words and not words[-1] else words
     vocab = {word.rstrip(): i for i, word in enumerate(words)}
-    unk, cls, sep = map(settings.needed, ("unk_token", "cls_token", "sep_token"))
+    unk, cls, sep = map(settings.required, ("unk_token", "cls_token", "sep_token"))
     if missing := [word for word in (unk, cls, sep) if word not in vocab]:
         raise ValueError(f"it lacks {listing(missing)}")
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=unk, max_input_chars_per_word=100))
-    tokenizer.normalizer = _bert_normalizer(settings, lower=_is_lower(vocab, settings))
+    tokenizer.normalizer = _bert_normalizer(settings, lower=_is_lowercase(vocab, settings))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -308,9 +310,9 @@ def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
     return tokenizer
 
 
-def _is_lower(vocab: Mapping[str, int], settings: _Settings) -> bool:
-    """Without any settings the words tell: those of a model that knows capitals have some."""
-    if settings.said:
+def _is_lowercase(vocab: Mapping[str, int], settings: _Settings) -> bool:
+    """Without settings the words decide: a cased vocabulary has capital letters."""
+    if settings.config:
         return True
     return not any(word != word.lower() for word in vocab if not word.startswith("["))
 
@@ -326,49 +328,49 @@ def _bert_normalizer(settings: _Settings, *, lower: bool) -> normalizers.Normali
 
 def _from_json(path: Path, settings: _Settings) -> Tokenizer:
     data = path.read_bytes()
-    counted = (  # by a key that each one has
+    counted = (  # by a key that occurs once in each
         ("added tokens", data.count(b'"single_word"'), MAX_ADDED),
         ("parts", data.count(b'"type"'), MAX_PARTS),
     )
-    for what, count, most in counted:
-        if count > most:
-            raise DataError(Problem("E905", f"{path}: {count:,} {what}, more than {most:,}"))
-    _try_out(path, hashlib.sha256(data).hexdigest())
+    for kind, count, limit in counted:
+        if count > limit:
+            raise DataError(Problem("E905", f"{path}: {count:,} {kind}, more than {limit:,}"))
+    _try_in_process(path, hashlib.sha256(data).hexdigest())
     tokenizer = Tokenizer.from_str(data.decode())
-    said: dict[str, Any] = json.loads(data)
-    normalizer = said.get("normalizer") or {}
+    content: dict[str, Any] = json.loads(data)
+    normalizer = content.get("normalizer") or {}
     if settings.is_word_piece:
-        # Of such a class transformers takes the words from here, and all else from the settings.
-        _refuse_other(path, tokenizer, said, settings)
+        # For such a class transformers takes only the words from here, the rest from the settings.
+        _check_class(path, tokenizer, content, settings)
         tokenizer.normalizer = _bert_normalizer(settings, lower=True)
-    elif settings.flag("do_lower_case", None) and not settings.said.get("tokenizer_class"):
+    elif settings.flag("do_lower_case", None) and not settings.config.get("tokenizer_class"):
         _refuse_case(normalizer, settings)
     return tokenizer
 
 
-def _refuse_other(
-    path: Path, tokenizer: Tokenizer, said: Mapping[str, Any], settings: _Settings
+def _check_class(
+    path: Path, tokenizer: Tokenizer, content: Mapping[str, Any], settings: _Settings
 ) -> None:
-    """Stop where a file is of something else than the class that the settings name.
+    """Check that a file fits the class that the settings name.
 
     Raises:
         DataError: E905.
     """
-    model, names = said["model"], ("cls_token", "sep_token")
-    ends = [tokenizer.token_to_id(settings.needed(name)) for name in names]
+    model, names = content["model"], ("cls_token", "sep_token")
+    expected_ids = [tokenizer.token_to_id(settings.required(name)) for name in names]
     empty = tokenizer.encode("")
-    found = [i for i, is_read in zip(empty.ids, empty.attention_mask, strict=True) if is_read]
+    special_ids = [i for i, is_read in zip(empty.ids, empty.attention_mask, strict=True) if is_read]
     is_usual = {
-        "normalizer": (said.get("normalizer") or {}).get("type") == "BertNormalizer",
-        "pre_tokenizer": (said.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer",
+        "normalizer": (content.get("normalizer") or {}).get("type") == "BertNormalizer",
+        "pre_tokenizer": (content.get("pre_tokenizer") or {}).get("type") == "BertPreTokenizer",
         "model": model.get("continuing_subword_prefix", "##") == "##"
         and model.get("max_input_chars_per_word", 100) == 100
         and model.get("type", "WordPiece") == "WordPiece",
-        "post_processor": found == ends,
+        "post_processor": special_ids == expected_ids,
     }
-    if other := [name for name, usual in is_usual.items() if not usual]:
-        kind = settings.said["tokenizer_class"]
-        message = f"{path}: {listing(other)}: not those of tokenizer_class {kind}"
+    if unusual := [name for name, usual in is_usual.items() if not usual]:
+        kind = settings.config["tokenizer_class"]
+        message = f"{path}: {listing(unusual)}: not those of tokenizer_class {kind}"
         hint = f"take tokenizer_class out of {CONFIG} where the file itself is right"
         raise DataError(Problem("E905", message, hint=hint))
 
@@ -376,40 +378,44 @@ def _refuse_other(
 def _refuse_case(normalizer: Mapping[str, Any], settings: _Settings) -> None:
     text = json.dumps(normalizer)
     if '"Lowercase"' not in text and '"lowercase": true' not in text:
-        raise settings._refused("do_lower_case", True)  # pyright: ignore[reportPrivateUsage]
+        raise settings._unsupported("do_lower_case", True)  # pyright: ignore[reportPrivateUsage]
 
 
 def _add_tokens(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: bool) -> None:
-    """Tokens that stand for themselves, in the order that gives them transformers' ids.
+    """Add special tokens, in the order that gives them the ids they have in transformers.
 
     Args:
-        has_defaults: whether BERT's special tokens are some, where nothing is said.
+        has_defaults: whether BERT's special tokens are used if none are given.
     """
     named = [
         token
-        for name in _NAMED
+        for name in _ROLES
         if (token := settings.special(name)) is not None
         and (
-            name in settings.said
+            name in settings.config
             or (has_defaults and tokenizer.token_to_id(str(token)) is not None)
         )
     ]
-    there = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    existing = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     for i, token in sorted(settings.added.items()):
         if token.content in {one.content for one in named}:
             token.special = True
         tokenizer.add_tokens([token])
-        if (found := tokenizer.token_to_id(token.content)) != i:
+        if (token_id := tokenizer.token_to_id(token.content)) != i:
             message = f"{settings.folder / CONFIG}: the added token {token.content!r} has id {i}"
-            raise DataError(Problem("E905", f"{message}, and the tokenizer gives it {found}"))
-    known = {*there, *(token.content for token in settings.added.values())}
+            raise DataError(Problem("E905", f"{message}, and the tokenizer gives it {token_id}"))
+    known = {*existing, *(token.content for token in settings.added.values())}
     tokenizer.add_special_tokens(
-        [one for one in _once([*named, *settings.extra()]) if one.content not in known]
+        [
+            one
+            for one in _without_duplicates([*named, *settings.extra()])
+            if one.content not in known
+        ]
     )
     tokenizer.encode_special_tokens = bool(settings.flag("split_special_tokens", False))
 
 
-def _once(tokens: list[AddedToken]) -> Iterator[AddedToken]:
+def _without_duplicates(tokens: list[AddedToken]) -> Iterator[AddedToken]:
     seen: set[str] = set()
     for token in tokens:
         if token.content not in seen:
@@ -419,7 +425,7 @@ def _once(tokens: list[AddedToken]) -> Iterator[AddedToken]:
 
 # ------------------------------------------------------------------------------------ hostile files
 
-_SECONDS = 60
+_TIMEOUT = 60
 _TRIAL = """
 import contextlib, os, sys
 size = os.stat(sys.argv[1]).st_size
@@ -440,23 +446,23 @@ tokenizer.to_str()
 for length in (64, 0):
     tokenizer.enable_truncation(length) if length else tokenizer.no_truncation()
     for text in texts:
-        with contextlib.suppress(Exception):  # a panic is none
+        with contextlib.suppress(Exception):  # a panic is not an Exception
             tokenizer.encode(text)
 """
 
 
 @lru_cache(maxsize=64)
-def _try_out(path: Path, digest: str) -> None:
-    """Read and use a file in a process of its own; ``digest`` tells whether it is the same.
+def _try_in_process(path: Path, digest: str) -> None:
+    """Read and use a file in a process of its own; ``digest`` is only a key for the cache.
 
     Raises:
-        DataError: E905, the process did not come to its end.
+        DataError: E905, the process failed or did not end.
     """
     command = [sys.executable, "-I", "-c", _TRIAL, str(path.absolute())]
-    alone = {**os.environ, "RAYON_NUM_THREADS": "1"}  # stacks of threads count as memory
+    alone = {**os.environ, "RAYON_NUM_THREADS": "1"}  # stacks of threads count against the limit
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=_SECONDS, check=False, env=alone
+            command, capture_output=True, timeout=_TIMEOUT, check=False, env=alone
         )
     except subprocess.TimeoutExpired:
         message = f"{path}: not a tokenizer: it does not come to its end"

@@ -1,7 +1,7 @@
-"""How large a table becomes when it is unpacked, told before that is done.
+"""Refuses Parquet and Arrow files that unpack to far more than their size, before unpacking them.
 
-A few kilobytes of Parquet or Arrow can stand for gigabytes: pages are compressed, and the values of
-a dictionary are repeated by their numbers alone.
+A few kilobytes can expand to gigabytes: pages are compressed, and the values of a dictionary are
+repeated by their indices.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ with train_extra():
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-ALWAYS_FITS = 1_000_000_000  # bytes
-MOST_TIMES = 50  # as many bytes as the file has
-_ROWS = 16_384  # of a batch whose texts are numbers of a dictionary's
+MIN_REFUSED_BYTES = 1_000_000_000  # bytes
+MAX_RATIO = 50  # unpacked bytes per byte of the file
+_BATCH_ROWS = 16_384  # rows of a batch with dictionary-encoded texts
 
 
 def refuse_parquet_bomb(path: Path) -> None:
-    """Whether a Parquet file unpacks to no more than its size lets expect.
+    """Check that a Parquet file does not unpack to far more than its size.
 
     Raises:
         DataError: E901.
@@ -36,19 +36,21 @@ def refuse_parquet_bomb(path: Path) -> None:
         meta = file.metadata
         groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
         _check(path, sum(group.total_byte_size for group in groups), size)
-        repeated = {
+        dictionary_columns = {
             chunk.path_in_schema
             for group in groups
             for chunk in map(group.column, range(group.num_columns))
             if chunk.has_dictionary_page and chunk.physical_type.endswith("BYTE_ARRAY")
         }
-        # A value may be as long as all of its column is: so often does it fit.
-        longest = sum(group.total_byte_size for group in groups)
-        if not repeated or meta.num_rows * longest <= ALWAYS_FITS:
+        # A single value may be as long as all columns together.
+        total_bytes = sum(group.total_byte_size for group in groups)
+        if not dictionary_columns or meta.num_rows * total_bytes <= MIN_REFUSED_BYTES:
             return
     unpacked = 0
-    with pq.ParquetFile(path, read_dictionary=sorted(repeated)) as file:
-        for batch in file.iter_batches(_ROWS, columns=sorted(repeated), use_threads=False):
+    with pq.ParquetFile(path, read_dictionary=sorted(dictionary_columns)) as file:
+        for batch in file.iter_batches(
+            _BATCH_ROWS, columns=sorted(dictionary_columns), use_threads=False
+        ):
             for column in batch.columns:
                 unpacked += sum(map(unpacked_bytes, _leaves(column)))
             _check(path, unpacked, size)
@@ -66,7 +68,7 @@ def _leaves(column: Any) -> Iterator[Any]:
 
 
 def unpacked_bytes(column: Any) -> int:
-    """Bytes of a column's cells, where those of a dictionary are written out."""
+    """Bytes of a column's cells, with dictionaries expanded."""
     if not pa.types.is_dictionary(column.type):
         return column.nbytes
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
@@ -83,13 +85,13 @@ def _dictionary_bytes(array: Any) -> int:
     ):
         return len(array) * 8
     lengths = pc.binary_length(values)  # pyright: ignore[reportAttributeAccessIssue]
-    taken = pc.take(lengths, array.indices.cast(pa.int64()))
-    found = pc.sum(taken).as_py()  # pyright: ignore[reportAttributeAccessIssue]
-    return (found or 0) + 4 * len(array)
+    used_lengths = pc.take(lengths, array.indices.cast(pa.int64()))
+    total = pc.sum(used_lengths).as_py()  # pyright: ignore[reportAttributeAccessIssue]
+    return (total or 0) + 4 * len(array)
 
 
 def refuse_arrow_bomb(path: Path) -> None:
-    """Whether an Arrow file's or stream's buffers unpack to what its size lets expect.
+    """Check that the buffers of an Arrow file or stream do not unpack to far more than its size.
 
     Raises:
         DataError: E901.
@@ -98,7 +100,7 @@ def refuse_arrow_bomb(path: Path) -> None:
     unpacked = 0
     with pa.memory_map(str(path)) as source:
         if source.read(6) == b"ARROW1":
-            source.seek(8)  # a file is a stream between marks, and a table of contents
+            source.seek(8)  # a file is a stream between magic bytes, with an index
         else:
             source.seek(0)
         for message in pa.ipc.MessageReader.open_stream(source):
@@ -108,18 +110,18 @@ def refuse_arrow_bomb(path: Path) -> None:
 
 
 def _message_bytes(message: Any) -> int:
-    """What its buffers claim to unpack to: each compressed one begins with its length.
+    """The unpacked size that its buffers declare: each compressed one begins with its length.
 
     https://github.com/apache/arrow/blob/main/format/Message.fbs
     """
     metadata, body = message.metadata.to_pybytes(), message.body
-    batch = _follow(metadata, _field(metadata, _follow(metadata, 0), 2))
+    batch = _follow_offset(metadata, _field_offset(metadata, _follow_offset(metadata, 0), 2))
     if message.type == "dictionary":
-        batch = _follow(metadata, _field(metadata, batch, 1))
-    buffers, is_compressed = _field(metadata, batch, 2), _field(metadata, batch, 3)
+        batch = _follow_offset(metadata, _field_offset(metadata, batch, 1))
+    buffers, is_compressed = _field_offset(metadata, batch, 2), _field_offset(metadata, batch, 3)
     if not buffers or not is_compressed:
         return 0
-    vector = _follow(metadata, buffers)
+    vector = _follow_offset(metadata, buffers)
     (count,) = struct.unpack_from("<I", metadata, vector)
     total = 0
     for i in range(count):
@@ -129,13 +131,13 @@ def _message_bytes(message: Any) -> int:
     return total
 
 
-def _follow(data: bytes, place: int) -> int:
-    """Where an offset of a flatbuffer leads to."""
+def _follow_offset(data: bytes, place: int) -> int:
+    """The position that an offset of a flatbuffer refers to."""
     return place + struct.unpack_from("<I", data, place)[0]
 
 
-def _field(data: bytes, table: int, number: int) -> int:
-    """Where a field of a flatbuffer's table is; 0 if it is not there."""
+def _field_offset(data: bytes, table: int, number: int) -> int:
+    """The position of a field in a flatbuffer's table; 0 if it is absent."""
     layout = table - struct.unpack_from("<i", data, table)[0]
     place = 4 + 2 * number
     if place >= struct.unpack_from("<H", data, layout)[0]:
@@ -145,7 +147,7 @@ def _field(data: bytes, table: int, number: int) -> int:
 
 
 def refuse_dictionary_bomb(name: str, table: Any) -> None:
-    """Whether the dictionaries of an Arrow table can be written out.
+    """Check that the dictionaries of an Arrow table can be expanded.
 
     Raises:
         DataError: E901.
@@ -155,6 +157,6 @@ def refuse_dictionary_bomb(name: str, table: Any) -> None:
 
 
 def _check(path: object, unpacked: int, size: int) -> None:
-    if unpacked > ALWAYS_FITS and unpacked > MOST_TIMES * size:
+    if unpacked > MIN_REFUSED_BYTES and unpacked > MAX_RATIO * size:
         message = f"{path}: {size:,} bytes that unpack to {unpacked:,} or more"
         raise DataError(Problem("E901", message))

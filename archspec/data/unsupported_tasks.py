@@ -1,7 +1,7 @@
-"""Jobs that the data is for and archspec cannot do yet: they are named, not taken for bad rows.
+"""Recognises data for tasks that are not supported, by its columns, and refuses it.
 
-A model here reads one text or image and tells one class. Data for anything else is recognised by
-its columns, so that nobody trains on half of a pair, or on combinations of labels, without a word.
+Models here read one text or image and predict one class: nobody shall train on half of a pair or on
+combinations of labels without noticing.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ with train_extra():
     import pyarrow as pa
 
 SAMPLE = 10_000  # rows that are looked at
-_SOME = 0.1  # of the rows: that is no mistake
-_PROSE = 2.5  # words of a text, on average
-_PAIRS = (  # whatever the columns hold
+_MIN_FRACTION = 0.1  # of the rows: too many to be mistakes
+_MIN_WORDS = 2.5  # of a text, on average
+_PAIRS = (  # whatever their content
     ("premise", "hypothesis"), ("question", "sentence"), ("question", "passage"),
     ("query", "passage"), ("question", "context"), ("query", "document"), ("query", "doc"),
     ("claim", "evidence"), ("anchor", "positive"), ("anchor", "negative"),
 )  # fmt: skip
-_PAIRS_OF_TEXTS = (  # unless one of them is rather a label
+_PAIRS_OF_TEXTS = (  # unless one of them looks like a label
     ("question", "answer"), ("query", "text"), ("query", "title"), ("source", "target"),
     ("src", "tgt"),
     ("context", "response"), ("prompt", "response"), ("prompt", "completion"),
@@ -41,17 +41,17 @@ _ANSWERS = {"answer", "answers", "answer_start"}
 _TOKENS = {"token", "tokens", "words", "tokenized"}
 _FRACTION = re.compile(r"[-+]?(?:[0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?[0-9]+(?:\.0*)?")
-_LIST = re.compile(r"""\[.*[,'"].*\]|\{.*[,'"].*\}|\(.*,.*\)""", re.DOTALL)
+_ANY_LIST = re.compile(r"""\[.*[,'"].*\]|\{.*[,'"].*\}|\(.*,.*\)""", re.DOTALL)
 _WRITTEN_LIST = re.compile(r"""\[\s*(?:['"].*['"]|[-+0-9.,\s]*)\s*\]""", re.DOTALL)
 _TAG = re.compile(r"O|[BIESLU][-_]\S+")  # of a token: begin, inside, …
 _CHOICES = {"choices", "options", "endings", "candidates"}
-_TURNS = {"messages", "conversation", "conversations", "dialog", "dialogue"}
-_JOINTS = (",", ";", "|", "/", "+", "&", "#", "\n", " ")  # between labels that stand in one cell
+_CONVERSATIONS = {"messages", "conversation", "conversations", "dialog", "dialogue"}
+_SEPARATORS = (",", ";", "|", "/", "+", "&", "#", "\n", " ")  # between labels in one cell
 
 
-def not_supported(table: Table, job: str, sign: str) -> DataError:
-    """E907, for a job by its name and what it was recognised by."""
-    message = f"{table.files[0]}: {sign}: {job} not supported yet"
+def not_supported(table: Table, task: str, evidence: str) -> DataError:
+    """E907 for a task, with what it was recognised by."""
+    message = f"{table.files[0]}: {evidence}: {task} not supported yet"
     hint = "archspec trains models that read one text or image and tell one class"
     return DataError(Problem("E907", message, hint=hint))
 
@@ -60,10 +60,10 @@ def not_supported(table: Table, job: str, sign: str) -> DataError:
 
 
 def refuse_tokens(table: Table, text: str | None) -> None:
-    """Stop where texts are lists of tokens.
+    """Stop if texts are lists of tokens.
 
     Args:
-        text: the column that somebody names for the text; None: none is named.
+        text: the column of texts that the user gives, if any.
 
     Raises:
         DataError: E907.
@@ -71,7 +71,7 @@ def refuse_tokens(table: Table, text: str | None) -> None:
     lists = [name for name in table.dataset.column_names if holds_lists(table, name)]
     tokens = [name for name in lists if name.casefold() in _TOKENS]
     for name in lists if text is None else ():
-        if name.casefold() in _TURNS:
+        if name.casefold() in _CONVERSATIONS:
             raise not_supported(table, "conversations are", f"column '{name}' holds lists")
         if name.casefold() in _CHOICES:
             raise not_supported(table, "multiple choice is", f"column '{name}' holds lists")
@@ -83,7 +83,7 @@ def refuse_tokens(table: Table, text: str | None) -> None:
 
 
 def refuse_pair(table: Table, chosen: str, candidates: Sequence[str]) -> None:
-    """Stop where a column that nobody has named has a partner.
+    """Stop if a guessed column is one of a pair.
 
     Raises:
         DataError: E907.
@@ -91,53 +91,53 @@ def refuse_pair(table: Table, chosen: str, candidates: Sequence[str]) -> None:
     folded = {name.casefold() for name in table.dataset.column_names}
     partner = partner_of(table, chosen, candidates)
     if {"question", "context"} <= folded and folded & _ANSWERS:
-        sign = "questions with their contexts and answers"
-        raise not_supported(table, "question answering is", sign)
+        evidence = "questions with their contexts and answers"
+        raise not_supported(table, "question answering is", evidence)
     if partner is not None:
-        sign = f"{chosen}, {partner} are a pair of texts"
-        raise not_supported(table, "pairs are", sign)
+        evidence = f"{chosen}, {partner} are a pair of texts"
+        raise not_supported(table, "pairs are", evidence)
 
 
 def partner_of(table: Table, chosen: str, candidates: Sequence[str]) -> str | None:
-    """The column that a column makes a pair with, by their names: ``premise``, ``hypothesis``."""
-    others = {_plain(name): name for name in candidates if name != chosen}
-    name = _plain(chosen)
+    """The column that forms a pair with a column, by their names: ``premise``, ``hypothesis``."""
+    others = {_normalised(name): name for name in candidates if name != chosen}
+    name = _normalised(chosen)
     for pair in (pair for pair in (*_PAIRS, *_PAIRS_OF_TEXTS) if name in pair):
         other = others.get(pair[1 - pair.index(name)])
         if other is not None and (pair in _PAIRS or _has_many_values(table, other)):
             return other
-    alike = [one for one in _likenesses(name) if one in others]
+    alike = [one for one in _similar_names(name) if one in others]
     known = {re.sub("_?(?:[12ab]|pair)$", "", one) for one in (name, *alike)} <= _STEMS
     return next((others[one] for one in alike if known or holds_prose(table, others[one])), None)
 
 
 def _has_many_values(table: Table, name: str) -> bool:
-    return len({*_texts(table, name)}) > min(100, len(table) / 4)
+    return len({*_sample_texts(table, name)}) > min(100, len(table) / 4)
 
 
-def _plain(name: str) -> str:
+def _normalised(name: str) -> str:
     """``Text A``, ``textA`` and ``text_a`` are one name."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())
     return re.sub(r"[^a-z0-9]+", "_", spaced.casefold()).strip("_")
 
 
-def _likenesses(name: str) -> list[str]:
-    """Names that differ from one as ``text_a`` does from ``text_b``."""
-    if re.fullmatch(r"column_\d+", name):  # that is what columns without names are called
+def _similar_names(name: str) -> list[str]:
+    """Names that differ from a name as ``text_a`` does from ``text_b``."""
+    if re.fullmatch(r"column_\d+", name):  # columns without names are called so
         return []
-    found: list[str] = []
+    names: list[str] = []
     for ends in _ENDS:
         for end, other in (ends, ends[::-1]):
             if name.startswith(f"{end}_"):
-                found.append(other + name.removeprefix(end))
+                names.append(other + name.removeprefix(end))
             if name.endswith(end):
                 stem = name.removesuffix(end).rstrip("_")
-                found += [f"{stem}{other}", f"{stem}_{other}"]
-    return [*found, f"{name}_pair", f"{name}2", f"{name}_2"]
+                names += [f"{stem}{other}", f"{stem}_{other}"]
+    return [*names, f"{name}_pair", f"{name}2", f"{name}_2"]
 
 
 def unread_notes(table: Table, columns: Columns) -> tuple[str, ...]:
-    """Which other columns hold texts: what is read may be half of what decides the label."""
+    """Notes on other columns of texts: the label may depend on them, too."""
     if columns.text is None:
         return ()
     used = (columns.text, columns.label)
@@ -154,66 +154,65 @@ def unread_notes(table: Table, columns: Columns) -> tuple[str, ...]:
 
 
 def refuse_other_labels(table: Table, column: str) -> None:
-    """Stop where labels are not one class a row.
+    """Stop if labels are not one class per row.
 
     Raises:
-        DataError: E907 if they are several a row, numbers of any size, or texts; E902 if they are
-            objects.
+        DataError: E907 if they are several per row, fractions, or texts; E902 if they are objects.
     """
     if holds_lists(table, column):
         raise not_supported(table, "multi-label is", f"column '{column}' holds lists of labels")
-    if _share(table, column, "an object") > _SOME:
+    if _misfit_fraction(table, column, "an object") > _MIN_FRACTION:
         message = f"{table.files[0]}: column '{column}' holds objects, which are no labels"
         raise DataError(Problem("E902", message))
-    texts = _texts(table, column)
-    if (example := _tags(texts)) is not None:
-        sign = f"column '{column}' holds tags of tokens, such as {example[:60]!r}"
-        raise not_supported(table, "classification of tokens is", sign)
-    if (example := fraction_of(texts)) is not None:
-        sign = f"column '{column}' holds numbers such as {example}"
-        raise not_supported(table, "regression is", sign)
+    texts = _sample_texts(table, column)
+    if (example := _example_of_tags(texts)) is not None:
+        evidence = f"column '{column}' holds tags of tokens, such as {example[:60]!r}"
+        raise not_supported(table, "classification of tokens is", evidence)
+    if (example := example_of_fraction(texts)) is not None:
+        evidence = f"column '{column}' holds numbers such as {example}"
+        raise not_supported(table, "regression is", evidence)
     if holds_prose(table, column) and len(texts) >= 20 and len({*texts}) > len(texts) / 2:
-        sign = f"column '{column}' holds a text of its own in most rows"
-        raise not_supported(table, "generation of text is", sign)
-    if (example := _several(texts)) is not None:
-        sign = f"column '{column}' holds several labels in a row, such as {example[:60]!r}"
-        raise not_supported(table, "multi-label is", sign)
+        evidence = f"column '{column}' holds a text of its own in most rows"
+        raise not_supported(table, "generation of text is", evidence)
+    if (example := _example_of_several(texts)) is not None:
+        evidence = f"column '{column}' holds several labels in a row, such as {example[:60]!r}"
+        raise not_supported(table, "multi-label is", evidence)
 
 
-def refuse_targets(table: Table, used: str) -> None:
-    """Stop where no column is the label, but one holds numbers that a model could be fitted to.
+def refuse_other_targets(table: Table, input_name: str) -> None:
+    """Stop if no column is the label, but one holds targets of another task.
 
     Raises:
         DataError: E907.
     """
-    for name in (name for name in table.dataset.column_names if name != used):
+    for name in (name for name in table.dataset.column_names if name != input_name):
         if holds_lists(table, name):
             raise not_supported(table, "multi-label is", f"column '{name}' holds lists")
-        if (example := _tags(_texts(table, name))) is not None:
-            sign = f"column '{name}' holds tags of tokens, such as {example[:60]!r}"
-            raise not_supported(table, "classification of tokens is", sign)
-        if (example := fraction_of(_texts(table, name))) is not None:
-            sign = f"no column holds classes, and '{name}' numbers such as {example}"
-            raise not_supported(table, "regression is", sign)
+        if (example := _example_of_tags(_sample_texts(table, name))) is not None:
+            evidence = f"column '{name}' holds tags of tokens, such as {example[:60]!r}"
+            raise not_supported(table, "classification of tokens is", evidence)
+        if (example := example_of_fraction(_sample_texts(table, name))) is not None:
+            evidence = f"no column holds classes, and '{name}' numbers such as {example}"
+            raise not_supported(table, "regression is", evidence)
 
 
-def fraction_of(texts: Sequence[str]) -> str | None:
-    """A number that is not whole, if cells are numbers and enough of them are not.
+def example_of_fraction(texts: Sequence[str]) -> str | None:
+    """A cell with a fraction, if the cells are numbers and enough of them have one.
 
-    >>> fraction_of(["0.5", "1", "0.25"]), fraction_of(["1.0", "2.0"]), fraction_of(["a", "0.5"])
-    ('0.5', None, None)
+    >>> example_of_fraction(["0.5", "1", "0.25"]), example_of_fraction(["1.0", "2.0"])
+    ('0.5', None)
     """
     numbers = [text for text in texts if _FRACTION.fullmatch(text)]
     parts = [text for text in numbers if not _WHOLE.fullmatch(text)]
-    if len(numbers) < (1 - _SOME) * len(texts) or len(parts) <= _SOME * len(texts):
+    if len(numbers) < (1 - _MIN_FRACTION) * len(texts) or len(parts) <= _MIN_FRACTION * len(texts):
         return None
     return parts[0]
 
 
-def _tags(texts: Sequence[str]) -> str | None:
-    """A cell with tags of tokens, if all cells hold such.
+def _example_of_tags(texts: Sequence[str]) -> str | None:
+    """A cell with tags of tokens, if all cells have them.
 
-    >>> _tags(["O B-PER I-PER", "O O"]), _tags(["O", "A", "B", "AB"])
+    >>> _example_of_tags(["O B-PER I-PER", "O O"]), _example_of_tags(["O", "A", "B", "AB"])
     ('O B-PER I-PER', None)
     """
     if not all(map(_TAG.fullmatch, (tag for text in texts for tag in text.split()))):
@@ -221,28 +220,31 @@ def _tags(texts: Sequence[str]) -> str | None:
     return next((text for text in texts if {*text.split()} - {"O"}), None)
 
 
-def _several(texts: Sequence[str]) -> str | None:
-    """A cell with several labels, if they stand in cells as a list, or with marks between them.
+def _example_of_several(texts: Sequence[str]) -> str | None:
+    """A cell with several labels, if cells hold lists or labels with separators.
 
-    >>> _several(["a", "b", "a,b", "b"]), _several(["Home, Garden", "Health, Beauty"])
-    ('a,b', None)
+    >>> _example_of_several(["a", "b", "a,b", "b"])
+    'a,b'
+    >>> _example_of_several(["Home, Garden", "Health, Beauty"])
     """
-    lists = [text for text in texts if _LIST.fullmatch(text)]
-    if len(lists) > _SOME * len(texts):
-        return lists[0]
+    list_texts = [text for text in texts if _ANY_LIST.fullmatch(text)]
+    if len(list_texts) > _MIN_FRACTION * len(texts):
+        return list_texts[0]
     distinct = {*texts}
-    for joint in _JOINTS:
-        joined = {text: _parts(text, joint) for text in distinct if joint in text}
-        joined = {text: parts for text, parts in joined.items() if len(parts) > 1}
-        if sum(text in joined for text in texts) <= _SOME * len(texts):
+    for separator in _SEPARATORS:
+        split_texts = {text: _parts(text, separator) for text in distinct if separator in text}
+        split_texts = {text: parts for text, parts in split_texts.items() if len(parts) > 1}
+        if sum(text in split_texts for text in texts) <= _MIN_FRACTION * len(texts):
             continue
-        if joint == " " and not all(part.isdecimal() for one in joined.values() for part in one):
+        if separator == " " and not all(
+            part.isdecimal() for labels in split_texts.values() for part in labels
+        ):
             continue
-        places = Counter(part for text in distinct for part in {*_parts(text, joint)})
-        parts = {part for one in joined.values() for part in one}
-        # The name of one class may have a comma, too: its parts are then in no other name.
-        if sum(places[part] > 1 for part in parts) > 0.6 * len(parts):
-            return next(text for text in texts if text in joined)
+        counts = Counter(part for text in distinct for part in {*_parts(text, separator)})
+        parts = {part for labels in split_texts.values() for part in labels}
+        # The name of one class may have a comma, too, but its parts occur in no other name.
+        if sum(counts[part] > 1 for part in parts) > 0.6 * len(parts):
+            return next(text for text in texts if text in split_texts)
     return None
 
 
@@ -254,14 +256,14 @@ def _parts(text: str, joint: str) -> list[str]:
 
 
 def holds_lists(table: Table, name: str) -> bool:
-    """Whether the cells are lists: in Arrow, in JSON, or written as text."""
+    """Whether the cells are lists, in Arrow or JSON, or written as text."""
     kind = arrow_column(table.dataset, name).type
     types = pa.types
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return True
-    if _share(table, name, "a list") > _SOME:
+    if _misfit_fraction(table, name, "a list") > _MIN_FRACTION:
         return True
-    texts = _texts(table, name)
+    texts = _sample_texts(table, name)
     written = sum(_WRITTEN_LIST.fullmatch(text) is not None for text in texts)
     return written > len(texts) / 2
 
@@ -270,21 +272,21 @@ def holds_prose(table: Table, name: str) -> bool:
     """Whether the cells are texts of several words."""
     if name == table.image or not is_text(arrow_column(table.dataset, name).type):
         return False
-    texts = _texts(table, name)
+    texts = _sample_texts(table, name)
     if not texts:
         return False
     words = sum(len(text.split()) for text in texts) / len(texts)
     spaceless = sum(not text.isascii() and len(text) > 12 for text in texts) > len(texts) / 2
-    return words >= _PROSE or spaceless
+    return words >= _MIN_WORDS or spaceless
 
 
-def _share(table: Table, name: str, kind: str) -> float:
-    """Of the cells that are of another kind than most."""
-    odd = table.misfits.get(name, {})
-    return sum(one == kind for one in odd.values()) / max(len(table), 1)
+def _misfit_fraction(table: Table, name: str, kind: str) -> float:
+    """The fraction of cells of a kind other than that of most."""
+    misfits = table.misfits.get(name, {})
+    return sum(misfit == kind for misfit in misfits.values()) / max(len(table), 1)
 
 
-def _texts(table: Table, name: str) -> list[str]:
+def _sample_texts(table: Table, name: str) -> list[str]:
     column: Any = arrow_column(table.dataset, name).slice(0, SAMPLE)
     if pa.types.is_struct(column.type) or pa.types.is_nested(column.type):
         return []

@@ -1,10 +1,10 @@
-"""Frozen work done once: where a model can be cut in two, and a cache of the values there.
+"""Computes frozen layers only once: finds where to cut a model, and caches the values there.
 
-``traced`` writes the model down as a graph; ``dataflow`` finds what never changes in it;
-``cutting`` chooses what to keep; ``splitting`` and ``halves`` make two models of one; ``trying``
-tries them out; ``finding`` does it all; ``report`` has the results' types. ``cache`` keeps values
-on disk, under a name that ``identity`` makes; ``shelf`` keeps several caches within a limit, and
-``holding`` tells which of them are in use.
+``tracing`` records the model as a graph; ``dataflow`` finds the values that never change;
+``minimum_cut`` chooses those to store; ``split_graph`` and ``split_model`` make two models;
+``independence_check`` tests them; ``finder`` does it all; ``report`` has the results.
+``cache_file`` stores values on disk, under a name from ``cache_key``; ``cache_store`` keeps several
+caches within a limit.
 """
 
 from archspec.feature_cache.cache_file import ActivationCache

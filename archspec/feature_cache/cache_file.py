@@ -1,13 +1,13 @@
-"""Values of samples on disk: one file, mapped into memory, read by row in any order.
+"""Stores values of samples on disk: one memory-mapped file, read by row in any order.
 
     KEY/
-      header.json   what is kept: key, values, a hash of the lengths
+      header.json   what is stored: key, values, a hash of the lengths
       rows.bin      8 bytes a row: 0, or 2**32 + the CRC-32 of its values
       values.bin    the values of row after row, each without padding
   in-use        empty: a process that has the cache open holds a shared lock on it
 
-The length of every row is known beforehand, and so is where it stands: any process may write any
-row at any time. A row counts once its checksum stands, and is computed anew if that is not right.
+The length of every row is known in advance, and so is its position: any process may write any row
+at any time. A row exists once its checksum is written, and is recomputed if that is wrong.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ from archspec.report.numbers import format_size
 
 FORMAT = 1
 IN_USE = "in-use"
-BYTES_OF_A_ROW = 8  # beside its values
-_MOST_BYTES = 1_000_000  # of a header
-_TRIES = 3
-_DONE = 2**32
-_UNSIGNED: dict[int, tuple[torch.dtype, Any]] = {
+INDEX_BYTES = 8  # of a row, beside its values
+_MAX_HEADER_BYTES = 1_000_000
+_ATTEMPTS = 3
+_WRITTEN = 2**32
+_PORTABLE_DTYPES: dict[int, tuple[torch.dtype, Any]] = {
     1: (torch.uint8, np.uint8),
     2: (torch.int16, np.int16),
     4: (torch.int32, np.int32),
     8: (torch.int64, np.int64),
 }
-"""Bytes of an element → a dtype that torch and numpy both have, to move any element as it is."""
+"""Bytes of an element → a dtype that torch and NumPy both have, to copy elements unchanged."""
 
 Compute = Callable[[list[int]], Mapping[str, Tensor]]
 
 
 class ActivationCache:
-    """The values in front of a frontier for all rows of a data set.
+    """The values at a frontier for all rows of a data set.
 
     Attributes:
-        path: the folder, named for the key.
-        values: what is kept of each row.
+        path: the folder, with the key as its name.
+        values: what is stored for each row.
         total: bytes of all values, exact.
     """
 
@@ -70,19 +70,19 @@ class ActivationCache:
         max_bytes: int | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Open the cache of that key, or make an empty one if there is none that fits.
+        """Open the cache of a key, or create an empty one if none fits.
 
         Args:
-            folder: where caches stand, each under its key; made if it is not there.
-            key: as ``activation_key`` gives it: letters and digits.
+            folder: of all caches; created if necessary.
+            key: from ``activation_key``: letters and digits.
             values: ``frontier.values``.
-            lengths: of every row, in positions; None for rows that have none.
-            max_bytes: the most that the values may take on disk.
-            dtype: floating-point values are kept in; their own if left out.
+            lengths: of every row, in positions; None for rows without a length.
+            max_bytes: maximum size of the values on disk.
+            dtype: of stored floating-point values. Default: their own.
 
         Raises:
-            UsageError: E802, the values take more than ``max_bytes``, or than is free on the disk;
-                E801, the key is no plain name, there is no row, or a length is missing.
+            UsageError: E802, the values need more than ``max_bytes`` or the free space on the disk;
+                E801, the key is invalid, there is no row, or a length is missing.
         """
         _check(key, values, lengths)
         self.path, self.values = Path(folder) / key, tuple(values)
@@ -90,8 +90,8 @@ class ActivationCache:
         sizes = [sum(self._bytes(value, n) for value in self.values) for n in self._lengths]
         self._starts = np.concatenate(([0], np.cumsum(sizes, dtype=np.int64)))
         self.total = int(self._starts[-1])
-        if not self._is_there():
-            self._make()
+        if not self._exists():
+            self._create()
         self._lock = SharedLock(self.path / IN_USE)
         self._rows = np.memmap(self.path / "rows.bin", np.uint64, "r+", shape=(len(self),))
         self._data = np.memmap(self.path / "values.bin", np.uint8, "r") if self.total else _EMPTY
@@ -102,26 +102,26 @@ class ActivationCache:
 
     def __reduce__(self) -> Any:
         arguments = (self.path.parent, self.path.name, self.values, self._lengths)
-        return _reopened, (arguments, self._max_bytes, self._dtype)
+        return _reopen, (arguments, self._max_bytes, self._dtype)
 
     def missing(self) -> list[int]:
-        """The rows that no process has written yet."""
-        return np.flatnonzero(self._rows < _DONE).tolist()
+        """The rows that have not been written yet."""
+        return np.flatnonzero(self._rows < _WRITTEN).tolist()
 
     def absent(self, rows: Sequence[int]) -> list[int]:
-        """Each of these rows that is not there, or is damaged, once.
+        """Each of these rows that is missing or damaged, once.
 
-        What is there is checked when it is first read.
+        A row is checked when it is first read.
         """
         self._check_rows(rows)
         return [row for row in dict.fromkeys(rows) if not self._is_good(row)]
 
     def write(self, rows: Sequence[int], values: Mapping[str, Tensor]) -> None:
-        """Keep the values of a batch; rows that are there by now stay as they are.
+        """Write the values of a batch; rows that exist already stay unchanged.
 
         Args:
             rows: one for each sample.
-            values: as ``frontier.frozen`` gives them, padded.
+            values: padded, from ``frontier.frozen``.
 
         Raises:
             UsageError: E801, a value is missing or has another shape; E802, the disk is full.
@@ -143,37 +143,37 @@ class ActivationCache:
                     self._checked[row] = False
                     file.seek(int(self._starts[row]))
                     _write_all(file, content)
-                    self._rows[row] = _DONE + zlib.crc32(content)
+                    self._rows[row] = _WRITTEN + zlib.crc32(content)
         except OSError as error:
-            raise full(f"the activations cannot be written: {error.strerror}") from error
+            raise no_space_error(f"the activations cannot be written: {error.strerror}") from error
 
     def read(self, rows: Sequence[int], *, length: int | None = None) -> dict[str, Tensor]:
         """The values of rows as a batch, with zeros behind each row's length.
 
         Args:
             rows: in any order.
-            length: to which the batch is padded; that of the longest row if left out.
+            length: to which the batch is padded. Default: that of the longest row.
 
         Raises:
             UsageError: E801, a row has not been written, is damaged, or is longer than ``length``.
         """
         if absent := self.absent(rows):
             raise usage(f"{len(absent)} rows are not in the cache, the first is {absent[0]}")
-        longest = max((self._lengths[row] or 0 for row in rows), default=0)
-        if length is not None and length < longest:
-            raise usage(f"a row of {longest} positions does not fit into {length}")
-        padded = longest if length is None else length
+        max_length = max((self._lengths[row] or 0 for row in rows), default=0)
+        if length is not None and length < max_length:
+            raise usage(f"a row of {max_length} positions does not fit into {length}")
+        padded = max_length if length is None else length
         return {v.name: self._decoded(i, rows, padded) for i, v in enumerate(self.values)}
 
     def fetch(
         self, rows: Sequence[int], compute: Compute, *, length: int | None = None
     ) -> dict[str, Tensor]:
-        """As ``read``; rows that are not there, or are damaged, are computed and written first.
+        """As ``read``; missing or damaged rows are computed and written first.
 
         Args:
-            compute: the values of these rows, as ``frontier.frozen`` gives them.
+            compute: rows → their values, from ``frontier.frozen``.
         """
-        for _ in range(_TRIES):  # another process may find a row damaged, and write it anew
+        for _ in range(_ATTEMPTS):  # another process may find a row damaged and rewrite it
             if not (absent := self.absent(rows)):
                 break
             self.write(absent, compute(absent))
@@ -183,7 +183,7 @@ class ActivationCache:
 
     def _header(self) -> dict[str, Any]:
         lengths = hashlib.sha256(json.dumps(self._lengths).encode()).hexdigest()
-        values = [{**v.to_dict(), "kept": str(self._kept(v))} for v in self.values]
+        values = [{**v.to_dict(), "kept": str(self._stored_dtype(v))} for v in self.values]
         return {
             "format": FORMAT,
             "key": self.path.name,
@@ -192,39 +192,39 @@ class ActivationCache:
             "values": values,
         }
 
-    def _is_there(self) -> bool:
-        """Whether the folder holds just this; of the rows each has a checksum of its own."""
+    def _exists(self) -> bool:
+        """Whether the folder holds this cache; each row has its own checksum."""
         try:
-            about = (self.path / "header.json").stat()
-            if not stat.S_ISREG(about.st_mode) or about.st_size > _MOST_BYTES:
+            info = (self.path / "header.json").stat()
+            if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_HEADER_BYTES:
                 return False
             header = json.loads((self.path / "header.json").read_bytes())
             sizes = [(self.path / name).stat().st_size for name in ("rows.bin", "values.bin")]
         except (OSError, ValueError, RecursionError):
             return False
-        return header == self._header() and sizes == [BYTES_OF_A_ROW * len(self), self.total]
+        return header == self._header() and sizes == [INDEX_BYTES * len(self), self.total]
 
-    def _make(self) -> None:
-        """Made under another name, so that nobody sees half a cache."""
+    def _create(self) -> None:
+        """Create it under another name, so that no process sees an incomplete cache."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._check_space()
         new = self.path.parent / f".{self.path.name}-{uuid.uuid4().hex}"
         try:
             new.mkdir()
-            _reserve(new / "rows.bin", BYTES_OF_A_ROW * len(self))
+            _reserve(new / "rows.bin", INDEX_BYTES * len(self))
             _reserve(new / "values.bin", self.total)
             (new / "header.json").write_text(json.dumps(self._header()), encoding="utf-8")
-            self._put(new)
+            self._move_into_place(new)
         except OSError as error:
-            raise full(f"the activations cannot be kept: {error.strerror}") from error
+            raise no_space_error(f"the activations cannot be kept: {error.strerror}") from error
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
-    def _put(self, new: Path) -> None:
+    def _move_into_place(self, new: Path) -> None:
         for _ in range(10):
             with contextlib.suppress(OSError):  # another process was faster
                 new.rename(self.path)
-            if self._is_there():
+            if self._exists():
                 return
             old = self.path.parent / f".{self.path.name}-{uuid.uuid4().hex}"
             with contextlib.suppress(OSError):
@@ -233,17 +233,17 @@ class ActivationCache:
         raise OSError(0, f"'{self.path.name}' cannot be replaced")
 
     def _check_space(self) -> None:
-        needed = self.total + BYTES_OF_A_ROW * len(self)
+        needed = self.total + INDEX_BYTES * len(self)
         free = shutil.disk_usage(self.path.parent).free
         check_space(len(self), needed, self._max_bytes, free)
 
     # -------------------------------------------------------------------------------- the rows
 
-    def _kept(self, value: StoredValue) -> torch.dtype:
+    def _stored_dtype(self, value: StoredValue) -> torch.dtype:
         return self._dtype if self._dtype and value.dtype.is_floating_point else value.dtype
 
     def _bytes(self, value: StoredValue, length: int | None) -> int:
-        return value.bytes(length) // value.dtype.itemsize * self._kept(value).itemsize
+        return value.bytes(length) // value.dtype.itemsize * self._stored_dtype(value).itemsize
 
     def _check_rows(self, rows: Sequence[int]) -> None:
         for row in rows:
@@ -252,29 +252,31 @@ class ActivationCache:
 
     def _is_good(self, row: int) -> bool:
         entry = int(self._rows[row])
-        if entry >= _DONE and not self._checked[row]:
+        if entry >= _WRITTEN and not self._checked[row]:
             content = self._data[self._starts[row] : self._starts[row + 1]]
-            self._checked[row] = entry == _DONE + zlib.crc32(content.data)
-        return entry >= _DONE and bool(self._checked[row])
+            self._checked[row] = entry == _WRITTEN + zlib.crc32(content.data)
+        return entry >= _WRITTEN and bool(self._checked[row])
 
     def _batched(
         self, value: StoredValue, values: Mapping[str, Tensor], rows: Sequence[int]
     ) -> tuple[StoredValue, Any]:
-        """A value as an array with the samples in front, of a dtype that numpy has."""
+        """A value as an array with samples in dimension 0, of a dtype that NumPy has."""
         if value.name not in values:
             raise usage(f"the value '{value.name}' is missing")
-        given = values[value.name].detach().movedim(value.axis, 0).to("cpu", self._kept(value))
-        longest = max((self._lengths[row] or 0 for row in rows), default=0)
-        wanted = (len(rows), *value.sizes(longest))
+        tensor = (
+            values[value.name].detach().movedim(value.axis, 0).to("cpu", self._stored_dtype(value))
+        )
+        max_length = max((self._lengths[row] or 0 for row in rows), default=0)
+        expected = (len(rows), *value.sizes(max_length))
         ragged = (False, *(size is None for size in value.shape))
-        fits = given.ndim == len(wanted) and all(
-            a >= b if free else a == b
-            for a, b, free in zip(given.shape, wanted, ragged, strict=True)
+        fits = tensor.ndim == len(expected) and all(
+            a >= b if is_minimum else a == b
+            for a, b, is_minimum in zip(tensor.shape, expected, ragged, strict=True)
         )
         if not fits:
-            found = list(given.shape)
-            raise usage(f"'{value.name}' has the shape {found}, expected is {list(wanted)}")
-        return value, given.contiguous().view(_UNSIGNED[given.itemsize][0]).numpy()
+            shape = list(tensor.shape)
+            raise usage(f"'{value.name}' has the shape {shape}, expected is {list(expected)}")
+        return value, tensor.contiguous().view(_PORTABLE_DTYPES[tensor.itemsize][0]).numpy()
 
     def _encoded(self, value: StoredValue, batched: Any, i: int, row: int) -> bytes:
         sizes = value.sizes(self._lengths[row])
@@ -282,9 +284,9 @@ class ActivationCache:
 
     def _decoded(self, index: int, rows: Sequence[int], padded: int) -> Tensor:
         value = self.values[index]
-        kept = self._kept(value)
-        batch = torch.zeros((len(rows), *value.sizes(padded)), dtype=kept)
-        portable, plain = _UNSIGNED[kept.itemsize]
+        dtype = self._stored_dtype(value)
+        batch = torch.zeros((len(rows), *value.sizes(padded)), dtype=dtype)
+        portable, plain = _PORTABLE_DTYPES[dtype.itemsize]
         target = batch.view(portable).numpy()
         for i, row in enumerate(rows):
             length = self._lengths[row]
@@ -299,7 +301,7 @@ class ActivationCache:
 _EMPTY = np.zeros(0, np.uint8)
 
 
-def _reopened(arguments: tuple[Any, ...], max_bytes: int | None, dtype: Any) -> ActivationCache:
+def _reopen(arguments: tuple[Any, ...], max_bytes: int | None, dtype: Any) -> ActivationCache:
     return ActivationCache(*arguments, max_bytes=max_bytes, dtype=dtype)
 
 
@@ -315,7 +317,7 @@ def _check(key: str, values: Sequence[StoredValue], lengths: Sequence[int | None
 
 
 def _reserve(path: Path, size: int) -> None:
-    """A file of zeros that has its place on the disk, where the system can promise that."""
+    """Create a file of zeros, with its disk space reserved where the system can do that."""
     with open(path, "xb") as file:
         if size and hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -324,9 +326,9 @@ def _reserve(path: Path, size: int) -> None:
 
 
 def _write_all(file: Any, content: bytes) -> None:
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
+    remaining = memoryview(content)
+    while remaining:
+        remaining = remaining[file.write(remaining) :]
 
 
 def _remove(path: Path) -> None:
@@ -337,15 +339,15 @@ def _remove(path: Path) -> None:
 
 
 def check_space(rows: int, needed: int, limit: int | None, free: int) -> None:
-    """Raise UsageError E802 if a cache takes more bytes than it may, or than there are."""
-    takes = f"the activations of {rows:,} samples take {format_size(needed)}"
+    """Raise UsageError E802 if a cache needs more bytes than the limit or the free space."""
+    message = f"the activations of {rows:,} samples take {format_size(needed)}"
     if limit is not None and needed > limit:
-        raise full(f"{takes}, the limit is {format_size(limit)}")
+        raise no_space_error(f"{message}, the limit is {format_size(limit)}")
     if needed > free:
-        raise full(f"{takes}, {format_size(free)} is free on the disk")
+        raise no_space_error(f"{message}, {format_size(free)} is free on the disk")
 
 
-def full(message: str) -> UsageError:
+def no_space_error(message: str) -> UsageError:
     """E802."""
     hint = "raise the limit, keep them in a smaller dtype, or train without the cache"
     return UsageError(Problem("E802", message, hint=hint))

@@ -1,4 +1,4 @@
-"""Under which name activations are kept: everything that they depend on, as one hash."""
+"""The name of a cache: a hash of everything that the values depend on."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from archspec.freezing.proof import tensor_hash
 def activation_key(
     frontier: Frontier, *, data: str, preprocessing: str, precision: str = ""
 ) -> str:
-    """The name of the activations of one data set in front of a frontier.
+    """The name of the values of one data set at a frontier.
 
-    It changes with the operations in front of the frontier (as source, so a new head keeps it),
-    with the bytes of the weights that they use, and with the versions of archspec and torch.
+    It changes with the operations before the frontier (as source, so a new head keeps it), with the
+    bytes of the weights that they use, and with the versions of archspec and torch.
 
     Args:
-        frontier: with the model as it is now.
+        frontier: of the model in its current state.
         data: a fingerprint of the samples and their order.
         preprocessing: how samples become inputs, as text: tokenizer, maximum length, resizing.
-        precision: what else has a say in the numbers, such as the dtype of autocast.
+        precision: what else affects the values, such as the dtype of autocast.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        UsageError: E801, the model has no data, being on ``meta``.
+        UsageError: E801, the model is on ``meta`` and has no data.
 
     Example:
         >>> import archspec
@@ -55,5 +55,5 @@ def activation_key(
 
 
 def _version() -> str:
-    """The package's own: an import at the top would go round in a circle."""
+    """The version of archspec; an import at the top would be circular."""
     return import_module("archspec").__version__

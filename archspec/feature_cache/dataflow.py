@@ -1,4 +1,4 @@
-"""Which values of a trace never change: data-flow analysis over its graph."""
+"""Finds the values of a trace that never change: data-flow analysis over its graph."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Cause = Literal["trainable", "random", "statistics", "unknown"]
 
 _SWITCHES = ("train", "training", "use_input_stats")
 _RATES = ("p", "dropout_p", "dropout")
-_OF_SIZES = ("_operator", "math", "torch")  # modules of functions on sizes, and of getitem
+_OF_SIZES = ("_operator", "math", "torch")  # modules with functions on sizes, and getitem
 _METADATA_ONLY = ("detach_", "requires_grad_")
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a value changes from step to step although all that it is made of stands still.
+    """Why a value changes from step to step although its inputs do not.
 
     Attributes:
-        cause: ``trainable`` for a parameter that is trained, ``random``, ``statistics`` for what
-            is computed over the batch or moves with it, ``unknown`` for an operation that is not
-            PyTorch's own.
-        path: of the parameter, or of the module in which it happens; "" for the model itself.
+        cause: ``trainable`` for a trained parameter, ``random``, ``statistics`` for batch
+            statistics and buffers that they update, ``unknown`` for an operation that is not one
+            of PyTorch's.
+        path: of the parameter or the module with the operation; "" for the model itself.
         operation: its name; "" for a parameter or a buffer.
     """
 
@@ -53,13 +53,13 @@ class Stop:
 
 
 class Flow:
-    """What depends on what in a trace.
+    """The dependencies of the values in a trace.
 
     Attributes:
         changing: nodes whose value may differ from step to step for the same sample.
-        stops: where that begins and why, in the order in which it happens.
-        written: nodes whose memory is written to after it was made.
-        of_sample: nodes whose value depends on the model's inputs, beyond their sizes.
+        stops: nodes where that begins, with the reason, in order of execution.
+        written: nodes whose memory is written to after their creation.
+        of_sample: nodes whose value depends on the model's inputs, not only on their sizes.
     """
 
     def __init__(self, trace: Trace, model: nn.Module) -> None:
@@ -82,7 +82,7 @@ class Flow:
         self.changing = self._changing(set(self.stops))
 
     def changing_besides(self, nodes: set[fx.Node]) -> None:
-        """Take further nodes for changing, and all that follows from them."""
+        """Treat further nodes, and all that depend on them, as changing."""
         self.changing = self._changing(self.changing | nodes)
 
     def writers_of(self, node: fx.Node) -> Iterator[fx.Node]:
@@ -92,32 +92,32 @@ class Flow:
 
     @property
     def effects(self) -> list[fx.Node]:
-        """The operations among those that change that write to memory, or move statistics."""
+        """The changing operations that write to memory or update statistics."""
         written = (n for n in self.nodes if n in self.changing and any(_written_by(n)))
         moving = (n for n, s in self.stops.items() if s.cause == "statistics")
         return [n for n in dict.fromkeys([*written, *moving]) if n.op == "call_function"]
 
-    def _changing(self, found: set[fx.Node]) -> set[fx.Node]:
+    def _changing(self, changing: set[fx.Node]) -> set[fx.Node]:
         size = -1
-        while len(found) != size:
-            size = len(found)
-            found = self._reached(found, sizes=True)
+        while len(changing) != size:
+            size = len(changing)
+            changing = self._reached(changing, sizes=True)
             for storage, writers in self._writers.items():
-                if self._is_unstable(storage, writers, found):
-                    found.update(self._sharing[storage])
-        return found
+                if self._is_unstable(storage, writers, changing):
+                    changing.update(self._sharing[storage])
+        return changing
 
     def _is_unstable(self, storage: int, writers: list[fx.Node], changing: set[fx.Node]) -> bool:
-        """Whether the rest writes to this memory, or reads it before it has its last value."""
+        """Whether the rest writes to this memory or reads it before its last value is written."""
         if any(writer in changing for writer in writers):
             return True
         last = max(self._place[writer] for writer in writers)
         users = (user for node in self._sharing[storage] for user in node.users)
         return any(user in changing and self._place[user] < last for user in users)
 
-    def _reached(self, found: set[fx.Node], *, sizes: bool = False) -> set[fx.Node]:
-        """What is computed of these nodes; sizes that are asked of them only where wanted."""
-        reached = set(found)
+    def _reached(self, sources: set[fx.Node], *, sizes: bool = False) -> set[fx.Node]:
+        """These nodes and all that depend on them; through sizes only if ``sizes`` is set."""
+        reached = set(sources)
         for node in self.nodes:
             if (sizes or not _is_size(node)) and any(n in reached for n in node.all_input_nodes):
                 reached.add(node)
@@ -147,7 +147,7 @@ class Flow:
     def _stop_of_tensor(self, node: fx.Node, name: str) -> Stop | None:
         owner, _, attribute = name.rpartition(".")
         tensor = getattr(self._model.get_submodule(owner), attribute)
-        if tensor.requires_grad:  # a shared one is told by its first name
+        if tensor.requires_grad:  # a shared parameter has its first name
             names = (n for n, p in self._model.named_parameters() if p is tensor)
             return Stop("trainable", next(names, name))
         return Stop("statistics", owner) if any(self.writers_of(node)) else None
@@ -166,30 +166,30 @@ def draws(node: fx.Node) -> bool:
 
 def _is_switched_off(node: fx.Node) -> bool:
     """Dropout in inference mode, or one that drops nothing."""
-    given = arguments(node)
-    is_off = any(given.get(name) is False for name in _SWITCHES)
-    return is_off or any(given.get(name) == 0 for name in _RATES)
+    values = arguments(node)
+    is_off = any(values.get(name) is False for name in _SWITCHES)
+    return is_off or any(values.get(name) == 0 for name in _RATES)
 
 
 def _uses_batch(node: fx.Node) -> bool:
     """BatchNorm in training; an InstanceNorm whose running statistics move."""
-    name, given = operation(node), arguments(node)
+    name, values = operation(node), arguments(node)
     if "batch_norm" in name:
-        return given.get("training", given.get("train", False)) is not False
+        return values.get("training", values.get("train", False)) is not False
     if "instance_norm" in name:
-        return given["use_input_stats"] is not False and given["running_mean"] is not None
+        return values["use_input_stats"] is not False and values["running_mean"] is not None
     return False
 
 
 def arguments(node: fx.Node) -> dict[str, Any]:
     """The arguments of an ATen operation by name, defaults included."""
     target: Any = node.target
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for i, argument in enumerate(target._schema.arguments):
         default = argument.default_value if argument.has_default_value() else None
-        given = node.args[i] if i < len(node.args) else default
-        found[argument.name] = node.kwargs.get(argument.name, given)
-    return found
+        value = node.args[i] if i < len(node.args) else default
+        values[argument.name] = node.kwargs.get(argument.name, value)
+    return values
 
 
 def _written_by(node: fx.Node) -> Iterator[fx.Node]:
@@ -198,14 +198,14 @@ def _written_by(node: fx.Node) -> Iterator[fx.Node]:
         return
     for argument in target._schema.arguments:
         if argument.alias_info is not None and argument.alias_info.is_write:
-            given = arguments(node)[argument.name]
-            for value in given if isinstance(given, list | tuple) else (given,):
+            written = arguments(node)[argument.name]
+            for value in written if isinstance(written, list | tuple) else (written,):
                 if isinstance(value, fx.Node):
                     yield value
 
 
 def _storages(node: fx.Node) -> Iterator[int]:
-    """What the tensors have in common that share memory."""
+    """The ids of the storages of a node's tensors."""
     value = node.meta.get("val")
     for one in value if isinstance(value, list | tuple) else (value,):
         if isinstance(one, torch.Tensor):

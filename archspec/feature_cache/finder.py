@@ -1,4 +1,4 @@
-"""``find_frontier``: trace, find what stands still, cut, and try the halves out."""
+"""``find_frontier``: traces a model, finds constant values, cuts it, and tests both halves."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 
 from archspec.feature_cache.dataflow import Flow
 from archspec.feature_cache.independence_check import find_mixing
-from archspec.feature_cache.minimum_cut import batch_axis, cut, work
+from archspec.feature_cache.minimum_cut import batch_axis, cut, multiply_accumulates
 from archspec.feature_cache.report import Frontier, NoFrontier, StoredValue
 from archspec.feature_cache.split_model import SplitModel
 from archspec.feature_cache.tracing import (
@@ -24,7 +24,7 @@ from archspec.feature_cache.tracing import (
 )
 from archspec.freezing.modes import mode_of
 
-_SAMPLES = 4  # of the example are enough to see what samples have to do with each other
+_MAX_SAMPLES = 4  # of the example, enough to find dependencies between samples
 
 
 def find_frontier(
@@ -35,28 +35,28 @@ def find_frontier(
     augmented: bool = False,
     least: float = 0.01,
 ) -> Frontier | NoFrontier:
-    """Where a frozen model can be cut in two, so that the first half runs only once per sample.
+    """Find where a frozen model can be cut in two, so that the first half runs once per sample.
 
     The model's forward is traced with ``torch.export`` and its graph searched for values that no
-    trained parameter, no random number and no statistics of the batch can change. What is kept is
-    the smallest set of them, in bytes of a sample, from which all that changes can be computed
-    without another frozen weight. Then both halves are tried out on the example: a value must not
-    depend on what else is in the batch, nor on how far a sample is padded.
+    trained parameter, no random number and no statistics of the batch can change. The stored values
+    are the smallest set of them, in bytes per sample, from which everything else can be computed
+    without another frozen weight. Then both halves are tested on the example: a value must not
+    depend on other samples of the batch or on the padding.
 
     Args:
-        model: built and frozen by a plan, in training mode. It is left as it is.
-        inputs: an example batch by name, ``[batch, …]`` each, real in kind: two samples or more,
-            and of different lengths if lengths differ.
-        lengths: of the samples of the example, in positions, where dimension 1 of the inputs is
-            padded; left out, nothing is, and all sizes but the batch's stay as they are here.
-        augmented: whether the samples look different in every epoch.
-        least: the share of the multiply-accumulates that has to lie in front to be worth it.
+        model: built and frozen by a plan, in training mode. It is not changed.
+        inputs: a realistic example batch by name, ``[batch, …]`` each: two samples or more, of
+            different lengths if lengths differ.
+        lengths: of the example's samples, in positions, if dimension 1 of the inputs is padded.
+            None: nothing is padded, and only the batch size varies.
+        augmented: whether the samples differ from epoch to epoch.
+        least: minimum fraction of the multiply-accumulates before the frontier.
 
     Returns:
-        The frontier, or a ``NoFrontier`` that says why there is none.
+        The frontier, or a ``NoFrontier`` with the reason.
 
     Raises:
-        UsageError: E801, the model is not in training mode, or the inputs are no batch.
+        UsageError: E801, the model is not in training mode, or the inputs are not a batch.
 
     Example:
         >>> import archspec, torch
@@ -74,37 +74,37 @@ def find_frontier(
         return NoFrontier("nothing is trained")
     if all(p.requires_grad for p in model.parameters()):
         return NoFrontier("nothing is frozen")
-    given = {name: _example(value) for name, value in inputs.items()}
-    sizes = None if lengths is None else _repeated(list(lengths))[:_SAMPLES]
+    examples = {name: _few_samples(value) for name, value in inputs.items()}
+    sizes = None if lengths is None else _doubled(list(lengths))[:_MAX_SAMPLES]
     try:
-        found = trace(model, given, ragged=lengths is not None)
+        traced = trace(model, examples, ragged=lengths is not None)
     except Untraceable as error:
         return NoFrontier(f"the model cannot be traced: {error}")
-    return _cut_in_two(model, found, given, sizes, least)
+    return _cut_in_two(model, traced, examples, sizes, least)
 
 
 def _cut_in_two(
     model: nn.Module,
-    found: Trace,
+    traced: Trace,
     inputs: Mapping[str, Tensor],
     lengths: list[int] | None,
     least: float,
 ) -> Frontier | NoFrontier:
-    if not all(batch_axis(found, node.meta["val"]) == 0 for node in found.inputs):
+    if not all(batch_axis(traced, node.meta["val"]) == 0 for node in traced.inputs):
         return NoFrontier("the model takes batches of one size only")
-    flow = Flow(found, model)
+    flow = Flow(traced, model)
     values = cut(flow)
     if not values:
-        return NoFrontier(_why_nothing(flow))
+        return NoFrontier(_first_obstacle(flow))
     halves = SplitModel(model, flow, values, ragged=lengths is not None)
-    share = _share(flow)
+    share = _frozen_share(flow)
     if share < least:
-        reason = f"what stands still does {share:.1%} of the work, as {_why_nothing(flow)}"
+        reason = f"what stands still does {share:.1%} of the work, as {_first_obstacle(flow)}"
         return NoFrontier(reason)
-    stored = tuple(_stored(found, values))
+    stored = tuple(_stored(traced, values))
     stops = tuple(dict.fromkeys(flow.stops.values()))
     frontier = Frontier(stored, halves.first.rest.inputs, share, stops, halves)
-    reason = find_mixing(frontier, inputs, lengths if found.length else None)
+    reason = find_mixing(frontier, inputs, lengths if traced.length else None)
     return NoFrontier(reason) if reason else frontier
 
 
@@ -118,17 +118,17 @@ def _check(model: nn.Module, inputs: Mapping[str, Tensor], lengths: Sequence[int
         raise usage(f"{len(lengths)} lengths were given for {counts.pop()} samples")
 
 
-def _example(value: Tensor) -> Tensor:
-    """A few samples; a single one twice, for a size of 1 says nothing of others."""
-    return torch.cat([value, value])[:2] if len(value) == 1 else value[:_SAMPLES]
+def _few_samples(value: Tensor) -> Tensor:
+    """A few samples; a single one twice, because a size of 1 is treated as constant."""
+    return torch.cat([value, value])[:2] if len(value) == 1 else value[:_MAX_SAMPLES]
 
 
-def _repeated(lengths: list[int]) -> list[int]:
+def _doubled(lengths: list[int]) -> list[int]:
     return lengths * 2 if len(lengths) == 1 else lengths
 
 
-def _why_nothing(flow: Flow) -> str:
-    """What is first in the way, in words."""
+def _first_obstacle(flow: Flow) -> str:
+    """The first obstacle, in words."""
     first = next(iter(flow.stops.values()))
     match first.cause:
         case "trainable":
@@ -141,19 +141,25 @@ def _why_nothing(flow: Flow) -> str:
             return str(first)
 
 
-def _share(flow: Flow) -> float:
-    total = sum(map(work, flow.nodes))
-    return sum(work(n) for n in flow.nodes if n not in flow.changing) / total if total else 0.0
+def _frozen_share(flow: Flow) -> float:
+    total = sum(map(multiply_accumulates, flow.nodes))
+    return (
+        sum(multiply_accumulates(n) for n in flow.nodes if n not in flow.changing) / total
+        if total
+        else 0.0
+    )
 
 
-def _stored(found: Trace, values: Sequence[fx.Node]) -> list[StoredValue]:
+def _stored(traced: Trace, values: Sequence[fx.Node]) -> list[StoredValue]:
     stored: list[StoredValue] = []
     for node in values:
         value = node.meta["val"]
-        axis = batch_axis(found, value) or 0
+        axis = batch_axis(traced, value) or 0
         sizes = [size for i, size in enumerate(value.shape) if i != axis]
-        shape = tuple(None if symbols(size) & found.length else hint(size) for size in sizes)
+        shape = tuple(None if symbols(size) & traced.length else hint(size) for size in sizes)
         name = path_of(node) or operation(node)
-        taken = sum(one.name == name or one.name.startswith(f"{name}#") for one in stored)
-        stored.append(StoredValue(f"{name}#{taken}" if taken else name, shape, value.dtype, axis))
+        same_name = sum(other.name == name or other.name.startswith(f"{name}#") for other in stored)
+        stored.append(
+            StoredValue(f"{name}#{same_name}" if same_name else name, shape, value.dtype, axis)
+        )
     return stored

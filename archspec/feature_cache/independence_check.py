@@ -1,4 +1,4 @@
-"""The halves tried out: does a sample's value depend on its neighbours, or on its padding?"""
+"""Checks that a sample's values do not depend on other samples or on padding."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from archspec.feature_cache.report import Frontier, StoredValue
 def find_mixing(
     frontier: Frontier, inputs: Mapping[str, Tensor], lengths: Sequence[int] | None
 ) -> str:
-    """Why the values of samples cannot be kept one by one, in words; "" if they can.
+    """Why the values of samples cannot be stored separately, in words; "" if they can.
 
-    The first and the shortest sample are computed once in the batch and once without the others,
-    cut to their lengths. Then the rest runs on the values as they are and on values that are zero
-    behind each sample's length: its outputs must be the same.
+    The first and the shortest sample are computed in the batch and alone, cut to their lengths.
+    Then the rest runs on the values and on values that are zero after each sample's length: its
+    outputs must be the same.
     """
-    whole = frontier.frozen(inputs)
+    batched = frontier.frozen(inputs)
     shortest = min(range(len(lengths)), key=lengths.__getitem__) if lengths is not None else 1
     for row in {0, shortest}:
-        if name := _other(frontier, whole, inputs, row, None):
+        if name := _differing_value(frontier, batched, inputs, row, None):
             return f"what '{name}' gives for a sample depends on the other samples of the batch"
-        if lengths is not None and (name := _other(frontier, whole, inputs, row, lengths[row])):
+        if lengths is not None and (
+            name := _differing_value(frontier, batched, inputs, row, lengths[row])
+        ):
             return f"what '{name}' gives for a sample depends on how far it is padded"
     if lengths is None or not any(None in value.shape for value in frontier.values):
         return ""
-    return _reads_padding(frontier, whole, inputs, lengths)
+    return _reads_padding(frontier, batched, inputs, lengths)
 
 
 def sample(batched: Tensor, value: StoredValue, row: int) -> Tensor:
@@ -48,39 +50,43 @@ def cut_to(one: Tensor, value: StoredValue, length: int | None) -> Tensor:
     return one
 
 
-def _other(
+def _differing_value(
     frontier: Frontier,
-    whole: Mapping[str, Tensor],
+    batched: Mapping[str, Tensor],
     inputs: Mapping[str, Tensor],
     row: int,
     length: int | None,
 ) -> str:
-    """The name of a value that is another for a sample alone, cut to a length; "" if none is."""
-    alone = frontier.frozen({name: _alone(value, row, length) for name, value in inputs.items()})
+    """The name of a value that differs for a sample alone, cut to a length; "" if none does."""
+    alone = frontier.frozen(
+        {name: _single_sample(value, row, length) for name, value in inputs.items()}
+    )
     for value in frontier.values:
-        expected = cut_to(sample(whole[value.name], value, row), value, length)
-        if not _same(expected, cut_to(sample(alone[value.name], value, 0), value, length)):
+        expected = cut_to(sample(batched[value.name], value, row), value, length)
+        if not _is_close(expected, cut_to(sample(alone[value.name], value, 0), value, length)):
             return value.name
     return ""
 
 
 def _reads_padding(
     frontier: Frontier,
-    whole: Mapping[str, Tensor],
+    batched: Mapping[str, Tensor],
     inputs: Mapping[str, Tensor],
     lengths: Sequence[int],
 ) -> str:
-    blank = {name: torch.zeros_like(value) for name, value in whole.items()}
+    zeroed = {name: torch.zeros_like(value) for name, value in batched.items()}
     for value in frontier.values:
         for row, length in enumerate(lengths):
-            target = cut_to(sample(blank[value.name], value, row), value, length)
-            target.copy_(cut_to(sample(whole[value.name], value, row), value, length))
+            target = cut_to(sample(zeroed[value.name], value, row), value, length)
+            target.copy_(cut_to(sample(batched[value.name], value, row), value, length))
     padded = inputs[next(iter(inputs))].shape[1]
-    both = zip(_outputs(frontier, whole, inputs), _outputs(frontier, blank, inputs), strict=True)
-    for one, other in both:
+    pairs = zip(
+        _outputs(frontier, batched, inputs), _outputs(frontier, zeroed, inputs), strict=True
+    )
+    for one, other in pairs:
         for row, length in enumerate(lengths):
             end = length if one.ndim > 1 and one.shape[1] == padded else None
-            if not _same(_upto(one, row, end), _upto(other, row, end)):
+            if not _is_close(_unpadded_row(one, row, end), _unpadded_row(other, row, end)):
                 return "what is trained reads the positions behind a sample's length"
     return ""
 
@@ -88,23 +94,23 @@ def _reads_padding(
 def _outputs(
     frontier: Frontier, values: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
 ) -> list[Any]:
-    """What the rest returns, with the same random numbers every time, and without a trace."""
+    """The outputs of the rest, with the same random numbers each time and no side effects."""
     split = frontier.halves.first
     devices = {value.device for value in values.values() if value.device.type == "cuda"}
     with torch.no_grad(), torch.random.fork_rng(list(devices)):
         torch.manual_seed(0)
         copies = [tensor.clone() for tensor in split.rest.current()]
         ordered = [values[value.name].clone() for value in frontier.values]
-        found = tree_leaves(split.rest(ordered, inputs, copies))
-    return [one for one in found if isinstance(one, Tensor) and one.ndim]
+        leaves = tree_leaves(split.rest(ordered, inputs, copies))
+    return [one for one in leaves if isinstance(one, Tensor) and one.ndim]
 
 
-def _upto(output: Tensor, row: int, end: int | None) -> Tensor:
+def _unpadded_row(output: Tensor, row: int, end: int | None) -> Tensor:
     one = output[row]
     return one[:end] if one.ndim else one
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
+def _is_close(a: Tensor, b: Tensor) -> bool:
     if a.shape != b.shape:
         return False
     if not a.is_floating_point():
@@ -115,8 +121,8 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return bool(((a - b).abs() <= tolerance).all())
 
 
-def _alone(value: Tensor, row: int, length: int | None) -> Tensor:
-    """A sample twice, for a batch of 1 may be another case."""
+def _single_sample(value: Tensor, row: int, length: int | None) -> Tensor:
+    """A sample twice, because a batch of 1 may be a special case."""
     one = (
         value[row : row + 1] if length is None or value.ndim < 2 else value[row : row + 1, :length]
     )

@@ -1,4 +1,4 @@
-"""Which of the values that stand still to keep: the fewest bytes, as late as possible."""
+"""Chooses which constant values to store: the fewest bytes, as late as possible."""
 
 from __future__ import annotations
 
@@ -18,61 +18,61 @@ _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 def cut(flow: Flow) -> list[fx.Node]:
-    """The values that the rest is given.
+    """The values to store.
 
-    What is worth keeping comes of a frozen tensor or of a matrix product: all else that stands
-    still (masks, views, casts, activations) the rest can compute anew, if that makes the values
-    smaller. So it is a minimum cut, in bytes of a sample, between the former and the rest; among
-    equals the one next to the rest. What cannot be kept for each sample by itself is left to the
-    rest, and everything that follows from it.
+    Only results of frozen tensors and matrix products are worth storing: the rest can recompute
+    other constant values (masks, views, casts, activations) if the stored values become smaller.
+    So this is a minimum cut, in bytes per sample, between the former and the rest; among equal cuts
+    the one nearest to the rest. Values that cannot be stored per sample, and all that depend on
+    them, are left to the rest.
 
     Returns:
-        Nodes in the order of the graph; none if nothing is worth keeping.
+        Nodes in the order of the graph; none if nothing is worth storing.
     """
     while True:
-        heavy = {node for node in flow.nodes if _is_heavy(flow, node)}
+        expensive = {node for node in flow.nodes if _is_expensive(flow, node)}
         needed = [n for n in flow.nodes if n not in flow.changing and _feeds(n, flow.changing)]
-        stuck = _stuck(flow, heavy, needed)
-        if not stuck:
-            return _minimum(flow, heavy, needed)
-        flow.changing_besides(stuck)
+        unstorable = _unstorable(flow, expensive, needed)
+        if not unstorable:
+            return _minimum_cut(flow, expensive, needed)
+        flow.changing_besides(unstorable)
 
 
 def batch_axis(trace: Trace, value: Any) -> int | None:
     """The dimension of a value that counts the samples; None if there is not exactly one."""
     if not isinstance(value, torch.Tensor):
         return None
-    found = [i for i, size in enumerate(value.shape) if symbols(size) & trace.batch]
-    if len(found) != 1 or symbols(value.shape[found[0]]) - trace.batch:
+    axes = [i for i, size in enumerate(value.shape) if symbols(size) & trace.batch]
+    if len(axes) != 1 or symbols(value.shape[axes[0]]) - trace.batch:
         return None
-    return found[0] if str(value.shape[found[0]]) in map(str, trace.batch) else None
+    return axes[0] if str(value.shape[axes[0]]) in map(str, trace.batch) else None
 
 
-def work(node: fx.Node) -> int:
+def multiply_accumulates(node: fx.Node) -> int:
     """Multiply-accumulates of one operation at the example's sizes; 0 for what is none of these:
     matrix products, convolutions, attention and recurrent layers."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return 0
-    name, given = operation(node), arguments(node)
+    name, values = operation(node), arguments(node)
     if name == "linear":
-        return _elements(node) * _sizes(given["weight"])[-1]
+        return _elements(node) * _sizes(values["weight"])[-1]
     if name in _PRODUCTS:
-        return _elements(node) * _sizes(given[_PRODUCTS[name]])[-1]
+        return _elements(node) * _sizes(values[_PRODUCTS[name]])[-1]
     if name.startswith("conv"):
-        large = given["input"] if "transpose" in name else node
-        weight = _sizes(given["weight"])
-        return _elements(large) * math.prod(weight[1:])
+        output = values["input"] if "transpose" in name else node
+        weight = _sizes(values["weight"])
+        return _elements(output) * math.prod(weight[1:])
     if name == "scaled_dot_product_attention":
-        keys = _sizes(given["key"])[-2]
-        return (_elements(given["query"]) + _elements(node)) * keys
+        keys = _sizes(values["key"])[-2]
+        return (_elements(values["query"]) + _elements(node)) * keys
     if name in _RECURRENT:
-        steps = _elements(given["input"]) // _sizes(given["input"])[-1]
-        return steps * sum(map(_elements, given["params"]))
+        steps = _elements(values["input"]) // _sizes(values["input"])[-1]
+        return steps * sum(map(_elements, values["params"]))
     return 0
 
 
-def _minimum(flow: Flow, heavy: set[fx.Node], needed: Iterable[fx.Node]) -> list[fx.Node]:
-    """Of all smallest cuts networkx finds the one that is nearest to where the flow ends."""
+def _minimum_cut(flow: Flow, expensive: set[fx.Node], needed: Iterable[fx.Node]) -> list[fx.Node]:
+    """Of several minimum cuts networkx finds the one nearest to the end of the flow."""
     graph: Any = networkx.DiGraph()
     graph.add_nodes_from(("frozen", "rest"))
     for node in flow.nodes:
@@ -82,36 +82,36 @@ def _minimum(flow: Flow, heavy: set[fx.Node], needed: Iterable[fx.Node]) -> list
         graph.add_edge((node, "in"), (node, "out"), **({} if size is None else {"capacity": size}))
         for source in node.all_input_nodes:
             graph.add_edge((source, "out"), (node, "in"))
-        if node in heavy:
+        if node in expensive:
             graph.add_edge("frozen", (node, "in"))
     for node in needed:
         graph.add_edge((node, "out"), "rest")
-    _, (early, _) = networkx.minimum_cut(graph, "frozen", "rest")
-    return [n for n in flow.nodes if (n, "in") in early and (n, "out") not in early]
+    _, (source_side, _) = networkx.minimum_cut(graph, "frozen", "rest")
+    return [n for n in flow.nodes if (n, "in") in source_side and (n, "out") not in source_side]
 
 
-def _stuck(flow: Flow, heavy: set[fx.Node], needed: Iterable[fx.Node]) -> set[fx.Node]:
-    """Heavy nodes whose value reaches the rest without ever being one that can be kept."""
+def _unstorable(flow: Flow, expensive: set[fx.Node], needed: Iterable[fx.Node]) -> set[fx.Node]:
+    """Expensive nodes whose value reaches the rest without passing one that can be stored."""
     seen: set[fx.Node] = set()
-    waiting = [node for node in needed if node in flow.of_sample]
-    while waiting:
-        node = waiting.pop()
+    queue = [node for node in needed if node in flow.of_sample]
+    while queue:
+        node = queue.pop()
         if node not in seen and node in flow.of_sample and _bytes(flow.trace, node) is None:
             seen.add(node)
-            waiting.extend(node.all_input_nodes)
-    return seen & heavy
+            queue.extend(node.all_input_nodes)
+    return seen & expensive
 
 
-def _is_heavy(flow: Flow, node: fx.Node) -> bool:
-    """Whether a value of a sample has to be computed ahead, or could as well not be kept at all."""
+def _is_expensive(flow: Flow, node: fx.Node) -> bool:
+    """Whether a value is worth storing, because recomputing it needs weights or much work."""
     if node in flow.changing or node not in flow.of_sample or node.op != "call_function":
         return False
     of_weights = any(source in flow.trace.tensors for source in node.all_input_nodes)
-    return of_weights or node in flow.written or work(node) > 0
+    return of_weights or node in flow.written or multiply_accumulates(node) > 0
 
 
 def _bytes(trace: Trace, node: fx.Node) -> int | None:
-    """Bytes of a value for one sample of the example; None if samples cannot be told apart."""
+    """Bytes of a value for one sample of the example; None if it has no batch dimension."""
     value: Any = node.meta.get("val")
     axis = batch_axis(trace, value)
     if axis is None or node.op == "output":

@@ -1,4 +1,4 @@
-"""Where a model can be cut in two, or why it cannot."""
+"""The results: where a model can be cut in two, or why it cannot."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class StoredValue:
     """A value at the frontier, as one sample has it.
 
     Attributes:
-        name: the path of the module that makes it, or the operation where the model itself does.
+        name: path of the module that computes it, or the operation in the model's own forward.
         shape: without the batch; None for the sample's length.
         dtype: of its elements.
-        axis: the dimension of the batched value that counts the samples.
+        axis: the batch dimension of the batched value.
     """
 
     name: str
@@ -38,11 +38,11 @@ class StoredValue:
     axis: int = 0
 
     def sizes(self, length: int | None) -> tuple[int, ...]:
-        """The shape of a sample of that length."""
+        """The shape for a sample of a length."""
         return tuple((length or 0) if size is None else size for size in self.shape)
 
     def bytes(self, length: int | None = None) -> int:
-        """Bytes of one sample of that length, exact."""
+        """Bytes for one sample of a length, exact."""
         return math.prod(self.sizes(length)) * self.dtype.itemsize
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class StoredValue:
 
 @dataclass(frozen=True, slots=True)
 class NoFrontier(Displayed):
-    """There is nothing worth doing only once.
+    """No part of the model is worth computing only once.
 
     Attributes:
         reason: why, in words.
@@ -71,18 +71,18 @@ class NoFrontier(Displayed):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frontier(Displayed):
-    """A model in two halves: what never changes for a sample, and the rest, which is trained.
+    """A model in two halves: the frozen part, whose values never change for a sample, and the rest.
 
-    The halves run on the model's own parameters and buffers: what an optimizer, ``state_dict`` or
-    a checkpoint sees is the model itself. Each follows the modes of the model's modules, so that
-    ``model.eval()`` switches the rest's dropout off.
+    The halves use the model's own parameters and buffers: optimizers, ``state_dict`` and
+    checkpoints work with the model itself. Both follow the modes of the model's modules:
+    ``model.eval()`` switches dropout in the rest off.
 
     Attributes:
-        values: what is to be kept of each sample.
-        passed: names of the model's inputs that the rest needs besides.
-        share: part of the multiply-accumulates of a forward pass that lies in front, 0 to 1,
+        values: what to store for each sample.
+        passed: names of the model's inputs that the rest needs, too.
+        share: fraction of a forward pass's multiply-accumulates before the frontier, 0 to 1,
             estimated: matrix products, convolutions and attention are counted.
-        stops: why values change behind the frontier, first things first.
+        stops: why values change after the frontier, in order of execution.
     """
 
     values: tuple[StoredValue, ...]
@@ -98,28 +98,28 @@ class Frontier(Displayed):
             inputs: the model's inputs by name, ``[batch, …]`` each.
 
         Returns:
-            Name → value, the batch where ``StoredValue.axis`` says. With several lengths in a
-            batch, what stands behind a sample's length means nothing.
+            Name → value, with the batch dimension ``StoredValue.axis``. Values after a sample's
+            length are meaningless.
 
         Raises:
-            UsageError: E801, other inputs or sizes than the frontier was found for, or a
-                parameter in front of it has been thawed.
+            UsageError: E801, the inputs or sizes differ from those that the frontier was found for,
+                or a parameter before it has been unfrozen.
         """
-        found = self.halves.frozen(inputs)
-        return {value.name: one for value, one in zip(self.values, found, strict=True)}
+        values = self.halves.frozen(inputs)
+        return {value.name: tensor for value, tensor in zip(self.values, values, strict=True)}
 
     def rest(self, values: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Any:
-        """What the model returns, computed from the values on.
+        """The model's outputs, computed from the values.
 
         Args:
-            values: what ``frozen`` gave for this batch, or a cache.
-            inputs: the model's inputs by name; those in ``passed`` are used, the others only for
-                their shapes.
+            values: from ``frozen`` for this batch, or from a cache.
+            inputs: the model's inputs by name; those not in ``passed`` are used only for their
+                shapes.
 
         Raises:
             UsageError: E801, as ``frozen``, or a value is missing.
         """
-        return self.halves.rest([_value(values, one.name) for one in self.values], inputs)
+        return self.halves.rest([_required(values, one.name) for one in self.values], inputs)
 
     def bytes(self, lengths: Sequence[int | None]) -> int:
         """Bytes of all values of samples of these lengths, exact."""
@@ -138,19 +138,19 @@ class Frontier(Displayed):
         from rich.text import Text
 
         lines = [f"{self.share:.1%} of the multiply-accumulates (estimated) are done only once"]
-        lines += [f"  kept: {_shown(value)}" for value in self.values]
+        lines += [f"  kept: {_description(value)}" for value in self.values]
         lines += [f"  passed: input '{name}'" for name in self.passed]
         lines += [f"  behind: {stop}" for stop in self.stops[:1]]
         return Text("\n".join(map(printable, lines)))
 
 
-def _shown(value: StoredValue) -> str:
+def _description(value: StoredValue) -> str:
     sizes = ", ".join("length" if size is None else str(size) for size in value.shape)
     per = "position" if None in value.shape else "sample"
     return f"{value.name} [{sizes}], {value.bytes(1):,} bytes per {per}"
 
 
-def _value(values: Mapping[str, Tensor], name: str) -> Tensor:
+def _required(values: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in values:
         raise usage(f"the value '{name}' is missing")
     return values[name]

@@ -1,4 +1,4 @@
-"""A trace in two: what is computed once for each sample, and the rest."""
+"""Splits a trace in two: what is computed once for each sample, and the rest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Part:
 
     Attributes:
         tensors: names of the parameters and buffers that it uses.
-        constants: tensors that the forward makes out of nothing.
+        constants: tensors that the forward creates.
         inputs: names of the model's inputs that it uses.
         code: Python source.
     """
@@ -31,34 +31,34 @@ class Part:
         outputs: Any,
         effects: Sequence[fx.Node] = (),
     ) -> None:
-        """The part that makes ``outputs`` of ``values`` and the model's inputs.
+        """The part that computes ``outputs`` from ``values`` and the model's inputs.
 
         Args:
-            effects: operations that happen although no output needs them.
+            effects: operations that are executed although no output needs them.
         """
         trace = flow.trace
-        nodes = _between(flow, values, outputs, effects)
+        nodes = _nodes_between(flow, values, outputs, effects)
         tensors = [node for node in nodes if node in trace.tensors]
         constants = [node for node in nodes if node in trace.constants]
-        given = [node for node in nodes if node in trace.inputs]
-        graph, made = fx.Graph(), dict[fx.Node, fx.Node]()
-        for i, node in enumerate([*tensors, *constants, *values, *given]):
-            made[node] = graph.placeholder(f"{'value_' if node in values else ''}{node.name}_{i}")
+        inputs = [node for node in nodes if node in trace.inputs]
+        graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+        for i, node in enumerate([*tensors, *constants, *values, *inputs]):
+            copies[node] = graph.placeholder(f"{'value_' if node in values else ''}{node.name}_{i}")
         for node in nodes:
-            if node not in made:
-                made[node] = graph.node_copy(node, made.__getitem__)
-                made[node].meta = {}
-        graph.output(map_arg(outputs, made.__getitem__))
+            if node not in copies:
+                copies[node] = graph.node_copy(node, copies.__getitem__)
+                copies[node].meta = {}
+        graph.output(map_arg(outputs, copies.__getitem__))
         self._run = fx.GraphModule({}, graph)
         self.tensors = tuple(trace.tensors[node] for node in nodes if node in trace.tensors)
         self.constants = tuple(trace.constants[node] for node in nodes if node in trace.constants)
-        self._homes = [_home(model, name) for name in self.tensors]
-        self.inputs = tuple(trace.inputs[node] for node in given)
+        self._owners = [_owner(model, name) for name in self.tensors]
+        self.inputs = tuple(trace.inputs[node] for node in inputs)
         self.code = self._run.code
 
     def current(self) -> list[Tensor]:
-        """The parameters and buffers as they are now, whichever object they may be."""
-        return [getattr(*home) for home in self._homes]
+        """The model's current parameters and buffers, even if they have been replaced."""
+        return [getattr(*home) for home in self._owners]
 
     def __call__(
         self,
@@ -66,71 +66,71 @@ class Part:
         inputs: Mapping[str, Tensor],
         tensors: Sequence[Tensor] | None = None,
     ) -> Any:
-        """Run it; ``tensors`` may stand in for the current ones."""
+        """Run it, with the current parameters and buffers or with ``tensors``."""
         own = self.current() if tensors is None else tensors
         given = (inputs[name] for name in self.inputs)
         return self._run(*own, *self.constants, *values, *given)
 
 
 def flat_outputs(trace: Trace) -> Any:
-    """What the graph returns: a flat sequence of nodes and constants."""
+    """The outputs of the graph: a flat sequence of nodes and constants."""
     return trace.graph.output_node().args[0]
 
 
-def counterparts(values: Iterable[fx.Node], theirs: Trace) -> list[fx.Node] | None:
-    """The same values in another trace of the same model; None if one of them is not there."""
-    known: dict[object, int] = {}
+def counterparts(values: Iterable[fx.Node], other_trace: Trace) -> list[fx.Node] | None:
+    """The same values in another trace of the same model; None if one is missing."""
+    numbers: dict[object, int] = {}
     values = list(values)
-    ours = _numbered(values[0].graph, known) if values else {}
-    others = {number: node for node, number in _numbered(theirs.graph, known).items()}
-    found = [others.get(ours[value]) for value in values]
-    return None if None in found else [node for node in found if node is not None]
+    own = _number_nodes(values[0].graph, numbers) if values else {}
+    node_of = {number: node for node, number in _number_nodes(other_trace.graph, numbers).items()}
+    nodes = [node_of.get(own[value]) for value in values]
+    return None if None in nodes else [node for node in nodes if node is not None]
 
 
-def _between(
+def _nodes_between(
     flow: Flow, values: Sequence[fx.Node], outputs: Any, effects: Sequence[fx.Node]
 ) -> list[fx.Node]:
-    """The nodes that are needed for the outputs, as far back as the values, in order."""
+    """The nodes between values and outputs, in order."""
     needed: set[fx.Node] = set()
-    waiting = list(effects)
-    map_arg(outputs, waiting.append)
-    while waiting:
-        node = waiting.pop()
+    queue = list(effects)
+    map_arg(outputs, queue.append)
+    while queue:
+        node = queue.pop()
         if node in needed or node in values:
             continue
         needed.add(node)
-        waiting.extend(node.all_input_nodes)
-        waiting.extend(flow.writers_of(node))
+        queue.extend(node.all_input_nodes)
+        queue.extend(flow.writers_of(node))
     return [node for node in flow.nodes if node in needed]
 
 
-def _home(model: nn.Module, name: str) -> tuple[nn.Module, str]:
+def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     owner, _, attribute = name.rpartition(".")
     return model.get_submodule(owner), attribute
 
 
-def _numbered(graph: fx.Graph, known: dict[object, int]) -> dict[fx.Node, int]:
-    """Equal numbers for what is computed alike of the same tensors and inputs."""
+def _number_nodes(graph: fx.Graph, known: dict[object, int]) -> dict[fx.Node, int]:
+    """Number nodes; the same computation of the same tensors and inputs has the same number."""
     found: dict[fx.Node, int] = {}
     for node in graph.nodes:
         if node.op == "placeholder":
             key: object = node.name
         else:
-            key = (node.target, repr(_plain(node, found)))
+            key = (node.target, repr(_normalised_arguments(node, found)))
         found[node] = known.setdefault(key, len(known))
     return found
 
 
-def _plain(node: fx.Node, numbers: Mapping[fx.Node, int]) -> Any:
-    """A node's arguments with numbers for nodes; that a dropout is off is said in one way."""
-    given: Any = [node.args, dict(node.kwargs)]
+def _normalised_arguments(node: fx.Node, numbers: Mapping[fx.Node, int]) -> Any:
+    """A node's arguments with numbers for nodes; all inactive dropouts are equal."""
+    content: Any = [node.args, dict(node.kwargs)]
     if isinstance(node.target, torch._ops.OpOverload) and draws(node) and not is_random(node):
-        given = {k: v for k, v in arguments(node).items() if k not in ("p", "train", "training")}
-    return map_arg(given, lambda n: _Number(numbers[n]))
+        content = {k: v for k, v in arguments(node).items() if k not in ("p", "train", "training")}
+    return map_arg(content, lambda n: _Number(numbers[n]))
 
 
 class _Number(int):
-    """The number of a node, which is no literal."""
+    """The number of a node, distinct from an integer argument."""
 
     def __repr__(self) -> str:
         return f"%{int(self)}"

@@ -1,4 +1,4 @@
-"""The two halves of a model, traced for each mode and kind of sizes that they are asked for."""
+"""The two halves of a model, traced for each mode and kind of input sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from archspec.feature_cache.tracing import Trace, Untraceable, trace, usage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """One trace in two parts, for the modes that the modules were in."""
+    """One trace in two parts, for the modes of the modules."""
 
     modes: tuple[bool, ...]
     trace: Trace
@@ -42,43 +42,43 @@ class SplitModel:
 
     def frozen(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """The values of a batch, in their order."""
-        part = self._for(inputs).frozen
+        part = self._split_for(inputs).frozen
         with torch.no_grad():
             return list(part((), inputs))
 
     def rest(self, values: Sequence[Tensor], inputs: Mapping[str, Tensor]) -> Any:
         """What the model returns."""
-        split = self._for(inputs)
+        split = self._split_for(inputs)
         return split.trace.outputs(split.rest(values, inputs))
 
-    def _for(self, inputs: Mapping[str, Tensor]) -> Split:
+    def _split_for(self, inputs: Mapping[str, Tensor]) -> Split:
         self._check_frozen()
-        given = {name: value for name, value in inputs.items() if value is not None}
+        tensors = {name: value for name, value in inputs.items() if value is not None}
         modes = self._modes()
         refused: UsageError | None = None
         for split in self._splits:
             if split.modes == modes:
                 try:
-                    split.trace.check(given)
+                    split.trace.check(tensors)
                 except UsageError as error:
                     refused = error
                 else:
                     return split
-        return self._traced_anew(given, refused)
+        return self._trace_again(tensors, refused)
 
-    def _traced_anew(self, inputs: Mapping[str, Tensor], refused: UsageError | None) -> Split:
+    def _trace_again(self, inputs: Mapping[str, Tensor], refused: UsageError | None) -> Split:
         if set(inputs) != set(self.first.trace.inputs.values()) and refused is not None:
             raise refused
         try:
-            # As the first one was: a validation may call this where gradients are off.
+            # As for the first trace: validation may call this with gradients off.
             with torch.inference_mode(False), torch.enable_grad():
-                found = trace(self.model, inputs, ragged=self._ragged)
+                traced = trace(self.model, inputs, ragged=self._ragged)
         except Untraceable as error:
             raise refused or usage(f"the model cannot be traced: {error}") from error
-        values = counterparts(self._values, found)
+        values = counterparts(self._values, traced)
         if values is None:
             raise refused or usage("in this mode the model does something else in front")
-        self._splits.append(self._split(Flow(found, self.model), values))
+        self._splits.append(self._split(Flow(traced, self.model), values))
         return self._splits[-1]
 
     def _split(self, flow: Flow, values: Sequence[fx.Node]) -> Split:

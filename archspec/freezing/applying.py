@@ -1,4 +1,4 @@
-"""``freeze``: everything is found out first, then gradients and modes are set."""
+"""``freeze``: resolves the plan first, then sets gradients and modes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from archspec.freezing.modes import heeds_mode, hold, keeps_statistics, mode_of, release, stays
-from archspec.freezing.plans import ChosenPlan, Plan, Source, choose
+from archspec.freezing.modes import (
+    depends_on_mode,
+    has_statistics,
+    hold_inference,
+    mode_of,
+    release,
+    stays_in_inference,
+)
+from archspec.freezing.plans import Plan, ResolvedPlan, Source, resolve
 from archspec.freezing.report import FreezeReport, PatternFound, Tie
 from archspec.freezing.selection import Selection, check_module
 from archspec.lang.schema import FreezePlan
@@ -23,30 +30,31 @@ def freeze(
     statistics: bool | None = None,
     dropout: bool | None = None,
 ) -> FreezeReport:
-    """Freeze what a plan selects, and thaw everything else: the last call wins.
+    """Freeze what a plan selects and unfreeze everything else; the last call wins.
 
     A frozen parameter has ``requires_grad=False`` and no gradient, not even an old one. A module
-    all of whose content is frozen stays in inference mode, so that the running statistics of
-    BatchNorm stand still and dropout is off even after ``model.train()``. A parameter with several
-    names is frozen if one of them is. On an error the model is left as it was.
+    whose content is completely frozen stays in inference mode: the running statistics of BatchNorm
+    do not change and dropout is off even after ``model.train()``. A parameter with several names is
+    frozen if one of them is. On an error the model is not changed.
 
     Args:
         model: any module; what no pattern selects is trained.
         plan: the name of one of the spec's plans, or patterns: ``["**", "!classifier"]``.
-        spec: where the name is looked up, if the model was not built here: a path, a packaged
-            spec's name, or a Spec.
-        gradients: whether frozen parameters get no gradient; as the plan has it if None.
-        statistics: whether running statistics of frozen norms stand still; likewise.
-        dropout: whether frozen modules but norms stay in inference mode, and with them every
-            dropout; likewise.
+        spec: the spec with the plan, if the model was not built here: a path, the name of a
+            packaged spec, or a Spec.
+        gradients: whether frozen parameters get no gradient. Default: as in the plan.
+        statistics: whether running statistics of frozen norms are constant. Default: as in the
+            plan.
+        dropout: whether frozen modules other than norms stay in inference mode, with dropout off.
+            Default: as in the plan.
 
     Returns:
-        What each pattern selected and decided; exact counts of parameters (elements).
+        What each pattern selects and decides, with exact counts of parameters (elements).
 
     Raises:
-        FreezeError: E701 for patterns that select nothing, E702 for what is no pattern, E703 for
-            an unknown plan.
-        UsageError: E801 for a call that makes no sense.
+        FreezeError: E701 for patterns that select nothing, E702 for invalid patterns, E703 for an
+            unknown plan.
+        UsageError: E801 for invalid arguments.
 
     Example:
         >>> import archspec
@@ -58,11 +66,11 @@ def freeze(
     """
     check_module(model)
     switches = {"gradients": gradients, "statistics": statistics, "dropout": dropout}
-    chosen = choose(model, plan, spec, switches)
-    selection = Selection(model, chosen)
-    _set_gradients(selection, chosen.plan)
-    _set_modes(model, selection, chosen.plan)
-    return _report(model, selection, chosen)
+    resolved = resolve(model, plan, spec, switches)
+    selection = Selection(model, resolved)
+    _set_gradients(selection, resolved.plan)
+    _set_modes(model, selection, resolved.plan)
+    return _report(model, selection, resolved)
 
 
 def _set_gradients(selection: Selection, plan: FreezePlan) -> None:
@@ -70,7 +78,7 @@ def _set_gradients(selection: Selection, plan: FreezePlan) -> None:
         tensor = parameter.tensor
         if plan.gradients and selection.is_frozen(parameter):
             tensor.requires_grad_(False)
-            tensor.grad = None  # an old one, even of zeros, would let weight decay move it
+            tensor.grad = None  # with an old one, even of zeros, weight decay would change it
         elif tensor.is_floating_point() or tensor.is_complex():
             tensor.requires_grad_(True)
 
@@ -79,34 +87,34 @@ def _set_modes(model: nn.Module, selection: Selection, plan: FreezePlan) -> None
     mode = mode_of(model)
     for module in selection.modules.values():
         release(module, mode)
-    for module in selection.whole:
+    for module in selection.fully_frozen:
         # Any module may call dropout as a function; only norms keep statistics.
-        if plan.statistics if keeps_statistics(module) else plan.dropout:
-            hold(module, mode)
+        if plan.statistics if has_statistics(module) else plan.dropout:
+            hold_inference(module, mode)
 
 
 # ------------------------------------------------------------------------------------------ report
 
 
-def _report(model: nn.Module, selection: Selection, chosen: ChosenPlan) -> FreezeReport:
-    modules = [m for m in dict.fromkeys(selection.modules.values()) if heeds_mode(m)]
-    plan, tensors = chosen.plan, [one.tensor for one in selection.parameters]
+def _report(model: nn.Module, selection: Selection, resolved: ResolvedPlan) -> FreezeReport:
+    modules = [m for m in dict.fromkeys(selection.modules.values()) if depends_on_mode(m)]
+    plan, tensors = resolved.plan, [one.tensor for one in selection.parameters]
     return FreezeReport(
         model=type(model).__name__,
-        plan=chosen.name,
+        plan=resolved.name,
         gradients=plan.gradients,
         statistics=plan.statistics,
         dropout=plan.dropout,
-        patterns=tuple(_patterns(selection, chosen)),
+        patterns=tuple(_patterns(selection, resolved)),
         parameters=sum(t.numel() for t in tensors),
         trainable=sum(t.numel() for t in tensors if t.requires_grad),
-        inference=_by_type(m for m in modules if stays(m)),
-        training=_by_type(m for m in modules if not stays(m)),
+        inference=_by_type(m for m in modules if stays_in_inference(m)),
+        training=_by_type(m for m in modules if not stays_in_inference(m)),
         ties=tuple(_ties(selection)) if plan.gradients else (),
     )
 
 
-def _patterns(selection: Selection, chosen: ChosenPlan) -> Iterable[PatternFound]:
+def _patterns(selection: Selection, plan: ResolvedPlan) -> Iterable[PatternFound]:
     decided: Counter[int | None] = Counter()
     for parameter in selection.parameters:
         decided[selection.decider(parameter)] += parameter.tensor.numel()
@@ -121,7 +129,7 @@ def _patterns(selection: Selection, chosen: ChosenPlan) -> Iterable[PatternFound
             tensors=len(selected) - modules,
             parameters=decided[i],
             overruled=i not in deciding,
-            place=chosen.places[i],
+            place=plan.places[i],
         )
 
 
@@ -130,7 +138,7 @@ def _by_type(modules: Iterable[nn.Module]) -> dict[str, int]:
 
 
 def _ties(selection: Selection) -> Iterable[Tie]:
-    """The shared parameters of which the plan says that they are frozen and that they are not."""
+    """The shared parameters that the plan freezes under only some of their names."""
     for parameter in selection.parameters:
         frozen = tuple(name for name in parameter.names if selection.freezes(name))
         if frozen and len(frozen) < len(parameter.names):

@@ -1,4 +1,4 @@
-"""What an optimizer is given: the trainable parameters, with and without weight decay."""
+"""Parameter groups for an optimizer: trainable parameters with and without weight decay."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 from torch import nn
 
 from archspec.errors import FreezeError, Problem, UsageError
-from archspec.freezing.selection import Shared, check_module, shared_parameters
+from archspec.freezing.selection import SharedParameter, check_module, shared_parameters
 
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.modules.batchnorm._NormBase)
 
 
 def trainable_parameters(model: nn.Module, *, weight_decay: float = 0.01) -> list[dict[str, Any]]:
-    """The parameters that get a gradient, as groups for an optimizer of ``torch.optim``.
+    """Trainable parameters as groups for an optimizer of ``torch.optim``.
 
-    Weights decay, with these exceptions: parameters named ``bias`` or ``…_bias``; parameters of
-    LayerNorm, GroupNorm, RMSNorm, and of all kinds of BatchNorm and InstanceNorm; and parameters of
-    less than two dimensions, whatever holds them. A shared parameter stands in one group, once, and
-    does not decay if that holds for one of its names.
+    Weight decay applies to all parameters except those named ``bias`` or ``…_bias``; those of
+    LayerNorm, GroupNorm, RMSNorm, and of all kinds of BatchNorm and InstanceNorm; and those with
+    fewer than two dimensions. A shared parameter is in one group, once, and is exempt if one of its
+    names is.
 
     Args:
         model: any module, with or without a freeze plan.
-        weight_decay: of those that decay; the others have 0.
+        weight_decay: of the first group; 0 for the other.
 
     Returns:
-        One or two groups, ``{"params": […], "weight_decay": …}``, none of them empty, in the order
-        of ``model.parameters()``.
+        One or two non-empty groups, ``{"params": […], "weight_decay": …}``, in the order of
+        ``model.parameters()``.
 
     Raises:
         FreezeError: E705, nothing is trainable.
-        UsageError: E801, the weight decay is no number of 0 or more.
+        UsageError: E801, ``weight_decay`` is not a number of 0 or more.
 
     Example:
         >>> import archspec, torch
@@ -43,15 +43,18 @@ def trainable_parameters(model: nn.Module, *, weight_decay: float = 0.01) -> lis
     """
     check_module(model)
     _check(weight_decay)
-    chosen = [one for one in shared_parameters(model) if one.tensor.requires_grad]
-    if not chosen:
+    trainable = [one for one in shared_parameters(model) if one.tensor.requires_grad]
+    if not trainable:
         hint = "freeze less: archspec.freeze(model, plan) takes another plan at any time"
         raise FreezeError(Problem("E705", "no parameter is trainable", hint=hint))
     norms = {p for m in model.modules() if isinstance(m, _NORMS) for p in m.parameters()}
-    exempt = [one.tensor in norms or _is_exempt(one) for one in chosen]
+    without_decay = [one.tensor in norms or _is_exempt(one) for one in trainable]
     groups = [
-        (float(weight_decay), [one for one, free in zip(chosen, exempt, strict=True) if not free]),
-        (0.0, [one for one, free in zip(chosen, exempt, strict=True) if free]),
+        (
+            float(weight_decay),
+            [one for one, exempt in zip(trainable, without_decay, strict=True) if not exempt],
+        ),
+        (0.0, [one for one, exempt in zip(trainable, without_decay, strict=True) if exempt]),
     ]
     return [
         {"params": [one.tensor for one in members], "weight_decay": decay}
@@ -60,9 +63,9 @@ def trainable_parameters(model: nn.Module, *, weight_decay: float = 0.01) -> lis
     ]
 
 
-def _is_exempt(parameter: Shared) -> bool:
-    own = [name.rpartition(".")[2] for name in parameter.names]
-    is_bias = any(name == "bias" or name.endswith("_bias") for name in own)
+def _is_exempt(parameter: SharedParameter) -> bool:
+    names = [name.rpartition(".")[2] for name in parameter.names]
+    is_bias = any(name == "bias" or name.endswith("_bias") for name in names)
     return is_bias or parameter.tensor.ndim < 2
 
 

@@ -1,4 +1,4 @@
-"""Inference mode that outlasts ``model.train()``."""
+"""Keeps modules in inference mode, even after ``model.train()``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 
 
 @dataclass(eq=False)
-class StaysInInference:
-    """``train`` of a frozen module: its children decide for themselves, it stays.
+class InferenceOverride:
+    """Replaces ``train`` of a frozen module: it passes the mode on to the children and stays.
 
-    It is an attribute of the instance, so that it is copied and pickled with it; PyTorch looks
-    there first.
+    It is an attribute of the instance, so that it is copied and pickled with it; Python looks it
+    up there before the class.
 
     Attributes:
-        mode: what it was last told; the mode that it takes once it is thawed.
+        mode: the last mode it was set to, which it takes once it is unfrozen.
     """
 
     module: nn.Module
@@ -30,39 +30,39 @@ class StaysInInference:
         return self.module
 
 
-def stays(module: nn.Module) -> bool:
+def stays_in_inference(module: nn.Module) -> bool:
     """Whether a module stays in inference mode."""
-    return isinstance(module.__dict__.get("train"), StaysInInference)
+    return isinstance(module.__dict__.get("train"), InferenceOverride)
 
 
 def mode_of(module: nn.Module) -> bool:
-    """The mode that a module was told to take, whether or not it did."""
+    """The mode that a module was last set to, even if it stays in inference mode."""
     override = module.__dict__.get("train")
-    return override.mode if isinstance(override, StaysInInference) else module.training
+    return override.mode if isinstance(override, InferenceOverride) else module.training
 
 
-def hold(module: nn.Module, mode: bool) -> None:
-    """Put a module into inference mode for good; ``mode`` is what it takes once released."""
-    module.__dict__["train"] = StaysInInference(module, mode)
+def hold_inference(module: nn.Module, mode: bool) -> None:
+    """Keep a module in inference mode; ``mode`` is the one it takes once released."""
+    module.__dict__["train"] = InferenceOverride(module, mode)
     module.training = False
 
 
 def release(module: nn.Module, mode: bool) -> None:
-    """Let a module follow ``train()`` again, beginning with ``mode``."""
-    if stays(module):
+    """Let a module follow ``train()`` again, starting with ``mode``."""
+    if stays_in_inference(module):
         del module.__dict__["train"]
         module.training = mode
 
 
-def keeps_statistics(module: nn.Module) -> bool:
-    """Whether a module is a norm with running statistics, or one like it."""
+def has_statistics(module: nn.Module) -> bool:
+    """Whether a module has running statistics, as norms do."""
     own = (name for name, _ in module.named_buffers(recurse=False))
     is_norm = isinstance(module, nn.modules.batchnorm._NormBase)
     return is_norm or any(name.startswith("running_") for name in own)
 
 
-def heeds_mode(module: nn.Module) -> bool:
-    """Whether a module computes something else in training: it reads ``training`` in forward."""
+def depends_on_mode(module: nn.Module) -> bool:
+    """Whether a module behaves differently in training: its forward reads ``training``."""
     if isinstance(module, nn.modules.batchnorm._NormBase):
         return module.track_running_stats
     forward = inspect.unwrap(type(module).forward)

@@ -1,4 +1,4 @@
-"""Which plan is meant: one of the spec's by its name, or patterns given directly."""
+"""Resolves a freeze plan: one of the spec's by its name, or patterns given directly."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ Source = str | os.PathLike[str] | Spec
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenPlan:
-    """A plan with its name, None for patterns, and the places of its patterns, if they have any."""
+class ResolvedPlan:
+    """A plan with its name (None for patterns) and the places of its patterns, if known."""
 
     name: str | None
     plan: FreezePlan
     places: tuple[Place | None, ...]
 
 
-def choose(
+def resolve(
     model: nn.Module, plan: Plan, spec: Source | None, switches: Mapping[str, bool | None]
-) -> ChosenPlan:
-    """The plan, with the switches that are not None in place of its own.
+) -> ResolvedPlan:
+    """The plan, with the switches that are not None instead of its own.
 
     Raises:
-        FreezeError: E703 for an unknown name, or a name where no spec is known.
-        UsageError: E801 for anything but a name or patterns, or a switch that is no bool.
+        FreezeError: E703 for an unknown name, or a name without a spec.
+        UsageError: E801 for anything but a name or patterns, or a switch that is not a bool.
     """
-    given = {name: value for name, value in switches.items() if value is not None}
-    for name, value in given.items():
+    overrides = {name: value for name, value in switches.items() if value is not None}
+    for name, value in overrides.items():
         if not isinstance(value, bool):
             raise _usage(f"{name} is True, False or None, not {value!r}")
-    found = _named(model, plan, spec) if isinstance(plan, str) else _of_patterns(plan)
-    return ChosenPlan(found.name, found.plan.model_copy(update=given), found.places)
+    resolved = _by_name(model, plan, spec) if isinstance(plan, str) else _from_patterns(plan)
+    return ResolvedPlan(resolved.name, resolved.plan.model_copy(update=overrides), resolved.places)
 
 
-def _of_patterns(plan: object) -> ChosenPlan:
+def _from_patterns(plan: object) -> ResolvedPlan:
     if not isinstance(plan, Sequence) or not all(isinstance(text, str) for text in plan):
         raise _usage("freeze takes a plan's name or a list of patterns")
-    return ChosenPlan(None, FreezePlan(patterns=list(plan)), (None,) * len(plan))
+    return ResolvedPlan(None, FreezePlan(patterns=list(plan)), (None,) * len(plan))
 
 
-def _named(model: nn.Module, name: str, source: Source | None) -> ChosenPlan:
+def _by_name(model: nn.Module, name: str, source: Source | None) -> ResolvedPlan:
     spec = as_spec(source, {}) if source is not None else spec_of(model)
     if spec is None:
         message = f"no spec is known in which to look up the freeze plan '{name}'"
@@ -61,9 +61,9 @@ def _named(model: nn.Module, name: str, source: Source | None) -> ChosenPlan:
         raise FreezeError(Problem("E703", f"{spec.name} has no freeze plan '{name}'", hint=hint))
     plan, document = plans[name], spec.document
     long_form = document.has(("freeze", name, "patterns"))
-    at = ("freeze", name, "patterns") if long_form else ("freeze", name)
-    places = tuple(document.place((*at, i)) for i in range(len(plan.patterns)))
-    return ChosenPlan(name, plan, places)
+    path = ("freeze", name, "patterns") if long_form else ("freeze", name)
+    places = tuple(document.place((*path, i)) for i in range(len(plan.patterns)))
+    return ResolvedPlan(name, plan, places)
 
 
 def _usage(message: str) -> UsageError:

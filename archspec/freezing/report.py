@@ -1,4 +1,4 @@
-"""What freezing did: each pattern's part, exact totals, modes, shared parameters."""
+"""The result of freezing: the part of each pattern, exact totals, modes, shared parameters."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _NUMBERS = ("modules", "tensors", "parameters decided")
 
 @dataclass(frozen=True, slots=True)
 class PatternFound:
-    """What one pattern of a plan selects, and what it decides in the end.
+    """What a pattern of a plan selects, and what it decides in the end.
 
     Attributes:
-        text: as written.
+        text: the pattern as written.
         freezes: False for ``!pattern``.
-        modules, tensors: how many it selects; tensors are parameters and buffers by name.
-        parameters: elements about which it decides, being the last that selects them; a shared
-            parameter counts once.
+        modules, tensors: number of selected modules and of names of parameters and buffers.
+        parameters: elements that it decides about, because no later pattern selects them; a
+            shared parameter counts once.
         overruled: whether later patterns decide about everything that it selects.
-        place: where the spec has it; None for a pattern given directly.
+        place: in the spec; None for a pattern given directly.
     """
 
     text: str
@@ -65,20 +65,20 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class FreezeReport(Displayed):
-    """What a freeze plan does to a model.
+    """The effect of a freeze plan on a model.
 
     Attributes:
-        model: the class of the model.
+        model: class of the model.
         plan: the plan's name; None if patterns were given.
         gradients, statistics, dropout: the three switches: whether frozen parameters get no
-            gradient, frozen statistics stand still, frozen dropout is off.
+            gradient, frozen statistics are constant, frozen dropout is off.
         patterns: in their order.
         parameters: elements of all parameters, shared ones once.
-        trainable: elements of those that get a gradient.
-        inference: class → how many modules stay in inference mode. Only those count that compute
-            something else in training.
-        training: class → how many of these follow ``model.train()``.
-        ties: shared parameters that are frozen though only some of their names are.
+        trainable: elements of the parameters that get a gradient.
+        inference: class → number of modules that stay in inference mode, of those that behave
+            differently in training.
+        training: class → number of these modules that follow ``model.train()``.
+        ties: shared parameters that the plan freezes under only some of their names.
     """
 
     model: str

@@ -15,7 +15,7 @@ from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, Note, Problem, UsageError, did_you_mean
 from archspec.freezing import Tie
 from archspec.freezing import freeze as apply_plan
-from archspec.freezing.plans import ChosenPlan
+from archspec.freezing.plans import ResolvedPlan
 from archspec.freezing.selection import Selection
 from archspec.inspection.figures import Figure, Memory, Node
 from archspec.inspection.measure import run
@@ -282,7 +282,7 @@ def _checkpointed(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
     """The outermost modules that patterns select; of a list or a mapping, its items."""
     if isinstance(patterns, str) or not all(isinstance(text, str) for text in patterns):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _usage("checkpoint_blocks takes a list of patterns")
-    chosen = ChosenPlan(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
+    chosen = ResolvedPlan(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
     selection = Selection(model, chosen)
     outermost: dict[str, nn.Module] = {}
     for path, module in selection.modules.items():

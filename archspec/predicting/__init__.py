@@ -1,9 +1,9 @@
-"""Predicting with what was trained: ``Predictor``, and the predictions that it gives.
+"""Predicts with trained models: ``Predictor`` and its predictions.
 
-``sources`` brings spec, model, encoder and labels together; ``preparing`` makes batches of similar
-length; ``engine`` runs them; ``folding`` and ``optimizing`` make the model faster where nothing is
-lost; ``reading``, ``writing`` and ``files`` take a file through in windows; ``saliency``
-and ``explaining`` say which tokens a label comes from; ``report`` is what comes out.
+``model_source`` loads spec, model, encoder and labels; ``batching`` makes batches; ``engine`` runs
+them; ``batchnorm_folding`` and ``optimization`` make the model faster;
+``row_reader``, ``row_writer`` and ``files`` predict on a file in windows; ``saliency`` and
+``explanation`` find the tokens that a label comes from; ``report`` has the results.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Inputs as batches for the model: texts of similar length together, images decoded in threads."""
+"""Makes batches of inputs: texts of similar length together, images decoded in threads."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from archspec.data.report import Integers
 from archspec.data.token_counts import TokenCounts
 
 T = TypeVar("T")
-WINDOW = 64  # batches among which texts are sorted by length
+WINDOW_BATCHES = 64  # batches among which texts are sorted by length
 _END = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Some inputs, ready for the model.
+    """Inputs that are ready for the model.
 
     Attributes:
-        count: how many there are.
-        batches: the places of those that can be predicted on, and the model's input for them.
-        faults: place → why it cannot be, of the others.
-        truncated: places of the texts that were cut.
-        tokens: of all texts that can be predicted on; None for images.
+        count: number of inputs.
+        batches: positions of the good inputs, and the model's input for them.
+        faults: position → what is wrong with an input.
+        truncated: positions of the texts that were cut.
+        tokens: counts for all good texts; None for images.
     """
 
     count: int
@@ -43,76 +43,78 @@ class Prepared:
 
 
 def window_rows(encoder: TextEncoder | ImageEncoder, batch_size: int) -> int:
-    """How many rows are prepared at once: images take much memory, and have all one size."""
-    return batch_size * (WINDOW if isinstance(encoder, TextEncoder) else 1)
+    """Number of rows that are prepared at once: images take much memory and all have one size."""
+    return batch_size * (WINDOW_BATCHES if isinstance(encoder, TextEncoder) else 1)
 
 
-def prepared_texts(
+def prepare_texts(
     encoder: TextEncoder,
     texts: Sequence[object],
     batch_size: int,
-    known: dict[int, Fault] | None = None,
+    known_faults: dict[int, Fault] | None = None,
 ) -> Prepared:
-    """Texts as padded batches, the longest first; not padded where the model takes no mask.
+    """Make padded batches of texts, longest first; without padding if the model has no mask.
 
     Args:
         texts: anything but a text is a fault.
-        known: faults that were found before.
+        known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known or {})
+    faults = dict(known_faults or {})
     for i, text in enumerate(texts):
-        if i not in faults and (fault := text_fault_of(text)):
+        if i not in faults and (fault := input_fault(text)):
             faults[i] = fault
     good = [i for i in range(len(texts)) if i not in faults]
-    found = encoder.encode_counted([str(texts[i]) for i in good])
-    ids = found.ids
-    places = np.array(good, dtype=np.int64)
+    encoded = encoder.encode_counted([str(texts[i]) for i in good])
+    ids = encoded.ids
+    positions = np.array(good, dtype=np.int64)
     batches = [
-        (places[rows], encoder.collate([ids[row] for row in rows]))
-        for rows in by_length(list(map(len, ids)), batch_size, apart=not encoder.has_mask)
+        (positions[rows], encoder.collate([ids[row] for row in rows]))
+        for rows in by_length(list(map(len, ids)), batch_size, one_length=not encoder.has_mask)
     ]
-    truncated = frozenset(good[i] for i in found.truncated)
-    return Prepared(len(texts), batches, faults, truncated, found.counts)
+    truncated = frozenset(good[i] for i in encoded.truncated)
+    return Prepared(len(texts), batches, faults, truncated, encoded.counts)
 
 
-def by_length(lengths: Sequence[int], batch_size: int, *, apart: bool = False) -> list[Integers]:
-    """Places in batches, the longest first; those of one length in their order.
+def by_length(
+    lengths: Sequence[int], batch_size: int, *, one_length: bool = False
+) -> list[Integers]:
+    """Positions in batches, longest first; those of one length keep their order.
 
     Args:
-        apart: whether a batch has one length only.
+        one_length: whether all texts of a batch have the same length.
 
     >>> [batch.tolist() for batch in by_length([3, 9, 5, 9, 1], 2)]
     [[1, 3], [2, 0], [4]]
-    >>> [batch.tolist() for batch in by_length([3, 9, 5, 9, 1], 2, apart=True)]
+    >>> [batch.tolist() for batch in by_length([3, 9, 5, 9, 1], 2, one_length=True)]
     [[1, 3], [2], [0], [4]]
     """
-    known = np.asarray(lengths, dtype=np.int64)
-    order = np.argsort(-known, kind="stable")
-    return cut(order, batch_size, known if apart else None)
+    sizes = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    return cut(order, batch_size, sizes if one_length else None)
 
 
-def text_fault_of(text: object) -> Fault | None:
-    """Why nothing can be predicted on it; None if something can."""
+def input_fault(text: object) -> Fault | None:
+    """Why an input of a text task is bad; None if it is good."""
     if text is not None and not isinstance(text, str):
         return "wrong type", f"{type(text).__name__}, not text"
     return text_fault(text)
 
 
-def prepared_images(
+def prepare_images(
     encoder: ImageEncoder,
     read: Callable[[int], Tensor],
     count: int,
     batch_size: int,
-    known: dict[int, Fault] | None = None,
+    known_faults: dict[int, Fault] | None = None,
 ) -> Prepared:
-    """Images as batches, in their order.
+    """Make batches of images, in their order.
 
     Args:
-        read: the pixels of one, as the encoder gives them; what it raises makes a fault.
-        count: how many there are.
-        known: faults that were found before.
+        read: position → pixels, as the encoder gives them; an error that it raises is a fault.
+        count: number of images.
+        known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known or {})
+    faults = dict(known_faults or {})
 
     def pixels(i: int) -> Tensor | Fault:
         try:
@@ -120,23 +122,23 @@ def prepared_images(
         except Exception as error:
             return image_fault(error)
 
-    places = [i for i in range(count) if i not in faults]
+    positions = [i for i in range(count) if i not in faults]
     with without_size_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = dict(zip(places, pool.map(pixels, places), strict=True))
-    faults |= {i: one for i, one in found.items() if not isinstance(one, Tensor)}
-    good = [(i, one) for i, one in found.items() if isinstance(one, Tensor)]
-    parts = [good[i : i + batch_size] for i in range(0, len(good), batch_size)]
+        results = dict(zip(positions, pool.map(pixels, positions), strict=True))
+    faults |= {i: one for i, one in results.items() if not isinstance(one, Tensor)}
+    good = [(i, one) for i, one in results.items() if isinstance(one, Tensor)]
+    groups = [good[i : i + batch_size] for i in range(0, len(good), batch_size)]
     batches = [
-        (np.array([i for i, _ in part]), {encoder.name: stack([one for _, one in part])})
-        for part in parts
+        (np.array([i for i, _ in group]), {encoder.name: stack([one for _, one in group])})
+        for group in groups
     ]
     return Prepared(count, batches, faults)
 
 
-def ahead(items: Iterator[T]) -> Generator[T]:
-    """The same items; the next is made in a thread while one is used.
+def prefetched(items: Iterator[T]) -> Generator[T]:
+    """The same items; the next one is computed in a thread while one is used.
 
-    >>> list(ahead(iter("abc")))
+    >>> list(prefetched(iter("abc")))
     ['a', 'b', 'c']
     """
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution before it, where the data flow allows it.
+"""Folds BatchNorm into the convolution before it, where the data flow allows it.
 
 In inference ``bn(conv(x))`` is a convolution with other weights: Jacob et al. 2018, section 3.2,
 arXiv:1712.05877.
@@ -21,25 +21,25 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def fold_batchnorm(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
-    """Fold each BatchNorm that alone receives the output of a convolution; ``Identity`` stays.
+    """Fold each BatchNorm that is the only user of a convolution's output.
 
     Args:
-        model: in inference mode; it is changed, its tree is not.
-        inputs: a batch of it; the sizes of all but its first dimension stand for all batches.
+        model: in inference mode; it is changed in place, ``Identity`` replaces each BatchNorm.
+        inputs: a batch; all but its first dimension must be the same for all batches.
 
     Returns:
-        How many there were.
+        The number of folded modules.
 
     Raises:
-        Untraceable: what the model does depends on values or on the size of the batch.
+        Untraceable: the model's operations depend on values or on the size of the batch.
     """
     if not any(isinstance(module, _NORMS) for module in model.modules()):
         return 0
-    several = {name: torch.cat([one, one])[:2] for name, one in inputs.items()}
-    found = trace(model, several, ragged=False)
-    if found.is_conditional:
+    doubled = {name: torch.cat([one, one])[:2] for name, one in inputs.items()}
+    traced = trace(model, doubled, ragged=False)
+    if traced.is_conditional:
         raise Untraceable("what it does depends on the size of the batch")
-    pairs = [*_pairs(model, found)]
+    pairs = [*_pairs(model, traced)]
     for conv, norm in pairs:
         fused: Any = fuse_conv_bn_eval(model.get_submodule(conv), model.get_submodule(norm))  # pyright: ignore[reportArgumentType]
         model.set_submodule(conv, fused)
@@ -47,19 +47,19 @@ def fold_batchnorm(model: nn.Module, inputs: Mapping[str, Tensor]) -> int:
     return len(pairs)
 
 
-def _pairs(model: nn.Module, found: Trace) -> Iterator[tuple[str, str]]:
-    """The paths of convolution and BatchNorm."""
+def _pairs(model: nn.Module, traced: Trace) -> Iterator[tuple[str, str]]:
+    """The paths of each convolution and its BatchNorm."""
     modules = dict(model.named_modules(remove_duplicate=False))
     counts = Counter(map(id, modules.values()))
-    for node in found.graph.nodes:
-        if operation(node) != "batch_norm" or node.args[5]:  # with the statistics of the batch
+    for node in traced.graph.nodes:
+        if operation(node) != "batch_norm" or node.args[5]:  # uses the statistics of the batch
             continue
         conv, statistics = node.args[0], node.args[3]
         kind = _CONVOLUTIONS.get(operation(conv)) if conv.op == "call_function" else None
         if kind is None or set(conv.users) != {node}:
             continue
         paths = [
-            _owner(found, one, user) for one, user in ((conv.args[1], conv), (statistics, node))
+            _owner(traced, one, user) for one, user in ((conv.args[1], conv), (statistics, node))
         ]
         first, second = (modules.get(path) if path is not None else None for path in paths)
         plain = type(first) is kind and type(second) in _NORMS
@@ -67,11 +67,11 @@ def _pairs(model: nn.Module, found: Trace) -> Iterator[tuple[str, str]]:
             yield str(paths[0]), str(paths[1])
 
 
-def _owner(found: Trace, tensor: object, user: fx.Node) -> str | None:
-    """The module of a tensor that nothing else uses."""
+def _owner(traced: Trace, tensor: object, user: fx.Node) -> str | None:
+    """The module of a tensor that has no other user."""
     if not isinstance(tensor, fx.Node) or set(tensor.users) != {user}:
         return None
-    name = found.tensors.get(tensor)
+    name = traced.tensors.get(tensor)
     return None if name is None else name.rpartition(".")[0]
 
 

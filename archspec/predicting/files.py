@@ -1,4 +1,4 @@
-"""A file from its rows to its predictions, window by window."""
+"""Predicts on the rows of a file, window by window."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Note, Problem, UsageError
 from archspec.predicting.batching import (
     Prepared,
-    ahead,
-    prepared_images,
-    prepared_texts,
+    prefetched,
+    prepare_images,
+    prepare_texts,
     window_rows,
 )
 from archspec.predicting.engine import Engine, Scores
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.row_reader import RowFile, Window, check_source, row_file
-from archspec.predicting.row_writer import replacing, writer_for
+from archspec.predicting.row_writer import replacing_output, writer_for
 from archspec.report.progress import counting
 
 with train_extra():
     import pyarrow as pa
 
-_MOST_BAD = 100  # rows that are told
-_SHOWN = 10  # in an error
+_MAX_BAD = 100  # rows that are listed
+_MAX_SHOWN = 10  # in an error
 _DECIMALS = 6  # of a probability
 
 
 @dataclass(frozen=True, slots=True)
-class OutputKind:
-    """What a ``Predictor`` predicts with; ``labels`` has none for embeddings."""
+class PredictionSettings:
+    """What a ``Predictor`` predicts with; ``labels`` is empty for embeddings."""
 
     engine: Engine
     encoder: TextEncoder | ImageEncoder
@@ -57,7 +57,7 @@ class OutputKind:
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """What the arguments of ``Predictor.file`` say."""
+    """The arguments of ``Predictor.file``."""
 
     source: Path
     out: Path
@@ -78,7 +78,7 @@ class _Tally:
     def add(self, file: RowFile, window: Window, faults: dict[int, Fault]) -> None:
         self.rows += len(window)
         self.bad_rows += len(faults)
-        for i, (reason, detail) in sorted(faults.items())[: _MOST_BAD - len(self.bad)]:
+        for i, (reason, detail) in sorted(faults.items())[: _MAX_BAD - len(self.bad)]:
             number, line = window.numbers[i], window.lines[i] or None
             self.bad.append(BadRow("all", file.path.name, number, line, reason, detail))
 
@@ -89,19 +89,19 @@ class _Tally:
         so_far = " so far" if self.rows < file.total else ""
         allowed = f"a fraction of {max_bad_rows:g} is allowed"
         hint = f"{allowed}: mend them, or allow more with max_bad_rows= (--max-bad-rows)"
-        notes = tuple(Note(str(row)) for row in self.bad[:_SHOWN])
+        notes = tuple(Note(str(row)) for row in self.bad[:_MAX_SHOWN])
         raise DataError(Problem("E903", f"{message}{so_far}", hint=hint, notes=notes))
 
 
 def check_pairs(pairs: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
-    """Whether files can be read, and written, before any of them is.
+    """Check that files can be read and written, before any of them is.
 
     Args:
         pairs: each source with its output.
-        overwrite: whether outputs that are there may be replaced.
+        overwrite: whether existing outputs may be replaced.
 
     Raises:
-        DataError: E901 or E931, all that is wrong.
+        DataError: E901 or E931, all problems.
     """
     problems: list[Problem] = []
     sources = [source for source, _ in pairs]
@@ -115,91 +115,95 @@ def check_pairs(pairs: Sequence[tuple[Path, Path]], *, overwrite: bool) -> None:
         raise DataError(problems)
 
 
-def predict_file(means: OutputKind, asked: FileRequest, *, progress: bool) -> PredictedFile:
+def predict_file(
+    settings: PredictionSettings, request: FileRequest, *, progress: bool
+) -> PredictedFile:
     """As ``Predictor.file``."""
-    value: object = asked.max_bad_rows
+    value: object = request.max_bad_rows
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         message = f"max_bad_rows must be a number from 0 to 1, not {value!r}"
         raise UsageError(Problem("E801", message))
-    file = row_file(asked.source, asked.form)
-    kind = writer_for(asked.out, [asked.source], overwrite=asked.overwrite)
+    file = row_file(request.source, request.form)
+    kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
     if not file.schema:
-        raise _all_bad(file)
-    column, notes = _input_column(file, means.kind, asked)
-    added = _Added.of(means, file, asked, wide=kind.delimiter != "")
+        raise _all_rows_bad(file)
+    column, notes = _input_column(file, settings.kind, request)
+    added = _AddedColumns.of(settings, file, request, wide=kind.delimiter != "")
     tokens: list[TokenCounts] = []
-    tally, counts = _Tally(), np.zeros(len(means.labels), dtype=np.int64)
+    tally, counts = _Tally(), np.zeros(len(settings.labels), dtype=np.int64)
     start = time.perf_counter()
     with (
-        replacing(asked.out) as out,
+        replacing_output(request.out) as out,
         counting("rows", file.total, drawn=progress) as advance,
-        contextlib.closing(kind(asked.out, out, file.schema, added.schema)) as writer,
-        contextlib.closing(_prepared(file, column, means)) as windows,
-        contextlib.closing(ahead(windows)) as following,
+        contextlib.closing(kind(request.out, out, file.schema, added.schema)) as writer,
+        contextlib.closing(_prepared(file, column, settings)) as windows,
+        contextlib.closing(prefetched(windows)) as prefetch,
     ):
-        for window, prepared in following:
-            scores = means.engine.scores(prepared, advance)
+        for window, prepared in prefetch:
+            scores = settings.engine.scores(prepared, advance)
             tally.add(file, window, prepared.faults)
-            tally.refuse(file, asked.max_bad_rows)
+            tally.refuse(file, request.max_bad_rows)
             writer.add(window, added.columns(scores, prepared))
             tokens += [prepared.tokens] if prepared.tokens else []
-            counts += _counted(scores, prepared.faults, len(counts))
+            counts += _count_labels(scores, prepared.faults, len(counts))
     return PredictedFile(
-        source=asked.source,
-        out=asked.out,
+        source=request.source,
+        out=request.out,
         rows=tally.rows,
         bad_rows=tally.bad_rows,
         bad=tuple(tally.bad),
-        counts=dict(zip(means.labels, counts.tolist(), strict=True)),
+        counts=dict(zip(settings.labels, counts.tolist(), strict=True)),
         columns=tuple(added.schema),
         left_out=tuple(name for name in file.schema if name not in writer.schema),
-        optimizations=means.engine.optimizations,
+        optimizations=settings.engine.optimizations,
         tokens=total(tokens),
         reading=(*file.notes, *notes),
         seconds=time.perf_counter() - start,
     )
 
 
-def _all_bad(file: RowFile) -> DataError:
-    """Of a file that has no columns, because none of its rows could be taken apart."""
+def _all_rows_bad(file: RowFile) -> DataError:
+    """The error for a file without columns, because no row could be parsed."""
     tally = _Tally()
-    with contextlib.closing(file.windows(_MOST_BAD)) as windows:
-        first = next(windows)
-    tally.add(file, first, first.faults)
-    notes = tuple(Note(str(row)) for row in tally.bad[:_SHOWN])
+    with contextlib.closing(file.windows(_MAX_BAD)) as windows:
+        window = next(windows)
+    tally.add(file, window, window.faults)
+    notes = tuple(Note(str(row)) for row in tally.bad[:_MAX_SHOWN])
     message = f"all {file.total:,} rows of {file.path.name} are bad"
     return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
 
 
-def _input_column(file: RowFile, kind: Kind, asked: FileRequest) -> tuple[str, tuple[str, ...]]:
-    """The column that goes into the model, and what is doubtful about its name."""
-    first = file.sample(SAMPLE)
-    for name in filter(None, (asked.text, asked.image)):
-        if name in file.schema and name not in first.dataset.column_names:
+def _input_column(file: RowFile, kind: Kind, request: FileRequest) -> tuple[str, tuple[str, ...]]:
+    """The input column, and notes on its name."""
+    sample = file.sample(SAMPLE)
+    for name in filter(None, (request.text, request.image)):
+        if name in file.schema and name not in sample.dataset.column_names:
             message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
             raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
     try:
-        columns = find_columns(first, kind, text=asked.text, image=asked.image, label=False)
+        columns = find_columns(sample, kind, text=request.text, image=request.image, label=False)
     except DataError as error:
-        raise DataError([_of_prediction(problem) for problem in error.problems]) from None
-    return columns.input, first_line_notes(first, columns)
+        raise DataError([_with_predict_options(problem) for problem in error.problems]) from None
+    return columns.input, first_line_notes(sample, columns)
 
 
-def _of_prediction(problem: Problem) -> Problem:
-    """The command line of predictions has another name for the option."""
+def _with_predict_options(problem: Problem) -> Problem:
+    """``archspec predict`` has another name for the option."""
     hint = re.sub(r"--(text|image)\b", "--column", problem.hint)
     return replace(problem, hint=hint)
 
 
-def _prepared(file: RowFile, column: str, means: OutputKind) -> Generator[tuple[Window, Prepared]]:
-    encoder, size = means.encoder, means.batch_size
+def _prepared(
+    file: RowFile, column: str, settings: PredictionSettings
+) -> Generator[tuple[Window, Prepared]]:
+    encoder, size = settings.encoder, settings.batch_size
     for window in file.windows(window_rows(encoder, size)):
         if isinstance(encoder, ImageEncoder):
             pixels = _reader(encoder, window, column, file.path)
-            yield window, prepared_images(encoder, pixels, len(window), size, window.faults)
+            yield window, prepare_images(encoder, pixels, len(window), size, window.faults)
         else:
             texts = window.values(column)
-            yield window, prepared_texts(encoder, texts, size, window.faults)
+            yield window, prepare_texts(encoder, texts, size, window.faults)
 
 
 def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> Callable[[int], Any]:
@@ -208,7 +212,7 @@ def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> C
     return lambda i: encoder.encode(image_bytes(cells, i))
 
 
-def _counted(scores: Scores, faults: dict[int, Fault], size: int) -> Any:
+def _count_labels(scores: Scores, faults: dict[int, Fault], size: int) -> Any:
     good = np.setdiff1d(np.arange(len(scores)), [*faults])
     return np.bincount(scores[good].argmax(axis=1), minlength=size)[:size] if size else 0
 
@@ -217,14 +221,14 @@ def _counted(scores: Scores, faults: dict[int, Fault], size: int) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
-    """The columns that predictions have.
+class _AddedColumns:
+    """The columns that are added to a file.
 
     Attributes:
         schema: their names and types.
-        labels: the names of the classes; none for embeddings.
-        wide: whether an embedding takes a column for each of its numbers.
-        of_texts: whether there is a column that tells which inputs were cut.
+        labels: names of the classes; empty for embeddings.
+        wide: whether each number of an embedding has its own column.
+        of_texts: whether there is a column ``truncated``.
     """
 
     schema: dict[str, Any]
@@ -234,42 +238,44 @@ class _Added:
     of_texts: bool
 
     @classmethod
-    def of(cls, means: OutputKind, file: RowFile, asked: FileRequest, *, wide: bool) -> _Added:
-        labels = means.labels
+    def of(
+        cls, settings: PredictionSettings, file: RowFile, request: FileRequest, *, wide: bool
+    ) -> _AddedColumns:
+        labels = settings.labels
         if not labels and wide:
-            names = {f"embedding_{i}": pa.float32() for i in range(means.engine.size)}
+            names = {f"embedding_{i}": pa.float32() for i in range(settings.engine.size)}
         elif not labels:
             names = {"embedding": pa.list_(pa.float32())}
         else:
             names = {"label": pa.string(), "probability": pa.float64()}
-            if asked.probabilities:
+            if request.probabilities:
                 names |= {f"p_{label}": pa.float64() for label in labels}
-        of_texts = isinstance(means.encoder, TextEncoder)
+        of_texts = isinstance(settings.encoder, TextEncoder)
         if of_texts:
             names["truncated"] = pa.bool_()
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):
             names = {f"predicted_{name}": kind for name, kind in names.items()}
-        return cls(names, labels, asked.probabilities, wide, of_texts)
+        return cls(names, labels, request.probabilities, wide, of_texts)
 
     def columns(self, scores: Scores, prepared: Prepared) -> dict[str, Any]:
-        """The predictions of a window, empty where there is a fault."""
+        """The added columns of a window, empty where there is a fault."""
         faults = prepared.faults
         bad = np.zeros(len(scores), dtype=bool)
         bad[[*faults]] = True
-        found = self._labels(scores, bad) if self.labels else self._vectors(scores, bad)
+        arrays = self._labels(scores, bad) if self.labels else self._vectors(scores, bad)
         if self.of_texts:
             cut = [i in prepared.truncated for i in range(len(scores))]
-            found.append(pa.array(cut, pa.bool_(), mask=bad))
+            arrays.append(pa.array(cut, pa.bool_(), mask=bad))
         errors = [None] * len(scores)
         for i, (reason, detail) in faults.items():
             errors[i] = f"{reason}: {detail}" if detail else reason  # pyright: ignore[reportCallIssue, reportArgumentType]
-        found.append(pa.array(errors, pa.string()))
-        return dict(zip(self.schema, found, strict=True))
+        arrays.append(pa.array(errors, pa.string()))
+        return dict(zip(self.schema, arrays, strict=True))
 
     def _labels(self, scores: Scores, bad: Any) -> list[Any]:
         shares = np.round(np.where(bad[:, None], 0, scores).astype(np.float64), _DECIMALS)
-        best = scores.argmax(axis=1)  # of a row without scores it does not count
+        best = scores.argmax(axis=1)  # meaningless for a row without scores
         names = pa.array(self.labels, pa.string()).take(pa.array(best, mask=bad))
         rest = [pa.array(one, mask=bad) for one in shares.T] if self.probabilities else []
         return [names, pa.array(shares.max(axis=1), mask=bad), *rest]

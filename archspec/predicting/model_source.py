@@ -1,4 +1,4 @@
-"""What is predicted with: spec, model, encoder and labels, from wherever they are."""
+"""Loads what predictions need: spec, model, encoder and labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Source = str | os.PathLike[str] | Spec | Run | nn.Module
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """What the arguments of ``Predictor`` say beside the source."""
+    """The arguments of ``Predictor`` other than the source."""
 
     weights: str | os.PathLike[str] | None
     layout: str | None
@@ -43,8 +43,8 @@ class SourceOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model and what belongs to it; ``labels`` is None where nobody has named them."""
+class LoadedModel:
+    """A model with its spec and encoder; ``labels`` is None if they have no names."""
 
     spec: Spec
     model: nn.Module
@@ -52,74 +52,74 @@ class Loaded:
     labels: tuple[str, ...] | None
 
 
-def loaded(source: Source, given: SourceOptions) -> Loaded:
+def load_model(source: Source, options: SourceOptions) -> LoadedModel:
     """The model of a run, of a spec with weights, or a built one; raises as ``Predictor``."""
     if isinstance(source, nn.Module):
-        spec, model = _of_module(source, given)
-        return _with_encoder(spec, model, given, None)
+        spec, model = _of_module(source, options)
+        return _with_encoder(spec, model, options, None)
     if isinstance(source, str | os.PathLike) and is_folder(source):
         source = Run.of(source)
     if isinstance(source, Run):
-        return _of_run(source, given)
-    return _of_spec(source, given)
+        return _of_run(source, options)
+    return _of_spec(source, options)
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a folder, as a run is; no name is too long to ask."""
+    """Whether a path is a folder, as a run is; False for invalid paths."""
     try:
         return Path(path).is_dir()
     except OSError:
         return False
 
 
-def _of_run(run: Run, given: SourceOptions) -> Loaded:
-    if given.params or given.layout is not None or given.key is not None:
+def _of_run(run: Run, options: SourceOptions) -> LoadedModel:
+    if options.params or options.layout is not None or options.key is not None:
         raise _usage("a run has its own spec: no parameters, layout or key can be given")
-    if given.weights is None or given.weights in ("best", "last"):
+    if options.weights is None or options.weights in ("best", "last"):
         model = run.model(
-            weights="last" if given.weights == "last" else "best", device=given.device
+            weights="last" if options.weights == "last" else "best", device=options.device
         )
         spec = spec_of(model)
         assert spec is not None
     else:
         run_hashes.check(run.path, [SPEC])
         spec = as_spec(run.path / SPEC, {})
-        model = build(spec, device=given.device, weights=given.weights)
-    if given.tokenizer is None:
-        tokenizer_of(run, spec)  # is whole
-    return _with_encoder(spec, model, given, run.labels or None)
+        model = build(spec, device=options.device, weights=options.weights)
+    if options.tokenizer is None:
+        tokenizer_of(run, spec)  # raises if it is damaged
+    return _with_encoder(spec, model, options, run.labels or None)
 
 
-def _of_spec(source: str | os.PathLike[str] | Spec, given: SourceOptions) -> Loaded:
-    spec = as_spec(source, given.params)
-    if given.weights is None:
+def _of_spec(source: str | os.PathLike[str] | Spec, options: SourceOptions) -> LoadedModel:
+    spec = as_spec(source, options.params)
+    if options.weights is None:
         hint = "give weights=, --weights, or a run's folder instead of the spec"
         raise _usage(f"{spec.name} has no weights: its predictions would be chance", hint)
     name = class_param(spec)
-    if given.labels is not None and name is not None and name not in spec.overrides:
-        spec = spec.with_params(**{name: len(given.labels)})
-    encoder = _encoder(spec, given)  # before the weights are read: it may not be there
+    if options.labels is not None and name is not None and name not in spec.overrides:
+        spec = spec.with_params(**{name: len(options.labels)})
+    encoder = _encoder(spec, options)  # before the weights are read, which takes longer
     model = build(
-        spec, device=given.device, weights=given.weights, layout=given.layout, key=given.key
+        spec, device=options.device, weights=options.weights, layout=options.layout, key=options.key
     )
     report = weights_report(model)
     if report is not None and report.fresh:
         message = f"{listing(report.files)}: no weights for {listing(report.fresh)}"
         hint = "what it predicted would be chance: train it first"
         raise WeightsError(Problem("E602", message, hint=hint))
-    return Loaded(spec, model, encoder, _named(spec, given, None))
+    return LoadedModel(spec, model, encoder, _label_names(spec, options, None))
 
 
-def _of_module(model: nn.Module, given: SourceOptions) -> tuple[Spec, nn.Module]:
+def _of_module(model: nn.Module, options: SourceOptions) -> tuple[Spec, nn.Module]:
     spec = spec_of(model)
     if spec is None:
         raise _usage("the module was not built from a spec", "archspec.build makes one that was")
     if (
-        given.weights is not None
-        or given.params
-        or given.layout
-        or given.key
-        or str(given.device) != "auto"
+        options.weights is not None
+        or options.params
+        or options.layout
+        or options.key
+        or str(options.device) != "auto"
     ):
         message = "a built module has its weights, its device and its parameters"
         raise _usage(message, "leave weights, layout, device and parameters out")
@@ -129,30 +129,32 @@ def _of_module(model: nn.Module, given: SourceOptions) -> tuple[Spec, nn.Module]
 
 
 def _with_encoder(
-    spec: Spec, model: nn.Module, given: SourceOptions, labels: tuple[str, ...] | None
-) -> Loaded:
-    return Loaded(spec, model, _encoder(spec, given), _named(spec, given, labels))
+    spec: Spec, model: nn.Module, options: SourceOptions, labels: tuple[str, ...] | None
+) -> LoadedModel:
+    return LoadedModel(spec, model, _encoder(spec, options), _label_names(spec, options, labels))
 
 
-def _encoder(spec: Spec, given: SourceOptions) -> TextEncoder | ImageEncoder:
-    beside = None if given.weights in (None, "best", "last") else given.weights
-    return encoder_for(spec, weights=beside, tokenizer=given.tokenizer, max_length=given.max_length)
+def _encoder(spec: Spec, options: SourceOptions) -> TextEncoder | ImageEncoder:
+    beside = None if options.weights in (None, "best", "last") else options.weights
+    return encoder_for(
+        spec, weights=beside, tokenizer=options.tokenizer, max_length=options.max_length
+    )
 
 
-def _named(
-    spec: Spec, given: SourceOptions, labels: tuple[str, ...] | None
+def _label_names(
+    spec: Spec, options: SourceOptions, run_labels: tuple[str, ...] | None
 ) -> tuple[str, ...] | None:
-    names = given.labels or labels or spec.labels or None
-    if names and (twice := [name for name, n in Counter(names).items() if n > 1]):
-        raise DataError(Problem("E906", f"two labels have the name {twice[0]!r}"))
+    names = options.labels or run_labels or spec.labels or None
+    if names and (duplicates := [name for name, n in Counter(names).items() if n > 1]):
+        raise DataError(Problem("E906", f"two labels have the name {duplicates[0]!r}"))
     return names
 
 
-def label_names(loaded: Loaded, size: int) -> tuple[str, ...]:
-    """The labels of a classifier's outputs; numbers from 0 where nobody has named them.
+def label_names(loaded: LoadedModel, size: int) -> tuple[str, ...]:
+    """The labels of a classifier's outputs; numbers from 0 if they have no names.
 
     Raises:
-        DataError: E906, there are as many names as the model has outputs, or it has but one.
+        DataError: E906, the number of names is not that of the outputs, or there is only one.
     """
     names = loaded.labels or tuple(map(str, range(size)))
     if size < 2:
@@ -166,17 +168,17 @@ def label_names(loaded: Loaded, size: int) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
-    """The output that counts: of two dimensions, and of the size that is expected, if one is."""
+class OutputSelector:
+    """Selects the output tensor with two dimensions, and with the expected size if there is one."""
 
     size: int | None
 
     def __call__(self, output: Any) -> Tensor | None:
         outputs: Sequence[Any] = output if isinstance(output, tuple | list) else (output,)
-        found = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2]
-        if len(found) > 1:
-            found = [one for one in found if one.shape[1] == self.size]
-        return found[0] if len(found) == 1 else None
+        tensors = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2]
+        if len(tensors) > 1:
+            tensors = [one for one in tensors if one.shape[1] == self.size]
+        return tensors[0] if len(tensors) == 1 else None
 
 
 def _usage(message: str, hint: str = "") -> UsageError:

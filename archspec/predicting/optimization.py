@@ -1,4 +1,4 @@
-"""A faster way to run a model, taken only where its first batch shows that nothing is lost."""
+"""Finds a faster variant of a model whose scores on a first batch are the same."""
 
 from __future__ import annotations
 
@@ -17,99 +17,103 @@ from archspec.report.text import first_line
 
 Batch = Mapping[str, Tensor]
 
-MOST_DIFFERENCE = 0.01  # of a probability, where numbers are shorter
-LEAST_COSINE = 0.999  # of an embedding with the one that it stands for
-ROUNDING = 1e-4  # the same, where only the order of operations differs
-WORTH = 0.95  # of the time, that bf16 may take at most
-_ROWS = 8  # of the first batch that a CPU is timed with
-_TIMES = 3
+MAX_DIFFERENCE = 0.01  # of a probability, with bfloat16
+MIN_COSINE = 0.999  # of an embedding and that of the plain model
+MAX_ROUNDING = 1e-4  # of either, if only the order of operations differs
+MAX_TIME_RATIO = 0.95  # of the plain model's time, for bf16
+_TIMED_ROWS = 8  # of the first batch, for timing on a CPU
+_REPEATS = 3
 
 
-def optimized(plain: Variant, batch: Batch) -> tuple[Variant, tuple[str, ...]]:
-    """The fastest of a few ways to run a model that says the same of a batch.
+def optimize_variant(plain: Variant, batch: Batch) -> tuple[Variant, tuple[str, ...]]:
+    """The fastest of a few variants of a model with the same scores for a batch.
 
     Args:
-        plain: the model as it is, in inference mode.
+        plain: the model without optimization, in inference mode.
         batch: the first one.
 
     Returns:
-        The way, and what was done or left in words. The model itself is never changed.
+        The variant, and what was done or not done, in words. The model itself is not changed.
     """
     reference = _scores(plain, batch)
     variant, notes = plain, list[str]()
     if _has_images(batch):
-        variant = _folded(variant, batch, reference, notes)
-        variant = _channels_last(variant, batch, reference, notes)
-    variant = _bf16(variant, batch, reference, notes)
+        variant = _fold_batchnorm(variant, batch, reference, notes)
+        variant = _try_channels_last(variant, batch, reference, notes)
+    variant = _try_bf16(variant, batch, reference, notes)
     return variant, tuple(notes)
 
 
 def _has_images(batch: Batch) -> bool:
-    """Whether every batch has the sizes of this one, and one dimension of it is channels."""
+    """Whether the inputs are images: floating point, with four dimensions."""
     return all(one.is_floating_point() and one.ndim == 4 for one in batch.values())
 
 
-def _folded(variant: Variant, batch: Batch, reference: Tensor, notes: list[str]) -> Variant:
+def _fold_batchnorm(variant: Variant, batch: Batch, reference: Tensor, notes: list[str]) -> Variant:
     model = copy.deepcopy(variant.model)
-    given = {name: one.to(variant.device) for name, one in batch.items()}
+    inputs = {name: one.to(variant.device) for name, one in batch.items()}
     try:
         with torch.no_grad():
-            count = fold_batchnorm(model, given)
+            count = fold_batchnorm(model, inputs)
     except Untraceable as error:
         notes.append(f"BatchNorm not folded: {error}")
         return variant
-    found = replace(variant, model=model)
+    candidate = replace(variant, model=model)
     if not count:
         return variant
-    if not _difference(found, batch, reference) <= ROUNDING:
+    if not _difference(candidate, batch, reference) <= MAX_ROUNDING:
         notes.append("BatchNorm not folded: the output would differ by more than rounding")
         return variant
     notes.append(f"BatchNorm folded into {count} convolutions")
-    return found
+    return candidate
 
 
-def _channels_last(variant: Variant, batch: Batch, reference: Tensor, notes: list[str]) -> Variant:
+def _try_channels_last(
+    variant: Variant, batch: Batch, reference: Tensor, notes: list[str]
+) -> Variant:
     if not any(isinstance(module, nn.Conv2d) for module in variant.model.modules()):
         return variant
     model = copy.deepcopy(variant.model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    found = replace(variant, model=model, channels_last=True)
-    if not _difference(found, batch, reference) <= ROUNDING:
+    candidate = replace(variant, model=model, channels_last=True)
+    if not _difference(candidate, batch, reference) <= MAX_ROUNDING:
         notes.append("channels-last left: the output would differ by more than rounding")
         return variant
-    ratio = _time_of(found, variant, batch)
+    ratio = _time_ratio(candidate, variant, batch)
     if ratio >= 1:
         notes.append("channels-last left: not faster")
         return variant
     notes.append(f"channels-last: {1 / ratio:.1f} × as fast")
-    return found
+    return candidate
 
 
-def _bf16(variant: Variant, batch: Batch, reference: Tensor, notes: list[str]) -> Variant:
+def _try_bf16(variant: Variant, batch: Batch, reference: Tensor, notes: list[str]) -> Variant:
     if not has_bf16(variant.device):
         notes.append(f"bf16 left: the {variant.device.type} has no instructions for it")
         return variant
-    found = replace(variant, model=copy.deepcopy(variant.model).bfloat16(), dtype=torch.bfloat16)
+    candidate = replace(
+        variant, model=copy.deepcopy(variant.model).bfloat16(), dtype=torch.bfloat16
+    )
     try:
-        difference = _difference(found, batch, reference)
+        difference = _difference(candidate, batch, reference)
     except (RuntimeError, TypeError, ValueError) as error:
         notes.append(f"bf16 left: {first_line(error, 100)}")
         return variant
-    allowed = MOST_DIFFERENCE if variant.classifies else 1 - LEAST_COSINE
-    what = "probabilities differ" if variant.classifies else "1 − cosine differs"
-    said = f"{what} by at most {difference:.2g} on the first batch, {allowed:.2g} is allowed"
+    allowed = MAX_DIFFERENCE if variant.classifies else 1 - MIN_COSINE
+    measure = "probabilities differ" if variant.classifies else "1 − cosine differs"
+    result = f"{measure} by at most {difference:.2g} on the first batch, {allowed:.2g} is allowed"
     if not difference <= allowed:
-        notes.append(f"bf16 left: {said}")
+        notes.append(f"bf16 left: {result}")
         return variant
-    ratio = _time_of(found, variant, batch)
-    if ratio > WORTH:
+    ratio = _time_ratio(candidate, variant, batch)
+    if ratio > MAX_TIME_RATIO:
         notes.append("bf16 left: not faster")
         return variant
-    notes.append(f"bf16: {1 / ratio:.1f} × as fast; {said}")
-    return found
+    notes.append(f"bf16: {1 / ratio:.1f} × as fast; {result}")
+    return candidate
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the processor itself calculates with bfloat16."""
+    """Whether the processor has instructions for bfloat16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu":
@@ -126,21 +130,21 @@ def _scores(variant: Variant, batch: Batch) -> Tensor:
 
 
 def _difference(variant: Variant, batch: Batch, reference: Tensor) -> float:
-    """How far it is from the reference: of probabilities the most, of embeddings 1 − cosine."""
-    found = _scores(variant, batch)
+    """The largest difference of a probability from the reference, or 1 − cosine of an embedding."""
+    scores = _scores(variant, batch)
     if variant.classifies:
-        return float((found - reference).abs().max())
-    return float(1 - torch.cosine_similarity(found, reference).min())
+        return float((scores - reference).abs().max())
+    return float(1 - torch.cosine_similarity(scores, reference).min())
 
 
-def _time_of(one: Variant, other: Variant, batch: Batch) -> float:
-    """The time of one as a multiple of the other's: the shortest of a few, in turns."""
-    rows = _ROWS if one.device.type == "cpu" else None
+def _time_ratio(candidate: Variant, baseline: Variant, batch: Batch) -> float:
+    """Time of a variant divided by that of another: the shortest of a few alternating runs."""
+    rows = _TIMED_ROWS if candidate.device.type == "cpu" else None
     sample = {name: tensor[:rows] for name, tensor in batch.items()}
-    times: dict[Variant, list[float]] = {one: [], other: []}
-    for _ in range(1 + _TIMES):
-        for variant, found in times.items():
+    times: dict[Variant, list[float]] = {candidate: [], baseline: []}
+    for _ in range(1 + _REPEATS):
+        for variant, seconds in times.items():
             start = time.perf_counter()
             _scores(variant, sample).sum().item()  # waits for the device
-            found.append(time.perf_counter() - start)
-    return min(times[one][1:]) / min(times[other][1:])
+            seconds.append(time.perf_counter() - start)
+    return min(times[candidate][1:]) / min(times[baseline][1:])

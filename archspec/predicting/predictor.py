@@ -1,4 +1,4 @@
-"""``Predictor``: a model that is asked in texts or images, and answers in labels or vectors."""
+"""``Predictor``: predicts labels or embeddings for texts or images."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from archspec.data.report import Kind
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
-from archspec.predicting.batching import Prepared, prepared_images, prepared_texts, window_rows
+from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
 from archspec.predicting.engine import Engine, Scores, model_device
 from archspec.predicting.model_source import (
-    Loaded,
-    Pick,
+    LoadedModel,
+    OutputSelector,
     Source,
     SourceOptions,
     label_names,
-    loaded,
+    load_model,
 )
 from archspec.predicting.report import Explanation, PredictedFile, Prediction
 from archspec.predicting.variants import Variant
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from archspec.lang.spec import Spec
 
-_MOST_ROWS = 1_000_000  # in a batch
+_MAX_BATCH_SIZE = 1_000_000
 
 
 class Predictor:
@@ -106,19 +106,19 @@ class Predictor:
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
         names = None if labels is None else tuple(labels)
-        given = SourceOptions(weights, layout, key, device, tokenizer, max_length, names, params)
-        found = loaded(source, given)
-        task = found.spec.architecture.task
-        assert task is not None  # there would be no encoder
-        self.spec: Spec = found.spec
-        self.model, self.batch_size = found.model, batch_size
+        options = SourceOptions(weights, layout, key, device, tokenizer, max_length, names, params)
+        loaded = load_model(source, options)
+        task = loaded.spec.architecture.task
+        assert task is not None  # else there is no encoder
+        self.spec: Spec = loaded.spec
+        self.model, self.batch_size = loaded.model, batch_size
         self.kind: Kind = task.kind
-        self.encoder = found.encoder
+        self.encoder = loaded.encoder
         self.tokens: TokenCounts | None = None
-        self.engine = _engine(found, classifies=task.kind != "text-embedding", optimize=optimize)
+        self.engine = _engine(loaded, classifies=task.kind != "text-embedding", optimize=optimize)
         self.size = self.engine.size
         is_embedding = task.kind == "text-embedding"
-        self.labels = () if is_embedding else label_names(found, self.size)
+        self.labels = () if is_embedding else label_names(loaded, self.size)
 
     @property
     def optimizations(self) -> tuple[str, ...]:
@@ -146,16 +146,16 @@ class Predictor:
             raise UsageError(Problem("E801", message))
         is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or _is_image(inputs)
         try:
-            several: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
+            items: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
         except TypeError:
-            what = f"{type(inputs).__name__} is neither an input nor a list of them"
-            raise DataError(Problem("E930", what)) from None
-        scores, truncated = self._scores(several)
+            message = f"{type(inputs).__name__} is neither an input nor a list of them"
+            raise DataError(Problem("E930", message)) from None
+        scores, truncated = self._scores(items)
         if self.kind == "text-embedding":
             vectors = torch.from_numpy(scores)
             return vectors[0] if is_one else vectors
-        found = [self._prediction(row, i in truncated) for i, row in enumerate(scores)]
-        return found[0] if is_one else found
+        predictions = [self._prediction(row, i in truncated) for i, row in enumerate(scores)]
+        return predictions[0] if is_one else predictions
 
     def explain(self, text: str, *, label: str | None = None, steps: int = 16) -> Explanation:
         """Say which tokens of a text a label comes from.
@@ -165,7 +165,7 @@ class Predictor:
         of every ``Embedding`` that takes the token ids. The way is straight, from a baseline where
         each token of the text is that of unknown words, to the text; tokens that the tokenizer
         adds, such as ``[CLS]``, stay as they are, and so score 0. Nothing is random, and the model
-        stays as it was; it is explained as it is without any optimization.
+        stays as it was; it is explained without any optimization.
 
         Args:
             text: what is predicted on.
@@ -189,13 +189,13 @@ class Predictor:
             >>> why.label, [word.text for word in why.words()]
             ('yes', ['a', 'warm', 'film'])
         """
-        from archspec.predicting.explanation import ExplanationRequest, explained
+        from archspec.predicting.explanation import ExplanationRequest, explain_text
 
-        asked = ExplanationRequest(text, label, steps)
-        found = explained(self.engine.plain, self.encoder, self.kind, self.labels, asked)
+        request = ExplanationRequest(text, label, steps)
+        explanation = explain_text(self.engine.plain, self.encoder, self.kind, self.labels, request)
         assert isinstance(self.encoder, TextEncoder)
         self.tokens = self.encoder.encode_counted([text]).counts
-        return found
+        return explanation
 
     def file(
         self,
@@ -238,14 +238,16 @@ class Predictor:
                 too many rows are bad; E931, the output cannot be written.
             UsageError: E801, an argument makes no sense.
         """
-        from archspec.predicting.files import FileRequest, OutputKind, predict_file
+        from archspec.predicting.files import FileRequest, PredictionSettings, predict_file
 
         form = TextFormat(header, encoding)
-        asked = FileRequest(
+        request = FileRequest(
             Path(source), Path(out), text, image, probabilities, max_bad_rows, overwrite, form
         )
-        means = OutputKind(self.engine, self.encoder, self.kind, self.labels, self.batch_size)
-        return predict_file(means, asked, progress=progress)
+        settings = PredictionSettings(
+            self.engine, self.encoder, self.kind, self.labels, self.batch_size
+        )
+        return predict_file(settings, request, progress=progress)
 
     def _prediction(self, scores: Scores, truncated: bool) -> Prediction:
         probabilities = dict(zip(self.labels, scores.tolist(), strict=True))
@@ -253,7 +255,7 @@ class Predictor:
         return Prediction(best, probabilities[best], probabilities, truncated)
 
     def _scores(self, inputs: list[Any]) -> tuple[Scores, Set[int]]:
-        """What the model says of each input, and which of them were cut."""
+        """The scores of each input, and the positions of the texts that were cut."""
         parts: list[Scores] = []
         truncated: set[int] = set()
         tokens: list[TokenCounts] = []
@@ -274,94 +276,96 @@ class Predictor:
     def _prepared(self, inputs: list[Any]) -> Iterator[Prepared]:
         encoder, step = self.encoder, window_rows(self.encoder, self.batch_size)
         for start in range(0, len(inputs), step):
-            some = inputs[start : start + step]
+            window = inputs[start : start + step]
             if isinstance(encoder, TextEncoder):
-                yield prepared_texts(encoder, some, self.batch_size)
+                yield prepare_texts(encoder, window, self.batch_size)
             else:
-                yield prepared_images(
+                yield prepare_images(
                     encoder,
-                    lambda i, some=some: _pixels(encoder, some[i]),
-                    len(some),
+                    lambda i, window=window: _pixels(encoder, window[i]),
+                    len(window),
                     self.batch_size,
                 )
 
 
 def _check(batch_size: object, max_length: object, tokenizer: object, labels: object) -> None:
-    wrong: list[str] = []
-    if not _is_whole(batch_size) or not 1 <= batch_size <= _MOST_ROWS:
-        wrong.append(f"batch_size is a whole number from 1 to {_MOST_ROWS:,}, not {batch_size!r}")
+    messages: list[str] = []
+    if not _is_whole(batch_size) or not 1 <= batch_size <= _MAX_BATCH_SIZE:
+        messages.append(
+            f"batch_size is a whole number from 1 to {_MAX_BATCH_SIZE:,}, not {batch_size!r}"
+        )
     if max_length is not None and not _is_whole(max_length):
-        wrong.append(f"max_length is a whole number, not {max_length!r}")
+        messages.append(f"max_length is a whole number, not {max_length!r}")
     if not isinstance(tokenizer, str | os.PathLike | None):
-        wrong.append(f"tokenizer is a path, not {tokenizer!r}")
+        messages.append(f"tokenizer is a path, not {tokenizer!r}")
     if labels is not None and not _are_names(labels):
-        wrong.append(f"labels are a list of names that are not empty, not {labels!r:.100}")
-    if wrong:
-        raise UsageError([Problem("E801", message) for message in wrong])
+        messages.append(f"labels are a list of names that are not empty, not {labels!r:.100}")
+    if messages:
+        raise UsageError([Problem("E801", message) for message in messages])
 
 
-def _is_whole(given: object) -> TypeGuard[int]:
-    return isinstance(given, int) and not isinstance(given, bool)
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _are_names(given: object) -> bool:
-    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+def _are_names(value: object) -> bool:
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
         return False
-    return bool(given) and all(isinstance(one, str) and one.strip() for one in given)
+    return bool(value) and all(isinstance(one, str) and one.strip() for one in value)
 
 
-def _engine(found: Loaded, *, classifies: bool, optimize: bool) -> Engine:
-    encoder = found.encoder
-    pick = Pick(len(found.labels) if found.labels and classifies else None)
-    engine = Engine(Variant(found.model, model_device(found.model), pick, classifies), optimize)
+def _engine(loaded: LoadedModel, *, classifies: bool, optimize: bool) -> Engine:
+    encoder = loaded.encoder
+    select = OutputSelector(len(loaded.labels) if loaded.labels and classifies else None)
+    engine = Engine(Variant(loaded.model, model_device(loaded.model), select, classifies), optimize)
     if isinstance(encoder, TextEncoder):
-        sample = prepared_texts(encoder, ["a"], 1)
+        sample = prepare_texts(encoder, ["a"], 1)
     else:
         size = encoder.settings.crop
         black = np.zeros((size, size), dtype=np.uint8)
-        sample = prepared_images(encoder, lambda i: _pixels(encoder, black), 1, 1)
-    engine.probe(sample.batches[0][1], found.spec.name)
+        sample = prepare_images(encoder, lambda i: _pixels(encoder, black), 1, 1)
+    engine.probe(sample.batches[0][1], loaded.spec.name)
     return engine
 
 
 def _problems(faults: dict[int, Fault], start: int, count: int) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for i, (reason, detail) in sorted(faults.items()):
         where = f"input {start + i + 1}: " if count > 1 else ""
-        found.append(Problem("E930", f"{where}{reason}{f': {detail}' if detail else ''}"))
-    return found
+        problems.append(Problem("E930", f"{where}{reason}{f': {detail}' if detail else ''}"))
+    return problems
 
 
 # ------------------------------------------------------------------------------------------- images
 
 
-def _is_image(given: object) -> bool:
-    return hasattr(given, "getbands")  # as Pillow's have; Pillow itself may not be there
+def _is_image(value: object) -> bool:
+    return hasattr(value, "getbands")  # as Pillow's images have; Pillow may not be installed
 
 
-def _pixels(encoder: ImageEncoder, given: Any) -> Tensor:
-    """An image as the model takes it; raises UnreadableImage, or what a decoder comes to."""
-    if isinstance(given, str | os.PathLike):
-        path = Path(given)
+def _pixels(encoder: ImageEncoder, source: Any) -> Tensor:
+    """An image as the model's input; raises UnreadableImage or any error of a decoder."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
         check_file(path)
         return encoder.encode(path.read_bytes())
-    if isinstance(given, bytes):
-        return encoder.tensor(decoded(given))
-    image = _from_array(given) if isinstance(given, np.ndarray) else given
+    if isinstance(source, bytes):
+        return encoder.tensor(decoded(source))
+    image = _from_array(source) if isinstance(source, np.ndarray) else source
     if not _is_image(image):
-        raise UnreadableImage("no image", f"{type(given).__name__}")
+        raise UnreadableImage("no image", f"{type(source).__name__}")
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
         raise UnreadableImage("too large image" if width else "no image", f"{width:,} × {height:,}")
     return encoder.tensor(image)
 
 
-def _from_array(given: np.ndarray) -> Image:
+def _from_array(array: np.ndarray) -> Image:
     from PIL import Image
 
-    shape = given.shape[:2] if given.ndim == 3 and given.shape[2] == 1 else given.shape
-    fits = given.ndim in (2, 3) and (len(shape) == 2 or shape[2] in (3, 4)) and given.size
-    if given.dtype != np.uint8 or not fits:
-        detail = f"{given.dtype} {list(given.shape)}, not uint8 [height, width] or […, channels]"
+    shape = array.shape[:2] if array.ndim == 3 and array.shape[2] == 1 else array.shape
+    fits = array.ndim in (2, 3) and (len(shape) == 2 or shape[2] in (3, 4)) and array.size
+    if array.dtype != np.uint8 or not fits:
+        detail = f"{array.dtype} {list(array.shape)}, not uint8 [height, width] or […, channels]"
         raise UnreadableImage("no image", detail)
-    return Image.fromarray(np.ascontiguousarray(given).reshape(shape))
+    return Image.fromarray(np.ascontiguousarray(array).reshape(shape))

@@ -1,4 +1,4 @@
-"""A file's rows in windows, so that it may be larger than memory; broken rows keep their place."""
+"""Reads a file, which may be larger than memory, in windows of rows, with the broken ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ with train_extra():
     import pyarrow.parquet as pq
 
 Schema = Mapping[str, Any]  # name → type of Arrow
-_SCAN = 10_000  # rows
+_SCAN_ROWS = 10_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Window:
     """Some rows of a file.
 
     Attributes:
-        numbers: of each row in the file, from 1.
-        lines: of each row, from 1; 0 where there are none.
-        table: the rows as Arrow has them.
-        cells: name → the rows' values as they are in a file of text; None of other files.
-        faults: place → why a row could not be taken apart.
+        numbers: number of each row in the file, from 1.
+        lines: line of each row, from 1; 0 in binary files.
+        table: the rows in Arrow.
+        cells: name → values of the rows in a text file; None for other files.
+        faults: position → why a row could not be parsed.
     """
 
     numbers: list[int]
@@ -69,11 +69,11 @@ class Window:
         return len(self.numbers)
 
     def values(self, name: str) -> list[Any]:
-        """A column as Python has it; a time that Python cannot hold is a text.
+        """A column as Python values; a time that Python cannot represent becomes text.
 
         Raises:
-            ArrowException, ArithmeticError, LookupError, ValueError: as Arrow does, of a column
-                that is no text, and cannot become one.
+            ArrowException, ArithmeticError, LookupError, ValueError: a column cannot be converted
+                to text.
         """
         if self.cells is not None:
             return self.cells[name]
@@ -84,20 +84,20 @@ class Window:
             return column.cast(pa.string()).to_pylist()
 
     def as_data(self, file: Path) -> Table:
-        """The rows as ``archspec.data`` knows them."""
+        """The rows as a ``Table``."""
         return replace(as_table(from_arrow(self.table), file.name), base=file.parent)
 
 
 @dataclass(frozen=True, slots=True)
 class RowFile:
-    """A file that has been looked through once.
+    """A file that was scanned once.
 
     Attributes:
-        path: where it is.
-        total: how many rows it has, broken ones included.
+        path: of the file.
+        total: number of rows, with broken ones.
         schema: its columns.
-        form: of a file of text.
-        notes: what was found, a line each.
+        form: format of a text file.
+        notes: remarks, a line each.
     """
 
     path: Path
@@ -107,19 +107,19 @@ class RowFile:
     notes: tuple[str, ...] = ()
 
     def sample(self, size: int) -> Table:
-        """The first rows, as ``archspec.data`` knows them."""
+        """The first rows as a ``Table``."""
         assumed = self.form.header is None and is_separated(self.path.name)
         return replace(self.first(size).as_data(self.path), assumed=assumed)
 
     def windows(self, size: int) -> Generator[Window]:
-        """The rows, no more than ``size`` at a time."""
+        """The rows, at most ``size`` at a time."""
         if self.path.suffix.lower() in TEXT_SUFFIXES:
             for rows in text_windows(self.path, size, self.form):
                 yield _window(rows, self.schema)
             return
         start = 1
-        with _told(self.path):
-            for table in _tables(self.path, size):
+        with _as_data_error(self.path):
+            for table in _read_tables(self.path, size):
                 refuse_dictionary_bomb(self.path.name, table)
                 plain = plain_table(table)
                 yield Window([*range(start, start + len(plain))], [0] * len(plain), plain)
@@ -127,32 +127,32 @@ class RowFile:
 
     def first(self, size: int) -> Window:
         """The first window; it may be empty."""
-        with contextlib.closing(self.windows(size)) as found:
-            first = next(found, None)
+        with contextlib.closing(self.windows(size)) as windows:
+            first = next(windows, None)
         return first or Window([], [], pa.schema([*self.schema.items()]).empty_table())
 
 
 def row_file(path: Path, form: TextFormat = PLAIN) -> RowFile:
-    """Look a file through: how many rows there are, and which columns.
+    """Scan a file for its number of rows and its columns.
 
     Raises:
-        DataError: E901, there is no such file, it is of no known kind, or cannot be read.
-        UsageError: E801, the form says something that says nothing of such a file.
+        DataError: E901, there is no such file, its kind is unknown, or it cannot be read.
+        UsageError: E801, the text format does not apply to such a file.
     """
     check_source(path)
     if path.suffix.lower() in BINARY_SUFFIXES:
         form.refuse_for(path.name, text=False)
-        found = _binary(path)
+        file = _binary(path)
     else:
-        found = _text(path, form)
-    if not found.schema and not found.total:
+        file = _text(path, form)
+    if not file.schema and not file.total:
         raise DataError(Problem("E901", f"{path}: no columns and no rows"))
-    return found
+    return file
 
 
 def check_source(path: Path) -> None:
-    """Whether there is a file of a known kind; raises as ``row_file``."""
-    with _told(path):
+    """Check that there is a file of a known kind; raises as ``row_file``."""
+    with _as_data_error(path):
         is_file = path.is_file()
     if not is_file:
         raise DataError(Problem("E901", f"{path}: no such file"))
@@ -162,19 +162,19 @@ def check_source(path: Path) -> None:
 
 
 def _binary(path: Path) -> RowFile:
-    with _told(path):
-        total, schema = _scanned(path)
+    with _as_data_error(path):
+        total, schema = _scan(path)
         plain = plain_table(schema.empty_table()).schema
         return RowFile(path, total, dict(zip(plain.names, plain.types, strict=True)))
 
 
 def _text(path: Path, form: TextFormat) -> RowFile:
     total, misread, kinds = 0, 0, dict[str, Any]()
-    for rows in text_windows(path, _SCAN, form):
+    for rows in text_windows(path, _SCAN_ROWS, form):
         total += len(rows)
         misread += sum(one.reason == form.misread for one in rows.broken)
         for name, cells in rows.columns.items():
-            kinds[name] = _together(kinds.get(name), _kind_of(cells))
+            kinds[name] = _common_type(kinds.get(name), _type_of(cells))
     refuse_misread(path, misread, total, form)
     schema = {name: kind or pa.large_string() for name, kind in kinds.items()}
     return RowFile(path, total, schema, form, misread_notes(path, misread, form))
@@ -183,21 +183,21 @@ def _text(path: Path, form: TextFormat) -> RowFile:
 # -------------------------------------------------------------------------------- Parquet and Arrow
 
 
-def _scanned(path: Path) -> tuple[int, Any]:
+def _scan(path: Path) -> tuple[int, Any]:
     if path.suffix.lower() in (".arrow", ".feather"):
         refuse_arrow_bomb(path)
         with pa.memory_map(str(path)) as source:
-            batches, schema = _batches(source)
+            batches, schema = _open_batches(source)
             return sum(map(len, batches)), schema
     refuse_parquet_bomb(path)
     with pq.ParquetFile(path) as file:
         return file.metadata.num_rows, file.schema_arrow
 
 
-def _tables(path: Path, size: int) -> Iterator[Any]:
+def _read_tables(path: Path, size: int) -> Iterator[Any]:
     if path.suffix.lower() in (".arrow", ".feather"):
         with pa.memory_map(str(path)) as source:
-            for batch in _batches(source)[0]:
+            for batch in _open_batches(source)[0]:
                 for start in range(0, len(batch), size):
                     yield pa.Table.from_batches([batch.slice(start, size)])
         return
@@ -206,8 +206,8 @@ def _tables(path: Path, size: int) -> Iterator[Any]:
             yield pa.Table.from_batches([batch])
 
 
-def _batches(source: Any) -> tuple[Iterator[Any], Any]:
-    """A stream, as ``datasets`` writes it, or a file, as Feather is."""
+def _open_batches(source: Any) -> tuple[Iterator[Any], Any]:
+    """Batches and schema of a stream, as ``datasets`` writes it, or of a file, as Feather."""
     is_file = source.read(6) == b"ARROW1"
     source.seek(0)
     if not is_file:
@@ -218,8 +218,8 @@ def _batches(source: Any) -> tuple[Iterator[Any], Any]:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Whatever Arrow's readers make of a broken or hostile file."""
+def _as_data_error(path: Path) -> Iterator[None]:
+    """Turn Arrow's errors for a broken or hostile file into E901."""
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, NotImplementedError, struct.error) as error:
@@ -231,32 +231,32 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _window(rows: TextRows, schema: Schema) -> Window:
-    """The rows that could be taken apart, and those that could not, in their order."""
-    places: list[tuple[int, int, Broken | int]] = [
+    """The parsed and the broken rows, in their order."""
+    positions: list[tuple[int, int, Broken | int]] = [
         (row, line, i) for i, (row, line) in enumerate(zip(rows.numbers, rows.lines, strict=True))
     ]
-    places += [(one.row, one.line, one) for one in rows.broken]
+    positions += [(one.row, one.line, one) for one in rows.broken]
     if rows.broken:
-        places.sort(key=lambda one: one[0])
-    at = [one if isinstance(one, int) else None for _, _, one in places]
+        positions.sort(key=lambda one: one[0])
+    indices = [one if isinstance(one, int) else None for _, _, one in positions]
     faults = {
         i: (one.reason, one.detail)
-        for i, (_, _, one) in enumerate(places)
+        for i, (_, _, one) in enumerate(positions)
         if isinstance(one, Broken)
     }
-    none: list[Any] = [None] * len(rows.numbers)
+    empty: list[Any] = [None] * len(rows.numbers)
     cells: dict[str, list[Any]] = {}
     for name in schema:
-        column = rows.columns.get(name, none)
-        cells[name] = [None if i is None else column[i] for i in at] if faults else column
+        column = rows.columns.get(name, empty)
+        cells[name] = [None if i is None else column[i] for i in indices] if faults else column
     table = pa.table({name: _array(cells[name], kind) for name, kind in schema.items()})
     return Window(
-        [row for row, *_ in places], [line for _, line, _ in places], table, cells, faults
+        [row for row, *_ in positions], [line for _, line, _ in positions], table, cells, faults
     )
 
 
-def _kind_of(cells: list[Any]) -> Any:
-    """The type that holds all cells; None if there are none, text if nothing else holds them."""
+def _type_of(cells: list[Any]) -> Any:
+    """The type that holds all cells: None without cells, text if no other type does."""
     kinds = {type(cell) for cell in cells} - {type(None)}
     if not kinds:
         return None
@@ -264,17 +264,17 @@ def _kind_of(cells: list[Any]) -> Any:
         return pa.bool_()
     if kinds == {int} and all(-(2**63) <= cell < 2**63 for cell in cells if cell is not None):
         return pa.int64()
-    # A float holds a whole number exactly up to here.
+    # Floats represent integers exactly up to here.
     small = (abs(cell) <= 2**53 for cell in cells if isinstance(cell, int))
     if kinds <= {int, float} and all(small):
         return pa.float64()
     return pa.large_string()
 
 
-def _together(one: Any, other: Any) -> Any:
-    if one is None or other is None or one == other:
-        return one or other
-    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.large_string()
+def _common_type(first: Any, second: Any) -> Any:
+    if first is None or second is None or first == second:
+        return first or second
+    return pa.float64() if {first, second} == {pa.int64(), pa.float64()} else pa.large_string()
 
 
 def _array(cells: list[Any], kind: Any) -> Any:
@@ -283,12 +283,12 @@ def _array(cells: list[Any], kind: Any) -> Any:
     try:
         return pa.array(cells, kind)
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
-        # The file has changed since it was looked through.
+        # The file has changed since it was scanned.
         raise DataError(Problem("E901", f"a cell that is no {kind}, unlike before")) from None
 
 
 def as_text(cell: Any) -> str | None:
-    """A cell as text: texts as they are, what is nested as JSON, what is no Unicode replaced.
+    """A cell as text: nested values as JSON, invalid Unicode replaced.
 
     >>> as_text("a"), as_text(1.5), as_text(True), as_text([1, None])
     ('a', '1.5', 'true', '[1, null]')
@@ -302,7 +302,7 @@ def as_text(cell: Any) -> str | None:
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON, on one line; what JSON has no word for as text, a lacking number as null."""
+    """A value as JSON on one line; other types as text, NaN and infinity as null."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=str)
         text.encode()

@@ -1,4 +1,4 @@
-"""Rows with what was predicted, written as CSV, TSV, JSON lines or Parquet, whole or not at all."""
+"""Writes rows with predictions as CSV, TSV, JSON lines or Parquet, completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Writer:
     """Writes windows to an open file.
 
     Args:
-        out: what is written, for errors.
-        file: open for bytes.
-        schema: the columns of the rows.
-        added: the columns that predictions have.
+        out: path of the output, for errors.
+        file: opened in binary mode.
+        schema: columns of the rows.
+        added: columns of the predictions.
 
     Attributes:
-        delimiter: between cells, of a format that has nothing but texts; "" of others.
+        delimiter: between cells of a text format; "" for others.
     """
 
     delimiter = ""
@@ -40,12 +40,12 @@ class Writer:
         self.out, self.file = out, file
         self.columns = [name for name, kind in schema.items() if self.holds(kind)]
         self.schema = {name: schema[name] for name in self.columns} | dict(added)
-        with _told(out):
+        with _as_data_error(out):
             self._start()
 
     @staticmethod
     def holds(kind: Any) -> bool:
-        """Whether the format has a way to write a column of this type."""
+        """Whether the format can hold a column of this type."""
         return not _has_bytes(kind)
 
     def add(self, window: Window, added: Added) -> None:
@@ -54,27 +54,27 @@ class Writer:
         Raises:
             DataError: E931, they cannot be written.
         """
-        with _told(self.out):
+        with _as_data_error(self.out):
             self._add(window, added)
 
     def close(self) -> None:
-        """Write what comes behind the last row; raises as ``add``."""
-        with _told(self.out):
+        """Write what comes after the last row; raises as ``add``."""
+        with _as_data_error(self.out):
             self._close()
 
     def _start(self) -> None:
         """Write what comes before the first row."""
 
     def _add(self, window: Window, added: Added) -> None:
-        """Write rows: every format does it its own way."""
+        """Write rows in the format."""
         raise NotImplementedError
 
     def _close(self) -> None:
-        """Write what comes behind the last row."""
+        """Write what comes after the last row."""
 
     def _lists(self, window: Window, added: Added) -> list[list[Any]]:
-        ours = [self._values(window, name) for name in self.columns]
-        return ours + [array.to_pylist() for array in added.values()]
+        columns = [self._values(window, name) for name in self.columns]
+        return columns + [array.to_pylist() for array in added.values()]
 
     def _values(self, window: Window, name: str) -> list[Any]:
         try:
@@ -86,7 +86,7 @@ class Writer:
 
 
 class _Lines(list[str]):
-    """Rows from ``csv``, which quotes a carriage return only where it ends lines with one."""
+    """Lines of ``csv`` without a carriage return, which is only quoted if line ends have one."""
 
     def write(self, row: str) -> None:
         self.append(f"{row[:-2]}\n")
@@ -154,46 +154,46 @@ def _has_bytes(kind: Any) -> bool:
 
 
 def writer_for(out: Path, sources: Sequence[Path], *, overwrite: bool) -> type[Writer]:
-    """What writes a file of this suffix.
+    """The writer for a file with this suffix.
 
     Raises:
-        DataError: E931, nothing does, the file is there, or it is one that is read.
+        DataError: E931, there is none, the file exists, or it is one of the sources.
     """
-    found = _WRITERS.get(out.suffix.lower())
-    if found is None:
+    writer = _WRITERS.get(out.suffix.lower())
+    if writer is None:
         hint = f"known are {listing(sorted(_WRITERS), 20)}"
         raise unwritable(out, "of no known kind", hint)
-    with _told(out):
-        there = out.exists()
-        is_source = there and any(one.exists() and out.samefile(one) for one in sources)
+    with _as_data_error(out):
+        exists = out.exists()
+        is_source = exists and any(one.exists() and out.samefile(one) for one in sources)
     if is_source:
         raise unwritable(out, "this is the file that is read", "give another one")
-    if there and not out.is_file():
+    if exists and not out.is_file():
         raise unwritable(out, "this is no file")
-    if there and not overwrite:
+    if exists and not overwrite:
         hint = "overwrite=True or --overwrite replaces it"
         raise unwritable(out, "it is there already", hint)
-    return found
+    return writer
 
 
 @contextlib.contextmanager
-def replacing(out: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``out`` at the end, if nothing fails before.
+def replacing_output(out: Path) -> Iterator[IO[bytes]]:
+    """A file that replaces ``out`` at the end, if nothing fails before.
 
     Raises:
         DataError: E931, it cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        with _told(out):
+        with _as_data_error(out):
             file = stack.enter_context(storage.replacing(out))
-        yield file  # what fails in the body is not the output's
-        with _told(out):
+        yield file  # errors in the body are not the output's
+        with _as_data_error(out):
             stack.close()
 
 
 @contextlib.contextmanager
-def _told(out: Path) -> Iterator[None]:
-    """What the system says of a path, and Arrow of what its files cannot hold."""
+def _as_data_error(out: Path) -> Iterator[None]:
+    """Turn errors of the system and of Arrow into E931."""
     try:
         yield
     except DataError:

@@ -1,4 +1,4 @@
-"""Which tokens a score comes from: integrated gradients along the token embeddings."""
+"""Attributes a logit to tokens: integrated gradients along the token embeddings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from archspec.errors import BuildError, DataError, Problem, UsageError
-from archspec.predicting.engine import NOT_FINITE, evaluating, in_memory
+from archspec.predicting.engine import NOT_FINITE, evaluating, out_of_memory_as_error
 from archspec.predicting.variants import Variant
 from archspec.report.text import first_line
 
-_TOKENS = 1024  # at once, which bounds what is kept for the way back
+_MAX_TOKENS = 1024  # at once, to limit the memory for the backward pass
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
-    """The model's logits at both ends of the way: float32 [size] each.
+class EndpointLogits:
+    """The model's logits at both ends of the path: float32 [size] each.
 
     Attributes:
-        text: of the text.
-        baseline: of the baseline.
+        text: for the text.
+        baseline: for the baseline.
     """
 
     text: Tensor
@@ -34,7 +34,7 @@ class Ends:
 
 @dataclass(slots=True, eq=False)
 class Path:
-    """The way from a text's baseline to the text, for a model that looks its token ids up.
+    """The path from a text's baseline to the text, in the space of token embeddings.
 
     Each token's embedding e is replaced by b + s·(e - b), where b is that of ``blank``; s goes from
     0 to 1 for the tokens of the text, and is 1 for those that the tokenizer adds. The derivative of
@@ -52,48 +52,48 @@ class Path:
     moved: Tensor
     blank: int | None
 
-    def ends(self) -> Ends:
-        """Where the way ends; raises as ``attributions``."""
-        with _at_work(self.variant.model, 2), torch.no_grad():
+    def ends(self) -> EndpointLogits:
+        """The logits at both ends; raises as ``attributions``."""
+        with _run_errors(self.variant.model, 2), torch.no_grad():
             logits = self._logits(torch.stack([torch.ones_like(self.moved), 1 - self.moved]))
         if not logits.isfinite().all():
             raise DataError(Problem("E930", NOT_FINITE[0]))
-        return Ends(logits[0].cpu(), logits[1].cpu())
+        return EndpointLogits(logits[0].cpu(), logits[1].cpu())
 
     def attributions(self, target: int, steps: int) -> Tensor:
-        """What each token adds to the logit ``target``: float64 [seq].
+        """The contribution of each token to the logit ``target``: float64 [seq].
 
         Args:
             target: the number of the model's output.
-            steps: points of the Gauss-Legendre rule on the way, each a run forwards and back.
+            steps: points of the Gauss-Legendre rule, each with one forward and backward pass.
 
         Raises:
-            UsageError: E801, the token ids go through no ``Embedding`` on their way to the logit.
+            UsageError: E801, the logit does not depend on an ``Embedding`` of the token ids.
             BuildError: E503, out of memory; E512, the model cannot be run.
             DataError: E930, the derivatives are not finite.
         """
-        places, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(steps))
-        places, weights = (places + 1) / 2, weights / 2  # from 0 to 1, not from -1
-        scales = 1 + (places.float()[:, None] - 1) * self.moved
-        rows = max(1, _TOKENS // max(1, len(self.moved)))
+        points, weights = map(torch.from_numpy, np.polynomial.legendre.leggauss(steps))
+        points, weights = (points + 1) / 2, weights / 2  # from 0 to 1, not from -1
+        scales = 1 + (points.float()[:, None] - 1) * self.moved
+        rows = max(1, _MAX_TOKENS // max(1, len(self.moved)))
         parts: list[Tensor] = []
-        with _at_work(self.variant.model, min(rows, steps)), torch.enable_grad():
-            for some in scales.split(rows):
-                part = some.clone().requires_grad_()  # a leaf of its own storage
-                logit = self._logits(part)[:, target].sum()
-                parts.append(self._derivative(logit, part).cpu())
-        found = (weights[:, None] * torch.cat(parts).double()).sum(0) * self.moved
-        if not found.isfinite().all():
+        with _run_errors(self.variant.model, min(rows, steps)), torch.enable_grad():
+            for chunk in scales.split(rows):
+                leaf = chunk.clone().requires_grad_()  # a leaf tensor with its own storage
+                logit = self._logits(leaf)[:, target].sum()
+                parts.append(self._derivative(logit, leaf).cpu())
+        attributions = (weights[:, None] * torch.cat(parts).double()).sum(0) * self.moved
+        if not attributions.isfinite().all():
             raise DataError(Problem("E930", "the model's derivatives are not finite"))
-        return found
+        return attributions
 
     def _derivative(self, logit: Tensor, scales: Tensor) -> Tensor:
-        found = None
+        derivative = None
         if logit.requires_grad:
-            (found,) = torch.autograd.grad(logit, scales, allow_unused=True)
-        if found is None:
-            raise _no_way()
-        return found.detach()
+            (derivative,) = torch.autograd.grad(logit, scales, allow_unused=True)
+        if derivative is None:
+            raise _no_embedding()
+        return derivative.detach()
 
     def _logits(self, scales: Tensor) -> Tensor:
         """The logits with each token's embedding scaled: [rows, size] of [rows, seq]."""
@@ -102,17 +102,17 @@ class Path:
             name: one.to(device).expand(len(scales), -1).contiguous()
             for name, one in self.batch.items()
         }
-        lookups = _Lookups(batch["input_ids"], scales.to(device), self.blank)
+        lookups = _LookupHooks(batch["input_ids"], scales.to(device), self.blank)
         with lookups.moved(self.variant.model):
-            found = self.variant(batch)
+            logits = self.variant(batch)
         if not lookups.seen:
-            raise _no_way()
-        assert found is not None  # the probe has seen it
-        return found.float()
+            raise _no_embedding()
+        assert logits is not None  # checked by the probe
+        return logits.float()
 
 
-class _Lookups:
-    """Moves what is looked up for token ids, wherever they or a view of them are looked up."""
+class _LookupHooks:
+    """Scales the embeddings that are looked up with the token ids or a view of them."""
 
     def __init__(self, ids: Tensor, scales: Tensor, blank: int | None) -> None:
         self.ids, self.scales, self.blank = ids, scales, blank
@@ -131,13 +131,13 @@ class _Lookups:
             for handle in handles:
                 handle.remove()
 
-    def _move(self, module: nn.Embedding, given: tuple[Any, ...], output: Tensor) -> Any:
-        looked_up = given[0] if given else None
-        if not isinstance(looked_up, Tensor) or not _is_view(looked_up, self.ids):
-            return None  # positions, token types, or another thread's ids
+    def _move(self, module: nn.Embedding, args: tuple[Any, ...], output: Tensor) -> Any:
+        indices = args[0] if args else None
+        if not isinstance(indices, Tensor) or not _is_view(indices, self.ids):
+            return None  # position ids, token types, or ids of another thread
         self.seen = True
-        place = looked_up.storage_offset() - self.ids.storage_offset()
-        scales = self.scales.as_strided(looked_up.shape, looked_up.stride(), place)
+        offset = indices.storage_offset() - self.ids.storage_offset()
+        scales = self.scales.as_strided(indices.shape, indices.stride(), offset)
         scales = scales[..., None].to(output.dtype)
         if self.blank is None or self.blank >= module.num_embeddings:
             return output * scales
@@ -145,22 +145,22 @@ class _Lookups:
         return torch.lerp(blank.expand_as(output), output, scales)
 
 
-def _is_view(one: Tensor, other: Tensor) -> bool:
-    same_storage = one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
-    return same_storage and one.dtype == other.dtype
+def _is_view(tensor: Tensor, base: Tensor) -> bool:
+    same_storage = tensor.untyped_storage().data_ptr() == base.untyped_storage().data_ptr()
+    return same_storage and tensor.dtype == base.dtype
 
 
 @contextlib.contextmanager
-def _at_work(model: nn.Module, rows: int) -> Iterator[None]:
+def _run_errors(model: nn.Module, rows: int) -> Iterator[None]:
     try:
-        with evaluating(model), in_memory(rows):
+        with evaluating(model), out_of_memory_as_error(rows):
             yield
     except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
         message = f"the model cannot be explained: {first_line(error)}"
         raise BuildError(Problem("E512", message)) from error
 
 
-def _no_way() -> UsageError:
+def _no_embedding() -> UsageError:
     message = "the model's token ids go through no Embedding on their way to the labels"
     hint = "explaining needs a module of the type Embedding that takes input_ids"
     return UsageError(Problem("E801", message, hint=hint))

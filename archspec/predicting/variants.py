@@ -1,4 +1,4 @@
-"""One way to run a model: its module, the numbers that it calculates with, the order of memory."""
+"""One way to run a model: its module, dtype and memory format."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ class Variant:
 
     Attributes:
         model: the module.
-        device: where it is.
-        pick: the tensor that counts among what it returns.
-        classifies: whether that is logits, whose softmax is wanted.
-        dtype: that its floating-point inputs are given in; None to leave them.
-        channels_last: whether images are given in this order.
+        device: of its tensors.
+        select: selects the tensor with the scores from its outputs.
+        classifies: whether they are logits, to be passed through softmax.
+        dtype: of its floating-point inputs; None to leave them.
+        channels_last: whether images are passed in this memory format.
     """
 
     model: nn.Module
     device: torch.device
-    pick: Callable[[Any], Tensor | None]
+    select: Callable[[Any], Tensor | None]
     classifies: bool
     dtype: torch.dtype | None = None
     channels_last: bool = False
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Tensor | None:
-        """The model's output, as it is."""
-        return self.pick(self.model(**{name: self._placed(one) for name, one in batch.items()}))
+        """The selected output of the model."""
+        return self.select(self.model(**{name: self._placed(one) for name, one in batch.items()}))
 
     def scores(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Probabilities or embeddings: float32 [batch, size], on the device."""
-        found = self(batch)
-        assert found is not None
-        return found.float().softmax(1) if self.classifies else found.float()
+        output = self(batch)
+        assert output is not None
+        return output.float().softmax(1) if self.classifies else output.float()
 
     def _placed(self, tensor: Tensor) -> Tensor:
         dtype = self.dtype if tensor.is_floating_point() else None

@@ -51,7 +51,7 @@ def order(n: int, lengths: list[int] | None = None, **given: Any) -> BatchOrder:
 
 
 def test_lengths_apart_make_batches_of_one_length() -> None:
-    found = order(6, [2, 5, 2, 5, 5, 1], shuffle=False, batch_size=2, apart=True)
+    found = order(6, [2, 5, 2, 5, 5, 1], shuffle=False, batch_size=2, one_length=True)
     assert rows_of(found) == [[1, 3], [4], [0, 2], [5]] and len(found) == 4
 
 

@@ -34,7 +34,7 @@ def write_arrow(path: Path, table: pa.Table, compression: str | None = None) -> 
 
 
 def test_tables_that_unpack_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "ALWAYS_FITS", 10_000_000)
+    monkeypatch.setattr(unpacking, "MIN_REFUSED_BYTES", 10_000_000)
     numbers = pa.array(np.zeros(ROWS, np.int32))
     repeated = pa.DictionaryArray.from_arrays(numbers, pa.array(["x" * 300_000]))
     lists = pa.ListArray.from_arrays(pa.array(range(ROWS + 1), pa.int32()), repeated)

@@ -87,7 +87,7 @@ def test_pieces_make_no_difference(
     x = torch.arange(torch.Size(shape).numel()).reshape(shape).to(dtype).permute(axes)
     whole = hashed(x)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(proof_module, "CHUNK", chunk)
+        patch.setattr(proof_module, "MAX_CHUNK", chunk)
         assert all(piece.numel() <= chunk for piece in proof_module._pieces(x))
         assert hashed(x) == whole
 

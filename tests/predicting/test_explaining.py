@@ -123,7 +123,7 @@ def test_what_is_on_its_way_at_once_makes_no_difference(
     minilm: archspec.Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = minilm.explain("it rains in Paris", steps=9)
-    monkeypatch.setattr("archspec.predicting.saliency._TOKENS", 25)  # of 6 tokens: 4, 4 and 1
+    monkeypatch.setattr("archspec.predicting.saliency._MAX_TOKENS", 25)  # of 6 tokens: 4, 4 and 1
     parts = minilm.explain("it rains in Paris", steps=9)
     scores = [token.score for token in whole.tokens]
     assert [token.score for token in parts.tokens] == pytest.approx(scores, abs=1e-5)

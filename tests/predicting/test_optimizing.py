@@ -12,7 +12,7 @@ from torch import nn
 import archspec
 from archspec.data import ImageEncoder
 from archspec.predicting import optimization
-from archspec.predicting.batching import prepared_images
+from archspec.predicting.batching import prepare_images
 from archspec.predicting.batchnorm_folding import fold_batchnorm
 
 NET = """
@@ -77,12 +77,12 @@ def test_resnet18_loses_every_batchnorm_and_keeps_its_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(optimization, "has_bf16", lambda device: False)
-    monkeypatch.setattr(optimization, "_time_of", lambda one, other, batch: 0.5)
+    monkeypatch.setattr(optimization, "_time_ratio", lambda one, other, batch: 0.5)
     model = archspec.build("resnet18", device="cpu", seed=0)
     images = torch.rand(2, 3, 64, 64)
     plain = archspec.Predictor(model)
     assert isinstance(plain.encoder, ImageEncoder)
-    prepared = prepared_images(plain.encoder, lambda i: images[i], 2, 2)
+    prepared = prepare_images(plain.encoder, lambda i: images[i], 2, 2)
     faster = archspec.Predictor(model, optimize=True)
     assert faster.optimizations == ()
     expected, found = (one.engine.scores(prepared) for one in (plain, faster))
@@ -105,8 +105,8 @@ def test_bf16_is_taken_only_where_it_is_near_and_faster(
     allowed: float, ratio: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(optimization, "has_bf16", lambda device: True)
-    monkeypatch.setattr(optimization, "_time_of", lambda one, other, batch: ratio)
-    monkeypatch.setattr(optimization, "MOST_DIFFERENCE", allowed)
+    monkeypatch.setattr(optimization, "_time_ratio", lambda one, other, batch: ratio)
+    monkeypatch.setattr(optimization, "MAX_DIFFERENCE", allowed)
     model = archspec.build("tests/training/tiny.yaml", device="cpu", seed=0)
     predictor = archspec.Predictor(model, optimize=True, labels=["no", "yes"])
     texts = ["a very warm film", "sad", "so it was a poor day"]
@@ -130,7 +130,7 @@ def test_what_depends_on_the_batch_is_not_folded() -> None:
 
 def test_embeddings_are_held_against_their_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimization, "has_bf16", lambda device: True)
-    monkeypatch.setattr(optimization, "_time_of", lambda one, other, batch: 0.5)
+    monkeypatch.setattr(optimization, "_time_ratio", lambda one, other, batch: 0.5)
     spec = archspec.load("minilm-l6", num_hidden_layers=1, vocab_size=40)
     model = archspec.build(spec, device="cpu", seed=0)
     given: dict[str, Any] = {"tokenizer": "tests/training/vocab.txt"}

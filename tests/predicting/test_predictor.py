@@ -22,7 +22,7 @@ import archspec
 from archspec.data import ImageEncoder, TextEncoder, encoder_for
 from archspec.errors import DataError, RunError, UsageError
 from archspec.lang.schema import ImageInput
-from archspec.predicting.batching import ahead, by_length
+from archspec.predicting.batching import by_length, prefetched
 
 HERE = Path(__file__).parent
 TINY, DATA = HERE.parent / "training" / "tiny.yaml", HERE.parent / "training" / "tiny.csv"
@@ -97,7 +97,7 @@ def test_batches_hold_each_place_once_and_padding_only_falls(lengths: list[int],
 
 
 def test_many_windows_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archspec.predicting.batching.WINDOW", 2)
+    monkeypatch.setattr("archspec.predicting.batching.WINDOW_BATCHES", 2)
     texts = [" ".join(WORDS[: 1 + i * 5 % 9]) for i in range(23)]
     predictor = tiny(batch_size=3)
     alone = [predictor(text) for text in texts]
@@ -135,7 +135,7 @@ def test_wrong_arguments_are_all_told() -> None:
 
 
 def test_an_error_in_the_thread_ahead_is_raised_where_the_item_is_wanted() -> None:
-    items = ahead(1 // one for one in (1, 0))
+    items = prefetched(1 // one for one in (1, 0))
     assert next(items) == 1
     with pytest.raises(ZeroDivisionError):
         next(items)
