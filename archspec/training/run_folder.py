@@ -1,4 +1,4 @@
-"""A run's folder: names, files that are replaced as a whole or not at all, and who writes there."""
+"""The folder of a run: its files, which are replaced atomically, its hashes and its lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
 _UNHASHED = {METRICS, CURVES, SOURCE}  # grows by lines, or is only looked at
-_MOST_BYTES = 1_000_000_000  # of a text file that is read back
+_MAX_BYTES = 1_000_000_000  # of a text file
 _TRIES, _PAUSE = 20, 0.02  # seconds
 _OLDER_LEFTOVER = re.compile(r"\.[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
@@ -48,7 +48,7 @@ class RunFolder:
         Raises:
             RunError: E921, it cannot be made.
         """
-        tries = 1_000 if name is None else 2  # a name that was given is taken as it is
+        tries = 1_000 if name is None else 2  # a given name is not changed
         name = folder_name(stem) if name is None else name
         with _explained(out, ""):
             out.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ class RunFolder:
         """
         place = self / name
         try:
-            if place.stat().st_size > _MOST_BYTES:
+            if place.stat().st_size > _MAX_BYTES:
                 raise RunError(Problem("E920", f"{place}: too large"))
             return place.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -165,8 +165,8 @@ class RunFolder:
             self.write(name, "".join(lines[:count]))
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """While this holds, no other process can go on with the run; the file says which it is.
+    def locked(self) -> Iterator[None]:
+        """Lock the run: no other process can continue it. The lock file has the process id.
 
         Raises:
             RunError: E920, another process does.
@@ -175,8 +175,8 @@ class RunFolder:
             file = open(self / LOCK, "ab")  # noqa: SIM115 (closed below)
         with file:
             if not _acquired_soon(file):
-                raise RunError(Problem("E920", f"{self.path}: another process is at it"))
-            with contextlib.suppress(OSError):  # on a full disk nobody learns who holds it
+                raise RunError(Problem("E920", f"{self.path}: another process has it open"))
+            with contextlib.suppress(OSError):  # a full disk loses only the process id
                 file.truncate(0)
                 file.write(b"%d\n" % os.getpid())
                 file.flush()
@@ -187,8 +187,8 @@ class RunFolder:
         return _explained(self / name, saved if (self / STATE).is_file() else "")
 
     @property
-    def is_held(self) -> bool:
-        """Whether a process is at it."""
+    def is_locked(self) -> bool:
+        """Whether a process has the lock."""
         try:
             with open(self / LOCK, "rb") as file:
                 return not _acquired(file, shared=True)
@@ -197,7 +197,7 @@ class RunFolder:
 
 
 def _acquired_soon(file: IO[bytes]) -> bool:
-    """Who looks whether a run is held keeps it from being held, for a moment."""
+    """Retry for a moment: asking whether a run is locked takes a shared lock."""
     for _ in range(_TRIES):
         if _acquired(file):
             return True
@@ -237,7 +237,7 @@ def check_name(out: Path, name: str) -> None:
 
 
 def _plain(stem: str) -> str:
-    """Of letters, digits, dots and lines, and not long: a plan may be patterns, a name anything."""
+    """At most 80 letters, digits, dots and hyphens: a plan may be patterns, a name anything."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-.")[:80] or "run"
 
 
@@ -254,7 +254,7 @@ def lines_of(metrics: str) -> list[Mapping[str, Any]]:
 
 @contextlib.contextmanager
 def _explained(place: Path, hint: str) -> Iterator[None]:
-    """What the system says about a path, as our error."""
+    """Turn the system's errors about a path into ours."""
     try:
         yield
     except ValueError as error:  # a NUL character, or half of one that UTF-8 has no bytes for
