@@ -101,7 +101,7 @@ def test_a_full_disk_ends_logs_and_not_the_run(
     assert [line for line in told if "cannot be written" in line] == [
         f"{run.path / 'train.log'}: cannot be written: No space left on device"
     ]
-    assert f"{run.path / 'logs'}: no more is logged there: No space left on device" in told
+    assert f"{run.path / 'logs'}: logging has ended: No space left on device" in told
     assert any(line.startswith("epoch 1: train loss") for line in told)
 
 
@@ -113,7 +113,7 @@ def test_a_reader_of_standard_error_that_leaves_does_not_end_the_run(
     with contextlib.suppress(BrokenPipeError), open(writing, "w") as left:
         for stream in (left, None):  # None: the shell closed it
             monkeypatch.setattr(sys, "stderr", stream)
-            say = Reporter(aloud=True)
+            say = Reporter(verbose=True)
             say.log = tmp_path / "train.log"
             say("a line")
             say("and one more")
@@ -257,13 +257,13 @@ def test_who_looks_at_a_run_is_in_nobodys_way(saved: archspec.Run) -> None:
     fcntl = pytest.importorskip("fcntl")
     with open(folder / ".lock", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        assert not folder.is_held  # two that look do not see each other
+        assert not folder.is_locked  # two that look do not see each other
         away = threading.Thread(target=lambda: (time.sleep(0.1), file.close()))
         away.start()
-        with folder.held():
+        with folder.locked():
             away.join()
-            assert folder.is_held
-    assert not folder.is_held
+            assert folder.is_locked
+    assert not folder.is_locked
 
 
 def test_a_run_is_read_by_who_holds_it(
@@ -276,7 +276,7 @@ def test_a_run_is_read_by_who_holds_it(
         function = getattr(module, name)
 
         def noted(*given: Any, _function: Any = function, **named: Any) -> Any:
-            seen.append(RunFolder(saved.path).is_held)
+            seen.append(RunFolder(saved.path).is_locked)
             return _function(*given, **named)
 
         monkeypatch.setattr(module, name, noted)
