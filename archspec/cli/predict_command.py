@@ -82,11 +82,7 @@ if TYPE_CHECKING:
 @options.header
 @options.encoding
 @option(
-    "--max-bad-rows",
-    metavar="FRACTION",
-    default=1.0,
-    group="Data",
-    help=option_help.MAX_BAD_ROWS,
+    "--max-bad-rows", metavar="FRACTION", default=1.0, group="Data", help=option_help.MAX_BAD_ROWS
 )
 @option(
     "-o",

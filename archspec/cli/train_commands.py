@@ -165,11 +165,7 @@ def runs(folder: Path, verify: bool, as_json: bool) -> None:
 
 
 def _put(
-    run: Run,
-    *,
-    as_json: bool,
-    status: bool = True,
-    proofs: Mapping[str, FreezeProof] | None = None,
+    run: Run, *, as_json: bool, status: bool = True, proofs: Mapping[str, FreezeProof] | None = None
 ) -> None:
     from archspec.training import environment
 

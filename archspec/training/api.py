@@ -116,8 +116,8 @@ def train(
         report.log = folder / LOG
         for note in (*opened_data.notes, *notes):
             report(note)
-    with _held(folder):
-        return RunTrainer(folder, ready.model, feed, options, report).go()
+    with _locked(folder):
+        return RunTrainer(folder, ready.model, feed, options, report).run()
 
 
 def _options(
@@ -199,7 +199,7 @@ def resume(
         The run; one that had finished as it was.
 
     Raises:
-        RunError: E920, there is no such run, another process is at it, one of its files was
+        RunError: E920, there is no such run, another process has it open, one of its files was
             damaged, or the data has changed; E921 and E922 as ``train``.
         DataError: E901, the data is no longer there.
 
@@ -225,18 +225,22 @@ def resume(
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.devices)
     folder = RunFolder(run.path)
-    mine = folder if environment.rank(options.devices) == 0 else None
-    with _held(mine):
-        if mine is not None:
-            mine.check()
+    own_folder = folder if environment.rank(options.devices) == 0 else None
+    with _locked(own_folder):
+        if own_folder is not None:
+            own_folder.check()
         run = Run.of(path)  # another process may have gone on with it meanwhile
         if run.status == "finished" and more is None:
             return run
-        return _resumed(run, mine, data, Reporter(progress), more)
+        return _resumed(run, own_folder, data, Reporter(progress), more)
 
 
 def _resumed(
-    run: Run, mine: RunFolder | None, data: Data | None, report: Reporter, more: TrainOptions | None
+    run: Run,
+    own_folder: RunFolder | None,
+    data: Data | None,
+    report: Reporter,
+    more: TrainOptions | None,
 ) -> Run:
     options, folder = more or run.options, RunFolder(run.path)
     spec = load(folder / SPEC)
@@ -246,14 +250,14 @@ def _resumed(
 
     state = read_state(folder)
     ready = prepared(spec, TrainOptions(weights=folder / LAST, seed=options.seed))
-    if more is not None and mine is not None:  # once nothing can be in its way
+    if more is not None and own_folder is not None:  # once nothing can fail any more
         changes = {"options": more.to_dict(), "epochs": more.total_epochs}
-        mine.write_json(FACTS, {**mine.read_json(FACTS), **changes})
-    return RunTrainer(mine, ready.model, feed, options, report, state, folder.path).go()
+        own_folder.write_json(FACTS, {**own_folder.read_json(FACTS), **changes})
+    return RunTrainer(own_folder, ready.model, feed, options, report, state, folder.path).run()
 
 
-def _held(folder: RunFolder | None) -> AbstractContextManager[None]:
-    return nullcontext() if folder is None else folder.held()
+def _locked(folder: RunFolder | None) -> AbstractContextManager[None]:
+    return nullcontext() if folder is None else folder.locked()
 
 
 def _feed(

@@ -1,4 +1,4 @@
-"""Before a phase begins: find what its plan lets run only once, and compute it for every row."""
+"""Fills the feature cache before a phase: activations of frozen layers, for every row."""
 
 from __future__ import annotations
 
@@ -28,50 +28,52 @@ from archspec.training.signals import Stopped
 
 AUTO, OFF = "auto", "off"
 FOLDER = ".activations"  # beside the folders of runs
-_ROWS = 32  # that are computed together, at most
-_MISHAPS = (ArchspecError, RuntimeError, OSError)  # a run does not fail for them: it does without
+_ROWS = 32  # computed together, at most
+_MISHAPS = (ArchspecError, RuntimeError, OSError)  # after these a run continues without the cache
 
 
 class CacheFiller(pl.Callback):
     """Fills the cache of a phase before its first step, all processes together.
 
     Args:
-        keeper: knows the run's folder, and whether it was asked to stop.
-        say: tells a line.
-        drawn: whether progress is drawn on a terminal.
+        checkpoints: has the run's folder, and whether to stop.
+        report: writes a line.
+        drawn: whether to draw a progress bar.
     """
 
-    def __init__(self, keeper: CheckpointCallback, say: Callable[[str], None], drawn: bool) -> None:
-        self.keeper, self.say, self.drawn = keeper, say, drawn
+    def __init__(
+        self, checkpoints: CheckpointCallback, report: Callable[[str], None], drawn: bool
+    ) -> None:
+        self.checkpoints, self.report, self.drawn = checkpoints, report, drawn
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ClassifierModule) and self.keeper.path is not None
+        assert isinstance(pl_module, ClassifierModule) and self.checkpoints.path is not None
         feed, options = pl_module.feed, pl_module.options
         feed.reuse = None
-        found = _found(pl_module.model, feed, options, pl_module.device)
-        reuse, reason = None, found.reason if isinstance(found, NoFrontier) else ""
-        if isinstance(found, Frontier):
-            shelf = cache_store_of(options, self.keeper.path)
+        frontier = _frontier(pl_module.model, feed, options, pl_module.device)
+        reuse, reason = None, frontier.reason if isinstance(frontier, NoFrontier) else ""
+        if isinstance(frontier, Frontier):
+            store = cache_store_of(options, self.checkpoints.path)
             try:
-                key = _key(found, feed, options, pl_module.device)
-                reuse = _opened(found, key, shelf, feed, options, pl_module.device)
+                key = _key(frontier, feed, options, pl_module.device)
+                reuse = _opened(frontier, key, store, feed, options, pl_module.device)
             except _MISHAPS as error:
-                reason = _line(error)
+                reason = _reason(error)
         if _all(trainer, reuse is not None) and reuse is not None:
             reason = self._fill(trainer, reuse, feed)
         feed.reuse = reuse if _all(trainer, not reason) else None
         if feed.reuse is not None:
-            self._note(pl_module, _described(feed.reuse))
+            self._note(pl_module, _work_record(feed.reuse))
         else:
             reason = reason or "another process has no room for it"
-            self.say(f"nothing is computed only once: {reason}")
+            self.report(f"nothing is computed only once: {reason}")
             self._note(pl_module, {"reason": reason})
-        if not _all(trainer, not self.keeper.stop.is_set()):
+        if not _all(trainer, not self.checkpoints.stop.is_set()):
             raise Stopped
 
     def _fill(self, trainer: pl.Trainer, reuse: FrozenWork, feed: DataFeed) -> str:
-        """Why it could not be done; "" if it could."""
-        self.say(_told(reuse, len(reuse.cache)))
+        """Fill the cache; the reason why that failed, or ""."""
+        self.report(_format_work(reuse, len(reuse.cache)))
         began, reason, rows = time.monotonic(), "", 0
         # Then what other machines have computed, if they have disks of their own.
         for rank, world in (
@@ -79,69 +81,69 @@ class CacheFiller(pl.Callback):
             (trainer.local_rank, trainer.num_devices),
         ):
             try:
-                if not self.keeper.stop.is_set():
+                if not self.checkpoints.stop.is_set():
                     rows += self._compute(reuse, feed, rank, world)
             except _MISHAPS as error:  # the others wait for this process
-                reason = _line(error)
+                reason = _reason(error)
             trainer.strategy.barrier()
         if rows and not reason:
-            self.say(f"{rows:,} samples computed in {time.monotonic() - began:.1f} s")
+            self.report(f"{rows:,} samples computed in {time.monotonic() - began:.1f} s")
         return reason
 
     def _compute(self, reuse: FrozenWork, feed: DataFeed, rank: int, world: int) -> int:
         splits = [name for name in ("train", "validation") if name in feed.data.splits]
-        todo = {name: reuse.missing(name, rank, world) for name in splits}
-        total, rows = sum(len(part) for some in todo.values() for part in some), 0
+        missing = {name: reuse.missing(name, rank, world) for name in splits}
+        total, rows = sum(len(part) for some in missing.values() for part in some), 0
         with counting("done once", total, drawn=self.drawn and rank == 0) as count:
-            for split, some in todo.items():
+            for split, some in missing.items():
                 for done in reuse.compute(split, some):
                     rows += done
                     count(done)
-                    if self.keeper.stop.is_set():
+                    if self.checkpoints.stop.is_set():
                         return rows
         return rows
 
-    def _note(self, fitting: ClassifierModule, content: dict[str, Any]) -> None:
-        folder = self.keeper.folder
+    def _note(self, classifier: ClassifierModule, content: dict[str, Any]) -> None:
+        folder = self.checkpoints.folder
         if folder is not None:
             phases = folder.read_json(FREEZE)["phases"]
-            phases[fitting.position.phase]["activations"] = content
+            phases[classifier.position.phase]["activations"] = content
             folder.write_json(FREEZE, {"phases": phases})
 
 
 def for_test(
     model: nn.Module, feed: DataFeed, options: TrainOptions, folder: RunFolder, device: torch.device
 ) -> FrozenWork | None:
-    """What of the last phase can be used for the best weights: all, if its plan froze the same.
+    """The cache of the last phase for testing the best weights, if its plan froze the same.
 
-    A run that is resumed for its test alone does as one that was not interrupted.
+    A run that is resumed only for its test uses it as well.
     """
     phases = folder.read_json(FREEZE).get("phases") or [{}]
-    said: Any = phases[-1].get("activations") or {}
-    shelf = cache_store_of(options, folder.path)
-    if str(said.get("key")) not in shelf:
+    record: Any = phases[-1].get("activations") or {}
+    store = cache_store_of(options, folder.path)
+    if str(record.get("key")) not in store:
         return None
     freeze(model, options.phases[-1].patterns)
     model.to(device).train()
-    found = feed.reuse.frontier if feed.reuse else _found(model, feed, options, device)
-    if isinstance(found, NoFrontier):
+    frontier = feed.reuse.frontier if feed.reuse else _frontier(model, feed, options, device)
+    if isinstance(frontier, NoFrontier):
         return None
-    key = _key(found, feed, options, device)
-    if key != said["key"]:
+    key = _key(frontier, feed, options, device)
+    if key != record["key"]:
         return None
     try:
-        return _opened(found, key, shelf, feed, options, device)
+        return _opened(frontier, key, store, feed, options, device)
     except UsageError:
         return None
 
 
 def cache_store_of(options: TrainOptions, run: Path) -> CacheStore:
-    """Where a run keeps activations: beside its folder, if nothing else was asked for."""
+    """The cache of a run: beside its folder, or where its options say."""
     folder = run.parent / FOLDER if options.feature_cache == AUTO else Path(options.feature_cache)
     return CacheStore(folder, int(options.feature_cache_size * 2**30))
 
 
-def _found(
+def _frontier(
     model: nn.Module, feed: DataFeed, options: TrainOptions, device: torch.device
 ) -> Frontier | NoFrontier:
     if options.feature_cache == OFF:
@@ -153,13 +155,13 @@ def _found(
         inputs = moved(example, device)
         return find_frontier(model, inputs, lengths=lengths, augmented=feed.is_varied)
     except _MISHAPS as error:
-        return NoFrontier(_line(error))
+        return NoFrontier(_reason(error))
 
 
 def _opened(
-    found: Frontier,
+    frontier: Frontier,
     key: str,
-    shelf: CacheStore,
+    store: CacheStore,
     feed: DataFeed,
     options: TrainOptions,
     device: torch.device,
@@ -170,14 +172,14 @@ def _opened(
         if name in feed.data.splits
     }
     every = [length for of_rows in lengths.values() for length in of_rows]
-    cache = shelf.open(key, found.values, every)
+    cache = store.open(key, frontier.values, every)
     dtype = MIXED.get(options.precision)
-    return FrozenWork(found, cache, lengths, feed.of, _rows(options), device, dtype)
+    return FrozenWork(frontier, cache, lengths, feed.of, _rows(options), device, dtype)
 
 
-def _key(found: Frontier, feed: DataFeed, options: TrainOptions, device: torch.device) -> str:
+def _key(frontier: Frontier, feed: DataFeed, options: TrainOptions, device: torch.device) -> str:
     return activation_key(
-        found,
+        frontier,
         data=feed.data.fingerprint,
         preprocessing=hashlib.sha256(feed.encoder.definition.encode()).hexdigest(),
         precision=f"{arithmetic(device)}, {options.precision}, {_rows(options)} rows together",
@@ -185,7 +187,7 @@ def _key(found: Frontier, feed: DataFeed, options: TrainOptions, device: torch.d
 
 
 def arithmetic(device: torch.device) -> str:
-    """What a device computes with: its name, and how exact its matrix products are."""
+    """The name of a device and the precision of its matrix products."""
     facts = [device.type, torch.get_float32_matmul_precision()]
     if device.type == "cuda":
         both = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
@@ -197,7 +199,7 @@ def _rows(options: TrainOptions) -> int:
     return min(_ROWS, options.batch_size)
 
 
-def _described(reuse: FrozenWork) -> dict[str, Any]:
+def _work_record(reuse: FrozenWork) -> dict[str, Any]:
     cache = reuse.cache
     return {
         **reuse.frontier.to_dict(),
@@ -208,14 +210,14 @@ def _described(reuse: FrozenWork) -> dict[str, Any]:
     }
 
 
-def _told(reuse: FrozenWork, samples: int) -> str:
+def _format_work(reuse: FrozenWork, samples: int) -> str:
     names = ", ".join(value.name for value in reuse.frontier.values)
     size = format_size(reuse.cache.total)
     share = f"{reuse.frontier.share:.1%} of a forward pass"
     return f"done once: {share}, kept is {names} of {samples:,} samples, {size}"
 
 
-def _line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return first_line(error.message if isinstance(error, UsageError) else error)
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps while it goes on: metrics, the best weights, and all that resuming needs."""
+"""Saves a run while it trains: metrics, the best weights, and what resuming needs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RECORDED_AFTER = 1.0  # seconds, where steps are slow
 
 @dataclass(slots=True)
 class BestScore:
-    """What decides which epoch is the best, and whether to go on.
+    """Decides which epoch is the best, and whether to continue.
 
     Attributes:
         best: the monitored score of the best epoch so far; higher is better.
@@ -45,23 +45,23 @@ class BestScore:
     lines: int = 0
 
     def is_better(self, score: tuple[float, float]) -> bool:
-        """Take note of an epoch's score; whether it is the best."""
+        """Record the score of an epoch; whether it is the best."""
         better = score > self.best
         self.best, self.waited = (score, 0) if better else (self.best, self.waited + 1)
         return better
 
 
 class CheckpointCallback(pl.Callback):
-    """Records and saves; silent in all processes but the first.
+    """Records metrics and saves checkpoints, in the first process only.
 
     Attributes:
-        folder: None in other processes than the first.
-        path: the folder's, in all processes once they are set up.
-        whole: the model; where the processes share it out, up to date whenever it is saved.
+        folder: of the run; None in other processes than the first.
+        path: of the folder, in all processes once they are set up.
+        full_model: the model; if it is split over processes, up to date whenever it is saved.
         state: an optimizer's and a schedule's state to begin with, from a resume file.
-        say: tells an epoch's line.
+        report: writes the line of an epoch.
         logs: None in other processes than the first.
-        stop: set when Ctrl-C has asked to.
+        stop: set by Ctrl-C.
     """
 
     def __init__(
@@ -69,18 +69,18 @@ class CheckpointCallback(pl.Callback):
         folder: RunFolder | None,
         path: Path | None,
         options: TrainOptions,
-        whole: nn.Module,
+        full_model: nn.Module,
         proof: FreezeProof,
-        standing: BestScore,
+        best_score: BestScore,
         epochs: list[dict[str, Any]],
         state: dict[str, Any] | None,
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         logs: Logs | None,
         stop: threading.Event,
     ) -> None:
         self.folder, self.path, self.options = folder, path, options
-        self.whole, self.proof, self.say = whole, proof, say
-        self.standing, self.epochs, self.state = standing, epochs, state
+        self.full_model, self.proof, self.report = full_model, proof, report
+        self.best_score, self.epochs, self.state = best_score, epochs, state
         self.logs, self.stop = logs, stop
         self.started = self.saved = self.recorded = time.monotonic()
         self.rate = 0.0
@@ -90,7 +90,7 @@ class CheckpointCallback(pl.Callback):
     # -------------------------------------------------------------------------------- while it runs
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """All processes get to know the folder that the first has made."""
+        """Tell all processes the folder that the first has made."""
         self.path = trainer.strategy.broadcast(self.path)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -111,8 +111,8 @@ class CheckpointCallback(pl.Callback):
         self.started = time.monotonic()
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._is_split(_fitting(pl_module)):
-            share_buffers(_fitting(pl_module).model)
+        if self._is_split(_classifier(pl_module)):
+            share_buffers(_classifier(pl_module).model)
 
     def on_train_batch_end(
         self,
@@ -122,12 +122,12 @@ class CheckpointCallback(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        fitting = _fitting(pl_module)
-        at = fitting.position
+        classifier = _classifier(pl_module)
+        at = classifier.position
         at.batch += 1
-        self.window += fitting.losses
-        fitting.losses.clear()
-        is_last = at.batch == fitting.feed.train_batches
+        self.window += classifier.losses
+        classifier.losses.clear()
+        is_last = at.batch == classifier.feed.train_batches
         if at.batch % self.options.accumulate_grad_batches and not is_last:
             return
         at.step += 1
@@ -135,11 +135,11 @@ class CheckpointCallback(pl.Callback):
         if is_last:  # what follows is the validation, and then all is saved
             return
         is_due = time.monotonic() - self.saved >= self.options.save_interval
-        is_asked, is_due = self._agreed(trainer, self.stop.is_set(), is_due)
-        if is_asked or is_due:
-            self._gather(fitting)
-            self._save(trainer, fitting)
-        if is_asked:
+        must_stop, is_due = self._any(trainer, self.stop.is_set(), is_due)
+        if must_stop or is_due:
+            self._gather(classifier)
+            self._save(trainer, classifier)
+        if must_stop:
             raise Stopped
 
     def _note(self, trainer: pl.Trainer, at: Position) -> None:
@@ -179,7 +179,7 @@ class CheckpointCallback(pl.Callback):
             self._log(values, line["step"])
 
     def _write(self, lines: list[dict[str, Any]]) -> None:
-        self.standing.lines += len(lines)
+        self.best_score.lines += len(lines)
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
 
@@ -187,21 +187,21 @@ class CheckpointCallback(pl.Callback):
         if self.logs is not None:
             self.logs.record(values, step)
 
-    def _agreed(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
-        """What at least one process wishes: all do the same, or wait for each other forever."""
+    def _any(self, trainer: pl.Trainer, *wishes: bool) -> list[bool]:
+        """What at least one process wishes: all must do the same, or they would wait forever."""
         if trainer.world_size == 1:
             return [*wishes]
         votes = torch.tensor(wishes, dtype=torch.int32, device=trainer.strategy.root_device)
-        return [bool(one) for one in trainer.strategy.reduce(votes, reduce_op="sum").tolist()]
+        return [bool(count) for count in trainer.strategy.reduce(votes, reduce_op="sum").tolist()]
 
     # --------------------------------------------------------------------------- when an epoch ends
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        fitting = _fitting(pl_module)
-        at = fitting.position
+        classifier = _classifier(pl_module)
+        at = classifier.position
         self._record(trainer, at)
-        scores = fitting.scores
-        better = self.standing.is_better(_score(fitting, self.options))
+        scores = classifier.scores
+        better = self.best_score.is_better(_score(classifier, self.options))
         phase = self.options.phases[at.phase]
         line = {
             "kind": "epoch",
@@ -220,58 +220,58 @@ class CheckpointCallback(pl.Callback):
             self._log({f"validation/{key}": value for key, value in values.items()}, at.step)
         self.epochs.append(line)
         at.next_epoch()
-        self._keep(trainer, fitting, better=better)
-        is_left = at.epoch < self.options.total_epochs or "test" in fitting.feed.data.splits
-        if self._agreed(trainer, self.stop.is_set())[0] and is_left:
+        self._keep(trainer, classifier, better=better)
+        is_left = at.epoch < self.options.total_epochs or "test" in classifier.feed.data.splits
+        if self._any(trainer, self.stop.is_set())[0] and is_left:
             raise Stopped
-        if self.options.patience is not None and self.standing.waited >= self.options.patience:
+        if self.options.patience is not None and self.best_score.waited >= self.options.patience:
             trainer.should_stop = True
 
-    def _keep(self, trainer: pl.Trainer, fitting: ClassifierModule, *, better: bool) -> None:
-        self._gather(fitting)
+    def _keep(self, trainer: pl.Trainer, classifier: ClassifierModule, *, better: bool) -> None:
+        self._gather(classifier)
         if self.folder is not None:
             if better:
-                write_weights(self.folder, BEST, self.whole)
-            write_weights(self.folder, LAST, self.whole)
+                write_weights(self.folder, BEST, self.full_model)
+            write_weights(self.folder, LAST, self.full_model)
             self.folder.write(CURVES, curves(self.epochs))
-            self.say(told(self.epochs[-1]))
-        self._save(trainer, fitting)
+            self.report(format_epoch(self.epochs[-1]))
+        self._save(trainer, classifier)
 
-    def _save(self, trainer: pl.Trainer, fitting: ClassifierModule) -> None:
+    def _save(self, trainer: pl.Trainer, classifier: ClassifierModule) -> None:
         """Write the resume file: what the next step needs and ``last.safetensors`` may lack."""
-        self._record(trainer, fitting.position)
+        self._record(trainer, classifier.position)
         self.saved = time.monotonic()
         optimizer = trainer.optimizers[0].state_dict()
-        if self._is_split(fitting):
+        if self._is_split(classifier):
             optimizer = gathered(optimizer)
         if self.folder is None:
             return
         content = {
-            "position": fitting.position.to_dict(),
-            "standing": [list(self.standing.best), self.standing.waited, self.standing.lines],
-            "moving": moving(self.whole, self.proof),
+            "position": classifier.position.to_dict(),
+            "standing": [list(self.best_score.best), self.best_score.waited, self.best_score.lines],
+            "moving": moving(self.full_model, self.proof),
             "optimizer": optimizer,
             "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
             "precision": trainer.precision_plugin.state_dict(),
         }
         write_state(self.folder, content)
 
-    def _is_split(self, fitting: ClassifierModule) -> bool:
-        return fitting.model is not self.whole
+    def _is_split(self, classifier: ClassifierModule) -> bool:
+        return classifier.model is not self.full_model
 
-    def _gather(self, fitting: ClassifierModule) -> None:
-        if self._is_split(fitting):
-            gather(fitting.model, self.whole)
+    def _gather(self, classifier: ClassifierModule) -> None:
+        if self._is_split(classifier):
+            gather(classifier.model, self.full_model)
 
 
 def _finite(line: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no word for infinity."""
+    """The line with null for infinity and NaN, which JSON lacks."""
     is_odd = {k: isinstance(v, float) and not math.isfinite(v) for k, v in line.items()}
     return {key: None if is_odd[key] else value for key, value in line.items()}
 
 
-def told(line: dict[str, Any]) -> str:
-    """An epoch in a line."""
+def format_epoch(line: dict[str, Any]) -> str:
+    """The line of the log for an epoch."""
     parts = [f"epoch {line['epoch']}: train loss {line['train_loss']:.4f}"]
     if "accuracy" in line:
         parts.append(f"validation loss {line['loss']:.4f}, accuracy {line['accuracy']:.4f}")
@@ -280,17 +280,17 @@ def told(line: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _score(fitting: ClassifierModule, options: TrainOptions) -> tuple[float, float]:
-    """How good an epoch is, higher is better; of equals the one with the lower loss."""
-    scores = fitting.scores
+def _score(classifier: ClassifierModule, options: TrainOptions) -> tuple[float, float]:
+    """The score of an epoch, higher is better; ties are decided by the loss."""
+    scores = classifier.scores
     if scores is None:
-        return (float(fitting.position.epoch), 0.0)  # nothing to compare: the last is the best
+        return (float(classifier.position.epoch), 0.0)  # nothing to compare: the last is the best
     if options.monitor == "loss":
         return (-scores.loss, scores.accuracy)
     return (getattr(scores, options.monitor), -scores.loss)
 
 
-def _fitting(module: pl.LightningModule) -> ClassifierModule:
+def _classifier(module: pl.LightningModule) -> ClassifierModule:
     assert isinstance(module, ClassifierModule)
     return module
 

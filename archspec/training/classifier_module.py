@@ -1,4 +1,4 @@
-"""The part that Lightning runs: a step, a validation, an optimizer. Imported once it is there."""
+"""The Lightning module: training step, validation step and optimizer."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ class Position:
 
 
 class ClassifierModule(pl.LightningModule):
-    """A classifier on its way: cross entropy on ``labels``, trainable parameters only.
+    """Trains a classifier: cross entropy on ``labels``, trainable parameters only.
 
     Attributes:
-        position: moved on by the callbacks that record.
+        position: advanced by ``CheckpointCallback``.
         scores: of the last validation; None before the first, or without such a split.
         losses: of each batch since they were last recorded: the sum over it, and its samples.
     """
@@ -81,16 +81,16 @@ class ClassifierModule(pl.LightningModule):
         self.validation_sizes: list[int] = []
 
     def train_dataloader(self) -> Batches:
-        found = self.feed.train(self.position.epoch, self.position.batch)
-        self.training_sizes = found.sizes
-        return found
+        batches = self.feed.train(self.position.epoch, self.position.batch)
+        self.training_sizes = batches.sizes
+        return batches
 
     def val_dataloader(self) -> Batches | list[Batches]:
         if "validation" not in self.feed.data.splits:
             return []
-        found = self.feed.split("validation")
-        self.validation_sizes = found.sizes
-        return found
+        batches = self.feed.split("validation")
+        self.validation_sizes = batches.sizes
+        return batches
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -147,18 +147,18 @@ class ClassifierModule(pl.LightningModule):
         }
 
 
-def _optimizer(groups: list[dict[str, Any]], given: TrainOptions) -> torch.optim.Optimizer:
-    rate = given.learning_rate
+def _optimizer(groups: list[dict[str, Any]], options: TrainOptions) -> torch.optim.Optimizer:
+    rate = options.learning_rate
     # One pass over the weights, not ten; in mixed precision Lightning does not let it clip.
-    fused = given.precision == "fp32"
-    match given.optimizer:
+    fused = options.precision == "fp32"
+    match options.optimizer:
         case "adamw":
             return torch.optim.AdamW(groups, lr=rate, fused=fused)
         case "adam":
             return torch.optim.Adam(groups, lr=rate, fused=fused)
         case "sgd":
-            nesterov = given.momentum > 0
-            momentum: Any = {"momentum": given.momentum, "nesterov": nesterov}
+            nesterov = options.momentum > 0
+            momentum: Any = {"momentum": options.momentum, "nesterov": nesterov}
             return torch.optim.SGD(groups, lr=rate, fused=fused, **momentum)
 
 
@@ -179,28 +179,28 @@ def _seed(seed: int, device: torch.device) -> None:
 
 
 def logits_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> Tensor:
-    """What a model says of a batch: [batch, classes].
+    """The logits of a model for a batch: [batch, classes].
 
     Raises:
-        DataError: E906, it says something else.
+        DataError: E906, its outputs have other shapes.
     """
     if feed.reuse is not None and "values" in batch:
-        given = feed.reuse.outputs(model, split, batch)
+        outputs = feed.reuse.outputs(model, split, batch)
     else:
-        given = model(**inputs_of(batch))
-    return classified(given, len(batch["labels"]), feed.classes)
+        outputs = model(**inputs_of(batch))
+    return classified(outputs, len(batch["labels"]), feed.classes)
 
 
-def classified(given: Any, rows: int, classes: int) -> Tensor:
-    """What of a model's outputs is [rows, classes]: the first that is; raises as ``logits_of``."""
-    outputs = cast("tuple[Any, ...]", given) if isinstance(given, tuple) else (given,)
+def classified(outputs: Any, rows: int, classes: int) -> Tensor:
+    """The first output of the shape [rows, classes]; raises as ``logits_of``."""
+    several = cast("tuple[Any, ...]", outputs) if isinstance(outputs, tuple) else (outputs,)
     expected = (rows, classes)
-    for output in outputs:
+    for output in several:
         if isinstance(output, Tensor) and tuple(output.shape) == expected:
             return output.float()
-    shapes = ", ".join(str(list(one.shape)) for one in outputs if isinstance(one, Tensor))
-    said = f"the data has {classes} labels"
-    message = f"{said}: the model should give {list(expected)}, not {shapes}"
+    tensors = [output for output in several if isinstance(output, Tensor)]
+    shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
+    message = f"the data has {classes} labels: the model should give {list(expected)}, not {shapes}"
     raise DataError(Problem("E906", message))
 
 
@@ -212,7 +212,7 @@ def count(
     batch: Batch,
     real: int | None = None,
 ) -> None:
-    """Add what a model says of a batch, or of its first rows, to a tally."""
+    """Add the predictions for a batch, or for its first rows, to a tally."""
     logits, labels = logits_of(model, feed, split, batch)[:real], batch["labels"][:real]
     tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
 
@@ -223,34 +223,34 @@ def evaluated(
     split: str,
     device: torch.device,
     dtype: torch.dtype | None,
-    is_asked: Callable[[], bool] = lambda: False,
+    must_stop: Callable[[], bool] = lambda: False,
 ) -> Scores:
-    """The scores of a model on all of a split; processes that are joined share it out.
+    """The scores of a model on a split, which joined processes share.
 
     Args:
         dtype: of matrix products, in mixed precision.
-        is_asked: whether to stop, after a batch.
+        must_stop: whether to stop, asked after each batch.
 
     Raises:
-        Stopped: at least one process was asked to.
+        Stopped: at least one process must stop.
     """
     is_shared = distributed.is_initialized()
     tally = Tally(feed.classes, device)
     model.to(device).eval()
     mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
-    found = feed.split(split, whole=not is_shared)
+    batches = feed.split(split, whole=not is_shared)
     with torch.no_grad() if is_shared else torch.inference_mode(), mixed:
-        for batch, total in zip(found, found.sizes, strict=True):
+        for batch, total in zip(batches, batches.sizes, strict=True):
             real = own_rows(feed, total) if is_shared else total
             count(tally, model, feed, split, moved(batch, device), real)
-            if _agreed(is_asked(), device):
+            if _any(must_stop(), device):
                 raise Stopped
     if is_shared:
         distributed.all_reduce(tally.sums)
     return tally.scores()
 
 
-def _agreed(wish: bool, device: torch.device) -> bool:
+def _any(wish: bool, device: torch.device) -> bool:
     if not distributed.is_initialized():
         return wish
     votes = torch.tensor(int(wish), dtype=torch.int32, device=device)

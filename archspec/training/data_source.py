@@ -1,4 +1,4 @@
-"""Where a run's data came from, so that a resumed one finds the same again."""
+"""The data of a run, and how a resumed run opens it again."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DataSource:
 
     @property
     def notes(self) -> list[str]:
-        """What whoever trains should know of the data, a line each."""
+        """What to report about the data, a line each."""
         lost = self.tokens.notes if self.tokens else ()
         return [*_bad(self.data), *self.data.notes, *_unused(self.data), *lost]
 
@@ -96,29 +96,29 @@ def _check_opened(data: Data, spec: Spec) -> None:
         raise DataError(Problem("E906", message, hint="open it without label_column=False"))
 
 
-def reopened(run: Run, spec: Spec, given: Data | None) -> Data:
+def reopened(run: Run, spec: Spec, data: Data | None) -> Data:
     """The data of a run, opened again.
 
     Raises:
         RunError: E920, it is not the same, or nothing tells where it is.
         DataError: it cannot be opened.
     """
-    said = run.facts.get("data")
-    known: dict[str, Any] = dict(said) if isinstance(said, Mapping) else {}
-    if given is None:
+    facts = run.facts.get("data")
+    known: dict[str, Any] = dict(facts) if isinstance(facts, Mapping) else {}
+    if data is None:
         source = known.get("source")
         if source is None:
             hint = "open it, and give it to archspec.resume(path, data=…)"
             raise RunError(Problem("E920", f"{run.path}: its data was in memory", hint=hint))
         arguments = {**_arguments(run.options), "labels": run.labels}
-        given = open_data(source, task=spec.architecture.task, **arguments)
-    elif not isinstance(given, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
+        data = open_data(source, task=spec.architecture.task, **arguments)
+    elif not isinstance(data, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", "data is what archspec.open_data gave"))
-    _check_opened(given, spec)
-    if given.fingerprint != known.get("fingerprint"):
+    _check_opened(data, spec)
+    if data.fingerprint != known.get("fingerprint"):
         hint = "a resumed run goes on with the same data: train anew with this one"
         raise RunError(Problem("E920", f"{run.path}: its data has changed", hint=hint))
-    return given
+    return data
 
 
 def _located(source: Any) -> Any:
@@ -128,9 +128,9 @@ def _located(source: Any) -> Any:
     match source:
         case Mapping():
             items = cast("Mapping[Any, Any]", source).items()
-            return {str(key): _located(one) for key, one in items}
+            return {str(key): _located(value) for key, value in items}
         case list() | tuple():
-            return [_located(one) for one in cast("list[Any]", source)]
+            return [_located(item) for item in cast("list[Any]", source)]
         case str() | os.PathLike():
             path = Path(cast("str", source))
             return str(path.resolve()) if path.exists() else str(source)

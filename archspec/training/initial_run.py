@@ -29,7 +29,7 @@ class InitialRun:
 
     @classmethod
     def of(cls, weights: str | os.PathLike[str] | None) -> InitialRun | None:
-        """The run whose folder, or one of whose files of weights, that is; None if it is no run's.
+        """The run with this folder or file of weights; None if it belongs to no run.
 
         Raises:
             RunError: E920, its ``run.json`` is not what a run writes, or a file of it was damaged,
@@ -52,7 +52,7 @@ class InitialRun:
         return tokenizer_of(self.run, self.spec)
 
     def sized(self, spec: Spec) -> tuple[Spec, list[str]]:
-        """The spec with the sizes of the run, where nobody has set others; and which those are."""
+        """The spec with the sizes of the run where no others are set, and a note about them."""
         taken = {
             name: self.spec.values[name]
             for name in spec.params
@@ -63,8 +63,8 @@ class InitialRun:
         }
         if not taken or self.spec.architecture.model != spec.architecture.model:
             return spec, []
-        told = listing([f"{name} {value}" for name, value in taken.items()])
-        return spec.with_params(**taken), [f"as in {self.run.path.name}: {told}"]
+        sizes = listing([f"{name} {value}" for name, value in taken.items()])
+        return spec.with_params(**taken), [f"as in {self.run.path.name}: {sizes}"]
 
     @property
     def labels(self) -> Labels:
@@ -107,7 +107,7 @@ class Labels:
         return tuple(numbers.get(name) for name in labels)
 
     def notes(self, labels: Sequence[str]) -> list[str]:
-        """What became of the labels, a line each; none if they are the same."""
+        """How the labels differ, a line each; none if they are the same."""
         known = self.names
         if not known or tuple(labels) == known:
             return []

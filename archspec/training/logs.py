@@ -1,4 +1,4 @@
-"""A run's scores as other programs read them: a CSV file, and one for TensorBoard."""
+"""The scores of a run for other programs: a CSV file and a TensorBoard file."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _COLUMNS = ("step", "train/loss", "learning_rate", *(f"validation/{name}" for na
 
 
 class Logs:
-    """Both files; a disk that is full ends them, not the run.
+    """Writes both files; a full disk ends them, not the run.
 
     Args:
         folder: gets a folder for each; a resumed run begins files of its own.
-        say: tells a line.
+        report: writes a line.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self.say = folder, say
+    def __init__(self, folder: Path, report: Callable[[str], None]) -> None:
+        self.folder, self.report = folder, report
         self._table: IO[str] | None = None
         self._events: IO[bytes] | None = None
         self._is_lost = False
 
     def record(self, values: Mapping[str, float], step: int) -> None:
-        """Add what is known at a step: names of ours, and numbers."""
+        """Add the values of a step."""
         if self._is_lost:
             return
         try:
@@ -45,10 +45,10 @@ class Logs:
         except OSError as error:
             self._is_lost = True
             self.close()
-            self.say(f"{self.folder}: no more is logged there: {error.strerror or error}")
+            self.report(f"{self.folder}: logging has ended: {error.strerror or error}")
 
     def close(self) -> None:
-        """No more follows."""
+        """Close the files."""
         for file in (self._table, self._events):
             if file is not None:
                 with contextlib.suppress(OSError):

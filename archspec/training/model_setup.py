@@ -51,7 +51,7 @@ class Prepared:
 
     @property
     def notes(self) -> list[str]:
-        """What whoever trains should know of the weights, a line each."""
+        """What to report about the weights, a line each."""
         if self.weights is None:
             return []
         fresh = f"not in the weights, and start anew: {listing(self.fresh)}" if self.fresh else ""
@@ -83,11 +83,11 @@ def with_classes(spec: Spec, data: Data) -> Spec:
         return spec.with_params(**{name: count})
     size = spec.values[name] if name is not None else _last_dimension(spec)
     if isinstance(size, int) and size != count:
-        said = f"{name} is {size}" if name else f"the model has {size} outputs"
+        outputs = f"{name} is {size}" if name else f"the model has {size} outputs"
         hint = f"leave {name} out: it is set from the data" if name else ""
         if name is not None and (place := spec.params[name].place):
             hint = f"it is from {place}: give {name} = {count} to train on this data"
-        message = f"{said}, and the data has {count} labels: {listing(data.labels)}"
+        message = f"{outputs}, and the data has {count} labels: {listing(data.labels)}"
         raise DataError(Problem("E906", message, hint=hint))
     return spec
 
@@ -100,8 +100,8 @@ def class_param(spec: Spec) -> str | None:
     ('num_labels', 'num_classes')
     """
     last = _last_dimension(spec)
-    found = _PARAM.fullmatch(last) if isinstance(last, str) else None
-    return found[1] if found and found[1] in spec.params else None
+    match = _PARAM.fullmatch(last) if isinstance(last, str) else None
+    return match[1] if match and match[1] in spec.params else None
 
 
 def _last_dimension(spec: Spec) -> Any:
@@ -153,7 +153,8 @@ def class_tensors(spec: Spec) -> list[str]:
     size = spec.values[name]
     assert isinstance(size, int)
     shapes = [
-        _shapes(build(one, device="meta")) for one in (spec, spec.with_params(**{name: size + 1}))
+        _shapes(build(sized, device="meta"))
+        for sized in (spec, spec.with_params(**{name: size + 1}))
     ]
     return [tensor for tensor, shape in shapes[0].items() if shapes[1].get(tensor) != shape]
 

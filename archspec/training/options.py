@@ -163,15 +163,13 @@ class TrainOptions(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Data
-    text_column: str | None = _data(
-        None, "Column of the texts.", metavar="COLUMN", unset="guessed"
-    )  # fmt: skip
+    text_column: str | None = _data(None, "Column of the texts.", metavar="COLUMN", unset="guessed")
     image_column: str | None = _data(
         None, "Column of the images.", metavar="COLUMN", unset="guessed"
-    )  # fmt: skip
+    )
     label_column: str | None = _data(
         None, "Column of the labels.", metavar="COLUMN", unset="guessed"
-    )  # fmt: skip
+    )
     labels: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = _data(
         None,
         "Names of the classes, in the order of the model's outputs.",
@@ -193,23 +191,11 @@ class TrainOptions(BaseModel):
         ge=0,
         lt=1,
     )
-    max_bad_rows: float = _data(
-        0.0,
-        option_help.MAX_BAD_ROWS,
-        metavar="FRACTION",
-        ge=0,
-        le=1,
-    )
-    header: bool | None = _data(
-        None,
-        option_help.HEADER,
-    )
+    max_bad_rows: float = _data(0.0, option_help.MAX_BAD_ROWS, metavar="FRACTION", ge=0, le=1)
+    header: bool | None = _data(None, option_help.HEADER)
     encoding: str | None = _data(None, option_help.ENCODING, metavar="NAME", unset="utf-8")
     tokenizer: Annotated[str | None, BeforeValidator(_path)] = _data(
-        None,
-        option_help.TOKENIZER,
-        metavar="FILE",
-        unset=option_help.TOKENIZER_DEFAULT,
+        None, option_help.TOKENIZER, metavar="FILE", unset=option_help.TOKENIZER_DEFAULT
     )
     max_length: int | None = _data(
         None, option_help.MAX_LENGTH, unset="from the spec", ge=1, le=_MAX_INT
@@ -217,11 +203,7 @@ class TrainOptions(BaseModel):
 
     # Model
     freeze: _PlanField = _model(
-        None,
-        option_help.FREEZE,
-        metavar="PLAN|PATTERN",
-        unset="no freezing",
-        repeated=True,
+        None, option_help.FREEZE, metavar="PLAN|PATTERN", unset="no freezing", repeated=True
     )
     # Weights
     weights: Annotated[str | None, BeforeValidator(_path)] = _weights(
@@ -230,18 +212,10 @@ class TrainOptions(BaseModel):
         metavar="PATH",
         unset="none, training from scratch",
     )
-    key: str | None = _weights(
-        None,
-        option_help.KEY,
-        metavar="NAME",
-        unset=option_help.KEY_DEFAULT,
-    )
+    key: str | None = _weights(None, option_help.KEY, metavar="NAME", unset=option_help.KEY_DEFAULT)
     ignore: _Patterns = _weights((), option_help.IGNORE, metavar="PATTERN", repeated=True)
     allow_missing: _Patterns = _weights(
-        (),
-        option_help.ALLOW_MISSING,
-        metavar="PATTERN",
-        repeated=True,
+        (), option_help.ALLOW_MISSING, metavar="PATTERN", repeated=True
     )
     allow_partial: bool = _weights(False, option_help.ALLOW_PARTIAL)
 
@@ -293,8 +267,7 @@ class TrainOptions(BaseModel):
     device: str = _hardware("auto", f"{option_help.DEVICE} or mps.", metavar="NAME")
     devices: int = _hardware(1, "Number of devices. torchrun sets it.", ge=1, le=_MAX_INT)
     strategy: Strategy = _hardware(
-        "auto",
-        "How several devices share the model: ddp copies it to each device, fsdp splits it.",
+        "auto", "How several devices share the model: ddp copies it to each device, fsdp splits it."
     )
     precision: Precision = _hardware("fp32", "Floating-point precision.")
     num_workers: int = _hardware(
@@ -309,11 +282,7 @@ class TrainOptions(BaseModel):
         None, "Name of the run's folder.", metavar="NAME", unset="<time>-<spec>-<plan>"
     )
     save_interval: float = _output(
-        120.0,
-        "Seconds between checkpoints within an epoch.",
-        metavar="SECONDS",
-        ge=0,
-        le=1e30,
+        120.0, "Seconds between checkpoints within an epoch.", metavar="SECONDS", ge=0, le=1e30
     )
     feature_cache: Annotated[str, BeforeValidator(_cache_folder)] = _output(
         "auto",

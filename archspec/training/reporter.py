@@ -1,4 +1,4 @@
-"""What a run says while it goes on: in its log, and on standard error."""
+"""Writes the lines of a run to its log and to standard error."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from archspec.report.text import printable
 
 
 class Reporter:
-    """Says lines; silent on standard error without ``aloud``.
+    """Writes lines; nothing on standard error without ``verbose``.
 
-    A full disk ends the log alone, and a reader of standard error who leaves ends what is told
-    there: the run goes on.
+    A full disk ends the log, and a closed standard error ends the output there; the run continues.
     """
 
-    def __init__(self, aloud: bool) -> None:
-        self.aloud = aloud
+    def __init__(self, verbose: bool) -> None:
+        self.verbose = verbose
         self.log: Path | None = None
         self._is_lost = False
 
     def __call__(self, line: str) -> None:
         line = printable(line)
-        if self.log is None:  # one process speaks
+        if self.log is None:  # only the first process writes
             return
         self._print(line)
         try:
@@ -34,8 +33,8 @@ class Reporter:
                 self._print(printable(f"{self.log}: cannot be written: {error.strerror or error}"))
 
     def _print(self, line: str) -> None:
-        if self.aloud and sys.stderr is not None:  # None: the shell closed it
+        if self.verbose and sys.stderr is not None:  # None: the shell closed it
             try:
                 print(line, file=sys.stderr, flush=True)
             except OSError:
-                self.aloud = False
+                self.verbose = False

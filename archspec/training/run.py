@@ -70,7 +70,7 @@ class Run(Displayed):
         status = facts.get("status")
         if status not in ("running", "finished", "stopped", "failed"):
             raise RunError(Problem("E920", f"{folder / FACTS}: not what a run writes"))
-        if status == "running" and not folder.is_held:
+        if status == "running" and not folder.is_locked:
             status = "killed"
         check_record(facts, folder / FACTS)
         run_hashes.check(folder.path, [FACTS])
@@ -99,10 +99,7 @@ class Run(Displayed):
         return tuple(map(str, self.facts.get("labels", ())))
 
     def model(
-        self,
-        *,
-        weights: Literal["best", "last"] = "best",
-        device: str | torch.device = "auto",
+        self, *, weights: Literal["best", "last"] = "best", device: str | torch.device = "auto"
     ) -> nn.Module:
         """The trained model, in inference mode.
 

@@ -1,4 +1,4 @@
-"""What a run's folder says before the first step: spec, source, options, data, versions."""
+"""The files of a run before its first step: spec, source, options, data, versions."""
 
 from __future__ import annotations
 
@@ -34,13 +34,9 @@ _PACKAGES = (
 
 
 def new_folder(
-    ready: Prepared,
-    found: DataSource,
-    feed: DataFeed,
-    options: TrainOptions,
-    notes: list[str],
+    ready: Prepared, source: DataSource, feed: DataFeed, options: TrainOptions, notes: list[str]
 ) -> RunFolder:
-    """A run's folder, with all that is known before it starts.
+    """Create a run's folder with all that is known before it starts.
 
     Raises:
         RunError: E921, it cannot be written.
@@ -53,9 +49,9 @@ def new_folder(
         if isinstance(feed.encoder, TextEncoder):
             _copy_tokenizer(folder, feed.encoder.path)
         folder.write_json(FREEZE, {"phases": []})
-        folder.write_json(FACTS, _facts(ready, found, options, plan, notes))
+        folder.write_json(FACTS, _facts(ready, source, options, plan, notes))
         folder.check()
-    except BaseException:  # a folder that says nothing of its run helps nobody
+    except BaseException:  # an empty folder helps nobody
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
     return folder
@@ -63,13 +59,13 @@ def new_folder(
 
 def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
     """The spec with all parents and values in it, the classes' names, and the text's settings."""
-    said = content(ready.spec)
-    said["task"]["labels"] = list(feed.data.labels)
+    resolved = content(ready.spec)
+    resolved["task"]["labels"] = list(feed.data.labels)
     if isinstance(feed.encoder, TextEncoder):
-        text = said["task"].get("text") or {}
+        text = resolved["task"].get("text") or {}
         text |= {"tokenizer": feed.encoder.path.name, "max_length": feed.encoder.max_length}
-        said["task"]["text"] = text
-    return said
+        resolved["task"]["text"] = text
+    return resolved
 
 
 def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
@@ -86,7 +82,7 @@ def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
 
 
 def _facts(
-    ready: Prepared, found: DataSource, options: TrainOptions, plan: str, notes: list[str]
+    ready: Prepared, source: DataSource, options: TrainOptions, plan: str, notes: list[str]
 ) -> dict[str, Any]:
     weights = ready.weights
     return {
@@ -96,11 +92,11 @@ def _facts(
         "plan": plan,
         "epochs": options.total_epochs,
         "seed": options.seed,
-        "labels": list(found.data.labels),
+        "labels": list(source.data.labels),
         "parameters": sum(p.numel() for p in ready.model.parameters()),
         "trainable": None,
         "options": options.to_dict(),
-        "data": found.to_dict(),
+        "data": source.to_dict(),
         "weights": {
             "files": list(weights.files) if weights else [],
             "layout": weights.layout if weights else None,
@@ -118,14 +114,14 @@ def _facts(
 
 
 def versions() -> dict[str, str]:
-    """Of archspec, Python and what a run is built on."""
-    found = {"python": platform.python_version()}
+    """The versions of Python, archspec and the packages that a run uses."""
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def now() -> str:

@@ -1,4 +1,4 @@
-"""A run's folder: names, files that are replaced as a whole or not at all, and who writes there."""
+"""The folder of a run: its files, which are replaced atomically, its hashes and its lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
 _UNHASHED = {METRICS, CURVES, SOURCE}  # grows by lines, or is only looked at
-_MOST_BYTES = 1_000_000_000  # of a text file that is read back
+_MAX_BYTES = 1_000_000_000  # of a text file
 _OLDER_LEFTOVER = re.compile(r"\.[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
 
@@ -47,7 +47,7 @@ class RunFolder:
         Raises:
             RunError: E921, it cannot be made.
         """
-        tries = 1_000 if name is None else 2  # a name that was given is taken as it is
+        tries = 1_000 if name is None else 2  # a given name is not changed
         name = folder_name(stem) if name is None else name
         with _explained(out, ""):
             out.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ class RunFolder:
         """
         place = self / name
         try:
-            if place.stat().st_size > _MOST_BYTES:
+            if place.stat().st_size > _MAX_BYTES:
                 raise RunError(Problem("E920", f"{place}: too large"))
             return place.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
@@ -164,8 +164,8 @@ class RunFolder:
             self.write(name, "".join(lines[:count]))
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """While this holds, no other process can go on with the run; the file says which it is.
+    def locked(self) -> Iterator[None]:
+        """Lock the run: no other process can continue it. The lock file has the process id.
 
         Raises:
             RunError: E920, another process does.
@@ -174,7 +174,7 @@ class RunFolder:
             with self._explained():
                 file = stack.enter_context(locked(self / LOCK))
             if file is None:
-                raise RunError(Problem("E920", f"{self.path}: another process is at it"))
+                raise RunError(Problem("E920", f"{self.path}: another process has it open"))
             write_holder(file, os.getpid())
             yield
 
@@ -183,8 +183,8 @@ class RunFolder:
         return _explained(self / name, saved if (self / STATE).is_file() else "")
 
     @property
-    def is_held(self) -> bool:
-        """Whether a process is at it."""
+    def is_locked(self) -> bool:
+        """Whether a process has the lock."""
         return holder(self / LOCK) is not None
 
 
@@ -208,7 +208,7 @@ def check_name(out: Path, name: str) -> None:
 
 
 def _plain(stem: str) -> str:
-    """Of letters, digits, dots and lines, and not long: a plan may be patterns, a name anything."""
+    """At most 80 letters, digits, dots and hyphens: a plan may be patterns, a name anything."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", stem).strip("-.")[:80] or "run"
 
 
@@ -225,7 +225,7 @@ def lines_of(metrics: str) -> list[Mapping[str, Any]]:
 
 @contextlib.contextmanager
 def _explained(place: Path, hint: str) -> Iterator[None]:
-    """What the system says about a path, as our error."""
+    """Turn the system's errors about a path into ours."""
     try:
         yield
     except ValueError as error:  # a NUL character, or half of one that UTF-8 has no bytes for

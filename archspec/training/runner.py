@@ -54,7 +54,7 @@ _PRECISIONS = {"fp32": "32-true", "bf16-mixed": "bf16-mixed", "fp16-mixed": "16-
 
 
 class RunTrainer:
-    """Everything that a run needs while it goes on.
+    """Trains a run's phases one after the other, then tests.
 
     Args:
         folder: None in other processes than the first.
@@ -68,53 +68,53 @@ class RunTrainer:
         model: nn.Module,
         feed: DataFeed,
         options: TrainOptions,
-        say: Reporter,
+        report: Reporter,
         state: dict[str, Any] | None = None,
         path: Path | None = None,
     ) -> None:
         self.folder, self.model, self.feed, self.options = folder, model, feed, options
-        self.say, self.state = say, state
+        self.report, self.state = report, state
         self.path = folder.path if folder else path
-        self.position, self.standing = Position(), BestScore()
+        self.position, self.best_score = Position(), BestScore()
         self.epochs: list[dict[str, Any]] = []
         self.device = pick_device(options.device)
-        self.logs = Logs(folder / "logs", say) if folder else None
+        self.logs = Logs(folder / "logs", report) if folder else None
         self.stop = threading.Event()
 
-    def go(self) -> Run:
-        """Train what is left to train, test, and tell; see ``train`` for what is raised.
+    def run(self) -> Run:
+        """Train the phases that are left, test, and return the run; raises as ``train``.
 
-        The folder is held meanwhile.
+        The caller holds the folder's lock.
         """
         if self.folder is None:
             with listening(self.stop):
-                self._through()
-            return self._told()
-        self.say.log = self.folder / LOG
+                self._train_and_test()
+            return self._shared_result()
+        self.report.log = self.folder / LOG
         began = time.monotonic()
         try:
             with listening(self.stop):
                 self._begin()
-                status = self._through()
+                status = self._train_and_test()
         except BaseException as problem:
-            # What went wrong first is what is told, also if the disk is too full to write it down.
+            # The first error is the one to report, also if the disk is too full to record it.
             with contextlib.suppress(ArchspecError):
-                self._end(*_fate(problem), time.monotonic() - began)
+                self._end(*_outcome(problem), time.monotonic() - began)
             if isinstance(problem, SystemExit) and self.stop.is_set():  # Lightning's, at Ctrl-C
                 raise KeyboardInterrupt from None
             raise
         self._end(status, "", time.monotonic() - began)
-        return self._told()
+        return self._shared_result()
 
-    def _told(self) -> Run:
-        """The run, as the first process finds it, in all of them: others may not see its folder."""
+    def _shared_result(self) -> Run:
+        """The run as the first process reads it: others may not see its folder."""
         assert self.path is not None
-        found = [Run.of(self.path) if self.folder or not distributed.is_initialized() else None]
+        result = [Run.of(self.path) if self.folder or not distributed.is_initialized() else None]
         if distributed.is_initialized():
-            distributed.broadcast_object_list(found, 0)
-            atexit.register(_leave)
-        assert found[0] is not None
-        return found[0]
+            distributed.broadcast_object_list(result, 0)
+            atexit.register(_leave_group)
+        assert result[0] is not None
+        return result[0]
 
     def _begin(self) -> None:
         folder = self.folder
@@ -123,7 +123,7 @@ class RunTrainer:
         if self.state is not None:
             facts["resumed"] = [*facts.get("resumed", []), now()]
         folder.write_json(FACTS, {**facts, "status": "running", "error": None, "ended": None})
-        self.say(f"{folder.path}{': resumed' if self.state else ''}")
+        self.report(f"{folder.path}{': resumed' if self.state else ''}")
         if self.state is None:
             write_weights(folder, LAST, self.model)
             self._save_between()
@@ -138,20 +138,20 @@ class RunTrainer:
 
     # --------------------------------------------------------------------------------------- phases
 
-    def _through(self) -> str:
-        """All that is left; how it ended."""
+    def _train_and_test(self) -> str:
+        """Run the phases that are left and the test; how the run ended."""
         state = self._restored()
         try:
             while self.position.phase < len(self.options.phases):
                 self._run_phase(state)
                 state = None
                 self.position.next_phase()
-                self.standing.waited = 0
+                self.best_score.waited = 0
                 self._save_between()
             self._verify()
             self._test()
         except Stopped:
-            self.say("stopped: 'archspec resume' goes on")
+            self.report("stopped: 'archspec resume' goes on")
             return "stopped"
         finally:
             if self.logs is not None:
@@ -159,17 +159,17 @@ class RunTrainer:
         return "finished"
 
     def _restored(self) -> dict[str, Any] | None:
-        """Put things back as the resume file has them; what is left of it for the optimizer."""
+        """Restore the state of the resume file; what is left of it is the optimizer's."""
         state = self.state
         if state is None:
             return None
         with reading():
             self.position = Position.from_dict(state["position"])
-            best, self.standing.waited, self.standing.lines = state["standing"]
-            self.standing.best = (best[0], best[1])
+            best, self.best_score.waited, self.best_score.lines = state["standing"]
+            self.best_score.best = (best[0], best[1])
             restore(self.model, state["moving"])
         if self.folder is not None:
-            self.folder.keep_lines(METRICS, self.standing.lines)
+            self.folder.keep_lines(METRICS, self.best_score.lines)
             if (self.folder / METRICS).is_file():
                 lines = lines_of(self.folder.read(METRICS))
                 self.epochs = [dict(line) for line in lines if line.get("kind") == "epoch"]
@@ -184,30 +184,30 @@ class RunTrainer:
         if self._is_done(phase):
             return
         if self.position.phase_epoch == 0 and self.position.batch == 0:
-            self.say(
+            self.report(
                 f"plan {phase.label}: {report.trainable:,} of {report.parameters:,} parameters"
             )
         self.model.train()
-        keeper = CheckpointCallback(
+        checkpoints = CheckpointCallback(
             self.folder,
             self.path,
             self.options,
             self.model,
             proof,
-            self.standing,
+            self.best_score,
             self.epochs,
             state,
-            self.say,
+            self.report,
             self.logs,
             self.stop,
         )
-        trainer = self._trainer(keeper, phase.epochs - self.position.phase_epoch)
-        # What is split stays so: the whole model is kept beside it.
+        trainer = self._trainer(checkpoints, phase.epochs - self.position.phase_epoch)
+        # A split model stays split: the full model is kept beside it.
         model = copy.deepcopy(self.model) if self._is_split else self.model
-        fitting = ClassifierModule(model, self.feed, self.options, self.position)
+        classifier = ClassifierModule(model, self.feed, self.options, self.position)
         with quiet():
-            trainer.fit(fitting)
-        self.path = keeper.path
+            trainer.fit(classifier)
+        self.path = checkpoints.path
         proof.verify(self.model)
 
     @property
@@ -216,11 +216,11 @@ class RunTrainer:
 
     def _is_done(self, phase: Phase) -> bool:
         patience = self.options.patience
-        tired = patience is not None and self.standing.waited >= patience
-        return tired or self.position.phase_epoch >= phase.epochs
+        is_out_of_patience = patience is not None and self.best_score.waited >= patience
+        return is_out_of_patience or self.position.phase_epoch >= phase.epochs
 
     def _proof(self, report: dict[str, Any]) -> FreezeProof:
-        """Hashes of what is frozen: those of the folder, if the phase had begun before."""
+        """Hashes of the frozen tensors: those in the folder, if the phase had begun before."""
         proof = FreezeProof.of(self.model)
         if self.folder is None:
             return proof
@@ -238,10 +238,10 @@ class RunTrainer:
     def _save_between(self) -> None:
         """The state between two phases: ``last.safetensors`` has every weight."""
         if self.folder is not None:
-            standing = self.standing
+            best_score = self.best_score
             content: dict[str, Any] = {
                 "position": self.position.to_dict(),
-                "standing": [list(standing.best), standing.waited, standing.lines],
+                "standing": [list(best_score.best), best_score.waited, best_score.lines],
                 "moving": {},
             }
             nothing = dict.fromkeys(("optimizer", "schedule", "precision"))
@@ -249,11 +249,14 @@ class RunTrainer:
 
     # -------------------------------------------------------------------------------------- trainer
 
-    def _trainer(self, keeper: CheckpointCallback, epochs: int) -> pl.Trainer:
-        given = self.options
-        callbacks: list[pl.Callback] = [keeper, CacheFiller(keeper, self.say, self.say.aloud)]
-        if self.say.aloud:
-            callbacks.append(Bar(given.total_epochs))
+    def _trainer(self, checkpoints: CheckpointCallback, epochs: int) -> pl.Trainer:
+        options = self.options
+        callbacks: list[pl.Callback] = [
+            checkpoints,
+            CacheFiller(checkpoints, self.report, self.report.verbose),
+        ]
+        if self.report.verbose:
+            callbacks.append(Bar(options.total_epochs))
         started: Any = environment.processes()
         with quiet():
             return pl.Trainer(
@@ -261,10 +264,10 @@ class RunTrainer:
                 devices=started.local if started else self._devices(),
                 num_nodes=started.nodes if started else 1,
                 strategy=self._strategy(),
-                precision=_PRECISIONS[given.precision],  # pyright: ignore[reportArgumentType]
+                precision=_PRECISIONS[options.precision],  # pyright: ignore[reportArgumentType]
                 max_epochs=epochs,
-                accumulate_grad_batches=given.accumulate_grad_batches,
-                gradient_clip_val=given.max_grad_norm or None,
+                accumulate_grad_batches=options.accumulate_grad_batches,
+                gradient_clip_val=options.max_grad_norm or None,
                 logger=False,
                 callbacks=callbacks,
                 reload_dataloaders_every_n_epochs=1,
@@ -277,12 +280,11 @@ class RunTrainer:
             )
 
     def _strategy(self) -> str | Sharded:
-        given = self.options
         if self._is_split:
             return Sharded()
-        if environment.world(given.devices) > 1 and has_unused(self.model, self.feed):
+        if environment.world(self.options.devices) > 1 and has_unused(self.model, self.feed):
             return "ddp_find_unused_parameters_true"
-        return given.strategy
+        return self.options.strategy
 
     def _devices(self) -> int | list[int]:
         if self.device.index is not None:
@@ -292,17 +294,17 @@ class RunTrainer:
     # ----------------------------------------------------------------------------------------- test
 
     def _verify(self) -> None:
-        """What the files hold, not the model in memory; and of which phase they are."""
+        """Verify the saved files, not the model in memory, and record which phase each is of."""
         if self.folder is None:
             return
         run = Run.of(self.folder.path)
         run.verify()
         phases = {Path(name).name: phase + 1 for name, phase in run.weight_phases.items()}
-        said = self.folder.read_json(FREEZE)
-        self.folder.write_json(FREEZE, {**said, "weights": phases})
+        record = self.folder.read_json(FREEZE)
+        self.folder.write_json(FREEZE, {**record, "weights": phases})
 
     def _test(self) -> None:
-        """The best weights on the test split, by all processes together if they still are."""
+        """Test the best weights, by all processes together if they are still joined."""
         if "test" not in self.feed.data.splits:
             return
         if self.folder is not None:
@@ -320,18 +322,18 @@ class RunTrainer:
         scores = evaluated(model, self.feed, "test", self.device, dtype, self.stop.is_set)
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
-            shown = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
-            self.say(f"test: {shown}, macro F1 {scores.macro_f1:.4f}")
+            losses = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
+            self.report(f"test: {losses}, macro F1 {scores.macro_f1:.4f}")
 
     def _reuse_for_test(self) -> FrozenWork | None:
-        """What was computed only once; processes that share out the test do without."""
+        """The cache of the last phase; processes that share the test do without."""
         if self.folder is None or distributed.is_initialized():
             return None
         return for_test(self.model, self.feed, self.options, self.folder, self.device)
 
 
-def _fate(problem: BaseException) -> tuple[str, str]:
-    """What a run's folder says of an end like this: a status, and an error if it is one."""
+def _outcome(problem: BaseException) -> tuple[str, str]:
+    """The status of a run that ends so, and its error if it is one."""
     if isinstance(problem, KeyboardInterrupt | SystemExit):  # at a second Ctrl-C
         return "stopped", ""
     if isinstance(problem, ArchspecError):
@@ -339,24 +341,24 @@ def _fate(problem: BaseException) -> tuple[str, str]:
     return "failed", type(problem).__name__
 
 
-def _leave() -> None:
-    """Part from the other processes: gloo's threads end a process badly that just exits."""
+def _leave_group() -> None:
+    """Leave the process group: gloo's threads crash a process that exits without it."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Lightning's advice is for people who write loops: it would drown what a run says."""
+    """Silence Lightning: its advice is for authors of loops, and would bury a run's own lines."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
-    loggers += [logging.getLogger(f"{one.name}.utilities.rank_zero") for one in loggers]
-    levels = [one.level for one in loggers]
+    loggers += [logging.getLogger(f"{logger.name}.utilities.rank_zero") for logger in loggers]
+    levels = [logger.level for logger in loggers]
     try:
-        for one in loggers:
-            one.setLevel(logging.ERROR)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -15,7 +15,7 @@ class Sharded(DDPStrategy):
 
     def configure_ddp(self) -> None:
         """Split it, before it gets its optimizer."""
-        fitting = self.lightning_module
-        assert isinstance(fitting, ClassifierModule)
-        shard(fitting.model, self.root_device)
-        fitting.to(self.root_device)
+        classifier = self.lightning_module
+        assert isinstance(classifier, ClassifierModule)
+        shard(classifier.model, self.root_device)
+        classifier.to(self.root_device)

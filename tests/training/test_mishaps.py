@@ -113,7 +113,7 @@ def test_a_reader_of_standard_error_that_leaves_does_not_end_the_run(
     with contextlib.suppress(BrokenPipeError), open(writing, "w") as left:
         for stream in (left, None):  # None: the shell closed it
             monkeypatch.setattr(sys, "stderr", stream)
-            say = Reporter(aloud=True)
+            say = Reporter(verbose=True)
             say.log = tmp_path / "train.log"
             say("a line")
             say("and one more")
@@ -257,13 +257,13 @@ def test_who_looks_at_a_run_is_in_nobodys_way(saved: archspec.Run) -> None:
     fcntl = pytest.importorskip("fcntl")
     with open(folder / ".lock", "rb") as file:
         fcntl.flock(file, fcntl.LOCK_SH)
-        assert not folder.is_held  # two that look do not see each other
+        assert not folder.is_locked  # two that look do not see each other
         away = threading.Thread(target=lambda: (time.sleep(0.1), file.close()))
         away.start()
-        with folder.held():
+        with folder.locked():
             away.join()
-            assert folder.is_held
-    assert not folder.is_held
+            assert folder.is_locked
+    assert not folder.is_locked
 
 
 def test_a_run_is_read_by_who_holds_it(

@@ -324,5 +324,5 @@ def test_a_name_is_taken_as_it_is_and_once(tmp_path: Path) -> None:
 def test_the_lock_says_who_holds_it(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "bert")
     (folder / LOCK).write_text("an older and longer text\n")
-    with folder.held():
+    with folder.locked():
         assert (folder / LOCK).read_text() == f"{os.getpid()}\n"

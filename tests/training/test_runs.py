@@ -299,9 +299,9 @@ def test_a_resume_file_of_something_else(
 
 def test_two_processes_are_not_at_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = stopped(tmp_path, monkeypatch)
-    with RunFolder(run.path).held(), pytest.raises(RunError) as caught:
+    with RunFolder(run.path).locked(), pytest.raises(RunError) as caught:
         archspec.resume(run.path, progress=False)
-    assert caught.value.message.endswith("another process is at it")
+    assert caught.value.message.endswith("another process has it open")
 
 
 # ----------------------------------------------------------------------------------- data and spec

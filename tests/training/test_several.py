@@ -31,16 +31,16 @@ GIVEN: dict[str, Any] = {
 SCRIPT = """
 import os
 import archspec
-from archspec.training.checkpoint_callback import Keeper
-note = Keeper._note
+from archspec.training.checkpoint_callback import CheckpointCallback
+note = CheckpointCallback._note
 def noted(self, trainer, at):
     note(self, trainer, at)
     if at.step == 13 and os.environ["RANK"] == "1":
         self.stop.set()
-Keeper._note = noted
+CheckpointCallback._note = noted
 run = archspec.train({spec!r}, {data!r}, output_dir={out!r}, strategy="fsdp", **{given!r})
 assert run.status == "stopped", run.status
-Keeper._note = note
+CheckpointCallback._note = note
 run = archspec.resume(run.path, progress=False)
 assert run.status == "finished" and run.test is not None and len(run.verify()) == 2
 """
