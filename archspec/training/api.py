@@ -208,7 +208,7 @@ def resume(
         >>> run = archspec.train(
         ...     "tests/training/tiny.yaml",
         ...     "tests/training/tiny.csv",
-        ...     out=getfixture("tmp_path"),
+        ...     output_dir=getfixture("tmp_path"),
         ...     epochs=1,
         ...     device="cpu",
         ...     progress=False,

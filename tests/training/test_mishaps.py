@@ -101,7 +101,7 @@ def test_a_full_disk_ends_logs_and_not_the_run(
     assert [line for line in told if "cannot be written" in line] == [
         f"{run.path / 'train.log'}: cannot be written: No space left on device"
     ]
-    assert f"{run.path / 'logs'}: no more is logged there: No space left on device" in told
+    assert f"{run.path / 'logs'}: logging has ended: No space left on device" in told
     assert any(line.startswith("epoch 1: train loss") for line in told)
 
 
@@ -276,7 +276,7 @@ def test_a_run_is_read_by_who_holds_it(
         function = getattr(module, name)
 
         def noted(*given: Any, _function: Any = function, **named: Any) -> Any:
-            seen.append(RunFolder(saved.path).is_held)
+            seen.append(RunFolder(saved.path).is_locked)
             return _function(*given, **named)
 
         monkeypatch.setattr(module, name, noted)
