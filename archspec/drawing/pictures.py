@@ -84,7 +84,10 @@ def draw_all(
     """Every picture of a model: the hierarchy, and the data flow of each distinct block.
 
     Args:
-        source, freeze, batch, **dims: as for ``draw``.
+        source: as for ``draw``.
+        freeze: as for ``draw``.
+        batch: as for ``draw``.
+        **dims: as for ``draw``.
 
     Returns:
         Name → drawing. Drawings link to their children and parents by these names; the hierarchy

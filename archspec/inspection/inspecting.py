@@ -106,8 +106,11 @@ def largest_batch(
     Args:
         source: a path, a packaged spec's name, or a Spec.
         gib: memory in units of 2**30 bytes.
-        freeze, precision, optimizer: as for ``inspect``.
-        checkpoint_blocks, without: as for ``inspect``.
+        freeze: as for ``inspect``.
+        precision: as for ``inspect``.
+        optimizer: as for ``inspect``.
+        checkpoint_blocks: as for ``inspect``.
+        without: as for ``inspect``.
         **dims: sizes of the spec's symbolic dimensions.
 
     Returns:

@@ -1,16 +1,13 @@
-"""Specs as text for people: the module tree, and tables."""
+"""The module tree of a spec as text."""
 
 from __future__ import annotations
 
 import re
 
-import click
 import pytest
 
 import archspec
 from archspec.cli.spec_text import format_tree
-from archspec.report.tables import format_rows
-from archspec.report.text import printable
 
 SPEC = """
 archspec: 1
@@ -117,17 +114,3 @@ def test_arguments_of_blocks_stand_inside() -> None:
     lines = format_tree(archspec.load("resnet34").root).splitlines()
     at = lines.index("    (1-3): 3 x BasicBlock(")
     assert lines[at + 1] == "      in_planes=128, planes=128, stride=1"
-
-
-def test_tables_are_aligned_and_wrapped_to_the_width_only() -> None:
-    rows = [("a", "x" * 30, "1\n2"), ("bcd", "y", "")]
-    text = click.unstyle(format_rows(rows))
-    assert text == f"a    {'x' * 30}  1\n{' ' * 37}2\nbcd  y"
-    assert max(map(len, click.unstyle(format_rows(rows, 20)).splitlines())) <= 20
-    assert click.unstyle(format_rows(rows, 20)).count("x") == 30
-    assert format_rows([]) == ""
-
-
-def test_markup_and_control_characters_are_text() -> None:
-    assert format_rows([("[bold]:smile:[/]", "\x1b[31m\r\u202e")]) == "[bold]:smile:[/]  �[31m��"
-    assert printable("é × → \x00\x7f\n") == "é × → ���"

@@ -208,7 +208,7 @@ def test_more_positions_than_the_table_has() -> None:
     for step, offset in steps.items():
         text = LOOKUP.replace("STEP", step)
         warnings = archspec.inspect(archspec.loads(text)).warnings
-        index = None if offset is None else f"index {8 + offset}:"
+        index = None if offset is None else f"indexed with {8 + offset}:"
         assert (step, len(warnings)) == (step, 0 if offset is None else 1)
         assert all(index in one.message for one in warnings if index)
 

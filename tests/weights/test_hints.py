@@ -35,7 +35,7 @@ blocks:
       body: {type: Sequential, items: [{type: Block, repeat: 6}]}
       head: {type: Conv2d, in_channels: 4, out_channels: 2, kernel_size: 1}
 """
-OFFERED = re.compile(r"\b(optional|ignore)=(\[.*?\])")
+OFFERED = re.compile(r"\b(allow_missing|ignore)=(\[.*?\])")
 KEY = re.compile(r"\bkey=('[^']*')")
 State = dict[str, torch.Tensor]
 
