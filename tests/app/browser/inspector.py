@@ -121,6 +121,14 @@ class Inspector:
         """Pick a spec whose root is a ``model``."""
         self.labelled("Spec").select_option(name)
         expect(self.row("")).to_contain_text(model)
+        # The editor may be behind the tree; what is typed before it has the text would be lost.
+        self.page.wait_for_function(
+            f"""name => {{
+                const draft = JSON.parse(sessionStorage.archspec);
+                return draft.name === name && draft.text === ({_READ})();
+            }}""",
+            arg=name,
+        )
 
     def write(self, text: str) -> None:
         """Put a text in place of the editor's, as a paste does."""

@@ -8,15 +8,15 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from archspec_app.component import ASSETS
-from tests.app.browser.inspector import Inspector
+from tests.app.browser.inspector import Inspector, OpenPage
 
 HOSTILE = Path(__file__).parents[1] / "hostile.yaml"
 
 
 @pytest.fixture
-def drawn(inspector: Inspector) -> Inspector:
+def drawn(open_page: OpenPage) -> Inspector:
+    inspector: Inspector = open_page()
     inspector.tab("Diagram")
-    inspector.button("Data flow of the selected block").click()
     expect(box(inspector, "classifier")).to_be_visible()
     return inspector
 
