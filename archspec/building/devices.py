@@ -1,4 +1,4 @@
-"""Devices and dtypes by name, and whether a model fits."""
+"""Looks up devices and dtypes by name, and checks that a model fits into memory."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 def pick_device(device: str | torch.device) -> torch.device:
-    """The device of that name; ``auto`` is a GPU if there is one, else the CPU.
+    """The device with a name; ``auto`` is a GPU if there is one, else the CPU.
 
     Raises:
-        UsageError: E801 for a name that means nothing.
-        BuildError: E502 for a device that is not there.
+        UsageError: E801 for an unknown name.
+        BuildError: E502 for a device that is not available.
     """
     name = str(device)
     if name == "auto":
@@ -45,7 +45,7 @@ def _has_mps() -> bool:
 
 
 def pick_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
-    """The floating-point dtype of that name.
+    """The floating-point dtype with a name.
 
     Raises:
         UsageError: E801 for anything else.
@@ -71,7 +71,7 @@ def tensor_bytes(model: nn.Module, dtype: torch.dtype | None) -> int:
 def check_memory(
     spec: Spec, model: nn.Module, device: torch.device, dtype: torch.dtype | None
 ) -> None:
-    """Refuse a model that is larger than the memory that is free.
+    """Check that a model fits into the free memory.
 
     Raises:
         BuildError: E503, with both sizes.
@@ -86,17 +86,17 @@ def check_memory(
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Bytes that can still be had on a device; None if that is not known."""
+    """Free bytes on a device; None if unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = re.search(r"^MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
-    if found is None:
-        return None  # not Linux: the system will have to refuse
-    return min(int(found[1]) * 1024, _free_in_container())
+    available = re.search(r"^MemAvailable:\s+(\d+) kB", _read("/proc/meminfo"), re.MULTILINE)
+    if available is None:
+        return None  # not Linux: unknown
+    return min(int(available[1]) * 1024, _free_in_container())
 
 
 def _free_in_container() -> int:
-    """What a container may still take (cgroup v2); no bound outside of one."""
+    """Free bytes within a container's limit (cgroup v2); unlimited without one."""
     limit, used = _read("/sys/fs/cgroup/memory.max"), _read("/sys/fs/cgroup/memory.current")
     cache = re.search(r"^inactive_file (\d+)", _read("/sys/fs/cgroup/memory.stat"), re.MULTILINE)
     if not limit.strip().isdecimal() or not used.strip().isdecimal():

@@ -1,4 +1,4 @@
-"""How the tensors of a built module start: which rule of its spec fills them, or which default."""
+"""Reports how the tensors of a built module are initialised: by a rule of its spec or a default."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from archspec.lang.instances import Instance, walk
 from archspec.lang.spec import Spec
 from archspec.lang.tree import InitNode
 
-TORCH = "PyTorch's default"
-OWN = "its own default"
+TORCH_DEFAULT = "PyTorch's default"
+OWN_DEFAULT = "its own default"
 
 
 @dataclass(frozen=True, slots=True)
 class FirstValue:
-    """What gives a tensor its first values, or a part of it.
+    """What initialises a tensor, or a part of it.
 
     Attributes:
-        text: ``normal_(std=0.02)``, ``as embeddings.weight``, or whose default it is.
-        part: ``[0]``; "" for all of it.
-        place: the line of the spec that says so; None for a default.
+        text: ``normal_(std=0.02)``, ``as embeddings.weight``, or the kind of default.
+        part: ``[0]``; "" for the whole tensor.
+        place: in the spec; None for a default.
     """
 
     text: str
@@ -38,17 +38,17 @@ class FirstValue:
 
 
 def first_values(model: nn.Module, path: str = "") -> dict[str, tuple[FirstValue, ...]]:
-    """What fills the parameters and buffers that one module of a model holds itself.
+    """What initialises the parameters and buffers of one module, without its submodules.
 
     Args:
-        model: as ``build`` returned it, on any device; its values stay as they are.
-        path: of the module in it.
+        model: from ``build``, on any device; its values are not changed.
+        path: of the module.
 
     Returns:
-        Name → what fills it, one after the other; all but the first fill a part of it.
+        Name → what fills it, in order; all but the first fill a part of it.
 
     Raises:
-        UsageError: E801, the model is not one that was built from a spec.
+        UsageError: E801, the model was not built from a spec.
 
     Example:
         >>> import archspec
@@ -59,27 +59,29 @@ def first_values(model: nn.Module, path: str = "") -> dict[str, tuple[FirstValue
     spec = spec_of(model)
     if spec is None:
         raise UsageError(Problem("E801", "the model was not built from a spec"))
-    return _Fills(spec, generate(spec), model, path).found()
+    return _InitialValueFinder(spec, generate(spec), model, path).by_name()
 
 
-class _Fills:
+class _InitialValueFinder:
     def __init__(self, spec: Spec, generated: Generated, model: nn.Module, path: str) -> None:
         self.spec, self.generated, self.path = spec, generated, path
         self.module = model.get_submodule(path)
-        self.made: Any = sys.modules[type(model).__module__]
+        self.module_code: Any = sys.modules[type(model).__module__]
         self.instance: Instance | None = dict(walk(spec.root)).get(path)
 
-    def found(self) -> dict[str, tuple[FirstValue, ...]]:
+    def by_name(self) -> dict[str, tuple[FirstValue, ...]]:
         tensors = {**self.module._parameters, **self.module._buffers}
         rules = list(self._rules())
         prefix = f"{self.path}." if self.path else ""
         return {
-            name: self._of(name, prefix + name, rules)
+            name: self._values_of(name, prefix + name, rules)
             for name, tensor in tensors.items()
             if tensor is not None
         }
 
-    def _of(self, name: str, path: str, rules: list[tuple[int, str]]) -> tuple[FirstValue, ...]:
+    def _values_of(
+        self, name: str, path: str, rules: list[tuple[int, str]]
+    ) -> tuple[FirstValue, ...]:
         if target := self.spec.architecture.tie.get(path):
             return (FirstValue(f"as {target}", place=self.spec.document.place(("tie", path))),)
         values = [self._default(name)]
@@ -99,7 +101,9 @@ class _Fills:
         if block and (tensor := block.tensors.get(name)):
             place = self.spec.document.place(tensor.path)
             return FirstValue(self._text(tensor.init), place=place)
-        return FirstValue(TORCH if type(self.module).__module__.startswith("torch.") else OWN)
+        return FirstValue(
+            TORCH_DEFAULT if type(self.module).__module__.startswith("torch.") else OWN_DEFAULT
+        )
 
     def _text(self, init: InitNode) -> str:
         values = {k: evaluate(v, self.spec.values) for k, v in init.arguments.items()}
@@ -110,31 +114,31 @@ class _Fills:
         uses = self.generated.initialize
         if uses is None:
             return
-        known = {"name": self.path}
+        arguments = {"name": self.path}
         if "config" in uses:
-            known["config"] = self.made.Config()
-        module = _on_meta(self.module)
-        with _Lines(str(self.made.__file__)) as lines:
-            self.made.initialize(module, *(known[use] for use in uses))
-        found = {self.generated.paths[line]: None for line in lines.seen}
-        for path in found:
+            arguments["config"] = self.module_code.Config()
+        module = _meta_copy(self.module)
+        with _LineRecorder(str(self.module_code.__file__)) as lines:
+            self.module_code.initialize(module, *(arguments[use] for use in uses))
+        paths = {self.generated.paths[line]: None for line in lines.seen}
+        for path in paths:
             yield int(path[1]), str(path[2])
 
 
-def _on_meta(module: nn.Module) -> nn.Module:
-    """A stand-in of the same class with the same own tensors, without memory."""
-    made = module.__class__.__new__(module.__class__)
-    nn.Module.__init__(made)
+def _meta_copy(module: nn.Module) -> nn.Module:
+    """A module of the same class with the same own tensors on ``meta``."""
+    copy = module.__class__.__new__(module.__class__)
+    nn.Module.__init__(copy)
     for name, parameter in module._parameters.items():
         empty = None if parameter is None else nn.Parameter(parameter.detach().to("meta"), False)
-        made.register_parameter(name, empty)
+        copy.register_parameter(name, empty)
     for name, buffer in module._buffers.items():
-        made.register_buffer(name, None if buffer is None else buffer.to("meta"))
-    return made
+        copy.register_buffer(name, None if buffer is None else buffer.to("meta"))
+    return copy
 
 
-class _Lines(TorchFunctionMode):
-    """Notes which lines of a file call functions of PyTorch, directly or not.
+class _LineRecorder(TorchFunctionMode):
+    """Records which lines of a file call functions of PyTorch, directly or not.
 
     Attributes:
         seen: the lines, in order.

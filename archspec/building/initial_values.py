@@ -1,7 +1,7 @@
-"""Memory and first values for a module that was made on ``meta``.
+"""Allocates and initialises a module that was created on ``meta``.
 
-Each module's values come from a generator of its own, seeded by the seed and the module's path:
-they do not depend on what else is in the model, and many threads can draw them at once.
+Each module has its own random generator, seeded with the seed and the module's path: its values do
+not depend on the rest of the model, and threads can draw them in parallel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from archspec.codegen import Generated
 
 
 def draw_seed() -> int:
-    """A seed from PyTorch's global generator, so that ``torch.manual_seed`` governs it."""
+    """A seed from PyTorch's global generator, so that ``torch.manual_seed`` decides it."""
     return int(torch.randint(0, 2**62, (), dtype=torch.int64).item())
 
 
@@ -31,7 +31,7 @@ def seed_of(seed: int, path: str) -> int:
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """As ``torch.manual_seed``, but other devices' generators stand still."""
+    """As ``torch.manual_seed``, without changing the generators of other devices."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):
@@ -41,18 +41,18 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 
 def needs_construction(model: nn.Module) -> bool:
-    """Whether some module holds tensors that only its constructor knows how to fill."""
-    return any(_own(module) and _reset(module) is None for module in model.modules())
+    """Whether a module has tensors that only its constructor can initialise."""
+    return any(_own_tensors(module) and _reset_method(module) is None for module in model.modules())
 
 
-def _own(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors that a module holds itself."""
+def _own_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """A module's own tensors, without those of its submodules."""
     tensors = {**module._parameters, **module._buffers}
     return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
-def _reset(module: nn.Module) -> Callable[[], None] | None:
-    """PyTorch's own way to give a module its first values."""
+def _reset_method(module: nn.Module) -> Callable[[], None] | None:
+    """PyTorch's method that initialises a module."""
     for name in ("reset_parameters", "_reset_parameters"):
         method: Any = getattr(module, name, None)
         if callable(method):
@@ -67,43 +67,48 @@ def fill(
     device: torch.device,
     dtype: torch.dtype | None,
     seed: int,
-    given: Mapping[str, torch.Tensor],
+    loaded: Mapping[str, torch.Tensor],
 ) -> None:
-    """Give every tensor memory on ``device``, and first values to those that are not ``given``."""
-    wanting = [
+    """Allocate all tensors on ``device``, and initialise those that are not ``loaded``."""
+    unfilled = [
         (path, child)
         for path, child in model.named_modules()
-        if any(_join(path, name) not in given for name in _own(child) or _arranged(child))
+        if any(
+            _full_name(path, name) not in loaded
+            for name in _own_tensors(child) or _managed_tensors(child)
+        )
     ]
-    # Whoever shares another's tensor is filled first: the other one decides its values.
+    # A module with a tied tensor is filled first: the owner of the tensor then decides its values.
     borrowers = {name.rpartition(".")[0] for name in generated.ties}
-    wanting.sort(key=lambda item: item[0] in borrowers)
-    _allocate(wanting, device, dtype)
-    _reset_defaults(wanting, generated.filled, device, seed)
+    unfilled.sort(key=lambda item: item[0] in borrowers)
+    _allocate(unfilled, device, dtype)
+    _apply_defaults(unfilled, generated.filled, device, seed)
     if generated.initialize is not None:
-        _apply_rules(wanting, generated, module, device, seed)
+        _apply_rules(unfilled, generated, module, device, seed)
 
 
-def _arranged(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors below a module that has none itself, yet fills them, as nn.Transformer does."""
-    return module.state_dict(keep_vars=True) if _reset(module) is not None else {}
+def _managed_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """The tensors of submodules that a module initialises, as nn.Transformer does."""
+    return module.state_dict(keep_vars=True) if _reset_method(module) is not None else {}
 
 
-def _join(path: str, name: str) -> str:
+def _full_name(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
 def _allocate(
     modules: list[tuple[str, nn.Module]], device: torch.device, dtype: torch.dtype | None
 ) -> None:
-    """Replace tensors on ``meta`` by uninitialised ones; shared tensors stay shared."""
-    made: dict[int, torch.Tensor] = {}
+    """Replace tensors on ``meta`` by uninitialised ones; shared tensors remain shared."""
+    new_tensors: dict[int, torch.Tensor] = {}
     for _, module in modules:
-        for name, tensor in _own(module).items():
+        for name, tensor in _own_tensors(module).items():
             if tensor.is_meta:
-                if id(tensor) not in made:
-                    made[id(tensor)] = _empty_like(tensor, device, dtype)
-                setattr(module, name, made[id(tensor)])  # an LSTM keeps a list of them, too
+                if id(tensor) not in new_tensors:
+                    new_tensors[id(tensor)] = _empty_like(tensor, device, dtype)
+                setattr(
+                    module, name, new_tensors[id(tensor)]
+                )  # through setattr, because an LSTM also has a list of them
 
 
 def _empty_like(
@@ -116,24 +121,24 @@ def _empty_like(
     return empty
 
 
-def _reset_defaults(
+def _apply_defaults(
     modules: list[tuple[str, nn.Module]],
     filled: Mapping[str, frozenset[str]],
     device: torch.device,
     seed: int,
 ) -> None:
-    """PyTorch's default values where no rule covers all tensors; children before parents."""
-    wanting = [
+    """Apply PyTorch's defaults where rules do not cover all tensors; children before parents."""
+    unfilled = [
         (path, reset)
         for path, module in reversed(modules)
-        if (_own(module) or _arranged(module)).keys() - filled.get(path, frozenset())
-        and (reset := _reset(module)) is not None
+        if (_own_tensors(module) or _managed_tensors(module)).keys() - filled.get(path, frozenset())
+        and (reset := _reset_method(module)) is not None
     ]
-    if not wanting:
+    if not unfilled:
         return
-    # reset_parameters draws from the global generator: lend it, and give it back as it was.
+    # reset_parameters draws from the global generator, which is restored afterwards.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        for path, reset in wanting:
+        for path, reset in unfilled:
             seed_generators(seed_of(seed, path), device)
             reset()
 
@@ -152,17 +157,17 @@ def _apply_rules(
     def run(task: tuple[str, nn.Module]) -> None:
         path, child = task
         generator = torch.Generator(device).manual_seed(seed_of(seed, path))
-        known = {"name": path, "config": config}
-        module.initialize(child, *(known[use] for use in uses), generator=generator)
+        arguments = {"name": path, "config": config}
+        module.initialize(child, *(arguments[use] for use in uses), generator=generator)
 
     def names(task: tuple[str, nn.Module]) -> set[str]:
-        return {_join(task[0], name) for name in _own(task[1])}
+        return {_full_name(task[0], name) for name in _own_tensors(task[1])}
 
     for task in modules:
         if names(task) & generated.ties and names(task) - generated.ties:
             run(task)
     tasks = [task for task in modules if names(task) and not names(task) & generated.ties]
-    tasks.sort(key=lambda task: -sum(t.numel() for t in _own(task[1]).values()))
+    tasks.sort(key=lambda task: -sum(t.numel() for t in _own_tensors(task[1]).values()))
     workers = min(os.cpu_count() or 1, 16) if device.type == "cpu" else 1
     if workers == 1:
         for task in tasks:

@@ -1,4 +1,4 @@
-"""Which spec a module was built from, so that a plan or a layout can be called by its name."""
+"""Remembers which spec a module was built from, to look up its plans and layouts by name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch import nn
 
 from archspec.lang.spec import Spec
 
-# Beside the modules, not in them: a built module carries no trace of archspec.
+# Not in the modules: a built module has no reference to archspec.
 _specs: WeakKeyDictionary[nn.Module, Spec] = WeakKeyDictionary()
 
 
 def remember(model: nn.Module, spec: Spec) -> None:
-    """Note that ``model`` is what ``spec`` describes; forgotten with the model."""
+    """Remember that ``model`` was built from ``spec``, as long as the model exists."""
     _specs[model] = spec
 
 

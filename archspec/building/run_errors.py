@@ -1,4 +1,4 @@
-"""A run on ``meta`` that fails after the shapes were checked: in ``inspect`` or ``draw``."""
+"""Explains a run on ``meta`` that fails in ``inspect`` or ``draw``, after the check of shapes."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from archspec.tracing.limits import RunLimitExceeded
 def run_error(
     spec: Spec, model: nn.Module, error: Exception, doing: str, hint: str = ""
 ) -> BuildError:
-    """The error as one of ours, at the step that was running.
+    """The error as a ``BuildError``, at the step that was running.
 
     Args:
-        model: the one that was run, as it was built.
-        doing: what cannot be done, such as "BERT cannot be run on meta".
-        hint: what to do about it, if that is known.
+        model: the model that was run.
+        doing: what failed, such as "BERT cannot be run on meta".
+        hint: what to do about it, if known.
 
     Returns:
-        E505 for a run beyond the limits, E512 for all else.
+        E505 for a run beyond the limits, E512 for other errors.
     """
     file = str(sys.modules[type(model).__module__].__file__)
     paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
     sizes = spec.architecture.dims
-    telling = FailureReport(spec, generate(spec), file, paths, dict(walk(spec.root)), sizes)
-    problem = telling.problem(error)
+    report = FailureReport(spec, generate(spec), file, paths, dict(walk(spec.root)), sizes)
+    problem = report.problem(error)
     if not isinstance(error, RunLimitExceeded):
         message = f"{doing}: {first_line(error)}"
         problem = replace(problem, code="E512", message=message, hint=hint)

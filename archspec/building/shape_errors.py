@@ -1,7 +1,7 @@
-"""A forward that fails, told in the words of the spec.
+"""Explains a failing forward in terms of the spec.
 
-Which step of which block, which instance, the shapes by the names of their dimensions, and the
-lines that set the sizes.
+The step and its block, the instance, shapes with the names of their dimensions, and the lines that
+set the sizes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from archspec.lang.yaml import Path
 from archspec.report.text import first_line
 from archspec.tracing.limits import RunLimitExceeded
 
-_MOST_SHAPES = 8  # of tensors that one note lists
+_MAX_SHAPES = 8  # of tensors in one note
 _SHAPE = re.compile(r"\[(\d+(?:, \d+)*)?\]")
-# What can fail: Python's nodes in the generated source, and the spec's that they were made from.
+# Operations that can fail: nodes of the generated source, and nodes of the spec behind them.
 _OPERATIONS: dict[type[ast.AST], type[Node]] = {
     ast.Call: nodes.Call, ast.BinOp: nodes.Binary, ast.UnaryOp: nodes.Unary,
     ast.Compare: nodes.Compare, ast.Subscript: nodes.Subscript, ast.BoolOp: nodes.Boolean,
@@ -36,12 +36,12 @@ _OPERATIONS: dict[type[ast.AST], type[Node]] = {
 
 
 class ContractBroken(Exception):
-    """An input or output that is not as its contract says.
+    """An input or output that breaks its contract.
 
     Attributes:
-        module: whose contract it is.
-        path: where the contract stands.
-        of_output: whether it speaks of what the module returns.
+        module: the module with the contract.
+        path: of the contract in the spec.
+        of_output: whether it is the contract of an output.
         causes: the lines that set the sizes.
     """
 
@@ -66,11 +66,11 @@ def instance_text(path: str, kind: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """One call on the way down: a line of a generated forward, and whose it is."""
+class _GeneratedFrame:
+    """One call in the traceback: a line of a generated forward, and its module."""
 
     frame: FrameType
-    at: int  # of the instruction that was carried out
+    instruction: int  # offset of the last executed one
     module: nn.Module
     path: str
     step: Path
@@ -78,14 +78,14 @@ class _Frame:
 
 @dataclass(frozen=True)
 class FailureReport:
-    """What is known of a run, to tell its failure.
+    """What is needed to explain a failing run.
 
     Attributes:
-        spec: the spec that the model was made from.
-        generated: the source that the model was compiled from.
-        file: the name under which the source was compiled.
-        paths: the id of each module → its dotted path.
-        instances: dotted path → the values of the module.
+        spec: of the model.
+        generated: the source of the model.
+        file: file name of the compiled source.
+        paths: id of each module → its dotted path.
+        instances: dotted path → instance of the module.
         sizes: symbolic dimension → size.
     """
 
@@ -111,11 +111,11 @@ class FailureReport:
         here = frames[-1]
         if shapes := self._locals(here):
             notes.append(Note(f"shapes: {shapes}"))
-        notes += self._way_down(frames)
+        notes += self._call_notes(frames)
         return Problem(code, message, self._place(here), hint, tuple(notes))
 
     def failing_block(self, error: Exception) -> nn.Module | None:
-        """The module of a block in whose forward, or in whose contract, the failure lies."""
+        """The block whose forward or contract failed."""
         if isinstance(error, ContractBroken):
             return error.module
         frames = list(self._frames(error.__traceback__))
@@ -124,26 +124,30 @@ class FailureReport:
     # --------------------------------------------------------------------------------- shapes
 
     def shape(self, sizes: Sequence[int]) -> str:
-        """A shape with the names of its dimensions, where a size has only one name."""
+        """A shape with the names of its dimensions, if a size has only one name."""
         parts: list[str] = []
         for axis, size in enumerate(sizes):
-            known = self.names.get(size, ())
-            if "batch" in known:  # so small a number means the batch only where batches are
-                known = ("batch",) if axis == 0 else ()
-            parts.append(f"{known[0]}={size}" if len(known) == 1 else str(size))
+            names = self.names.get(size, ())
+            if "batch" in names:  # such a small number is the batch size only in dimension 0
+                names = ("batch",) if axis == 0 else ()
+            parts.append(f"{names[0]}={size}" if len(names) == 1 else str(size))
         return f"[{', '.join(parts)}]"
 
-    def _locals(self, found: _Frame) -> str:
-        """The shapes of what the step speaks of."""
-        step, known = self._step(found.step), found.frame.f_locals
+    def _locals(self, call: _GeneratedFrame) -> str:
+        """The shapes of the tensors in a step."""
+        step, variables = self._step(call.step), call.frame.f_locals
         used = [name.id for name in nodes.names(step)] if step is not None else []
-        names = [name for name in dict.fromkeys(used) if isinstance(known.get(name), torch.Tensor)]
-        return ", ".join(f"{name} {self.shape(known[name].shape)}" for name in names[:_MOST_SHAPES])
+        names = [
+            name for name in dict.fromkeys(used) if isinstance(variables.get(name), torch.Tensor)
+        ]
+        return ", ".join(
+            f"{name} {self.shape(variables[name].shape)}" for name in names[:_MAX_SHAPES]
+        )
 
     # ------------------------------------------------------------------------------- failures
 
     def _failure(self, error: Exception) -> tuple[str, str, str, list[Note]]:
-        """Code, message, hint and notes of an error of PyTorch's."""
+        """Code, message, hint and notes for an error of PyTorch."""
         if isinstance(error, RunLimitExceeded):
             return "E505", error.message, error.hint, []
         said = first_line(error)
@@ -162,31 +166,31 @@ class FailureReport:
             return "E510", message, f"PyTorch says: {said}", []
         return "E510", said, "", []
 
-    def _layer(self, layer: nn.Module, given: torch.Tensor | None) -> tuple[str, list[Note]]:
-        """That a layer does not take its input, and where it is declared."""
+    def _layer(self, layer: nn.Module, input_tensor: torch.Tensor | None) -> tuple[str, list[Note]]:
+        """The message that a layer does not accept its input, and where the layer is declared."""
         path = self.paths[id(layer)]
         title = instance_text(path, type(layer).__name__)
-        argument, wanted, actual = _sizes(layer, given)
+        argument, expected, actual = _sizes(layer, input_tensor)
         message = f"{title} does not fit its input"
         if argument:
-            message = f"{title} takes {argument}={wanted}, its input has {actual}"
-        if given is not None:
-            message += f": {self.shape(given.shape)}"
-            message += "" if argument else f" of {_dtype(given)}"
-        while path not in self.instances:  # a part of a layer that PyTorch makes of others
+            message = f"{title} takes {argument}={expected}, its input has {actual}"
+        if input_tensor is not None:
+            message += f": {self.shape(input_tensor.shape)}"
+            message += "" if argument else f" of {_dtype(input_tensor)}"
+        while path not in self.instances:  # a submodule of one of PyTorch's layers
             path = path.rpartition(".")[0]
-        return message, [self._setting(self.instances[path], argument)]
+        return message, [self._size_note(self.instances[path], argument)]
 
-    def _setting(self, instance: Instance, argument: str) -> Note:
-        """The line that sets a size."""
+    def _size_note(self, instance: Instance, argument: str) -> Note:
+        """A note on the line that sets a size."""
         document = self.spec.document
         if argument and document.has((*instance.path, argument)):
             fact = f"{argument} is {instance.arguments.get(argument)} here"
             return Note(fact, document.place((*instance.path, argument)))
         return Note(f"the {instance.type} is declared here", document.place(instance.path))
 
-    def _contract(self, error: ContractBroken, frames: list[_Frame]) -> Problem:
-        """A contract of an input is broken where the block is called, one of an output inside."""
+    def _contract(self, error: ContractBroken, frames: list[_GeneratedFrame]) -> Problem:
+        """The problem of a broken contract: at the call for inputs, in the block for outputs."""
         document = self.spec.document
         kind = type(error.module).__name__
         notes = [Note("the contract", document.place(error.path)), *error.causes]
@@ -197,16 +201,16 @@ class FailureReport:
             last: Path = (*forward, len(steps) - 1, "return") if steps else ("blocks", kind)
             place = document.place(last, key=not steps)
         elif not frames:
-            notes = notes[1:]  # the place is the contract
+            notes = notes[1:]  # the place of the problem is the contract
         elif shapes := self._locals(frames[-1]):
             notes.append(Note(f"shapes: {shapes}"))
         notes.append(Note(f"instance: {instance_text(self.paths[id(error.module)], kind)}"))
-        notes += self._way_down(frames, start="called by")
+        notes += self._call_notes(frames, start="called by")
         return Problem("E511", str(error), place, notes=tuple(notes))
 
     # --------------------------------------------------------------------------------- places
 
-    def _frames(self, traceback: TracebackType | None) -> Iterator[_Frame]:
+    def _frames(self, traceback: TracebackType | None) -> Iterator[_GeneratedFrame]:
         """The lines of generated forwards in a traceback, outermost first."""
         while traceback is not None:
             frame = traceback.tb_frame
@@ -215,27 +219,27 @@ class FailureReport:
             generated = frame.f_code.co_filename == self.file and step
             if generated and isinstance(module, nn.Module) and id(module) in self.paths:
                 path = self.paths[id(module)]
-                yield _Frame(frame, traceback.tb_lasti, module, path, step)
+                yield _GeneratedFrame(frame, traceback.tb_lasti, module, path, step)
             traceback = traceback.tb_next
 
-    def _way_down(self, frames: list[_Frame], start: str = "instance") -> list[Note]:
-        """From the failing instance up to the root, a line each."""
+    def _call_notes(self, frames: list[_GeneratedFrame], start: str = "instance") -> list[Note]:
+        """The calls from the failing instance up to the root, a note each."""
         notes: list[Note] = []
-        for found in reversed(frames):
-            step = _step_number(found.step)
-            where = f"in {type(found.module).__name__}.forward" + (f", step {step}" if step else "")
-            title = instance_text(found.path, type(found.module).__name__)
-            place = self.spec.document.place(found.step)
+        for call in reversed(frames):
+            step = _step_number(call.step)
+            where = f"in {type(call.module).__name__}.forward" + (f", step {step}" if step else "")
+            title = instance_text(call.path, type(call.module).__name__)
+            place = self.spec.document.place(call.step)
             notes.append(Note(f"{start}: {title}, {where}, {place.file}:{place.line}"))
             start = "called by"
         return notes
 
-    def _place(self, found: _Frame) -> Place:
-        """The stretch of the step that failed; the whole step if that cannot be told."""
-        step = self._step(found.step)
-        node = _failing_node(self.generated.text, found, step) if step is not None else None
+    def _place(self, call: _GeneratedFrame) -> Place:
+        """The part of the step that failed; the whole step if unknown."""
+        step = self._step(call.step)
+        node = _failing_node(self.generated.text, call, step) if step is not None else None
         if node is None:
-            return self.spec.document.place(found.step)
+            return self.spec.document.place(call.step)
         return self.spec.document.stretch(node.span.path, node.span.start, node.span.end)
 
     def _step(self, path: Path) -> Node | None:
@@ -264,14 +268,14 @@ def _step_number(path: Path) -> str:
     return ".".join(map(str, numbers))
 
 
-def _failing_node(generated: str, found: _Frame, step: Node) -> Node | None:
-    """Which part of a step its failing instruction was made from.
+def _failing_node(generated: str, call: _GeneratedFrame, step: Node) -> Node | None:
+    """The part of a step that its failing instruction was generated from.
 
     The generated statement and the step have the same operations in the same order, so that the
-    one at the instruction's place is the one with the same number.
+    operation at the instruction's position has the same index in both.
     """
-    at = tuple(list(found.frame.f_code.co_positions())[found.at // 2])
-    line = at[0] or 0
+    position = tuple(list(call.frame.f_code.co_positions())[call.instruction // 2])
+    line = position[0] or 0
     statements = [
         node
         for node in ast.walk(ast.parse(generated))
@@ -282,14 +286,19 @@ def _failing_node(generated: str, found: _Frame, step: Node) -> Node | None:
         return None
     innermost = max(statements, key=lambda node: node.lineno)
     value = innermost.iter if isinstance(innermost, ast.For) else innermost.value
-    made = list(_operations(value))
+    generated_nodes = list(_operations(value))
     kinds = tuple(_OPERATIONS.values())
-    written = [node for node in nodes.walk(step) if isinstance(node, kinds)]
-    if [_OPERATIONS[type(node)] for node in made] != [type(node) for node in written]:
+    spec_nodes = [node for node in nodes.walk(step) if isinstance(node, kinds)]
+    if [_OPERATIONS[type(node)] for node in generated_nodes] != [type(node) for node in spec_nodes]:
         return None
-    for one, other in zip(made, written, strict=True):
-        if (one.lineno, one.end_lineno, one.col_offset, one.end_col_offset) == at:
-            return other
+    for generated_node, spec_node in zip(generated_nodes, spec_nodes, strict=True):
+        if (
+            generated_node.lineno,
+            generated_node.end_lineno,
+            generated_node.col_offset,
+            generated_node.end_col_offset,
+        ) == position:
+            return spec_node
     return None
 
 
@@ -298,7 +307,7 @@ def _operations(node: ast.AST | None) -> Iterator[ast.expr]:
         yield node
     parts = ast.iter_child_nodes(node) if node else ()
     if isinstance(node, ast.IfExp):
-        parts = (node.body, node.test, node.orelse)  # in the order of the text
+        parts = (node.body, node.test, node.orelse)  # in source order
     for child in parts:
         yield from _operations(child)
 
@@ -306,8 +315,8 @@ def _operations(node: ast.AST | None) -> Iterator[ast.expr]:
 def _failing_layer(
     traceback: TracebackType | None, paths: Mapping[int, str]
 ) -> tuple[nn.Module, torch.Tensor | None] | None:
-    """The torch.nn layer in whose own forward the error arose, with its first input."""
-    found: tuple[nn.Module, torch.Tensor | None] | None = None
+    """The torch.nn layer whose own forward raised the error, with its first input."""
+    failing: tuple[nn.Module, torch.Tensor | None] | None = None
     while traceback is not None:
         frame = traceback.tb_frame
         module = frame.f_locals.get("self")
@@ -317,38 +326,46 @@ def _failing_layer(
             if frame.f_code.co_name == "forward":
                 arguments = [frame.f_locals.get(n) for n in frame.f_code.co_varnames[1:2]]
                 tensor = next((a for a in arguments if isinstance(a, torch.Tensor)), None)
-                found = (module, tensor) if inside and not container else None
+                failing = (module, tensor) if inside and not container else None
         traceback = traceback.tb_next
-    return found
+    return failing
 
 
-def _sizes(layer: nn.Module, given: torch.Tensor | None) -> tuple[str, object, object]:
-    """The argument that the input's size must equal, its value, and the input's size."""
-    if given is None:
+def _sizes(layer: nn.Module, input_tensor: torch.Tensor | None) -> tuple[str, object, object]:
+    """The argument that the input's size must match, its value, and the input's size."""
+    if input_tensor is None:
         return "", None, None
     if isinstance(layer, nn.Linear):
-        wanted = ("in_features", layer.in_features, -1)
+        expected = ("in_features", layer.in_features, -1)
     elif isinstance(layer, nn.modules.conv._ConvNd):
-        wanted = ("in_channels", layer.in_channels, given.ndim - 1 - len(layer.kernel_size))
+        expected = (
+            "in_channels",
+            layer.in_channels,
+            input_tensor.ndim - 1 - len(layer.kernel_size),
+        )
     elif isinstance(layer, nn.modules.batchnorm._NormBase):
-        wanted = ("num_features", layer.num_features, 1)
+        expected = ("num_features", layer.num_features, 1)
     elif isinstance(layer, nn.GroupNorm):
-        wanted = ("num_channels", layer.num_channels, 1)
+        expected = ("num_channels", layer.num_channels, 1)
     elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
         shape = tuple(layer.normalized_shape)
-        actual = tuple(given.shape[-len(shape) :])
+        actual = tuple(input_tensor.shape[-len(shape) :])
         if actual == shape:
             return "", None, None
-        one = len(shape) == 1
-        return "normalized_shape", shape[0] if one else shape, actual[0] if one else actual
+        is_single = len(shape) == 1
+        return (
+            "normalized_shape",
+            shape[0] if is_single else shape,
+            actual[0] if is_single else actual,
+        )
     elif isinstance(layer, nn.RNNBase):
-        wanted = ("input_size", layer.input_size, -1)
+        expected = ("input_size", layer.input_size, -1)
     else:
         return "", None, None
-    name, size, axis = wanted
-    if not -given.ndim <= axis < given.ndim or given.shape[axis] == size:
+    name, size, axis = expected
+    if not -input_tensor.ndim <= axis < input_tensor.ndim or input_tensor.shape[axis] == size:
         return "", None, None
-    return name, size, given.shape[axis]
+    return name, size, input_tensor.shape[axis]
 
 
 def _dtype(tensor: torch.Tensor) -> str:

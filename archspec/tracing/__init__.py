@@ -1,1 +1,1 @@
-"""Running a model on ``meta`` and writing down what happens, each kind of module only once."""
+"""Runs a model on ``meta`` and records what happens, each kind of module only once."""

@@ -1,4 +1,4 @@
-"""The book of one forward pass: what happened in which module, and which memory is alive."""
+"""Records one forward pass: what happened in which module, and how much memory was in use."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Shapes = tuple[tuple[int, ...], ...]
 class Event(NamedTuple):
     """One fact about the module at ``path``.
 
-    ``value`` is a number of multiply-accumulates or bytes, the name of an operation, shapes, or
-    the rows of a table and the index of one that it lacks.
+    ``value`` is a number of multiply-accumulates or bytes, the name of an operation, shapes, or the
+    number of rows of a table and an index beyond it.
     """
 
     path: str
@@ -33,18 +33,18 @@ class Event(NamedTuple):
 
 @dataclass
 class Run:
-    """What one forward pass showed, by module path.
+    """The totals of one forward pass, by module path.
 
     Attributes:
-        inputs, outputs: shapes of the tensors that go in and come out, of the first call.
-        calls: how often the module was called.
-        macs: multiply-accumulates of the module's own operations, children left out.
-        kept: bytes that the module's own operations keep for the backward pass.
-        uncounted: operations without a count, with how often they occur.
-        peak: most bytes of activations alive at once, those kept included.
-        recomputed: most bytes that one checkpointed module keeps when backward runs it again.
+        inputs, outputs: shapes of the tensors of the first call.
+        calls: number of calls of the module.
+        macs: multiply-accumulates of the module's own operations, without children.
+        kept: bytes that the module's own operations save for the backward pass.
+        uncounted: operations without a count, with their number.
+        peak: maximum bytes of activations at once, with those saved for backward.
+        recomputed: maximum bytes that one checkpointed module saves when backward runs it again.
         cached: bytes of the keys and values of causal attention.
-        beyond: tables that are asked for a row that they lack: their rows, and its index.
+        beyond: tables that are indexed out of range: number of rows, and the index.
     """
 
     inputs: dict[str, Shapes] = field(default_factory=dict[str, Shapes])
@@ -63,8 +63,8 @@ class _Region:
     """One run of a checkpointed module.
 
     Attributes:
-        first: the number of its first event.
-        needed: storages that backward needs, while they are alive: nothing holds them.
+        first: index of its first event.
+        needed: weak references to the storages that backward needs.
     """
 
     def __init__(self, inputs: list[torch.Tensor], first: int) -> None:
@@ -84,12 +84,12 @@ class _Region:
 
 
 class ForwardRecord:
-    """Everything that is noted while a model runs.
+    """Everything that is recorded while a model runs.
 
     Attributes:
-        events: what happened, in order.
-        live: bytes of activations that are alive now; ``peak`` is the most so far.
-        copies: id of a parameter → the copy in a lower precision that autocast has made of it.
+        events: in order.
+        live: bytes of activations that are in use; ``peak`` is the maximum so far.
+        copies: id of a parameter → its copy in a lower precision, made by autocast.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -100,42 +100,46 @@ class ForwardRecord:
         tensors = (*model.parameters(), *model.buffers())
         self._weights = {storage_key(tensor) for tensor in tensors}
         self._alive: dict[int, weakref.ref[Any]] = {}
-        self._kept: dict[int, torch.Tensor] = {}  # an address says something only while in use
+        # The tensors are held: an address is unique only while it is in use.
+        self._kept: dict[int, torch.Tensor] = {}
         self._region: _Region | None = None
 
     def note(self, what: Any, value: Any) -> None:
         self.events.append(Event(self.paths[-1], what, value))
 
     def note_again(self, events: Sequence[Event], prefix: str, path: str) -> None:
-        """Note of the module at ``path`` what was noted of an equal one at ``prefix``.
+        """Record for the module at ``path`` what was recorded for an equal one at ``prefix``.
 
         Raises:
-            RunLimitExceeded: there is too much to note.
+            RunLimitExceeded: there are too many events.
         """
         if len(self.events) + len(events) > MAX_EVENTS:
             raise too_many_events()
-        self.events += [Event(path + at[len(prefix) :], what, value) for at, what, value in events]
+        self.events += [
+            Event(path + event_path[len(prefix) :], what, value)
+            for event_path, what, value in events
+        ]
 
     def run(self) -> Run:
-        """All that was noted, added up."""
-        found = Run(peak=self.peak)
+        """The totals of all events."""
+        totals = Run(peak=self.peak)
         for path, what, value in self.events:
             if what == "uncounted":
-                found.uncounted[value] += 1
+                totals.uncounted[value] += 1
             elif what == "inputs":
-                found.calls[path] += 1
-                found.inputs.setdefault(path, value)
+                totals.calls[path] += 1
+                totals.inputs.setdefault(path, value)
             elif what == "outputs":
-                found.outputs.setdefault(path, value)
+                totals.outputs.setdefault(path, value)
             elif what == "recomputed":
-                found.recomputed = max(value, found.recomputed)
+                totals.recomputed = max(value, totals.recomputed)
             elif what == "cached":
-                found.cached += value
+                totals.cached += value
             elif what == "beyond":
-                found.beyond[path] = max(value, found.beyond.get(path, value))
+                totals.beyond[path] = max(value, totals.beyond.get(path, value))
             elif what in ("macs", "kept"):
-                getattr(found, what)[path] += value
-        return found
+                getattr(totals, what)[path] += value
+        return totals
 
     # -------------------------------------------------------------------------------- memory
 
@@ -147,7 +151,7 @@ class ForwardRecord:
         return storage_key(tensor) in (self._kept if region is None else region.needed)
 
     def keep(self, tensor: torch.Tensor) -> bool:
-        """Note that backward needs a tensor; whether its storage is new, and no weight."""
+        """Record that backward needs a tensor; whether its storage is new and not a weight."""
         key, region = storage_key(tensor), self._region
         if self.is_kept(tensor) or key in self._weights:
             return False
@@ -159,15 +163,15 @@ class ForwardRecord:
 
     @property
     def is_recomputed(self) -> bool:
-        """Whether what runs now is let go, and run once more by backward."""
+        """Whether the current module is checkpointed: backward runs it again."""
         return self._region is not None
 
     def enter_checkpoint(self, inputs: Any) -> None:
-        """From now on nothing is kept but these inputs."""
+        """Enter a checkpointed module: only its inputs are saved."""
         self._region = _Region(list(tensors_in(inputs)), len(self.events))
 
     def leave_checkpoint(self) -> None:
-        """Note what was let go; without that the inputs need not be kept either."""
+        """Record what is recomputed; if nothing is, the inputs are not saved either."""
         region, self._region = self._region, None
         assert region is not None
         events = self.events[region.first :]
@@ -178,7 +182,7 @@ class ForwardRecord:
                     self.note("kept", tensor.untyped_storage().nbytes())
 
     def see(self, values: Any) -> None:
-        """Follow the storages of these tensors until they are freed."""
+        """Count the storages of these tensors until they are freed."""
         for tensor in tensors_in(values):
             key = storage_key(tensor)
             if key not in self._alive and key not in self._weights:
@@ -187,7 +191,7 @@ class ForwardRecord:
                 self.hold(size)
 
     def adopt_copy(self, parameter: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        """Make the copy of a parameter whose bytes are held already, and note no other."""
+        """Create the copy of a parameter whose bytes are counted already."""
         with _disable_current_modes():
             copy = self.copies[id(parameter)] = parameter.to(dtype)
         self._follow(copy, 0)
@@ -211,12 +215,12 @@ class ForwardRecord:
 
 
 def storage_key(tensor: torch.Tensor) -> int:
-    """What two tensors have in common that share memory."""
+    """The id of a tensor's storage: equal for tensors that share memory."""
     return tensor.untyped_storage()._cdata
 
 
 def tensors_in(values: Any) -> Iterator[torch.Tensor]:
-    """The tensors in a value, however lists, tuples and mappings are nested."""
+    """The tensors in a value of nested lists, tuples and mappings."""
     if isinstance(values, torch.Tensor):
         yield values
     elif isinstance(values, Mapping):

@@ -1,20 +1,20 @@
-"""What one run of a model on ``meta`` may cost, and how a run beyond it is told."""
+"""Limits of one run of a model on ``meta``, and the errors beyond them."""
 
 from __future__ import annotations
 
 from archspec.lang.limits import from_environment
 
 MAX_OPERATIONS = 10_000
-"""Operations, calls of blocks and rounds of ``range`` loops in one run, where nothing else is said.
+"""Default limit of operations, calls of blocks and iterations of ``range`` loops in one run.
 
 Modules that are built and called alike are run once or twice; their repeats do not count.
 """
 
 MAX_EVENTS = 500_000
-"""Facts that are noted in one run, those of repeated modules included."""
+"""Maximum number of events in one run, with those of repeated modules."""
 
 MAX_ELEMENTS = 10**15
-"""Elements of one tensor: a million times what a device holds."""
+"""Maximum elements of one tensor: a million times what a device holds."""
 
 VARIABLE = "ARCHSPEC_MAX_OPERATIONS"
 
@@ -23,8 +23,8 @@ class RunLimitExceeded(Exception):
     """A run on ``meta`` that goes beyond a limit.
 
     Attributes:
-        message: what was exceeded, with the number.
-        hint: how to raise the limit, if that is possible.
+        message: the limit that was exceeded.
+        hint: how to raise it, if possible.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -33,7 +33,7 @@ class RunLimitExceeded(Exception):
 
 
 def max_operations() -> int:
-    """The limit of operations: the variable's value, if that is a number of 1 or more.
+    """The limit of operations: the environment variable's value, if that is 1 or more.
 
     >>> max_operations()
     10000

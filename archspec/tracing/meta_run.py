@@ -1,8 +1,8 @@
-"""Runs on ``meta`` under limits: nothing gets memory, equal operations are worked out once.
+"""Runs models on ``meta`` within limits: without memory, and equal operations only once.
 
-Whoever runs a model of a spec does so inside ``MetaRun``. It sees every operation below autograd,
-also those that PyTorch's C++ makes in loops of its own (an RNN's steps), so that no function has
-to be known by name to be counted.
+Every run of a spec's model is inside ``MetaRun``. It sees all operations below autograd, also those
+that PyTorch's C++ calls in its own loops (the steps of an RNN), so that functions are counted
+without knowing their names.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _aten = torch.ops.aten
 
 
 class MetaRun(TorchDispatchMode):
-    """While entered, ``model`` runs on ``meta``, and no further than the limits.
+    """While entered, ``model`` runs on ``meta`` within the limits.
 
     Raises:
-        RunLimitExceeded: from the operation, call or round that exceeds a limit.
+        RunLimitExceeded: from the operation, call or iteration that exceeds a limit.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -46,76 +46,76 @@ class MetaRun(TorchDispatchMode):
         self.count = 0
         self._model = model
         self._known: dict[Hashable, Callable[[Any], Any]] = {}
-        self._during = ExitStack()
+        self._exit_stack = ExitStack()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """No compiler is to be kept out, so that it need not be imported, which takes seconds."""
+        """Whether to disable the compiler; if not, it need not be imported, which takes seconds."""
         return False
 
     def __enter__(self) -> MetaRun:
-        # PyTorch's advice is for the run on data, which gives it again.
-        self._during.enter_context(warnings.catch_warnings(action="ignore"))
+        # PyTorch's warnings will come again in a run on data.
+        self._exit_stack.enter_context(warnings.catch_warnings(action="ignore"))
         generated = type(self._model).__module__
         for module in self._model.modules():
             if type(module).__module__ == generated:
                 hook = module.register_forward_pre_hook(lambda *_: self.add(1))
-                self._during.callback(hook.remove)
-        self._during.enter_context(_counted_rounds(generated, self.add))
+                self._exit_stack.callback(hook.remove)
+        self._exit_stack.enter_context(_counted_iterations(generated, self.add))
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
-        self._during.close()
+        self._exit_stack.close()
 
     def add(self, count: int) -> None:
-        """Count operations, or what takes as long as one."""
+        """Count operations, or something that takes as long as one."""
         self.count += count
         if self.count > self.limit:
             raise too_many_operations(self.limit)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.add(_pieces(func, args))
+        self.add(_result_count(func, args))
         if func is _aten._nested_tensor_from_mask_left_aligned.default:
-            return False  # whether padding stands at the ends only: it may stand anywhere
-        if func is _aten._local_scalar_dense.default and _asks_whether_causal(sys._getframe(1)):
+            return False  # whether padding is only at the ends: it may be anywhere
+        if func is _aten._local_scalar_dense.default and _is_causality_check(sys._getframe(1)):
             return False
         kwargs = kwargs or {}
         if "device" in kwargs:
             kwargs = {**kwargs, "device": _META}
-        way = _way(func)
-        if way == "lift":  # of torch.tensor, which makes its tensor beside all modes
+        kind = _kind_of(func)
+        if kind == "lift":  # of torch.tensor, which creates its tensor outside of all modes
             return torch.empty_like(args[0], device=_META)
-        if way == "like" and not kwargs and args[0].is_floating_point() and _is_plain(args[0]):
+        if kind == "like" and not kwargs and args[0].is_floating_point() and _is_plain(args[0]):
             return torch.empty_strided(
                 args[0].shape, args[0].stride(), dtype=args[0].dtype, device=_META
             )
-        if way in ("new", "in place"):
-            return self._remembered(func, args, kwargs)
-        return _sized(func(*args, **kwargs))
+        if kind in ("new", "in place"):
+            return self._from_cache(func, args, kwargs)
+        return _checked(func(*args, **kwargs))
 
-    def _remembered(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """The result of an operation that may have been worked out before."""
+    def _from_cache(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """The result of an operation that may have been computed before."""
         try:
-            key = (func, _described(args), _described(tuple(kwargs.items())))
-            make = self._known.get(key)
-        except TypeError:  # an argument that cannot be compared
-            return _sized(func(*args, **kwargs))
-        if make is not None:
-            return make(args[0] if args else None)
-        result = _sized(func(*args, **kwargs))
-        if _way(func) == "in place":
+            key = (func, _cache_key(args), _cache_key(tuple(kwargs.items())))
+            factory = self._known.get(key)
+        except TypeError:  # an argument that is not hashable
+            return _checked(func(*args, **kwargs))
+        if factory is not None:
+            return factory(args[0] if args else None)
+        result = _checked(func(*args, **kwargs))
+        if _kind_of(func) == "in place":
             self._known[key] = lambda changed: changed
-        elif (recipe := _recipe(result)) is not None:
-            self._known[key] = lambda _: recipe()
+        elif (new_factory := _factory(result)) is not None:
+            self._known[key] = lambda _: new_factory()
         return result
 
 
 # ------------------------------------------------------------------------------------- operations
 
 _CAUSAL = torch.nn.modules.transformer._detect_is_causal_mask.__code__
-_MODES = ("archspec.", "torch._ops")  # where operations go through
+_MODES = ("archspec.", "torch._ops")  # modules that operations pass through
 _SHAPE_KEEPING = frozenset(
     {
         _aten.relu.default,
@@ -129,19 +129,19 @@ _SHAPE_KEEPING = frozenset(
         _aten.softplus.default,
     }
 )
-"""Their result is like their input; PyTorch's way to say so imports its compiler (2 s)."""
+"""Their result is like their input; PyTorch's own check imports its compiler (2 s)."""
 
 
-def _asks_whether_causal(frame: FrameType | None) -> bool:
-    """Whether ``nn.Transformer`` asks if a mask is the causal one: it may be any mask."""
+def _is_causality_check(frame: FrameType | None) -> bool:
+    """Whether ``nn.Transformer`` checks if a mask is causal: it may be any mask."""
     while frame is not None and frame.f_globals["__name__"].startswith(_MODES):
         frame = frame.f_back
     return frame is not None and frame.f_code is _CAUSAL
 
 
 @functools.cache
-def _way(func: Any) -> str:
-    """How an operation is dealt with: "lift", "like" its input, "new", "in place" or "other"."""
+def _kind_of(func: Any) -> str:
+    """The kind of an operation: "lift", "like" its input, "new", "in place" or "other"."""
     schema = func._schema
     aliases = [result.alias_info for result in schema.returns]
     if func in _SHAPE_KEEPING:
@@ -159,8 +159,8 @@ def _way(func: Any) -> str:
     return "in place" if name.endswith("_") and len(aliases) == 1 and not resizes else "other"
 
 
-def _pieces(func: Any, args: Any) -> int:
-    """How many tensors an operation makes."""
+def _result_count(func: Any, args: Any) -> int:
+    """The number of tensors that an operation creates."""
     if func is _aten.unbind.int:
         tensor, dim = args[0], args[1] if len(args) > 1 else 0
         return max(1, tensor.shape[dim]) if tensor.ndim else 1
@@ -170,25 +170,25 @@ def _pieces(func: Any, args: Any) -> int:
     return 1
 
 
-def _described(value: Any) -> Hashable:
-    """What a value's part in an operation on ``meta`` depends on.
+def _cache_key(value: Any) -> Hashable:
+    """Everything about an argument that an operation on ``meta`` depends on.
 
     Raises:
-        TypeError: it cannot be said.
+        TypeError: that is unknown.
     """
     if isinstance(value, torch.Tensor):
         if not value.is_meta or value.is_complex():  # a complex tensor may be a lazy conjugate
             raise TypeError
         return (value.shape, value.stride(), value.dtype)
     if isinstance(value, list | tuple):
-        return (type(value), *map(_described, value))
+        return (type(value), *map(_cache_key, value))
     return (type(value), value)
 
 
-def _recipe(result: Any) -> Callable[[], Any] | None:
-    """A function that makes a result like this one; None if that cannot be."""
+def _factory(result: Any) -> Callable[[], Any] | None:
+    """A function that creates a result like this one; None if that is impossible."""
     if isinstance(result, tuple):
-        parts = [_recipe(part) for part in result]
+        parts = [_factory(part) for part in result]
         if any(part is None for part in parts):
             return None
         return lambda: tuple(part() for part in parts if part)
@@ -199,15 +199,15 @@ def _recipe(result: Any) -> Callable[[], Any] | None:
 
 
 def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether nothing but shape, strides and dtype tells the tensor from others."""
+    """Whether shape, strides and dtype describe a tensor completely."""
     if tensor.layout != torch.strided or tensor.is_complex() or tensor.is_sparse:
         return False
-    whole = tensor.numel() * tensor.itemsize
-    return tensor.is_meta and tensor.untyped_storage().nbytes() == whole
+    full_size = tensor.numel() * tensor.itemsize
+    return tensor.is_meta and tensor.untyped_storage().nbytes() == full_size
 
 
-def _sized(result: Any) -> Any:
-    """The result, if no tensor in it is too large."""
+def _checked(result: Any) -> Any:
+    """The result; raises if a tensor in it is too large."""
     for tensor in result if isinstance(result, list | tuple) else (result,):
         if isinstance(tensor, torch.Tensor) and tensor.numel() > MAX_ELEMENTS:
             raise too_large(tuple(tensor.shape))
@@ -223,9 +223,9 @@ _FILLS = frozenset(
 
 
 class WithoutInitialValues(TorchFunctionMode):
-    """While entered, tensors on ``meta`` are given no values: they hold none.
+    """While entered, tensors on ``meta`` are not initialised: they have no values.
 
-    Much of the time that it takes to construct a large model goes into that.
+    Initialisation takes much of the time of constructing a large model.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -244,11 +244,11 @@ _entered: dict[str, int] = {}
 
 
 @contextmanager
-def _counted_rounds(module: str, add: Callable[[int], None]) -> Iterator[None]:
+def _counted_iterations(module: str, add: Callable[[int], None]) -> Iterator[None]:
     """While entered, this thread's ``range`` loops in a generated module are counted.
 
-    No operation need happen in a loop over plain numbers. The generated source stays as it is:
-    its module is lent another ``range``, which other threads find to be the usual one.
+    A loop over numbers may have no operation. The generated source is not changed: its module gets
+    another ``range``, which behaves as usual in other threads.
     """
     names = vars(sys.modules[module]) if module in sys.modules else {}
     outer = getattr(_counting, "add", None)
@@ -267,11 +267,11 @@ def _counted_rounds(module: str, add: Callable[[int], None]) -> Iterator[None]:
 
 
 def _range(*args: Any) -> Any:
-    made, add = builtins.range(*args), getattr(_counting, "add", None)
-    return made if add is None else _rounds(made, add)
+    numbers, add = builtins.range(*args), getattr(_counting, "add", None)
+    return numbers if add is None else _iterate(numbers, add)
 
 
-def _rounds(made: range, add: Callable[[int], None]) -> Iterator[int]:
-    for i in made:
+def _iterate(numbers: range, add: Callable[[int], None]) -> Iterator[int]:
+    for i in numbers:
         add(1)
         yield i

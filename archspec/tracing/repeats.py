@@ -1,8 +1,8 @@
-"""Modules that are built alike and called alike do alike: all but the first few are copied.
+"""Runs equal modules with equal inputs only once, and replays the records for the others.
 
-A call on ``meta`` is determined by what the module is made of and by its inputs' metadata. So
-of 126 equal layers two run (what the first one keeps of inputs that all of them get, the others
-need not keep again), and what they showed is noted for all others.
+A call on ``meta`` depends only on the module's structure and the metadata of its inputs. So of 126
+equal layers two are run (the first one saves the inputs that all layers share, the others do not
+save them again), and their record is replayed for the others.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from archspec.tracing.forward_record import Event, ForwardRecord, storage_key, tensors_in
 
-_WORTH_IT = 3  # fewer modules of a kind are not worth the bookkeeping
+_MIN_REPEATS = 3  # fewer modules of a kind are not worth the overhead
 
 
-_Copies = tuple[tuple[torch.dtype, bool] | None, ...]
+_CopyStates = tuple[tuple[torch.dtype, bool] | None, ...]
 
 
-class _Unlike(Exception):
-    """A call that cannot be compared, or whose result cannot be made up."""
+class _NotComparable(Exception):
+    """A call that cannot be compared, or whose result cannot be recreated."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Tensor:
-    """A tensor's metadata; its storage is numbered among those of the same call."""
+class _TensorInfo:
+    """A tensor's metadata; its storage has a number within the call."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -47,15 +47,15 @@ class _Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a call did.
+    """The record of a call.
 
     Attributes:
-        path: where the module stood.
-        result: the returned value, with a ``_Tensor`` for each tensor.
-        keeps: whether each of the tensors given was kept for backward in the end.
-        peak: most bytes alive, beyond those at its beginning.
-        hidden: bytes still alive at its end, beyond those at its beginning and the result.
-        copies: of each parameter in the end, as ``_copies`` has it.
+        path: of the module.
+        result: the returned value, with a ``_TensorInfo`` for each tensor.
+        keeps: whether each input tensor was saved for backward at the end.
+        peak: maximum bytes in use, beyond those at the start.
+        hidden: bytes in use at the end, beyond those at the start and the result.
+        copies: of each parameter at the end, from ``_autocast_copies``.
     """
 
     path: str
@@ -64,35 +64,37 @@ class _Call:
     keeps: tuple[bool, ...]
     peak: int
     hidden: int
-    copies: _Copies
+    copies: _CopyStates
 
 
 class Repeats:
-    """While entered, modules of the same kind run only as often as they are called differently."""
+    """While entered, modules of one kind run only once for each different call."""
 
     def __init__(
-        self, model: nn.Module, kinds: Mapping[str, object], ledger: ForwardRecord
+        self, model: nn.Module, kinds: Mapping[str, object], record: ForwardRecord
     ) -> None:
-        self.ledger = ledger
+        self.record = record
         self.calls: dict[Hashable, _Call] = {}
-        self._own: dict[nn.Module, Any] = {}  # forwards that belong to one module, not its class
+        self._own_forwards: dict[
+            nn.Module, Any
+        ] = {}  # forwards of a module itself, not of its class
         self.anchor = torch.zeros((), device="meta", requires_grad=True)
-        alike = {
+        kind_of = {
             path: (kinds[path], _state(module))
             for path, module in model.named_modules()
             if path in kinds and next(module.children(), None) is not None
         }
-        times = Counter(alike.values())
+        counts = Counter(kind_of.values())
         self.modules = [
             (path, model.get_submodule(path), kind)
-            for path, kind in alike.items()
-            if times[kind] >= _WORTH_IT
+            for path, kind in kind_of.items()
+            if counts[kind] >= _MIN_REPEATS
         ]
 
     def __enter__(self) -> None:
         for path, module, kind in self.modules:
             if "forward" in module.__dict__:
-                self._own[module] = module.__dict__["forward"]
+                self._own_forwards[module] = module.__dict__["forward"]
             module.__dict__["forward"] = self._forward(path, kind, module)
 
     def __exit__(
@@ -103,54 +105,54 @@ class Repeats:
     ) -> None:
         for _, module, _ in self.modules:
             module.__dict__.pop("forward")
-            if module in self._own:
-                module.__dict__["forward"] = self._own[module]
+            if module in self._own_forwards:
+                module.__dict__["forward"] = self._own_forwards[module]
 
     def _forward(self, path: str, kind: Hashable, module: nn.Module) -> Any:
         forward, parameters = module.forward, _parameters(module)
 
         def replayed(*args: Any, **kwargs: Any) -> Any:
-            with torch._C.DisableTorchFunction():  # no mode has to see how a tensor is looked at
+            with torch._C.DisableTorchFunction():  # modes need not see how metadata are read
                 try:
-                    again = self.ledger.is_recomputed
-                    copies = self._copies(parameters)
-                    key = (kind, again, copies, self._described((args, kwargs)))
-                except _Unlike:
+                    again = self.record.is_recomputed
+                    copies = self._autocast_copies(parameters)
+                    key = (kind, again, copies, self._describe((args, kwargs)))
+                except _NotComparable:
                     key = None
                 if key in self.calls:
-                    self._take_copies(self.calls[key], parameters)
-                    return self._copied(self.calls[key], path, (args, kwargs))
+                    self._recreate_copies(self.calls[key], parameters)
+                    return self._replay(self.calls[key], path, (args, kwargs))
             if key is None:
                 return forward(*args, **kwargs)
-            return self._noted(key, path, parameters, forward, args, kwargs)
+            return self._run_and_record(key, path, parameters, forward, args, kwargs)
 
         return replayed
 
-    def _copies(self, parameters: Sequence[nn.Parameter]) -> _Copies:
-        """For each parameter dtype of its copy and whether that is kept; None without a copy."""
-        found = (self.ledger.copies.get(id(parameter)) for parameter in parameters)
+    def _autocast_copies(self, parameters: Sequence[nn.Parameter]) -> _CopyStates:
+        """For each parameter the dtype of its copy and whether it is saved; None without one."""
+        copies = (self.record.copies.get(id(parameter)) for parameter in parameters)
         return tuple(
-            copy if copy is None else (copy.dtype, self.ledger.is_kept(copy)) for copy in found
+            copy if copy is None else (copy.dtype, self.record.is_kept(copy)) for copy in copies
         )
 
-    def _take_copies(self, call: _Call, parameters: Sequence[nn.Parameter]) -> None:
-        """Make the copies that an equal call has made, for later calls to find them."""
-        book = self.ledger
+    def _recreate_copies(self, call: _Call, parameters: Sequence[nn.Parameter]) -> None:
+        """Create the copies that an equal call made, for later calls."""
+        record = self.record
         for parameter, state in zip(parameters, call.copies, strict=True):
             if state is not None:
-                copy = book.copies.get(id(parameter))
-                copy = book.adopt_copy(parameter, state[0]) if copy is None else copy
+                copy = record.copies.get(id(parameter))
+                copy = record.adopt_copy(parameter, state[0]) if copy is None else copy
                 if state[1]:
-                    book.keep(copy)
+                    record.keep(copy)
 
-    def _described(self, values: Any) -> Hashable:
-        """Everything about the values that can change what a call does."""
+    def _describe(self, values: Any) -> Hashable:
+        """Everything about the values that a call depends on."""
         numbers: dict[int, int] = {}
 
         def describe(value: Any) -> Hashable:
             if isinstance(value, torch.Tensor):
                 storage = value.untyped_storage()
-                return _Tensor(
+                return _TensorInfo(
                     tuple(value.shape),
                     value.stride(),
                     int(value.storage_offset()),
@@ -159,8 +161,8 @@ class Repeats:
                     value.is_leaf,
                     numbers.setdefault(storage._cdata, len(numbers)),
                     storage.nbytes(),
-                    self.ledger.is_weight(value),
-                    self.ledger.is_kept(value),
+                    self.record.is_weight(value),
+                    self.record.is_kept(value),
                 )
             if isinstance(value, dict):
                 return ("dict", tuple((key, describe(item)) for key, item in value.items()))
@@ -168,11 +170,11 @@ class Repeats:
                 return (type(value), tuple(map(describe, value)))
             if value is None or isinstance(value, bool | int | float | str | torch.dtype):
                 return (type(value), value)
-            raise _Unlike
+            raise _NotComparable
 
         return describe(values)
 
-    def _noted(
+    def _run_and_record(
         self,
         key: Hashable,
         path: str,
@@ -181,72 +183,74 @@ class Repeats:
         args: Any,
         kwargs: Any,
     ) -> Any:
-        """Run the module, and remember what it did."""
-        book = self.ledger
-        first, before, outer = len(book.events), book.live, book.peak
-        book.peak = before
+        """Run the module and store its record."""
+        record = self.record
+        first, before, outer = len(record.events), record.live, record.peak
+        record.peak = before
         result = forward(*args, **kwargs)
-        peak, book.peak = book.peak - before, max(outer, book.peak)
-        given = list(tensors_in((args, kwargs)))
-        known = {storage_key(tensor) for tensor in given}
-        made = list(tensors_in(result))
-        storages = {storage_key(tensor) for tensor in made}
-        fresh = len(storages) == len(made) and not storages & known
-        if fresh and not any(book.is_weight(t) or (t.is_leaf and t.requires_grad) for t in made):
-            size = sum(tensor.untyped_storage().nbytes() for tensor in made)
+        peak, record.peak = record.peak - before, max(outer, record.peak)
+        tensors = list(tensors_in((args, kwargs)))
+        input_storages = {storage_key(tensor) for tensor in tensors}
+        results = list(tensors_in(result))
+        storages = {storage_key(tensor) for tensor in results}
+        fresh = len(storages) == len(results) and not storages & input_storages
+        if fresh and not any(
+            record.is_weight(t) or (t.is_leaf and t.requires_grad) for t in results
+        ):
+            size = sum(tensor.untyped_storage().nbytes() for tensor in results)
             self.calls[key] = _Call(
                 path,
-                tuple(book.events[first:]),
-                self._described(result),
-                tuple(map(book.is_kept, given)),
+                tuple(record.events[first:]),
+                self._describe(result),
+                tuple(map(record.is_kept, tensors)),
                 peak,
-                book.live - before - size,
-                self._copies(parameters),
+                record.live - before - size,
+                self._autocast_copies(parameters),
             )
         return result
 
-    def _copied(self, call: _Call, path: str, values: Any) -> Any:
-        """Note what an equal call did, and make up its result."""
-        book = self.ledger
-        book.note_again(call.events, call.path, path)
+    def _replay(self, call: _Call, path: str, values: Any) -> Any:
+        """Replay the record of an equal call, and recreate its result."""
+        record = self.record
+        record.note_again(call.events, call.path, path)
         for tensor, kept in zip(tensors_in(values), call.keeps, strict=True):
             if kept:
-                book.keep(tensor)
-        book.peak = max(book.peak, book.live + call.peak)
-        book.hold(call.hidden)
-        return self._made(call.result)
+                record.keep(tensor)
+        record.peak = max(record.peak, record.live + call.peak)
+        record.hold(call.hidden)
+        return self._recreate(call.result)
 
-    def _made(self, described: Any) -> Any:
-        if isinstance(described, _Tensor):
-            tensor: Any = _Made.apply(self.anchor, described)
+    def _recreate(self, described: Any) -> Any:
+        if isinstance(described, _TensorInfo):
+            tensor: Any = _NewTensor.apply(self.anchor, described)
             if described.is_kept:
-                self.ledger.keep(tensor)
-            self.ledger.see(tensor)
+                self.record.keep(tensor)
+            self.record.see(tensor)
             return tensor
         kind, items = described
         if kind == "dict":
-            return {key: self._made(item) for key, item in items}
+            return {key: self._recreate(item) for key, item in items}
         if kind in (list, tuple):
-            return kind(map(self._made, items))
+            return kind(map(self._recreate, items))
         return items
 
 
-class _Made(torch.autograd.Function):
-    """A tensor of given metadata that came out of a differentiable operation."""
+class _NewTensor(torch.autograd.Function):
+    """A tensor with given metadata, as the result of a differentiable operation."""
 
     @staticmethod
-    def forward(ctx: Any, anchor: torch.Tensor, described: _Tensor) -> torch.Tensor:
+    def forward(ctx: Any, anchor: torch.Tensor, described: _TensorInfo) -> torch.Tensor:
         elements = described.bytes // described.dtype.itemsize
         with _disable_current_modes():
-            whole = torch.empty(elements, dtype=described.dtype, device="meta")
-            made = whole.as_strided(described.shape, described.stride, described.offset)
+            storage = torch.empty(elements, dtype=described.dtype, device="meta")
+            tensor = storage.as_strided(described.shape, described.stride, described.offset)
         if not described.requires_grad:
-            ctx.mark_non_differentiable(made)
-        return made
+            ctx.mark_non_differentiable(tensor)
+        return tensor
 
 
 def _state(module: nn.Module) -> Hashable:
-    """What freeze plans and ties change in a module: gradients, modes, which tensors are one."""
+    """What freeze plans and ties change in a module: gradients, modes, shared tensors."""
     parameters = _parameters(module)
     numbers: dict[int, int] = {}
     return (
@@ -257,5 +261,5 @@ def _state(module: nn.Module) -> Hashable:
 
 
 def _parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
-    """By their names: as many as any other module of the kind has."""
+    """All parameters by name: the same number for each module of a kind."""
     return tuple(p for _, p in module.named_parameters(remove_duplicate=False))

@@ -122,4 +122,4 @@ def test_the_option_of_other_commands(words: list[str], trainable: int) -> None:
 def test_the_help() -> None:
     text = run("freeze", "--help").output
     assert text.startswith("Usage: main freeze [OPTIONS] SPEC [PLAN | PATTERN...]")
-    assert "freeze" in run("--help").output.partition("Make:")[0].split("Look:")[1]
+    assert "freeze" in run("--help").output.partition("Compare:")[0].split("Inspect:")[1]
