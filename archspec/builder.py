@@ -22,10 +22,10 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from archspec.building.built_specs import register_spec
 from archspec.building.devices import check_memory, pick_device, pick_dtype
+from archspec.building.forward_errors import instance_text
 from archspec.building.initial_values import draw_seed, fill, needs_construction, seed_generators
-from archspec.building.origins import remember
-from archspec.building.shape_errors import instance_text
 from archspec.building.shapes import check_shapes
 from archspec.codegen import Generated, generate
 from archspec.codegen.verify import verify
@@ -142,7 +142,7 @@ def build(
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
-    remember(model, spec)
+    register_spec(model, spec)
     if checkpoint is not None:
         _reports[model] = report = checkpoint.examination.report
         _tell(report)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from archspec.building.origins import spec_of
+from archspec.building.built_specs import spec_of
 from archspec.codegen import Generated, generate
 from archspec.errors import Place, Problem, UsageError
 from archspec.lang.expr import evaluate

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from archspec.building.shape_errors import FailureReport
+from archspec.building.forward_errors import FailureReport
 from archspec.codegen import generate
 from archspec.errors import BuildError
 from archspec.lang.instances import walk

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from archspec.building.shape_errors import ContractBroken, FailureReport
+from archspec.building.forward_errors import ContractBroken, FailureReport
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
 from archspec.lang.expr import ExpressionError, Node, evaluate

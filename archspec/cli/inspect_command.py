@@ -107,11 +107,11 @@ def inspect(
     from dataclasses import asdict
 
     from archspec.inspection import Figure
-    from archspec.inspection.inspecting import Case
+    from archspec.inspection.inspecting import MeasuredModel
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
-    case = Case.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks, without)
+    case = MeasuredModel.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks, without)
     if gib is None:
         found = case.inspection()
         if as_json:

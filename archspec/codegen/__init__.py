@@ -3,8 +3,8 @@
 What leaves this package has been verified.
 """
 
-from archspec.codegen import python
-from archspec.codegen.python import Generated
+from archspec.codegen import module
+from archspec.codegen.module import Generated
 from archspec.codegen.verify import verify as _verify
 from archspec.lang.spec import Spec
 
@@ -18,6 +18,6 @@ def generate(spec: Spec) -> Generated:
         SpecError: E302 if a ``type:`` expression is too clever to be written as Python.
         BuildError: E504, the source holds what the generator must not print.
     """
-    generated = python.generate(spec)
+    generated = module.generate(spec)
     _verify(generated.text, ())  # the arguments of `compiled`: checked once, and remembered
     return generated

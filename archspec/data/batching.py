@@ -185,13 +185,13 @@ class BatchOrder(Sampler[list[Item]]):
         if self.drop_last:
             rows = rows[: self.n - self.n % size]
         if self.lengths is None:
-            return cut(rows, size)
+            return chunk_rows(rows, size)
         pool_size = size * POOL_BATCHES if self.shuffle else max(self.n, 1)
         batches: list[Integers] = []
-        for pool_rows in cut(rows, pool_size):
+        for pool_rows in chunk_rows(rows, pool_size):
             # Longest first, so that a batch that does not fit into memory fails at once.
             pool_rows = pool_rows[np.argsort(-self.lengths[pool_rows], kind="stable")]
-            pool_batches = cut(pool_rows, size, self.lengths if self.one_length else None)
+            pool_batches = chunk_rows(pool_rows, size, self.lengths if self.one_length else None)
             order = (
                 generator.permutation(len(pool_batches))
                 if self.shuffle
@@ -201,7 +201,7 @@ class BatchOrder(Sampler[list[Item]]):
         return batches
 
 
-def cut(rows: Integers, size: int, lengths: Integers | None = None) -> list[Integers]:
+def chunk_rows(rows: Integers, size: int, lengths: Integers | None = None) -> list[Integers]:
     """Cut rows into parts of at most ``size``; each of one length if ``lengths`` are given."""
     runs = [rows]
     if lengths is not None:

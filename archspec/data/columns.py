@@ -8,7 +8,7 @@ from typing import Literal
 from archspec.data.extras import train_extra
 from archspec.data.header_check import NO_HEADER, has_doubtful_names, looks_like_data
 from archspec.data.report import Columns, Kind
-from archspec.data.splitting import say_which
+from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.data.unsupported_tasks import (
     holds_prose,
@@ -129,7 +129,7 @@ def _ambiguous(table: Table, role: str, candidates: Sequence[str]) -> DataError:
     else:
         message = f"{table.files[0]}: no column looks like the {role}"
     return DataError(
-        Problem("E902", message, hint=_with_columns(table, say_which(f"{role}_column")))
+        Problem("E902", message, hint=_with_columns(table, choose_hint(f"{role}_column")))
     )
 
 
@@ -210,7 +210,7 @@ def _find_label(table: Table, input_name: str) -> str:
         message = (
             f"{table.files[0]}: {listing(candidates)} each say yes or no of a row: if they are"
         )
-        hint = f"if one of them alone is the label, {say_which('label_column')}"
+        hint = f"if one of them alone is the label, {choose_hint('label_column')}"
         raise DataError(
             Problem("E907", f"{message} its labels, multi-label is not supported yet", hint=hint)
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from archspec.data.extras import train_extra
-from archspec.data.splitting import say_which
+from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column
 from archspec.errors import DataError, Problem, listing, shown
 
@@ -187,7 +187,7 @@ def classes(labels: Sequence[Label], good_rows: np.ndarray, source: str) -> tupl
     names = {labels[i].name for i in good_rows} - {""}
     if len(names) > len(good_rows) / 2 and len(good_rows) >= 20:
         message = f"{source}: {len(names):,} different labels in {len(good_rows):,} rows"
-        hint = say_which("label_column")
+        hint = choose_hint("label_column")
         if all(_NUMBER.fullmatch(name) for name in names):
             hint = "regression is not supported yet: a label is one of a few classes"
         raise DataError(Problem("E906", message, hint=hint))

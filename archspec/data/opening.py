@@ -97,7 +97,7 @@ def open_data(
     from archspec.data.in_memory import is_in_memory
     from archspec.data.sources import find
     from archspec.data.split_columns import by_split_column
-    from archspec.data.splitting import choose, say_which, split_word
+    from archspec.data.splitting import choose, choose_hint, split_word
     from archspec.data.tables import with_texts
     from archspec.data.text_files import TextFormat
     from archspec.data.unsupported_tasks import unread_notes
@@ -123,7 +123,7 @@ def open_data(
     names = _known_classes(labels, task)
     main_split = next(iter(tables))
     if labelled and main_split != "train" and names is None:
-        hint = f"{say_which('train_split')}, or what the classes are with labels= (--labels)"
+        hint = f"{choose_hint('train_split')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     _check_columns_exist(main_split, tables[main_split])
     columns = find_columns(
@@ -315,12 +315,12 @@ class _DataBuilder:
         self._note_imbalance()
 
     def _cut(self, share: float, seed: int) -> None:
-        from archspec.data.splitting import SPLITS, cut
+        from archspec.data.splitting import SPLITS, stratified_split
 
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
-        kept, cut_off = cut(rows.labels, share, seed)
+        kept, cut_off = stratified_split(rows.labels, share, seed)
         if not len(cut_off):
             none = "validation_fraction=0 (--validation-fraction 0)"
             hint = f"give more rows, a validation split, or {none}"

@@ -31,10 +31,10 @@ def split_word(name: str) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
-def say_which(argument: str) -> str:
+def choose_hint(argument: str) -> str:
     """How a caller, or a user of the command line, settles what cannot be told.
 
-    >>> say_which("train_split")
+    >>> choose_hint("train_split")
     'say which with train_split= (--train-split)'
     """
     return f"say which with {argument}= (--{argument.replace('_', '-')})"
@@ -84,7 +84,7 @@ def choose(
         matches = exact if len(exact) == 1 else matches
         if len(matches) > 1:
             message = f"{listing(matches)} could each be the {split} split"
-            problems.append(Problem("E904", message, hint=say_which(f"{split}_split")))
+            problems.append(Problem("E904", message, hint=choose_hint(f"{split}_split")))
         elif matches:
             chosen[split] = matches[0]
     if problems:
@@ -92,14 +92,14 @@ def choose(
     if not chosen and len(names) == 1:
         chosen = {"train" if labelled else "all": names[0]}
     if not chosen:
-        hint = f"name the files train and test, or {say_which('train_split')}"
+        hint = f"name the files train and test, or {choose_hint('train_split')}"
         message = f"no split is named train, validation or test: there is {listing(names)}"
         raise DataError(Problem("E904", message, hint=hint))
     unused = tuple(name for name in names if name not in chosen.values())
     return Choice({s: chosen[s] for s in (*SPLITS, "all") if s in chosen}, unused)
 
 
-def cut(labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
+def stratified_split(labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
     """Cut random rows off, in equal fractions of each class: the remaining rows and the others.
 
     Args:
@@ -108,7 +108,7 @@ def cut(labels: Integers, share: float, seed: int) -> tuple[Integers, Integers]:
             on each side.
         seed: decides which.
 
-    >>> [part.tolist() for part in cut(np.array([0, 0, 0, 0, 1, 1]), 0.5, seed=0)]
+    >>> [part.tolist() for part in stratified_split(np.array([0, 0, 0, 0, 1, 1]), 0.5, seed=0)]
     [[1, 3, 5], [0, 2, 4]]
     """
     parts: list[Integers] = []

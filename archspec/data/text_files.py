@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from archspec.data.encodings import checked_encoding, fitting_encoding, marked_encoding
+from archspec.data.charsets import checked_encoding, fitting_encoding, marked_encoding
 from archspec.errors import DataError, Place, Problem, UsageError
 
 MAX_FIELD = 10_000_000  # characters of one cell

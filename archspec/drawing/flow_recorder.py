@@ -31,7 +31,7 @@ NamedTensors = list[tuple[str, torch.Tensor]]
 
 
 @dataclass
-class Flow:
+class RecordedFlow:
     """The data flow of one forward, as it was recorded: every box, in order."""
 
     path: str
@@ -70,7 +70,7 @@ class _Frame:
 
     def __init__(self, subject: DrawnModel, path: str, module: nn.Module) -> None:
         self.subject, self.module = subject, module
-        self.flow = Flow(path)
+        self.flow = RecordedFlow(path)
         self.prefix = f"{path}." if path else ""
         self.known: dict[int, _Source] = {}
 
@@ -214,7 +214,7 @@ class Recorder:
 
     def __init__(self, subject: DrawnModel, targets: Sequence[str]) -> None:
         self.subject, self.targets = subject, frozenset(targets)
-        self.flows: dict[str, Flow] = {}
+        self.flows: dict[str, RecordedFlow] = {}
         self._stack: list[_Frame | None] = [None]
         self._calls: list[_Call | None] = []
         self._contexts = ExitStack()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from archspec.building.run_errors import run_error
 from archspec.drawing.drawing import Drawing
 from archspec.drawing.drawn_model import DrawnModel, bracketed
-from archspec.drawing.flow_recorder import Flow, Recorder
+from archspec.drawing.flow_recorder import RecordedFlow, Recorder
 from archspec.drawing.folding import Graph, fold_chains, limit_boxes, with_ids
 from archspec.drawing.hierarchy import hierarchy
 from archspec.errors import Problem, UsageError, did_you_mean, listing
@@ -189,7 +189,7 @@ def _links_up(
 # --------------------------------------------------------------------------------------- drawings
 
 
-def _flow_drawing(subject: DrawnModel, flow: Flow, links: Mapping[str, str]) -> Drawing:
+def _flow_drawing(subject: DrawnModel, flow: RecordedFlow, links: Mapping[str, str]) -> Drawing:
     graph = with_ids(*limit_boxes(*fold_chains(flow.nodes, flow.edges, subject.kind)))
     notes = _location_notes(subject, flow.path)
     if flow.absent:
@@ -241,7 +241,7 @@ def _drawing(
     )
 
 
-def _record_flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, Flow]:
+def _record_flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, RecordedFlow]:
     """Run the model once, and record the forwards of these modules."""
     run_anew = {*paths, *(above for path in paths for above in ancestors(path))}
     kinds = {

@@ -22,7 +22,7 @@ _METADATA_ONLY = ("detach_", "requires_grad_")
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class NotConstant:
     """Why a value changes from step to step although its inputs do not.
 
     Attributes:
@@ -52,7 +52,7 @@ class Stop:
                 return f"nothing is known of {self.operation} in {where}"
 
 
-class Flow:
+class ConstantAnalysis:
     """The dependencies of the values in a trace.
 
     Attributes:
@@ -127,7 +127,7 @@ class Flow:
         users = node.users if node.op == "placeholder" else [node]
         return min((self._place[user] for user in users), default=len(self.nodes))
 
-    def _stop(self, node: fx.Node) -> Stop | None:
+    def _stop(self, node: fx.Node) -> NotConstant | None:
         name = self.trace.tensors.get(node)
         if name is not None:
             return self._stop_of_tensor(node, name)
@@ -144,13 +144,13 @@ class Flow:
             return _at(node, "random")
         return _at(node, "statistics") if _uses_batch(node) else None
 
-    def _stop_of_tensor(self, node: fx.Node, name: str) -> Stop | None:
+    def _stop_of_tensor(self, node: fx.Node, name: str) -> NotConstant | None:
         owner, _, attribute = name.rpartition(".")
         tensor = getattr(self._model.get_submodule(owner), attribute)
         if tensor.requires_grad:  # a shared parameter has its first name
             names = (n for n, p in self._model.named_parameters() if p is tensor)
-            return Stop("trainable", next(names, name))
-        return Stop("statistics", owner) if any(self.writers_of(node)) else None
+            return NotConstant("trainable", next(names, name))
+        return NotConstant("statistics", owner) if any(self.writers_of(node)) else None
 
 
 def is_random(node: fx.Node) -> bool:
@@ -216,5 +216,5 @@ def _is_size(node: fx.Node) -> bool:
     return isinstance(node.meta.get("val"), int | torch.SymInt)
 
 
-def _at(node: fx.Node, cause: Cause) -> Stop:
-    return Stop(cause, path_of(node), operation(node))
+def _at(node: fx.Node, cause: Cause) -> NotConstant:
+    return NotConstant(cause, path_of(node), operation(node))

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, fx, nn
 
-from archspec.feature_cache.dataflow import Flow
-from archspec.feature_cache.independence_check import find_mixing
-from archspec.feature_cache.minimum_cut import batch_axis, cut, multiply_accumulates
+from archspec.feature_cache.dataflow import ConstantAnalysis
+from archspec.feature_cache.independence_check import find_batch_dependence
+from archspec.feature_cache.minimum_cut import batch_axis, multiply_accumulates, values_to_store
 from archspec.feature_cache.report import Frontier, NoFrontier, StoredValue
 from archspec.feature_cache.split_model import SplitModel
 from archspec.feature_cache.tracing import (
@@ -92,8 +92,8 @@ def _cut_in_two(
 ) -> Frontier | NoFrontier:
     if not all(batch_axis(traced, node.meta["val"]) == 0 for node in traced.inputs):
         return NoFrontier("the model takes batches of one size only")
-    flow = Flow(traced, model)
-    values = cut(flow)
+    flow = ConstantAnalysis(traced, model)
+    values = values_to_store(flow)
     if not values:
         return NoFrontier(_first_obstacle(flow))
     halves = SplitModel(model, flow, values, ragged=lengths is not None)
@@ -104,7 +104,7 @@ def _cut_in_two(
     stored = tuple(_stored(traced, values))
     stops = tuple(dict.fromkeys(flow.stops.values()))
     frontier = Frontier(stored, halves.first.rest.inputs, share, stops, halves)
-    reason = find_mixing(frontier, inputs, lengths if traced.length else None)
+    reason = find_batch_dependence(frontier, inputs, lengths if traced.length else None)
     return NoFrontier(reason) if reason else frontier
 
 
@@ -127,7 +127,7 @@ def _doubled(lengths: list[int]) -> list[int]:
     return lengths * 2 if len(lengths) == 1 else lengths
 
 
-def _first_obstacle(flow: Flow) -> str:
+def _first_obstacle(flow: ConstantAnalysis) -> str:
     """The first obstacle, in words."""
     first = next(iter(flow.stops.values()))
     match first.cause:
@@ -141,7 +141,7 @@ def _first_obstacle(flow: Flow) -> str:
             return str(first)
 
 
-def _frozen_share(flow: Flow) -> float:
+def _frozen_share(flow: ConstantAnalysis) -> float:
     total = sum(map(multiply_accumulates, flow.nodes))
     return (
         sum(multiply_accumulates(n) for n in flow.nodes if n not in flow.changing) / total

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from archspec.feature_cache.report import Frontier, StoredValue
 
 
-def find_mixing(
+def find_batch_dependence(
     frontier: Frontier, inputs: Mapping[str, Tensor], lengths: Sequence[int] | None
 ) -> str:
     """Why the values of samples cannot be stored separately, in words; "" if they can.

@@ -10,14 +10,14 @@ import networkx
 import torch
 from torch import fx
 
-from archspec.feature_cache.dataflow import Flow, arguments
+from archspec.feature_cache.dataflow import ConstantAnalysis, arguments
 from archspec.feature_cache.tracing import Trace, hint, operation, symbols
 
 _PRODUCTS = {"mm": "self", "bmm": "self", "matmul": "self", "addmm": "mat1", "baddbmm": "batch1"}
 _RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
-def cut(flow: Flow) -> list[fx.Node]:
+def values_to_store(flow: ConstantAnalysis) -> list[fx.Node]:
     """The values to store.
 
     Only results of frozen tensors and matrix products are worth storing: the rest can recompute
@@ -71,7 +71,9 @@ def multiply_accumulates(node: fx.Node) -> int:
     return 0
 
 
-def _minimum_cut(flow: Flow, expensive: set[fx.Node], needed: Iterable[fx.Node]) -> list[fx.Node]:
+def _minimum_cut(
+    flow: ConstantAnalysis, expensive: set[fx.Node], needed: Iterable[fx.Node]
+) -> list[fx.Node]:
     """Of several minimum cuts networkx finds the one nearest to the end of the flow."""
     graph: Any = networkx.DiGraph()
     graph.add_nodes_from(("frozen", "rest"))
@@ -90,7 +92,9 @@ def _minimum_cut(flow: Flow, expensive: set[fx.Node], needed: Iterable[fx.Node])
     return [n for n in flow.nodes if (n, "in") in source_side and (n, "out") not in source_side]
 
 
-def _unstorable(flow: Flow, expensive: set[fx.Node], needed: Iterable[fx.Node]) -> set[fx.Node]:
+def _unstorable(
+    flow: ConstantAnalysis, expensive: set[fx.Node], needed: Iterable[fx.Node]
+) -> set[fx.Node]:
     """Expensive nodes whose value reaches the rest without passing one that can be stored."""
     seen: set[fx.Node] = set()
     queue = [node for node in needed if node in flow.of_sample]
@@ -102,7 +106,7 @@ def _unstorable(flow: Flow, expensive: set[fx.Node], needed: Iterable[fx.Node]) 
     return seen & expensive
 
 
-def _is_expensive(flow: Flow, node: fx.Node) -> bool:
+def _is_expensive(flow: ConstantAnalysis, node: fx.Node) -> bool:
     """Whether a value is worth storing, because recomputing it needs weights or much work."""
     if node in flow.changing or node not in flow.of_sample or node.op != "call_function":
         return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from archspec.feature_cache.dataflow import Stop
+from archspec.feature_cache.dataflow import NotConstant
 from archspec.feature_cache.tracing import usage
 from archspec.report.display import Displayed
 from archspec.report.text import printable
@@ -88,7 +88,7 @@ class Frontier(Displayed):
     values: tuple[StoredValue, ...]
     passed: tuple[str, ...]
     share: float
-    stops: tuple[Stop, ...]
+    stops: tuple[NotConstant, ...]
     halves: SplitModel
 
     def frozen(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

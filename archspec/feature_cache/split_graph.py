@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 
-from archspec.feature_cache.dataflow import Flow, arguments, draws, is_random
+from archspec.feature_cache.dataflow import ConstantAnalysis, arguments, draws, is_random
 from archspec.feature_cache.tracing import Trace
 
 
@@ -25,7 +25,7 @@ class Part:
 
     def __init__(
         self,
-        flow: Flow,
+        flow: ConstantAnalysis,
         model: nn.Module,
         values: Sequence[fx.Node],
         outputs: Any,
@@ -88,7 +88,7 @@ def counterparts(values: Iterable[fx.Node], other_trace: Trace) -> list[fx.Node]
 
 
 def _nodes_between(
-    flow: Flow, values: Sequence[fx.Node], outputs: Any, effects: Sequence[fx.Node]
+    flow: ConstantAnalysis, values: Sequence[fx.Node], outputs: Any, effects: Sequence[fx.Node]
 ) -> list[fx.Node]:
     """The nodes between values and outputs, in order."""
     needed: set[fx.Node] = set()

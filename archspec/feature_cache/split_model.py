@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from archspec.errors import UsageError
-from archspec.feature_cache.dataflow import Flow
+from archspec.feature_cache.dataflow import ConstantAnalysis
 from archspec.feature_cache.split_graph import Part, counterparts, flat_outputs
 from archspec.feature_cache.tracing import Trace, Untraceable, trace, usage
 
@@ -33,7 +33,7 @@ class SplitModel:
     """
 
     def __init__(
-        self, model: nn.Module, flow: Flow, values: Sequence[fx.Node], *, ragged: bool
+        self, model: nn.Module, flow: ConstantAnalysis, values: Sequence[fx.Node], *, ragged: bool
     ) -> None:
         self.model, self._values, self._ragged = model, list(values), ragged
         self._modules = list(model.modules())
@@ -78,10 +78,10 @@ class SplitModel:
         values = counterparts(self._values, traced)
         if values is None:
             raise refused or usage("in this mode the model does something else in front")
-        self._splits.append(self._split(Flow(traced, self.model), values))
+        self._splits.append(self._split(ConstantAnalysis(traced, self.model), values))
         return self._splits[-1]
 
-    def _split(self, flow: Flow, values: Sequence[fx.Node]) -> Split:
+    def _split(self, flow: ConstantAnalysis, values: Sequence[fx.Node]) -> Split:
         return Split(
             self._modes(),
             flow.trace,

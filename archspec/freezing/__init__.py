@@ -8,13 +8,13 @@ plan; ``groups`` feeds an optimizer; ``proof`` shows that no frozen tensor has c
 from archspec.freezing.applying import freeze
 from archspec.freezing.groups import trainable_parameters
 from archspec.freezing.proof import FreezeProof, freeze_proof
-from archspec.freezing.report import FreezeReport, PatternFound, Tie
+from archspec.freezing.report import FreezeReport, PatternFound, SharedFrozen
 
 __all__ = [
     "FreezeProof",
     "FreezeReport",
     "PatternFound",
-    "Tie",
+    "SharedFrozen",
     "freeze",
     "freeze_proof",
     "trainable_parameters",

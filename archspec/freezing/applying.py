@@ -10,13 +10,13 @@ from torch import nn
 from archspec.freezing.modes import (
     depends_on_mode,
     has_statistics,
-    hold_inference,
+    keep_in_eval,
     mode_of,
     release,
     stays_in_inference,
 )
 from archspec.freezing.plans import Plan, ResolvedPlan, Source, resolve
-from archspec.freezing.report import FreezeReport, PatternFound, Tie
+from archspec.freezing.report import FreezeReport, PatternFound, SharedFrozen
 from archspec.freezing.selection import Selection, check_module
 from archspec.lang.schema import FreezePlan
 
@@ -90,7 +90,7 @@ def _set_modes(model: nn.Module, selection: Selection, plan: FreezePlan) -> None
     for module in selection.fully_frozen:
         # Any module may call dropout as a function; only norms keep statistics.
         if plan.statistics if has_statistics(module) else plan.dropout:
-            hold_inference(module, mode)
+            keep_in_eval(module, mode)
 
 
 # ------------------------------------------------------------------------------------------ report
@@ -137,9 +137,9 @@ def _by_type(modules: Iterable[nn.Module]) -> dict[str, int]:
     return dict(Counter(type(module).__name__ for module in modules).most_common())
 
 
-def _ties(selection: Selection) -> Iterable[Tie]:
+def _ties(selection: Selection) -> Iterable[SharedFrozen]:
     """The shared parameters that the plan freezes under only some of their names."""
     for parameter in selection.parameters:
         frozen = tuple(name for name in parameter.names if selection.freezes(name))
         if frozen and len(frozen) < len(parameter.names):
-            yield Tie(parameter.names, frozen)
+            yield SharedFrozen(parameter.names, frozen)

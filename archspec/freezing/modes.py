@@ -9,7 +9,7 @@ from torch import nn
 
 
 @dataclass(eq=False)
-class InferenceOverride:
+class EvalLock:
     """Replaces ``train`` of a frozen module: it passes the mode on to the children and stays.
 
     It is an attribute of the instance, so that it is copied and pickled with it; Python looks it
@@ -32,18 +32,18 @@ class InferenceOverride:
 
 def stays_in_inference(module: nn.Module) -> bool:
     """Whether a module stays in inference mode."""
-    return isinstance(module.__dict__.get("train"), InferenceOverride)
+    return isinstance(module.__dict__.get("train"), EvalLock)
 
 
 def mode_of(module: nn.Module) -> bool:
     """The mode that a module was last set to, even if it stays in inference mode."""
     override = module.__dict__.get("train")
-    return override.mode if isinstance(override, InferenceOverride) else module.training
+    return override.mode if isinstance(override, EvalLock) else module.training
 
 
-def hold_inference(module: nn.Module, mode: bool) -> None:
+def keep_in_eval(module: nn.Module, mode: bool) -> None:
     """Keep a module in inference mode; ``mode`` is the one it takes once released."""
-    module.__dict__["train"] = InferenceOverride(module, mode)
+    module.__dict__["train"] = EvalLock(module, mode)
     module.training = False
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from archspec.building.origins import spec_of
+from archspec.building.built_specs import spec_of
 from archspec.errors import FreezeError, Place, Problem, UsageError, did_you_mean, listing
 from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec

@@ -48,7 +48,7 @@ class PatternFound:
 
 
 @dataclass(frozen=True, slots=True)
-class Tie:
+class SharedFrozen:
     """A shared parameter that is frozen although the plan does not freeze all of its names."""
 
     names: tuple[str, ...]
@@ -91,7 +91,7 @@ class FreezeReport(Displayed):
     trainable: int
     inference: Mapping[str, int]
     training: Mapping[str, int]
-    ties: tuple[Tie, ...]
+    ties: tuple[SharedFrozen, ...]
 
     @property
     def frozen(self) -> int:

@@ -13,7 +13,7 @@ from archspec.builder import build
 from archspec.building.run_errors import run_error
 from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, Note, Problem, UsageError, did_you_mean
-from archspec.freezing import Tie
+from archspec.freezing import SharedFrozen
 from archspec.freezing import freeze as apply_plan
 from archspec.freezing.plans import ResolvedPlan
 from archspec.freezing.selection import Selection
@@ -83,7 +83,7 @@ def inspect(
         (48318973440, '109,483,778 parameters')
     """
     sizes = dims if batch is None else {**dims, "batch": batch}
-    case = Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
+    case = MeasuredModel.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
     return case.inspection()
 
 
@@ -127,7 +127,7 @@ def largest_batch(
     if "batch" in dims:
         raise _usage("largest_batch finds the batch: it cannot be given")
     sizes = {**dims, "batch": 1}
-    case = Case.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
+    case = MeasuredModel.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
     return case.largest_batch(gib)
 
 
@@ -151,7 +151,7 @@ def _inputs(spec: Spec, left_out: Sequence[str]) -> dict[str, torch.Tensor]:
 
 
 @dataclass(frozen=True)
-class Case:
+class MeasuredModel:
     """A model on ``meta``, and everything else that its cost depends on."""
 
     spec: Spec
@@ -160,7 +160,7 @@ class Case:
     precision: Precision
     optimizer: str
     static: StaticMemory
-    ties: tuple[Tie, ...]
+    ties: tuple[SharedFrozen, ...]
     checkpointed: tuple[str, ...]
     without: tuple[str, ...]
 
@@ -174,7 +174,7 @@ class Case:
         optimizer: str,
         checkpoint_blocks: Sequence[str] = (),
         without: Sequence[str] = (),
-    ) -> Case:
+    ) -> MeasuredModel:
         chosen, optimizer = pick_precision(precision), pick_optimizer(optimizer)
         spec = as_spec(source, {})
         left_out = _check_omitted(spec, without)
@@ -185,7 +185,7 @@ class Case:
         checkpointed = _checkpointed(model, checkpoint_blocks)
         return cls(spec, model, freeze, chosen, optimizer, static, ties, checkpointed, left_out)
 
-    def with_batch(self, batch: int) -> Case:
+    def with_batch(self, batch: int) -> MeasuredModel:
         return replace(self, spec=_with_sizes(self.spec, {"batch": batch}, self.without))
 
     def inspection(self) -> Inspection:

@@ -22,7 +22,7 @@ from archspec.report.subtrees import SubtreeNumbers
 from archspec.report.tables import headed_table, plain_grid, safe_html, safe_text
 
 if TYPE_CHECKING:
-    from archspec.freezing import Tie
+    from archspec.freezing import SharedFrozen
 
 _COLUMNS = (
     ("parameters", "parameters"),
@@ -74,7 +74,7 @@ class Inspection(Displayed):
     training_macs: Figure
     memory: Memory
     uncounted: Mapping[str, int]
-    ties: tuple[Tie, ...] = ()
+    ties: tuple[SharedFrozen, ...] = ()
     warnings: tuple[Note, ...] = ()
     checkpointed: tuple[str, ...] = ()
     without: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
 from archspec.lang import inherit, json_file
+from archspec.lang.build_tree import read
 from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
 from archspec.lang.checks.branches import check_branches
@@ -25,13 +26,12 @@ from archspec.lang.config import (
     overrides_from_config,
     with_labels,
 )
+from archspec.lang.expand import Instantiator
 from archspec.lang.expr import Value
 from archspec.lang.inherit import Document
 from archspec.lang.instances import Instance
-from archspec.lang.instantiate import Instantiator
 from archspec.lang.json_file import JsonFile
 from archspec.lang.params import Override, Resolved, resolve
-from archspec.lang.reading import read
 from archspec.lang.schema import Architecture, Param
 from archspec.lang.tree import SpecTree
 

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor, stack
 
 from archspec.data import ImageEncoder, TextEncoder
-from archspec.data.batching import cut
+from archspec.data.batching import chunk_rows
 from archspec.data.checking import Fault, image_fault, text_fault
 from archspec.data.images import without_size_warnings
 from archspec.data.report import Integers
@@ -31,7 +31,7 @@ class Prepared:
         count: number of inputs.
         batches: positions of the good inputs, and the model's input for them.
         faults: position → what is wrong with an input.
-        truncated: positions of the texts that were cut.
+        truncated: positions of the texts that were chunk_rows.
         tokens: counts for all good texts; None for images.
     """
 
@@ -90,7 +90,7 @@ def by_length(
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(-sizes, kind="stable")
-    return cut(order, batch_size, sizes if one_length else None)
+    return chunk_rows(order, batch_size, sizes if one_length else None)
 
 
 def input_fault(text: object) -> Fault | None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from archspec import run_hashes
 from archspec.builder import build, weights_report
-from archspec.building.origins import spec_of
+from archspec.building.built_specs import spec_of
 from archspec.data import encoder_for
 from archspec.errors import DataError, Problem, UsageError, WeightsError, listing
 from archspec.lang.spec import Spec, as_spec

@@ -17,10 +17,10 @@ from archspec.freezing import freeze
 from archspec.report.numbers import format_size
 from archspec.report.progress import counting
 from archspec.report.text import first_line
+from archspec.training.cached_activations import CachedActivations, moved
 from archspec.training.checkpoint_callback import CheckpointCallback
 from archspec.training.classifier_module import MIXED, ClassifierModule
 from archspec.training.data_feed import DataFeed
-from archspec.training.frozen_work import FrozenWork, moved
 from archspec.training.lightning_import import pl
 from archspec.training.options import TrainOptions
 from archspec.training.run_folder import FREEZE, RunFolder
@@ -71,7 +71,7 @@ class CacheFiller(pl.Callback):
         if not _all(trainer, not self.checkpoints.stop.is_set()):
             raise Stopped
 
-    def _fill(self, trainer: pl.Trainer, reuse: FrozenWork, feed: DataFeed) -> str:
+    def _fill(self, trainer: pl.Trainer, reuse: CachedActivations, feed: DataFeed) -> str:
         """Fill the cache; the reason why that failed, or ""."""
         self.report(_format_work(reuse, len(reuse.cache)))
         began, reason, rows = time.monotonic(), "", 0
@@ -90,7 +90,7 @@ class CacheFiller(pl.Callback):
             self.report(f"{rows:,} samples computed in {time.monotonic() - began:.1f} s")
         return reason
 
-    def _compute(self, reuse: FrozenWork, feed: DataFeed, rank: int, world: int) -> int:
+    def _compute(self, reuse: CachedActivations, feed: DataFeed, rank: int, world: int) -> int:
         splits = [name for name in ("train", "validation") if name in feed.data.splits]
         missing = {name: reuse.missing(name, rank, world) for name in splits}
         total, rows = sum(len(part) for some in missing.values() for part in some), 0
@@ -113,7 +113,7 @@ class CacheFiller(pl.Callback):
 
 def for_test(
     model: nn.Module, feed: DataFeed, options: TrainOptions, folder: RunFolder, device: torch.device
-) -> FrozenWork | None:
+) -> CachedActivations | None:
     """The cache of the last phase for testing the best weights, if its plan froze the same.
 
     A run that is resumed only for its test uses it as well.
@@ -165,7 +165,7 @@ def _opened(
     feed: DataFeed,
     options: TrainOptions,
     device: torch.device,
-) -> FrozenWork:
+) -> CachedActivations:
     lengths: Mapping[str, list[int | None]] = {
         name: feed.lengths(name)
         for name in ("train", "validation", "test")
@@ -174,7 +174,7 @@ def _opened(
     every = [length for of_rows in lengths.values() for length in of_rows]
     cache = store.open(key, frontier.values, every)
     dtype = MIXED.get(options.precision)
-    return FrozenWork(frontier, cache, lengths, feed.of, _rows(options), device, dtype)
+    return CachedActivations(frontier, cache, lengths, feed.of, _rows(options), device, dtype)
 
 
 def _key(frontier: Frontier, feed: DataFeed, options: TrainOptions, device: torch.device) -> str:
@@ -199,7 +199,7 @@ def _rows(options: TrainOptions) -> int:
     return min(_ROWS, options.batch_size)
 
 
-def _work_record(reuse: FrozenWork) -> dict[str, Any]:
+def _work_record(reuse: CachedActivations) -> dict[str, Any]:
     cache = reuse.cache
     return {
         **reuse.frontier.to_dict(),
@@ -210,7 +210,7 @@ def _work_record(reuse: FrozenWork) -> dict[str, Any]:
     }
 
 
-def _format_work(reuse: FrozenWork, samples: int) -> str:
+def _format_work(reuse: CachedActivations, samples: int) -> str:
     names = ", ".join(value.name for value in reuse.frontier.values)
     size = format_size(reuse.cache.total)
     share = f"{reuse.frontier.share:.1%} of a forward pass"

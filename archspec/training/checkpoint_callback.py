@@ -21,7 +21,7 @@ from archspec.training.curves import curves
 from archspec.training.lightning_import import pl
 from archspec.training.logs import Logs
 from archspec.training.options import TrainOptions
-from archspec.training.resume_file import moving, reading, write_state, write_weights
+from archspec.training.resume_file import reading, unfrozen_state, write_state, write_weights
 from archspec.training.run_folder import BEST, CURVES, LAST, METRICS, RunFolder
 from archspec.training.sharding import gather, gathered, scattered, share_buffers
 from archspec.training.signals import Stopped
@@ -249,7 +249,7 @@ class CheckpointCallback(pl.Callback):
         content = {
             "position": classifier.position.to_dict(),
             "standing": [list(self.best_score.best), self.best_score.waited, self.best_score.lines],
-            "moving": moving(self.full_model, self.proof),
+            "unfrozen_state": unfrozen_state(self.full_model, self.proof),
             "optimizer": optimizer,
             "schedule": trainer.lr_scheduler_configs[0].scheduler.state_dict(),
             "precision": trainer.precision_plugin.state_dict(),

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from archspec.errors import DataError, Problem
 from archspec.freezing import trainable_parameters
+from archspec.training.cached_activations import Batch, inputs_of, moved
 from archspec.training.data_feed import Batches, DataFeed
-from archspec.training.frozen_work import Batch, inputs_of, moved
 from archspec.training.lightning_import import pl
 from archspec.training.options import TrainOptions
-from archspec.training.schedules import factor
-from archspec.training.scores import Scores, Tally
+from archspec.training.schedules import lr_factor
+from archspec.training.scores import ScoreCounter, Scores
 from archspec.training.signals import Stopped
 
 MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
@@ -119,7 +119,7 @@ class ClassifierModule(pl.LightningModule):
         return sum(self.training_sizes[first : first + self.options.accumulate_grad_batches])
 
     def on_validation_epoch_start(self) -> None:
-        self.tally = Tally(self.feed.classes, self.device)
+        self.tally = ScoreCounter(self.feed.classes, self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         real = own_rows(self.feed, self.validation_sizes[batch_idx])
@@ -139,7 +139,7 @@ class ClassifierModule(pl.LightningModule):
         steps_per_epoch = -(-batches // options.accumulate_grad_batches)
         steps = steps_per_epoch * options.phases[self.position.phase].epochs
         assert options.warmup is not None  # resolved
-        shape = factor(options.schedule, steps, options.warmup)
+        shape = lr_factor(options.schedule, steps, options.warmup)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, shape)
         return {
             "optimizer": optimizer,
@@ -205,7 +205,7 @@ def classified(outputs: Any, rows: int, classes: int) -> Tensor:
 
 
 def count(
-    tally: Tally,
+    tally: ScoreCounter,
     model: nn.Module,
     feed: DataFeed,
     split: str,
@@ -235,7 +235,7 @@ def evaluated(
         Stopped: at least one process must stop.
     """
     is_shared = distributed.is_initialized()
-    tally = Tally(feed.classes, device)
+    tally = ScoreCounter(feed.classes, device)
     model.to(device).eval()
     mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
     batches = feed.split(split, whole=not is_shared)

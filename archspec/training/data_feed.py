@@ -13,7 +13,7 @@ from archspec.data.batching import token_counts
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.lang.spec import Spec
-from archspec.training.frozen_work import Batch, FrozenWork, inputs_of
+from archspec.training.cached_activations import Batch, CachedActivations, inputs_of
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder
@@ -32,7 +32,7 @@ class Batches:
         self, split: str, loader: Callable[[bool], DataLoader[Any]], reuse: Callable[[], Any]
     ) -> None:
         self._split, self._loader = split, loader
-        self._reuse: Callable[[], FrozenWork | None] = reuse
+        self._reuse: Callable[[], CachedActivations | None] = reuse
         self._order: Any = loader(True).batch_sampler
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class DataFeed:
     ) -> None:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
-        self.reuse: FrozenWork | None = None
+        self.reuse: CachedActivations | None = None
         self._kept: dict[tuple[Any, ...], DataLoader[Any]] = {}
         if options.batch_size % world:
             message = f"a batch of {options.batch_size} cannot be shared by {world} processes alike"

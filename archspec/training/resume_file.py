@@ -16,10 +16,10 @@ from archspec.report.text import first_line
 from archspec.training.run_folder import STATE, RunFolder
 from archspec.weights import save_weights
 
-_KEYS = {"position", "standing", "moving", "optimizer", "schedule", "precision"}
+_KEYS = {"position", "standing", "unfrozen_state", "optimizer", "schedule", "precision"}
 
 
-def moving(model: nn.Module, proof: FreezeProof) -> dict[str, torch.Tensor]:
+def unfrozen_state(model: nn.Module, proof: FreezeProof) -> dict[str, torch.Tensor]:
     """The tensors of a model that a plan lets move: trained ones, and statistics."""
     state = model.state_dict()
     return {name: tensor.cpu() for name, tensor in state.items() if name not in proof.hashes}

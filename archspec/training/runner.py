@@ -22,10 +22,10 @@ from archspec.errors import ArchspecError
 from archspec.freezing import FreezeProof, freeze
 from archspec.training import environment
 from archspec.training.cache_filler import CacheFiller, for_test
+from archspec.training.cached_activations import CachedActivations
 from archspec.training.checkpoint_callback import BestScore, CheckpointCallback
 from archspec.training.classifier_module import MIXED, ClassifierModule, Position, evaluated
 from archspec.training.data_feed import DataFeed
-from archspec.training.frozen_work import FrozenWork
 from archspec.training.lightning_import import pl
 from archspec.training.logs import Logs
 from archspec.training.options import Phase, TrainOptions
@@ -325,7 +325,7 @@ class RunTrainer:
             losses = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
             self.report(f"test: {losses}, macro F1 {scores.macro_f1:.4f}")
 
-    def _reuse_for_test(self) -> FrozenWork | None:
+    def _reuse_for_test(self) -> CachedActivations | None:
         """The cache of the last phase; processes that share the test do without."""
         if self.folder is None or distributed.is_initialized():
             return None

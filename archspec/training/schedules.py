@@ -11,7 +11,7 @@ _START, _END = 1 / 25, 1e-4
 """Of one cycle (Smith and Topin 2017, Super-Convergence, arXiv:1708.07120)."""
 
 
-def factor(schedule: Schedule, steps: int, warmup: float) -> Callable[[int], float]:
+def lr_factor(schedule: Schedule, steps: int, warmup: float) -> Callable[[int], float]:
     """The factor at each step of the optimizer, counted from 0.
 
     Args:
@@ -20,7 +20,7 @@ def factor(schedule: Schedule, steps: int, warmup: float) -> Callable[[int], flo
         steps: of the whole phase.
         warmup: the share of steps in which it rises.
 
-    >>> linear = factor("linear", 10, 0.2)
+    >>> linear = lr_factor("linear", 10, 0.2)
     >>> [round(linear(step), 2) for step in range(10)]
     [0.5, 1.0, 1.0, 0.88, 0.75, 0.62, 0.5, 0.38, 0.25, 0.12]
     """

@@ -38,10 +38,10 @@ class Scores:
         }
 
 
-class Tally:
+class ScoreCounter:
     """Counts predictions, batch by batch.
 
-    >>> tally = Tally(2, torch.device("cpu"))
+    >>> tally = ScoreCounter(2, torch.device("cpu"))
     >>> tally.add(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 0]), torch.tensor(1.5))
     >>> tally.scores().accuracy, tally.scores().confusion
     (0.5, ((1, 1), (0, 0)))

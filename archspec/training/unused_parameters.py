@@ -7,9 +7,9 @@ from torch import nn
 from torch.func import functional_call
 
 from archspec.errors import ArchspecError
+from archspec.training.cached_activations import moved
 from archspec.training.classifier_module import classified
 from archspec.training.data_feed import DataFeed
-from archspec.training.frozen_work import moved
 
 
 def has_unused(model: nn.Module, feed: DataFeed) -> bool:

@@ -119,7 +119,7 @@ class WeightFiles:
     def below(self, key: str) -> WeightFiles:
         """The tensors whose names begin with a key; all others are listed, and left unread."""
         chosen = {name: t for name, t in self.tensors.items() if name.startswith(f"{key}.")}
-        left_out = pytorch_files.heads(name for name in self.tensors if name not in chosen)
+        left_out = pytorch_files.count_prefixes(name for name in self.tensors if name not in chosen)
         if not chosen:
             raise pytorch_files.no_key(self.paths[0], key, [head.name for head in left_out])
         return replace(self, tensors=chosen, others=(*self.others, *left_out))
@@ -213,7 +213,7 @@ def _read(file: Path, key: str | None = None) -> WeightFiles:
     if len(found.tensors) > MAX_TENSORS:
         raise _unreadable(file, f"more than {MAX_TENSORS:,} tensors")
     for name in found.tensors:
-        if beyond_reason(name):
+        if is_name_too_long(name):
             raise _unreadable(file, f"'{name[:40]}…' is too long or too deep for a tensor's name")
     return replace(found, where=dict.fromkeys(found.tensors, file))
 
@@ -229,7 +229,7 @@ def _check_kind(file: Path) -> None:
         raise WeightsError(Problem("E601", f"{file}: {kind.name}", hint=kind.hint))
 
 
-def beyond_reason(name: str) -> bool:
+def is_name_too_long(name: str) -> bool:
     """Whether a tensor's name is too long or too deep, to be read or to be written."""
     return len(name) > MAX_NAME or name.count(".") > MAX_DEPTH
 

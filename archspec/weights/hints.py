@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import prod
 
-from archspec.weights.layouts import near
+from archspec.weights.layouts import closest_name
 from archspec.weights.rows import TensorInfo
 from archspec.weights.tensor_names import Names
 
@@ -69,7 +69,7 @@ def _same(ours: Sequence[TensorInfo], theirs: Sequence[TensorInfo]) -> Iterator[
         alike[tuple(sorted(tensor.shape))].append(tensor.name)
     for tensor in ours:
         if candidates := alike.get(tuple(sorted(tensor.shape))):
-            likely = near(tensor.name, candidates) or candidates[0]
+            likely = closest_name(tensor.name, candidates) or candidates[0]
             yield f"'{tensor.name}' may be '{likely}' in the file"
 
 

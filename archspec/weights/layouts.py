@@ -302,7 +302,7 @@ def wrapper_rule(name: str) -> Rule:
     return Rule(f"without the wrapper {' and '.join(wrappers)}")
 
 
-def near(name: str, candidates: Iterable[str]) -> str:
+def closest_name(name: str, candidates: Iterable[str]) -> str:
     """The candidate that ``name`` most likely means, or ""."""
     last = name.rpartition(".")[2]
     alike = islice((c for c in candidates if c.rpartition(".")[2] == last), 500)

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import (
 )
 from torch.nn.parameter import is_lazy
 
-from archspec.building.origins import spec_of
+from archspec.building.built_specs import spec_of
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.spec import Spec, as_spec
 from archspec.weights.casting import check_range

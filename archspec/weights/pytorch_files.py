@@ -191,9 +191,12 @@ def _below(file: Path, content: object, key: str) -> PyTorchFile:
     weights = _split(file, content)
     chosen = {name: t for name, t in weights.tensors.items() if name.startswith(f"{key}.")}
     if chosen:
-        others = (*weights.others, *heads(name for name in weights.tensors if name not in chosen))
+        others = (
+            *weights.others,
+            *count_prefixes(name for name in weights.tensors if name not in chosen),
+        )
         return PyTorchFile(chosen, others, weights.wrapper, weights.versions)
-    kinds = _keys_with_tensors(content) | {head.name: 0 for head in heads(weights.tensors)}
+    kinds = _keys_with_tensors(content) | {head.name: 0 for head in count_prefixes(weights.tensors)}
     raise no_key(file, key, list(kinds))
 
 
@@ -203,10 +206,10 @@ def no_key(file: Path, key: str, keys: list[str]) -> WeightsError:
     return _refusal(file, f"no tensors stand under '{key}'", hint)
 
 
-def heads(names: Iterable[str]) -> tuple[Other, ...]:
+def count_prefixes(names: Iterable[str]) -> tuple[Other, ...]:
     """What names begin with, and how many there are of each.
 
-    >>> heads(["teacher.a", "teacher.b", "center"])
+    >>> count_prefixes(["teacher.a", "teacher.b", "center"])
     (Other(name='teacher', about='2 tensors'), Other(name='center', about='1 tensor'))
     """
     counts = Counter(name.partition(".")[0] for name in names)

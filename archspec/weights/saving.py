@@ -16,7 +16,7 @@ from archspec import storage
 from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.spec import Spec
 from archspec.weights.file_replacement import SUFFIX, remove, replace_files
-from archspec.weights.files import DTYPES, INDEX, beyond_reason
+from archspec.weights.files import DTYPES, INDEX, is_name_too_long
 from archspec.weights.layout_plans import pieces_of
 from archspec.weights.layout_values import theirs_of
 from archspec.weights.layouts import OWN, Naming, naming_of
@@ -182,7 +182,7 @@ def check_tensors(tensors: State) -> None:
     for name, tensor in tensors.items():
         if reason := _unfit(tensor):
             problems.append(Problem("E801", f"'{name}' {reason}"))
-        if beyond_reason(name):
+        if is_name_too_long(name):
             message = f"'{name[:40]}…' is too long or too deep for a tensor's name"
             problems.append(Problem("E801", message))
     if problems:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import archspec
-from archspec.building.shape_errors import instance_text
+from archspec.building.forward_errors import instance_text
 from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, ShapeError
 from tests.tables import every

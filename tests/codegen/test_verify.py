@@ -18,7 +18,7 @@ from torch import nn
 
 import archspec
 from archspec import BuildError, SpecError, builder
-from archspec.codegen import python
+from archspec.codegen import module
 from archspec.codegen.verify import verify
 from archspec.codegen.verify.source import MAX_TEXT
 from archspec.lang.registry import attributes, functions, layers
@@ -167,7 +167,7 @@ def sources() -> Iterator[tuple[str, str]]:
     for folder in ("specs", "examples", "tests"):
         for path in sorted((ROOT / folder).rglob("*.yaml")):
             try:
-                yield path.name, python.generate(archspec.load(path)).text
+                yield path.name, module.generate(archspec.load(path)).text
             except SpecError:
                 assert not {"mistakes", "fuzz", "cases"}.isdisjoint(path.parts), path
     for path in GOLDEN:
@@ -407,8 +407,8 @@ BAD = '"""A text."""\n\nimport os\n'
 def test_nothing_is_handed_out_unseen(
     use: Callable[[archspec.Spec], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generated = python.Generated(BAD, "Net", {}, None, {}, frozenset())
-    monkeypatch.setattr(python, "generate", lambda spec: generated)
+    generated = module.Generated(BAD, "Net", {}, None, {}, frozenset())
+    monkeypatch.setattr(module, "generate", lambda spec: generated)
     spec = archspec.load("resnet18")
     with pytest.raises(BuildError) as caught:
         use(spec)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 import archspec
 from archspec.data import Data, ImageEncoder, TextEncoder, batches, open_data
 from archspec.data.batching import BatchOrder
-from archspec.data.splitting import cut
+from archspec.data.splitting import stratified_split
 from archspec.lang.schema import ImageInput, Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -241,7 +241,7 @@ def test_numbers_out_of_range(given: dict[str, int], message: str, clothes: Data
 )
 def test_a_cut_takes_each_class_alike(labels: list[int], share: float, seed: int) -> None:
     found = np.array(labels)
-    kept, gone = cut(found, share, seed)
+    kept, gone = stratified_split(found, share, seed)
     assert sorted([*kept.tolist(), *gone.tolist()]) == list(range(len(labels)))
     for name in set(labels):
         n, taken = labels.count(name), int((found[gone] == name).sum())

@@ -10,7 +10,7 @@ from PIL import Image
 
 import archspec
 from archspec.data import Data, open_data
-from archspec.data.encodings import checked_encoding, fitting_encoding, marked_encoding
+from archspec.data.charsets import checked_encoding, fitting_encoding, marked_encoding
 from archspec.errors import DataError, UsageError
 from archspec.lang.schema import Task
 

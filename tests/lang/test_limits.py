@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from archspec.lang import inherit, instantiate, patterns
+from archspec.lang import expand, inherit, patterns
 from archspec.lang.checks import bounds, selections
 from archspec.lang.expr.evaluate import MAX_LENGTH
 from archspec.lang.expr.parse import MAX_DEPTH as MAX_NESTED
@@ -30,9 +30,9 @@ LIMITS = {
     ),
     "elements of one tensor in such a run": (10, 15),
     "layers that one layer stacks (`num_layers`)": (layers.MAX_DEPTH,),
-    "`repeat`": (instantiate.MAX_REPEAT,),
-    "modules": (MAX_MODULES, instantiate.MAX_DISTINCT),
-    "nesting of blocks": (instantiate.MAX_NESTING,),
+    "`repeat`": (expand.MAX_REPEAT,),
+    "modules": (MAX_MODULES, expand.MAX_DISTINCT),
+    "nesting of blocks": (expand.MAX_NESTING,),
     "elements of all tensors": (10, 15),
     "text of one pattern": (patterns.MAX_LENGTH,),
     "modules, times the parts of all patterns": (selections.MAX_COMPARISONS,),
@@ -48,7 +48,7 @@ def test_the_table_of_limits() -> None:
     table = PAGE.partition("| what | limit |\n| --- | --- |\n")[2].partition("\n\n")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
     assert {what: numbers(limit) for what, limit in rows} == LIMITS
-    assert instantiate.MAX_ELEMENTS == limits.MAX_ELEMENTS == 10**15
+    assert expand.MAX_ELEMENTS == limits.MAX_ELEMENTS == 10**15
 
 
 def test_the_limits_of_yaml() -> None:

@@ -24,8 +24,8 @@ from archspec.training.curves import curves
 from archspec.training.model_setup import class_param, class_tensors
 from archspec.training.options import Phase, TrainOptions
 from archspec.training.run_folder import LOCK, RunFolder, lines_of
-from archspec.training.schedules import factor
-from archspec.training.scores import Tally
+from archspec.training.schedules import lr_factor
+from archspec.training.scores import ScoreCounter
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -143,7 +143,7 @@ def test_scores_are_those_of_torchmetrics(classes: int, data: st.DataObject) -> 
         st.lists(st.integers(0, classes - 1), min_size=len(labels), max_size=len(labels))
     )
     logits = torch.nn.functional.one_hot(torch.tensor(said), classes).float()
-    tally = Tally(classes, torch.device("cpu"))
+    tally = ScoreCounter(classes, torch.device("cpu"))
     for part in (slice(0, 3), slice(3, None)):
         if len(labels[part]):
             tally.add(logits[part], labels[part], torch.tensor(2.0 * len(labels[part])))
@@ -163,7 +163,7 @@ def test_scores_are_those_of_torchmetrics(classes: int, data: st.DataObject) -> 
     st.floats(0, 1),
 )
 def test_schedules_rise_once_and_fall(schedule: Any, steps: int, warmup: float) -> None:
-    at = factor(schedule, steps, warmup)
+    at = lr_factor(schedule, steps, warmup)
     rates = [at(step) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates) and at(steps + 5) >= 0
     top = rates.index(max(rates))
@@ -177,7 +177,7 @@ def test_one_cycle_is_that_of_pytorch() -> None:
     reference = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 1, total_steps=101, pct_start=0.3, cycle_momentum=False
     )
-    at = factor("one-cycle", 100, 0.3)
+    at = lr_factor("one-cycle", 100, 0.3)
     for step in range(100):
         assert at(step) == pytest.approx(reference.get_last_lr()[0], abs=0.04)
         optimizer.step()

@@ -21,9 +21,9 @@ from archspec.data import ImageEncoder
 from archspec.errors import Problem, UsageError
 from archspec.feature_cache import ActivationCache
 from archspec.training.cache_filler import arithmetic
+from archspec.training.cached_activations import CachedActivations, parts
 from archspec.training.checkpoint_callback import CheckpointCallback
 from archspec.training.data_feed import DataFeed
-from archspec.training.frozen_work import FrozenWork, parts
 from archspec.training.run_folder import BEST, LAST
 
 HERE = Path(__file__).parent
@@ -106,14 +106,14 @@ def test_a_second_run_computes_nothing(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     computed: list[int] = []
-    compute = FrozenWork.compute
+    compute = CachedActivations.compute
 
-    def counted(self: FrozenWork, split: str, some: Any) -> Any:
+    def counted(self: CachedActivations, split: str, some: Any) -> Any:
         for rows in compute(self, split, some):
             computed.append(rows)
             yield rows
 
-    monkeypatch.setattr(FrozenWork, "compute", counted)
+    monkeypatch.setattr(CachedActivations, "compute", counted)
     cache = whole.path.parent / ".activations"
     again = train(tmp_path, feature_cache=cache, feature_cache_size=0.001)
     assert weights(again) == weights(whole) and lines(again) == lines(whole)
@@ -198,15 +198,15 @@ def test_a_run_that_is_resumed_with_half_its_cache(
 def test_a_run_that_is_stopped_while_it_fills_the_cache(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compute = FrozenWork.compute
+    compute = CachedActivations.compute
 
-    def stopped(self: FrozenWork, split: str, some: Any) -> Any:
+    def stopped(self: CachedActivations, split: str, some: Any) -> Any:
         for rows in compute(self, split, some):
             os.kill(os.getpid(), signal.SIGINT)
             yield rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(FrozenWork, "compute", stopped)
+        patch.setattr(CachedActivations, "compute", stopped)
         run = train(tmp_path)
     assert run.status == "stopped" and run.metrics == ()
     resumed = archspec.resume(run.path, progress=False)
@@ -261,10 +261,10 @@ def test_a_cache_that_fails_stops_nothing(
     close(train(tmp_path, feature_cache=whole.path.parent / ".activations"), whole, 1e-4)
     assert next(failed, None) is None
 
-    def broken(self: FrozenWork, split: str, some: Any) -> Any:
+    def broken(self: CachedActivations, split: str, some: Any) -> Any:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(FrozenWork, "compute", broken)
+    monkeypatch.setattr(CachedActivations, "compute", broken)
     run = train(tmp_path, epochs=1)
     assert activations(run) == [{"reason": "[Errno 5] Input/output error"}]
     assert run.status == "finished"

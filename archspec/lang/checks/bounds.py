@@ -139,7 +139,7 @@ class Bounds:
         """How often a loop over ``node`` runs at most."""
         if isinstance(node, Call) and node.arguments:
             if node.name == "range":
-                known = known_rounds(node, self._values)
+                known = loop_count(node, self._values)
                 if known is not None:
                     return known
                 sizes = [self._checked(argument, state) for argument in node.arguments]
@@ -205,7 +205,7 @@ class Bounds:
         return Items(64, None) if gives_several else None
 
 
-def known_rounds(call: Call, values: Mapping[str, Value]) -> float | None:
+def loop_count(call: Call, values: Mapping[str, Value]) -> float | None:
     """How often a loop over ``range`` runs, where parameters alone decide it."""
     try:
         bounds = [evaluate(argument, values) for argument in call.arguments]

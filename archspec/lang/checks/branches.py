@@ -13,7 +13,7 @@ from typing import Any
 
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, known_rounds
+from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, loop_count
 from archspec.lang.checks.calls import in_order_complaint, inputs_text
 from archspec.lang.checks.steps import check_call
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
@@ -161,7 +161,7 @@ class _Walk:
             function, parts = run.name, run.arguments
             if function == "range":
                 self._visit(run)
-                if known_rounds(run, self.values) == 0:
+                if loop_count(run, self.values) == 0:
                     return
         before, times = dict(self.loop_targets), self.rounds.get(id(step), 1)
         targets = step.targets

@@ -8,7 +8,6 @@
 """
 
 from archspec.lang.yaml.core_schema import MAX_DIGITS
-from archspec.lang.yaml.events import MAX_DEPTH, MAX_NODES
 from archspec.lang.yaml.reading import MAX_BYTES, parse, read
 from archspec.lang.yaml.tree import (
     Entry,
@@ -25,6 +24,7 @@ from archspec.lang.yaml.tree import (
     place_of,
     plain,
 )
+from archspec.lang.yaml.tree_builder import MAX_DEPTH, MAX_NODES
 from archspec.lang.yaml.writing import dump, flow
 
 __all__ = [

@@ -22,8 +22,8 @@ from typing import Any, cast
 import yaml
 
 from archspec.errors import Problem, SpecError
-from archspec.lang.yaml.events import SURROGATE, TreeBuilder, in_order
 from archspec.lang.yaml.tree import Mapping, SourceFile
+from archspec.lang.yaml.tree_builder import SURROGATE, TreeBuilder, in_order
 
 MAX_BYTES = 1_000_000
 

@@ -19,7 +19,7 @@ Inputs = Callable[[str, Sequence[Sequence[int]]], Iterator[Batch]]
 BESIDE = ("labels", "rows", "values")  # what a batch holds that is no input of the model
 
 
-class FrozenWork:
+class CachedActivations:
     """Values from a cache, and the model from there on.
 
     Rows are computed in parts of fixed rows, whichever batch asks for one of them: the bytes in the

@@ -12,7 +12,7 @@ from archspec.lang.spec import Spec
 _specs: WeakKeyDictionary[nn.Module, Spec] = WeakKeyDictionary()
 
 
-def remember(model: nn.Module, spec: Spec) -> None:
+def register_spec(model: nn.Module, spec: Spec) -> None:
     """Remember that ``model`` was built from ``spec``, as long as the model exists."""
     _specs[model] = spec
 
