@@ -1,6 +1,7 @@
 """The program ``archspec``: ``main`` is its entry point.
 
-Exit status: 0 success, 1 errors in the spec, the weights or the build, 2 wrong usage.
+Exit status: 0 success, 1 errors in the spec, the weights, the data or the build, 2 invalid usage,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -63,25 +64,33 @@ class Program(click.Group):
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""
-    SPEC is a YAML file or the name of a packaged spec. Each command has its own --help.
+    SPEC is a YAML file or the name of a packaged spec; 'archspec list' lists those. Run 'archspec
+    COMMAND --help' for the options of a command.
 
     \b
-    Exit status: 0 success, 1 errors in the spec, the weights or the build, 2 wrong usage.
-    Completion:  eval "$(_ARCHSPEC_COMPLETE=bash_source archspec)", or zsh_, fish_source
+    Exit status:
+      0    success
+      1    error in the spec, the weights, the data or the build
+      2    invalid usage
+      130  interrupted
+
+    \b
+    Shell completion, for bash; zsh_source and fish_source are for those shells:
+      eval "$(_ARCHSPEC_COMPLETE=bash_source archspec)"
     """,
 )
 @click.version_option(__version__, prog_name="archspec", message="%(prog)s %(version)s")
 def main() -> None:
-    """Neural networks as short YAML specs: check, inspect, compare, build, train, predict.
+    """Neural networks as short YAML specs: check, inspect, compare, build, train and run them.
 
     \b
     Examples:
-      archspec show bert                        show a spec, resolved
+      archspec show bert                        show a spec with all values resolved
       archspec validate my-model.yaml           check a spec
       archspec inspect bert                     show parameters, shapes, MACs and memory
       archspec app bert                         open the inspector in a browser
       archspec diff resnet18 resnet34           compare two specs
-      archspec export bert --to python -o bert.py
+      archspec export bert --to python          print its PyTorch code
     """
 
 

@@ -19,7 +19,7 @@ from archspec.errors import Problem, UsageError
     metavar="FOLDER",
     default=".",
     type=click.Path(path_type=Path),
-    help="Folder to work in. The page reads and writes nothing outside it.",
+    help="Working folder. The page reads and writes nothing outside it.",
 )
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", help="Address to listen on.")
 @click.option(
@@ -30,15 +30,15 @@ from archspec.errors import Problem, UsageError
     metavar="NAME:PASSWORD",
     envvar="ARCHSPEC_AUTH",
     show_envvar=True,
-    help="Name and password that every visitor has to give.",
+    help="User name and password required to open the page.",
 )
-@click.option("--root-path", metavar="PATH", help="Path under which a proxy serves the page.")
+@click.option("--root-path", metavar="PATH", help="URL path under which a proxy serves the page.")
 @click.option(
     "--allow-host",
     "allow_hosts",
     metavar="NAME[:PORT]",
     multiple=True,
-    help="Additional host name to accept, such as that of a proxy. May be repeated.",
+    help="Additional Host header to accept, such as that of a proxy. May be repeated.",
 )
 @click.option(
     "--time-limit",
@@ -48,7 +48,7 @@ from archspec.errors import Problem, UsageError
     envvar="ARCHSPEC_TIME_LIMIT",
     show_envvar=True,
     show_default=True,
-    help="Maximum time of one request, in seconds.",
+    help="Time limit for one request, in seconds.",
 )
 def app(
     spec: str,
@@ -60,10 +60,11 @@ def app(
     allow_hosts: tuple[str, ...],
     time_limit: float,
 ) -> None:
-    """Open the inspector in a browser: edit, freeze, compare, train, predict.
+    """Open the inspector in a browser.
 
-    SPEC is the spec to open first; others can be opened from FOLDER. The server runs until Ctrl-C.
-    Training runs that were started from the page continue after that.
+    The inspector edits, draws, freezes and compares specs, trains models and predicts with them.
+    SPEC is the spec to open first, bert by default; others can be opened from FOLDER. The server
+    runs until Ctrl-C. Training runs started from the page continue after that.
 
     \b
     Examples:

@@ -40,16 +40,16 @@ class _Compare(Command):
     type=click.Choice(_LEVELS),
     multiple=True,
     show_default="all",
-    help="Level to compare. May be repeated.",
+    help="Level to compare, as listed above. May be repeated.",
 )
 @options.freeze
 @click.option("--to", "form", type=click.Choice(_FORMATS), default="text", help="Output format.")
 @options.as_json
 @options.output
 @click.option(
-    "--exit-code", is_flag=True, help="Exit with status 1 if the specs differ, 2 on errors."
+    "--exit-code", is_flag=True, help="Exit with status 1 if the specs differ, and 2 on errors."
 )
-@click.option("--git", is_flag=True, help="Run as an external diff driver of git.")
+@click.option("--git", is_flag=True, help="Run as an external diff driver for Git.")
 def diff(
     specs: tuple[str, ...],
     given: tuple[str, ...],
@@ -64,10 +64,16 @@ def diff(
 ) -> None:
     """Show the differences between two specs.
 
-    There are four levels. spec compares the YAML, whatever its layout, comments and order of
-    blocks. tree compares the modules; an inserted layer is one insertion. tensors shows what of a
-    checkpoint of A loads into B. cost compares parameters, MACs, memory and freeze plans. -p and
-    --config set parameters of B. The levels spec and tree do not import PyTorch.
+    A and B are YAML files or names of packaged specs. -p and --config set parameters of B.
+
+    \b
+    Levels:
+      spec     the YAML; formatting, comments and the order of blocks are ignored
+      tree     the modules; an inserted layer is one insertion
+      tensors  which tensors of a checkpoint of A can be loaded into B
+      cost     parameters, MACs, memory and freeze plans
+
+    The levels spec and tree do not import PyTorch.
 
     \b
     Examples:
@@ -121,9 +127,10 @@ def patch(
 ) -> None:
     """Apply the changes of a diff to another spec.
 
-    PATCH is the output of 'archspec diff A B --json'. Applied to A it gives a spec equal to B;
-    applied to another spec it makes the same changes there, or reports where they do not fit. The
-    written YAML has its parents merged in, and no comments.
+    SPEC is a YAML file or the name of a packaged spec. PATCH is the output of 'archspec diff A B
+    --json'. Applied to A, it gives a spec equal to B; applied to another spec, it makes the same
+    changes there or reports where they do not apply. In the output, the parents of SPEC are merged
+    in and comments are lost.
 
     \b
     Examples:

@@ -26,21 +26,22 @@ _FORMATS = ("svg", "png", "dot")
 @options.dim
 @option(
     "--block",
-    metavar="NAME",
+    metavar="BLOCK",
     group="Output",
-    help="Draw the data flow of one block, given by its type or its path.",
+    show_default="none: draw the hierarchy",
+    help="Draw the data flow of one block, given by its type or path.",
 )
 @option(
     "--all",
     "everything",
     is_flag=True,
     group="Output",
-    help="Draw the hierarchy and all blocks, with links, into the folder given by -o.",
+    help="Draw the hierarchy and all blocks, linked to each other, into the folder given by -o.",
 )
 @option(
     "--to",
     type=click.Choice(_FORMATS),
-    show_default="suffix of the file, or svg",
+    show_default="from the suffix of the file, or svg",
     group="Output",
     help="Output format.",
 )
@@ -51,7 +52,7 @@ _FORMATS = ("svg", "png", "dot")
     type=click.Path(allow_dash=True, path_type=Path),
     show_default="standard output",
     group="Output",
-    help="File to write, or folder for --all. Existing files are replaced.",
+    help="File to write, or folder for --all. Existing files are overwritten.",
 )
 @options.as_json
 def draw(
@@ -67,11 +68,11 @@ def draw(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Draw a model: the hierarchy of its modules, or the data flow of one block.
+    """Draw the module hierarchy of a model, or the data flow of a block.
 
-    Colors show what is trainable under a freeze plan, arrows are labelled with shapes, and equal
-    modules in a row are one box. The layout needs Graphviz: 'dot' on the PATH, or pip install
-    graphviz-pure.
+    SPEC is a YAML file or the name of a packaged spec. Colors show what is trainable under a
+    freeze plan, arrows are labeled with shapes, and consecutive equal modules share one box.
+    Drawing needs Graphviz: 'dot' on the PATH, or 'pip install graphviz-pure'.
 
     \b
     Examples:

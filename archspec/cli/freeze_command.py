@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @click.argument("plan", metavar="[PLAN | PATTERN...]", nargs=-1)
 @options.overrides
 @click.option(
-    "--list", "names", is_flag=True, help="Print the names of the trainable parameters, one a line."
+    "--list",
+    "names",
+    is_flag=True,
+    help="Print the names of the trainable parameters, one per line.",
 )
 @options.as_json
 def freeze(
@@ -31,11 +34,14 @@ def freeze(
     names: bool,
     as_json: bool,
 ) -> None:
-    """Show what a freeze plan does, or list the plans of a spec.
+    """Show the effect of a freeze plan, or list the plans of a spec.
 
-    PLAN is one of the spec's plans; anything else is a list of patterns. Shows what each pattern
-    selects and how many parameters it decides, the frozen and trainable totals, and the modules
-    that stay in inference mode after model.train(). The model is built without memory.
+    SPEC is a YAML file or the name of a packaged spec. PLAN is one of its freeze plans; any other
+    arguments are patterns of module names. Without them, the plans of the spec are listed.
+
+    Shows which modules each pattern selects and how many parameters it decides, the frozen and
+    trainable totals, and the modules that stay in eval mode after model.train(). The model is built
+    on the meta device.
 
     \b
     Examples:

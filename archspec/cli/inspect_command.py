@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     metavar="INPUT",
     multiple=True,
     group="Inputs",
-    help="Leave out an optional input. May be repeated.",
+    help="Leave out an optional input, such as attention_mask. May be repeated.",
 )
 @option(
     "--precision",
     metavar="NAME",
     default="fp32",
     group="Training",
-    help="Precision of training: fp32, bf16, fp16, bf16-mixed or fp16-mixed.",
+    help="Training precision: fp32, bf16, fp16, bf16-mixed or fp16-mixed.",
 )
 @option(
     "--optimizer",
     metavar="NAME",
     default="adamw",
     group="Training",
-    help="Optimizer whose state is counted: adamw, adamw-8bit, adam, sgd, sgd-momentum, rmsprop, "
-    "adagrad or none.",
+    help="Optimizer whose state counts as training memory: adamw, adamw-8bit, adam, sgd, "
+    "sgd-momentum, rmsprop, adagrad or none.",
 )
 @option(
     "--checkpoint-blocks",
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     multiple=True,
     group="Training",
-    help="Modules with activation checkpointing: their activations are recomputed in the backward "
-    "pass. May be repeated.",
+    help="Modules to use activation checkpointing for: their activations are recomputed in the "
+    "backward pass. May be repeated.",
 )
 @option(
     "--largest-batch",
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     metavar="GIB",
     type=float,
     group="Output",
-    help="Print only the largest batch size that trains in this much memory, in GiB.",
+    help="Print only the largest batch size that can be trained in this much memory, in GiB.",
 )
-@option("--table", is_flag=True, group="Output", help="Print torchinfo's table of layers instead.")
+@option("--table", is_flag=True, group="Output", help="Print the layer table of torchinfo instead.")
 @options.as_json
 def inspect(
     spec: str,
@@ -79,9 +79,10 @@ def inspect(
 ) -> None:
     """Show the structure and the cost of a model without allocating it.
 
-    Shows the tree of modules with parameters, MACs, shapes and the memory of activations saved for
-    backward; the totals; and the memory of training and inference. Each figure is marked as exact
-    or estimated. Shared tensors are counted once.
+    SPEC is a YAML file or the name of a packaged spec. Shows the module tree with parameters, MACs,
+    shapes and the memory of the activations saved for the backward pass; the totals; and the memory
+    needed for training and inference. Each figure is marked as exact or estimated. Shared tensors
+    are counted once.
 
     \b
     Examples:

@@ -13,11 +13,18 @@ from archspec.cli.command import Command
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    show_default="SPEC with the suffix .lock",
+    help="Lock file to write, overwritten if it exists, or to check.",
+)
 @click.option(
     "--check",
     is_flag=True,
-    help="Compare the spec with the lock file. The exit status is 1 if they differ.",
+    help="Compare the spec with the lock file and exit with status 1 if they differ.",
 )
 @options.as_json
 def lock(
@@ -28,10 +35,12 @@ def lock(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Write a lock file of what a spec builds: module paths, classes, tensor shapes and totals.
+    """Write or check a lock file of what a spec builds.
 
-    The file is small and meant to be reviewed and committed next to the spec: my-model.yaml has
-    my-model.lock. With --check nothing is written; the changes since then are shown.
+    SPEC is a YAML file or the name of a packaged spec. The lock file has the module paths, classes,
+    tensor shapes and totals of the model. It is small and meant to be reviewed and committed next
+    to the spec: my-model.lock next to my-model.yaml. With --check or --json nothing is written;
+    --check shows what has changed since the lock file was written.
 
     \b
     Examples:

@@ -60,7 +60,8 @@ def max_operations(command: F) -> F:
         expose_value=False,
         callback=_allow_operations,
         show_default=f"{MAX_OPERATIONS:,}",
-        help="Maximum number of operations of one forward pass on the meta device.",
+        help="Maximum number of operations in one forward pass on the meta device. Also read from "
+        "ARCHSPEC_MAX_OPERATIONS.",
     )(command)
 
 
@@ -74,7 +75,7 @@ def overrides(command: F) -> F:
         multiple=True,
         callback=_checked,
         group="Model",
-        help="Set a parameter of the spec. VALUE is read as YAML. May be repeated; takes "
+        help="Set a parameter of the spec. VALUE is parsed as YAML. May be repeated. Takes "
         "precedence over --config.",
     )
     config = option(
@@ -82,7 +83,7 @@ def overrides(command: F) -> F:
         metavar="FILE",
         type=click.Path(path_type=Path),
         group="Model",
-        help="Read parameters from a JSON file, such as a Hugging Face config.json.",
+        help="Read parameters of the spec from a JSON file, such as a Hugging Face config.json.",
     )
     return param(config(command))
 
@@ -97,7 +98,14 @@ def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -
     return found
 
 
-batch = option("--batch", metavar="INT", type=int, group="Inputs", help="Batch size.")
+batch = option(
+    "--batch",
+    metavar="INT",
+    type=int,
+    show_default="from the spec, or 1",
+    group="Inputs",
+    help="Batch size.",
+)
 dim = option(
     "--dim",
     "sizes",
@@ -105,15 +113,21 @@ dim = option(
     multiple=True,
     callback=_sizes,
     group="Inputs",
-    help="Set the size of a dimension. May be repeated.",
+    show_default="from the spec",
+    help="Set the size of a symbolic dimension, such as seq. May be repeated.",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 header = option("--header/--no-header", default=None, group="Data", help=option_help.HEADER)
 encoding = option(
     "--encoding", metavar="NAME", show_default="utf-8", group="Data", help=option_help.ENCODING
 )
 freeze = option(
-    "--freeze", metavar="PLAN|PATTERN", multiple=True, group="Model", help=option_help.FREEZE
+    "--freeze",
+    metavar="PLAN|PATTERN",
+    multiple=True,
+    show_default=option_help.FREEZE_DEFAULT,
+    group="Model",
+    help=option_help.FREEZE,
 )
 output = click.option(
     "-o",
@@ -121,14 +135,14 @@ output = click.option(
     metavar="FILE",
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     show_default="standard output",
-    help="File to write. An existing file is replaced.",
+    help="File to write. Overwritten if it exists.",
 )
 layout = option(
     "--layout",
-    metavar="NAME",
-    show_default="the one that fits best",
+    metavar="LAYOUT",
+    show_default="best match",
     group="Weights",
-    help="Layout of the checkpoint: archspec, or one of the spec's checkpoint layouts.",
+    help="Layout of the checkpoint: archspec, or one that 'archspec show SPEC' lists.",
 )
 key = option(
     "--key",

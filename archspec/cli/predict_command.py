@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 @option(
     "--weights",
     metavar="PATH",
+    show_default="best, for a run",
     group="Weights",
-    help="Checkpoint of a spec, which needs one. For a run: best or last.",
+    help="Checkpoint to load, required for a spec. For a run: best or last.",
 )
 @options.layout
 @options.key
@@ -41,10 +42,18 @@ if TYPE_CHECKING:
     group="Model",
     help=option_help.TOKENIZER,
 )
-@option("--max-length", metavar="INT", type=int, group="Model", help=option_help.MAX_LENGTH)
+@option(
+    "--max-length",
+    metavar="INT",
+    type=int,
+    show_default="from the run or the spec",
+    group="Model",
+    help=option_help.MAX_LENGTH,
+)
 @option(
     "--labels",
-    metavar="NAME,…",
+    metavar="NAME,...",
+    show_default="from the run or the spec",
     group="Model",
     help="Names of the classes, in the order of the model's outputs.",
 )
@@ -54,7 +63,7 @@ if TYPE_CHECKING:
     metavar="TEXT",
     multiple=True,
     group="Inputs",
-    help="Text to predict on; - reads lines from standard input. May be repeated.",
+    help="Text to predict on. Use - to read lines from standard input. May be repeated.",
 )
 @option(
     "--image",
@@ -70,14 +79,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     multiple=True,
     group="Inputs",
-    help="File of rows to predict on. May be repeated.",
+    help="File with rows to predict on. Requires -o. May be repeated.",
 )
 @option(
     "--column",
     metavar="NAME",
-    show_default="guessed",
+    show_default="detected",
     group="Data",
-    help="Column of --file with the texts or images.",
+    help="Column of --file that holds the texts or images.",
 )
 @options.header
 @options.encoding
@@ -89,30 +98,29 @@ if TYPE_CHECKING:
     "--output",
     metavar="PATH",
     group="Output",
-    help="File to write the predictions of --file to, or a folder for several files.",
+    help="File to write the predictions of --file to, or an existing folder for several files.",
 )
-@option("--overwrite", is_flag=True, group="Output", help="Replace existing output files.")
+@option("--overwrite", is_flag=True, group="Output", help="Overwrite existing output files.")
 @option(
     "--probabilities",
     is_flag=True,
     group="Output",
-    help="Write the probability of each class, for --file.",
+    help="With --file, also write the probability of each class.",
 )
 @option(
     "--explain",
     is_flag=True,
     group="Output",
-    help="Show the contribution of each word to the predicted class, for --text.",
+    help="With --text, show how much each word contributes to the predicted class.",
 )
 @options.device("mps")
-@option(
-    "--batch-size", metavar="INT", default=32, group="Hardware", help="Maximum inputs per batch."
-)
+@option("--batch-size", metavar="INT", default=32, group="Hardware", help="Maximum batch size.")
 @option(
     "--optimize",
     is_flag=True,
     group="Hardware",
-    help="Use faster variants of the model whose results on the first batch are the same.",
+    help="Use faster variants of the model, such as channels-last or bfloat16, if they give the "
+    "same predictions on the first batch.",
 )
 @options.as_json
 def predict(
@@ -136,10 +144,12 @@ def predict(
 ) -> None:
     """Predict on texts, images or the rows of a file.
 
-    RUN_OR_SPEC is the folder of a run, or a spec with --weights. The rows of a file (CSV, TSV, JSON
-    lines, JSON, Parquet, Arrow) are written with their predictions as CSV, TSV, JSON lines or
-    Parquet, by the suffix of the output. A row that cannot be predicted on is kept, with the reason
-    in the column 'error'.
+    RUN_OR_SPEC is the folder of a run, or a spec together with --weights. Give one of --text,
+    --image and --file.
+
+    The rows of a file (CSV, TSV, JSON Lines, JSON, Parquet or Arrow) are written with their
+    predictions to -o, as CSV, TSV, JSON Lines or Parquet, depending on its suffix. Rows without a
+    prediction are kept, with the reason in the column 'error'.
 
     \b
     Examples:

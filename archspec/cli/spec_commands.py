@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command("list", cls=Command)
 @options.as_json
 def list_specs(as_json: bool) -> None:
-    """List the specs that come with archspec.
+    """List the packaged specs, which every command takes by name.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def validate(
     """Check specs without building them.
 
     FILE is a YAML file or the name of a packaged spec. All errors of all files are reported at
-    once, each with its place and a hint. PyTorch is not imported.
+    once, each with its location and a hint. PyTorch is not imported.
 
     \b
     Examples:
@@ -110,8 +110,9 @@ def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None
 def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     """Show a spec with all values resolved.
 
-    Shows each parameter with its value, type and origin, the blocks, the tree of modules with
-    repeated ones folded, the freeze plans and the checkpoint layouts. Nothing is built.
+    SPEC is a YAML file or the name of a packaged spec. Shows each parameter with its value, type
+    and origin, the blocks, the module tree with repeated modules folded, the freeze plans and the
+    checkpoint layouts. Nothing is built.
 
     \b
     Examples:
@@ -147,12 +148,13 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     type=click.IntRange(0, 2**32 - 1),
     show_default="random",
     group="Model",
-    help="Seed of the initial values.",
+    help="Random seed for initialization.",
 )
 @option(
     "--weights",
     metavar="PATH",
     type=click.Path(path_type=Path),
+    show_default="none: random initialization",
     group="Weights",
     help="Checkpoint to load: a safetensors file, a torch.save file, or a folder with "
     "model.safetensors.",
@@ -163,8 +165,9 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
 @option(
     "--dtype",
     metavar="NAME",
+    show_default="float32",
     group="Hardware",
-    help="Floating-point type of the tensors: float32, float64, float16 or bfloat16.",
+    help="Floating-point dtype: float32, float64, float16 or bfloat16.",
 )
 @options.as_json
 def build(
@@ -182,8 +185,8 @@ def build(
 ) -> None:
     """Build a spec as a PyTorch module; print its tree and exact counts.
 
-    Shapes are checked during the build. Shared tensors are counted once. On the device meta no
-    memory is allocated.
+    SPEC is a YAML file or the name of a packaged spec. Shapes are checked during the build. Shared
+    tensors are counted once. With --device meta no memory is allocated. The model is not saved.
 
     \b
     Examples:
@@ -222,8 +225,9 @@ def export(
 ) -> None:
     """Export a spec as code that does not need archspec.
 
-    The format python is the source of a module that only needs PyTorch: the code that 'archspec
-    build' compiles. The defaults of its root class are the values of the spec.
+    SPEC is a YAML file or the name of a packaged spec. The format python is a Python module that
+    only needs PyTorch: the code that 'archspec build' runs. The values of the spec are the default
+    arguments of its root class.
 
     \b
     Examples:
@@ -242,14 +246,16 @@ def export(
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of specs, for editors.
 
-    With it, an editor with a YAML language server completes keys, layers and their arguments, and
+    With it, an editor with a YAML language server completes keys, layers and their arguments and
     underlines errors.
 
     \b
     Examples:
       archspec schema
       archspec schema -o archspec.schema.json
-    First line of a spec that uses it:
+
+    \b
+    To use it in an editor, start a spec with this line:
       # yaml-language-server: $schema=archspec.schema.json
     """
     import json

@@ -43,7 +43,7 @@ class TrainCommand(Command):
     multiple=True,
     required=True,
     group="Data",
-    help="Training data: a file, a folder, or a name on the Hugging Face hub. May be repeated.",
+    help="Training data: a file, a folder, or a dataset of the Hugging Face Hub. May be repeated.",
 )
 @options.overrides
 @options.as_json
@@ -57,14 +57,14 @@ def train(
     as_json: bool,
     **values: Any,
 ) -> None:
-    """Fine-tune a spec's model on data, following freeze plans.
+    """Fine-tune the model of a spec on data, with freeze plans.
 
-    The task is the classification of one text or one image into one class. The number of classes is
-    taken from the data.
+    SPEC is a YAML file or the name of a packaged spec. The task is single-label classification of
+    texts or images. The number of classes is taken from the data.
 
-    The run gets a folder with the resolved spec, its Python source, the proof that frozen
-    parameters have not changed, metrics, curves, the best and the last weights, and what 'archspec
-    resume' needs. Ctrl-C stops after the current step and saves.
+    The run folder holds the resolved spec, its Python source, a proof that frozen parameters have
+    not changed, metrics, curves, the best and the last weights, and what 'archspec resume' needs.
+    Ctrl-C stops after the current step and saves.
 
     \b
     Examples:
@@ -94,16 +94,15 @@ def train(
     "--epochs",
     metavar="INT",
     type=int,
-    help="Train this many more epochs, also if the run has finished.",
+    help="Train for this many more epochs, even if the run has finished.",
 )
 @options.as_json
 def resume(run: Path, epochs: int | None, as_json: bool) -> None:
-    """Resume a run, or train a finished one further.
+    """Resume a run, or train a finished one for more epochs.
 
-    RUN is the run's folder. A run that was stopped or killed continues from the last saved step
-    with the same data, and its result is that of a run without interruption. --epochs adds one more
-    phase, with the last plan and its own optimizer and schedule, which starts from the last
-    weights.
+    RUN is the run folder. A run that was stopped or killed continues from the last saved step with
+    the same data, and gives the same result as without the interruption. --epochs adds a phase
+    that starts from the last weights, with the last freeze plan and a new optimizer and schedule.
 
     \b
     Examples:
@@ -116,13 +115,15 @@ def resume(run: Path, epochs: int | None, as_json: bool) -> None:
 @click.command(cls=Command)
 @click.argument("folder", metavar="[FOLDER]", default="runs", type=click.Path(path_type=Path))
 @click.option(
-    "--verify", is_flag=True, help="Compare the weights of one run with its freeze proofs."
+    "--verify",
+    is_flag=True,
+    help="Check that the frozen weights of the run have not changed, using its freeze proofs.",
 )
 @options.as_json
 def runs(folder: Path, verify: bool, as_json: bool) -> None:
     """List the runs in a folder, or show one.
 
-    FOLDER is the output folder of 'archspec train', runs by default, or the folder of one run.
+    FOLDER is the output folder of 'archspec train', runs by default, or one run folder.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ import click
 
 import archspec
 from archspec.cli import options, terminal
-from archspec.cli.command import Command
+from archspec.cli.command import Command, option
 
 if TYPE_CHECKING:
     from archspec.lang.spec import Spec
@@ -54,8 +54,8 @@ _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 def weights() -> None:
     """Check whether a checkpoint fits a spec, or convert it to another layout.
 
-    FILE is a safetensors file, a torch.save file (.pt, .pth, .bin, .ckpt), an index of shards, or a
-    folder with model.safetensors or pytorch_model.bin. No code in it is run.
+    FILE is a safetensors file, a torch.save file (.pt, .pth, .bin, .ckpt), an index of a sharded
+    checkpoint, or a folder with model.safetensors or pytorch_model.bin. No code in it is run.
     """
 
 
@@ -68,13 +68,14 @@ def weights() -> None:
 @options.ignore
 @options.allow_missing
 @options.allow_partial
-@click.option(
+@option(
     "--resize",
     metavar="PATTERN=HOW",
     multiple=True,
+    group="Weights",
     callback=_resizes,
-    help="Model tensors whose shapes may differ. HOW is fresh (new values) or rows (copy the "
-    "leading part that both have). May be repeated.",
+    help="Model tensors that may differ in shape. HOW is fresh (keep the initial values) or rows "
+    "(copy the leading part that both have). May be repeated.",
 )
 @options.as_json
 def check(
@@ -92,8 +93,9 @@ def check(
 ) -> None:
     """Show how the tensors of FILE map to those of the model.
 
+    SPEC is a YAML file or the name of a packaged spec; for FILE, see 'archspec weights --help'.
     Only names, shapes and dtypes are read, and the values of tied tensors that FILE has twice. The
-    model is built without memory. The exit status is 1 if a tensor does not fit.
+    model is built on the meta device. The exit status is 1 if a tensor does not fit.
 
     \b
     Examples:
@@ -124,37 +126,43 @@ def check(
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @_file
 @options.overrides
-@click.option(
-    "--to",
-    metavar="LAYOUT",
-    required=True,
-    help="Layout to write: archspec, or one of the spec's checkpoint layouts.",
-)
-@click.option(
-    "-o",
-    "--output",
-    metavar="OUT",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="File to write, ending in .safetensors, or a folder.",
-)
-@click.option(
+@option(
     "--from",
     "layout",
+    group="Weights",
     metavar="LAYOUT",
-    show_default="the one that fits best",
-    help="Layout of FILE: archspec, or one of the spec's checkpoint layouts.",
+    show_default="best match",
+    help="Layout of FILE: archspec, or one that 'archspec show SPEC' lists.",
+)
+@option(
+    "--to",
+    metavar="LAYOUT",
+    group="Output",
+    required=True,
+    help="Layout to write: archspec, or one that 'archspec show SPEC' lists.",
+)
+@option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    group="Output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File to write, with the suffix .safetensors, or a folder. Existing files are "
+    "overwritten.",
 )
 @options.key
 @options.ignore
 @options.allow_missing
 @options.allow_partial
-@click.option(
+@option(
     "--max-shard-size",
     "max_bytes",
+    group="Output",
     metavar="SIZE",
     callback=_bytes,
-    help="Split the checkpoint into files of at most this size, such as 5GB.",
+    show_default="one file",
+    help="Split the checkpoint into shards of at most this size, such as 5GB.",
 )
 @options.as_json
 def convert(
@@ -174,6 +182,7 @@ def convert(
 ) -> None:
     """Write the weights of FILE in another layout, as safetensors.
 
+    SPEC is a YAML file or the name of a packaged spec; for FILE, see 'archspec weights --help'.
     FILE must fit the spec. Dtypes are kept; ignored tensors are left out.
 
     \b

@@ -140,7 +140,7 @@ _PlanField = Annotated[str | tuple[str, ...] | None, BeforeValidator(_plan)]
 _data = partial(option, group="Data")
 _model = partial(option, group="Model")
 _weights = partial(option, group="Weights")
-_optimisation = partial(option, group="Optimisation")
+_optimisation = partial(option, group="Optimization")
 _evaluation = partial(option, group="Evaluation")
 _hardware = partial(option, group="Hardware")
 _output = partial(option, group="Output")
@@ -163,31 +163,35 @@ class TrainOptions(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     # Data
-    text_column: str | None = _data(None, "Column of the texts.", metavar="COLUMN", unset="guessed")
+    text_column: str | None = _data(
+        None, "Column that holds the texts.", metavar="COLUMN", unset="detected"
+    )
     image_column: str | None = _data(
-        None, "Column of the images.", metavar="COLUMN", unset="guessed"
+        None, "Column that holds the images.", metavar="COLUMN", unset="detected"
     )
     label_column: str | None = _data(
-        None, "Column of the labels.", metavar="COLUMN", unset="guessed"
+        None, "Column that holds the labels.", metavar="COLUMN", unset="detected"
     )
     labels: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = _data(
         None,
         "Names of the classes, in the order of the model's outputs.",
-        metavar="NAME,…",
+        metavar="NAME,...",
         unset="from the spec or the data",
     )
     train_split: str | None = _data(
-        None, "Split of the data to train on.", metavar="SPLIT", unset="by name"
+        None, "Name of the split to train on.", metavar="SPLIT", unset="detected by name"
     )
     validation_split: str | None = _data(
-        None, "Split of the data to validate on.", metavar="SPLIT", unset="by name"
+        None, "Name of the split to validate on.", metavar="SPLIT", unset="detected by name"
     )
     test_split: str | Literal[False] | None = _data(
-        None, "Split of the data to test on.", metavar="SPLIT", unset="by name"
+        None, "Name of the split to test on.", metavar="SPLIT", unset="detected by name"
     )
     validation_fraction: float = _data(
         0.1,
-        "Fraction of the training rows to validate on if the data has no validation split.",
+        "Fraction of the training rows to hold out for validation if the data has no validation "
+        "split.",
+        metavar="FRACTION",
         ge=0,
         lt=1,
     )
@@ -203,14 +207,18 @@ class TrainOptions(BaseModel):
 
     # Model
     freeze: _PlanField = _model(
-        None, option_help.FREEZE, metavar="PLAN|PATTERN", unset="no freezing", repeated=True
+        None,
+        option_help.FREEZE,
+        metavar="PLAN|PATTERN",
+        unset=option_help.FREEZE_DEFAULT,
+        repeated=True,
     )
     # Weights
     weights: Annotated[str | None, BeforeValidator(_path)] = _weights(
         None,
         "Checkpoint to start from, or the folder of an earlier run.",
         metavar="PATH",
-        unset="none, training from scratch",
+        unset="none: train from scratch",
     )
     key: str | None = _weights(None, option_help.KEY, metavar="NAME", unset=option_help.KEY_DEFAULT)
     ignore: _Patterns = _weights((), option_help.IGNORE, metavar="PATTERN", repeated=True)
@@ -220,44 +228,44 @@ class TrainOptions(BaseModel):
     allow_partial: bool = _weights(False, option_help.ALLOW_PARTIAL)
 
     # Optimisation
-    epochs: int = _optimisation(3, "Passes over the training data.", ge=1, le=_MAX_EPOCHS)
+    epochs: int = _optimisation(3, "Number of passes over the training data.", ge=1, le=_MAX_EPOCHS)
     phases: Annotated[tuple[Phase, ...], BeforeValidator(_phases)] = _optimisation(
         (),
-        "Freeze plans to train with one after the other, each for N epochs. Replaces --freeze and "
-        "--epochs.",
-        metavar="PLAN:N,…",
+        "Train with several freeze plans in sequence, each for N epochs. Used instead of --freeze "
+        "and --epochs.",
+        metavar="PLAN:N,...",
     )
-    batch_size: int = _optimisation(32, "Samples per batch, over all processes.", ge=1, le=_MAX_INT)
+    batch_size: int = _optimisation(32, "Batch size, summed over all processes.", ge=1, le=_MAX_INT)
     accumulate_grad_batches: int = _optimisation(
-        1, "Batches whose gradients are accumulated for one step.", ge=1, le=_MAX_INT
+        1, "Number of batches to accumulate gradients over before each step.", ge=1, le=_MAX_INT
     )
     learning_rate: float = _optimisation(2e-4, "Peak learning rate.", ge=0, le=1e30)
     optimizer: Optimizer = _optimisation("adamw", "Optimizer.")
-    momentum: float = _optimisation(0.9, "Nesterov momentum of sgd.", ge=0, le=1)
+    momentum: float = _optimisation(0.9, "Nesterov momentum, for sgd.", ge=0, le=1)
     weight_decay: float = _optimisation(
-        0.01, "Weight decay. Biases and norms have none.", ge=0, le=1e30
+        0.01, "Weight decay. Not applied to biases and normalization layers.", ge=0, le=1e30
     )
-    schedule: Schedule = _optimisation("linear", "Learning rate schedule.")
+    schedule: Schedule = _optimisation("linear", "Learning rate schedule of each phase.")
     warmup: float | None = _optimisation(
         None,
-        "Fraction of a phase during which the learning rate rises.",
+        "Fraction of each phase used for learning rate warmup.",
         metavar="FRACTION",
-        unset="0.1; one-cycle 0.3, constant 0",
+        unset="0.1; one-cycle: 0.3; constant: 0",
         ge=0,
         le=1,
     )
     max_grad_norm: float = _optimisation(
-        1.0, "Clip gradients to this norm. 0 turns clipping off.", ge=0, le=1e30
+        1.0, "Maximum gradient norm for clipping. 0 disables clipping.", ge=0, le=1e30
     )
     seed: int = _optimisation(
-        0, "Seed of initial values, row order, dropout and augmentation.", ge=0, le=_MAX_INT
+        0, "Random seed for initialization, shuffling, dropout and augmentation.", ge=0, le=_MAX_INT
     )
 
     # Evaluation
-    monitor: Monitor = _evaluation("accuracy", "Validation metric that selects the best epoch.")
+    monitor: Monitor = _evaluation("accuracy", "Validation metric used to select the best epoch.")
     patience: int | None = _evaluation(
         None,
-        "Stop a phase after this many epochs without improvement.",
+        "End a phase after this many epochs without improvement (early stopping).",
         unset="no early stopping",
         ge=1,
         le=_MAX_INT,
@@ -265,33 +273,38 @@ class TrainOptions(BaseModel):
 
     # Hardware
     device: str = _hardware("auto", f"{option_help.DEVICE} or mps.", metavar="NAME")
-    devices: int = _hardware(1, "Number of devices. torchrun sets it.", ge=1, le=_MAX_INT)
-    strategy: Strategy = _hardware(
-        "auto", "How several devices share the model: ddp copies it to each device, fsdp splits it."
+    devices: int = _hardware(
+        1, "Number of devices to train on. Set by torchrun if used.", ge=1, le=_MAX_INT
     )
-    precision: Precision = _hardware("fp32", "Floating-point precision.")
+    strategy: Strategy = _hardware(
+        "auto", "How to train on several devices: ddp replicates the model, fsdp shards it."
+    )
+    precision: Precision = _hardware("fp32", "Training precision.")
     num_workers: int = _hardware(
-        0, "Processes that load images. 0 loads them in the main process.", ge=0, le=_MAX_INT
+        0,
+        "Number of worker processes that load images. 0 uses the main process.",
+        ge=0,
+        le=_MAX_INT,
     )
 
     # Output
     output_dir: _Text = _output(
-        "runs", "Folder in which the run's folder is created.", metavar="FOLDER"
+        "runs", "Folder in which to create the run folder.", metavar="FOLDER"
     )
     name: str | None = _output(
-        None, "Name of the run's folder.", metavar="NAME", unset="<time>-<spec>-<plan>"
+        None, "Name of the run folder.", metavar="NAME", unset="<time>-<spec>-<plan>"
     )
     save_interval: float = _output(
         120.0, "Seconds between checkpoints within an epoch.", metavar="SECONDS", ge=0, le=1e30
     )
     feature_cache: Annotated[str, BeforeValidator(_cache_folder)] = _output(
         "auto",
-        "Folder to cache the activations of frozen layers in. auto is .activations in the output "
-        "folder, off turns the cache off.",
+        "Where to cache the activations of frozen layers: a folder, auto (.activations in the "
+        "output folder) or off.",
         metavar="FOLDER",
     )
     feature_cache_size: float = _output(
-        20.0, "Maximum size of the cache, in GiB.", metavar="GIB", ge=0, le=1e9
+        20.0, "Maximum size of the feature cache, in GiB.", metavar="GIB", ge=0, le=1e9
     )
 
     def __init__(self, **values: Any) -> None:

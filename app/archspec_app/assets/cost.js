@@ -21,7 +21,7 @@ function row(figure, largest) {
 function section({ title, figures }) {
   const parts = figures.filter(({ name }) => name !== "total").map(({ value }) => value);
   const largest = title.startsWith("Memory") ? Math.max(...parts, 1) : 0;
-  const head = headRow(["Figure", "Value", "Exact value", "Accuracy"]);
+  const head = headRow(["Figure", "Value", "Full value", "Exact or estimated"]);
   head.classList.add("hidden");
   const body = h(
     "tbody",

@@ -5,14 +5,16 @@ import { whenVisible } from "./page.js";
 
 const root = element.querySelector(".predict-view");
 const MAX_IMAGE_BYTES = 20000000;
-const KEY_HELP = "Key of the state dict in the file, such as params_ema or teacher.";
+const KEY_HELP = "Key of the state dict in the checkpoint, such as params_ema or teacher.";
 
 const textInput = (id, placeholder, attributes = {}) =>
   h("input", { type: "text", id, placeholder, spellcheck: "false", ...attributes });
 const source = h("select", { id: "predict-source" });
 const weights = textInput("predict-weights", "file or folder with weights", { list: "predict-weights-list" });
 const weightsList = h("datalist", { id: "predict-weights-list" });
-const key = textInput("predict-key", "state_dict, model, or none", { "aria-describedby": "help-predict-key" });
+const key = textInput("predict-key", "state_dict, model_state_dict or model, if present", {
+  "aria-describedby": "help-predict-key",
+});
 const text = h("textarea", { id: "predict-text", rows: "4", placeholder: "Enter a text" });
 const explain = h("input", { type: "checkbox", id: "predict-explain", checked: true });
 const picture = h("input", { type: "file", accept: "image/*", id: "predict-image" });
@@ -81,7 +83,7 @@ function predict() {
   }
   const file = picture.files[0];
   if (!file) showError("Choose an image first.");
-  else if (file.size > MAX_IMAGE_BYTES) showError("The image has more than 20 MB.");
+  else if (file.size > MAX_IMAGE_BYTES) showError("The image is larger than 20 MB.");
   else {
     showBusy();
     sendImage(file, { ...model, request_id: String(requestId) });
@@ -130,7 +132,7 @@ function contributions(found) {
   const { steps, logit, baseline, gap, unread } = found;
   const method =
     `Integrated gradients, ${steps} steps: the logit is ${logit.toFixed(3)}, that of an empty text ` +
-    `${baseline.toFixed(3)}; the words account for the difference up to ${Math.abs(gap).toFixed(3)}.`;
+    `${baseline.toFixed(3)}; the contributions add up to the difference, with an error of ${Math.abs(gap).toFixed(3)}.`;
   const characters = unread === 1 ? "character is" : `${formatExact(unread)} characters are`;
   const rest = unread ? ` The last ${characters} beyond the model's maximum length.` : "";
   return h(
@@ -163,7 +165,7 @@ function drawSources(sources) {
     return option(name, null, name + accuracy);
   });
   source.replaceChildren(
-    option("", null, `${spec}, as in the editor, with weights`),
+    option("", null, `${spec} from the editor, with weights`),
     h("optgroup", { label: "Runs" }, runOptions),
   );
   source.value = !isFirst && before in kinds ? before : (runs[0]?.name ?? "");

@@ -83,7 +83,7 @@ function storeDraft(value) {
   try {
     sessionStorage.setItem("archspec", JSON.stringify(value));
   } catch {
-    notice.textContent = "This text is too long to survive a reload of the page.";
+    notice.textContent = "This text is too long to be kept when the page is reloaded.";
   }
 }
 window.addEventListener("pagehide", () => {

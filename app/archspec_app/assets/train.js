@@ -218,7 +218,7 @@ function drawRun() {
       "details",
       { open: isOpen },
       h("summary", { "data-act": "log-summary" }, "Log"),
-      h("pre.log", { tabindex: "0", "data-act": "log" }, run.log || "nothing yet"),
+      h("pre.log", { tabindex: "0", "data-act": "log" }, run.log || "no output yet"),
     ),
   ];
   keepFocus(detail, "data-act", () => detail.replaceChildren(...content));
@@ -234,7 +234,7 @@ function chart(title, lines) {
   const points = curves.flatMap((curve) => curve.points);
   const keys = curves.map(({ name, kind }) => h("span.key", { class: `key-${kind}` }, name));
   const caption = h("figcaption", title, " ", keys);
-  if (!points.length) return h("figure", caption, h("p.quiet", "no points yet"));
+  if (!points.length) return h("figure", caption, h("p.quiet", "no data yet"));
   const range = ranges(points);
   const x = scaleTo(range.x, [left, right]);
   const y = scaleTo(range.y, [bottom, top]);

@@ -47,7 +47,7 @@ function draw() {
     if (!body.querySelector('tr[tabindex="0"]')) body.rows[0]?.setAttribute("tabindex", "0");
   });
   const hits = rows.filter((row) => row.isHit).length;
-  const limit = rows.length > MAX_ROWS ? `the first ${MAX_ROWS} rows` : "";
+  const limit = rows.length > MAX_ROWS ? `first ${MAX_ROWS} rows shown` : "";
   status.textContent = tree && query() ? `${hits} found` : limit;
 }
 

@@ -18,8 +18,8 @@ PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
 OPTIMIZERS = ["adamw", "adamw-8bit", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
 
 CHECKPOINTS = (
-    "Activation checkpointing: patterns of modules, such as bert.encoder.layer.*, separated by"
-    " spaces. Their activations are recomputed in the backward pass, which saves memory."
+    "Activation checkpointing: patterns of module names, such as bert.encoder.layer.*, separated by"
+    " spaces. The activations of these modules are recomputed in the backward pass to save memory."
 )
 _INPUT = "input:"
 _PASSED, _OMITTED = "passed", "omitted"

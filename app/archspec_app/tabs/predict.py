@@ -93,7 +93,7 @@ def _source(session: Session, data: Mapping[str, Any]) -> Source:
         )
     if not weights:
         raise UsageError(
-            Problem("E801", "choose weights", hint="a file or folder in the folder of this page")
+            Problem("E801", "choose weights", hint="a file or folder in the working folder")
         )
     return SpecSource(session.built.spec, weights, key=text_of(data, "key") or None)
 

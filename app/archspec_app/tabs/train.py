@@ -100,7 +100,7 @@ def _fields(session: Session) -> dict[str, Any]:
         "label": "Data",
         "type": "text",
         "value": "",
-        "help": "A file or folder.",
+        "help": "A file or folder in the working folder.",
     }
     plans = ["", *session.built.plans] if session.built else [""]
     special: dict[str, dict[str, Any]] = {

@@ -42,4 +42,4 @@ def _toggle(session: Session, data: dict[str, Any]) -> None:
     session.toggle(path, count=count, frozen=flag_of(data, "frozen"))
     plan = session.built.plans.get(session.plan or "") if session.built else None
     if plan and not plan.gradients:
-        session.notice = f"the plan {session.plan} has gradients: false: it freezes no parameter"
+        session.notice = f"the plan {session.plan} has gradients: false and freezes no parameters"

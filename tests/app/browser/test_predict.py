@@ -105,7 +105,7 @@ def test_images_that_are_refused(open_runs: OpenPage, image_run: str) -> None:
     predicting.image(run, "cut.png", picture("red")[:40])
     expect(predicting.wrong).to_contain_text("error[E930]")
     predicting.image(run, "much.png", bytes(20_000_001))
-    expect(predicting.wrong).to_have_text("The image has more than 20 MB.")
+    expect(predicting.wrong).to_have_text("The image is larger than 20 MB.")
     is_clean(predicting.inspector)
     predicting.image(run, "red.png", picture("red"))
     expect(predicting.answer.locator(".bars tr.best th")).to_have_text("red")
