@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from archspec.data.charsets import checked_encoding, fitting_encoding, marked_encoding
 from archspec.errors import DataError, Place, Problem, UsageError
 
-MAX_FIELD = 10_000_000  # characters of one cell
+MAX_FIELD = 5_000_000  # characters of one cell
 MAX_LINE = 20_000_000  # characters
 MAX_JSON_BYTES = 500_000_000  # of a file that is one JSON value; JSON lines may be longer
 MAX_COLUMNS = 10_000

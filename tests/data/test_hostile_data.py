@@ -41,7 +41,7 @@ def refused(source: Any, **options: Any) -> DataError:
         ("# a comment\ntext,label\na,b\n", 1, "the first line is a comment"),
         (",".join(map(str, range(10_001))), 1, "10,001 columns, more than 10,000"),
         ("text,label\n" + "x" * 20_000_001, 2, "a line of more than 20,000,000 characters"),
-        ('text,label\n"' + "x\n" * 5_000_001, 2, "a cell of more than 10,000,000 characters"),
+        ('text,label\n"' + "x\n" * 2_500_001, 2, "a cell of more than 5,000,000 characters"),
     ],
     ids=lambda value: str(value)[:20],
 )
