@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.fuzz.judging import Finding, judge, warm_up
 
-CASES = sorted((Path(__file__).parent / "data/fuzz").glob("*.yaml"))
+CASES = sorted((Path(__file__).parent / "inputs/fuzz").glob("*.yaml"))
 
 
 def test_no_case_is_a_finding_again() -> None:

@@ -189,7 +189,7 @@ def _input_column(file: RowFile, kind: Kind, request: FileRequest) -> tuple[str,
 
 def _with_predict_options(problem: Problem) -> Problem:
     """``archspec predict`` has another name for the option."""
-    hint = re.sub(r"--(text|image)\b", "--column", problem.hint)
+    hint = re.sub(r"(text|image)_column= \(--\1-column\)", r"\1= (--column)", problem.hint)
     return replace(problem, hint=hint)
 
 

@@ -167,7 +167,7 @@ class RunTrainer:
             self.position = Position.from_dict(state["position"])
             best, self.best_score.waited, self.best_score.lines = state["standing"]
             self.best_score.best = (best[0], best[1])
-            restore(self.model, state["moving"])
+            restore(self.model, state["unfrozen_state"])
         if self.folder is not None:
             self.folder.keep_lines(METRICS, self.best_score.lines)
             if (self.folder / METRICS).is_file():
@@ -242,7 +242,7 @@ class RunTrainer:
             content: dict[str, Any] = {
                 "position": self.position.to_dict(),
                 "standing": [list(best_score.best), best_score.waited, best_score.lines],
-                "moving": {},
+                "unfrozen_state": {},
             }
             nothing = dict.fromkeys(("optimizer", "schedule", "precision"))
             write_state(self.folder, {**content, **nothing})

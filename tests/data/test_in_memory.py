@@ -88,7 +88,7 @@ def test_cells_of_any_type_where_nobody_uses_them() -> None:
         assert opened(rows).columns.label == "label", cell
         if not isinstance(cell, Decimal):
             with pytest.raises(DataError, match="column 'more' holds") as caught:
-                opened(rows, label="more")
+                opened(rows, label_column="more")
             assert caught.value.code == "E902"
     numbers = [{"text": "a b", "label": Decimal(i % 2)} for i in range(6)]
     assert opened(numbers).labels == ("0", "1")

@@ -53,7 +53,8 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     ("question answering is", ".csv",
      {"question": texts("a"), "context": texts("b"), "answer": ["c"], "answer_start": [1]}, {}),
     ("regression is", ".csv", {"text": texts("a"), "score": [0.1, 0.25, 1]}, {}),
-    ("regression is", ".csv", {"text": texts("a"), "score": ["0,1", "0,25"]}, {"label": "score"}),
+    ("regression is", ".csv", {"text": texts("a"), "score": ["0,1", "0,25"]},
+     {"label_column": "score"}),
     ("regression is", ".jsonl", label(0.5, 1.0), {}),
     ("regression is", ".parquet", label(1.5, 2.25), {}),
     ("multi-label is", ".jsonl", label(["a"], ["a", "b"]), {}),
@@ -61,7 +62,7 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     ("multi-label is", ".csv", label('["a"]', '["a", "b"]'), {}),
     ("multi-label is", ".csv", label("['a']", "['a' 'b']"), {}),
     ("multi-label is", ".csv", label("a", "b", "a,b"), {}),
-    ("multi-label is", ".csv", label("a|b", "b|c", "c"), {"label": "label"}),
+    ("multi-label is", ".csv", label("a|b", "b|c", "c"), {"label_column": "label"}),
     ("multi-label is", ".csv", label("2", "27", "2 27"), {}),
     ("multi-label is", ".csv", label("a", "b", "a/b"), {}),
     ("multi-label is", ".csv", label("a+b", "b", "a"), {}),
@@ -71,14 +72,15 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     ("classification of tokens is", ".parquet", {"words": [["a", "b"]], "ner_tags": [[0, 1]]}, {}),
     ("classification of tokens is", ".csv", {"words": ["['a', 'b']"], "ner": ["[0, 1]"]}, {}),
     ("classification of tokens is", ".jsonl", {"tokens": [["a", "b"]], "tags": [[0, 1]]},
-     {"text": "tokens", "label": "tags"}),
+     {"text_column": "tokens", "label_column": "tags"}),
     ("classification of tokens is", ".csv", {"text": texts("a"), "tags": ["O B-X", "O O"]}, {}),
     ("classification of tokens is", ".csv", {"word": ["a", "b", "c"], "tag": ["O", "B-X", "I-X"]},
-     {"text": "word", "label": "tag"}),
+     {"text_column": "word", "label_column": "tag"}),
     ("multiple choice is", ".jsonl",
      {"question": texts("a"), "choices": [["a", "b"]], "label": [0, 1]}, {}),
     ("conversations are", ".jsonl", {"messages": [[{"role": "user", "content": "a"}]]}, {}),
-    ("generation of text is", ".csv", {"text": texts("a"), "target": texts("b")}, {"text": "text"}),
+    ("generation of text is", ".csv", {"text": texts("a"), "target": texts("b")},
+     {"text_column": "text"}),
 ]  # fmt: skip
 
 
@@ -129,7 +131,7 @@ def test_predicting_names_them_too_and_its_own_option(tmp_path: Path) -> None:
     cases: list[tuple[dict[str, list[Any]], str, str]] = [
         ({"premise": texts("a"), "hypothesis": texts("b")}, "pairs are", "one class"),
         ({"tokens": [["a", "b"]]}, "classification of tokens is", "one class"),
-        ({"x": texts("a"), "z": texts("b")}, "pairs are", "(--column) says which"),
+        ({"x": texts("a"), "z": texts("b")}, "pairs are", "text= (--column) says which"),
     ]
     for columns, job, hint in cases:
         with pytest.raises(DataError) as caught:

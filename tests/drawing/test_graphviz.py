@@ -120,8 +120,8 @@ def test_without_graphviz(pure: None, monkeypatch: pytest.MonkeyPatch, tmp_path:
     [
         (subprocess.TimeoutExpired("dot", 7), "Graphviz took more than 7 seconds"),
         (OSError(8, "Exec format error"), "Graphviz cannot be run: Exec format error"),
-        ((1, b"", b"Error: out of memory\nmore"), "Graphviz failed and said: Error: out of memory"),
-        ((0, b"", b""), "Graphviz failed and said: nothing"),
+        ((1, b"", b"Error: out of memory\nmore"), "Graphviz failed: Error: out of memory"),
+        ((0, b"", b""), "Graphviz failed: no message"),
         ((0, b"x" * 101, b""), "the drawing has more than 0 MiB"),
     ],
 )

@@ -73,7 +73,11 @@ def test_table() -> None:
         (["bert", "--dim", "seq=-1"], 2, "'seq=-1' is not of the form NAME=SIZE"),
         (["bert", "--batch", "0"], 2, "an integer of 1 or more"),
         (["bert", "--batch", "2", "--dim", "batch=3"], 2, "given twice"),
-        (["bert", "--batch", "2", "--largest-batch", "3"], 2, "--largest-batch finds the batch"),
+        (
+            ["bert", "--batch", "2", "--largest-batch", "3"],
+            2,
+            "--largest-batch goes with neither --batch",
+        ),
         (["bert", "--largest-batch", "-1"], 2, "a number of GiB"),
         (["bert", "--table", "--json"], 2, "--table goes with neither"),
         (["bert", "--dim", "precision=4"], 2, "no dimension 'precision'"),

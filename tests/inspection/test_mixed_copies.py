@@ -66,8 +66,8 @@ def test_every_precision_is_as_without_copying(precision: str, stem: bool) -> No
     spec = looped(stem=stem)
     found = archspec.inspection.memory.PRECISIONS[precision]
     lowered = found.computed if found.mixed else None
-    model = archspec.build(spec, device="meta", dtype=found.held)
-    inputs = {"x": torch.zeros(1, 8, 64, device="meta", dtype=found.held)}
+    model = archspec.build(spec, device="meta", dtype=found.stored)
+    inputs = {"x": torch.zeros(1, 8, 64, device="meta", dtype=found.stored)}
     kinds = {path: id(instance) for path, instance in walk(spec.root)}
     expected = run(model, inputs, autocast=lowered)
     assert run(model, inputs, kinds=kinds, autocast=lowered) == expected

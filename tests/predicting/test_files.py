@@ -426,7 +426,13 @@ def test_texts_on_the_command_line(weights: Path, predictor: archspec.Predictor)
 def test_files_on_the_command_line(weights: Path, tmp_path: Path) -> None:
     files = [write(tmp_path / f"{name}.csv", [{"text": t} for t in TEXTS]) for name in "ab"]
     done = run(
-        weights, "--file", str(files[0]), "-o", str(tmp_path / "o.jsonl"), "--optimize", "--all"
+        weights,
+        "--file",
+        str(files[0]),
+        "-o",
+        str(tmp_path / "o.jsonl"),
+        "--optimize",
+        "--probabilities",
     )
     assert done.exit_code == 0 and "4 rows, 4 predicted" in done.stdout
     assert "bf16" in done.stderr

@@ -279,7 +279,7 @@ def test_a_resume_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ("position", {"phase": 0, "else": 1}),
         ("standing", [3]),
-        ("moving", {"words.weight": 3}),
+        ("unfrozen_state", {"words.weight": 3}),
         ("optimizer", {"state": {99: {"step": torch.ones(())}}, "param_groups": []}),
         ("optimizer", {}),
         ("schedule", 3),

@@ -541,8 +541,8 @@ def test_patterns_of_the_call(model: nn.Module, state: State, saved: Saved) -> N
             "resize={'classifier': 'fresh'}",
         ),
         ({"ignore": 3}, "ignore takes patterns", ""),
-        ({"optional": [3]}, "optional takes patterns", ""),
-        ({"optional": b"a"}, "optional takes patterns", ""),
+        ({"allow_missing": [3]}, "allow_missing takes patterns", ""),
+        ({"allow_missing": b"a"}, "allow_missing takes patterns", ""),
     ],
 )  # fmt: skip
 def test_arguments_that_make_no_sense(

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import archspec
-from archspec import UsageError, WeightsError, build, load_weights, save_weights
-from archspec.weights import file_replacement, saving
+from archspec import UsageError, WeightsError, build, load_weights, save_weights, storage
+from archspec.weights import saving
 from archspec.weights.files import DTYPES
 
 NET = """\
@@ -225,7 +225,7 @@ def test_a_move_that_fails_brings_the_old_files_back(
             raise OSError(5, "Input/output error")
         os.rename(source, target)
 
-    monkeypatch.setattr(file_replacement.os, "replace", fails)
+    monkeypatch.setattr(storage.os, "replace", fails)
     with pytest.raises(WeightsError) as caught:
         save_weights(model, tmp_path, max_shard_bytes=most)
     assert caught.value.message.endswith("cannot be written: [Errno 5] Input/output error")
@@ -246,9 +246,9 @@ def test_a_killed_write_cannot_be_read(
             load_weights(model, tmp_path)
         seen.append(caught.value.code)
         if len(seen) == 5:  # three are out, two are in: the index is the last
-            monkeypatch.setattr(file_replacement.os, "replace", replace)
+            monkeypatch.setattr(storage.os, "replace", replace)
 
-    monkeypatch.setattr(file_replacement.os, "replace", watched)
+    monkeypatch.setattr(storage.os, "replace", watched)
     save_weights(model, tmp_path, max_shard_bytes=80)
     assert seen == ["E601"] * 5
     assert same(again(tmp_path), model)
