@@ -37,6 +37,7 @@ def every(
 
         signature = inspect.signature(test)
         rest = [p for name, p in signature.parameters.items() if name not in listed]
+        # pytest reads which fixtures a test wants from here; functions are not declared to have it.
         with_every_row.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
         return with_every_row
 

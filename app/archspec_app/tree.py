@@ -8,6 +8,9 @@ from archspec.inspection import Inspection, Node
 from archspec.report.subtrees import SubtreeNumbers
 from archspec_app.session import BuiltSpec
 
+# Modules of one kind may differ in these, as a freeze plan decides.
+_PER_MODULE = ("trainable", "activations")
+
 
 def tree_data(built: BuiltSpec) -> dict[str, Any]:
     """What the page needs to draw the tree, and to expand it without another request.
@@ -18,36 +21,21 @@ def tree_data(built: BuiltSpec) -> dict[str, Any]:
         are not entirely trainable; ``file``: the file that the lines of ``kinds`` refer to.
     """
     numbers = SubtreeNumbers[Node](
-        lambda node: node.appearance(ignored=("trainable", "activations")), Node.named_children
+        lambda node: node.appearance(ignored=_PER_MODULE), Node.named_children
     )
     root = numbers.number(built.inspection.root)
     return {
         "name": built.spec.name,
         "root": root,
         "kinds": [
-            _kind_data(node, [(name, numbers.number(n)) for name, n in node.named_children()])
+            {
+                **{name: fact for name, fact in node.facts().items() if name not in _PER_MODULE},
+                "children": [(name, numbers.number(n)) for name, n in node.named_children()],
+            }
             for node in numbers.firsts
         ],
         "trainable": _trainable(built.inspection.root),
         "dims": dict(built.inspection.dims),
-    }
-
-
-def _kind_data(node: Node, children: list[tuple[str, int]]) -> dict[str, Any]:
-    place = node.place
-    return {
-        "type": node.type,
-        "text": node.text,
-        "parameters": node.parameters,
-        "buffers": node.buffers,
-        "shared": dict(node.shared),
-        "calls": node.calls,
-        "inputs": [list(shape) for shape in node.inputs],
-        "outputs": [list(shape) for shape in node.outputs],
-        "macs": node.macs,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "children": children,
     }
 
 

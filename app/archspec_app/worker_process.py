@@ -56,7 +56,7 @@ def prepare() -> Sequence[Handler]:
     """Import and compile what a first event would wait for; returns the page's handlers."""
 
     async def unused(session_id: str, number: int, event: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError  # the page is made for its handlers; nobody opens this one
 
     _, binder = make_page(unused)
     archspec.inspect("bert")

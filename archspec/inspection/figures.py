@@ -93,9 +93,13 @@ class Node:
 
     def to_dict(self) -> dict[str, Any]:
         """The node and its children as plain data; shapes are lists, a place is three keys."""
+        children = [child.to_dict() for child in self.children]
+        return {"path": self.path, **self.facts(), "children": children}
+
+    def facts(self) -> dict[str, Any]:
+        """What ``to_dict`` says of the node itself, without its path and children."""
         place = self.place
         return {
-            "path": self.path,
             "type": self.type,
             "text": self.text,
             "parameters": self.parameters,
@@ -111,7 +115,6 @@ class Node:
             "file": place.file if place else None,
             "line": place.line if place else None,
             "column": place.column if place else None,
-            "children": [child.to_dict() for child in self.children],
         }
 
 

@@ -67,7 +67,7 @@ class Writer:
 
     def _add(self, window: Window, added: Added) -> None:
         """Write rows in the format."""
-        raise NotImplementedError
+        raise NotImplementedError  # each format has its own
 
     def _close(self) -> None:
         """Write what comes after the last row."""
