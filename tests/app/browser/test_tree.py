@@ -152,13 +152,18 @@ def test_lines_and_modules_lead_to_each_other(tiny: Inspector) -> None:
     tiny.row("norm").click()
     chosen = tiny.page.locator(".line-mark.chosen")
     expect(chosen).to_be_visible()
-    for _ in range(50):  # the editor may still be scrolling to the line
+
+    def distance() -> float:
         box, line = chosen.bounding_box(), tiny.line(norm).bounding_box()
-        if box and line and abs(box["y"] - line["y"]) < 3:
+        assert box
+        assert line
+        return abs(box["y"] - line["y"])
+
+    for _ in range(50):  # the editor may still be scrolling to the line
+        if distance() < 3:
             break
         tiny.page.wait_for_timeout(100)
-    assert box and line
-    assert abs(box["y"] - line["y"]) < 3
+    assert distance() < 3
 
     (dense,) = (n for n, line in enumerate(lines, 1) if line.startswith("      dense:"))
     tiny.line(dense).click()
