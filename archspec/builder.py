@@ -27,6 +27,12 @@ from archspec.building.devices import check_memory, pick_device, pick_dtype
 from archspec.building.forward_errors import instance_text
 from archspec.building.initial_values import draw_seed, fill, needs_construction, seed_generators
 from archspec.building.shapes import check_shapes
+from archspec.building.tensor_values import (
+    MetaValues,
+    ValueFailed,
+    check_value_shapes,
+    within_limits,
+)
 from archspec.codegen import Generated, generate
 from archspec.codegen.verify import verify
 from archspec.errors import BuildError, Note, Place, Problem, UsageError, listing
@@ -122,6 +128,7 @@ def build(
     generated = generate(spec)
     module = compiled(generated.text, spec.name)
     model = _construct(spec, generated, module, torch.device("meta"))
+    check_value_shapes(spec, model)
     check_shapes(spec, model, generated, module)
     if freeze is not None:  # before any memory is spent: a plan may not fit
         apply_plan(model, freeze, spec=spec)
@@ -211,6 +218,8 @@ def compiled(text: str, name: str, known: Known = ()) -> ModuleType:
     for value in list(vars(module).values()):
         if isinstance(value, type) and value.__module__ == module_name:
             copyreg.pickle(value, reducer)
+            for method in [name for name in vars(value) if name.startswith("compute_")]:
+                setattr(value, method, within_limits(vars(value)[method]))
             if issubclass(value, nn.Module) and value.forward.__code__.co_kwonlyargcount:
                 value.forward = _naming_inputs(value.forward)
     return module
@@ -296,7 +305,7 @@ def _construct(
     try:
         with torch.device(device):
             if device.type == "meta":
-                with WithoutInitialValues():
+                with WithoutInitialValues(), MetaValues():
                     return root()
             if seed is None:
                 return root()
@@ -316,6 +325,9 @@ def _construction_error(
     spec: Spec, generated: Generated, module: ModuleType, error: Exception
 ) -> BuildError:
     """Which layer could not be made: the first that cannot be made by itself either."""
+    if isinstance(error, ValueFailed):
+        place = _place_of(spec, generated, module, error.__cause__ or error)
+        return BuildError(Problem(error.code, error.message, place, error.hint))
     for path, instance in walk(spec.root):
         layer = layers.find(instance.type)
         if layer is None or layer.registered or instance.children:
@@ -343,7 +355,7 @@ def _filling_error(
 
 
 def _place_of(
-    spec: Spec, generated: Generated, module: ModuleType, error: Exception
+    spec: Spec, generated: Generated, module: ModuleType, error: BaseException
 ) -> Place | None:
     """Where in the spec the innermost line of generated source that failed was made from."""
     place = None

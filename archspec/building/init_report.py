@@ -14,6 +14,7 @@ from archspec.building.built_specs import spec_of
 from archspec.codegen import Generated, generate
 from archspec.errors import Place, Problem, UsageError
 from archspec.lang.expr import evaluate
+from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance, walk
 from archspec.lang.spec import Spec
 from archspec.lang.tree import InitNode
@@ -100,6 +101,9 @@ class _InitialValueFinder:
         block = self.spec.tree.blocks.get(instance.type) if instance else None
         if block and (tensor := block.tensors.get(name)):
             place = self.spec.document.place(tensor.path)
+            if tensor.value:
+                text, *more = (written(step.value) for step in tensor.value)
+                return FirstValue("a computed value" if more else text, place=place)
             return FirstValue(self._text(tensor.init), place=place)
         return FirstValue(
             TORCH_DEFAULT if type(self.module).__module__.startswith("torch.") else OWN_DEFAULT

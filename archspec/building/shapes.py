@@ -101,7 +101,7 @@ def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance])
     for name, target in spec.architecture.tie.items():
         owner, _, attribute = name.rpartition(".")
         own, shared = (
-            _own_shape(spec, instances[owner], attribute),
+            _own_shape(spec, model.get_submodule(owner), instances[owner], attribute),
             model.get_parameter(target).shape,
         )
         if own is not None and own != shared:
@@ -110,12 +110,16 @@ def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance])
             raise ShapeError(Problem("E510", message, place, "tied parameters have one shape"))
 
 
-def _own_shape(spec: Spec, instance: Instance, name: str) -> torch.Size | None:
+def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> torch.Size | None:
     """The shape that a parameter would have if it were not tied; None if unknown."""
     block = spec.tree.blocks.get(instance.type)
     if block is not None:
         values = {**spec.values, **instance.arguments}
-        sizes = [_size(size, values, {}) for size in block.parameters[name].shape]
+        tensor = block.parameters[name]
+        if tensor.shape is None:
+            with torch.device("meta"):
+                return getattr(module, tensor.method)().shape
+        sizes = [_size(size, values, {}) for size in tensor.shape]
         return torch.Size([size for size in sizes if size is not None])
     layer = layers.find(instance.type)
     takes_modules = any(isinstance(value, Instance) for value in instance.arguments.values())

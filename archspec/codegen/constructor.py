@@ -211,14 +211,14 @@ class Constructor:
     def _tensors(self) -> None:
         block, add = self.block, self.writer.add
         for name, tensor in block.parameters.items():
-            text = f"nn.Parameter({self._empty(tensor)})"
+            text = f"nn.Parameter({self._first(tensor)})"
             add(f"self.{identifier(name)} = {text}", BODY, tensor.path)
         for name, tensor in block.buffers.items():
             kept = isinstance(tensor.declared, schema.Buffer) and not tensor.declared.persistent
             persistent = ", persistent=False" if kept else ""
-            text = f"{constant(name)}, {self._empty(tensor)}{persistent}"
+            text = f"{constant(name)}, {self._first(tensor)}{persistent}"
             add(f"self.register_buffer({text})", BODY, tensor.path)
-        if block.tensors:
+        if len(block.computed) < len(block.tensors):
             add("self.reset_parameters()", BODY)
 
     def write_reset(self) -> None:
@@ -227,8 +227,14 @@ class Constructor:
         if not self.block.tensors:
             return
         add()
+        if self.block.computed:
+            add("@torch.no_grad()", 4)
         add("def reset_parameters(self):", 4)
         for name, tensor in self.block.tensors.items():
+            if tensor.value:
+                text = f"self.{identifier(name)}.copy_(self.{identifier(tensor.method)}())"
+                add(text, BODY, tensor.path)
+                continue
             # What is known when the code is made is written down: self has no config.
             values = {
                 key: constant(evaluate(node, self.names.spec.values))
@@ -237,9 +243,14 @@ class Constructor:
             text = initializer_text(tensor.init, f"self.{identifier(name)}", values.items())
             add(text, BODY, tensor.path)
 
-    def _empty(self, tensor: TensorNode) -> str:
-        sizes = [self.printer.text(size) for size in tensor.shape]
-        dtype = f", dtype=torch.{tensor.declared.dtype}" if tensor.declared.dtype else ""
+    def _first(self, tensor: TensorNode) -> str:
+        """The tensor that is stored: of a value a computed one, else an empty one."""
+        dtype = f"torch.{tensor.declared.dtype}" if tensor.declared.dtype else ""
+        if tensor.value:
+            text = f"self.{identifier(tensor.method)}()"
+            return f"{text}.to({dtype})" if dtype else text
+        sizes = [self.printer.text(size) for size in tensor.shape or ()]
+        dtype = f", dtype={dtype}" if dtype else ""
         return f"torch.empty({', '.join(sizes) or '()'}{dtype})"
 
     # ---------------------------------------------------------------------------- expressions

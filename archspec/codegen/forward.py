@@ -41,6 +41,13 @@ class Forward:
         else:
             self._steps(forward, BODY)
 
+    def write_values(self) -> None:
+        """A method for each raw tensor that starts as a computed value."""
+        for tensor in self.block.computed:
+            self.writer.add()
+            self.writer.add(f"def {identifier(tensor.method)}(self):", 4, tensor.path)
+            self._steps(tensor.value, BODY)
+
     def _docstring(self) -> None:
         """What the inputs look like, on one line if it fits."""
         shapes = [f"{name}: {contract_text(c)}" for name, c in self.block.inputs.items()]

@@ -87,7 +87,9 @@ def generate(spec: Spec) -> Generated:
         if name == names.root:
             _finish_root(names, body, uses)
         constructor.write_reset()
-        Forward(names, name, body).write()
+        forward = Forward(names, name, body)
+        forward.write_values()
+        forward.write()
         body.add()
         body.add()
     head = _head(names, body.text())

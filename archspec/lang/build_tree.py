@@ -161,8 +161,27 @@ class _BlockReader(_Reader):
 
     def _tensor(self, name: str, declared: schema.Tensor, at: Path) -> tree.TensorNode:
         init = self.initializer(declared.init, (*at, "init"), self.shared)
-        shape = self._shape(declared.shape, (*at, "shape"))
-        return tree.TensorNode(name, at, declared, shape, init)
+        shape = None
+        if declared.shape is not None:
+            shape = self._shape(declared.shape, (*at, "shape"))
+        return tree.TensorNode(name, at, declared, shape, init, self._tensor_value(declared, at))
+
+    def _tensor_value(self, declared: schema.Tensor, at: Path) -> tuple[tree.StepNode, ...]:
+        """The steps of a value, which knows the parameters and no module; those of an expression
+        are one."""
+        value, path = declared.value, (*at, "value")
+        scope = {**_CONSTANTS, **self.scope}
+        if isinstance(value, list):
+            return self._steps(value, path, scope, {})
+        if value is None:
+            return ()
+        node: Node = Broken(Span(path))
+        if value.startswith("$"):
+            node = self._step(value[1:], path, 1, scope)
+        else:
+            hint = "an expression begins with $"
+            self.checker.add("E202", f"'{value}' is no expression", path, hint=hint)
+        return (tree.ReturnNode(path, node),)
 
     def _shape(self, shape: Iterable[int | str], path: Path) -> tuple[Node, ...]:
         return tuple(self.value(size, (*path, i), self.scope) for i, size in enumerate(shape))
@@ -216,7 +235,7 @@ class _BlockReader(_Reader):
         """The block with its steps."""
         if self.declared.forward is None:
             return self._made
-        at, self.blocks = self.path, blocks
+        at = self.path
         # Where a name is declared twice, which has been reported, the first of these wins.
         scope = {
             **_CONSTANTS, **_TRAINING, **self.shared,
@@ -227,11 +246,11 @@ class _BlockReader(_Reader):
             **{n: s for group in _GROUPS for n, s in self.broken((*at, group)).items()},
             **self.broken((*at, "targets")),
         }  # fmt: skip
-        steps = self._steps(self.declared.forward, (*at, "forward"), scope)
+        steps = self._steps(self.declared.forward, (*at, "forward"), scope, blocks)
         return replace(self._made, forward=steps)
 
     def _steps(
-        self, steps: Iterable[schema.Step], path: Path, scope: dict[str, Symbol]
+        self, steps: Iterable[schema.Step], path: Path, scope: dict[str, Symbol], blocks: Blocks
     ) -> tuple[tree.StepNode, ...]:
         found: list[tree.StepNode] = []
         for i, step in enumerate(steps):
@@ -250,9 +269,9 @@ class _BlockReader(_Reader):
                     offset = len(step.loop) - len(step.iterable)
                     value = self._step(step.iterable, (*at, "for"), offset, scope)
                     inside = dict(scope)
-                    modules = loop_items(value, len(step.targets), self.blocks)
+                    modules = loop_items(value, len(step.targets), blocks)
                     self._bind(step.targets, modules, (*at, "for"), inside)
-                    body = self._steps(step.do, (*at, "do"), inside)
+                    body = self._steps(step.do, (*at, "do"), inside, blocks)
                     found.append(tree.ForNode((*at, "for"), step.targets, value, body))
                     # A loop may run no time at all: what it defines is not there after it.
                     scope |= {name: inside[name] for name in scope}

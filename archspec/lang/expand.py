@@ -211,7 +211,7 @@ class Instantiator:
 
     def _elements(self, tensor: TensorNode, scope: _Scope) -> int:
         elements = 1
-        for size in tensor.shape:
+        for size in tensor.shape or ():  # a value's own size is bounded where it is computed
             elements = min(elements * self._size(size, scope), MAX_ELEMENTS + 1)
         return elements
 

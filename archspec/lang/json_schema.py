@@ -156,6 +156,8 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     models["Contract"]["properties"]["below"] |= _expression("an integer")
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["shape"]["items"] |= _expression("an integer")
+        models[name]["properties"]["value"] |= _expression("steps")
+        models[name] |= {"if": {"required": ["value"]}, "else": {"required": ["shape"]}}
     models["Config"]["properties"]["read"]["additionalProperties"]["type"] = ["string", "array"]
     parents = [{"const": name} for name in inherit.packaged_names()]
     models["Architecture"]["properties"]["extends"]["anyOf"] = [*parents, {}]
@@ -202,6 +204,8 @@ def _steps(models: dict[str, Schema]) -> dict[str, Schema]:
     loop["properties"]["for"]["patternErrorMessage"] = "write {for: x in layers, do: [steps]}"
     loop["properties"]["do"]["items"] = _ref("Step")
     models["Block"]["properties"]["forward"]["items"] = _ref("Step")
+    for name in ("Tensor", "Buffer"):
+        models[name]["properties"]["value"]["items"] = _ref("Step")
     returned["properties"]["return"] |= expression
     most = assign.pop("maxProperties")
     step: Schema = {

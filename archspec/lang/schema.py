@@ -122,20 +122,6 @@ class Module(Model):
 Initialiser = Annotated[str, StringConstraints(min_length=1)] | dict[str, dict[str, Value]]
 
 
-class Tensor(Model):
-    """A raw parameter of a block."""
-
-    shape: list[Dimension] = Field(description="sizes: integers or $expressions")
-    dtype: DType | None = Field(None, description="left out: floating point")
-    init: Initialiser = Field("zeros_", description="how it starts: a function of torch.nn.init")
-
-
-class Buffer(Tensor):
-    """A raw buffer of a block."""
-
-    persistent: bool = Field(True, description="whether it is part of the state_dict")
-
-
 def _as_text(value: object) -> object:
     """YAML reads ``0.5``, ``null`` and ``[x, y]`` as values; as expressions they are text again."""
     if value is None or isinstance(value, bool | int | float):
@@ -209,6 +195,34 @@ Step = Annotated[
     | Annotated[For, Tag("for")],
     Discriminator(_step_kind),
 ]
+
+
+def _value_kind(data: object) -> str:
+    return "steps" if isinstance(data, list) else "text"
+
+
+class Tensor(Model):
+    """A raw parameter of a block."""
+
+    shape: list[Dimension] | None = Field(
+        None, description="sizes: integers or $expressions; left out: those of the value"
+    )
+    dtype: DType | None = Field(None, description="left out: floating point, or that of the value")
+    init: Initialiser = Field("zeros_", description="how it starts: a function of torch.nn.init")
+    value: (
+        Annotated[
+            Annotated[str, Tag("text")]
+            | Annotated[Annotated[list[Step], Field(min_length=1)], Tag("steps")],
+            Discriminator(_value_kind),
+        ]
+        | None
+    ) = Field(None, description="what it starts as: an $expression of parameters, or steps")
+
+
+class Buffer(Tensor):
+    """A raw buffer of a block."""
+
+    persistent: bool = Field(True, description="whether it is part of the state_dict")
 
 
 class Block(Model):

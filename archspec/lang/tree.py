@@ -65,13 +65,24 @@ class InitNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorNode:
-    """A raw parameter or buffer."""
+    """A raw parameter or buffer.
+
+    Attributes:
+        shape: None if it is that of the value.
+        value: the steps that compute what it starts as; () where ``init`` fills it.
+    """
 
     name: str
     path: Path
     declared: schema.Tensor
-    shape: tuple[Node, ...]
+    shape: tuple[Node, ...] | None
     init: InitNode
+    value: tuple[StepNode, ...] = ()
+
+    @property
+    def method(self) -> str:
+        """The name of the generated method that computes its value."""
+        return f"compute_{self.name}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +170,11 @@ class BlockNode:
     def tensors(self) -> Mapping[str, TensorNode]:
         return {**self.parameters, **self.buffers}
 
+    @property
+    def computed(self) -> tuple[TensorNode, ...]:
+        """The raw tensors that start as a computed value."""
+        return tuple(tensor for tensor in self.tensors.values() if tensor.value)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FillNode:
@@ -218,10 +234,11 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
         yield from (node for node in (module.repeat, module.name) if node is not None)
         yield from (v for v in module.arguments.values() if not isinstance(v, ModuleNode))
     for tensor in block.tensors.values():
-        yield from tensor.shape
+        yield from tensor.shape or ()
 
 
 def forward_expressions(block: BlockNode) -> Iterator[Node]:
-    """Every expression of the forward steps."""
-    for step in steps_below(block.forward):
-        yield step.value
+    """Every expression that computes with tensors: of the forward steps, and of values."""
+    for steps in (block.forward, *(tensor.value for tensor in block.computed)):
+        for step in steps_below(steps):
+            yield step.value

@@ -98,11 +98,25 @@ class Mixer(nn.Module):
         self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2), 2)
         self.weight = nn.Parameter(torch.empty(config.width, config.sizes[0]))
         self.register_buffer("count", torch.empty((), dtype=torch.int64), persistent=False)
+        self.register_buffer("table", self.compute_table().to(torch.float64))
+        self.start = nn.Parameter(self.compute_start())
         self.reset_parameters()
 
+    @torch.no_grad()
     def reset_parameters(self):
         nn.init.normal_(self.weight, std=0.5)
         nn.init.zeros_(self.count)
+        self.table.copy_(self.compute_table())
+        self.start.copy_(self.compute_start())
+
+    def compute_table(self):
+        y = torch.arange(3)
+        for i in range(2):
+            y = y + i
+        return y
+
+    def compute_start(self):
+        return torch.ones(3) * self.scale
 
     def forward(self, x: Tensor):
         """x: [batch, size]."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 
 from archspec.codegen.verify.constructor import ConstructorExpressions
 from archspec.codegen.verify.expressions import Expressions
 from archspec.codegen.verify.file import TENSOR_TYPE, File, annotation, signature, without_docstring
 from archspec.codegen.verify.forward import ForwardExpressions, Steps
-from archspec.codegen.verify.initial_values import check_fill
+from archspec.codegen.verify.initial_values import check_fill, check_no_grad
 from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
 from archspec.codegen.verify.refusal import Refusal, check_name, is_public
 from archspec.lang.registry import functions
 
 _METHODS = ["__init__", "reset_parameters", "forward"]
+_COMPUTE = "compute_"  # begins the method that computes what a tensor starts as
 _DTYPES = frozenset(functions.CONSTANTS.values())
 
 
@@ -23,14 +25,17 @@ class BlockClass:
     def __init__(self, file: File, node: ast.ClassDef) -> None:
         self.file, self.node = file, node
         self.methods = self._methods()
-        self.constructor = Constructor(file, self.methods["__init__"])
+        self.constructor = Constructor(file, self.methods)
 
     def _methods(self) -> dict[str, ast.FunctionDef]:
         found: dict[str, ast.FunctionDef] = {}
         for part in self.node.body:
-            if not isinstance(part, ast.FunctionDef) or part.decorator_list:
+            if not isinstance(part, ast.FunctionDef):
                 raise Refusal(part, f"{type(part).__name__} is not printed in a class")
-            if part.name not in _METHODS or part.name in found:
+            if part.decorator_list and part.name != "reset_parameters":
+                raise Refusal(part, f"{part.name} is not decorated")
+            known = part.name in _METHODS or part.name.startswith(_COMPUTE)
+            if not known or part.name in found:
                 raise Refusal(part, f"the method '{part.name}' is not printed here")
             found[part.name] = part
         if not {"__init__", "forward"} <= found.keys():
@@ -44,14 +49,47 @@ class BlockClass:
     def check_methods(self) -> None:
         if reset := self.methods.get("reset_parameters"):
             self._check_reset(reset)
+        for name, function in self.methods.items():
+            if name.startswith(_COMPUTE):
+                self._check_value(name, function)
         self._check_forward(self.methods["forward"])
 
     def _check_reset(self, function: ast.FunctionDef) -> None:
         if signature(function, "self")[0]:
             raise Refusal(function, "reset_parameters takes no arguments")
+        for decorator in function.decorator_list:
+            check_no_grad(decorator)
+            self.file.must_import(function, "torch")
         self.file.must_import(function, "nn")
         for statement in function.body:
-            check_fill(statement, "self", Expressions({}, frozenset(self.file.imported)))
+            if not self._is_copy(statement):
+                check_fill(statement, "self", Expressions({}, frozenset(self.file.imported)))
+
+    def _is_copy(self, statement: ast.stmt) -> bool:
+        """Whether it is ``self.x.copy_(self.compute_x())``."""
+        match statement:
+            case ast.Expr(
+                value=ast.Call(
+                    func=ast.Attribute(
+                        value=ast.Attribute(value=ast.Name(id="self"), attr=name), attr="copy_"
+                    ),
+                    args=[value],
+                    keywords=[],
+                )
+            ):
+                return self.constructor.is_computed(value, name)
+            case _:
+                return False
+
+    def _check_value(self, name: str, function: ast.FunctionDef) -> None:
+        """``compute_x``: steps that give the stored tensor ``x`` what it starts as."""
+        if name.removeprefix(_COMPUTE) not in self.constructor.block.members:
+            raise Refusal(function, f"the method '{name}' is not printed here")
+        if signature(function, "self")[0]:
+            raise Refusal(function, f"{name} takes no arguments")
+        scope: dict[str, Kind] = {**self.file.trusted.imported, "self": self.constructor.block}
+        expressions = ForwardExpressions(scope, frozenset(self.file.imported))
+        Steps(self.constructor.block, expressions).check(function.body)
 
     def _check_forward(self, function: ast.FunctionDef) -> None:
         arguments, defaults = signature(function, "self")
@@ -72,8 +110,9 @@ class BlockClass:
 class Constructor:
     """Checks one ``__init__``, and takes note of what it stores."""
 
-    def __init__(self, file: File, function: ast.FunctionDef) -> None:
-        self.file, self.function = file, function
+    def __init__(self, file: File, methods: Mapping[str, ast.FunctionDef]) -> None:
+        self.file, self.methods = file, methods
+        self.function = function = methods["__init__"]
         self.imported = frozenset(file.imported)
         self.arguments, self.defaults = signature(function, "self")
         self.block = Block(argument.arg for argument in self.arguments)
@@ -140,7 +179,7 @@ class Constructor:
         if target.value.id != "self" or not is_public(target.attr):
             raise Refusal(target, f"'{target.attr}' is not stored")
         known = self.block.members.get(target.attr)
-        kind = self._stored(value)
+        kind = self._stored(value, target.attr)
         self.block.members[target.attr] = union([kind] if known is None else [known, kind])
 
     def _tie(self, target: ast.Attribute, value: ast.expr) -> None:
@@ -150,15 +189,15 @@ class Constructor:
         if not is_public(target.attr) or _root(value) != "self":
             raise Refusal(target, f"'{target.attr}' is not stored")
 
-    def _stored(self, value: ast.expr) -> Kind:
+    def _stored(self, value: ast.expr, name: str) -> Kind:
         match value:
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="nn"), attr="Parameter"),
-                args=[ast.Call() as empty],
+                args=[ast.Call() as first],
                 keywords=[],
             ):
                 self.file.must_import(value, "nn")
-                self._check_empty(empty)
+                self._check_first(first, name)
                 return VALUE
             case ast.Name() | ast.Attribute():
                 self.expressions.value(value)
@@ -166,8 +205,26 @@ class Constructor:
             case _:
                 return self.expressions.module(value)
 
-    def _check_empty(self, node: ast.expr) -> None:
-        """``torch.empty(3, size, dtype=torch.int64)``."""
+    def is_computed(self, node: ast.expr, name: str) -> bool:
+        """Whether it is ``self.compute_x()``, where the tensor is called ``x``."""
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="self"), attr=method), args=[], keywords=[]
+            ):
+                return is_public(name) and method == f"{_COMPUTE}{name}" and method in self.methods
+            case _:
+                return False
+
+    def _check_first(self, node: ast.expr, name: str) -> None:
+        """``torch.empty(3, size, dtype=torch.int64)``, ``self.compute_x().to(torch.int64)``."""
+        match node:
+            case ast.Call(func=ast.Attribute(value=value, attr="to"), args=[dtype], keywords=[]):
+                if self.expressions.dotted(dtype) not in _DTYPES:
+                    raise Refusal(dtype, "a value is taken to a dtype")
+            case value:
+                pass
+        if self.is_computed(value, name):
+            return
         if not isinstance(node, ast.Call) or self.expressions.dotted(node.func) != "torch.empty":
             raise Refusal(node, "a tensor is made by torch.empty")
         for keyword in node.keywords:
@@ -179,10 +236,10 @@ class Constructor:
         match node:
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="self"), attr="register_buffer"),
-                args=[ast.Constant(value=str(name)), empty],
+                args=[ast.Constant(value=str(name)), first],
                 keywords=[] | [ast.keyword(arg="persistent", value=ast.Constant(value=False))],
             ) if is_public(name):
-                self._check_empty(empty)
+                self._check_first(first, name)
                 self.block.members[name] = VALUE
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="self"), attr="reset_parameters"),

@@ -37,6 +37,16 @@ def check_fill(statement: ast.stmt, owner: str, values: Expressions) -> None:
             raise Refusal(statement, "nothing but nn.init fills a tensor")
 
 
+def check_no_grad(decorator: ast.expr) -> None:
+    match decorator:
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="torch"), attr="no_grad"), args=[], keywords=[]
+        ):
+            pass
+        case _:
+            raise Refusal(decorator, "nothing decorates it but torch.no_grad()")
+
+
 def _check_values(call: ast.Call, known: tuple[tuple[str, ...], bool], values: Expressions) -> None:
     names, is_random = known
     keywords = [keyword for keyword in call.keywords if not _is_generator(keyword)]
@@ -101,17 +111,9 @@ class Initialize:
         return names[:-1]
 
     def check(self) -> None:
-        match self.function.decorator_list:
-            case [
-                ast.Call(
-                    func=ast.Attribute(value=ast.Name(id="torch"), attr="no_grad"),
-                    args=[],
-                    keywords=[],
-                )
-            ]:
-                pass
-            case _:
-                raise Refusal(self.function, "initialize is decorated with torch.no_grad()")
+        if len(self.function.decorator_list) != 1:
+            raise Refusal(self.function, "initialize is decorated with torch.no_grad()")
+        check_no_grad(self.function.decorator_list[0])
         for statement in without_docstring(self.function.body):
             self._statement(statement, 0)
 

@@ -28,7 +28,14 @@ from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_lite
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
-from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, modules_below
+from archspec.lang.tree import (
+    BlockNode,
+    ContractNode,
+    ModuleNode,
+    SpecTree,
+    TensorNode,
+    modules_below,
+)
 from archspec.lang.yaml import Path
 
 
@@ -84,7 +91,7 @@ class _BlockChecker:
                 self._meaningless(module, key, f"'{key}' means nothing here", hint)
             self._check_module(module, frozenset())
         for tensor in block.tensors.values():
-            self._check_sizes(tensor.shape)
+            self._check_tensor(tensor)
 
     def _meaningless(
         self, node: ModuleNode | ContractNode, key: str, message: str, hint: str = ""
@@ -268,8 +275,18 @@ class _BlockChecker:
                 hint = f"write ${name} for its value"
                 self.checker.add("E207", message, size.span.path, hint=hint)
 
-    def _check_sizes(self, shape: Iterable[Node]) -> None:
-        for size in shape:
+    def _check_tensor(self, tensor: TensorNode) -> None:
+        checker, path = self.checker, tensor.path
+        is_told = checker.is_broken(path) or tensor.init.function.startswith("$")
+        if not tensor.value and tensor.shape is None and not is_told:
+            hint = "or a value: $expression"
+            message = f"the key 'shape' is missing in '{tensor.name}'"
+            checker.add("E202", message, path, key=True, hint=hint)
+        if tensor.value and "init" in tensor.declared.model_fields_set:
+            hint = "keep one of them: the value says what the tensor starts as"
+            message = f"'{tensor.name}' has both a value and an init"
+            checker.add("E202", message, (*path, "init"), key=True, hint=hint)
+        for size in tensor.shape or ():
             if isinstance(name := _plain(size), str):
                 hint = "a raw tensor's sizes are integers or $expressions"
                 self.checker.add("E202", f"'{name}' is no size", size.span.path, hint=hint)

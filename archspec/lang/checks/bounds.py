@@ -69,8 +69,10 @@ class Bounds:
         self.largest_dim = largest_dim
         self._followed = 0
 
-    def check(self, block: BlockNode, values: Mapping[str, Value]) -> Mapping[int, float]:
-        """Follow the sizes through one block, whose parameters have these values.
+    def check(
+        self, block: BlockNode, steps: Sequence[StepNode], values: Mapping[str, Value]
+    ) -> Mapping[int, float]:
+        """Follow the sizes through steps of one block, whose parameters have these values.
 
         Returns:
             The id of each loop → how often it runs at most.
@@ -81,7 +83,7 @@ class Bounds:
         self._block, self._values = block, values
         self._rounds: dict[int, float] = {}
         self._sizes: dict[str, Size] = {}  # of values, as far as they are used
-        self._steps(block.forward or (), dict.fromkeys(block.inputs), 1)
+        self._steps(steps, dict.fromkeys(block.inputs), 1)
         return self._rounds
 
     def _steps(self, steps: Sequence[StepNode], state: State, rounds: float) -> None:

@@ -39,20 +39,19 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     costs: dict[int, float] = {}  # of each kind of module: the steps that a call carries out
     for kind, instance, below in _distinct(blocks, root):
         block = blocks.get(instance.type)
+        known = ChainMap[str, Value](dict(instance.arguments), dict(values))
+        for tensor in block.computed if block else ():
+            walk = _Walk(checker, blocks, instance, known, bounds, {})
+            walk.follow(tensor.value)
+            followed += walk.followed
         if block is not None and block.forward is None:
             _check_in_order(checker, blocks, instance)
         if block is None or block.forward is None:
             costs[kind] = 1 + sum(costs[k] for k in below.values()) * _repeats(instance)
             continue
-        known = ChainMap[str, Value](dict(instance.arguments), dict(values))
-        rounds: Mapping[int, float] = {}
-        try:
-            rounds = bounds.check(block, known)
-        except BoundsError as error:
-            checker.add("E307", error.message, error.path, hint=error.hint)
         calls = {child: costs[k] for child, k in below.items()}
-        walk = _Walk(checker, blocks, instance, known, rounds, calls)
-        walk.steps(block.forward)
+        walk = _Walk(checker, blocks, instance, known, bounds, calls)
+        walk.follow(block.forward)
         if walk.cost > MAX_STEPS:
             return  # what calls it has no fewer
         costs[kind] = walk.cost
@@ -119,7 +118,7 @@ def _distinct(blocks: Blocks, root: Instance) -> Iterator[tuple[int, Instance, d
 
 
 class _Walk:
-    """One way through the forward of one block."""
+    """One way through steps of one block."""
 
     def __init__(
         self,
@@ -127,21 +126,29 @@ class _Walk:
         blocks: Blocks,
         instance: Instance,
         values: _Values,
-        rounds: Mapping[int, float],
+        bounds: Bounds,
         calls: Mapping[int, float],
     ) -> None:
         """
         Args:
-            rounds: the id of each loop → how often it runs at most.
             calls: the id of each child → how many steps a call of it carries out.
         """
         self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
-        self.refuse, self.rounds, self.calls = checker.refuse, rounds, calls
+        self.refuse, self.bounds, self.calls = checker.refuse, bounds, calls
+        self.rounds: Mapping[int, float] = {}  # the id of each loop → how often it runs at most
         self.block = blocks[instance.type]
         self.children = dict(instance.children)
         self.loop_targets: dict[str, list[Instance]] = {}
         self.followed = 0
         self.cost, self.times = 1.0, 1.0  # steps in all; how often the current one is carried out
+
+    def follow(self, steps: Sequence[StepNode]) -> None:
+        """Check steps, and how large the plain numbers and lists in them can become."""
+        try:
+            self.rounds = self.bounds.check(self.block, steps, self.values)
+        except BoundsError as error:
+            self.checker.add("E307", error.message, error.path, hint=error.hint)
+        self.steps(steps)
 
     def steps(self, steps: Sequence[StepNode]) -> None:
         for step in steps:

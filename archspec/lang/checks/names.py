@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from archspec.lang.checker import Checker
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import CONTAINER_ATTRIBUTES, MODULE_ATTRIBUTES
-from archspec.lang.schema import Block
+from archspec.lang.schema import Block, Tensor
 from archspec.lang.yaml import Path
 
 MAX_NAME = 100  # characters
@@ -66,12 +66,16 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
         "params": "a parameter of the block", "modules": "a module",
         "parameters": "a raw parameter", "buffers": "a buffer", "inputs": "an input",
     }  # fmt: skip
+    methods = {f"compute_{name}" for name, one in tensors_of(block) if one.value is not None}
     for group, what in groups.items():
         names: Iterable[str] = getattr(block, group)
         for name in names:
             path = (*at, group, name)
             if name in seen or name in shared:
                 message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
+                checker.add("E207", message, path, key=True, hint="choose another name")
+            if name in methods:
+                message = f"'{name}' is the method that computes '{name[8:]}'"
                 checker.add("E207", message, path, key=True, hint="choose another name")
             seen.setdefault(name, what)
         # A child is reached through self alone, so that only what Module has can clash.
@@ -80,6 +84,11 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
         else:
             taken = ("training",) if group == "inputs" else MODULE_ATTRIBUTES
             check_names(checker, names, (*at, group), taken)
+
+
+def tensors_of(block: Block) -> Iterable[tuple[str, Tensor]]:
+    """The raw parameters and buffers with their names."""
+    return (*block.parameters.items(), *block.buffers.items())
 
 
 def is_plain_name(text: str) -> bool:

@@ -33,6 +33,7 @@ from archspec.lang.tree import (
     ReturnNode,
     SpecTree,
     StepNode,
+    TensorNode,
 )
 from archspec.lang.yaml import Path
 
@@ -43,6 +44,8 @@ def check_steps(checker: Checker, tree: SpecTree) -> None:
     """Check the forward of every block."""
     for block in tree.blocks.values():
         _StepChecker(checker, tree, block).check()
+        for tensor in block.computed:
+            _ValueChecker(checker, tree, block).check_value(tensor)
 
 
 class _StepChecker:
@@ -65,11 +68,15 @@ class _StepChecker:
         if forward is None:
             self._check_default_forward()
             return
-        self._check_steps(forward, inside=False)
-        if not any(isinstance(step, ReturnNode) for step in forward):
-            at = (*self.path, len(forward) - 1)
+        self._check_all(forward, self.path)
+
+    def _check_all(self, steps: tuple[StepNode, ...], path: Path) -> None:
+        """Steps that end with a return."""
+        self._check_steps(steps, inside=False)
+        if not any(isinstance(step, ReturnNode) for step in steps):
+            at = (*path, len(steps) - 1)
             hint = "add a step {return: …}"
-            self.checker.add("E308", "forward ends without a return", at, hint=hint)
+            self.checker.add("E308", f"{path[-1]} ends without a return", at, hint=hint)
 
     def _check_default_forward(self) -> None:
         if len(self.block.inputs) > 1:
@@ -350,6 +357,43 @@ class _StepChecker:
                 self.refuse(call, "E305", "a Sequential takes exactly one input")
         elif block := self.blocks.get(kind):
             check_call(self.checker, block, call)
+
+
+class _ValueChecker(_StepChecker):
+    """Checks the steps that compute what a raw tensor starts as, from parameters alone."""
+
+    def check_value(self, tensor: TensorNode) -> None:
+        self.outside = {
+            **dict.fromkeys(self.block.inputs, "an input"),
+            **dict.fromkeys(self.block.modules, "a module"),
+            **dict.fromkeys(self.block.tensors, "a tensor of the block"),
+            "training": "known when the model runs",
+        }
+        self._check_all(tensor.value, (*tensor.path, "value"))
+
+    def _name(self, node: nodes.Name) -> None:
+        if not self._refuse_outside(node):
+            super()._name(node)
+
+    def _function(self, name: str, call: nodes.Call) -> None:
+        if not self._refuse_outside(call.function):
+            super()._function(name, call)
+
+    def _refuse_outside(self, node: Node) -> bool:
+        """Whether a name is one that only a forward knows, which is told."""
+        name = node.id if isinstance(node, nodes.Name) else ""
+        is_function = name in functions.names() and name not in self.targets
+        symbol = node.symbol if isinstance(node, nodes.Name) else None
+        if name not in self.outside or (symbol and symbol.kind != "function") or is_function:
+            return False
+        message = f"'{name}' is {self.outside[name]}: a value cannot use it"
+        hint = "a value is computed from parameters, when the model is made"
+        self.refuse(node, "E303", message, hint)
+        return True
+
+    def _check_outputs(self, value: nodes.Sequence, given: int) -> None:
+        hint = f"write tensor([{', '.join(map(written, value.items))}])"
+        self.refuse(value, "E305", "a value is one tensor, not a list", hint)
 
 
 def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:

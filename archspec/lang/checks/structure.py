@@ -48,9 +48,10 @@ def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """A pydantic location without the names that tell which kind of step or items was meant."""
     found: tuple[str | int, ...] = ()
     for i, key in enumerate(loc):
-        of_step = i > 1 and isinstance(loc[i - 1], int) and loc[i - 2] in ("forward", "do")
+        of_step = i > 1 and isinstance(loc[i - 1], int) and loc[i - 2] in (*_STEPS, "steps")
         of_items = i > 4 and loc[i - 1] == "items" and key in ("list", "mapping")
-        found += () if of_step or of_items else (key,)
+        of_value = i > 4 and loc[i - 1] == "value" and key in ("steps", "text")
+        found += () if of_step or of_items or of_value else (key,)
     return found
 
 
@@ -140,21 +141,27 @@ _WORDS = {
 _EXPECTED = {
     "when": "true, false or an $expression",
     "repeat": "an integer or an $expression",
+    "value": "an $expression or a list of steps",
 }
 _EXPECTED_IN = {
     "freeze": "a list of patterns",
     "inputs": "a list of sizes",
     "outputs": "a list of sizes",
 }
-_STEPS = ("forward", "do")
+_STEPS = ("forward", "do", "value")
 _ONE_KEY = "a step has one key: start a new step with '-'"
+
+
+def _among_steps(path: Path) -> bool:
+    """Whether steps stand at a path, or it is inside of them."""
+    return "forward" in path or "value" in path[4:5]
 
 
 def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Problem:
     kinds = [str(detail["type"]) for detail in details]
     if kinds[0] == "string_pattern_mismatch":
         return _wrong_text(document, path, details[0])
-    if kinds[0] == "too_long" and "forward" in path:
+    if kinds[0] == "too_long" and _among_steps(path):
         return document.problem("E202", "more than one target in a step", path, hint=_ONE_KEY)
     last = path[-1] if path else ""
     words = [_WORDS[word] for kind in kinds if (word := kind.rpartition("_")[0]) in _WORDS]
@@ -200,7 +207,7 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
         hint = "write {for: x in layers, do: [steps]}"
         return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
     hint = "a name is letters, digits and _, and begins with a letter"
-    if "forward" in path and "(" in text:
+    if _among_steps(path) and "(" in text:
         hint = "unpack in two steps: {y, state: …}, then {h, c: state}"
     if len(path) > 1 and path[-2] == "items":
         hint = "a module's name has no dot and no space"
@@ -209,11 +216,13 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
 
 
 def _kind_hint(path: Path, given: Any) -> str:
+    if "value" in path[4:5] and isinstance(given, int | float):
+        return "write numbers as a tensor: $tensor([…])"
     if len(path) > 1 and path[-2] in _STEPS:
         return "a step is {name: expression} or {return: expression}"
     if path[-1:] == ("return",) and isinstance(given, dict):
         return "return several values as a tuple: {return: a, b}"
-    if "forward" in path and isinstance(given, list | dict):
+    if _among_steps(path) and isinstance(given, list | dict):
         return "quote the expression: YAML reads [ ] and { } itself"
     if len(path) > 1 and path[-2] == "modules":
         return "a module is {type: NAME, …}"
@@ -238,7 +247,7 @@ def _keys_at(path: Path) -> list[str]:
         model = inner.get(str(path[2]))
     if model is None and len(path) == 2:
         model = inner.get(str(path[1]))
-    if model is None and "forward" in path:
+    if model is None and _among_steps(path):
         return ["for", "do", "return"]
     if model is None:
         return []
@@ -252,6 +261,7 @@ _RETURN = {"return": "None"}  # a forward of which nothing is known
 _STAND_INS: dict[str, Any] = {
     "forward": {"_": "None"},
     "do": {"_": "None"},
+    "value": {"_": "None"},
     "items": {"type": "Identity"},
     "init": {"match": "**", "weight": "zeros_"},
 }
@@ -329,7 +339,7 @@ def _replace(owner: list[Any], at: int, path: Path) -> None:
     kind = next((key for key in reversed(path) if isinstance(key, str)), "")
     if kind not in _STAND_INS:
         del owner[at:]
-    elif kind == "forward" and at == len(owner) - 1:
+    elif kind in ("forward", "value") and at == len(owner) - 1:
         owner[at] = _RETURN
     else:
         owner[at] = _STAND_INS[kind]

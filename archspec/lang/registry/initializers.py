@@ -73,10 +73,10 @@ def complaint(initialiser: Initialiser) -> tuple[str, str]:
         return "an initialiser is one function", "write {normal_: {std: 0.02}}"
     name, arguments = parts(initialiser)
     if name not in INITIALISERS:
-        hint = (
-            did_you_mean(name, INITIALISERS)
-            or f"torch.nn.init has {listing(list(INITIALISERS), 20)}"
-        )
+        hint = did_you_mean(name, INITIALISERS)
+        if name.startswith("$"):
+            hint = "a raw tensor that starts as a computed value says value: $… in place of init"
+        hint = hint or f"torch.nn.init has {listing(list(INITIALISERS), 20)}"
         return f"no initialiser is called '{name}'", hint
     known = INITIALISERS[name][0]
     for argument in cast("dict[str, object]", arguments):
