@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -118,7 +119,7 @@ def _may_break(text: str) -> bool:
 def _operands(text: str) -> list[str]:
     """``text`` cut before its loosest operators; by itself if it has none."""
     for words in _OPERATORS:
-        if len(parts := _cut(text, words)) > 1:
+        if any(word in text for word in words) and len(parts := _cut(text, words)) > 1:
             return parts
     return [text]
 
@@ -126,8 +127,8 @@ def _operands(text: str) -> list[str]:
 def _cut(text: str, words: tuple[str, ...]) -> list[str]:
     """``text`` cut before each of the words; a word that holds another one comes first."""
     cuts = [0]
-    for at, depth in _depths(text):
-        if depth == 0 and at > cuts[-1] and text.startswith(words, at):
+    for at in _outside(text):
+        if at > cuts[-1] and text.startswith(words, at):
             cuts.append(at + 1)
     return [text[a:b].rstrip() for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
 
@@ -136,8 +137,8 @@ def split(text: str, separator: str) -> list[str]:
     """``text`` cut at each ``separator`` outside brackets and strings."""
     parts: list[str] = []
     start = 0
-    for at, depth in _depths(text):
-        if depth == 0 and at >= start and text.startswith(separator, at):
+    for at in _outside(text):
+        if at >= start and text.startswith(separator, at):
             parts.append(text[start:at])
             start = at + len(separator)
     return [*parts, text[start:]]
@@ -146,16 +147,18 @@ def split(text: str, separator: str) -> list[str]:
 def _brackets(text: str) -> Iterator[tuple[int, int]]:
     """Where each of the outermost brackets opens and closes."""
     start = 0
-    for at, depth in _depths(text):
-        if depth == 0 and text[at] in "([{":
+    for at in _outside(text):
+        if text[at] in "([{":
             start = at
-        elif depth == 0 and text[at] in ")]}":
+        elif text[at] in ")]}":
             yield start, at
 
 
-def _depths(text: str) -> Iterator[tuple[int, int]]:
-    """Each position outside strings with the number of brackets open around it."""
+@functools.lru_cache(maxsize=64)  # one text is cut at several separators, one after another
+def _outside(text: str) -> tuple[int, ...]:
+    """The positions outside brackets and strings; the outermost brackets themselves included."""
     depth, quote, at = 0, "", 0
+    found: list[int] = []
     while at < len(text):
         c = text[at]
         if quote:
@@ -165,7 +168,9 @@ def _depths(text: str) -> Iterator[tuple[int, int]]:
                 quote = ""
         else:
             depth -= c in ")]}"
-            yield at, depth
+            if depth == 0:
+                found.append(at)
             depth += c in "([{"
             quote = c if c in "\"'" else ""
         at += 1
+    return tuple(found)

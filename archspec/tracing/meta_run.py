@@ -22,6 +22,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from archspec.tracing.compiler_import import without_compiler_import
 from archspec.tracing.limits import (
     MAX_ELEMENTS,
     max_operations,
@@ -56,6 +57,7 @@ class MetaRun(TorchDispatchMode):
     def __enter__(self) -> MetaRun:
         # PyTorch's warnings will come again in a run on data.
         self._exit_stack.enter_context(warnings.catch_warnings(action="ignore"))
+        self._exit_stack.enter_context(without_compiler_import())
         generated = type(self._model).__module__
         for module in self._model.modules():
             if type(module).__module__ == generated:
@@ -87,10 +89,6 @@ class MetaRun(TorchDispatchMode):
         kind = _kind_of(func)
         if kind == "lift":  # of torch.tensor, which creates its tensor outside of all modes
             return torch.empty_like(args[0], device=_META)
-        if kind == "like" and not kwargs and args[0].is_floating_point() and _is_plain(args[0]):
-            return torch.empty_strided(
-                args[0].shape, args[0].stride(), dtype=args[0].dtype, device=_META
-            )
         if kind in ("new", "in place"):
             return self._from_cache(func, args, kwargs)
         return _checked(func(*args, **kwargs))
@@ -116,20 +114,6 @@ class MetaRun(TorchDispatchMode):
 
 _CAUSAL = torch.nn.modules.transformer._detect_is_causal_mask.__code__
 _MODES = ("archspec.", "torch._ops")  # modules that operations pass through
-_SHAPE_KEEPING = frozenset(
-    {
-        _aten.relu.default,
-        _aten.elu.default,
-        _aten.gelu.default,
-        _aten.hardsigmoid.default,
-        _aten.hardswish.default,
-        _aten.hardtanh.default,
-        _aten.leaky_relu.default,
-        _aten.mish.default,
-        _aten.softplus.default,
-    }
-)
-"""Their result is like their input; PyTorch's own check imports its compiler (2 s)."""
 
 
 def _is_causality_check(frame: FrameType | None) -> bool:
@@ -141,11 +125,9 @@ def _is_causality_check(frame: FrameType | None) -> bool:
 
 @functools.cache
 def _kind_of(func: Any) -> str:
-    """The kind of an operation: "lift", "like" its input, "new", "in place" or "other"."""
+    """The kind of an operation: "lift", "new", "in place" or "other"."""
     schema = func._schema
     aliases = [result.alias_info for result in schema.returns]
-    if func in _SHAPE_KEEPING:
-        return "like"
     if func in (_aten.lift_fresh.default, _aten.lift.default):
         return "lift"
     if any(alias is not None and not alias.is_write for alias in aliases):

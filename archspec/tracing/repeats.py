@@ -79,17 +79,15 @@ class Repeats:
             nn.Module, Any
         ] = {}  # forwards of a module itself, not of its class
         self.anchor = torch.zeros((), device="meta", requires_grad=True)
-        kind_of = {
-            path: (kinds[path], _state(module))
+        parameters, modes = _below(model)
+        found = [
+            (path, module, (kinds[path], _state(parameters[module]), modes[module]))
             for path, module in model.named_modules()
             if path in kinds and next(module.children(), None) is not None
-        }
-        counts = Counter(kind_of.values())
-        self.modules = [
-            (path, model.get_submodule(path), kind)
-            for path, kind in kind_of.items()
-            if counts[kind] >= _MIN_REPEATS
         ]
+        counts = Counter(kind for _, _, kind in found)
+        self.modules = [item for item in found if counts[item[2]] >= _MIN_REPEATS]
+        self._parameters = parameters
 
     def __enter__(self) -> None:
         for path, module, kind in self.modules:
@@ -109,7 +107,7 @@ class Repeats:
                 module.__dict__["forward"] = self._own_forwards[module]
 
     def _forward(self, path: str, kind: Hashable, module: nn.Module) -> Any:
-        forward, parameters = module.forward, _parameters(module)
+        forward, parameters = module.forward, self._parameters[module]
 
         def replayed(*args: Any, **kwargs: Any) -> Any:
             with torch._C.DisableTorchFunction():  # modes need not see how metadata are read
@@ -249,17 +247,33 @@ class _NewTensor(torch.autograd.Function):
         return tensor
 
 
-def _state(module: nn.Module) -> Hashable:
-    """What freeze plans and ties change in a module: gradients, modes, shared tensors."""
-    parameters = _parameters(module)
+def _below(
+    model: nn.Module,
+) -> tuple[dict[nn.Module, tuple[nn.Parameter, ...]], dict[nn.Module, tuple[bool, ...]]]:
+    """For each module the parameters, and the training modes, of the modules below it and its own.
+
+    They are as many, and in the same order, for each module of a kind.
+    """
+    parameters: dict[nn.Module, tuple[nn.Parameter, ...]] = {}
+    modes: dict[nn.Module, tuple[bool, ...]] = {}
+
+    def visit(module: nn.Module) -> None:
+        children = list(module.children())
+        for child in children:
+            if child not in parameters:
+                visit(child)
+        own = [p for p in module._parameters.values() if p is not None]
+        parameters[module] = (*own, *(p for child in children for p in parameters[child]))
+        modes[module] = (module.training, *(mode for child in children for mode in modes[child]))
+
+    visit(model)
+    return parameters, modes
+
+
+def _state(parameters: Sequence[nn.Parameter]) -> Hashable:
+    """What freeze plans and ties change in a module's parameters: gradients, shared tensors."""
     numbers: dict[int, int] = {}
     return (
         tuple(p.requires_grad for p in parameters),
         tuple(numbers.setdefault(id(p), len(numbers)) for p in parameters),
-        tuple(m.training for m in module.modules()),
     )
-
-
-def _parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
-    """All parameters by name: the same number for each module of a kind."""
-    return tuple(p for _, p in module.named_parameters(remove_duplicate=False))

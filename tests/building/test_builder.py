@@ -271,6 +271,25 @@ def test_pickle_in_another_process(load: str, tmp_path: Path) -> None:
     assert done.stdout.strip() == type(model).__module__
 
 
+IMPORTS = """
+import sys, torch, archspec
+spec = archspec.load("bert", num_hidden_layers=2)
+archspec.build(spec, device="meta")
+archspec.inspect(spec)
+print("torch._dynamo" in sys.modules)
+from torch import _refs
+print(torch.compile(lambda x: _refs.add(x, 1) * 2, backend="eager")(torch.ones(2)).tolist())
+from archspec.tracing.compiler_import import _decorated
+print(len(_decorated()) > 100, any(f.__dict__.get("__dynamo_disable") is f for f in _decorated()))
+"""
+
+
+def test_a_run_on_meta_imports_no_compiler() -> None:
+    """It takes about two seconds to import; what kept it away is gone after the run."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True)
+    assert done.stdout.split("\n")[:3] == ["False", "[4.0, 4.0]", "True False"], done.stderr
+
+
 def test_spawned_processes_take_modules() -> None:
     model = small_bert(freeze="all")  # what goes from one process to another has no gradient
     with multiprocessing.get_context("spawn").Pool(1) as pool:
