@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from archspec.building import tensor_values
 from archspec.lang import expand, inherit, patterns
 from archspec.lang.checks import bounds, selections
 from archspec.lang.expr.evaluate import MAX_LENGTH
@@ -29,6 +30,7 @@ LIMITS = {
         limits.MAX_OPERATIONS,
     ),
     "elements of one tensor in such a run": (10, 15),
+    "elements of all tensors on the way to one computed `value`": (10, 9),
     "layers that one layer stacks (`num_layers`)": (layers.MAX_DEPTH,),
     "`repeat`": (expand.MAX_REPEAT,),
     "modules": (MAX_MODULES, expand.MAX_DISTINCT),
@@ -49,6 +51,7 @@ def test_the_table_of_limits() -> None:
     rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
     assert {what: numbers(limit) for what, limit in rows} == LIMITS
     assert expand.MAX_ELEMENTS == limits.MAX_ELEMENTS == 10**15
+    assert tensor_values.MAX_ELEMENTS == 10**9
 
 
 def test_the_limits_of_yaml() -> None:
