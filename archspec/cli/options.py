@@ -140,9 +140,9 @@ output = click.option(
 layout = option(
     "--layout",
     metavar="LAYOUT",
-    show_default="best match",
+    show_default=option_help.LAYOUT_DEFAULT,
     group="Weights",
-    help="Layout of the checkpoint: archspec, or one that 'archspec show SPEC' lists.",
+    help=option_help.LAYOUT,
 )
 key = option(
     "--key",

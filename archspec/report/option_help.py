@@ -15,6 +15,8 @@ HEADER = (
 )
 IGNORE = "Checkpoint tensors to ignore. May be repeated."
 KEY = "Key of the state dict in the checkpoint, such as params_ema or teacher."
+LAYOUT = "Layout of the checkpoint: archspec, or one that 'archspec show SPEC' lists."
+LAYOUT_DEFAULT = "best match"
 KEY_DEFAULT = "state_dict, model_state_dict or model, if present"
 MAX_BAD_ROWS = "Fail if more than this fraction of the rows cannot be read."
 MAX_LENGTH = "Maximum number of tokens per text. Longer texts are truncated."

@@ -136,7 +136,9 @@ def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> P
         aside=frozenset(head),
         rows=dict.fromkeys(head if rows else (), rows or ()),
     )
-    report = load_chosen(model, options.weights, spec, choices, key=options.key)
+    report = load_chosen(
+        model, options.weights, spec, choices, layout=options.layout, key=options.key
+    )
     fresh = [
         row.ours.name
         for row in report.rows

@@ -220,6 +220,9 @@ class TrainOptions(BaseModel):
         metavar="PATH",
         unset="none: train from scratch",
     )
+    layout: str | None = _weights(
+        None, option_help.LAYOUT, metavar="LAYOUT", unset=option_help.LAYOUT_DEFAULT
+    )
     key: str | None = _weights(None, option_help.KEY, metavar="NAME", unset=option_help.KEY_DEFAULT)
     ignore: _Patterns = _weights((), option_help.IGNORE, metavar="PATTERN", repeated=True)
     allow_missing: _Patterns = _weights(

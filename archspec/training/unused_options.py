@@ -30,7 +30,8 @@ def check_effect(kind: str, data: object, options: TrainOptions) -> None:
     if options.optimizer != "sgd":
         refuse(["momentum"], f"{options.optimizer} has none")
     if options.weights is None:
-        refuse(["ignore", "allow_missing", "key", "allow_partial"], "there are no weights to read")
+        names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
+        refuse(names, "there are no weights to read")
     if kind == "image-classification":
         refuse(["tokenizer", "max_length", "text_column"], "the spec's inputs are images")
     else:

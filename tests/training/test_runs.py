@@ -342,6 +342,7 @@ def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
         ({"freeze": "had-only"}, "E703", "had-only"),
         ({"device": "gpu"}, "E801", "no device is called 'gpu'"),
         ({"allow_missing": ["nothing"], "weights": "{folder}/w.safetensors"}, "E701", "nothing"),
+        ({"layout": "theirs", "weights": "{folder}/w.safetensors"}, "E604", "theirs"),
     ],
 )
 def test_what_does_not_fit_is_told_before_anything_is_written(
