@@ -37,7 +37,7 @@ def _warm() -> None:
 
 def test_mutants_differ_and_the_same_seed_gives_the_same() -> None:
     pool = origins()
-    assert {"specs/bert.yaml", "tests/lang/mistakes/values.yaml"} <= {o.name for o in pool}
+    assert {"specs/text/bert.yaml", "tests/lang/mistakes/values.yaml"} <= {o.name for o in pool}
     texts = [mutant(pool[n % len(pool)], pool, random.Random(n)) for n in range(60)]
     assert texts == [mutant(pool[n % len(pool)], pool, random.Random(n)) for n in range(60)]
     assert len(set(texts)) > 55
@@ -147,7 +147,7 @@ def test_a_child_that_dies_is_a_finding_and_the_next_text_has_a_new_one() -> Non
         worker.start().kill()
         finding, _ = worker.judge("archspec: 1\n")
         assert finding is not None and finding.kind == "killed"
-        bert = Origin.read(ROOT / "specs/bert-mlm.yaml").text
+        bert = Origin.read(ROOT / "specs/text/bert-mlm.yaml").text
         assert worker.judge(SPEC, bert) == (None, "diff")
     finally:
         worker.close()

@@ -121,13 +121,13 @@ def test_the_wheel_holds_the_package_and_nothing_beside_it(tmp_path: Path) -> No
         found = (ROOT / folder).rglob(pattern)
         return {p.relative_to((ROOT / folder).parent).as_posix() for p in found}
 
-    assert {"archspec/py.typed", "archspec/specs/bert.yaml"} <= names
+    assert {"archspec/py.typed", "archspec/specs/text/bert.yaml"} <= names
     assert installed("archspec", "*.py") | installed("archspec", "*.json") <= names
     inspector = "app/archspec_app"
     assets = {p.suffix for p in (ROOT / inspector / "assets").iterdir()}
     assert assets == {".js", ".css"} and installed(inspector, "*.py") <= names
     assert installed(inspector, "*.js") | installed(inspector, "*.css") <= names
-    assert {f"archspec/specs/{path.name}" for path in (ROOT / "specs").glob("*.yaml")} <= names
+    assert {f"archspec/{spec}" for spec in installed("specs", "*.*")} <= names
 
 
 def test_make_alone_lists_the_targets() -> None:

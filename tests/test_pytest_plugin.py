@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from archspec.lang.inherit import packaged_folder
+from archspec.lang.packaged import packaged_specs
 
-SPEC = (packaged_folder() / "resnet18.yaml").read_text(encoding="utf-8")
+SPEC = packaged_specs()["resnet18"].read_text(encoding="utf-8")
 TEST = """
 def test_model(archspec_snapshot):
     archspec_snapshot("net.yaml")

@@ -10,7 +10,7 @@ import archspec
 from archspec.differences import Diff, text_lines
 from archspec.differences.comparing import LEVELS
 from archspec.errors import Place, Problem, UsageError
-from archspec.lang.inherit import packaged_names
+from archspec.lang.packaged import packaged_specs
 from archspec.lang.spec import Spec, loads_with
 from archspec_app.session import Session
 from archspec_app.workspace import SUFFIXES
@@ -157,6 +157,6 @@ def _spec(session: Session, name: str) -> Spec:
 
 
 def _saved(session: Session) -> str | None:
-    if session.saved is None and session.name in packaged_names():
+    if session.saved is None and session.name in packaged_specs():
         return session.workspace.read(session.name)
     return session.saved

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from archspec import storage
 from archspec.errors import Note, Place, Problem, UsageError
-from archspec.lang.inherit import packaged_folder, packaged_names
+from archspec.lang.packaged import packaged_folder, packaged_specs
 from archspec.lang.yaml import MAX_BYTES
 
 MAX_LISTED = 500
@@ -37,7 +37,7 @@ class Workspace:
         """The specs that can be opened: paths relative to the folder, then packaged names."""
         paths = islice(files_below(self.folder, SUFFIXES), MAX_LISTED)
         names = sorted(path.relative_to(self.folder).as_posix() for path in paths)
-        return [*names, *packaged_names()]
+        return [*names, *packaged_specs()]
 
     def read(self, name: str) -> str:
         """The text of a spec.
@@ -45,10 +45,7 @@ class Workspace:
         Raises:
             UsageError: E801, there is no such spec, or it is not UTF-8 text.
         """
-        if name in packaged_names():
-            path = packaged_folder() / f"{name}.yaml"
-        else:
-            path = self._spec_file(name)
+        path = packaged_specs().get(name) or self._spec_file(name)
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
@@ -87,7 +84,7 @@ class Workspace:
 
     def folder_of(self, name: str) -> Path:
         """The folder that the paths in a spec's ``extends`` are relative to."""
-        return self.folder if name in packaged_names() else self._spec_file(name).parent
+        return self.folder if name in packaged_specs() else self._spec_file(name).parent
 
     def _spec_file(self, name: str) -> Path:
         if not name.endswith(SUFFIXES) or any(part.startswith(".") for part in name.split("/")):

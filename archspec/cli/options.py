@@ -32,9 +32,9 @@ class SpecName(click.ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        from archspec.lang.inherit import packaged_names
+        from archspec.lang.packaged import packaged_specs
 
-        names = [name for name in packaged_names() if name.startswith(incomplete)]
+        names = [name for name in packaged_specs() if name.startswith(incomplete)]
         return [*map(CompletionItem, names), CompletionItem(incomplete, type="file")]
 
 

@@ -24,27 +24,37 @@ if TYPE_CHECKING:
 
 
 @click.command("list", cls=Command)
+@click.argument("words", metavar="[SEARCH]...", nargs=-1)
 @options.as_json
-def list_specs(as_json: bool) -> None:
+def list_specs(words: tuple[str, ...], as_json: bool) -> None:
     """List the packaged specs, which every command takes by name.
+
+    Shows the name, field, number of parameters, task and description of each. SEARCH keeps the
+    specs with all of these words in what is shown, the class of the model, the paper or the
+    model_type.
 
     \b
     Examples:
       archspec list
+      archspec list vision
+      archspec list image-classification 2015
       archspec list --json
     """
-    from archspec.lang import inherit, yaml
+    from dataclasses import asdict
+
+    from archspec.lang.catalog import catalog
+    from archspec.report.numbers import format_count
     from archspec.report.tables import format_rows
 
-    rows: list[tuple[str, str]] = []
-    for name in inherit.packaged_names():
-        document, _ = inherit.read(name)
-        described = yaml.find(document.root, ("description",))
-        rows.append((name, str(yaml.plain(described)) if described else ""))
+    entries = [entry for entry in catalog() if entry.matches(*words)]
     if as_json:
-        terminal.put_json([{"name": name, "description": about} for name, about in rows])
-    else:
+        terminal.put_json([asdict(entry) for entry in entries])
+        return
+    rows = [(e.name, e.field, format_count(e.parameters), e.task, e.description) for e in entries]
+    if rows:
         terminal.put(format_rows(rows, terminal.width()))
+    else:
+        terminal.put("no packaged spec has all of these words", err=True)
 
 
 @click.command(cls=Command)

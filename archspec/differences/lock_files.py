@@ -23,8 +23,9 @@ from archspec.differences.outline import Outline, Tensor, join, outline, subtree
 from archspec.differences.report import Diff
 from archspec.errors import Problem, SpecError
 from archspec.lang import yaml
-from archspec.lang.inherit import locate, packaged_folder
+from archspec.lang.inherit import locate
 from archspec.lang.instances import format_arguments
+from archspec.lang.packaged import is_packaged
 from archspec.lang.spec import Spec, as_spec
 from archspec.report.display import Displayed
 from archspec.report.folding import fold_neighbours, is_range, unfold_path
@@ -160,9 +161,7 @@ def lock(source: str | os.PathLike[str] | Spec, **params: Any) -> Lock:
 def beside(source: str | os.PathLike[str]) -> Path:
     """Where the lock file of a spec stands: beside it, or here for a packaged one."""
     path = locate(source)
-    return (
-        Path(f"{path.stem}.lock") if path.parent == packaged_folder() else path.with_suffix(".lock")
-    )
+    return Path(f"{path.stem}.lock") if is_packaged(path) else path.with_suffix(".lock")
 
 
 # ---------------------------------------------------------------------------------------- writing

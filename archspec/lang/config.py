@@ -15,6 +15,7 @@ from archspec.errors import Note, Problem, did_you_mean, shown
 from archspec.lang import inherit, yaml
 from archspec.lang.checker import Checker
 from archspec.lang.json_file import JsonFile, KeyPath
+from archspec.lang.packaged import is_packaged, packaged_specs
 from archspec.lang.params import Override
 from archspec.lang.schema import Architecture, Config
 
@@ -380,7 +381,7 @@ class _Reader:
     def _is_own(self) -> bool:
         """Whether the spec can be changed: no packaged one."""
         files = self.checker.document.files
-        return not files or files[0].parent != inherit.packaged_folder()
+        return not files or not is_packaged(files[0])
 
 
 def _plain(name: str) -> str:
@@ -391,7 +392,7 @@ def _plain(name: str) -> str:
 def _packaged(model_type: object, architectures: object) -> list[str]:
     """The packaged specs of a model type: the one of the file's class, else all."""
     found: dict[str, str] = {}
-    for name in inherit.packaged_names():
+    for name in packaged_specs():
         root = inherit.read(name)[0].root
         said = yaml.find(root, ("config", "model_type"))
         if said is not None and yaml.plain(said) == model_type:

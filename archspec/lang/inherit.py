@@ -12,11 +12,13 @@ from pathlib import Path
 
 from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
 from archspec.lang import yaml
+from archspec.lang.packaged import is_packaged, packaged_folder, packaged_specs
 from archspec.lang.schema import is_type_name
 from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar
 
 MAX_PARENTS = 16
 MAX_SEARCHED = 10_000  # characters
+_SHOWN_BY_LIST = "'archspec list' shows the packaged specs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,6 @@ class Document:
         return self.place(path)
 
 
-def packaged_folder() -> Path:
-    """The folder of the packaged specs: inside the package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "specs"
-    return inside if inside.is_dir() else package.parent / "specs"
-
-
-def packaged_names() -> list[str]:
-    return sorted(path.stem for path in packaged_folder().glob("*.yaml"))
-
-
 def locate(name: str | os.PathLike[str]) -> Path:
     """The file behind a path or a packaged spec's name.
 
@@ -78,9 +69,10 @@ def locate(name: str | os.PathLike[str]) -> Path:
     text = os.fspath(name)
     if not isinstance(name, str) or text.endswith((".yaml", ".yml")) or os.sep in text:
         return Path(text)
-    if text in packaged_names():
-        return packaged_folder() / f"{text}.yaml"
-    hint = did_you_mean(text, packaged_names()) or f"packaged: {listing(packaged_names())}"
+    specs = packaged_specs()
+    if text in specs:
+        return specs[text]
+    hint = did_you_mean(text, specs) or _SHOWN_BY_LIST
     raise SpecError(Problem("E108", f"no packaged spec is called '{text}'", hint=hint))
 
 
@@ -113,8 +105,8 @@ def read_text(
 
 
 def _shown(path: Path) -> str:
-    if path.parent == packaged_folder():
-        return f"specs/{path.name}"
+    if is_packaged(path):
+        return f"specs/{path.parent.name}/{path.name}"
     return str(path)
 
 
@@ -185,7 +177,7 @@ def _parent(node: Scalar, beside: Path | None, folder: Path | None) -> tuple[Pat
         except SpecError as error:
             raise SpecError(replace(p, place=node.place()) for p in error.problems) from None
     if beside is None or folder is None:
-        hint = f"packaged: {listing(packaged_names())}"
+        hint = _SHOWN_BY_LIST
         message = "a text has no folder: it can extend packaged specs only"
         raise SpecError(Problem("E109", message, node.place(), hint))
     if "\0" in text:

@@ -13,7 +13,7 @@ import re
 from typing import Any, cast
 
 from archspec.errors import shown
-from archspec.lang import inherit
+from archspec.lang.packaged import packaged_specs
 from archspec.lang.registry import layers
 from archspec.lang.registry.arguments import Argument
 from archspec.lang.registry.initializers import INITIALISERS
@@ -159,7 +159,7 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
         models[name]["properties"]["value"] |= _expression("steps")
         models[name] |= {"if": {"required": ["value"]}, "else": {"required": ["shape"]}}
     models["Config"]["properties"]["read"]["additionalProperties"]["type"] = ["string", "array"]
-    parents = [{"const": name} for name in inherit.packaged_names()]
+    parents = [{"const": name} for name in packaged_specs()]
     models["Architecture"]["properties"]["extends"]["anyOf"] = [*parents, {}]
 
 

@@ -101,7 +101,7 @@ def test_tensors(net: Session) -> None:
 def test_a_block_in_a_parent_file(bert: Session) -> None:
     found = details(bert, "bert.encoder")
     declared, block = found["yaml"]
-    assert declared["file"] == block["file"] == "specs/bert-model.yaml"
+    assert declared["file"] == block["file"] == "specs/text/bert-model.yaml"
     assert block["title"] == "Block BertEncoder" and block["lines"][0] == "  BertEncoder:"
     assert len(declared["marked"]) == 1
     line = declared["lines"][declared["marked"][0] - declared["first"]]

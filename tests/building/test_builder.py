@@ -50,7 +50,7 @@ def same_state(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_a_name_a_path_and_a_spec_give_the_same() -> None:
-    sources = ["resnet18", ROOT / "specs" / "resnet18.yaml", archspec.load("resnet18")]
+    sources = ["resnet18", ROOT / "specs" / "vision" / "resnet18.yaml", archspec.load("resnet18")]
     models = [build(source, device="meta", num_classes=3) for source in sources]
     assert len({str(model) for model in models}) == 1
     assert models[0].get_parameter("fc.weight").shape == (3, 512)

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 import archspec
 from archspec.cli import main
 from archspec.cli.terminal import painted
+from archspec.lang.packaged import packaged_specs
 
 Golden = Callable[[str, str], None]
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -104,11 +105,20 @@ def test_the_examples_in_the_help_are_understood(command: list[str]) -> None:
 
 
 def test_list(golden: Golden) -> None:
-    result = run("list")
-    assert result.exit_code == 0
-    golden("cli/list.txt", result.output)
-    names = [line.split()[0] for line in result.output.splitlines()]
-    assert [entry["name"] for entry in loaded("list", "--json")] == names
+    golden("cli/list.txt", run("list", "ResNet-34", "IMAGE-classification").output)
+    names = [line.split()[0] for line in run("list").output.splitlines()]
+    everything = loaded("list", "--json")
+    assert [entry["name"] for entry in everything] == names
+    assert {*names} == {*packaged_specs()}
+    assert everything == sorted(everything, key=lambda entry: (entry["field"], entry["name"]))
+    found = {
+        word: loaded("list", "--json", word) for word in ("he et al.", "BERT", "vision", "xyz")
+    }
+    assert "resnet18" in [entry["name"] for entry in found["he et al."]]
+    assert {entry["model_type"] for entry in found["BERT"]} >= {"bert"}
+    assert {entry["field"] for entry in found["vision"]} == {"vision"}
+    assert run("list", "xyz").output == "no packaged spec has all of these words\n"
+    assert found["xyz"] == []
 
 
 def test_show(golden: Golden) -> None:
@@ -301,7 +311,7 @@ def test_options_win_over_the_config_and_the_config_over_the_spec() -> None:
     assert found["hidden_size"] == (1024, "config.json", 7)
     assert found["num_hidden_layers"] == (2, "-p num_hidden_layers=2", None)
     assert found["num_labels"] == (9, "-p num_labels=9", None)
-    assert found["classifier_dropout"][1].startswith("specs/bert.yaml:")
+    assert found["classifier_dropout"][1].startswith("specs/text/bert.yaml:")
     ignored = "architectures, gradient_checkpointing, transformers_version, use_cache"
     assert ", ".join(shown["ignored"]) == ignored
     said = "config.json: not read, as they do not change what bert computes"

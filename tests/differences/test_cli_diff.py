@@ -15,7 +15,7 @@ import archspec
 from archspec.cli import main
 from archspec.differences.deltas import compare
 from archspec.differences.normal_form import content
-from archspec.lang.inherit import packaged_folder
+from archspec.lang.packaged import packaged_specs
 
 ROOT = Path(__file__).parents[2]
 
@@ -143,8 +143,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     (tmp_path / "specs").mkdir()
-    for name in ("bert.yaml", "bert-model.yaml"):
-        (tmp_path / "specs" / name).write_bytes((packaged_folder() / name).read_bytes())
+    for name in ("bert", "bert-model"):
+        (tmp_path / "specs" / f"{name}.yaml").write_bytes(packaged_specs()[name].read_bytes())
     (tmp_path / "specs" / "other.yaml").write_text("a: 1\n")
     (tmp_path / ".gitattributes").write_text("specs/*.yaml diff=archspec\n")
     git("init", "-q")

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from archspec.differences.deltas import compare
 from archspec.differences.normal_form import content, origin, place
 from archspec.lang import yaml
-from archspec.lang.inherit import packaged_folder, packaged_names
+from archspec.lang.packaged import packaged_specs
 from archspec.lang.spec import load, loads
 from archspec.lang.yaml import dump
+from tests.tables import every
 
 DATA = Path(__file__).parents[1] / "inputs"
-SPECS = [*packaged_names(), *sorted(str(path) for path in DATA.glob("*.yaml"))]
+SPECS = [*packaged_specs(), *sorted(str(path) for path in DATA.glob("*.yaml"))]
 
 TEXT = """\
 archspec: 1
@@ -40,7 +41,7 @@ freeze: {head: ["**", "!a"]}
 """
 
 
-@pytest.mark.parametrize("name", SPECS)
+@every("name", SPECS)
 def test_a_spec_written_anew_says_the_same(name: str) -> None:
     spec = load(name)
     again = loads(dump(content(spec)))
@@ -48,7 +49,7 @@ def test_a_spec_written_anew_says_the_same(name: str) -> None:
     assert list(content(spec)["blocks"]) == list(spec.architecture.blocks)
 
 
-@given(seed=st.integers(0, 2**32), name=st.sampled_from(packaged_names()))
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(list(packaged_specs())))
 def test_the_order_of_what_has_no_order_does_not_matter(seed: int, name: str) -> None:
     said = content(load(name))
     random = Random(seed)
@@ -121,7 +122,7 @@ def test_a_default_of_null_and_no_default_differ() -> None:
 def test_parents_are_merged_in() -> None:
     said = content(load("bert"))
     assert "extends" not in said and "BertLayer" in said["blocks"]
-    own = (packaged_folder() / "bert.yaml").read_text()
+    own = packaged_specs()["bert"].read_text()
     assert re.search("^extends:", own, re.MULTILINE)
 
 

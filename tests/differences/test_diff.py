@@ -57,7 +57,7 @@ def test_three_labels() -> None:
     assert change.kind == "changed" and change.path == ("params", "num_labels", "default")
     assert change.old and change.new
     assert (change.old.value, change.new.value, change.new.origin) == (2, 3, "num_labels=…")
-    assert str(change.old.place) == "specs/bert.yaml:7:25"
+    assert str(change.old.place) == "specs/text/bert.yaml:7:25"
     (module,) = found.tree
     assert (module.kind, module.new, module.new_type) == ("changed", "classifier", "Linear")
     assert module.arguments == {"out_features": ("2", "3")}
@@ -246,7 +246,7 @@ def test_a_patch_that_does_not_fit_says_where() -> None:
         found.apply(archspec.load("resnet18"))
     error = caught.value
     assert error.code == "E112" and "params.num_labels" in error.message
-    assert error.place is not None and error.place.file == "specs/resnet18.yaml"
+    assert error.place is not None and error.place.file == "specs/vision/resnet18.yaml"
 
 
 # ------------------------------------------------------------------------------------------ markup

@@ -12,11 +12,10 @@ import archspec
 from archspec.cli import main
 from archspec.differences.lock_files import beside
 from archspec.differences.normal_form import content
-from archspec.lang.inherit import packaged_names
 from archspec.lang.yaml import dump
 
 DATA = Path(__file__).parents[1] / "inputs"
-SPECS = [*packaged_names(), *sorted(str(path) for path in DATA.glob("*.yaml"))]
+SPECS = ["bert", "bert-mlm", "resnet50", *sorted(str(path) for path in DATA.glob("*.yaml"))]
 
 
 def saved(lock: archspec.Lock, folder: Path) -> Path:

@@ -102,7 +102,7 @@ def test_a_block_without_a_shortcut(golden: Golden) -> None:
 
 def test_places_are_the_steps() -> None:
     found = archspec.draw("bert", block="BertModel")
-    text = Path("specs/bert-model.yaml")
+    text = Path("specs/text/bert-model.yaml")
     lines = (Path(archspec.__file__).parents[1] / text).read_text().splitlines()
     place = {box.name: box.place for box in found.nodes if box.place}
     assert "attention_mask is None" in lines[place["getitem"].line - 1]

@@ -73,7 +73,7 @@ def test_patterns_say_what_they_select_and_decide(bert: nn.Module) -> None:
         ("!dropout", False, 1, 0, 0),
         ("!classifier", False, 1, 2, 1_538),
     ]
-    lines = Path("specs/bert.yaml").read_text().splitlines()
+    lines = Path("specs/text/bert.yaml").read_text().splitlines()
     for pattern in found:
         place = pattern.place
         assert place and place.source == lines[place.line - 1]

@@ -20,7 +20,7 @@ from archspec import (
     loads,
     trainable_parameters,
 )
-from archspec.lang.inherit import packaged_folder
+from archspec.lang.packaged import packaged_specs
 
 SMALL_BERT: dict[str, Any] = {
     "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 4,
@@ -30,7 +30,7 @@ SMALL_BERT: dict[str, Any] = {
 
 def narrow_resnet() -> Spec:
     """ResNet-18 with a sixteenth of its channels."""
-    text = (packaged_folder() / "resnet18.yaml").read_text(encoding="utf-8")
+    text = packaged_specs()["resnet18"].read_text(encoding="utf-8")
     narrow = re.sub(r"\b(64|128|256|512)\b", lambda found: str(int(found[1]) // 16), text)
     return loads(narrow, num_classes=3)
 

@@ -11,7 +11,8 @@ import pytest
 import archspec
 from archspec.errors import Problem, SpecError
 from archspec.lang import yaml
-from archspec.lang.inherit import MAX_PARENTS, locate, packaged_folder, packaged_names, read
+from archspec.lang.inherit import MAX_PARENTS, locate, read
+from archspec.lang.packaged import packaged_folder, packaged_specs
 
 Write = Callable[..., None]
 
@@ -113,7 +114,7 @@ def test_a_packaged_parent_by_name(write: Write) -> None:
     extend(write, "params: {num_classes: 10}", parent="resnet18")
     spec = archspec.load("child.yaml")
     assert spec.values["num_classes"] == 10
-    assert spec.params["expansion"].origin.startswith("specs/resnet18.yaml:")
+    assert spec.params["expansion"].origin.startswith("specs/vision/resnet18.yaml:")
     extend(write, "params: {num_classes: 0}", parent="resnet18")
     assert (refused().code, at(refused())) == ("E209", "child.yaml:3:23")
     extend(write, "params: {nonsense: $zzz}", "remove: [zzz]", parent="resnet18")
@@ -143,7 +144,7 @@ def test_a_text_extends_packaged_specs_only(write: Write) -> None:
     problem = caught.value.problems[0]
     assert (problem.code, at(problem)) == ("E109", "spec.yaml:2:10")
     assert problem.message == "a text has no folder: it can extend packaged specs only"
-    assert "resnet18" in problem.hint
+    assert problem.hint == "'archspec list' shows the packaged specs"
 
 
 # ------------------------------------------------------------------------------- circles and chains
@@ -263,9 +264,10 @@ def test_an_empty_name(write: Write) -> None:
 
 
 def test_packaged_specs_are_found_by_name() -> None:
-    assert locate("bert") == packaged_folder() / "bert.yaml"
-    assert {"bert", "minilm-l6", "resnet18", "resnet34", "resnet50"} <= set(packaged_names())
-    assert packaged_names() == sorted(packaged_names())
+    assert locate("bert") == packaged_folder() / "text" / "bert.yaml"
+    names = list(packaged_specs())
+    assert {"bert", "minilm-l6", "resnet18", "resnet34", "resnet50"} <= set(names)
+    assert names == sorted(names)
 
 
 @pytest.mark.parametrize("name", ["bert.yaml", "bert.yml", "./bert", Path("bert")])
@@ -274,7 +276,7 @@ def test_anything_else_is_a_path(name: str | Path) -> None:
 
 
 def test_an_unknown_name_offers_the_nearest() -> None:
-    for name, hint in (("resnet81", "did you mean 'resnet18'?"), ("zzz", "packaged: bert")):
+    for name, hint in (("resnet81", "did you mean 'resnet18'?"), ("zzz", "'archspec list'")):
         with pytest.raises(SpecError) as caught:
             locate(name)
         assert caught.value.code == "E108"
@@ -283,8 +285,8 @@ def test_an_unknown_name_offers_the_nearest() -> None:
 
 def test_places_of_a_packaged_spec_do_not_show_where_it_is_installed() -> None:
     document, _ = read("bert")
-    assert document.place(("model",)).file == "specs/bert.yaml"
-    assert yaml.place_of(document.root, ()).file == "specs/bert.yaml"
+    assert document.place(("model",)).file == "specs/text/bert.yaml"
+    assert yaml.place_of(document.root, ()).file == "specs/text/bert.yaml"
 
 
 def test_parents_of_a_text_are_called_as_it_is(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from jsonschema import Draft7Validator
 
 import archspec
 from archspec.lang import yaml
-from archspec.lang.inherit import packaged_names
 from archspec.lang.json_schema import json_schema
+from archspec.lang.packaged import packaged_specs
 from archspec.lang.registry import layers
 from archspec.lang.registry.initializers import INITIALISERS
 from archspec.lang.schema import Architecture
@@ -111,7 +111,7 @@ def test_types_and_parents_are_offered() -> None:
     types = DEFINITIONS["Module"]["properties"]["type"]["anyOf"]
     assert [offer.get("const") for offer in types] == [*layers.CONTAINERS, *layers.names(), None]
     parents = DEFINITIONS["Architecture"]["properties"]["extends"]["anyOf"]
-    assert [offer.get("const") for offer in parents] == [*packaged_names(), None]
+    assert [offer.get("const") for offer in parents] == [*packaged_specs(), None]
 
 
 # --------------------------------------------------------------------------------- whole specs
@@ -119,7 +119,7 @@ def test_types_and_parents_are_offered() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [*sorted((ROOT / "specs").glob("*.yaml")), ROOT / "tests" / "inputs" / "features.yaml"],
+    [*sorted((ROOT / "specs").glob("*/*.yaml")), ROOT / "tests" / "inputs" / "features.yaml"],
     ids=lambda path: path.stem,
 )
 def test_specs_are_valid(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The printed trees of BERT and ResNet-18, and the exact sizes of every packaged spec."""
+"""The printed trees of BERT and ResNet-18, and the sizes of BERT's parts."""
 
 from __future__ import annotations
 
@@ -31,23 +31,6 @@ def test_tree(name: str, root: str, length: int) -> None:
     expected = lines[start : lines.index(")", start) + 1]
     assert len(expected) == length
     assert without_norm_bias(str(build(name, device="meta"))) == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "parameters", "buffer_elements"),
-    [
-        ("bert", 109_483_778, 0),
-        ("bert-model", 109_482_240, 0),
-        ("minilm-l6", 22_713_216, 0),
-        ("resnet18", 11_689_512, 9_620),
-        ("resnet34", 21_797_672, 17_060),
-        ("resnet50", 25_557_032, 53_173),
-    ],
-)
-def test_sizes(name: str, parameters: int, buffer_elements: int) -> None:
-    model = build(name, device="meta")
-    assert sum(p.numel() for p in model.parameters()) == parameters
-    assert sum(b.numel() for b in model.buffers()) == buffer_elements
 
 
 def test_sizes_of_the_parts_of_bert() -> None:

@@ -44,6 +44,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     name = page.file.src_uri
     if name == "cli.md":
         markdown = markdown.replace("<!-- help of every command -->", command_help())
+    if name == "zoo.md":
+        markdown = markdown.replace("<!-- table of packaged specs -->", spec_tables())
     if name == "api.md":
         markdown = markdown.replace("<!-- options of training -->", option_table())
     if name == "errors.md":  # errors.md#e203 stays the same when the title changes
@@ -88,6 +90,24 @@ def command_help() -> str:
 
     context = main.make_context("archspec", [], resilient_parsing=True, terminal_width=88)
     return "\n".join(_help_sections(context))
+
+
+def spec_tables() -> str:
+    """A table of the packaged specs of each field."""
+    from itertools import groupby
+
+    from archspec.lang.catalog import catalog
+
+    lines: list[str] = []
+    for field, entries in groupby(catalog(), key=lambda entry: entry.field):
+        lines += [f"## {field.capitalize()}", ""]
+        lines += ["| spec | description | parameters | paper |", "| --- | --- | --- | --- |"]
+        for entry in entries:
+            paper = re.sub(r"arXiv:(\S+)", r"[arXiv:\1](https://arxiv.org/abs/\1)", entry.paper)
+            cells = [f"`{entry.name}`", entry.description, f"{entry.parameters:,}", paper]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
 
 
 def option_table() -> str:

@@ -37,7 +37,7 @@ class Origin:
 
 def origins() -> list[Origin]:
     """All of them, in the order of their paths."""
-    paths = [*(ROOT / "specs").glob("*.yaml"), *(ROOT / "tests").rglob("*.yaml")]
+    paths = [*(ROOT / "specs").glob("*/*.yaml"), *(ROOT / "tests").rglob("*.yaml")]
     names = sorted({path.relative_to(ROOT).as_posix() for path in paths} - LEFT_OUT)
     found = [Origin.read(ROOT / name) for name in names]
     return [origin for origin in found if isinstance(origin.data, dict)]

@@ -13,7 +13,7 @@ from typing import Any
 import archspec
 from archspec.differences.normal_form import content
 from archspec.errors import ArchspecError, Problem, UsageError, did_you_mean, listing
-from archspec.lang.inherit import packaged_folder, packaged_names
+from archspec.lang.packaged import is_packaged, packaged_specs
 from archspec.lang.schema import Architecture
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import MAX_BYTES, dump, flow
@@ -110,7 +110,7 @@ def _spec(folder: Path, text: str, name: str, params: Mapping[str, Any]) -> Spec
         raise _usage(f"a spec is a text of at most {MAX_BYTES:,} bytes")
     if not _is_plain(params) or not all(_PARAM.fullmatch(key) for key in params):
         raise _usage("the parameters are not names with plain values")
-    packaged = name in packaged_names()
+    packaged = name in packaged_specs()
     beside = folder if packaged else inside(folder, name, must_exist=False).parent
     return archspec.loads(text, name=name, folder=beside, **params)
 
@@ -125,8 +125,7 @@ def _is_plain(params: object) -> bool:
 
 def _standalone(spec: Spec, text: str) -> str:
     """The text as it is, if it needs no file beside it: its lines are those of the editor."""
-    packaged = packaged_folder()
-    if all(path.parent == packaged for path in spec.document.files):
+    if all(map(is_packaged, spec.document.files)):
         return text
     return dump(content(spec))
 
@@ -252,7 +251,7 @@ def _relative(folder: Path, path: Path) -> str:
 def _tokenizer_beside(folder: Path, name: str, spec: Spec) -> list[tuple[str, str]]:
     """That of the spec's own folder, which the text leaves when it is written down for a run."""
     task = spec.architecture.task
-    if task is None or task.text is None or name in packaged_names():
+    if task is None or task.text is None or name in packaged_specs():
         return []
     places = [folder / name, *spec.document.files]
     for place in places:

@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 import archspec
+from archspec.lang.inherit import locate
 from archspec.lang.yaml import MAX_BYTES
 from tests.app.browser.inspector import Inspector, OpenPage
 
@@ -20,14 +21,10 @@ def test_a_packaged_spec_is_picked(inspector: Inspector) -> None:
     expect(inspector.figure("Parameters")).to_have_text("109.5 M")
     inspector.open("resnet18", "ResNet")
     expect(inspector.figure("Parameters")).to_have_text("11.69 M")
-    assert inspector.text == (archspec_file("resnet18")).read_text()
+    assert inspector.text == locate("resnet18").read_text()
     names = inspector.labelled("Spec").locator("option").all_inner_texts()
     assert names[:2] == ["more/other.yaml", "tiny.yaml"]
     assert "outside.yaml" not in " ".join(names)
-
-
-def archspec_file(name: str) -> Path:
-    return Path(__file__).parents[3] / "specs" / f"{name}.yaml"
 
 
 def test_an_edit_changes_tree_and_cost(tiny: Inspector) -> None:

@@ -1,0 +1,60 @@
+"""What ``archspec list`` knows of the packaged specs: their texts are read, nothing is checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archspec.lang import inherit, yaml
+from archspec.lang.packaged import packaged_specs, parameter_counts
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A packaged spec.
+
+    Attributes:
+        name: which every command takes.
+        field: ``text``, ``vision``, ``audio`` or ``multimodal``.
+        model: the class of the root.
+        parameters: their exact number at the default size; shared ones count once.
+        task: what the model is for; empty if the spec does not say it.
+        description: in one line.
+        paper: where it was published.
+        model_type: of the ``config.json`` files that it reads; empty for none.
+    """
+
+    name: str
+    field: str
+    model: str
+    parameters: int
+    task: str
+    description: str
+    paper: str
+    model_type: str
+
+    def matches(self, *words: str) -> bool:
+        """Whether each of the words occurs in one of its texts, in lower or upper case."""
+        texts = (self.name, self.field, self.model, self.task)
+        texts += (self.description, self.paper, self.model_type)
+        text = "\n".join(texts).casefold()
+        return all(word.casefold() in text for word in words)
+
+
+def catalog() -> list[CatalogEntry]:
+    """Every packaged spec, by field and name."""
+    counts, entries = parameter_counts(), list[CatalogEntry]()
+    for name, path in packaged_specs().items():
+        root = inherit.read(name)[0].root
+
+        def said(*keys: str, root: yaml.Mapping = root) -> str:
+            node = yaml.find(root, keys)
+            return str(yaml.plain(node)) if isinstance(node, yaml.Scalar) else ""
+
+        texts = {"description": said("description"), "paper": said("paper")}
+        texts |= {"task": said("task", "kind"), "model_type": said("config", "model_type")}
+        entries.append(
+            CatalogEntry(
+                name, path.parent.name, said("model"), parameters=counts.get(name, 0), **texts
+            )
+        )
+    return sorted(entries, key=lambda entry: (entry.field, entry.name))

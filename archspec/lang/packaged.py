@@ -1,0 +1,36 @@
+"""The packaged specs: one file a model, in a folder for each field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+FIGURES = (
+    "parameters.json"  # of each field's folder: exact numbers of parameters, which tests check
+)
+
+
+def packaged_folder() -> Path:
+    """The folder of the packaged specs: inside the package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "specs"
+    return inside if inside.is_dir() else package.parent / "specs"
+
+
+def packaged_specs() -> dict[str, Path]:
+    """Name → file, by name. A name is that of one file, whichever folder it is in."""
+    found = {path.stem: path for path in packaged_folder().glob("*/*.yaml")}
+    return dict(sorted(found.items()))
+
+
+def is_packaged(path: Path) -> bool:
+    """Whether a file is a packaged spec."""
+    return path.parent.parent == packaged_folder()
+
+
+def parameter_counts() -> dict[str, int]:
+    """The exact number of parameters of each packaged spec at its default size."""
+    counts: dict[str, int] = {}
+    for path in packaged_folder().glob(f"*/{FIGURES}"):
+        counts |= json.loads(path.read_text(encoding="utf-8"))
+    return counts
