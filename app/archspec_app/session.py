@@ -18,6 +18,7 @@ from archspec.inspection import Inspection
 from archspec.lang.editing import edit_plan
 from archspec.lang.params import Override, Resolved
 from archspec.lang.schema import FreezePlan, Param
+from archspec.lang.sizes import symbols_of
 from archspec.lang.spec import Spec, loads_with, params_of
 from archspec_app.text_patch import Patch, with_breaks_of
 from archspec_app.workspace import SUFFIXES, Workspace, without_paths
@@ -346,13 +347,7 @@ def _overrides(request: SpecRequest) -> dict[str, Override]:
 
 def dimensions(spec: Spec) -> list[str]:
     """The symbolic dimensions that ``inspect`` takes: those without the name of an option of it."""
-    block = spec.architecture.blocks[spec.architecture.model]
-    names = [
-        size
-        for contract in block.inputs.values()
-        for size in contract.shape
-        if isinstance(size, str) and size.isidentifier()
-    ]
+    names = symbols_of(spec.tree.blocks[spec.architecture.model].inputs.values())
     unique = dict.fromkeys([*names, *spec.architecture.dims])
     return [name for name in unique if name not in _OPTIONS]
 

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archspec.building.examples import example, example_inputs
 from archspec.building.forward_errors import ContractBroken, FailureReport
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
+from archspec.lang.checks.calls import returns_names
 from archspec.lang.expr import ExpressionError, Node, evaluate
-from archspec.lang.expr.nodes import Constant, Name, is_literal
+from archspec.lang.expr.nodes import Name
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance, walk
 from archspec.lang.registry import layers
+from archspec.lang.sizes import bind, size_of, symbol, symbols_of
 from archspec.lang.spec import Spec
 from archspec.lang.tree import ContractNode
 from archspec.lang.yaml import Path
-from archspec.tracing.forward_record import ForwardRecord
-from archspec.tracing.limits import MAX_ELEMENTS
+from archspec.tracing.forward_record import ForwardRecord, tensors_in
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
+_NOT_EMPTY = 3  # what a size of 0 is run as: nothing is seen of an empty tensor
 _DEFAULT_SIZES = (64, 224)  # of dimensions without a size in the spec
 _MAX_FAILURES = 5  # that one build reports
 # Hashes of source, sizes and contracts that passed: a spec is often loaded again by its name.
@@ -55,11 +57,12 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     _check_layers(spec, model, instances)
     _check_ties(spec, model, instances)
     block = spec.tree.blocks[spec.architecture.model]
-    symbols = {_symbol(size) for contract in block.inputs.values() for size in contract.shape}
-    unsized = symbols - spec.architecture.dims.keys() - {"batch", ""}
+    symbols = {*symbols_of(block.inputs.values())}
+    unsized = symbols - spec.architecture.dims.keys() - {"batch"}
     problems: list[Problem] = []
+    own_sizes = {name: size or _NOT_EMPTY for name, size in spec.architecture.dims.items()}
     for default_size in _DEFAULT_SIZES if unsized else _DEFAULT_SIZES[:1]:
-        sizes = dict.fromkeys(unsized, default_size) | spec.architecture.dims
+        sizes = dict.fromkeys(unsized, default_size) | own_sizes
         sizes["batch"] = max(2, sizes.get("batch", 2))
         paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
         file = str(module.__file__)
@@ -119,7 +122,7 @@ def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> 
         if tensor.shape is None:
             with torch.device("meta"):
                 return getattr(module, tensor.method)().shape
-        sizes = [_size(size, values, {}) for size in tensor.shape]
+        sizes = [size_of(size, values, {}) for size in tensor.shape]
         return torch.Size([size for size in sizes if size is not None])
     layer = layers.find(instance.type)
     takes_modules = any(isinstance(value, Instance) for value in instance.arguments.values())
@@ -128,46 +131,6 @@ def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> 
     with torch.device("meta"):
         tensor = getattr(getattr(nn, layer.name)(**instance.arguments), name, None)
     return tensor.shape if isinstance(tensor, torch.Tensor) else None
-
-
-def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[str, torch.Tensor]:
-    """Zeros in the shapes and dtypes of the root's contracts.
-
-    Args:
-        sizes: symbolic dimension → size.
-
-    Raises:
-        ShapeError: E510, an input is too large for a tensor, or has a negative size.
-    """
-    block = spec.tree.blocks[spec.architecture.model]
-    inputs: dict[str, torch.Tensor] = {}
-    for name, contract in block.inputs.items():
-        known_sizes = (_size(size, spec.values, sizes) for size in contract.shape)
-        shape = [1 if size is None else size for size in known_sizes]
-        dtype = _dtype(contract)
-        if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
-            place = spec.document.place(contract.path)
-            message = f"no tensor can have the shape {shape} of the input '{name}'"
-            raise ShapeError(Problem("E510", message, place))
-        inputs[name] = torch.zeros(shape, dtype=dtype, device=device)
-    return inputs
-
-
-def _symbol(size: Node) -> str:
-    """The name of a symbolic dimension; "" for any other size."""
-    value = size.value if isinstance(size, Constant) and is_literal(size) else None
-    return value if isinstance(value, str) else ""
-
-
-def _size(size: Node, values: Mapping[str, Any], sizes: Mapping[str, int]) -> int | None:
-    """The size of a dimension; None for a symbol without a size."""
-    symbol = _symbol(size)
-    return sizes.get(symbol) if symbol else int(evaluate(size, values))
-
-
-def _dtype(contract: ContractNode) -> torch.dtype:
-    name = contract.declared.dtype
-    return getattr(torch, name) if name else torch.get_default_dtype()
 
 
 class _ShapeRun:
@@ -203,7 +166,7 @@ class _ShapeRun:
                 hook.remove()
         return problems
 
-    def _failures(self, inputs: Mapping[str, torch.Tensor]) -> list[Problem]:
+    def _failures(self, inputs: Mapping[str, Any]) -> list[Problem]:
         problems: list[Problem] = []
         with ExitStack() as replaced:
             for _ in range(_MAX_FAILURES):
@@ -227,14 +190,17 @@ class _ShapeRun:
         outputs = self.blocks[type(block).__name__].outputs
         values = {**self.spec.values, **self._instance(block).arguments}
         symbol_sizes = self.symbol_sizes.get(id(block), {})
-        shapes = [[_size(s, values, symbol_sizes) for s in c.shape] for c in outputs.values()]
+        shapes = [[size_of(s, values, symbol_sizes) for s in c.shape] for c in outputs.values()]
         if not shapes or block is self.model or any(None in shape for shape in shapes):
             return False
-        tensors = [
-            torch.empty([size or 0 for size in shape], dtype=_dtype(contract), device="meta")
-            for shape, contract in zip(shapes, outputs.values(), strict=True)
-        ]
-        result = tensors[0] if len(tensors) == 1 else tuple(tensors)
+        examples = {
+            name: example(contract, values, symbol_sizes, "meta")
+            for name, contract in outputs.items()
+            if contract.always or evaluate(contract.when, {**values, "training": block.training})
+        }
+        named = returns_names(self.blocks[type(block).__name__])
+        several = tuple(examples.values()) if len(examples) != 1 else next(iter(examples.values()))
+        result = examples if named else several
         instance, replacements = self._instance(block), list[nn.Module]()
         for path, child in self.model.named_modules():
             if self.report.instances.get(path) is instance and "forward" not in child.__dict__:
@@ -243,7 +209,7 @@ class _ShapeRun:
                 replacements.append(child)
         return bool(replacements)
 
-    def _failure(self, inputs: Mapping[str, torch.Tensor]) -> Exception | None:
+    def _failure(self, inputs: Mapping[str, Any]) -> Exception | None:
         kinds = {path: id(instance) for path, instance in self.report.instances.items()}
         try:
             with MetaRun(self.model), Repeats(self.model, kinds, ForwardRecord(self.model)):
@@ -273,27 +239,55 @@ class _ShapeRun:
         inputs = self.blocks[name].inputs
         values = {**dict(zip(inputs, args, strict=False)), **kwargs}
         self.symbol_sizes[id(child)] = {}
-        for key, contract in inputs.items():
-            if key in values:
-                self._check(child, contract, values[key], ("blocks", name, "inputs", key))
+        given = {key: value for key, value in values.items() if key in inputs}
+        self._check_all(child, inputs, given, ("blocks", name, "inputs"))
 
     def _check_outputs(self, child: nn.Module, args: Any, result: Any) -> None:
         name = type(child).__name__
-        outputs = self.blocks[name].outputs
-        several = isinstance(result, tuple | list) and len(outputs) != 1
-        results = tuple(result) if several else (result,)
-        if len(results) != len(outputs):
-            values = "1 value" if len(results) == 1 else f"{len(results)} values"
-            message = f"{name} returns {values}, its outputs are {len(outputs)}"
-            path: Path = ("blocks", name, "outputs")
-            raise ContractBroken(message, child, path, of_output=True)
+        values = {**self._values(child), "training": child.training}
+        outputs = {
+            key: contract
+            for key, contract in self.blocks[name].outputs.items()
+            if contract.always or evaluate(contract.when, values)
+        }
+        path: Path = ("blocks", name, "outputs")
+        if isinstance(result, dict):
+            results = cast("dict[str, Any]", result)
+        else:
+            alone = len(outputs) == 1 or not isinstance(result, tuple | list)
+            several = (result,) if alone else cast("tuple[Any, ...]", result)
+            if len(several) != len(outputs):
+                given = "1 value" if len(several) == 1 else f"{len(several)} values"
+                message = f"{name} returns {given}, its outputs are {len(outputs)}"
+                raise ContractBroken(message, child, path, of_output=True)
+            results = dict(zip(outputs, several, strict=True))
         self.symbol_sizes.setdefault(id(child), {})
-        for (key, contract), value in zip(outputs.items(), results, strict=True):
-            self._check(child, contract, value, ("blocks", name, "outputs", key))
+        self._check_all(child, outputs, results, path)
+
+    def _check_all(
+        self,
+        child: nn.Module,
+        contracts: Mapping[str, ContractNode],
+        given: Mapping[str, Any],
+        path: Path,
+    ) -> None:
+        """Check inputs or outputs, once all of them have told the sizes that they know."""
+        tensors = [
+            (contracts[key].shape, tuple(t.shape))
+            for key, v in given.items()
+            for t in tensors_in(v)
+        ]
+        bind(tensors, self._values(child), self.symbol_sizes[id(child)])
+        for key, value in given.items():
+            self._check(child, contracts[key], value, (*path, key))
+
+    def _values(self, child: nn.Module) -> dict[str, Any]:
+        return {**self.spec.values, **self._instance(child).arguments}
 
     def _check(self, child: nn.Module, contract: ContractNode, value: Any, path: Path) -> None:
         """Check one input or output against its contract."""
-        if value is None and contract.declared.optional:
+        declared = contract.declared
+        if value is None and declared.optional:
             return
         of_output = path[2] == "outputs"
         title = f"{type(child).__name__}'s {'output' if of_output else 'input'} '{path[3]}'"
@@ -302,17 +296,42 @@ class _ShapeRun:
             text = f"{title} {message}"
             return ContractBroken(text, child, path, of_output=of_output, causes=causes)
 
+        if declared.shape is None:
+            if type(value).__name__ != declared.dtype:
+                raise broken(f"is {_kind(value)}, the contract is {declared.dtype}")
+        elif not declared.is_list:
+            self._check_tensor(child, contract, value, broken)
+        elif not isinstance(value, list | tuple):
+            raise broken(f"is {_kind(value)}, not a list of tensors")
+        else:
+            items = cast("list[Any]", value)
+            if contract.length is not None:
+                length = evaluate(contract.length, self._values(child))
+                if len(items) != length:
+                    count = "1 tensor" if len(items) == 1 else f"{len(items)} tensors"
+                    raise broken(f"has {count}, the contract is {length}")
+            for item in items:
+                self._check_tensor(child, contract, item, broken)
+
+    def _check_tensor(
+        self,
+        child: nn.Module,
+        contract: ContractNode,
+        value: Any,
+        broken: Callable[..., ContractBroken],
+    ) -> None:
         if not isinstance(value, torch.Tensor):
             raise broken(f"is {_kind(value)}, not a tensor")
+        sizes, values = self.symbol_sizes[id(child)], self._values(child)
         try:
-            wanted = self._expected_sizes(child, contract, value)
+            wanted = [size_of(size, values, sizes) for size in contract.shape]
         except ExpressionError as error:
             raise broken(f"has no size: {error.message}") from None
         if len(wanted) != value.ndim or any(
             size not in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
         ):
-            sizes = zip(contract.shape, wanted, strict=True)
-            expected = ", ".join(_size_text(size, known) for size, known in sizes)
+            pairs = zip(contract.shape, wanted, strict=True)
+            expected = ", ".join(_size_text(size, known) for size, known in pairs)
             shape = self.report.shape(value.shape)
             causes = tuple(self._causes(child, contract))
             raise broken(f"has the shape {shape}, the contract is [{expected}]", causes)
@@ -322,18 +341,6 @@ class _ShapeRun:
             raise broken(f"is {dtype}, the contract is {declared}")
         if declared is None and not (value.is_floating_point() or value.is_complex()):
             raise broken(f"is {dtype}, the contract is floating point")
-
-    def _expected_sizes(
-        self, child: nn.Module, contract: ContractNode, value: torch.Tensor
-    ) -> list[int | None]:
-        """The sizes in a contract; a symbol without a size gets that of ``value``."""
-        symbol_sizes = self.symbol_sizes[id(child)]
-        values = {**self.spec.values, **self._instance(child).arguments}
-        expected = [_size(size, values, symbol_sizes) for size in contract.shape]
-        for size, expected_size, actual in zip(contract.shape, expected, value.shape, strict=False):
-            if expected_size is None:
-                symbol_sizes.setdefault(_symbol(size), actual)
-        return [_size(size, values, symbol_sizes) for size in contract.shape]
 
     def _causes(self, child: nn.Module, contract: ContractNode) -> Iterator[Note]:
         """Notes on where the sizes in a contract are set."""
@@ -347,7 +354,7 @@ class _ShapeRun:
 
 def _size_text(size: Node, known: int | None) -> str:
     """``hidden_size=768``, or only the name or the size if there is no other."""
-    name = _symbol(size) or written(size)
+    name = symbol(size) or written(size)
     return name if known is None or name == str(known) else f"{name}={known}"
 
 

@@ -116,10 +116,13 @@ def _blocks(spec: Spec) -> list[tuple[str, str]]:
 
 
 def _contract(name: str, contract: Contract) -> str:
-    shape = ", ".join(str(size).removeprefix("$") for size in contract.shape)
+    shape = ", ".join(str(size).removeprefix("$") for size in contract.sizes)
+    shape = f" [{shape}]" if contract.is_tensor else f" [[{shape}]]" if contract.is_list else ""
     dtype = f" {contract.dtype}" if contract.dtype else ""
+    default = "" if contract.default is None else f" = {_yaml(contract.default)}"
+    when = "" if contract.when is True else f", when {str(contract.when).removeprefix('$')}"
     by_name = ", by name" if contract.keyword else ""
-    return f"{name}{'?' if contract.optional else ''} [{shape}]{dtype}{by_name}"
+    return f"{name}{'?' if contract.optional else ''}{shape}{dtype}{default}{when}{by_name}"
 
 
 def format_plan(plan: FreezePlan) -> str:

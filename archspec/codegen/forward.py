@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from archspec.codegen.constructor import BODY
 from archspec.codegen.line_breaks import LINE_LENGTH
 from archspec.codegen.names import Names
-from archspec.codegen.printing import ForwardPrinter, docstring, identifier
+from archspec.codegen.printing import ForwardPrinter, constant, docstring, identifier
 from archspec.codegen.writer import Writer
+from archspec.lang import schema
 from archspec.lang.expr import Node
 from archspec.lang.expr.nodes import Call, Constant, Sequence
-from archspec.lang.expr.printing import written
+from archspec.lang.expr.printing import OR, TERNARY, tuple_text, written
 from archspec.lang.references import LOOPS, modules_of
 from archspec.lang.tree import AssignNode, ContractNode, ForNode, ReturnNode, StepNode
 
@@ -27,8 +30,7 @@ class Forward:
         for name, contract in inputs.items():
             if contract.declared.keyword and "*" not in arguments:
                 arguments.append("*")
-            optional = " | None = None" if contract.declared.optional else ""
-            arguments.append(f"{identifier(name)}: Tensor{optional}")
+            arguments.append(f"{identifier(name)}: {_annotation(contract.declared)}")
         if not inputs and forward is None:
             arguments = ["x: Tensor"]
         self.writer.add()
@@ -79,7 +81,7 @@ class Forward:
         for step in steps:
             match step:
                 case ReturnNode():
-                    self.writer.add(f"return {self._top(step.value)}", indent, step.path)
+                    self.writer.add(f"return {self._returned(step)}", indent, step.path)
                 case AssignNode():
                     targets = ", ".join(map(identifier, step.targets))
                     self.writer.add(f"{targets} = {self._top(step.value)}", indent, step.path)
@@ -88,6 +90,34 @@ class Forward:
                     iterable = self._iterable(step.value)
                     self.writer.add(f"for {targets} in {iterable}:", indent, step.path)
                     self._steps(step.body, indent + 4)
+
+    def _returned(self, step: ReturnNode) -> str:
+        """A value, several, or a dict of them; outputs with ``when`` only where it holds."""
+        outputs, value = self.block.outputs, step.value
+        if not isinstance(value, Sequence):
+            return self._top(value)
+        if step.names:
+            return f"{{{', '.join(self._pairs(step.names, value))}}}"
+        texts = [self.printer.text(item, TERNARY) for item in value.items]
+        pairs = list(zip(texts, outputs.values(), strict=False))
+        always = [text for text, output in pairs if output.always]
+        if len(always) == len(pairs):
+            return self._top(value)
+        condition = next(self._condition(output) for _, output in pairs if not output.always)
+        rest = always[0] if len(always) == 1 else tuple_text(always)
+        return f"{tuple_text(texts)} if {condition} else {rest}"
+
+    def _pairs(self, names: tuple[str, ...], value: Sequence) -> Iterator[str]:
+        for name, item in zip(names, value.items, strict=True):
+            output = self.block.outputs.get(name)
+            pair = f"{constant(name)}: {self.printer.text(item, TERNARY)}"
+            if output is None or output.always:
+                yield pair
+            else:
+                yield f"**({{{pair}}} if {self._condition(output)} else {{}})"
+
+    def _condition(self, output: ContractNode) -> str:
+        return self.printer.text(output.when, OR)
 
     def _top(self, node: Node) -> str:
         """The right side of a statement, where a tuple needs no parentheses."""
@@ -105,7 +135,19 @@ class Forward:
         return f"{self.printer.text(node)}.values()" if is_dict else self.printer.text(node)
 
 
+def _annotation(contract: schema.Contract) -> str:
+    """The type of an input, and its default."""
+    kind = "list[Tensor]" if contract.is_list else "Tensor"
+    kind = kind if contract.shape is not None else str(contract.dtype)
+    if contract.default is not None:
+        return f"{kind}{' | None' * contract.optional} = {constant(contract.default)}"
+    return f"{kind}{' | None = None' * contract.optional}"
+
+
 def contract_text(contract: ContractNode) -> str:
-    """A contract's shape for a docstring: ``[batch, seq, hidden_size]``."""
+    """A contract for a docstring: ``[batch, seq, hidden_size]``."""
+    declared = contract.declared
     sizes = [str(s.value) if isinstance(s, Constant) else written(s) for s in contract.shape]
-    return f"[{', '.join(sizes)}]{' or None' if contract.declared.optional else ''}"
+    text = f"[{', '.join(sizes)}]" if declared.shape is not None else str(declared.dtype)
+    text = f"list of {text}" if declared.is_list else text
+    return f"{text}{' or None' if declared.optional else ''}"

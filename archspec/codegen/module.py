@@ -117,7 +117,7 @@ def _head(names: Names, body: str) -> list[str]:
         imports.append("import torch")
     if "F." in body:
         imports.append("import torch.nn.functional as F")
-    tensor = "Tensor, " if ": Tensor" in body else ""
+    tensor = "Tensor, " if ": Tensor" in body or ": list[Tensor]" in body else ""
     imports.append(f"from torch import {tensor}nn")
     lines += ["", *imports]
     foreign = _foreign_imports(names)

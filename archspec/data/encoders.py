@@ -71,7 +71,7 @@ def _image_encoder(spec: Spec, train: bool) -> ImageEncoder:
     if len(required) != 1:
         message = f"{spec.name} takes {listing(required) or 'nothing'}, not one image"
         raise DataError(Problem("E902", message))
-    shape = model_inputs(spec)[required[0]].shape
+    shape = model_inputs(spec)[required[0]].sizes
     channels = _size_value(spec, shape[1]) if len(shape) == 4 else None
     if channels is not None and channels != settings.channels:
         message = f"{spec.name} takes images of {channels} channels, its task says"

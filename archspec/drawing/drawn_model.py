@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-import torch
 from torch import nn
 
 from archspec.builder import build, compiled
@@ -41,7 +40,7 @@ class DrawnModel:
     spec: Spec
     model: nn.Module
     freeze: Plan
-    inputs: Mapping[str, torch.Tensor]
+    inputs: Mapping[str, Any]
     generated: Generated
     file: str
     instances: Mapping[str, Instance]

@@ -138,8 +138,11 @@ class _Frame:
 
     def leave(self, result: Any) -> None:
         """Add the outputs, and let go of all tensors."""
-        results = result if isinstance(result, tuple | list) else (result,)
         declared = self.subject.outputs_of(self.module)
+        if isinstance(result, dict):
+            declared, result = list(result), tuple(result.values())
+        results = result if isinstance(result, tuple | list) else (result,)
+        results = (results,) if len(declared) == 1 and len(results) != 1 else results  # a list
         names = (
             declared
             if len(declared) == len(results)

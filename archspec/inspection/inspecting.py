@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from archspec.builder import build
+from archspec.building.examples import example_inputs
 from archspec.building.run_errors import run_error
-from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, Note, Problem, UsageError, did_you_mean
 from archspec.freezing import SharedFrozen
 from archspec.freezing import freeze as apply_plan
@@ -30,6 +31,7 @@ from archspec.inspection.report import Inspection
 from archspec.inspection.tree import tree
 from archspec.lang.instances import ancestors, walk
 from archspec.lang.schema import FreezePlan
+from archspec.lang.sizes import symbols_of
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.forward_record import Run
 
@@ -133,7 +135,7 @@ def largest_batch(
 
 def example_run(
     source: Source, sizes: Mapping[str, int], without: Sequence[str] = ()
-) -> tuple[Spec, dict[str, torch.Tensor]]:
+) -> tuple[Spec, dict[str, Any]]:
     """A spec with the given sizes as its ``dims``, and inputs of these sizes on ``meta``.
 
     Args:
@@ -145,7 +147,7 @@ def example_run(
     return spec, _inputs(spec, left_out)
 
 
-def _inputs(spec: Spec, left_out: Sequence[str]) -> dict[str, torch.Tensor]:
+def _inputs(spec: Spec, left_out: Sequence[str]) -> dict[str, Any]:
     tensors = example_inputs(spec, spec.architecture.dims, "meta")
     return {name: tensor for name, tensor in tensors.items() if name not in left_out}
 
@@ -255,8 +257,8 @@ class MeasuredModel:
                 below.setdefault(around, []).append(path[len(around) :].removeprefix("."))
         kinds = {p: (id(instance), *below.get(p, ())) for p, instance in walk(spec.root)}
         inputs = {
-            name: tensor.to(precision.stored) if tensor.is_floating_point() else tensor
-            for name, tensor in _inputs(spec, self.without).items()
+            name: _in_precision(value, precision.stored)
+            for name, value in _inputs(spec, self.without).items()
         }
         options = {"kinds": kinds, "autocast": precision.computed if precision.mixed else None}
         try:
@@ -274,6 +276,14 @@ class MeasuredModel:
             raise run_error(spec, model, error, action, hint) from error
         finally:
             model.train()
+
+
+def _in_precision(value: Any, dtype: torch.dtype | None) -> Any:
+    """An input whose floating-point tensors are of ``dtype``, if one is given."""
+    if isinstance(value, list):
+        return [_in_precision(item, dtype) for item in cast("list[Any]", value)]
+    is_float = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.to(dtype) if is_float else value
 
 
 def _has_too_few_values(error: BaseException) -> bool:
@@ -327,20 +337,19 @@ def _check_omitted(spec: Spec, names: Sequence[str]) -> tuple[str, ...]:
 def _with_sizes(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = ()) -> Spec:
     """The spec with these sizes as its ``dims``; inputs that are left out need none."""
     own_sizes = spec.architecture.dims
-    inputs = spec.architecture.blocks[spec.architecture.model].inputs
     users: dict[str, list[str]] = {}
-    for name, contract in inputs.items():
-        for size in contract.shape:
-            if isinstance(size, str) and not size.startswith("$"):
-                users.setdefault(size, []).append(name)
+    for name, contract in spec.tree.blocks[spec.architecture.model].inputs.items():
+        for symbol in symbols_of([contract]):
+            users.setdefault(symbol, []).append(name)
     symbols = [size for size, names in users.items() if not {*names} <= {*left_out}]
     known = list(dict.fromkeys([*own_sizes, *users]))
     for name, size in sizes.items():
         if name not in known:
             hint = did_you_mean(name, known) or f"there are {', '.join(known) or 'none'}"
             raise _usage(f"{spec.name} has no dimension '{name}'", hint)
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise _usage(f"the size of '{name}' is an integer of 1 or more, not {size!r}")
+        least = min(1, own_sizes.get(name, 1))  # 0 where the spec says so, as of an empty cache
+        if not isinstance(size, int) or isinstance(size, bool) or size < least:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise _usage(f"the size of '{name}' is an integer of {least} or more, not {size!r}")
         if size > MAX_SIZE:
             raise _usage(f"the size of '{name}' is at most {MAX_SIZE:,}, not {size:,}")
     dims = {**({"batch": 1} if "batch" in known else {}), **own_sizes, **sizes}

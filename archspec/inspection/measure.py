@@ -48,7 +48,7 @@ _LOWERED = frozenset(
 
 def run(
     model: nn.Module,
-    inputs: Mapping[str, torch.Tensor],
+    inputs: Mapping[str, Any],
     *,
     kinds: Mapping[str, object] | None = None,
     autocast: torch.dtype | None = None,

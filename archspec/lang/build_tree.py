@@ -136,6 +136,14 @@ class _BlockReader(_Reader):
         self.path: Path = ("blocks", name)
         self.own = self.symbols("param", declared.params, (*self.path, "params"))
         self.scope = {**shared, **self.own}
+        contracts = (*declared.inputs.values(), *declared.outputs.values())
+        symbols = [size for contract in contracts for size in contract.sizes]
+        symbols += checker.architecture.dims
+        self.sizes = {
+            str(size): Symbol("size", str(size))
+            for size in symbols
+            if isinstance(size, str) and not size.startswith("$")
+        }
 
     def block(self) -> tree.BlockNode:
         declared, path = self.declared, self.path
@@ -155,15 +163,25 @@ class _BlockReader(_Reader):
         return self._made
 
     def _contract(self, name: str, declared: schema.Contract, at: Path) -> tree.ContractNode:
-        shape = self._shape(declared.shape, self.shortened(at, "shape"))
-        below = self.value_if_given(declared.below, (*at, "below"), self.scope)
-        return tree.ContractNode(name, at, declared, shape, below)
+        """Its sizes may be computed from other sizes; what is returned may depend on training."""
+        path, scope = self.shortened(at, "shape"), {**self.sizes, **self.scope}
+        path = (*path, 0) if declared.is_list else path
+        when = self.value(declared.when, (*at, "when"), {**_TRAINING, **self.scope})
+        return tree.ContractNode(
+            name,
+            at,
+            declared,
+            shape=self._shape(declared.sizes, path, scope),
+            below=self.value_if_given(declared.below, (*at, "below"), self.scope),
+            length=self.value_if_given(declared.length, (*at, "length"), self.scope),
+            when=when,
+        )
 
     def _tensor(self, name: str, declared: schema.Tensor, at: Path) -> tree.TensorNode:
         init = self.initializer(declared.init, (*at, "init"), self.shared)
         shape = None
         if declared.shape is not None:
-            shape = self._shape(declared.shape, (*at, "shape"))
+            shape = self._shape(declared.shape, (*at, "shape"), self.scope)
         return tree.TensorNode(name, at, declared, shape, init, self._tensor_value(declared, at))
 
     def _tensor_value(self, declared: schema.Tensor, at: Path) -> tuple[tree.StepNode, ...]:
@@ -183,8 +201,8 @@ class _BlockReader(_Reader):
             self.checker.add("E202", f"'{value}' is no expression", path, hint=hint)
         return (tree.ReturnNode(path, node),)
 
-    def _shape(self, shape: Iterable[int | str], path: Path) -> tuple[Node, ...]:
-        return tuple(self.value(size, (*path, i), self.scope) for i, size in enumerate(shape))
+    def _shape(self, shape: Iterable[int | str], path: Path, scope: Scope) -> tuple[Node, ...]:
+        return tuple(self.value(size, (*path, i), scope) for i, size in enumerate(shape))
 
     # -------------------------------------------------------------------------------- modules
 
@@ -257,10 +275,7 @@ class _BlockReader(_Reader):
             at = (*path, i)
             match step:
                 case schema.Return():
-                    value = self._step(step.value, (*at, "return"), 0, scope)
-                    if isinstance(value, Sequence):  # [a, b] returns two values, as a, b does
-                        value = replace(value, is_list=False)
-                    found.append(tree.ReturnNode((*at, "return"), value))
+                    found.append(self._return(step.value, (*at, "return"), scope))
                 case schema.Assign():
                     value = self._step(step.value, (*at, step.key), 0, scope)
                     found.append(tree.AssignNode((*at, step.key), step.targets, value))
@@ -276,6 +291,15 @@ class _BlockReader(_Reader):
                     # A loop may run no time at all: what it defines is not there after it.
                     scope |= {name: inside[name] for name in scope}
         return tuple(found)
+
+    def _return(self, value: str | dict[str, str], path: Path, scope: Scope) -> tree.ReturnNode:
+        if isinstance(value, dict):
+            items = [self._step(text, (*path, name), 0, scope) for name, text in value.items()]
+            return tree.ReturnNode(path, Sequence(Span(path), tuple(items), False), (*value,))
+        node = self._step(value, path, 0, scope)
+        if isinstance(node, Sequence):  # [a, b] returns two values, as a, b does
+            node = replace(node, is_list=False)
+        return tree.ReturnNode(path, node)
 
     def _bind(
         self, targets: tuple[str, ...], modules: list[Modules], path: Path, scope: dict[str, Symbol]

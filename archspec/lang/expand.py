@@ -24,6 +24,7 @@ from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.limits import MODULES_VARIABLE, max_modules
 from archspec.lang.registry import layers
+from archspec.lang.sizes import symbols_in
 from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, TensorNode
 from archspec.lang.yaml import Path
 
@@ -175,10 +176,10 @@ class Instantiator:
         return replace(made, children=children, left_out=left_out, **counts)
 
     def _check_contracts(self, contracts: Iterable[ContractNode], scope: _Scope) -> None:
-        """Sizes that are expressions must have a value that is a size."""
+        """Sizes that are expressions of parameters alone must have a value that is a size."""
         for contract in contracts:
-            for size in (*contract.shape, contract.below):
-                if size is not None and not is_literal(size):
+            for size in (*contract.shape, contract.below, contract.length):
+                if size is not None and not is_literal(size) and not symbols_in(size):
                     self._size(size, scope)
 
     def _size(self, size: Node, scope: _Scope) -> int:

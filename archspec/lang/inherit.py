@@ -12,6 +12,7 @@ from pathlib import Path
 
 from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
 from archspec.lang import yaml
+from archspec.lang.like import with_likes
 from archspec.lang.packaged import is_packaged, packaged_folder, packaged_specs
 from archspec.lang.schema import is_type_name
 from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar
@@ -89,7 +90,7 @@ def read(name: str | os.PathLike[str], copy: Path | None = None) -> tuple[Docume
     root, problems = yaml.read(copy or path, shown_as=_shown(path))
     folder = _real(path.parent)
     files = [path]
-    root = _with_parents(root, problems, files, folder)
+    root = with_likes(_with_parents(root, problems, files, folder), problems)
     return Document(path.stem, root, tuple(files)), problems
 
 
@@ -101,6 +102,7 @@ def read_text(
     files: list[Path] = []
     folder = _real(folder) if folder else None
     root = _with_parents(root, problems, files, folder, _beside(name, folder))
+    root = with_likes(root, problems)
     return Document(Path(name).stem.strip("<>") or "spec", root, tuple(files)), problems
 
 

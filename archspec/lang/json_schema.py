@@ -13,12 +13,20 @@ import re
 from typing import Any, cast
 
 from archspec.errors import shown
+from archspec.lang.like import GROUPS
 from archspec.lang.packaged import packaged_specs
 from archspec.lang.registry import layers
 from archspec.lang.registry.arguments import Argument
 from archspec.lang.registry.initializers import INITIALISERS
 from archspec.lang.registry.layers import Layer
-from archspec.lang.schema import IDENTIFIER, PARAM_TYPES, TARGETS, Architecture, Module
+from archspec.lang.schema import (
+    IDENTIFIER,
+    PARAM_TYPES,
+    PYTHON_TYPES,
+    TARGETS,
+    Architecture,
+    Module,
+)
 
 Schema = dict[str, Any]
 
@@ -148,9 +156,24 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     inner = [*PARAM_TYPES, "list", *(f"list[{name}]" for name in PARAM_TYPES)]
     models["Param"]["properties"]["type"]["enum"] = [*inner, None]
     del models["Param"]["type"]
-    for name, key in (("Contract", "shape"), ("FreezePlan", "patterns")):
-        elements = models[name]["properties"][key]["items"]
-        models[name] |= {"type": ["array", "object"], "items": elements}
+    elements = models["FreezePlan"]["properties"]["patterns"]["items"]
+    models["FreezePlan"] |= {"type": ["array", "object"], "items": elements}
+    size = {**models["Contract"]["properties"]["shape"]["items"]}
+    models["Contract"]["properties"]["shape"]["items"] = size
+    models["Contract"] |= {
+        "type": ["array", "object", "string"],
+        "items": size,
+        "pattern": f"^({'|'.join(PYTHON_TYPES)})$",
+        "patternErrorMessage": "sizes [batch, 4], a list [[batch, 4]], or bool, int or float",
+    }
+    like = {
+        "description": "a block whose contracts are taken over",
+        "type": ["string", "array", "object"],
+    }
+    for group in GROUPS:
+        models["Block"]["properties"][group]["properties"] = {"like": like}
+    for key, otherwise in (("length", "an integer"), ("when", "true, false")):
+        models["Contract"]["properties"][key] |= _expression(otherwise)
     for key in ("ours", "theirs"):
         models["Joined"]["properties"][key]["type"] = ["string", "array"]
     models["Contract"]["properties"]["below"] |= _expression("an integer")
@@ -206,7 +229,9 @@ def _steps(models: dict[str, Schema]) -> dict[str, Schema]:
     models["Block"]["properties"]["forward"]["items"] = _ref("Step")
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["value"]["items"] = _ref("Step")
-    returned["properties"]["return"] |= expression
+    names = returned["properties"]["return"]
+    names |= {**expression, "type": [*expression["type"], "object"]}
+    names["additionalProperties"] = expression
     most = assign.pop("maxProperties")
     step: Schema = {
         **assign,

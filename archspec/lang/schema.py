@@ -22,9 +22,14 @@ from pydantic import (
 
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
 TARGETS = rf"^{IDENTIFIER[1:-1]}(\s*,\s*{IDENTIFIER[1:-1]})*$"
+PYTHON_TYPES = ("bool", "int", "float")  # of inputs that are no tensors
 PARAM_TYPES = ("int", "float", "bool", "str", "block", "layer")
 DType = Literal[
     "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"
+]  # fmt: skip
+InputType = Literal[
+    "bool", "int", "float", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16",
+    "float32", "float64",
 ]  # fmt: skip
 
 Name = Annotated[str, StringConstraints(pattern=IDENTIFIER, max_length=100)]
@@ -74,18 +79,56 @@ Dimension = Annotated[int, Field(ge=0)] | str
 
 
 class Contract(Model):
-    """What a tensor looks like. ``x: [batch, 3]`` is short for ``{shape: [batch, 3]}``."""
+    """What an input or output looks like: a tensor, a list of tensors, or a number of Python's.
 
-    shape: list[Dimension] = Field(description="sizes, symbolic names, or $expressions")
-    dtype: DType | None = Field(None, description="left out: floating point")
+    ``x: [batch, 3]`` is short for ``{shape: [batch, 3]}``, ``xs: [[batch, 3]]`` for a list of such
+    tensors, and ``flag: bool`` for ``{dtype: bool}``: without a shape it is no tensor.
+    """
+
+    shape: list[Dimension | list[Dimension]] | None = Field(
+        None, description="sizes, symbolic names, or $expressions; in double brackets: of a list"
+    )
+    dtype: InputType | None = Field(
+        None, description="left out: floating point; without a shape: bool, int or float"
+    )
     optional: bool = Field(False, description="may be None")
     keyword: bool = Field(False, description="an input that is given by name only")
     below: int | str | None = Field(None, description="integers lie in [0, below)")
+    length: int | str | None = Field(None, description="how many tensors a list has")
+    default: bool | int | float | None = Field(
+        None, description="of an input that is no tensor; left out: it must be given"
+    )
+    when: bool | str = Field(True, description="an output that is left out unless true")
 
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, data: object) -> object:
+        if isinstance(data, str) and data in PYTHON_TYPES:
+            return {"dtype": data}
         return {"shape": cast(object, data)} if isinstance(data, list) else data
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list of tensors."""
+        return self.shape is not None and any(isinstance(size, list) for size in self.shape)
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is one tensor."""
+        return self.shape is not None and not self.is_list
+
+    @property
+    def sizes(self) -> list[Dimension]:
+        """The sizes of the tensor, or of each tensor in a list."""
+        found: list[Dimension] = []
+        for size in self.shape or ():
+            found += size if isinstance(size, list) else [size]
+        return found
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether a call need not give it."""
+        return self.optional or self.default is not None
 
 
 def _kind(data: object) -> str:
@@ -155,10 +198,23 @@ class Assign(RootModel[Annotated[dict[Targets, Expr], Field(min_length=1, max_le
         return self.root[self.key]
 
 
-class Return(Model):
-    """``{return: expression}``."""
+def _no_gaps(data: object) -> object:
+    """``{return: {a, b}}`` is a mapping of nothing."""
+    if isinstance(data, dict) and None in data.values():
+        raise ValueError("a name without a value")
+    return cast("object", data)
 
-    value: Expr = Field(alias="return", description="what the block returns: a, or a, b")
+
+Named = Annotated[dict[Name, Expr], Field(min_length=1), BeforeValidator(_no_gaps)]
+
+
+class Return(Model):
+    """``{return: expression}``, or ``{return: {name: expression}}`` for a dict of them."""
+
+    value: Annotated[
+        Annotated[Expr, Tag("one")] | Annotated[Named, Tag("named")],
+        Discriminator(lambda data: "named" if isinstance(data, dict) else "one"),
+    ] = Field(alias="return", description="what the block returns: a, or a, b, or {out: a, aux: b}")
 
 
 class For(Model):
@@ -384,7 +440,7 @@ class Architecture(Model):
     extends: str | None = Field(None, description="the parent: a path, or a packaged spec's name")
     remove: list[str] = Field([], description="dotted paths deleted from the parent")
     params: dict[Name, Param] = Field({}, description="hyperparameters, visible in every block")
-    dims: dict[Name, Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+    dims: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
         {}, description="sizes of the symbolic dimensions when the spec is inspected"
     )
     blocks: dict[Name, Block] = Field(description="the classes", min_length=1)

@@ -44,13 +44,27 @@ class ParamNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContractNode:
-    """An input or an output; a symbolic dimension is a constant text."""
+    """An input or an output.
+
+    Attributes:
+        shape: the sizes of the tensor, or of each tensor in a list; a symbolic dimension is a
+            constant text.
+        length: how many tensors a list has; None: any number.
+        when: whether an output is returned at all.
+    """
 
     name: str
     path: Path
     declared: schema.Contract
     shape: tuple[Node, ...]
     below: Node | None
+    length: Node | None
+    when: Node
+
+    @property
+    def always(self) -> bool:
+        """Whether no ``when`` can leave it out."""
+        return isinstance(self.when, Constant) and self.when.value is True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,8 +150,11 @@ class AssignNode:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReturnNode:
+    """What a block returns; with ``names``, a dict of the items of ``value``, a ``Sequence``."""
+
     path: Path
     value: Node
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,7 +255,10 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
 
 
 def forward_expressions(block: BlockNode) -> Iterator[Node]:
-    """Every expression that computes with tensors: of the forward steps, and of values."""
+    """Every expression that computes with tensors, and what decides which outputs there are."""
     for steps in (block.forward, *(tensor.value for tensor in block.computed)):
         for step in steps_below(steps):
             yield step.value
+    for output in block.outputs.values():
+        if not output.always:
+            yield output.when

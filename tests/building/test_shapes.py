@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import archspec
+from archspec.building.examples import example_inputs
 from archspec.building.forward_errors import instance_text
-from archspec.building.shapes import example_inputs
 from archspec.errors import BuildError, ShapeError
 from tests.tables import every
 

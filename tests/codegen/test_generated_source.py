@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import archspec
 from archspec import build, load, loads, to_python
-from archspec.building.shapes import example_inputs
+from archspec.building.examples import example_inputs
 from archspec.codegen import generate
 from archspec.codegen.line_breaks import fold
 from archspec.lang.expr import parse

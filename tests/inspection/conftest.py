@@ -10,7 +10,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import archspec
-from archspec.building.shapes import example_inputs
+from archspec.building.examples import example_inputs
 from archspec.lang.spec import Spec
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import archspec
-from archspec.building.shapes import example_inputs
+from archspec.building.examples import example_inputs
 from archspec.inspection.measure import run
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec

@@ -13,7 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 import archspec
-from archspec.building.shapes import example_inputs
+from archspec.building.examples import example_inputs
 from archspec.errors import BuildError, SpecError, UsageError
 from archspec.lang.spec import Spec
 

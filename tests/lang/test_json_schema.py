@@ -127,6 +127,10 @@ def test_specs_are_valid(path: Path) -> None:
 
 
 VALID = [
+    # inputs that are no tensors, lists of tensors, outputs of other kinds
+    HEAD.replace("[batch, 3]", "{dtype: bool}"),
+    HEAD.replace("[batch, 3]", "float"),
+    HEAD.replace("[batch, 3]", "[[batch, $2 * batch]]"),
     # params and their short forms
     TOP
     + "params: {a: int, b: 3, c: [1, 2.5], d: null, e: text, f: $2 * b, g: list, h: 'list[int]'}",
@@ -200,7 +204,7 @@ INVALID = [
     # what is missing
     ("archspec: 1\nblocks: {Net: {}}", "", "required"),
     ("archspec: 1\nmodel: Net\nblocks: {}", "blocks", "minProperties"),
-    (HEAD.replace("[batch, 3]", "{dtype: bool}"), X, "required"),
+    (HEAD.replace("[batch, 3]", "boolean"), X, "pattern"),
     (HEAD + "    buffers: {b: {dtype: bool}}", "blocks.Net.buffers.b", "required"),
     (TOP + "init: [{weight: zeros_}]", "init.0", "required"),
     (TOP + "task: {labels: [a]}", "task", "anyOf"),
@@ -210,11 +214,11 @@ INVALID = [
     (TOP + "params: {a: {type: itn}}", "params.a.type", "enum"),
     (TOP + "params: {a: {min: low}}", "params.a.min", "type"),
     (TOP + "params: {2a: 3}", "params", "pattern"),
-    (TOP + "dims: {batch: 0}", "dims.batch", "minimum"),
+    (TOP + "dims: {batch: -1}", "dims.batch", "minimum"),
     (TOP + "dims: {batch: two}", "dims.batch", "type"),
     (HEAD.replace("[batch, 3]", "3"), X, "type"),
     (HEAD.replace("[batch, 3]", "[-1]"), f"{X}.0", "minimum"),
-    (HEAD.replace("[batch, 3]", "{shape: [], dtype: int}"), f"{X}.dtype", "enum"),
+    (HEAD.replace("[batch, 3]", "{shape: [], dtype: ints}"), f"{X}.dtype", "enum"),
     (HEAD.replace("[batch, 3]", "{shape: [], below: n}"), f"{X}.below", "pattern"),
     (HEAD + "    buffers: {w: {shape: [n]}}", "blocks.Net.buffers.w.shape.0", "pattern"),
     (HEAD + "    buffers: {w: {shape: [], init: one}}", "blocks.Net.buffers.w.init", "anyOf"),

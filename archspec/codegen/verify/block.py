@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from archspec.codegen.verify.constructor import ConstructorExpressions
 from archspec.codegen.verify.expressions import Expressions
-from archspec.codegen.verify.file import TENSOR_TYPE, File, annotation, signature, without_docstring
+from archspec.codegen.verify.file import INPUT_TYPE, File, annotation, signature, without_docstring
 from archspec.codegen.verify.forward import ForwardExpressions, Steps
 from archspec.codegen.verify.initial_values import check_fill, check_no_grad
 from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
@@ -96,15 +96,26 @@ class BlockClass:
         scope: dict[str, Kind] = {**self.file.trusted.imported, "self": self.constructor.block}
         for argument in arguments:
             check_name(argument, argument.arg)
-            if not TENSOR_TYPE.fullmatch(annotation(argument.annotation)):
-                raise Refusal(argument, "an input is a Tensor")
-            self.file.must_import(argument, "Tensor")
+            text = annotation(argument.annotation)
+            if not INPUT_TYPE.fullmatch(text):
+                raise Refusal(argument, "an input is a Tensor, a list of them, or a number")
+            if "Tensor" in text:
+                self.file.must_import(argument, "Tensor")
             scope[argument.arg] = VALUE
         for default in defaults.values():
-            if not (isinstance(default, ast.Constant) and default.value is None):
-                raise Refusal(default, "an input has no default but None")
+            self._check_default(default)
         expressions = ForwardExpressions(scope, frozenset(self.file.imported))
         Steps(self.constructor.block, expressions).check(without_docstring(function.body))
+
+    def _check_default(self, node: ast.expr) -> None:
+        """``None``, or a number."""
+        match node:
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):
+                pass
+            case ast.Constant(value=None | int() | float()):
+                pass
+            case _:
+                raise Refusal(node, "an input has no default but None or a number")
 
 
 class Constructor:

@@ -14,7 +14,7 @@ from archspec.codegen.verify.trusted import Trusted, TrustedName
 _PLAIN = r"(int|float|bool|str|tuple|list|object|any)"
 VALUE_TYPE = re.compile(rf"({_PLAIN}|tuple\[{_PLAIN}, \.\.\.\])( \| None)?")
 CLASS_TYPE = re.compile(r"type\[nn\.Module\]( \| None)?")
-TENSOR_TYPE = re.compile(r"Tensor( \| None)?")
+INPUT_TYPE = re.compile(r"(Tensor|list\[Tensor\]|bool|int|float)( \| None)?")
 
 
 @dataclass

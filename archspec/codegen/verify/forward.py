@@ -98,12 +98,28 @@ class Steps:
                 case ast.Assign(targets=[target], value=value):
                     self.expressions.value(value)
                     self._bind(target, VALUE)
+                case ast.Return(value=ast.Dict() as value) if not loops:
+                    self._dict(value)
                 case ast.Return(value=ast.expr() as value) if not loops:
                     self.expressions.value(value)
                 case ast.For(orelse=[]) if loops < _MAX_LOOPS:
                     self._loop(statement, loops)
                 case _:
                     raise Refusal(statement, f"{type(statement).__name__} is no step")
+
+    def _dict(self, node: ast.Dict) -> None:
+        """``{"out": y, **({"aux": a} if self.training else {})}``."""
+        for key, value in zip(node.keys, node.values, strict=True):
+            match key, value:
+                case ast.Constant(value=str()), _:
+                    self.expressions.value(value)
+                case None, ast.IfExp(
+                    test=test, body=ast.Dict(keys=[_]) as body, orelse=ast.Dict(keys=[])
+                ):
+                    self.expressions.value(test)
+                    self._dict(body)
+                case _:
+                    raise Refusal(node, "this is not returned")
 
     def _loop(self, loop: ast.For, loops: int) -> None:
         kinds = self._rounds(loop.iter)

@@ -7,12 +7,12 @@ conditions, patterns) is checked while the modules are instantiated, forward ste
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterable
 from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing, near_misses, shown
 from archspec.lang.checker import Checker
 from archspec.lang.checks.classes import chooses_class, unknown_class
+from archspec.lang.checks.contracts import check_contracts
 from archspec.lang.checks.names import (
     MAX_NAME,
     MODULE_ATTRIBUTES,
@@ -28,14 +28,7 @@ from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_lite
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
-from archspec.lang.tree import (
-    BlockNode,
-    ContractNode,
-    ModuleNode,
-    SpecTree,
-    TensorNode,
-    modules_below,
-)
+from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, TensorNode, modules_below
 from archspec.lang.yaml import Path
 
 
@@ -79,12 +72,7 @@ class _BlockChecker:
         declared, params = block.declared, (*block.path, "params")
         checker.findings.add(*check_declarations(declared.params, checker.document, params))
         check_block_names(checker, declared, block.path)
-        for contract in (*block.inputs.values(), *block.outputs.values()):
-            self._check_dimensions(contract.shape)
-        for output in block.outputs.values():
-            hint = "only an input is given by name"
-            self._meaningless(output, "keyword", "'keyword' means nothing for an output", hint)
-        self._check_input_order()
+        check_contracts(checker, block.inputs, block.outputs, self.names)
         for module in block.modules.values():
             for key in ("repeat", "index", "name"):
                 hint = f"{key} belongs to the items of a container"
@@ -93,30 +81,10 @@ class _BlockChecker:
         for tensor in block.tensors.values():
             self._check_tensor(tensor)
 
-    def _meaningless(
-        self, node: ModuleNode | ContractNode, key: str, message: str, hint: str = ""
-    ) -> None:
+    def _meaningless(self, node: ModuleNode, key: str, message: str, hint: str = "") -> None:
         """A reserved key where it has no meaning."""
         if key in node.declared.model_fields_set:
             self.checker.add("E212", message, (*node.path, key), key=True, hint=hint)
-
-    def _check_input_order(self) -> None:
-        """As in a signature of Python's: required, optional, then what is given by name only."""
-        optional = keyword_only = ""
-        for name, contract in self.block.inputs.items():
-            message = hint = ""
-            if contract.declared.keyword:
-                keyword_only = name
-            elif keyword_only:
-                message = f"'{name}' may be given by position, but stands behind '{keyword_only}'"
-                hint = "put keyword inputs last"
-            elif contract.declared.optional:
-                optional = name
-            elif optional:
-                message = f"'{name}' must be given, but stands behind the optional '{optional}'"
-                hint = "put required inputs first"
-            if message:
-                self.checker.add("E202", message, contract.path, key=True, hint=hint)
 
     # ------------------------------------------------------------------------------- modules
 
@@ -261,19 +229,6 @@ class _BlockChecker:
             self._check_module(value, counters)
 
     # ------------------------------------------------------------------------------- tensors
-
-    def _check_dimensions(self, shape: Iterable[Node]) -> None:
-        for size in shape:
-            name = _plain(size)
-            if not isinstance(name, str):
-                continue
-            if not name.isidentifier() or keyword.iskeyword(name):
-                hint = "a size is an integer, a name, or an $expression"
-                self.checker.add("E202", f"'{name}' is no size", size.span.path, hint=hint)
-            elif name in self.names:
-                message = f"'{name}' is a parameter, here a dimension"
-                hint = f"write ${name} for its value"
-                self.checker.add("E207", message, size.span.path, hint=hint)
 
     def _check_tensor(self, tensor: TensorNode) -> None:
         checker, path = self.checker, tensor.path

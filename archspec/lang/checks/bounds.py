@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
 from archspec.lang.expr.nodes import Broken, Call
-from archspec.lang.tree import AssignNode, BlockNode, ForNode, StepNode
+from archspec.lang.tree import AssignNode, BlockNode, ContractNode, ForNode, StepNode
 from archspec.lang.yaml import Path
 
 MAX_BITS = 4_096
@@ -23,6 +23,7 @@ MAX_ITEMS = 100_000
 MAX_STEPS = 1_000_000  # that one run of the model carries out, those of loops and calls included
 MAX_ROUNDS = 100_000  # of all loops around one step together
 _UNKNOWN_ROUNDS = 100  # of a loop over a container, whose modules are counted elsewhere
+_UNKNOWN_LENGTH = 1_000  # of a list of tensors that is an input
 _SETTLED = 70  # rounds after which a growth that has not shown itself is linear at most
 _MAX_FOLLOWED = 30_000  # steps, each counted as often as it is followed
 # Functions and layers that always give several tensors, as a tuple.
@@ -83,8 +84,16 @@ class Bounds:
         self._block, self._values = block, values
         self._rounds: dict[int, float] = {}
         self._sizes: dict[str, Size] = {}  # of values, as far as they are used
-        self._steps(steps, dict.fromkeys(block.inputs), 1)
+        inputs = {name: self._of_input(contract) for name, contract in block.inputs.items()}
+        self._steps(steps, inputs, 1)
         return self._rounds
+
+    def _of_input(self, contract: ContractNode) -> Size:
+        """A number is taken to be no larger than a size, and a list to have some length."""
+        if contract.declared.is_list:
+            return Items(_UNKNOWN_LENGTH)
+        counts = contract.declared.shape is None and contract.declared.dtype != "float"
+        return Number(math.log2(self.largest_dim + 1)) if counts else None
 
     def _steps(self, steps: Sequence[StepNode], state: State, rounds: float) -> None:
         for step in steps:

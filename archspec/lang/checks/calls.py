@@ -18,13 +18,21 @@ def count_complaint(name: str, given: int, targets: int) -> str:
 
 
 def values_returned(block: BlockNode) -> int | None:
-    """How many values a call of a block gives; None if that cannot be seen."""
+    """How many values a call of a block gives; None if that cannot be seen, or changes."""
+    if returns_names(block) or not all(output.always for output in block.outputs.values()):
+        return None
     if block.outputs:
         return len(block.outputs)
     last = block.forward[-1] if block.forward else None
     if isinstance(last, ReturnNode) and isinstance(last.value, Sequence):
         return len(last.value.items)
     return None
+
+
+def returns_names(block: BlockNode) -> tuple[str, ...]:
+    """The keys of the dict that a block returns; () if it returns none."""
+    last = block.forward[-1] if block.forward else None
+    return last.names if isinstance(last, ReturnNode) else ()
 
 
 def _inputs(number: int) -> str:
@@ -54,7 +62,7 @@ def call_complaint(name: str, inputs: Mapping[str, ContractNode], call: Call) ->
         if keyword.name in given:
             return f"input '{keyword.name}' is given twice"
         given.append(keyword.name)
-    missing = [n for n, c in inputs.items() if n not in given and not c.declared.optional]
+    missing = [n for n, c in inputs.items() if n not in given and not c.declared.may_be_left_out]
     return f"{name} needs the input '{missing[0]}'" if missing else ""
 
 
@@ -64,7 +72,7 @@ def in_order_complaint(name: str, inputs: Mapping[str, ContractNode]) -> str:
         return ""
     if not _positional(inputs):
         return f"{name} takes {_quoted(inputs)} by name only"
-    required = [n for n, c in inputs.items() if not c.declared.optional]
+    required = [n for n, c in inputs.items() if not c.declared.may_be_left_out]
     return f"{name} needs the input '{required[1]}'" if len(required) > 1 else ""
 
 

@@ -17,6 +17,7 @@ from archspec.lang.checks.calls import (
     corrected,
     count_complaint,
     inputs_text,
+    returns_names,
     values_returned,
 )
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
@@ -112,16 +113,31 @@ class _StepChecker:
         elif not last:
             self.checker.add("E308", "return must be the last step", step.path, key=True)
         self._value(step.value)
-        if isinstance(step.value, nodes.Sequence):
-            self._check_outputs(step.value, len(step.value.items))
+        if not self.checker.findings.is_broken_below((*self.block.path, "outputs")):
+            self._check_outputs(step)
 
-    def _check_outputs(self, value: nodes.Sequence, given: int) -> None:
-        """What is returned must be as many values as there are outputs."""
-        wanted, path = len(self.block.outputs), (*self.block.path, "outputs")
-        if wanted and given != wanted and not self.checker.findings.is_broken_below(path):
-            values = "1 value" if given == 1 else f"{given} values"
-            message = f"{self.block.name} returns {values}, its outputs are {wanted}"
+    def _check_outputs(self, step: ReturnNode) -> None:
+        """What is returned must be the outputs: as many values, or the same names."""
+        outputs, name, value = self.block.outputs, self.block.name, step.value
+        values = value.items if isinstance(value, nodes.Sequence) else None
+        if step.names and outputs:
+            for key in step.names:
+                if key not in outputs:
+                    hint = did_you_mean(key, outputs) or f"its outputs: {listing(list(outputs))}"
+                    message = f"{name} has no output '{key}'"
+                    self.checker.add("E305", message, (*step.path, key), key=True, hint=hint)
+            if missing := [key for key in outputs if key not in step.names]:
+                self.refuse(value, "E305", f"{name} does not return its output '{missing[0]}'")
+        elif values is not None and outputs and len(values) != len(outputs):
+            given = "1 value" if len(values) == 1 else f"{len(values)} values"
+            message = f"{name} returns {given}, its outputs are {len(outputs)}"
             self.refuse(value, "E305", message, "return one value for each output: a, b")
+        elif not step.names and (optional := [o for o in outputs.values() if not o.always]):
+            together = all(output.when == optional[0].when for output in optional)
+            if values is None or not together or len(optional) == len(outputs):
+                hint = "return each with its name: {return: {out: a, aux: b}}"
+                message = "without names, all outputs with 'when' have the same one"
+                self.refuse(value, "E305", message, hint)
 
     def _bind(self, target: str, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""
@@ -184,6 +200,9 @@ class _StepChecker:
             child = self.block.modules.get(node.name)
             if child is not None and (block := self.blocks.get(child.kind)):
                 name, given = block.name, values_returned(block)
+                if names := returns_names(block):
+                    hint = f"take each by its name: {written(node)}['{names[0]}']"
+                    self.refuse(node, "E305", f"{name} returns a dict", hint)
         if given is not None and given != targets:
             self.refuse(node, "E305", count_complaint(name, given, targets))
 
@@ -217,9 +236,15 @@ class _StepChecker:
 
     def _check_condition(self, test: Node) -> None:
         """Which way to go must be known without the values of tensors."""
-        if isinstance(test, nodes.Name) and test.symbol is not None and test.symbol.kind == "input":
+        if not (isinstance(test, nodes.Name) and test.symbol and test.symbol.kind == "input"):
+            return
+        contract = self.block.inputs[test.id].declared
+        if contract.is_tensor:
             message = f"'{test.id}' is a tensor: a condition cannot ask for its value"
-            self.refuse(test, "E305", message, f"write where({test.id}, a, b), or … is None")
+            hint = f"write where({test.id}, a, b), or … is None"
+            if contract.sizes == []:
+                hint += f"; a flag of Python's is declared {test.id}: bool"
+            self.refuse(test, "E305", message, hint)
 
     def _name(self, node: nodes.Name) -> None:
         if node.symbol is None:
@@ -391,9 +416,12 @@ class _ValueChecker(_StepChecker):
         self.refuse(node, "E303", message, hint)
         return True
 
-    def _check_outputs(self, value: nodes.Sequence, given: int) -> None:
-        hint = f"write tensor([{', '.join(map(written, value.items))}])"
-        self.refuse(value, "E305", "a value is one tensor, not a list", hint)
+    def _check_outputs(self, step: ReturnNode) -> None:
+        if step.names:
+            self.refuse(step.value, "E305", "a value is one tensor, not a dict")
+        elif isinstance(step.value, nodes.Sequence):
+            hint = f"write tensor([{', '.join(map(written, step.value.items))}])"
+            self.refuse(step.value, "E305", "a value is one tensor, not a list", hint)
 
 
 def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:

@@ -173,6 +173,7 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
         if isinstance(last, int) and not {"inputs", "outputs", "shape"}.isdisjoint(path):
             expected = "an integer, a name or an $expression"
         message = f"expected {expected}"
+    if words or kinds[0] == "value_error":
         hint = _kind_hint(path, details[0]["input"])
     if isinstance(last, str) and last:
         message = f"'{_short(last)}': {message}"
@@ -191,6 +192,8 @@ def _in_words(detail: _Detail) -> str:
             return f"must be at least {bounds['ge']:,}"
         case "less_than_equal":
             return f"must be at most {bounds['le']:,}"
+        case "value_error":
+            return str(bounds["error"])
         case _:
             message = str(detail["msg"]).replace("Input should be", "must be")
             return message[0].lower() + message[1:]
@@ -221,7 +224,7 @@ def _kind_hint(path: Path, given: Any) -> str:
     if len(path) > 1 and path[-2] in _STEPS:
         return "a step is {name: expression} or {return: expression}"
     if path[-1:] == ("return",) and isinstance(given, dict):
-        return "return several values as a tuple: {return: a, b}"
+        return "write {return: a, b}, or give each a name: {return: {out: a, aux: b}}"
     if _among_steps(path) and isinstance(given, list | dict):
         return "quote the expression: YAML reads [ ] and { } itself"
     if len(path) > 1 and path[-2] == "modules":

@@ -19,6 +19,7 @@ SymbolKind = Literal[
     "param",  # a parameter of the block
     "sibling",  # another parameter of the block, where it cannot be used
     "counter",  # of a repeat
+    "size",  # a symbolic dimension, in a contract
     "input",  # of the block
     "local",  # given by an earlier step or a loop
     "child",  # a module of the block

@@ -1,0 +1,79 @@
+"""Inputs without data, in the shapes of their contracts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from archspec.errors import Problem, ShapeError
+from archspec.lang.expr import evaluate
+from archspec.lang.sizes import size_of
+from archspec.lang.spec import Spec
+from archspec.lang.tree import ContractNode
+from archspec.tracing.limits import MAX_ELEMENTS
+
+MAX_LENGTH = 10_000
+"""Tensors in one list."""
+
+_SOME = 2  # tensors in a list whose length is not declared
+_NUMBERS = {"bool": False, "int": 1, "float": 1.0}
+
+
+def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[str, Any]:
+    """Zeros in the shapes and dtypes of the root's contracts.
+
+    A flag or a number has its default, else it is false or 1; if it is optional, it is left out.
+
+    Args:
+        sizes: symbolic dimension → size.
+
+    Raises:
+        ShapeError: E510, an input is too large for a tensor, or has a negative size.
+    """
+    block = spec.tree.blocks[spec.architecture.model]
+    inputs: dict[str, Any] = {}
+    for name, contract in block.inputs.items():
+        declared = contract.declared
+        if declared.shape is None and declared.optional and declared.default is None:
+            continue
+        shape = _shape(contract, spec.values, sizes)
+        length = _length(contract, spec.values)
+        if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS or length > MAX_LENGTH:
+            place = spec.document.place(contract.path)
+            message = f"no tensor can have the shape {shape} of the input '{name}'"
+            if length > MAX_LENGTH:
+                message = f"the input '{name}' has more than {MAX_LENGTH:,} tensors"
+            raise ShapeError(Problem("E510", message, place))
+        inputs[name] = example(contract, spec.values, sizes, device)
+    return inputs
+
+
+def example(
+    contract: ContractNode, values: Mapping[str, Any], sizes: Mapping[str, int], device: str
+) -> Any:
+    """A value that fits a contract: a tensor, a list of tensors, or a number."""
+    declared = contract.declared
+    if declared.shape is None:
+        known = declared.default
+        return _NUMBERS[str(declared.dtype)] if known is None else known
+    dtype = getattr(torch, declared.dtype) if declared.dtype else torch.get_default_dtype()
+    shape = _shape(contract, values, sizes)
+    count = _length(contract, values)
+    tensors = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(count)]
+    return tensors if declared.is_list else tensors[0]
+
+
+def _shape(
+    contract: ContractNode, values: Mapping[str, Any], sizes: Mapping[str, int]
+) -> list[int]:
+    known = (size_of(size, values, sizes) for size in contract.shape)
+    return [1 if size is None else size for size in known]
+
+
+def _length(contract: ContractNode, values: Mapping[str, Any]) -> int:
+    if not contract.declared.is_list:
+        return 1
+    return _SOME if contract.length is None else int(evaluate(contract.length, values))

@@ -1,0 +1,114 @@
+"""What a block takes and returns: dicts, optional outputs, lists, numbers, related sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import archspec
+from archspec import ArchspecError
+from tests.tables import every
+
+HEAD = "archspec: 1\nmodel: Net\ndims: {batch: 2, seq: 3, past: 0}\nparams: {width: 4, layers: 2}\n"
+NET = HEAD + "blocks:\n  Net:\n"
+X = torch.ones(2, 3, 4)
+
+
+def built(text: str) -> Any:
+    return archspec.build(archspec.loads(text), device="cpu")
+
+
+CACHE = (
+    NET
+    + """
+    inputs:
+      x: [batch, seq, $width]
+      past: {shape: [[batch, past, $width]], length: $layers, optional: true}
+      scale: {dtype: float, default: 2.0, keyword: true}
+      all: {dtype: bool, optional: true, keyword: true}
+    outputs:
+      y: [batch, seq, $width]
+      past: {shape: [[batch, any, $width]], length: $layers}
+      aux: {shape: [batch], when: $training}
+    forward:
+      - past: "[x, x] if past is None else past"
+      - return: {y: x * scale, past: past, aux: "sum(x, (1, 2))"}
+"""
+)
+
+
+def test_a_dict_with_an_optional_output_and_a_list() -> None:
+    model = built(CACHE)
+    found = model(X, [X, X], scale=3.0)
+    assert list(found) == ["y", "past", "aux"] and found["y"].eq(3).all()
+    assert isinstance(found["past"], list) and found["aux"].shape == (2,)
+    assert list(model.eval()(X)) == ["y", "past"]
+    assert archspec.inspect(archspec.loads(CACHE)).dims["past"] == 0
+
+
+def test_a_tuple_is_shorter_where_an_output_is_left_out() -> None:
+    model = built(
+        NET + "    inputs: {x: [batch]}\n"
+        "    outputs: {y: [batch], aux: {shape: [batch], when: $training and width > 3}}\n"
+        "    forward: [{return: 'x, -x'}]"
+    )
+    x = torch.ones(2)
+    assert [t.tolist() for t in model(x)] == [[1, 1], [-1, -1]]
+    assert model.eval()(x) is x
+
+
+def test_contracts_are_taken_over_in_their_place() -> None:
+    spec = archspec.loads(
+        NET + "    inputs: {z: [batch], like: Part, y: [batch, 9]}\n    outputs: {like: Part}\n"
+        "    forward: [{return: x}]\n"
+        "  Part:\n    inputs: {x: [batch, seq], y: [batch, 5], m: {shape: [seq], optional: true}}\n"
+        "    outputs: {o: [batch, seq]}\n    forward: [{return: x}]"
+    )
+    net = spec.architecture.blocks["Net"]
+    assert {name: one.sizes for name, one in net.inputs.items()} == {
+        "z": ["batch"], "x": ["batch", "seq"], "y": ["batch", 9], "m": ["seq"],
+    }  # fmt: skip
+    assert list(net.outputs) == ["o"]
+
+
+@every(
+    "line, complaint",
+    [
+        # inputs, outputs and what is returned; "" where they agree
+        ("{x: [b, s, 4]} → {y: [b, $2 * s, 4]} → cat([x, x], 1)", ""),
+        (
+            "{x: [b, s, 4]} → {y: [b, $s * 3, 4]} → cat([x, x], 1)",
+            "the contract is [b=2, s * 3=21, 4]",
+        ),
+        ("{x: [b, $s + t], y: [b, s]} → {y: [b, t]} → x[:, y.shape[1]:]", ""),
+        ("{x: [b, $s + t], y: [b, s]} → {y: [b, t]} → x", "y"),
+        ("{x: [b, s]} → {y: [b, $u + s], z: [b, u]} → cat([x, x], 1), x", ""),
+        ("{x: [b, s]} → {y: [b, $u + s], z: [b, u]} → x, x", "the contract is [b=2, u + s=14]"),
+        (
+            "{x: [b, s]} → {y: [b, $s - u], z: [b, u]} → cat([x, x], 1), x",
+            "the contract is [b=2, s - u=0]",
+        ),
+        ("{x: [b, s]} → {y: [[b, s]]} → x", "is Tensor, not a list of tensors"),
+        (
+            "{x: [b, s]} → {y: {shape: [[b, s]], length: 2}} → [x]",
+            "has 1 tensor, the contract is 2",
+        ),
+        ("{x: [b, s]} → {y: [[b, 4]]} → [x, x], x", "outputs are 1"),
+        ("{x: [b, s]} → {y: [b, s], n: int} → x, 2", ""),
+        ("{x: [b, s]} → {y: [b, s], n: int} → x, 2.5", "is float, the contract is int"),
+    ],
+)
+def test_sizes_are_related(line: str, complaint: str) -> None:
+    inputs, outputs, returned = line.split(" → ")
+    text = (
+        "archspec: 1\nmodel: Net\ndims: {b: 2, s: 7, t: 5, u: 7}\nblocks:\n  Net:\n"
+        f"    inputs: {inputs}\n    outputs: {outputs}\n    forward: [{{return: '{returned}'}}]"
+    )
+    if not complaint:
+        built(text)
+        return
+    with pytest.raises(ArchspecError) as caught:
+        built(text)
+    assert complaint in caught.value.problems[0].message
