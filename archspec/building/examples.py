@@ -35,19 +35,20 @@ def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[st
     """
     block = spec.tree.blocks[spec.architecture.model]
     inputs: dict[str, Any] = {}
+    values = {**spec.values, **spec.root.arguments}
     for name, contract in block.inputs.items():
         declared = contract.declared
         if declared.shape is None and declared.optional and declared.default is None:
             continue
-        shape = _shape(contract, spec.values, sizes)
-        length = _length(contract, spec.values)
+        shape = _shape(contract, values, sizes)
+        length = _length(contract, values)
         if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS or length > MAX_LENGTH:
             place = spec.document.place(contract.path)
             message = f"no tensor can have the shape {shape} of the input '{name}'"
             if length > MAX_LENGTH:
                 message = f"the input '{name}' has more than {MAX_LENGTH:,} tensors"
             raise ShapeError(Problem("E510", message, place))
-        inputs[name] = example(contract, spec.values, sizes, device)
+        inputs[name] = example(contract, values, sizes, device)
     return inputs
 
 

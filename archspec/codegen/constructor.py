@@ -32,19 +32,29 @@ class Constructor:
 
     def write(self) -> None:
         block, add = self.block, self.writer.add
-        add(f"class {identifier(self.name)}(nn.Module):", path=block.path)
+        base = block.container.kind if block.container else "Module"
+        add(f"class {identifier(self.name)}(nn.{base}):", path=block.path)
         signature = ", ".join(["self", *self._signature()])
         add(f"def __init__({signature}):", 4, block.path)
+        if block.container is not None:
+            self._defaults()
+            path = (*block.path, "items")
+            add(f"super().__init__({self._items(block.container)})", BODY, path)
+            return
         add("super().__init__()", BODY, block.path)
-        for name, param in block.params.items():
-            if param.default is not None and param.is_computed:
-                text = self._param_value(param, param.default)
-                add(f"if {identifier(name)} is None:", BODY, param.path)
-                add(f"{identifier(name)} = {text}", BODY + 4, param.path)
+        self._defaults()
         self._store_for_forward()
         for name, module in block.modules.items():
             self._child(name, module)
         self._tensors()
+
+    def _defaults(self) -> None:
+        """Defaults that are computed from other values."""
+        for name, param in self.block.params.items():
+            if param.default is not None and param.is_computed:
+                text = self._param_value(param, param.default)
+                self.writer.add(f"if {identifier(name)} is None:", BODY, param.path)
+                self.writer.add(f"{identifier(name)} = {text}", BODY + 4, param.path)
 
     def _signature(self) -> list[str]:
         required: list[str] = []
@@ -163,20 +173,22 @@ class Constructor:
         return arguments + [f"{identifier(name)}={self.value(given[name])}" for name in by_name]
 
     def _container(self, module: ModuleNode) -> str:
+        return f"nn.{module.kind}({self._items(module)})"
+
+    def _items(self, module: ModuleNode) -> str:
+        """What the constructor of a container is given."""
         items = module.items
         if not items:
-            return f"nn.{module.kind}()"
+            return ""
         if module.is_mapping or items[0][1].name is not None:
             pairs = [self._named_item(key, item) for key, item in items]
             inner = f"{{{', '.join(pairs)}}}"
-            inner = inner if module.kind == "ModuleDict" else f"OrderedDict({inner})"
-            return f"nn.{module.kind}({inner})"
+            return inner if module.kind == "ModuleDict" else f"OrderedDict({inner})"
         texts = [self._listed_item(item) for _, item in items]
         if module.kind == "Sequential":
-            return f"nn.Sequential({', '.join(texts)})"
+            return ", ".join(texts)
         only_loop = len(texts) == 1 and texts[0].startswith("*[")
-        inner = texts[0][1:] if only_loop else f"[{', '.join(texts)}]"
-        return f"nn.{module.kind}({inner})"
+        return texts[0][1:] if only_loop else f"[{', '.join(texts)}]"
 
     def _listed_item(self, item: ModuleNode) -> str:
         call, condition = self._item(item)

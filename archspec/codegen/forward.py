@@ -26,6 +26,8 @@ class Forward:
 
     def write(self) -> None:
         inputs, forward = self.block.inputs, self.block.forward
+        if self.block.container is not None and not inputs:
+            return  # that of a Sequential
         arguments: list[str] = []
         for name, contract in inputs.items():
             if contract.declared.keyword and "*" not in arguments:
@@ -38,7 +40,11 @@ class Forward:
         self.writer.add(f"def forward({', '.join(['self', *arguments])}):", 4, path)
         if inputs:
             self._docstring()
-        if forward is None:
+        if self.block.container is not None:
+            path = (*self.block.path, "inputs")
+            name = identifier(next(iter(inputs)))
+            self.writer.add(f"return super().forward({name})", BODY, path)
+        elif forward is None:
             self._in_order(next(iter(inputs), "x"))
         else:
             self._steps(forward, BODY)

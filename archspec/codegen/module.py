@@ -207,10 +207,10 @@ def attribute(root: Instance, path: str) -> str:
     text = "self"
     instance: Instance | None = root
     for name in path.split("."):
-        kind = instance.type if instance is not None else ""
+        kind = instance.container if instance is not None else ""
         if kind == "ModuleDict":
             text += f"[{constant(name)}]"
-        elif kind in layers.CONTAINERS and _is_position(name, instance):
+        elif kind and _is_position(name, instance):
             text += f"[{name}]"
         elif name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
             text += f".{identifier(name)}"

@@ -15,7 +15,7 @@ from archspec.lang.tree import (
     SpecTree,
     constructor_expressions,
     forward_expressions,
-    modules_below,
+    modules_of_block,
 )
 
 
@@ -81,7 +81,7 @@ def _passed_blocks(spec: Spec) -> Iterator[str]:
 def classes_used(block: BlockNode, spec: Spec) -> set[str]:
     """The blocks and layers that the generated code of one block may name."""
     found: set[str] = set()
-    for module in modules_below(block.modules):
+    for module in modules_of_block(block):
         found |= set(class_names(module.type, spec))
         for name, value in module.arguments.items():
             if not isinstance(value, ModuleNode) and name in class_params(module, spec.tree):

@@ -23,7 +23,7 @@ from archspec.lang.yaml import Path
 _SHORTENED = frozenset({"default", "patterns", "shape", "type"})
 """Keys that a short form omits."""
 
-_ORDERED = frozenset({"inputs", "outputs", "modules", "parameters", "buffers", "rename"})
+_ORDERED = frozenset({"inputs", "outputs", "modules", "items", "parameters", "buffers", "rename"})
 """Mappings whose order means something: arguments, registration, the first rename that applies."""
 
 
@@ -116,7 +116,13 @@ def normal(value: Any, path: Path) -> Any:
 
 
 def _is_step(path: Path) -> bool:
-    return len(path) > 3 and path[0] == "blocks" and path[2] == "forward"
+    match path:
+        case ("blocks", _, "forward", _, *_):
+            return True
+        case ("blocks", _, "parameters" | "buffers", _, "value", _, *_):
+            return True
+        case _:
+            return False
 
 
 def _target(key: str, path: Path) -> str:

@@ -155,7 +155,8 @@ class _BlockReader(_Reader):
             params=self.params(declared.params, (*path, "params"), {**siblings, **self.shared}),
             inputs=_each(declared.inputs, (*path, "inputs"), self._contract),
             outputs=_each(declared.outputs, (*path, "outputs"), self._contract),
-            modules=_each(declared.modules, (*path, "modules"), self._child),
+            modules={} if declared.items is not None else self._modules(),
+            container=self._container(),
             parameters=_each(declared.parameters, (*path, "parameters"), self._tensor),
             buffers=_each(declared.buffers, (*path, "buffers"), self._tensor),
             forward=None,
@@ -206,8 +207,19 @@ class _BlockReader(_Reader):
 
     # -------------------------------------------------------------------------------- modules
 
-    def _child(self, name: str, declared: schema.Module, at: Path) -> tree.ModuleNode:
-        return self._module(declared, at, {})
+    def _modules(self) -> dict[str, tree.ModuleNode]:
+        def child(name: str, declared: schema.Module, at: Path) -> tree.ModuleNode:
+            return self._module(declared, at, {})
+
+        return _each(self.declared.modules, (*self.path, "modules"), child)
+
+    def _container(self) -> tree.ModuleNode | None:
+        """The Sequential that a block with items is."""
+        items = self.declared.items
+        if items is None:
+            return None
+        made = schema.Module.model_construct(type="Sequential", items=items)
+        return self._module(made, self.path, {})
 
     def _module(self, declared: schema.Module, path: Path, counters: Scope) -> tree.ModuleNode:
         # A repeat cannot use its own counter; everything else of the item can.
@@ -251,7 +263,7 @@ class _BlockReader(_Reader):
 
     def with_forward(self, blocks: Blocks) -> tree.BlockNode:
         """The block with its steps."""
-        if self.declared.forward is None:
+        if self.declared.forward is None or self.declared.items is not None:
             return self._made
         at = self.path
         # Where a name is declared twice, which has been reported, the first of these wins.

@@ -73,7 +73,8 @@ class Instantiator:
     def is_whole(self) -> bool:
         """Whether no module is missing from the tree because it has a problem."""
         broken = self.checker.findings.broken
-        return not self._lacks_some and not any("modules" in path[2:3] for path in broken)
+        lost = any(group in path[2:3] for path in broken for group in ("modules", "items"))
+        return not self._lacks_some and not lost
 
     def instantiate(self) -> Instance | None:
         """The root, or None if a problem, which is reported, prevents it."""
@@ -128,10 +129,12 @@ class Instantiator:
             for child, module in block.modules.items()
             if (found := self._module(module, scope))
         ]
-        tensors = block.tensors
+        tensors, container = block.tensors, ""
+        if block.container is not None:
+            children, container = self._items(block.container, scope), block.container.kind
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
         made = Instance(name, path, values, tuple(children), tuple(tensors), 1, elements)
-        self._done[key] = self._counted(replace(made, declared=declared))
+        self._done[key] = self._counted(replace(made, declared=declared, container=container))
         return self._done[key]
 
     def _block_values(
@@ -237,7 +240,8 @@ class Instantiator:
             self._refuse("E205", message, (*path, "when"))
         if module.is_container:
             children = self._items(module, scope) if condition else ()
-            return self._counted(Instance(module.kind, path, {}, children, declared=module))
+            made = Instance(module.kind, path, {}, children, declared=module)
+            return self._counted(replace(made, container=module.kind))
         if not condition:
             return _LEFT_OUT
         return self._chosen(module, scope)

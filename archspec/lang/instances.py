@@ -25,6 +25,7 @@ class Instance:
         elements: about how many tensor elements it holds; an order of magnitude, not a count.
         left_out: the names of the children that a ``when`` leaves out.
         declared: what it was made from; None for the root.
+        container: which container of torch.nn it is, itself or as a block with items; else "".
     """
 
     type: str
@@ -36,6 +37,7 @@ class Instance:
     elements: int = 0
     left_out: tuple[str, ...] = ()
     declared: ModuleNode | None = None
+    container: str = ""
 
 
 def walk(root: Instance, at: str = "") -> Iterator[tuple[str, Instance]]:

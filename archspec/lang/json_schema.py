@@ -274,6 +274,8 @@ def _modules(models: dict[str, Schema]) -> dict[str, Schema]:
         *(_branch(layer.name, _complete(layer)) for layer in found),
     ]
     models["Block"]["properties"]["modules"]["additionalProperties"] = _ref("Child")
+    said = models["Block"]["properties"]["items"]["description"]
+    models["Block"]["properties"]["items"] = {**items, "description": said}
     not_here = {"properties": dict.fromkeys(_ITEM_KEYS, False)}
     as_item = {"properties": of_items, "dependencies": {"index": ["repeat"]}}
     return {

@@ -28,7 +28,7 @@ def modules_of(node: Node, blocks: Blocks) -> Modules:
         case Attribute(value=value, name=name):
             return _attribute(modules_of(value, blocks), name, blocks)
         case Subscript(value=value, index=index):
-            return subscript(modules_of(value, blocks), index)
+            return subscript(modules_of(value, blocks), index, blocks)
         case _:
             return None
 
@@ -49,8 +49,8 @@ def members(
 
     None if it is not known what it has, or what the member ``name`` is.
     """
-    if module.is_container:
-        return module.named_items
+    if container := container_of(module, blocks):
+        return container.named_items
     if block := blocks.get(module.kind):
         return {**dict.fromkeys(block.tensors), **block.modules}
     layer = layers.find(module.kind)
@@ -60,18 +60,27 @@ def members(
     return dict.fromkeys([*held, *layer.parameters, *layer.buffers, *layer.children])
 
 
-def subscript(owners: Modules, index: Node) -> Modules:
+def container_of(module: ModuleNode, blocks: Blocks) -> ModuleNode | None:
+    """The container that a module is, itself or as a block with items."""
+    if module.is_container:
+        return module
+    block = blocks.get(module.kind)
+    return block.container if block else None
+
+
+def subscript(owners: Modules, index: Node, blocks: Blocks) -> Modules:
     """The items of containers; a slice of a container is one again."""
     if not owners or isinstance(index, Slice):
         return owners
-    return items(owners)
+    return items(owners, blocks)
 
 
-def items(owners: tuple[ModuleNode, ...]) -> tuple[ModuleNode, ...]:
+def items(owners: tuple[ModuleNode, ...], blocks: Blocks) -> tuple[ModuleNode, ...]:
     """What a loop over containers gives; anything if one of them is no container."""
-    if not all(owner.is_container for owner in owners):
+    found = [container_of(owner, blocks) for owner in owners]
+    if not all(found):
         return _ANY
-    return tuple(item for owner in owners for _, item in owner.items)
+    return tuple(item for container in found if container for _, item in container.items)
 
 
 def loop_items(node: Node, targets: int, blocks: Blocks) -> list[Modules]:
@@ -80,10 +89,10 @@ def loop_items(node: Node, targets: int, blocks: Blocks) -> list[Modules]:
         found = modules_of(node, blocks)
         if found is not None and targets > 1:
             return [_ANY] * targets
-        return [None if found is None else items(found), *[None] * (targets - 1)]
+        return [None if found is None else items(found, blocks), *[None] * (targets - 1)]
     if node.name == "range":
         return [None] * targets
     runs = [modules_of(argument, blocks) for argument in node.arguments]
-    given = [None if run is None else items(run) for run in runs]
+    given = [None if run is None else items(run, blocks) for run in runs]
     counted: list[Modules] = [None] if node.name == "enumerate" else []
     return [*counted, *given, *[None] * targets][:targets]

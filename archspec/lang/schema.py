@@ -147,14 +147,7 @@ class Module(Model):
     repeat: int | str | None = Field(None, description="how many times this item occurs")
     index: Name | None = Field(None, description="the name of the repeat counter")
     name: Text | None = Field(None, description="name of the item, such as layer_{i}")
-    items: (
-        Annotated[
-            Annotated[list[Module], Tag("list")]
-            | Annotated[dict[ModuleName, Module], Tag("mapping")],
-            Discriminator(_kind),
-        ]
-        | None
-    ) = Field(None, description="the children of a container")
+    items: Items | None = Field(None, description="the children of a container")
     renamed_from: str | None = Field(None, description="an older path of this module")
 
     @property
@@ -162,6 +155,10 @@ class Module(Model):
         return self.model_extra or {}
 
 
+Items = Annotated[
+    Annotated[list[Module], Tag("list")] | Annotated[dict[ModuleName, Module], Tag("mapping")],
+    Discriminator(_kind),
+]
 Initialiser = Annotated[str, StringConstraints(min_length=1)] | dict[str, dict[str, Value]]
 
 
@@ -288,6 +285,9 @@ class Block(Model):
     inputs: dict[Name, Contract] = Field({}, description="what forward takes, in order")
     outputs: dict[Name, Contract] = Field({}, description="what forward returns, in order")
     modules: dict[Name, Module] = Field({}, description="the children, in order")
+    items: Items | None = Field(
+        None, description="in place of modules and forward: the children of a Sequential"
+    )
     parameters: dict[Name, Tensor] = Field({}, description="raw parameters")
     buffers: dict[Name, Buffer] = Field({}, description="raw buffers")
     forward: list[Step] | None = Field(

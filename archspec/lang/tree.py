@@ -170,7 +170,11 @@ StepNode = AssignNode | ReturnNode | ForNode
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockNode:
-    """A class of modules; ``forward`` is None if its modules run in order."""
+    """A class of modules; ``forward`` is None if its modules run in order.
+
+    Attributes:
+        container: the Sequential that it is, where it has items in place of modules.
+    """
 
     name: str
     path: Path
@@ -182,6 +186,7 @@ class BlockNode:
     parameters: Mapping[str, TensorNode]
     buffers: Mapping[str, TensorNode]
     forward: tuple[StepNode, ...] | None
+    container: ModuleNode | None = None
 
     @property
     def tensors(self) -> Mapping[str, TensorNode]:
@@ -233,6 +238,13 @@ def modules_below(modules: Mapping[str, ModuleNode]) -> Iterator[ModuleNode]:
         stack += [value for value in module.arguments.values() if isinstance(value, ModuleNode)]
 
 
+def modules_of_block(block: BlockNode) -> Iterator[ModuleNode]:
+    """Every module that a block declares, at any depth."""
+    yield from modules_below(block.modules)
+    if block.container is not None:
+        yield from modules_below({str(key): item for key, item in block.container.items})
+
+
 def steps_below(steps: tuple[StepNode, ...] | None) -> Iterator[StepNode]:
     """Every step, those inside loops included."""
     for step in steps or ():
@@ -246,7 +258,7 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
     for param in block.params.values():
         if param.default is not None:
             yield param.default
-    for module in modules_below(block.modules):
+    for module in modules_of_block(block):
         yield from (module.type, module.when)
         yield from (node for node in (module.repeat, module.name) if node is not None)
         yield from (v for v in module.arguments.values() if not isinstance(v, ModuleNode))

@@ -150,6 +150,26 @@ def initialize(
         nn.init.ones_(module.bias)
 
 
+class Chain(nn.Sequential):
+    def __init__(self, config: Config, size: int, act=None):
+        if act is None:
+            act = nn.ReLU
+        super().__init__(
+            nn.Linear(size, size),
+            *[nn.Linear(size, size) for _ in range(config.width)],
+            *([act()] if size > 3 else []),
+        )
+
+    def forward(self, x: Tensor):
+        """x: [batch, size]."""
+        return super().forward(x)
+
+
+class Named(nn.Sequential):
+    def __init__(self):
+        super().__init__(OrderedDict({"first": nn.ReLU()}))
+
+
 class Net(nn.Module):
     def __init__(self, config: Config = Config()):
         super().__init__()

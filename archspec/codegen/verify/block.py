@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from archspec.codegen.verify.constructor import ConstructorExpressions
 from archspec.codegen.verify.expressions import Expressions
@@ -38,12 +38,23 @@ class BlockClass:
             if not known or part.name in found:
                 raise Refusal(part, f"the method '{part.name}' is not printed here")
             found[part.name] = part
-        if not {"__init__", "forward"} <= found.keys():
+        needed = {"__init__"} if self._is_sequential else {"__init__", "forward"}
+        if not needed <= found.keys():
             raise Refusal(self.node, "a block has __init__ and forward")
+        if self._is_sequential and not found.keys() <= {"__init__", "forward"}:
+            raise Refusal(self.node, "a Sequential has no tensors of its own")
         return found
 
+    @property
+    def _is_sequential(self) -> bool:
+        match self.node.bases:
+            case [ast.Attribute(attr="Sequential")]:
+                return True
+            case _:
+                return False
+
     def check_constructor(self) -> Block:
-        self.constructor.check()
+        self.constructor.check(is_sequential=self._is_sequential)
         return self.constructor.block
 
     def check_methods(self) -> None:
@@ -52,7 +63,8 @@ class BlockClass:
         for name, function in self.methods.items():
             if name.startswith(_COMPUTE):
                 self._check_value(name, function)
-        self._check_forward(self.methods["forward"])
+        if forward := self.methods.get("forward"):
+            self._check_forward(forward)
 
     def _check_reset(self, function: ast.FunctionDef) -> None:
         if signature(function, "self")[0]:
@@ -104,8 +116,28 @@ class BlockClass:
             scope[argument.arg] = VALUE
         for default in defaults.values():
             self._check_default(default)
+        body = without_docstring(function.body)
+        if self._is_sequential:
+            self._check_inherited(body, arguments)
+            return
         expressions = ForwardExpressions(scope, frozenset(self.file.imported))
-        Steps(self.constructor.block, expressions).check(without_docstring(function.body))
+        Steps(self.constructor.block, expressions).check(body)
+
+    def _check_inherited(self, body: Sequence[ast.stmt], arguments: Sequence[ast.arg]) -> None:
+        """``return super().forward(x)``."""
+        match body:
+            case [
+                ast.Return(
+                    value=ast.Call(
+                        func=ast.Attribute(value=owner, attr="forward"),
+                        args=[ast.Name(id=name)],
+                        keywords=[],
+                    )
+                )
+            ] if _is_super(owner) and name in [argument.arg for argument in arguments]:
+                pass
+            case _:
+                raise Refusal(self.node, "a Sequential runs its items in order, nothing else")
 
     def _check_default(self, node: ast.expr) -> None:
         """``None``, or a number."""
@@ -132,10 +164,18 @@ class Constructor:
             scope[argument.arg] = file.argument(argument)
         self.expressions = ConstructorExpressions(scope, self.imported)
 
-    def check(self) -> None:
+    def check(self, *, is_sequential: bool) -> None:
         self._check_defaults()
+        if is_sequential:
+            *defaults, last = self.function.body
+            for statement in defaults:
+                if not isinstance(statement, ast.If) or not self._is_default(statement):
+                    raise Refusal(statement, "a Sequential is given its items, nothing else")
+            self.block.container = self.expressions.container(_super_init(last), "Sequential")
+            return
         first, *others = self.function.body
-        if not _is_super(first):
+        call = _super_init(first)
+        if call.args or call.keywords:
             raise Refusal(first, "__init__ begins with super().__init__()")
         for statement in others:
             self._statement(statement)
@@ -164,13 +204,8 @@ class Constructor:
                 self._store(target, value)
             case ast.Expr(value=ast.Call() as call):
                 self._call(call)
-            case ast.If(
-                test=ast.Compare(left=ast.Name(id=name), ops=[ast.Is()]) as test,
-                body=[ast.Assign(targets=[ast.Name(id=target)], value=value)],
-                orelse=[],
-            ) if name == target and name in self.block.arguments and name != "config":
-                self.expressions.kind(test)
-                self.expressions.class_or_value(value)
+            case ast.If() if self._is_default(statement):
+                pass
             case ast.If(test=test, body=body, orelse=orelse):
                 self.expressions.value(test)
                 for part in (*body, *orelse):
@@ -181,6 +216,20 @@ class Constructor:
                 self._loop(statement)
             case _:
                 raise Refusal(statement, f"{type(statement).__name__} is not printed in __init__")
+
+    def _is_default(self, statement: ast.If) -> bool:
+        """Whether it is ``if x is None: x = …`` of an argument."""
+        match statement:
+            case ast.If(
+                test=ast.Compare(left=ast.Name(id=name), ops=[ast.Is()]) as test,
+                body=[ast.Assign(targets=[ast.Name(id=target)], value=value)],
+                orelse=[],
+            ) if name == target and name in self.block.arguments and name != "config":
+                self.expressions.kind(test)
+                self.expressions.class_or_value(value)
+                return True
+            case _:
+                return False
 
     def _store(self, target: ast.Attribute, value: ast.expr) -> None:
         """``self.name = …`` of a child, a tensor or a number; else two tensors that are tied."""
@@ -320,18 +369,20 @@ class Paths(Expressions):
                 raise Refusal(node, "this is not called in a path")
 
 
-def _is_super(statement: ast.stmt) -> bool:
+def _super_init(statement: ast.stmt) -> ast.Call:
+    """The call ``super().__init__(…)`` of a statement."""
     match statement:
-        case ast.Expr(
-            value=ast.Call(
-                func=ast.Attribute(
-                    value=ast.Call(func=ast.Name(id="super"), args=[], keywords=[]),
-                    attr="__init__",
-                ),
-                args=[],
-                keywords=[],
-            )
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner, attr="__init__")) as call) if (
+            _is_super(owner)
         ):
+            return call
+        case _:
+            raise Refusal(statement, "__init__ begins with super().__init__()")
+
+
+def _is_super(node: ast.expr) -> bool:
+    match node:
+        case ast.Call(func=ast.Name(id="super"), args=[], keywords=[]):
             return True
         case _:
             return False

@@ -86,7 +86,7 @@ class ConstructorExpressions(Expressions):
             raise Refusal(node, "no module stands here")
         return kind
 
-    def container(self, node: ast.Call, name: str) -> Kind:
+    def container(self, node: ast.Call, name: str) -> Container:
         """``Sequential``, ``ModuleList`` or ``ModuleDict`` with its items."""
         items = Items(self)
         match name, node:

@@ -210,6 +210,7 @@ class Block(Kind):
     Attributes:
         arguments: of its ``__init__``.
         members: what its ``__init__`` stores, by name.
+        container: its items, if it is a ``Sequential``.
     """
 
     is_callable = True
@@ -217,12 +218,18 @@ class Block(Kind):
     def __init__(self, arguments: Iterable[str]) -> None:
         self.arguments = frozenset(arguments)
         self.members: dict[str, Kind] = {}
+        self.container: Container | None = None
 
     def attribute(self, name: str) -> Kind | None:
         """A child that ``when`` leaves out is not stored: a step that asks for it cannot run."""
         if name == "training":
             return VALUE
+        if self.container is not None:
+            return self.container.attribute(name)
         return self.members.get(name, NOTHING) if is_public(name) else None
+
+    def item(self, key: str | None = None) -> Kind | None:
+        return self.container.item(key) if self.container else None
 
 
 class Unknown(Kind):

@@ -111,10 +111,10 @@ class _Source:
     # --------------------------------------------------------------------------------- classes
 
     def _block(self, node: ast.ClassDef) -> None:
-        """``class X(nn.Module)``, whose name is new."""
+        """``class X(nn.Module)``, or of ``nn.Sequential``, whose name is new."""
         match node:
             case ast.ClassDef(
-                bases=[ast.Attribute(value=ast.Name(id="nn"), attr="Module")],
+                bases=[ast.Attribute(value=ast.Name(id="nn"), attr="Module" | "Sequential")],
                 keywords=[],
                 decorator_list=[],
             ):

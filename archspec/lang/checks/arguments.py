@@ -28,7 +28,7 @@ from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_lite
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module
-from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, TensorNode, modules_below
+from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, TensorNode, modules_of_block
 from archspec.lang.yaml import Path
 
 
@@ -50,7 +50,7 @@ def check_declared(checker: Checker, tree: SpecTree) -> None:
 
 def _check_recursion(checker: Checker, tree: SpecTree) -> None:
     users = {
-        name: {m.kind: m for m in modules_below(block.modules) if m.kind in tree.blocks}
+        name: {m.kind: m for m in modules_of_block(block) if m.kind in tree.blocks}
         for name, block in tree.blocks.items()
     }
     for circle in ordered(users)[1]:
@@ -73,6 +73,8 @@ class _BlockChecker:
         checker.findings.add(*check_declarations(declared.params, checker.document, params))
         check_block_names(checker, declared, block.path)
         check_contracts(checker, block.inputs, block.outputs, self.names)
+        if block.container is not None:
+            self._check_sequential(block.container)
         for module in block.modules.values():
             for key in ("repeat", "index", "name"):
                 hint = f"{key} belongs to the items of a container"
@@ -80,6 +82,15 @@ class _BlockChecker:
             self._check_module(module, frozenset())
         for tensor in block.tensors.values():
             self._check_tensor(tensor)
+
+    def _check_sequential(self, container: ModuleNode) -> None:
+        """A block with items in place of modules and steps."""
+        for key in ("modules", "forward", "parameters", "buffers"):
+            if key in self.block.declared.model_fields_set:
+                message = f"a block with items is a Sequential: it has no '{key}'"
+                hint = "write modules and forward in place of items"
+                self.checker.add("E212", message, (*self.block.path, key), key=True, hint=hint)
+        self._check_container(container, frozenset())
 
     def _meaningless(self, node: ModuleNode, key: str, message: str, hint: str = "") -> None:
         """A reserved key where it has no meaning."""

@@ -264,8 +264,8 @@ class _Walk:
     def _items_at(self, node: Node, owner: Instance, index: Value) -> list[Instance] | None:
         """The item of a container that ``index`` stands for; None if that cannot be told."""
         items = dict(owner.children)
-        match owner.type, index:
-            case _ if owner.type not in layers.CONTAINERS:
+        match owner.container, index:
+            case _ if not owner.container:
                 return None
             case "ModuleDict", str() if index in items:
                 return [items[index]]
@@ -277,7 +277,7 @@ class _Walk:
                     return [list(items.values())[index]]
                 self.refuse(node, "E306", f"no item {index}: there are {len(items)}")
             case _:
-                kind = "names" if owner.type == "ModuleDict" else "numbers"
+                kind = "names" if owner.container == "ModuleDict" else "numbers"
                 self.refuse(node, "E305", f"a {owner.type} is indexed by {kind}")
         return []
 
@@ -302,8 +302,8 @@ class _Walk:
 
     def _declared(self, owner: Instance) -> Mapping[str, ModuleNode]:
         """The children that a module would have, were none left out."""
-        if owner.type in self.blocks:
-            return self.blocks[owner.type].modules
+        if block := self.blocks.get(owner.type):
+            return block.container.named_items if block.container else block.modules
         return owner.declared.named_items if owner.declared is not None else {}
 
     def _call(self, call: nodes.Call, called: Sequence[Instance]) -> None:

@@ -12,7 +12,7 @@ from archspec.lang.expr.nodes import Broken, Constant, Name, Subscript, names, o
 from archspec.lang.expr.printing import written
 from archspec.lang.params import Resolved
 from archspec.lang.registry import layers
-from archspec.lang.tree import SpecTree, modules_below
+from archspec.lang.tree import SpecTree, modules_of_block
 from archspec.lang.yaml import Path
 
 
@@ -46,7 +46,7 @@ def check_classes(checker: Checker, tree: SpecTree, params: Mapping[str, Resolve
                 checker.findings.broken.add(("params", declared))
     values = {name: param.value for name, param in params.items()}
     for block in tree.blocks.values():
-        for module in modules_below(block.modules):
+        for module in modules_of_block(block):
             for node in () if module.kind else outcomes(module.type):
                 _check_choice(checker, tree, node, values)
 

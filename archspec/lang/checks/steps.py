@@ -23,7 +23,14 @@ from archspec.lang.checks.calls import (
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
 from archspec.lang.expr import Node, Symbol, nodes
 from archspec.lang.expr.printing import written
-from archspec.lang.references import LOOPS, Modules, members, modules_of, subscript
+from archspec.lang.references import (
+    LOOPS,
+    Modules,
+    container_of,
+    members,
+    modules_of,
+    subscript,
+)
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
 from archspec.lang.tree import (
@@ -84,6 +91,8 @@ class _StepChecker:
             message = "without forward, the modules run in order on a single input"
             path = (*self.block.path, "inputs")
             self.checker.add("E308", message, path, key=True, hint="write the forward steps")
+        if self.block.container is not None:
+            return  # which says itself what its items may be
         for module in self.block.modules.values():
             if module.kind in ("ModuleList", "ModuleDict"):
                 hint = "use a Sequential, or write the forward steps"
@@ -183,7 +192,7 @@ class _StepChecker:
     def _run(self, node: Node) -> Modules:
         """What a loop runs over: containers, or values."""
         found = self._resolve(node)
-        if found and not all(module.is_container for module in found):
+        if found and not all(container_of(module, self.blocks) for module in found):
             self.refuse(node, "E305", "a loop needs a container or values, this is a module")
         return found
 
@@ -290,10 +299,14 @@ class _StepChecker:
     def _subscript(self, node: nodes.Subscript, owners: Modules) -> Modules:
         if isinstance(node.value, nodes.Constant):
             self.refuse(node, "E305", "a number or a text cannot be indexed")
-        if owners and not all(module.is_container for module in owners):
+        if owners and not all(container_of(module, self.blocks) for module in owners):
             self.refuse(node, "E305", "only a container can be indexed")
             return ()
-        return subscript(owners, node.index)
+        if isinstance(node.index, nodes.Slice):
+            for block in [m.kind for m in owners or () if m.kind in self.blocks][:1]:
+                hint = "PyTorch makes slices by constructing the class: index one item, or loop"
+                self.refuse(node, "E305", f"a part of a {block} is none of its kind", hint)
+        return subscript(owners, node.index, self.blocks)
 
     def _index(self, node: Node) -> None:
         for part in nodes.index_parts(node):

@@ -49,7 +49,8 @@ def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
     found: tuple[str | int, ...] = ()
     for i, key in enumerate(loc):
         of_step = i > 1 and isinstance(loc[i - 1], int) and loc[i - 2] in (*_STEPS, "steps")
-        of_items = i > 4 and loc[i - 1] == "items" and key in ("list", "mapping")
+        is_group = i > 4 or (i == 3 and loc[0] == "blocks")
+        of_items = is_group and loc[i - 1] == "items" and key in ("list", "mapping")
         of_value = i > 4 and loc[i - 1] == "value" and key in ("steps", "text")
         found += () if of_step or of_items or of_value else (key,)
     return found
@@ -284,7 +285,7 @@ def _broken_by(path: Path, data: Any) -> Iterator[Path]:
         case ("blocks", block, "forward", *_):
             step = next((i for i in range(len(path), 3, -1) if isinstance(path[i - 1], int)), 3)
             yield from (("blocks", block, "targets", name) for name in _targets(path[step:], value))
-        case ("blocks", _, "modules", *_):
+        case ("blocks", _, "modules" | "items", *_):
             yield path
         case ("blocks", _, _, _, *_) | ("params", _, *_):
             yield path[:4] if path[0] == "blocks" else path[:2]
