@@ -233,14 +233,14 @@ class ImageEncoder:
     def _cropped(self, image: Image.Image, key: RandomKey) -> Image.Image:
         kind = self.augmentation
         if kind == "none":
-            return _center_crop(_resized(image, self.settings.resize), self.settings.crop)
+            return _center_crop(_resized(image, self.settings), self.settings.crop)
         generator = np.random.Generator(np.random.PCG64(list(key)))
         flipped = generator.random() < 0.5
         if kind == "resized-crop-flip":
-            framed = _random_crop(image, self.settings.crop, generator)
+            framed = _random_crop(image, self.settings, generator)
         else:
             shift = SHIFT if kind == "shift-flip" else 0
-            framed = _resized(image, self.settings.resize)
+            framed = _resized(image, self.settings)
             framed = _shifted(framed, self.settings.crop, shift, generator)
         if not flipped:
             return framed
@@ -249,17 +249,22 @@ class ImageEncoder:
         return framed.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
-def _resized(image: Image.Image, shorter: int) -> Image.Image:
-    """Resize the shorter side to ``shorter`` pixels, bilinear with antialiasing."""
+def _resampling(settings: ImageInput) -> Image.Resampling:
     from PIL import Image
 
+    return Image.Resampling[settings.interpolation.upper()]
+
+
+def _resized(image: Image.Image, settings: ImageInput) -> Image.Image:
+    """Resize the shorter side, with antialiasing."""
+    shorter = settings.resize
     width, height = image.size
     if min(width, height) == shorter:
         return image
     check_enlarged(image.size, shorter)
     longer = _longer_side(image.size, shorter)
     size = (shorter, longer) if width <= height else (longer, shorter)
-    return image.resize(size, Image.Resampling.BILINEAR)
+    return image.resize(size, _resampling(settings))
 
 
 def _longer_side(size: tuple[int, int], shorter: int) -> int:
@@ -297,13 +302,13 @@ def _shifted(
     return image.crop((left + dx, top + dy, left + dx + crop, top + dy + crop))
 
 
-def _random_crop(image: Image.Image, crop: int, generator: np.random.Generator) -> Image.Image:
+def _random_crop(
+    image: Image.Image, settings: ImageInput, generator: np.random.Generator
+) -> Image.Image:
     """A part of 8 % to 100 % of the area, aspect 3:4 to 4:3, resized.
 
     Szegedy et al. 2014, Going Deeper with Convolutions, arXiv:1409.4842.
     """
-    from PIL import Image
-
     width, height = image.size
     box = (0, 0, width, height)
     for _ in range(10):
@@ -320,4 +325,4 @@ def _random_crop(image: Image.Image, crop: int, generator: np.random.Generator) 
         left, top = (width - w) // 2, (height - h) // 2
         box = (left, top, left + max(1, w), top + max(1, h))
     # As torchvision: crop first, so that no pixels outside the part are blended in.
-    return image.crop(box).resize((crop, crop), Image.Resampling.BILINEAR)
+    return image.crop(box).resize((settings.crop, settings.crop), _resampling(settings))

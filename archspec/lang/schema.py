@@ -406,6 +406,9 @@ class ImageInput(Model):
     channels: Literal[1, 3] = Field(default=3, description="1 for grey, 3 for colour")
     resize: int = Field(default=256, ge=1, le=16_384, description="pixels of the shorter side")
     crop: int = Field(default=224, ge=1, le=16_384, description="pixels")
+    interpolation: Literal["bilinear", "bicubic"] = Field(
+        default="bilinear", description="of resizing, with antialiasing"
+    )
     mean: list[float] = Field(
         default=[0.485, 0.456, 0.406], description="of each channel, subtracted"
     )

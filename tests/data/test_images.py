@@ -56,25 +56,27 @@ def bomb(width: int, height: int) -> bytes:
 sizes = st.integers(1, 90)
 
 
-@given(sizes, sizes, st.integers(1, 80), st.integers(1, 80), st.sampled_from([1, 3]))
+@given(sizes, sizes, st.integers(1, 80), st.integers(1, 80), st.sampled_from([1, 3]), st.booleans())
 @settings(max_examples=40)
 def test_as_torchvision_does(
-    width: int, height: int, resize: int, crop: int, channels: int
+    width: int, height: int, resize: int, crop: int, channels: int, cubic: bool
 ) -> None:
     """Equal to float32's rounding: both resize the same 8-bit pixels."""
     from torchvision import transforms
 
     mean, std = [0.1, 0.2, 0.3][:channels], [0.5, 0.6, 0.7][:channels]
+    kinds = {kind.value: kind for kind in transforms.InterpolationMode}
     theirs = transforms.Compose(
         [
-            transforms.Resize(resize),
+            transforms.Resize(resize, kinds["bicubic" if cubic else "bilinear"]),
             transforms.CenterCrop(crop),
             transforms.ToTensor(),
             transforms.Normalize(mean, std),
         ]
     )
     image = picture(width, height).convert("L" if channels == 1 else "RGB")
-    ours = ImageInput(channels=channels, resize=resize, crop=crop, mean=mean, std=std)  # pyright: ignore[reportArgumentType]
+    how = {"interpolation": "bicubic"} if cubic else {}
+    ours = ImageInput(channels=channels, resize=resize, crop=crop, mean=mean, std=std, **how)  # pyright: ignore[reportArgumentType]
     found = ImageEncoder(ours).encode(file_of(image))
     expected = theirs(image)
     assert isinstance(expected, torch.Tensor)
@@ -100,7 +102,7 @@ def test_the_random_part_is_cut_as_torchvision_cuts_it() -> None:
     spy = Spy()
     spy.__dict__.update(image.__dict__)
     for row in range(2_000):
-        _random_crop(spy, 8, np.random.default_rng(row))
+        _random_crop(spy, ImageInput(crop=8), np.random.default_rng(row))
     assert min(cut) > 0.07 and max(cut) <= 1
     assert abs(sum(cut) / len(cut) - expected) < 0.03
 
