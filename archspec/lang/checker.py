@@ -21,14 +21,26 @@ class Checker:
     findings: Findings
 
     def add(
-        self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
+        self,
+        code: str,
+        message: str,
+        path: Path,
+        *,
+        key: bool = False,
+        hint: str = "",
+        cause: Path = (),
     ) -> None:
-        """A problem with what stands at ``path``, or with its key."""
-        self.findings.add(self.document.problem(code, message, path, key=key, hint=hint))
+        """A problem with what stands at ``path``, or with its key; ``cause`` as in a document's."""
+        problem = self.document.problem(code, message, path, key=key, hint=hint, cause=cause)
+        self.findings.add(problem)
 
-    def refuse(self, node: Node, code: str, message: str, hint: str = "") -> None:
+    def refuse(
+        self, node: Node, code: str, message: str, hint: str = "", *, cause: Path = ()
+    ) -> None:
         """A problem with an expression, or with a part of one."""
-        self.report(ExpressionError(code, message, node, hint))
+        place = self.place(node.span)
+        notes = self.document.elsewhere(cause, place)
+        self.findings.add(Problem(code, message, place, hint, notes))
 
     def report(self, error: ExpressionError, *, key: bool = False) -> None:
         """A problem with an expression; with ``key``, one that stands in a key."""

@@ -48,9 +48,23 @@ class Document:
         return yaml.find(self.root, path) is not None
 
     def problem(
-        self, code: str, message: str, path: yaml.Path, *, key: bool = False, hint: str = ""
+        self,
+        code: str,
+        message: str,
+        path: yaml.Path,
+        *,
+        key: bool = False,
+        hint: str = "",
+        cause: yaml.Path = (),
     ) -> Problem:
-        return Problem(code, message, self.place(path, key=key), hint)
+        """A problem at ``path``; ``cause`` is where that stands which it does not agree with."""
+        place = self.place(path, key=key)
+        return Problem(code, message, place, hint, self.elsewhere(cause, place))
+
+    def elsewhere(self, cause: yaml.Path, place: Place) -> tuple[Note, ...]:
+        """A note on the declaration at ``cause``, if that is in another file than ``place``."""
+        declared = self.place(cause, key=True) if cause else place
+        return (Note("declared here", declared),) if declared.file != place.file else ()
 
     def stretch(self, path: yaml.Path, start: int, end: int) -> Place:
         """The place of ``[start, end)`` of the text of the scalar at ``path``, or of all."""
@@ -198,6 +212,8 @@ def _parent(node: Scalar, beside: Path | None, folder: Path | None) -> tuple[Pat
 def _merge(parent: Node, child: Node, path: yaml.Path) -> Node:
     if _declares_param(path):
         parent, child = _long_form(parent), _long_form(child)
+    if _declares_module(path) and _is_other_type(parent, child):
+        return child
     if isinstance(parent, Mapping) and isinstance(child, Mapping):
         return _merge_mappings(parent, child, path)
     if path == ("config", "ignore") and isinstance(parent, Listing) and isinstance(child, Listing):
@@ -206,7 +222,8 @@ def _merge(parent: Node, child: Node, path: yaml.Path) -> Node:
 
 
 def _merge_mappings(parent: Mapping, child: Mapping, path: yaml.Path) -> Mapping:
-    entries = dict(parent.entries)
+    excluded = _excluded(child, path)
+    entries = {key: entry for key, entry in parent.entries.items() if key not in excluded}
     if not path:
         entries.pop("extends", None)
         entries.pop("remove", None)
@@ -218,8 +235,38 @@ def _merge_mappings(parent: Mapping, child: Mapping, path: yaml.Path) -> Mapping
 
 
 def _replaces(path: yaml.Path) -> bool:
-    """A block's outputs belong to its forward, which a child replaces as a whole, too."""
-    return len(path) == 3 and path[0] == "blocks" and path[2] == "outputs"
+    """A block's outputs belong to its steps, which a child replaces as a whole, too."""
+    return len(path) in (3, 5) and path[0] == "blocks" and path[-1] == "outputs"
+
+
+def _declares_module(path: yaml.Path) -> bool:
+    return len(path) > 3 and path[0] == "blocks" and path[2] in ("modules", "items")
+
+
+def _is_other_type(parent: Node, child: Node) -> bool:
+    """Whether a child gives a module another type, whose arguments are not those of the old one."""
+    types = [n.entries.get("type") if isinstance(n, Mapping) else None for n in (parent, child)]
+    texts = [one.value.text if one and isinstance(one.value, Scalar) else None for one in types]
+    return None not in texts and texts[0] != texts[1]
+
+
+_SEQUENTIAL = frozenset({"items"})
+_WITH_STEPS = frozenset({"modules", "forward", "parameters", "buffers"})
+
+
+def _excluded(child: Mapping, path: yaml.Path) -> frozenset[str]:
+    """The keys of a parent that what a child says takes the place of."""
+    match path:
+        case ("blocks", _) if "items" in child.entries:
+            return _WITH_STEPS
+        case ("blocks", _) if not _WITH_STEPS.isdisjoint(child.entries):
+            return _SEQUENTIAL
+        case ("blocks", _, "parameters" | "buffers", _) if "value" in child.entries:
+            return frozenset({"init"})
+        case ("blocks", _, "parameters" | "buffers", _) if "init" in child.entries:
+            return frozenset({"value"})
+        case _:
+            return frozenset()
 
 
 def _declares_param(path: yaml.Path) -> bool:

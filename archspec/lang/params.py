@@ -186,6 +186,9 @@ def _resolve_one(
         at = long if document.has(long) else param.path
         place = document.place((*at, _first_misfit(value, param, kind)))
     notes = (Note("declared here", document.place(param.path, key=True)),) if override else ()
+    for key in ("type", "min", "max", "choices") if not override and place else ():
+        if document.has((*param.path, key)):
+            notes = notes or document.elsewhere((*param.path, key), place)
     said = f" ({origin})" if override and place is None else ""
     message = f"parameter '{name}'{said}: {complaint}"
     checker.findings.add(Problem("E209", message, place, _misfit_hint(value), notes))

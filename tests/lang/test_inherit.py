@@ -11,6 +11,7 @@ import archspec
 from archspec.errors import Problem, SpecError
 from archspec.lang.inherit import read
 from archspec.lang.yaml import plain
+from tests.tables import every
 
 Write = Callable[..., None]
 
@@ -144,6 +145,106 @@ def test_merging_leaves_the_parent_as_it_was(write: Write) -> None:
 
 
 # ---------------------------------------------------------------------------- parameters and places
+
+
+def test_another_type_takes_the_place_of_a_module_with_all_its_arguments(write: Write) -> None:
+    extend(
+        write,
+        "blocks:",
+        "  Net:",
+        "    modules:",
+        "      fc: {type: Conv1d, in_channels: 4, out_channels: 4, kernel_size: 1}",
+        "      act: {type: ReLU, inplace: true}",
+        "      head: {bias: false}",
+    )
+    modules = merged()["blocks"]["Net"]["modules"]  # type: ignore[index]
+    assert [*modules] == ["fc", "act", "head"]
+    assert modules["fc"] == {
+        "type": "Conv1d",
+        "in_channels": 4,
+        "out_channels": 4,
+        "kernel_size": 1,
+    }
+    assert modules["act"] == {"type": "ReLU", "inplace": True}
+    assert modules["head"] == {"type": "Linear", "in_features": 4, "out_features": 2, "bias": False}
+
+
+def test_what_excludes_each_other_replaces_each_other(write: Write) -> None:
+    write(
+        "parent.yaml",
+        "archspec: 1",
+        "model: Net",
+        "blocks:",
+        "  Net:",
+        "    modules:",
+        "      box: {type: Sequential, items: {a: {type: Tanh, x: 1}, b: {type: ReLU}}}",
+        "    buffers: {x: {shape: [2], init: ones_}, y: {value: $arange(2)}}",
+        "    forward: [{return: x}]",
+        "  Chain: {items: [{type: ReLU}]}",
+    )
+    extend(
+        write,
+        "blocks:",
+        "  Net:",
+        "    modules: {box: {items: {a: {type: GELU}}}}",
+        "    buffers: {x: {value: $arange(3)}, y: {shape: [3], init: zeros_}}",
+        "  Chain: {modules: {a: {type: GELU}}}",
+        parent="parent.yaml",
+    )
+    blocks = merged()["blocks"]
+    assert isinstance(blocks, dict)
+    assert blocks["Net"]["modules"]["box"]["items"] == {
+        "a": {"type": "GELU"},
+        "b": {"type": "ReLU"},
+    }
+    assert blocks["Net"]["buffers"]["x"] == {"shape": [2], "value": "$arange(3)"}
+    assert blocks["Net"]["buffers"]["y"] == {"shape": [3], "init": "zeros_"}
+    assert blocks["Chain"] == {"modules": {"a": {"type": "GELU"}}}
+    extend(write, "blocks: {Net: {items: [{type: ReLU}]}}", parent="parent.yaml")
+    assert merged()["blocks"]["Net"] == {"items": [{"type": "ReLU"}]}  # type: ignore[index]
+
+
+CAUSES = """\
+archspec: 1
+model: Net
+params:
+  width: {default: 4, max: 8}
+blocks:
+  Part:
+    params: {size: int}
+    inputs: {x: [batch, 4], mask: [batch]}
+    outputs: {y: [batch, 4]}
+    forward: [{return: x}]
+  Net:
+    inputs: {x: [batch, 4]}
+    forward: [{return: x}]
+"""
+
+
+@every(
+    "lines, code, line, parents_line",
+    [
+        ("params: {width: 9}", "E209", 3, 4),
+        ("blocks: {Part: {forward: [{return: 'x, x'}]}}", "E305", 3, 9),
+        ("blocks: {Part: {forward: [{return: {z: x}}]}}", "E305", 3, 9),
+        ("blocks: {Net: {modules: {p: {type: Part, siz: 3}}}}", "E203", 3, 6),
+        ("blocks: {Net: {modules: {p: {type: Part}}}}", "E204", 3, 6),
+        (
+            "blocks: {Net: {modules: {p: {type: Part, size: 3}}, forward: [{return: p(x)}]}}",
+            *("E305", 3, 8),
+        ),
+        ("blocks: {Part: {modules: {size: {type: ReLU}}}}", "E207", 3, 7),
+    ],
+)
+def test_the_parents_line_is_told_where_the_cause_stands_there(
+    lines: str, code: str, line: int, parents_line: int, write: Write
+) -> None:
+    write("parent.yaml", CAUSES)
+    extend(write, lines, parent="parent.yaml")
+    problem = problems_of()[0]
+    assert (problem.code, at(problem).split(":")[:2]) == (code, ["child.yaml", str(line)])
+    (note,) = problem.notes
+    assert str(note.place).split(":")[:2] == ["parent.yaml", str(parents_line)]
 
 
 def test_the_short_form_of_a_parameter_keeps_the_rest_of_its_declaration(write: Write) -> None:

@@ -62,6 +62,7 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
     """Nothing shadows anything: one name in a block means one thing."""
     shared = checker.architecture.params
     seen: dict[str, str] = {}
+    places: dict[str, Path] = {}
     groups = {
         "params": "a parameter of the block", "modules": "a module",
         "parameters": "a raw parameter", "buffers": "a buffer", "inputs": "an input",
@@ -73,11 +74,14 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
             path = (*at, group, name)
             if name in seen or name in shared:
                 message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
-                checker.add("E207", message, path, key=True, hint="choose another name")
+                cause = places.get(name, ("params", name))
+                hint = "choose another name"
+                checker.add("E207", message, path, key=True, hint=hint, cause=cause)
             if name in methods:
                 message = f"'{name}' is the method that computes '{name[8:]}'"
                 checker.add("E207", message, path, key=True, hint="choose another name")
             seen.setdefault(name, what)
+            places.setdefault(name, path)
         # A child is reached through self alone, so that only what Module has can clash.
         if group in ("modules", "parameters", "buffers"):
             check_child_names(checker, names, (*at, group))

@@ -13,6 +13,7 @@ from archspec.lang.expr import Value
 from archspec.lang.registry.layers import Layer
 from archspec.lang.schema import Module
 from archspec.lang.tree import BlockNode, ModuleNode
+from archspec.lang.yaml import Path
 
 Signature = BlockNode | Layer
 
@@ -41,7 +42,7 @@ def wrong_arguments(
         path, expected = (*module.path, name), _expected(takes, name, value)
         if expected is None and not _is_broken(checker, takes, name):
             message, hint = f"{takes.name} has no argument '{name}'", _instead(takes, name)
-            yield problem("E203", message, path, key=True, hint=hint)
+            yield problem("E203", message, path, key=True, hint=hint, cause=_declared_at(takes))
         elif expected and value:
             is_name = isinstance(value[0], str) and value[0] in params
             hint = f"write ${value[0]} for its value" if is_name else ""
@@ -58,7 +59,12 @@ def missing_arguments(
     if missing:
         what = "argument" if len(missing) == 1 else "arguments"
         message = f"{takes.name} needs the {what} {', '.join(missing)}"
-        yield checker.document.problem("E204", message, (*module.path, "type"))
+        path = (*module.path, "type")
+        yield checker.document.problem("E204", message, path, cause=_declared_at(takes))
+
+
+def _declared_at(takes: Signature) -> Path:
+    return takes.path if isinstance(takes, BlockNode) else ()
 
 
 def _expected(takes: Signature, name: str, value: tuple[Value] | None) -> str | None:

@@ -134,13 +134,16 @@ class _StepChecker:
                 if key not in outputs:
                     hint = did_you_mean(key, outputs) or f"its outputs: {listing(list(outputs))}"
                     message = f"{name} has no output '{key}'"
-                    self.checker.add("E305", message, (*step.path, key), key=True, hint=hint)
+                    at, cause = (*step.path, key), (*self.block.path, "outputs")
+                    self.checker.add("E305", message, at, key=True, hint=hint, cause=cause)
             if missing := [key for key in outputs if key not in step.names]:
-                self.refuse(value, "E305", f"{name} does not return its output '{missing[0]}'")
+                message = f"{name} does not return its output '{missing[0]}'"
+                self.refuse(value, "E305", message, cause=outputs[missing[0]].path)
         elif values is not None and outputs and len(values) != len(outputs):
             given = "1 value" if len(values) == 1 else f"{len(values)} values"
             message = f"{name} returns {given}, its outputs are {len(outputs)}"
-            self.refuse(value, "E305", message, "return one value for each output: a, b")
+            hint, cause = "return one value for each output: a, b", (*self.block.path, "outputs")
+            self.refuse(value, "E305", message, hint, cause=cause)
         elif not step.names and (optional := [o for o in outputs.values() if not o.always]):
             together = all(output.when == optional[0].when for output in optional)
             if values is None or not together or len(optional) == len(outputs):
@@ -444,7 +447,8 @@ def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:
     if complaint := call_complaint(block.name, block.inputs, call):
         by_name = corrected(block.inputs, call)
         hint = f"write {by_name}" if by_name else f"its inputs: {inputs_text(block.inputs)}"
-        checker.refuse(call, "E305", complaint, hint)
+        cause = (*block.path, "inputs") if block.inputs else block.path
+        checker.refuse(call, "E305", complaint, hint, cause=cause)
 
 
 _KEYWORDS = {
