@@ -52,7 +52,7 @@ CODES: dict[str, str] = {
     "E208": "unknown parameter",
     "E209": "a parameter's value does not fit its declaration",
     "E210": "a required parameter has no value",
-    "E211": "a block contains itself",
+    "E211": "a block contains itself, or a method calls itself",
     "E212": "items, repeat, index or name used where they mean nothing",
     "E213": "a path that leads nowhere",
     "E214": "unknown initialiser",

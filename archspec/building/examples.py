@@ -22,18 +22,21 @@ _SOME = 2  # tensors in a list whose length is not declared
 _NUMBERS = {"bool": False, "int": 1, "float": 1.0}
 
 
-def example_inputs(spec: Spec, sizes: Mapping[str, int], device: str) -> dict[str, Any]:
+def example_inputs(
+    spec: Spec, sizes: Mapping[str, int], device: str, entry: str = "forward"
+) -> dict[str, Any]:
     """Zeros in the shapes and dtypes of the root's contracts.
 
     A flag or a number has its default, else it is false or 1; if it is optional, it is left out.
 
     Args:
         sizes: symbolic dimension → size.
+        entry: the method that is called.
 
     Raises:
         ShapeError: E510, an input is too large for a tensor, or has a negative size.
     """
-    block = spec.tree.blocks[spec.architecture.model]
+    block = spec.tree.blocks[spec.architecture.model].entries[entry]
     inputs: dict[str, Any] = {}
     values = {**spec.values, **spec.root.arguments}
     for name, contract in block.inputs.items():

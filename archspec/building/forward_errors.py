@@ -20,7 +20,7 @@ from archspec.errors import Note, Place, Problem
 from archspec.lang.expr import Node, nodes
 from archspec.lang.instances import Instance
 from archspec.lang.spec import Spec
-from archspec.lang.tree import steps_below
+from archspec.lang.tree import BlockNode, steps_below
 from archspec.lang.yaml import Path
 from archspec.report.text import first_line
 from archspec.tracing.limits import RunLimitExceeded
@@ -41,6 +41,7 @@ class ContractBroken(Exception):
     Attributes:
         module: the module with the contract.
         path: of the contract in the spec.
+        entry: the block, or the method of it that was called.
         of_output: whether it is the contract of an output.
         causes: the lines that set the sizes.
     """
@@ -50,12 +51,14 @@ class ContractBroken(Exception):
         message: str,
         module: nn.Module,
         path: Path,
+        entry: BlockNode,
         *,
         of_output: bool,
         causes: tuple[Note, ...] = (),
     ) -> None:
         super().__init__(message)
-        self.module, self.path, self.of_output, self.causes = module, path, of_output, causes
+        self.module, self.path, self.entry = module, path, entry
+        self.of_output, self.causes = of_output, causes
 
 
 def instance_text(path: str, kind: str) -> str:
@@ -196,10 +199,8 @@ class FailureReport:
         notes = [Note("the contract", document.place(error.path)), *error.causes]
         place = self._place(frames[-1]) if frames else notes[0].place
         if error.of_output:
-            forward: Path = ("blocks", kind, "forward")
-            steps = self.spec.architecture.blocks[kind].forward
-            last: Path = (*forward, len(steps) - 1, "return") if steps else ("blocks", kind)
-            place = document.place(last, key=not steps)
+            steps = error.entry.forward
+            place = document.place(steps[-1].path if steps else ("blocks", kind), key=not steps)
         elif not frames:
             notes = notes[1:]  # the place of the problem is the contract
         elif shapes := self._locals(frames[-1]):
@@ -227,7 +228,8 @@ class FailureReport:
         notes: list[Note] = []
         for call in reversed(frames):
             step = _step_number(call.step)
-            where = f"in {type(call.module).__name__}.forward" + (f", step {step}" if step else "")
+            where = f"in {type(call.module).__name__}.{call.frame.f_code.co_name}"
+            where += f", step {step}" if step else ""
             title = instance_text(call.path, type(call.module).__name__)
             place = self.spec.document.place(call.step)
             notes.append(Note(f"{start}: {title}, {where}, {place.file}:{place.line}"))
@@ -245,7 +247,8 @@ class FailureReport:
     def _step(self, path: Path) -> Node | None:
         """The expression of the step at ``path``; None if the modules run in their order."""
         block = self.spec.tree.blocks.get(str(path[1])) if path[:1] == ("blocks",) else None
-        steps = steps_below(block.forward) if block else ()
+        entries = block.entries.values() if block else ()
+        steps = (step for entry in entries for step in steps_below(entry.forward))
         return next((step.value for step in steps if step.path == path), None)
 
 
@@ -262,9 +265,9 @@ def _names_of_sizes(spec: Spec, sizes: Mapping[str, int]) -> dict[int, tuple[str
 
 def _step_number(path: Path) -> str:
     """``2`` or ``2.1`` for a step inside a loop, counted from 1."""
-    if "forward" not in path:
+    if "forward" not in path and path[2:3] != ("methods",):
         return ""
-    numbers = [part + 1 for part in path[path.index("forward") :] if isinstance(part, int)]
+    numbers = [part + 1 for part in path if isinstance(part, int)]
     return ".".join(map(str, numbers))
 
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from archspec.building.contracts import ContractChecks
 from archspec.building.examples import example, example_inputs
-from archspec.building.forward_errors import ContractBroken, FailureReport
+from archspec.building.forward_errors import FailureReport
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
 from archspec.lang.checks.calls import returns_names
-from archspec.lang.expr import ExpressionError, Node, evaluate
-from archspec.lang.expr.nodes import Name
-from archspec.lang.expr.printing import written
+from archspec.lang.expr import evaluate
 from archspec.lang.instances import Instance, walk
 from archspec.lang.registry import layers
-from archspec.lang.sizes import bind, size_of, symbol, symbols_of
+from archspec.lang.sizes import size_of, symbols_of
 from archspec.lang.spec import Spec
-from archspec.lang.tree import ContractNode
-from archspec.lang.yaml import Path
-from archspec.tracing.forward_record import ForwardRecord, tensors_in
+from archspec.lang.tree import BlockNode
+from archspec.tracing.forward_record import ForwardRecord
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
@@ -49,15 +47,19 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
             for a step that fails for another reason.
         BuildError: E505, the run is beyond the limits.
     """
-    contracts = [(name, b.inputs, b.outputs) for name, b in spec.architecture.blocks.items()]
-    digest = hash((module.__name__, repr(spec.architecture.dims), repr(contracts)))
+    declared = [
+        (name, block.inputs, block.outputs, block.methods)
+        for name, block in spec.architecture.blocks.items()
+    ]
+    digest = hash((module.__name__, repr(spec.architecture.dims), repr(declared)))
     if digest in _passed:
         return
     instances = dict(walk(spec.root))
     _check_layers(spec, model, instances)
     _check_ties(spec, model, instances)
     block = spec.tree.blocks[spec.architecture.model]
-    symbols = {*symbols_of(block.inputs.values())}
+    contracts = [c for entry in block.entries.values() for c in entry.inputs.values()]
+    symbols = {*symbols_of(contracts)}
     unsized = symbols - spec.architecture.dims.keys() - {"batch"}
     problems: list[Problem] = []
     own_sizes = {name: size or _NOT_EMPTY for name, size in spec.architecture.dims.items()}
@@ -67,8 +69,7 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
         paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
         file = str(module.__file__)
         report = FailureReport(spec, generated, file, paths, instances, sizes)
-        is_run = block.inputs or block.forward is not None  # else its modules wait for an input
-        problems = _ShapeRun(model, module.__name__, report).problems() if is_run else []
+        problems = _ShapeRun(model, module.__name__, report).problems()
         if not problems:
             break
         if problems[0].code == "E505":
@@ -141,8 +142,6 @@ class _ShapeRun:
         self.model, self.module, self.report = model, module, report
         self.spec = report.spec
         self.blocks = report.spec.tree.blocks
-        # Symbols of one call: the inputs set their sizes, the outputs must agree.
-        self.symbol_sizes: dict[int, dict[str, int]] = {}
 
     def problems(self) -> list[Problem]:
         """The problems with all inputs, or else without the optional ones.
@@ -150,27 +149,35 @@ class _ShapeRun:
         A block that fails is replaced by a constant that fits its ``outputs``, so that the run goes
         on and later problems do not follow from it.
         """
-        inputs = example_inputs(self.spec, self.report.sizes, "meta")
-        contracts = self.blocks[self.spec.architecture.model].inputs
-        required = {n: x for n, x in inputs.items() if not contracts[n].declared.optional}
-        hooks = [hook for child in self.model.modules() for hook in self._hooks(child)]
         self.model.eval()  # BatchNorm cannot compute statistics of one value per channel
+        root = self.blocks[self.spec.architecture.model]
         try:
-            problems = self._failures(inputs)
-            if not problems and len(required) < len(inputs):
-                note = Note("the optional inputs are left out in this call")
-                problems = [replace(p, notes=(*p.notes, note)) for p in self._failures(required)]
+            with ContractChecks(self.model, self.module, self.report) as self.checks:
+                for name, entry in root.entries.items():
+                    # A root without inputs and steps is not run: its modules wait for an input.
+                    is_run = entry.inputs or entry.forward is not None
+                    if is_run and (problems := self._problems_of(name, entry)):
+                        return problems
+            return []
         finally:
             self.model.train()
-            for hook in hooks:
-                hook.remove()
+
+    def _problems_of(self, name: str, entry: BlockNode) -> list[Problem]:
+        inputs = example_inputs(self.spec, self.report.sizes, "meta", name)
+        contracts = entry.inputs
+        required = {n: x for n, x in inputs.items() if not contracts[n].declared.optional}
+        problems = self._failures(name, inputs)
+        if not problems and len(required) < len(inputs):
+            note = Note("the optional inputs are left out in this call")
+            found = self._failures(name, required)
+            problems = [replace(p, notes=(*p.notes, note)) for p in found]
         return problems
 
-    def _failures(self, inputs: Mapping[str, Any]) -> list[Problem]:
+    def _failures(self, entry: str, inputs: Mapping[str, Any]) -> list[Problem]:
         problems: list[Problem] = []
         with ExitStack() as replaced:
             for _ in range(_MAX_FAILURES):
-                error = self._failure(inputs)
+                error = self._failure(entry, inputs)
                 if error is None:
                     break
                 problem = self.report.problem(error)
@@ -187,9 +194,11 @@ class _ShapeRun:
 
     def _replace_block(self, block: nn.Module, replaced: ExitStack) -> bool:
         """Let a block, and all equal blocks, return tensors that fit its contract."""
-        outputs = self.blocks[type(block).__name__].outputs
-        values = {**self.spec.values, **self._instance(block).arguments}
-        symbol_sizes = self.symbol_sizes.get(id(block), {})
+        node = self.blocks[type(block).__name__]
+        outputs = node.outputs
+        instance = self.report.instances[self.report.paths[id(block)]]
+        values = {**self.spec.values, **instance.arguments}
+        symbol_sizes = self.checks.sizes_of(block, node)
         shapes = [[size_of(s, values, symbol_sizes) for s in c.shape] for c in outputs.values()]
         if not shapes or block is self.model or any(None in shape for shape in shapes):
             return False
@@ -198,10 +207,10 @@ class _ShapeRun:
             for name, contract in outputs.items()
             if contract.always or evaluate(contract.when, {**values, "training": block.training})
         }
-        named = returns_names(self.blocks[type(block).__name__])
+        named = returns_names(node)
         several = tuple(examples.values()) if len(examples) != 1 else next(iter(examples.values()))
         result = examples if named else several
-        instance, replacements = self._instance(block), list[nn.Module]()
+        replacements = list[nn.Module]()
         for path, child in self.model.named_modules():
             if self.report.instances.get(path) is instance and "forward" not in child.__dict__:
                 child.__dict__["forward"] = lambda *args, **kwargs: result
@@ -209,11 +218,11 @@ class _ShapeRun:
                 replacements.append(child)
         return bool(replacements)
 
-    def _failure(self, inputs: Mapping[str, Any]) -> Exception | None:
+    def _failure(self, entry: str, inputs: Mapping[str, Any]) -> Exception | None:
         kinds = {path: id(instance) for path, instance in self.report.instances.items()}
         try:
             with MetaRun(self.model), Repeats(self.model, kinds, ForwardRecord(self.model)):
-                self.model(**inputs)
+                (self.model if entry == "forward" else getattr(self.model, entry))(**inputs)
         except NotImplementedError:
             return None  # an operation that meta does not support: unknown
         except Exception as error:
@@ -221,142 +230,3 @@ class _ShapeRun:
                 return None  # the operations depend on values
             return error
         return None
-
-    def _hooks(self, child: nn.Module) -> Iterator[Any]:
-        block = self.blocks.get(type(child).__name__)
-        if block is None or type(child).__module__ != self.module:
-            return
-        if block.inputs:
-            yield child.register_forward_pre_hook(self._check_inputs, with_kwargs=True)
-        if block.outputs:
-            yield child.register_forward_hook(self._check_outputs)
-
-    def _instance(self, child: nn.Module) -> Instance:
-        return self.report.instances[self.report.paths[id(child)]]
-
-    def _check_inputs(self, child: nn.Module, args: Any, kwargs: Any) -> None:
-        name = type(child).__name__
-        inputs = self.blocks[name].inputs
-        values = {**dict(zip(inputs, args, strict=False)), **kwargs}
-        self.symbol_sizes[id(child)] = {}
-        given = {key: value for key, value in values.items() if key in inputs}
-        self._check_all(child, inputs, given, ("blocks", name, "inputs"))
-
-    def _check_outputs(self, child: nn.Module, args: Any, result: Any) -> None:
-        name = type(child).__name__
-        values = {**self._values(child), "training": child.training}
-        outputs = {
-            key: contract
-            for key, contract in self.blocks[name].outputs.items()
-            if contract.always or evaluate(contract.when, values)
-        }
-        path: Path = ("blocks", name, "outputs")
-        if isinstance(result, dict):
-            results = cast("dict[str, Any]", result)
-        else:
-            alone = len(outputs) == 1 or not isinstance(result, tuple | list)
-            several = (result,) if alone else cast("tuple[Any, ...]", result)
-            if len(several) != len(outputs):
-                given = "1 value" if len(several) == 1 else f"{len(several)} values"
-                message = f"{name} returns {given}, its outputs are {len(outputs)}"
-                raise ContractBroken(message, child, path, of_output=True)
-            results = dict(zip(outputs, several, strict=True))
-        self.symbol_sizes.setdefault(id(child), {})
-        self._check_all(child, outputs, results, path)
-
-    def _check_all(
-        self,
-        child: nn.Module,
-        contracts: Mapping[str, ContractNode],
-        given: Mapping[str, Any],
-        path: Path,
-    ) -> None:
-        """Check inputs or outputs, once all of them have told the sizes that they know."""
-        tensors = [
-            (contracts[key].shape, tuple(t.shape))
-            for key, v in given.items()
-            for t in tensors_in(v)
-        ]
-        bind(tensors, self._values(child), self.symbol_sizes[id(child)])
-        for key, value in given.items():
-            self._check(child, contracts[key], value, (*path, key))
-
-    def _values(self, child: nn.Module) -> dict[str, Any]:
-        return {**self.spec.values, **self._instance(child).arguments}
-
-    def _check(self, child: nn.Module, contract: ContractNode, value: Any, path: Path) -> None:
-        """Check one input or output against its contract."""
-        declared = contract.declared
-        if value is None and declared.optional:
-            return
-        of_output = path[2] == "outputs"
-        title = f"{type(child).__name__}'s {'output' if of_output else 'input'} '{path[3]}'"
-
-        def broken(message: str, causes: tuple[Note, ...] = ()) -> ContractBroken:
-            text = f"{title} {message}"
-            return ContractBroken(text, child, path, of_output=of_output, causes=causes)
-
-        if declared.shape is None:
-            if type(value).__name__ != declared.dtype:
-                raise broken(f"is {_kind(value)}, the contract is {declared.dtype}")
-        elif not declared.is_list:
-            self._check_tensor(child, contract, value, broken)
-        elif not isinstance(value, list | tuple):
-            raise broken(f"is {_kind(value)}, not a list of tensors")
-        else:
-            items = cast("list[Any]", value)
-            if contract.length is not None:
-                length = evaluate(contract.length, self._values(child))
-                if len(items) != length:
-                    count = "1 tensor" if len(items) == 1 else f"{len(items)} tensors"
-                    raise broken(f"has {count}, the contract is {length}")
-            for item in items:
-                self._check_tensor(child, contract, item, broken)
-
-    def _check_tensor(
-        self,
-        child: nn.Module,
-        contract: ContractNode,
-        value: Any,
-        broken: Callable[..., ContractBroken],
-    ) -> None:
-        if not isinstance(value, torch.Tensor):
-            raise broken(f"is {_kind(value)}, not a tensor")
-        sizes, values = self.symbol_sizes[id(child)], self._values(child)
-        try:
-            wanted = [size_of(size, values, sizes) for size in contract.shape]
-        except ExpressionError as error:
-            raise broken(f"has no size: {error.message}") from None
-        if len(wanted) != value.ndim or any(
-            size not in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
-        ):
-            pairs = zip(contract.shape, wanted, strict=True)
-            expected = ", ".join(_size_text(size, known) for size, known in pairs)
-            shape = self.report.shape(value.shape)
-            causes = tuple(self._causes(child, contract))
-            raise broken(f"has the shape {shape}, the contract is [{expected}]", causes)
-        dtype = str(value.dtype).removeprefix("torch.")
-        declared = contract.declared.dtype
-        if declared is not None and dtype != declared:
-            raise broken(f"is {dtype}, the contract is {declared}")
-        if declared is None and not (value.is_floating_point() or value.is_complex()):
-            raise broken(f"is {dtype}, the contract is floating point")
-
-    def _causes(self, child: nn.Module, contract: ContractNode) -> Iterator[Note]:
-        """Notes on where the sizes in a contract are set."""
-        instance, document = self._instance(child), self.spec.document
-        for size in contract.shape:
-            name = size.id if isinstance(size, Name) else ""
-            if name in instance.arguments and document.has((*instance.path, name)):
-                fact = f"{name} is {instance.arguments[name]} here"
-                yield Note(fact, document.place((*instance.path, name)))
-
-
-def _size_text(size: Node, known: int | None) -> str:
-    """``hidden_size=768``, or only the name or the size if there is no other."""
-    name = symbol(size) or written(size)
-    return name if known is None or name == str(known) else f"{name}={known}"
-
-
-def _kind(value: object) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else type(value).__name__

@@ -110,6 +110,9 @@ def _blocks(spec: Spec) -> list[tuple[str, str]]:
         place = spec.document.place(("blocks", name), key=True)
         takes = [_contract(*item) for item in block.inputs.items()]
         returns = [f"→ {_contract(*item)}" for item in block.outputs.items()]
+        for method, one in block.methods.items():
+            given = [_contract(*item) for item in (one.inputs or block.inputs).items()]
+            takes.append(f"{method}: {'; '.join(given)}")
         head = f"{name} × {instances[name]:,}\n{place.file}:{place.line}"
         rows.append((head, "\n".join(takes + returns)))
     return rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from archspec.codegen.constructor import BODY
 from archspec.codegen.line_breaks import LINE_LENGTH
@@ -14,51 +14,56 @@ from archspec.lang.expr import Node
 from archspec.lang.expr.nodes import Call, Constant, Sequence
 from archspec.lang.expr.printing import OR, TERNARY, tuple_text, written
 from archspec.lang.references import LOOPS, modules_of
-from archspec.lang.tree import AssignNode, ContractNode, ForNode, ReturnNode, StepNode
+from archspec.lang.tree import AssignNode, BlockNode, ContractNode, ForNode, ReturnNode, StepNode
 
 
 class Forward:
-    """Writes ``def forward`` of one block."""
+    """Writes ``def forward`` of one block, and its further methods."""
 
     def __init__(self, names: Names, name: str, writer: Writer) -> None:
         self.blocks, self.block, self.writer = names.tree.blocks, names.tree.blocks[name], writer
         self.printer = ForwardPrinter(names.classes)
 
     def write(self) -> None:
-        inputs, forward = self.block.inputs, self.block.forward
-        if self.block.container is not None and not inputs:
-            return  # that of a Sequential
+        if self.block.container is None or self.block.inputs:  # else that of a Sequential
+            self._entry("forward", self.block)
+        for name, method in self.block.methods.items():
+            self._entry(name, method)
+
+    def _entry(self, name: str, entry: BlockNode) -> None:
+        inputs, forward = entry.inputs, entry.forward
         arguments: list[str] = []
-        for name, contract in inputs.items():
+        for key, contract in inputs.items():
             if contract.declared.keyword and "*" not in arguments:
                 arguments.append("*")
-            arguments.append(f"{identifier(name)}: {_annotation(contract.declared)}")
+            arguments.append(f"{identifier(key)}: {_annotation(contract.declared)}")
         if not inputs and forward is None:
             arguments = ["x: Tensor"]
         self.writer.add()
-        path = (*self.block.path, "inputs")
-        self.writer.add(f"def forward({', '.join(['self', *arguments])}):", 4, path)
+        path = (*entry.path, "inputs")
+        signature = f"{identifier(name)}({', '.join(['self', *arguments])})"
+        self.writer.add(f"def {signature}:", 4, path)
         if inputs:
-            self._docstring()
-        if self.block.container is not None:
-            path = (*self.block.path, "inputs")
-            name = identifier(next(iter(inputs)))
-            self.writer.add(f"return super().forward({name})", BODY, path)
+            self._docstring(inputs)
+        if entry.container is not None:
+            path = (*entry.path, "inputs")
+            given = identifier(next(iter(inputs)))
+            self.writer.add(f"return super().forward({given})", BODY, path)
         elif forward is None:
             self._in_order(next(iter(inputs), "x"))
         else:
-            self._steps(forward, BODY)
+            self._steps(forward, BODY, entry.outputs)
 
     def write_values(self) -> None:
         """A method for each raw tensor that starts as a computed value."""
         for tensor in self.block.computed:
             self.writer.add()
             self.writer.add(f"def {identifier(tensor.method)}(self):", 4, tensor.path)
-            self._steps(tensor.value, BODY)
+            self._steps(tensor.value, BODY, {})
 
-    def _docstring(self) -> None:
+    def _docstring(self, inputs: Mapping[str, ContractNode]) -> None:
         """What the inputs look like, on one line if it fits."""
-        shapes = [f"{name}: {contract_text(c)}" for name, c in self.block.inputs.items()]
+        shapes = [f"{name}: {contract_text(c)}" for name, c in inputs.items()]
         one_line = docstring(f"{'; '.join(shapes)}.")
         if BODY + len(one_line) <= LINE_LENGTH:
             self.writer.add(one_line, BODY)
@@ -83,11 +88,13 @@ class Forward:
                 return
         self.writer.add(f"return {name}", BODY, path)
 
-    def _steps(self, steps: tuple[StepNode, ...], indent: int) -> None:
+    def _steps(
+        self, steps: tuple[StepNode, ...], indent: int, outputs: Mapping[str, ContractNode]
+    ) -> None:
         for step in steps:
             match step:
                 case ReturnNode():
-                    self.writer.add(f"return {self._returned(step)}", indent, step.path)
+                    self.writer.add(f"return {self._returned(step, outputs)}", indent, step.path)
                 case AssignNode():
                     targets = ", ".join(map(identifier, step.targets))
                     self.writer.add(f"{targets} = {self._top(step.value)}", indent, step.path)
@@ -95,15 +102,15 @@ class Forward:
                     targets = ", ".join(map(identifier, step.targets))
                     iterable = self._iterable(step.value)
                     self.writer.add(f"for {targets} in {iterable}:", indent, step.path)
-                    self._steps(step.body, indent + 4)
+                    self._steps(step.body, indent + 4, outputs)
 
-    def _returned(self, step: ReturnNode) -> str:
+    def _returned(self, step: ReturnNode, outputs: Mapping[str, ContractNode]) -> str:
         """A value, several, or a dict of them; outputs with ``when`` only where it holds."""
-        outputs, value = self.block.outputs, step.value
+        value = step.value
         if not isinstance(value, Sequence):
             return self._top(value)
         if step.names:
-            return f"{{{', '.join(self._pairs(step.names, value))}}}"
+            return f"{{{', '.join(self._pairs(step.names, value, outputs))}}}"
         texts = [self.printer.text(item, TERNARY) for item in value.items]
         pairs = list(zip(texts, outputs.values(), strict=False))
         always = [text for text, output in pairs if output.always]
@@ -113,9 +120,11 @@ class Forward:
         rest = always[0] if len(always) == 1 else tuple_text(always)
         return f"{tuple_text(texts)} if {condition} else {rest}"
 
-    def _pairs(self, names: tuple[str, ...], value: Sequence) -> Iterator[str]:
+    def _pairs(
+        self, names: tuple[str, ...], value: Sequence, outputs: Mapping[str, ContractNode]
+    ) -> Iterator[str]:
         for name, item in zip(names, value.items, strict=True):
-            output = self.block.outputs.get(name)
+            output = outputs.get(name)
             pair = f"{constant(name)}: {self.printer.text(item, TERNARY)}"
             if output is None or output.always:
                 yield pair

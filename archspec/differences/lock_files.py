@@ -191,7 +191,7 @@ def _digests(spec: Spec, types: set[str]) -> dict[str, str]:
         if name in types and "forward" in block:
             parts = [
                 normal(block[part], ("blocks", name, part))
-                for part in ("inputs", "forward")
+                for part in ("inputs", "forward", "methods")
                 if part in block
             ]
             words = set(re.findall(r"\w+", repr(parts)))

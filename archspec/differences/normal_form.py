@@ -117,7 +117,7 @@ def normal(value: Any, path: Path) -> Any:
 
 def _is_step(path: Path) -> bool:
     match path:
-        case ("blocks", _, "forward", _, *_):
+        case ("blocks", _, "forward", _, *_) | ("blocks", _, "methods", _, "forward", _, *_):
             return True
         case ("blocks", _, "parameters" | "buffers", _, "value", _, *_):
             return True

@@ -19,7 +19,7 @@ from archspec.lang.registry.initializers import parts, split_fill
 from archspec.lang.resolve import Scope, argument_errors, resolved
 from archspec.lang.yaml import Path
 
-_GROUPS = ("params", "inputs", "modules", "parameters", "buffers")  # that declare names in a block
+_GROUPS = ("params", "inputs", "modules", "parameters", "buffers", "methods")
 _CONSTANTS = {name: Symbol("constant", name) for name in functions.CONSTANTS}
 _TRAINING = {"training": Symbol("training", "training")}
 D = TypeVar("D")
@@ -136,7 +136,9 @@ class _BlockReader(_Reader):
         self.path: Path = ("blocks", name)
         self.own = self.symbols("param", declared.params, (*self.path, "params"))
         self.scope = {**shared, **self.own}
-        contracts = (*declared.inputs.values(), *declared.outputs.values())
+        entries = (declared, *declared.methods.values())
+        groups = [group for one in entries for group in (one.inputs, one.outputs)]
+        contracts = [contract for group in groups for contract in (group or {}).values()]
         symbols = [size for contract in contracts for size in contract.sizes]
         symbols += checker.architecture.dims
         self.sizes = {
@@ -160,8 +162,19 @@ class _BlockReader(_Reader):
             parameters=_each(declared.parameters, (*path, "parameters"), self._tensor),
             buffers=_each(declared.buffers, (*path, "buffers"), self._tensor),
             forward=None,
+            methods={},
         )
+        methods = _each(declared.methods, (*path, "methods"), self._method)
+        self._made = replace(self._made, methods=methods)
         return self._made
+
+    def _method(self, name: str, declared: schema.Method, at: Path) -> tree.BlockNode:
+        inputs = self._made.inputs
+        if declared.inputs is not None:
+            inputs = _each(declared.inputs, (*at, "inputs"), self._contract)
+        outputs = _each(declared.outputs, (*at, "outputs"), self._contract)
+        name = f"{self.name}.{name}"
+        return replace(self._made, name=name, path=at, inputs=inputs, outputs=outputs)
 
     def _contract(self, name: str, declared: schema.Contract, at: Path) -> tree.ContractNode:
         """Its sizes may be computed from other sizes; what is returned may depend on training."""
@@ -263,21 +276,36 @@ class _BlockReader(_Reader):
 
     def with_forward(self, blocks: Blocks) -> tree.BlockNode:
         """The block with its steps."""
-        if self.declared.forward is None or self.declared.items is not None:
-            return self._made
-        at = self.path
+        steps = None
+        if self.declared.forward is not None and self.declared.items is None:
+            scope = self._scope(self._made)
+            steps = self._steps(self.declared.forward, (*self.path, "forward"), scope, blocks)
+        methods = {
+            name: replace(method, forward=self._method_steps(name, method, blocks))
+            for name, method in self._made.methods.items()
+        }
+        return replace(self._made, forward=steps, methods=methods)
+
+    def _method_steps(
+        self, name: str, method: tree.BlockNode, blocks: Blocks
+    ) -> tuple[tree.StepNode, ...]:
+        path, steps = self.shortened(method.path, "forward"), self.declared.methods[name].forward
+        return self._steps(steps, path, self._scope(method), blocks)
+
+    def _scope(self, entry: tree.BlockNode) -> dict[str, Symbol]:
+        """The names in the steps of forward, or of a method."""
+        at, made = self.path, self._made
         # Where a name is declared twice, which has been reported, the first of these wins.
-        scope = {
+        return {
             **_CONSTANTS, **_TRAINING, **self.shared,
-            **{name: Symbol("tensor", name, t.path) for name, t in self._made.tensors.items()},
-            **{name: Symbol("child", name, m.path, (m,)) for name, m in self._made.modules.items()},
+            **{name: Symbol("method", name, m.path) for name, m in made.methods.items()},
+            **{name: Symbol("tensor", name, t.path) for name, t in made.tensors.items()},
+            **{name: Symbol("child", name, m.path, (m,)) for name, m in made.modules.items()},
             **self.own,
-            **{name: Symbol("input", name, c.path) for name, c in self._made.inputs.items()},
+            **{name: Symbol("input", name, c.path) for name, c in entry.inputs.items()},
             **{n: s for group in _GROUPS for n, s in self.broken((*at, group)).items()},
             **self.broken((*at, "targets")),
         }  # fmt: skip
-        steps = self._steps(self.declared.forward, (*at, "forward"), scope, blocks)
-        return replace(self._made, forward=steps)
 
     def _steps(
         self, steps: Iterable[schema.Step], path: Path, scope: dict[str, Symbol], blocks: Blocks

@@ -251,7 +251,7 @@ def _is_other_type(parent: Node, child: Node) -> bool:
 
 
 _SEQUENTIAL = frozenset({"items"})
-_WITH_STEPS = frozenset({"modules", "forward", "parameters", "buffers"})
+_WITH_STEPS = frozenset({"modules", "forward", "methods", "parameters", "buffers"})
 
 
 def _excluded(child: Mapping, path: yaml.Path) -> frozenset[str]:

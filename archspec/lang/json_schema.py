@@ -171,7 +171,8 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
         "type": ["string", "array", "object"],
     }
     for group in GROUPS:
-        models["Block"]["properties"][group]["properties"] = {"like": like}
+        for name in ("Block", "Method"):
+            models[name]["properties"][group]["properties"] = {"like": like}
     for key, otherwise in (("length", "an integer"), ("when", "true, false")):
         models["Contract"]["properties"][key] |= _expression(otherwise)
     for key in ("ours", "theirs"):
@@ -227,6 +228,8 @@ def _steps(models: dict[str, Schema]) -> dict[str, Schema]:
     loop["properties"]["for"]["patternErrorMessage"] = "write {for: x in layers, do: [steps]}"
     loop["properties"]["do"]["items"] = _ref("Step")
     models["Block"]["properties"]["forward"]["items"] = _ref("Step")
+    models["Method"]["properties"]["forward"]["items"] = _ref("Step")
+    models["Method"] |= {"type": ["array", "object"], "items": _ref("Step"), "minItems": 1}
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["value"]["items"] = _ref("Step")
     names = returned["properties"]["return"]

@@ -39,15 +39,37 @@ class _Expander:
         """A block whose groups are written out."""
         if not isinstance(node, Mapping):
             return node
+        entries = dict(self._expanded(name, node, node).entries)
+        if methods := _below(node, "methods"):
+            made = {
+                key: replace(e, value=self._expanded(name, node, e.value))
+                for key, e in methods.entries.items()
+                if isinstance(e.value, Mapping)
+            }
+            written_out = replace(methods, entries={**methods.entries, **made})
+            entries["methods"] = replace(entries["methods"], value=written_out)
+        return replace(node, entries=entries)
+
+    def _expanded(self, name: str, block: Mapping, node: Mapping) -> Mapping:
+        """A block, or a method of one, whose groups are written out."""
         entries = dict(node.entries)
         for group in GROUPS:
             if (entry := entries.get(group)) and _like_of(entry.value):
-                entries[group] = replace(entry, value=self.group(name, node, group, (name,)))
+                stack = (name,) if node is block else ()
+                written_out = self._group(name, block, node, group, stack)
+                entries[group] = replace(entry, value=written_out)
         return replace(node, entries=entries)
 
-    def group(self, name: str, block: Mapping, group: str, stack: tuple[str, ...]) -> Mapping:
-        """The contracts of one group; those of its own replace what is taken over."""
-        node = _below(block, group)
+    def _group(
+        self, name: str, block: Mapping, owner: Mapping, group: str, stack: tuple[str, ...]
+    ) -> Mapping:
+        """The contracts of one group; those of its own replace what is taken over.
+
+        Args:
+            owner: what has the group: the block, or a method of it.
+            stack: the blocks that are like one another.
+        """
+        node = _below(owner, group)
         if node is None:
             return Mapping({}, block.span)
         like = _like_of(node)
@@ -82,7 +104,7 @@ class _Expander:
                 Problem("E202", f"like goes round in a circle: {circle}", like.place())
             )
             return {}
-        taken = self.group(other, found, group, (*stack, other)).entries
+        taken = self._group(other, found, found, group, (*stack, other)).entries
         strangers = _params(found) - _params(block)
         return {
             key: replace(entry, value=self._known(entry.value, strangers, name, other, key, like))

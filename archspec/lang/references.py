@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Attribute, Call, Name, Slice, Subscript
+from archspec.lang.expr.nodes import Attribute, Call, Name, Slice, Subscript, walk
 from archspec.lang.registry import layers
-from archspec.lang.tree import BlockNode, ModuleNode
+from archspec.lang.tree import BlockNode, ModuleNode, steps_below
 
 LOOPS = ("enumerate", "zip", "range")
 
@@ -66,6 +66,26 @@ def container_of(module: ModuleNode, blocks: Blocks) -> ModuleNode | None:
         return module
     block = blocks.get(module.kind)
     return block.container if block else None
+
+
+def methods_of(owners: Modules, name: str, blocks: Blocks) -> list[BlockNode]:
+    """The further method of that name of each of these modules; [] unless all of them have it."""
+    found = [blocks[owner.kind].methods for owner in owners or () if owner.kind in blocks]
+    has_all = len(found) == len(owners or ()) and all(name in methods for methods in found)
+    return [methods[name] for methods in found] if has_all else []
+
+
+def method_calls(block: BlockNode) -> dict[str, dict[str, Node]]:
+    """Each entry of a block → the methods of the same block that its steps call, and one call."""
+    return {
+        name: {
+            part.name: part
+            for step in steps_below(entry.forward)
+            for part in walk(step.value)
+            if isinstance(part, Call) and part.name in block.methods
+        }
+        for name, entry in block.entries.items()
+    }
 
 
 def subscript(owners: Modules, index: Node, blocks: Blocks) -> Modules:

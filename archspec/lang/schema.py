@@ -278,6 +278,21 @@ class Buffer(Tensor):
     persistent: bool = Field(True, description="whether it is part of the state_dict")
 
 
+class Method(Model):
+    """A further method of a block, beside forward; a list is short for ``{forward: […]}``."""
+
+    inputs: dict[Name, Contract] | None = Field(
+        None, description="what it takes, in order; left out: what forward takes"
+    )
+    outputs: dict[Name, Contract] = Field({}, description="what it returns, in order")
+    forward: list[Step] = Field(min_length=1, description="the steps")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        return {"forward": cast(object, data)} if isinstance(data, list) else data
+
+
 class Block(Model):
     """A class of modules."""
 
@@ -293,6 +308,7 @@ class Block(Model):
     forward: list[Step] | None = Field(
         None, min_length=1, description="the steps; left out, the modules run in order"
     )
+    methods: dict[Name, Method] = Field({}, description="further methods, beside forward")
 
 
 def _one_or_more(data: object) -> object:

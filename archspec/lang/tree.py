@@ -174,6 +174,8 @@ class BlockNode:
 
     Attributes:
         container: the Sequential that it is, where it has items in place of modules.
+        methods: further methods; each is the block with another name, and with contracts and steps
+            of its own.
     """
 
     name: str
@@ -186,7 +188,13 @@ class BlockNode:
     parameters: Mapping[str, TensorNode]
     buffers: Mapping[str, TensorNode]
     forward: tuple[StepNode, ...] | None
+    methods: Mapping[str, BlockNode]
     container: ModuleNode | None = None
+
+    @property
+    def entries(self) -> Mapping[str, BlockNode]:
+        """What can be called: forward, and the further methods."""
+        return {"forward": self, **self.methods}
 
     @property
     def tensors(self) -> Mapping[str, TensorNode]:
@@ -268,9 +276,12 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
 
 def forward_expressions(block: BlockNode) -> Iterator[Node]:
     """Every expression that computes with tensors, and what decides which outputs there are."""
-    for steps in (block.forward, *(tensor.value for tensor in block.computed)):
-        for step in steps_below(steps):
+    for entry in block.entries.values():
+        for step in steps_below(entry.forward):
             yield step.value
-    for output in block.outputs.values():
-        if not output.always:
-            yield output.when
+        for output in entry.outputs.values():
+            if not output.always:
+                yield output.when
+    for tensor in block.computed:
+        for step in steps_below(tensor.value):
+            yield step.value

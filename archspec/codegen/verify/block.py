@@ -1,4 +1,4 @@
-"""A block's class: its three methods, and what their statements may do."""
+"""A block's class: its methods, and what their statements may do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BlockClass:
                 raise Refusal(part, f"{type(part).__name__} is not printed in a class")
             if part.decorator_list and part.name != "reset_parameters":
                 raise Refusal(part, f"{part.name} is not decorated")
-            known = part.name in _METHODS or part.name.startswith(_COMPUTE)
+            known = part.name in _METHODS or is_public(part.name)
             if not known or part.name in found:
                 raise Refusal(part, f"the method '{part.name}' is not printed here")
             found[part.name] = part
@@ -61,10 +61,8 @@ class BlockClass:
         if reset := self.methods.get("reset_parameters"):
             self._check_reset(reset)
         for name, function in self.methods.items():
-            if name.startswith(_COMPUTE):
-                self._check_value(name, function)
-        if forward := self.methods.get("forward"):
-            self._check_forward(forward)
+            if name == "forward" or name not in _METHODS:
+                self._check_forward(function)
 
     def _check_reset(self, function: ast.FunctionDef) -> None:
         if signature(function, "self")[0]:
@@ -93,17 +91,10 @@ class BlockClass:
             case _:
                 return False
 
-    def _check_value(self, name: str, function: ast.FunctionDef) -> None:
-        """``compute_x``: steps that give the stored tensor ``x`` what it starts as."""
-        if name.removeprefix(_COMPUTE) not in self.constructor.block.members:
-            raise Refusal(function, f"the method '{name}' is not printed here")
-        if signature(function, "self")[0]:
-            raise Refusal(function, f"{name} takes no arguments")
-        scope: dict[str, Kind] = {**self.file.trusted.imported, "self": self.constructor.block}
-        expressions = ForwardExpressions(scope, frozenset(self.file.imported))
-        Steps(self.constructor.block, expressions).check(function.body)
-
     def _check_forward(self, function: ast.FunctionDef) -> None:
+        """``forward``, a further method, or one that computes what a tensor starts as."""
+        if function.name in self.constructor.block.members:
+            raise Refusal(function, f"'{function.name}' is stored, too")
         arguments, defaults = signature(function, "self")
         scope: dict[str, Kind] = {**self.file.trusted.imported, "self": self.constructor.block}
         for argument in arguments:
@@ -158,7 +149,7 @@ class Constructor:
         self.function = function = methods["__init__"]
         self.imported = frozenset(file.imported)
         self.arguments, self.defaults = signature(function, "self")
-        self.block = Block(argument.arg for argument in self.arguments)
+        self.block = Block((argument.arg for argument in self.arguments), {*methods} - {*_METHODS})
         scope = file.scope
         for argument in self.arguments:
             scope[argument.arg] = file.argument(argument)

@@ -82,10 +82,11 @@ def annotation(node: ast.expr | None) -> str:
 def signature(function: ast.FunctionDef, first: str) -> tuple[list[ast.arg], dict[str, ast.expr]]:
     """The arguments behind the first one, and the defaults by name.
 
-    Every argument can be given by name; only those of ``forward`` may have to be, behind ``*``.
+    Every argument can be given by name; only those of ``forward`` and further methods may have to
+    be, behind ``*``.
     """
     found = function.args
-    keyword_only = found.kwonlyargs if function.name == "forward" else []
+    keyword_only = [] if function.name in ("__init__", "initialize") else found.kwonlyargs
     if found.posonlyargs or found.vararg or found.kwarg or found.kwonlyargs != keyword_only:
         raise Refusal(function, "these arguments are not printed")
     arguments = [*found.args, *keyword_only]

@@ -204,19 +204,29 @@ class Container(Kind):
         return union([*self.named.values(), self.computed, self.listed])
 
 
+class Method(Kind):
+    """A method of a block: it is called, and nothing else."""
+
+    is_callable = True
+
+
+METHOD = Method()
+
+
 class Block(Kind):
     """A class of the file.
 
     Attributes:
         arguments: of its ``__init__``.
+        methods: beside ``forward``.
         members: what its ``__init__`` stores, by name.
         container: its items, if it is a ``Sequential``.
     """
 
     is_callable = True
 
-    def __init__(self, arguments: Iterable[str]) -> None:
-        self.arguments = frozenset(arguments)
+    def __init__(self, arguments: Iterable[str], methods: Iterable[str] = ()) -> None:
+        self.arguments, self.methods = frozenset(arguments), frozenset(methods)
         self.members: dict[str, Kind] = {}
         self.container: Container | None = None
 
@@ -226,6 +236,8 @@ class Block(Kind):
             return VALUE
         if self.container is not None:
             return self.container.attribute(name)
+        if name in self.methods:
+            return METHOD
         return self.members.get(name, NOTHING) if is_public(name) else None
 
     def item(self, key: str | None = None) -> Kind | None:
@@ -242,6 +254,7 @@ class Unknown(Kind):
 
     def attribute(self, name: str) -> Kind | None:
         found = [block.members[name] for block in self.blocks.values() if name in block.members]
+        found += [METHOD for block in self.blocks.values() if name in block.methods]
         if inside := INSIDE.attribute(name):
             found.append(inside)
         if self.has_foreign and is_public(name):

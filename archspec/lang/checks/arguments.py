@@ -72,7 +72,8 @@ class _BlockChecker:
         declared, params = block.declared, (*block.path, "params")
         checker.findings.add(*check_declarations(declared.params, checker.document, params))
         check_block_names(checker, declared, block.path)
-        check_contracts(checker, block.inputs, block.outputs, self.names)
+        for entry in block.entries.values():
+            check_contracts(checker, entry, self.names)
         if block.container is not None:
             self._check_sequential(block.container)
         for module in block.modules.values():
@@ -85,7 +86,7 @@ class _BlockChecker:
 
     def _check_sequential(self, container: ModuleNode) -> None:
         """A block with items in place of modules and steps."""
-        for key in ("modules", "forward", "parameters", "buffers"):
+        for key in ("modules", "forward", "methods", "parameters", "buffers"):
             if key in self.block.declared.model_fields_set:
                 message = f"a block with items is a Sequential: it has no '{key}'"
                 hint = "write modules and forward in place of items"

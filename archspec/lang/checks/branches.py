@@ -19,12 +19,21 @@ from archspec.lang.checks.steps import check_call
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
-from archspec.lang.references import LOOPS, Blocks
+from archspec.lang.params import ordered
+from archspec.lang.references import LOOPS, Blocks, method_calls
 from archspec.lang.registry import layers
-from archspec.lang.tree import AssignNode, ForNode, ModuleNode, StepNode, forward_expressions
+from archspec.lang.tree import (
+    AssignNode,
+    BlockNode,
+    ForNode,
+    ModuleNode,
+    StepNode,
+    forward_expressions,
+)
 
 _MAX_FOLLOWED = 30_000  # steps of all blocks that differ
 _Values = Mapping[str, Value]
+_Costs = Mapping[str, float]  # forward or a method → how many steps a call of it carries out
 
 
 def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Values) -> None:
@@ -36,26 +45,32 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     """
     bounds = Bounds(max(checker.architecture.dims.values(), default=1_000))
     followed = 0
-    costs: dict[int, float] = {}  # of each kind of module: the steps that a call carries out
+    costs: dict[int, _Costs] = {}  # of each kind of module
     for kind, instance, below in _distinct(blocks, root):
         block = blocks.get(instance.type)
         known = ChainMap[str, Value](dict(instance.arguments), dict(values))
         for tensor in block.computed if block else ():
-            walk = _Walk(checker, blocks, instance, known, bounds, {})
+            assert block is not None
+            walk = _Walk(checker, block, blocks, instance, known, bounds, {}, {})
             walk.follow(tensor.value)
             followed += walk.followed
         if block is not None and block.forward is None:
             _check_in_order(checker, blocks, instance)
+        own = costs[kind] = dict[str, float]()
         if block is None or block.forward is None:
-            costs[kind] = 1 + sum(costs[k] for k in below.values()) * _repeats(instance)
+            inside = sum(costs[k]["forward"] for k in below.values())
+            own["forward"] = 1 + inside * _repeats(instance)
+        if block is None:
             continue
         calls = {child: costs[k] for child, k in below.items()}
-        walk = _Walk(checker, blocks, instance, known, bounds, calls)
-        walk.follow(block.forward)
-        if walk.cost > MAX_STEPS:
-            return  # what calls it has no fewer
-        costs[kind] = walk.cost
-        followed += walk.followed
+        for name in ordered(method_calls(block))[0]:  # those that are called first
+            entry = block.entries[name]
+            walk = _Walk(checker, entry, blocks, instance, known, bounds, calls, own)
+            walk.follow(entry.forward or ())
+            if walk.cost > MAX_STEPS:
+                return  # what calls it has no fewer
+            own.setdefault(name, walk.cost)
+            followed += walk.followed
         if followed > _MAX_FOLLOWED:
             message = f"more than {_MAX_FOLLOWED:,} steps of blocks that all differ"
             checker.add("E401", message, block.path, key=True)
@@ -123,20 +138,24 @@ class _Walk:
     def __init__(
         self,
         checker: Checker,
+        entry: BlockNode,
         blocks: Blocks,
         instance: Instance,
         values: _Values,
         bounds: Bounds,
-        calls: Mapping[int, float],
+        calls: Mapping[int, _Costs],
+        own: _Costs,
     ) -> None:
         """
         Args:
+            entry: the block, or one of its methods.
             calls: the id of each child → how many steps a call of it carries out.
+            own: the same for the methods of the block.
         """
         self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
         self.refuse, self.bounds, self.calls = checker.refuse, bounds, calls
         self.rounds: Mapping[int, float] = {}  # the id of each loop → how often it runs at most
-        self.block = blocks[instance.type]
+        self.block, self.own = entry, own
         self.children = dict(instance.children)
         self.loop_targets: dict[str, list[Instance]] = {}
         self.followed = 0
@@ -244,7 +263,7 @@ class _Walk:
             case nodes.Call(function=function):
                 for argument in node.given:
                     self._visit(argument)
-                self._call(node, self._visit(function) or [])
+                self._called(node, function)
             case _:
                 for child in nodes.children(node):
                     self._visit(child)
@@ -306,6 +325,30 @@ class _Walk:
             return block.container.named_items if block.container else block.modules
         return owner.declared.named_items if owner.declared is not None else {}
 
+    def _called(self, call: nodes.Call, function: Node) -> None:
+        """A module, or a method of one or of the block itself."""
+        match function:
+            case nodes.Name(id=name, symbol=nodes.Symbol(kind="method")):
+                self._count(self.times * self.own.get(name, 1), call)
+            case nodes.Attribute(value=value, name=name) if any(
+                name in block.methods for block in self.blocks.values()
+            ):
+                owners = self._visit(value)
+                if owners is None:
+                    return
+                methods = {
+                    o.type: self.blocks[o.type].methods for o in owners if o.type in self.blocks
+                }
+                if all(name in methods.get(owner.type, ()) for owner in owners):
+                    for kind in methods:
+                        check_call(self.checker, methods[kind][name], call)
+                    costs = [self.calls.get(id(owner), {}).get(name, 1) for owner in owners]
+                    self._count(self.times * max(costs, default=0), call)
+                else:
+                    self._call(call, self._attribute(function, owners) or [])
+            case _:
+                self._call(call, self._visit(function) or [])
+
     def _call(self, call: nodes.Call, called: Sequence[Instance]) -> None:
         """What is called must take these inputs, whichever of the modules it is."""
         for kind in dict.fromkeys(instance.type for instance in called):
@@ -314,7 +357,7 @@ class _Walk:
         for instance in called:
             if instance.type == "Sequential":
                 _check_in_order(self.checker, self.blocks, instance)
-        costs = [self.calls.get(id(instance), 1) for instance in called]
+        costs = [self.calls.get(id(instance), {}).get("forward", 1) for instance in called]
         self._count(self.times * max(costs, default=0), call)
 
     # -------------------------------------------------------------------------------- problems

@@ -10,22 +10,19 @@ from archspec.errors import shown
 from archspec.lang import schema
 from archspec.lang.checker import Checker
 from archspec.lang.expr.nodes import Constant, is_literal
-from archspec.lang.tree import ContractNode
+from archspec.lang.tree import BlockNode, ContractNode
 
 _TYPES = {"bool": bool, "int": int, "float": (int, float)}
 
 
-def check_contracts(
-    checker: Checker,
-    inputs: Mapping[str, ContractNode],
-    outputs: Mapping[str, ContractNode],
-    params: Collection[str],
-) -> None:
-    """Check the contracts of one forward.
+def check_contracts(checker: Checker, entry: BlockNode, params: Collection[str]) -> None:
+    """Check the contracts of a block, or of a method of one.
 
     Args:
         params: the parameters that the block knows.
     """
+    outputs = entry.outputs
+    inputs = {n: c for n, c in entry.inputs.items() if c.path[:-2] == entry.path}  # of its own
     for contract in (*inputs.values(), *outputs.values()):
         if not checker.is_broken(contract.path):
             _check_kind(checker, contract)

@@ -65,9 +65,10 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
     places: dict[str, Path] = {}
     groups = {
         "params": "a parameter of the block", "modules": "a module",
-        "parameters": "a raw parameter", "buffers": "a buffer", "inputs": "an input",
+        "parameters": "a raw parameter", "buffers": "a buffer", "methods": "a method",
+        "inputs": "an input",
     }  # fmt: skip
-    methods = {f"compute_{name}" for name, one in tensors_of(block) if one.value is not None}
+    computing = {f"compute_{name}" for name, one in tensors_of(block) if one.value is not None}
     for group, what in groups.items():
         names: Iterable[str] = getattr(block, group)
         for name in names:
@@ -77,17 +78,24 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
                 cause = places.get(name, ("params", name))
                 hint = "choose another name"
                 checker.add("E207", message, path, key=True, hint=hint, cause=cause)
-            if name in methods:
+            if name in computing:
                 message = f"'{name}' is the method that computes '{name[8:]}'"
                 checker.add("E207", message, path, key=True, hint="choose another name")
             seen.setdefault(name, what)
             places.setdefault(name, path)
         # A child is reached through self alone, so that only what Module has can clash.
-        if group in ("modules", "parameters", "buffers"):
+        if group in ("modules", "parameters", "buffers", "methods"):
             check_child_names(checker, names, (*at, group))
         else:
             taken = ("training",) if group == "inputs" else MODULE_ATTRIBUTES
             check_names(checker, names, (*at, group), taken)
+    for method, declared in block.methods.items():
+        path = (*at, "methods", method, "inputs")
+        for name in declared.inputs or ():
+            if name in shared or seen.get(name, "an input") != "an input":
+                message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
+                checker.add("E207", message, (*path, name), key=True, hint="choose another name")
+        check_names(checker, declared.inputs or (), path, ("training",))
 
 
 def tensors_of(block: Block) -> Iterable[tuple[str, Tensor]]:

@@ -23,11 +23,14 @@ from archspec.lang.checks.calls import (
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
 from archspec.lang.expr import Node, Symbol, nodes
 from archspec.lang.expr.printing import written
+from archspec.lang.params import circle_text, ordered
 from archspec.lang.references import (
     LOOPS,
     Modules,
     container_of,
     members,
+    method_calls,
+    methods_of,
     modules_of,
     subscript,
 )
@@ -49,19 +52,27 @@ VALUE_ATTRIBUTES = frozenset({"shape", "ndim", "dtype", "device"})
 
 
 def check_steps(checker: Checker, tree: SpecTree) -> None:
-    """Check the forward of every block."""
+    """Check the forward of every block, and its further methods."""
     for block in tree.blocks.values():
-        _StepChecker(checker, tree, block).check()
+        for entry in block.entries.values():
+            _StepChecker(checker, tree, entry, block.methods).check()
+        check_method_calls(checker, block)
         for tensor in block.computed:
             _ValueChecker(checker, tree, block).check_value(tensor)
 
 
 class _StepChecker:
-    """Checks the forward of one block."""
+    """Checks the forward of one block, or a method: ``block`` is an entry of one."""
 
-    def __init__(self, checker: Checker, tree: SpecTree, block: BlockNode) -> None:
+    def __init__(
+        self,
+        checker: Checker,
+        tree: SpecTree,
+        block: BlockNode,
+        methods: Mapping[str, BlockNode] | None = None,
+    ) -> None:
         self.checker, self.refuse = checker, checker.refuse
-        self.blocks, self.block = tree.blocks, block
+        self.blocks, self.block, self.methods = tree.blocks, block, methods or {}
         self.path = (*block.path, "forward")
         self.targets = set[str]()  # of the steps so far
         self.taken: dict[str, tuple[str, Path]] = {
@@ -69,6 +80,7 @@ class _StepChecker:
             **{name: ("a parameter of the block", p.path) for name, p in block.params.items()},
             **{name: ("a module", m.path) for name, m in block.modules.items()},
             **{name: ("a tensor of the block", t.path) for name, t in block.tensors.items()},
+            **{name: ("a method of the block", m.path) for name, m in self.methods.items()},
         }
 
     def check(self) -> None:
@@ -82,9 +94,12 @@ class _StepChecker:
         """Steps that end with a return."""
         self._check_steps(steps, inside=False)
         if not any(isinstance(step, ReturnNode) for step in steps):
-            at = (*path, len(steps) - 1)
+            at = (*steps[-1].path[: len(path)], len(steps) - 1)
+            if not self.checker.document.has(path):  # a method in its short form
+                at = (*path[:-1], len(steps) - 1)
             hint = "add a step {return: …}"
-            self.checker.add("E308", f"{path[-1]} ends without a return", at, hint=hint)
+            name = path[-1] if len(self.block.path) == 2 else self.block.path[-1]
+            self.checker.add("E308", f"{name} ends without a return", at, hint=hint)
 
     def _check_default_forward(self) -> None:
         if len(self.block.inputs) > 1:
@@ -210,7 +225,8 @@ class _StepChecker:
             given = len(node.items)
         elif isinstance(node, nodes.Call):
             child = self.block.modules.get(node.name)
-            if child is not None and (block := self.blocks.get(child.kind)):
+            block = self.blocks.get(child.kind) if child else self.methods.get(node.name)
+            if block is not None:
                 name, given = block.name, values_returned(block)
                 if names := returns_names(block):
                     hint = f"take each by its name: {written(node)}['{names[0]}']"
@@ -268,6 +284,9 @@ class _StepChecker:
             self.refuse(node, "E303", f"unknown name '{node.id}'", hint)
         elif node.symbol.kind == "param" and node.symbol.is_class:
             self.refuse(node, "E303", f"'{node.id}' is a class, not a value")
+        elif node.symbol.kind == "method":
+            message = f"'{node.id}' is a method, not a value"
+            self.refuse(node, "E305", message, f"call it: {node.id}(…)")
 
     def _attribute(self, node: nodes.Attribute, owners: Modules) -> Modules:
         if owners is None:
@@ -285,6 +304,8 @@ class _StepChecker:
             known = list(dict.fromkeys(name for names in lacking for name in names or ()))
             known = known or ["nothing of its own"]
             hint = did_you_mean(node.name, known) or f"it has: {listing(known)}"
+            if methods_of(owners, node.name, self.blocks):
+                hint = f"it is a method: call it, {written(node)}(…)"
             self.refuse(node, "E304", f"no child or parameter '{node.name}'", hint)
             return ()
         return modules_of(node, self.blocks)
@@ -327,6 +348,14 @@ class _StepChecker:
         match call.function:
             case nodes.Name(id=name, symbol=Symbol(kind="function")):
                 self._function(name, call)
+            case nodes.Name(id=name, symbol=Symbol(kind="method")):
+                check_call(self.checker, self.methods[name], call)
+            case nodes.Attribute(value=owner, name=name) if called := methods_of(
+                modules_of(owner, self.blocks), name, self.blocks
+            ):
+                self._resolve(owner)
+                for method in called:
+                    check_call(self.checker, method, call)
             case nodes.Name(id=name, symbol=Symbol() as symbol) if (
                 modules_of(call.function, self.blocks) is None
             ):
@@ -398,6 +427,16 @@ class _StepChecker:
                 self.refuse(call, "E305", "a Sequential takes exactly one input")
         elif block := self.blocks.get(kind):
             check_call(self.checker, block, call)
+
+
+def check_method_calls(checker: Checker, block: BlockNode) -> None:
+    """Methods of one block do not call each other in a circle."""
+    calls = method_calls(block)
+    if circles := ordered(calls)[1]:
+        circle = circles[0]
+        last = calls[circle[-1]][circle[0]]  # the call that closes the circle
+        checker.refuse(last, "E211", f"a method calls itself: {circle_text(circle)}")
+        checker.findings.broken.add((*block.path, "methods", circle[0]))
 
 
 class _ValueChecker(_StepChecker):

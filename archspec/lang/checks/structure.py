@@ -155,7 +155,12 @@ _ONE_KEY = "a step has one key: start a new step with '-'"
 
 def _among_steps(path: Path) -> bool:
     """Whether steps stand at a path, or it is inside of them."""
-    return "forward" in path or "value" in path[4:5]
+    return "forward" in path or "value" in path[4:5] or _is_short_method(path)
+
+
+def _is_short_method(path: Path) -> bool:
+    """Whether it leads into a method that is a list of steps."""
+    return path[2:3] == ("methods",) and isinstance(next(iter(path[4:5]), None), int)
 
 
 def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Problem:
@@ -241,6 +246,8 @@ def _keys_at(path: Path) -> list[str]:
         ("checkpoints", 2): schema.Checkpoint, ("config", 1): schema.Config,
         ("task", 1): schema.Task,
     }  # fmt: skip
+    if path[2:3] == ("methods",) and len(path) in (4, 6):
+        return list((schema.Method if len(path) == 4 else schema.Contract).model_fields)
     inner: dict[str, type[BaseModel]] = {
         "params": schema.Param, "inputs": schema.Contract, "outputs": schema.Contract,
         "parameters": schema.Tensor, "buffers": schema.Buffer, "text": schema.TextInput,
@@ -285,6 +292,10 @@ def _broken_by(path: Path, data: Any) -> Iterator[Path]:
         case ("blocks", block, "forward", *_):
             step = next((i for i in range(len(path), 3, -1) if isinstance(path[i - 1], int)), 3)
             yield from (("blocks", block, "targets", name) for name in _targets(path[step:], value))
+        case ("blocks", block, "methods", _, *below) if below:
+            at = next((i for i in range(len(path), 4, -1) if isinstance(path[i - 1], int)), 4)
+            yield from (("blocks", block, "targets", name) for name in _targets(path[at:], value))
+            yield path[:4]
         case ("blocks", _, "modules" | "items", *_):
             yield path
         case ("blocks", _, _, _, *_) | ("params", _, *_):
@@ -295,7 +306,7 @@ def _broken_by(path: Path, data: Any) -> Iterator[Path]:
             yield path
 
 
-_DECLARING = ("params", "inputs", "outputs", "modules", "parameters", "buffers")
+_DECLARING = ("params", "inputs", "outputs", "modules", "parameters", "buffers", "methods")
 
 
 def _targets(below: Path, value: Any) -> Iterator[str]:
@@ -309,6 +320,7 @@ def _targets(below: Path, value: Any) -> Iterator[str]:
 def _cut_out(path: Path, data: dict[str, Any]) -> bool:
     """Remove what stands at ``path``; False if nothing is left then that could be checked."""
     steps = [i for i, key in enumerate(path[:-1]) if key in _STEPS and isinstance(path[i + 1], int)]
+    steps = steps or ([3] if _is_short_method(path) else [])
     path = path[: steps[-1] + 2] if steps else path  # half a step is none, nor is half a rule
     path = path[:2] if path[:1] == ("init",) else path
     if path in ((), ("archspec",), ("model",)):
@@ -341,6 +353,7 @@ def _complete(data: dict[str, Any], path: Path) -> bool:
 
 def _replace(owner: list[Any], at: int, path: Path) -> None:
     kind = next((key for key in reversed(path) if isinstance(key, str)), "")
+    kind = "forward" if _is_short_method(path) and len(path) == 5 else kind
     if kind not in _STAND_INS:
         del owner[at:]
     elif kind in ("forward", "value") and at == len(owner) - 1:

@@ -23,6 +23,7 @@ SymbolKind = Literal[
     "input",  # of the block
     "local",  # given by an earlier step or a loop
     "child",  # a module of the block
+    "method",  # of the block, beside forward
     "tensor",  # a raw parameter or buffer of the block
     "constant",  # a dtype, inf, …: the table is in registry.functions
     "training",
