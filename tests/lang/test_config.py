@@ -254,12 +254,12 @@ def test_the_hints_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert loads(taken, config=path).values["num_labels"] == 1
     bert = {"model_type": "bert"}
     assert hint(LLAMA, bert).startswith(
-        "packaged specs of it: bert, bert-mlm, bert-model, minilm-l6; if"
+        "packaged specs of it: bert, bert-mlm, bert-model, bert-question-answering"
     )
     assert loads(LLAMA + "config: {model_type: bert}\n", config=path)
     bert["architectures"] = ["BertForMaskedLM"]  # type: ignore[assignment]
     assert hint("resnet18", bert) == "packaged specs of it: bert-mlm"
-    assert hint("bert", {"model_type": "roberta"}) == "no packaged spec builds that"
+    assert hint("bert", {"model_type": "xlnet"}) == "no packaged spec builds that"
 
 
 def test_files_of_others() -> None:
