@@ -85,13 +85,13 @@ def build(
     assigned, all others filled as the spec's ``init`` rules or PyTorch's defaults have it.
 
     Args:
-        source: a path, a packaged spec's name, or a Spec.
+        source: a path, a packaged spec's name, ``hf:FOLDER``, or a Spec.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or
             ``meta`` (no memory at all).
         dtype: of floating-point parameters and buffers; float32 if left out.
         weights: a safetensors file, one of ``torch.save``, or a folder with
             ``model.safetensors`` or ``pytorch_model.bin``; on ``meta`` it is only checked that they
-            fit.
+            fit. Left out, those of the folder in ``hf:FOLDER``, but for ``meta``.
         layout: how ``weights`` names the tensors: a name from the spec's ``checkpoints``, or
             ``archspec`` for the model's own names; left out, the one that fits best. Parameters
             that the weights may lack, and tensors of theirs that the layout leaves unread, are told
@@ -118,13 +118,15 @@ def build(
         >>> sum(p.numel() for p in model.parameters())
         109484547
     """
+    spec = as_spec(source, params)
+    where, kind = pick_device(device), pick_dtype(dtype)
+    if weights is None and where.type != "meta":
+        weights = spec.weights
     for name, option in (("layout", layout), ("key", key)):
         if option is not None and weights is None:
             raise UsageError(
                 Problem("E801", f"{name} says how weights are named: give weights, too")
             )
-    spec = as_spec(source, params)
-    where, kind = pick_device(device), pick_dtype(dtype)
     generated = generate(spec)
     module = compiled(generated.text, spec.name)
     model = _construct(spec, generated, module, torch.device("meta"))

@@ -250,8 +250,8 @@ def load_with(name: str, overrides: Mapping[str, Override], file: JsonFile | Non
     from archspec.report.text import printable
 
     loaded = spec.load_with(name, overrides, file)
-    if file is not None and loaded.ignored:
-        keys = ", ".join(loaded.ignored)
-        note = f"{file.name}: not read, as they do not change what {loaded.name} computes: {keys}"
+    if loaded.ignored:
+        keys, source = ", ".join(loaded.ignored), file.name if file else name
+        note = f"{source}: not read, as they do not change what {loaded.name} computes: {keys}"
         terminal.put(printable(note), err=True)
     return loaded

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from archspec.errors import Note, Problem, did_you_mean, shown
-from archspec.lang import inherit, yaml
+from archspec.lang import yaml
 from archspec.lang.checker import Checker
 from archspec.lang.json_file import JsonFile, KeyPath
-from archspec.lang.packaged import is_packaged, packaged_specs
+from archspec.lang.model_folder import packaged_of
+from archspec.lang.packaged import is_packaged
 from archspec.lang.params import Override
 from archspec.lang.schema import Architecture, Config
 
@@ -391,12 +392,7 @@ def _plain(name: str) -> str:
 
 def _packaged(model_type: object, architectures: object) -> list[str]:
     """The packaged specs of a model type: the one of the file's class, else all."""
-    found: dict[str, str] = {}
-    for name in packaged_specs():
-        root = inherit.read(name)[0].root
-        said = yaml.find(root, ("config", "model_type"))
-        if said is not None and yaml.plain(said) == model_type:
-            found[name] = str(yaml.plain(cast(Any, yaml.find(root, ("model",)))))
+    found = packaged_of(model_type)
     classes = cast("list[Any]", architectures) if isinstance(architectures, list) else []
     return [name for name, model in found.items() if model in classes] or list(found)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
-from archspec.lang import inherit, json_file
+from archspec.lang import inherit, json_file, model_folder
 from archspec.lang.build_tree import read
 from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
@@ -49,6 +49,7 @@ class Spec:
         document: the text's tree, which knows every place.
         ignored: keys of a ``config.json`` that say nothing about the function of this model.
         overrides: what was given from outside, for a spec that is loaded anew with more.
+        weights: the folder of the model that ``hf:FOLDER`` named; None for all others.
 
     Example:
         >>> spec = load("bert", num_labels=3)
@@ -64,6 +65,7 @@ class Spec:
     document: Document = field(repr=False)
     ignored: tuple[str, ...] = ()
     overrides: Mapping[str, Override] = field(default_factory=dict[str, Override], repr=False)
+    weights: Path | None = None
 
     @property
     def values(self) -> dict[str, Value]:
@@ -81,7 +83,7 @@ class Spec:
         if not params:
             return self
         spec = _checked(self.document, [], {**self.overrides, **_from_keywords(params)})
-        return replace(spec, ignored=self.ignored)
+        return replace(spec, ignored=self.ignored, weights=self.weights)
 
 
 def load(
@@ -93,7 +95,9 @@ def load(
     """Read and check a spec.
 
     Args:
-        path_or_name: a path, or the name of a packaged spec such as ``"bert"``.
+        path_or_name: a path, the name of a packaged spec such as ``"bert"``, or ``"hf:FOLDER"``
+            for a folder of a Hugging Face model, whose ``config.json`` finds the packaged spec and
+            sets its parameters; ``"hf:owner/name"`` fetches it from the hub.
         config: a JSON file whose keys set parameters, such as Hugging Face's ``config.json``, as
             the spec's ``config`` has it; keys that say nothing about the function of the model are
             listed in ``Spec.ignored``, all others are errors.
@@ -101,7 +105,7 @@ def load(
 
     Raises:
         SpecError: every problem that could be found, each with its place.
-        UsageError: E801 for anything but a path or a name.
+        UsageError: E801 for anything but a path or a name, and for ``config`` beside ``hf:``.
 
     Example:
         >>> load("resnet18", num_classes=10).values["num_classes"]
@@ -165,8 +169,15 @@ def load_with(
     Args:
         copy: a file that is read in the spec's stead, such as another version of it.
     """
-    document, problems = inherit.read(path_or_name, copy)
-    return _checked(document, problems, overrides, config)
+    if not model_folder.is_model_folder(path_or_name):
+        document, problems = inherit.read(path_or_name, copy)
+        return _checked(document, problems, overrides, config)
+    if config is not None:
+        message = f"{path_or_name} has a config.json of its own"
+        raise UsageError(Problem("E801", message, hint="leave config out"))
+    folder = model_folder.read(str(path_or_name))
+    spec = _checked(*inherit.read(folder.spec), overrides, folder.config)
+    return replace(spec, weights=folder.path)
 
 
 def loads_with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,8 @@ def _of_run(run: Run, options: SourceOptions) -> LoadedModel:
 
 def _of_spec(source: str | os.PathLike[str] | Spec, options: SourceOptions) -> LoadedModel:
     spec = as_spec(source, options.params)
+    if options.weights is None:
+        options = replace(options, weights=spec.weights)
     if options.weights is None:
         hint = "give weights=, --weights, or a run's folder instead of the spec"
         raise _usage(f"{spec.name} has no weights: its predictions would be chance", hint)

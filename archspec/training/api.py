@@ -89,6 +89,10 @@ def train(
     if options.name is not None and is_first:
         check_name(output_dir, options.name)
     spec = _spec(source, params)
+    if spec.weights is not None:
+        if options.weights is None:
+            options = TrainOptions(**{**options.given, "weights": spec.weights})
+        spec = replace(spec, weights=None)  # what the data changes is built anew
     check_effect(check_task(spec), data, options)
     given, options = options, options.resolved(spec.architecture.freeze)
     opened_data = opened(data, spec, options)

@@ -1,0 +1,119 @@
+"""A Hugging Face model's folder as a spec: ``hf:FOLDER``, or ``hf:owner/name`` of the hub.
+
+Its ``config.json`` says which packaged spec is meant, by its class, and the values of the
+parameters. Nothing else of the folder is read here, and no code of it ever.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from archspec.errors import Problem, SpecError, UsageError, listing, shown
+from archspec.lang import inherit, json_file, yaml
+from archspec.lang.json_file import JsonFile
+from archspec.lang.packaged import packaged_specs
+from archspec.report.text import first_line
+
+PREFIX = "hf:"
+_CONFIG = "config.json"
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
+_FETCHED = ("*.safetensors", "*.safetensors.index.json", _CONFIG, "modules.json", "*_config.json")
+_TOKENIZER = ("tokenizer.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A folder with a model's config and weights.
+
+    Attributes:
+        path: the folder.
+        spec: the packaged spec of the model's class.
+        config: its ``config.json``.
+    """
+
+    path: Path
+    spec: str
+    config: JsonFile
+
+
+def is_model_folder(name: str | os.PathLike[str]) -> bool:
+    """Whether a name means a model's folder.
+
+    >>> is_model_folder("hf:models/bert"), is_model_folder("bert")
+    (True, False)
+    """
+    return isinstance(name, str) and name.startswith(PREFIX)
+
+
+def read(name: str) -> ModelFolder:
+    """Find the folder and the packaged spec of its model.
+
+    A name such as ``hf:owner/name`` that is no folder here is fetched from the hub: config,
+    tokenizer and safetensors.
+
+    Raises:
+        SpecError: E106 if there is no such folder or its ``config.json`` cannot be read, E102 for a
+            key that occurs twice in it, E108 if no packaged spec is of its class.
+    """
+    text = name.removeprefix(PREFIX)
+    path = Path(text)
+    if not os.path.isdir(path):
+        if _HUB_NAME.fullmatch(text) is None:
+            hint = f"a folder with {_CONFIG} and model.safetensors, or the hub's owner/name"
+            raise SpecError(Problem("E106", f"{name}: no such folder", hint=hint))
+        path = _fetched(name, text)
+    config = json_file.read(path / _CONFIG)
+    return ModelFolder(path, _spec_of(config), config)
+
+
+def _spec_of(config: JsonFile) -> str:
+    """The packaged spec of the model's class; of its type alone if there is only one."""
+    model_type, classes = config.data.get("model_type"), config.data.get("architectures")
+    classes = cast("list[Any]", classes) if isinstance(classes, list) else []
+    specs = packaged_of(model_type)
+    fitting = [name for name, model in specs.items() if model in classes or len(specs) == 1]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not specs:
+        message = f"no packaged spec is of the model_type {shown(model_type)}"
+        hint = "write a spec of it, and give it this file: --config, --weights"
+        at = ("model_type",) if "model_type" in config.data else ()
+    else:
+        message = f"no packaged spec builds {listing(classes)}" if classes else "no architectures"
+        hint = f"of {model_type} there are {listing(list(specs))}: give one, --config and --weights"
+        at = ("architectures",) if "architectures" in config.data else ()
+    raise SpecError(Problem("E108", message, config.place(at), hint))
+
+
+def packaged_of(model_type: object) -> dict[str, str]:
+    """The packaged specs of a ``model_type``: name → class of the model."""
+    found: dict[str, str] = {}
+    for name in packaged_specs():
+        root = inherit.read(name)[0].root
+        said = yaml.find(root, ("config", "model_type"))
+        if said is not None and yaml.plain(said) == model_type:
+            found[name] = str(yaml.plain(cast(Any, yaml.find(root, ("model",)))))
+    return found
+
+
+# ---------------------------------------------------------------------------------------- the hub
+
+
+def _fetched(name: str, repository: str) -> Path:
+    """The hub's files of a model in the cache of ``huggingface_hub``."""
+    try:
+        import huggingface_hub
+    except ImportError:
+        message = f"{name}: no such folder, and the hub needs the package huggingface_hub"
+        hint = "pip install 'archspec-nn[train]'"
+        raise UsageError(Problem("E801", message, hint=hint)) from None
+    hub: Any = huggingface_hub
+    try:
+        return Path(hub.snapshot_download(repository, allow_patterns=[*_FETCHED, *_TOKENIZER]))
+    except Exception as error:  # of several libraries
+        message = f"{name}: no such folder, and not from the hub: {first_line(error)}"
+        raise SpecError(Problem("E106", message)) from None

@@ -1,0 +1,63 @@
+"""``hf:FOLDER``: a folder with a config.json and safetensors stands for a spec with weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import archspec
+from archspec import SpecError, UsageError
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+    "vocab_size": 20, "max_position_embeddings": 6,
+}  # fmt: skip
+CONFIG = {"model_type": "bert", **SMALL, "id2label": {"0": "no", "1": "maybe", "2": "yes"}}
+
+
+def folder_of(path: Path, config: dict[str, Any], weights: str = "bert") -> str:
+    (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    if weights:
+        model = archspec.build(weights, device="cpu", num_labels=3, **SMALL)
+        archspec.save_weights(model, path / "model.safetensors", layout="transformers")
+    return f"hf:{path}"
+
+
+def test_spec_values_labels_and_weights(tmp_path: Path) -> None:
+    config = {**CONFIG, "architectures": ["BertForSequenceClassification"]}
+    source = folder_of(tmp_path, config)
+    spec = archspec.load(source)
+    assert (spec.name, spec.values["hidden_size"], spec.weights) == ("bert", 8, tmp_path)
+    assert spec.labels == ("no", "maybe", "yes") and "architectures" in spec.ignored
+    models = [archspec.build(one, device="cpu") for one in (source, spec, spec.with_params())]
+    expected = archspec.build("bert", weights=tmp_path, device="cpu", num_labels=3, **SMALL)
+    for model in models:
+        torch.testing.assert_close(model.state_dict(), expected.state_dict(), rtol=0, atol=0)
+    # Without weights, another number of labels is as good as any.
+    other = archspec.build(source, device="meta", num_labels=5)
+    assert other.get_parameter("classifier.weight").shape == (5, 8)
+    with pytest.raises(UsageError, match=r"has a config\.json of its own"):
+        archspec.load(source, config=tmp_path / "config.json")
+
+
+def test_what_is_no_model_folder(tmp_path: Path) -> None:
+    rows = [
+        ({"architectures": ["BertForMultipleChoice"]}, "no packaged spec builds BertForMultipleC"),
+        ({}, "no architectures"),
+        ({"model_type": "nobody"}, "no packaged spec is of the model_type 'nobody'"),
+        ({"architectures": ["BertModel"], "window": 4}, "'window' is not read"),
+    ]
+    for config, message in rows:
+        with pytest.raises(SpecError, match=message) as caught:
+            archspec.load(folder_of(tmp_path, {**CONFIG, **config}, weights=""))
+        place = caught.value.problems[0].place
+        assert place is not None and place.file == str(tmp_path / "config.json"), message
+    with pytest.raises(SpecError, match="hf:nowhere: no such folder"):
+        archspec.load("hf:nowhere")
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(SpecError, match=r"config\.json: No such file"):
+        archspec.load(f"hf:{tmp_path}")
