@@ -75,7 +75,7 @@ class ContractChecks(ExitStack):
         return self.report.instances[self.report.paths[id(module)]]
 
     def _values(self, module: nn.Module) -> dict[str, Any]:
-        return {**self.spec.values, **self._instance(module).arguments}
+        return {**self.spec.values, **self._instance(module).values}
 
     def _check_inputs(self, call: _Call, args: Any, kwargs: Any) -> None:
         inputs = call.entry.inputs

@@ -38,7 +38,7 @@ def example_inputs(
     """
     block = spec.tree.blocks[spec.architecture.model].entries[entry]
     inputs: dict[str, Any] = {}
-    values = {**spec.values, **spec.root.arguments}
+    values = {**spec.values, **spec.root.values}
     for name, contract in block.inputs.items():
         declared = contract.declared
         if declared.shape is None and declared.optional and declared.default is None:

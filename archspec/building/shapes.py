@@ -118,7 +118,7 @@ def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> 
     """The shape that a parameter would have if it were not tied; None if unknown."""
     block = spec.tree.blocks.get(instance.type)
     if block is not None:
-        values = {**spec.values, **instance.arguments}
+        values = {**spec.values, **instance.values}
         tensor = block.parameters[name]
         if tensor.shape is None:
             with torch.device("meta"):
@@ -197,7 +197,7 @@ class _ShapeRun:
         node = self.blocks[type(block).__name__]
         outputs = node.outputs
         instance = self.report.instances[self.report.paths[id(block)]]
-        values = {**self.spec.values, **instance.arguments}
+        values = {**self.spec.values, **instance.values}
         symbol_sizes = self.checks.sizes_of(block, node)
         shapes = [[size_of(s, values, symbol_sizes) for s in c.shape] for c in outputs.values()]
         if not shapes or block is self.model or any(None in shape for shape in shapes):

@@ -119,7 +119,7 @@ def check_value_shapes(spec: Spec, model: nn.Module) -> None:
         for tensor in block.computed if block else ():
             if tensor.shape is None or tensor.path in problems:
                 continue
-            values = {**spec.values, **instance.arguments}
+            values = {**spec.values, **instance.values}
             declared = [int(evaluate(size, values)) for size in tensor.shape]
             found = list(getattr(model.get_submodule(path), tensor.name).shape)
             if found != declared:

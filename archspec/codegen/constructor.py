@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from archspec.codegen.names import Names, class_params, forward_names, known_value
+from archspec.codegen.names import Names, class_params, forward_names, known_value, names_used
 from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
 from archspec.errors import Problem, SpecError
@@ -13,6 +13,7 @@ from archspec.lang import schema
 from archspec.lang.expr import Node, evaluate
 from archspec.lang.expr.nodes import Conditional, Constant, Name
 from archspec.lang.expr.printing import OR, TERNARY, written
+from archspec.lang.params import needed_names, ordered
 from archspec.lang.registry import layers
 from archspec.lang.registry.initializers import INITIALISERS
 from archspec.lang.tree import BlockNode, InitNode, ModuleNode, ParamNode, TensorNode
@@ -49,12 +50,20 @@ class Constructor:
         self._tensors()
 
     def _defaults(self) -> None:
-        """Defaults that are computed from other values."""
-        for name, param in self.block.params.items():
+        """Defaults and local values that are computed, each behind those that it needs."""
+        block, add, used = self.block, self.writer.add, names_used(self.block)
+        for name in ordered(needed_names(block.params, block.let))[0]:
+            if name not in block.params:
+                local = block.let[name]
+                if name in used:
+                    text = self.printer.text(local.value)
+                    add(f"{identifier(name)} = {text}", BODY, local.path)
+                continue
+            param = block.params[name]
             if param.default is not None and param.is_computed:
                 text = self._param_value(param, param.default)
-                self.writer.add(f"if {identifier(name)} is None:", BODY, param.path)
-                self.writer.add(f"{identifier(name)} = {text}", BODY + 4, param.path)
+                add(f"if {identifier(name)} is None:", BODY, param.path)
+                add(f"{identifier(name)} = {text}", BODY + 4, param.path)
 
     def _signature(self) -> list[str]:
         required: list[str] = []
@@ -80,13 +89,13 @@ class Constructor:
     def _store_for_forward(self) -> None:
         """What forward needs of the parameters, it reads from the module, as the field does."""
         used = forward_names(self.block)
-        for name in self.names.tree.params:
+        for name, declared in {**self.names.tree.params, **self.names.tree.let}.items():
             if name in used and name in self.names.values:
                 name = identifier(name)
-                self.writer.add(f"self.{name} = config.{name}", BODY, ("params", name))
-        for name, param in self.block.params.items():
+                self.writer.add(f"self.{name} = config.{name}", BODY, declared.path)
+        for name, declared in {**self.block.params, **self.block.let}.items():
             if name in used:
-                self.writer.add(f"self.{identifier(name)} = {name}", BODY, param.path)
+                self.writer.add(f"self.{identifier(name)} = {name}", BODY, declared.path)
 
     # ------------------------------------------------------------------------------- children
 

@@ -11,9 +11,9 @@ from archspec.codegen.printing import ForwardPrinter, constant, docstring, ident
 from archspec.codegen.writer import Writer
 from archspec.lang import schema
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Call, Constant, Sequence
+from archspec.lang.expr.nodes import LOOPS, Call, Constant, Sequence
 from archspec.lang.expr.printing import OR, TERNARY, tuple_text, written
-from archspec.lang.references import LOOPS, modules_of
+from archspec.lang.references import modules_of
 from archspec.lang.tree import AssignNode, BlockNode, ContractNode, ForNode, ReturnNode, StepNode
 
 

@@ -15,11 +15,13 @@ from archspec.codegen.line_breaks import LINE_LENGTH
 from archspec.codegen.names import Names, classes_used, collect
 from archspec.codegen.printing import ArgumentPrinter, comment, constant, docstring, identifier
 from archspec.codegen.writer import Writer
+from archspec.lang.declarations import inferred
 from archspec.lang.expr import Node
 from archspec.lang.expr.nodes import Call, walk
 from archspec.lang.expr.nodes import names as names_in
 from archspec.lang.instances import Instance
 from archspec.lang.registry import functions, layers
+from archspec.lang.schema import Param
 from archspec.lang.spec import Spec
 from archspec.lang.tree import BlockNode, forward_expressions
 from archspec.lang.yaml import Path
@@ -106,7 +108,7 @@ def _head(names: Names, body: str) -> list[str]:
     lines = [docstring(f"{about.rstrip('.')}.")]
     if architecture.paper:
         lines = [lines[0][:-3], "", f"{docstring(architecture.paper)[3:-3]}", '"""']
-    standard: list[str] = []
+    standard = ["import math"] if "math." in body else []
     if "OrderedDict(" in body:
         standard.append("from collections import OrderedDict")
     if names.values:
@@ -122,7 +124,15 @@ def _head(names: Names, body: str) -> list[str]:
     lines += ["", *imports]
     foreign = _foreign_imports(names)
     lines += ["", *foreign] if foreign else []
-    return [*lines, "", ""]
+    return [*lines, *(_MAKE_DIVISIBLE if "make_divisible(" in body else []), "", ""]
+
+
+_MAKE_DIVISIBLE = '''
+
+def make_divisible(value: float, divisor: int) -> int:
+    """The multiple of divisor nearest to value; the next one if that is under 90 % of value."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded'''.split("\n")
 
 
 def _foreign_imports(names: Names) -> list[str]:
@@ -155,14 +165,14 @@ def _write_config(names: Names, body: Writer) -> None:
     spec = names.spec
     body.add("@dataclass(frozen=True)")
     body.add("class Config:")
-    computed: dict[str, Node] = {}
+    computed: dict[str, tuple[Node, str, Path]] = {}
     for name, param in spec.architecture.params.items():
         if name not in names.values:
             continue
         resolved = spec.params[name]
         expression = resolved.expression
         if expression is not None and {n.id for n in names_in(expression)} & names.values:
-            computed[name] = expression
+            computed[name] = expression, _field_type(resolved.type, ""), ("params", name)
             continue
         kind = _field_type(resolved.type, annotation(param))
         nullable = " | None" if param.default is None and not param.required else ""
@@ -172,13 +182,19 @@ def _write_config(names: Names, body: Writer) -> None:
             body.add(comment(param.help), 4)
             note = ""
         body.add(line + note, 4, ("params", name))
+    for name, local in names.tree.let.items():
+        value = spec.let[name]
+        kind = _field_type(inferred(Param.model_validate({"default": value}), value), "")
+        if {n.id for n in names_in(local.value)} & names.values:
+            computed[name] = local.value, kind, local.path
+        else:
+            body.add(f"{identifier(name)}: {kind} = {constant(value)}", 4, local.path)
     printer = ArgumentPrinter(names.classes, owner="self")
-    for name, expression in computed.items():
+    for name, (expression, kind, path) in computed.items():
         body.add()
         body.add("@property", 4)
-        kind = _field_type(spec.params[name].type, "")
         body.add(f"def {identifier(name)}(self) -> {kind}:", 4)
-        body.add(f"return {printer.text(expression)}", BODY, ("params", name))
+        body.add(f"return {printer.text(expression)}", BODY, path)
     body.add()
     body.add()
 

@@ -25,7 +25,7 @@ class Names:
 
     Attributes:
         blocks: the blocks that can occur, each behind those that it uses.
-        values: global parameters that are values: the fields of ``Config``.
+        values: global parameters and local values: the fields and properties of ``Config``.
         classes: global parameters that are classes, with their names: a choice of code.
         configured: blocks whose constructor takes the ``Config``.
     """
@@ -49,7 +49,7 @@ def collect(spec: Spec) -> Names:
     """Look once over the spec for everything that spans blocks."""
     tree, root = spec.tree, spec.architecture.model
     classes = {n: str(spec.params[n].value) for n, param in tree.params.items() if param.is_class}
-    values = frozenset(tree.params) - classes.keys()
+    values = frozenset({*tree.params, *tree.let}) - classes.keys()
     uses = {
         name: classes_used(block, spec) & tree.blocks.keys() for name, block in tree.blocks.items()
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archspec.lang.expr import Node, Symbol
-from archspec.lang.expr.nodes import Call, Constant, Name, Sequence
+from archspec.lang.expr.nodes import Call, Comprehension, Constant, Name, Sequence
+from archspec.lang.expr.numeric import WRITTEN
 from archspec.lang.expr.printing import (
     ATOM,
     Printed,
@@ -31,6 +32,8 @@ class ArgumentPrinter(Printer):
         self.classes, self.owner = classes, owner
 
     def visit_name(self, node: Name) -> Printed:
+        if node.symbol is not None and node.symbol.kind == "constant":
+            return functions.CONSTANTS[node.id], ATOM
         if node.symbol is None or node.symbol.kind != "global":
             return identifier(node.id), ATOM
         if node.id in self.classes:
@@ -40,6 +43,12 @@ class ArgumentPrinter(Printer):
     def visit_sequence(self, node: Sequence) -> Printed:
         """Values are tuples, a list too."""
         return tuple_text([self.text(item, 1) for item in node.items]), ATOM
+
+    def visit_comprehension(self, node: Comprehension) -> Printed:
+        return f"tuple({super().visit_comprehension(node)[0][1:-1]})", ATOM
+
+    def visit_call(self, node: Call) -> Printed:
+        return _numeric_call(self, node), ATOM
 
 
 class ForwardPrinter(Printer):
@@ -60,6 +69,8 @@ class ForwardPrinter(Printer):
                 return f"self.{identifier(node.id)}", ATOM
 
     def visit_call(self, node: Call) -> Printed:
+        if _is_numeric(node.function) or node.name == "finfo":
+            return _numeric_call(self, node), ATOM
         function = functions.find(node.name) if _is_function(node.function) else None
         if function is None:
             return super().visit_call(node)
@@ -70,6 +81,16 @@ class ForwardPrinter(Printer):
         if isinstance(node.arguments[0], Constant | Sequence):
             owner = f"({owner})"
         return f"{owner}{function.target}({', '.join(arguments[1:])})", ATOM
+
+
+def _numeric_call(printer: Printer, node: Call) -> str:
+    """A call of a function of plain numbers."""
+    target = {**WRITTEN, "finfo": "torch.finfo"}.get(node.name, node.name)
+    return f"{target}({', '.join(printer.arguments(node))})"
+
+
+def _is_numeric(node: Node) -> bool:
+    return isinstance(node, Name) and node.symbol is not None and node.symbol.kind == "numeric"
 
 
 def _is_function(node: Node) -> bool:

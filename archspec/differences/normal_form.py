@@ -78,7 +78,7 @@ def _plain(value: Any) -> Any:
 def is_ordered(path: Path, keys: Collection[str]) -> bool:
     """Whether the order of the mapping at ``path`` means something."""
     match path:
-        case ("blocks", _, "params", *_):
+        case ("blocks", _, "params" | "let", *_):
             return False
         case (
             ("blocks", _, str(part))
@@ -135,7 +135,7 @@ def _normal_text(text: str, path: Path) -> str:
             targets, _, iterable = text.partition(" in ")
             return f"{_target(targets, path)} in {_normal_expression(iterable)}"
         return _normal_expression(text)
-    computes = path[:1] in (("params",), ("blocks",), ("init",)) and path[-1] != "help"
+    computes = path[:1] in (("params",), ("let",), ("blocks",), ("init",)) and path[-1] != "help"
     if computes and text.startswith("$") and not text.startswith("$$"):
         return f"${_normal_expression(text[1:])}"
     return text

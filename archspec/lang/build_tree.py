@@ -11,15 +11,26 @@ from pydantic import ValidationError
 from archspec.lang import schema, tree
 from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Symbol
-from archspec.lang.expr.nodes import Broken, Constant, Name, Sequence, Subscript, index_parts
+from archspec.lang.expr.nodes import (
+    Broken,
+    Comprehension,
+    Constant,
+    Name,
+    Sequence,
+    Subscript,
+    index_parts,
+    walk,
+)
 from archspec.lang.expr.parse import parse, template, value_node
+from archspec.lang.plain_numbers import with_numeric_calls
 from archspec.lang.references import Blocks, Modules, loop_items
 from archspec.lang.registry import functions
 from archspec.lang.registry.initializers import parts, split_fill
 from archspec.lang.resolve import Scope, argument_errors, resolved
 from archspec.lang.yaml import Path
 
-_GROUPS = ("params", "inputs", "modules", "parameters", "buffers", "methods")
+# What declares names in a block.
+_GROUPS = ("params", "let", "inputs", "modules", "parameters", "buffers", "methods")
 _CONSTANTS = {name: Symbol("constant", name) for name in functions.CONSTANTS}
 _TRAINING = {"training": Symbol("training", "training")}
 D = TypeVar("D")
@@ -30,7 +41,10 @@ def read(checker: Checker) -> tree.SpecTree:
     """The tree of a spec; what cannot be parsed or resolved is reported and becomes ``Broken``."""
     architecture = checker.architecture
     reader = _Reader(checker)
-    shared = reader.symbols("global", architecture.params, ("params",))
+    shared = {
+        **reader.symbols("global", architecture.params, ("params",)),
+        **reader.symbols("global", architecture.let, ("let",)),
+    }
     params = reader.params(architecture.params, ("params",), shared)
     readers = [_BlockReader(checker, n, b, shared) for n, b in architecture.blocks.items()]
     # Steps come last: they speak of the modules of other blocks.
@@ -38,7 +52,8 @@ def read(checker: Checker) -> tree.SpecTree:
     for one in readers:
         blocks[one.name] = one.with_forward(blocks)
     rules = tuple(reader.rule(i, rule, shared) for i, rule in enumerate(architecture.init))
-    return tree.SpecTree(architecture, params, blocks, rules)
+    let = reader.let(architecture.let, ("let",), shared)
+    return tree.SpecTree(architecture, params, let, blocks, rules)
 
 
 class _Reader:
@@ -47,15 +62,13 @@ class _Reader:
     def __init__(self, checker: Checker) -> None:
         self.checker, self.document = checker, checker.document
 
-    def symbols(
-        self, kind: Any, declared: Mapping[str, schema.Param], path: Path
-    ) -> dict[str, Symbol]:
-        """Parameters as symbols, those whose declaration is wrong as broken ones."""
+    def symbols(self, kind: Any, declared: Mapping[str, Any], path: Path) -> dict[str, Symbol]:
+        """Parameters or local values as symbols, those whose declaration is wrong as broken."""
         found = self.broken(path)
-        for name, param in declared.items():
+        for name, one in declared.items():
             if name not in found:
-                is_class = param.type in ("block", "layer")
-                found[name] = Symbol(kind, name, (*path, name), param, is_class)
+                is_class = isinstance(one, schema.Param) and one.type in ("block", "layer")
+                found[name] = Symbol(kind, name, (*path, name), one, is_class)
         return found
 
     def broken(self, path: Path) -> dict[str, Symbol]:
@@ -96,10 +109,17 @@ class _Reader:
         def param(name: str, declared: schema.Param, at: Path) -> tree.ParamNode:
             if declared.required:
                 return tree.ParamNode(name, at, declared, None)
-            default = self.value(declared.default, self.shortened(at, "default"), scope)
+            place, is_class = self.shortened(at, "default"), declared.type in ("block", "layer")
+            default = self.value(declared.default, place, scope, classes=is_class)
             return tree.ParamNode(name, at, declared, default)
 
         return _each(declared, path, param)
+
+    def let(self, declared: Mapping[str, Any], path: Path, scope: Scope) -> dict[str, tree.LetNode]:
+        def local(name: str, value: Any, at: Path) -> tree.LetNode:
+            return tree.LetNode(name, at, self.value(value, at, scope))
+
+        return _each(declared, path, local)
 
     def initializer(self, declared: schema.Initialiser, path: Path, scope: Scope) -> tree.InitNode:
         name, given = parts(declared)
@@ -134,7 +154,10 @@ class _BlockReader(_Reader):
         super().__init__(checker)
         self.name, self.declared, self.shared = name, declared, shared
         self.path: Path = ("blocks", name)
-        self.own = self.symbols("param", declared.params, (*self.path, "params"))
+        self.own = {
+            **self.symbols("let", declared.let, (*self.path, "let")),
+            **self.symbols("param", declared.params, (*self.path, "params")),
+        }
         self.scope = {**shared, **self.own}
         entries = (declared, *declared.methods.values())
         groups = [group for one in entries for group in (one.inputs, one.outputs)]
@@ -149,12 +172,12 @@ class _BlockReader(_Reader):
 
     def block(self) -> tree.BlockNode:
         declared, path = self.declared, self.path
-        siblings = {name: Symbol("sibling", name, s.path) for name, s in self.own.items()}
         self._made = tree.BlockNode(
             name=self.name,
             path=path,
             declared=declared,
-            params=self.params(declared.params, (*path, "params"), {**siblings, **self.shared}),
+            params=self.params(declared.params, (*path, "params"), self.scope),
+            let=self.let(declared.let, (*path, "let"), self.scope),
             inputs=_each(declared.inputs, (*path, "inputs"), self._contract),
             outputs=_each(declared.outputs, (*path, "outputs"), self._contract),
             modules={} if declared.items is not None else self._modules(),
@@ -204,7 +227,7 @@ class _BlockReader(_Reader):
         value, path = declared.value, (*at, "value")
         scope = {**_CONSTANTS, **self.scope}
         if isinstance(value, list):
-            return self._steps(value, path, scope, {})
+            return with_numeric_calls(self._steps(value, path, scope, {}), {})
         if value is None:
             return ()
         node: Node = Broken(Span(path))
@@ -213,7 +236,7 @@ class _BlockReader(_Reader):
         else:
             hint = "an expression begins with $"
             self.checker.add("E202", f"'{value}' is no expression", path, hint=hint)
-        return (tree.ReturnNode(path, node),)
+        return with_numeric_calls((tree.ReturnNode(path, node),), {})
 
     def _shape(self, shape: Iterable[int | str], path: Path, scope: Scope) -> tuple[Node, ...]:
         return tuple(self.value(size, (*path, i), scope) for i, size in enumerate(shape))
@@ -280,6 +303,7 @@ class _BlockReader(_Reader):
         if self.declared.forward is not None and self.declared.items is None:
             scope = self._scope(self._made)
             steps = self._steps(self.declared.forward, (*self.path, "forward"), scope, blocks)
+            steps = with_numeric_calls(steps, self._made.inputs)
         methods = {
             name: replace(method, forward=self._method_steps(name, method, blocks))
             for name, method in self._made.methods.items()
@@ -290,7 +314,8 @@ class _BlockReader(_Reader):
         self, name: str, method: tree.BlockNode, blocks: Blocks
     ) -> tuple[tree.StepNode, ...]:
         path, steps = self.shortened(method.path, "forward"), self.declared.methods[name].forward
-        return self._steps(steps, path, self._scope(method), blocks)
+        found = self._steps(steps, path, self._scope(method), blocks)
+        return with_numeric_calls(found, method.inputs)
 
     def _scope(self, entry: tree.BlockNode) -> dict[str, Symbol]:
         """The names in the steps of forward, or of a method."""
@@ -350,7 +375,14 @@ class _BlockReader(_Reader):
                 scope[target] = Symbol("local", target, path, found)
 
     def _step(self, text: str, path: Path, offset: int, scope: Scope) -> Node:
-        return resolved(self.parsed(parse, text, path, offset), scope)
+        node = self.parsed(parse, text, path, offset)
+        for part in walk(node):
+            if isinstance(part, Comprehension):
+                hint = "write a step {for: x in xs, do: […]}, or compute the list in let"
+                message = "a comprehension is no part of a forward step"
+                self.checker.report(ExpressionError("E302", message, part, hint))
+                return Broken(Span(path))
+        return resolved(node, scope)
 
 
 def _each(declared: Mapping[str, D], path: Path, read: Callable[[str, D, Path], N]) -> dict[str, N]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from archspec.errors import Findings, Place, Problem
 from archspec.lang.expr import ExpressionError, Node, Span, Value, evaluate
+from archspec.lang.expr.evaluate import Budget
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
 from archspec.lang.yaml import Path
@@ -19,6 +20,7 @@ class Checker:
     architecture: Architecture
     document: Document
     findings: Findings
+    budget: Budget = field(default_factory=Budget)
 
     def add(
         self,
@@ -55,7 +57,7 @@ class Checker:
     ) -> tuple[Value] | None:
         """The value of an expression; None if a problem, which is reported, prevents one."""
         try:
-            return (evaluate(node, names),)
+            return (evaluate(node, names, self.budget),)
         except ExpressionError as error:
             if error.code in ("E306", "E307"):  # the others have been reported
                 self.report(error, key=key)

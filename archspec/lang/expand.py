@@ -23,6 +23,7 @@ from archspec.lang.expr.nodes import Constant, is_literal, names
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.limits import MODULES_VARIABLE, max_modules
+from archspec.lang.params import let_value, needed_names, ordered
 from archspec.lang.registry import layers
 from archspec.lang.sizes import symbols_in
 from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, TensorNode
@@ -65,6 +66,7 @@ class Instantiator:
         self.globals = ChainMap(dict(values))
         self._done: dict[tuple[Any, ...], Instance] = {}
         self._told: set[tuple[str, Place | None]] = set()
+        self._orders: dict[str, list[str]] = {}
         self._looked_at = 0
         self._max_modules = max_modules()
         self._lacks_some = False
@@ -113,7 +115,7 @@ class Instantiator:
         declared: ModuleNode | None = None,
     ) -> Instance:
         name, path = block.name, declared.path if declared else block.path
-        values = self._block_values(block, given, declared)
+        values, let = self._block_values(block, given, declared)
         if name in stack:
             at = path if declared is None else (*declared.path, "type")
             self._refuse("E211", f"{name} contains itself", at, " → ".join([*stack, name]))
@@ -122,7 +124,7 @@ class Instantiator:
             return self._done[key]
         if len(stack) >= MAX_NESTING:
             self._refuse("E401", f"blocks nested more than {MAX_NESTING} deep", path)
-        scope = _Scope(self.globals.new_child(values), (*stack, name))
+        scope = _Scope(self.globals.new_child({**values, **let}), (*stack, name))
         self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
         children = [
             (child, found)
@@ -133,23 +135,31 @@ class Instantiator:
         if block.container is not None:
             children, container = self._items(block.container, scope), block.container.kind
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
-        made = Instance(name, path, values, tuple(children), tuple(tensors), 1, elements)
+        made = Instance(name, path, values, tuple(children), tuple(tensors), 1, elements, let=let)
         self._done[key] = self._counted(replace(made, declared=declared, container=container))
         return self._done[key]
 
     def _block_values(
         self, block: BlockNode, given: Mapping[str, Value], module: ModuleNode | None
-    ) -> dict[str, Value]:
-        """The values of a block's own parameters."""
+    ) -> tuple[dict[str, Value], dict[str, Value]]:
+        """The values of a block's own parameters, and of what ``let`` computes from them."""
         values: dict[str, Value] = {}
-        for name, param in block.params.items():
+        scope = _Scope(self.globals.new_child(values))
+        for name in self._order(block):
+            if name not in block.params:
+                found = let_value(self.checker, block.let[name], scope.values)
+                if not found:
+                    raise _Wrong
+                values |= found
+                continue
+            param = block.params[name]
             path = (*param.path, "default")
             if name in given and module is not None:
                 value, path = given[name], (*module.path, name)
             elif param.default is None:
                 raise _Wrong
             else:
-                value = self._value(param.default, _Scope(self.globals))
+                value = self._value(param.default, scope)
             kind = param.declared.type or inferred(param.declared, None)
             value, complaint = fit(value, param.declared, kind)
             if isinstance(value, Instance):
@@ -163,7 +173,17 @@ class Instantiator:
                 if message:
                     self._refuse("E206", message, path, hint)
             values[name] = value
-        return values
+        params, let = ({name: values[name] for name in part} for part in (block.params, block.let))
+        return params, let
+
+    def _order(self, block: BlockNode) -> list[str]:
+        """The parameters and local values of a block, each behind those that it needs."""
+        if block.name not in self._orders:
+            order, circles = ordered(needed_names(block.params, block.let))
+            if circles:
+                raise _Wrong  # reported
+            self._orders[block.name] = order
+        return self._orders[block.name]
 
     def _counted(self, made: Instance) -> Instance:
         """A module with its children counted in, and those that are left out set apart."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from archspec.lang.expr import Value
 from archspec.lang.patterns import Entry
@@ -20,6 +20,7 @@ class Instance:
         type: the name of its block or layer.
         path: where it is declared in the document.
         arguments: its evaluated arguments; for a block, every parameter.
+        let: the local values of a block.
         children: name and instance, in order.
         modules: how many modules it is, itself included.
         elements: about how many tensor elements it holds; an order of magnitude, not a count.
@@ -31,6 +32,7 @@ class Instance:
     type: str
     path: Path
     arguments: Mapping[str, Value]
+    let: Mapping[str, Value] = field(default_factory=dict[str, Value], kw_only=True)
     children: tuple[tuple[str, Instance], ...] = ()
     tensors: tuple[str, ...] = ()
     modules: int = 1
@@ -38,6 +40,11 @@ class Instance:
     left_out: tuple[str, ...] = ()
     declared: ModuleNode | None = None
     container: str = ""
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the names of a block stand for in its expressions."""
+        return {**self.arguments, **self.let}
 
 
 def walk(root: Instance, at: str = "") -> Iterator[tuple[str, Instance]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +12,8 @@ from archspec.lang.checker import Checker
 from archspec.lang.declarations import fit, fit_one, inferred
 from archspec.lang.expr import Node, Value
 from archspec.lang.expr.nodes import names
-from archspec.lang.tree import ParamNode
+from archspec.lang.registry.arguments import is_plain
+from archspec.lang.tree import LetNode, ParamNode, SpecTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,42 +79,75 @@ def overrides_from_options(options: Iterable[str]) -> dict[str, Override]:
 
 
 def resolve(
-    checker: Checker, declared: Mapping[str, ParamNode], overrides: Mapping[str, Override]
-) -> dict[str, Resolved]:
-    """The values of all parameters, in the order of their declarations."""
-    _check_known(checker, declared, overrides)
+    checker: Checker, tree: SpecTree, overrides: Mapping[str, Override]
+) -> tuple[dict[str, Resolved], dict[str, Value]]:
+    """The parameters and the local values of a spec, as far as they have values."""
+    declared, let = tree.params, tree.let
+    _check_known(checker, tree, overrides)
     overrides = {
         name: given
         for name, given in overrides.items()
         if given.value is not None or name not in declared or not declared[name].declared.nullable
     }  # null means the default
-    graph = {
-        name: {used.id for used in names(param.default)} & declared.keys()
-        if param.default is not None and name not in overrides
-        else set[str]()
-        for name, param in declared.items()
-    }
-    order, circles = ordered(graph)
-    for circle in circles:
-        message = f"parameters are computed from each other: {circle_text(circle)}"
-        checker.add("E306", message, ("params", circle[0], "default"))
+    needs = needed_names(declared, let, overrides)
+    order, circles = ordered(needs)
+    report_circles(checker, circles, declared, ())
     resolved: dict[str, Resolved] = {}
     values: dict[str, Value] = {}
     for name in order:
-        if graph[name] <= resolved.keys():  # else what it is computed from has been reported
-            found = _resolve_one(checker, declared[name], overrides.get(name), values)
-            if found is not None:
-                resolved[name], values[name] = found, found.value
-    return {name: resolved[name] for name in declared if name in resolved}
+        if not needs[name] <= values.keys():
+            continue  # what it is computed from has been reported
+        if name not in declared:
+            values |= let_value(checker, let[name], values)
+        elif found := _resolve_one(checker, declared[name], overrides.get(name), values):
+            resolved[name], values[name] = found, found.value
+    params = {name: resolved[name] for name in declared if name in resolved}
+    return params, {name: values[name] for name in let if name in values}
 
 
-def _check_known(
-    checker: Checker, declared: Mapping[str, ParamNode], overrides: Mapping[str, Override]
+def needed_names(
+    params: Mapping[str, ParamNode], let: Mapping[str, LetNode], given: Collection[str] = ()
+) -> dict[str, set[str]]:
+    """Which others each parameter and local value is computed from; not those that are given."""
+    nodes = {name: None if name in given else param.default for name, param in params.items()}
+    nodes = {**{name: local.value for name, local in let.items()}, **nodes}
+    return {
+        name: {used.id for used in names(node)} & nodes.keys() if node is not None else set()
+        for name, node in nodes.items()
+    }
+
+
+def report_circles(
+    checker: Checker, circles: Iterable[list[str]], params: Collection[str], at: yaml.Path
 ) -> None:
+    """Values that are computed from each other, at the first of them, below ``at``."""
+    for circle in circles:
+        first = ("params", circle[0], "default") if circle[0] in params else ("let", circle[0])
+        what = "parameters" if all(name in params for name in circle) else "values"
+        message = f"{what} are computed from each other: {circle_text(circle)}"
+        checker.add("E306", message, (*at, *first))
+
+
+def let_value(checker: Checker, local: LetNode, values: Mapping[str, Value]) -> dict[str, Value]:
+    """A local value by its name; nothing if a problem, which is reported, prevents one."""
+    found = checker.evaluated(local.value, values)
+    if found is not None and not is_plain(found[0]):
+        hint = "a local value is a number, a text, true, false, null or a list of these"
+        checker.add("E205", f"'{local.name}' cannot be a mapping", local.path, hint=hint)
+        found = None
+    return {} if found is None else {local.name: found[0]}
+
+
+def _check_known(checker: Checker, tree: SpecTree, overrides: Mapping[str, Override]) -> None:
     """Report the names that are no parameters."""
+    declared = tree.params
     for name, given in overrides.items():
         known = name in declared or checker.is_broken(("params", name))
-        if not known and not given.tolerant:
+        if not known and name in tree.let and not given.tolerant:
+            hint = "to set it from outside, declare it in params, with its expression as default"
+            message = f"'{name}' is computed ({given.origin})"
+            checker.findings.add(Problem("E208", message, given.place, hint))
+        elif not known and not given.tolerant:
             hint = did_you_mean(name, declared) or f"there is: {listing(list(declared)) or 'none'}"
             message = f"no parameter '{name}' ({given.origin})"
             checker.findings.add(Problem("E208", message, given.place, hint))

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Attribute, Call, Name, Slice, Subscript, walk
+from archspec.lang.expr.nodes import LOOPS, Attribute, Call, Name, Slice, Subscript, walk
 from archspec.lang.registry import layers
 from archspec.lang.tree import BlockNode, ModuleNode, steps_below
-
-LOOPS = ("enumerate", "zip", "range")
 
 Blocks = Mapping[str, BlockNode]
 Modules = tuple[ModuleNode, ...] | None

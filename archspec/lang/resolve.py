@@ -11,11 +11,24 @@ from types import EllipsisType
 
 from archspec.errors import did_you_mean, listing
 from archspec.lang.expr import ExpressionError, Node, Symbol
-from archspec.lang.expr.evaluate import FUNCTIONS
-from archspec.lang.expr.nodes import Attribute, Binary, Call, Constant, Name, names, rebuilt, walk
+from archspec.lang.expr.nodes import (
+    LOOPS,
+    Attribute,
+    Binary,
+    Call,
+    Clause,
+    Comprehension,
+    Constant,
+    Name,
+    names,
+    rebuilt,
+    walk,
+)
+from archspec.lang.expr.numeric import FINFO, FINFO_ATTRIBUTES, FUNCTIONS
 from archspec.lang.registry import functions
 
 Scope = Mapping[str, Symbol]
+_DTYPES = {name: Symbol("constant", name) for name in FINFO}
 
 
 def resolved(node: Node, scope: Scope) -> Node:
@@ -24,11 +37,27 @@ def resolved(node: Node, scope: Scope) -> Node:
         return node
     if isinstance(node, Name):
         return Name(node.span, node.id, scope.get(node.id))
+    if isinstance(node, Comprehension):
+        return _comprehension(node, scope)
     if isinstance(node, Call) and node.name and _is_function(node.name, scope):
         function = Name(node.function.span, node.name, Symbol("function", node.name))
         called = node.function
+        if node.name == "finfo":
+            scope = {**_DTYPES, **scope}
         return rebuilt(node, lambda n: function if n is called else resolved(n, scope))
     return rebuilt(node, lambda n: resolved(n, scope))
+
+
+def _comprehension(node: Comprehension, scope: Scope) -> Comprehension:
+    """Each clause sees the targets of those before it, the element sees all."""
+    clauses: list[Clause] = []
+    for clause in node.clauses:
+        iterable = resolved(clause.iterable, scope)
+        targets = {name: Symbol("counter", name) for name in clause.targets}
+        scope = {**scope, **targets}
+        conditions = tuple(resolved(condition, scope) for condition in clause.conditions)
+        clauses.append(Clause(clause.span, clause.targets, iterable, conditions))
+    return Comprehension(node.span, resolved(node.element, scope), tuple(clauses))
 
 
 def _is_function(name: str, scope: Scope) -> bool:
@@ -44,8 +73,18 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
     """
     if isinstance(node, Constant):
         return
+    expected = set[int]()  # calls and names that stand where they may
     for part in walk(node):
         match part:
+            case _ if id(part) in expected:
+                pass
+            case Clause(iterable=iterable):
+                expected |= {id(call) for call in loop_calls(iterable)}
+            case Attribute(
+                value=Call(function=Name(id="finfo", symbol=Symbol(kind="function"))) as call
+            ):
+                expected.add(id(call))
+                yield from _finfo_errors(part, call)
             case Call(function=Name(symbol=Symbol(kind="function"))):
                 yield from _function_errors(part)
             case Call(function=Name(id=name) as called):
@@ -59,15 +98,9 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
                 pass
     for name in names(node):
         if name.symbol is None:
-            known = [k for k, symbol in scope.items() if symbol.kind not in ("broken", "sibling")]
+            known = [k for k, symbol in scope.items() if symbol.kind != "broken"]
             hint = did_you_mean(name.id, known) or f"names here: {listing(known) or 'none'}"
             yield ExpressionError("E303", f"unknown name '{name.id}'", name, hint)
-        elif name.symbol.kind == "sibling":
-            message = f"'{name.id}' is a parameter of the same block: a default cannot use it"
-            hint = (
-                "a default sees the parameters of the spec; give the value where the block is used"
-            )
-            yield ExpressionError("E303", message, name, hint)
         elif name.symbol.kind == "param" and name.symbol.is_class and not classes:
             message = f"'{name.id}' is a class, not a value"
             yield ExpressionError("E303", message, name, "use it as type: or pass it on")
@@ -75,7 +108,9 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
 
 def _function_errors(call: Call) -> Iterator[ExpressionError]:
     if call.name not in FUNCTIONS:
-        hint = _INSTEAD.get(call.name) or did_you_mean(call.name, FUNCTIONS)
+        hint = did_you_mean(call.name, FUNCTIONS)
+        hint = "it stands in a comprehension: [… for x in …]" if call.name in LOOPS else hint
+        hint = "write finfo(float16).min" if call.name == "finfo" else hint
         hint = f"{hint}; " if hint else ""
         hint = f"{hint}arguments know {', '.join(FUNCTIONS)}"
         yield ExpressionError("E304", f"unknown function '{call.name}'", call.function, hint)
@@ -83,8 +118,20 @@ def _function_errors(call: Call) -> Iterator[ExpressionError]:
         yield ExpressionError("E304", "this has no meaning in an argument", call)
 
 
-_INSTEAD = {
-    "ceil": "for a / b rounded up write -(-a // b)",
-    "floor": "for a / b rounded down write a // b",
-    "sqrt": "write x ** 0.5",
-}
+def _finfo_errors(node: Attribute, call: Call) -> Iterator[ExpressionError]:
+    match call.arguments:
+        case (Name(id=dtype),) if dtype in FINFO and not call.keywords:
+            if node.name not in FINFO_ATTRIBUTES:
+                hint = f"finfo has {', '.join(FINFO_ATTRIBUTES)}"
+                yield ExpressionError("E304", f"no attribute '{node.name}'", node, hint)
+        case _:
+            hint = f"write finfo({'), finfo('.join(FINFO)})"
+            yield ExpressionError("E304", "finfo takes a dtype here", call, hint)
+
+
+def loop_calls(node: Node) -> Iterator[Call]:
+    """``range(…)``, ``zip(…)`` and ``enumerate(…)``, as far as a loop may run over them."""
+    if isinstance(node, Call) and node.name in LOOPS and not node.keywords:
+        yield node
+        for argument in node.arguments if node.name != "range" else ():
+            yield from loop_calls(argument)

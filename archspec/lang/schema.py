@@ -297,6 +297,7 @@ class Block(Model):
     """A class of modules."""
 
     params: dict[Name, Param] = Field({}, description="the block's own parameters")
+    let: dict[Name, Value] = Field({}, description="local values: a value or $expression each")
     inputs: dict[Name, Contract] = Field({}, description="what forward takes, in order")
     outputs: dict[Name, Contract] = Field({}, description="what forward returns, in order")
     modules: dict[Name, Module] = Field({}, description="the children, in order")
@@ -459,6 +460,9 @@ class Architecture(Model):
     extends: str | None = Field(None, description="the parent: a path, or a packaged spec's name")
     remove: list[str] = Field([], description="dotted paths deleted from the parent")
     params: dict[Name, Param] = Field({}, description="hyperparameters, visible in every block")
+    let: dict[Name, Value] = Field(
+        {}, description="values computed from the parameters, visible in every block"
+    )
     dims: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
         {}, description="sizes of the symbolic dimensions when the spec is inspected"
     )

@@ -16,6 +16,7 @@ from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
 from archspec.lang.checks.branches import check_branches
 from archspec.lang.checks.classes import check_classes
+from archspec.lang.checks.local_values import check_local_values
 from archspec.lang.checks.selections import SelectionChecker
 from archspec.lang.checks.steps import check_steps
 from archspec.lang.checks.structure import validated
@@ -45,6 +46,7 @@ class Spec:
         architecture: the spec as pydantic models, parents merged in.
         tree: the same with every expression parsed, and every name resolved.
         params: each parameter's resolved value, its type, and where it was set.
+        let: the values that ``let`` computes from the parameters.
         root: the tree of modules with their argument values.
         document: the text's tree, which knows every place.
         ignored: keys of a ``config.json`` that say nothing about the function of this model.
@@ -61,6 +63,7 @@ class Spec:
     architecture: Architecture
     tree: SpecTree = field(repr=False)
     params: Mapping[str, Resolved]
+    let: Mapping[str, Value]
     root: Instance
     document: Document = field(repr=False)
     ignored: tuple[str, ...] = ()
@@ -69,8 +72,8 @@ class Spec:
 
     @property
     def values(self) -> dict[str, Value]:
-        """Each parameter's value."""
-        return {name: param.value for name, param in self.params.items()}
+        """Each parameter's value, and each of ``let``."""
+        return {**{name: param.value for name, param in self.params.items()}, **self.let}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -206,7 +209,7 @@ def params_of(
         architecture = validated(document, findings)
         if architecture is not None:
             checker = Checker(architecture, document, findings)
-            return architecture.params, resolve(checker, read(checker).params, overrides)
+            return architecture.params, resolve(checker, read(checker), overrides)[0]
     return {}, {}
 
 
@@ -257,16 +260,17 @@ def _examined(
         if found is None:
             return None
         overrides, ignored = {**found[0], **overrides}, found[1]
-    params = resolve(checker, tree.params, overrides)
-    values = {name: param.value for name, param in params.items()}
+    params, let = resolve(checker, tree, overrides)
+    values = {**{name: param.value for name, param in params.items()}, **let}
     check_declared(checker, tree)
-    check_classes(checker, tree, params)
+    check_local_values(checker, tree)
+    check_classes(checker, tree, params, values)
     check_task(checker)
     check_steps(checker, tree)
     root, is_whole = None, False
     # Blocks that contain themselves have been told: instantiation would find no end.
     is_finite = all(problem.code != "E211" for problem in findings)
-    if len(params) == len(architecture.params) and is_finite:
+    if len(values) == len(architecture.params) + len(architecture.let) and is_finite:
         instantiator = Instantiator(checker, tree, values)
         root, is_whole = instantiator.instantiate(), instantiator.is_whole
     if root is not None:
@@ -275,4 +279,4 @@ def _examined(
     if root is None:
         return None
     architecture = with_labels(architecture, overrides)
-    return Spec(document.name, architecture, tree, params, root, document, ignored, overrides)
+    return Spec(document.name, architecture, tree, params, let, root, document, ignored, overrides)

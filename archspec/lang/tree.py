@@ -43,6 +43,15 @@ class ParamNode:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LetNode:
+    """A local value."""
+
+    name: str
+    path: Path
+    value: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ContractNode:
     """An input or an output.
 
@@ -182,6 +191,7 @@ class BlockNode:
     path: Path
     declared: schema.Block
     params: Mapping[str, ParamNode]
+    let: Mapping[str, LetNode]
     inputs: Mapping[str, ContractNode]
     outputs: Mapping[str, ContractNode]
     modules: Mapping[str, ModuleNode]
@@ -229,6 +239,7 @@ class SpecTree:
 
     declared: schema.Architecture
     params: Mapping[str, ParamNode]
+    let: Mapping[str, LetNode]
     blocks: Mapping[str, BlockNode]
     init: tuple[RuleNode, ...]
 
@@ -266,6 +277,8 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
     for param in block.params.values():
         if param.default is not None:
             yield param.default
+    for local in block.let.values():
+        yield local.value
     for module in modules_of_block(block):
         yield from (module.type, module.when)
         yield from (node for node in (module.repeat, module.name) if node is not None)

@@ -78,6 +78,7 @@ class Position:
 
     name: str
     params: str = ""  # of the spec
+    let: str = ""  # of the spec
     own: str = ""  # parameters of the block
     body: str = "modules: {}"
     inputs: str = "{x: [batch, 1]}"
@@ -152,7 +153,11 @@ def arguments_and_defaults() -> Iterator[Position]:
         kind = "typed " if text is typed else ""
         more = {**read, "body": body, "fits": fits, "names": ONLY_GLOBALS}
         yield Position(name=f"{kind}param default", params=text, **more)
-        yield Position(name=f"{kind}block-param default", own=text, **more)
+        of_block = {**more, "names": frozenset({*GLOBALS, "b"})}
+        yield Position(name=f"{kind}block-param default", own=text, **of_block)
+    yield Position(name="let", let="p@: «E»", body=body, names=ONLY_GLOBALS, **read)
+    of_block = f"let: {{p@: «E»}}\n    {body}"
+    yield Position(name="let of a block", body=of_block, **read)
     own = "p@: {default: null}"
     yield Position(
         name="block argument", own=own, given=", p@: «E»", body=body, names=ONLY_GLOBALS, **read

@@ -9,6 +9,7 @@ import pytest
 
 import archspec
 from archspec import ArchspecError, SpecError
+from archspec.lang.expr.numeric import FUNCTIONS
 
 CASES = Path(__file__).with_name("cases")
 ACTIONS: dict[str, Callable[[Path], object]] = {
@@ -97,9 +98,6 @@ HINTS = {
     NET + "modules: {l: {type: Sequential, items: [{repeat: 2, items: [{type: ReLU}]}]}}": (
         "to repeat several modules together, make a block of them and repeat that"
     ),
-    NET + "params: {a: 3, b: $4 * a}": (
-        "a default sees the parameters of the spec; give the value where the block is used"
-    ),
     HEAD + "params: {d: {default: {a: 1}}}\nblocks: {Net: {}}": (
         "there are no mappings as values: declare a parameter for each of its keys"
     ),
@@ -112,9 +110,18 @@ HINTS = {
     HEAD + "params: {t: {type: int?}}\nblocks: {Net: {}}": (
         "a parameter that may be null is declared with default: null, or with nullable: true"
     ),
-    HEAD + "params: {g: '$ceil(2.5)'}\nblocks: {Net: {}}": (
-        "for a / b rounded up write -(-a // b); "
-        "arguments know abs, float, int, len, max, min, round, sum"
+    HEAD + "params: {g: '$triangle(2.5)'}\nblocks: {Net: {}}": (
+        f"arguments know {', '.join(FUNCTIONS)}"
+    ),
+    HEAD + "params: {g: '$range(2)'}\nblocks: {Net: {}}": (
+        f"it stands in a comprehension: [… for x in …]; arguments know {', '.join(FUNCTIONS)}"
+    ),
+    HEAD + "params: {g: '$finfo(float16)'}\nblocks: {Net: {}}": (
+        f"write finfo(float16).min; arguments know {', '.join(FUNCTIONS)}"
+    ),
+    NET + "forward: [{return: 'divisible(x, 8)'}]": "it takes plain numbers",
+    NET + "let: {a: {b: 1}}": (
+        "a local value is a number, a text, true, false, null or a list of these"
     ),
     NET + "forward: [{return: 'x if x else x'}]": "write where(x, a, b), or … is None",
 }

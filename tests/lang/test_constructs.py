@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch import nn
 
 import archspec
 from archspec.errors import SpecError
+from archspec.lang.expr import numeric
 from archspec.lang.instances import Instance
 from archspec.lang.registry import functions, layers
 from archspec.lang.spec import Spec, loads
@@ -46,12 +48,15 @@ PLAIN += [[1, 2], [], [1.5], ["a", "b"], [[1], [2, 3]]]
 
 TEXT = (Path(__file__).parent / "constructs.txt").read_text("utf-8")
 SECTIONS = [section.splitlines() for section in re.split(r"^# .*\n", TEXT, flags=re.M)[1:]]
-*USUAL, IN_ARGUMENTS, FAILING = [[line for line in lines if line] for lines in SECTIONS]
+*USUAL, WITH_FUNCTIONS, IN_ARGUMENTS, FAILING = [
+    [line for line in lines if line] for lines in SECTIONS
+]
 ARGUMENTS = ["-4", "f", "l", "s", "2.567, 1", "g, 4", "l, 1", "1, g, 3"]
-FUNCTIONS = "abs float int len max min round sum".split()
+FUNCTIONS = "abs ceil exp float floor int len log log2 max min round sqrt sum".split()
 CALLS = [f"{name}({args})" for name, args in itertools.product(FUNCTIONS, ARGUMENTS)]
 SIMPLE = [*NAMES, *itertools.chain(*USUAL)]
-EXPRESSIONS = [*SIMPLE, *CALLS, *IN_ARGUMENTS, *FAILING]
+IN_STEPS = [*SIMPLE, *CALLS, *WITH_FUNCTIONS]
+EXPRESSIONS = [*IN_STEPS, *IN_ARGUMENTS, *FAILING]
 
 
 class Raised:
@@ -61,7 +66,7 @@ class Raised:
 def value_of(expression: str, names: Mapping[str, Any]) -> Any:
     """What Python makes of an expression; lists are tuples."""
     try:
-        value = as_tuples(eval(expression, {"__builtins__": {}} | CALLABLES, dict(names)))
+        value = as_tuples(eval(expression, {"__builtins__": {}, **CALLABLES, **names}))
     except Exception:
         return Raised
     large = isinstance(value, int) and abs(value) >= 2**63
@@ -85,7 +90,10 @@ def _items(function: Callable[..., Any]) -> Callable[..., Any]:
 
 CALLABLES: dict[str, Any] = {
     "abs": abs, "float": _number(float), "int": _number(int), "len": len, "max": _items(max),
-    "min": _items(min), "round": round, "sum": _items(sum),
+    "min": _items(min), "round": round, "sum": _items(sum), "divisible": numeric.divisible,
+    "enumerate": enumerate, "range": range, "zip": zip, "finfo": torch.finfo,
+    **{name: getattr(math, name) for name in ("ceil", "exp", "floor", "log", "log2", "sqrt")},
+    **{name: getattr(torch, name) for name in (*numeric.FINFO, "int8")},
 }  # fmt: skip
 
 
@@ -111,7 +119,7 @@ class Cell:
 
     @property
     def must_load(self) -> bool:
-        used = set[str]() if self.is_plain else names_in(self.construct) - set(FUNCTIONS)
+        used = set[str]() if self.is_plain else names_in(self.construct) - CALLABLES.keys()
         value = self.value
         return value is not Raised and used <= self.position.names and self.position.fits(value)
 
@@ -132,7 +140,10 @@ class Cell:
 
 
 def names_in(expression: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)}
+    """The names that an expression needs."""
+    found = [node for node in ast.walk(ast.parse(expression)) if isinstance(node, ast.Name)]
+    given = {node.id for node in found if isinstance(node.ctx, ast.Store)}
+    return {node.id for node in found} - given
 
 
 PART = """
@@ -163,6 +174,9 @@ def spec_text(cells: Sequence[Cell]) -> tuple[str, dict[int, int]]:
 
     add(f"archspec: 1\nmodel: Net\nparams:{PARAMS}", False)
     add(f"  {position.params}")
+    if position.let:
+        add("let:", False)
+        add(f"  {position.let}")
     add("blocks:\n  Other: {inputs: {x: [batch, 1]}, modules: {act: {type: ReLU}}}", False)
     add(PART.format(position))
     add("  Net:\n    inputs:", False)
@@ -244,9 +258,16 @@ def _difference(cell: Cell, instance: Instance, part: nn.Module) -> str:
 
 
 def cells_of(position: Position) -> list[Cell]:
-    in_steps = [*(e for e in SIMPLE if value_of(e, NAMES) is not Raised), "len(l)", "len(s)"]
+    in_steps = [e for e in IN_STEPS if value_of(e, NAMES) is not Raised]
     constructs = [(e, False) for e in (in_steps if position.is_step else EXPRESSIONS)]
-    texts = position.params + position.own + position.given + position.body + position.inputs
+    texts = (
+        position.let
+        + position.params
+        + position.own
+        + position.given
+        + position.body
+        + position.inputs
+    )
     constructs += [(plain, True) for plain in PLAIN if "«E»" in texts + position.init]
     return [Cell(number, position, *construct) for number, construct in enumerate(constructs)]
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from archspec.building import tensor_values
-from archspec.lang import expand, inherit, patterns
+from archspec.lang import expand, inherit, like, patterns
 from archspec.lang.checks import bounds, selections
-from archspec.lang.expr.evaluate import MAX_LENGTH
+from archspec.lang.expr.evaluate import MAX_LENGTH, MAX_WORK
 from archspec.lang.expr.parse import MAX_DEPTH as MAX_NESTED
 from archspec.lang.expr.parse import MAX_INTEGER, MAX_TEXT
 from archspec.lang.limits import MAX_MODULES
@@ -21,6 +21,7 @@ LIMITS = {
     "text of one expression": (MAX_TEXT, MAX_NESTED),
     "integers in arguments": (MAX_INTEGER.bit_length() + 1,),
     "lists and texts in arguments": (MAX_LENGTH,),
+    "values that all comprehensions of a spec look at": (MAX_WORK,),
     "plain numbers and lists in forward steps": (bounds.MAX_BITS, bounds.MAX_ITEMS),
     "rounds of all loops around one step": (bounds.MAX_ROUNDS,),
     "steps that one call of the model carries out, those of loops and blocks included; told before"
@@ -39,6 +40,7 @@ LIMITS = {
     "text of one pattern": (patterns.MAX_LENGTH,),
     "modules, times the parts of all patterns": (selections.MAX_COMPARISONS,),
     "`extends`, one after another": (inherit.MAX_PARENTS,),
+    "`like`, one after another": (like.MAX_CHAIN,),
 }
 
 

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from archspec.codegen.verify.constructor import ConstructorExpressions
 from archspec.codegen.verify.expressions import Expressions
-from archspec.codegen.verify.file import INPUT_TYPE, File, annotation, signature, without_docstring
+from archspec.codegen.verify.file import (
+    INPUT_TYPE,
+    RESERVED,
+    File,
+    annotation,
+    signature,
+    without_docstring,
+)
 from archspec.codegen.verify.forward import ForwardExpressions, Steps
 from archspec.codegen.verify.initial_values import check_fill, check_no_grad
 from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
@@ -160,7 +167,7 @@ class Constructor:
         if is_sequential:
             *defaults, last = self.function.body
             for statement in defaults:
-                if not isinstance(statement, ast.If) or not self._is_default(statement):
+                if not self._computes(statement):
                     raise Refusal(statement, "a Sequential is given its items, nothing else")
             self.block.container = self.expressions.container(_super_init(last), "Sequential")
             return
@@ -195,7 +202,7 @@ class Constructor:
                 self._store(target, value)
             case ast.Expr(value=ast.Call() as call):
                 self._call(call)
-            case ast.If() if self._is_default(statement):
+            case _ if self._computes(statement):
                 pass
             case ast.If(test=test, body=body, orelse=orelse):
                 self.expressions.value(test)
@@ -208,9 +215,16 @@ class Constructor:
             case _:
                 raise Refusal(statement, f"{type(statement).__name__} is not printed in __init__")
 
-    def _is_default(self, statement: ast.If) -> bool:
-        """Whether it is ``if x is None: x = …`` of an argument."""
+    def _computes(self, statement: ast.stmt) -> bool:
+        """Whether it is ``if x is None: x = …`` of an argument, or computes a local value."""
         match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                check_name(statement, name)
+                if name in self.expressions.scope or name in RESERVED or name == "self":
+                    raise Refusal(statement, f"'{name}' already means something else")
+                self.expressions.value(value)
+                self.expressions.scope[name] = VALUE
+                return True
             case ast.If(
                 test=ast.Compare(left=ast.Name(id=name), ops=[ast.Is()]) as test,
                 body=[ast.Assign(targets=[ast.Name(id=target)], value=value)],

@@ -29,7 +29,7 @@ class ConstructorExpressions(Expressions):
 
     def attribute(self, node: ast.Attribute) -> Kind:
         """Of the config and of imported classes; a module that was just made has not been asked."""
-        if not isinstance(node.value, ast.Name | ast.Attribute):
+        if not isinstance(node.value, ast.Name | ast.Attribute):  # finfo is known before
             raise Refusal(node, f"the attribute '{node.attr}' is not printed here")
         return super().attribute(node)
 

@@ -6,12 +6,13 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 
 from archspec.codegen.verify.kinds import VALUE, Class, Kind, LayerKind, union
-from archspec.codegen.verify.refusal import Refusal
+from archspec.codegen.verify.refusal import Refusal, check_name
 from archspec.lang.registry import functions, layers
 
 MAX_DEPTH = 300  # nesting of one expression; documents nest 64 levels, expressions 40
-NAMESPACES = ("nn", "torch", "F")
-_FUNCTIONS = frozenset({"abs", "float", "int", "len", "max", "min", "round", "sum"})
+NAMESPACES = ("nn", "torch", "F", "math")
+FUNCTIONS = frozenset({"abs", "float", "int", "len", "max", "min", "round", "sum"})
+MATH = frozenset(f"math.{name}" for name in ("ceil", "exp", "floor", "log", "log2", "sqrt"))
 _CONSTANTS = frozenset(functions.CONSTANTS.values())
 _PLAIN = (str, int, float, type(None), type(...))  # bool is an int
 
@@ -46,13 +47,25 @@ class Expressions:
         match node:
             case ast.Name():
                 return self.name(node)
-            case ast.Attribute():
-                return self.attribute(node)
             case ast.Constant(value=value):
                 if not isinstance(value, _PLAIN):
                     raise Refusal(node, f"{value!r} is no constant that is printed")
+            case ast.Call(
+                func=ast.Name(id="tuple"),
+                args=[ast.GeneratorExp(elt=element, generators=clauses)],
+                keywords=[],
+            ):
+                self._comprehension(element, clauses)
+            case ast.Call() if self.numeric(node):
+                pass
+            case ast.Attribute(value=ast.Call() as call, attr="min" | "max" | "eps" | "tiny") if (
+                self.dotted(call.func) == "torch.finfo" and len(call.args) == 1
+            ):
+                self.arguments(call, lambda _: False, self.value)
             case ast.Call():
                 return self.call(node)
+            case ast.Attribute():
+                return self.attribute(node)
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 self.value(test)
                 return union([self.kind(body), self.kind(orelse)])
@@ -106,6 +119,47 @@ class Expressions:
             raise Refusal(node, f"the name '{node.id}' is not imported")
         return ".".join([node.id, *reversed(names)])
 
+    def numeric(self, node: ast.Call) -> bool:
+        """Whether a call is one of a function of plain numbers that is no builtin; its check."""
+        is_ours = isinstance(node.func, ast.Name) and node.func.id == "make_divisible"
+        if not (is_ours and "make_divisible" in self.imported) and (
+            self.dotted(node.func) not in MATH
+        ):
+            return False
+        self.arguments(node, lambda _: False, self.value)
+        return True
+
+    def _comprehension(self, element: ast.expr, clauses: Sequence[ast.comprehension]) -> None:
+        """``tuple(a for a, b in pairs if b)``"""
+        outside = self.scope
+        self.scope = dict(outside)
+        for clause in clauses:
+            self.looped(clause.iter)
+            given = clause.target
+            for target in given.elts if isinstance(given, ast.Tuple) else [given]:
+                if not isinstance(target, ast.Name) or clause.is_async:
+                    raise Refusal(target, "a loop does not give its values to this")
+                check_name(target, target.id)
+                self.scope[target.id] = VALUE
+            for condition in clause.ifs:
+                self.value(condition)
+        self.value(element)
+        self.scope = outside
+
+    def looped(self, node: ast.expr) -> None:
+        """What a loop over values runs over."""
+        match node:
+            case ast.Call(func=ast.Name(id="range"), args=[_, *_] as arguments, keywords=[]):
+                for argument in arguments:
+                    self.value(argument)
+            case ast.Call(
+                func=ast.Name(id="zip" | "enumerate"), args=[_, *_] as arguments, keywords=[]
+            ):
+                for argument in arguments:
+                    self.looped(argument)
+            case _:
+                self.value(node)
+
     # ----------------------------------------------------------------------------------- parts
 
     def _compare(self, node: ast.Compare) -> None:
@@ -140,7 +194,7 @@ class Expressions:
     def call(self, node: ast.Call) -> Kind:
         """Functions of values: what arguments know, and ``float("inf")``."""
         name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name not in _FUNCTIONS or name in self.scope:
+        if name not in FUNCTIONS or name in self.scope:
             raise Refusal(node, "this is not called here")
         self.arguments(node, lambda _: False, self.value)
         return VALUE

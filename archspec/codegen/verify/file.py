@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from archspec.codegen.verify.expressions import NAMESPACES
 from archspec.codegen.verify.kinds import VALUE, Block, Class, Fields, Kind, Unknown
 from archspec.codegen.verify.refusal import Refusal, check_name
 from archspec.codegen.verify.trusted import Trusted, TrustedName
@@ -15,6 +16,13 @@ _PLAIN = r"(int|float|bool|str|tuple|list|object|any)"
 VALUE_TYPE = re.compile(rf"({_PLAIN}|tuple\[{_PLAIN}, \.\.\.\])( \| None)?")
 CLASS_TYPE = re.compile(r"type\[nn\.Module\]( \| None)?")
 INPUT_TYPE = re.compile(r"(Tensor|list\[Tensor\]|bool|int|float)( \| None)?")
+
+# What no class and no local value may be called: code of the file means something else by it.
+RESERVED = frozenset(
+    """Config OrderedDict Tensor abs any bool dataclass enumerate float getattr initialize int
+    isinstance len list make_divisible max min object property range round self str sum super
+    tuple type zip""".split()
+) | {*NAMESPACES}
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from archspec.codegen.verify.expressions import NAMESPACES, Expressions
+from archspec.codegen.verify.expressions import FUNCTIONS, NAMESPACES, Expressions
 from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
 from archspec.codegen.verify.refusal import Refusal, check_name, is_plain
 from archspec.codegen.verify.trusted import TrustedName
@@ -23,8 +23,10 @@ class ForwardExpressions(Expressions):
         match node.func:
             case ast.Name(id="len") if "len" not in self.scope:
                 self._len(node)
-            case ast.Name(id="float") if "float" not in self.scope:
+            case ast.Name(id="float") if "float" not in self.scope and _is_text(node):
                 self._infinity(node)
+            case ast.Name(id=name) if name in FUNCTIONS and name not in self.scope:
+                self.arguments(node, lambda _: False, self.value)
             case ast.Name(id="self"):
                 raise Refusal(node, "a block does not call itself")
             case ast.Attribute() as function:
@@ -78,6 +80,10 @@ class ForwardExpressions(Expressions):
             self.arguments(node, is_plain, self.value)
         else:
             raise Refusal(node, "this is not called here")
+
+
+def _is_text(node: ast.Call) -> bool:
+    return any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in node.args)
 
 
 class Steps:

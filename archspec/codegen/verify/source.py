@@ -6,8 +6,15 @@ import ast
 import re
 
 from archspec.codegen.verify.block import BlockClass
-from archspec.codegen.verify.expressions import NAMESPACES, Expressions
-from archspec.codegen.verify.file import VALUE_TYPE, File, annotation, signature
+from archspec.codegen.verify.expressions import Expressions
+from archspec.codegen.verify.file import (
+    RESERVED,
+    VALUE_TYPE,
+    File,
+    annotation,
+    signature,
+    without_docstring,
+)
 from archspec.codegen.verify.initial_values import Initialize
 from archspec.codegen.verify.kinds import Fields
 from archspec.codegen.verify.refusal import Refusal, check_name
@@ -20,15 +27,18 @@ _STANDARD = {
     "torch": frozenset({"Tensor", "nn"}),
 }
 _IMPORTS: dict[tuple[str, str | None], str] = {
+    ("math", None): "math",
     ("torch", None): "torch",
     ("torch.nn.functional", "F"): "F",
 }
-# What no class may be called: code of the file means something else by it.
-_RESERVED = frozenset(
-    """Config OrderedDict Tensor abs any bool dataclass enumerate float getattr initialize int
-    isinstance len list max min object property range round self str sum super tuple type
-    zip""".split()
-) | {*NAMESPACES}
+# The one function of this text that a source may bring along.
+_MAKE_DIVISIBLE = ast.dump(
+    ast.parse("""
+def make_divisible(value: float, divisor: int) -> int:
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
+""").body[0]
+)
 _ENCODING = re.compile(r"[ \t\f]*#.*coding[:=]")  # would change how a file is read
 
 
@@ -82,6 +92,11 @@ class _Source:
                 initialize = Initialize(self.file, statement)
                 initialize.check()
                 self.file.initialize = initialize.arguments
+            case ast.FunctionDef(name="make_divisible") if not self.classes:
+                statement.body = [*without_docstring(statement.body)]
+                if ast.dump(statement) != _MAKE_DIVISIBLE:
+                    raise Refusal(statement, "make_divisible is not printed so")
+                self.file.imported.add("make_divisible")
             case _:
                 raise Refusal(statement, f"{type(statement).__name__} is not printed in a module")
 
@@ -102,7 +117,7 @@ class _Source:
         if alias.name in _STANDARD.get(module, ()):
             self.file.imported.add(alias.name)
         elif trusted := self.file.trusted.find(module, alias.name):
-            if alias.name in _RESERVED:
+            if alias.name in RESERVED:
                 raise Refusal(statement, f"'{alias.name}' already means something else")
             self.file.trusted.imported[alias.name] = trusted
         else:
@@ -122,7 +137,7 @@ class _Source:
             case _:
                 raise Refusal(node, "a class is one of nn.Module")
         check_name(node, node.name)
-        if node.name in _RESERVED or node.name in self.file.scope:
+        if node.name in RESERVED or node.name in self.file.scope:
             raise Refusal(node, f"'{node.name}' already means something else")
         block = BlockClass(self.file, node)
         self.classes.append(block)
@@ -173,6 +188,6 @@ class _Source:
             raise Refusal(node, "a property takes no arguments")
         match node.body:
             case [ast.Return(value=ast.expr() as value)]:
-                Expressions({"self": fields}, frozenset()).value(value)
+                Expressions({"self": fields}, frozenset(self.file.imported)).value(value)
             case _:
                 raise Refusal(node, "a property returns a value, nothing else")

@@ -25,9 +25,10 @@ from archspec.lang.checks.signatures import arguments_of, missing_arguments, wro
 from archspec.lang.declarations import check_declarations, inferred
 from archspec.lang.expr import ExpressionError, Node
 from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_literal, outcomes
+from archspec.lang.expr.numeric import FUNCTIONS
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
-from archspec.lang.schema import Module
+from archspec.lang.schema import Module, Param
 from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, TensorNode, modules_of_block
 from archspec.lang.yaml import Path
 
@@ -42,7 +43,7 @@ def check_declared(checker: Checker, tree: SpecTree) -> None:
         hint = hint or f"blocks: {listing(list(tree.blocks))}"
         if not checker.is_broken(("blocks", architecture.model)):
             checker.add("E206", f"no block is called '{architecture.model}'", ("model",), hint=hint)
-    check_names(checker, architecture.blocks, ("blocks",), layers.CONTAINERS)
+    check_names(checker, architecture.blocks, ("blocks",), {*layers.CONTAINERS, *FUNCTIONS})
     for block in tree.blocks.values():
         _BlockChecker(checker, tree, block).check()
     _check_recursion(checker, tree)
@@ -65,7 +66,7 @@ class _BlockChecker:
 
     def __init__(self, checker: Checker, tree: SpecTree, block: BlockNode) -> None:
         self.checker, self.tree, self.block = checker, tree, block
-        self.names = {**tree.params, **block.params}
+        self.names = {**tree.params, **tree.let, **block.params, **block.let}
 
     def check(self) -> None:
         block, checker = self.block, self.checker
@@ -175,6 +176,8 @@ class _BlockChecker:
                 self._check_class(node.value, path)
             elif isinstance(node, Name) and self._is_value(node):
                 hint = "declare it as {type: block} or {type: layer}"
+                if node.symbol is not None and node.symbol.kind == "let":
+                    hint = "write here what it is: $'A' if … else 'B'"
                 message = f"'{node.id}' is no block or layer"
                 self.checker.add("E206", message, path, hint=hint)
         if not chooses_class(module.type):
@@ -195,6 +198,8 @@ class _BlockChecker:
         if symbol.kind != "global":
             return True
         param = symbol.declared
+        if not isinstance(param, Param):  # of let: its value is looked at when it is known
+            return False
         return (param.type or inferred(param, None)) not in ("str", "any")
 
     # ----------------------------------------------------------------------------- arguments

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
+from archspec.lang.expr import ExpressionError, Node, Symbol, Value, evaluate, nodes
 from archspec.lang.expr.nodes import Broken, Call
 from archspec.lang.tree import AssignNode, BlockNode, ContractNode, ForNode, StepNode
 from archspec.lang.yaml import Path
@@ -21,6 +21,7 @@ from archspec.lang.yaml import Path
 MAX_BITS = 4_096
 MAX_ITEMS = 100_000
 MAX_STEPS = 1_000_000  # that one run of the model carries out, those of loops and calls included
+_FLOAT_BITS = 1_024  # of the largest number that a float can be
 MAX_ROUNDS = 100_000  # of all loops around one step together
 _UNKNOWN_ROUNDS = 100  # of a loop over a container, whose modules are counted elsewhere
 _UNKNOWN_LENGTH = 1_000  # of a list of tensors that is an input
@@ -198,6 +199,8 @@ class Bounds:
                 return _largest(parts)
             case nodes.Binary(operator=sign):
                 return _binary(sign, parts[0], parts[1])
+            case Call(function=nodes.Name(id=name, symbol=Symbol(kind="numeric"))):
+                return _numeric(name, parts)
             case Call(name=name) if name:
                 return self._call(name)
             case _:
@@ -214,6 +217,20 @@ class Bounds:
         child = self._block.modules.get(name)
         gives_several = name in _SEVERAL if child is None else child.kind in _SEVERAL_LAYERS
         return Items(64, None) if gives_several else None
+
+
+def _numeric(name: str, parts: Sequence[Size]) -> Size:
+    """What a function of plain numbers gives."""
+    flat = [_element(part) if isinstance(part, Items) else part for part in parts]
+    match name:
+        case "abs" | "max" | "min":
+            return _largest(flat)
+        case "ceil" | "divisible" | "floor" | "int" | "round":
+            return _largest([Number(_FLOAT_BITS), *flat])
+        case "sum" if isinstance(parts[0], Items) and isinstance(flat[0], Number):
+            return Number(flat[0].bits + math.log2(parts[0].length + 1))
+        case _:
+            return None
 
 
 def loop_count(call: Call, values: Mapping[str, Value]) -> float | None:

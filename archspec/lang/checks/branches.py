@@ -17,10 +17,11 @@ from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, loop_cou
 from archspec.lang.checks.calls import in_order_complaint, inputs_text
 from archspec.lang.checks.steps import check_call
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
+from archspec.lang.expr.nodes import LOOPS
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.params import ordered
-from archspec.lang.references import LOOPS, Blocks, method_calls
+from archspec.lang.references import Blocks, method_calls
 from archspec.lang.registry import layers
 from archspec.lang.tree import (
     AssignNode,
@@ -48,7 +49,7 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     costs: dict[int, _Costs] = {}  # of each kind of module
     for kind, instance, below in _distinct(blocks, root):
         block = blocks.get(instance.type)
-        known = ChainMap[str, Value](dict(instance.arguments), dict(values))
+        known = ChainMap[str, Value](instance.values, dict(values))
         for tensor in block.computed if block else ():
             assert block is not None
             walk = _Walk(checker, block, blocks, instance, known, bounds, {}, {})
@@ -122,7 +123,7 @@ def _distinct(blocks: Blocks, root: Instance) -> Iterator[tuple[int, Instance, d
             stack.append((instance, True))
             stack += [(child, False) for child in below]
             continue
-        given = [(n, v) for n, v in instance.arguments.items() if n in used.get(instance.type, ())]
+        given = [(n, v) for n, v in instance.values.items() if n in used.get(instance.type, ())]
         inside = tuple((name, kind_of[id(child)]) for name, child in instance.children)
         handed = tuple(kind_of[id(child)] for child in below[len(inside) :])
         kind = (instance.type, repr(given), inside, handed)
@@ -364,7 +365,7 @@ class _Walk:
 
     def _left_out(self, node: Node, name: str, declared: ModuleNode, owner: Instance) -> None:
         """A module whose ``when`` is false is used."""
-        scope = {**self.values, **owner.arguments}
+        scope = {**self.values, **owner.values}
         used = sorted({found.id for found in nodes.names(declared.when)})
         values = ", ".join(f"{n}={shown(scope[n])}" for n in used if n in scope)
         message = f"'{written(node)}' is left out" + (f" with {values}" if values else "")

@@ -32,7 +32,9 @@ def _is_global(name: Name) -> bool:
     return name.symbol is None or name.symbol.kind in ("global", "broken")
 
 
-def check_classes(checker: Checker, tree: SpecTree, params: Mapping[str, Resolved]) -> None:
+def check_classes(
+    checker: Checker, tree: SpecTree, params: Mapping[str, Resolved], values: Mapping[str, Value]
+) -> None:
     """Parameters that hold a block or a layer, and choices between such, must name one."""
     for declared, param in params.items():
         kind = param.type.removeprefix("list[").removesuffix("]")
@@ -44,7 +46,6 @@ def check_classes(checker: Checker, tree: SpecTree, params: Mapping[str, Resolve
                 message += "" if param.place else f" ({param.origin})"
                 checker.findings.add(Problem("E206", message, param.place, hint))
                 checker.findings.broken.add(("params", declared))
-    values = {name: param.value for name, param in params.items()}
     for block in tree.blocks.values():
         for module in modules_of_block(block):
             for node in () if module.kind else outcomes(module.type):

@@ -6,6 +6,7 @@ import keyword
 from collections.abc import Collection, Iterable
 
 from archspec.lang.checker import Checker
+from archspec.lang.expr.numeric import FUNCTIONS
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import CONTAINER_ATTRIBUTES, MODULE_ATTRIBUTES
 from archspec.lang.schema import Block, Tensor
@@ -14,8 +15,8 @@ from archspec.lang.yaml import Path
 MAX_NAME = 100  # characters
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
-    {"self", "config", "nn", "torch", "F", "super", "module", "name", "generator", "Config"}
-    | {"Tensor", "dataclass", "OrderedDict", "initialize", "reset_parameters"}
+    """Config F OrderedDict Tensor config dataclass generator initialize make_divisible math module
+    name nn reset_parameters self super torch""".split()
 )
 BUILTINS = frozenset(
     """bool enumerate float getattr int isinstance len object property range str tuple type
@@ -31,11 +32,16 @@ def check_names(
     for name in names:
         if keyword.iskeyword(name):
             checker.add("E207", f"'{name}' is a Python keyword", (*at, name), key=True)
-        elif any(name in group for group in (taken, *_TAKEN)) or is_reserved(name):
+        elif is_taken(name, taken):
             hint = "PyTorch or the generated Python uses it: choose another name"
             checker.add(
                 "E207", f"'{name}' cannot be used as a name here", (*at, name), key=True, hint=hint
             )
+
+
+def is_taken(name: str, taken: Collection[str] = ()) -> bool:
+    """Whether the generated Python means something else by a name, or ``taken`` holds it."""
+    return any(name in group for group in (taken, *_TAKEN)) or is_reserved(name)
 
 
 def is_reserved(name: str) -> bool:
@@ -60,11 +66,14 @@ def check_child_names(checker: Checker, names: Iterable[str], at: Path) -> None:
 
 def check_block_names(checker: Checker, block: Block, at: Path) -> None:
     """Nothing shadows anything: one name in a block means one thing."""
-    shared = checker.architecture.params
+    shared = {
+        **dict.fromkeys(checker.architecture.let, "a local value of the spec"),
+        **dict.fromkeys(checker.architecture.params, "a global parameter"),
+    }
     seen: dict[str, str] = {}
     places: dict[str, Path] = {}
     groups = {
-        "params": "a parameter of the block", "modules": "a module",
+        "params": "a parameter of the block", "let": "a local value", "modules": "a module",
         "parameters": "a raw parameter", "buffers": "a buffer", "methods": "a method",
         "inputs": "an input",
     }  # fmt: skip
@@ -74,8 +83,9 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
         for name in names:
             path = (*at, group, name)
             if name in seen or name in shared:
-                message = f"'{name}' is already {seen.get(name, 'a global parameter')}"
-                cause = places.get(name, ("params", name))
+                message = f"'{name}' is already {seen.get(name) or shared[name]}"
+                shared_group = "params" if name in checker.architecture.params else "let"
+                cause = places.get(name, (shared_group, name))
                 hint = "choose another name"
                 checker.add("E207", message, path, key=True, hint=hint, cause=cause)
             if name in computing:
@@ -88,6 +98,7 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
             check_child_names(checker, names, (*at, group))
         else:
             taken = ("training",) if group == "inputs" else MODULE_ATTRIBUTES
+            taken = {*MODULE_ATTRIBUTES, *FUNCTIONS} if group == "let" else taken
             check_names(checker, names, (*at, group), taken)
     for method, declared in block.methods.items():
         path = (*at, "methods", method, "inputs")

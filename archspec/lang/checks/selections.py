@@ -218,7 +218,8 @@ class SelectionChecker:
 
     def _evaluated(self, node: Node, *, key: bool = False) -> tuple[Value] | None:
         """The value of a node; None if it has a problem, or uses a parameter that has one."""
-        if any(name.id not in self.values for name in names(node)):
+        needed = (n.id for n in names(node) if n.symbol is None or n.symbol.kind != "constant")
+        if any(name not in self.values for name in needed):
             return None
         return self.checker.evaluated(node, self.values, key=key)
 

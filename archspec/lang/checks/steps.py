@@ -8,7 +8,7 @@ everything else is done with values.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from archspec.errors import Note, Problem, did_you_mean, listing
 from archspec.lang.checker import Checker
@@ -21,11 +21,11 @@ from archspec.lang.checks.calls import (
     values_returned,
 )
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
-from archspec.lang.expr import Node, Symbol, nodes
+from archspec.lang.expr import Node, Symbol, nodes, numeric
+from archspec.lang.expr.nodes import LOOPS
 from archspec.lang.expr.printing import written
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.references import (
-    LOOPS,
     Modules,
     container_of,
     members,
@@ -45,6 +45,7 @@ from archspec.lang.tree import (
     SpecTree,
     StepNode,
     TensorNode,
+    forward_expressions,
 )
 from archspec.lang.yaml import Path
 
@@ -75,9 +76,12 @@ class _StepChecker:
         self.blocks, self.block, self.methods = tree.blocks, block, methods or {}
         self.path = (*block.path, "forward")
         self.targets = set[str]()  # of the steps so far
+        self.numeric = {call.name for call in _numeric_calls(block)}
         self.taken: dict[str, tuple[str, Path]] = {
             **{name: ("a global parameter", p.path) for name, p in tree.params.items()},
+            **{name: ("a local value of the spec", p.path) for name, p in tree.let.items()},
             **{name: ("a parameter of the block", p.path) for name, p in block.params.items()},
+            **{name: ("a local value of the block", p.path) for name, p in block.let.items()},
             **{name: ("a module", m.path) for name, m in block.modules.items()},
             **{name: ("a tensor of the block", t.path) for name, t in block.tensors.items()},
             **{name: ("a method of the block", m.path) for name, m in self.methods.items()},
@@ -176,6 +180,7 @@ class _StepChecker:
             return
         what, at = self.taken.get(target, ("", ()))
         reserved = functions.CONSTANTS.keys() | {"training"} | GENERATED_NAMES | BUILTINS
+        what = what or ("a function that a step calls" if target in self.numeric else "")
         if what or target in reserved or is_reserved(target):
             document, means = self.checker.document, what or "a word of the generated code"
             message = f"'{target}' cannot be a target: it is {means}"
@@ -248,6 +253,8 @@ class _StepChecker:
             case nodes.Name():
                 self._name(node)
                 return modules_of(node, self.blocks)
+            case nodes.Attribute(value=nodes.Call(name="finfo") as call):
+                self._finfo(node, call)
             case nodes.Attribute():
                 return self._attribute(node, self._resolve(node.value))
             case nodes.Subscript():
@@ -356,6 +363,9 @@ class _StepChecker:
                 self._resolve(owner)
                 for method in called:
                     check_call(self.checker, method, call)
+            case nodes.Name(id=name, symbol=Symbol(kind="numeric")):
+                if complaint := numeric.count_complaint(name, len(call.arguments)):
+                    self.refuse(call, "E305", complaint)
             case nodes.Name(id=name, symbol=Symbol() as symbol) if (
                 modules_of(call.function, self.blocks) is None
             ):
@@ -417,6 +427,16 @@ class _StepChecker:
             message = f"no function or child is called '{name}'"
             self.refuse(call.function, "E304", message, hint)
 
+    def _finfo(self, node: nodes.Attribute, call: nodes.Call) -> None:
+        """``finfo(x.dtype).min``"""
+        for argument in call.given:
+            self._value(argument)
+        if len(call.arguments) != 1 or call.keywords:
+            self.refuse(call, "E305", "finfo takes 1 argument", "write finfo(x.dtype)")
+        elif node.name not in numeric.FINFO_ATTRIBUTES:
+            hint = f"finfo has {', '.join(numeric.FINFO_ATTRIBUTES)}"
+            self.refuse(node, "E304", f"no attribute '{node.name}'", hint)
+
     def _check_inputs(self, module: ModuleNode, call: nodes.Call) -> None:
         kind = module.kind
         if kind in ("ModuleList", "ModuleDict"):
@@ -477,6 +497,17 @@ class _ValueChecker(_StepChecker):
         elif isinstance(step.value, nodes.Sequence):
             hint = f"write tensor([{', '.join(map(written, step.value.items))}])"
             self.refuse(step.value, "E305", "a value is one tensor, not a list", hint)
+
+
+def _numeric_calls(block: BlockNode) -> Iterator[nodes.Call]:
+    """The calls of a forward that compute with plain numbers."""
+    for node in forward_expressions(block):
+        for part in nodes.walk(node):
+            match part:
+                case nodes.Call(function=nodes.Name(symbol=Symbol(kind="numeric"))):
+                    yield part
+                case _:
+                    pass
 
 
 def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:

@@ -298,7 +298,7 @@ def _broken_by(path: Path, data: Any) -> Iterator[Path]:
             yield path[:4]
         case ("blocks", _, "modules" | "items", *_):
             yield path
-        case ("blocks", _, _, _, *_) | ("params", _, *_):
+        case ("blocks", _, _, _, *_) | ("params" | "let", _, *_):
             yield path[:4] if path[0] == "blocks" else path[:2]
         case (str(group),) if group not in Architecture.model_fields:
             yield from ((known, key) for known in ("params", "blocks") for key in keys)
@@ -306,7 +306,7 @@ def _broken_by(path: Path, data: Any) -> Iterator[Path]:
             yield path
 
 
-_DECLARING = ("params", "inputs", "outputs", "modules", "parameters", "buffers", "methods")
+_DECLARING = ("params", "let", "inputs", "outputs", "modules", "parameters", "buffers", "methods")
 
 
 def _targets(below: Path, value: Any) -> Iterator[str]:
@@ -325,7 +325,7 @@ def _cut_out(path: Path, data: dict[str, Any]) -> bool:
     path = path[:2] if path[:1] == ("init",) else path
     if path in ((), ("archspec",), ("model",)):
         return _complete(data, path)
-    if path in (("blocks",), ("params",)):
+    if path in (("blocks",), ("params",), ("let",)):
         return False
     owner: Any = data
     for key in path[:-1]:

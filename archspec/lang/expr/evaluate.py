@@ -11,44 +11,28 @@ before it is carried out.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from archspec.lang.expr import nodes
 from archspec.lang.expr.errors import ExpressionError
-from archspec.lang.expr.nodes import Node, Value
+from archspec.lang.expr.nodes import LOOPS, Node, Value
+from archspec.lang.expr.numeric import FINFO, FUNCTIONS
 from archspec.lang.expr.parse import MAX_INTEGER
 
 MAX_LENGTH = 10_000  # elements of a list, characters of a string
+MAX_WORK = 200_000  # values that the comprehensions of a spec look at, together
 
 
-def _round(number: float, digits: int | None = None) -> float | int:
-    if digits is not None and abs(digits) > 30:
-        raise ValueError("round takes at most 30 digits")
-    return round(number, digits)
+@dataclass
+class Budget:
+    """How much the comprehensions of a spec may still look at."""
+
+    left: int = MAX_WORK
 
 
-def _sum(values: Any, start: int | float = 0) -> int | float:
-    items = (start, *cast("tuple[Any, ...]", values)) if isinstance(values, tuple) else ("",)
-    if not all(isinstance(item, int | float) for item in items):
-        raise TypeError("sum takes a list of numbers")
-    return sum(items)
-
-
-def _number(kind: type[int] | type[float]) -> Callable[[Any], int | float]:
-    def convert(value: Any) -> int | float:
-        if not isinstance(value, int | float):
-            raise TypeError(f"{kind.__name__} takes a number, not {value!r}")
-        return kind(value)
-
-    return convert
-
-
-# Functions for module arguments, where sizes are computed. Forward steps have PyTorch's instead.
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "abs": abs, "float": _number(float), "int": _number(int), "len": len, "max": max, "min": min,
-    "round": _round, "sum": _sum,
-}  # fmt: skip
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
     ">=": operator.ge, "is": operator.is_, "is not": operator.is_not,
@@ -65,20 +49,35 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-def evaluate(node: Node, names: Mapping[str, Value]) -> Value:
+def evaluate(node: Node, names: Mapping[str, Value], budget: Budget | None = None) -> Value:
     """The value of an expression whose names are all in ``names``; lists become tuples.
+
+    Args:
+        budget: what several expressions share; left out, this one has a budget of its own.
 
     Raises:
         ExpressionError: E303 for an unknown name, E304 for a function or attribute, E306 for an
             operation that has no value (division by zero, an index out of range), E307 beyond the
             limits.
     """
-    return _Evaluator(names).visit(node)
+    return _Evaluator(names, budget or Budget()).visit(node)
+
+
+def rounds(
+    clause: nodes.Clause, names: Mapping[str, Value], budget: Budget | None = None
+) -> Iterator[dict[str, Value]]:
+    """What each round of ``for targets in iterable`` gives its targets.
+
+    Raises:
+        ExpressionError: as ``evaluate``, before a round or in front of the first.
+    """
+    return _Evaluator(names, budget or Budget()).rounds(clause)
 
 
 class _Evaluator(nodes.Visitor[Value]):
-    def __init__(self, names: Mapping[str, Value]) -> None:
-        self.names = names
+    def __init__(self, names: Mapping[str, Value], budget: Budget) -> None:
+        self.names, self.budget = names, budget
+        self._inside = 0  # how many comprehensions are around what is evaluated
 
     def visit(self, node: Node) -> Value:
         try:
@@ -89,7 +88,15 @@ class _Evaluator(nodes.Visitor[Value]):
             raise ExpressionError("E307", "the result does not fit into 64 bits", node)
         if isinstance(result, complex):
             raise ExpressionError("E306", "the result is not a real number", node)
+        if self._inside:  # a name's value is not copied
+            self._spend(1 if isinstance(node, nodes.Name) else 1 + _elements(result), node)
         return result
+
+    def _spend(self, values: int, node: Node) -> None:
+        self.budget.left -= values
+        if self.budget.left < 0:
+            message = f"comprehensions look at more than {MAX_WORK:,} values"
+            raise ExpressionError("E307", message, node)
 
     def default(self, node: Node) -> Value:
         raise ExpressionError("E304", "this has no meaning in an argument", node)
@@ -134,6 +141,8 @@ class _Evaluator(nodes.Visitor[Value]):
         left = self.visit(node.left)
         for word, other in zip(node.operators, node.others, strict=True):
             right = self.visit(other)
+            if self._inside:
+                self._spend(_elements(left) + _elements(right), node)
             if not _COMPARE[word](left, right):
                 return False
             left = right
@@ -151,12 +160,84 @@ class _Evaluator(nodes.Visitor[Value]):
         parts = (node.lower, node.upper, node.step)
         return slice(*(None if part is None else self.visit(part) for part in parts))
 
+    def visit_comprehension(self, node: nodes.Comprehension) -> Value:
+        names = self.names
+        made: list[Value] = []
+        length = 0
+        self._inside += 1
+        for _ in self._nested(node.clauses):
+            value = self.visit(node.element)
+            length += 1 + _elements(value)
+            if problem := _too_long(length):
+                raise ExpressionError("E307", problem, node)
+            made.append(value)
+        self._inside -= 1
+        self.names = names
+        return tuple(made)
+
+    def _nested(self, clauses: Sequence[nodes.Clause]) -> Iterator[None]:
+        """Once for each round of the innermost clause, with the names of all of them."""
+        if not clauses:
+            yield
+            return
+        clause, outside = clauses[0], self.names
+        for given in self.rounds(clause):
+            self.names = ChainMap(given, outside)  # pyright: ignore[reportArgumentType]
+            if all(self.visit(condition) for condition in clause.conditions):
+                yield from self._nested(clauses[1:])
+            self.names = outside
+
+    def rounds(self, clause: nodes.Clause) -> Iterator[dict[str, Value]]:
+        """What the targets of a clause are in each round."""
+        targets = clause.targets
+        for item in self._iterated(clause.iterable):
+            if len(targets) == 1:
+                yield {targets[0]: item}
+                continue
+            values = cast("tuple[Value, ...]", item) if isinstance(item, tuple) else ()
+            if len(values) == len(targets):
+                yield dict(zip(targets, values, strict=True))
+            else:
+                given = f"{len(values)} values" if isinstance(item, tuple) else repr(item)[:60]
+                message = f"{given} for the {len(targets)} names {', '.join(targets)}"
+                raise ExpressionError("E306", message, clause.iterable)
+
+    def _iterated(self, node: Node) -> Iterator[Value]:
+        """What a loop over ``node`` gives."""
+        if isinstance(node, nodes.Call) and node.name in LOOPS and node.name not in self.names:
+            try:
+                if node.name == "range":
+                    return iter(range(*map(self.visit, node.arguments)))
+                parts = [self._iterated(argument) for argument in node.arguments]
+                if node.name == "zip":
+                    return zip(*parts, strict=False)
+                return enumerate(*parts)  # pyright: ignore[reportArgumentType]
+            except (TypeError, ValueError) as error:
+                raise ExpressionError("E306", f"cannot be evaluated: {error}", node) from None
+        value = self.visit(node)
+        if not isinstance(value, tuple):
+            message = f"a loop needs a list, not {value!r}"[:200]
+            raise ExpressionError("E306", message, node)
+        return iter(cast("tuple[Value, ...]", value))
+
+    def visit_attribute(self, node: nodes.Attribute) -> Value:
+        match node.value:
+            case nodes.Call(function=nodes.Name(id="finfo"), arguments=(nodes.Name(id=dtype),)):
+                if node.name in FINFO.get(dtype, ()):
+                    return FINFO[dtype][node.name]
+            case _:
+                pass
+        return self.default(node)
+
     def visit_call(self, node: nodes.Call) -> Value:
         if not node.name or node.keywords:
             return self.default(node if node.name else node.function)
         if node.name not in FUNCTIONS or node.name in self.names:
             raise ExpressionError("E304", f"unknown function '{node.name}'", node.function)
-        return FUNCTIONS[node.name](*map(self.visit, node.arguments))
+        given = [self.visit(argument) for argument in node.arguments]
+        if self._inside:
+            self._spend(sum(map(_elements, given)), node)
+        return FUNCTIONS[node.name](*given)
 
 
 def _too_large(op: str, left: Value, right: Value) -> str:

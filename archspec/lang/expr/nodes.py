@@ -13,12 +13,13 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 from archspec.lang.yaml import Path
 
 Value = Any  # None, bool, int, float, str, or a tuple of these
+LOOPS = ("enumerate", "zip", "range")  # what a loop may run over beside lists and containers
 
 SymbolKind = Literal[
     "global",  # a parameter of the spec
     "param",  # a parameter of the block
-    "sibling",  # another parameter of the block, where it cannot be used
-    "counter",  # of a repeat
+    "let",  # a local value of the block
+    "counter",  # of a repeat, or a target of a comprehension
     "size",  # a symbolic dimension, in a contract
     "input",  # of the block
     "local",  # given by an earlier step or a loop
@@ -28,6 +29,7 @@ SymbolKind = Literal[
     "constant",  # a dtype, inf, …: the table is in registry.functions
     "training",
     "function",
+    "numeric",  # a function of plain numbers, in a forward step
     "broken",  # its declaration is wrong: nothing is known of it, and nothing more is said
 ]
 
@@ -73,7 +75,8 @@ class Node:
 
     def __init_subclass__(cls) -> None:
         kinds = cls.__annotations__.items()  # as texts
-        cls.parts = tuple(name for name, kind in kinds if "Node" in kind or "Keyword" in kind)
+        holding = ("Node", "Keyword", "Clause")
+        cls.parts = tuple(name for name, kind in kinds if any(word in kind for word in holding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,23 @@ class Attribute(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Clause(Node):
+    """``for targets in iterable if condition`` of a comprehension."""
+
+    targets: tuple[str, ...]
+    iterable: Node
+    conditions: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comprehension(Node):
+    """``[element for … in …]``; as a value, a tuple."""
+
+    element: Node
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Template(Node):
     """A name such as ``layer_{i + 1}``: its texts are constants."""
 
@@ -214,9 +234,14 @@ def walk(node: Node) -> Iterator[Node]:
 
 
 def names(node: Node) -> Iterator[Name]:
-    """Every name in an expression but those of the functions that it calls."""
+    """Every name that an expression needs, but those of the functions that it calls."""
     if isinstance(node, Name):
         yield node
+    if isinstance(node, Comprehension):
+        given = {target for clause in node.clauses for target in clause.targets}
+        inside = (name for child in children(node) for name in names(child))
+        yield from (name for name in inside if name.id not in given)
+        return
     for child in children(node):
         if not (isinstance(node, Call) and child is node.function and isinstance(child, Name)):
             yield from names(child)

@@ -43,8 +43,8 @@ _OUTSIDE: dict[type[ast.AST], tuple[str, str]] = {
     ast.Dict: ("a dict", "return several values as a tuple: a, b"),
     ast.Set: ("a set", "write a name without braces"),
     ast.Await: ("await", ""), ast.Yield: ("yield", ""), ast.YieldFrom: ("yield", ""),
-    ast.ListComp: ("a comprehension", ""), ast.SetComp: ("a comprehension", ""),
-    ast.DictComp: ("a comprehension", ""), ast.GeneratorExp: ("a comprehension", ""),
+    ast.SetComp: ("a set", "write [… for x in xs]"), ast.DictComp: ("a dict", ""),
+    ast.GeneratorExp: ("a generator", "write [… for x in xs]"),
 }  # fmt: skip
 
 
@@ -226,9 +226,24 @@ class _Translator:
                     nodes.Keyword(self._span(k), self._keyword(k), below(k.value)) for k in keywords
                 )
                 return nodes.Call(span, below(func), tuple(map(below, args)), by_name)
+            case ast.ListComp(elt=element, generators=generators):
+                clauses = tuple(self._clause(one, span, depth) for one in generators)
+                return nodes.Comprehension(span, below(element), clauses)
             case _:
                 what, hint = _OUTSIDE.get(type(tree), (type(tree).__name__, ""))
                 raise ExpressionError("E302", f"{what} is not part of the language", span, hint)
+
+    def _clause(self, tree: ast.comprehension, span: Span, depth: int) -> nodes.Clause:
+        elements = tree.target.elts if isinstance(tree.target, ast.Tuple) else [tree.target]
+        targets: list[str] = []
+        for element in elements:
+            at = self._span(element)
+            if not isinstance(element, ast.Name) or tree.is_async:
+                message = "a comprehension's targets are names"
+                raise ExpressionError("E302", message, at, "write [… for a, b in pairs]")
+            targets.append(self._name(element.id, at, self._written(at)))
+        conditions = tuple(self.node(condition, depth) for condition in tree.ifs)
+        return nodes.Clause(span, tuple(targets), self.node(tree.iter, depth), conditions)
 
     def _constant(self, value: object, span: Span) -> Constant:
         if isinstance(value, int) and value > MAX_INTEGER:

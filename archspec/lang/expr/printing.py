@@ -94,6 +94,14 @@ class Printer(nodes.Visitor[Printed]):
     def visit_attribute(self, node: nodes.Attribute) -> Printed:
         return f"{self.text(node.value, ATOM)}.{identifier(node.name)}", ATOM
 
+    def visit_comprehension(self, node: nodes.Comprehension) -> Printed:
+        pieces = [self.text(node.element, TERNARY)]
+        for clause in node.clauses:
+            targets = ", ".join(map(identifier, clause.targets))
+            pieces.append(f"for {targets} in {self.text(clause.iterable, OR)}")
+            pieces += [f"if {self.text(condition, OR)}" for condition in clause.conditions]
+        return f"[{' '.join(pieces)}]", ATOM
+
     def visit_template(self, node: nodes.Template) -> Printed:
         """An f-string where Python 3.11 allows one, else a sum of texts."""
         if all(isinstance(piece, nodes.Constant) for piece in node.pieces):

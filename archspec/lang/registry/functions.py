@@ -32,7 +32,7 @@ A dtype has its full name only: ``half`` or ``long`` stay free for a step's own 
 dtype ``float`` and ``int`` mean other widths to torch than to Python.
 """
 
-_LANGUAGE = frozenset({"len", "range", "enumerate", "zip", "training"})
+_LANGUAGE = frozenset("divisible enumerate finfo float int len math range training zip".split())
 
 ALIASES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's words, which torch's own functions take
 
@@ -142,7 +142,8 @@ def names() -> tuple[str, ...]:
 _INSTEAD = {
     "clip": "write clamp(…)",
     "take": "write gather(…) or index_select(…)",
-    "finfo": "write the number itself, such as -1e9 or -inf",
+    "finfo": "write finfo(x.dtype).min",
+    "divisible": "it takes plain numbers",
     "nonzero": "its shape depends on values: use where(…) or masked_fill(…)",
     "max_pool": "write max_pool2d(…)",
     "repeat_kv": "write repeat_interleave(…)",
