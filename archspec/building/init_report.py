@@ -83,7 +83,7 @@ class _InitialValueFinder:
     def _values_of(
         self, name: str, path: str, rules: list[tuple[int, str]]
     ) -> tuple[FirstValue, ...]:
-        if target := self.spec.architecture.tie.get(path):
+        if target := self.spec.ties.get(path):
             return (FirstValue(f"as {target}", place=self.spec.document.place(("tie", path))),)
         values = [self._default(name)]
         fills = {fill.path: fill for rule in self.spec.tree.init for fill in rule.fills}

@@ -102,7 +102,7 @@ def _check_layers(spec: Spec, model: nn.Module, instances: Mapping[str, Instance
 
 def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance]) -> None:
     """Check that tied parameters have the same shape."""
-    for name, target in spec.architecture.tie.items():
+    for name, target in spec.ties.items():
         owner, _, attribute = name.rpartition(".")
         own, shared = (
             _own_shape(spec, model.get_submodule(owner), instances[owner], attribute),

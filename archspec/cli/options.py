@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -66,7 +67,20 @@ def max_operations(command: F) -> F:
 
 
 def overrides(command: F) -> F:
-    """Adds ``-p`` and ``--config``; the command takes ``given`` and ``config``."""
+    """Adds ``-p``, ``--model`` and ``--config``; the command takes ``given`` and ``config``."""
+
+    @functools.wraps(command)
+    def with_model(*args: Any, given: tuple[str, ...], model: str | None, **kwargs: Any) -> Any:
+        chosen = () if model is None else (f"model={model}",)
+        return command(*args, given=(*given, *chosen), **kwargs)
+
+    choice = option(
+        "--model",
+        metavar="BLOCK",
+        show_default="from the spec",
+        group="Model",
+        help="Block of the spec that is built. Short for -p model=BLOCK.",
+    )
     param = option(
         "-p",
         "--param",
@@ -85,7 +99,7 @@ def overrides(command: F) -> F:
         group="Model",
         help="Read parameters of the spec from a JSON file, such as a Hugging Face config.json.",
     )
-    return param(config(command))
+    return cast(F, param(choice(config(with_model))))
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:

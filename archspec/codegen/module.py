@@ -97,7 +97,7 @@ def generate(spec: Spec) -> Generated:
     head = _head(names, body.text())
     paths = {line + len(head): path for line, path in body.paths.items()}
     text = "\n".join(head) + "\n" + body.text()
-    ties = frozenset(spec.architecture.tie)
+    ties = frozenset(spec.ties)
     return Generated(text, names.root, paths, uses, filled, ties)
 
 
@@ -214,8 +214,15 @@ def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> No
         )
         body.add(f"for {loop}:", BODY)
         body.add(f"initialize({', '.join(['module', *uses])})", BODY + 4)
-    for name, target in names.spec.architecture.tie.items():
-        body.add(f"{attribute(root, name)} = {attribute(root, target)}", BODY, ("tie", name))
+    printer = ArgumentPrinter(names.classes)
+    for tie in names.tree.ties:
+        condition, indent = printer.text(tie.when), BODY
+        if condition == "False":
+            continue
+        if condition != "True":
+            body.add(f"if {condition}:", BODY, tie.path)
+            indent += 4
+        body.add(f"{attribute(root, tie.name)} = {attribute(root, tie.to)}", indent, tie.path)
 
 
 def attribute(root: Instance, path: str) -> str:

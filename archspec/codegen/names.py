@@ -149,10 +149,11 @@ def forward_names(block: BlockNode) -> set[str]:
 
 
 def _names_in_rules(tree: SpecTree) -> set[str]:
-    """Every name that occurs in the spec's ``init``, which the root applies."""
+    """Every name that occurs in the spec's ``init`` and ``tie``, which the root applies."""
     expressions: list[Node] = []
     for rule in tree.init:
         for fill in rule.fills:
             expressions += [fill.index] if fill.index is not None else []
             expressions += fill.init.arguments.values()
+    expressions += [tie.when for tie in tree.ties]
     return {name.id for node in expressions for name in names(node)}

@@ -20,7 +20,7 @@ from archspec.lang.schema import Architecture, Param, split_targets
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import Path
 
-_SHORTENED = frozenset({"default", "patterns", "shape", "type"})
+_SHORTENED = frozenset({"default", "patterns", "shape", "to", "type"})
 """Keys that a short form omits."""
 
 _ORDERED = frozenset({"inputs", "outputs", "modules", "items", "parameters", "buffers", "rename"})
@@ -86,7 +86,7 @@ def is_ordered(path: Path, keys: Collection[str]) -> bool:
             | ("checkpoints", _, str(part))
         ):
             return part in _ORDERED
-        case ("init", int()):
+        case ("init", int()) | ("blocks", _, "init", int()):
             return any("[" in key for key in keys)  # weight before weight[0]
         case _:
             return False

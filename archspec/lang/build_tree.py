@@ -52,8 +52,9 @@ def read(checker: Checker) -> tree.SpecTree:
     for one in readers:
         blocks[one.name] = one.with_forward(blocks)
     rules = tuple(reader.rule(i, rule, shared) for i, rule in enumerate(architecture.init))
+    ties = tuple(reader.tie(name, tie, shared) for name, tie in architecture.tie.items())
     let = reader.let(architecture.let, ("let",), shared)
-    return tree.SpecTree(architecture, params, let, blocks, rules)
+    return tree.SpecTree(architecture, params, let, blocks, rules, ties)
 
 
 class _Reader:
@@ -134,6 +135,11 @@ class _Reader:
 
         path: Path = ("init", index)
         return tree.RuleNode(path, rule, tuple(_each(rule.fills, path, fill).values()))
+
+    def tie(self, name: str, declared: schema.Tie, scope: Scope) -> tree.TieNode:
+        path: Path = ("tie", name)
+        when = self.value(declared.when, (*path, "when"), scope)
+        return tree.TieNode(name, path, declared.to, when)
 
     def _index(self, text: str, path: Path, scope: Scope) -> Node:
         """What stands in the brackets of ``weight[…]``; its place is that of the key."""

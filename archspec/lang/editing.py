@@ -75,6 +75,10 @@ def _read(text: str) -> object:
 
 def _with_plan(data: Any, name: str, patterns: list[str], switches: dict[str, bool]) -> Any:
     """What the new text has to say, as plain data; keys in any order."""
+    if section := _own_section(data, name):
+        blocks, block = dict(data["blocks"]), dict(data["blocks"][section])
+        blocks[section] = _with_plan(block, name, patterns, switches)
+        return {**data, "blocks": blocks}
     found: object = data.get("freeze") or {}
     if not isinstance(found, dict):
         raise UsageError(Problem("E801", "'freeze' holds no plans"))
@@ -85,6 +89,14 @@ def _with_plan(data: Any, name: str, patterns: list[str], switches: dict[str, bo
     else:
         plans[name] = _new_plan(patterns, {} if name in plans else switches)
     return {**data, "freeze": plans}
+
+
+def _own_section(data: Any, name: str) -> str:
+    """The root's block, if that is where the plan stands; "" for the top."""
+    model, held = data.get("model"), cast("object", data)
+    for key in ("blocks", model, "freeze"):
+        held = cast("dict[Any, object]", held).get(key) if isinstance(held, dict) else None
+    return str(model) if isinstance(held, dict) and name in held else ""
 
 
 def _new_plan(patterns: list[str], switches: dict[str, bool]) -> Any:
@@ -125,7 +137,8 @@ def _edits(
     lines: _Lines, root: Mapping, name: str, patterns: list[str], switches: dict[str, bool]
 ) -> Iterator[_Edit]:
     section = root.entries.get("freeze")
-    plan = find(root, ("freeze", name))
+    own = _own_section(plain(root), name)
+    plan = find(root, ("blocks", own, "freeze", name) if own else ("freeze", name))
     if isinstance(plan, Mapping) and "patterns" in plan.entries:
         plan = plan.entries["patterns"].value
     if isinstance(plan, Listing):

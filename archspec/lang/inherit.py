@@ -30,11 +30,13 @@ class Document:
         name: what the spec is called: its file's name without the suffix.
         root: the merged tree.
         files: the paths that were read, the spec's own first; empty for text.
+        whole: the tree before a root was chosen; None if that is ``root``.
     """
 
     name: str
     root: Mapping
     files: tuple[Path, ...] = ()
+    whole: Mapping | None = None
 
     def place(self, path: yaml.Path, *, key: bool = False) -> Place:
         """Where the value at ``path`` (or its key) stands."""

@@ -175,6 +175,7 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
             models[name]["properties"][group]["properties"] = {"like": like}
     for key, otherwise in (("length", "an integer"), ("when", "true, false")):
         models["Contract"]["properties"][key] |= _expression(otherwise)
+    models["Tie"]["type"] = ["string", "object"]
     for key in ("ours", "theirs"):
         models["Joined"]["properties"][key]["type"] = ["string", "array"]
     models["Contract"]["properties"]["below"] |= _expression("an integer")

@@ -220,8 +220,8 @@ def _resolve_one(
         at = long if document.has(long) else param.path
         place = document.place((*at, _first_misfit(value, param, kind)))
     notes = (Note("declared here", document.place(param.path, key=True)),) if override else ()
-    for key in ("type", "min", "max", "choices") if not override and place else ():
-        if document.has((*param.path, key)):
+    for key in ("type", "min", "max", "choices") if not override else ():
+        if place is not None and document.has((*param.path, key)):
             notes = notes or document.elsewhere((*param.path, key), place)
     said = f" ({origin})" if override and place is None else ""
     message = f"parameter '{name}'{said}: {complaint}"

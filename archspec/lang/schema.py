@@ -293,25 +293,6 @@ class Method(Model):
         return {"forward": cast(object, data)} if isinstance(data, list) else data
 
 
-class Block(Model):
-    """A class of modules."""
-
-    params: dict[Name, Param] = Field({}, description="the block's own parameters")
-    let: dict[Name, Value] = Field({}, description="local values: a value or $expression each")
-    inputs: dict[Name, Contract] = Field({}, description="what forward takes, in order")
-    outputs: dict[Name, Contract] = Field({}, description="what forward returns, in order")
-    modules: dict[Name, Module] = Field({}, description="the children, in order")
-    items: Items | None = Field(
-        None, description="in place of modules and forward: the children of a Sequential"
-    )
-    parameters: dict[Name, Tensor] = Field({}, description="raw parameters")
-    buffers: dict[Name, Buffer] = Field({}, description="raw buffers")
-    forward: list[Step] | None = Field(
-        None, min_length=1, description="the steps; left out, the modules run in order"
-    )
-    methods: dict[Name, Method] = Field({}, description="further methods, beside forward")
-
-
 def _one_or_more(data: object) -> object:
     return [data] if isinstance(data, str) else data
 
@@ -332,6 +313,18 @@ class InitRule(Model):
         return self.__pydantic_extra__ or {}
 
 
+class Tie(Model):
+    """The parameter that another one shares. ``a.weight`` is short for ``{to: a.weight}``."""
+
+    to: str = Field(description="the path of the parameter that has the value")
+    when: bool | str = Field(True, description="not shared unless true")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: object) -> object:
+        return {"to": data} if isinstance(data, str) else data
+
+
 class FreezePlan(Model):
     """What is frozen. A plain list of patterns is short for ``{patterns: […]}``."""
 
@@ -346,6 +339,31 @@ class FreezePlan(Model):
     @classmethod
     def _short_form(cls, data: object) -> object:
         return {"patterns": cast(object, data)} if isinstance(data, list) else data
+
+
+class Block(Model):
+    """A class of modules."""
+
+    params: dict[Name, Param] = Field({}, description="the block's own parameters")
+    let: dict[Name, Value] = Field({}, description="local values: a value or $expression each")
+    inputs: dict[Name, Contract] = Field({}, description="what forward takes, in order")
+    outputs: dict[Name, Contract] = Field({}, description="what forward returns, in order")
+    modules: dict[Name, Module] = Field({}, description="the children, in order")
+    items: Items | None = Field(
+        None, description="in place of modules and forward: the children of a Sequential"
+    )
+    parameters: dict[Name, Tensor] = Field({}, description="raw parameters")
+    buffers: dict[Name, Buffer] = Field({}, description="raw buffers")
+    forward: list[Step] | None = Field(
+        None, min_length=1, description="the steps; left out, the modules run in order"
+    )
+    init: list[InitRule] = Field(
+        [], description="where it is the root: rules behind those at the top"
+    )
+    methods: dict[Name, Method] = Field({}, description="further methods, beside forward")
+    freeze: dict[str, FreezePlan] = Field(
+        {}, description="where it is the root: plans beside those at the top"
+    )
 
 
 class Joined(Model):
@@ -468,7 +486,7 @@ class Architecture(Model):
     )
     blocks: dict[Name, Block] = Field(description="the classes", min_length=1)
     init: list[InitRule] = Field([], description="weight initialisation; later rules win")
-    tie: dict[str, str] = Field({}, description="parameter path: the path whose tensor it shares")
+    tie: dict[str, Tie] = Field({}, description="parameter path: the path whose tensor it shares")
     freeze: dict[str, FreezePlan] = Field({}, description="named freeze plans")
     checkpoints: dict[str, Checkpoint] = Field({}, description="named foreign layouts")
     config: Config | None = Field(None, description="how a config.json sets the parameters")

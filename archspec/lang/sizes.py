@@ -38,7 +38,7 @@ def size_of(size: Node, values: Mapping[str, Value], sizes: Mapping[str, int]) -
         return sizes.get(name)
     if any(name not in sizes for name in symbols_in(size)):
         return None
-    return int(evaluate(size, {**values, **sizes}))
+    return int(evaluate(size, {**sizes, **values}))
 
 
 def bind(
@@ -63,7 +63,7 @@ def bind(
             if len(unknown) > 1:
                 left.append((node, actual))
             elif unknown:
-                found = _solved(node, unknown[0], actual, {**values, **sizes})
+                found = _solved(node, unknown[0], actual, {**sizes, **values})
                 if found is not None:
                     sizes[unknown[0]] = max(found, 0)
         if len(left) == len(waiting):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
-from archspec.lang import inherit, json_file, model_folder
+from archspec.lang import inherit, json_file, model_folder, roots
 from archspec.lang.build_tree import read
 from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
@@ -28,11 +28,12 @@ from archspec.lang.config import (
     with_labels,
 )
 from archspec.lang.expand import Instantiator
-from archspec.lang.expr import Value
+from archspec.lang.expr import Value, evaluate
 from archspec.lang.inherit import Document
-from archspec.lang.instances import Instance
+from archspec.lang.instances import Instance, entries
 from archspec.lang.json_file import JsonFile
 from archspec.lang.params import Override, Resolved, resolve
+from archspec.lang.patterns import Tree
 from archspec.lang.schema import Architecture, Param
 from archspec.lang.tree import SpecTree
 
@@ -74,6 +75,12 @@ class Spec:
     def values(self) -> dict[str, Value]:
         """Each parameter's value, and each of ``let``."""
         return {**{name: param.value for name, param in self.params.items()}, **self.let}
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """Path → the path of the parameter whose tensor it shares, with these values."""
+        ties = self.tree.ties
+        return {tie.name: tie.to for tie in ties if evaluate(tie.when, self.values)}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -233,12 +240,36 @@ def _checked(
     """The spec, or every problem of all stages at once."""
     findings = Findings()
     spec: Spec | None = None
+    chosen = roots.choice(document, overrides)
+    given = {name: one for name, one in overrides.items() if one is not chosen}
     with contextlib.suppress(TooManyProblems):
         findings.add(*problems)
-        spec = _examined(document, findings, overrides, file)
+        if chosen is None:
+            document = roots.rooted(document)
+        else:
+            document = _with_chosen(document, str(chosen.value), given, file)
+        spec = _examined(document, findings, given, file)
+        told = {(problem.code, problem.place) for problem in findings}
+        for name in [*roots.others(document)] if spec is not None else ():
+            other = Findings()
+            _examined(roots.rooted(document, name), other, given, file)
+            findings.add(*(one for one in other if (one.code, one.place) not in told))
     if spec is None or findings:
         raise SpecError(findings.in_order())
+    if chosen is not None:
+        return replace(spec, overrides={**spec.overrides, roots.CHOICE: chosen})
     return spec
+
+
+def _with_chosen(
+    document: Document, name: str, overrides: Mapping[str, Override], file: JsonFile | None
+) -> Document:
+    """The document with another root, and what the top says as far as it speaks of that root."""
+    bare = roots.rooted(document, name)
+    if not roots.shares(document):
+        return bare
+    spec = _examined(bare, Findings(), overrides, file)
+    return bare if spec is None else roots.rooted(document, name, Tree(entries(spec.root)))
 
 
 def _examined(

@@ -234,6 +234,16 @@ class RuleNode:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TieNode:
+    """A parameter, by its path, that shares the tensor of another one."""
+
+    name: str
+    path: Path
+    to: str
+    when: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SpecTree:
     """A whole spec."""
 
@@ -242,6 +252,7 @@ class SpecTree:
     let: Mapping[str, LetNode]
     blocks: Mapping[str, BlockNode]
     init: tuple[RuleNode, ...]
+    ties: tuple[TieNode, ...] = ()
 
 
 # ------------------------------------------------------------------------------------- walking

@@ -239,7 +239,7 @@ def target_of(model: nn.Module, spec: Spec | None) -> Target:
     groups: dict[object, list[str]] = {}
     for name, tensor in state.items():
         groups.setdefault(_memory(tensor), []).append(name)
-    borrowed = spec.architecture.tie if spec else {}
+    borrowed = spec.ties if spec else {}
     shared: dict[str, tuple[str, ...]] = {}
     for names in groups.values():
         if len(names) > 1:

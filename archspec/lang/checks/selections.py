@@ -19,7 +19,7 @@ from archspec.lang.instances import Instance, entries, walk
 from archspec.lang.patterns import Pattern, PatternError, Rename, Tree
 from archspec.lang.registry import initializers, layers
 from archspec.lang.schema import Joined
-from archspec.lang.tree import InitNode, RuleNode, SpecTree
+from archspec.lang.tree import InitNode, RuleNode, SpecTree, TieNode
 from archspec.lang.yaml import Path
 
 MAX_COMPARISONS = 600_000  # of modules with the parts of patterns
@@ -79,8 +79,8 @@ class SelectionChecker:
         for block in self.declared.blocks.values():
             for tensor in block.tensors.values():
                 self._check_initializer(tensor.init)
-        for name, target in self.architecture.tie.items():
-            self._check_tie(name, target)
+        for tie in self.declared.ties:
+            self._check_tie(tie)
         for name, plan in self.architecture.freeze.items():
             path: Path = ("freeze", name)
             if self.checker.document.has((*path, "patterns")):
@@ -223,9 +223,15 @@ class SelectionChecker:
             return None
         return self.checker.evaluated(node, self.values, key=key)
 
-    def _check_tie(self, name: str, target: str) -> None:
-        if self.tree is None:
+    def _check_tie(self, tie: TieNode) -> None:
+        holds = self._evaluated(tie.when)
+        if holds and not isinstance(holds[0], bool):
+            message = f"when takes true or false, not {shown(holds[0])}"
+            hint = "an expression begins with $" if isinstance(holds[0], str) else ""
+            self.checker.add("E205", message, (*tie.path, "when"), hint=hint)
+        if self.tree is None or not holds or not holds[0]:
             return
+        name, target = tie.name, tie.to
         for path, key in ((name, True), (target, False)):
             if path not in self.tensors:
                 hint = did_you_mean(path, self.tensors)
@@ -234,7 +240,8 @@ class SelectionChecker:
             elif path in self.buffers:
                 message = f"'{path}' is a buffer: only parameters are shared"
                 self.checker.add("E213", message, ("tie", name), key=key)
-        if target in self.architecture.tie:
+        others = (self._evaluated(one.when) for one in self.declared.ties if one.name == target)
+        if any(other and other[0] for other in others):
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)

@@ -243,6 +243,7 @@ def _keys_at(path: Path) -> list[str]:
     models: dict[int, type[BaseModel]] = {0: Architecture}
     named: dict[tuple[str, int], type[BaseModel]] = {
         ("blocks", 2): schema.Block, ("params", 2): schema.Param, ("freeze", 2): schema.FreezePlan,
+        ("tie", 2): schema.Tie,
         ("checkpoints", 2): schema.Checkpoint, ("config", 1): schema.Config,
         ("task", 1): schema.Task,
     }  # fmt: skip
@@ -251,7 +252,7 @@ def _keys_at(path: Path) -> list[str]:
     inner: dict[str, type[BaseModel]] = {
         "params": schema.Param, "inputs": schema.Contract, "outputs": schema.Contract,
         "parameters": schema.Tensor, "buffers": schema.Buffer, "text": schema.TextInput,
-        "image": schema.ImageInput,
+        "image": schema.ImageInput, "freeze": schema.FreezePlan,
     }  # fmt: skip
     model = models.get(len(path)) or named.get((str(path[0]), len(path)))
     if model is None and len(path) == 4:
@@ -323,6 +324,7 @@ def _cut_out(path: Path, data: dict[str, Any]) -> bool:
     steps = steps or ([3] if _is_short_method(path) else [])
     path = path[: steps[-1] + 2] if steps else path  # half a step is none, nor is half a rule
     path = path[:2] if path[:1] == ("init",) else path
+    path = path[:4] if path[2:3] == ("init",) and path[0] == "blocks" else path
     if path in ((), ("archspec",), ("model",)):
         return _complete(data, path)
     if path in (("blocks",), ("params",), ("let",)):
