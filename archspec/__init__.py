@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         freeze_proof,
         trainable_parameters,
     )
+    from archspec.generation import generate
     from archspec.inspection import Inspection, inspect, largest_batch
     from archspec.lang.registry.functions import register_op
     from archspec.lang.registry.layers import register_layer
@@ -62,6 +63,7 @@ _HOMES = {
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
     "archspec.feature_cache": ("Frontier", "NoFrontier", "find_frontier"),
+    "archspec.generation": ("generate",),
     "archspec.lang.registry.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.lang.registry.layers": ("register_layer",),
@@ -111,6 +113,7 @@ __all__ = [
     "find_frontier",
     "freeze",
     "freeze_proof",
+    "generate",
     "inspect",
     "largest_batch",
     "load",

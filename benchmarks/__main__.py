@@ -12,13 +12,23 @@ from collections.abc import Callable, Iterator
 import torch
 
 import benchmarks
-from benchmarks import building, editing, forward, loading, predicting, training, validating
+from benchmarks import (
+    building,
+    editing,
+    forward,
+    generating,
+    loading,
+    predicting,
+    training,
+    validating,
+)
 from benchmarks.pairs import Pair, Result, compare
 from benchmarks.references import versions
 
 Measurable = Pair | Callable[[int], Result]
 SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "forward": forward.pairs,
+    "generating": generating.pairs,
     "meta": building.on_meta,
     "build": building.initialised,
     "load": loading.pairs,

@@ -40,7 +40,16 @@ DATA += [
 ]
 DATA += ["Problem", "Run", "Spec", "TrainOptions", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
-FUNCTIONS += ["freeze_proof", "inspect", "largest_batch", "load", "load_weights", "loads", "lock"]
+FUNCTIONS += [
+    "freeze_proof",
+    "generate",
+    "inspect",
+    "largest_batch",
+    "load",
+    "load_weights",
+    "loads",
+    "lock",
+]
 FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
 FUNCTIONS += ["to_python", "train", "trainable_parameters"]
 
@@ -125,6 +134,11 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "find_frontier": [
         ("model", ...), ("inputs", ...), ("*lengths", None), ("*augmented", False),
         ("*least", 0.01),
+    ],
+    "generate": [
+        ("model", ...), ("input_ids", ...), ("max_new_tokens", ...), ("*attention_mask", None),
+        ("*temperature", 0.0), ("*top_k", None), ("*top_p", None), ("*seed", None),
+        ("*eos_token_id", None), ("*pad_token_id", None),
     ],
     "lock": [("source", ...), ("**params", ...)],
     "open_data": [

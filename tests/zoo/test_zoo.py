@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -199,7 +200,9 @@ def larger(case: Small, spec: archspec.Spec, sizes: Sequence[str]) -> tuple[Smal
     bound = dict(zip(contracts, case.args, strict=False)) | case.kwargs
     shapes: dict[str, Any] = {}
     for name, tensor in bound.items():
-        open_sizes = {i: s for i, s in enumerate(contracts[name].shape or []) if s in sizes}
+        named = enumerate(re.findall(r"\w+", str(size)) for size in contracts[name].shape or [])
+        # What is computed from an open size, such as $past + seq, is open as well.
+        open_sizes = {i: n[-1] for i, n in named if n and n[-1] in sizes}
         shapes[name] = dict.fromkeys(open_sizes, torch.export.Dim.DYNAMIC)
         for dim, size in open_sizes.items():
             if size == "batch":
