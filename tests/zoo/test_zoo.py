@@ -84,6 +84,30 @@ def write_count(spec: Path, count: int) -> None:
     path.write_text(json.dumps(dict(sorted(counts.items())), indent=2) + "\n", encoding="utf-8")
 
 
+def test_images_are_prepared_as_for_torchvisions_weights() -> None:
+    from torchvision import models
+
+    wrong: list[str] = []
+    for name, count in parameter_counts().items():
+        if name.replace("-", "_") not in models.list_models(models):
+            continue
+        weights = models.get_model_weights(name.replace("-", "_")).DEFAULT  # pyright: ignore
+        theirs: Any = weights.transforms()
+        task = archspec.load(name).architecture.task
+        assert task and task.image
+        ours = (task.image.resize, task.image.crop, task.image.interpolation)
+        expected = (*theirs.resize_size, *theirs.crop_size, theirs.interpolation.value)
+        scale = (task.image.mean, task.image.std) == (theirs.mean, theirs.std)
+        # GoogLeNet's takes the mean and deviation of ImageNet out again.
+        if (
+            ours != expected
+            or scale is (name == "googlenet")
+            or count != weights.meta["num_params"]
+        ):
+            wrong.append(f"{name}: {ours}, not {expected}")
+    assert wrong == []
+
+
 # ------------------------------------------------------------------------------------ small models
 
 
