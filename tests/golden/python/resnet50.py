@@ -15,19 +15,28 @@ class Config:
     expansion: int = 4  # output channels of the block as a multiple of its planes
     depths: tuple[int, ...] = (3, 4, 6, 3)  # blocks in each of the four stages
     num_classes: int = 1000
+    groups: int = 1  # of the 3×3 convolution
+    base_width: int = 64  # channels of one group in the first stage
 
 
 class Bottleneck(nn.Module):
     def __init__(self, config: Config, in_planes: int, planes: int, stride: int = 1):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_planes, planes, kernel_size=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
+        inner = planes * config.base_width // 64 * config.groups
+        self.conv1 = nn.Conv2d(in_planes, inner, kernel_size=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(inner)
         self.conv2 = nn.Conv2d(
-            planes, planes, kernel_size=3, stride=stride, padding=1, bias=False
+            inner,
+            inner,
+            kernel_size=3,
+            stride=stride,
+            padding=1,
+            groups=config.groups,
+            bias=False,
         )
-        self.bn2 = nn.BatchNorm2d(planes)
+        self.bn2 = nn.BatchNorm2d(inner)
         self.conv3 = nn.Conv2d(
-            planes, planes * config.expansion, kernel_size=1, bias=False
+            inner, planes * config.expansion, kernel_size=1, bias=False
         )
         self.bn3 = nn.BatchNorm2d(planes * config.expansion)
         if stride != 1 or in_planes != planes * config.expansion:
