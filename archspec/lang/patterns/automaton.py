@@ -60,6 +60,11 @@ class Automaton:
             case Named(name):
                 self._names[name] |= bit
 
+    @property
+    def by_position(self) -> bool:
+        """Whether a state depends on a node's position, beside its name and type."""
+        return bool(self._picks)
+
     def start(self, root_type: str | None) -> int:
         """The root's state; it has no name to match, yet a leading ``**.@Type`` may mean it."""
         state = self._closed(1)

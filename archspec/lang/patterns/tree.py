@@ -96,9 +96,18 @@ class Tree:
     def states(self, automaton: Automaton) -> list[int]:
         """The automaton's state at each node."""
         states = [automaton.start(self.nodes[0].type)]
+        known: dict[tuple[int, str, str | None], int] = {}
         for node in islice(self.nodes, 1, None):
             above = states[node.parent]
-            states.append(automaton.next(above, node) if above else 0)
+            if not above:
+                states.append(0)
+            elif automaton.by_position:
+                states.append(automaton.next(above, node))
+            else:
+                key = (above, node.name, node.type)
+                if key not in known:
+                    known[key] = automaton.next(above, node)
+                states.append(known[key])
         return states
 
     def _selected(self, segments: Segments) -> frozenset[int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import os
 import re
 import stat
@@ -88,15 +89,23 @@ def parse(text: str, file: str = "<spec>") -> tuple[Mapping, list[Problem]]:
         1 | params: {depth: 2, depth: 3}
           |          ^^^^^
     """
-    source = SourceFile(file, text.removeprefix("\ufeff"))
+    text = text.removeprefix("\ufeff")
+    root = _read_fast(text, file)
+    return (root, []) if root else _read_by_reference(SourceFile(file, text))
+
+
+@functools.lru_cache(maxsize=32)  # many specs have the same parents, and a page reads them again
+def _read_fast(text: str, file: str) -> Mapping | None:
+    """The tree as libyaml makes it, which nobody changes; None if the reference has to look."""
+    source = SourceFile(file, text)
     _refuse_unreadable(source)
-    if _FAST and not _READ_DIFFERENTLY.search(source.text):
+    if _FAST and not _READ_DIFFERENTLY.search(text):
         builder = TreeBuilder(source)
         with contextlib.suppress(SpecError, yaml.YAMLError, ValueError):
-            root = builder.build(_FAST(source.text))
+            root = builder.build(_FAST(text))
             if not builder.problems:
-                return root, []
-    return _read_by_reference(source)
+                return root
+    return None
 
 
 def _read_by_reference(source: SourceFile) -> tuple[Mapping, list[Problem]]:
