@@ -37,9 +37,9 @@ CODES: dict[str, str] = {
     "E106": "the file cannot be read",
     "E107": "not exactly one document",
     "E108": "no such spec",
-    "E109": "extends leaves the spec's folder",
-    "E110": "extends goes round in a circle",
-    "E111": "remove names nothing",
+    "E109": "a file outside of the spec's folder",
+    "E110": "files go round in a circle",
+    "E111": "remove or rename names nothing",
     "E112": "a patch does not fit",
     # structure and names
     "E201": "unknown key",

@@ -23,6 +23,9 @@ from archspec.lang.yaml import Path
 _SHORTENED = frozenset({"default", "patterns", "shape", "to", "type"})
 """Keys that a short form omits."""
 
+_ABOUT_FILES = frozenset({"extends", "remove", "rename", "use"})
+"""Keys that say what a spec is joined from, which has been done."""
+
 _ORDERED = frozenset({"inputs", "outputs", "modules", "items", "parameters", "buffers", "rename"})
 """Mappings whose order means something: arguments, registration, the first rename that applies."""
 
@@ -36,7 +39,7 @@ def content(spec: Spec) -> dict[str, Any]:
 
 def _dumped(architecture: Architecture, overrides: Mapping[str, Value]) -> dict[str, Any]:
     dumped = architecture.model_dump(by_alias=True, exclude_defaults=True)
-    data = {key: value for key, value in dumped.items() if key not in ("extends", "remove")}
+    data = {key: value for key, value in dumped.items() if key not in _ABOUT_FILES}
     _write_params(data.get("params", {}), architecture.params, overrides)
     for name, block in architecture.blocks.items():
         _write_params(data["blocks"][name].get("params", {}), block.params, {})

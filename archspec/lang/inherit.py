@@ -6,19 +6,23 @@ The result is one document tree whose every node still knows the file and line t
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archspec.errors import Note, Place, Problem, SpecError, did_you_mean, listing
+from archspec.errors import Note, Place, Problem, SpecError, did_you_mean
 from archspec.lang import yaml
 from archspec.lang.like import with_likes
+from archspec.lang.merging import merge_mappings, without_removed
 from archspec.lang.packaged import is_packaged, packaged_folder, packaged_specs
-from archspec.lang.schema import is_type_name
-from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar
+from archspec.lang.renaming import with_renamed
+from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar, find
 
 MAX_PARENTS = 16
+MAX_FILES = 100  # that one spec extends and uses, all together
 MAX_SEARCHED = 10_000  # characters
+_WORD = re.compile(r"[A-Za-z_]\w*")
 _SHOWN_BY_LIST = "'archspec list' shows the packaged specs"
 
 
@@ -106,7 +110,8 @@ def read(name: str | os.PathLike[str], copy: Path | None = None) -> tuple[Docume
     root, problems = yaml.read(copy or path, shown_as=_shown(path))
     folder = _real(path.parent)
     files = [path]
-    root = with_likes(_with_parents(root, problems, files, folder), problems)
+    joined = _Sources(problems, files).joined(root, path.parent, folder, (_real(path),))
+    root = with_likes(joined, problems)
     return Document(path.stem, root, tuple(files)), problems
 
 
@@ -117,8 +122,8 @@ def read_text(
     root, problems = yaml.parse(text, name)
     files: list[Path] = []
     folder = _real(folder) if folder else None
-    root = _with_parents(root, problems, files, folder, _beside(name, folder))
-    root = with_likes(root, problems)
+    joined = _Sources(problems, files, _beside(name, folder)).joined(root, folder, folder)
+    root = with_likes(joined, problems)
     return Document(Path(name).stem.strip("<>") or "spec", root, tuple(files)), problems
 
 
@@ -139,46 +144,131 @@ def _beside(name: str, folder: Path | None) -> Callable[[Path], str]:
     return shown
 
 
-def _with_parents(
-    root: Mapping,
-    problems: list[Problem],
-    files: list[Path],
-    folder: Path | None,
-    shown: Callable[[Path], str] = _shown,
-) -> Mapping:
-    """``root`` merged over its chain of parents.
+class _Sources:
+    """The files that a spec is made of: those it extends, and those whose blocks it uses.
 
-    Args:
-        folder: the one that paths may not leave.
-        shown: what a file is called in places.
+    Attributes:
+        files: the paths that were read.
     """
-    chain = [root]
-    seen = {_real(path) for path in files}
-    while (extends := chain[-1].entries.get("extends")) is not None:
-        node = extends.value
+
+    def __init__(
+        self, problems: list[Problem], files: list[Path], shown: Callable[[Path], str] = _shown
+    ) -> None:
+        """``shown`` says what a file is called in places."""
+        self.problems, self.files, self.shown = problems, files, shown
+        self._known: dict[Path, Mapping] = {}
+
+    def joined(
+        self, root: Mapping, beside: Path | None, folder: Path | None, stack: tuple[Path, ...] = ()
+    ) -> Mapping:
+        """``root`` with the blocks that it uses, merged over its parent.
+
+        Args:
+            beside: the folder of the file.
+            folder: the one that paths may not leave.
+            stack: the files that led here, and this one.
+        """
+        root = self._with_used(root, beside, folder, stack)
+        node = find(root, ("extends",))
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
-            break  # the schema says so, at its place
-        path, folder = _parent(node, files[-1].parent if files else folder, folder)
-        if _real(path) in seen:
-            raise SpecError(
-                Problem("E110", f"'{node.value}' extends itself in the end", node.place())
-            )
-        if len(chain) > MAX_PARENTS:
+            if "rename" in root.entries and node is None:
+                place = root.entries["rename"].key.place()
+                self.problems.append(Problem("E111", "rename: there is no parent", place))
+            return root  # of another kind: the schema says so, at its place
+        parent = self._other(node, "extend", beside, folder, stack)
+        parent = without_removed(with_renamed(parent, root, self.problems), root, self.problems)
+        return merge_mappings(parent, root)
+
+    def _other(
+        self,
+        node: Scalar,
+        verb: str,
+        beside: Path | None,
+        folder: Path | None,
+        stack: tuple[Path, ...],
+    ) -> Mapping:
+        """The spec that a file is, with all that it extends and uses in turn."""
+        path, folder = _parent(node, verb, beside, folder)
+        real = _real(path)
+        if real in stack:
+            message = f"'{node.value}' {verb}s itself in the end"
+            raise SpecError(Problem("E110", message, node.place()))
+        if len(stack) > MAX_PARENTS:
             raise SpecError(Problem("E110", f"more than {MAX_PARENTS} parents", node.place()))
-        seen.add(_real(path))
-        files.append(path)
-        try:
-            parent, found = yaml.read(path, shown_as=shown(path))
-        except SpecError as error:
-            noted = Note("extended from here", node.place())
-            raise SpecError(replace(p, notes=(*p.notes, noted)) for p in error.problems) from None
-        problems += found
-        chain.append(parent)
-    merged = chain.pop()
-    while chain:
-        child = chain.pop()
-        merged = _merge_mappings(_remove(merged, child, problems), child, ())
-    return merged
+        if real not in self._known:
+            if len(self.files) > MAX_FILES:
+                message = f"more than {MAX_FILES} files"
+                raise SpecError(Problem("E110", message, node.place()))
+            self.files.append(path)
+            try:
+                root, found = yaml.read(path, shown_as=self.shown(path))
+            except SpecError as error:
+                noted = Note(f"{verb.removesuffix('e')}ed from here", node.place())
+                notes = (replace(p, notes=(*p.notes, noted)) for p in error.problems)
+                raise SpecError(notes) from None
+            self.problems += found
+            self._known[real] = self.joined(root, path.parent, folder, (*stack, real))
+        return self._known[real]
+
+    def _with_used(
+        self, root: Mapping, beside: Path | None, folder: Path | None, stack: tuple[Path, ...]
+    ) -> Mapping:
+        """``root`` with the blocks of the files that it uses in front of its own."""
+        used = find(root, ("use",))
+        own = find(root, ("blocks",))
+        blocks = dict(own.entries) if isinstance(own, Mapping) else {}
+        offered: dict[str, list[Entry]] = {}
+        for node in used.items if isinstance(used, Listing) else ():
+            if not isinstance(node, Scalar) or not isinstance(node.value, str):
+                continue  # the schema says so
+            found = find(self._other(node, "use", beside, folder, stack), ("blocks",))
+            if not isinstance(found, Mapping):
+                message = f"'{node.value}' has no blocks"
+                self.problems.append(Problem("E202", message, node.place()))
+                continue
+            for name, entry in found.entries.items():
+                offered.setdefault(name, []).append(entry)
+        taken = self._needed(root, blocks, offered)
+        if not taken:
+            return root
+        span = own.span if own else root.span
+        merged = Mapping({**taken, **blocks}, span)
+        key = root.entries["blocks"].key if own else span
+        return replace(root, entries={**root.entries, "blocks": Entry(key, merged)})
+
+    def _needed(
+        self, root: Mapping, own: dict[str, Entry], offered: dict[str, list[Entry]]
+    ) -> dict[str, Entry]:
+        """The blocks that are spoken of, by the spec or by one of them; none has two."""
+        needed: dict[str, Entry] = {}
+        waiting = [entry.value for entry in root.entries.values()]
+        words = {*own}
+        while waiting:
+            words |= _words(waiting.pop())
+            for name in [name for name in offered if name in words and name not in needed]:
+                first, *others = [*([own[name]] if name in own else []), *offered[name]]
+                for other in others:
+                    if other.value is not first.value:
+                        self._tell_clash(name, first, other)
+                needed[name] = offered[name][0]
+                waiting += [needed[name].value]
+        return {name: needed[name] for name in offered if name in needed}
+
+    def _tell_clash(self, name: str, first: Entry, other: Entry) -> None:
+        message, note = f"two blocks are called '{name}'", Note("the other one", other.key.place())
+        hint = "give one of them another name, or extend the file to change its block"
+        self.problems.append(Problem("E207", message, first.key.place(), hint, (note,)))
+
+
+def _words(node: Node) -> set[str]:
+    """All that may be a name in the values of a node."""
+    match node:
+        case Mapping():
+            return {word for entry in node.entries.values() for word in _words(entry.value)}
+        case Listing():
+            return {word for item in node.items for word in _words(item)}
+        case Scalar():
+            return {*_WORD.findall(node.text)}
 
 
 def _real(path: Path) -> Path:
@@ -186,8 +276,10 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _parent(node: Scalar, beside: Path | None, folder: Path | None) -> tuple[Path, Path | None]:
-    """The parent's file, and the folder that its own parents may not leave."""
+def _parent(
+    node: Scalar, verb: str, beside: Path | None, folder: Path | None
+) -> tuple[Path, Path | None]:
+    """The file that is extended or used, and the folder that its own may not leave."""
     text = str(node.value)
     if not text.endswith((".yaml", ".yml")) and os.sep not in text:
         try:
@@ -196,134 +288,13 @@ def _parent(node: Scalar, beside: Path | None, folder: Path | None) -> tuple[Pat
             raise SpecError(replace(p, place=node.place()) for p in error.problems) from None
     if beside is None or folder is None:
         hint = _SHOWN_BY_LIST
-        message = "a text has no folder: it can extend packaged specs only"
+        message = f"a text has no folder: it can {verb} packaged specs only"
         raise SpecError(Problem("E109", message, node.place(), hint))
     if "\0" in text:
         raise SpecError(Problem("E106", "no file has a NUL in its name", node.place()))
     path = beside / text
     if os.path.isabs(text) or not _real(path).is_relative_to(folder):
         message = f"'{text}' is outside the spec's folder"
-        hint = "extend a file in the same folder or below it, or a packaged spec by name"
+        hint = f"{verb} a file in the same folder or below it, or a packaged spec by name"
         raise SpecError(Problem("E109", message, node.place(), hint))
     return path, folder
-
-
-# ---------------------------------------------------------------------------------------- merging
-
-
-def _merge(parent: Node, child: Node, path: yaml.Path) -> Node:
-    if _declares_param(path):
-        parent, child = _long_form(parent), _long_form(child)
-    if _declares_module(path) and _is_other_type(parent, child):
-        return child
-    if isinstance(parent, Mapping) and isinstance(child, Mapping):
-        return _merge_mappings(parent, child, path)
-    if path == ("config", "ignore") and isinstance(parent, Listing) and isinstance(child, Listing):
-        return replace(child, items=(*parent.items, *child.items))
-    return child
-
-
-def _merge_mappings(parent: Mapping, child: Mapping, path: yaml.Path) -> Mapping:
-    excluded = _excluded(child, path)
-    entries = {key: entry for key, entry in parent.entries.items() if key not in excluded}
-    if not path:
-        entries.pop("extends", None)
-        entries.pop("remove", None)
-    for key, entry in child.entries.items():
-        if key in entries and not _replaces((*path, key)):
-            entry = Entry(entry.key, _merge(entries[key].value, entry.value, (*path, key)))
-        entries[key] = entry
-    return replace(child, entries=entries)
-
-
-def _replaces(path: yaml.Path) -> bool:
-    """A block's outputs belong to its steps, which a child replaces as a whole, too."""
-    return len(path) in (3, 5) and path[0] == "blocks" and path[-1] == "outputs"
-
-
-def _declares_module(path: yaml.Path) -> bool:
-    return len(path) > 3 and path[0] == "blocks" and path[2] in ("modules", "items")
-
-
-def _is_other_type(parent: Node, child: Node) -> bool:
-    """Whether a child gives a module another type, whose arguments are not those of the old one."""
-    types = [n.entries.get("type") if isinstance(n, Mapping) else None for n in (parent, child)]
-    texts = [one.value.text if one and isinstance(one.value, Scalar) else None for one in types]
-    return None not in texts and texts[0] != texts[1]
-
-
-_SEQUENTIAL = frozenset({"items"})
-_WITH_STEPS = frozenset({"modules", "forward", "methods", "parameters", "buffers"})
-
-
-def _excluded(child: Mapping, path: yaml.Path) -> frozenset[str]:
-    """The keys of a parent that what a child says takes the place of."""
-    match path:
-        case ("blocks", _) if "items" in child.entries:
-            return _WITH_STEPS
-        case ("blocks", _) if not _WITH_STEPS.isdisjoint(child.entries):
-            return _SEQUENTIAL
-        case ("blocks", _, "parameters" | "buffers", _) if "value" in child.entries:
-            return frozenset({"init"})
-        case ("blocks", _, "parameters" | "buffers", _) if "init" in child.entries:
-            return frozenset({"value"})
-        case _:
-            return frozenset()
-
-
-def _declares_param(path: yaml.Path) -> bool:
-    return (len(path) == 2 and path[0] == "params") or (
-        len(path) == 4 and path[0] == "blocks" and path[2] == "params"
-    )
-
-
-def _long_form(node: Node) -> Node:
-    """``depths: [3, 4]`` in a child sets the default of what the parent declares, and no more."""
-    if isinstance(node, Mapping):
-        return node
-    key = "type" if isinstance(node, Scalar) and is_type_name(str(node.value)) else "default"
-    return Mapping({key: Entry(node.span, node)}, node.span)
-
-
-def _remove(parent: Mapping, child: Mapping, problems: list[Problem]) -> Mapping:
-    entry = child.entries.get("remove")
-    if entry is None or not isinstance(entry.value, Listing):
-        return parent
-    for item in entry.value.items:
-        if not isinstance(item, Scalar):
-            continue  # the schema says so
-        keys = tuple(str(item.value).split("."))
-        removed = _without(parent, keys)
-        if isinstance(removed, Mapping):
-            parent = removed
-        elif isinstance(removed, str):
-            message = f"remove: the parent has no '{item.value}'"
-            problems.append(Problem("E111", message, item.place(), removed))
-    return parent
-
-
-def _without(node: Node, keys: tuple[str, ...]) -> Node | str:
-    """``node`` without what stands at ``keys``, or a hint if nothing does."""
-    if isinstance(node, Mapping) and ".".join(keys) in node.entries:
-        keys = (".".join(keys),)  # a key of config.require has dots
-    first, rest = keys[0], keys[1:]
-    if isinstance(node, Mapping):
-        if first not in node.entries:
-            return did_you_mean(first, node.entries) or f"there is: {listing(list(node.entries))}"
-        entries = dict(node.entries)
-        entry = entries.pop(first)
-        if rest:
-            inner = _without(entry.value, rest)
-            if isinstance(inner, str):
-                return inner
-            # Putting it back under the same key keeps the order of the others.
-            entries = {k: Entry(e.key, inner) if k == first else e for k, e in node.entries.items()}
-        return replace(node, entries=entries)
-    if isinstance(node, Listing) and first.isdecimal() and int(first) < len(node.items):
-        at = int(first)
-        inner = _without(node.items[at], rest) if rest else None
-        if isinstance(inner, str):
-            return inner
-        middle = () if inner is None else (inner,)
-        return replace(node, items=(*node.items[:at], *middle, *node.items[at + 1 :]))
-    return f"there is nothing below '{first}'" if rest else f"there is no '{first}'"

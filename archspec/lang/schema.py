@@ -477,6 +477,8 @@ class Architecture(Model):
     paper: Text = Field("", description="where it comes from: authors, year, title, arXiv id")
     extends: str | None = Field(None, description="the parent: a path, or a packaged spec's name")
     remove: list[str] = Field([], description="dotted paths deleted from the parent")
+    rename: dict[Name, Name] = Field({}, description="a block of the parent: its name here")
+    use: list[str] = Field([], description="files whose blocks are taken: as for extends")
     params: dict[Name, Param] = Field({}, description="hyperparameters, visible in every block")
     let: dict[Name, Value] = Field(
         {}, description="values computed from the parameters, visible in every block"

@@ -36,6 +36,8 @@ CHILD: dict[str, Any] = {
     "model": "ResNet",
     "extends": "resnet18",
     "remove": ["freeze", "task"],
+    "rename": {"BasicBlock": "Neck"},
+    "use": ["minilm-l6"],
 }
 DOCUMENTS = {"full": FULL, "child": CHILD}
 
