@@ -79,7 +79,7 @@ def test_what_is_read(tmp_path: Path) -> None:
         (LLAMA, {"head_dim": None, "rope_theta": 1}, {}, {"head_dim": 16, "rope_theta": 1.0}),
         (LLAMA, {"hidden_size": None, "head_dim": 8}, {}, {"hidden_size": 64, "head_dim": 8}),
         (LLAMA, {"head_dim": 8}, {"head_dim": None}, {"head_dim": 16}),
-        (LLAMA, {"model_type": "llama", "is_decoder": False}, {}, {"depth": 1}),
+        (LLAMA, {"model_type": "nobody", "is_decoder": False}, {}, {"depth": 1}),
         (LLAMA, {"id2label": None, "label2id": None, "problem_type": None}, {}, {"num_labels": 2}),
         (LLAMA + SECTION, {}, {}, usual),
         (LLAMA + SECTION, {"hidden_act": None, "id2label": None, "label2id": None}, {}, usual),

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.utils._pytree import tree_map
 
 import archspec
 from archspec.lang import yaml
@@ -283,7 +284,9 @@ def test_all_that_is_done_with_a_model(name: str, tmp_path: Path) -> None:
         torch.compiler.reset()
 
         half = archspec.build(spec, device="cpu", dtype="bfloat16", seed=0).eval()
-        inputs = [x.bfloat16() if x.is_floating_point() else x for x in case.args]
-        outputs = dict(leaves(half(*inputs, **case.kwargs)))
+        args, kwargs = tree_map(
+            lambda x: x.bfloat16() if x.is_floating_point() else x, (case.args, case.kwargs)
+        )
+        outputs = dict(leaves(half(*args, **kwargs)))
         assert all(t.isfinite().all() for t in outputs.values())
         assert {t.dtype for t in outputs.values()} == {torch.bfloat16}
