@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -115,6 +116,10 @@ def _head(names: Names, body: str) -> list[str]:
         standard.append("from dataclasses import dataclass")
     lines += ["", *standard] if standard else []
     imports: list[str] = []
+    helpers = _MAKE_DIVISIBLE if "make_divisible(" in body else []
+    if _CALLS_ROUTE.search(body):
+        helpers = [*helpers, *_ROUTE]
+        body = "\n".join([*_ROUTE, body])
     if "torch." in body:
         imports.append("import torch")
     if "F." in body:
@@ -124,7 +129,7 @@ def _head(names: Names, body: str) -> list[str]:
     lines += ["", *imports]
     foreign = _foreign_imports(names)
     lines += ["", *foreign] if foreign else []
-    return [*lines, *(_MAKE_DIVISIBLE if "make_divisible(" in body else []), "", ""]
+    return [*lines, *helpers, "", ""]
 
 
 _MAKE_DIVISIBLE = '''
@@ -133,6 +138,17 @@ def make_divisible(value: float, divisor: int) -> int:
     """The multiple of divisor nearest to value; the next one if that is under 90 % of value."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded'''.split("\n")
+_CALLS_ROUTE = re.compile(r"(?<!def )(?<![\w.])route\(")
+_ROUTE = '''
+
+def route(x: Tensor, experts: nn.ModuleList, chosen: Tensor, weights: Tensor) -> Tensor:
+    """The weighted sum of what the experts that are chosen for a row make of it, of each row."""
+    total = torch.zeros_like(x)
+    for i, expert in enumerate(experts):
+        rows, ranks = torch.where(chosen == i)
+        given = expert(x[rows]) * weights[rows, ranks, None]
+        total.index_add_(0, rows, given.to(total.dtype))
+    return total'''.split("\n")
 
 
 def _foreign_imports(names: Names) -> list[str]:

@@ -86,6 +86,18 @@ def method_calls(block: BlockNode) -> dict[str, dict[str, Node]]:
     }
 
 
+def experts_of(call: Call) -> Node | None:
+    """The experts of ``route(x, experts, chosen, weights)``; None for any other call."""
+    function = call.function
+    is_function = (
+        isinstance(function, Name) and function.symbol and function.symbol.kind == "function"
+    )
+    if not is_function or call.name != "route":
+        return None
+    named = [keyword.value for keyword in call.keywords if keyword.name == "experts"]
+    return next(iter((*call.arguments[1:2], *named)), None)
+
+
 def subscript(owners: Modules, index: Node, blocks: Blocks) -> Modules:
     """The items of containers; a slice of a container is one again."""
     if not owners or isinstance(index, Slice):

@@ -237,6 +237,8 @@ def _counted_iterations(module: str, add: Callable[[int], None]) -> Iterator[Non
     with _lock:
         _entered[module] = _entered.get(module, 0) + 1
         names["range"] = _range
+        if "route" in names and not isinstance(names["route"], _Route):
+            names["route"] = _Route(names["route"])
     _counting.add = add
     try:
         yield
@@ -246,6 +248,28 @@ def _counted_iterations(module: str, add: Callable[[int], None]) -> Iterator[Non
             _entered[module] -= 1
             if not _entered[module]:
                 del _entered[module], names["range"]
+                if "route" in names:
+                    names["route"] = names["route"].route
+
+
+class _Route:
+    """``route`` of a generated module; on ``meta``, where no choice is known, rows are shared out
+    evenly, so that the experts compute as much as in a run on data.
+    """
+
+    def __init__(self, route: Callable[..., Any]) -> None:
+        self.route = route
+
+    def __call__(self, x: Any, experts: Any, chosen: Any, weights: Any) -> Any:
+        if getattr(_counting, "add", None) is None or not x.is_meta:
+            return self.route(x, experts, chosen, weights)
+        total = torch.zeros_like(x)
+        least, more = divmod(chosen.numel(), max(len(experts), 1))
+        for i, expert in enumerate(experts):
+            rows = torch.empty(least + (i < more), dtype=torch.int64, device=_META)
+            given = expert(x[rows]) * weights[rows, torch.zeros_like(rows), None]
+            total.index_add_(0, rows, given.to(total.dtype))
+        return total
 
 
 def _range(*args: Any) -> Any:

@@ -42,6 +42,8 @@ class Reference:
             same names.
         outputs: what our forward returns, out of what theirs returns.
         dynamic: the symbolic sizes that ``torch.export`` keeps open.
+        whole_graph: whether ``torch.compile`` makes one graph of it; not of shapes that depend on
+            values, such as those of tokens that go to an expert.
     """
 
     default: Callable[[], nn.Module]
@@ -49,6 +51,7 @@ class Reference:
     layout: str | None = None
     outputs: Callable[[Any], Any] = lambda output: output
     dynamic: tuple[str, ...] = ("batch",)
+    whole_graph: bool = True
 
 
 def fill(model: nn.Module, seed: int) -> None:

@@ -20,7 +20,7 @@ INPUT_TYPE = re.compile(r"(Tensor|list\[Tensor\]|bool|int|float)( \| None)?")
 # What no class and no local value may be called: code of the file means something else by it.
 RESERVED = frozenset(
     """Config OrderedDict Tensor abs any bool dataclass enumerate float getattr initialize int
-    isinstance len list make_divisible max min object property range round self str sum super
+    isinstance len list make_divisible max min object property range round route self str sum super
     tuple type zip""".split()
 ) | {*NAMESPACES}
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from archspec.codegen.verify.expressions import FUNCTIONS, NAMESPACES, Expressions
-from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
+from archspec.codegen.verify.kinds import VALUE, Block, Container, Kind, union
 from archspec.codegen.verify.refusal import Refusal, check_name, is_plain
 from archspec.codegen.verify.trusted import TrustedName
 from archspec.lang.registry import functions
@@ -27,6 +27,8 @@ class ForwardExpressions(Expressions):
                 self._infinity(node)
             case ast.Name(id=name) if name in FUNCTIONS and name not in self.scope:
                 self.arguments(node, lambda _: False, self.value)
+            case ast.Name(id="route") if "route" in self.imported and "route" not in self.scope:
+                self._route(node)
             case ast.Name(id="self"):
                 raise Refusal(node, "a block does not call itself")
             case ast.Attribute() as function:
@@ -34,6 +36,21 @@ class ForwardExpressions(Expressions):
             case function:
                 self._call_kind(node, self.kind(function))
         return VALUE
+
+    def _route(self, node: ast.Call) -> None:
+        """``route(x, self.experts, chosen, weights)``"""
+        names = ("x", "experts", "chosen", "weights")
+        given = [*zip(names, node.args, strict=False), *((k.arg, k.value) for k in node.keywords)]
+        if len(node.args) > len(names) or sorted(str(name) for name, _ in given) != sorted(names):
+            raise Refusal(node, "route takes x, experts, chosen and weights")
+        for name, value in given:
+            if name != "experts":
+                self.value(value)
+                continue
+            kind = self.kind(value)
+            item = kind.item()
+            if not isinstance(kind, Container) or item is None or not item.is_callable:
+                raise Refusal(value, "route takes a list of experts")
 
     def _len(self, node: ast.Call) -> None:
         if len(node.args) != 1 or node.keywords:

@@ -31,14 +31,24 @@ _IMPORTS: dict[tuple[str, str | None], str] = {
     ("torch", None): "torch",
     ("torch.nn.functional", "F"): "F",
 }
-# The one function of this text that a source may bring along.
-_MAKE_DIVISIBLE = ast.dump(
-    ast.parse("""
+# The functions that a source may bring along, each with this text.
+_HELPERS = {
+    function.name: ast.dump(function)
+    for function in ast.parse("""
 def make_divisible(value: float, divisor: int) -> int:
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
-""").body[0]
-)
+
+def route(x: Tensor, experts: nn.ModuleList, chosen: Tensor, weights: Tensor) -> Tensor:
+    total = torch.zeros_like(x)
+    for i, expert in enumerate(experts):
+        rows, ranks = torch.where(chosen == i)
+        given = expert(x[rows]) * weights[rows, ranks, None]
+        total.index_add_(0, rows, given.to(total.dtype))
+    return total
+""").body
+    if isinstance(function, ast.FunctionDef)
+}
 _ENCODING = re.compile(r"[ \t\f]*#.*coding[:=]")  # would change how a file is read
 
 
@@ -92,11 +102,13 @@ class _Source:
                 initialize = Initialize(self.file, statement)
                 initialize.check()
                 self.file.initialize = initialize.arguments
-            case ast.FunctionDef(name="make_divisible") if not self.classes:
+            case ast.FunctionDef(name=name) if name in _HELPERS and not self.classes:
                 statement.body = [*without_docstring(statement.body)]
-                if ast.dump(statement) != _MAKE_DIVISIBLE:
-                    raise Refusal(statement, "make_divisible is not printed so")
-                self.file.imported.add("make_divisible")
+                if ast.dump(statement) != _HELPERS[name]:
+                    raise Refusal(statement, f"{name} is not printed so")
+                if name == "route":
+                    self.file.must_import(statement, "torch", "Tensor", "nn")
+                self.file.imported.add(name)
             case _:
                 raise Refusal(statement, f"{type(statement).__name__} is not printed in a module")
 

@@ -21,7 +21,7 @@ from archspec.lang.expr.nodes import LOOPS
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.params import ordered
-from archspec.lang.references import Blocks, method_calls
+from archspec.lang.references import Blocks, experts_of, method_calls
 from archspec.lang.registry import layers
 from archspec.lang.tree import (
     AssignNode,
@@ -328,6 +328,12 @@ class _Walk:
 
     def _called(self, call: nodes.Call, function: Node) -> None:
         """A module, or a method of one or of the block itself."""
+        if (experts := experts_of(call)) is not None:
+            for container in self._visit(experts) or []:
+                _check_in_order(self.checker, self.blocks, container)
+                cost = self.calls.get(id(container), {}).get("forward", 1)
+                self._count(self.times * cost, call)
+            return
         match function:
             case nodes.Name(id=name, symbol=nodes.Symbol(kind="method")):
                 self._count(self.times * self.own.get(name, 1), call)

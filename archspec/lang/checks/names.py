@@ -16,7 +16,7 @@ MAX_NAME = 100  # characters
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
     """Config F OrderedDict Tensor config dataclass generator initialize make_divisible math module
-    name nn reset_parameters self super torch""".split()
+    name nn reset_parameters route self super torch""".split()
 )
 BUILTINS = frozenset(
     """bool enumerate float getattr int isinstance len object property range str tuple type

@@ -28,6 +28,7 @@ from archspec.lang.params import circle_text, ordered
 from archspec.lang.references import (
     Modules,
     container_of,
+    experts_of,
     members,
     method_calls,
     methods_of,
@@ -350,6 +351,8 @@ class _StepChecker:
         for argument in call.given:
             if call.name == "len":
                 self._resolve(argument)
+            elif argument is experts_of(call):
+                self._experts(argument)
             else:
                 self._value(argument)
         match call.function:
@@ -412,6 +415,13 @@ class _StepChecker:
         if isinstance(node, nodes.Name):
             return modules_of(node, self.blocks) is None
         return not isinstance(node, nodes.Attribute | nodes.Subscript)
+
+    def _experts(self, node: Node) -> None:
+        """A list of modules that ``route`` calls, each with some of the rows."""
+        found = self._resolve(node)
+        if found is None or not all(module.kind == "ModuleList" for module in found):
+            hint = "experts: {type: ModuleList, items: [{type: …, repeat: …}]}"
+            self.refuse(node, "E305", "route takes a ModuleList of experts", hint)
 
     def _function(self, name: str, call: nodes.Call) -> None:
         keywords = [keyword.name for keyword in call.keywords]

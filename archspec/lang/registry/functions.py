@@ -123,6 +123,8 @@ class Function:
 
 
 _registered: dict[str, Function] = {}
+# Printed into the generated module where it is called.
+_OURS = {"route": Function("route", "route", ("x", "experts", "chosen", "weights"), 4, 4, 4)}
 
 
 def find(name: str) -> Function | None:
@@ -131,12 +133,14 @@ def find(name: str) -> Function | None:
     >>> find("expand").target
     '.expand'
     """
+    if name in _OURS:
+        return _OURS[name]
     return _torch_function(name) if name in _table() else _registered.get(name)
 
 
 def names() -> tuple[str, ...]:
     """The names of all functions, PyTorch's first."""
-    return (*_table(), *_registered)
+    return (*_table(), *_OURS, *_registered)
 
 
 _INSTEAD = {
@@ -144,7 +148,7 @@ _INSTEAD = {
     "take": "write gather(…) or index_select(…)",
     "finfo": "write finfo(x.dtype).min",
     "divisible": "it takes plain numbers",
-    "nonzero": "its shape depends on values: use where(…) or masked_fill(…)",
+    "nonzero": "its shape depends on values: use where(…) or masked_fill(…); for experts route(…)",
     "max_pool": "write max_pool2d(…)",
     "repeat_kv": "write repeat_interleave(…)",
 }
@@ -208,7 +212,7 @@ def register_op(fn: C | None = None, *, name: str | None = None) -> C | Callable
         return functools.partial(register_op, name=name)
     if not callable(fn):
         raise usage(f"register_op takes a function, not {fn!r}")
-    name = registered_name(fn, name, {*_table(), *CONSTANTS, *_LANGUAGE}, _registered)
+    name = registered_name(fn, name, {*_table(), *_OURS, *CONSTANTS, *_LANGUAGE}, _registered)
     _registered[name] = _read(fn, name)
     return fn
 

@@ -6,7 +6,14 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from tests.zoo.reference import Reference, Small, padding_mask, tokens
 
@@ -33,6 +40,7 @@ def sizes(random: Random) -> dict[str, Any]:
         "num_attention_heads": groups * heads,
         "num_key_value_heads": heads,
         "attention_bias": random.random() < 0.5,
+        "tie_word_embeddings": random.random() < 0.5,
         "rms_norm_eps": random.choice([1e-6, 1e-5]),
         "rope_parameters": {"rope_type": "default", "rope_theta": random.choice([1e4, 5e5])},
     }
@@ -42,6 +50,15 @@ def _llama(random: Random) -> dict[str, Any]:
     given = sizes(random) | {"mlp_bias": random.random() < 0.5}
     linear = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
     return given | {"rope_parameters": random.choice([LLAMA3, linear, given["rope_parameters"]])}
+
+
+def _mixtral(random: Random) -> dict[str, Any]:
+    given = {key: value for key, value in sizes(random).items() if key != "attention_bias"}
+    # Theirs multiplies matrices whose rows are multiples of 16 bytes.
+    given |= {"hidden_size": 4 * given["num_attention_heads"]}
+    given |= {"intermediate_size": 4 * random.randint(2, 9)}
+    experts = random.randint(2, 5)
+    return given | {"num_local_experts": experts, "num_experts_per_tok": random.randint(1, experts)}
 
 
 def _small(model: Any, config: Any, settings: Any, random: Random) -> Small:
@@ -60,17 +77,22 @@ def decoded(output: Any) -> dict[str, Any]:
     }
 
 
-def reference(model: Any, config: Any, settings: Any = sizes, **defaults: Any) -> Reference:
+def reference(
+    model: Any, config: Any, settings: Any = sizes, *, routed: bool = False, **defaults: Any
+) -> Reference:
     """The entry of a decoder with a cache of keys and values."""
     return Reference(
         lambda: model(config(**defaults)),
         partial(_small, model, config, settings),
         outputs=decoded,
         dynamic=("batch", "seq"),
+        layout="transformers" if routed else None,
+        whole_graph=not routed,
     )
 
 
 REFERENCES = {
     "llama": reference(LlamaForCausalLM, LlamaConfig, _llama),
+    "mixtral": reference(MixtralForCausalLM, MixtralConfig, _mixtral, routed=True),
     "qwen3": reference(Qwen3ForCausalLM, Qwen3Config),
 }
