@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
+from archspec.codegen.groups import Loops, loop_header, needs_loop
 from archspec.codegen.names import Names, class_params, forward_names, known_value, names_used
 from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
@@ -16,7 +17,15 @@ from archspec.lang.expr.printing import OR, TERNARY, written
 from archspec.lang.params import needed_names, ordered
 from archspec.lang.registry import layers
 from archspec.lang.registry.initializers import INITIALISERS
-from archspec.lang.tree import BlockNode, InitNode, ModuleNode, ParamNode, TensorNode
+from archspec.lang.tree import (
+    BlockNode,
+    GroupNode,
+    InitNode,
+    ItemNode,
+    ModuleNode,
+    ParamNode,
+    TensorNode,
+)
 
 BODY = 8  # columns before the statements of a method
 _ANNOTATIONS = {"block": "type[nn.Module]", "layer": "type[nn.Module]"}
@@ -40,7 +49,10 @@ class Constructor:
         if block.container is not None:
             self._defaults()
             path = (*block.path, "items")
-            add(f"super().__init__({self._items(block.container)})", BODY, path)
+            needs = needs_loop(block.container)
+            write = Loops(self).write
+            given = write(block.container, BODY) if needs else self._items(block.container)
+            add(f"super().__init__({given})", BODY, path)
             return
         add("super().__init__()", BODY, block.path)
         self._defaults()
@@ -103,18 +115,24 @@ class Constructor:
         path, add, name = module.path, self.writer.add, identifier(name)
         condition = self.printer.text(module.when)
         if condition == "True":
-            add(f"self.{name} = {self._call(module)}", BODY, path)
+            add(f"self.{name} = {self._made(module, BODY)}", BODY, path)
         elif condition == "False":
             if module.is_container:
                 add(f"self.{name} = nn.{module.kind}()", BODY, path)
         else:
             add(f"if {condition}:", BODY, (*path, "when"))
-            add(f"self.{name} = {self._call(module)}", BODY + 4, path)
+            add(f"self.{name} = {self._made(module, BODY + 4)}", BODY + 4, path)
             if module.is_container:
                 add("else:", BODY)
                 add(f"self.{name} = nn.{module.kind}()", BODY + 4, path)
 
-    def _call(self, module: ModuleNode) -> str:
+    def _made(self, module: ModuleNode, indent: int) -> str:
+        """The expression that makes a child, behind statements that it needs."""
+        if not needs_loop(module):
+            return self.call(module)
+        return f"nn.{module.kind}({Loops(self).write(module, indent)})"
+
+    def call(self, module: ModuleNode) -> str:
         """The expression that constructs a module, whatever its ``when`` says."""
         if module.is_container:
             return self._container(module)
@@ -189,7 +207,7 @@ class Constructor:
         items = module.items
         if not items:
             return ""
-        if module.is_mapping or items[0][1].name is not None:
+        if module.is_mapping or module.item_modules[0].name is not None:
             pairs = [self._named_item(key, item) for key, item in items]
             inner = f"{{{', '.join(pairs)}}}"
             return inner if module.kind == "ModuleDict" else f"OrderedDict({inner})"
@@ -199,24 +217,31 @@ class Constructor:
         only_loop = len(texts) == 1 and texts[0].startswith("*[")
         return texts[0][1:] if only_loop else f"[{', '.join(texts)}]"
 
-    def _listed_item(self, item: ModuleNode) -> str:
-        call, condition = self._item(item)
+    def _listed_item(self, item: ItemNode) -> str:
+        if isinstance(item, GroupNode):
+            call, condition = self.item(item.item_modules[0])
+            tested = f" if {condition}" * bool(condition)
+            return f"*[{call} {loop_header(item, self.printer)}{tested}]"
+        call, condition = self.item(item)
         if item.repeat is not None:
             return f"*[{call}{self._loop(item, item.repeat)}{f' if {condition}' * bool(condition)}]"
         return f"*([{call}] if {condition} else [])" if condition else call
 
-    def _named_item(self, key: str | int, item: ModuleNode) -> str:
-        call, condition = self._item(item)
+    def _named_item(self, key: str | int, item: ItemNode) -> str:
+        loop = ""
+        if isinstance(item, GroupNode):
+            loop, item = f" {loop_header(item, self.printer)}", item.item_modules[0]
+        call, condition = self.item(item)
         name = constant(str(key)) if item.name is None else self.printer.text(item.name, TERNARY)
         pair = f"{name}: {call}"
-        if item.repeat is not None:
-            loop = self._loop(item, item.repeat)
+        loop = loop if item.repeat is None else self._loop(item, item.repeat)
+        if loop:
             return f"**{{{pair}{loop}{f' if {condition}' * bool(condition)}}}"
         return f"**({{{pair}}} if {condition} else {{}})" if condition else pair
 
-    def _item(self, item: ModuleNode) -> tuple[str, str]:
+    def item(self, item: ModuleNode) -> tuple[str, str]:
         """The call that makes an item, and the condition under which it is there at all."""
-        call, condition = self._call(item), self.printer.text(item.when, OR)
+        call, condition = self.call(item), self.printer.text(item.when, OR)
         if condition == "True":
             return call, ""
         if item.is_container:  # emptied, not left out
@@ -279,7 +304,7 @@ class Constructor:
     def value(self, value: Node | ModuleNode) -> str:
         """An argument as Python."""
         if isinstance(value, ModuleNode):
-            return self._call(value)
+            return self.call(value)
         return self.printer.text(value, TERNARY)
 
     def _class(self, node: Node) -> str:

@@ -15,6 +15,7 @@ from archspec.lang.tree import (
     SpecTree,
     constructor_expressions,
     forward_expressions,
+    groups_among,
     modules_of_block,
 )
 
@@ -141,6 +142,17 @@ def names_used(block: BlockNode) -> set[str]:
     """Every name that occurs in the constructor or the forward of a block."""
     expressions = constructor_expressions(block)
     return {name.id for node in expressions for name in names(node)} | forward_names(block)
+
+
+def local_names(block: BlockNode) -> set[str]:
+    """The names that mean something in the constructor of a block."""
+    containers = [] if block.container is None else [block.container]
+    found = {*block.params, *block.let}
+    for module in (*containers, *modules_of_block(block)):
+        for group in groups_among(module.items):
+            found |= {*group.names, *(one.name for one in group.carry)}
+        found |= {module.index} if module.index else set()
+    return found
 
 
 def forward_names(block: BlockNode) -> set[str]:

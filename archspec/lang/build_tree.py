@@ -13,6 +13,7 @@ from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Symbol
 from archspec.lang.expr.nodes import (
     Broken,
+    Clause,
     Comprehension,
     Constant,
     Name,
@@ -250,8 +251,13 @@ class _BlockReader(_Reader):
     # -------------------------------------------------------------------------------- modules
 
     def _modules(self) -> dict[str, tree.ModuleNode]:
+        carried: dict[str, Symbol] = {}
+
         def child(name: str, declared: schema.Module, at: Path) -> tree.ModuleNode:
-            return self._module(declared, at, {})
+            made = self._module(declared, at, carried)
+            if made.always and not made.is_mapping:
+                carried.update(_carried(made.items))
+            return made
 
         return _each(self.declared.modules, (*self.path, "modules"), child)
 
@@ -273,8 +279,6 @@ class _BlockReader(_Reader):
         name = None
         if declared.name is not None:
             name = self.resolve(self.parsed(template, declared.name, (*path, "name")), scope)
-        items = declared.items or ()
-        pairs = items.items() if isinstance(items, dict) else enumerate(items)
         return tree.ModuleNode(
             path=path,
             declared=declared,
@@ -283,13 +287,70 @@ class _BlockReader(_Reader):
             repeat=self.value_if_given(declared.repeat, (*path, "repeat"), outer),
             index=declared.index,
             name=name,
-            items=tuple((k, self._module(m, (*path, "items", k), counters)) for k, m in pairs),
-            is_mapping=isinstance(items, dict),
+            items=self._items(declared.items or [], (*path, "items"), counters),
+            is_mapping=isinstance(declared.items, dict),
             arguments={
                 key: self._argument(value, (*path, key), counters)
                 for key, value in declared.arguments.items()
             },
         )
+
+    def _items(
+        self, declared: schema.Items, path: Path, counters: Scope
+    ) -> tuple[tuple[str | int, tree.ItemNode], ...]:
+        """Items, of which each knows the running values of the groups in front of it."""
+        found: list[tuple[str | int, tree.ItemNode]] = []
+        pairs = declared.items() if isinstance(declared, dict) else enumerate(declared)
+        for key, one in pairs:
+            if isinstance(one, schema.Group):
+                made = self._group(one, (*path, key), counters)
+            else:
+                made = self._module(one, (*path, key), counters)
+            found.append((key, made))
+            broken = self.broken((*path, key, "carry"))
+            counters = {**counters, **_carried(found[-1:]), **broken}
+        return tuple(found)
+
+    def _group(self, declared: schema.Group, path: Path, counters: Scope) -> tree.GroupNode:
+        outer = {**counters, **self.scope}
+        each = None
+        if declared.each is not None and "over" in declared.model_fields_set:
+            iterable = self._plain(declared.over, (*path, "in"))
+            each = Clause(Span((*path, "in")), tuple(declared.each), iterable, ())
+            each = cast("Clause", self.resolve(each, outer))
+        names = {name: (*path, "carry", name) for name in declared.carry}
+        names |= dict.fromkeys(declared.each or (), (*path, "each"))
+        names |= {declared.index: (*path, "index")} if declared.index else {}
+        inside = {**counters, **{n: Symbol("counter", n, at) for n, at in names.items()}}
+        inside |= self.broken((*path, "carry"))
+        scope = {**inside, **self.scope}
+        carry = tuple(
+            tree.CarryNode(
+                name,
+                (*path, "carry", name),
+                self.resolve(self._plain(first, (*path, "carry", name, 0)), outer),
+                self.resolve(self._plain(after, (*path, "carry", name, 1)), scope),
+            )
+            for name, (first, after) in declared.carry.items()
+        )
+        return tree.GroupNode(
+            path=path,
+            declared=declared,
+            repeat=self.value_if_given(declared.repeat, (*path, "repeat"), outer),
+            index=declared.index,
+            each=each,
+            carry=carry,
+            items=self._items(declared.items, (*path, "items"), inside),
+        )
+
+    def _plain(self, value: Any, path: Path) -> Node:
+        """A value that is no mapping, and holds none."""
+        node = self.parsed(value_node, value, path)
+        for part in walk(node):
+            if isinstance(part, Constant) and isinstance(part.value, dict):
+                self.checker.add("E205", "a mapping is no value", part.span.path)
+                return Broken(Span(path))
+        return node
 
     def _argument(self, value: Any, path: Path, counters: Scope) -> Node | tree.ModuleNode:
         """A value, or a module such as the layer that nn.TransformerEncoder copies."""
@@ -389,6 +450,12 @@ class _BlockReader(_Reader):
                 self.checker.report(ExpressionError("E302", message, part, hint))
                 return Broken(Span(path))
         return resolved(node, scope)
+
+
+def _carried(items: Iterable[tuple[str | int, tree.ItemNode]]) -> dict[str, Symbol]:
+    """The running values of groups, which keep their last values behind them."""
+    groups = (item for _, item in items if isinstance(item, tree.GroupNode))
+    return {one.name: Symbol("counter", one.name, one.path) for g in groups for one in g.carry}
 
 
 def _each(declared: Mapping[str, D], path: Path, read: Callable[[str, D, Path], N]) -> dict[str, N]:

@@ -18,7 +18,8 @@ from archspec.lang.checks.classes import chooses_class, class_complaint, unknown
 from archspec.lang.checks.names import MAX_NAME, item_name_complaint
 from archspec.lang.checks.signatures import missing_arguments, wrong_arguments
 from archspec.lang.declarations import fit, inferred
-from archspec.lang.expr import Node, Value
+from archspec.lang.expr import ExpressionError, Node, Value
+from archspec.lang.expr.evaluate import rounds
 from archspec.lang.expr.nodes import Constant, is_literal, names
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
@@ -26,7 +27,15 @@ from archspec.lang.limits import MODULES_VARIABLE, max_modules
 from archspec.lang.params import let_value, needed_names, ordered
 from archspec.lang.registry import layers
 from archspec.lang.sizes import symbols_in
-from archspec.lang.tree import BlockNode, ContractNode, ModuleNode, SpecTree, TensorNode
+from archspec.lang.tree import (
+    BlockNode,
+    ContractNode,
+    GroupNode,
+    ItemNode,
+    ModuleNode,
+    SpecTree,
+    TensorNode,
+)
 from archspec.lang.yaml import Path
 
 MAX_DISTINCT = 30_000  # modules that differ, or could: those of a repeat with an index do
@@ -34,6 +43,7 @@ MAX_REPEAT = 10_000
 MAX_NESTING = 100
 MAX_ELEMENTS = 10**15  # of all tensors together: a thousand times the largest models
 
+_Items = tuple[tuple[str | int, ItemNode], ...]
 _LEFT_OUT = Instance("", (), {})  # stands for a module whose ``when`` is false
 
 
@@ -250,10 +260,8 @@ class Instantiator:
             return None
 
     def _instance(self, module: ModuleNode, scope: _Scope) -> Instance:
-        self._looked_at += 1
         path = module.path
-        if self._looked_at > MAX_DISTINCT:
-            self._stop("E401", f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
+        self._look_at(path)
         condition = self._value(module.when, scope)
         if not isinstance(condition, bool | int | None):
             message = f"when takes true or false, not {shown(condition)}"
@@ -265,6 +273,12 @@ class Instantiator:
         if not condition:
             return _LEFT_OUT
         return self._chosen(module, scope)
+
+    def _look_at(self, path: Path) -> None:
+        """Count a module, or a round of a group."""
+        self._looked_at += 1
+        if self._looked_at > MAX_DISTINCT:
+            self._stop("E401", f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
 
     def _chosen(self, module: ModuleNode, scope: _Scope) -> Instance:
         """A module that is there, once its type and arguments are known."""
@@ -341,7 +355,16 @@ class Instantiator:
 
     def _items(self, module: ModuleNode, scope: _Scope) -> tuple[tuple[str, Instance], ...]:
         children: dict[str, Instance] = {}
-        for key, item in module.items:
+        self._add_items(module, module.items, scope, children)
+        return tuple(children.items())
+
+    def _add_items(
+        self, module: ModuleNode, items: _Items, scope: _Scope, children: dict[str, Instance]
+    ) -> None:
+        for key, item in items:
+            if isinstance(item, GroupNode):
+                self._add_group(module, item, scope, children)
+                continue
             for name, child in self._repeated(item, scope):
                 if item.name is None and isinstance(key, str):
                     name = key
@@ -356,7 +379,36 @@ class Instantiator:
                 children[name] = child
                 if len(children) > self._max_modules:
                     self._too_many_modules(module.path)
-        return tuple(children.items())
+
+    def _add_group(
+        self, module: ModuleNode, group: GroupNode, scope: _Scope, children: dict[str, Instance]
+    ) -> None:
+        """The items of all rounds; running values stay in ``scope``."""
+        running = scope.values.maps[0]
+        running.update({one.name: self._value(one.first, scope) for one in group.carry})
+        for i, given in enumerate(self._rounds(group, scope)):
+            self._look_at(group.path)
+            if i >= MAX_REPEAT:
+                self._stop("E401", f"repeated more than {MAX_REPEAT:,} times", group.path)
+            given |= {group.index: i} if group.index else {}
+            inner = replace(scope, values=scope.values.new_child(given))
+            self._add_items(module, group.items, inner, children)
+            running.update({one.name: self._value(one.after, inner) for one in group.carry})
+
+    def _rounds(self, group: GroupNode, scope: _Scope) -> Iterator[dict[str, Value]]:
+        """What each round of a group gives names to."""
+        if group.each is None:
+            times = 0
+            if group.repeat is not None:
+                times = self._whole(group.repeat, scope, "repeat takes", 0)
+            yield from ({} for _ in range(times))
+            return
+        try:
+            yield from rounds(group.each, scope.values, self.checker.budget)
+        except ExpressionError as error:
+            if error.code in ("E306", "E307"):  # the others have been reported
+                self.checker.report(error)
+            raise _Wrong from None
 
     def _check_name(self, name: str, module: ModuleNode, item: ModuleNode) -> None:
         complaint, path = item_name_complaint(name, module.kind), (*item.path, "name")

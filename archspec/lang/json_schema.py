@@ -257,7 +257,7 @@ def _modules(models: dict[str, Schema]) -> dict[str, Schema]:
     found = [layer for name in layers.names() if (layer := layers.find(name))]
     module = models["Module"]
     keys = module["properties"]
-    items = keys.pop("items") | {"items": _ref("Item"), "additionalProperties": _ref("Item")}
+    items = keys.pop("items") | {"items": _ref("Entry"), "additionalProperties": _ref("Item")}
     items["propertyNames"]["patternErrorMessage"] = "a module's name has no dot and no space"
     of_items = {key: keys.pop(key) for key in _ITEM_KEYS}
     of_items["repeat"] |= _expression("an integer")
@@ -282,9 +282,20 @@ def _modules(models: dict[str, Schema]) -> dict[str, Schema]:
     models["Block"]["properties"]["items"] = {**items, "description": said}
     not_here = {"properties": dict.fromkeys(_ITEM_KEYS, False)}
     as_item = {"properties": of_items, "dependencies": {"index": ["repeat"]}}
+    group = models["Group"]
+    group["properties"]["items"]["items"] = _ref("Entry")
+    group["properties"]["repeat"] |= _expression("an integer")
+    group["properties"]["in"] |= _expression("a list")
+    group["properties"]["each"]["type"] = ["array", "string"]
+    group["oneOf"] = [{"required": ["repeat"]}, {"required": ["each", "in"]}]
     return {
         "Child": {"allOf": [_ref("Module"), not_here]},
         "Item": {"allOf": [_ref("Module"), as_item]},
+        "Entry": {
+            "if": {"required": ["items"], "not": {"required": ["type"]}},
+            "then": _ref("Group"),
+            "else": _ref("Item"),
+        },
         **{
             name: _closed({"items": {"type": [*types, "null"]}})
             for name, types in _CONTAINERS.items()

@@ -110,7 +110,7 @@ def items(owners: tuple[ModuleNode, ...], blocks: Blocks) -> tuple[ModuleNode, .
     found = [container_of(owner, blocks) for owner in owners]
     if not all(found):
         return _ANY
-    return tuple(item for container in found if container for _, item in container.items)
+    return tuple(item for container in found if container for item in container.item_modules)
 
 
 def loop_items(node: Node, targets: int, blocks: Blocks) -> list[Modules]:

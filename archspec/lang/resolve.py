@@ -7,6 +7,7 @@ tree, whose names carry their ``Symbol``; what cannot be resolved is reported.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import EllipsisType
 
 from archspec.errors import did_you_mean, listing
@@ -39,6 +40,8 @@ def resolved(node: Node, scope: Scope) -> Node:
         return Name(node.span, node.id, scope.get(node.id))
     if isinstance(node, Comprehension):
         return _comprehension(node, scope)
+    if isinstance(node, Clause):  # of a group
+        return replace(node, iterable=resolved(node.iterable, scope))
     if isinstance(node, Call) and node.name and _is_function(node.name, scope):
         function = Name(node.function.span, node.name, Symbol("function", node.name))
         called = node.function

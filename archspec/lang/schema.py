@@ -155,8 +155,39 @@ class Module(Model):
         return self.model_extra or {}
 
 
+def _names(data: object) -> object:
+    return [name.strip() for name in data.split(",")] if isinstance(data, str) else data
+
+
+class Group(Model):
+    """Items that are repeated together."""
+
+    repeat: int | str | None = Field(None, description="how many times the items occur")
+    index: Name | None = Field(None, description="the name of the counter of rounds")
+    each: Annotated[list[Name], BeforeValidator(_names), Field(min_length=1)] | None = Field(
+        None, description="what the values of one round are called: t, c"
+    )
+    over: list[Value] | str | None = Field(
+        None, alias="in", description="a list with the values of each round, or an $expression"
+    )
+    carry: dict[Name, Annotated[list[Value], Field(min_length=2, max_length=2)]] = Field(
+        {}, description="running values: name: [first value, value after each round]"
+    )
+    items: list[Item] = Field(min_length=1, description="the items of one round")
+
+
+def _item_kind(data: object) -> str:
+    keys = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+    is_group = not {"items", "each", "in", "carry"}.isdisjoint(keys) or keys.keys() == {"repeat"}
+    is_group = is_group and "type" not in keys
+    return "group" if is_group or isinstance(data, Group) else "module"
+
+
+Item = Annotated[
+    Annotated[Module, Tag("module")] | Annotated[Group, Tag("group")], Discriminator(_item_kind)
+]
 Items = Annotated[
-    Annotated[list[Module], Tag("list")] | Annotated[dict[ModuleName, Module], Tag("mapping")],
+    Annotated[list[Item], Tag("list")] | Annotated[dict[ModuleName, Module], Tag("mapping")],
     Discriminator(_kind),
 ]
 Initialiser = Annotated[str, StringConstraints(min_length=1)] | dict[str, dict[str, Value]]

@@ -6,12 +6,12 @@ nodes. ``reading`` makes them, once; ``declared`` is the model that each was mad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from archspec.lang import schema
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Constant, Template, names
+from archspec.lang.expr.nodes import Clause, Constant, Template, names
 from archspec.lang.registry.layers import CONTAINERS
 from archspec.lang.yaml import Path
 
@@ -114,7 +114,7 @@ class ModuleNode:
 
     Attributes:
         type: a constant name, or an expression that gives one.
-        items: the items of a container, with their keys in the document.
+        items: the items of a container, and groups of such, with their keys in the document.
         is_mapping: whether the items are written as a mapping.
     """
 
@@ -125,7 +125,7 @@ class ModuleNode:
     repeat: Node | None
     index: str | None
     name: Template | Node | None
-    items: tuple[tuple[str | int, ModuleNode], ...]
+    items: tuple[tuple[str | int, ItemNode], ...]
     is_mapping: bool
     arguments: Mapping[str, Node | ModuleNode]
 
@@ -147,7 +147,66 @@ class ModuleNode:
     @property
     def named_items(self) -> Mapping[str, ModuleNode]:
         """The items that are written as a mapping."""
-        return {str(key): item for key, item in self.items} if self.is_mapping else {}
+        modules = ((key, item) for key, item in self.items if isinstance(item, ModuleNode))
+        return {str(key): item for key, item in modules} if self.is_mapping else {}
+
+    @property
+    def item_modules(self) -> tuple[ModuleNode, ...]:
+        """The items, those in groups included."""
+        return tuple(_modules_among(item for _, item in self.items))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CarryNode:
+    """A running value of a group: the first one, and the one after each round."""
+
+    name: str
+    path: Path
+    first: Node
+    after: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroupNode:
+    """Items that are repeated together; ``each`` is None if ``repeat`` counts the rounds."""
+
+    path: Path
+    declared: schema.Group
+    repeat: Node | None
+    index: str | None
+    each: Clause | None
+    carry: tuple[CarryNode, ...]
+    items: tuple[tuple[str | int, ItemNode], ...]
+
+    @property
+    def item_modules(self) -> tuple[ModuleNode, ...]:
+        """The items, those in groups included."""
+        return tuple(_modules_among(item for _, item in self.items))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a round gives names to."""
+        targets = self.each.targets if self.each else ()
+        return (*((self.index,) if self.index else ()), *targets)
+
+
+ItemNode = ModuleNode | GroupNode
+
+
+def _modules_among(items: Iterable[ItemNode]) -> Iterator[ModuleNode]:
+    for item in items:
+        if isinstance(item, GroupNode):
+            yield from _modules_among(inner for _, inner in item.items)
+        else:
+            yield item
+
+
+def groups_among(items: Iterable[tuple[str | int, ItemNode]]) -> Iterator[GroupNode]:
+    """The groups among some items, and those inside of them."""
+    for _, item in items:
+        if isinstance(item, GroupNode):
+            yield item
+            yield from groups_among(item.items)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,7 +323,7 @@ def modules_below(modules: Mapping[str, ModuleNode]) -> Iterator[ModuleNode]:
     while stack:
         module = stack.pop()
         yield module
-        stack += [item for _, item in module.items]
+        stack += module.item_modules
         stack += [value for value in module.arguments.values() if isinstance(value, ModuleNode)]
 
 
@@ -272,7 +331,8 @@ def modules_of_block(block: BlockNode) -> Iterator[ModuleNode]:
     """Every module that a block declares, at any depth."""
     yield from modules_below(block.modules)
     if block.container is not None:
-        yield from modules_below({str(key): item for key, item in block.container.items})
+        items = block.container.item_modules
+        yield from modules_below({str(i): item for i, item in enumerate(items)})
 
 
 def steps_below(steps: tuple[StepNode, ...] | None) -> Iterator[StepNode]:
@@ -290,6 +350,11 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
             yield param.default
     for local in block.let.values():
         yield local.value
+    containers = [] if block.container is None else [block.container]
+    for module in (*containers, *modules_of_block(block)):
+        for group in groups_among(module.items):
+            yield from (node for node in (group.repeat, group.each) if node is not None)
+            yield from (node for one in group.carry for node in (one.first, one.after))
     for module in modules_of_block(block):
         yield from (module.type, module.when)
         yield from (node for node in (module.repeat, module.name) if node is not None)

@@ -36,6 +36,10 @@ RUFF = Path(sys.executable).with_name("ruff")
 SPECS: dict[str, tuple[str | Path, dict[str, Any]]] = {
     **{name: (name, {}) for name in packaged_specs()},
     **{path.stem: (path, {}) for path in sorted(DATA.glob("*.yaml"))},
+    "vgg": (DATA / "groups" / "vgg.yaml", {"layers": [4, "M"], "batch_norm": True}),
+    "mobilenet-v2": (DATA / "groups" / "mobilenet_v2.yaml", {"width_mult": 0.1}),
+    "densenet": (DATA / "groups" / "densenet.yaml", {"block_config": [2, 1], "growth_rate": 4}),
+    "convnext": (DATA / "groups" / "convnext.yaml", {"stages": [[1, 4], [2, 8]]}),
     "features-gated": (FEATURES, {"mode": "gated", "depth": 2, "act": "Tanh", "bias": False}),
     "features-wide": (
         FEATURES,
@@ -95,7 +99,7 @@ def test_no_trace_of_archspec(name: str) -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    standard = {"re", "collections", "dataclasses"}
+    standard = {"re", "collections", "dataclasses", "math"}
     assert imported <= {"torch", "torch.nn.functional", *standard}
     assert text.endswith("\n")
     assert not text.endswith("\n\n")

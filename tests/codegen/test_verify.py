@@ -33,12 +33,19 @@ SOURCE = '''
 A paper.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def make_divisible(value: float, divisor: int) -> int:
+    """The multiple of divisor nearest to value."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,11 @@ class Mixer(nn.Module):
         self.named = nn.Sequential(
             OrderedDict({"first": nn.ReLU(), **({"c-d": nn.Linear(3, 3)} if config.rate else {})})
         )
+        entries = OrderedDict()
+        entries["one"] = nn.ReLU()
+        for j in range(2):
+            entries[f"two_{j}"] = nn.Tanh()
+        self.other = nn.Sequential(entries)
         if config.mode == "plain":
             self.tail = nn.Sequential(nn.ReLU(), *[nn.Tanh() for _ in range(2)])
         else:
@@ -163,6 +175,25 @@ class Chain(nn.Sequential):
     def forward(self, x: Tensor):
         """x: [batch, size]."""
         return super().forward(x)
+
+
+class Stack(nn.Sequential):
+    def __init__(self, config: Config, size: int):
+        pairs = tuple(a for a, b in zip(config.sizes, (1, 2)) if b)
+        wide = make_divisible(math.sqrt(size), 8) + sum(pairs)
+        layers = [nn.Linear(size, wide)]
+        last = wide
+        kept = torch.finfo(torch.float16).max
+        for i, (a, b) in enumerate(((8, 2), (4, 1))):
+            parts = []
+            for c in range(b):
+                parts.append(nn.Linear(a, c))
+            layers.append(nn.Sequential(*parts))
+            if b > 1:
+                layers += [nn.ReLU(), nn.Tanh()]
+            layers += [nn.Identity() for _ in range(i)]
+            last, kept = a, last
+        super().__init__(*layers, *[nn.Linear(last, d) for d in config.sizes])
 
 
 class Named(nn.Sequential):

@@ -95,8 +95,8 @@ HINTS = {
         "there is no early exit: run all rounds, and choose the result with a if c else b"
     ),
     NET + "modules: {l: {type: GLEU}}": "did you mean 'GELU' or 'GLU'?",
-    NET + "modules: {l: {type: Sequential, items: [{repeat: 2, items: [{type: ReLU}]}]}}": (
-        "to repeat several modules together, make a block of them and repeat that"
+    NET + "modules: {l: {type: Sequential, items: [{repeat: 2, in_features: 3}]}}": (
+        "several modules are repeated together as items: {repeat: 2, items: [{type: …}, …]}"
     ),
     HEAD + "params: {d: {default: {a: 1}}}\nblocks: {Net: {}}": (
         "there are no mappings as values: declare a parameter for each of its keys"

@@ -33,7 +33,7 @@ LIMITS = {
     "elements of one tensor in such a run": (10, 15),
     "elements of all tensors on the way to one computed `value`": (10, 9),
     "layers that one layer stacks (`num_layers`)": (layers.MAX_DEPTH,),
-    "`repeat`": (expand.MAX_REPEAT,),
+    "`repeat`, and rounds of a group of items": (expand.MAX_REPEAT,),
     "modules": (MAX_MODULES, expand.MAX_DISTINCT),
     "nesting of blocks": (expand.MAX_NESTING,),
     "elements of all tensors": (10, 15),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 
-from archspec.codegen.verify.constructor import ConstructorExpressions
-from archspec.codegen.verify.expressions import Expressions
+from archspec.codegen.verify.constructor import ConstructorExpressions, Items
+from archspec.codegen.verify.expressions import Expressions, targets_of
 from archspec.codegen.verify.file import (
     INPUT_TYPE,
     RESERVED,
@@ -17,7 +17,7 @@ from archspec.codegen.verify.file import (
 )
 from archspec.codegen.verify.forward import ForwardExpressions, Steps
 from archspec.codegen.verify.initial_values import check_fill, check_no_grad
-from archspec.codegen.verify.kinds import VALUE, Block, Kind, union
+from archspec.codegen.verify.kinds import VALUE, Block, Kind, Layers, union
 from archspec.codegen.verify.refusal import Refusal, check_name, is_public
 from archspec.lang.registry import functions
 
@@ -161,13 +161,14 @@ class Constructor:
         for argument in self.arguments:
             scope[argument.arg] = file.argument(argument)
         self.expressions = ConstructorExpressions(scope, self.imported)
+        self.locals: set[str] = set()
 
     def check(self, *, is_sequential: bool) -> None:
         self._check_defaults()
         if is_sequential:
             *defaults, last = self.function.body
             for statement in defaults:
-                if not self._computes(statement):
+                if not (self._computes(statement) or self._fills(statement)):
                     raise Refusal(statement, "a Sequential is given its items, nothing else")
             self.block.container = self.expressions.container(_super_init(last), "Sequential")
             return
@@ -202,12 +203,12 @@ class Constructor:
                 self._store(target, value)
             case ast.Expr(value=ast.Call() as call):
                 self._call(call)
-            case _ if self._computes(statement):
+            case _ if self._computes(statement) or self._fills(statement):
                 pass
             case ast.If(test=test, body=body, orelse=orelse):
                 self.expressions.value(test)
                 for part in (*body, *orelse):
-                    if not isinstance(part, ast.Assign):
+                    if not (isinstance(part, ast.Assign) or self._fills(part)):
                         raise Refusal(part, "a condition decides what is stored, nothing else")
                     self._statement(part)
             case ast.For():
@@ -218,12 +219,18 @@ class Constructor:
     def _computes(self, statement: ast.stmt) -> bool:
         """Whether it is ``if x is None: x = …`` of an argument, or computes a local value."""
         match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                check_name(statement, name)
-                if name in self.expressions.scope or name in RESERVED or name == "self":
-                    raise Refusal(statement, f"'{name}' already means something else")
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if not _is_layers(value):
                 self.expressions.value(value)
-                self.expressions.scope[name] = VALUE
+                self._bind(statement, name)
+                return True
+            case ast.Assign(
+                targets=[ast.Tuple(elts=[*targets])], value=ast.Tuple(elts=[*values])
+            ) if len(targets) == len(values):
+                for value in values:
+                    self.expressions.value(value)
+                for target in targets:
+                    for name in targets_of(target):
+                        self._bind(statement, name)
                 return True
             case ast.If(
                 test=ast.Compare(left=ast.Name(id=name), ops=[ast.Is()]) as test,
@@ -235,6 +242,88 @@ class Constructor:
                 return True
             case _:
                 return False
+
+    def _fills(self, statement: ast.stmt) -> bool:
+        """Whether it puts modules into a list or a dict of layers, or runs a loop that does."""
+        items = Items(self.expressions)
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.List(elts=listed)):
+                items.listed_in(listed)
+                self._layers(statement, name, is_dict=False).listed += items.listed
+            case ast.Assign(
+                targets=[ast.Name(id=name)],
+                value=ast.Call(func=ast.Name(id="OrderedDict"), args=[], keywords=[]),
+            ):
+                self.file.must_import(statement, "OrderedDict")
+                self._layers(statement, name, is_dict=True)
+            case ast.Expr(
+                value=ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=name), attr="append"),
+                    args=[item],
+                    keywords=[],
+                )
+            ):
+                self._known(statement, name, is_dict=False).listed.append(
+                    self.expressions.module(item)
+                )
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=ast.List(elts=listed)):
+                items.listed_in(listed)
+                self._known(statement, name, is_dict=False).listed += items.listed
+            case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=ast.ListComp() as one):
+                items.repeated_in(one)
+                self._known(statement, name, is_dict=False).listed += items.listed
+            case ast.Assign(
+                targets=[ast.Subscript(value=ast.Name(id=name), slice=key)], value=item
+            ):
+                items.add(key, self.expressions.module(item))
+                layers = self._known(statement, name, is_dict=True)
+                layers.named |= items.named
+                layers.computed += items.computed
+            case ast.For(target=target, iter=iterable, body=body, orelse=[]) if not _is_of_modules(
+                iterable
+            ):
+                self.expressions.looped(iterable)
+                for name in targets_of(target):
+                    self._bind(target, name)
+                self._fill_all(body)
+            case _:
+                return False
+        return True
+
+    def _fill_all(self, body: Sequence[ast.stmt]) -> None:
+        for statement in body:
+            if isinstance(statement, ast.If):
+                self.expressions.value(statement.test)
+                self._fill_all((*statement.body, *statement.orelse))
+            elif not (self._computes(statement) or self._fills(statement)):
+                raise Refusal(statement, "a loop fills a list of layers, and does nothing else")
+
+    def _layers(self, statement: ast.stmt, name: str, *, is_dict: bool) -> Layers:
+        """A new list or dict, or one that is begun anew in each round."""
+        if not isinstance(self.expressions.scope.get(name, None), Layers | None):
+            raise Refusal(statement, f"'{name}' already means something else")
+        self._check_new(statement, name)
+        self.expressions.scope[name] = layers = Layers(is_dict)
+        return layers
+
+    def _known(self, statement: ast.stmt, name: str, *, is_dict: bool) -> Layers:
+        found = self.expressions.scope.get(name)
+        if not isinstance(found, Layers) or found.is_dict is not is_dict:
+            raise Refusal(statement, f"'{name}' is no list of layers")
+        return found
+
+    def _bind(self, node: ast.AST, name: str) -> None:
+        """A value that has a name of its own, new or as it was."""
+        if name in self.expressions.scope and name not in self.locals:
+            raise Refusal(node, f"'{name}' already means something else")
+        self._check_new(node, name)
+        self.locals.add(name)
+        self.expressions.scope[name] = VALUE
+
+    def _check_new(self, node: ast.AST, name: str) -> None:
+        check_name(node, name)
+        if name in RESERVED or name == "self":
+            raise Refusal(node, f"'{name}' already means something else")
 
     def _store(self, target: ast.Attribute, value: ast.expr) -> None:
         """``self.name = …`` of a child, a tensor or a number; else two tensors that are tied."""
@@ -398,3 +487,21 @@ def _root(node: ast.expr) -> str:
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _is_layers(value: ast.expr) -> bool:
+    """Whether a local variable begins as a list or a dict of layers."""
+    match value:
+        case ast.List() | ast.Call(func=ast.Name(id="OrderedDict")):
+            return True
+        case _:
+            return False
+
+
+def _is_of_modules(node: ast.expr) -> bool:
+    """Whether a loop runs over ``self.modules()``, as that of initialize does."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="self"))):
+            return True
+        case _:
+            return False

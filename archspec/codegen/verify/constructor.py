@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from archspec.codegen.verify.expressions import Expressions
+from archspec.codegen.verify.expressions import Expressions, targets_of
 from archspec.codegen.verify.kinds import (
     FOREIGN,
     VALUE,
@@ -15,9 +15,10 @@ from archspec.codegen.verify.kinds import (
     Fields,
     Kind,
     LayerKind,
+    Layers,
     union,
 )
-from archspec.codegen.verify.refusal import Refusal, check_name, is_plain
+from archspec.codegen.verify.refusal import Refusal, is_plain
 from archspec.codegen.verify.trusted import TrustedName
 from archspec.lang.registry.layers import CONTAINERS, Layer
 
@@ -90,6 +91,8 @@ class ConstructorExpressions(Expressions):
         """``Sequential``, ``ModuleList`` or ``ModuleDict`` with its items."""
         items = Items(self)
         match name, node:
+            case ("Sequential" | "ModuleList", ast.Call(args=[ast.Name() as layers], keywords=[])):
+                items.take(layers, is_dict=name == "Sequential")
             case _, ast.Call(args=[], keywords=[]):
                 pass
             case "ModuleDict", ast.Call(args=[ast.Dict() as named], keywords=[]):
@@ -134,6 +137,8 @@ class Items:
             match node:
                 case ast.Starred(value=ast.ListComp() as repeated):
                     self.repeated_in(repeated)
+                case ast.Starred(value=ast.Name() as layers):
+                    self.take(layers, is_dict=False)
                 case ast.Starred(
                     value=ast.IfExp(test=test, body=ast.List(elts=[item]), orelse=ast.List(elts=[]))
                 ):
@@ -141,6 +146,15 @@ class Items:
                     self.listed.append(self.expressions.module(item))
                 case _:
                     self.listed.append(self.expressions.module(node))
+
+    def take(self, node: ast.Name, *, is_dict: bool) -> None:
+        """What a loop has put into a list or a dict."""
+        kind = self.expressions.name(node)
+        if not isinstance(kind, Layers) or kind.is_dict is not is_dict:
+            raise Refusal(node, "these are no layers")
+        self.named |= kind.named
+        self.computed += kind.computed
+        self.listed += kind.listed
 
     def named_in(self, node: ast.Dict) -> None:
         """``{"a": a, **{f"b_{i}": b for i in range(n)}, **({"c": c} if there else {})}``."""
@@ -154,13 +168,13 @@ class Items:
                     orelse=ast.Dict(keys=[]),
                 ):
                     self.expressions.value(test)
-                    self._add(name, self.expressions.module(item))
+                    self.add(name, self.expressions.module(item))
                 case ast.expr(), _:
-                    self._add(key, self.expressions.module(value))
+                    self.add(key, self.expressions.module(value))
                 case _:
                     raise Refusal(value, "items are not given so")
 
-    def _add(self, key: ast.expr, kind: Kind) -> None:
+    def add(self, key: ast.expr, kind: Kind) -> None:
         match key:
             case ast.Constant(value=str(name)):
                 self.named[name] = union([kind, self.named.get(name, kind)])
@@ -199,26 +213,20 @@ class Items:
     def repeated_in(self, node: ast.ListComp | ast.DictComp) -> None:
         """``item for i in range(n) if there``."""
         match node.generators:
-            case [
-                ast.comprehension(
-                    target=ast.Name(id=counter),
-                    iter=ast.Call(func=ast.Name(id="range"), args=[times], keywords=[]),
-                    ifs=conditions,
-                    is_async=0,
-                )
-            ] if len(conditions) < 2:
-                self.expressions.value(times)
+            case [ast.comprehension(target=target, iter=iterable, ifs=conditions, is_async=0)] if (
+                len(conditions) < 2
+            ):
+                self.expressions.looped(iterable)
             case _:
                 raise Refusal(node, "items are not repeated so")
-        check_name(node, counter)
         outside = self.expressions.scope
-        self.expressions.scope = {**outside, counter: VALUE}
+        self.expressions.scope = {**outside, **dict.fromkeys(targets_of(target), VALUE)}
         for condition in conditions:
             self.expressions.value(condition)
         if isinstance(node, ast.ListComp):
             self.listed.append(self.expressions.module(node.elt))
         else:
-            self._add(node.key, self.expressions.module(node.value))
+            self.add(node.key, self.expressions.module(node.value))
         self.expressions.scope = outside
 
 

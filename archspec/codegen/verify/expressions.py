@@ -135,12 +135,9 @@ class Expressions:
         self.scope = dict(outside)
         for clause in clauses:
             self.looped(clause.iter)
-            given = clause.target
-            for target in given.elts if isinstance(given, ast.Tuple) else [given]:
-                if not isinstance(target, ast.Name) or clause.is_async:
-                    raise Refusal(target, "a loop does not give its values to this")
-                check_name(target, target.id)
-                self.scope[target.id] = VALUE
+            if clause.is_async:
+                raise Refusal(element, "this is not awaited")
+            self.scope.update(dict.fromkeys(targets_of(clause.target), VALUE))
             for condition in clause.ifs:
                 self.value(condition)
         self.value(element)
@@ -221,6 +218,18 @@ class Expressions:
                 raise Refusal(keyword, f"the argument '{name}' is not printed here")
             seen.add(name)
             check(keyword.value)
+
+
+def targets_of(node: ast.expr) -> list[str]:
+    """The names in ``i, (a, b)``, to which a loop gives its values."""
+    match node:
+        case ast.Name(id=name):
+            check_name(node, name)
+            return [name]
+        case ast.Tuple(elts=parts):
+            return [name for part in parts for name in targets_of(part)]
+        case _:
+            raise Refusal(node, "a loop does not give its values to this")
 
 
 def text_of(node: ast.expr) -> str | None:

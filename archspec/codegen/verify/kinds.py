@@ -168,6 +168,16 @@ class Foreign(Kind):
 FOREIGN = Foreign()
 
 
+class Layers(Kind):
+    """A list or a dict of modules, which a container is made of."""
+
+    def __init__(self, is_dict: bool) -> None:
+        self.is_dict = is_dict
+        self.named: dict[str, Kind] = {}
+        self.computed: list[Kind] = []
+        self.listed: list[Kind] = []
+
+
 class Container(Kind):
     """``Sequential``, ``ModuleList`` or ``ModuleDict``.
 

@@ -7,6 +7,7 @@ conditions, patterns) is checked while the modules are instantiated, forward ste
 from __future__ import annotations
 
 import keyword
+from collections.abc import Iterable
 from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing, near_misses, shown
@@ -29,7 +30,15 @@ from archspec.lang.expr.numeric import FUNCTIONS
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module, Param
-from archspec.lang.tree import BlockNode, ModuleNode, SpecTree, TensorNode, modules_of_block
+from archspec.lang.tree import (
+    BlockNode,
+    GroupNode,
+    ItemNode,
+    ModuleNode,
+    SpecTree,
+    TensorNode,
+    modules_of_block,
+)
 from archspec.lang.yaml import Path
 
 
@@ -130,18 +139,59 @@ class _BlockChecker:
             hint = did_you_mean(name, Module.model_fields) or "its children are its items"
             message = f"{module.kind} has no argument '{name}'"
             self.checker.add("E203", message, (*module.path, name), key=True, hint=hint)
-        is_named = module.is_mapping or any(item.name is not None for _, item in module.items)
+        items = module.item_modules
+        is_named = module.is_mapping or any(item.name is not None for item in items)
         if module.kind == "ModuleDict" and module.items and not module.is_mapping:
             hint = "write items: {name: {type: …}, …}"
-            if any(item.repeat is not None for _, item in module.items):
+            if any(item.repeat is not None for item in items):
                 hint += '; the name of a repeated item is its own key: name: "layer_{i}"'
             self.checker.add("E212", "a ModuleDict's items need names", at, hint=hint)
         if module.kind == "ModuleList" and is_named:
             hint = "write items: [{type: …}, …], or use a ModuleDict"
             self.checker.add("E212", "a ModuleList's items have no names", at, hint=hint)
-        for key, item in module.items:
-            self._check_module(item, counters)
-            self._check_item_name(module, key, item, is_named=is_named)
+        self._check_items(module, module.items, counters, is_named=is_named)
+
+    def _check_items(
+        self,
+        module: ModuleNode,
+        items: Iterable[tuple[str | int, ItemNode]],
+        counters: frozenset[str],
+        *,
+        is_named: bool,
+    ) -> None:
+        for key, item in items:
+            if isinstance(item, GroupNode):
+                self._check_group(item, counters)
+                inside = counters | {*item.names, *(one.name for one in item.carry)}
+                self._check_items(module, item.items, inside, is_named=is_named)
+            else:
+                self._check_module(item, counters)
+                self._check_item_name(module, key, item, is_named=is_named)
+
+    def _check_group(self, group: GroupNode, counters: frozenset[str]) -> None:
+        """How often a group is repeated, and the names that it gives."""
+        declared, path = group.declared, group.path
+        given = declared.model_fields_set
+        hint = "write {repeat: $n, items: […]}, or {each: [a, b], in: $pairs, items: […]}"
+        if self.checker.findings.is_broken_below(path):
+            pass  # what it lacks has been told
+        elif ("repeat" in given) is ("each" in given):
+            message = "a group of items has either 'repeat' or 'each'"
+            self.checker.add("E212", message, path, hint=hint)
+        elif ("each" in given) is not ("over" in given):
+            message = "'each' says what the values 'in' a list are called: both are needed"
+            self.checker.add("E212", message, path, hint=hint)
+        # The targets of all loops are held against parameters and reserved names elsewhere.
+        places = [(name, (*path, "each")) for name in declared.each or ()]
+        names = [*declared.carry, *([group.index] if group.index else [])]
+        places += [(one.name, one.path) for one in group.carry]
+        places += [(group.index, (*path, "index"))] if group.index else []
+        listed = [name for name, _ in places]
+        for name, at in dict(places).items():
+            if name in counters or listed.count(name) > 1 or (name in names and name in self.names):
+                self.checker.add("E207", f"'{name}' is already a name here", at)
+        check_names(self.checker, declared.carry, (*path, "carry"), FUNCTIONS)
+        check_names(self.checker, names[len(declared.carry) :], (*path, "index"), FUNCTIONS)
 
     def _check_item_name(
         self, module: ModuleNode, key: str | int, item: ModuleNode, *, is_named: bool

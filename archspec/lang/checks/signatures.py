@@ -86,6 +86,8 @@ def _instead(takes: Signature, name: str) -> str:
     """What to write for an argument that does not exist, as a hint."""
     if name in ("device", "dtype"):
         return "device and dtype are chosen when the model is built"
+    if name in ("each", "in", "carry"):
+        return "write {each: a, in: $values, items: [{type: …, …}]}"
     names = arguments_of(takes)
     reserved = [key for key in Module.model_fields if key != "type"]
     known = f"it takes: {listing(names)}" if names else "it takes none"

@@ -51,8 +51,9 @@ def _without_tags(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
         of_step = i > 1 and isinstance(loc[i - 1], int) and loc[i - 2] in (*_STEPS, "steps")
         is_group = i > 4 or (i == 3 and loc[0] == "blocks")
         of_items = is_group and loc[i - 1] == "items" and key in ("list", "mapping")
+        of_item = i > 2 and loc[i - 2] == "list" and key in ("module", "group")
         of_value = i > 4 and loc[i - 1] == "value" and key in ("steps", "text")
-        found += () if of_step or of_items or of_value else (key,)
+        found += () if of_step or of_items or of_item or of_value else (key,)
     return found
 
 
@@ -122,8 +123,8 @@ def _type_hint(document: Document, path: Path, keys: list[str]) -> str:
         node = yaml.find(document.root, (*path, key))
         if isinstance(node, yaml.Scalar):
             return f"write type: {node.text.rpartition('.')[2]} in place of {key}: {node.text}"
-    if "repeat" in keys or "items" in keys:
-        return "to repeat several modules together, make a block of them and repeat that"
+    if not {"repeat", "each"}.isdisjoint(keys):
+        return "several modules are repeated together as items: {repeat: 2, items: [{type: …}, …]}"
     return ""
 
 
@@ -167,6 +168,11 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
     kinds = [str(detail["type"]) for detail in details]
     if kinds[0] == "string_pattern_mismatch":
         return _wrong_text(document, path, details[0])
+    if path[-2:-1] == ("carry",):
+        hint = "write carry: {name: [first value, value after each round]}"
+        return document.problem(
+            "E202", f"'{_short(str(path[-1]))}' is no running value", path, hint=hint
+        )
     if kinds[0] == "too_long" and _among_steps(path):
         return document.problem("E202", "more than one target in a step", path, hint=_ONE_KEY)
     last = path[-1] if path else ""
@@ -259,6 +265,8 @@ def _keys_at(path: Path) -> list[str]:
         model = inner.get(str(path[2]))
     if model is None and len(path) == 2:
         model = inner.get(str(path[1]))
+    if model is None and isinstance(path[-1], int) and path[-2] == "items":
+        model = schema.Group
     if model is None and _among_steps(path):
         return ["for", "do", "return"]
     if model is None:

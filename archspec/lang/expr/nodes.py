@@ -19,7 +19,7 @@ SymbolKind = Literal[
     "global",  # a parameter of the spec
     "param",  # a parameter of the block
     "let",  # a local value of the block
-    "counter",  # of a repeat, or a target of a comprehension
+    "counter",  # of a repeat, a name that a group of items gives, a target of a comprehension
     "size",  # a symbolic dimension, in a contract
     "input",  # of the block
     "local",  # given by an earlier step or a loop
