@@ -61,6 +61,7 @@ ERRORS = {
     "hydra-style-1.yaml": [(11, "E101", "a parameter's value is $name, without braces")],
     "hydra-style-2.yaml": [
         (9, "E202", "write type: Linear in place of _target_: torch.nn.Linear"),
+        (9, "E302", "write $hidden"),
         (10, "E202", "write type: ReLU in place of class_path: torch.nn.ReLU"),
         (11, "E206", "a type is a name, never an import; did you mean 'Linear'?"),
         (12, "E206", "a type is a name, never an import; did you mean 'ReLU'?"),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from archspec.errors import Findings, Problem, did_you_mean, listing
 from archspec.lang import schema, yaml
+from archspec.lang.checks.other_notations import read_as_meant
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
 from archspec.lang.yaml import Path
@@ -25,6 +26,7 @@ def validated(document: Document, findings: Findings) -> Architecture | None:
     """The document as an ``Architecture``; None if not even its blocks can be found."""
     data = cast("dict[str, Any]", yaml.plain(document.root))
     cut: set[Path] = set()
+    read_as_meant(document, data, findings)
     for _ in range(_ROUNDS):
         try:
             return Architecture.model_validate(data)
@@ -107,35 +109,37 @@ def _keys_of(document: Document, path: Path) -> list[str]:
     return list(node.entries) if isinstance(node, yaml.Mapping) else []
 
 
+_GROUP = "several modules are repeated together as items: {repeat: 2, items: [{type: …}, …]}"
+
+
 def _missing_key(document: Document, path: Path, missing: str) -> Problem:
     where = "".join(f" in '{last}'" for last in path[-1:] if isinstance(last, str))
     near = [key for key in _keys_of(document, path) if did_you_mean(key, [missing])]
     hint = f"'{near[0]}' should be '{missing}'" if near else ""
     if missing == "type":
-        hint = _type_hint(document, path, _keys_of(document, path)) or hint
+        is_group = not {"repeat", "each"}.isdisjoint(_keys_of(document, path))
+        hint = _GROUP if is_group else hint
     message = f"the key '{missing}' is missing{where}"
     return document.problem("E202", message, path, key=True, hint=hint)
-
-
-def _type_hint(document: Document, path: Path, keys: list[str]) -> str:
-    """How a module is written here that is written in another tool's way."""
-    for key in ("_target_", "class_path", "class_name", "cls", "class", "module", "name"):
-        node = yaml.find(document.root, (*path, key))
-        if isinstance(node, yaml.Scalar):
-            return f"write type: {node.text.rpartition('.')[2]} in place of {key}: {node.text}"
-    if not {"repeat", "each"}.isdisjoint(keys):
-        return "several modules are repeated together as items: {repeat: 2, items: [{type: …}, …]}"
-    return ""
 
 
 def _unknown_key(document: Document, path: Path) -> Problem:
     *above, key = path
     known = _keys_at(path[:-1])
     hint = did_you_mean(str(key), known) or (f"keys here: {listing(known, 20)}" if known else "")
+    if not above:
+        hint = _TEMPLATES if str(key).startswith(("_", ".", "x-")) else _INSTEAD.get(str(key), hint)
     hint = _ONE_KEY if above[-2:-1] and above[-2] in _STEPS else hint
     return document.problem("E201", f"unknown key '{_short(str(key))}'", path, key=True, hint=hint)
 
 
+_TEMPLATES = "there is no place for templates: what repeats is a block with params"
+_INSTEAD = {  # of a key at the top
+    "defaults": "to build on another spec, write extends: NAME, or use: [FILE] for its blocks",
+    "imports": "there are no imports: blocks of other files are taken by use: [FILE]",
+    "variables": "values are declared under params",
+    "hyperparameters": "values are declared under params",
+}
 _WORDS = {
     "int": "an integer", "float": "a number", "bool": "true or false", "string": "text",
     "list": "a list", "dict": "a mapping", "model": "a mapping", "none": "null",

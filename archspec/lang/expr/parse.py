@@ -10,6 +10,7 @@ is translated. Nothing here runs code.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,6 +72,9 @@ def value_node(value: Any, path: Path) -> Node:
     """
     if isinstance(value, str) and value.startswith("$"):
         whole = Span(path)
+        if value.startswith("${") and value.endswith("}"):
+            message = "${…} is not part of the language"
+            raise ExpressionError("E302", message, Span(path, 0, len(value)), _interpolated(value))
         return Constant(whole, value[1:]) if value[1:2] == "$" else parse(value[1:], path, 1)
     if isinstance(value, list):
         items = [value_node(v, (*path, i)) for i, v in enumerate(cast("list[Any]", value))]
@@ -78,6 +82,14 @@ def value_node(value: Any, path: Path) -> Node:
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise ExpressionError("E307", "the integer does not fit into 64 bits", Span(path))
     return Constant(Span(path), value)
+
+
+def _interpolated(text: str) -> str:
+    """What to write for ``${params.width}``."""
+    name = text[2:-1].strip().rpartition(".")[2]
+    if re.fullmatch(r"[\w.\s]+", text[2:-1], re.ASCII) and name.isidentifier():
+        return f"write ${name}"
+    return "write an expression, such as $2 * width; what comes from outside is a parameter"
 
 
 def template(text: str, path: Path) -> nodes.Template:

@@ -1,0 +1,119 @@
+"""What users of other tools write first: what is told, and that following it works."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import archspec
+from archspec.errors import Problem, SpecError
+from tests.tables import every
+
+HEAD = """\
+archspec: 1
+model: Net
+params: {width: 4, deep: true}
+dims: {batch: 2}
+blocks:
+  Net:
+    inputs: {x: [batch, $width]}
+"""
+MODULE = HEAD + "    modules:\n      base: &base {type: ReLU}\n      fc: %s\n"
+STEP = HEAD + "    forward:\n      - y: x\n      - %s\n      - return: y\n"
+
+
+def problems_of(text: str) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text)
+    return caught.value.problems
+
+
+@every(
+    "module, codes, hint",
+    [
+        (
+            "{_target_: torch.nn.Linear, in_features: $width, out_features: 3}",
+            *("E202", "write type: Linear in place of _target_: torch.nn.Linear"),
+        ),
+        (
+            '{_target_: torch.nn.Linear, in_features: "${width}", out_features: 3}',
+            *("E202 E302", "write type: Linear in place of _target_: torch.nn.Linear"),
+        ),
+        (
+            "{class_path: torch.nn.Dropout, init_args: {p: 2.0, q: 1}}",
+            *("E202 E203", "and its arguments beside it, by name, in place of init_args"),
+        ),
+        ("{_target_: nn.ReLU, _partial_: true}", "E202", "leave out _partial_"),
+        ("{_target_: my.own.Layer, size: 3}", "E202", "see archspec.register_layer"),
+        ("{name: Linear, args: [4, 4]}", "E202", "in place of args"),
+        ('{type: Dropout, p: "${params.width}"}', "E302", "write $width"),
+        ('{type: Dropout, p: "${mul:2,3}"}', "E302", "write an expression, such as $2 * width"),
+        ("{<<: *base, inplace: true}", "E201", "write the keys out; what repeats is one block"),
+        ("{<<: [*base], inplce: true}", "E201 E203", "or an item with repeat"),
+    ],
+)
+def test_modules(module: str, codes: str, hint: str) -> None:
+    problems = problems_of(MODULE % module)
+    assert sorted(problem.code for problem in problems) == codes.split(), problems
+    assert all(problem.place and problem.place.line == 10 for problem in problems)
+    assert any(hint in problem.hint for problem in problems), problems
+
+
+@every(
+    "step, message, hint",
+    [
+        ("{if: deep, do: [{y: relu(y)}]}", "conditional", "{y: relu(y) if deep else y}"),
+        (
+            "{if: width > 3, then: {y: relu(y)}, else: {y: gelu(y)}}",
+            *("conditional", '{y: "relu(y) if width > 3 else gelu(y)"}'),
+        ),
+        ("{y: relu(y), if: deep}", "conditional", "{y: relu(y) if deep else y}"),
+        ("{when: deep, y: relu(y)}", "conditional", "{y: relu(y) if deep else y}"),
+        ("{if: deep, do: [{z: y}, {y: z}]}", "conditional", "else z}; the other steps alike"),
+        ("{if: deep, do: [{return: x}]}", "conditional", "there is no early exit"),
+        ("{if: deep}", "conditional", "{x: a if condition else b}"),
+        ("{while: deep, do: [{y: relu(y)}]}", "while", "for: i in range(n)"),
+    ],
+)
+def test_steps(step: str, message: str, hint: str) -> None:
+    (problem,) = problems_of(STEP % step)
+    assert (problem.code, problem.message) == ("E308", f"there is no {message} step")
+    assert problem.place and problem.place.line == 10
+    assert hint in problem.hint
+    followed = re.fullmatch(r"write (\{.*\})", problem.hint)
+    if followed:
+        archspec.build(archspec.loads(STEP % followed[1]), device="meta")
+
+
+@every(
+    "params, message, hint",
+    [
+        (
+            "{rope_parameters: {rope_theta: 1e4, rope_type: default}}",
+            *("is a mapping: a parameter has one value", "read: {rope_theta: rope_parameters"),
+        ),
+        ("{width: {typ: int, default: 3}}", "unknown key 'typ'", "did you mean 'type'?"),
+    ],
+)
+def test_parameters(params: str, message: str, hint: str) -> None:
+    text = f"archspec: 1\nmodel: N\nparams: {params}\nblocks: {{N: {{items: []}}}}\n"
+    (problem,) = problems_of(text)
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+@every(
+    "line, hint",
+    [
+        ("defaults: [base, _self_]", "extends: NAME"),
+        ("_common: &a {type: ReLU}", "there is no place for templates"),
+        ("x-common: &a {type: ReLU}", "a block with params"),
+        ("params: {<<: {width: 3}}", "extends: parent.yaml"),
+    ],
+)
+def test_the_top(line: str, hint: str) -> None:
+    text = f"archspec: 1\nmodel: N\n{line}\nblocks: {{N: {{items: []}}}}\n"
+    (problem,) = problems_of(text)
+    assert (problem.code, problem.place and problem.place.line) == ("E201", 3)
+    assert hint in problem.hint
