@@ -156,8 +156,9 @@ def local_names(block: BlockNode) -> set[str]:
 
 
 def forward_names(block: BlockNode) -> set[str]:
-    """Every name that occurs in the forward steps."""
-    return {name.id for node in forward_expressions(block) for name in names(node)}
+    """Every parameter and local value that the forward steps name."""
+    found = (name for node in forward_expressions(block) for name in names(node))
+    return {one.id for one in found if one.symbol and one.symbol.kind in ("global", "param", "let")}
 
 
 def _names_in_rules(tree: SpecTree) -> set[str]:

@@ -387,13 +387,12 @@ class _BlockReader(_Reader):
     def _scope(self, entry: tree.BlockNode) -> dict[str, Symbol]:
         """The names in the steps of forward, or of a method."""
         at, made = self.path, self._made
-        # Where a name is declared twice, which has been reported, the first of these wins.
+        # A child hides a parameter of its name; other names that are declared twice were reported.
         return {
-            **_CONSTANTS, **_TRAINING, **self.shared,
+            **_CONSTANTS, **_TRAINING, **self.shared, **self.own,
             **{name: Symbol("method", name, m.path) for name, m in made.methods.items()},
             **{name: Symbol("tensor", name, t.path) for name, t in made.tensors.items()},
             **{name: Symbol("child", name, m.path, (m,)) for name, m in made.modules.items()},
-            **self.own,
             **{name: Symbol("input", name, c.path) for name, c in entry.inputs.items()},
             **{n: s for group in _GROUPS for n, s in self.broken((*at, group)).items()},
             **self.broken((*at, "targets")),

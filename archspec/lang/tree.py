@@ -270,6 +270,11 @@ class BlockNode:
         return {**self.parameters, **self.buffers}
 
     @property
+    def held(self) -> frozenset[str]:
+        """The names of its children and raw tensors, which steps mean by them."""
+        return frozenset({*self.modules, *self.tensors})
+
+    @property
     def computed(self) -> tuple[TensorNode, ...]:
         """The raw tensors that start as a computed value."""
         return tuple(tensor for tensor in self.tensors.values() if tensor.value)

@@ -7,7 +7,6 @@ leaves out, which block a ``type: $block`` is, and which side of ``a if c else b
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +48,9 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     costs: dict[int, _Costs] = {}  # of each kind of module
     for kind, instance, below in _distinct(blocks, root):
         block = blocks.get(instance.type)
-        known = ChainMap[str, Value](instance.values, dict(values))
+        known: Mapping[str, Value] = {**values, **instance.values}
+        held = block.held if block else frozenset[str]()
+        known = {name: value for name, value in known.items() if name not in held}
         for tensor in block.computed if block else ():
             assert block is not None
             walk = _Walk(checker, block, blocks, instance, known, bounds, {}, {})

@@ -65,7 +65,7 @@ def check_child_names(checker: Checker, names: Iterable[str], at: Path) -> None:
 
 
 def check_block_names(checker: Checker, block: Block, at: Path) -> None:
-    """Nothing shadows anything: one name in a block means one thing."""
+    """One name in a block means one thing, but that a parameter may be called as a child."""
     shared = {
         **dict.fromkeys(checker.architecture.let, "a local value of the spec"),
         **dict.fromkeys(checker.architecture.params, "a global parameter"),
@@ -82,8 +82,11 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
         names: Iterable[str] = getattr(block, group)
         for name in names:
             path = (*at, group, name)
-            if name in seen or name in shared:
-                message = f"'{name}' is already {seen.get(name) or shared[name]}"
+            taken_by = seen.get(name) or shared.get(name, "")
+            if group in CHILDREN and taken_by in _VALUES:
+                pass  # arguments know the parameter, steps the child
+            elif taken_by:
+                message = f"'{name}' is already {taken_by}"
                 shared_group = "params" if name in checker.architecture.params else "let"
                 cause = places.get(name, (shared_group, name))
                 hint = "choose another name"
@@ -91,6 +94,8 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
             if name in computing:
                 message = f"'{name}' is the method that computes '{name[8:]}'"
                 checker.add("E207", message, path, key=True, hint="choose another name")
+            if group in CHILDREN and seen.get(name) in _VALUES:
+                seen[name], places[name] = what, path
             seen.setdefault(name, what)
             places.setdefault(name, path)
         # A child is reached through self alone, so that only what Module has can clash.
@@ -112,6 +117,12 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
 def tensors_of(block: Block) -> Iterable[tuple[str, Tensor]]:
     """The raw parameters and buffers with their names."""
     return (*block.parameters.items(), *block.buffers.items())
+
+
+CHILDREN = ("modules", "parameters", "buffers")  # what a block holds
+_VALUES = frozenset(
+    {"a parameter of the block", "a local value", "a global parameter", "a local value of the spec"}
+)
 
 
 def is_plain_name(text: str) -> bool:

@@ -77,6 +77,7 @@ class _StepChecker:
         self.blocks, self.block, self.methods = tree.blocks, block, methods or {}
         self.path = (*block.path, "forward")
         self.targets = set[str]()  # of the steps so far
+        self.values = {*tree.params, *tree.let, *block.params, *block.let}
         self.numeric = {call.name for call in _numeric_calls(block)}
         self.taken: dict[str, tuple[str, Path]] = {
             **{name: ("a global parameter", p.path) for name, p in tree.params.items()},
@@ -244,7 +245,10 @@ class _StepChecker:
         """``node`` where a value is wanted."""
         if self._resolve(node):
             name = written(node)
-            self.refuse(node, "E305", f"'{name}' is a module, not a value", f"call it: {name}(…)")
+            hint = f"call it: {name}(…)"
+            if name in self.values:
+                hint += f"; for the parameter, write let: {{{name}_value: ${name}}}"
+            self.refuse(node, "E305", f"'{name}' is a module, not a value", hint)
 
     def _resolve(self, node: Node) -> Modules:
         """The modules that ``node`` stands for, checked on the way; None if it is a value."""
