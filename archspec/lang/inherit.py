@@ -15,7 +15,12 @@ from archspec.errors import Note, Place, Problem, SpecError, did_you_mean
 from archspec.lang import yaml
 from archspec.lang.like import with_likes
 from archspec.lang.merging import merge_mappings, without_removed
-from archspec.lang.packaged import is_packaged, packaged_folder, packaged_specs
+from archspec.lang.packaged import (
+    find_packaged,
+    is_packaged,
+    packaged_folder,
+    packaged_specs,
+)
 from archspec.lang.renaming import with_renamed
 from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar, find
 
@@ -90,10 +95,9 @@ def locate(name: str | os.PathLike[str]) -> Path:
     text = os.fspath(name)
     if not isinstance(name, str) or text.endswith((".yaml", ".yml")) or os.sep in text:
         return Path(text)
-    specs = packaged_specs()
-    if text in specs:
-        return specs[text]
-    hint = did_you_mean(text, specs) or _SHOWN_BY_LIST
+    if found := find_packaged(text):
+        return found
+    hint = did_you_mean(text, packaged_specs()) or _SHOWN_BY_LIST
     raise SpecError(Problem("E108", f"no packaged spec is called '{text}'", hint=hint))
 
 

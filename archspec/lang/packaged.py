@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 from pathlib import Path
 
 FIGURES = (
@@ -10,6 +12,7 @@ FIGURES = (
 )
 
 
+@functools.cache
 def packaged_folder() -> Path:
     """The folder of the packaged specs: inside the package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
@@ -21,6 +24,12 @@ def packaged_specs() -> dict[str, Path]:
     """Name → file, by name. A name is that of one file, whichever folder it is in."""
     found = {path.stem: path for path in packaged_folder().glob("*/*.yaml")}
     return dict(sorted(found.items()))
+
+
+def find_packaged(name: str) -> Path | None:
+    """The file of a packaged spec, if there is one of that name."""
+    files = (Path(field, f"{name}.yaml") for field in os.scandir(packaged_folder()))
+    return next((file for file in files if file.is_file()), None)
 
 
 def is_packaged(path: Path) -> bool:
