@@ -20,7 +20,7 @@ import archspec
 from archspec.predicting import Predictor
 from archspec.predicting.batching import Prepared
 from benchmarks.pairs import Pair
-from benchmarks.references import minilm, resnet, with_weights_of
+from benchmarks.references import minilm, torchvision, with_weights_of
 
 TEXTS, MOST_JOINED, LENGTH, BATCH = 256, 16, 256, 32
 TOPICS = Path(__file__).parent.parent / "examples" / "wordnet-topics" / "test.csv"
@@ -101,8 +101,8 @@ def _check_texts(predictor: Predictor, texts: list[str], theirs: list[Any]) -> N
 def _images() -> Iterator[Pair]:
     torch.manual_seed(0)
     batch = torch.randn(BATCH, 3, 224, 224)
-    theirs = _used(resnet("resnet18"), batch)
-    model = with_weights_of(theirs, "resnet18", "torchvision")
+    theirs = _used(torchvision("resnet18"), batch)
+    model = with_weights_of(theirs, "resnet18")
     prepared = Prepared(BATCH, [(np.arange(BATCH), {"x": batch})])
 
     def plain() -> np.ndarray:

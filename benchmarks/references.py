@@ -27,10 +27,11 @@ def bert() -> nn.Module:
     return transformers.BertForSequenceClassification(transformers.BertConfig(**options))
 
 
-def resnet(name: str) -> nn.Module:
+def torchvision(name: str) -> nn.Module:
+    """The model of torchvision that a packaged spec describes."""
     from torchvision import models
 
-    return getattr(models, name)()
+    return getattr(models, name.replace("-", "_"))()
 
 
 def minilm() -> Path | None:
@@ -39,13 +40,12 @@ def minilm() -> Path | None:
     return Path(found.origin).parent / "model" if found and found.origin else None
 
 
-def with_weights_of(theirs: nn.Module, name: str, layout: str | None = None) -> nn.Module:
+def with_weights_of(theirs: nn.Module, name: str) -> nn.Module:
     """Our model with the very tensors of theirs."""
     spec = archspec.load(name)
     model = archspec.build(spec, device="meta")
     state, names = theirs.state_dict(), {own: own for own in model.state_dict()}
-    if layout is not None:
-        found = spec.architecture.checkpoints[layout]
+    if found := spec.architecture.checkpoints.get("torchvision"):
         names = {own: to_foreign(own, found) for own in names}
     model.load_state_dict({own: state[foreign] for own, foreign in names.items()}, assign=True)
     return model.train(theirs.training)

@@ -28,7 +28,8 @@ def packaged_specs() -> dict[str, Path]:
 
 def find_packaged(name: str) -> Path | None:
     """The file of a packaged spec, if there is one of that name."""
-    files = (Path(field, f"{name}.yaml") for field in os.scandir(packaged_folder()))
+    folder = packaged_folder()
+    files = (folder / field / f"{name}.yaml" for field in os.listdir(folder))
     return next((file for file in files if file.is_file()), None)
 
 

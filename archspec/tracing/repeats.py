@@ -241,7 +241,10 @@ class _NewTensor(torch.autograd.Function):
         elements = described.bytes // described.dtype.itemsize
         with _disable_current_modes():
             storage = torch.empty(elements, dtype=described.dtype, device="meta")
-            tensor = storage.as_strided(described.shape, described.stride, described.offset)
+            # Not as a view, which autograd would let nobody change in place.
+            tensor = torch.empty(0, dtype=described.dtype, device="meta").set_(
+                storage.untyped_storage(), described.offset, described.shape, described.stride
+            )
         if not described.requires_grad:
             ctx.mark_non_differentiable(tensor)
         return tensor
