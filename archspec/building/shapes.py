@@ -25,6 +25,7 @@ from archspec.lang.sizes import size_of, symbols_of
 from archspec.lang.spec import Spec
 from archspec.lang.tree import BlockNode
 from archspec.tracing.forward_record import ForwardRecord
+from archspec.tracing.loops import short_loops
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
@@ -221,7 +222,8 @@ class _ShapeRun:
     def _failure(self, entry: str, inputs: Mapping[str, Any]) -> Exception | None:
         kinds = {path: id(instance) for path, instance in self.report.instances.items()}
         try:
-            with MetaRun(self.model), Repeats(self.model, kinds, ForwardRecord(self.model)):
+            record = ForwardRecord(self.model)
+            with MetaRun(self.model), Repeats(self.model, kinds, record), short_loops(record):
                 (self.model if entry == "forward" else getattr(self.model, entry))(**inputs)
         except NotImplementedError:
             return None  # an operation that meta does not support: unknown

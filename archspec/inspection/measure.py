@@ -26,6 +26,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from archspec.inspection import recurrent
 from archspec.tracing.forward_record import ForwardRecord, Run, shapes_in, tensors_in
 from archspec.tracing.index_values import IndexValues
+from archspec.tracing.loops import short_loops
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
@@ -81,6 +82,7 @@ def run(
             contexts.enter_context(_recording_hooks(module, path, record, path in checkpointed))
         contexts.enter_context(MetaRun(model))
         contexts.enter_context(Repeats(model, kinds or {}, record))
+        contexts.enter_context(short_loops(record))
         contexts.enter_context(saved_tensors_hooks(save, lambda tensor: tensor))
         contexts.enter_context(_Operations(record))
         contexts.enter_context(IndexValues(lambda *lookup: record.note("beyond", lookup)))

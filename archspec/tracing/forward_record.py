@@ -21,7 +21,8 @@ class Event(NamedTuple):
     """One fact about the module at ``path``.
 
     ``value`` is a number of multiply-accumulates or bytes, the name of an operation, shapes, or the
-    number of rows of a table and an index beyond it.
+    number of rows of a table and an index beyond it. It holds ``times`` times: in that many rounds
+    of a loop.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Event(NamedTuple):
         "macs", "kept", "anew", "recomputed", "cached", "uncounted", "inputs", "outputs", "beyond"
     ]
     value: Any
+    times: int = 1
 
 
 @dataclass
@@ -115,30 +117,27 @@ class ForwardRecord:
         """
         if len(self.events) + len(events) > MAX_EVENTS:
             raise too_many_events()
-        self.events += [
-            Event(path + event_path[len(prefix) :], what, value)
-            for event_path, what, value in events
-        ]
+        self.events += [event._replace(path=path + event.path[len(prefix) :]) for event in events]
 
     def run(self) -> Run:
         """The totals of all events."""
         totals = Run(peak=self.peak)
-        for path, what, value in self.events:
+        for path, what, value, times in self.events:
             if what == "uncounted":
-                totals.uncounted[value] += 1
+                totals.uncounted[value] += times
             elif what == "inputs":
-                totals.calls[path] += 1
+                totals.calls[path] += times
                 totals.inputs.setdefault(path, value)
             elif what == "outputs":
                 totals.outputs.setdefault(path, value)
             elif what == "recomputed":
                 totals.recomputed = max(value, totals.recomputed)
             elif what == "cached":
-                totals.cached += value
+                totals.cached += value * times
             elif what == "beyond":
                 totals.beyond[path] = max(value, totals.beyond.get(path, value))
             elif what in ("macs", "kept"):
-                getattr(totals, what)[path] += value
+                getattr(totals, what)[path] += value * times
         return totals
 
     # -------------------------------------------------------------------------------- memory
@@ -149,6 +148,11 @@ class ForwardRecord:
     def is_kept(self, tensor: torch.Tensor) -> bool:
         region = self._region
         return storage_key(tensor) in (self._kept if region is None else region.needed)
+
+    @property
+    def in_use(self) -> frozenset[int]:
+        """The keys of all storages that are alive, but for those of weights."""
+        return frozenset(self._alive)
 
     def keep(self, tensor: torch.Tensor) -> bool:
         """Record that backward needs a tensor; whether its storage is new and not a weight."""
@@ -175,7 +179,7 @@ class ForwardRecord:
         region, self._region = self._region, None
         assert region is not None
         events = self.events[region.first :]
-        if anew := sum(event.value for event in events if event.what == "anew"):
+        if anew := sum(event.value * event.times for event in events if event.what == "anew"):
             self.note("recomputed", anew)
             for tensor in region.inputs:
                 if self.keep(tensor):

@@ -45,6 +45,7 @@ class MetaRun(TorchDispatchMode):
         super().__init__()
         self.limit = max_operations()
         self.count = 0
+        self.watched: list[Hashable] | None = None  # operations, while a loop looks at its rounds
         self._model = model
         self._known: dict[Hashable, Callable[[Any], Any]] = {}
         self._exit_stack = ExitStack()
@@ -63,7 +64,7 @@ class MetaRun(TorchDispatchMode):
             if type(module).__module__ == generated:
                 hook = module.register_forward_pre_hook(lambda *_: self.add(1))
                 self._exit_stack.callback(hook.remove)
-        self._exit_stack.enter_context(_counted_iterations(generated, self.add))
+        self._exit_stack.enter_context(_counted_iterations(generated, self))
         super().__enter__()
         return self
 
@@ -79,11 +80,16 @@ class MetaRun(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.add(_result_count(func, args))
+        result = self._dispatched(func, args, kwargs or {})
+        if self.watched is not None:
+            self.watched.append((func, *(tuple(tensor.shape) for tensor in _tensors(result))))
+        return result
+
+    def _dispatched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         if func is _aten._nested_tensor_from_mask_left_aligned.default:
             return False  # whether padding is only at the ends: it may be anywhere
         if func is _aten._local_scalar_dense.default and _is_causality_check(sys._getframe(1)):
             return False
-        kwargs = kwargs or {}
         if "device" in kwargs:
             kwargs = {**kwargs, "device": _META}
         kind = _kind_of(func)
@@ -188,10 +194,16 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     return tensor.is_meta and tensor.untyped_storage().nbytes() == full_size
 
 
+def _tensors(result: Any) -> list[torch.Tensor]:
+    """The tensors that an operation gives."""
+    results = result if isinstance(result, list | tuple) else (result,)
+    return [tensor for tensor in results if isinstance(tensor, torch.Tensor)]
+
+
 def _checked(result: Any) -> Any:
     """The result; raises if a tensor in it is too large."""
-    for tensor in result if isinstance(result, list | tuple) else (result,):
-        if isinstance(tensor, torch.Tensor) and tensor.numel() > MAX_ELEMENTS:
+    for tensor in _tensors(result):
+        if tensor.numel() > MAX_ELEMENTS:
             raise too_large(tuple(tensor.shape))
     return result
 
@@ -226,24 +238,24 @@ _entered: dict[str, int] = {}
 
 
 @contextmanager
-def _counted_iterations(module: str, add: Callable[[int], None]) -> Iterator[None]:
+def _counted_iterations(module: str, run: MetaRun) -> Iterator[None]:
     """While entered, this thread's ``range`` loops in a generated module are counted.
 
     A loop over numbers may have no operation. The generated source is not changed: its module gets
     another ``range``, which behaves as usual in other threads.
     """
     names = vars(sys.modules[module]) if module in sys.modules else {}
-    outer = getattr(_counting, "add", None)
+    outer = getattr(_counting, "run", None)
     with _lock:
         _entered[module] = _entered.get(module, 0) + 1
         names["range"] = _range
         if "route" in names and not isinstance(names["route"], _Route):
             names["route"] = _Route(names["route"])
-    _counting.add = add
+    _counting.run = run
     try:
         yield
     finally:
-        _counting.add = outer
+        _counting.run = outer
         with _lock:
             _entered[module] -= 1
             if not _entered[module]:
@@ -261,7 +273,7 @@ class _Route:
         self.route = route
 
     def __call__(self, x: Any, experts: Any, chosen: Any, weights: Any) -> Any:
-        if getattr(_counting, "add", None) is None or not x.is_meta:
+        if getattr(_counting, "run", None) is None or not x.is_meta:
             return self.route(x, experts, chosen, weights)
         total = torch.zeros_like(x)
         least, more = divmod(chosen.numel(), max(len(experts), 1))
@@ -273,11 +285,28 @@ class _Route:
 
 
 def _range(*args: Any) -> Any:
-    numbers, add = builtins.range(*args), getattr(_counting, "add", None)
-    return numbers if add is None else _iterate(numbers, add)
+    numbers, run = builtins.range(*args), getattr(_counting, "run", None)
+    if run is None:
+        return numbers
+    rounds = getattr(_counting, "rounds", None)
+    return _iterate(numbers, run) if rounds is None else rounds(numbers, run, sys._getframe(1))
 
 
-def _iterate(numbers: range, add: Callable[[int], None]) -> Iterator[int]:
+def _iterate(numbers: range, run: MetaRun) -> Iterator[int]:
     for i in numbers:
-        add(1)
+        run.add(1)
         yield i
+
+
+@contextmanager
+def rounds_by(rounds: Callable[[range, MetaRun, FrameType], Iterator[int]]) -> Iterator[None]:
+    """While entered, ``rounds`` gives the numbers of this thread's ``range`` loops.
+
+    It is called with the range, the run, and the frame of the forward that has the loop.
+    """
+    outer = getattr(_counting, "rounds", None)
+    _counting.rounds = rounds
+    try:
+        yield
+    finally:
+        _counting.rounds = outer

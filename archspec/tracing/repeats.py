@@ -233,6 +233,22 @@ class Repeats:
         return items
 
 
+def stand_in(tensor: torch.Tensor, times: int, record: ForwardRecord) -> torch.Tensor:
+    """A tensor like this one that takes ``times`` as much memory: for as many of them."""
+    size = tensor.untyped_storage().nbytes() * times
+    info = _TensorInfo(
+        tuple(tensor.shape), tensor.stride(), 0, tensor.dtype, tensor.requires_grad, False, 0, size,
+        False, record.is_kept(tensor),
+    )  # fmt: skip
+    with _disable_current_modes():  # which would count it
+        anchor = torch.zeros((), device="meta", requires_grad=tensor.requires_grad)
+    made: Any = _NewTensor.apply(anchor, info)
+    if info.is_kept:
+        record.keep(made)
+    record.see(made)
+    return made
+
+
 class _NewTensor(torch.autograd.Function):
     """A tensor with given metadata, as the result of a differentiable operation."""
 
