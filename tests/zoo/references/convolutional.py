@@ -6,10 +6,12 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import torch
 from torch import nn
 from torchvision import models
 from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
+from torchvision.models.vgg import make_layers
 
 from tests.zoo.reference import Reference, Small, image
 
@@ -32,6 +34,22 @@ def _shufflenet(random: Random) -> Small:
     classes = random.randint(1, 9)
     params = {"depths": depths, "widths": widths, "num_classes": classes}
     return Small(models.ShuffleNetV2(depths, widths, classes), params, args=(image(random),))
+
+
+def _vgg(random: Random) -> Small:
+    stages = [[random.randint(2, 6) for _ in range(random.randint(1, 2))] for _ in range(3)]
+    hidden, classes, norm = random.randint(2, 9), random.randint(1, 9), random.random() < 0.7
+    sizes = [size for stage in stages for size in (*stage, "M")]
+    with torch.device("meta"):  # its first layer is that of a large model
+        theirs = models.VGG(nn.Module(), classes)
+    theirs.features = make_layers(sizes, batch_norm=norm)
+    theirs.classifier[0] = nn.Linear(49 * stages[-1][-1], hidden)
+    theirs.classifier[3], theirs.classifier[6] = (
+        nn.Linear(hidden, hidden),
+        nn.Linear(hidden, classes),
+    )
+    params = {"stages": stages, "hidden": hidden, "num_classes": classes, "batch_norm": norm}
+    return Small(theirs, params, args=(image(random, 56, 64),))
 
 
 def _densenet(random: Random) -> Small:
@@ -110,6 +128,11 @@ REFERENCES = {
     "shufflenet-v2-x1-0": Reference(models.shufflenet_v2_x1_0, _shufflenet),
     "shufflenet-v2-x1-5": Reference(models.shufflenet_v2_x1_5),
     "shufflenet-v2-x2-0": Reference(models.shufflenet_v2_x2_0),
+    "vgg16": Reference(models.vgg16, _vgg),
+    **{
+        name: Reference(getattr(models, name.replace("-", "_")))
+        for name in ("vgg11", "vgg13", "vgg19", "vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn")
+    },
     "densenet121": Reference(models.densenet121, _densenet),
     "densenet161": Reference(models.densenet161),
     "densenet169": Reference(models.densenet169),

@@ -153,7 +153,7 @@ def _vae(random: Random) -> Small:
 
 REFERENCES = {
     "unet": Reference(UNet, _unet),
-    "dcgan-generator": Reference(Generator, _generator),
+    "dcgan": Reference(Generator, _generator),
     "dcgan-discriminator": Reference(Discriminator, _discriminator),
     "vae": Reference(VAE, _vae),
 }
