@@ -216,7 +216,7 @@ class _Reader:
         return {name: override for name, override in found.items() if override is not None}
 
     def _override(self, param: str) -> Override | None:
-        """The value of a parameter; ``null`` is as good as nothing."""
+        """The value of a parameter; ``null`` is as good as nothing, or the default that is null."""
         sources = _sources(self.config, param)
         found = [override for source in sources for override in self._values(source)]
         for other in found[1:]:
@@ -227,11 +227,17 @@ class _Reader:
         for override in found:
             return Override(override.value, self.file.name, override.place, labels=labels)
         for source in sources:
+            if source.key in self.paths and self._may_be_null(param):
+                return None  # it is null there, which is a value
             if source.key in self.config.defaults:
                 at = ("config", "defaults", source.key)
                 place = self.checker.document.place(at)
                 return Override(self.config.defaults[source.key], str(place), place)
         return None
+
+    def _may_be_null(self, param: str) -> bool:
+        declared = self.checker.architecture.params[param]
+        return declared.default is None and not declared.required
 
     def _contradict(self, param: str, first: Override, other: Override) -> None:
         message = (

@@ -40,6 +40,13 @@ config:
   ignore: [pretraining_tp, vision_config]
 task: {kind: text-classification}
 """
+WINDOW = """\
+archspec: 1
+model: M
+params: {window: {type: int, default: null}}
+blocks: {M: {inputs: {x: [batch, 4]}, modules: {act: {type: ReLU}}}}
+config: {defaults: {window: 4096}}
+"""
 CLIP = (
     LLAMA
     + """\
@@ -83,6 +90,8 @@ def test_what_is_read(tmp_path: Path) -> None:
         (LLAMA, {"id2label": None, "label2id": None, "problem_type": None}, {}, {"num_labels": 2}),
         (LLAMA + SECTION, {}, {}, usual),
         (LLAMA + SECTION, {"hidden_act": None, "id2label": None, "label2id": None}, {}, usual),
+        (WINDOW, {"window": None}, {}, {"window": None}),
+        (WINDOW, {}, {}, {"window": 4096}),
         (LLAMA + SECTION, {"rope_parameters": None, "rope_theta": None}, {}, usual),
         (LLAMA + SECTION, {"rope_parameters": {"rope_theta": 3.0}}, {}, {"rope_theta": 3.0}),
         (LLAMA + SECTION, {"rope_theta": 3}, {}, {"rope_theta": 3.0}),

@@ -1,0 +1,97 @@
+"""The decoders of transformers that are built on Llama's spec, and GPT-2."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import transformers
+from transformers import DynamicCache
+
+from tests.zoo.reference import Reference
+from tests.zoo.references.llama import reference, sizes
+
+GEMMA3_1B: dict[str, Any] = {
+    "vocab_size": 262144, "hidden_size": 1152, "intermediate_size": 6912, "num_attention_heads": 4,
+    "num_key_value_heads": 1, "sliding_window": 512,
+}  # fmt: skip
+
+
+def _windowed(random: Random) -> dict[str, Any]:
+    given = {name: value for name, value in sizes(random).items() if name != "attention_bias"}
+    return given | {"sliding_window": random.choice([None, 3, 6])}
+
+
+def _phi3(random: Random) -> dict[str, Any]:
+    given = _windowed(random)
+    width = given["num_attention_heads"] * given["head_dim"]  # it knows no other
+    return given | {"hidden_size": width, "pad_token_id": 0}
+
+
+def _olmo2(random: Random) -> dict[str, Any]:
+    return sizes(random) | {"pad_token_id": 0}
+
+
+def _gemma2(random: Random) -> dict[str, Any]:
+    caps = {name: random.choice([2.0, 5.0]) for name in ("attn_logit", "final_logit")}
+    return {
+        **sizes(random),
+        **{f"{name}_softcapping": cap for name, cap in caps.items()},
+        "query_pre_attn_scalar": random.randint(2, 9),
+        "sliding_window": random.choice([3, 6]),
+        "attn_implementation": "eager",  # sdpa leaves the caps out
+    }
+
+
+def _gemma3(random: Random) -> dict[str, Any]:
+    kinds = ["full_attention", "sliding_attention"]
+    given = _gemma2(random)
+    given["layer_types"] = [random.choice(kinds) for _ in range(given["num_hidden_layers"])]
+    linear = {"rope_type": "linear", "factor": 3.0, "rope_theta": 1000.0}
+    ropes = {kind: {"rope_type": "default", "rope_theta": 100.0} for kind in kinds}
+    ropes["full_attention"] = random.choice([linear, ropes["full_attention"]])
+    caps = {"attn_logit_softcapping": None, "final_logit_softcapping": None}
+    return given | caps | {"rope_parameters": ropes}
+
+
+def _gpt2(random: Random) -> dict[str, Any]:
+    heads = random.randint(1, 3)
+    return {
+        "vocab_size": random.randint(20, 60),
+        "n_positions": random.randint(12, 20),
+        "n_embd": heads * random.randint(2, 6),
+        "n_layer": random.randint(1, 3),
+        "n_head": heads,
+        "n_inner": random.choice([None, 7]),
+        "activation_function": random.choice(["gelu_new", "gelu"]),
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+
+
+def _with_whole_cache(name: str) -> Any:
+    """The class of theirs, with a cache of all tokens: ours is not cut to the window either."""
+    base: Any = getattr(transformers, name)
+
+    class Whole(base):
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            cache = DynamicCache()
+            return super().forward(input_ids, attention_mask=attention_mask, past_key_values=cache)
+
+    return Whole
+
+
+def _entry(name: str, settings: Any, layout: str | None = None, **defaults: Any) -> Reference:
+    model = _with_whole_cache(name)
+    return replace(reference(model, model.config_class, settings, **defaults), layout=layout)
+
+
+REFERENCES = {
+    "gemma2": _entry("Gemma2ForCausalLM", _gemma2),
+    "gemma3": _entry("Gemma3ForCausalLM", _gemma3, **GEMMA3_1B),
+    "gpt2": _entry("GPT2LMHeadModel", _gpt2, "transformers"),
+    "mistral": _entry("MistralForCausalLM", _windowed),
+    "olmo2": _entry("Olmo2ForCausalLM", _olmo2),
+    "phi3": _entry("Phi3ForCausalLM", _phi3, "transformers"),
+}
