@@ -100,7 +100,8 @@ def build(
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.
-        **params: values for the spec's parameters.
+        **params: values for the spec's parameters; ``model`` is the name of a block that is the
+            root in place of the one that the spec names.
 
     Returns:
         The module, in training mode, as a constructor gives it.

@@ -15,6 +15,7 @@ from archspec.differences.normal_form import content
 from archspec.differences.outline import Tensor, outline
 from archspec.differences.report import Diff
 from archspec.errors import ArchspecError, FreezeError, Problem, UsageError, did_you_mean
+from archspec.lang import roots
 from archspec.lang.spec import Spec, as_spec
 from archspec.lang.yaml import flow
 
@@ -85,10 +86,9 @@ def diff(
 
 def _label(spec: Spec) -> str:
     """The spec's name, and the values that override its parameters."""
+    values = {roots.CHOICE: spec.root.type, **spec.values}
     overrides = [
-        f"{name}={flow(_listed(spec.values[name]))}"
-        for name in spec.overrides
-        if name in spec.values
+        f"{name}={flow(_listed(values[name]))}" for name in spec.overrides if name in values
     ]
     return " ".join([spec.name, *overrides])
 

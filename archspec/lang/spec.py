@@ -111,7 +111,8 @@ def load(
         config: a JSON file whose keys set parameters, such as Hugging Face's ``config.json``, as
             the spec's ``config`` has it; keys that say nothing about the function of the model are
             listed in ``Spec.ignored``, all others are errors.
-        **params: values for parameters; they win over ``config``.
+        **params: values for parameters; they win over ``config``. ``model`` is the name of a block
+            that is the root in place of the one that the spec names.
 
     Raises:
         SpecError: every problem that could be found, each with its place.
@@ -257,7 +258,7 @@ def _checked(
     if spec is None or findings:
         raise SpecError(findings.in_order())
     if chosen is not None:
-        return replace(spec, overrides={**spec.overrides, roots.CHOICE: chosen})
+        return replace(spec, overrides={roots.CHOICE: chosen, **spec.overrides})
     return spec
 
 

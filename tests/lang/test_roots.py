@@ -88,6 +88,11 @@ def test_a_choice_stays_until_another_one_is_made() -> None:
     assert small.architecture.init[0].match == ["@Linear", "@Embedding"]
 
 
+def test_a_diff_says_which_root_was_chosen() -> None:
+    one, other = archspec.loads(GAN), archspec.loads(GAN, model="Discriminator", width=5)
+    assert archspec.diff(one, other).new == "spec model=Discriminator width=5"
+
+
 def test_a_parameter_called_model_is_one() -> None:
     text = GAN.replace("width: 4,", "width: 4, model: large,")
     spec = archspec.loads(text, model="small")
