@@ -30,6 +30,7 @@ def of_spec(spec: Spec) -> dict[str, Any]:
         "paper": architecture.paper,
         "files": [str(file) for file in spec.document.files],
         "params": _params(spec),
+        "let": spec.let,
         "ignored": list(spec.ignored),
         "dims": architecture.dims,
         "blocks": _blocks(spec),

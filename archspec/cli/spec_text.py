@@ -64,6 +64,7 @@ def format_sections(spec: Spec, width: int | None = None) -> dict[str, str]:
     task = architecture.task.model_dump(exclude_none=True) if architecture.task else {}
     parts = {
         "Params": _params(spec),
+        "Local values": _let(spec),
         "Dims, when inspected": [(name, str(size)) for name, size in architecture.dims.items()],
         "Blocks": _blocks(spec),
         f"Modules, {spec.root.modules:,}": format_tree(spec.root),
@@ -87,6 +88,14 @@ def _params(spec: Spec) -> list[tuple[str, ...]]:
         (name, shortened(_yaml(param.value), _MAX_VALUE), param.type, _origin(param))
         for name, param in spec.params.items()
     ]
+
+
+def _let(spec: Spec) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for name, value in spec.let.items():
+        place = spec.document.place(("let", name), key=True)
+        rows.append((name, shortened(_yaml(value), _MAX_VALUE), f"{place.file}:{place.line}"))
+    return rows
 
 
 def _origin(param: Resolved) -> str:

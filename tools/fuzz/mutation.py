@@ -14,7 +14,18 @@ from tools.fuzz.corpus import Origin
 
 Spot = tuple[Any, Any, tuple[Any, ...]]  # the owner, the key or index in it, the whole path
 Change = Callable[[Any, Sequence[Origin], random.Random], None]
-PLACES = ("params", "inputs", "modules", "forward", "parameters", "blocks", "init", "tie", "freeze")
+PLACES = (
+    "params",
+    "let",
+    "inputs",
+    "modules",
+    "forward",
+    "parameters",
+    "blocks",
+    "init",
+    "tie",
+    "freeze",
+)
 
 
 def mutant(origin: Origin, pool: Sequence[Origin], dice: random.Random) -> str:

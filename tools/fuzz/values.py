@@ -6,6 +6,7 @@ import ast
 import random
 from typing import Any
 
+from archspec.lang.expr.numeric import FUNCTIONS
 from archspec.lang.registry import functions, initializers, layers
 
 NUMBERS: list[Any] = [
@@ -62,11 +63,11 @@ FRAGMENTS = [
         "x[0]",
     ],
     *["x[:, -1]", "x[..., None]", "len(x)", "range(9)", "x is None", "not x", "-x", "~x", "x @ x"],
+    *["[a for a in x]", "[a + i for i, a in enumerate(x) if a]", "finfo(float16).min"],
     *["x if training else x", "x and x", "x == x", "1 < x < 2", "x in (1, 2)", "(x, x)", "x ** x"],
 ]
 OPERATORS = "+ - * / // % ** @ << >> & | ^ < <= == != and or is in".split()
-ARGUMENT_FUNCTIONS = "abs float int len max min round sum".split()
-CALLS = [*functions.names(), *ARGUMENT_FUNCTIONS, "range", "zip", "enumerate"]
+CALLS = [*functions.names(), *FUNCTIONS, "finfo", "range", "zip", "enumerate"]
 LAYERS = [*layers.names(), *layers.CONTAINERS]
 
 
