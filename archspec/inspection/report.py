@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archspec.errors import Note
-from archspec.inspection.figures import UNITS, Figure, Memory, Node, figure_dicts
+from archspec.inspection.figures import UNITS, Figure, Memory, Node, Shape, figure_dicts
 from archspec.report.display import Displayed
 from archspec.report.folding import fold_neighbours
 from archspec.report.numbers import format_size
@@ -144,8 +145,20 @@ class Row:
             return f"{getattr(node, column):,}"
         if column == "place":
             return f"{PurePath(node.place.file).name}:{node.place.line}" if node.place else ""
-        shapes = node.inputs if column == "input" else node.outputs
-        return " ".join(str(list(shape)) for shape in shapes)
+        return shapes_text(node.inputs if column == "input" else node.outputs)
+
+
+def shapes_text(shapes: Sequence[Shape]) -> str:
+    """The shapes of tensors; three or more that are equal, as in a list of keys, are one.
+
+    >>> shapes_text([(1, 2), (3,), (3,), (3,), (4,), (4,)])
+    '[1, 2] 3 × [3] [4] [4]'
+    """
+    runs = [(list(shape), len(list(equal))) for shape, equal in groupby(shapes)]
+    return " ".join(
+        f"{times} × {shape}" if times > 2 else " ".join([str(shape)] * times)
+        for shape, times in runs
+    )
 
 
 def rows(root: Node) -> Iterator[Row]:

@@ -1,6 +1,6 @@
 // The selected module: its YAML, its generated Python, its tensors and shapes. Event: "select_module"
 import { button, h, headRow, rowHead, scrollable } from "./dom.js";
-import { formatExact } from "./numbers.js";
+import { formatExact, formatShapes } from "./numbers.js";
 import { editor, on, oneAtATime, send, whenVisible } from "./page.js";
 
 const root = element.querySelector(".details-view");
@@ -68,7 +68,7 @@ function tensorTable(tensors, openFile) {
   );
 }
 
-const shapes = (list) => list.map((shape) => `[${shape.join(", ")}]`).join(" ") || "not called";
+const shapes = (list) => formatShapes(list) || "not called";
 const fact = (name, text, title) => h("div", { class: name.toLowerCase() }, h("dt", name), h("dd", { title }, text));
 
 function draw() {

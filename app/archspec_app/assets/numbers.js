@@ -29,3 +29,15 @@ export function formatDuration(seconds) {
   if (whole >= 3600) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
   return whole >= 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole} s`;
 }
+
+// The shapes of tensors; three or more that are equal, as in a list of keys, are one.
+export function formatShapes(shapes) {
+  const runs = [];
+  for (const shape of shapes) {
+    const text = `[${shape.join(", ")}]`;
+    if (runs.at(-1)?.text === text) runs.at(-1).times += 1;
+    else runs.push({ text, times: 1 });
+  }
+  const format = ({ text, times }) => (times < 3 ? Array(times).fill(text).join(" ") : `${times} × ${text}`);
+  return runs.map(format).join(" ");
+}

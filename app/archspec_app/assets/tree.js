@@ -1,6 +1,6 @@
 // The module tree: folded repeats, search, freeze toggles, arrow keys. Event: "toggle"
 import { button, h, keepFocus, meter } from "./dom.js";
-import { formatCount, formatExact, formatPercent } from "./numbers.js";
+import { formatCount, formatExact, formatPercent, formatShapes } from "./numbers.js";
 import { change, on, send } from "./page.js";
 import { MAX_ROWS, findPath, keysAbove, moduleAtLine, parameterCounts, visibleRows } from "./tree_rows.js";
 
@@ -96,7 +96,7 @@ function drawRow(row) {
   const each = isGroup ? `, ${formatExact(kind.parameters)} each` : "";
   const macs = kind.macs * names.length;
   const isSelected = selected === path && !isGroup;
-  const shapes = kind.outputs.map((shape) => `[${shape.join(", ")}]`).join(" ");
+  const shapes = formatShapes(kind.outputs);
   const cell = (name, title, content) => h("td", { role: "gridcell", class: name, title }, content);
   const shareTitle = `${formatExact(trainable)} trainable (${formatPercent(share)})`;
   return h(

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ranges, scaleTo, thinOut, ticks } from "../../../app/archspec_app/assets/chart_scale.js";
 import { boxOf, covers } from "../../../app/archspec_app/assets/diagram_boxes.js";
-import { formatDuration, formatProbability, formatScore } from "../../../app/archspec_app/assets/numbers.js";
+import {
+  formatDuration,
+  formatProbability,
+  formatScore,
+  formatShapes,
+} from "../../../app/archspec_app/assets/numbers.js";
 import { locatePatch, withUnixLineBreaks } from "../../../app/archspec_app/assets/text_edits.js";
 
 function table(act, rows) {
@@ -97,4 +102,9 @@ test("a patch is found although somebody has typed before or behind it", () => {
     ["", null],
   ]);
   assert.equal(withUnixLineBreaks("a\r\nb\rc\n"), "a\nb\nc\n");
+});
+
+test("equal shapes are one", () => {
+  assert.equal(formatShapes([[1, 2], [3], [3], [3], [4], [4]]), "[1, 2] 3 × [3] [4] [4]");
+  assert.equal(formatShapes([]), "");
 });
