@@ -90,8 +90,9 @@ def _at_brackets(lead: str, text: str, tail: str, indent: int) -> list[str]:
 def _inside(body: str, kind: str, indent: int) -> list[str]:
     """What a bracket holds, on lines of its own."""
     items = split(body.removesuffix(","), ", ")
-    if len(split(body, " for ")) > 1:
-        clauses = _cut(body, (" for ", " if "))
+    element, *loops = split(body, " for ")
+    if loops:  # an `if` of the element is no clause
+        clauses = [element, *_cut(body[len(element) + 1 :], (" for ", " if "))]
     elif len(items) == 1 and not body.endswith(","):
         clauses = [body]  # one item has no comma behind it
     else:

@@ -130,9 +130,8 @@ def written(node: Node) -> str:
 
 def _is_bound(node: Node) -> bool:
     """A bound that formatters write close to the colon."""
-    if isinstance(node, nodes.Unary):
+    if isinstance(node, nodes.Unary) and node.operator != "not":
         node = node.operand
-        return isinstance(node, nodes.Constant)
     return isinstance(node, nodes.Constant | nodes.Name)
 
 
