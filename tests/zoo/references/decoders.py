@@ -1,4 +1,4 @@
-"""The decoders of transformers that are built on Llama's spec, and GPT-2."""
+"""The decoders of transformers that are built on Llama's spec, GPT-2 and Mamba."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 import transformers
-from transformers import DynamicCache
+from transformers import DynamicCache, MambaConfig, MambaForCausalLM
 
-from tests.zoo.reference import Reference
+from tests.zoo.reference import Reference, Small, padding_mask, tokens
 from tests.zoo.references.llama import reference, sizes
 
 GEMMA3_1B: dict[str, Any] = {
@@ -87,10 +87,33 @@ def _entry(name: str, settings: Any, layout: str | None = None, **defaults: Any)
     return replace(reference(model, model.config_class, settings, **defaults), layout=layout)
 
 
+def _mamba(random: Random) -> Small:
+    config = MambaConfig(
+        vocab_size=random.randint(20, 60),
+        hidden_size=random.randint(4, 20),
+        state_size=random.randint(1, 5),
+        num_hidden_layers=random.randint(1, 3),
+        expand=random.randint(1, 2),
+        conv_kernel=random.randint(2, 4),
+        use_bias=random.random() < 0.5,
+        use_conv_bias=random.random() < 0.5,
+        tie_word_embeddings=random.random() < 0.5,
+    )
+    inputs = {"input_ids": tokens(random, config.vocab_size, 7)}
+    inputs["attention_mask"] = padding_mask(random, 7)
+    return Small(MambaForCausalLM(config), config=config.to_dict(), kwargs=inputs)
+
+
 REFERENCES = {
     "gemma2": _entry("Gemma2ForCausalLM", _gemma2),
     "gemma3": _entry("Gemma3ForCausalLM", _gemma3, **GEMMA3_1B),
     "gpt2": _entry("GPT2LMHeadModel", _gpt2, "transformers"),
+    "mamba": Reference(
+        lambda: MambaForCausalLM(MambaConfig(num_hidden_layers=24)),
+        _mamba,
+        layout="transformers",
+        outputs=lambda output: output.logits,
+    ),
     "mistral": _entry("MistralForCausalLM", _windowed),
     "olmo2": _entry("Olmo2ForCausalLM", _olmo2),
     "phi3": _entry("Phi3ForCausalLM", _phi3, "transformers"),
