@@ -112,11 +112,11 @@ def test_list(golden: Golden) -> None:
     assert {*names} == {*packaged_specs()}
     assert everything == sorted(everything, key=lambda entry: (entry["field"], entry["name"]))
     found = {
-        word: loaded("list", "--json", word) for word in ("he et al.", "BERT", "vision", "xyz")
+        word: loaded("list", "--json", word) for word in ("he et al.", "BERT", "torchvision", "xyz")
     }
     assert "resnet18" in [entry["name"] for entry in found["he et al."]]
     assert {entry["model_type"] for entry in found["BERT"]} >= {"bert"}
-    assert {entry["field"] for entry in found["vision"]} == {"vision"}
+    assert {entry["field"] for entry in found["torchvision"]} == {"vision"}
     assert run("list", "xyz").output == "no packaged spec has all of these words\n"
     assert found["xyz"] == []
 
