@@ -178,7 +178,7 @@ def test_git_shows_what_changed_in_the_model(repository: Path) -> None:
         "  ~  params.num_labels  2 → 3  bert.yaml:7",
         "",
         "Tree",
-        "  ~  classifier  Linear, out_features 2 → 3  bert.yaml:20",
+        "  ~  classifier  Linear, out_features 2 → 3  bert.yaml:17",
     ]
 
 

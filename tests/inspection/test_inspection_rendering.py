@@ -78,7 +78,7 @@ def test_json_holds_everything() -> None:
     assert data["dims"] == {"batch": 1, "seq": 128}
     classifier = data["tree"]["children"][-1]
     assert classifier["path"] == "classifier" and classifier["outputs"] == [[1, 2]]
-    assert classifier["file"].endswith("bert.yaml") and classifier["line"] == 20
+    assert classifier["file"].endswith("bert.yaml") and classifier["line"] == 17
 
 
 HOSTILE = """
