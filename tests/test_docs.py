@@ -138,10 +138,12 @@ def parse(command: str) -> None:
     if "archspec" not in words:
         return
     command_line: click.Command = main
+    context = main.make_context("archspec", [], resilient_parsing=True)
     arguments = words[words.index("archspec") + 1 :]
     while isinstance(command_line, click.Group):
         command_line = command_line.commands[arguments.pop(0)]
-    command_line.make_context(command_line.name, arguments)
+    # Below the root, whose settings a command keeps from its first context.
+    command_line.make_context(command_line.name, arguments, parent=context)
 
 
 # ------------------------------------------------------------------- what the pages take as given
