@@ -114,6 +114,8 @@ def _head(names: Names, body: str) -> list[str]:
         standard.append("from collections import OrderedDict")
     if names.values:
         standard.append("from dataclasses import dataclass")
+    if "@cached_property" in body:
+        standard.append("from functools import cached_property")
     lines += ["", *standard] if standard else []
     imports: list[str] = []
     helpers = _MAKE_DIVISIBLE if "make_divisible(" in body else []
@@ -208,7 +210,7 @@ def _write_config(names: Names, body: Writer) -> None:
     printer = ArgumentPrinter(names.classes, owner="self")
     for name, (expression, kind, path) in computed.items():
         body.add()
-        body.add("@property", 4)
+        body.add("@cached_property", 4)
         body.add(f"def {identifier(name)}(self) -> {kind}:", 4)
         body.add(f"return {printer.text(expression)}", BODY, path)
     body.add()

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from archspec.errors import Problem, did_you_mean, listing
+from archspec.errors import Problem, SpecError, did_you_mean, listing
 from archspec.lang.schema import PYTHON_TYPES
 from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar
 
 MAX_CHAIN = 100  # blocks, one like another
+MAX_TAKEN = 20_000  # contracts that are taken over, those on the way included
 GROUPS = ("inputs", "outputs")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -33,7 +34,7 @@ def with_likes(root: Mapping, problems: list[Problem]) -> Mapping:
 
 class _Expander:
     def __init__(self, blocks: Mapping, problems: list[Problem]) -> None:
-        self.blocks, self.problems = blocks, problems
+        self.blocks, self.problems, self.taken = blocks, problems, 0
 
     def block(self, name: str, node: Node) -> Node:
         """A block whose groups are written out."""
@@ -105,6 +106,10 @@ class _Expander:
             )
             return {}
         taken = self._group(other, found, found, group, (*stack, other)).entries
+        self.taken += len(taken)
+        if self.taken > MAX_TAKEN:
+            message = f"like takes over more than {MAX_TAKEN:,} contracts"
+            raise SpecError(Problem("E202", message, like.place()))
         strangers = _params(found) - _params(block)
         return {
             key: replace(entry, value=self._known(entry.value, strangers, name, other, key, like))

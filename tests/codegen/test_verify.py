@@ -36,6 +36,7 @@ A paper.
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -56,7 +57,7 @@ class Config:
     limit: float = float("inf")
     mode: str = "plain"
 
-    @property
+    @cached_property
     def inner(self) -> int:
         return max(2 * self.width, len(self.sizes))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from archspec.building import tensor_values
 from archspec.lang import expand, inherit, like, patterns
 from archspec.lang.checks import bounds, selections
+from archspec.lang.expr.evaluate import MAX_DEPTH as MAX_LISTS
 from archspec.lang.expr.evaluate import MAX_LENGTH, MAX_WORK
 from archspec.lang.expr.parse import MAX_DEPTH as MAX_NESTED
 from archspec.lang.expr.parse import MAX_INTEGER, MAX_TEXT
@@ -20,8 +21,9 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "language.md").read_text(
 LIMITS = {
     "text of one expression": (MAX_TEXT, MAX_NESTED),
     "integers in arguments": (MAX_INTEGER.bit_length() + 1,),
-    "lists and texts in arguments": (MAX_LENGTH,),
-    "values that all comprehensions of a spec look at": (MAX_WORK,),
+    "lists and texts in arguments": (MAX_LENGTH, MAX_LISTS),
+    "values that all comprehensions of a spec look at; elsewhere, 10 elements of a list count as"
+    " one": (MAX_WORK,),
     "plain numbers and lists in forward steps": (bounds.MAX_BITS, bounds.MAX_ITEMS),
     "rounds of all loops around one step": (bounds.MAX_ROUNDS,),
     "steps that one call of the model carries out, those of loops and blocks included; told before"
@@ -41,6 +43,7 @@ LIMITS = {
     "modules, times the parts of all patterns": (selections.MAX_COMPARISONS,),
     "`extends`, one after another": (inherit.MAX_PARENTS,),
     "`like`, one after another": (like.MAX_CHAIN,),
+    "contracts that all `like` take over": (like.MAX_TAKEN,),
 }
 
 

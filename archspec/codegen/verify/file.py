@@ -19,9 +19,9 @@ INPUT_TYPE = re.compile(r"(Tensor|list\[Tensor\]|bool|int|float)( \| None)?")
 
 # What no class and no local value may be called: code of the file means something else by it.
 RESERVED = frozenset(
-    """Config OrderedDict Tensor abs any bool dataclass enumerate float getattr initialize int
-    isinstance len list make_divisible max min object property range round route self str sum super
-    tuple type zip""".split()
+    """Config OrderedDict Tensor abs any bool cached_property dataclass enumerate float getattr
+    initialize int isinstance len list make_divisible max min object property range round route
+    self str sum super tuple type zip""".split()
 ) | {*NAMESPACES}
 
 

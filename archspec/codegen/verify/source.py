@@ -24,6 +24,7 @@ MAX_TEXT = 8_000_000  # characters; the text of a spec has 1 MB
 _STANDARD = {
     "collections": frozenset({"OrderedDict"}),
     "dataclasses": frozenset({"dataclass"}),
+    "functools": frozenset({"cached_property"}),
     "torch": frozenset({"Tensor", "nn"}),
 }
 _IMPORTS: dict[tuple[str, str | None], str] = {
@@ -182,8 +183,8 @@ class _Source:
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value, simple=1):
                 self._check_type(node.annotation)
                 Expressions({}, frozenset()).value(value)
-            case ast.FunctionDef(name=name, decorator_list=[ast.Name(id="property")]):
-                pass
+            case ast.FunctionDef(name=name, decorator_list=[ast.Name(id="cached_property")]):
+                self.file.must_import(node, "cached_property")
             case _:
                 raise Refusal(node, f"{type(node).__name__} is not printed in a config")
         check_name(node, name)

@@ -223,6 +223,8 @@ def _numeric(name: str, parts: Sequence[Size]) -> Size:
     """What a function of plain numbers gives."""
     flat = [_element(part) if isinstance(part, Items) else part for part in parts]
     match name:
+        case "round" if isinstance(digits := [*flat, None][1], Number) and digits.bits >= 5:
+            raise BoundsError("round takes at most 30 digits")  # it computes 10**digits
         case "abs" | "max" | "min":
             return _largest(flat)
         case "ceil" | "divisible" | "floor" | "int" | "round":

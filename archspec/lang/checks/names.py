@@ -19,8 +19,8 @@ GENERATED_NAMES = frozenset(
     name nn reset_parameters route self super torch""".split()
 )
 BUILTINS = frozenset(
-    """bool enumerate float getattr int isinstance len object property range str tuple type
-    zip""".split()
+    """bool cached_property enumerate float getattr int isinstance len object property range str
+    tuple type zip""".split()
 )
 _TAKEN = (GENERATED_NAMES, BUILTINS, functions.CONSTANTS)
 

@@ -23,12 +23,14 @@ from archspec.lang.expr.numeric import FINFO, FUNCTIONS
 from archspec.lang.expr.parse import MAX_INTEGER
 
 MAX_LENGTH = 10_000  # elements of a list, characters of a string
+MAX_DEPTH = 64  # lists in lists
 MAX_WORK = 200_000  # values that the comprehensions of a spec look at, together
+_FREE = 10  # elements that count as much elsewhere as one there: short lists cost nothing
 
 
 @dataclass
 class Budget:
-    """How much the comprehensions of a spec may still look at."""
+    """How much the expressions of a spec may still look at."""
 
     left: int = MAX_WORK
 
@@ -88,14 +90,15 @@ class _Evaluator(nodes.Visitor[Value]):
             raise ExpressionError("E307", "the result does not fit into 64 bits", node)
         if isinstance(result, complex):
             raise ExpressionError("E306", "the result is not a real number", node)
-        if self._inside:  # a name's value is not copied
-            self._spend(1 if isinstance(node, nodes.Name) else 1 + _elements(result), node)
+        touched = 0 if isinstance(node, nodes.Name | nodes.Constant) else _elements(result)
+        self._spend(1 + touched, node)  # a name's value is not copied
         return result
 
     def _spend(self, values: int, node: Node) -> None:
-        self.budget.left -= values
+        """Count what is looked at: in a comprehension each value, elsewhere long lists only."""
+        self.budget.left -= values if self._inside else values // _FREE
         if self.budget.left < 0:
-            message = f"comprehensions look at more than {MAX_WORK:,} values"
+            message = f"comprehensions and long lists: more than {MAX_WORK:,} values are looked at"
             raise ExpressionError("E307", message, node)
 
     def default(self, node: Node) -> Value:
@@ -125,6 +128,7 @@ class _Evaluator(nodes.Visitor[Value]):
         left, right = self.visit(node.left), self.visit(node.right)
         if node.operator not in _BINARY:
             raise ExpressionError("E304", "@ has no meaning in an argument", node)
+        self._spend(_elements(left) + _elements(right), node)
         if problem := _too_large(node.operator, left, right):
             raise ExpressionError("E307", problem, node)
         return _BINARY[node.operator](left, right)
@@ -141,8 +145,7 @@ class _Evaluator(nodes.Visitor[Value]):
         left = self.visit(node.left)
         for word, other in zip(node.operators, node.others, strict=True):
             right = self.visit(other)
-            if self._inside:
-                self._spend(_elements(left) + _elements(right), node)
+            self._spend(_elements(left) + _elements(right), node)
             if not _COMPARE[word](left, right):
                 return False
             left = right
@@ -209,6 +212,8 @@ class _Evaluator(nodes.Visitor[Value]):
                 if node.name == "range":
                     return iter(range(*map(self.visit, node.arguments)))
                 parts = [self._iterated(argument) for argument in node.arguments]
+                if not parts:  # zip() would have no round, and end no loop around it
+                    raise TypeError(f"{node.name} takes a list")
                 if node.name == "zip":
                     return zip(*parts, strict=False)
                 return enumerate(*parts)  # pyright: ignore[reportArgumentType]
@@ -235,8 +240,7 @@ class _Evaluator(nodes.Visitor[Value]):
         if node.name not in FUNCTIONS or node.name in self.names:
             raise ExpressionError("E304", f"unknown function '{node.name}'", node.function)
         given = [self.visit(argument) for argument in node.arguments]
-        if self._inside:
-            self._spend(sum(map(_elements, given)), node)
+        self._spend(sum(map(_elements, given)), node)
         return FUNCTIONS[node.name](*given)
 
 
@@ -261,10 +265,15 @@ def _too_large(op: str, left: Value, right: Value) -> str:
     return ""
 
 
-def _elements(value: Value) -> int:
+def _elements(value: Value, depth: int = 0) -> int:
     """How much a value holds, lists in lists included: sharing makes small ones of huge trees."""
     if isinstance(value, tuple):
-        return sum(1 + _elements(item) for item in cast("tuple[Any, ...]", value))
+        if depth > MAX_DEPTH:
+            raise ValueError(f"lists are nested more than {MAX_DEPTH} deep")
+        return sum(
+            1 + (_elements(item, depth + 1) if isinstance(item, tuple | str) else 0)
+            for item in cast("tuple[Any, ...]", value)
+        )
     return len(value) if isinstance(value, str) else 0
 
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ class Config:
     label: str | None = None
     dollars: str = "$5"
 
-    @property
+    @cached_property
     def inner(self) -> int:
         return 2 * self.width
 
