@@ -83,7 +83,7 @@ class ConstructorExpressions(Expressions):
     def module(self, node: ast.expr) -> Kind:
         """Something that is a child: made by a call, or a choice between such."""
         kind = self.kind(node)
-        if kind.is_value or kind.is_class or isinstance(kind, TrustedName | Fields):
+        if kind.is_value or kind.is_class or isinstance(kind, TrustedName | Fields | Layers):
             raise Refusal(node, "no module stands here")
         return kind
 
