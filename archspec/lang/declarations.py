@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -11,23 +12,40 @@ from archspec.lang.expr import Value
 from archspec.lang.expr.parse import MAX_INTEGER
 from archspec.lang.inherit import Document
 from archspec.lang.registry.arguments import is_kind, is_plain
-from archspec.lang.schema import PARAM_TYPES, Param, is_type_name
+from archspec.lang.schema import PARAM_TYPES, Param
 
 _NULLABLE = "a parameter that may be null is declared with default: null, or with nullable: true"
 _UNBOUNDED = Param.model_validate({})
+_TYPES = f"{', '.join(PARAM_TYPES)}, list[…]"
+_LONGEST_TYPE = 100  # characters that are read as one
+_TYPE = re.compile(r"((?:torch|numpy|np|typing|nn)\.)?([A-Za-z]\w*)(\[.*\])?", re.DOTALL)
+_TYPE_WORDS = frozenset(
+    """any array bfloat16 bool boolean dict float float16 float32 float64 int int8 int16 int32 int64
+    integer list ndarray number str string tensor tuple uint8""".split()
+)
+# What is a plausible text where it stands alone: with a module, in brackets, between |.
+_PARTS = _TYPE_WORDS | frozenset(
+    """complex double half iterable literal long mapping none null object optional sequence set
+    union""".split()
+)
 
 
 def inferred(param: Param, value: Value) -> str:
     """The type that a declaration implies: that of its default, else of its choices."""
     default = param.default
-    if isinstance(default, str) and default.startswith("$") and not default.startswith("$$"):
-        default = value  # computed: its type is that of the result
+    if _is_computed(param):
+        default = value  # its type is that of the result
     if isinstance(default, list | tuple):
         kinds = {_type_of(item) for item in cast("list[Any]", default)}
         if kinds == {"int", "float"}:
             kinds = {"float"}
         return f"list[{kinds.pop()}]" if len(kinds) == 1 else "list"
     return _type_of(default if default is not None else (param.choices or [None])[0])
+
+
+def _is_computed(param: Param) -> bool:
+    default = param.default
+    return isinstance(default, str) and default.startswith("$") and not default.startswith("$$")
 
 
 def _type_of(value: Any) -> str:
@@ -69,6 +87,8 @@ def fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
             return value, f"must be at least {param.min}, not {shown(value)}"
         if param.max is not None and not value <= param.max:
             return value, f"must be at most {param.max}, not {shown(value)}"
+    elif param.type is None and _is_computed(param) and (param.min, param.max) != (None, None):
+        return value, f"has a smallest or largest value: it must be a number, not {shown(value)}"
     return value, ""
 
 
@@ -91,26 +111,59 @@ def check_declarations(
     declared: Mapping[str, Param], document: Document, at: yaml.Path
 ) -> list[Problem]:
     """Unknown types, and bounds and choices that contradict them."""
-    return [
-        document.problem("E209", message, (*at, name, *key), hint=hint)
-        for name, param in declared.items()
-        for key, message, hint in _contradictions(param)
-    ]
+    problems: list[Problem] = []
+    for name, param in declared.items():
+        path = (*at, name)
+        if isinstance(yaml.find(document.root, path), yaml.Scalar):
+            found = [*_meant_as_type(param.default)]
+        else:
+            found = [*_contradictions(param)]
+        problems += [
+            document.problem("E209", message, (*path, *key), hint=hint)
+            for key, message, hint in found
+        ]
+    return problems
+
+
+def _meant_as_type(default: object) -> Iterator[tuple[yaml.Path, str, str]]:
+    """A short form with a type of another language, which would be the default of a text."""
+    if not isinstance(default, str) or not looks_like_type(default):
+        return
+    hint = f"types: {_TYPES}; to mean the text: {yaml.flow({'default': default})}"
+    if any(word in default for word in ("?", "None", "Optional")):
+        hint = _NULLABLE
+    yield (), f"unknown type '{default}'", hint
+
+
+def looks_like_type(text: str) -> bool:
+    """Whether a text reads like a type in Python, PyTorch, JSON Schema or TypeScript.
+
+    >>> [looks_like_type(text) for text in ("int | list[int]", "torch.float32", "gelu")]
+    [True, True, False]
+    """
+    parts = text.removesuffix("?").split("|") if len(text) <= _LONGEST_TYPE else []
+    found = [_TYPE.fullmatch(part.strip()) for part in parts]
+    for one in found:
+        if one is None:
+            return False
+        is_part = len(found) > 1 or bool(one[1] or one[3])
+        known = one[2].lower() in (_PARTS if is_part else _TYPE_WORDS)
+        if not known and one[2] not in (*PARAM_TYPES, "None"):
+            return False
+    return bool(found)
 
 
 def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
     """Below which key, what is wrong, and a hint."""
-    kind = param.type or inferred(param, param.default)
-    default = param.default
+    kind = param.type or inferred(param, None)
     if param.nullable and param.required:
         yield ("nullable",), "null means the default, and there is none", "add default: …"
-    stem, mark, _ = default.partition("?") if isinstance(default, str) else ("", "", "")
-    if param.type is None and mark and is_type_name(stem):
-        yield (), f"unknown type '{default}'", _NULLABLE
+    if param.min is not None and param.max is not None and param.min > param.max:
+        yield ("min",), f"min {param.min} is more than max {param.max}", ""
     inner = kind[5:-1] if kind.startswith("list[") and kind.endswith("]") else kind
     if inner not in PARAM_TYPES:
         if param.type is not None and kind != "list":
-            hint = did_you_mean(inner, PARAM_TYPES) or f"types: {', '.join(PARAM_TYPES)}, list[…]"
+            hint = did_you_mean(inner, PARAM_TYPES) or f"types: {_TYPES}"
             if any(word in kind for word in ("?", "None", "Optional")):
                 hint = _NULLABLE
             yield ("type",), f"unknown type '{kind}'", hint
@@ -118,8 +171,6 @@ def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
     for key, bound in (("min", param.min), ("max", param.max)):
         if bound is not None and inner not in ("int", "float"):
             yield (key,), f"'{key}' is for numbers, not for {inner}", ""
-    if param.min is not None and param.max is not None and param.min > param.max:
-        yield ("min",), f"min {param.min} is more than max {param.max}", ""
     for i, choice in enumerate(param.choices or ()):
         _, complaint = fit_one(choice, _UNBOUNDED, inner)
         if complaint and choice is not None:

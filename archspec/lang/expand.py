@@ -170,7 +170,7 @@ class Instantiator:
                 raise _Wrong
             else:
                 value = self._value(param.default, scope)
-            kind = param.declared.type or inferred(param.declared, None)
+            kind = param.declared.type or inferred(param.declared, value)
             value, complaint = fit(value, param.declared, kind)
             if isinstance(value, Instance):
                 complaint = "takes a value, not a mapping"

@@ -181,6 +181,7 @@ def test_a_required_parameter(declared: str) -> None:
 
 
 TYPES = "types: int, float, bool, str, block, layer, list[…]"
+NULLABLE = "a parameter that may be null is declared with default: null, or with nullable: true"
 
 
 @pytest.mark.parametrize(
@@ -193,11 +194,37 @@ TYPES = "types: int, float, bool, str, block, layer, list[…]"
         ("{default: 1, min: x}", "E202", "4:24-25", ""),
         ("{default: 5, choices: []}", "E202", "4:28-30", ""),
         ("{default: a, min: 3}", "E209", "4:24-25", ""),
+        ("integer", "E209", "4:6-13", f"{TYPES}; to mean the text: {{default: integer}}"),
+        ("list", "E209", "4:6-10", f"{TYPES}; to mean the text: {{default: list}}"),
+        ("torch.long", "E209", "4:6-16", f"{TYPES}; to mean the text: {{default: torch.long}}"),
+        (
+            "int | list[int]",
+            "E209",
+            "4:6-21",
+            f'{TYPES}; to mean the text: {{default: "int | list[int]"}}',
+        ),
+        ("Optional[int]", "E209", "4:6-19", NULLABLE),
     ],
 )
 def test_a_wrong_declaration(declared: str, code: str, place: str, hint: str) -> None:
     problem = problem_of(f"a: {declared}")
     assert (problem.code, at(problem), problem.hint) == (code, place, hint)
+
+
+def test_a_computed_default_has_the_type_of_its_result() -> None:
+    declared = "h: 32\na: {default: $4 * h, min: 1}\nb: {default: $h / 64, max: 1}"
+    assert spec_of(declared).values == {"h": 32, "a": 128, "b": 0.5}
+    problem = problem_of(declared, h=0)
+    message = "parameter 'a': must be at least 1, not 0"
+    assert (problem.code, at(problem), problem.message) == ("E209", "5:16-22", message)
+    problem = problem_of("a: {default: $'x', min: 1}")
+    message = "parameter 'a': has a smallest or largest value: it must be a number, not 'x'"
+    assert (problem.code, at(problem), problem.message) == ("E209", "4:16-20", message)
+
+
+@pytest.mark.parametrize("text", ["gelu", "none", "long", "int-8", "{default: integer}"])
+def test_texts_that_are_no_types(text: str) -> None:
+    assert isinstance(spec_of(f"a: {text}").values["a"], str)
 
 
 @pytest.mark.parametrize(
