@@ -44,7 +44,8 @@ class Initialisation:
         self.printer = ArgumentPrinter(names.classes)
 
     @cached_property
-    def _rules(self) -> list[tuple[RuleNode, _Selected]]:
+    def rules(self) -> list[tuple[RuleNode, _Selected]]:
+        """The rules that select something, with what they do."""
         tree = Tree(entries(self.names.spec.root))
         known: dict[tuple[tuple[str, ...], frozenset[str]], _Selected] = {}
         found: list[tuple[RuleNode, _Selected]] = []
@@ -53,16 +54,17 @@ class Initialisation:
             key = (tuple(rule.declared.match), tensors)
             if key not in known:
                 known[key] = self._selected(rule.declared.match, tensors, tree)
-            found.append((rule, known[key]))
+            if known[key].modules:  # else all that it selects is left out
+                found.append((rule, known[key]))
         return found
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
         """What the function needs beside the module."""
-        by_name = any(selected.by_name for _, selected in self._rules)
+        by_name = any(selected.by_name for _, selected in self.rules)
         nodes = [
             node
-            for rule, _ in self._rules
+            for rule, _ in self.rules
             for fill in rule.fills
             for node in (fill.index, *fill.init.arguments.values())
             if node is not None
@@ -73,7 +75,7 @@ class Initialisation:
     def filled(self) -> dict[str, frozenset[str]]:
         """Module path → its parameters that some rule fills as a whole."""
         found: dict[str, set[str]] = {}
-        for rule, selected in self._rules:
+        for rule, selected in self.rules:
             whole = {fill.tensor for fill in rule.fills if fill.index is None}
             for path in selected.modules:
                 found.setdefault(path, set()).update(whole)
@@ -86,7 +88,7 @@ class Initialisation:
         add("@torch.no_grad()")
         add(f"def initialize({', '.join(signature)}, generator: torch.Generator | None = None):")
         add('"""Give the parameters that a module itself holds their first values."""', 4)
-        for rule, selected in self._rules:
+        for rule, selected in self.rules:
             self._rule(rule, selected)
 
     def _rule(self, rule: RuleNode, selected: _Selected) -> None:
@@ -123,14 +125,15 @@ class Initialisation:
             last = pattern.segments[-1]
             if isinstance(last, Typed) and len(pattern.segments) <= 2 and text.startswith("@"):
                 # In a rule, a type means the modules of that type, not what is below them.
-                types[class_text(last.type, self.names)] = None
-                modules |= {p: m for p, m in self.instances.items() if m.type == last.type}
+                found = {p: m for p, m in self.instances.items() if m.type == last.type}
+                types |= {class_text(m.type, self.names): None for m in found.values()}
+                modules |= found
             else:
                 by_path |= {tree.entries[i].path for i in tree.select(pattern)}
         chosen = {p: m for p, m in self.instances.items() if p in by_path and _may_hold(m, tensors)}
         conditions = [f"isinstance(module, {_one_of(list(types))})"] if types else []
         conditions += [_condition(list(chosen), list(self.instances))] if chosen else []
-        condition = " or ".join(conditions) or "False"
+        condition = " or ".join(conditions)
         return _Selected(condition, modules | chosen, bool(chosen) and "name" in condition)
 
 

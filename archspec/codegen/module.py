@@ -78,8 +78,8 @@ def generate(spec: Spec) -> Generated:
     uses: tuple[str, ...] | None = None
     filled: dict[str, frozenset[str]] = {}
     for name in names.blocks:
-        if name == names.root and spec.architecture.init:
-            initialisation = Initialisation(names, body)
+        initialisation = Initialisation(names, body)
+        if name == names.root and initialisation.rules:
             uses = initialisation.arguments
             initialisation.write()
             filled = initialisation.filled()

@@ -128,7 +128,7 @@ def _patterns(selection: Selection, plan: ResolvedPlan) -> Iterable[PatternFound
             modules=modules,
             tensors=len(selected) - modules,
             parameters=decided[i],
-            overruled=i not in deciding,
+            overruled=bool(selected) and i not in deciding,
             place=plan.places[i],
         )
 

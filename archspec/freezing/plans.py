@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from archspec.building.built_specs import spec_of
 from archspec.errors import FreezeError, Place, Problem, UsageError, did_you_mean, listing
+from archspec.lang.patterns import Pattern
 from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec
 
@@ -19,11 +20,21 @@ Source = str | os.PathLike[str] | Spec
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPlan:
-    """A plan with its name (None for patterns) and the places of its patterns, if known."""
+    """A plan with its name (None for patterns) and the places of its patterns, if known.
+
+    Attributes:
+        spec: that of a named plan, of which the model may lack what a ``when`` leaves out.
+    """
 
     name: str | None
     plan: FreezePlan
     places: tuple[Place | None, ...]
+    spec: Spec | None = None
+
+    def is_of_left_out(self, pattern: Pattern) -> bool:
+        """Whether a pattern selects something with other values of the spec's parameters."""
+        tree = self.spec.everything if self.spec else None
+        return tree is not None and bool(tree.select(pattern))
 
 
 def resolve(
@@ -40,7 +51,7 @@ def resolve(
         if not isinstance(value, bool):
             raise _usage(f"{name} is True, False or None, not {value!r}")
     resolved = _by_name(model, plan, spec) if isinstance(plan, str) else _from_patterns(plan)
-    return ResolvedPlan(resolved.name, resolved.plan.model_copy(update=overrides), resolved.places)
+    return replace(resolved, plan=resolved.plan.model_copy(update=overrides))
 
 
 def _from_patterns(plan: object) -> ResolvedPlan:
@@ -63,7 +74,7 @@ def _by_name(model: nn.Module, name: str, source: Source | None) -> ResolvedPlan
     long_form = document.has(("freeze", name, "patterns"))
     path = ("freeze", name, "patterns") if long_form else ("freeze", name)
     places = tuple(document.place((*path, i)) for i in range(len(plan.patterns)))
-    return ResolvedPlan(name, plan, places)
+    return ResolvedPlan(name, plan, places, spec)
 
 
 def _usage(message: str) -> UsageError:

@@ -177,6 +177,8 @@ class FreezeReport(Displayed):
         }
         if effects := [text for text, holds in switched_off.items() if holds]:
             yield f"By its switches: {', '.join(effects)}."
+        if absent := [row.text for row in self.patterns if not row.modules + row.tensors]:
+            yield f"Only in models with other values: {', '.join(absent)}."
         if overruled := [row.text for row in self.patterns if row.overruled]:
             yield f"Decided by later patterns alone: {', '.join(overruled)}."
         yield from (f"Shared: {tie}." for tie in self.ties)

@@ -66,7 +66,7 @@ class Selection:
             except PatternError as error:
                 problems.append(Problem("E702", f"'{text}': {error.message}", place))
                 continue
-            if not self.tree.select(pattern):
+            if not self.tree.select(pattern) and not resolved.is_of_left_out(pattern):
                 near_misses = self.tree.near_misses(pattern)
                 hint = (
                     f"did you mean {', '.join(repr(n) for n in near_misses)}?"

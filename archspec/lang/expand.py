@@ -56,13 +56,13 @@ class _Wrong(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Scope:
+class Scope:
     """The names that an expression may use, and the blocks around it."""
 
     values: ChainMap[str, Value]
     stack: tuple[str, ...] = ()
 
-    def counting(self, name: str, i: int) -> _Scope:
+    def counting(self, name: str, i: int) -> Scope:
         """The same inside of a repeat."""
         return replace(self, values=self.values.new_child({name: i}))
 
@@ -134,7 +134,7 @@ class Instantiator:
             return self._done[key]
         if len(stack) >= MAX_NESTING:
             self._refuse("E401", f"blocks nested more than {MAX_NESTING} deep", path)
-        scope = _Scope(self.globals.new_child({**values, **let}), (*stack, name))
+        scope = Scope(self.globals.new_child({**values, **let}), (*stack, name))
         self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
         children = [
             (child, found)
@@ -154,7 +154,7 @@ class Instantiator:
     ) -> tuple[dict[str, Value], dict[str, Value]]:
         """The values of a block's own parameters, and of what ``let`` computes from them."""
         values: dict[str, Value] = {}
-        scope = _Scope(self.globals.new_child(values))
+        scope = Scope(self.globals.new_child(values))
         for name in self._order(block):
             if name not in block.params:
                 found = let_value(self.checker, block.let[name], scope.values)
@@ -208,20 +208,20 @@ class Instantiator:
         counts = {"modules": modules, "elements": elements}
         return replace(made, children=children, left_out=left_out, **counts)
 
-    def _check_contracts(self, contracts: Iterable[ContractNode], scope: _Scope) -> None:
+    def _check_contracts(self, contracts: Iterable[ContractNode], scope: Scope) -> None:
         """Sizes that are expressions of parameters alone must have a value that is a size."""
         for contract in contracts:
             for size in (*contract.shape, contract.below, contract.length):
                 if size is not None and not is_literal(size) and not symbols_in(size):
                     self._size(size, scope)
 
-    def _size(self, size: Node, scope: _Scope) -> int:
+    def _size(self, size: Node, scope: Scope) -> int:
         """A size of a tensor; 1 if it has a problem."""
         if is_literal(size) and isinstance(size, Constant) and isinstance(size.value, str):
             return 1  # reported already
         return self._whole(size, scope, "a size is", 1)
 
-    def _whole(self, node: Node, scope: _Scope, title: str, otherwise: int) -> int:
+    def _whole(self, node: Node, scope: Scope, title: str, otherwise: int) -> int:
         """An integer of 0 or more; ``otherwise`` if it has a problem."""
         with contextlib.suppress(_Wrong):
             found = self._value(node, scope)
@@ -243,7 +243,7 @@ class Instantiator:
         message = f"the model has more than {self._max_modules:,} modules"
         self._stop("E401", message, path, f"raise the limit with {MODULES_VARIABLE}")
 
-    def _elements(self, tensor: TensorNode, scope: _Scope) -> int:
+    def _elements(self, tensor: TensorNode, scope: Scope) -> int:
         elements = 1
         for size in tensor.shape or ():  # a value's own size is bounded where it is computed
             elements = min(elements * self._size(size, scope), MAX_ELEMENTS + 1)
@@ -251,7 +251,7 @@ class Instantiator:
 
     # -------------------------------------------------------------------------------- modules
 
-    def _module(self, module: ModuleNode, scope: _Scope) -> Instance | None:
+    def _module(self, module: ModuleNode, scope: Scope) -> Instance | None:
         """One module; None if it is wrong."""
         try:
             return self._instance(module, scope)
@@ -259,13 +259,10 @@ class Instantiator:
             self._lacks_some = True
             return None
 
-    def _instance(self, module: ModuleNode, scope: _Scope) -> Instance:
+    def _instance(self, module: ModuleNode, scope: Scope) -> Instance:
         path = module.path
         self._look_at(path)
-        condition = self._value(module.when, scope)
-        if not isinstance(condition, bool | int | None):
-            message = f"when takes true or false, not {shown(condition)}"
-            self._refuse("E205", message, (*path, "when"))
+        condition = self._holds(module, scope)
         if module.is_container:
             children = self._items(module, scope) if condition else ()
             made = Instance(module.kind, path, {}, children, declared=module)
@@ -274,13 +271,21 @@ class Instantiator:
             return _LEFT_OUT
         return self._chosen(module, scope)
 
+    def _holds(self, module: ModuleNode, scope: Scope) -> bool:
+        """Whether it is there."""
+        condition = self._value(module.when, scope)
+        if not isinstance(condition, bool | int | None):
+            message = f"when takes true or false, not {shown(condition)}"
+            self._refuse("E205", message, (*module.path, "when"))
+        return bool(condition)
+
     def _look_at(self, path: Path) -> None:
         """Count a module, or a round of a group."""
         self._looked_at += 1
         if self._looked_at > MAX_DISTINCT:
             self._stop("E401", f"the model has more than {MAX_DISTINCT:,} distinct modules", path)
 
-    def _chosen(self, module: ModuleNode, scope: _Scope) -> Instance:
+    def _chosen(self, module: ModuleNode, scope: Scope) -> Instance:
         """A module that is there, once its type and arguments are known."""
         arguments: dict[str, Value] = {}
         for name, value in module.arguments.items():
@@ -340,7 +345,7 @@ class Instantiator:
         made = Instance(layer.name, path, arguments, (), tensors, modules, elements)
         return self._counted(replace(made, declared=module))
 
-    def _argument(self, value: Node | ModuleNode, scope: _Scope) -> Value:
+    def _argument(self, value: Node | ModuleNode, scope: Scope) -> Value:
         """An argument's value; a nested module becomes an ``Instance``."""
         if isinstance(value, ModuleNode):
             made = self._module(value, scope)
@@ -353,13 +358,13 @@ class Instantiator:
 
     # ------------------------------------------------------------------------------ containers
 
-    def _items(self, module: ModuleNode, scope: _Scope) -> tuple[tuple[str, Instance], ...]:
+    def _items(self, module: ModuleNode, scope: Scope) -> tuple[tuple[str, Instance], ...]:
         children: dict[str, Instance] = {}
         self._add_items(module, module.items, scope, children)
         return tuple(children.items())
 
     def _add_items(
-        self, module: ModuleNode, items: _Items, scope: _Scope, children: dict[str, Instance]
+        self, module: ModuleNode, items: _Items, scope: Scope, children: dict[str, Instance]
     ) -> None:
         for key, item in items:
             if isinstance(item, GroupNode):
@@ -381,7 +386,7 @@ class Instantiator:
                     self._too_many_modules(module.path)
 
     def _add_group(
-        self, module: ModuleNode, group: GroupNode, scope: _Scope, children: dict[str, Instance]
+        self, module: ModuleNode, group: GroupNode, scope: Scope, children: dict[str, Instance]
     ) -> None:
         """The items of all rounds; running values stay in ``scope``."""
         running = scope.values.maps[0]
@@ -395,7 +400,7 @@ class Instantiator:
             self._add_items(module, group.items, inner, children)
             running.update({one.name: self._value(one.after, inner) for one in group.carry})
 
-    def _rounds(self, group: GroupNode, scope: _Scope) -> Iterator[dict[str, Value]]:
+    def _rounds(self, group: GroupNode, scope: Scope) -> Iterator[dict[str, Value]]:
         """What each round of a group gives names to."""
         if group.each is None:
             times = 0
@@ -415,11 +420,9 @@ class Instantiator:
         if complaint and not self.checker.is_broken(path):
             self._add("E207", complaint, path)
 
-    def _repeated(self, item: ModuleNode, scope: _Scope) -> Iterator[tuple[str, Instance]]:
+    def _repeated(self, item: ModuleNode, scope: Scope) -> Iterator[tuple[str, Instance]]:
         """The modules that one item stands for, with the names that it gives them, if any."""
-        times = 1
-        if item.repeat is not None:
-            times = self._whole(item.repeat, scope, "repeat takes", 0)
+        times = self._times(item, scope)
         if times > MAX_REPEAT:
             at = (*item.path, "repeat")
             self._add("E401", f"repeated more than {MAX_REPEAT:,} times", at)
@@ -435,12 +438,15 @@ class Instantiator:
             if not item.index and (made is None or made is _LEFT_OUT):
                 return
 
-    def _item_name(self, item: ModuleNode, scope: _Scope) -> str:
+    def _times(self, item: ModuleNode, scope: Scope) -> int:
+        return 1 if item.repeat is None else self._whole(item.repeat, scope, "repeat takes", 0)
+
+    def _item_name(self, item: ModuleNode, scope: Scope) -> str:
         return self._value(item.name, scope)[: MAX_NAME + 1] if item.name is not None else ""
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _value(self, node: Node, scope: _Scope) -> Value:
+    def _value(self, node: Node, scope: Scope) -> Value:
         """The value of an expression."""
         if isinstance(node, Constant):
             return node.value

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from archspec.lang.config import (
     overrides_from_config,
     with_labels,
 )
+from archspec.lang.everything import everything
 from archspec.lang.expand import Instantiator
 from archspec.lang.expr import Value, evaluate
 from archspec.lang.inherit import Document
@@ -81,6 +83,11 @@ class Spec:
         """Path → the path of the parameter whose tensor it shares, with these values."""
         ties = self.tree.ties
         return {tie.name: tie.to for tie in ties if evaluate(tie.when, self.values)}
+
+    @cached_property
+    def everything(self) -> Tree | None:
+        """The paths of a model in which no ``when`` leaves a module out; None if too large."""
+        return everything(self.document, self.tree, self.values)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -307,7 +314,9 @@ def _examined(
         root, is_whole = instantiator.instantiate(), instantiator.is_whole
     if root is not None:
         check_branches(checker, tree.blocks, root, values)
-    SelectionChecker(checker, tree, root if is_whole else None, values).check()
+    whole = root if is_whole else None
+    others = partial(everything, document, tree, values)
+    SelectionChecker(checker, tree, whole, values, others).check()
     if root is None:
         return None
     architecture = with_labels(architecture, overrides)

@@ -37,14 +37,17 @@ class SelectionChecker:
         declared: SpecTree,
         root: Instance | None,
         values: Mapping[str, Value],
+        everything: Callable[[], Tree | None],
     ) -> None:
         """
         Args:
             root: None while the modules themselves have problems: paths cannot be judged.
             values: the global parameters, as far as they have values.
+            everything: gives the paths of a model in which nothing is left out.
         """
         self.checker, self.declared, self.root, self.values = checker, declared, root, values
         self.architecture = checker.architecture
+        self._everything = everything
         self._selected: dict[str, frozenset[int]] = {}
         self._repairs = _MOST_REPAIRS
         self._fills = 0
@@ -53,6 +56,22 @@ class SelectionChecker:
     def tree(self) -> Tree | None:
         """The paths of the model; made only if something selects among them."""
         return Tree(entries(self.root)) if self.root else None
+
+    @cached_property
+    def everything(self) -> Tree | None:
+        """The paths of a model in which nothing is left out; None if those are too many.
+
+        Made only if something selects nothing in the model.
+        """
+        tree = self._everything()
+        modules = sum(entry.type is not None for entry in tree.entries) if tree else 0
+        return tree if modules * self._parts <= MAX_COMPARISONS else None
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """The paths of the parameters and buffers that only other values bring."""
+        found = self.everything.entries if self.everything else ()
+        return [e.path for e in found if e.type is None and e.path not in self.tensors]
 
     @cached_property
     def tensors(self) -> dict[str, None]:
@@ -100,17 +119,26 @@ class SelectionChecker:
                 for i, joined in enumerate(joins):
                     self._check_joined(kind, joined, (*at, kind, i))
 
-    def _too_many(self) -> bool:
-        """Whether comparing all patterns with all paths would take too long."""
+    @cached_property
+    def _texts(self) -> list[str]:
+        """All patterns over our paths."""
         texts = [text for rule in self.architecture.init for text in rule.match]
         texts += [text for plan in self.architecture.freeze.values() for text in plan.patterns]
         for one in self.architecture.checkpoints.values():
             texts += [*one.rename, *one.optional, *one.transpose]
             texts += [text for joined in (*one.split, *one.stack) for text in joined.ours]
+        return texts
+
+    @property
+    def _parts(self) -> int:
+        return sum(text.count(".") + 1 for text in self._texts)
+
+    def _too_many(self) -> bool:
+        """Whether comparing all patterns with all paths would take too long."""
         modules = self.root.modules if self.root else 0
-        if modules * sum(text.count(".") + 1 for text in texts) <= MAX_COMPARISONS:
+        if modules * self._parts <= MAX_COMPARISONS:
             return False
-        message = f"{len(texts):,} patterns are too many for {modules:,} modules"
+        message = f"{len(self._texts):,} patterns are too many for {modules:,} modules"
         parts = (("freeze", self.architecture.freeze), ("init", self.architecture.init))
         at = next((name for name, said in parts if said), "checkpoints")
         self.checker.add("E401", message, (at,), key=True)
@@ -129,7 +157,9 @@ class SelectionChecker:
         for i, text in enumerate(texts):
             at = (*path, i) if self.checker.document.has((*path, i)) else path
             pattern = self._parsed(at, patterns.parse, text)
-            if pattern is not None and self.tree is not None and not self._select(pattern, text):
+            if pattern is None or self.tree is None or self._select(pattern, text):
+                continue
+            if self.everything is None or not self.everything.select(pattern):
                 hint = self._near_misses(pattern, self.tree)
                 self.checker.add("E701", f"the pattern '{text}' selects nothing", at, hint=hint)
 
@@ -180,10 +210,20 @@ class SelectionChecker:
         self._count_fills(rule, tensors)
         held = dict.fromkeys(tensors)
         for fill in rule.fills:
-            if fill.tensor and matched and fill.tensor not in held:
+            if not fill.tensor or not matched or fill.tensor in held:
+                continue
+            if fill.tensor not in self._held_elsewhere(rule):
                 message = f"no module that this rule matches has a parameter '{fill.tensor}'"
                 hint = did_you_mean(fill.tensor, held)
                 self.checker.add("E201", message, fill.path, key=True, hint=hint)
+
+    def _held_elsewhere(self, rule: RuleNode) -> set[str]:
+        """The parameters of what a rule matches in a model in which nothing is left out."""
+        if self.everything is None:
+            return set()
+        chosen = (self.everything.select(patterns.parse(text)) for text in rule.declared.match)
+        entries = [self.everything.entries[i] for i in frozenset[int]().union(*chosen)]
+        return {entry.path.rpartition(".")[2] for entry in entries if entry.type is None}
 
     def _count_fills(self, rule: RuleNode, tensors: Sequence[str]) -> None:
         filled = {fill.tensor for fill in rule.fills}
@@ -262,6 +302,8 @@ class SelectionChecker:
             applies = (ours for ours, one in renames.items() if one.to_foreign(tensor) is not None)
             idle.pop(next(applies, ""), None)
         for ours, rename in idle.items():
+            if any(rename.to_foreign(tensor) is not None for tensor in self.left_out):
+                continue
             shadowed = any(rename.to_foreign(tensor) is not None for tensor in self.tensors)
             hint = "an earlier line applies to all that it selects" if shadowed else ""
             hint = hint or self._near_misses(patterns.parse(ours), self.tree)
@@ -296,8 +338,10 @@ class SelectionChecker:
                     self.checker.add("E702", error.message, path)
                     return
                 applies = rename.numbered if "#" in one else rename.to_foreign
-                known = self.tree is None or self._holds_unknown
-                if not known and not any(applies(name) is not None for name in self.tensors):
+                unknown = self.tree is None or self._holds_unknown
+                if unknown or any(applies(name) is not None for name in self.tensors):
+                    continue
+                if not any(applies(name) is not None for name in self.left_out):
                     self.checker.add("E701", f"the {kind} of '{one}' selects nothing", path)
                     return
 

@@ -1,0 +1,132 @@
+"""Rules, plans and layouts that speak of modules which these values leave out."""
+
+from __future__ import annotations
+
+import pytest
+
+import archspec
+from archspec import FreezeError, SpecError, loads, to_python
+from tests.tables import every
+
+TEXT = """archspec: 1
+model: Net
+params: {aux: true, depth: 2, width: null}
+blocks:
+  Aux:
+    params: {dim: int}
+    inputs: {x: [batch, 4]}
+    modules:
+      deep: {type: Linear, in_features: 4, out_features: $dim}
+      norm: {type: LayerNorm, normalized_shape: $dim}
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      fc: {type: Linear, in_features: 4, out_features: 4}
+      aux: {type: Aux, dim: 3, when: $aux}
+      wide: {type: Aux, dim: $width, when: $width is not None}
+      layers:
+        type: ModuleList
+        items:
+          - {type: Linear, in_features: 4, out_features: 4, repeat: $depth}
+          - {type: Dropout, p: 0.5, when: $aux}
+      groups:
+        type: Sequential
+        when: $aux
+        items:
+          - repeat: $depth
+            items: [{type: ReLU}, {type: BatchNorm1d, num_features: 4}]
+    forward:
+      - x: fc(x)
+      - for: layer in layers
+        do: [x: layer(x)]
+      - return: x
+"""
+VALUES = [
+    {},
+    {"aux": False},
+    {"depth": 0},
+    {"width": 5},
+    {"aux": False, "depth": 0},
+]
+SECTIONS = """init:
+  - {match: aux.deep, weight: zeros_}
+  - {match: "@LayerNorm", weight: ones_}
+  - {match: layers, weight: zeros_}
+  - {match: [fc, "@BatchNorm1d"], weight: zeros_, running_mean: zeros_}
+  - {match: [wide.norm, groups.1], weight: ones_}
+freeze:
+  some: [aux, "!layers[-1:]", "@Dropout", "@BatchNorm1d", wide]
+checkpoints:
+  theirs:
+    rename: {aux.deep: a.d, "layers.*": "l.*", groups.1: g.1}
+    optional: [aux]
+    transpose: [aux.deep.weight]
+    split: [{ours: [wide.deep.weight, aux.norm.weight], theirs: q}]
+"""
+
+
+@every("given", VALUES)
+def test_what_other_values_bring_is_no_error(given: dict[str, object]) -> None:
+    spec = loads(TEXT + SECTIONS, **given)
+    model = archspec.build(spec)
+    report = archspec.freeze(model, "some")
+    names = [name for name, _ in model.named_parameters() if name.startswith(("aux", "wide"))]
+    elements = sum(model.get_parameter(name).numel() for name in names)
+    assert report.frozen >= elements
+    assert ("Only in models with other values: " in str(report)) is (given != {"width": 5})
+    assert ("isinstance(module, nn.LayerNorm)" in to_python(spec)) is bool(names)
+
+
+@every(
+    "section, column",
+    [
+        ("init: [{match: aux.dep, weight: zeros_}]", 16),
+        ("init: [{match: '@GroupNorm', weight: zeros_}]", 16),
+        ("init: [{match: [fc, aux.norm], running_var: zeros_}]", 32),
+        ("freeze: {some: [aux.fc]}", 17),
+        ("freeze: {some: ['layers[7]']}", 17),
+        ("checkpoints: {t: {rename: {aux.fc: a}}}", 28),
+        ("checkpoints: {t: {optional: [wide.fc]}}", 30),
+    ],
+)
+def test_what_is_nowhere_is_an_error(section: str, column: int) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(TEXT + section, aux=False)
+    (problem,) = caught.value.problems
+    assert problem.place is not None
+    code = "E201" if "running_var" in section else "E701"
+    line = len(TEXT.splitlines()) + 1
+    assert (problem.code, problem.place.line, problem.place.column) == (code, line, column)
+
+
+def test_a_model_without_any_initialised_module() -> None:
+    spec = loads(f"{TEXT}init: [{{match: aux.deep, weight: zeros_}}]", aux=False)
+    assert "def initialize" not in to_python(spec)
+    assert archspec.build(spec) is not None
+
+
+def test_patterns_from_outside_must_select_something() -> None:
+    model = archspec.build(loads(TEXT, aux=False))
+    with pytest.raises(FreezeError, match="the pattern 'aux' selects nothing"):
+        archspec.freeze(model, ["aux"])
+
+
+def test_blocks_that_hold_each_other_end() -> None:
+    """What the values leave out may be endless."""
+    lines = ["archspec: 1", "model: Net", "params: {deep: false}", "blocks:"]
+    for i in range(60):
+        children = f"a: {{type: B{i + 1}}}, b: {{type: B{i + 1}}}"
+        lines.append(f"  B{i}: {{inputs: {{x: []}}, modules: {{{children}}}}}")
+    text = (
+        "\n".join(lines)
+        + """
+  B60: {inputs: {x: []}, modules: {r: {type: ReLU}}}
+  Net:
+    inputs: {x: []}
+    modules: {r: {type: ReLU}, b: {type: B0, when: $deep}}
+    forward: [return: r(x)]
+freeze: {p: [b.r]}
+"""
+    )
+    with pytest.raises(SpecError, match="the pattern 'b\\.r' selects nothing"):
+        loads(text)
