@@ -104,10 +104,31 @@ def check_config(checker: Checker) -> None:
                 hint = "write a key such as rope_parameters.rope_theta, or len(id2label)"
                 checker.add("E202", f"'{text}' is no key of a file", place, hint=hint)
     read = {source.key for param in architecture.params for source in _sources(config, param)}
-    for key in config.defaults.keys() - read - config.require.keys():
+    counted = {s.key for p in architecture.params for s in _sources(config, p) if s.is_length}
+    for key, value in config.defaults.items():
+        at = ("config", "defaults", key)
+        if key in read or key in config.require:
+            if key in read:
+                _check_default(checker, key, value, key in counted)
+            continue
+        sources = _sources(config, key) if key in config.read else []
         hint = did_you_mean(key, [*read, *config.require])
+        if sources:
+            hint = f"defaults names keys of the file: '{key}' is read from '{sources[0].key}'"
         message = f"'{key}' is neither read nor required"
-        checker.add("E213", message, ("config", "defaults", key), key=True, hint=hint)
+        checker.add("E213", message, at, key=True, hint=hint)
+
+
+def _check_default(checker: Checker, key: str, value: object, is_counted: bool) -> None:
+    """A default is the value of a parameter; of what is counted, the number."""
+    at = ("config", "defaults", key)
+    if is_counted and (isinstance(value, bool) or not isinstance(value, int)):
+        size = len(cast("list[Any]", value)) if isinstance(value, dict | list) else 2
+        hint = f"write defaults: {{{key}: {size}}}"
+        checker.add("E209", f"'{key}' is counted: its default is a number", at, hint=hint)
+    elif isinstance(value, dict):
+        hint = "there are no mappings as values of parameters"
+        checker.add("E209", f"the default of '{key}' cannot be a mapping", at, hint=hint)
 
 
 # ---------------------------------------------------------------------------------------- the file

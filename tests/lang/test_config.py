@@ -347,6 +347,18 @@ def test_the_section_itself_is_checked(tmp_path: Path) -> None:
         ("{read: {depth: [x, 'a..b']}}", "E202 net.yaml:15:28 'a..b' is no key of a file"),
         ("{read: {depth: []}}", "E202 net.yaml:15:24 'depth': must not be empty"),
         ("{defaults: {gate: 1}}", "E213 net.yaml:15:21 'gate' is neither read nor required"),
+        (
+            "{read: {depth: len(xs)}, defaults: {depth: 2}}",
+            "E213 net.yaml:15:45 'depth' is neither read nor required",
+        ),
+        (
+            "{read: {depth: len(xs)}, defaults: {xs: {'0': a}}}",
+            "E209 net.yaml:15:49 'xs' is counted: its default is a number",
+        ),
+        (
+            "{defaults: {depth: {a: 1}}}",
+            "E209 net.yaml:15:28 the default of 'depth' cannot be a mapping",
+        ),
         ("{ignored: [x]}", "E201 net.yaml:15:10 unknown key 'ignored'"),
         ("{ignore: x}", "E202 net.yaml:15:18 'ignore': expected a list"),
         ("{model_type: 3}", "E202 net.yaml:15:22 'model_type': expected text"),

@@ -117,3 +117,22 @@ def test_the_top(line: str, hint: str) -> None:
     (problem,) = problems_of(text)
     assert (problem.code, problem.place and problem.place.line) == ("E201", 3)
     assert hint in problem.hint
+
+
+@every(
+    "text, place, brackets",
+    [
+        (MODULE % "{type: Dropout, p: $max(0.1, 0.2), inplace: true}", "10:30-38", "{ }"),
+        (MODULE % "{type: Linear, in_features: $width, out_features: $max(4, (1), 2)}",
+         "10:61-67", "{ }"),
+        (MODULE % "{type: AdaptiveAvgPool2d, output_size: [1, $max(4, 2)]}", "10:54-60", "[ ]"),
+        (STEP % "{z: clamp(x, min=2)}", "10:13-20", "{ }"),
+    ],
+)  # fmt: skip
+def test_a_comma_ends_a_value_in_brackets(text: str, place: str, brackets: str) -> None:
+    (problem,) = problems_of(text)
+    assert problem.place is not None
+    found = f"{problem.place.line}:{problem.place.column}-{problem.place.end_column}"
+    message = f"the comma ends the value inside {brackets}"
+    assert (problem.code, found, problem.message) == ("E301", place, message)
+    assert problem.hint == "put quotes around the expression"

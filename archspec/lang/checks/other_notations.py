@@ -1,7 +1,7 @@
 """What users of other tools write first: told in this language's words, and read as it was meant.
 
-Hydra's ``_target_``, YAML's merge keys, conditional steps and mappings as parameters are no part of
-the language. Each is one problem with what to write; the document is changed to what it stands for,
+Hydra's ``_target_``, YAML's merge keys, conditional steps, mappings as parameters and calls without
+quotes in ``{ }`` are no part of the language. Each is one problem with what to write; the document is changed to what it stands for,
 so that the later checks find what else is wrong.
 """
 
@@ -44,6 +44,7 @@ class _Reader:
     def mapping(self, data: _Data, path: Path) -> None:
         if "<<" in data:
             self._merge_keys(data, path)
+        self._join_calls(data, path)
         is_module = path[:1] == ("blocks",) and path[2:3] in (("modules",), ("items",))
         if is_module and len(path) > 3 and "type" not in data:
             self._target(data, path)
@@ -59,8 +60,44 @@ class _Reader:
         if isinstance(value, dict):
             self.mapping(cast(_Data, value), path)
         elif isinstance(value, list):
+            self._join_items(cast("list[object]", value), path)
             for i, item in enumerate(cast("list[object]", value)):
                 self._inside(item, (*path, i))
+
+    def _join_calls(self, data: _Data, path: Path) -> None:
+        """``{a: max(b, 2)}`` is read as ``{a: "max(b", "2)": null}``."""
+        keys = list(data)
+        for i, key in enumerate(keys):
+            rest = [other for other in keys[i + 1 :] if other in data and data[other] is None]
+            if key in data and self._is_open(data[key], (*path, key)):
+                count = _closing(data[key], rest if rest == keys[i + 1 : i + 1 + len(rest)] else [])
+                if count:
+                    self._comma("{ }", (*path, key))
+                    data[key] = ", ".join([data[key], *rest[:count]])
+                    for other in rest[:count]:
+                        del data[other]
+
+    def _join_items(self, items: list[object], path: Path) -> None:
+        """``[max(b, 2)]`` is read as ``["max(b", "2)"]``."""
+        for i, item in enumerate(items):
+            if i >= len(items) - 1 or not self._is_open(item, (*path, i)):
+                continue
+            rest = [str(other) for other in items[i + 1 :] if isinstance(other, str | int | float)]
+            if count := _closing(str(item), rest if len(rest) == len(items) - 1 - i else []):
+                self._comma("[ ]", (*path, i))
+                items[i : i + 1 + count] = [", ".join([str(item), *rest[:count]])]
+
+    def _is_open(self, value: object, path: Path) -> bool:
+        """Whether a value is a text without quotes in which a bracket is not closed."""
+        if not isinstance(value, str) or value.count("(") <= value.count(")"):
+            return False
+        node = yaml.find(self.document.root, path)
+        return isinstance(node, yaml.Scalar) and node.plain
+
+    def _comma(self, brackets: str, path: Path) -> None:
+        message = f"the comma ends the value inside {brackets}"
+        hint = "put quotes around the expression"
+        self.findings.add(self.document.problem("E301", message, path, hint=hint))
 
     def _merge_keys(self, data: _Data, path: Path) -> None:
         hint = "write the keys out; what repeats is one block with params, or an item with repeat"
@@ -141,6 +178,16 @@ class _Reader:
                 self.findings.broken.add(("blocks", path[1], "targets", name))
             last = i == len(steps) - 1 and path[-1] != "do"
             steps[i] = {"return": "None"} if last else {"_": "None"}
+
+
+def _closing(first: str, rest: list[str]) -> int:
+    """How many further pieces close the brackets of the first; 0 if none do."""
+    depth = first.count("(") - first.count(")")
+    for count, piece in enumerate(rest, 1):
+        depth += piece.count("(") - piece.count(")")
+        if depth <= 0:
+            return count if depth == 0 else 0
+    return 0
 
 
 def _branches(step: _Data) -> tuple[list[_Data], list[_Data]]:
