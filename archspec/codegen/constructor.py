@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-from archspec.codegen.groups import Loops, loop_header, needs_loop
+from archspec.codegen.groups import Items, Loops, loop_header, needs_loop
 from archspec.codegen.names import Names, class_params, forward_names, known_value, names_used
 from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
@@ -204,7 +204,7 @@ class Constructor:
 
     def _items(self, module: ModuleNode) -> str:
         """What the constructor of a container is given."""
-        items = module.items
+        items = self.there(module.items)
         if not items:
             return ""
         if module.is_mapping or module.item_modules[0].name is not None:
@@ -216,6 +216,15 @@ class Constructor:
             return ", ".join(texts)
         only_loop = len(texts) == 1 and texts[0].startswith("*[")
         return texts[0][1:] if only_loop else f"[{', '.join(texts)}]"
+
+    def there(self, items: Items) -> list[tuple[str | int, ItemNode]]:
+        """The items without those that are never there, whose class may be null."""
+        return [pair for pair in items if not self._is_never(pair[1])]
+
+    def _is_never(self, item: ItemNode) -> bool:
+        if isinstance(item, GroupNode):
+            return not item.carry and all(self._is_never(inner) for _, inner in item.items)
+        return not item.is_container and self.printer.text(item.when) == "False"
 
     def _listed_item(self, item: ItemNode) -> str:
         if isinstance(item, GroupNode):
@@ -314,7 +323,8 @@ class Constructor:
             return f"{yes} if {self.printer.text(node.test, OR)} else {no}"
         if isinstance(node, Name) and node.id in self.block.params:
             return identifier(node.id)
-        if isinstance(node, Constant) and node.value is None:
+        is_null = isinstance(node, Name) and self.names.classes.get(node.id, "") is None
+        if is_null or (isinstance(node, Constant) and node.value is None):
             return "None"
         return class_text(self._known_class(node), self.names)
 

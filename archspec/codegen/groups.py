@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from archspec.codegen.names import local_names
@@ -26,6 +26,7 @@ class Maker(Protocol):
 
     def call(self, module: ModuleNode) -> str: ...
     def item(self, item: ModuleNode) -> tuple[str, str]: ...
+    def there(self, items: Items) -> Sequence[tuple[str | int, ItemNode]]: ...
 
 
 def needs_loop(module: ModuleNode) -> bool:
@@ -70,7 +71,7 @@ class Loops:
 
     def write(self, module: ModuleNode, indent: int) -> str:
         """Write the statements; returns what the constructor of the container is given."""
-        items = list(module.items)
+        items = list(self.maker.there(module.items))
         if any(item.name is not None for item in module.item_modules):
             self.add(f"{self.layers} = OrderedDict()", indent, module.path)
             self._body(items, indent)
@@ -169,7 +170,7 @@ class Loops:
     def _group(self, group: GroupNode, indent: int) -> None:
         self._assign([(one, one.first) for one in group.carry], indent)
         self.add(f"{loop_header(group, self.maker.printer)}:", indent, group.path)
-        self._body(group.items, indent + 4)
+        self._body(self.maker.there(group.items), indent + 4)
         self._assign([(one, one.after) for one in group.carry], indent + 4)
 
     def _assign(self, pairs: list[tuple[CarryNode, Node]], indent: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from archspec.lang.expr import ExpressionError, Node, evaluate
+from archspec.lang.expr import ExpressionError, Node, Value, evaluate
 from archspec.lang.expr.nodes import Constant, names, outcomes
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
@@ -34,7 +34,7 @@ class Names:
     spec: Spec
     blocks: tuple[str, ...]
     values: frozenset[str]
-    classes: dict[str, str]
+    classes: dict[str, Value]
     configured: frozenset[str]
 
     @property
@@ -49,7 +49,7 @@ class Names:
 def collect(spec: Spec) -> Names:
     """Look once over the spec for everything that spans blocks."""
     tree, root = spec.tree, spec.architecture.model
-    classes = {n: str(spec.params[n].value) for n, param in tree.params.items() if param.is_class}
+    classes = {n: spec.params[n].value for n, param in tree.params.items() if param.is_class}
     values = frozenset({*tree.params, *tree.let}) - classes.keys()
     uses = {
         name: classes_used(block, spec) & tree.blocks.keys() for name, block in tree.blocks.items()

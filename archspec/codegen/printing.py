@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from archspec.lang.expr import Node, Symbol
-from archspec.lang.expr.nodes import Call, Comprehension, Constant, Name, Sequence
+from archspec.lang.expr import Node, Symbol, Value, evaluate
+from archspec.lang.expr.nodes import (
+    Call,
+    Compare,
+    Comprehension,
+    Conditional,
+    Constant,
+    Name,
+    Sequence,
+    names,
+)
 from archspec.lang.expr.numeric import WRITTEN
 from archspec.lang.expr.printing import (
     ATOM,
@@ -20,10 +29,29 @@ from archspec.lang.registry import functions
 __all__ = ["ArgumentPrinter", "ForwardPrinter", "comment", "constant", "docstring", "identifier"]
 
 
-class ArgumentPrinter(Printer):
+class _WithClasses(Printer):
+    """Knows the global parameters that hold classes when code is made: a choice of code."""
+
+    classes: Mapping[str, Value]
+
+    def visit_compare(self, node: Compare) -> Printed:
+        used = list(names(node))
+        is_known = all(n.symbol and n.symbol.kind == "global" for n in used) and used
+        if is_known and all(name.id in self.classes for name in used):
+            return constant(evaluate(node, self.classes)), ATOM
+        return super().visit_compare(node)
+
+    def visit_conditional(self, node: Conditional) -> Printed:
+        test = self.text(node.test)
+        if test in ("True", "False"):
+            return self.visit(node.yes if test == "True" else node.no)
+        return super().visit_conditional(node)
+
+
+class ArgumentPrinter(_WithClasses):
     """Expressions in constructors, in ``Config`` and in ``initialize``."""
 
-    def __init__(self, classes: Mapping[str, str], owner: str = "config") -> None:
+    def __init__(self, classes: Mapping[str, Value], owner: str = "config") -> None:
         """
         Args:
             classes: the global parameters that hold classes, which are known when code is made.
@@ -51,10 +79,10 @@ class ArgumentPrinter(Printer):
         return _numeric_call(self, node), ATOM
 
 
-class ForwardPrinter(Printer):
+class ForwardPrinter(_WithClasses):
     """Expressions in ``forward``."""
 
-    def __init__(self, classes: Mapping[str, str]) -> None:
+    def __init__(self, classes: Mapping[str, Value]) -> None:
         self.classes = classes
 
     def visit_name(self, node: Name) -> Printed:

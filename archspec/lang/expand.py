@@ -176,7 +176,7 @@ class Instantiator:
                 complaint = "takes a value, not a mapping"
             if complaint:
                 self._refuse("E205", f"{block.name}'s {name} {complaint}", path)
-            if kind in ("block", "layer"):
+            if kind in ("block", "layer") and value is not None:
                 message, hint = class_complaint(self.blocks, kind, str(value))
                 if message and self.checker.is_broken(("blocks", str(value))):
                     raise _Wrong

@@ -18,6 +18,7 @@ from archspec.lang.expr.nodes import (
     Binary,
     Call,
     Clause,
+    Compare,
     Comprehension,
     Constant,
     Name,
@@ -77,6 +78,7 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
     if isinstance(node, Constant):
         return
     expected = set[int]()  # calls and names that stand where they may
+    asked = set[int]()  # classes of which only is asked whether they are there
     for part in walk(node):
         match part:
             case _ if id(part) in expected:
@@ -93,6 +95,8 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
             case Call(function=Name(id=name) as called):
                 message = f"'{name}' is a value and cannot be called"
                 yield ExpressionError("E304", message, called)
+            case Compare(left=Name() as name, operators=("is" | "is not",)):
+                asked.add(id(name))
             case Binary(operator="@"):
                 yield ExpressionError("E304", "@ has no meaning in an argument", part)
             case Call() | Attribute() | Constant(value=EllipsisType()):
@@ -104,9 +108,12 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
             known = [k for k, symbol in scope.items() if symbol.kind != "broken"]
             hint = did_you_mean(name.id, known) or f"names here: {listing(known) or 'none'}"
             yield ExpressionError("E303", f"unknown name '{name.id}'", name, hint)
-        elif name.symbol.kind == "param" and name.symbol.is_class and not classes:
+        elif name.symbol.kind == "param" and name.symbol.is_class:
+            if classes or id(name) in asked:
+                continue
             message = f"'{name.id}' is a class, not a value"
-            yield ExpressionError("E303", message, name, "use it as type: or pass it on")
+            hint = f"use it as type:, pass it on, or ask whether it is there: {name.id} is not None"
+            yield ExpressionError("E303", message, name, hint)
 
 
 def _function_errors(call: Call) -> Iterator[ExpressionError]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import archspec
@@ -41,7 +43,7 @@ blocks:
         do: [x: layer(x)]
       - return: x
 """
-VALUES = [
+VALUES: list[dict[str, Any]] = [
     {},
     {"aux": False},
     {"depth": 0},
@@ -66,7 +68,7 @@ checkpoints:
 
 
 @every("given", VALUES)
-def test_what_other_values_bring_is_no_error(given: dict[str, object]) -> None:
+def test_what_other_values_bring_is_no_error(given: dict[str, Any]) -> None:
     spec = loads(TEXT + SECTIONS, **given)
     model = archspec.build(spec)
     report = archspec.freeze(model, "some")
@@ -130,3 +132,49 @@ freeze: {p: [b.r]}
     )
     with pytest.raises(SpecError, match="the pattern 'b\\.r' selects nothing"):
         loads(text)
+
+
+CLASSES = """archspec: 1
+model: Net
+params: {norm: {type: layer, default: null}}
+blocks:
+  Part:
+    params:
+      act: {type: layer, default: null}
+      norm_type: {type: layer, nullable: true, default: $norm}
+    inputs: {x: [batch, 4]}
+    modules:
+      norm: {type: $norm_type, num_features: 4, when: $norm_type is not None}
+      body: {type: Sequential, items: [{type: $act, when: $act is not None}, {type: Tanh}]}
+    forward: [return: body(x)]
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      first: {type: $norm, num_features: 4, when: $norm is not None}
+      items: {type: Sequential, items: [{type: $norm, num_features: 4, when: $norm is not None}]}
+      a: {type: Part, norm_type: $norm}
+      b: {type: Part, act: ReLU}
+      c: {type: Part, act: null}
+    forward: [return: "c(b(a(items(first(x) if norm is not None else x))))"]
+"""
+
+
+def test_a_class_that_may_be_null() -> None:
+    def children(**given: Any) -> list[str]:
+        model = archspec.build(loads(CLASSES, **given))
+        return [name for name, part in model.named_modules() if not [*part.children()] and name]
+
+    bodies = ["a.body.0", "b.body.0", "b.body.1", "c.body.0"]
+    assert children() == ["items", *bodies]
+    assert children(norm="BatchNorm1d") == [
+        "first", "items.0", "a.norm", "a.body.0", "b.norm", "b.body.0", "b.body.1", "c.norm",
+        "c.body.0",
+    ]  # fmt: skip
+    assert "self.first(x)" not in to_python(loads(CLASSES))
+    for text in (
+        CLASSES.replace(", when: $norm is not None}\n      items", "}\n      items"),
+        CLASSES.replace(", when: $act is not None", ""),
+    ):
+        with pytest.raises(SpecError) as caught:
+            loads(text)
+        assert {problem.code for problem in caught.value.problems} == {"E206"}

@@ -44,6 +44,8 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     name = page.file.src_uri
     if name == "cli.md":
         markdown = markdown.replace("<!-- help of every command -->", command_help())
+    if name == "language.md":
+        markdown = markdown.replace("<!-- functions of forward steps -->", function_lists())
     if name == "zoo.md":
         markdown = markdown.replace("<!-- table of packaged specs -->", spec_tables())
     if name == "api.md":
@@ -108,6 +110,24 @@ def spec_tables() -> str:
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def function_lists() -> str:
+    """The functions of the table, by where PyTorch has them."""
+    from archspec.lang.registry import functions
+
+    kinds = {
+        "F": "Layers and losses as functions (`torch.nn.functional`)",
+        "torch": "Tensors (`torch`)",
+        "": "Methods of tensors, which take the tensor first",
+        "torch.linalg": "Linear algebra (`torch.linalg`)",
+        "torch.fft": "Fourier transforms (`torch.fft`)",
+    }
+    found: dict[str, list[str]] = {kind: [] for kind in kinds}
+    for function in map(functions.find, sorted(functions.names())):
+        if function is not None and not function.registered:
+            found[function.target.rpartition(".")[0]].append(f"`{function.name}`")
+    return "\n\n".join(f"**{kinds[kind]}**: {', '.join(names)}" for kind, names in found.items())
 
 
 def option_table() -> str:

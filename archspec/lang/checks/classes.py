@@ -66,6 +66,8 @@ def _check_choice(
     except ExpressionError as error:
         checker.report(error)
         return
+    if name is None:
+        return  # no error where a ``when`` leaves the module out
     if not isinstance(name, str):
         message = f"'{written(node)}' is no block or layer"
         checker.add("E206", message, node.span.path)

@@ -1,8 +1,8 @@
 """What users of other tools write first: told in this language's words, and read as it was meant.
 
 Hydra's ``_target_``, YAML's merge keys, conditional steps, mappings as parameters and calls without
-quotes in ``{ }`` are no part of the language. Each is one problem with what to write; the document is changed to what it stands for,
-so that the later checks find what else is wrong.
+quotes in ``{ }`` are no part of the language. Each is one problem with what to write; the document
+is changed to what it stands for, so that the later checks find what else is wrong.
 """
 
 from __future__ import annotations
