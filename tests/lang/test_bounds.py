@@ -16,10 +16,19 @@ model: Net
 params: {{n: 3, big: 1000000, xs: [1, 2, 3], label: "a%s", rate: 0.5}}
 dims: {{batch: 2, time: 64}}
 blocks:
+  Down: {{inputs: {{x: [a, b]}}, forward: [{{return: "x, [x, x]"}}]}}
+  Pair: {{inputs: {{x: [a, b]}}, forward: [{{y: [x]}}, {{y: "y + [x]"}}, {{return: y}}]}}
+  Row:
+    inputs: {{x: [a, b]}}
+    modules: {{parts: {{type: ModuleList, items: [{{type: ReLU, repeat: 2}}]}}}}
+    forward: [{{return: x}}]
   Net:
     params: {{width: 8, own: [4, 5], mixed: null}}
-    inputs: {{x: [batch, time]}}
+    inputs: {{x: [batch, time], cache: {{shape: [[batch, 3]], length: $n}}}}
     modules:
+      down: {{type: Down}}
+      pair: {{type: Pair}}
+      rows: {{type: ModuleList, items: [{{type: Row, repeat: 60}}]}}
       fc: {{type: ReLU}}
       layers: {{type: ModuleList, items: [{{type: ReLU, repeat: 3}}]}}
       lstm: {{type: LSTM, input_size: 64, hidden_size: 64}}
@@ -74,6 +83,22 @@ FINE = {
     "parts of a tensor": ["a, b: chunk(x, 2)", loop("i in range(99)", "a: a + b", "b: a * b")],
     "what an LSTM gives": ["y, h: lstm(x)", loop("i in range(99)", "y: y + y")],
     "comparisons": ["y: (n < 4) + (n > 2)", loop("i in range(99)", "y: y * (i < 3)")],
+    "functions of known numbers": [
+        "a: 2 ** floor(log2(n))", "b: 2 ** int(log2(n)) + 2 ** round(log2(n)) + 2 ** ceil(sqrt(n))",
+        "c: 2 ** min(floor(log2(n)), 10)", "k: floor(exp(rate))",
+        "d: 2 ** max(k, abs(-n), sum(xs))",
+        "e: 2 ** divisible(n, 8) + 2 ** len(layers) + 2 ** int(float(n))",
+        "f: 2 ** -(2 ** -(log2(n) - 3)) + 2 ** floor(2.5)",
+    ],
+    "functions of sizes": ["k: floor(log2(x.shape[1]))", "y: 2 ** k + 3 ** int(sqrt(x.shape[1]))"],
+    "a choice that is known": ["y: x if n < 9 else 2 ** (big * big)"],
+    "lists of blocks": ["y: [x]", loop("i in range(900)", "x, more: down(x)", "y: y + more")],
+    "lists of one block": ["y: (x,)", loop("i in range(900)", "y: y + pair(x)")],
+    "states of layers": ["y: (x,)", loop("i in range(900)", "y: y + (fc(x),)")],
+    "a list that is an input": ["y: [x]", loop("i in range(900)", "y: y + cache")],
+    "loops over modules of modules": [
+        loop("a in rows", loop("b in a.parts", loop("c in a.parts", "x: b(c(x))")))
+    ],
     "a remainder": ["y: 0", loop("i in range(9999)", "y: (y * y + 1) % 97")],
 }  # fmt: skip
 
@@ -105,6 +130,10 @@ NOT_FINE = {
     "a condition": ["y: x if 10 ** 10 ** 10 else x"],
     "a keyword": ["y: sum(x, dim=10 ** 10 ** 10)"],
     "a negation": ["y: -(10 ** 10 ** 10)"],
+    "a power of a function of sizes": ["y: 2 ** (2 ** floor(log2(x.shape[1])) ** 3)"],
+    "a power of an unknown function": ["y: 2 ** floor(x.shape[1] / 2)"],
+    "a power of a changing number": ["k: 1", loop("i in range(99)", "y: 2 ** k", "k: k * 3")],
+    "doubling what a block gives": ["y: pair(x)", loop("i in range(40)", "y: y + y")],
     "a loop": [loop("i in range(10 ** 10)", "x: x + 1")],
     "a loop to infinity": [loop("i in range(2 ** 4000)", "x: x + 1")],
     "loops in loops": [
@@ -178,3 +207,37 @@ init:
     (problem,) = caught.value.problems
     assert problem.place is not None and (problem.code, problem.place.line) == ("E401", 8 + 501)
     assert problem.message == "the rules up to this one fill 50,100 tensors"
+
+
+def test_the_hint_for_a_module_that_is_left_out_holds() -> None:
+    text = """archspec: 1
+model: Net
+blocks:
+  Inner:
+    params: {{on: false}}
+    inputs: {{x: [b]}}
+    modules: {{gate: {{type: ReLU, when: $on}}}}
+    forward: [{{return: x}}]
+  Net:
+    params: {{on: false, gate: false}}
+    {let}
+    inputs: {{x: [b]}}
+    modules:
+      f: {{type: ReLU, when: $on}}
+      gate: {{type: ReLU, when: $gate}}
+      inner: {{type: Inner}}
+    forward: [{{return: {step}}}]
+"""
+    bad: list[tuple[str, str]] = []
+    for step, hint in {
+        "f(x)": "use it under the same condition: … if on else …",
+        "gate(x)": "let: {has_gate: $gate} in this block, then … if has_gate else …",
+        "inner.gate(x)": "use it in a step of Inner, or make it a Sequential, which 'when' empties",
+    }.items():
+        with pytest.raises(SpecError) as caught:
+            loads(text.format(let="", step=step))
+        if [problem.hint for problem in caught.value.problems] != [hint]:
+            bad.append((step, caught.value.problems[0].hint))
+    assert not bad
+    loads(text.format(let="", step="f(x) if on else x"))
+    loads(text.format(let="let: {has_gate: $gate}", step="gate(x) if has_gate else x"))

@@ -110,7 +110,7 @@ MISTAKES = [
     (NET + "    forward: [{return: 'sqrt(2, 3) + x'}]", ("E305", 6, "sqrt takes 1")),
     (NET + "    forward: [{y: 'max(1, 2)'}, {max: x}, {return: x}]", ("E308", 6, "a function")),
     (NET + "    forward: [{n: 2}, {for: i in range(9), do: [{n: 'int(n) ** n'}]}, {return: x}]",
-     ("E307", 6, "grows beyond any use")),
+     ("E307", 6, "more than 4,096 bits")),
     (NET + "    forward: [{return: finfo(x.dtype)}]", ("E304", 6, "no function or")),
     (NET + "    forward: [{return: finfo(x.dtype).dtype}]", ("E304", 6, "no attribute 'dtype'")),
 ]  # fmt: skip

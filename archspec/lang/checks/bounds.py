@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from archspec.lang.expr import ExpressionError, Node, Symbol, Value, evaluate, nodes
+from archspec.lang.checks.known import Known
+from archspec.lang.expr import Node, Symbol, nodes
 from archspec.lang.expr.nodes import Broken, Call
 from archspec.lang.tree import AssignNode, BlockNode, ContractNode, ForNode, StepNode
 from archspec.lang.yaml import Path
@@ -22,11 +23,14 @@ MAX_BITS = 4_096
 MAX_ITEMS = 100_000
 MAX_STEPS = 1_000_000  # that one run of the model carries out, those of loops and calls included
 _FLOAT_BITS = 1_024  # of the largest number that a float can be
+_LOG_BITS = 10.1  # of the logarithm of any float: the smallest is about 2**-1074
 MAX_ROUNDS = 100_000  # of all loops around one step together
 _UNKNOWN_ROUNDS = 100  # of a loop over a container, whose modules are counted elsewhere
 _UNKNOWN_LENGTH = 1_000  # of a list of tensors that is an input
 _SETTLED = 70  # rounds after which a growth that has not shown itself is linear at most
 _MAX_FOLLOWED = 30_000  # steps, each counted as often as it is followed
+_OF_NUMBERS = "a number that parameters alone decide may stand in let"
+_OF_LISTS = f"a list of unknown length counts as {_UNKNOWN_LENGTH:,} items"
 # Functions and layers that always give several tensors, as a tuple.
 _SEVERAL = frozenset(
     """aminmax broadcast_tensors chunk cummax cummin kthvalue meshgrid sort split std_mean
@@ -50,8 +54,16 @@ class Items:
     item: Size = None
 
 
-Size = Number | Items | None  # None: a tensor, a float, or nothing that grows
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A float of magnitude up to 2**bits, which a function of a number has just given."""
+
+    bits: float
+
+
+Size = Number | Real | Items | None  # None: a tensor, a float, or nothing that grows
 State = dict[str, Size]
+Returned = tuple[Size, ...]
 
 
 class BoundsError(Exception):
@@ -69,12 +81,16 @@ class Bounds:
     def __init__(self, largest_dim: int) -> None:
         """``largest_dim`` is what a size of an input may be at most."""
         self.largest_dim = largest_dim
+        self.returned: dict[int, Returned] = {}  # the id of a module → what a call of it gives
         self._followed = 0
 
     def check(
-        self, block: BlockNode, steps: Sequence[StepNode], values: Mapping[str, Value]
+        self, block: BlockNode, steps: Sequence[StepNode], known: Known
     ) -> Mapping[int, float]:
-        """Follow the sizes through steps of one block, whose parameters have these values.
+        """Follow the sizes through steps of one block; ``last`` is then what they return.
+
+        Args:
+            known: what is known in front of these steps.
 
         Returns:
             The id of each loop → how often it runs at most.
@@ -82,9 +98,11 @@ class Bounds:
         Raises:
             BoundsError: at the first step that could outgrow the limits.
         """
-        self._block, self._values = block, values
+        self._block, self._known = block, known
         self._rounds: dict[int, float] = {}
-        self._sizes: dict[str, Size] = {}  # of values, as far as they are used
+        self.last: Returned = ()
+        self._values: dict[int, tuple[bool, Size]] = {}  # of each node: whether it is known
+        self._lengths: dict[int, int | None] = {}  # of each node that a loop runs over
         inputs = {name: self._of_input(contract) for name, contract in block.inputs.items()}
         self._steps(steps, inputs, 1)
         return self._rounds
@@ -92,7 +110,8 @@ class Bounds:
     def _of_input(self, contract: ContractNode) -> Size:
         """A number is taken to be no larger than a size, and a list to have some length."""
         if contract.declared.is_list:
-            return Items(_UNKNOWN_LENGTH)
+            known, length = self._known.value(contract.length) if contract.length else (False, 0)
+            return Items(float(length) if known else _UNKNOWN_LENGTH)
         counts = contract.declared.shape is None and contract.declared.dtype != "float"
         return Number(math.log2(self.largest_dim + 1)) if counts else None
 
@@ -114,9 +133,30 @@ class Bounds:
             self._loop(step, state, rounds)
             return
         size = self._checked(step.value, state)
+        several = self._several(step.value, state)
         if isinstance(step, AssignNode):
-            shared = size if len(step.targets) == 1 else _element(size)
-            state |= dict.fromkeys(step.targets, shared)
+            if len(step.targets) == len(several) > 1:
+                state |= zip(step.targets, several, strict=True)
+            else:
+                shared = size if len(step.targets) == 1 else _element(size)
+                state |= dict.fromkeys(step.targets, shared)
+            self._known.assign(step)
+        else:
+            self.last = several or (size,)
+
+    def _several(self, node: Node, state: State) -> Returned:
+        """Each of the values that ``node`` gives, where they are told apart."""
+        if isinstance(node, nodes.Sequence):
+            return tuple(self._checked(item, state) for item in node.items)
+        return self._results(node) if isinstance(node, Call) else ()
+
+    def _results(self, call: Call) -> Returned:
+        """What a call of a module gives, whichever of several it is; () if that is not known."""
+        owners = self._known.modules(call.function) or []
+        found = {self.returned.get(id(owner), ()) for owner in owners}
+        if not found or len({len(sizes) for sizes in found}) > 1:
+            return ()
+        return tuple(_largest(sizes) for sizes in zip(*found, strict=True))
 
     def _loop(self, step: ForNode, state: State, rounds: float) -> None:
         times = self._times(step.value, state)
@@ -125,19 +165,26 @@ class Bounds:
             hint = f"at most {MAX_ROUNDS:,} rounds, all loops around a step together"
             raise BoundsError("the loops run too often", hint)
         state |= dict.fromkeys(step.targets, self._loop_item(step.value, state, times))
+        self._rounds_of(step, state, times, rounds * times)
+        self._known.leave(step)
+
+    def _rounds_of(self, step: ForNode, state: State, times: float, rounds: float) -> None:
+        """Follow the rounds of a loop, until nothing grows any more."""
         before: State = {}
         for _ in range(int(min(times, _SETTLED))):
             before = dict(state)
-            self._steps(step.body, state, rounds * times)
+            self._known.enter(step)
+            self._steps(step.body, state, rounds)
             if state == before:
                 return
         rest = max(0, times - _SETTLED)
         for name, size in state.items():
             match size, before.get(name):
                 case Number(bits), Number(last) if bits + (bits - last) * rest > MAX_BITS:
-                    raise BoundsError(f"'{name}' grows without bound in this loop")
+                    raise BoundsError(f"'{name}' may grow beyond {MAX_BITS:,} bits in this loop")
                 case Items(length), Items(last) if length + (length - last) * rest > MAX_ITEMS:
-                    raise BoundsError(f"'{name}' grows without bound in this loop")
+                    message = f"'{name}' may grow beyond {MAX_ITEMS:,} items in this loop"
+                    raise BoundsError(message, hint=_OF_LISTS)
                 case _:
                     pass
 
@@ -151,7 +198,7 @@ class Bounds:
         """How often a loop over ``node`` runs at most."""
         if isinstance(node, Call) and node.arguments:
             if node.name == "range":
-                known = loop_count(node, self._values)
+                known = self._known.range_count(node)
                 if known is not None:
                     return known
                 sizes = [self._checked(argument, state) for argument in node.arguments]
@@ -159,6 +206,10 @@ class Bounds:
                 return max([*numbers, *([self.largest_dim] if len(numbers) < len(sizes) else [])])
             if node.name in ("enumerate", "zip"):
                 return min(self._times(argument, state) for argument in node.arguments)
+        if id(node) not in self._lengths:
+            self._lengths[id(node)] = self._known.length(node)
+        if (length := self._lengths[id(node)]) is not None:
+            return length
         size = self._checked(node, state)
         return size.length if isinstance(size, Items) else _UNKNOWN_ROUNDS
 
@@ -167,20 +218,26 @@ class Bounds:
     def _checked(self, node: Node, state: State) -> Size:
         size = self._size(node, state)
         if isinstance(size, Number) and size.bits > MAX_BITS:
-            raise BoundsError("the number grows beyond any use", hint=f"at most {MAX_BITS} bits")
+            raise BoundsError(f"the number may have more than {MAX_BITS:,} bits", hint=_OF_NUMBERS)
         if _total(size) > MAX_ITEMS:
-            raise BoundsError("the list grows beyond any use", hint=f"at most {MAX_ITEMS:,} items")
+            raise BoundsError(f"the list may have more than {MAX_ITEMS:,} items", hint=_OF_LISTS)
         return size
 
     def _size(self, node: Node, state: State) -> Size:
+        if id(node) not in self._values:
+            known, value = self._known.value(node)
+            self._values[id(node)] = known, _of_value(value) if known else None
+        if self._values[id(node)][0]:
+            return self._values[id(node)][1]
+        if isinstance(node, nodes.Conditional):
+            self._checked(node.test, state)
+            return _largest([self._checked(side, state) for side in self._known.branches(node)])
         # Every part is looked at, whatever the whole may be; a function's name is none.
         below = node.given if isinstance(node, Call) and node.name else nodes.children(node)
         parts = [self._checked(part, state) for part in below]
         match node:
-            case nodes.Constant(value=value):
-                return _of_value(value)
             case nodes.Name(id=name):
-                return state[name] if name in state else self._known(name)
+                return state.get(name)
             case nodes.Sequence():
                 return Items(len(parts), _largest(parts))
             case nodes.Attribute(name="shape"):
@@ -193,23 +250,18 @@ class Bounds:
                 return Number(1)
             case nodes.Unary():
                 return parts[0]
-            case nodes.Conditional():
-                return _largest([parts[0], parts[2]])
             case nodes.Boolean():
                 return _largest(parts)
             case nodes.Binary(operator=sign):
                 return _binary(sign, parts[0], parts[1])
             case Call(function=nodes.Name(id=name, symbol=Symbol(kind="numeric"))):
                 return _numeric(name, parts)
+            case Call() if len(results := self._results(node)) == 1:
+                return results[0]
             case Call(name=name) if name:
                 return self._call(name)
             case _:
                 return None
-
-    def _known(self, name: str) -> Size:
-        if name not in self._sizes:
-            self._sizes[name] = _of_value(self._values.get(name))
-        return self._sizes[name]
 
     def _call(self, name: str) -> Size:
         if name in ("len", "numel"):
@@ -227,21 +279,21 @@ def _numeric(name: str, parts: Sequence[Size]) -> Size:
             raise BoundsError("round takes at most 30 digits")  # it computes 10**digits
         case "abs" | "max" | "min":
             return _largest(flat)
+        case "log" | "log2" if len(flat) == 1:
+            bits = flat[0].bits if isinstance(flat[0], Number) else 0
+            return Real(max(_LOG_BITS, math.log2(bits + 1)))
+        case "sqrt" if isinstance(flat[0], Number):
+            return Real(flat[0].bits / 2)
+        case "float" if isinstance(flat[0], Number):
+            return Real(flat[0].bits)
+        case "ceil" | "floor" | "int" | "round" if len(flat) == 1 and isinstance(flat[0], Real):
+            return _binary("+", Number(flat[0].bits), Number(0))  # rounded up by less than 1
         case "ceil" | "divisible" | "floor" | "int" | "round":
             return _largest([Number(_FLOAT_BITS), *flat])
         case "sum" if isinstance(parts[0], Items) and isinstance(flat[0], Number):
             return Number(flat[0].bits + math.log2(parts[0].length + 1))
         case _:
             return None
-
-
-def loop_count(call: Call, values: Mapping[str, Value]) -> float | None:
-    """How often a loop over ``range`` runs, where parameters alone decide it."""
-    try:
-        bounds = [evaluate(argument, values) for argument in call.arguments]
-        return float(len(range(*bounds)))
-    except (ExpressionError, TypeError, ValueError, OverflowError):
-        return None
 
 
 def _binary(sign: str, left: Size, right: Size) -> Size:

@@ -7,16 +7,18 @@ leaves out, which block a ``type: $block`` is, and which side of ``a if c else b
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, loop_count
+from archspec.lang.checks.bounds import MAX_STEPS, Bounds, BoundsError, Returned
 from archspec.lang.checks.calls import in_order_complaint, inputs_text
+from archspec.lang.checks.known import Known, items_at, loop_parts
 from archspec.lang.checks.steps import check_call
-from archspec.lang.expr import ExpressionError, Node, Value, evaluate, nodes
-from archspec.lang.expr.nodes import LOOPS
+from archspec.lang.expr import Node, Value, nodes
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.params import ordered
@@ -27,6 +29,7 @@ from archspec.lang.tree import (
     BlockNode,
     ForNode,
     ModuleNode,
+    ReturnNode,
     StepNode,
     forward_expressions,
 )
@@ -46,6 +49,7 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     bounds = Bounds(max(checker.architecture.dims.values(), default=1_000))
     followed = 0
     costs: dict[int, _Costs] = {}  # of each kind of module
+    returned: dict[int, Returned] = {}  # likewise
     for kind, instance, below in _distinct(blocks, root):
         block = blocks.get(instance.type)
         known: Mapping[str, Value] = {**values, **instance.values}
@@ -65,6 +69,7 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
         if block is None:
             continue
         calls = {child: costs[k] for child, k in below.items()}
+        bounds.returned |= {child: returned[k] for child, k in below.items() if k in returned}
         for name in ordered(method_calls(block))[0]:  # those that are called first
             entry = block.entries[name]
             walk = _Walk(checker, entry, blocks, instance, known, bounds, calls, own)
@@ -72,6 +77,8 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
             if walk.cost > MAX_STEPS:
                 return  # what calls it has no fewer
             own.setdefault(name, walk.cost)
+            if name == "forward":
+                returned[kind] = walk.returned
             followed += walk.followed
         if followed > _MAX_FOLLOWED:
             message = f"more than {_MAX_FOLLOWED:,} steps of blocks that all differ"
@@ -155,18 +162,20 @@ class _Walk:
             own: the same for the methods of the block.
         """
         self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
+        self.known = Known(entry, instance, values)
         self.refuse, self.bounds, self.calls = checker.refuse, bounds, calls
         self.rounds: Mapping[int, float] = {}  # the id of each loop → how often it runs at most
         self.block, self.own = entry, own
-        self.children = dict(instance.children)
-        self.loop_targets: dict[str, list[Instance]] = {}
+        self.returned: Returned = ()
         self.followed = 0
         self.cost, self.times = 1.0, 1.0  # steps in all; how often the current one is carried out
 
     def follow(self, steps: Sequence[StepNode]) -> None:
         """Check steps, and how large the plain numbers and lists in them can become."""
         try:
-            self.rounds = self.bounds.check(self.block, steps, self.values)
+            known = Known(self.block, self.instance, self.values)
+            self.rounds = self.bounds.check(self.block, steps, known)
+            self.returned = self.bounds.last
         except BoundsError as error:
             self.checker.add("E307", error.message, error.path, hint=error.hint)
         self.steps(steps)
@@ -178,35 +187,37 @@ class _Walk:
             if isinstance(step, ForNode):
                 self._loop(step)
                 continue
-            self._visit(step.value)
+            for node in self._evaluated(step):
+                self._visit(node)
             if isinstance(step, AssignNode):
-                for target in step.targets:
-                    self.loop_targets.pop(target, None)
+                self.known.assign(step)
+
+    def _evaluated(self, step: StepNode) -> Sequence[Node]:
+        """What a step computes: of a return, all but the outputs that a ``when`` leaves out."""
+        if not isinstance(step, ReturnNode) or not isinstance(step.value, nodes.Sequence):
+            return (step.value,)
+        items, outputs = step.value.items, self.block.outputs
+        declared = [outputs.get(n) for n in step.names] if step.names else list(outputs.values())
+        pairs = itertools.zip_longest(items, declared[: len(items)])
+        return [i for i, o in pairs if o is None or self.known.truth(o.when) is not False]
 
     def _loop(self, step: ForNode) -> None:
-        run, function, parts = step.value, "", (step.value,)
-        if isinstance(run, nodes.Call) and run.name in LOOPS:
-            function, parts = run.name, run.arguments
-            if function == "range":
-                self._visit(run)
-                if loop_count(run, self.values) == 0:
-                    return
-        before, times = dict(self.loop_targets), self.rounds.get(id(step), 1)
-        targets = step.targets
-        if function == "enumerate":
-            targets, parts = targets[1:], parts[:1]
-        for part in parts:
-            self._check_run(part, function == "range")
-        for target, part in zip(targets, parts, strict=False):
-            if (found := self._visit(part)) is not None:
-                items = [child for container in found for _, child in container.children]
-                if not items:
-                    return  # a container that is empty
-                self.loop_targets[target], times = items, len(items)
-        self.times *= times
-        self.steps(step.body)
-        self.loop_targets = before
-        self.times /= max(times, 1)
+        run, counted = step.value, None
+        if isinstance(run, nodes.Call) and run.name == "range":
+            for part in run.arguments:
+                self._visit(part)
+                self._check_run(part, of_range=True)
+            counted = self.known.range_count(run)
+        for _, part in loop_parts(step):
+            self._visit(part)
+            self._check_run(part, of_range=False)
+        times = max(1, self.rounds.get(id(step), 1))
+        self.known.enter(step)
+        if counted != 0 and all(self.known.targets.get(name, True) for name in step.targets):
+            self.times *= times
+            self.steps(step.body)
+            self.times /= times
+        self.known.leave(step)
 
     def _count(self, steps: float, node: Node) -> None:
         """Add to the steps of a call, and tell once when they are too many."""
@@ -218,9 +229,9 @@ class _Walk:
             hint = f"at most {MAX_STEPS:,}, those of loops and of the blocks that it calls included"
             self.refuse(node, "E307", message, hint)
 
-    def _check_run(self, node: Node, of_range: bool) -> None:
+    def _check_run(self, node: Node, *, of_range: bool) -> None:
         """What a loop runs over, or how far it counts, where parameters alone decide it."""
-        known, value = self._known(node)
+        known, value = self.known.value(node)
         if known and of_range and (isinstance(value, bool) or not isinstance(value, int)):
             self.refuse(node, "E305", f"range counts in integers, not in {shown(value)}")
         elif known and not of_range and not isinstance(value, tuple):
@@ -229,39 +240,33 @@ class _Walk:
 
     # ------------------------------------------------------------------------------ expressions
 
-    def _known(self, node: Node) -> tuple[bool, Value]:
-        """Whether parameters alone decide the value of ``node``, and that value."""
-        try:
-            return True, evaluate(node, self.values)
-        except ExpressionError:
-            return False, None
-
-    def _visit(self, node: Node) -> list[Instance] | None:
-        """Follow what is taken of ``node``; the modules that it stands for, None for a value."""
+    def _visit(self, node: Node) -> None:
+        """Follow what is taken of ``node``."""
         match node:
             case nodes.Conditional(test=test, yes=yes, no=no):
                 self._visit(test)
-                known, value = self._known(test)
-                for branch in ([yes] if value else [no]) if known else [yes, no]:
-                    self._visit(branch)
+                taken = self.known.branches(node)
+                for branch, wanted in ((yes, True), (no, False)):
+                    if branch in taken:
+                        with self.known.assuming(test, wanted):
+                            self._visit(branch)
             case nodes.Boolean(operator=word, values=values):
-                for part in values:
-                    self._visit(part)
-                    known, value = self._known(part)
-                    if known and bool(value) is (word == "or"):
-                        break
-            case nodes.Name(id=name) if name in self.loop_targets:
-                return self.loop_targets[name]
-            case nodes.Name(id=name) if name in self.block.modules:
-                if name in self.instance.left_out:
+                with ExitStack() as stack:
+                    for part in values:
+                        self._visit(part)
+                        if self.known.truth(part) is (word == "or"):
+                            break
+                        stack.enter_context(self.known.assuming(part, word == "and"))
+            case nodes.Name(id=name) if name in self.instance.left_out:
+                if name in self.block.modules and name not in self.known.targets:
                     self._left_out(node, name, self.block.modules[name], self.instance)
-                return [self.children[name]] if name in self.children else []
             case nodes.Attribute(value=owner):
-                return self._attribute(node, self._visit(owner))
+                self._visit(owner)
+                self._attribute(node, self.known.modules(owner))
             case nodes.Subscript(value=value, index=index):
                 self._visit(index)
-                owners = self._visit(value)
-                return owners and self._indexed(node, owners, index)
+                self._visit(value)
+                self._indexed(node, self.known.modules(value) or [], index)
             case nodes.Call(function=function):
                 for argument in node.given:
                     self._visit(argument)
@@ -269,57 +274,41 @@ class _Walk:
             case _:
                 for child in nodes.children(node):
                     self._visit(child)
-        return None
 
-    def _indexed(self, node: Node, owners: list[Instance], index: Node) -> list[Instance] | None:
-        """What ``owner[index]`` can be; a slice of a container is one again."""
-        if isinstance(index, nodes.Slice):
-            return owners
-        known, value = self._known(index)
-        found: list[Instance] = []
+    def _indexed(self, node: Node, owners: list[Instance], index: Node) -> None:
+        """``owner[index]`` must be an item; a slice may be empty."""
+        known, value = (False, None) if isinstance(index, nodes.Slice) else self.known.value(index)
+        if not known:
+            return
         for owner in owners:
-            items = self._items_at(node, owner, value) if known else None
-            found += [child for _, child in owner.children] if items is None else items
-        return found
+            if items_at(owner, value) == []:
+                self._no_item(node, owner, value)
 
-    def _items_at(self, node: Node, owner: Instance, index: Value) -> list[Instance] | None:
-        """The item of a container that ``index`` stands for; None if that cannot be told."""
-        items = dict(owner.children)
+    def _no_item(self, node: Node, owner: Instance, index: Value) -> None:
+        items = [name for name, _ in owner.children]
         match owner.container, index:
-            case _ if not owner.container:
-                return None
-            case "ModuleDict", str() if index in items:
-                return [items[index]]
             case "ModuleDict", str():
-                hint = did_you_mean(index, items) or f"it has: {listing(list(items)) or 'nothing'}"
+                hint = did_you_mean(index, items) or f"it has: {listing(items) or 'nothing'}"
                 self.refuse(node, "E304", f"no item '{index}'", hint)
             case (("ModuleList" | "Sequential"), int()) if not isinstance(index, bool):
-                if -len(items) <= index < len(items):
-                    return [list(items.values())[index]]
                 self.refuse(node, "E306", f"no item {index}: there are {len(items)}")
             case _:
                 kind = "names" if owner.container == "ModuleDict" else "numbers"
                 self.refuse(node, "E305", f"a {owner.type} is indexed by {kind}")
-        return []
 
-    def _attribute(
-        self, node: nodes.Attribute, owners: list[Instance] | None
-    ) -> list[Instance] | None:
-        if owners is None:
-            return None
-        name, found = node.name, list[Instance]()
-        for owner in owners:
+    def _attribute(self, node: nodes.Attribute, owners: list[Instance] | None) -> None:
+        name = node.name
+        for owner in owners or ():
             inside = dict(owner.children)
             declared = self._declared(owner)
             if name in inside:
-                found.append(inside[name])
-            elif name in owner.left_out:
+                continue
+            if name in owner.left_out:
                 self._left_out(node, name, declared[name], owner)
             elif owner.type in self.blocks and name not in (*declared, *owner.tensors):
                 known = [*declared, *owner.tensors]
                 hint = did_you_mean(name, known) or f"it has: {listing(known)}"
                 self.refuse(node, "E304", f"no child or parameter '{name}'", hint)
-        return found
 
     def _declared(self, owner: Instance) -> Mapping[str, ModuleNode]:
         """The children that a module would have, were none left out."""
@@ -330,7 +319,8 @@ class _Walk:
     def _called(self, call: nodes.Call, function: Node) -> None:
         """A module, or a method of one or of the block itself."""
         if (experts := experts_of(call)) is not None:
-            for container in self._visit(experts) or []:
+            self._visit(experts)
+            for container in self.known.modules(experts) or []:
                 _check_in_order(self.checker, self.blocks, container)
                 cost = self.calls.get(id(container), {}).get("forward", 1)
                 self._count(self.times * cost, call)
@@ -341,8 +331,8 @@ class _Walk:
             case nodes.Attribute(value=value, name=name) if any(
                 name in block.methods for block in self.blocks.values()
             ):
-                owners = self._visit(value)
-                if owners is None:
+                self._visit(value)
+                if (owners := self.known.modules(value)) is None:
                     return
                 methods = {
                     o.type: self.blocks[o.type].methods for o in owners if o.type in self.blocks
@@ -353,9 +343,11 @@ class _Walk:
                     costs = [self.calls.get(id(owner), {}).get(name, 1) for owner in owners]
                     self._count(self.times * max(costs, default=0), call)
                 else:
-                    self._call(call, self._attribute(function, owners) or [])
+                    self._attribute(function, owners)
+                    self._call(call, self.known.modules(function) or [])
             case _:
-                self._call(call, self._visit(function) or [])
+                self._visit(function)
+                self._call(call, self.known.modules(function) or [])
 
     def _call(self, call: nodes.Call, called: Sequence[Instance]) -> None:
         """What is called must take these inputs, whichever of the modules it is."""
@@ -380,6 +372,19 @@ class _Walk:
         notes = [Note("by this condition", document.place((*declared.path, "when")))]
         if self.instance.path[2:]:  # not the root
             notes.append(Note(f"in this {self.instance.type}", document.place(self.instance.path)))
-        hint = "use it only where it is there: … if <the same condition> else …"
+        hint = self._guard(declared, owner)
         place = self.checker.place(node.span)
         self.checker.findings.add(Problem("E309", message, place, hint, tuple(notes)))
+
+    def _guard(self, declared: ModuleNode, owner: Instance) -> str:
+        """How a module that may be left out is used."""
+        symbols = [name.symbol for name in nodes.names(declared.when)]
+        kinds = {symbol.kind for symbol in symbols if symbol is not None}
+        condition = written(declared.when)
+        hidden = any(n.id in self.block.modules for n in nodes.names(declared.when))
+        if hidden and owner is self.instance and "counter" not in kinds:
+            name = f"has_{declared.path[-1]}"
+            return f"let: {{{name}: ${condition}}} in this block, then … if {name} else …"
+        if kinds <= {"global"} or (owner is self.instance and "counter" not in kinds):
+            return f"use it under the same condition: … if {condition} else …"
+        return f"use it in a step of {owner.type}, or make it a Sequential, which 'when' empties"

@@ -62,7 +62,7 @@ def evaluate(node: Node, names: Mapping[str, Value], budget: Budget | None = Non
             operation that has no value (division by zero, an index out of range), E307 beyond the
             limits.
     """
-    return _Evaluator(names, budget or Budget()).visit(node)
+    return Evaluator(names, budget).visit(node)
 
 
 def rounds(
@@ -73,12 +73,14 @@ def rounds(
     Raises:
         ExpressionError: as ``evaluate``, before a round or in front of the first.
     """
-    return _Evaluator(names, budget or Budget()).rounds(clause)
+    return Evaluator(names, budget).rounds(clause)
 
 
-class _Evaluator(nodes.Visitor[Value]):
-    def __init__(self, names: Mapping[str, Value], budget: Budget) -> None:
-        self.names, self.budget = names, budget
+class Evaluator(nodes.Visitor[Value]):
+    """Evaluates expressions whose names are all in ``names``."""
+
+    def __init__(self, names: Mapping[str, Value], budget: Budget | None = None) -> None:
+        self.names, self.budget = names, budget or Budget()
         self._inside = 0  # how many comprehensions are around what is evaluated
 
     def visit(self, node: Node) -> Value:
