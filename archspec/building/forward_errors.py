@@ -25,6 +25,7 @@ from archspec.lang.yaml import Path
 from archspec.report.text import first_line
 from archspec.tracing.limits import RunLimitExceeded
 
+_NO_VALUE = "math domain error"
 _MAX_SHAPES = 8  # of tensors in one note
 _SHAPE = re.compile(r"\[(\d+(?:, \d+)*)?\]")
 # Operations that can fail: nodes of the generated source, and nodes of the spec behind them.
@@ -154,6 +155,8 @@ class FailureReport:
         if isinstance(error, RunLimitExceeded):
             return "E505", error.message, error.hint, []
         said = first_line(error)
+        if isinstance(error, ArithmeticError) or said == _NO_VALUE:
+            return "E512", f"these numbers have no result: {_arithmetic(error)}", "", []
         culprit = _failing_layer(error.__traceback__, self.paths)
         if culprit is not None:
             message, notes = self._layer(*culprit)
@@ -369,6 +372,15 @@ def _sizes(layer: nn.Module, input_tensor: torch.Tensor | None) -> tuple[str, ob
     if not -input_tensor.ndim <= axis < input_tensor.ndim or input_tensor.shape[axis] == size:
         return "", None, None
     return name, size, input_tensor.shape[axis]
+
+
+def _arithmetic(error: Exception) -> str:
+    """Why a step that computes with plain numbers fails."""
+    if isinstance(error, ZeroDivisionError):
+        return "a division by zero"
+    if isinstance(error, OverflowError):
+        return "it is too large for a float"
+    return "the function has no value there"
 
 
 def _dtype(tensor: torch.Tensor) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NoReturn, cast
 
 from archspec.errors import Place, Problem, shown
 from archspec.lang.checker import Checker
@@ -19,6 +19,7 @@ from archspec.lang.checks.names import MAX_NAME, item_name_complaint
 from archspec.lang.checks.signatures import missing_arguments, wrong_arguments
 from archspec.lang.declarations import fit, inferred
 from archspec.lang.expr import ExpressionError, Node, Value
+from archspec.lang.expr.evaluate import MAX_WORK as BUDGET
 from archspec.lang.expr.evaluate import rounds
 from archspec.lang.expr.nodes import Constant, is_literal, names
 from archspec.lang.expr.printing import written
@@ -41,6 +42,7 @@ from archspec.lang.yaml import Path
 MAX_DISTINCT = 30_000  # modules that differ, or could: those of a repeat with an index do
 MAX_REPEAT = 10_000
 MAX_NESTING = 100
+MAX_WORK = 2_000_000  # values that the constructors of all modules look at, equal ones included
 MAX_ELEMENTS = 10**15  # of all tensors together: a thousand times the largest models
 
 _Items = tuple[tuple[str | int, ItemNode], ...]
@@ -57,10 +59,15 @@ class _Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The names that an expression may use, and the blocks around it."""
+    """The names that an expression may use, and the blocks around it.
+
+    Attributes:
+        work: how many values the expressions of the innermost block have looked at, as one item.
+    """
 
     values: ChainMap[str, Value]
     stack: tuple[str, ...] = ()
+    work: list[int] = field(default_factory=lambda: [0])
 
     def counting(self, name: str, i: int) -> Scope:
         """The same inside of a repeat."""
@@ -125,7 +132,8 @@ class Instantiator:
         declared: ModuleNode | None = None,
     ) -> Instance:
         name, path = block.name, declared.path if declared else block.path
-        values, let = self._block_values(block, given, declared)
+        work = [0]
+        values, let = self._block_values(block, given, declared, work)
         if name in stack:
             at = path if declared is None else (*declared.path, "type")
             self._refuse("E211", f"{name} contains itself", at, " → ".join([*stack, name]))
@@ -134,7 +142,7 @@ class Instantiator:
             return self._done[key]
         if len(stack) >= MAX_NESTING:
             self._refuse("E401", f"blocks nested more than {MAX_NESTING} deep", path)
-        scope = Scope(self.globals.new_child({**values, **let}), (*stack, name))
+        scope = Scope(self.globals.new_child({**values, **let}), (*stack, name), work)
         self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
         children = [
             (child, found)
@@ -146,18 +154,24 @@ class Instantiator:
             children, container = self._items(block.container, scope), block.container.kind
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
         made = Instance(name, path, values, tuple(children), tuple(tensors), 1, elements, let=let)
-        self._done[key] = self._counted(replace(made, declared=declared, container=container))
+        made = replace(made, declared=declared, container=container, work=work[0])
+        self._done[key] = self._counted(made)
         return self._done[key]
 
     def _block_values(
-        self, block: BlockNode, given: Mapping[str, Value], module: ModuleNode | None
+        self,
+        block: BlockNode,
+        given: Mapping[str, Value],
+        module: ModuleNode | None,
+        work: list[int],
     ) -> tuple[dict[str, Value], dict[str, Value]]:
         """The values of a block's own parameters, and of what ``let`` computes from them."""
         values: dict[str, Value] = {}
-        scope = Scope(self.globals.new_child(values))
+        scope = Scope(self.globals.new_child(values), work=work)
         for name in self._order(block):
             if name not in block.params:
-                found = let_value(self.checker, block.let[name], scope.values)
+                with self._counting(scope):
+                    found = let_value(self.checker, block.let[name], scope.values)
                 if not found:
                     raise _Wrong
                 values |= found
@@ -171,6 +185,8 @@ class Instantiator:
             else:
                 value = self._value(param.default, scope)
             kind = param.declared.type or inferred(param.declared, value)
+            if isinstance(value, tuple):
+                self._look_through(cast("tuple[Value, ...]", value), path)
             value, complaint = fit(value, param.declared, kind)
             if isinstance(value, Instance):
                 complaint = "takes a value, not a mapping"
@@ -185,6 +201,13 @@ class Instantiator:
             values[name] = value
         params, let = ({name: values[name] for name in part} for part in (block.params, block.let))
         return params, let
+
+    def _look_through(self, value: tuple[Value, ...], path: Path) -> None:
+        """Count what it takes to hold a list against its type."""
+        self.checker.budget.left -= len(value) // 2
+        if self.checker.budget.left < 0:
+            message = f"lists given to blocks: more than {BUDGET:,} values are looked at"
+            self._stop("E307", message, path)
 
     def _order(self, block: BlockNode) -> list[str]:
         """The parameters and local values of a block, each behind those that it needs."""
@@ -201,11 +224,15 @@ class Instantiator:
         children = tuple(pair for pair in made.children if pair[1] is not _LEFT_OUT)
         modules = made.modules + sum(child.modules for _, child in children)
         elements = made.elements + sum(child.elements for _, child in children)
+        work = made.work + sum(child.work for _, child in children)
         if modules > self._max_modules:
             self._too_many_modules(made.path)
+        if work > MAX_WORK:
+            message = f"the constructors of all modules look at more than {MAX_WORK:,} values"
+            self._stop("E307", message, made.path, "compute long lists once, in the spec's own let")
         if elements > MAX_ELEMENTS:
             self._stop("E402", "the model has more than 10^15 parameters", made.path)
-        counts = {"modules": modules, "elements": elements}
+        counts = {"modules": modules, "elements": elements, "work": work}
         return replace(made, children=children, left_out=left_out, **counts)
 
     def _check_contracts(self, contracts: Iterable[ContractNode], scope: Scope) -> None:
@@ -428,10 +455,13 @@ class Instantiator:
             self._add("E401", f"repeated more than {MAX_REPEAT:,} times", at)
             return
         made: Instance | None = None
+        before = scope.work[0]
         for i in range(times):
             inner = scope.counting(item.index, i) if item.index else scope
             if i == 0 or item.index:
                 made = self._module(item, inner)
+            if i == 0 and not item.index:  # its arguments are computed in each round
+                scope.work[0] += (times - 1) * (scope.work[0] - before)
             if made is not None:
                 with contextlib.suppress(_Wrong):
                     yield self._item_name(item, inner), made
@@ -446,11 +476,21 @@ class Instantiator:
 
     # ------------------------------------------------------------------------------ expressions
 
+    @contextlib.contextmanager
+    def _counting(self, scope: Scope) -> Generator[None]:
+        """While entered, what expressions look at counts for the block around them."""
+        before = self.checker.budget.left
+        yield
+        scope.work[0] += before - self.checker.budget.left
+
     def _value(self, node: Node, scope: Scope) -> Value:
         """The value of an expression."""
         if isinstance(node, Constant):
             return node.value
-        found = self.checker.evaluated(node, scope.values)
+        with self._counting(scope):
+            found = self.checker.evaluated(node, scope.values)
+        if self.checker.budget.left < 0:
+            raise _TooMany  # told: nothing else can be computed
         if found is None:
             raise _Wrong
         return found[0]

@@ -153,13 +153,14 @@ class _Sources:
 
     Attributes:
         files: the paths that were read.
+        size: the bytes of those that are extended and used, together.
     """
 
     def __init__(
         self, problems: list[Problem], files: list[Path], shown: Callable[[Path], str] = _shown
     ) -> None:
         """``shown`` says what a file is called in places."""
-        self.problems, self.files, self.shown = problems, files, shown
+        self.problems, self.files, self.shown, self.size = problems, files, shown, 0
         self._known: dict[Path, Mapping] = {}
 
     def joined(
@@ -210,6 +211,10 @@ class _Sources:
                 noted = Note(f"{verb.removesuffix('e')}ed from here", node.place())
                 notes = (replace(p, notes=(*p.notes, noted)) for p in error.problems)
                 raise SpecError(notes) from None
+            self.size += path.stat().st_size
+            if self.size > yaml.MAX_BYTES:
+                message = f"the files have more than {yaml.MAX_BYTES:,} bytes together"
+                raise SpecError(Problem("E110", message, node.place()))
             self.problems += found
             self._known[real] = self.joined(root, path.parent, folder, (*stack, real))
         return self._known[real]
@@ -245,17 +250,18 @@ class _Sources:
     ) -> dict[str, Entry]:
         """The blocks that are spoken of, by the spec or by one of them; none has two."""
         needed: dict[str, Entry] = {}
-        waiting = [entry.value for entry in root.entries.values()]
-        words = {*own}
-        while waiting:
-            words |= _words(waiting.pop())
-            for name in [name for name in offered if name in words and name not in needed]:
+        met: set[str] = set()
+        words = {*own}.union(*(_words(entry.value) for entry in root.entries.values()))
+        while words:
+            met |= words
+            spoken_of = sorted(words & offered.keys())
+            for name in spoken_of:
                 first, *others = [*([own[name]] if name in own else []), *offered[name]]
                 for other in others:
                     if other.value is not first.value:
                         self._tell_clash(name, first, other)
                 needed[name] = offered[name][0]
-                waiting += [needed[name].value]
+            words = set[str]().union(*(_words(needed[name].value) for name in spoken_of)) - met
         return {name: needed[name] for name in offered if name in needed}
 
     def _tell_clash(self, name: str, first: Entry, other: Entry) -> None:

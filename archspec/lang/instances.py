@@ -24,6 +24,7 @@ class Instance:
         children: name and instance, in order.
         modules: how many modules it is, itself included.
         elements: about how many tensor elements it holds; an order of magnitude, not a count.
+        work: how many values its constructor looks at, as ``expr.evaluate.Budget`` counts them.
         left_out: the names of the children that a ``when`` leaves out.
         declared: what it was made from; None for the root.
         container: which container of torch.nn it is, itself or as a block with items; else "".
@@ -37,6 +38,7 @@ class Instance:
     tensors: tuple[str, ...] = ()
     modules: int = 1
     elements: int = 0
+    work: int = 0
     left_out: tuple[str, ...] = ()
     declared: ModuleNode | None = None
     container: str = ""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import archspec
-from archspec import SpecError
+from archspec import ShapeError, SpecError
 
 
 def net(**more: Any) -> str:
@@ -40,6 +40,18 @@ WASTEFUL = {
     "lists in lists": net(
         net=items({"repeat": 100, "carry": {"s": [[], "$[s]"]}, "items": [{"type": "ReLU"}]})
     ),
+    "arguments of equal items": net(
+        net=items({"type": "Dropout", "p": "$0 * len([i for i in range(9000)])", "repeat": 900})
+    ),
+    "local values of equal blocks": net(
+        blocks={"P": {"let": {"l": "$[i for i in range(4000)]"}, "items": [{"type": "ReLU"}]}},
+        net=items({"type": "P", "repeat": 900}),
+    ),
+    "lists for different blocks": net(
+        let=LONG,
+        blocks={"P": {"params": {"a": "list[int]", "i": "int"}, "items": [{"type": "ReLU"}]}},
+        net=items({"type": "P", "a": "$a", "i": "$i", "repeat": 900, "index": "i"}),
+    ),
     "running lists": net(
         net=items({"repeat": 3_000, "carry": {"s": [[], "$s + [1]"]}, "items": [{"type": "ReLU"}]})
     ),
@@ -61,6 +73,20 @@ def test_round_in_a_step_takes_few_digits() -> None:
             archspec.loads(net(net={"forward": steps}))
     steps = [{"n": "round(x.shape[1] / 2, 2)"}, {"return": "x * n"}]
     archspec.build(archspec.loads(net(net={"forward": steps})), device="meta")
+
+
+def test_numbers_without_a_result_are_told_in_our_words() -> None:
+    for step, words in {
+        "divisible(x.shape[0], 0)": "a division by zero",
+        "1 / (x.shape[1] - 3)": "a division by zero",
+        "sqrt(-1)": "the function has no value there",
+        "exp(1000)": "it is too large for a float",
+        "2.0 ** 100000": "it is too large for a float",
+    }.items():
+        spec = archspec.loads(net(net={"forward": [{"n": step}, {"return": "x * n"}]}))
+        with pytest.raises(ShapeError, match=f"these numbers have no result: {words}") as caught:
+            archspec.build(spec, device="meta")
+        assert caught.value.problems[0].code == "E512" and caught.value.problems[0].place
 
 
 def test_contracts_that_are_taken_over_are_counted() -> None:

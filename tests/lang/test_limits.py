@@ -36,6 +36,8 @@ LIMITS = {
     "elements of all tensors on the way to one computed `value`": (10, 9),
     "layers that one layer stacks (`num_layers`)": (layers.MAX_DEPTH,),
     "`repeat`, and rounds of a group of items": (expand.MAX_REPEAT,),
+    "values that the constructors of all modules look at, counted as above, in equal modules each"
+    " time": (expand.MAX_WORK,),
     "modules": (MAX_MODULES, expand.MAX_DISTINCT),
     "nesting of blocks": (expand.MAX_NESTING,),
     "elements of all tensors": (10, 15),

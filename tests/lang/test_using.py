@@ -136,3 +136,13 @@ def test_a_text_without_a_folder_uses_packaged_specs_only() -> None:
     with pytest.raises(SpecError) as caught:
         archspec.loads(f"{own}use: [resnet18.yaml]")
     assert caught.value.code == "E109"
+
+
+def test_the_files_together_have_a_limit(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(f"archspec: 1\nblocks: {{}}\n#{'x' * 600_000}")
+    (tmp_path / "net.yaml").write_text("archspec: 1\nmodel: Net\nuse: [a.yaml, b.yaml]\n")
+    with pytest.raises(SpecError, match="the files have more than 1,000,000 bytes") as caught:
+        archspec.load(tmp_path / "net.yaml")
+    assert caught.value.problems[0].code == "E110"
+    assert str(caught.value.problems[0].place).endswith("net.yaml:3:15")
