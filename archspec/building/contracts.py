@@ -12,10 +12,11 @@ from torch import nn
 from archspec.building.forward_errors import ContractBroken, FailureReport
 from archspec.errors import Note
 from archspec.lang.expr import ExpressionError, Node, evaluate
+from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Name
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
-from archspec.lang.sizes import bind, size_of, symbol
+from archspec.lang.sizes import bind, size_of, symbol, symbols_in
 from archspec.lang.tree import BlockNode, ContractNode
 from archspec.tracing.forward_record import tensors_in
 
@@ -40,6 +41,8 @@ class ContractChecks(ExitStack):
         self.report, self.spec = report, report.spec
         # Symbols of one call: the inputs set their sizes, the outputs must agree.
         self._symbol_sizes: dict[tuple[int, str], dict[str, int]] = {}
+        self._budget = Budget()  # of all expressions that the run computes
+        self._known: dict[tuple[object, ...], Any] = {}
         for child in model.modules():
             block = self.spec.tree.blocks.get(type(child).__name__)
             if block is not None and type(child).__module__ == module:
@@ -77,6 +80,21 @@ class ContractChecks(ExitStack):
     def _values(self, module: nn.Module) -> dict[str, Any]:
         return {**self.spec.values, **self._instance(module).values}
 
+    def _computed(self, node: Node, module: nn.Module, values: Mapping[str, Any]) -> Any:
+        """The value of an expression; for equal modules it is computed once."""
+        key = (id(node), id(self._instance(module)), module.training)
+        if key not in self._known:
+            self._known[key] = evaluate(node, values, self._budget)
+        return self._known[key]
+
+    def _size(self, size: Node, call: _Call) -> int | None:
+        sizes = self.sizes_of(*call)
+        known = tuple(sizes.get(name) for name in symbols_in(size))
+        key = (id(size), id(self._instance(call.module)), known)
+        if key not in self._known:
+            self._known[key] = size_of(size, self._values(call.module), sizes, self._budget)
+        return self._known[key]
+
     def _check_inputs(self, call: _Call, args: Any, kwargs: Any) -> None:
         inputs = call.entry.inputs
         values = {**dict(zip(inputs, args, strict=False)), **kwargs}
@@ -92,7 +110,7 @@ class ContractChecks(ExitStack):
         outputs = {
             key: contract
             for key, contract in entry.outputs.items()
-            if contract.always or evaluate(contract.when, values)
+            if contract.always or self._computed(contract.when, module, values)
         }
         if isinstance(result, dict):
             results = cast("dict[str, Any]", result)
@@ -121,7 +139,7 @@ class ContractChecks(ExitStack):
             for key, value in given.items()
             for tensor in tensors_in(value)
         ]
-        bind(shapes, self._values(call.module), self.sizes_of(*call))
+        bind(shapes, self._values(call.module), self.sizes_of(*call), self._budget)
         for key, value in given.items():
             self._check(call, contracts[key], value, of_output=of_output)
 
@@ -146,7 +164,7 @@ class ContractChecks(ExitStack):
         else:
             items = cast("list[Any]", value)
             if contract.length is not None:
-                length = evaluate(contract.length, self._values(module))
+                length = self._computed(contract.length, module, self._values(module))
                 if len(items) != length:
                     count = "1 tensor" if len(items) == 1 else f"{len(items)} tensors"
                     raise broken(f"has {count}, the contract is {length}")
@@ -162,9 +180,8 @@ class ContractChecks(ExitStack):
     ) -> None:
         if not isinstance(value, torch.Tensor):
             raise broken(f"is {_kind(value)}, not a tensor")
-        sizes, values = self.sizes_of(*call), self._values(call.module)
         try:
-            wanted = [size_of(size, values, sizes) for size in contract.shape]
+            wanted = [self._size(size, call) for size in contract.shape]
         except ExpressionError as error:
             raise broken(f"has no size: {error.message}") from None
         if len(wanted) != value.ndim or any(

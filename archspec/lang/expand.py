@@ -143,7 +143,8 @@ class Instantiator:
         if len(stack) >= MAX_NESTING:
             self._refuse("E401", f"blocks nested more than {MAX_NESTING} deep", path)
         scope = Scope(self.globals.new_child({**values, **let}), (*stack, name), work)
-        self._check_contracts((*block.inputs.values(), *block.outputs.values()), scope)
+        contracts = (*block.inputs.values(), *block.outputs.values())
+        self._check_contracts(contracts, replace(scope, work=[0]))  # no constructor has them
         children = [
             (child, found)
             for child, module in block.modules.items()

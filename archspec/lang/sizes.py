@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate
+from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Binary, Constant, Name, is_literal, names
 from archspec.lang.tree import ContractNode
 
@@ -28,7 +29,12 @@ def symbols_of(contracts: Iterable[ContractNode]) -> list[str]:
     return list(dict.fromkeys(name for size in sizes for name in symbols_in(size)))
 
 
-def size_of(size: Node, values: Mapping[str, Value], sizes: Mapping[str, int]) -> int | None:
+def size_of(
+    size: Node,
+    values: Mapping[str, Value],
+    sizes: Mapping[str, int],
+    budget: Budget | None = None,
+) -> int | None:
     """The size of a dimension; None if a symbol in it has no size.
 
     Raises:
@@ -38,13 +44,14 @@ def size_of(size: Node, values: Mapping[str, Value], sizes: Mapping[str, int]) -
         return sizes.get(name)
     if any(name not in sizes for name in symbols_in(size)):
         return None
-    return int(evaluate(size, {**sizes, **values}))
+    return int(evaluate(size, {**sizes, **values}, budget))
 
 
 def bind(
     shapes: Iterable[tuple[Iterable[Node], Iterable[int]]],
     values: Mapping[str, Value],
     sizes: dict[str, int],
+    budget: Budget | None = None,
 ) -> None:
     """Give each symbol without a size one, so that the contracts fit these shapes.
 
@@ -63,7 +70,7 @@ def bind(
             if len(unknown) > 1:
                 left.append((node, actual))
             elif unknown:
-                found = _solved(node, unknown[0], actual, {**sizes, **values})
+                found = _solved(node, unknown[0], actual, {**sizes, **values}, budget)
                 if found is not None:
                     sizes[unknown[0]] = max(found, 0)
         if len(left) == len(waiting):
@@ -71,7 +78,13 @@ def bind(
         waiting = left
 
 
-def _solved(node: Node, unknown: str, wanted: int, known: Mapping[str, Value]) -> int | None:
+def _solved(
+    node: Node,
+    unknown: str,
+    wanted: int,
+    known: Mapping[str, Value],
+    budget: Budget | None = None,
+) -> int | None:
     """The size of ``unknown`` with which ``node`` is ``wanted``; None if it cannot be solved for.
 
     Where no whole number fits, it is one that is near: ``node`` has another size then.
@@ -85,7 +98,7 @@ def _solved(node: Node, unknown: str, wanted: int, known: Mapping[str, Value]) -
             return None
         in_left = any(name.id == unknown for name in names(node.left))
         try:
-            other = evaluate(node.right if in_left else node.left, known)
+            other = evaluate(node.right if in_left else node.left, known, budget)
         except ExpressionError:
             return None
         if not isinstance(other, int):

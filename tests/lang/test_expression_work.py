@@ -10,6 +10,7 @@ import pytest
 
 import archspec
 from archspec import ShapeError, SpecError
+from archspec.building import contracts
 
 
 def net(**more: Any) -> str:
@@ -101,3 +102,14 @@ def test_computed_parameters_are_computed_once() -> None:
     doubling = {name: f"${before} + {before} - {before}" for before, name in pairwise(names)}
     text = net(params={"a0": 1}, let=doubling, net=items({"type": "Dropout", "p": "$a59 * 0"}))
     archspec.build(archspec.loads(text), device="meta")
+
+
+def test_sizes_of_equal_blocks_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = list[object]()
+    monkeypatch.setattr(contracts, "size_of", lambda *given: computed.append(given) or 3)
+    block = {"inputs": {"x": ["b", "$len([i for i in range(3)])"]}, "forward": [{"return": "x"}]}
+    modules = items({"type": "P", "repeat": 20})
+    steps = {"inputs": {"x": ["b", 3]}, "forward": [{"return": "a(x)"}]}
+    text = net(blocks={"P": block}, net={**modules, **steps}, dims={"b": 3})
+    archspec.build(archspec.loads(text), device="meta")
+    assert 0 < len(computed) < 10
