@@ -154,8 +154,10 @@ class Instantiator:
         if block.container is not None:
             children, container = self._items(block.container, scope), block.container.kind
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
-        made = Instance(name, path, values, tuple(children), tuple(tensors), 1, elements, let=let)
-        made = replace(made, declared=declared, container=container, work=work[0])
+        made = Instance(
+            name, path, values, tuple(children), tuple(tensors), 1, elements, (), declared,
+            container, let=let, work=work[0],
+        )  # fmt: skip
         self._done[key] = self._counted(made)
         return self._done[key]
 
@@ -233,6 +235,8 @@ class Instantiator:
             self._stop("E307", message, made.path, "compute long lists once, in the spec's own let")
         if elements > MAX_ELEMENTS:
             self._stop("E402", "the model has more than 10^15 parameters", made.path)
+        if not made.children:
+            return made
         counts = {"modules": modules, "elements": elements, "work": work}
         return replace(made, children=children, left_out=left_out, **counts)
 
@@ -370,8 +374,8 @@ class Instantiator:
         if modules > self._max_modules:
             self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
-        made = Instance(layer.name, path, arguments, (), tensors, modules, elements)
-        return self._counted(replace(made, declared=module))
+        made = Instance(layer.name, path, arguments, (), tensors, modules, elements, (), module)
+        return self._counted(made)
 
     def _argument(self, value: Node | ModuleNode, scope: Scope) -> Value:
         """An argument's value; a nested module becomes an ``Instance``."""

@@ -51,6 +51,10 @@ class Document:
         """Where the value at ``path`` (or its key) stands."""
         return yaml.place_of(self.root, path, key=key)
 
+    def is_inherited(self, path: yaml.Path) -> bool:
+        """Whether the key at ``path`` stands in another file than the spec itself."""
+        return self.place(path, key=True).file != self.place(()).file
+
     def excerpt(self, path: yaml.Path, around: int = 0) -> yaml.Excerpt:
         """The lines of what stands at ``path``, in the file that says it."""
         return yaml.excerpt(self.root, path, around)

@@ -43,7 +43,12 @@ NOT_HERE = {"out_dtype", "align_to_window"}  # need a GPU; another argument than
 
 
 def table() -> dict[str, Function]:
-    return {name: found for name in functions.names() if (found := functions.find(name))}
+    """All but ``route``, which is ours: its own tests hold it against experts."""
+    return {
+        name: found
+        for name in functions.names()
+        if name != "route" and (found := functions.find(name))
+    }
 
 
 def calling(function: Function) -> Any:
@@ -162,7 +167,7 @@ def test_every_argument_has_its_name(text: str) -> None:
 
 def test_the_table_holds_what_a_model_needs_and_nothing_that_touches_the_world() -> None:
     known = set(functions.names())
-    assert len(known) == 374
+    assert len(known) == 375
     assert not known & set(
         "apply_ compile data_ptr empty empty_like empty_strided eval from_file from_numpy item jit"
         " load manual_seed map_ nonzero numpy resize_ save set_default_device set_grad_enabled"

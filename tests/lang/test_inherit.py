@@ -233,7 +233,8 @@ blocks:
             "blocks: {Net: {modules: {p: {type: Part, size: 3}}, forward: [{return: p(x)}]}}",
             *("E305", 3, 8),
         ),
-        ("blocks: {Part: {modules: {size: {type: ReLU}}}}", "E207", 3, 7),
+        ("blocks: {Part: {params: {mask: 1}}}", "E207", 3, 8),
+        ("blocks: {Part: {inputs: {size: [batch]}}}", "E207", 3, 7),
     ],
 )
 def test_the_parents_line_is_told_where_the_cause_stands_there(

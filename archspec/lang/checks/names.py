@@ -86,11 +86,12 @@ def check_block_names(checker: Checker, block: Block, at: Path) -> None:
             if group in CHILDREN and taken_by in _VALUES:
                 pass  # arguments know the parameter, steps the child
             elif taken_by:
-                message = f"'{name}' is already {taken_by}"
                 shared_group = "params" if name in checker.architecture.params else "let"
-                cause = places.get(name, (shared_group, name))
-                hint = "choose another name"
-                checker.add("E207", message, path, key=True, hint=hint, cause=cause)
+                here, cause = path, places.get(name, (shared_group, name))
+                if checker.document.is_inherited(here) and not checker.document.is_inherited(cause):
+                    here, cause, taken_by = cause, here, what  # what the child wrote is to change
+                message, hint = f"'{name}' is already {taken_by}", "choose another name"
+                checker.add("E207", message, here, key=True, hint=hint, cause=cause)
             if name in computing:
                 message = f"'{name}' is the method that computes '{name[8:]}'"
                 checker.add("E207", message, path, key=True, hint="choose another name")

@@ -88,17 +88,21 @@ class Evaluator(nodes.Visitor[Value]):
             result = super().visit(node)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ExpressionError("E306", f"cannot be evaluated: {error}", node) from None
-        if isinstance(result, int) and not -MAX_INTEGER <= result <= MAX_INTEGER:
-            raise ExpressionError("E307", "the result does not fit into 64 bits", node)
-        if isinstance(result, complex):
+        if isinstance(result, int):
+            if not -MAX_INTEGER <= result <= MAX_INTEGER:
+                raise ExpressionError("E307", "the result does not fit into 64 bits", node)
+        elif isinstance(result, complex):
             raise ExpressionError("E306", "the result is not a real number", node)
-        touched = 0 if isinstance(node, nodes.Name | nodes.Constant) else _elements(result)
-        self._spend(1 + touched, node)  # a name's value is not copied
+        is_copied = not isinstance(node, nodes.Name | nodes.Constant)
+        self._spend(node, 1, result if is_copied else None)
         return result
 
-    def _spend(self, values: int, node: Node) -> None:
+    def _spend(self, node: Node, count: int, *values: Value) -> None:
         """Count what is looked at: in a comprehension each value, elsewhere long lists only."""
-        self.budget.left -= values if self._inside else values // _FREE
+        for value in values:
+            if isinstance(value, tuple | str):
+                count += _elements(value)
+        self.budget.left -= count if self._inside else count // _FREE
         if self.budget.left < 0:
             message = f"comprehensions and long lists: more than {MAX_WORK:,} values are looked at"
             raise ExpressionError("E307", message, node)
@@ -130,7 +134,7 @@ class Evaluator(nodes.Visitor[Value]):
         left, right = self.visit(node.left), self.visit(node.right)
         if node.operator not in _BINARY:
             raise ExpressionError("E304", "@ has no meaning in an argument", node)
-        self._spend(_elements(left) + _elements(right), node)
+        self._spend(node, 0, left, right)
         if problem := _too_large(node.operator, left, right):
             raise ExpressionError("E307", problem, node)
         return _BINARY[node.operator](left, right)
@@ -147,7 +151,7 @@ class Evaluator(nodes.Visitor[Value]):
         left = self.visit(node.left)
         for word, other in zip(node.operators, node.others, strict=True):
             right = self.visit(other)
-            self._spend(_elements(left) + _elements(right), node)
+            self._spend(node, 0, left, right)
             if not _COMPARE[word](left, right):
                 return False
             left = right
@@ -242,7 +246,7 @@ class Evaluator(nodes.Visitor[Value]):
         if node.name not in FUNCTIONS or node.name in self.names:
             raise ExpressionError("E304", f"unknown function '{node.name}'", node.function)
         given = [self.visit(argument) for argument in node.arguments]
-        self._spend(sum(map(_elements, given)), node)
+        self._spend(node, 0, *given)
         return FUNCTIONS[node.name](*given)
 
 
