@@ -49,7 +49,7 @@ class _Everything(Instantiator):
 
     def _rounds(self, group: GroupNode, scope: Scope) -> Iterator[dict[str, Value]]:
         found = super()._rounds(group, scope)
-        yield next(found, {})
+        yield next(found, dict[str, Value]())
         yield from found
 
     def _module(self, module: ModuleNode, scope: Scope) -> Instance | None:

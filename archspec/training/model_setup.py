@@ -107,7 +107,7 @@ def class_param(spec: Spec) -> str | None:
 def _last_dimension(spec: Spec) -> Any:
     architecture = spec.architecture
     for contract in architecture.blocks[architecture.model].outputs.values():
-        if len(contract.shape) == 2:
+        if contract.shape is not None and len(contract.shape) == 2:
             return contract.shape[-1]
     return None
 

@@ -37,8 +37,8 @@ def test_rows_go_through_the_experts_that_are_chosen() -> None:
     model: Any = archspec.build(archspec.loads(TEXT), device="cpu", seed=0)
     x = torch.randn(6, 8, requires_grad=True)
     weights, chosen = model.gate(x).softmax(-1).topk(2, -1)
-    expected = torch.stack(
-        [
+    expected: Any = torch.stack(
+        [  # pyright: ignore[reportArgumentType] - sums of tensors
             sum(w * model.experts[e](row) for w, e in zip(ws, es, strict=True))
             for row, ws, es in zip(x, weights, chosen.tolist(), strict=True)
         ]

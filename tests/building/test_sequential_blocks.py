@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ tie: {tail.0.1.bias: short.0.bias}
 
 
 def test_a_block_with_items_is_a_sequential() -> None:
-    model = archspec.build(archspec.loads(SPEC), device="cpu", freeze="some")
+    model: Any = archspec.build(archspec.loads(SPEC), device="cpu", freeze="some")
     assert (
         isinstance(model.features, nn.Sequential) and type(model.features).__name__ == "ConvNormAct"
     )

@@ -7,6 +7,7 @@ import io
 import math
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def _is_right(model: torch.nn.Module, dtype: torch.dtype = torch.float32) -> Non
     """Values as Python computes them, rounded once to the dtype of the model."""
     for name, head in (("a", 4), ("b", 6)):
         expected = 1.0 / 10_000.0 ** (torch.arange(0, head, 2) / head)
-        rotary = model.get_submodule(name)
+        rotary: Any = model.get_submodule(name)
         assert rotary.inv_freq.tolist() == expected.to(dtype).tolist()
         assert rotary.mask[0].tolist() == [0, -math.inf, -math.inf]
         log = torch.tensor([1, 2, 3]).log().to(dtype)
@@ -82,6 +83,7 @@ def test_values_survive_what_is_done_with_models(tmp_path: Path) -> None:
     _is_right(pickle.loads(pickle.dumps(model)))
     _is_right(archspec.build(spec, device="cpu", dtype="float16"), torch.float16)
     empty = on_meta.to_empty(device="cpu")
+    module: Any
     for module in empty.modules():
         if hasattr(module, "reset_parameters"):
             module.reset_parameters()

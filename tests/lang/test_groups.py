@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from torch import nn
@@ -67,8 +68,9 @@ def test_rounds_and_running_values() -> None:
     assert sizes == [
         (4, 4), (4, 8), (8, 8), (8, 8), (8, 8), (8, 16), (16, 16), (16, 16), (16, 28),
     ]  # fmt: skip
-    assert [type(one).__name__ for one in body[1]] == ["Cell", "Tanh", "Cell", "Tanh"]
-    cells = [[type(part).__name__ for part in one] for one in (body[1][0], body[5])]
+    parts: Any = [*body]
+    assert [type(one).__name__ for one in parts[1]] == ["Cell", "Tanh", "Cell", "Tanh"]
+    cells = [[type(part).__name__ for part in one] for one in (parts[1][0], parts[5])]
     assert cells[0] == ["Linear", "ReLU", "ReLU"]
     assert cells[1] == ["Linear", "ReLU", "Identity", "ReLU", "Identity"]
     assert [tuple(one.weight.shape) for one in model.get_submodule("heads")] == [(1, 28), (3, 28)]  # pyright: ignore

@@ -27,8 +27,8 @@ def theirs(name: str) -> tuple[Any, dict[str, Any]]:
     if name == "mobilenet_v2":
         return models.mobilenet_v2(num_classes=5, width_mult=0.35), {"width_mult": 0.35}
     if name == "densenet":
-        sizes = {"growth_rate": 8, "block_config": [2, 3, 2], "num_init_features": 16}
-        return models.DenseNet(8, (2, 3, 2), 16, num_classes=5), sizes
+        sizes = {"growth_rate": 8, "block_config": [2, 3, 2, 1], "num_init_features": 16}
+        return models.DenseNet(8, (2, 3, 2, 1), 16, num_classes=5), sizes
     stage = models.convnext.CNBlockConfig
     stages = [stage(16, 24, 1), stage(24, 32, 2), stage(32, None, 1)]
     made = models.convnext.ConvNeXt(stages, num_classes=5)
