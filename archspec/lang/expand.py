@@ -155,9 +155,17 @@ class Instantiator:
             children, container = self._items(block.container, scope), block.container.kind
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
         made = Instance(
-            name, path, values, tuple(children), tuple(tensors), 1, elements, (), declared,
-            container, let=let, work=work[0],
-        )  # fmt: skip
+            name,
+            path,
+            values,
+            tuple(children),
+            tuple(tensors),
+            elements=elements,
+            work=work[0],
+            declared=declared,
+            container=container,
+            let=let,
+        )
         self._done[key] = self._counted(made)
         return self._done[key]
 
@@ -374,7 +382,9 @@ class Instantiator:
         if modules > self._max_modules:
             self._stop("E401", f"{layer.name} would hold {modules:,} modules", path)
         tensors = (*layer.parameters, *layer.buffers)
-        made = Instance(layer.name, path, arguments, (), tensors, modules, elements, (), module)
+        made = Instance(
+            layer.name, path, arguments, (), tensors, modules, elements, declared=module
+        )
         return self._counted(made)
 
     def _argument(self, value: Node | ModuleNode, scope: Scope) -> Value:
