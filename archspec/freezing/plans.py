@@ -10,7 +10,8 @@ from torch import nn
 
 from archspec.building.built_specs import spec_of
 from archspec.errors import FreezeError, Place, Problem, UsageError, did_you_mean, listing
-from archspec.lang.patterns import Pattern
+from archspec.lang.instances import entries
+from archspec.lang.patterns import Pattern, Tree
 from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec
 
@@ -32,9 +33,12 @@ class ResolvedPlan:
     spec: Spec | None = None
 
     def is_of_left_out(self, pattern: Pattern) -> bool:
-        """Whether a pattern selects something with other values of the spec's parameters."""
-        tree = self.spec.everything if self.spec else None
-        return tree is not None and bool(tree.select(pattern))
+        """Whether a pattern selects something with other values of the spec's parameters alone."""
+        if self.spec is None or (tree := self.spec.everything) is None:
+            return False
+        # What these values have, a model without it lacks for another reason: it is not the spec's.
+        here = Tree(entries(self.spec.root))
+        return bool(tree.select(pattern)) and not here.select(pattern)
 
 
 def resolve(
