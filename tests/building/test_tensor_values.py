@@ -145,7 +145,7 @@ blocks:
         (
             "buffers: {b: {value: [{n: dim}, {for: i in range(60), do: [{n: n * n}]},"
             " {return: arange(n)}]}}",
-            *("E307", 68, "grows"),
+            *("E307", 68, "4,096 bits"),
         ),
     ],
 )

@@ -111,7 +111,8 @@ class Bounds:
         """A number is taken to be no larger than a size, and a list to have some length."""
         if contract.declared.is_list:
             known, length = self._known.value(contract.length) if contract.length else (False, 0)
-            return Items(float(length) if known else _UNKNOWN_LENGTH)
+            is_number = known and isinstance(length, int | float)  # what else it is has been told
+            return Items(float(length) if is_number else _UNKNOWN_LENGTH)
         counts = contract.declared.shape is None and contract.declared.dtype != "float"
         return Number(math.log2(self.largest_dim + 1)) if counts else None
 
