@@ -219,7 +219,9 @@ def test_an_exported_file_runs_alone(tmp_path: Path) -> None:
 
 
 def test_completion() -> None:
-    done = run(_ARCHSPEC_COMPLETE="bash_complete", COMP_WORDS="archspec show bert-m", COMP_CWORD="2")
+    done = run(
+        _ARCHSPEC_COMPLETE="bash_complete", COMP_WORDS="archspec show bert-m", COMP_CWORD="2"
+    )
     assert done.stdout == b"plain,bert-mlm\nplain,bert-model\nfile,bert-m\n"
 
 
