@@ -127,6 +127,8 @@ def test_the_top(line: str, hint: str) -> None:
          "10:61-67", "{ }"),
         (MODULE % "{type: AdaptiveAvgPool2d, output_size: [1, $max(4, 2)]}", "10:54-60", "[ ]"),
         (STEP % "{z: clamp(x, min=2)}", "10:13-20", "{ }"),
+        (MODULE % "{type: Embedding, num_embeddings: $max(4, 2), embedding_dim: 3, padding_idx: }",
+         "10:45-51", "{ }"),
     ],
 )  # fmt: skip
 def test_a_comma_ends_a_value_in_brackets(text: str, place: str, brackets: str) -> None:
@@ -136,3 +138,9 @@ def test_a_comma_ends_a_value_in_brackets(text: str, place: str, brackets: str) 
     message = f"the comma ends the value inside {brackets}"
     assert (problem.code, found, problem.message) == ("E301", place, message)
     assert problem.hint == "put quotes around the expression"
+
+
+def test_each_of_several_calls_is_told_at_its_place() -> None:
+    text = MODULE % "{type: AdaptiveAvgPool2d, output_size: [$max(4, 2), $min(3, 1)]}"
+    places = [problem.place and problem.place.column for problem in problems_of(text)]
+    assert places == [51, 63]

@@ -8,7 +8,8 @@ is changed to what it stands for, so that the later checks find what else is wro
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import Any, cast
 
 from archspec.errors import Findings
@@ -21,6 +22,7 @@ _Data = dict[str, Any]
 _TARGETS = ("_target_", "class_path", "class_name", "cls", "class", "module", "name")
 _ARGUMENTS = ("init_args", "kwargs", "args", "_args_", "dict_kwargs")
 _OF_HYDRA = ("_partial_", "_recursive_", "_convert_")
+_MOST_PIECES = 20  # of one call that commas have cut
 _STEPS = ("forward", "do", "value")
 _CONDITIONS = ("if", "elif", "else", "while", "when", "unless")
 _WHILE = "loops have a known number of rounds: {for: i in range(n), do: [steps]}"
@@ -68,24 +70,29 @@ class _Reader:
         """``{a: max(b, 2)}`` is read as ``{a: "max(b", "2)": null}``."""
         keys = list(data)
         for i, key in enumerate(keys):
-            rest = [other for other in keys[i + 1 :] if other in data and data[other] is None]
             if key in data and self._is_open(data[key], (*path, key)):
-                count = _closing(data[key], rest if rest == keys[i + 1 : i + 1 + len(rest)] else [])
-                if count:
+                behind = islice(keys, i + 1, None)
+                left_out = takewhile(lambda other: data.get(other, "") is None, behind)
+                if rest := _closing(data[key], left_out):
                     self._comma("{ }", (*path, key))
-                    data[key] = ", ".join([data[key], *rest[:count]])
-                    for other in rest[:count]:
+                    data[key] = ", ".join([data[key], *rest])
+                    for other in rest:
                         del data[other]
 
     def _join_items(self, items: list[object], path: Path) -> None:
         """``[max(b, 2)]`` is read as ``["max(b", "2)"]``."""
-        for i, item in enumerate(items):
-            if i >= len(items) - 1 or not self._is_open(item, (*path, i)):
-                continue
-            rest = [str(other) for other in items[i + 1 :] if isinstance(other, str | int | float)]
-            if count := _closing(str(item), rest if len(rest) == len(items) - 1 - i else []):
-                self._comma("[ ]", (*path, i))
-                items[i : i + 1 + count] = [", ".join([str(item), *rest[:count]])]
+        at = 0
+        joined: list[object] = []
+        while at < len(items):
+            item, rest = items[at], list[str]()
+            if self._is_open(item, (*path, at)):
+                behind = islice(items, at + 1, None)
+                plain = takewhile(lambda other: isinstance(other, str | int | float), behind)
+                if rest := _closing(str(item), map(str, plain)):
+                    self._comma("[ ]", (*path, at))
+            joined.append(", ".join([str(item), *rest]) if rest else item)
+            at += 1 + len(rest)
+        items[:] = joined
 
     def _is_open(self, value: object, path: Path) -> bool:
         """Whether a value is a text without quotes in which a bracket is not closed."""
@@ -180,14 +187,16 @@ class _Reader:
             steps[i] = {"return": "None"} if last else {"_": "None"}
 
 
-def _closing(first: str, rest: list[str]) -> int:
-    """How many further pieces close the brackets of the first; 0 if none do."""
+def _closing(first: str, rest: Iterable[str]) -> list[str]:
+    """The further pieces that close the brackets of the first; none if the next few do not."""
     depth = first.count("(") - first.count(")")
-    for count, piece in enumerate(rest, 1):
+    pieces: list[str] = []
+    for piece in islice(rest, _MOST_PIECES):
+        pieces.append(piece)
         depth += piece.count("(") - piece.count(")")
         if depth <= 0:
-            return count if depth == 0 else 0
-    return 0
+            return pieces if depth == 0 else []
+    return []
 
 
 def _branches(step: _Data) -> tuple[list[_Data], list[_Data]]:
