@@ -54,12 +54,17 @@ class ContractChecks(ExitStack):
 
     def _attach(self, module: nn.Module, block: BlockNode) -> None:
         call = _Call(module, block)
+
+        def check_inputs(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self._check_inputs(call, args, kwargs)
+
+        def check_outputs(_: nn.Module, args: Any, result: Any) -> None:
+            self._check_outputs(call, result)
+
         if block.inputs:
-            check_inputs = lambda _, args, kwargs: self._check_inputs(call, args, kwargs)  # noqa: E731
             hook = module.register_forward_pre_hook(check_inputs, with_kwargs=True)
             self.callback(hook.remove)
         if block.outputs:
-            check_outputs = lambda _, args, result: self._check_outputs(call, result)  # noqa: E731
             self.callback(module.register_forward_hook(check_outputs).remove)
         for name, method in block.methods.items():
             module.__dict__[name] = self._checked(_Call(module, method), getattr(module, name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from archspec.codegen.names import local_names
@@ -152,14 +152,16 @@ class Loops:
             self.add(f"if {condition}:", indent, (*item.path, "when"))
             indent += 4
         call = self.made(item, indent)
-        store: Callable[[str], str] = f"{self.layers}.append({{}})".format
-        if item.name is not None:
-            name = self.text(item.name, TERNARY)
-            store = lambda made: f"{self.layers}[{name}] = {made}"  # noqa: E731
-        self.add(store(call), indent, item.path)
+        self.add(self._stored(item, call), indent, item.path)
         if condition != "True" and item.is_container:
             self.add("else:", outer)
-            self.add(store(f"nn.{item.kind}()"), indent)
+            self.add(self._stored(item, f"nn.{item.kind}()"), indent)
+
+    def _stored(self, item: ModuleNode, made: str) -> str:
+        """The statement that adds an item to the list, or under its name to the mapping."""
+        if item.name is None:
+            return f"{self.layers}.append({made})"
+        return f"{self.layers}[{self.text(item.name, TERNARY)}] = {made}"
 
     def made(self, module: ModuleNode, indent: int) -> str:
         """The call that makes a module, once its statements are written."""

@@ -57,7 +57,7 @@ class _Renamer:
                 case _:
                     return node
 
-        return _changed(self.root, section)
+        return _with_changed_values(self.root, section)
 
     def _class(self, text: str) -> str:
         """A block's name, or an expression that chooses one."""
@@ -139,10 +139,12 @@ def _class_params(root: Mapping) -> Iterator[str]:
                 yield name
 
 
-def _changed(node: Node, change: Callable[[Path, Node], Node]) -> Mapping:
+def _changed(node: Node, change: Callable[[Path, Node], Node]) -> Node:
     """A mapping with other values; what is none stays as it is."""
-    if not isinstance(node, Mapping):
-        return node  # type: ignore[return-value]
+    return _with_changed_values(node, change) if isinstance(node, Mapping) else node
+
+
+def _with_changed_values(node: Mapping, change: Callable[[Path, Node], Node]) -> Mapping:
     entries = {key: Entry(e.key, change((key,), e.value)) for key, e in node.entries.items()}
     return replace(node, entries=entries)
 

@@ -90,9 +90,9 @@ def test_values_survive_what_is_done_with_models(tmp_path: Path) -> None:
     _is_right(empty)
     archspec.save_weights(model, tmp_path / "model.safetensors")
     _is_right(archspec.build(spec, device="cpu", weights=tmp_path / "model.safetensors"))
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(compile(archspec.to_python(spec), "net", "exec", dont_inherit=True), names)
-    _is_right(names["Net"]())  # type: ignore[operator]
+    _is_right(names["Net"]())
     (text,) = first_values(model, "a")["inv_freq"]
     assert text.text == "1.0 / theta ** (arange(0, head, 2) / head)"
     assert text.place is not None and text.place.line == 10

@@ -55,7 +55,7 @@ blocks:
       - for: head in heads
         do: [{y: head(x)}]
       - return: x
-"""  # noqa: E501
+"""  # noqa: E501 (an item of a spec stays on its line)
 
 
 def test_rounds_and_running_values() -> None:

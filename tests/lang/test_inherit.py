@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def extend(write: Write, *lines: str, parent: str = "base.yaml") -> None:
     write("child.yaml", "archspec: 1", f"extends: {parent}", *lines)
 
 
-def merged(name: str = "child.yaml") -> dict[str, object]:
+def merged(name: str = "child.yaml") -> dict[str, Any]:
     document, problems = read(name)
     assert problems == []
     found = plain(document.root)
@@ -157,7 +158,7 @@ def test_another_type_takes_the_place_of_a_module_with_all_its_arguments(write: 
         "      act: {type: ReLU, inplace: true}",
         "      head: {bias: false}",
     )
-    modules = merged()["blocks"]["Net"]["modules"]  # type: ignore[index]
+    modules = merged()["blocks"]["Net"]["modules"]
     assert [*modules] == ["fc", "act", "head"]
     assert modules["fc"] == {
         "type": "Conv1d",
@@ -201,7 +202,7 @@ def test_what_excludes_each_other_replaces_each_other(write: Write) -> None:
     assert blocks["Net"]["buffers"]["y"] == {"shape": [3], "init": "zeros_"}
     assert blocks["Chain"] == {"modules": {"a": {"type": "GELU"}}}
     extend(write, "blocks: {Net: {items: [{type: ReLU}]}}", parent="parent.yaml")
-    assert merged()["blocks"]["Net"] == {"items": [{"type": "ReLU"}]}  # type: ignore[index]
+    assert merged()["blocks"]["Net"] == {"items": [{"type": "ReLU"}]}
 
 
 CAUSES = """\
