@@ -64,8 +64,8 @@ class Program(click.Group):
     cls=Program,
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""
-    SPEC is a YAML file or the name of a packaged spec; 'archspec list' lists those. Run 'archspec
-    COMMAND --help' for the options of a command.
+    SPEC is a YAML file, the name of a packaged spec ('archspec list' shows them), or hf:FOLDER for
+    a Hugging Face model folder. Run 'archspec COMMAND --help' for the options of a command.
 
     \b
     Exit status:

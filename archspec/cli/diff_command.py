@@ -64,7 +64,8 @@ def diff(
 ) -> None:
     """Show the differences between two specs.
 
-    A and B are YAML files or names of packaged specs. -p and --config set parameters of B.
+    A and B are YAML files, names of packaged specs, or hf:FOLDER for Hugging Face model folders. -p
+    and --config set parameters of B.
 
     \b
     Levels:
@@ -127,10 +128,10 @@ def patch(
 ) -> None:
     """Apply the changes of a diff to another spec.
 
-    SPEC is a YAML file or the name of a packaged spec. PATCH is the output of 'archspec diff A B
-    --json'. Applied to A, it gives a spec equal to B; applied to another spec, it makes the same
-    changes there or reports where they do not apply. In the output, the parents of SPEC are merged
-    in and comments are lost.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    PATCH is the output of 'archspec diff A B --json'. Applied to A, it gives a spec equal to B;
+    applied to another spec, it makes the same changes there or reports where they do not apply. In
+    the output, the parents of SPEC are merged in and comments are lost.
 
     \b
     Examples:

@@ -70,9 +70,10 @@ def draw(
 ) -> None:
     """Draw the module hierarchy of a model, or the data flow of a block.
 
-    SPEC is a YAML file or the name of a packaged spec. Colors show what is trainable under a
-    freeze plan, arrows are labeled with shapes, and consecutive equal modules share one box.
-    Drawing needs Graphviz: 'dot' on the PATH, or 'pip install graphviz-pure'.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    Colors show what is trainable under a freeze plan, arrows are labeled with shapes, and
+    consecutive equal modules share one box. Drawing needs Graphviz: 'dot' on the PATH, or 'pip
+    install graphviz-pure'.
 
     \b
     Examples:

@@ -36,8 +36,9 @@ def freeze(
 ) -> None:
     """Show the effect of a freeze plan, or list the plans of a spec.
 
-    SPEC is a YAML file or the name of a packaged spec. PLAN is one of its freeze plans; any other
-    arguments are patterns of module names. Without them, the plans of the spec are listed.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    PLAN is one of its freeze plans; any other arguments are patterns of module names. Without them,
+    the plans of the spec are listed.
 
     Shows which modules each pattern selects and how many parameters it decides, the frozen and
     trainable totals, and the modules that stay in eval mode after model.train(). The model is built

@@ -79,10 +79,10 @@ def inspect(
 ) -> None:
     """Show the structure and the cost of a model without allocating it.
 
-    SPEC is a YAML file or the name of a packaged spec. Shows the module tree with parameters, MACs,
-    shapes and the memory of the activations saved for the backward pass; the totals; and the memory
-    needed for training and inference. Each figure is marked as exact or estimated. Shared tensors
-    are counted once.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    Shows the module tree with parameters, MACs, shapes and the memory of the activations saved for
+    the backward pass; the totals; and the memory needed for training and inference. Each figure is
+    marked as exact or estimated. Shared tensors are counted once.
 
     \b
     Examples:

@@ -37,10 +37,11 @@ def lock(
 ) -> None:
     """Write or check a lock file of what a spec builds.
 
-    SPEC is a YAML file or the name of a packaged spec. The lock file has the module paths, classes,
-    tensor shapes and totals of the model. It is small and meant to be reviewed and committed next
-    to the spec: my-model.lock next to my-model.yaml. With --check or --json nothing is written;
-    --check shows what has changed since the lock file was written.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    The lock file has the module paths, classes, tensor shapes and totals of the model. It is small
+    and meant to be reviewed and committed next to the spec: my-model.lock next to my-model.yaml.
+    With --check or --json nothing is written; --check shows what has changed since the lock file
+    was written.
 
     \b
     Examples:

@@ -66,8 +66,9 @@ def validate(
 ) -> None:
     """Check specs without building them.
 
-    FILE is a YAML file or the name of a packaged spec. All errors of all files are reported at
-    once, each with its location and a hint. PyTorch is not imported.
+    FILE is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    All errors of all files are reported at once, each with its location and a hint. PyTorch is not
+    imported.
 
     \b
     Examples:
@@ -120,9 +121,9 @@ def _tell(file: str, error: ArchspecError | None, *, among_others: bool) -> None
 def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     """Show a spec with all values resolved.
 
-    SPEC is a YAML file or the name of a packaged spec. Shows each parameter with its value, type
-    and origin, the blocks, the module tree with repeated modules folded, the freeze plans and the
-    checkpoint layouts. Nothing is built.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    Shows each parameter with its value, type and origin, the blocks, the module tree with repeated
+    modules folded, the freeze plans and the checkpoint layouts. Nothing is built.
 
     \b
     Examples:
@@ -195,8 +196,9 @@ def build(
 ) -> None:
     """Build a spec as a PyTorch module; print its tree and exact counts.
 
-    SPEC is a YAML file or the name of a packaged spec. Shapes are checked during the build. Shared
-    tensors are counted once. With --device meta no memory is allocated. The model is not saved.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    Shapes are checked during the build. Shared tensors are counted once. With --device meta no
+    memory is allocated. The model is not saved.
 
     \b
     Examples:
@@ -235,9 +237,9 @@ def export(
 ) -> None:
     """Export a spec as code that does not need archspec.
 
-    SPEC is a YAML file or the name of a packaged spec. The format python is a Python module that
-    only needs PyTorch: the code that 'archspec build' runs. The values of the spec are the default
-    arguments of its root class.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
+    The format python is a Python module that only needs PyTorch: the code that 'archspec build'
+    runs. The values of the spec are the default arguments of its root class.
 
     \b
     Examples:

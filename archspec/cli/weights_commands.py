@@ -93,9 +93,10 @@ def check(
 ) -> None:
     """Show how the tensors of FILE map to those of the model.
 
-    SPEC is a YAML file or the name of a packaged spec; for FILE, see 'archspec weights --help'.
-    Only names, shapes and dtypes are read, and the values of tied tensors that FILE has twice. The
-    model is built on the meta device. The exit status is 1 if a tensor does not fit.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder;
+    for FILE, see 'archspec weights --help'. Only names, shapes and dtypes are read, and the values
+    of tied tensors that FILE has twice. The model is built on the meta device. The exit status is 1
+    if a tensor does not fit.
 
     \b
     Examples:
@@ -182,8 +183,9 @@ def convert(
 ) -> None:
     """Write the weights of FILE in another layout, as safetensors.
 
-    SPEC is a YAML file or the name of a packaged spec; for FILE, see 'archspec weights --help'.
-    FILE must fit the spec. Dtypes are kept; ignored tensors are left out.
+    SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder;
+    for FILE, see 'archspec weights --help'. FILE must fit the spec. Dtypes are kept; ignored
+    tensors are left out.
 
     \b
     Examples:
