@@ -59,11 +59,14 @@ class SelectionChecker:
 
     @cached_property
     def everything(self) -> Tree | None:
-        """The paths of a model in which nothing is left out; None if those are too many.
+        """The paths of a model in which nothing is left out.
 
-        Made only if something selects nothing in the model.
+        None if those are too many, or the same as in ``tree``. Made only if something selects
+        nothing in the model.
         """
         tree = self._everything()
+        if tree and self.tree and tree.entries == self.tree.entries:
+            return None
         modules = sum(entry.type is not None for entry in tree.entries) if tree else 0
         return tree if modules * self._parts <= MAX_COMPARISONS else None
 

@@ -11,12 +11,16 @@ from archspec.lang.patterns.grammar import AnyDepth, Named, Pick, Segment, Segme
 
 @dataclass(slots=True, eq=False, repr=False)
 class Node:
-    """A path of a tree; ``items`` are the children that positions count."""
+    """A path of a tree; ``items`` are the children that positions count.
+
+    ``entry`` is the index of the module or tensor that is there; None if only others' paths
+    lead through it.
+    """
 
     path: str
     name: str
-    parent: int
     type: str | None = None
+    entry: int | None = None
     children: list[Node] = field(default_factory=list["Node"])
     items: list[Node] = field(default_factory=list["Node"])
     position: int = -1
@@ -69,6 +73,13 @@ class Automaton:
         """The root's state; it has no name to match, yet a leading ``**.@Type`` may mean it."""
         state = self._closed(1)
         return state | self._closed((state & self._types.get(root_type, 0)) << 1)
+
+    def candidates(self, state: int, node: Node) -> list[Node]:
+        """The children of a node with ``state`` that a step can lead to."""
+        if state & ~self._picking:
+            return node.children
+        picks = (pick for bit, pick in self._picks if state & bit)
+        return [node.items[i] for i in {i: None for p in picks for i in p.of(len(node.items))}]
 
     def next(self, state: int, node: Node) -> int:
         """The state of a node whose parent has ``state``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -38,13 +37,13 @@ class Tree:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = tuple(entries)
-        self.nodes = [Node("", "", 0)]
+        self.nodes = [Node("", "")]
         self._index = {"": 0}
-        self._node_of = [self._add(entry.path) for entry in self.entries]
-        if twice := [p for p, n in Counter(e.path for e in self.entries).items() if n > 1]:
-            raise ValueError(f"'{twice[0]}' occurs twice")
-        for node, entry in zip(self._node_of, self.entries, strict=True):
-            self.nodes[node].type = entry.type
+        for index, entry in enumerate(self.entries):
+            node = self.nodes[self._add(entry.path)]
+            if node.entry is not None:
+                raise ValueError(f"'{entry.path}' occurs twice")
+            node.entry, node.type = index, entry.type
         for node in self.nodes:
             node.items = [c for c in node.children if c.is_module()] or node.children
             for position, child in enumerate(node.items):
@@ -57,7 +56,7 @@ class Tree:
             path = path.rpartition(".")[0]
         at = self._index[path]
         for path in reversed(missing):
-            node = Node(path, path.rpartition(".")[2], at)
+            node = Node(path, path.rpartition(".")[2])
             self.nodes[at].children.append(node)
             at = self._index[path] = len(self.nodes)
             self.nodes.append(node)
@@ -93,36 +92,45 @@ class Tree:
                 return list(texts)[:3]
         return []
 
-    def states(self, automaton: Automaton) -> list[int]:
-        """The automaton's state at each node."""
-        states = [automaton.start(self.nodes[0].type)]
+    def states(self, automaton: Automaton) -> dict[Node, int]:
+        """The automaton's state at each node that a part of its pattern leads to."""
+        root = self.nodes[0]
+        states = {root: automaton.start(root.type)}
         known: dict[tuple[int, str, str | None], int] = {}
-        for node in islice(self.nodes, 1, None):
-            above = states[node.parent]
-            if not above:
-                states.append(0)
-            elif automaton.by_position:
-                states.append(automaton.next(above, node))
-            else:
-                key = (above, node.name, node.type)
-                if key not in known:
-                    known[key] = automaton.next(above, node)
-                states.append(known[key])
+        open = [root]
+        while open:
+            node = open.pop()
+            above = states[node]
+            for child in automaton.candidates(above, node):
+                if automaton.by_position:
+                    state = automaton.next(above, child)
+                else:
+                    key = (above, child.name, child.type)
+                    if key not in known:
+                        known[key] = automaton.next(above, child)
+                    state = known[key]
+                if state:
+                    states[child] = state
+                    open.append(child)
         return states
 
     def _selected(self, segments: Segments) -> frozenset[int]:
         automaton = Automaton(segments)
-        states, final = self.states(automaton), automaton.final
-        return frozenset(i for i, node in enumerate(self._node_of) if states[node] & final)
+        final = automaton.final
+        return frozenset(
+            node.entry
+            for node, state in self.states(automaton).items()
+            if state & final and node.entry is not None
+        )
 
     def _repairs(self, segments: Segments) -> Iterator[_Repair]:
         """Changes to the first segment that leads nowhere; nothing if all lead somewhere."""
         automaton = Automaton(segments)
         states = self.states(automaton)
-        reached = max(states).bit_length() - 1
+        reached = max(states.values()).bit_length() - 1
         if 1 << reached == automaton.final:
             return
-        ends = [n for n, state in zip(self.nodes, states, strict=True) if state >> reached & 1]
+        ends = [node for node in self.nodes if states.get(node, 0) >> reached & 1]
         at = [i for i, segment in enumerate(segments) for _ in steps_of(segment)][reached]
         head, wrong, rest = segments[:at], segments[at], segments[at + 1 :]
         if isinstance(automaton.steps[reached], Pick):
