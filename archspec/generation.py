@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from archspec.building.built_specs import spec_of
 from archspec.errors import Problem, UsageError, listing
 from archspec.lang.checks.calls import returns_names
+from archspec.lang.expr.evaluate import evaluate
 from archspec.lang.tree import BlockNode
 
 MAX_NEW_TOKENS = 1_000_000
@@ -67,6 +68,7 @@ def generate(
     """
     decoder = _Decoder(model)
     _check(input_ids, attention_mask, max_new_tokens, temperature, top_k, top_p)
+    decoder.check_range(input_ids)
     device = next((tensor.device for tensor in model.parameters()), input_ids.device)
     ids = input_ids.to(device)
     ends = [eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id or ())
@@ -103,6 +105,7 @@ class _Decoder:
         if spec is None:
             raise _usage("generate takes a model that archspec.build has made")
         root = spec.tree.blocks[spec.architecture.model]
+        self.values = spec.values
         self.model, self.inputs, self.name = model, root.inputs, spec.name
         self.outputs = returns_names(root) or tuple(root.outputs)
         optional = [n for n, contract in root.inputs.items() if contract.declared.optional]
@@ -115,10 +118,20 @@ class _Decoder:
         if required != ["input_ids"]:
             has = listing(required) or "none"
             raise _usage(f"{self.name} does not take input_ids alone", f"it needs: {has}")
+        below = root.inputs["input_ids"].below
+        self.vocabulary = None if below is None else evaluate(below, self.values)
         if self.outputs and "logits" not in self.outputs and len(self.outputs) > 1:
             raise _usage(
                 f"{self.name} does not return logits", f"it returns: {listing(self.outputs)}"
             )
+
+    def check_range(self, ids: Tensor) -> None:
+        """Raise if a token is none of the vocabulary, which ends a process on a GPU."""
+        least, most = map(int, ids.aminmax())
+        if least < 0 or (isinstance(self.vocabulary, int) and most >= self.vocabulary):
+            wrong = least if least < 0 else most
+            limit = f"0 to {self.vocabulary - 1:,}" if isinstance(self.vocabulary, int) else "≥ 0"
+            raise _usage(f"input_ids has {wrong:,}, and the tokens of {self.name} are {limit}")
 
     def step(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """The logits of the next token, [batch, vocabulary]."""
@@ -170,13 +183,16 @@ def _in_inference(model: nn.Module) -> Iterator[None]:
 
 
 def _check(
-    ids: Tensor,
-    mask: Tensor | None,
-    most: int,
+    ids: Any,
+    mask: Any,
+    most: Any,
     temperature: float,
     top_k: int | None,
     top_p: float | None,
 ) -> None:
+    for name, given in (("input_ids", ids), ("attention_mask", ids if mask is None else mask)):
+        if not isinstance(given, Tensor):
+            raise _usage(f"{name} is a tensor [batch, prompt], not of type {type(given).__name__}")
     if ids.ndim != 2 or ids.dtype != torch.int64 or not ids.numel():
         raise _usage(f"input_ids are int64 [batch, prompt], not {ids.dtype} {list(ids.shape)}")
     if mask is not None and mask.shape != ids.shape:
@@ -184,8 +200,8 @@ def _check(
     if mask is not None and not mask[:, -1].all():
         hint = "put padding on the left: the next token follows the last one"
         raise _usage("a prompt ends in padding", hint)
-    if not 0 <= most <= MAX_NEW_TOKENS:
-        raise _usage(f"max_new_tokens is 0 to {MAX_NEW_TOKENS:,}, not {most}")
+    if type(most) is not int or not 0 <= most <= MAX_NEW_TOKENS:
+        raise _usage(f"max_new_tokens is a whole number of 0 to {MAX_NEW_TOKENS:,}, not {most}")
     if not 0 <= temperature < float("inf"):
         raise _usage(f"the temperature is a number of 0 or more, not {temperature}")
     if temperature == 0 and (top_k is not None or top_p is not None):

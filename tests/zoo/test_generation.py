@@ -98,7 +98,12 @@ IDS = torch.ones(2, 3, dtype=torch.int64)
         (IDS, {"temperature": -1.0}, "the temperature is"),
         (IDS, {"temperature": 1.0, "top_k": 0}, "top_k is 1 or more"),
         (IDS, {"temperature": 1.0, "top_p": 1.5}, "top_p is above 0"),
-        (IDS, {"max_new_tokens": -1}, "max_new_tokens is 0 to"),
+        (IDS, {"max_new_tokens": -1}, "max_new_tokens is a whole number of 0 to"),
+        (IDS, {"max_new_tokens": 2.0}, "max_new_tokens is a whole number"),
+        (IDS.tolist(), {}, "input_ids is a tensor"),
+        (IDS, {"attention_mask": [[1, 1, 1]] * 2}, "attention_mask is a tensor"),
+        (IDS * 9, {}, "input_ids has 9, and the tokens of .* are 0 to 8"),
+        (-IDS, {}, "input_ids has -1"),
     ],
 )
 def test_arguments_that_make_no_sense(ids: Any, options: dict[str, Any], complaint: str) -> None:
