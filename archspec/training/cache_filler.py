@@ -17,7 +17,7 @@ from archspec.freezing import freeze
 from archspec.report.numbers import format_size
 from archspec.report.progress import counting
 from archspec.report.text import first_line
-from archspec.training.cached_activations import CachedActivations, moved
+from archspec.training.cached_activations import CachedActivations, inputs_of, moved
 from archspec.training.checkpoint_callback import CheckpointCallback
 from archspec.training.classifier_module import MIXED, ClassifierModule
 from archspec.training.data_feed import DataFeed
@@ -152,7 +152,7 @@ def _frontier(
         return NoFrontier("the parameters are sharded over processes")
     try:
         example, lengths = feed.example()
-        inputs = moved(example, device)
+        inputs = inputs_of(moved(example, device))
         return find_frontier(model, inputs, lengths=lengths, augmented=feed.is_varied)
     except _MISHAPS as error:
         return NoFrontier(_reason(error))

@@ -216,8 +216,7 @@ class CheckpointCallback(pl.Callback):
         }
         self._write([line])
         if scores is not None:
-            values = {"loss": scores.loss, "accuracy": scores.accuracy, "macro_f1": scores.macro_f1}
-            self._log({f"validation/{key}": value for key, value in values.items()}, at.step)
+            self._log({f"validation/{key}": n for key, n in scores.numbers.items()}, at.step)
         self.epochs.append(line)
         at.next_epoch()
         self._keep(trainer, classifier, better=better)
@@ -285,9 +284,7 @@ def _score(classifier: ClassifierModule, options: TrainOptions) -> tuple[float, 
     scores = classifier.scores
     if scores is None:
         return (float(classifier.position.epoch), 0.0)  # nothing to compare: the last is the best
-    if options.monitor == "loss":
-        return (-scores.loss, scores.accuracy)
-    return (getattr(scores, options.monitor), -scores.loss)
+    return scores.rank(options.monitor)
 
 
 def _classifier(module: pl.LightningModule) -> ClassifierModule:

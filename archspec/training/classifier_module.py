@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.nn import functional as F
 
-from archspec.errors import DataError, Problem
 from archspec.freezing import trainable_parameters
+from archspec.tasks.objective import Scores
 from archspec.training.cached_activations import Batch, inputs_of, moved
 from archspec.training.data_feed import Batches, DataFeed
 from archspec.training.lightning_import import pl
 from archspec.training.options import TrainOptions
 from archspec.training.schedules import lr_factor
-from archspec.training.scores import ScoreCounter, Scores
 from archspec.training.signals import Stopped
 
 MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}
@@ -35,7 +33,7 @@ class Position:
         epoch: epochs of the whole run that are done.
         batch: batches of this epoch that are done.
         step: steps of the optimizer that are done, over the whole run.
-        loss, samples: sum of losses and number of samples in this epoch's training so far.
+        loss, samples: sum of losses and number of their items in this epoch's training so far.
     """
 
     phase: int = 0
@@ -62,12 +60,12 @@ class Position:
 
 
 class ClassifierModule(pl.LightningModule):
-    """Trains a classifier: cross entropy on ``labels``, trainable parameters only.
+    """Trains a model by the objective of its task, trainable parameters only.
 
     Attributes:
         position: advanced by ``CheckpointCallback``.
         scores: of the last validation; None before the first, or without such a split.
-        losses: of each batch since they were last recorded: the sum over it, and its samples.
+        losses: of each batch since they were last recorded: the sum over it, and its items.
     """
 
     def __init__(
@@ -78,11 +76,12 @@ class ClassifierModule(pl.LightningModule):
         self.scores: Scores | None = None
         self.losses: list[tuple[Tensor, int]] = []
         self.training_sizes: list[int] = []
+        self.training_items: list[int] = []
         self.validation_sizes: list[int] = []
 
     def train_dataloader(self) -> Batches:
         batches = self.feed.train(self.position.epoch, self.position.batch)
-        self.training_sizes = batches.sizes
+        self.training_sizes, self.training_items = batches.sizes, batches.items
         return batches
 
     def val_dataloader(self) -> Batches | list[Batches]:
@@ -104,32 +103,31 @@ class ClassifierModule(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         at = self.position.batch
-        real = own_rows(self.feed, self.training_sizes[at])
-        logits = logits_of(self.model, self.feed, "train", batch)[:real]
-        loss = F.cross_entropy(logits, batch["labels"][:real], reduction="sum")
-        self.losses.append((loss.detach(), real))
-        # Lightning averages over processes and batches: this makes it the mean over samples.
-        return loss * (
-            self.feed.world * self.options.accumulate_grad_batches / self._rows_of_step(at)
+        rows = own_rows(self.feed, self.training_sizes[at])
+        outputs = outputs_of(self.model, self.feed, "train", batch)
+        loss = self.feed.objective.loss(outputs, batch, rows)
+        self.losses.append((loss.sum.detach(), loss.items))
+        # Lightning averages over processes and batches: this makes it the mean over items.
+        return loss.sum * (
+            self.feed.world * self.options.accumulate_grad_batches / self._items_of_step(at)
         )
 
-    def _rows_of_step(self, batch: int) -> int:
+    def _items_of_step(self, batch: int) -> int:
         """Those of all batches that make one step of the optimizer, in all processes."""
         first = batch - batch % self.options.accumulate_grad_batches
-        return sum(self.training_sizes[first : first + self.options.accumulate_grad_batches])
+        return sum(self.training_items[first : first + self.options.accumulate_grad_batches])
 
     def on_validation_epoch_start(self) -> None:
-        self.tally = ScoreCounter(self.feed.classes, self.device)
+        self.metrics = self.feed.objective.metrics(self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        real = own_rows(self.feed, self.validation_sizes[batch_idx])
-        count(self.tally, self.model, self.feed, "validation", batch, real)
+        rows = own_rows(self.feed, self.validation_sizes[batch_idx])
+        self.metrics.add(outputs_of(self.model, self.feed, "validation", batch), batch, rows)
 
     def on_validation_epoch_end(self) -> None:
         if self.feed.world > 1:
-            sums = self.trainer.strategy.reduce(self.tally.sums, reduce_op="sum")
-            self.tally.sums = cast(Tensor, sums)
-        self.scores = self.tally.scores()
+            self.metrics.reduce()
+        self.scores = self.metrics.scores()
 
     def configure_optimizers(self) -> Any:
         options = self.options
@@ -178,43 +176,11 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.get_device_module(device).manual_seed(seed)
 
 
-def logits_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> Tensor:
-    """The logits of a model for a batch: [batch, classes].
-
-    Raises:
-        DataError: E906, its outputs have other shapes.
-    """
+def outputs_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> Any:
+    """What a model returns for a batch, from the cache on where there is one."""
     if feed.reuse is not None and "values" in batch:
-        outputs = feed.reuse.outputs(model, split, batch)
-    else:
-        outputs = model(**inputs_of(batch))
-    return classified(outputs, len(batch["labels"]), feed.classes)
-
-
-def classified(outputs: Any, rows: int, classes: int) -> Tensor:
-    """The first output of the shape [rows, classes]; raises as ``logits_of``."""
-    several = cast("tuple[Any, ...]", outputs) if isinstance(outputs, tuple) else (outputs,)
-    expected = (rows, classes)
-    for output in several:
-        if isinstance(output, Tensor) and tuple(output.shape) == expected:
-            return output.float()
-    tensors = [output for output in several if isinstance(output, Tensor)]
-    shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
-    message = f"the data has {classes} labels: the model should give {list(expected)}, not {shapes}"
-    raise DataError(Problem("E906", message))
-
-
-def count(
-    tally: ScoreCounter,
-    model: nn.Module,
-    feed: DataFeed,
-    split: str,
-    batch: Batch,
-    real: int | None = None,
-) -> None:
-    """Add the predictions for a batch, or for its first rows, to a tally."""
-    logits, labels = logits_of(model, feed, split, batch)[:real], batch["labels"][:real]
-    tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
+        return feed.reuse.outputs(model, split, batch)
+    return model(**inputs_of(batch))
 
 
 def evaluated(
@@ -235,19 +201,20 @@ def evaluated(
         Stopped: at least one process must stop.
     """
     is_shared = distributed.is_initialized()
-    tally = ScoreCounter(feed.classes, device)
+    metrics = feed.objective.metrics(device)
     model.to(device).eval()
     mixed = torch.autocast(device.type, dtype, enabled=dtype is not None)
     batches = feed.split(split, whole=not is_shared)
     with torch.no_grad() if is_shared else torch.inference_mode(), mixed:
         for batch, total in zip(batches, batches.sizes, strict=True):
-            real = own_rows(feed, total) if is_shared else total
-            count(tally, model, feed, split, moved(batch, device), real)
+            rows = own_rows(feed, total) if is_shared else total
+            batch = moved(batch, device)
+            metrics.add(outputs_of(model, feed, split, batch), batch, rows)
             if _any(must_stop(), device):
                 raise Stopped
     if is_shared:
-        distributed.all_reduce(tally.sums)
-    return tally.scores()
+        metrics.reduce()
+    return metrics.scores()
 
 
 def _any(wish: bool, device: torch.device) -> bool:

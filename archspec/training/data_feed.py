@@ -13,7 +13,8 @@ from archspec.data.batching import token_counts
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.lang.spec import Spec
-from archspec.training.cached_activations import Batch, CachedActivations, inputs_of
+from archspec.tasks import find
+from archspec.training.cached_activations import Batch, CachedActivations
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder
@@ -51,6 +52,11 @@ class Batches:
         """Rows of each batch, those of all processes together."""
         return [len(rows) for rows in self._order.all_batches()]
 
+    @property
+    def items(self) -> list[int]:
+        """What the loss of each batch is summed over, of all processes together: rows."""
+        return self.sizes
+
 
 class DataFeed:
     """Data and what makes a model's input of it.
@@ -58,6 +64,7 @@ class DataFeed:
     Attributes:
         data: with a split ``train``.
         encoder: for validation and test; training has its own, which may vary images.
+        objective: the loss and the scores.
         rank, world: which process of how many this is.
         reuse: what this phase has in its cache; None if it has none.
     """
@@ -72,6 +79,7 @@ class DataFeed:
     ) -> None:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
+        self.objective = find(data.task_kind)(data.labels)
         self.reuse: CachedActivations | None = None
         self._kept: dict[tuple[Any, ...], DataLoader[Any]] = {}
         if options.batch_size % world:
@@ -82,10 +90,6 @@ class DataFeed:
                 raise DataError(Problem("E904", f"the split {split} has no rows"))
         if "train" not in data.splits:
             raise DataError(Problem("E904", "there is no train split"))
-
-    @property
-    def classes(self) -> int:
-        return len(self.data.labels)
 
     def token_counts(self) -> TokenCounts | None:
         """Of the texts of all splits; None for images."""
@@ -134,13 +138,13 @@ class DataFeed:
         )
 
     def example(self) -> tuple[Batch, list[int] | None]:
-        """A few rows of training of different lengths, always the same; and their lengths."""
+        """A batch of training of different lengths, always the same; and these lengths."""
         lengths = self.lengths("train")
         order = sorted(range(len(lengths)), key=lambda row: (lengths[row] or 0, row))
         rows = [order[i * (len(order) - 1) // 3] for i in (3, 2, 1, 0)]
         (batch,) = self.of("train", [rows])
         known = [length for row in rows if (length := lengths[row]) is not None]
-        return inputs_of(batch), known or None
+        return batch, known or None
 
     def _plain(self, split: str) -> DataLoader[Any]:
         return batches(

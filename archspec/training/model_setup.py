@@ -14,13 +14,13 @@ from archspec.builder import build
 from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.spec import Spec
+from archspec.tasks import KINDS
 from archspec.training.options import TrainOptions
 from archspec.weights import WeightsReport
 from archspec.weights.folding import left_unread
 from archspec.weights.loading import load_chosen
 from archspec.weights.tensor_names import Choices, RowsOf
 
-_KINDS = ("text-classification", "image-classification")
 _PARAM = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -65,9 +65,9 @@ def check_task(spec: Spec) -> str:
         UsageError: E801.
     """
     task = spec.architecture.task
-    if task is None or task.kind not in _KINDS:
+    if task is None or task.kind not in KINDS:
         what = f"for {task.kind}" if task else "without a task"
-        hint = f"training takes a spec whose task.kind is {' or '.join(_KINDS)}"
+        hint = f"training takes a spec whose task.kind is {' or '.join(KINDS)}"
         raise UsageError(Problem("E801", f"{spec.name} is {what}", hint=hint))
     return task.kind
 

@@ -20,6 +20,7 @@ from torch import distributed, nn
 from archspec.building.devices import pick_device
 from archspec.errors import ArchspecError
 from archspec.freezing import FreezeProof, freeze
+from archspec.tasks.objective import format_numbers
 from archspec.training import environment
 from archspec.training.cache_filler import CacheFiller, for_test
 from archspec.training.cached_activations import CachedActivations
@@ -322,8 +323,7 @@ class RunTrainer:
         scores = evaluated(model, self.feed, "test", self.device, dtype, self.stop.is_set)
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps({"kind": "test", **scores.to_dict()})])
-            losses = f"loss {scores.loss:.4f}, accuracy {scores.accuracy:.4f}"
-            self.report(f"test: {losses}, macro F1 {scores.macro_f1:.4f}")
+            self.report(f"test: {format_numbers(scores.numbers)}")
 
     def _reuse_for_test(self) -> CachedActivations | None:
         """The cache of the last phase; processes that share the test do without."""

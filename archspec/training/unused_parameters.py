@@ -7,8 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 from archspec.errors import ArchspecError
-from archspec.training.cached_activations import moved
-from archspec.training.classifier_module import classified
+from archspec.training.cached_activations import inputs_of, moved
 from archspec.training.data_feed import DataFeed
 
 
@@ -22,10 +21,10 @@ def has_unused(model: nn.Module, feed: DataFeed) -> bool:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-            inputs = moved(feed.example()[0], device)
-            rows = len(next(iter(inputs.values())))
-            logits = classified(functional_call(model, buffers, (), inputs), rows, feed.classes)
-            found = torch.autograd.grad(logits.sum(), trained, allow_unused=True)
+            batch = moved(feed.example()[0], device)
+            outputs = functional_call(model, buffers, (), inputs_of(batch))
+            loss = feed.objective.loss(outputs, batch, len(batch["rows"])).sum
+            found = torch.autograd.grad(loss, trained, allow_unused=True)
     except (ArchspecError, RuntimeError):
         return True
     return any(one is None for one in found)

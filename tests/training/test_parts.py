@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import archspec
 from archspec.cli import main
 from archspec.errors import RunError, UsageError
+from archspec.tasks import find
 from archspec.training import environment
 from archspec.training.classifier_module import seed_of
 from archspec.training.curves import curves
@@ -25,9 +26,9 @@ from archspec.training.model_setup import class_param, class_tensors
 from archspec.training.options import Phase, TrainOptions
 from archspec.training.run_folder import LOCK, RunFolder, lines_of
 from archspec.training.schedules import lr_factor
-from archspec.training.scores import ScoreCounter
 
 HERE = Path(__file__).parent
+CPU = torch.device("cpu")
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
 
 
@@ -143,18 +144,21 @@ def test_scores_are_those_of_torchmetrics(classes: int, data: st.DataObject) -> 
         st.lists(st.integers(0, classes - 1), min_size=len(labels), max_size=len(labels))
     )
     logits = torch.nn.functional.one_hot(torch.tensor(said), classes).float()
-    tally = ScoreCounter(classes, torch.device("cpu"))
+    metrics = find("text-classification")([str(i) for i in range(classes)]).metrics(CPU)
     for part in (slice(0, 3), slice(3, None)):
-        if len(labels[part]):
-            tally.add(logits[part], labels[part], torch.tensor(2.0 * len(labels[part])))
-    found = tally.scores()
+        rows = len(labels[part])
+        filled = torch.cat([labels[part], labels[:1]])  # one more row than counts
+        outputs = torch.cat([logits[part], logits[:1]])
+        metrics.add(outputs, {"labels": filled}, rows)
+    found = metrics.scores()
     asked = {"preds": logits, "target": labels, "num_classes": classes}
     f1 = reference.multiclass_f1_score(**asked, average="macro")
     confusion = reference.multiclass_confusion_matrix(**asked)
-    assert found.count == len(labels) and found.loss == pytest.approx(2.0)
-    assert found.accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
-    assert found.macro_f1 == pytest.approx(f1.item())
-    assert found.confusion == tuple(map(tuple, confusion.tolist()))
+    loss = torch.nn.functional.cross_entropy(logits, labels)
+    assert found.count == len(labels) and found.loss == pytest.approx(loss.item())
+    accuracy = (logits.argmax(1) == labels).float().mean().item()
+    assert found.figures == pytest.approx({"accuracy": accuracy, "macro_f1": f1.item()})
+    assert found.details == {"confusion": confusion.tolist()}
 
 
 @given(

@@ -1,0 +1,29 @@
+"""What can be trained: of each task the loss, the scores, and what the model must give.
+
+A task is one file with an ``Objective``. ``find`` is what data, training and predictions ask.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from archspec.tasks.objective import Objective
+
+_CLASSES = {
+    "image-classification": "ImageClassification",
+    "text-classification": "TextClassification",
+}
+KINDS = tuple(sorted(_CLASSES, reverse=True))
+"""The kinds of task that can be trained."""
+
+
+def find(kind: str) -> type[Objective]:
+    """The objective of a kind of task; it is made for the labels of some data.
+
+    >>> find("text-classification")(["no", "yes"]).monitors
+    ('accuracy', 'macro_f1', 'loss')
+    """
+    module = import_module(f"archspec.tasks.{kind.replace('-', '_')}")
+    return getattr(module, _CLASSES[kind])

@@ -1,0 +1,146 @@
+"""What a task is for training: a loss, scores, and the shape of the model's output."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, distributed
+
+from archspec.errors import DataError, Problem
+
+Batch = Mapping[str, Any]
+
+
+class Loss(NamedTuple):
+    """The loss of a batch: ``sum`` over its ``items``, which are rows, or tokens."""
+
+    sum: Tensor
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model does on one split.
+
+    Attributes:
+        count: items: rows, or tokens.
+        loss: mean over the items.
+        figures: name → value, in the order in which they are shown.
+        details: name → plain data that is more than a number, such as a confusion matrix.
+    """
+
+    count: int
+    loss: float
+    figures: Mapping[str, float]
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores as plain data."""
+        return {"count": self.count, "loss": self.loss, **self.figures, **self.details}
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The loss and the figures."""
+        return {"loss": self.loss, **self.figures}
+
+    def rank(self, monitor: str) -> tuple[float, float]:
+        """Higher is better: the monitored figure, then what decides between equal ones."""
+        if monitor == "loss":
+            return (-self.loss, next(iter(self.figures.values())))
+        return (self.figures[monitor], -self.loss)
+
+
+class Metrics(ABC):
+    """Adds up what scores are made of, batch by batch.
+
+    Attributes:
+        sums: float64; those of several processes are added by ``reduce``.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        kind = torch.float32 if device.type == "mps" else torch.float64  # exact beyond 10^15
+        self.sums = torch.zeros(size, dtype=kind, device=device)
+
+    @abstractmethod
+    def add(self, outputs: Any, batch: Batch, rows: int) -> None:
+        """Add what the model returned for a batch, of which the first ``rows`` count."""
+
+    def reduce(self) -> None:
+        """Add up over all processes, which must all call this."""
+        distributed.all_reduce(self.sums)
+
+    @abstractmethod
+    def scores(self) -> Scores:
+        """The scores of what has been added."""
+
+
+class Objective(ABC):
+    """What a model is trained for, given the labels of some data.
+
+    Attributes:
+        kind: as in a spec's ``task``.
+        monitors: what the best epoch can be chosen by; the first is the default.
+    """
+
+    kind: ClassVar[str]
+    monitors: ClassVar[tuple[str, ...]]
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(labels)
+
+    @abstractmethod
+    def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
+        """The loss of the first ``rows`` of a batch; the others only fill it up.
+
+        Args:
+            outputs: what the model returned.
+            batch: with ``labels``, beside the model's inputs.
+
+        Raises:
+            DataError: E906, the outputs have other shapes than the task needs.
+        """
+
+    @abstractmethod
+    def metrics(self, device: torch.device) -> Metrics:
+        """Metrics to which nothing was added yet."""
+
+
+def output_of_shape(outputs: Any, shape: tuple[int, ...], why: str) -> Tensor:
+    """The first of a model's outputs with this shape, in float32.
+
+    Args:
+        why: begins the message of an error, such as ``the data has 3 labels``.
+
+    Raises:
+        DataError: E906, there is none.
+    """
+    several: Sequence[Any] = outputs if isinstance(outputs, tuple) else (outputs,)
+    tensors = [output for output in several if isinstance(output, Tensor)]
+    for tensor in tensors:
+        if tuple(tensor.shape) == shape:
+            return tensor.float()
+    shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
+    message = f"{why}: the model should give {list(shape)}, not {shapes}"
+    raise DataError(Problem("E906", message))
+
+
+def figure_name(key: str) -> str:
+    """A score's name for people.
+
+    >>> figure_name("macro_f1"), figure_name("loss")
+    ('macro F1', 'loss')
+    """
+    return key.replace("_", " ").replace("f1", "F1")
+
+
+def format_numbers(numbers: Mapping[str, float]) -> str:
+    """The numbers of ``Scores`` in a line of a log.
+
+    >>> format_numbers({"loss": 0.5, "macro_f1": 0.25})
+    'loss 0.5000, macro F1 0.2500'
+    """
+    return ", ".join(f"{figure_name(key)} {value:.4f}" for key, value in numbers.items())
