@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from archspec.building.adapter_values import set_magnitudes
 from archspec.building.built_specs import register_spec
 from archspec.building.devices import check_memory, pick_device, pick_dtype
 from archspec.building.forward_errors import instance_text
@@ -101,7 +102,8 @@ def build(
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.
         **params: values for the spec's parameters; ``model`` is the name of a block that is the
-            root in place of the one that the spec names.
+            root in place of the one that the spec names, ``adapter`` an adapter, as ``load`` takes
+            it.
 
     Returns:
         The module, in training mode, as a constructor gives it.
@@ -152,10 +154,11 @@ def build(
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
+        set_magnitudes(model, spec, given)
     register_spec(model, spec)
     if checkpoint is not None:
         _reports[model] = report = checkpoint.examination.report
-        _tell(report)
+        _tell(report, spec)
     return model
 
 
@@ -168,11 +171,12 @@ def weights_report(model: nn.Module) -> WeightsReport | None:
     return _reports.get(model)
 
 
-def _tell(report: WeightsReport) -> None:
+def _tell(report: WeightsReport, spec: Spec) -> None:
     """What of the model and of the file was left out on purpose, by this module's logger."""
     files = listing([Path(file).name for file in report.files])
-    if report.fresh:
-        names = f"{len(report.fresh)} tensors, which start anew: {listing(report.fresh)}"
+    fresh = [n for n in report.fresh if spec.adapter is None or not spec.adapter.is_own(n)]
+    if fresh:
+        names = f"{len(fresh)} tensors, which start anew: {listing(fresh)}"
         _logger.warning("%s: without %s", files, names)
     if unread := left_unread(report.rows):
         _logger.warning("%s: %s", printable(files), printable(unread))

@@ -94,6 +94,8 @@ CODES: dict[str, str] = {
     "E703": "unknown freeze plan",
     "E704": "a frozen tensor has moved",
     "E705": "nothing is trainable",
+    "E706": "unknown adapter",
+    "E707": "an adapter does not fit the model",
     # usage
     "E801": "the call cannot be understood",
     "E802": "activations do not fit on the disk",

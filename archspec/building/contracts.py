@@ -16,6 +16,7 @@ from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Name
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
+from archspec.lang.schema import LEADING
 from archspec.lang.sizes import bind, size_of, symbol, symbols_in
 from archspec.lang.tree import BlockNode, ContractNode
 from archspec.tracing.forward_record import tensors_in
@@ -140,7 +141,7 @@ class ContractChecks(ExitStack):
     ) -> None:
         """Check inputs or outputs, once all of them have told the sizes that they know."""
         shapes = [
-            (contracts[key].shape, tuple(tensor.shape))
+            (contracts[key].shape, contracts[key].own_sizes(tensor.shape))
             for key, value in given.items()
             for tensor in tensors_in(value)
         ]
@@ -189,11 +190,13 @@ class ContractChecks(ExitStack):
             wanted = [self._size(size, call) for size in contract.shape]
         except ExpressionError as error:
             raise broken(f"has no size: {error.message}") from None
-        if len(wanted) != value.ndim or any(
-            size not in (None, actual) for size, actual in zip(wanted, value.shape, strict=True)
+        actual = contract.own_sizes(value.shape)
+        if len(wanted) != len(actual) or any(
+            size not in (None, own) for size, own in zip(wanted, actual, strict=True)
         ):
             pairs = zip(contract.shape, wanted, strict=True)
-            expected = ", ".join(_size_text(size, known) for size, known in pairs)
+            texts = [_size_text(size, known) for size, known in pairs]
+            expected = ", ".join([LEADING, *texts] if contract.declared.has_leading else texts)
             shape = self.report.shape(value.shape)
             causes = tuple(self._causes(call.module, contract))
             raise broken(f"has the shape {shape}, the contract is [{expected}]", causes)

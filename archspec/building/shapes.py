@@ -201,7 +201,9 @@ class _ShapeRun:
         values = {**self.spec.values, **instance.values}
         symbol_sizes = self.checks.sizes_of(block, node)
         shapes = [[size_of(s, values, symbol_sizes) for s in c.shape] for c in outputs.values()]
-        if not shapes or block is self.model or any(None in shape for shape in shapes):
+        unknown = any(None in shape for shape in shapes)
+        unknown = unknown or any(c.declared.has_leading for c in outputs.values())
+        if not shapes or block is self.model or unknown:
             return False
         examples = {
             name: example(contract, values, symbol_sizes, "meta")

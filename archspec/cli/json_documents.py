@@ -39,6 +39,8 @@ def of_spec(spec: Spec) -> dict[str, Any]:
             for path, found in walk(spec.root)
         ],
         "freeze": {name: plan.model_dump() for name, plan in architecture.freeze.items()},
+        "adapters": {name: one.model_dump() for name, one in architecture.adapters.items()},
+        "adapter": spec.adapter.name if spec.adapter else None,
         "checkpoints": {name: c.model_dump() for name, c in architecture.checkpoints.items()},
         "config": architecture.config.model_dump() if architecture.config else None,
         "task": architecture.task.model_dump() if architecture.task else None,

@@ -67,11 +67,15 @@ def max_operations(command: F) -> F:
 
 
 def overrides(command: F) -> F:
-    """Adds ``-p``, ``--model`` and ``--config``; the command takes ``given`` and ``config``."""
+    """Adds ``-p``, ``--model``, ``--adapter`` and ``--config``; the command takes ``given`` and
+    ``config``."""
 
     @functools.wraps(command)
-    def with_model(*args: Any, given: tuple[str, ...], model: str | None, **kwargs: Any) -> Any:
-        chosen = () if model is None else (f"model={model}",)
+    def with_choices(
+        *args: Any, given: tuple[str, ...], model: str | None, adapter: str | None, **kwargs: Any
+    ) -> Any:
+        pairs = (("model", model), ("adapter", adapter))
+        chosen = (f"{name}={value}" for name, value in pairs if value is not None)
         return command(*args, given=(*given, *chosen), **kwargs)
 
     choice = option(
@@ -80,6 +84,13 @@ def overrides(command: F) -> F:
         show_default="from the spec",
         group="Model",
         help="Block of the spec that is built. Short for -p model=BLOCK.",
+    )
+    adapter = option(
+        "--adapter",
+        metavar="NAME|YAML",
+        show_default="from the spec",
+        group="Model",
+        help=option_help.ADAPTER,
     )
     param = option(
         "-p",
@@ -99,7 +110,7 @@ def overrides(command: F) -> F:
         group="Model",
         help="Read parameters of the spec from a JSON file, such as a Hugging Face config.json.",
     )
-    return cast(F, param(choice(config(with_model))))
+    return cast(F, param(choice(adapter(config(with_choices)))))
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:

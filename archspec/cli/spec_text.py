@@ -69,6 +69,7 @@ def format_sections(spec: Spec, width: int | None = None) -> dict[str, str]:
         "Blocks": _blocks(spec),
         f"Modules, {spec.root.modules:,}": format_tree(spec.root),
         "Freeze plans": [(name, format_plan(plan)) for name, plan in architecture.freeze.items()],
+        "Adapters": [(name, _adapter(spec, name)) for name in architecture.adapters],
         "Checkpoint layouts": [
             (name, _layout(layout)) for name, layout in architecture.checkpoints.items()
         ],
@@ -135,6 +136,15 @@ def _contract(name: str, contract: Contract) -> str:
     when = "" if contract.when is True else f", when {str(contract.when).removeprefix('$')}"
     by_name = ", by name" if contract.keyword else ""
     return f"{name}{'?' if contract.optional else ''}{shape}{dtype}{default}{when}{by_name}"
+
+
+def _adapter(spec: Spec, name: str) -> str:
+    """What an adapter says, and whether it is applied."""
+    declared = spec.architecture.adapters[name].model_dump(exclude_defaults=True)
+    text = "  ".join(f"{key}: {_yaml(value)}" for key, value in declared.items())
+    if spec.adapter is None or spec.adapter.name != name:
+        return text
+    return f"{text}\napplied to {len(spec.adapter.classes):,} layers"
 
 
 def format_plan(plan: FreezePlan) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
+from archspec.codegen.adapters import attribute, write_adapter
 from archspec.codegen.constructor import BODY, Constructor, annotation, list_annotation
 from archspec.codegen.forward import Forward
 from archspec.codegen.init_rules import Initialisation
@@ -20,7 +20,6 @@ from archspec.lang.declarations import inferred
 from archspec.lang.expr import Node
 from archspec.lang.expr.nodes import Call, walk
 from archspec.lang.expr.nodes import names as names_in
-from archspec.lang.instances import Instance
 from archspec.lang.registry import functions, layers
 from archspec.lang.schema import Param
 from archspec.lang.spec import Spec
@@ -226,6 +225,8 @@ def _field_type(kind: str, declared: str) -> str:
 def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> None:
     """What concerns the whole tree: first values, then parameters that share others."""
     root = names.spec.root
+    if names.spec.adapter is not None:
+        write_adapter(names, names.spec.adapter, body)
     if uses is not None:
         loop = (
             "name, module in self.named_modules()" if "name" in uses else "module in self.modules()"
@@ -241,27 +242,3 @@ def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> No
             body.add(f"if {condition}:", BODY, tie.path)
             indent += 4
         body.add(f"{attribute(root, tie.name)} = {attribute(root, tie.to)}", indent, tie.path)
-
-
-def attribute(root: Instance, path: str) -> str:
-    """A dotted path as Python: ``self.encoder.layer[0].weight``."""
-    text = "self"
-    instance: Instance | None = root
-    for name in path.split("."):
-        kind = instance.container if instance is not None else ""
-        if kind == "ModuleDict":
-            text += f"[{constant(name)}]"
-        elif kind and _is_position(name, instance):
-            text += f"[{name}]"
-        elif name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
-            text += f".{identifier(name)}"
-        else:
-            text = f"{text}.get_submodule({constant(name)})"
-        instance = dict(instance.children).get(name) if instance is not None else None
-    return text
-
-
-def _is_position(name: str, container: Instance | None) -> bool:
-    """Whether a child is called by its place, as those of a list are."""
-    children = container.children if container is not None else ()
-    return name.isdecimal() and [i for i, (n, _) in enumerate(children) if n == name] == [int(name)]

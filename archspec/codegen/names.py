@@ -54,6 +54,8 @@ def collect(spec: Spec) -> Names:
     uses = {
         name: classes_used(block, spec) & tree.blocks.keys() for name, block in tree.blocks.items()
     }
+    if spec.adapter is not None:
+        uses[root] |= set(spec.adapter.classes.values())
     blocks = _children_first(root, uses)
     passed = set(_passed_blocks(spec))
     configured = {

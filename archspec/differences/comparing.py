@@ -15,7 +15,7 @@ from archspec.differences.normal_form import content
 from archspec.differences.outline import Tensor, outline
 from archspec.differences.report import Diff
 from archspec.errors import ArchspecError, FreezeError, Problem, UsageError, did_you_mean
-from archspec.lang import roots
+from archspec.lang import adapters, roots
 from archspec.lang.spec import Spec, as_spec
 from archspec.lang.yaml import flow
 
@@ -86,7 +86,8 @@ def diff(
 
 def _label(spec: Spec) -> str:
     """The spec's name, and the values that override its parameters."""
-    values = {roots.CHOICE: spec.root.type, **spec.values}
+    adapter = spec.adapter.name if spec.adapter else None
+    values = {roots.CHOICE: spec.root.type, adapters.CHOICE: adapter, **spec.values}
     overrides = [
         f"{name}={flow(_listed(values[name]))}" for name in spec.overrides if name in values
     ]

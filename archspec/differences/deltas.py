@@ -109,8 +109,8 @@ def _is_sequence(value: Any, path: Path) -> bool:
     """Whether a list is compared item by item: steps, modules, rules, patterns."""
     if not isinstance(value, list):
         return False
-    of_patterns = path[:1] in (("freeze",), ("checkpoints",)) or path[-1:] == ("match",)
-    of_patterns = of_patterns or path == ("config", "ignore")
+    of_patterns = path[:1] in (("freeze",), ("adapters",), ("checkpoints",))
+    of_patterns = of_patterns or path[-1:] == ("match",) or path == ("config", "ignore")
     return of_patterns or all(isinstance(item, dict) for item in cast("list[Any]", value))
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from archspec.errors import Place
+from archspec.lang import adapters
 from archspec.lang.declarations import inferred
 from archspec.lang.expr import ExpressionError, Value, parse
 from archspec.lang.expr.printing import written
@@ -32,7 +33,14 @@ _ORDERED = frozenset({"inputs", "outputs", "modules", "items", "parameters", "bu
 
 def content(spec: Spec) -> dict[str, Any]:
     """The content of ``spec`` as plain data; ``dump`` and ``loads`` make a spec of it again."""
-    architecture = spec.architecture
+    architecture = spec.plain.architecture
+    applied = spec.adapter
+    known = {applied.name: applied.declared} if applied else {}
+    changes = {
+        "adapters": {**architecture.adapters, **known},
+        "adapter": applied.name if applied else None,
+    }
+    architecture = architecture.model_copy(update=changes)
     overrides = {name: spec.params[name].value for name in spec.overrides if name in spec.params}
     return cast("dict[str, Any]", _plain(_dumped(architecture, overrides)))
 
@@ -159,6 +167,9 @@ def place(spec: Spec, path: Path) -> Place | None:
     """Where ``spec`` declares ``path`` of its content; None for an override without a file."""
     if path[:1] == ("params",) and len(path) > 1 and (override := spec.overrides.get(str(path[1]))):
         return override.place
+    if path[:1] in (("adapter",), ("adapters",)) and not spec.document.has(path):
+        given = spec.overrides.get(adapters.CHOICE)
+        return given.place if given else None
     if path[:2] == ("task", "labels") and (labels := _labels_override(spec)):
         return labels.place
     location: Path = ()
@@ -179,4 +190,5 @@ def origin(spec: Spec, path: Path) -> str:
     """The place as ``file:line``, or which override set the value."""
     if location := place(spec, path):
         return f"{location.file}:{location.line}"
-    return spec.overrides[str(path[1])].origin
+    name = str(path[1]) if path[:1] == ("params",) else adapters.CHOICE
+    return spec.overrides[name].origin

@@ -37,7 +37,7 @@ class ResolvedPlan:
         if self.spec is None or (tree := self.spec.everything) is None:
             return False
         # What these values have, a model without it lacks for another reason: it is not the spec's.
-        here = Tree(entries(self.spec.root))
+        here = Tree(entries(self.spec.plain.root))
         return bool(tree.select(pattern)) and not here.select(pattern)
 
 
@@ -75,6 +75,10 @@ def _by_name(model: nn.Module, name: str, source: Source | None) -> ResolvedPlan
         hint = did_you_mean(name, plans) or f"plans: {listing(list(plans)) or 'none'}"
         raise FreezeError(Problem("E703", f"{spec.name} has no freeze plan '{name}'", hint=hint))
     plan, document = plans[name], spec.document
+    if spec.adapter is not None and name == spec.adapter.name:  # the adapter's own
+        at = ("adapters", name)
+        place = document.place(at, key=True) if document.has(at) else None
+        return ResolvedPlan(name, plan, (place,) * len(plan.patterns), spec)
     long_form = document.has(("freeze", name, "patterns"))
     path = ("freeze", name, "patterns") if long_form else ("freeze", name)
     places = tuple(document.place((*path, i)) for i in range(len(plan.patterns)))

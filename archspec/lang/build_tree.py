@@ -174,7 +174,7 @@ class _BlockReader(_Reader):
         self.sizes = {
             str(size): Symbol("size", str(size))
             for size in symbols
-            if isinstance(size, str) and not size.startswith("$")
+            if isinstance(size, str) and not size.startswith("$") and size != schema.LEADING
         }
 
     def block(self) -> tree.BlockNode:
@@ -215,7 +215,7 @@ class _BlockReader(_Reader):
             name,
             at,
             declared,
-            shape=self._shape(declared.sizes, path, scope),
+            shape=self._shape(declared.sizes, path, scope)[declared.has_leading :],
             below=self.value_if_given(declared.below, (*at, "below"), self.scope),
             length=self.value_if_given(declared.length, (*at, "length"), self.scope),
             when=when,

@@ -111,6 +111,13 @@ class Instantiator:
         except (_TooMany, _Wrong):
             return None
 
+    def made(self, name: str, arguments: Mapping[str, Value]) -> Instance | None:
+        """A block that no other one holds; None if a problem, which is reported, prevents it."""
+        try:
+            return self._block(self.blocks[name], arguments, ())
+        except (_TooMany, _Wrong):
+            return None
+
     def _add(
         self, code: str, message: str, path: Path, *, key: bool = False, hint: str = ""
     ) -> None:
@@ -189,8 +196,8 @@ class Instantiator:
                 continue
             param = block.params[name]
             path = (*param.path, "default")
-            if name in given and module is not None:
-                value, path = given[name], (*module.path, name)
+            if name in given:
+                value, path = given[name], (*module.path, name) if module else path
             elif param.default is None:
                 raise _Wrong
             else:

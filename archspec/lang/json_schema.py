@@ -178,6 +178,8 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     models["Tie"]["type"] = ["string", "object"]
     for key in ("ours", "theirs"):
         models["Joined"]["properties"][key]["type"] = ["string", "array"]
+    for key in ("match", "feedforward", "train"):
+        models["Adapter"]["properties"][key]["type"] = ["string", "array"]
     models["Contract"]["properties"]["below"] |= _expression("an integer")
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["shape"]["items"] |= _expression("an integer")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from archspec.errors import Problem, did_you_mean, listing
 from archspec.lang.yaml import Entry, Listing, Mapping, Node, Path, Scalar, find
 
-_SELECTING = ("init", "freeze", "checkpoints")  # whose patterns name types: @Old
+_SELECTING = ("init", "freeze", "adapters", "checkpoints")  # whose patterns name types: @Old
 Change = Callable[[str], str]
 
 

@@ -18,7 +18,16 @@ from archspec.lang.yaml import Entry, Listing, Node, Scalar, find
 
 CHOICE = "model"  # the name under which an override chooses the root
 _OWN = ("init", "freeze")  # of a block, for where it is the root
-_OF_THE_MODEL = ("task", "checkpoints", "init", "freeze", "tie")  # speak of the root's modules
+_OF_THE_MODEL = (
+    "task",
+    "checkpoints",
+    "init",
+    "freeze",
+    "tie",
+    "adapters",
+    "adapter",
+)  # speak of the root's modules
+_NOT_SHARED = ("task", "checkpoints", "adapter")
 
 
 def choice(document: Document, overrides: Mapping[str, Override]) -> Override | None:
@@ -48,7 +57,7 @@ def others(document: Document) -> Iterator[str]:
 
 def shares(document: Document) -> bool:
     """Whether the top of the spec says something that may hold for a chosen root, too."""
-    return any(key in document.root.entries for key in ("init", "freeze", "tie"))
+    return any(key in document.root.entries for key in ("init", "freeze", "tie", "adapters"))
 
 
 def rooted(document: Document, name: str | None = None, tree: Tree | None = None) -> Document:
@@ -66,7 +75,7 @@ def rooted(document: Document, name: str | None = None, tree: Tree | None = None
     if name is not None and name != root:
         for key in _OF_THE_MODEL:
             entry = entries.pop(key, None)
-            if entry is not None and tree is not None and key not in ("task", "checkpoints"):
+            if entry is not None and tree is not None and key not in _NOT_SHARED:
                 entries[key] = replace(entry, value=_kept(key, entry.value, tree))
         at = entries[CHOICE].value.span if CHOICE in entries else whole.span
         entries[CHOICE] = Entry(at, Scalar(name, name, True, at))
@@ -121,7 +130,10 @@ def _kept(key: str, node: Node, tree: Tree) -> Node:
 
 
 def _texts(name: str, node: Node, key: str) -> list[str]:
-    """The patterns of a freeze plan, or the two paths of a tie."""
+    """The patterns of a freeze plan or an adapter, or the two paths of a tie."""
+    if key == "adapters":
+        parts = (find(node, (part,)) for part in ("match", "feedforward", "train"))
+        return [text for part in parts if part for text in _texts(name, part, "freeze")]
     inner = {"freeze": "patterns", "tie": "to"}[key]
     if isinstance(node, yaml.Mapping) and inner in node.entries:
         node = node.entries[inner].value

@@ -23,6 +23,7 @@ from pydantic import (
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
 TARGETS = rf"^{IDENTIFIER[1:-1]}(\s*,\s*{IDENTIFIER[1:-1]})*$"
 PYTHON_TYPES = ("bool", "int", "float")  # of inputs that are no tensors
+LEADING = "..."  # in a shape: any dimensions in front
 PARAM_TYPES = ("int", "float", "bool", "str", "block", "layer")
 DType = Literal[
     "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"
@@ -86,7 +87,9 @@ class Contract(Model):
     """
 
     shape: list[Dimension | list[Dimension]] | None = Field(
-        None, description="sizes, symbolic names, or $expressions; in double brackets: of a list"
+        None,
+        description="sizes, symbolic names, or $expressions, behind ... for any dimensions in "
+        "front; in double brackets: of a list",
     )
     dtype: InputType | None = Field(
         None, description="left out: floating point; without a shape: bool, int or float"
@@ -124,6 +127,11 @@ class Contract(Model):
         for size in self.shape or ():
             found += size if isinstance(size, list) else [size]
         return found
+
+    @property
+    def has_leading(self) -> bool:
+        """Whether any number of dimensions may stand in front, as ``...`` says."""
+        return self.sizes[:1] == [LEADING]
 
     @property
     def may_be_left_out(self) -> bool:
@@ -372,6 +380,30 @@ class FreezePlan(Model):
         return {"patterns": cast(object, data)} if isinstance(data, list) else data
 
 
+class Adapter(Model):
+    """Small trained parts in the place of layers, whose own weights stay frozen."""
+
+    match: Patterns = Field(description="the layers; !pattern takes back, as in a freeze plan")
+    kind: Literal["lora", "dora", "ia3"] = Field(description="what takes the place of a layer")
+    rank: int = Field(default=8, ge=1, le=65_536, description="of the update, for lora and dora")
+    alpha: int | float = Field(
+        default=8,
+        gt=0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="the update is scaled by alpha / rank, for lora and dora",
+    )
+    dropout: int | float = Field(
+        default=0.0, ge=0, lt=1, description="of the update's input, for lora and dora"
+    )
+    feedforward: Annotated[list[str], BeforeValidator(_one_or_more)] = Field(
+        default=[], description="of the layers, those whose input ia3 scales; of the others, output"
+    )
+    train: Annotated[list[str], BeforeValidator(_one_or_more)] = Field(
+        default=[], description="what else is trained, as a whole, such as the classifier"
+    )
+
+
 class Block(Model):
     """A class of modules."""
 
@@ -521,6 +553,8 @@ class Architecture(Model):
     init: list[InitRule] = Field([], description="weight initialisation; later rules win")
     tie: dict[str, Tie] = Field({}, description="parameter path: the path whose tensor it shares")
     freeze: dict[str, FreezePlan] = Field({}, description="named freeze plans")
+    adapters: dict[Name, Adapter] = Field({}, description="named adapters")
+    adapter: Name | None = Field(None, description="the adapter that is applied, by its name")
     checkpoints: dict[str, Checkpoint] = Field({}, description="named foreign layouts")
     config: Config | None = Field(None, description="how a config.json sets the parameters")
     task: Task | None = Field(None, description="what the model is for")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
-from archspec.lang import inherit, json_file, model_folder, roots
+from archspec.lang import adapters, inherit, json_file, model_folder, roots
+from archspec.lang.adapters import AppliedAdapter, check_adapters
 from archspec.lang.build_tree import read
 from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
@@ -55,6 +56,8 @@ class Spec:
         ignored: keys of a ``config.json`` that say nothing about the function of this model.
         overrides: what was given from outside, for a spec that is loaded anew with more.
         weights: the folder of the model that ``hf:FOLDER`` named; None for all others.
+        adapter: the adapter that is applied; None for a plain model.
+        base: the same spec without the adapter.
 
     Example:
         >>> spec = load("bert", num_labels=3)
@@ -72,6 +75,13 @@ class Spec:
     ignored: tuple[str, ...] = ()
     overrides: Mapping[str, Override] = field(default_factory=dict[str, Override], repr=False)
     weights: Path | None = None
+    adapter: AppliedAdapter | None = None
+    base: Spec | None = field(default=None, repr=False)
+
+    @property
+    def plain(self) -> Spec:
+        """The spec without an adapter."""
+        return self.base or self
 
     @property
     def values(self) -> dict[str, Value]:
@@ -87,7 +97,7 @@ class Spec:
     @cached_property
     def everything(self) -> Tree | None:
         """The paths of a model in which no ``when`` leaves a module out; None if too large."""
-        return everything(self.document, self.tree, self.values)
+        return everything(self.plain.document, self.plain.tree, self.values)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -99,7 +109,7 @@ class Spec:
         """The same spec with other values; raises as ``load``."""
         if not params:
             return self
-        spec = _checked(self.document, [], {**self.overrides, **_from_keywords(params)})
+        spec = _checked(self.plain.document, [], {**self.overrides, **_from_keywords(params)})
         return replace(spec, ignored=self.ignored, weights=self.weights)
 
 
@@ -119,7 +129,8 @@ def load(
             the spec's ``config`` has it; keys that say nothing about the function of the model are
             listed in ``Spec.ignored``, all others are errors.
         **params: values for parameters; they win over ``config``. ``model`` is the name of a block
-            that is the root in place of the one that the spec names.
+            that is the root in place of the one that the spec names, ``adapter`` the name of one of
+            the spec's adapters, or a mapping that says what an adapter of a spec says.
 
     Raises:
         SpecError: every problem that could be found, each with its place.
@@ -249,7 +260,8 @@ def _checked(
     findings = Findings()
     spec: Spec | None = None
     chosen = roots.choice(document, overrides)
-    given = {name: one for name, one in overrides.items() if one is not chosen}
+    adapter = adapters.choice(document, overrides)
+    given = {n: one for n, one in overrides.items() if one is not chosen and one is not adapter}
     with contextlib.suppress(TooManyProblems):
         findings.add(*problems)
         if chosen is None:
@@ -265,8 +277,32 @@ def _checked(
     if spec is None or findings:
         raise SpecError(findings.in_order())
     if chosen is not None:
-        return replace(spec, overrides={roots.CHOICE: chosen, **spec.overrides})
-    return spec
+        spec = replace(spec, overrides={roots.CHOICE: chosen, **spec.overrides})
+    return _adapted(spec, adapter)
+
+
+def _adapted(spec: Spec, given: Override | None) -> Spec:
+    """The spec with the adapter in it that it names, or that was given from outside."""
+    overrides = spec.overrides if given is None else {adapters.CHOICE: given, **spec.overrides}
+    spec = replace(spec, overrides=overrides)
+    plain = adapters.PlainModel(
+        spec.document, spec.architecture, spec.tree, spec.root, spec.values, spec.ties
+    )
+    if problems := [*plain.unfit()]:
+        raise SpecError(problems)
+    chosen = adapters.chosen(spec.architecture, given)
+    if chosen is None:
+        return spec
+    made = adapters.adapted(plain, chosen)
+    return replace(
+        spec,
+        document=made.document,
+        architecture=made.architecture,
+        tree=made.tree,
+        root=made.root,
+        adapter=made.adapter,
+        base=spec,
+    )
 
 
 def _with_chosen(
@@ -305,6 +341,7 @@ def _examined(
     check_local_values(checker, tree)
     check_classes(checker, tree, params, values)
     check_task(checker)
+    check_adapters(checker)
     check_steps(checker, tree)
     root, is_whole = None, False
     # Blocks that contain themselves have been told: instantiation would find no end.

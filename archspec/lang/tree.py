@@ -6,7 +6,7 @@ nodes. ``reading`` makes them, once; ``declared`` is the model that each was mad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from archspec.lang import schema
@@ -56,8 +56,8 @@ class ContractNode:
     """An input or an output.
 
     Attributes:
-        shape: the sizes of the tensor, or of each tensor in a list; a symbolic dimension is a
-            constant text.
+        shape: the sizes of the tensor, or of each tensor in a list, without what any dimensions in
+            front may be; a symbolic dimension is a constant text.
         length: how many tensors a list has; None: any number.
         when: whether an output is returned at all.
     """
@@ -74,6 +74,11 @@ class ContractNode:
     def always(self) -> bool:
         """Whether no ``when`` can leave it out."""
         return isinstance(self.when, Constant) and self.when.value is True
+
+    def own_sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The sizes of a tensor that the contract speaks of: all, or those behind ``...``."""
+        extra = len(shape) - len(self.shape) if self.declared.has_leading else 0
+        return tuple(shape[max(extra, 0) :])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,12 +14,14 @@ from torch.nn.modules.batchnorm import (
 )
 from torch.nn.parameter import is_lazy
 
+from archspec.building.adapter_values import set_magnitudes
 from archspec.building.built_specs import spec_of
 from archspec.errors import Problem, UsageError, WeightsError
+from archspec.lang.adapters import AppliedAdapter
 from archspec.lang.spec import Spec, as_spec
 from archspec.weights.casting import check_range
 from archspec.weights.files import WeightFiles
-from archspec.weights.layouts import naming_of, namings, older_names
+from archspec.weights.layouts import Naming, naming_of, namings, older_names
 from archspec.weights.matching import Fit, best_fit
 from archspec.weights.report import WeightsReport
 from archspec.weights.rows import TensorInfo
@@ -78,7 +80,7 @@ def load_weights(
         ('torchvision', 18, 2)
     """
     known = known_spec(model, spec)
-    state = state_of(model)
+    state = state_of(model, known)
     if unusable := [name for name, tensor in state.items() if not _is_writable(tensor)]:
         message = f"'{unusable[0]}' has no memory that values could be copied into"
         hint = "build(…, weights=…) gives a model memory and weights"
@@ -100,7 +102,9 @@ def load_chosen(
     examination = Examination.of(model, path, spec, layout, choices, key)
     if examination.problems:
         raise WeightsError(examination.problems)
-    _copy(state_of(model), examination)
+    _copy(state_of(model, spec), examination)
+    if spec is not None:
+        set_magnitudes(model, spec, examination.fit.names)
     return examination.report
 
 
@@ -190,7 +194,11 @@ class Examination:
         files = WeightFiles.open(path, key)
         target = target_of(model, spec)
         same = functools.cache(files.same)  # each layout asks
-        sides = ModelAndFile.make(target, files.tensors, choices or Choices(), same, files.versions)
+        choices = choices or Choices()
+        if spec is not None and spec.adapter is not None:
+            choices = _with_adapter(choices, target, spec.adapter)
+            layouts = [*layouts, _as_built(target, spec.adapter)]
+        sides = ModelAndFile.make(target, files.tensors, choices, same, files.versions)
         fit = best_fit(sides, layouts)
         rule = fit.naming.prefix_rule
         report = WeightsReport(
@@ -206,8 +214,28 @@ class Examination:
         return cls(replace(files, pieces=fit.pieces), fit, report, fit.problems())
 
 
-def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
+def _with_adapter(choices: Choices, target: Target, adapter: AppliedAdapter) -> Choices:
+    """What an adapter adds may be missing: a checkpoint has the plain model, or all of it."""
+    own = [name for name in target.tensors if adapter.is_own(name)]
+    parts = dict.fromkeys(f"**.{part}" for name in own if (part := adapter.part_of(name)))
+    return replace(
+        choices,
+        allow_missing=[*choices.allow_missing, *parts],
+        aside=choices.aside | frozenset(own),
+    )
+
+
+def _as_built(target: Target, adapter: AppliedAdapter) -> Naming:
+    """The names of the adapted model itself, in which layers have become ``base_layer``."""
+    pairs = ((name, adapter.adapted_name(name)) for name in target.tensors)
+    return Naming(placed={name: (built, ()) for name, built in pairs if built != name})
+
+
+def state_of(model: nn.Module, spec: Spec | None = None) -> dict[str, torch.Tensor]:
     """The parameters and buffers of the ``state_dict`` themselves.
+
+    Args:
+        spec: if it has an adapter, what is in place of a layer counts under the layer's own name.
 
     Raises:
         UsageError: E801 for one without a shape yet, and for a state that is kept elsewhere.
@@ -221,8 +249,13 @@ def state_of(model: nn.Module) -> dict[str, torch.Tensor]:
         if is_lazy(value):
             hint = "run the model forward once"
             raise UsageError(Problem("E801", f"'{name}' has no shape yet", hint=hint))
-        state[name] = value
+        state[plain_name(name, spec)] = value
     return state
+
+
+def plain_name(path: str, spec: Spec | None) -> str:
+    """What something in a model is called in the plain one, without an adapter."""
+    return spec.adapter.plain_name(path) if spec is not None and spec.adapter else path
 
 
 def _memory(tensor: torch.Tensor) -> object:
@@ -235,7 +268,7 @@ def _memory(tensor: torch.Tensor) -> object:
 
 def target_of(model: nn.Module, spec: Spec | None) -> Target:
     """A model as the pure layers see it."""
-    state = state_of(model)
+    state = state_of(model, spec)
     groups: dict[object, list[str]] = {}
     for name, tensor in state.items():
         groups.setdefault(_memory(tensor), []).append(name)
@@ -252,8 +285,8 @@ def target_of(model: nn.Module, spec: Spec | None) -> Target:
             for name, t in state.items()
         },
         shared,
-        {path: type(module).__name__ for path, module in model.named_modules()},
-        older_names(spec, state) if spec else {},
+        {plain_name(path, spec): type(one).__name__ for path, one in model.named_modules()},
+        older_names(spec.plain, state) if spec else {},
         frozenset(_counters(model)),
     )
 
@@ -272,6 +305,7 @@ class Checkpoint:
     """A checkpoint that has been found to fit a model that has no memory yet."""
 
     examination: Examination
+    adapter: AppliedAdapter | None = None
 
     @classmethod
     def open(
@@ -299,10 +333,10 @@ class Checkpoint:
         examination = Examination.of(model, path, spec, layout, key=key)
         if examination.problems:
             raise WeightsError(examination.problems)
-        return cls(examination)
+        return cls(examination, spec.adapter)
 
     def tensors(self, device: torch.device, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-        """The tensors under our names; on a CPU they are views of the mapped file."""
+        """The tensors under the model's names; on a CPU they are views of the mapped file."""
         names = self.examination.fit.names
         tensors = self.examination.files.read(names.values(), device)
         target = self.examination.fit.sides.target.tensors
@@ -312,7 +346,9 @@ class Checkpoint:
         if dtype is not None:
             kinds |= {n: dtype for n, kind in kinds.items() if kind.is_floating_point}
         check_range((ours, tensors[foreign], kinds[ours]) for ours, foreign in names.items())
-        return {ours: tensors[foreign].to(kinds[ours]) for ours, foreign in names.items()}
+        adapter = self.adapter
+        built = {ours: adapter.adapted_name(ours) if adapter else ours for ours in names}
+        return {built[ours]: tensors[name].to(kinds[ours]) for ours, name in names.items()}
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

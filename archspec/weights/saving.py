@@ -66,7 +66,7 @@ def save_weights(
         ['model-00001-of-00002.safetensors', 'model.safetensors.index.json']
     """
     known = known_spec(model, spec)
-    state = state_of(model)
+    state = state_of(model, known)
     target, naming = target_of(model, known), naming_of(OWN if layout is None else layout, known)
     return write(_laid_out(target, naming, state), path, max_shard_bytes)
 

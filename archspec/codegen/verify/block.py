@@ -199,8 +199,19 @@ class Constructor:
 
     def _statement(self, statement: ast.stmt) -> None:
         match statement:
+            case ast.Assign(targets=[ast.Attribute() | ast.Subscript() as target], value=value) if (
+                _root(target) == "self" and _is_inside(target)
+            ):
+                self._store_inside(target, value)
             case ast.Assign(targets=[ast.Attribute() as target], value=value):
                 self._store(target, value)
+            case ast.For(target=ast.Name(id=name), iter=iterable, body=body, orelse=[]) if (
+                _replaces_all(body)
+            ):
+                self.expressions.looped(iterable)
+                self._bind(statement, name)
+                for part in body:
+                    self._statement(part)
             case ast.Expr(value=ast.Call() as call):
                 self._call(call)
             case _ if self._computes(statement) or self._fills(statement):
@@ -326,22 +337,30 @@ class Constructor:
             raise Refusal(node, f"'{name}' already means something else")
 
     def _store(self, target: ast.Attribute, value: ast.expr) -> None:
-        """``self.name = …`` of a child, a tensor or a number; else two tensors that are tied."""
-        if not isinstance(target.value, ast.Name) or _root(value) == "self":
-            self._tie(target, value)
+        """``self.name = …`` of a child, a tensor or a number; else a tensor that is another's."""
+        if _root(value) == "self":
+            self._store_inside(target, value)
             return
-        if target.value.id != "self" or not is_public(target.attr):
+        is_own = isinstance(target.value, ast.Name) and target.value.id == "self"
+        if not is_own or not is_public(target.attr):
             raise Refusal(target, f"'{target.attr}' is not stored")
         known = self.block.members.get(target.attr)
         kind = self._stored(value, target.attr)
         self.block.members[target.attr] = union([kind] if known is None else [known, kind])
 
-    def _tie(self, target: ast.Attribute, value: ast.expr) -> None:
-        paths = Paths({"self": self.block}, self.imported)
-        paths.value(target)
-        paths.value(value)
-        if not is_public(target.attr) or _root(value) != "self":
+    def _store_inside(self, target: ast.Attribute | ast.Subscript, value: ast.expr) -> None:
+        """A tensor that is another's, or a module in the place of one: ``self.a[i].b = X(…)``."""
+        numbers = dict.fromkeys(self.locals, VALUE)
+        paths = Paths({**numbers, "self": self.block}, self.imported)
+        if isinstance(target, ast.Attribute) and not is_public(target.attr):
             raise Refusal(target, f"'{target.attr}' is not stored")
+        if _root(value) == "self":
+            paths.value(target)
+            paths.value(value)
+        elif not paths.kind(target).is_callable or not isinstance(
+            self.expressions.kind(value), Block
+        ):
+            raise Refusal(target, "a module takes the place of a module")
 
     def _stored(self, value: ast.expr, name: str) -> Kind:
         match value:
@@ -449,7 +468,7 @@ class Defaults(ConstructorExpressions):
 
 
 class Paths(Expressions):
-    """The paths of tied tensors: ``self.a[0]["b"].get_submodule("c").weight``."""
+    """The paths of tensors and modules: ``self.a[0]["b"].get_submodule("c").weight``."""
 
     def call(self, node: ast.Call) -> Kind:
         match node:
@@ -480,6 +499,20 @@ def _is_super(node: ast.expr) -> bool:
             return True
         case _:
             return False
+
+
+def _is_inside(node: ast.expr) -> bool:
+    """Whether a path leads into a child: ``self.a.b``, ``self.a[0]``."""
+    return isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.value, ast.Name)
+
+
+def _replaces_all(body: Sequence[ast.stmt]) -> bool:
+    """Whether all statements store something inside of a child."""
+    return all(
+        isinstance(part, ast.Assign) and [*map(_is_inside, part.targets)] == [True]
+        and _root(part.targets[0]) == "self"
+        for part in body
+    )  # fmt: skip
 
 
 def _root(node: ast.expr) -> str:

@@ -108,6 +108,9 @@ class SelectionChecker:
             if self.checker.document.has((*path, "patterns")):
                 path = (*path, "patterns")
             self._check_patterns(plan.patterns, path)
+        for name, adapter in self.architecture.adapters.items():
+            for key in ("match", "feedforward", "train"):
+                self._check_patterns(getattr(adapter, key), ("adapters", name, key))
         for name, layout in self.architecture.checkpoints.items():
             at = ("checkpoints", name)
             if name == "archspec":
@@ -127,6 +130,8 @@ class SelectionChecker:
         """All patterns over our paths."""
         texts = [text for rule in self.architecture.init for text in rule.match]
         texts += [text for plan in self.architecture.freeze.values() for text in plan.patterns]
+        for one in self.architecture.adapters.values():
+            texts += [*one.match, *one.feedforward, *one.train]
         for one in self.architecture.checkpoints.values():
             texts += [*one.rename, *one.optional, *one.transpose]
             texts += [text for joined in (*one.split, *one.stack) for text in joined.ours]

@@ -253,7 +253,7 @@ def _keys_at(path: Path) -> list[str]:
     models: dict[int, type[BaseModel]] = {0: Architecture}
     named: dict[tuple[str, int], type[BaseModel]] = {
         ("blocks", 2): schema.Block, ("params", 2): schema.Param, ("freeze", 2): schema.FreezePlan,
-        ("tie", 2): schema.Tie,
+        ("tie", 2): schema.Tie, ("adapters", 2): schema.Adapter,
         ("checkpoints", 2): schema.Checkpoint, ("config", 1): schema.Config,
         ("task", 1): schema.Task,
     }  # fmt: skip

@@ -1,0 +1,25 @@
+"""First values of adapters that depend on the weights of the layers that they replace."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.lang.spec import Spec
+
+_MAGNITUDE = "lora_magnitude_vector"
+
+
+@torch.no_grad()
+def set_magnitudes(model: nn.Module, spec: Spec, loaded: Container[str]) -> None:
+    """Start each magnitude of DoRA as the norms of the weight's rows, unless it was ``loaded``."""
+    for path, kind in spec.adapter.classes.items() if spec.adapter else ():
+        if kind == "DoraLinear" and f"{path}.{_MAGNITUDE}" not in loaded:
+            layer: Any = model.get_submodule(path)
+            weight = layer.get_parameter("base_layer.weight")
+            change = layer.get_parameter("lora_B.weight") @ layer.get_parameter("lora_A.weight")
+            norms = torch.linalg.norm(weight + layer.scaling * change, dim=1)
+            layer.get_parameter(_MAGNITUDE).copy_(norms)
