@@ -267,6 +267,9 @@ class Models:
 def _text_answer(model: archspec.Predictor, text: str, explain: bool) -> dict[str, Any]:
     if model.kind == "image-classification":
         raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
+    if model.pair:
+        hint = "archspec predict RUN --text TEXT --text-pair TEXT"
+        raise UsageError(Problem("E801", f"{model.spec.name} takes pairs of texts", hint=hint))
     if model.kind == "text-embedding":
         vector = model(text)
         norm, first = float(vector.norm()), vector[:MAX_COMPONENTS].tolist()

@@ -66,6 +66,14 @@ if TYPE_CHECKING:
     help="Text to predict on. Use - to read lines from standard input. May be repeated.",
 )
 @option(
+    "--text-pair",
+    "second_texts",
+    metavar="TEXT",
+    multiple=True,
+    group="Inputs",
+    help="Second text of a pair, for a model that takes pairs. One for each --text.",
+)
+@option(
     "--image",
     "images",
     metavar="FILE",
@@ -87,6 +95,13 @@ if TYPE_CHECKING:
     show_default="detected",
     group="Data",
     help="Column of --file that holds the texts or images.",
+)
+@option(
+    "--pair-column",
+    metavar="NAME",
+    show_default="detected, unless --column is given",
+    group="Data",
+    help="Column of --file that holds the second texts of pairs.",
 )
 @options.header
 @options.encoding
@@ -126,6 +141,7 @@ if TYPE_CHECKING:
 def predict(
     source: str,
     texts: tuple[str, ...],
+    second_texts: tuple[str, ...],
     images: tuple[str, ...],
     files: tuple[str, ...],
     output: str | None,
@@ -134,6 +150,7 @@ def predict(
     labels: str | None,
     as_json: bool,
     column: str | None,
+    pair_column: str | None,
     probabilities: bool,
     overwrite: bool,
     max_bad_rows: float,
@@ -155,13 +172,17 @@ def predict(
     Examples:
       archspec predict runs/topics --text 'a large cat'
       archspec predict runs/topics --text 'a large cat' --explain
+      archspec predict runs/nli --text 'a large cat' --text-pair 'It is an animal.'
       archspec predict runs/topics --file in.csv -o out.csv --probabilities
       archspec predict minilm-l6 --weights minilm/ --file texts.jsonl -o vectors.parquet
       archspec predict resnet18 --weights resnet18.pth --image cat.jpg --optimize
     """
     inputs = _inputs(texts, images, files)
-    if explain and not texts:
-        raise _usage("--explain goes with --text")
+    pairs_of_texts = _paired(inputs, texts, second_texts)
+    if explain and (not texts or second_texts):
+        raise _usage("--explain goes with --text, and without --text-pair")
+    if pair_column is not None and not files:
+        raise _usage("--pair-column goes with --file")
     if not files and (header is not None or encoding is not None):
         raise _usage("--header, --no-header and --encoding go with --file")
     pairs = _pairs(files, output, overwrite=overwrite)
@@ -172,10 +193,10 @@ def predict(
         _put_explained(predictor, inputs, as_json=as_json)
         return
     if not files:
-        _put(predictor, inputs, as_json=as_json)
+        _put(predictor, pairs_of_texts, as_json=as_json)
         return
     role = "image" if predictor.kind == "image-classification" else "text"
-    settings: dict[str, Any] = {role: column, "progress": not as_json}
+    settings: dict[str, Any] = {role: column, "progress": not as_json, "text_pair": pair_column}
     settings |= {"probabilities": probabilities, "max_bad_rows": max_bad_rows}
     settings |= {"overwrite": overwrite}
     settings |= {"header": header, "encoding": encoding}
@@ -248,6 +269,15 @@ def _inputs(texts: tuple[str, ...], images: tuple[str, ...], files: tuple[str, .
     return [one for text in texts for one in (lines if text == "-" else [text])]
 
 
+def _paired(inputs: list[str], texts: tuple[str, ...], second_texts: tuple[str, ...]) -> list[Any]:
+    """The inputs, as pairs if there are second texts."""
+    if not second_texts:
+        return [*inputs]
+    if "-" in texts or len(texts) != len(second_texts):
+        raise _usage("give one --text-pair for each --text; - cannot be one of them")
+    return [*zip(inputs, second_texts, strict=True)]
+
+
 def _lines(text: str) -> list[str]:
     """Lines by their ends alone: a form feed, as others, may stand in a text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
@@ -277,12 +307,12 @@ def _put_explained(predictor: Predictor, inputs: list[str], *, as_json: bool) ->
         terminal.put_json(found)
 
 
-def _check_any(inputs: list[str]) -> None:
+def _check_any(inputs: list[Any]) -> None:
     if not inputs:
         raise _usage("standard input has no line")
 
 
-def _put(predictor: Predictor, inputs: list[str], *, as_json: bool) -> None:
+def _put(predictor: Predictor, inputs: list[Any], *, as_json: bool) -> None:
     _check_any(inputs)
     found = predictor(inputs)
     _tell_optimizations(predictor)

@@ -214,9 +214,10 @@ def chunk_rows(rows: Integers, size: int, lengths: Integers | None = None) -> li
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """The token ids of all rows, concatenated, and where those of each row start."""
+    """The token ids and types of all rows, concatenated, and where those of each row start."""
 
     ids: np.ndarray
+    types: np.ndarray | None
     starts: Integers
     counts: TokenCounts | None
 
@@ -225,6 +226,7 @@ class _Encoded:
         return np.diff(self.starts)
 
 
+_Tokens = list[torch.Tensor]  # the ids of a row, and of a pair the types
 _CHUNK = 10_000  # rows
 _cache: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = WeakKeyDictionary()
 
@@ -239,6 +241,7 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
     cache = _cache.setdefault(encoder, WeakKeyDictionary())
     if rows not in cache:
         parts: list[np.ndarray] = []
+        types: list[np.ndarray] = []
         lengths: list[int] = []
         counts: list[TokenCounts] = []
         for start in range(0, len(rows), _CHUNK):
@@ -247,9 +250,11 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
             counts.append(encoded.counts)
             lengths += map(len, encoded.ids)
             parts += [np.array([i for ids in encoded.ids for i in ids], dtype=np.int32)]
+            types += [np.array([i for ids in encoded.types or () for i in ids], dtype=np.int8)]
         ids = np.concatenate(parts) if parts else np.array([], dtype=np.int32)
         starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-        cache[rows] = _Encoded(ids, starts, total(counts))
+        segments = np.concatenate(types) if types and rows.pair is not None else None
+        cache[rows] = _Encoded(ids, segments, starts, total(counts))
     return cache[rows]
 
 
@@ -261,19 +266,22 @@ class _Texts(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.encoded.starts) - 1
 
-    def __getitem__(self, item: Item) -> tuple[int, torch.Tensor, int | None]:
+    def __getitem__(self, item: Item) -> tuple[int, _Tokens, int | None]:
         row, _ = item
-        first, last = self.encoded.starts[row : row + 2]
+        part = slice(*self.encoded.starts[row : row + 2])
+        columns = (self.encoded.ids, self.encoded.types)
+        tokens = [torch.from_numpy(one[part]) for one in columns if one is not None]
         label = None if self.labels is None else int(self.labels[row])
-        return row, torch.from_numpy(self.encoded.ids[first:last]), label
+        return row, tokens, label
 
 
 @dataclass(frozen=True, slots=True)
 class _CollateTexts:
     encoder: TextEncoder
 
-    def __call__(self, items: Sequence[tuple[int, torch.Tensor, int | None]]) -> Batch:
-        return {**self.encoder.collate([ids for _, ids, _ in items]), **_labels_and_rows(items)}
+    def __call__(self, items: Sequence[tuple[int, _Tokens, int | None]]) -> Batch:
+        columns = zip(*(tokens for _, tokens, _ in items), strict=True)
+        return {**self.encoder.collate(*map(list, columns)), **_labels_and_rows(items)}
 
 
 # ------------------------------------------------------------------------------------------- images

@@ -32,13 +32,13 @@ class CheckedInputs:
     """What the inputs of all rows are.
 
     Attributes:
-        cells: the column.
+        cells: the column of each input: one, or two of a pair of texts.
         faults: position → what is wrong with a row.
         digests: of each row's text or image; empty where there is a fault.
         notes: a line for each thing that is worth knowing.
     """
 
-    cells: Cells
+    cells: tuple[Cells, ...]
     faults: dict[int, Fault]
     digests: list[bytes]
     notes: tuple[str, ...] = ()
@@ -51,8 +51,11 @@ def check_inputs(table: Table, columns: Columns, resize: int) -> CheckedInputs:
         resize: pixels that the shorter side of an image will have.
     """
     is_image = columns.image is not None
-    cells = Cells(table.dataset, columns.input, table.base if is_image else None)
-    misfits = table.misfits.get(columns.input, {})
+    base = table.base if is_image else None
+    cells = tuple(Cells(table.dataset, name, base) for name in columns.inputs)
+    misfits = dict[int, str]()
+    for name in columns.inputs:
+        misfits.update(table.misfits.get(name, {}))
     faults: dict[int, Fault] = {}
     digests: list[bytes] = []
     animated: list[int] = []
@@ -60,10 +63,10 @@ def check_inputs(table: Table, columns: Columns, resize: int) -> CheckedInputs:
         for start in range(0, len(table), _CHUNK):
             positions = np.arange(start, min(start + _CHUNK, len(table)))
             if is_image:
-                check = partial(_image, cells, resize, animated)
+                check = partial(_image, cells[0], resize, animated)
                 results = list(pool.map(check, positions.tolist()))
             else:
-                results = list(map(_text, cells.texts(positions)))
+                results = list(map(_texts, *(one.texts(positions) for one in cells)))
             for i, result in zip(positions.tolist(), results, strict=True):
                 if i in misfits:
                     faults[i] = ("wrong type", misfits[i])
@@ -82,8 +85,13 @@ def _frame_notes(table: Table, animated: list[int]) -> tuple[str, ...]:
     return (f"{count} several frames, of which only the first is read: {name}",)
 
 
-def _text(text: str | None) -> bytes | Fault:
-    return text_fault(text) or hashlib.sha256((text or "").encode()).digest()
+def _texts(*texts: str | None) -> bytes | Fault:
+    """The digest of a text or a pair of them, or what is wrong with it."""
+    fault = next(filter(None, map(text_fault, texts)), None)
+    if fault is not None:
+        return fault
+    digests = [hashlib.sha256((text or "").encode()).digest() for text in texts]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
 
 
 def text_fault(text: str | None) -> Fault | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Literal
 
 from archspec.data.extras import train_extra
@@ -12,12 +13,16 @@ from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.data.unsupported_tasks import (
     holds_prose,
+    in_order,
+    not_supported,
+    partner_of,
+    refuse_answers,
     refuse_other_labels,
     refuse_other_targets,
-    refuse_pair,
     refuse_tokens,
 )
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
+from archspec.tasks import takes_pairs
 
 with train_extra():
     import pyarrow as pa
@@ -34,13 +39,22 @@ Label = str | Literal[False] | None
 
 
 def find_columns(
-    table: Table, kind: Kind, *, text: str | None, image: str | None, label: Label
+    table: Table,
+    kind: Kind,
+    *,
+    text: str | None,
+    image: str | None,
+    label: Label,
+    text_pair: str | None = None,
+    pair: bool | None = None,
 ) -> Columns:
     """The columns that a task uses.
 
     Args:
         table: the split whose columns count: ``train`` if there is one.
-        text, image, label: as the user says; None: guess. A label of False: none is read.
+        text, text_pair, image, label: as the user says; None: guess. A label of False: none is
+            read. A text alone is not guessed to be half of a pair.
+        pair: whether texts are pairs; None: as the columns are.
 
     Raises:
         DataError: E902, there is no such column, or several are possible; E907, the data is for a
@@ -48,17 +62,19 @@ def find_columns(
         UsageError: E801, a column of images was given for a task on texts, or the reverse.
     """
     is_image_task = kind == "image-classification"
-    unexpected = text if is_image_task else image
-    if unexpected is not None:
+    unexpected = (text, text_pair) if is_image_task else (image,)
+    if any(name is not None for name in unexpected):
         expected = "images, not text" if is_image_task else "text, not images"
         raise UsageError(Problem("E801", f"the task is {kind}: it takes {expected}"))
     if label is None and kind == "text-embedding":
         label = False
-    if isinstance(label, str) and label in (text, image):
+    if text_pair is not None:
+        _check_pair(kind, text, text_pair, pair)
+    if isinstance(label, str) and label in (text, text_pair, image):
         raise UsageError(Problem("E801", f"column '{label}' cannot be the input and the label"))
     label_name = label if isinstance(label, str) else None
     if label is None:
-        label_name = _named_label(table, {text, image})
+        label_name = _named_label(table, {text, text_pair, image})
     if is_image_task:
         input_name = _existing(table, image) or _find_image(table)
         columns = Columns(image=input_name, label=label_name)
@@ -66,11 +82,18 @@ def find_columns(
         if table.image is not None:
             raise _images_not_text(table, table.image)
         refuse_tokens(table, text)
-        input_name = _existing(table, text) or _find_text(table, label_name)
-        columns = Columns(text=input_name, label=label_name)
+        if text is None:
+            first, second = _find_texts(table, label_name, pair if takes_pairs(kind) else None)
+            if second is not None and not takes_pairs(kind):
+                raise not_supported(table, "pairs are", f"{first}, {second} are a pair of texts")
+        else:
+            first, second = _existing(table, text), _existing(table, text_pair)
+            if pair and second is None:
+                first, second = _find_pair_of(table, text, label_name)
+        columns = Columns(text=first, label=label_name, text_pair=second)
     if label is not False:
-        label_name = _find_label(table, input_name) if label_name is None else label_name
-        columns = Columns(columns.text, columns.image, label_name)
+        label_name = _find_label(table, columns) if label_name is None else label_name
+        columns = replace(columns, label=label_name)
         if label_name in names(table):
             refuse_other_labels(table, label_name)
     check(table, columns)
@@ -84,8 +107,7 @@ def check(table: Table, columns: Columns) -> None:
         DataError: E902.
     """
     problems: list[Problem] = []
-    for role in ("text", "image", "label"):
-        name = getattr(columns, role)
+    for role, name in asdict(columns).items():
         if name is None:
             continue
         if name not in names(table):
@@ -95,7 +117,8 @@ def check(table: Table, columns: Columns) -> None:
             problems.append(Problem("E902", message, hint="rows hold texts, numbers and bytes"))
         elif not (_ROLE_CHECKS[role](table, name) or not len(table)):
             kind = arrow_column(table.dataset, name).type
-            message = f"{table.files[0]}: column '{name}' holds {kind}, which is no {role}"
+            message = f"{table.files[0]}: column '{name}' holds {kind}, which is no"
+            message += f" {role.removesuffix('_pair')}"
             problems.append(Problem("E902", message, hint=_list_columns(table)))
     if problems:
         raise DataError(problems)
@@ -140,21 +163,70 @@ def _with_columns(table: Table, hint: str) -> str:
 # ------------------------------------------------------------------------------------------ guesses
 
 
-def _find_text(table: Table, label: str | None) -> str:
+def _check_pair(kind: Kind, text: str | None, text_pair: str, pair: bool | None) -> None:
+    """Check that a second text can be read.
+
+    Raises:
+        UsageError: E801.
+    """
+    message = ""
+    if not takes_pairs(kind) or pair is False:
+        message = f"the task is {kind} of one text: there is no text_pair"
+    elif text is None:
+        message = "text_pair_column is the second text: say the first with text_column"
+    elif text == text_pair:
+        message = f"column '{text}' cannot be both texts of a pair"
+    if message:
+        raise UsageError(Problem("E801", message))
+
+
+def _find_texts(
+    table: Table, label: str | None, pair: bool | None = None
+) -> tuple[str, str | None]:
+    """The column of texts, and that of second texts if they are pairs."""
+    candidates = _text_candidates(table, label)
+    names_first = [name for name in TEXT_NAMES if name in candidates]
+    for name in [*names_first, *(one for one in candidates if holds_prose(table, one))]:
+        refuse_answers(table)
+        partner = partner_of(table, name, candidates)
+        if partner is not None and pair is not False:
+            return in_order(name, partner)
+        if name in names_first:
+            break
+    if pair:
+        if len(candidates) == 2:
+            return candidates[0], candidates[1]
+        raise _no_pair(table, candidates)
+    return (names_first or [_longest_text(table, candidates)])[0], None
+
+
+def _find_pair_of(table: Table, text: str, label: str | None) -> tuple[str, str | None]:
+    candidates = [name for name in _text_candidates(table, label) if name != text]
+    partner = partner_of(table, text, candidates)
+    if partner is None and len(candidates) == 1:
+        partner = candidates[0]
+    if partner is None:
+        raise _no_pair(table, candidates)
+    return in_order(text, partner) if partner_of(table, text, [partner]) else (text, partner)
+
+
+def _no_pair(table: Table, candidates: Sequence[str]) -> DataError:
+    held = f"{listing(candidates)} hold texts" if candidates else "no column holds texts"
+    message = f"{table.files[0]}: the task takes pairs of texts, and {held}"
+    return DataError(Problem("E902", message, hint=_with_columns(table, _PAIR_HINT)))
+
+
+_PAIR_HINT = "say which with text_column= and text_pair_column= (--text-column, --text-pair-column)"
+
+
+def _text_candidates(table: Table, label: str | None) -> list[str]:
     candidates = [name for name in names(table) if name != label and _holds_text(table, name)]
     is_named = len(candidates) == 1 and candidates[0] in TEXT_NAMES
     images = [] if is_named else [name for name in candidates if _holds_images(table, name)]
     candidates = [name for name in candidates if name not in images]
     if images and not candidates:
         raise _images_not_text(table, images[0])
-    chosen = next((name for name in TEXT_NAMES if name in candidates), None)
-    if chosen is not None:
-        refuse_pair(table, chosen, candidates)
-        return chosen
-    for name in candidates:
-        if holds_prose(table, name):
-            refuse_pair(table, name, candidates)
-    return _longest_text(table, candidates)
+    return candidates
 
 
 def _images_not_text(table: Table, name: str) -> DataError:
@@ -168,9 +240,9 @@ def _longest_text(table: Table, candidates: Sequence[str]) -> str:
     near = [name for name in longest if lengths[name] > lengths[longest[0]] / 2]
     prose = [name for name in near if holds_prose(table, name)]
     if len(prose) > 1:
-        message = f"{table.files[0]}: {listing(prose)} hold texts: pairs are not supported yet"
-        hint = "if the label is that of one of them alone, text_column= (--text-column) says which"
-        raise DataError(Problem("E907", message, hint=_with_columns(table, hint)))
+        message = f"{table.files[0]}: {listing(prose)} could each be the text, or be a pair"
+        hint = "one of them: text_column= (--text-column); a pair: text_pair_column= as well"
+        raise DataError(Problem("E902", message, hint=_with_columns(table, hint)))
     if len(near) != 1:
         raise _ambiguous(table, "text", near or longest)
     return near[0]
@@ -200,12 +272,12 @@ def _named_label(table: Table, others: set[str | None]) -> str | None:
     return matches[0] if matches else None
 
 
-def _find_label(table: Table, input_name: str) -> str:
+def _find_label(table: Table, columns: Columns) -> str:
     candidates = [
-        name for name in names(table) if name != input_name and _has_few_values(table, name)
+        name for name in names(table) if name not in columns.inputs and _has_few_values(table, name)
     ]
     if not candidates:
-        refuse_other_targets(table, input_name)
+        refuse_other_targets(table, columns)
     if len(candidates) > 2 and all(_is_yes_or_no(table, name) for name in candidates):
         message = (
             f"{table.files[0]}: {listing(candidates)} each say yes or no of a row: if they are"
@@ -264,4 +336,9 @@ def _are_paths(sample: pa.ChunkedArray) -> bool:
     return bool(texts) and len(paths) > len(texts) / 2
 
 
-_ROLE_CHECKS = {"text": _holds_text, "image": _holds_images, "label": _holds_labels}
+_ROLE_CHECKS = {
+    "text": _holds_text,
+    "text_pair": _holds_text,
+    "image": _holds_images,
+    "label": _holds_labels,
+}

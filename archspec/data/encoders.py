@@ -89,11 +89,12 @@ def _text_encoder(
     if unknown := [name for name in required if name not in INPUTS]:
         hint = f"a tokenizer gives {listing(INPUTS)}"
         raise DataError(Problem("E902", f"no text becomes {spec.name}'s '{unknown[0]}'", hint=hint))
-    # Without a mask the padding would count; token types are zeros where they are left out.
+    # Without a mask the padding would count; token types are zeros but of pairs.
     inputs = [
         name for name in INPUTS if name in required or (name in contracts and name != INPUTS[2])
     ]
-    encoder = TextEncoder(path, max_length, inputs, limit=limit, strict=strict)
+    has_types = INPUTS[2] in contracts
+    encoder = TextEncoder(path, max_length, inputs, has_types=has_types, limit=limit, strict=strict)
     size = _size_value(spec, contracts["input_ids"].below) if "input_ids" in contracts else None
     if size is not None:
         encoder.check_size(size)

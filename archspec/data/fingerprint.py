@@ -26,7 +26,7 @@ def fingerprint(
         digests: split → a digest of each row's text or image file.
     """
     facts = {
-        "version": _VERSION, "task": kind, "columns": asdict(columns), "labels": list(names),
+        "version": _VERSION, "task": kind, "columns": _named(columns), "labels": list(names),
         "rule": rule, "splits": {name: len(rows) for name, rows in splits.items()},
     }  # fmt: skip
     hasher = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
@@ -37,3 +37,9 @@ def fingerprint(
         if labels is not None:
             hasher.update(labels.astype("<i8").tobytes())
     return hasher.hexdigest()
+
+
+def _named(columns: Columns) -> dict[str, str | None]:
+    """The columns, with the second text only where there is one: older digests stay valid."""
+    pairs = asdict(columns)
+    return {role: name for role, name in pairs.items() if name is not None or role != "text_pair"}

@@ -26,7 +26,7 @@ def first_line_notes(table: Table, columns: Columns) -> tuple[str, ...]:
     """
     if not has_doubtful_names(table):
         return ()
-    names = [name for name in (columns.text, columns.image, columns.label) if name is not None]
+    names = [name for name in (*columns.inputs, columns.label) if name is not None]
     if repeated := [name for name in names if _is_value(table, columns, name)]:
         role = "a label" if repeated[0] == columns.label else f"a {_role(columns, repeated[0])}"
         name = repeated[0][:60]
@@ -73,7 +73,7 @@ def _is_value(table: Table, columns: Columns, name: str) -> bool:
 
 
 def _role(columns: Columns, name: str) -> str:
-    return "text" if name == columns.text else "path of an image"
+    return "text" if name in (columns.text, columns.text_pair) else "path of an image"
 
 
 def _cells(table: Table, name: str) -> list[object]:

@@ -34,6 +34,7 @@ def open_data(
     validation_split: str | None = None,
     test_split: str | Literal[False] | None = None,
     text_column: str | None = None,
+    text_pair_column: str | None = None,
     image_column: str | None = None,
     label_column: str | Literal[False] | None = None,
     labels: Sequence[str] | None = None,
@@ -58,6 +59,8 @@ def open_data(
         test_split: the split to test on, if there is one; a split without any labels is left out.
             False: none is read.
         text_column: the column of texts. By default it is guessed.
+        text_pair_column: the column of the second texts of pairs. By default it is guessed, unless
+            ``text_column`` is given, which is then read alone.
         image_column: the column of images, or of their paths. By default it is guessed.
         label_column: the column of labels. By default it is guessed. False: none is read, as for
             prediction.
@@ -127,11 +130,19 @@ def open_data(
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     _check_columns_exist(main_split, tables[main_split])
     columns = find_columns(
-        tables[main_split], task.kind, text=text_column, image=image_column, label=label_column
+        tables[main_split],
+        task.kind,
+        text=text_column,
+        text_pair=text_pair_column,
+        pair=task.text.pair if task.text else None,
+        image=image_column,
+        label=label_column,
     )
     builder = _DataBuilder(task, columns, labelled, names)
     builder.notes += first_line_notes(tables[main_split], columns)
     builder.notes += unread_notes(tables[main_split], columns)
+    if columns.text_pair is not None and text_pair_column is None:
+        builder.notes.append(f"{listing(columns.inputs)} are read as pairs of texts")
     if by_column:
         builder.rule = f"splits as column '{by_column}' names them"
     for split, table in tables.items():
@@ -274,9 +285,10 @@ class _DataBuilder:
         self.misread += table.misread
         kept_rows = np.array([i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64)
         kept_labels = None if class_numbers is None else class_numbers[kept_rows]
-        rows = Rows(
-            split, checked.cells, kept_rows, kept_labels, self.names or (), table.numbers[kept_rows]
-        )
+        cells, pair = (*checked.cells, None)[:2]
+        assert cells is not None
+        numbers = table.numbers[kept_rows]
+        rows = Rows(split, cells, kept_rows, kept_labels, self.names or (), numbers, pair)
         self.splits[split] = rows
         self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]
 

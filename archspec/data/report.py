@@ -36,10 +36,12 @@ class Columns:
     text: str | None = None
     image: str | None = None
     label: str | None = None
+    text_pair: str | None = None
 
     @property
-    def input(self) -> str:
-        return self.text or self.image or ""
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that a model reads."""
+        return tuple(name for name in (self.text, self.text_pair, self.image) if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,12 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Rows:
-    """The good rows of a split. ``rows[i]`` is a text, or the bytes of an image file.
+    """The good rows of a split. ``rows[i]`` is a text, a pair of texts, or an image file's bytes.
 
     Attributes:
         split: ``train``, ``validation``, ``test``, or ``all`` if labels were not read.
         cells: the input column, with all rows of the files.
+        pair: the column of second texts; None if the input is no pair.
         positions: [n] positions of these rows in ``cells``.
         labels: [n] class numbers; None if labels were not read.
         names: the classes.
@@ -87,16 +90,23 @@ class Rows:
     labels: Integers | None
     names: tuple[str, ...]
     numbers: Integers
+    pair: Cells | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, i: int) -> str | bytes:
-        return self.cells.read(int(self.positions[i]))
+    def __getitem__(self, i: int) -> str | bytes | tuple[str, str]:
+        first = self.cells.read(int(self.positions[i]))
+        if self.pair is None:
+            return first
+        return str(first), str(self.pair.read(int(self.positions[i])))
 
-    def texts(self) -> list[str]:
-        """The texts of all rows, in order."""
-        return self.cells.texts(self.positions)
+    def texts(self) -> list[str] | list[tuple[str, str]]:
+        """The texts of all rows, or their pairs of texts, in order."""
+        texts = self.cells.texts(self.positions)
+        if self.pair is None:
+            return texts
+        return [*zip(texts, self.pair.texts(self.positions), strict=True)]
 
     @property
     def counts(self) -> dict[str, int]:

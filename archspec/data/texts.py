@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,6 +21,8 @@ with train_extra():
     from tokenizers import Tokenizer
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+Text = str | tuple[str, str]
+"""A text, or a pair of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,14 @@ class Encoded:
     """The token ids of several texts.
 
     Attributes:
-        ids: of each text, special tokens included, not padded.
+        ids: of each text or pair, special tokens included, not padded.
+        types: 0 for each token of a first text, 1 of a second; None if no input is a pair.
         truncated: positions of the texts that were cut.
         counts: of all texts.
     """
 
     ids: list[list[int]]
+    types: list[list[int]] | None
     truncated: frozenset[int]
     counts: TokenCounts
 
@@ -63,6 +68,7 @@ class TextEncoder:
         path: ``tokenizer.json``, ``vocab.txt`` (WordPiece, as BERT's), or a folder with one.
         max_length: maximum number of tokens, with special ones; longer texts are cut.
         inputs: which of ``input_ids``, ``attention_mask``, ``token_type_ids`` a batch has.
+        has_types: whether a batch of pairs has ``token_type_ids`` in any case.
         limit: the largest ``max_length`` that the model supports; None if unlimited.
         strict: whether a ``max_length`` above the files' ``model_max_length`` is an error;
             otherwise it is reduced.
@@ -83,6 +89,7 @@ class TextEncoder:
         max_length: int,
         inputs: Sequence[str] = ("input_ids", "attention_mask"),
         *,
+        has_types: bool = False,
         limit: int | None = None,
         strict: bool = True,
     ) -> None:
@@ -91,6 +98,9 @@ class TextEncoder:
             raise DataError(Problem("E905", f"no text becomes '{unknown[0]}'", hint=hint))
         self.path = tokenizer_file(Path(path))
         self.inputs = tuple(inputs)
+        self.pair_inputs = tuple(
+            name for name in INPUTS if name in inputs or (has_types and name == "token_type_ids")
+        )
         files = read_files(self.path)
         self._tokenizer = files.tokenizer
         self.limit = min([n for n in (limit, files.max_length) if n is not None], default=None)
@@ -108,6 +118,7 @@ class TextEncoder:
         self._tokenizer.no_padding()
         self._unknown = _unknown_id(self._tokenizer)
         self._added = special = self._tokenizer.num_special_tokens_to_add(False)
+        self._added_to_pairs = self._tokenizer.num_special_tokens_to_add(True)
         if max_length <= special:
             message = f"a maximum length of {max_length} leaves no room beside {special} special"
             raise DataError(Problem("E905", f"{message} tokens"))
@@ -124,27 +135,40 @@ class TextEncoder:
         """Whether batches have a mask; without one, the model takes padding for tokens."""
         return "attention_mask" in self.inputs
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of each text, special tokens included, not padded."""
+    def encode(self, texts: Sequence[Text]) -> list[list[int]]:
+        """The token ids of each text or pair, special tokens included, not padded.
+
+        Of a pair that is too long, tokens are cut from the end of the longer text first.
+        """
         return self.encode_counted(texts).ids
 
-    def encode_counted(self, texts: Sequence[str]) -> Encoded:
-        """As ``encode``, with counts of what is lost."""
+    def encode_counted(self, texts: Sequence[Text]) -> Encoded:
+        """As ``encode``, with token types, and counts of what is lost."""
         with as_data_error(self.path, "a text cannot be encoded"):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
         ids = [one.ids for one in encodings]
-        # The overflowing parts have special tokens of their own.
-        overflow = [
-            sum(len(part.ids) - self._added for part in one.overflowing) for one in encodings
-        ]
-        cut = frozenset(i for i, extra in enumerate(overflow) if extra)
-        lengths = [len(one) + extra for one, extra in zip(ids, overflow, strict=True)]
-        tokens = sum(map(len, ids)) - self._added * len(ids)
+        cut = frozenset(i for i, one in enumerate(encodings) if one.overflowing)
+        lengths = [len(one) for one in ids]
+        for i in cut:
+            lengths[i] = self._whole_length(texts[i], encodings[i])
+        pairs = [not isinstance(text, str) for text in texts]
+        added = self._added_to_pairs * sum(pairs) + self._added * (len(ids) - sum(pairs))
+        tokens = sum(map(len, ids)) - added
         unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
         longest = max(lengths, default=0)
         limits = self.max_length, self.limit
         counts = TokenCounts(len(ids), len(cut), longest, *limits, tokens, unknown)
-        return Encoded(ids, cut, counts)
+        types = [one.type_ids for one in encodings] if any(pairs) else None
+        return Encoded(ids, types, cut, counts)
+
+    def _whole_length(self, text: Text, encoding: Any) -> int:
+        """The tokens of a text that was cut, as if it had not been."""
+        if isinstance(text, str):  # the overflowing parts have special tokens of their own
+            extra = sum(len(part.ids) - self._added for part in encoding.overflowing)
+            return len(encoding.ids) + extra
+        return self._added_to_pairs + sum(
+            self.encode_counted([part]).counts.longest - self._added for part in text
+        )
 
     def name(self, token: int) -> str:
         """A token as the tokenizer writes it; empty if the id is unknown."""
@@ -163,8 +187,16 @@ class TextEncoder:
         words, truncated = tuple(encoding.word_ids), bool(encoding.overflowing)
         return Pieces(tuple(encoding.ids), tuple(encoding.tokens), tuple(spans), words, truncated)
 
-    def collate(self, ids: Sequence[Sequence[int] | torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Token ids of several texts as a batch, padded to the longest: int64 [batch, seq]."""
+    def collate(
+        self,
+        ids: Sequence[Sequence[int] | torch.Tensor],
+        types: Sequence[Sequence[int] | torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Token ids of several texts as a batch, padded to the longest: int64 [batch, seq].
+
+        Args:
+            types: of the tokens of pairs.
+        """
         lengths = [len(one) for one in ids]
         shape = (len(ids), max(lengths, default=0))
         tokens = torch.full(shape, self.pad_id, dtype=torch.int64)
@@ -172,9 +204,12 @@ class TextEncoder:
         for row, (one, length) in enumerate(zip(ids, lengths, strict=True)):
             tokens[row, :length] = torch.as_tensor(one, dtype=torch.int64)
             mask[row, :length] = 1
-        inputs = {"input_ids": tokens, "attention_mask": mask}
-        inputs["token_type_ids"] = torch.zeros_like(tokens)
-        return {name: inputs[name] for name in self.inputs}
+        segments = torch.zeros_like(tokens)
+        for row, of_row in enumerate(types or ()):
+            segments[row, : lengths[row]] = torch.as_tensor(of_row, dtype=torch.int64)
+        inputs = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": segments}
+        names = self.inputs if types is None else self.pair_inputs
+        return {name: inputs[name] for name in names}
 
     def check_size(self, vocab_size: int) -> None:
         """Check that ``vocab_size`` embeddings are enough for all tokens.

@@ -1,7 +1,7 @@
 """Recognises data for tasks that are not supported, by its columns, and refuses it.
 
-Models here read one text or image and predict one class: nobody shall train on half of a pair or on
-combinations of labels without noticing.
+Models here read a text, a pair of texts or an image, and predict one class: nobody shall train on
+combinations of labels, or on half of what a label is about, without noticing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SEPARATORS = (",", ";", "|", "/", "+", "&", "#", "\n", " ")  # between labels i
 def not_supported(table: Table, task: str, evidence: str) -> DataError:
     """E907 for a task, with what it was recognised by."""
     message = f"{table.files[0]}: {evidence}: {task} not supported yet"
-    hint = "archspec trains models that read one text or image and tell one class"
+    hint = "archspec trains models that read a text, a pair or an image, and tell one class"
     return DataError(Problem("E907", message, hint=hint))
 
 
@@ -82,20 +82,30 @@ def refuse_tokens(table: Table, text: str | None) -> None:
         raise not_supported(table, "classification of tokens is", f"{shown} {have}")
 
 
-def refuse_pair(table: Table, chosen: str, candidates: Sequence[str]) -> None:
-    """Stop if a guessed column is one of a pair.
+def refuse_answers(table: Table) -> None:
+    """Stop if texts are questions with contexts and answers.
 
     Raises:
         DataError: E907.
     """
     folded = {name.casefold() for name in table.dataset.column_names}
-    partner = partner_of(table, chosen, candidates)
     if {"question", "context"} <= folded and folded & _ANSWERS:
         evidence = "questions with their contexts and answers"
         raise not_supported(table, "question answering is", evidence)
-    if partner is not None:
-        evidence = f"{chosen}, {partner} are a pair of texts"
-        raise not_supported(table, "pairs are", evidence)
+
+
+def in_order(name: str, partner: str) -> tuple[str, str]:
+    """Two columns that form a pair, as the names say which is first.
+
+    >>> in_order("sentence2", "sentence1"), in_order("premise", "hypothesis")
+    (('sentence1', 'sentence2'), ('premise', 'hypothesis'))
+    """
+    one, other = _normalised(name), _normalised(partner)
+    is_second = (other, one) in (*_PAIRS, *_PAIRS_OF_TEXTS) or any(
+        one.startswith(f"{end}_") or (one.endswith(end) and not other.endswith(end))
+        for end in (*(ends[1] for ends in _ENDS), "pair")
+    )
+    return (partner, name) if is_second else (name, partner)
 
 
 def partner_of(table: Table, chosen: str, candidates: Sequence[str]) -> str | None:
@@ -140,14 +150,15 @@ def unread_notes(table: Table, columns: Columns) -> tuple[str, ...]:
     """Notes on other columns of texts: the label may depend on them, too."""
     if columns.text is None:
         return ()
-    used = (columns.text, columns.label)
+    used = (*columns.inputs, columns.label)
     names = [name for name in table.dataset.column_names if name not in used]
     others = [name for name in names if holds_prose(table, name)]
     if not others:
         return ()
-    pair = partner_of(table, columns.text, others)
-    why = f"; {columns.text}, {pair} look like a pair, which is not supported yet" if pair else ""
-    return (f"texts that are not read, beside column '{columns.text}': {listing(others)}{why}",)
+    pair = None if columns.text_pair else partner_of(table, columns.text, others)
+    why = f"; {listing(in_order(columns.text, pair))} look like a pair" if pair else ""
+    read = listing([f"'{name}'" for name in columns.inputs])
+    return (f"texts that are not read, beside column {read}: {listing(others)}{why}",)
 
 
 # ------------------------------------------------------------------------------------------- labels
@@ -179,13 +190,13 @@ def refuse_other_labels(table: Table, column: str) -> None:
         raise not_supported(table, "multi-label is", evidence)
 
 
-def refuse_other_targets(table: Table, input_name: str) -> None:
+def refuse_other_targets(table: Table, columns: Columns) -> None:
     """Stop if no column is the label, but one holds targets of another task.
 
     Raises:
         DataError: E907.
     """
-    for name in (name for name in table.dataset.column_names if name != input_name):
+    for name in (name for name in table.dataset.column_names if name not in columns.inputs):
         if holds_lists(table, name):
             raise not_supported(table, "multi-label is", f"column '{name}' holds lists")
         if (example := _example_of_tags(_sample_texts(table, name))) is not None:
@@ -194,6 +205,9 @@ def refuse_other_targets(table: Table, input_name: str) -> None:
         if (example := example_of_fraction(_sample_texts(table, name))) is not None:
             evidence = f"no column holds classes, and '{name}' numbers such as {example}"
             raise not_supported(table, "regression is", evidence)
+    if columns.text_pair is not None:
+        evidence = f"{listing(columns.inputs)} are a pair of texts without a label"
+        raise not_supported(table, "learning from pairs alone is", evidence)
 
 
 def example_of_fraction(texts: Sequence[str]) -> str | None:

@@ -492,6 +492,9 @@ class TextInput(Model):
 
     tokenizer: str = Field(default="tokenizer.json", description="the tokenizer's file")
     max_length: int = Field(default=512, ge=1, description="tokens")
+    pair: bool | None = Field(
+        default=None, description="whether the input is a pair of texts; null: as the data has it"
+    )
     pooling: (
         Literal["mean", "cls", "max", "mean-sqrt-len", "weighted-mean", "last-token"] | None
     ) = Field(default=None, description="how the model makes its embedding of the tokens'")

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from torch import Tensor, stack
@@ -16,6 +16,7 @@ from archspec.data.batching import chunk_rows
 from archspec.data.checking import Fault, image_fault, text_fault
 from archspec.data.images import without_size_warnings
 from archspec.data.report import Integers
+from archspec.data.texts import Text
 from archspec.data.token_counts import TokenCounts
 
 T = TypeVar("T")
@@ -52,23 +53,29 @@ def prepare_texts(
     texts: Sequence[object],
     batch_size: int,
     known_faults: dict[int, Fault] | None = None,
+    *,
+    pair: bool | None = None,
 ) -> Prepared:
     """Make padded batches of texts, longest first; without padding if the model has no mask.
 
     Args:
-        texts: anything but a text is a fault.
+        texts: anything but a text or a pair of texts, as a tuple or list, is a fault.
+        pair: whether they must be pairs; None: either.
         known_faults: position → fault, of inputs that are already known to be bad.
     """
     faults = dict(known_faults or {})
     for i, text in enumerate(texts):
-        if i not in faults and (fault := input_fault(text)):
+        if i not in faults and (fault := input_fault(text, pair)):
             faults[i] = fault
     good = [i for i in range(len(texts)) if i not in faults]
-    encoded = encoder.encode_counted([str(texts[i]) for i in good])
-    ids = encoded.ids
+    encoded = encoder.encode_counted([_as_text(texts[i]) for i in good])
+    ids, types = encoded.ids, encoded.types
     positions = np.array(good, dtype=np.int64)
     batches = [
-        (positions[rows], encoder.collate([ids[row] for row in rows]))
+        (
+            positions[rows],
+            encoder.collate([ids[row] for row in rows], types and [types[row] for row in rows]),
+        )
         for rows in by_length(list(map(len, ids)), batch_size, one_length=not encoder.has_mask)
     ]
     truncated = frozenset(good[i] for i in encoded.truncated)
@@ -93,11 +100,23 @@ def by_length(
     return chunk_rows(order, batch_size, sizes if one_length else None)
 
 
-def input_fault(text: object) -> Fault | None:
+def input_fault(text: object, pair: bool | None) -> Fault | None:
     """Why an input of a text task is bad; None if it is good."""
-    if text is not None and not isinstance(text, str):
-        return "wrong type", f"{type(text).__name__}, not text"
-    return text_fault(text)
+    is_pair = isinstance(text, tuple | list)
+    parts = cast("Sequence[Any]", text if is_pair else (text,))
+    if is_pair and (len(parts) != 2 or pair is False):
+        expected = "one text" if pair is False else "a text or a pair of texts"
+        return "wrong type", f"{len(parts)} texts, not {expected}"
+    if pair and not is_pair and (text is None or isinstance(text, str)):
+        return "no pair", "the model takes pairs of texts"
+    for part in parts:
+        if part is not None and not isinstance(part, str):
+            return "wrong type", f"{type(part).__name__}, not text"
+    return next(filter(None, map(text_fault, parts)), None)
+
+
+def _as_text(text: Any) -> Text:
+    return text if isinstance(text, str) else (str(text[0]), str(text[1]))
 
 
 def prepare_images(

@@ -39,7 +39,7 @@ def explain_text(
     if kind != "text-classification" or not isinstance(encoder, TextEncoder):
         raise _usage(f"labels of texts can be explain_text, and the task is {kind}")
     _check(request, labels)
-    if fault := input_fault(request.text):
+    if fault := input_fault(request.text, pair=False):
         raise DataError(Problem("E930", ": ".join(part for part in fault if part)))
     with inference_mode(False):  # inference mode has no gradients
         return _explain(variant, encoder, labels, request)

@@ -22,7 +22,7 @@ from archspec.data.tables import Cells
 from archspec.data.text_files import TextFormat
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
-from archspec.errors import DataError, Note, Problem, UsageError
+from archspec.errors import DataError, Note, Problem, UsageError, listing
 from archspec.predicting.batching import (
     Prepared,
     prefetched,
@@ -51,6 +51,7 @@ class PredictionSettings:
     engine: Engine
     encoder: TextEncoder | ImageEncoder
     kind: Kind
+    pair: bool | None
     labels: tuple[str, ...]
     batch_size: int
 
@@ -62,6 +63,7 @@ class FileRequest:
     source: Path
     out: Path
     text: str | None
+    text_pair: str | None
     image: str | None
     probabilities: bool
     max_bad_rows: float
@@ -127,7 +129,7 @@ def predict_file(
     kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
     if not file.schema:
         raise _all_rows_bad(file)
-    column, notes = _input_column(file, settings.kind, request)
+    columns, notes = _input_columns(file, settings, request)
     added = _AddedColumns.of(settings, file, request, wide=kind.delimiter != "")
     tokens: list[TokenCounts] = []
     tally, counts = _Tally(), np.zeros(len(settings.labels), dtype=np.int64)
@@ -136,7 +138,7 @@ def predict_file(
         replacing_output(request.out) as out,
         counting("rows", file.total, drawn=progress) as advance,
         contextlib.closing(kind(request.out, out, file.schema, added.schema)) as writer,
-        contextlib.closing(_prepared(file, column, settings)) as windows,
+        contextlib.closing(_prepared(file, columns, settings)) as windows,
         contextlib.closing(prefetched(windows)) as prefetch,
     ):
         for window, prepared in prefetch:
@@ -173,37 +175,62 @@ def _all_rows_bad(file: RowFile) -> DataError:
     return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
 
 
-def _input_column(file: RowFile, kind: Kind, request: FileRequest) -> tuple[str, tuple[str, ...]]:
-    """The input column, and notes on its name."""
+def _input_columns(
+    file: RowFile, settings: PredictionSettings, request: FileRequest
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The input columns, and notes on them."""
     sample = file.sample(SAMPLE)
-    for name in filter(None, (request.text, request.image)):
+    for name in filter(None, (request.text, request.text_pair, request.image)):
         if name in file.schema and name not in sample.dataset.column_names:
             message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
             raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
     try:
-        columns = find_columns(sample, kind, text=request.text, image=request.image, label=False)
+        columns = find_columns(
+            sample,
+            settings.kind,
+            text=request.text,
+            text_pair=request.text_pair,
+            pair=settings.pair,
+            image=request.image,
+            label=False,
+        )
     except DataError as error:
         raise DataError([_with_predict_options(problem) for problem in error.problems]) from None
-    return columns.input, first_line_notes(sample, columns)
+    notes = first_line_notes(sample, columns)
+    if columns.text_pair is not None and settings.pair is None:
+        notes = (*notes, f"{listing(columns.inputs)} are read as pairs of texts")
+    return columns.inputs, notes
+
+
+_PREDICT_OPTIONS = {
+    r"text_column= and text_pair_column= \(--text-column, --text-pair-column\)": "text= and "
+    "text_pair= (--column, --pair-column)",
+    r"(text|image)_column= \(--\1-column\)": r"\1= (--column)",
+    r"text_pair_column=": "text_pair= (--pair-column)",
+}
 
 
 def _with_predict_options(problem: Problem) -> Problem:
     """``archspec predict`` has another name for the option."""
-    hint = re.sub(r"(text|image)_column= \(--\1-column\)", r"\1= (--column)", problem.hint)
+    hint = problem.hint
+    for pattern, ours in _PREDICT_OPTIONS.items():
+        hint = re.sub(pattern, ours, hint)
     return replace(problem, hint=hint)
 
 
 def _prepared(
-    file: RowFile, column: str, settings: PredictionSettings
+    file: RowFile, columns: tuple[str, ...], settings: PredictionSettings
 ) -> Generator[tuple[Window, Prepared]]:
     encoder, size = settings.encoder, settings.batch_size
     for window in file.windows(window_rows(encoder, size)):
         if isinstance(encoder, ImageEncoder):
-            pixels = _reader(encoder, window, column, file.path)
+            pixels = _reader(encoder, window, columns[0], file.path)
             yield window, prepare_images(encoder, pixels, len(window), size, window.faults)
         else:
-            texts = window.values(column)
-            yield window, prepare_texts(encoder, texts, size, window.faults)
+            texts = [window.values(column) for column in columns]
+            inputs = texts[0] if len(texts) == 1 else [*zip(*texts, strict=True)]
+            pair = len(texts) == 2
+            yield window, prepare_texts(encoder, inputs, size, window.faults, pair=pair)
 
 
 def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> Callable[[int], Any]:

@@ -30,10 +30,12 @@ from archspec.predicting.model_source import (
 )
 from archspec.predicting.report import Explanation, PredictedFile, Prediction
 from archspec.predicting.variants import Variant
+from archspec.tasks import takes_pairs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from archspec.lang.schema import Task
     from archspec.lang.spec import Spec
 
 _MAX_BATCH_SIZE = 1_000_000
@@ -65,6 +67,7 @@ class Predictor:
         spec: what the model is.
         model: the module, as it was before any optimization.
         kind: the task: ``text-classification``, ``image-classification`` or ``text-embedding``.
+        pair: whether an input is a pair of texts; None: a text or a pair.
         labels: the names of the classes; none for embeddings.
         size: how many numbers the model gives for each input.
         encoder: what makes the model's input of a text or an image.
@@ -113,11 +116,12 @@ class Predictor:
         self.spec: Spec = loaded.spec
         self.model, self.batch_size = loaded.model, batch_size
         self.kind: Kind = task.kind
+        self.pair = _takes_pairs(task)
         self.encoder = loaded.encoder
         self.tokens: TokenCounts | None = None
-        self.engine = _engine(loaded, classifies=task.kind != "text-embedding", optimize=optimize)
-        self.size = self.engine.size
         is_embedding = task.kind == "text-embedding"
+        self.engine = _engine(loaded, self.pair, classifies=not is_embedding, optimize=optimize)
+        self.size = self.engine.size
         self.labels = () if is_embedding else label_names(loaded, self.size)
 
     @property
@@ -129,7 +133,8 @@ class Predictor:
         """Predict on one input, or on several.
 
         Args:
-            inputs: for a text task, a text, or a list of them. For images: a path, the bytes of a
+            inputs: for a text task, a text, or a list of them; where pairs are taken, each may be a
+                tuple of two texts. For images: a path, the bytes of a
                 file, an image of Pillow's, or a uint8 array [height, width] or
                 [height, width, channels]; or a list of these.
 
@@ -145,6 +150,7 @@ class Predictor:
             message = f"inputs are one, or a list of them, not a {type(inputs).__name__}"
             raise UsageError(Problem("E801", message))
         is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or _is_image(inputs)
+        is_one = is_one or (bool(self.pair) and _is_pair(inputs))
         try:
             items: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
         except TypeError:
@@ -191,6 +197,9 @@ class Predictor:
         """
         from archspec.predicting.explanation import ExplanationRequest, explain_text
 
+        if self.pair:
+            hint = "explain takes models of one text"
+            raise UsageError(Problem("E801", f"{self.spec.name} takes pairs of texts", hint=hint))
         request = ExplanationRequest(text, label, steps)
         explanation = explain_text(self.engine.plain, self.encoder, self.kind, self.labels, request)
         assert isinstance(self.encoder, TextEncoder)
@@ -203,6 +212,7 @@ class Predictor:
         out: str | os.PathLike[str],
         *,
         text: str | None = None,
+        text_pair: str | None = None,
         image: str | None = None,
         probabilities: bool = False,
         max_bad_rows: float = 1.0,
@@ -221,6 +231,8 @@ class Predictor:
             source: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
             out: CSV, TSV, JSON lines or Parquet, by its suffix.
             text: the column of texts; left out: guessed.
+            text_pair: the column of the second texts of pairs; left out: guessed, unless ``text``
+                is given to a model that takes texts as well.
             image: the column of images, or of their paths; left out: guessed.
             probabilities: whether there is a column for the probability of each label.
             max_bad_rows: fraction of bad rows, 0 to 1, above which nothing is written.
@@ -242,10 +254,18 @@ class Predictor:
 
         form = TextFormat(header, encoding)
         request = FileRequest(
-            Path(source), Path(out), text, image, probabilities, max_bad_rows, overwrite, form
+            Path(source),
+            Path(out),
+            text,
+            text_pair,
+            image,
+            probabilities,
+            max_bad_rows,
+            overwrite,
+            form,
         )
         settings = PredictionSettings(
-            self.engine, self.encoder, self.kind, self.labels, self.batch_size
+            self.engine, self.encoder, self.kind, self.pair, self.labels, self.batch_size
         )
         return predict_file(settings, request, progress=progress)
 
@@ -278,7 +298,7 @@ class Predictor:
         for start in range(0, len(inputs), step):
             window = inputs[start : start + step]
             if isinstance(encoder, TextEncoder):
-                yield prepare_texts(encoder, window, self.batch_size)
+                yield prepare_texts(encoder, window, self.batch_size, pair=self.pair)
             else:
                 yield prepare_images(
                     encoder,
@@ -314,12 +334,26 @@ def _are_names(value: object) -> bool:
     return bool(value) and all(isinstance(one, str) and one.strip() for one in value)
 
 
-def _engine(loaded: LoadedModel, *, classifies: bool, optimize: bool) -> Engine:
+def _takes_pairs(task: Task) -> bool | None:
+    if not takes_pairs(task.kind):
+        return False
+    return task.text.pair if task.text else None
+
+
+def _is_pair(inputs: object) -> bool:
+    return (
+        isinstance(inputs, tuple)
+        and len(inputs) == 2
+        and all(isinstance(one, str) for one in inputs)
+    )
+
+
+def _engine(loaded: LoadedModel, pair: bool | None, *, classifies: bool, optimize: bool) -> Engine:
     encoder = loaded.encoder
     select = OutputSelector(len(loaded.labels) if loaded.labels and classifies else None)
     engine = Engine(Variant(loaded.model, model_device(loaded.model), select, classifies), optimize)
     if isinstance(encoder, TextEncoder):
-        sample = prepare_texts(encoder, ["a"], 1)
+        sample = prepare_texts(encoder, [("a", "a") if pair else "a"], 1)
     else:
         size = encoder.settings.crop
         black = np.zeros((size, size), dtype=np.uint8)

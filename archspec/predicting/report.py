@@ -322,13 +322,16 @@ class PredictedFile(Displayed):
         return [head, *(f"  {row}" for row in shown), *rest]
 
 
-def prediction_table(inputs: Sequence[str], predictions: Sequence[Prediction]) -> Table:
+def prediction_table(
+    inputs: Sequence[str | tuple[str, str]], predictions: Sequence[Prediction]
+) -> Table:
     """A line for each input: its label, the probability, and how it begins."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    for text, prediction in zip(inputs, predictions, strict=True):
+    for given, prediction in zip(inputs, predictions, strict=True):
+        text = given if isinstance(given, str) else " | ".join(given)
         table.add_row(
             Text(printable(prediction.label), style="bold"),
             f"{prediction.probability:.4f}",

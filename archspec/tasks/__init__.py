@@ -19,6 +19,11 @@ KINDS = tuple(sorted(_CLASSES, reverse=True))
 """The kinds of task that can be trained."""
 
 
+def takes_pairs(kind: str) -> bool:
+    """Whether a kind of task is one on a text or a pair of texts."""
+    return kind in _CLASSES and find(kind).takes_pairs
+
+
 def find(kind: str) -> type[Objective]:
     """The objective of a kind of task; it is made for the labels of some data.
 

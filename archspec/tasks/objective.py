@@ -84,10 +84,12 @@ class Objective(ABC):
     Attributes:
         kind: as in a spec's ``task``.
         monitors: what the best epoch can be chosen by; the first is the default.
+        takes_pairs: whether a row may have two texts.
     """
 
     kind: ClassVar[str]
     monitors: ClassVar[tuple[str, ...]]
+    takes_pairs: ClassVar[bool] = False
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)

@@ -166,6 +166,12 @@ class TrainOptions(BaseModel):
     text_column: str | None = _data(
         None, "Column that holds the texts.", metavar="COLUMN", unset="detected"
     )
+    text_pair_column: str | None = _data(
+        None,
+        "Column that holds the second texts of pairs.",
+        metavar="COLUMN",
+        unset="detected, unless --text-column is given",
+    )
     image_column: str | None = _data(
         None, "Column that holds the images.", metavar="COLUMN", unset="detected"
     )

@@ -64,6 +64,7 @@ def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
     if isinstance(feed.encoder, TextEncoder):
         text = resolved["task"].get("text") or {}
         text |= {"tokenizer": feed.encoder.path.name, "max_length": feed.encoder.max_length}
+        text["pair"] = feed.data.columns.text_pair is not None
         resolved["task"]["text"] = text
     return resolved
 

@@ -33,7 +33,8 @@ def check_effect(kind: str, data: object, options: TrainOptions) -> None:
         names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
         refuse(names, "there are no weights to read")
     if kind == "image-classification":
-        refuse(["tokenizer", "max_length", "text_column"], "the spec's inputs are images")
+        names = ["tokenizer", "max_length", "text_column", "text_pair_column"]
+        refuse(names, "the spec's inputs are images")
     else:
         refuse(["num_workers", "image_column"], "the spec's inputs are texts")
     if isinstance(data, Data):

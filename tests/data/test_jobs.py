@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import archspec
-from archspec.errors import DataError
-from archspec.lang.schema import Task
+from archspec.errors import ArchspecError, DataError
+from archspec.lang.schema import Task, TextInput
 
 TASK = Task(kind="text-classification")
 N = range(40)
@@ -43,13 +43,10 @@ def label(*names: Any) -> dict[str, list[Any]]:
 
 JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     # what is said, suffix, columns, and how the data is opened
-    ("pairs are", ".csv", {"premise": texts("a"), "hypothesis": texts("b"), "label": [1, 2]}, {}),
-    ("pairs are", ".csv", {"claim": texts("a", 2), "evidence": texts("b", 9), "label": [0, 1]}, {}),
-    ("pairs are", ".csv", {"text": texts("a"), "text2": texts("b"), "label": [0, 1]}, {}),
-    ("pairs are", ".csv", {"sentA": texts("a"), "sentB": texts("b"), "label": [0, 1]}, {}),
-    ("pairs are", ".csv", {"x": texts("a"), "z": texts("b"), "label": [0, 1]}, {}),
-    ("pairs are", ".csv", {"term": [f"t{i}" for i in N], "definition": texts("b")}, {}),
-    ("pairs are", ".csv", {"text_a": texts("a"), "text_b": texts("b"), "score": [0.1, 0.25]}, {}),
+    ("learning from pairs alone is", ".csv",
+     {"term": [f"t{i}" for i in N], "definition": texts("b")}, {}),
+    ("regression is", ".csv",
+     {"text_a": texts("a"), "text_b": texts("b"), "score": [0.1, 0.25]}, {}),
     ("question answering is", ".csv",
      {"question": texts("a"), "context": texts("b"), "answer": ["c"], "answer_start": [1]}, {}),
     ("regression is", ".csv", {"text": texts("a"), "score": [0.1, 0.25, 1]}, {}),
@@ -114,6 +111,66 @@ def test_what_only_looks_like_such_a_job(tmp_path: Path) -> None:
         assert (data.labels, data.notes) == (names, ())
 
 
+def test_pairs_are_found_in_their_order(tmp_path: Path) -> None:
+    cases: list[tuple[list[str], dict[str, Any], tuple[str, str]]] = [
+        (["premise", "hypothesis"], {}, ("premise", "hypothesis")),
+        (["hypothesis", "premise"], {}, ("premise", "hypothesis")),
+        (["claim", "evidence"], {}, ("claim", "evidence")),
+        (["text2", "text"], {}, ("text", "text2")),
+        (["text_pair", "text"], {}, ("text", "text_pair")),
+        (["sentA", "sentB"], {}, ("sentA", "sentB")),
+        (["sentence2", "sentence1"], {}, ("sentence1", "sentence2")),
+        (["x", "z"], {"text_column": "z", "text_pair_column": "x"}, ("z", "x")),
+        (["x", "z"], {"pair": True}, ("x", "z")),
+        (["x", "z"], {"pair": True, "text_column": "z"}, ("z", "x")),
+    ]
+    for i, (names, given, expected) in enumerate(cases):
+        columns = {name: texts(name) for name in names} | {"label": [0, 1]}
+        text = TextInput(pair=given.pop("pair", None))
+        task = Task(kind="text-classification", text=text)
+        data = archspec.open_data(write(tmp_path / f"{i}.csv", columns), task=task, **given)
+        assert data.columns.inputs == expected, names
+        first = data.splits["train"].texts()[0]
+        assert [one.split()[0] for one in first] == [*expected]
+        told = f"{', '.join(expected)} are read as pairs of texts"
+        assert data.notes == (() if "text_pair_column" in given else (told,))
+
+
+def test_pairs_that_cannot_be(tmp_path: Path) -> None:
+    columns = {"premise": texts("a"), "hypothesis": texts("b"), "label": [0, 1]}
+    path = write(tmp_path / "a.csv", columns)
+    other = write(tmp_path / "b.csv", {"x": texts("a"), "y z": texts("b"), "label": [0, 1]})
+    alone = write(tmp_path / "c.csv", {"text": texts("a"), "label": [0, 1]})
+    cases: list[tuple[Path, bool | None, dict[str, Any], str, str]] = [
+        (path, None, {"text_pair_column": "premise"}, "E801", "say the first with text_column"),
+        (
+            path,
+            None,
+            {"text_column": "premise", "text_pair_column": "premise"},
+            "E801",
+            "both texts",
+        ),
+        (
+            path,
+            False,
+            {"text_column": "premise", "text_pair_column": "hypothesis"},
+            "E801",
+            "one text",
+        ),
+        (path, None, {"text_column": "premise", "text_pair_column": "c"}, "E902", "no column 'c'"),
+        (other, None, {}, "E902", "x, y z could each be the text, or be a pair"),
+        (alone, True, {}, "E902", "the task takes pairs of texts, and text hold texts"),
+    ]
+    for source, pair, given, code, message in cases:
+        task = Task(kind="text-classification", text=TextInput(pair=pair))
+        with pytest.raises(ArchspecError) as caught:
+            archspec.open_data(source, task=task, **given)
+        assert caught.value.code == code and message in caught.value.message
+    task = Task(kind="text-classification", text=TextInput(pair=False))
+    data = archspec.open_data(path, task=task, text_column="premise")
+    assert data.columns.text_pair is None
+
+
 def test_a_half_that_somebody_names_is_read_and_told(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a.csv", {"premise": texts("a"), "hypothesis": texts("b"), "label": [0, 1]}
@@ -121,7 +178,7 @@ def test_a_half_that_somebody_names_is_read_and_told(tmp_path: Path) -> None:
     data = archspec.open_data(path, task=TASK, text_column="premise")
     assert data.notes == (
         "texts that are not read, beside column 'premise': hypothesis; premise, hypothesis look "
-        "like a pair, which is not supported yet",
+        "like a pair",
     )
 
 
@@ -129,12 +186,15 @@ def test_predicting_names_them_too_and_its_own_option(tmp_path: Path) -> None:
     tiny = Path(__file__).parent.parent / "training/tiny.yaml"
     predictor = archspec.Predictor(archspec.build(tiny, device="cpu", seed=0))
     cases: list[tuple[dict[str, list[Any]], str, str]] = [
-        ({"premise": texts("a"), "hypothesis": texts("b")}, "pairs are", "one class"),
         ({"tokens": [["a", "b"]]}, "classification of tokens is", "one class"),
-        ({"x": texts("a"), "z": texts("b")}, "pairs are", "text= (--column) says which"),
     ]
     for columns, job, hint in cases:
         with pytest.raises(DataError) as caught:
             predictor.file(write(tmp_path / "a.jsonl", columns), tmp_path / "out.csv")
         assert caught.value.code == "E907" and caught.value.hint.endswith(hint)
         assert caught.value.message.endswith(f"{job} not supported yet")
+    path = write(tmp_path / "a.jsonl", {"x": texts("a"), "z": texts("b")})
+    with pytest.raises(DataError) as caught:
+        predictor.file(path, tmp_path / "out.csv")
+    hint = "one of them: text= (--column); a pair: text_pair= (--pair-column) as well"
+    assert caught.value.code == "E902" and caught.value.hint.endswith(hint)

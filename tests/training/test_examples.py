@@ -51,6 +51,9 @@ def minilm() -> Path:
     return Path(found.origin).parent / "model"
 
 
+ENTAILMENT = ROOT / "examples/wordnet-entailment"
+
+
 def told(run: archspec.Run, counts: dict[str, int]) -> None:
     """What holds for each of these runs, of two epochs."""
     assert run.status == "finished"
@@ -116,3 +119,17 @@ def test_texts_on_pretrained_weights(texts: Path, tmp_path: Path) -> None:
         assert run.facts["plan"] == plan and run.facts["trainable"] == trainable[plan]
         assert run.facts["weights"]["fresh"] == ["classifier.weight", "classifier.bias"]
         assert run.labels == TOPIC_NAMES
+
+
+def test_pairs_on_pretrained_weights(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, count in (("train", 12), ("test", 4)):
+        lines = (ENTAILMENT / f"{name}.csv").read_text(encoding="utf-8").splitlines(True)
+        (data / f"{name}.csv").write_text("".join(lines[: count + 1]), encoding="utf-8")
+    (words,) = commands(ENTAILMENT)
+    more = ["--epochs", "2", "--batch-size", "6", "--validation-fraction", "0"]
+    run = trained(words, data, tmp_path, *more)
+    told(run, {"train": 12, "test": 4})
+    assert run.facts["data"]["columns"]["text_pair"] == "hypothesis"
+    assert run.labels == ("contradiction", "entailment", "neutral")
