@@ -11,6 +11,7 @@ from torch import nn
 
 from archspec.building.forward_errors import ContractBroken, FailureReport
 from archspec.errors import Note
+from archspec.lang.checks.bounds import MAX_ITEMS
 from archspec.lang.expr import ExpressionError, Node, evaluate
 from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Name
@@ -20,6 +21,7 @@ from archspec.lang.schema import LEADING
 from archspec.lang.sizes import bind, size_of, symbol, symbols_in
 from archspec.lang.tree import BlockNode, ContractNode
 from archspec.tracing.forward_record import tensors_in
+from archspec.tracing.limits import RunLimitExceeded
 
 
 class _Call(NamedTuple):
@@ -140,11 +142,8 @@ class ContractChecks(ExitStack):
         of_output: bool,
     ) -> None:
         """Check inputs or outputs, once all of them have told the sizes that they know."""
-        shapes = [
-            (contracts[key].shape, contracts[key].own_sizes(tensor.shape))
-            for key, value in given.items()
-            for tensor in tensors_in(value)
-        ]
+        found = [(k, tuple(tensor.shape)) for k, v in given.items() for tensor in tensors_in(v)]
+        shapes = [(contracts[k].shape, contracts[k].own_sizes(s)) for k, s in dict.fromkeys(found)]
         bind(shapes, self._values(call.module), self.sizes_of(*call), self._budget)
         for key, value in given.items():
             self._check(call, contracts[key], value, of_output=of_output)
@@ -169,12 +168,14 @@ class ContractChecks(ExitStack):
             raise broken(f"is {_kind(value)}, not a list of tensors")
         else:
             items = cast("list[Any]", value)
+            if len(items) > MAX_ITEMS:
+                raise RunLimitExceeded(f"{title} has more than {MAX_ITEMS:,} tensors")
             if contract.length is not None:
                 length = self._computed(contract.length, module, self._values(module))
                 if len(items) != length:
                     count = "1 tensor" if len(items) == 1 else f"{len(items)} tensors"
                     raise broken(f"has {count}, the contract is {length}")
-            for item in items:
+            for item in {id(item): item for item in items}.values():
                 self._check_tensor(call, contract, item, broken)
 
     def _check_tensor(

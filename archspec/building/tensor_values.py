@@ -15,7 +15,7 @@ from archspec.lang.expr import evaluate
 from archspec.lang.instances import walk
 from archspec.lang.spec import Spec
 from archspec.report.text import first_line
-from archspec.tracing.limits import RunLimitExceeded
+from archspec.tracing.limits import NEW_OPERATION, RunLimitExceeded, too_many_operations
 from archspec.tracing.meta_run import MetaRun
 
 MAX_ELEMENTS = 10**9  # of all tensors that one value computes on its way
@@ -36,10 +36,14 @@ class ValueFailed(Exception):
 
 
 class MetaValues:
-    """While entered, values are computed within limits, and those of equal blocks once."""
+    """While entered, values are computed within limits, and those of equal blocks once.
+
+    One limit of operations holds for the values of all blocks together.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Hashable, tuple[torch.Size, torch.dtype]] = {}
+        self._operations = 0
 
     def __enter__(self) -> None:
         _building.values = self
@@ -52,7 +56,9 @@ class MetaValues:
         plain = {n: v for n, v in vars(block).items() if not n.startswith("_")}
         key = (compute.__qualname__, repr(plain))
         if key not in self._known:
-            made = _computed(compute, block)
+            run = _ValueRun(block, self._operations)
+            made = _computed(compute, block, run)
+            self._operations = run.count
             self._known[key] = made.shape, made.dtype
         shape, dtype = self._known[key]
         return torch.empty(shape, dtype=dtype, device="meta")
@@ -69,10 +75,10 @@ def within_limits(compute: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return compute_within_limits
 
 
-def _computed(compute: Callable[[Any], Any], block: nn.Module) -> torch.Tensor:
+def _computed(compute: Callable[[Any], Any], block: nn.Module, run: _ValueRun) -> torch.Tensor:
     name = compute.__name__.partition("_")[2]
     try:
-        with _ValueRun(block):
+        with run:
             made = compute(block)
     except RunLimitExceeded as error:
         raise ValueFailed("E505", f"the value of '{name}': {error.message}", error.hint) from error
@@ -93,7 +99,15 @@ def _computed(compute: Callable[[Any], Any], block: nn.Module) -> torch.Tensor:
 class _ValueRun(MetaRun):
     """The run of one value, which also counts elements: on a device they take memory."""
 
-    elements = 0
+    def __init__(self, block: nn.Module, count: int) -> None:
+        """``count`` is that of the values before this one; to begin a run takes time, too."""
+        super().__init__(block)
+        self.count, self.elements = count + NEW_OPERATION, 0
+
+    def add(self, count: int) -> None:
+        if self.count + count > self.limit:
+            raise too_many_operations(self.limit, "the values of all blocks together take")
+        super().add(count)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = super().__torch_dispatch__(func, types, args, kwargs)

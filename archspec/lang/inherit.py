@@ -26,6 +26,7 @@ from archspec.lang.yaml import Entry, Listing, Mapping, Node, Scalar, find
 
 MAX_PARENTS = 16
 MAX_FILES = 100  # that one spec extends and uses, all together
+MAX_NODES = 40_000  # keys and values of these, twice what one file may have
 MAX_SEARCHED = 10_000  # characters
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SHOWN_BY_LIST = "'archspec list' shows the packaged specs"
@@ -158,13 +159,15 @@ class _Sources:
     Attributes:
         files: the paths that were read.
         size: the bytes of those that are extended and used, together.
+        nodes: their keys and values.
     """
 
     def __init__(
         self, problems: list[Problem], files: list[Path], shown: Callable[[Path], str] = _shown
     ) -> None:
         """``shown`` says what a file is called in places."""
-        self.problems, self.files, self.shown, self.size = problems, files, shown, 0
+        self.problems, self.files, self.shown = problems, files, shown
+        self.size = self.nodes = 0
         self._known: dict[Path, Mapping] = {}
 
     def joined(
@@ -219,6 +222,11 @@ class _Sources:
             if self.size > yaml.MAX_BYTES:
                 message = f"the files have more than {yaml.MAX_BYTES:,} bytes together"
                 raise SpecError(Problem("E110", message, node.place()))
+            self.nodes += yaml.count(root)
+            if self.nodes > MAX_NODES:
+                message = f"the files have more than {MAX_NODES:,} keys and values together"
+                hint = "what an alias stands for counts each time"
+                raise SpecError(Problem("E110", message, node.place(), hint))
             self.problems += found
             self._known[real] = self.joined(root, path.parent, folder, (*stack, real))
         return self._known[real]

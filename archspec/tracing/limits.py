@@ -10,6 +10,9 @@ MAX_OPERATIONS = 10_000
 Modules that are built and called alike are run once or twice; their repeats do not count.
 """
 
+NEW_OPERATION = 5
+"""What an operation on shapes that the run has not met before counts; it takes as much longer."""
+
 MAX_EVENTS = 500_000
 """Maximum number of events in one run, with those of repeated modules."""
 
@@ -41,8 +44,8 @@ def max_operations() -> int:
     return from_environment(VARIABLE, MAX_OPERATIONS)
 
 
-def too_many_operations(limit: int) -> RunLimitExceeded:
-    message = f"one run of the model takes more than {limit:,} operations"
+def too_many_operations(limit: int, what: str = "one run of the model takes") -> RunLimitExceeded:
+    message = f"{what} more than {limit:,} operations"
     return RunLimitExceeded(message, f"raise the limit with {VARIABLE}")
 
 

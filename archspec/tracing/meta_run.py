@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from archspec.tracing.compiler_import import without_compiler_import
 from archspec.tracing.limits import (
     MAX_ELEMENTS,
+    NEW_OPERATION,
     max_operations,
     too_large,
     too_many_operations,
@@ -105,15 +106,19 @@ class MetaRun(TorchDispatchMode):
             key = (func, _cache_key(args), _cache_key(tuple(kwargs.items())))
             factory = self._known.get(key)
         except TypeError:  # an argument that is not hashable
-            return _checked(func(*args, **kwargs))
+            return self._computed(func, args, kwargs)
         if factory is not None:
             return factory(args[0] if args else None)
-        result = _checked(func(*args, **kwargs))
+        result = self._computed(func, args, kwargs)
         if _kind_of(func) == "in place":
             self._known[key] = lambda changed: changed
         elif (new_factory := _factory(result)) is not None:
             self._known[key] = lambda _: new_factory()
         return result
+
+    def _computed(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        self.add(NEW_OPERATION - 1)
+        return _checked(func(*args, **kwargs))
 
 
 # ------------------------------------------------------------------------------------- operations

@@ -38,12 +38,13 @@ def net(
     )
 
 
-def chain(depth: int, forward: str, last: str = "ReLU") -> str:
-    """Blocks A0, A1, … that call one another."""
+def chain(depth: int, forward: str, last: str = "ReLU", *, items: bool = False) -> str:
+    """Blocks A0, A1, … that call one another, each as ``a``, or with ``items`` as ``a[0]``."""
+    types = [*(f"{{type: A{i}}}" for i in range(1, depth)), f"{{type: {last}}}"]
+    children = [f"{{type: ModuleList, items: [{kind}]}}" if items else kind for kind in types]
     blocks = [
-        f"  A{i}: {{inputs: {{x: [b, 3]}}, modules: {{a: {{type: "
-        f"{f'A{i + 1}' if i < depth - 1 else last}}}}}, forward: [{forward}]}}"
-        for i in range(depth)
+        f"  A{i}: {{inputs: {{x: [b, 3]}}, modules: {{a: {child}}}, forward: [{forward}]}}"
+        for i, child in enumerate(children)
     ]
     return net("{return: fc(x)}", modules="fc: {type: A0}", more="\n".join(blocks))
 
@@ -62,6 +63,15 @@ RUNAWAYS = {
     "calls": chain(40, "{return: 'a(a(x))'}"),
     "calls of nothing": chain(40, "{return: 'a(a(x))'}", "Identity"),
     "loops of calls": chain(6, "{for: i in range(1000), do: [{x: a(x)}]}, {return: x}"),
+    "calls of items": chain(40, "{return: 'a[0](a[0](x))'}", items=True),
+    "loops of items": chain(
+        6, "{for: i in range(1000), do: [{x: 'a[0](x)'}]}, {return: x}", items=True
+    ),
+    "numbers of an item": net(
+        "{n: 3}, {for: i in range(60), do: [{n: 'square[0](n)'}]}, {return: x}",
+        modules="square: {type: ModuleList, items: [{type: S}]}",
+        more="  S: {inputs: {n: int}, forward: [{return: n * n}]}",
+    ),
     "loops of nothing": chain(6, "{for: i in range(1000), do: [{k: i}]}, {return: a(a(x))}"),
     "loop of 10^12": net(
         "{n: 'zeros([1000000000000]).shape[0]'},"
@@ -95,6 +105,40 @@ RUNAWAYS = {
     "grows": net("{for: i in range(60), do: [{x: 'cat([x, x])'}]}, {return: x}"),
     "repeat": net("{y: 'repeat(x, 1000000, 100000, 10000)'}, {return: x}"),
 }  # fmt: skip
+
+# Told before any run.
+COUNTED = {
+    "calls", "calls of nothing", "loops of calls", "calls of items", "loops of items"
+}  # fmt: skip
+
+# What differs everywhere, so that nothing is computed once for all.
+DISTINCT = {
+    "values": net(
+        "{return: fc(x)}",
+        modules="fc: {type: Sequential, items: [{type: V, repeat: 5000, index: i, n: $i}]}",
+        more="  V: {params: {n: int}, inputs: {x: [b, 3]},"
+        " buffers: {w: {value: $arange(3) + n}}, forward: [{return: x + w}]}",
+    ),
+    "experts": net(
+        "{'w, c': 'topk(softmax(gate(x), -1), 2, -1)'}, {return: 'route(x, experts, c, w)'}",
+        modules="gate: {type: Linear, in_features: 3, out_features: 3000}, experts:"
+        " {type: ModuleList, items: [{type: E, n: $i + 1, repeat: 3000, index: i}]}",
+        more="  E: {params: {n: int}, inputs: {x: [b, 3]},"
+        " modules: {a: {type: Linear, in_features: 3, out_features: $n},"
+        " c: {type: Linear, in_features: $n, out_features: 3}},"
+        " forward: [{return: c(a(x))}]}\ndims: {batch: 40000}",
+    ),
+    "carry": net(
+        "{return: fc(x)}",
+        modules="fc: {type: Sequential, items: [{repeat: 9000, index: i, carry: {c: [3, $i + 1]},"
+        " items: [{type: Linear, in_features: $c, out_features: $i + 1}]}]}",
+    ),
+    "a list": net(
+        "{xs: '[x]'}, {for: i in range(60), do: [{xs: twice(xs)}]}, {return: x}",
+        modules="twice: {type: D}",
+        more="  D: {inputs: {xs: [[b, 3]]}, forward: [{return: xs + xs}]}",
+    ),
+}
 
 # Their rounds are alike: one of them tells the costs of all, but a drawing has each.
 ALIKE = {
@@ -132,7 +176,7 @@ HARMLESS = {
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, dict[str, tuple[float, int, str]]]:
-    texts = json.dumps({**RUNAWAYS, **STACKS, **HARMLESS})
+    texts = json.dumps({**RUNAWAYS, **DISTINCT, **STACKS, **HARMLESS})
     done = subprocess.run(
         [sys.executable, "-m", "tests.building.bounds_child"],
         cwd=Path(__file__).parents[2],
@@ -165,10 +209,14 @@ def test_a_run_that_would_not_end_is_refused_at_its_step(
     results: dict[str, dict[str, tuple[float, int, str]]],
 ) -> None:
     large = {name: RUNAWAYS[name] for name in ("too large", "grows", "repeat")}
-    counted = {name: RUNAWAYS[name] for name in ("calls", "calls of nothing", "loops of calls")}
-    expected = dict.fromkeys(ALL, ("E307 bomb.yaml:", "steps or more"))  # before any run
+    before = RUNAWAYS.keys() & COUNTED
+    counted = {name: RUNAWAYS[name] for name in before}
+    expected = dict.fromkeys(ALL, ("E307 bomb.yaml:", "steps or more"))
     assert not wrong(results, counted, expected)
-    rest = RUNAWAYS.keys() - large.keys() - counted.keys()
+    large_numbers = {"numbers of an item": ("E307 bomb.yaml:7:", "4,096 bits")}
+    for name, told in large_numbers.items():
+        assert not wrong(results, {name: ""}, dict.fromkeys(ALL, told))
+    rest = RUNAWAYS.keys() - large.keys() - before - large_numbers.keys()
     alike = {name: RUNAWAYS[name] for name in rest & ALIKE}
     many = {name: RUNAWAYS[name] for name in rest - ALIKE}
     too_many = (RUN, f"{limits.MAX_OPERATIONS:,} operations")
@@ -176,6 +224,20 @@ def test_a_run_that_would_not_end_is_refused_at_its_step(
         expected = dict.fromkeys(("build", "inspect", "draw"), told)
         assert not wrong(results, names, {**expected, "to_python": ("done", "")})
     assert not wrong(results, alike, {**dict.fromkeys(ALL, ("done", "")), "draw": too_many})
+
+
+def test_a_run_in_which_everything_differs_is_refused(
+    results: dict[str, dict[str, tuple[float, int, str]]],
+) -> None:
+    numbers = {
+        "values": ("E505 bomb.yaml:8:", "all blocks together take more than 10,000 operations"),
+        "experts": (RUN, "10,000 operations"),
+        "carry": (RUN, "10,000 operations"),
+        "a list": (RUN, "'xs' has more than 100,000 tensors"),
+    }
+    for name, told in numbers.items():
+        expected = dict.fromkeys(("build", "inspect", "draw"), told)
+        assert not wrong(results, {name: ""}, {**expected, "to_python": ("done", "")})
 
 
 def test_a_stack_of_layers_is_refused_where_it_stands(
@@ -206,7 +268,9 @@ def test_the_variable_raises_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     assert problem.place and (problem.place.line, problem.place.column) == (7, 47)
     assert limits.VARIABLE in problem.hint
-    monkeypatch.setenv(limits.VARIABLE, "200")  # 60 rounds of two operations
+    monkeypatch.setenv(
+        limits.VARIABLE, "700"
+    )  # 60 rounds of two operations, each of which counts 5
     archspec.build(spec, device="meta")
 
 
@@ -290,7 +354,7 @@ def test_an_option_sets_the_limit(
     text = net(f"{{for: i in range(60), do: [{{x: {LONGER}}}]}}, {{return: x}}")
     file.write_text(text, encoding="utf-8")
     monkeypatch.setenv(limits.VARIABLE, "1")  # the option wins
-    for number, status in (("100", 1), ("200", 0)):
+    for number, status in (("100", 1), ("700", 0)):
         result = CliRunner().invoke(main, [*command, str(file), "--max-operations", number])
         assert result.exit_code == status, result.output
         assert (f"{file}:7:47: error[E505]" in result.output) == bool(status)

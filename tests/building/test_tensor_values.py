@@ -140,7 +140,7 @@ blocks:
         (
             "buffers: {b: {value: [{y: ones(2)}, {for: i in range(99999), do: [{y: y + 1}]},"
             " {return: y}]}}",
-            *("E505", 75, "10,000 operations"),
+            *("E505", 47, "10,000 operations"),
         ),
         (
             "buffers: {b: {value: [{n: dim}, {for: i in range(60), do: [{n: n * n}]},"

@@ -146,3 +146,12 @@ def test_the_files_together_have_a_limit(tmp_path: Path) -> None:
         archspec.load(tmp_path / "net.yaml")
     assert caught.value.problems[0].code == "E110"
     assert str(caught.value.problems[0].place).endswith("net.yaml:3:15")
+    items = ", ".join(["*m"] * 3000)
+    (tmp_path / "net.yaml").write_text("archspec: 1\nmodel: Net\nuse: [a.yaml, b.yaml, c.yaml]\n")
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"archspec: 1\nblocks: {{B: {{params: {{n: [&m [1, 2, 3, 4, 5], {items}]}}}}}}\n"
+        )
+    with pytest.raises(SpecError, match="more than 40,000 keys and values together") as caught:
+        archspec.load(tmp_path / "net.yaml")
+    assert str(caught.value.problems[0].place).endswith("net.yaml:3:23")

@@ -78,10 +78,18 @@ class BoundsError(Exception):
 class Bounds:
     """Follows the sizes through the steps of blocks."""
 
-    def __init__(self, largest_dim: int) -> None:
-        """``largest_dim`` is what a size of an input may be at most."""
+    def __init__(
+        self, largest_dim: int, kinds: Mapping[int, int], returned: Mapping[int, Returned]
+    ) -> None:
+        """
+        Args:
+            largest_dim: what a size of an input may be at most.
+            kinds: the id of a module → the number of its kind.
+            returned: of the kinds that are known, what a call gives.
+        """
         self.largest_dim = largest_dim
-        self.returned: dict[int, Returned] = {}  # the id of a module → what a call of it gives
+        self._kinds, self._returned = kinds, returned
+        self._bits_of_input = math.log2(largest_dim + 1)
         self._followed = 0
 
     def check(
@@ -114,7 +122,7 @@ class Bounds:
             is_number = known and isinstance(length, int | float)  # what else it is has been told
             return Items(float(length) if is_number else _UNKNOWN_LENGTH)
         counts = contract.declared.shape is None and contract.declared.dtype != "float"
-        return Number(math.log2(self.largest_dim + 1)) if counts else None
+        return Number(self._bits_of_input) if counts else None
 
     def _steps(self, steps: Sequence[StepNode], state: State, rounds: float) -> None:
         for step in steps:
@@ -149,15 +157,23 @@ class Bounds:
         """Each of the values that ``node`` gives, where they are told apart."""
         if isinstance(node, nodes.Sequence):
             return tuple(self._checked(item, state) for item in node.items)
-        return self._results(node) if isinstance(node, Call) else ()
+        return self._results(node, state) if isinstance(node, Call) else ()
 
-    def _results(self, call: Call) -> Returned:
-        """What a call of a module gives, whichever of several it is; () if that is not known."""
+    def _results(self, call: Call, state: State) -> Returned:
+        """What a call of a module gives, whichever of several it is; () if that is not known.
+
+        What it gives was worked out for inputs no larger than a size. For the powers of larger ones
+        it has as many more bits.
+        """
         owners = self._known.modules(call.function) or []
-        found = {self.returned.get(id(owner), ()) for owner in owners}
+        found = {self._returned.get(self._kinds.get(id(owner), -1), ()) for owner in owners}
         if not found or len({len(sizes) for sizes in found}) > 1:
             return ()
-        return tuple(_largest(sizes) for sizes in zip(*found, strict=True))
+        given = [self._checked(argument, state) for argument in call.given]
+        bits = max([size.bits for size in given if isinstance(size, Number)], default=0)
+        larger = max(1.0, bits / self._bits_of_input)
+        results = [_largest(sizes) for sizes in zip(*found, strict=True)]
+        return tuple(Number(r.bits * larger) if isinstance(r, Number) else r for r in results)
 
     def _loop(self, step: ForNode, state: State, rounds: float) -> None:
         times = self._times(step.value, state)
@@ -257,7 +273,7 @@ class Bounds:
                 return _binary(sign, parts[0], parts[1])
             case Call(function=nodes.Name(id=name, symbol=Symbol(kind="numeric"))):
                 return _numeric(name, parts)
-            case Call() if len(results := self._results(node)) == 1:
+            case Call() if len(results := self._results(node, state)) == 1:
                 return results[0]
             case Call(name=name) if name:
                 return self._call(name)

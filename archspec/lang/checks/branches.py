@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 from archspec.errors import Note, Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
@@ -46,30 +46,30 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
         root: the tree of modules.
         values: the global parameters.
     """
-    bounds = Bounds(max(checker.architecture.dims.values(), default=1_000))
+    kinds: dict[int, int] = {}  # the id of each module → the number of its kind
+    returned: dict[int, Returned] = {}  # of each kind
+    bounds = Bounds(max(checker.architecture.dims.values(), default=1_000), kinds, returned)
     followed = 0
-    costs: dict[int, _Costs] = {}  # of each kind of module
-    returned: dict[int, Returned] = {}  # likewise
-    for kind, instance, below in _distinct(blocks, root):
+    costs: dict[int, _Costs] = {}  # of each kind
+    for kind, instance, below in _distinct(blocks, root, kinds):
         block = blocks.get(instance.type)
         known: Mapping[str, Value] = {**values, **instance.values}
         held = block.held if block else frozenset[str]()
         known = {name: value for name, value in known.items() if name not in held}
         for tensor in block.computed if block else ():
             assert block is not None
-            walk = _Walk(checker, block, blocks, instance, known, bounds, {}, {})
+            walk = _Walk(checker, block, blocks, instance, known, bounds, _Calls(kinds, {}), {})
             walk.follow(tensor.value)
             followed += walk.followed
         if block is not None and block.forward is None:
             _check_in_order(checker, blocks, instance)
         own = costs[kind] = dict[str, float]()
         if block is None or block.forward is None:
-            inside = sum(costs[k]["forward"] for k in below.values())
+            inside = sum(costs[kinds[id(child)]]["forward"] for child in below)
             own["forward"] = 1 + inside * _repeats(instance)
         if block is None:
             continue
-        calls = {child: costs[k] for child, k in below.items()}
-        bounds.returned |= {child: returned[k] for child, k in below.items() if k in returned}
+        calls = _Calls(kinds, costs)
         for name in ordered(method_calls(block))[0]:  # those that are called first
             entry = block.entries[name]
             walk = _Walk(checker, entry, blocks, instance, known, bounds, calls, own)
@@ -107,19 +107,22 @@ def _repeats(instance: Instance) -> int:
     return layers.depth_bound(plain)
 
 
-def _distinct(blocks: Blocks, root: Instance) -> Iterator[tuple[int, Instance, dict[int, int]]]:
+def _distinct(
+    blocks: Blocks, root: Instance, kind_of: dict[int, int]
+) -> Iterator[tuple[int, Instance, list[Instance]]]:
     """One instance of all whose forwards cannot differ, children first.
 
+    Args:
+        kind_of: filled with the id of each module and the number of its kind.
+
     Yields:
-        The number of its kind, the instance, and for the id of each module directly below it the
-        number of that one's kind.
+        The number of its kind, the instance, and the modules directly below it, each once.
     """
     used = {
         name: {found.id for node in forward_expressions(block) for found in nodes.names(node)}
         for name, block in blocks.items()
     }
     kinds: dict[tuple[Any, ...], int] = {}
-    kind_of: dict[int, int] = {}
     stack = [(root, False)]
     while stack:
         instance, ready = stack.pop()
@@ -137,8 +140,19 @@ def _distinct(blocks: Blocks, root: Instance) -> Iterator[tuple[int, Instance, d
         kind = (instance.type, repr(given), inside, handed)
         if kind not in kinds:
             kinds[kind] = len(kinds)
-            yield kinds[kind], instance, {id(child): kind_of[id(child)] for child in below}
+            yield kinds[kind], instance, list({id(child): child for child in below}.values())
         kind_of[id(instance)] = kinds[kind]
+
+
+class _Calls(NamedTuple):
+    """How many steps calls of modules carry out, wherever the modules are."""
+
+    kinds: Mapping[int, int]
+    costs: Mapping[int, _Costs]
+
+    def cost(self, instance: Instance, method: str = "forward") -> float:
+        """1 for a module that is not known, or has no such method."""
+        return self.costs.get(self.kinds.get(id(instance), -1), {}).get(method, 1)
 
 
 class _Walk:
@@ -152,13 +166,13 @@ class _Walk:
         instance: Instance,
         values: _Values,
         bounds: Bounds,
-        calls: Mapping[int, _Costs],
+        calls: _Calls,
         own: _Costs,
     ) -> None:
         """
         Args:
             entry: the block, or one of its methods.
-            calls: the id of each child → how many steps a call of it carries out.
+            calls: how many steps calls of other modules carry out.
             own: the same for the methods of the block.
         """
         self.checker, self.blocks, self.instance, self.values = checker, blocks, instance, values
@@ -322,8 +336,7 @@ class _Walk:
             self._visit(experts)
             for container in self.known.modules(experts) or []:
                 _check_in_order(self.checker, self.blocks, container)
-                cost = self.calls.get(id(container), {}).get("forward", 1)
-                self._count(self.times * cost, call)
+                self._count(self.times * self.calls.cost(container), call)
             return
         match function:
             case nodes.Name(id=name, symbol=nodes.Symbol(kind="method")):
@@ -340,7 +353,7 @@ class _Walk:
                 if all(name in methods.get(owner.type, ()) for owner in owners):
                     for kind in methods:
                         check_call(self.checker, methods[kind][name], call)
-                    costs = [self.calls.get(id(owner), {}).get(name, 1) for owner in owners]
+                    costs = [self.calls.cost(owner, name) for owner in owners]
                     self._count(self.times * max(costs, default=0), call)
                 else:
                     self._attribute(function, owners)
@@ -357,7 +370,7 @@ class _Walk:
         for instance in called:
             if instance.type == "Sequential":
                 _check_in_order(self.checker, self.blocks, instance)
-        costs = [self.calls.get(id(instance), {}).get("forward", 1) for instance in called]
+        costs = [self.calls.cost(instance) for instance in called]
         self._count(self.times * max(costs, default=0), call)
 
     # -------------------------------------------------------------------------------- problems

@@ -171,6 +171,22 @@ def plain(node: Node) -> object:
             return {key: plain(entry.value) for key, entry in node.entries.items()}
 
 
+def count(node: Node) -> int:
+    """How many keys and values a node is, those that an alias stands for each time.
+
+    >>> from archspec.lang.yaml import parse
+    >>> count(parse("a: {on: &x [1, no], off: *x}")[0])
+    11
+    """
+    match node:
+        case Scalar():
+            return 1
+        case Listing():
+            return 1 + sum(count(item) for item in node.items)
+        case Mapping():
+            return 1 + sum(1 + count(entry.value) for entry in node.entries.values())
+
+
 def find(node: Node, path: Path) -> Node | None:
     """The node at ``path`` below ``node``, or None if the path leads nowhere."""
     found, rest = _descend(node, path)
