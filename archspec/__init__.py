@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from archspec.lang.registry.layers import register_layer
     from archspec.lang.spec import Spec, load, loads
     from archspec.predicting import Explanation, PredictedFile, Prediction, Predictor
-    from archspec.training import Run, TrainOptions, resume, runs, train
+    from archspec.training import Run, TrainCallback, TrainOptions, TrainState, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_weights
 
 __version__ = "0.1.0"
@@ -70,7 +70,9 @@ _HOMES = {
     "archspec.differences.lock_files": ("Lock", "lock"),
     "archspec.predicting": ("Explanation", "PredictedFile", "Prediction", "Predictor"),
     "archspec.lang.spec": ("Spec", "load", "loads"),
-    "archspec.training": ("Run", "TrainOptions", "resume", "runs", "train"),
+    "archspec.training": (
+        "Run", "TrainCallback", "TrainOptions", "TrainState", "resume", "runs", "train",
+    ),
     "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -101,7 +103,9 @@ __all__ = [
     "ShapeError",
     "Spec",
     "SpecError",
+    "TrainCallback",
     "TrainOptions",
+    "TrainState",
     "UsageError",
     "WeightsError",
     "WeightsReport",

@@ -30,7 +30,6 @@ from transformers.trainer_callback import TrainerCallback
 
 import archspec
 from archspec.data import TextEncoder
-from archspec.training.checkpoint_callback import CheckpointCallback
 from benchmarks.pairs import Result
 from benchmarks.references import bert
 
@@ -125,25 +124,24 @@ def _write(folder: Path, count: int) -> list[dict[str, Any]]:
 
 
 def _ours(folder: Path, plan: str | None, epochs: int, turns: Turns) -> list[float]:
-    started = CheckpointCallback.on_train_epoch_start
-
-    def in_turn(self: CheckpointCallback, trainer: Any, pl_module: Any) -> None:
-        turns.swap("ours")
-        started(self, trainer, pl_module)
-
-    CheckpointCallback.on_train_epoch_start = (
-        in_turn  # the one moment at which nothing of ours is going on
-    )
-    try:
-        run = archspec.train(
-            "bert", folder / "data.csv", freeze=plan, weights=folder / "weights",
-            tokenizer=folder / "vocab.txt", output_dir=folder / "runs", epochs=epochs,
-            batch_size=BATCH, max_length=LENGTH, learning_rate=RATE, weight_decay=DECAY,
-            max_grad_norm=CLIP, validation_fraction=0, device="cpu", progress=False,
-        )  # fmt: skip
-    finally:
-        CheckpointCallback.on_train_epoch_start = started
+    run = archspec.train(
+        "bert", folder / "data.csv", freeze=plan, weights=folder / "weights",
+        tokenizer=folder / "vocab.txt", output_dir=folder / "runs", epochs=epochs,
+        batch_size=BATCH, max_length=LENGTH, learning_rate=RATE, weight_decay=DECAY,
+        max_grad_norm=CLIP, validation_fraction=0, device="cpu", progress=False,
+        callbacks=[_InTurn(turns)],
+    )  # fmt: skip
     return [float(line["seconds"]) for line in run.epochs]
+
+
+class _InTurn(archspec.TrainCallback):
+    """Lets the other side run between two epochs, when nothing of ours is going on."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+
+    def on_epoch_end(self, state: archspec.TrainState) -> None:
+        self.turns.swap("ours")
 
 
 class _Theirs(TrainerCallback):

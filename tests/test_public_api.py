@@ -38,7 +38,7 @@ DATA += [
     "Prediction",
     "Predictor",
 ]
-DATA += ["Problem", "Run", "Spec", "TrainOptions", "WeightsReport"]
+DATA += ["Problem", "Run", "Spec", "TrainCallback", "TrainOptions", "TrainState", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += [
     "freeze_proof",
@@ -98,8 +98,8 @@ HEAVY = ("torch", "rich", "click", "transformers", "torchvision", "safetensors",
         ("import archspec; archspec.load('resnet18', num_classes=3).root", HEAVY),
         ("import archspec; archspec.register_op", HEAVY),
         ("import archspec; archspec.register_layer", HEAVY),
-        ("import archspec; archspec.runs('.')", ("torch", "pytorch_lightning", "rich")),
-        ("import archspec; archspec.train", ("pytorch_lightning", "rich", "torchvision")),
+        ("import archspec; archspec.runs('.')", ("torch", "lightning_fabric", "rich")),
+        ("import archspec; archspec.train", ("lightning_fabric", "rich", "torchvision")),
         ("import archspec; archspec.Prediction", ("torch", "rich", "pyarrow")),
         ("import archspec; archspec.build", ("rich", "click", "transformers", "torchvision")),
     ],
@@ -162,15 +162,18 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*max_grad_norm", 1.0), ("*seed", 0), ("*monitor", "accuracy"), ("*patience", None),
         ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*precision", "fp32"),
         ("*num_workers", 0), ("*output_dir", "runs"), ("*name", None), ("*save_interval", 120.0),
-        ("*feature_cache", "auto"), ("*feature_cache_size", 20.0), ("*progress", True),
-        ("**params", ...),
+        ("*feature_cache", "auto"), ("*feature_cache_size", 20.0), ("*loss", None),
+        ("*callbacks", ()), ("*progress", True), ("**params", ...),
     ],
     "Predictor": [
         ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*device", "auto"),
         ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
         ("*labels", None), ("**params", ...),
     ],
-    "resume": [("path", ...), ("*data", None), ("*epochs", None), ("*progress", True)],
+    "resume": [
+        ("path", ...), ("*data", None), ("*epochs", None), ("*loss", None), ("*callbacks", ()),
+        ("*progress", True),
+    ],
     "runs": [("folder", "runs")],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "draw": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from inspect import Parameter, Signature, signature
@@ -15,21 +15,28 @@ from archspec.errors import Problem, SpecError, UsageError, did_you_mean, shown
 from archspec.freezing import freeze as apply_plan
 from archspec.freezing import trainable_parameters
 from archspec.lang.spec import Spec, as_spec, load
+from archspec.tasks.own_loss import OwnLoss
 from archspec.training import environment
-from archspec.training.data_feed import DataFeed, encoders
-from archspec.training.data_source import opened, reopened
-from archspec.training.initial_run import InitialRun, Labels
-from archspec.training.model_setup import Prepared, check_task, prepared, with_classes
+from archspec.training.callbacks import check_callbacks
+from archspec.training.data_feed import DataFeed, encoders, opened, reopened
+from archspec.training.model_setup import (
+    InitialRun,
+    Labels,
+    Prepared,
+    check_effect,
+    check_task,
+    check_validation,
+    prepared,
+    with_classes,
+)
 from archspec.training.options import TrainOptions
-from archspec.training.reporter import Reporter
 from archspec.training.run import Run
-from archspec.training.run_description import new_folder
 from archspec.training.run_folder import FACTS, LAST, LOG, SPEC, RunFolder, check_name
-from archspec.training.sharding import check_shardable
-from archspec.training.unused_options import check_effect, check_validation
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
+    from archspec.tasks.own_loss import LossFunction
+    from archspec.training.callbacks import TrainCallback
 
 
 def train(
@@ -37,6 +44,8 @@ def train(
     data: Source | Data,
     options: TrainOptions | None = None,
     *,
+    loss: LossFunction | None = None,
+    callbacks: Sequence[TrainCallback] = (),
     progress: bool = True,
     **params: Any,
 ) -> Run:
@@ -52,6 +61,10 @@ def train(
         data: what ``open_data`` takes, or the data that it returned.
         options: the options of the run, which ``TrainOptions`` describes. Each may also be given as
             a keyword, which wins.
+        loss: your own loss function in place of the task's: of the model's outputs and the batch,
+            a dict of tensors with ``labels``; it returns a number for each row, [rows], or their
+            mean, []. Validation and test use it as well.
+        callbacks: your own code, for the events of ``TrainCallback``.
         progress: whether epochs are reported on standard error, on a terminal with a bar.
         **params: options by their names; all other keywords are values for the spec's parameters.
 
@@ -83,7 +96,9 @@ def train(
     options, params = _options(options, params)
     environment.require()
     environment.check_device(options.device, options.precision)
-    environment.check_strategy(options.strategy, options.devices)
+    environment.check_strategy(options.strategy, options.device, options.devices)
+    callbacks = check_callbacks(callbacks)
+    own_loss = None if loss is None else OwnLoss(loss)
     is_first = environment.rank(options.devices) == 0
     output_dir = Path(options.output_dir)
     if options.name is not None and is_first:
@@ -106,13 +121,15 @@ def train(
         tokenizer = start.tokenizer if tokenizer is None else tokenizer
     rows = known.rows(spec, labels) if weights is not None else None
     spec = with_classes(spec, opened_data.data)
-    feed = _feed(spec, opened_data.data, options, weights, tokenizer)
+    feed = _feed(spec, opened_data.data, options, weights, tokenizer, own_loss)
     opened_data = replace(opened_data, tokens=feed.token_counts())
     ready = prepared(spec, options, rows)
     notes += known.notes(labels) if ready.has_rows else []
     notes += ready.notes
     _check_model(ready, options)
-    from archspec.training.runner import RunTrainer  # slow to import: nothing is written before
+    from archspec.training.loop import TrainLoop  # slow to import: nothing is written before
+    from archspec.training.recorder import Recorder, new_folder
+    from archspec.training.reporting import Reporter
 
     report, folder = Reporter(progress), None
     if is_first:
@@ -121,7 +138,8 @@ def train(
         for note in (*opened_data.notes, *notes):
             report(note)
     with _locked(folder):
-        return RunTrainer(folder, ready.model, feed, options, report).run()
+        record = Recorder(folder, None, options, report)
+        return TrainLoop(ready.model, feed, options, record, callbacks).run()
 
 
 def _options(
@@ -169,12 +187,12 @@ def _spec(source: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> S
 def _signature() -> Signature:
     """That of ``train`` with each option as a keyword."""
     plain = signature(train)
-    *first, progress, params = plain.parameters.values()
+    *first, loss, callbacks, progress, params = plain.parameters.values()
     options = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.annotation)
         for name, field in TrainOptions.model_fields.items()
     ]
-    return plain.replace(parameters=[*first, *options, progress, params])
+    return plain.replace(parameters=[*first, *options, loss, callbacks, progress, params])
 
 
 train.__signature__ = _signature()  # pyright: ignore[reportFunctionMemberAccess]
@@ -185,6 +203,8 @@ def resume(
     *,
     data: Data | None = None,
     epochs: int | None = None,
+    loss: LossFunction | None = None,
+    callbacks: Sequence[TrainCallback] = (),
     progress: bool = True,
 ) -> Run:
     """Go on with a run that was stopped or killed, from the step that was last saved.
@@ -197,12 +217,15 @@ def resume(
         data: the same data, if it was given opened, or lies elsewhere now.
         epochs: so many more than the run was asked for: one more phase, with the last plan and an
             optimizer and a schedule of its own. A run that had finished is tested once more.
+        loss: the loss function that the run was trained with, if it was given one.
+        callbacks: as ``train`` takes them; those of the run are not saved with it.
         progress: as ``train`` takes it.
 
     Returns:
         The run; one that had finished as it was.
 
     Raises:
+        UsageError: E801, ``loss`` is missing, or the run was trained with its task's.
         RunError: E920, there is no such run, another process has it open, one of its files was
             damaged, or the data has changed; E921 and E922 as ``train``.
         DataError: E901, the data is no longer there.
@@ -224,10 +247,13 @@ def resume(
     if run.status == "finished" and epochs is None:
         return run
     environment.require()
+    callbacks = check_callbacks(callbacks)
+    own_loss = None if loss is None else OwnLoss(loss)
+    _check_loss(run, own_loss)
     options = run.options
     more = None if epochs is None else options.with_epochs(epochs)
     environment.check_device(options.device, options.precision)
-    environment.check_strategy(options.strategy, options.devices)
+    environment.check_strategy(options.strategy, options.device, options.devices)
     folder = RunFolder(run.path)
     own_folder = folder if environment.rank(options.devices) == 0 else None
     with _locked(own_folder):
@@ -236,28 +262,44 @@ def resume(
         run = Run.of(path)  # another process may have gone on with it meanwhile
         if run.status == "finished" and more is None:
             return run
-        return _resumed(run, own_folder, data, Reporter(progress), more)
+        return _resumed(run, own_folder, data, more, own_loss, callbacks, progress)
 
 
 def _resumed(
     run: Run,
     own_folder: RunFolder | None,
     data: Data | None,
-    report: Reporter,
     more: TrainOptions | None,
+    own_loss: OwnLoss | None,
+    callbacks: Sequence[TrainCallback],
+    progress: bool,
 ) -> Run:
     options, folder = more or run.options, RunFolder(run.path)
     spec = load(folder / SPEC)
-    feed = _feed(spec, reopened(run, spec, data), options, None, None)
-    from archspec.training.resume_file import read_state
-    from archspec.training.runner import RunTrainer
+    feed = _feed(spec, reopened(run, spec, data), options, None, None, own_loss)
+    from archspec.training.checkpoints import read_state
+    from archspec.training.loop import TrainLoop
+    from archspec.training.recorder import Recorder
+    from archspec.training.reporting import Reporter
 
     state = read_state(folder)
     ready = prepared(spec, TrainOptions(weights=folder / LAST, seed=options.seed))
     if more is not None and own_folder is not None:  # once nothing can fail any more
         changes = {"options": more.to_dict(), "epochs": more.total_epochs}
         own_folder.write_json(FACTS, {**own_folder.read_json(FACTS), **changes})
-    return RunTrainer(own_folder, ready.model, feed, options, report, state, folder.path).run()
+    record = Recorder(own_folder, folder.path, options, Reporter(progress))
+    return TrainLoop(ready.model, feed, options, record, callbacks, state).run()
+
+
+def _check_loss(run: Run, own_loss: OwnLoss | None) -> None:
+    known = run.facts.get("loss")
+    if known and own_loss is None:
+        hint = "give it again, in Python: archspec.resume(path, loss=…)"
+        message = f"{run.path}: was trained with a loss function of your own, {known}"
+        raise UsageError(Problem("E801", message, hint=hint))
+    if own_loss is not None and not known:
+        message = f"{run.path}: was trained with the loss of its task"
+        raise UsageError(Problem("E801", message, hint="leave loss out"))
 
 
 def _locked(folder: RunFolder | None) -> AbstractContextManager[None]:
@@ -270,15 +312,19 @@ def _feed(
     options: TrainOptions,
     weights: str | os.PathLike[str] | None,
     tokenizer: str | os.PathLike[str] | None,
+    own_loss: OwnLoss | None,
 ) -> DataFeed:
     pair = encoders(spec, weights, tokenizer, options.max_length)
     devices = options.devices
-    return DataFeed(data, pair, options, environment.rank(devices), environment.world(devices))
+    rank, world = environment.rank(devices), environment.world(devices)
+    return DataFeed(data, pair, options, rank, world, own_loss)
 
 
 def _check_model(ready: Prepared, options: TrainOptions) -> None:
     """Before anything is written: every plan fits, and leaves something to train."""
     if options.strategy == "fsdp":
+        from archspec.training.engine import check_shardable
+
         check_shardable(ready.model)
     for phase in options.phases:
         apply_plan(ready.model, phase.patterns)

@@ -1,22 +1,42 @@
-"""Frozen work done once: the values in front of a frontier, for the rows of all splits."""
+"""Frozen work done once: activations of frozen layers for every row, on disk, and read back."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from archspec.errors import UsageError
-from archspec.feature_cache import ActivationCache, Frontier
+from archspec.errors import ArchspecError, UsageError
+from archspec.feature_cache import (
+    ActivationCache,
+    CacheStore,
+    Frontier,
+    NoFrontier,
+    activation_key,
+    find_frontier,
+)
+from archspec.freezing import freeze
+from archspec.report.numbers import format_size
+from archspec.report.progress import counting
+from archspec.report.text import first_line
+from archspec.training import environment
+from archspec.training.data_feed import Batch, DataFeed, inputs_of, moved
+from archspec.training.engine import any_process
+from archspec.training.options import TrainOptions
+from archspec.training.reporting import Reporter
+from archspec.training.run_folder import FREEZE, RunFolder
 
-Batch = dict[str, Any]
 _TRIES = 3
 Inputs = Callable[[str, Sequence[Sequence[int]]], Iterator[Batch]]
-BESIDE = ("labels", "rows", "values")  # what a batch holds that is no input of the model
 
 
 class CachedActivations:
@@ -133,16 +153,202 @@ def parts(lengths: Sequence[int | None], size: int) -> list[list[int]]:
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-def inputs_of(batch: Batch) -> dict[str, Tensor]:
-    """What of a batch goes into the model."""
-    return {name: value for name, value in batch.items() if name not in BESIDE}
+AUTO, OFF = "auto", "off"
+FOLDER = ".activations"  # beside the folders of runs
+_ROWS = 32  # computed together, at most
+_MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}  # of matrix products
+_MISHAPS = (ArchspecError, RuntimeError, OSError)  # after these a run continues without the cache
 
 
-def moved(batch: Batch, device: torch.device) -> Batch:
-    """A batch on a device."""
-    return {
-        name: moved(value, device)
-        if isinstance(value, dict)
-        else value.to(device, non_blocking=True)
-        for name, value in batch.items()
+class CacheFiller:
+    """Fills the cache of a phase before its first step, all processes together.
+
+    Args:
+        fabric: of the run.
+        path: of the run's folder.
+        stop: asked after each part.
+        report: writes a line; says whether to draw a progress bar.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        feed: DataFeed,
+        options: TrainOptions,
+        path: Path,
+        stop: threading.Event,
+        report: Reporter,
+    ) -> None:
+        self.fabric, self.feed, self.options, self.path = fabric, feed, options, path
+        self.stop, self.report = stop, report
+
+    def fill(self, model: nn.Module) -> dict[str, Any]:
+        """Set ``feed.reuse`` for a model with its plan; what was done for ``freeze.json``."""
+        feed, options, device = self.feed, self.options, self.fabric.device
+        feed.reuse = None
+        frontier = _frontier(model, feed, options, device)
+        reuse, reason = None, frontier.reason if isinstance(frontier, NoFrontier) else ""
+        if isinstance(frontier, Frontier):
+            store = cache_store_of(options, self.path)
+            try:
+                key = _key(frontier, feed, options, device)
+                reuse = _opened(frontier, key, store, feed, options, device)
+            except _MISHAPS as error:
+                reason = _reason(error)
+        if self._all(reuse is not None) and reuse is not None:
+            reason = self._fill(reuse)
+        feed.reuse = reuse if self._all(not reason) else None
+        if feed.reuse is not None and reuse is not None:
+            return _work_record(reuse)
+        reason = reason or "another process has no room for it"
+        self.report(f"nothing is computed only once: {reason}")
+        return {"reason": reason}
+
+    def _fill(self, reuse: CachedActivations) -> str:
+        """Fill the cache; the reason why that failed, or ""."""
+        self.report(_format_work(reuse, len(reuse.cache)))
+        began, reason, rows = time.monotonic(), "", 0
+        fabric, started = self.fabric, environment.processes()
+        local = started.local if started else fabric.world_size
+        # Then what other machines have computed, if they have disks of their own.
+        for rank, world in (
+            (fabric.global_rank, fabric.world_size),
+            (fabric.local_rank, local),
+        ):
+            try:
+                if not self.stop.is_set():
+                    rows += self._compute(reuse, rank, world)
+            except _MISHAPS as error:  # the others wait for this process
+                reason = _reason(error)
+            fabric.barrier()
+        if rows and not reason:
+            self.report(f"{rows:,} samples computed in {time.monotonic() - began:.1f} s")
+        return reason
+
+    def _compute(self, reuse: CachedActivations, rank: int, world: int) -> int:
+        splits = [name for name in ("train", "validation") if name in self.feed.data.splits]
+        missing = {name: reuse.missing(name, rank, world) for name in splits}
+        total, rows = sum(len(part) for some in missing.values() for part in some), 0
+        with counting("done once", total, drawn=self.report.verbose and rank == 0) as count:
+            for split, some in missing.items():
+                for done in reuse.compute(split, some):
+                    rows += done
+                    count(done)
+                    if self.stop.is_set():
+                        return rows
+        return rows
+
+    def _all(self, decision: bool) -> bool:
+        """Whether all processes say so."""
+        return not any_process(self.fabric, not decision)[0]
+
+
+def for_test(
+    model: nn.Module, feed: DataFeed, options: TrainOptions, folder: RunFolder, device: torch.device
+) -> CachedActivations | None:
+    """The cache of the last phase for testing the best weights, if its plan froze the same.
+
+    A run that is resumed only for its test uses it as well.
+    """
+    phases = folder.read_json(FREEZE).get("phases") or [{}]
+    record: Any = phases[-1].get("activations") or {}
+    store = cache_store_of(options, folder.path)
+    if str(record.get("key")) not in store:
+        return None
+    freeze(model, options.phases[-1].patterns)
+    model.to(device).train()
+    known = feed.reuse if isinstance(feed.reuse, CachedActivations) else None
+    frontier = known.frontier if known else _frontier(model, feed, options, device)
+    if isinstance(frontier, NoFrontier):
+        return None
+    key = _key(frontier, feed, options, device)
+    if key != record["key"]:
+        return None
+    try:
+        return _opened(frontier, key, store, feed, options, device)
+    except UsageError:
+        return None
+
+
+def cache_store_of(options: TrainOptions, run: Path) -> CacheStore:
+    """The cache of a run: beside its folder, or where its options say."""
+    folder = run.parent / FOLDER if options.feature_cache == AUTO else Path(options.feature_cache)
+    return CacheStore(folder, int(options.feature_cache_size * 2**30))
+
+
+def _frontier(
+    model: nn.Module, feed: DataFeed, options: TrainOptions, device: torch.device
+) -> Frontier | NoFrontier:
+    if options.feature_cache == OFF:
+        return NoFrontier("the cache is off")
+    if "fsdp" in options.strategy:
+        return NoFrontier("the parameters are sharded over processes")
+    try:
+        example, lengths = feed.example()
+        inputs = inputs_of(moved(example, device))
+        return find_frontier(model, inputs, lengths=lengths, augmented=feed.is_varied)
+    except _MISHAPS as error:
+        return NoFrontier(_reason(error))
+
+
+def _opened(
+    frontier: Frontier,
+    key: str,
+    store: CacheStore,
+    feed: DataFeed,
+    options: TrainOptions,
+    device: torch.device,
+) -> CachedActivations:
+    lengths: Mapping[str, list[int | None]] = {
+        name: feed.lengths(name)
+        for name in ("train", "validation", "test")
+        if name in feed.data.splits
     }
+    every = [length for of_rows in lengths.values() for length in of_rows]
+    cache = store.open(key, frontier.values, every)
+    dtype = _MIXED.get(options.precision)
+    return CachedActivations(frontier, cache, lengths, feed.of, _rows(options), device, dtype)
+
+
+def _key(frontier: Frontier, feed: DataFeed, options: TrainOptions, device: torch.device) -> str:
+    return activation_key(
+        frontier,
+        data=feed.data.fingerprint,
+        preprocessing=hashlib.sha256(feed.encoder.definition.encode()).hexdigest(),
+        precision=f"{arithmetic(device)}, {options.precision}, {_rows(options)} rows together",
+    )
+
+
+def arithmetic(device: torch.device) -> str:
+    """The name of a device and the precision of its matrix products."""
+    facts = [device.type, torch.get_float32_matmul_precision()]
+    if device.type == "cuda":
+        both = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        facts += [torch.cuda.get_device_name(device), *map(str, both)]
+    return ", ".join(facts)
+
+
+def _rows(options: TrainOptions) -> int:
+    return min(_ROWS, options.batch_size)
+
+
+def _work_record(reuse: CachedActivations) -> dict[str, Any]:
+    cache = reuse.cache
+    return {
+        **reuse.frontier.to_dict(),
+        "samples": len(cache),
+        "bytes": cache.total,
+        "folder": str(cache.path.parent),
+        "key": cache.path.name,
+    }
+
+
+def _format_work(reuse: CachedActivations, samples: int) -> str:
+    names = ", ".join(value.name for value in reuse.frontier.values)
+    size = format_size(reuse.cache.total)
+    share = f"{reuse.frontier.share:.1%} of a forward pass"
+    return f"done once: {share}, kept is {names} of {samples:,} samples, {size}"
+
+
+def _reason(error: Exception) -> str:
+    return first_line(error.message if isinstance(error, UsageError) else error)

@@ -1,28 +1,65 @@
-"""The batches of a run: each process takes its part of the same ones."""
+"""The data of a run: opened, and opened again; and its batches, a part for each process."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from archspec.data import Data, TextEncoder, batches, encoder_for
+from archspec.data import Data, TextEncoder, batches, encoder_for, open_data
 from archspec.data.batching import token_counts
+from archspec.data.in_memory import is_in_memory
 from archspec.data.token_counts import TokenCounts, total
-from archspec.errors import DataError, Problem, UsageError
+from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.lang.spec import Spec
 from archspec.tasks import find
-from archspec.training.cached_activations import Batch, CachedActivations
+from archspec.tasks.own_loss import OwnLoss
+from archspec.training.options import TrainOptions
+from archspec.training.run import Run
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder
-    from archspec.training.options import TrainOptions
+
+Batch = dict[str, Any]
+BESIDE = ("labels", "rows", "values")  # what a batch holds that is no input of the model
+
+
+class Reuse(Protocol):
+    """What was computed before an epoch, and need not be computed again."""
+
+    @property
+    def needs_inputs(self) -> bool: ...
+
+    def completed(self, split: str, batch: Batch) -> Batch: ...
+
+    def outputs(self, model: nn.Module, split: str, batch: Batch) -> Any: ...
+
+
+def inputs_of(batch: Batch) -> dict[str, Tensor]:
+    """What of a batch goes into the model."""
+    return {name: value for name, value in batch.items() if name not in BESIDE}
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """A batch on a device."""
+    return {
+        name: moved(value, device)
+        if isinstance(value, dict)
+        else value.to(device, non_blocking=True)
+        for name, value in batch.items()
+    }
 
 
 class Batches:
-    """Batches without a handle by which Lightning would choose an epoch of its own.
+    """The batches of an epoch, in this process, with what is in the cache.
 
     Args:
         loader: made for batches with images, or without.
@@ -33,7 +70,7 @@ class Batches:
         self, split: str, loader: Callable[[bool], DataLoader[Any]], reuse: Callable[[], Any]
     ) -> None:
         self._split, self._loader = split, loader
-        self._reuse: Callable[[], CachedActivations | None] = reuse
+        self._reuse: Callable[[], Reuse | None] = reuse
         self._order: Any = loader(True).batch_sampler
 
     def __len__(self) -> int:
@@ -65,6 +102,7 @@ class DataFeed:
         data: with a split ``train``.
         encoder: for validation and test; training has its own, which may vary images.
         objective: the loss and the scores.
+        own_loss: in place of the task's loss; None if that is used.
         rank, world: which process of how many this is.
         reuse: what this phase has in its cache; None if it has none.
     """
@@ -76,11 +114,15 @@ class DataFeed:
         options: TrainOptions,
         rank: int = 0,
         world: int = 1,
+        loss: OwnLoss | None = None,
     ) -> None:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
         self.objective = find(data.task_kind)(data.labels)
-        self.reuse: CachedActivations | None = None
+        self.own_loss = loss
+        if loss is not None:
+            self.objective.loss = loss  # its metrics use it as well
+        self.reuse: Reuse | None = None
         self._kept: dict[tuple[Any, ...], DataLoader[Any]] = {}
         if options.batch_size % world:
             message = f"a batch of {options.batch_size} cannot be shared by {world} processes alike"
@@ -106,12 +148,11 @@ class DataFeed:
 
     def train(self, epoch: int, start: int) -> Batches:
         """The batches of an epoch, from its ``start``-th."""
-        return self._batches("train", self._varied, True, epoch, start, self.rank, self.world)
+        return self._batches("train", self._varied, True, epoch, start)
 
-    def split(self, name: str, *, whole: bool = False) -> Batches:
-        """The batches of a split, in a fixed order; ``whole``: for one process alone."""
-        rank, world = (0, 1) if whole else (self.rank, self.world)
-        return self._batches(name, self.encoder, False, 0, 0, rank, world)
+    def split(self, name: str) -> Batches:
+        """The batches of a split, in a fixed order."""
+        return self._batches(name, self.encoder, False, 0, 0)
 
     @property
     def is_varied(self) -> bool:
@@ -162,11 +203,11 @@ class DataFeed:
         shuffle: bool,
         epoch: int,
         start: int,
-        rank: int,
-        world: int,
     ) -> Batches:
+        rank, world = self.rank, self.world
+
         def loader(images: bool) -> DataLoader[Any]:
-            key = (name, shuffle, rank, world, images)
+            key = (name, shuffle, images)
             if key not in self._kept:  # its workers go on from epoch to epoch
                 self._kept[key] = batches(
                     self.data.splits[name],
@@ -201,3 +242,123 @@ def encoders(
     plain = encoder_for(spec, **given)
     is_image = spec.architecture.task and spec.architecture.task.kind == "image-classification"
     return (encoder_for(spec, train=True, **given) if is_image else plain), plain
+
+
+OPEN_DATA_OPTIONS = signature(open_data).parameters.keys() & TrainOptions.model_fields.keys()
+"""The options of a run that ``open_data`` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """Opened data, and how to open it again; ``source`` is None where it was given opened.
+
+    Attributes:
+        tokens: of its texts, once they are encoded; None for images.
+    """
+
+    data: Data
+    source: Any
+    tokens: TokenCounts | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        data = self.data
+        return {
+            "source": self.source,
+            "fingerprint": data.fingerprint,
+            "rule": data.rule,
+            "columns": data.to_dict()["columns"],
+            "counts": {name: len(rows) for name, rows in data.splits.items()},
+            "classes": data.counts,
+            "bad": [str(row) for row in data.bad],
+            "unused": list(data.unused),
+            "tokens": self.tokens.to_dict() if self.tokens else None,
+            "notes": self.notes,
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """What to report about the data, a line each."""
+        lost = self.tokens.notes if self.tokens else ()
+        return [*_bad(self.data), *self.data.notes, *_unused(self.data), *lost]
+
+
+def _bad(data: Data) -> list[str]:
+    if not data.bad:
+        return []
+    reasons = Counter(row.reason for row in data.bad).most_common()
+    counted = listing([f"{reason} {n:,}" for reason, n in reasons])
+    total = len(data.bad) + sum(map(len, data.splits.values()))
+    return [f"{len(data.bad):,} of {total:,} rows are bad and left out: {counted}"]
+
+
+def _unused(data: Data) -> list[str]:
+    return [f"not used: {listing(data.unused)}"] if data.unused else []
+
+
+def opened(source: Any, spec: Spec, options: TrainOptions) -> DataSource:
+    """The data behind ``train``'s argument.
+
+    Raises:
+        DataError: as ``open_data``; E902 or E906, it was opened for another task or without labels.
+    """
+    if isinstance(source, Data):
+        _check_opened(source, spec)
+        return DataSource(source, None)
+    data = open_data(source, task=spec.architecture.task, **_arguments(options))
+    return DataSource(data, _located(source))
+
+
+def _arguments(options: TrainOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in OPEN_DATA_OPTIONS}
+
+
+def _check_opened(data: Data, spec: Spec) -> None:
+    task = spec.architecture.task
+    if task is not None and data.task_kind != task.kind:
+        message = f"the data was opened for {data.task_kind}, and {spec.name} is for {task.kind}"
+        raise DataError(Problem("E902", message, hint="open it with task=spec.architecture.task"))
+    if not data.labels:
+        message = "the data was opened without labels"
+        raise DataError(Problem("E906", message, hint="open it without label_column=False"))
+
+
+def reopened(run: Run, spec: Spec, data: Data | None) -> Data:
+    """The data of a run, opened again.
+
+    Raises:
+        RunError: E920, it is not the same, or nothing tells where it is.
+        DataError: it cannot be opened.
+    """
+    facts = run.facts.get("data")
+    known: dict[str, Any] = dict(facts) if isinstance(facts, Mapping) else {}
+    if data is None:
+        source = known.get("source")
+        if source is None:
+            hint = "open it, and give it to archspec.resume(path, data=…)"
+            raise RunError(Problem("E920", f"{run.path}: its data was in memory", hint=hint))
+        arguments = {**_arguments(run.options), "labels": run.labels}
+        data = open_data(source, task=spec.architecture.task, **arguments)
+    elif not isinstance(data, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UsageError(Problem("E801", "data is what archspec.open_data gave"))
+    _check_opened(data, spec)
+    if data.fingerprint != known.get("fingerprint"):
+        hint = "a resumed run goes on with the same data: train anew with this one"
+        raise RunError(Problem("E920", f"{run.path}: its data has changed", hint=hint))
+    return data
+
+
+def _located(source: Any) -> Any:
+    """A source as plain data, whatever the working folder; None of data in memory."""
+    if is_in_memory(source):
+        return None
+    match source:
+        case Mapping():
+            items = cast("Mapping[Any, Any]", source).items()
+            return {str(key): _located(value) for key, value in items}
+        case list() | tuple():
+            return [_located(item) for item in cast("list[Any]", source)]
+        case str() | os.PathLike():
+            path = Path(cast("str", source))
+            return str(path.resolve()) if path.exists() else str(source)
+        case _:
+            return None

@@ -1,71 +1,25 @@
-"""PyTorch Lightning, where it is installed."""
+"""What training finds around it: packages, devices, and the processes of a run."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType
 
 from archspec.building.devices import pick_device
 from archspec.errors import Problem, UsageError
-from archspec.report.text import first_line
 
 
 def require() -> None:
-    """Make sure that Lightning can be imported.
+    """Make sure that what training needs can be imported.
 
     Raises:
         UsageError: E801, it is not installed.
     """
-    for name in ("pytorch_lightning", "tensorboard"):
+    for name in ("lightning_fabric", "tensorboard"):
         if importlib.util.find_spec(name) is None:
             hint = "pip install 'archspec-nn[train]'"
             raise UsageError(Problem("E801", f"training needs {name}", hint=hint))
-    _tolerate_torchvision()
-
-
-@contextmanager
-def importable() -> Iterator[None]:
-    """Lightning can be imported inside; raises as ``require``."""
-    require()
-    yield
-
-
-_META = "torchvision._meta_registrations"
-
-
-def _tolerate_torchvision() -> None:
-    """Let a torchvision that was made for another PyTorch stand.
-
-    Lightning's metrics import torchvision where it is installed, though nothing here uses it. One
-    whose compiled half does not load fails while it registers the shapes of its own operators:
-    without them the rest of it can be imported.
-    """
-    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        sys.modules[_META] = ModuleType(_META)
-    except Exception as error:
-        raise _unusable(error) from None
-    try:
-        importlib.import_module("torchvision")
-    except Exception as error:
-        sys.modules.pop(_META, None)
-        raise _unusable(error) from None
-
-
-def _unusable(error: Exception) -> UsageError:
-    hint = "install the one for this PyTorch, or none: training does not need it"
-    return UsageError(
-        Problem("E801", f"torchvision cannot be imported: {first_line(error)}", hint=hint)
-    )
 
 
 def check_device(name: str, precision: str) -> None:
@@ -103,19 +57,22 @@ def processes() -> Processes | None:
     return Processes(world, local)
 
 
-def check_strategy(name: str, devices: int) -> None:
-    """Whether there are as many processes as a strategy needs.
+def check_strategy(name: str, device: str, devices: int) -> None:
+    """Whether there are as many processes as a strategy needs, and their devices can be joined.
 
     Raises:
-        UsageError: E801, there is one, and nothing to split over.
+        UsageError: E801, there is one process, and nothing to split over, or the device is alone.
     """
+    if pick_device(device).type == "mps" and (name != "auto" or world(devices) > 1):
+        hint = "leave strategy and devices out, or device='cpu'"
+        raise UsageError(Problem("E801", "mps is for one process", hint=hint))
     if name == "fsdp" and world(devices) == 1:
         hint = "torchrun --nproc-per-node 2 -m archspec train …, or devices=2"
         raise UsageError(Problem("E801", "fsdp is for several processes", hint=hint))
 
 
 def rank(devices: int) -> int:
-    """Which of the processes of a run this is, as ``torchrun`` or Lightning numbers them.
+    """Which of the processes of a run this is, as ``torchrun`` or Fabric numbers them.
 
     Args:
         devices: that the run asks for. One that is alone may find numbers that others have left.

@@ -1,21 +1,28 @@
-"""Spec, data and weights brought together: the model that is about to be trained."""
+"""Spec, data, weights and options brought together: the model that is about to be trained."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from archspec import run_hashes
 from archspec.builder import build
 from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
-from archspec.lang.spec import Spec
+from archspec.lang.spec import Spec, load
 from archspec.tasks import KINDS
+from archspec.training.data_feed import OPEN_DATA_OPTIONS
+from archspec.training.option_info import option_infos
 from archspec.training.options import TrainOptions
+from archspec.training.run import Run, tokenizer_of
+from archspec.training.run_folder import BEST, SPEC
 from archspec.weights import WeightsReport
 from archspec.weights.folding import left_unread
 from archspec.weights.loading import load_chosen
@@ -163,3 +170,159 @@ def class_tensors(spec: Spec) -> list[str]:
 
 def _shapes(model: nn.Module) -> Mapping[str, torch.Size]:
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+@dataclass(frozen=True, slots=True)
+class InitialRun:
+    """A run whose weights another one begins with.
+
+    Attributes:
+        run: the earlier run.
+        spec: what its model is.
+    """
+
+    run: Run
+    spec: Spec
+
+    @classmethod
+    def of(cls, weights: str | os.PathLike[str] | None) -> InitialRun | None:
+        """The run with this folder or file of weights; None if it belongs to no run.
+
+        Raises:
+            RunError: E920, its ``run.json`` is not what a run writes, or a file of it was damaged,
+                changed or is gone.
+            SpecError: its spec is wrong.
+        """
+        if not isinstance(weights, str | os.PathLike):
+            return None
+        path = Path(weights)
+        folder = run_hashes.run_of(path / BEST) or run_hashes.run_of(path)
+        if folder is None:
+            return None
+        run = Run.of(folder)
+        run_hashes.check(folder, [SPEC])
+        return cls(run, load(folder / SPEC))
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The run's copy; None for images. Raises as ``tokenizer_of``."""
+        return tokenizer_of(self.run, self.spec)
+
+    def sized(self, spec: Spec) -> tuple[Spec, list[str]]:
+        """The spec with the sizes of the run where no others are set, and a note about them."""
+        taken = {
+            name: self.spec.values[name]
+            for name in spec.params
+            if name not in spec.overrides
+            and name != class_param(spec)
+            and name in self.spec.values
+            and self.spec.values[name] != spec.values[name]
+        }
+        if not taken or self.spec.architecture.model != spec.architecture.model:
+            return spec, []
+        sizes = listing([f"{name} {value}" for name, value in taken.items()])
+        return spec.with_params(**taken), [f"as in {self.run.path.name}: {sizes}"]
+
+    @property
+    def labels(self) -> Labels:
+        """The run's."""
+        return Labels(self.run.labels, self.run.path.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The names of the classes that given weights are for, in the order of the head's rows.
+
+    Attributes:
+        names: none where nobody has named them.
+        whose: what has them.
+    """
+
+    names: tuple[str, ...]
+    whose: str
+
+    @classmethod
+    def of(cls, spec: Spec) -> Labels:
+        """Those that a spec, or the config file that it was given, names."""
+        task = spec.architecture.task
+        return cls(tuple(task.labels or ()) if task else (), "the spec")
+
+    def rows(self, spec: Spec, labels: Sequence[str]) -> tuple[int | None, ...] | None:
+        """For each label the row of the same name; None if all are as they were.
+
+        Raises:
+            DataError: E906, the labels differ and the spec has no parameter for their number.
+        """
+        known = self.names
+        if not known or tuple(labels) == known:
+            return None
+        if class_param(spec) is None:
+            message = f"the weights are for the labels {listing(known)}, not {listing(labels)}"
+            hint = "give them in that order: labels=[…], or --labels"
+            raise DataError(Problem("E906", message, hint=hint))
+        numbers = {name: number for number, name in enumerate(known)}
+        return tuple(numbers.get(name) for name in labels)
+
+    def notes(self, labels: Sequence[str]) -> list[str]:
+        """How the labels differ, a line each; none if they are the same."""
+        known = self.names
+        if not known or tuple(labels) == known:
+            return []
+        new = [name for name in labels if name not in known]
+        gone = [name for name in known if name not in labels]
+        kept = len(labels) - len(new)
+        lines = [f"{kept} of {len(labels)} labels are those of {self.whose}, by name"]
+        lines += [f"new labels, which start anew: {listing(new)}"] if new else []
+        return lines + ([f"labels that are no longer there: {listing(gone)}"] if gone else [])
+
+
+def check_effect(kind: str, data: object, options: TrainOptions) -> None:
+    """Whether each option that was given has an effect, as far as that can be known before reading.
+
+    Args:
+        kind: of the spec's task.
+        data: as ``train`` was given it.
+        options: as ``train`` was given them.
+
+    Raises:
+        UsageError: E801, every one that has none.
+    """
+    reasons: dict[str, str] = {}
+
+    def refuse(names: Iterable[str], reason: str) -> None:
+        reasons.update(dict.fromkeys(names, reason))
+
+    if options.optimizer != "sgd":
+        refuse(["momentum"], f"{options.optimizer} has none")
+    if options.weights is None:
+        names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
+        refuse(names, "there are no weights to read")
+    if kind == "image-classification":
+        names = ["tokenizer", "max_length", "text_column", "text_pair_column"]
+        refuse(names, "the spec's inputs are images")
+    else:
+        refuse(["num_workers", "image_column"], "the spec's inputs are texts")
+    if isinstance(data, Data):
+        refuse(OPEN_DATA_OPTIONS - {"seed"}, "the data is open, and open_data takes it")
+    _refuse(reasons, options)
+
+
+def check_validation(data: Data, options: TrainOptions) -> None:
+    """Whether there is a split that ``monitor`` and ``patience`` go by.
+
+    Raises:
+        UsageError: E801, there is none, and one of them was given.
+    """
+    if "validation" not in data.splits:
+        _refuse(dict.fromkeys(("monitor", "patience"), "there is no validation split"), options)
+
+
+def _refuse(reasons: Mapping[str, str], options: TrainOptions) -> None:
+    infos, given = option_infos(TrainOptions), options.given
+    problems = [
+        Problem("E801", f"{name} has no effect: {reasons[name]}", hint="leave it out")
+        for name, info in infos.items()
+        if name in reasons and name in given and (given[name] or given[name] != info.default)
+    ]
+    if problems:
+        raise UsageError(problems)

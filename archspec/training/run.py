@@ -21,9 +21,9 @@ from archspec.training.run_folder import (
     METRICS,
     SPEC,
     RunFolder,
+    check_record,
     lines_of,
 )
-from archspec.training.run_record import check_record
 
 if TYPE_CHECKING:
     import torch
@@ -139,7 +139,7 @@ class Run(Displayed):
             RunError: E920, ``freeze.json`` or ``run.json`` is not what a run writes.
             WeightsError: a file cannot be read.
         """
-        from archspec.training.weight_proofs import verified_weights
+        from archspec.training.checkpoints import verified_weights
 
         hint = "" if self.status == "finished" else "if it was killed while it saved: resume it"
         return verified_weights(self.path, self.options.phases, self.weight_phases, hint)

@@ -15,10 +15,10 @@ import archspec
 from archspec.data import batches
 from archspec.errors import UsageError
 from archspec.training import environment
-from archspec.training.classifier_module import _seed
 from archspec.training.data_feed import DataFeed, encoders
 from archspec.training.options import Phase, TrainOptions
 from archspec.training.run_folder import LAST
+from archspec.training.state import set_seed
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -56,7 +56,7 @@ def test_a_step_is_the_mean_over_its_samples(tmp_path: Path) -> None:
 def test_a_step_is_seeded_as_pytorch_does_it_but_leaves_no_note() -> None:
     torch.manual_seed(7)
     expected, notes = torch.rand(3), len(torch.cuda._queued_calls)
-    _seed(7, torch.device("cpu"))
+    set_seed(7, torch.device("cpu"))
     assert torch.equal(torch.rand(3), expected)
     assert len(torch.cuda._queued_calls) == notes
 
@@ -115,7 +115,7 @@ def test_numbers_that_another_program_left(monkeypatch: pytest.MonkeyPatch) -> N
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
         monkeypatch.setenv(name, "1")
     assert (environment.rank(1), environment.world(1)) == (0, 1)
-    assert environment.rank(2) == 1  # Lightning has started it
+    assert environment.rank(2) == 1  # Fabric has started it
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert (environment.rank(1), environment.world(1)) == (1, 2)

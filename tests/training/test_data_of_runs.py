@@ -15,7 +15,7 @@ from archspec.cli import main
 from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError
 from archspec.lang.schema import Task
-from archspec.training.data_source import opened, reopened
+from archspec.training.data_feed import opened, reopened
 from archspec.training.options import TrainOptions
 
 HERE = Path(__file__).parent

@@ -22,10 +22,10 @@ import archspec
 from archspec import run_hashes, storage
 from archspec.errors import RunError
 from archspec.report.progress import counting
-from archspec.training import runner
-from archspec.training.checkpoint_callback import CheckpointCallback
-from archspec.training.classifier_module import ClassifierModule
-from archspec.training.reporter import Reporter
+from archspec.training import loop
+from archspec.training.loop import TrainLoop
+from archspec.training.recorder import Recorder
+from archspec.training.reporting import Reporter
 from archspec.training.run_folder import (
     BEST,
     FACTS,
@@ -83,18 +83,18 @@ def test_a_disk_that_is_full_at_the_first_byte(tmp_path: Path) -> None:
 def test_a_full_disk_ends_logs_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    begin = runner.RunTrainer._begin
+    begin = Recorder._begin
 
-    def begun(self: runner.RunTrainer) -> None:
+    def begun(self: Recorder, resumed: bool) -> None:
         assert self.folder is not None
         log = self.folder / "train.log"
         log.unlink()  # what was told of the data
         log.symlink_to(FULL)
         (self.folder / "logs/csv-2").mkdir(parents=True)
         (self.folder / "logs/csv-2/metrics.csv").symlink_to(FULL)
-        begin(self)
+        begin(self, resumed)
 
-    monkeypatch.setattr(runner.RunTrainer, "_begin", begun)
+    monkeypatch.setattr(Recorder, "_begin", begun)
     run = train(tmp_path, progress=True)
     assert run.status == "finished" and len(run.epochs) == 1
     told = capfd.readouterr().err.splitlines()
@@ -169,7 +169,7 @@ def test_ctrl_c_when_patience_is_at_its_end(
         "epochs": None, "phases": "head-only:5,body-and-head:1", "patience": 1, "learning_rate": 0.0
     }  # fmt: skip
     with monkeypatch.context() as patch:  # in the second epoch, the one that is not better
-        patch.setattr(CheckpointCallback, "_keep", interrupted(CheckpointCallback._keep, at=2))
+        patch.setattr(TrainLoop, "_evaluate", interrupted(TrainLoop._evaluate, at=2))
         run = train(tmp_path, **given)
     assert run.status == "stopped" and [line["phase"] for line in run.epochs] == [1, 1]
     resumed = archspec.resume(run.path, progress=False)
@@ -180,12 +180,12 @@ def test_ctrl_c_when_patience_is_at_its_end(
 def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = {"train": str(DATA), "test": str(DATA)}
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "evaluated", interrupted(runner.evaluated))
+        patch.setattr(loop, "load_weights", interrupted(loop.load_weights))
         run = train(tmp_path, data)
     assert run.status == "stopped" and run.facts["error"] is None and run.test is None
     with monkeypatch.context() as patch:  # twice: at once
-        twice = interrupted(interrupted(runner.evaluated))
-        patch.setattr(runner, "evaluated", twice)
+        twice = interrupted(interrupted(loop.load_weights))
+        patch.setattr(loop, "load_weights", twice)
         with pytest.raises(KeyboardInterrupt):
             archspec.resume(run.path, progress=False)
     assert archspec.Run.of(run.path).status == "stopped"
@@ -196,8 +196,8 @@ def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_ctrl_c_twice_in_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    step = interrupted(interrupted(ClassifierModule.training_step, at=3), at=3)
-    monkeypatch.setattr(ClassifierModule, "training_step", lambda *given: step(*given))
+    step = interrupted(interrupted(TrainLoop._train_batch, at=3), at=3)
+    monkeypatch.setattr(TrainLoop, "_train_batch", step)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     (run,) = archspec.runs(tmp_path)
@@ -269,10 +269,10 @@ def test_who_looks_at_a_run_is_in_nobodys_way(saved: archspec.Run) -> None:
 def test_a_run_is_read_by_who_holds_it(
     saved: archspec.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archspec.training import api, resume_file
+    from archspec.training import api, checkpoints
 
     seen: list[bool] = []
-    for module, name in ((resume_file, "read_state"), (api, "prepared"), (api, "reopened")):
+    for module, name in ((checkpoints, "read_state"), (api, "prepared"), (api, "reopened")):
         function = getattr(module, name)
 
         def noted(*given: Any, _function: Any = function, **named: Any) -> Any:

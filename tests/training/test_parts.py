@@ -20,12 +20,12 @@ from archspec.cli import main
 from archspec.errors import RunError, UsageError
 from archspec.tasks import find
 from archspec.training import environment
-from archspec.training.classifier_module import seed_of
-from archspec.training.curves import curves
 from archspec.training.model_setup import class_param, class_tensors
+from archspec.training.optimization import lr_factor
 from archspec.training.options import Phase, TrainOptions
+from archspec.training.reporting import curves
 from archspec.training.run_folder import LOCK, RunFolder, lines_of
-from archspec.training.schedules import lr_factor
+from archspec.training.state import seed_of
 
 HERE = Path(__file__).parent
 CPU = torch.device("cpu")
@@ -136,7 +136,6 @@ def test_what_are_no_options_of_a_run(data: Any, tmp_path: Path) -> None:
 
 @given(st.integers(2, 5), st.data())
 def test_scores_are_those_of_torchmetrics(classes: int, data: st.DataObject) -> None:
-    environment.require()  # torchmetrics comes with Lightning
     from torchmetrics.functional import classification as reference
 
     labels = torch.tensor(data.draw(st.lists(st.integers(0, classes - 1), min_size=1)))
@@ -249,7 +248,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as caught:
         archspec.train(SPEC, DATA)
-    assert caught.value.message == "training needs pytorch_lightning"
+    assert caught.value.message == "training needs lightning_fabric"
     assert caught.value.hint == "pip install 'archspec-nn[train]'"
 
 

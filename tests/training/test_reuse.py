@@ -20,9 +20,7 @@ import archspec
 from archspec.data import ImageEncoder
 from archspec.errors import Problem, UsageError
 from archspec.feature_cache import ActivationCache
-from archspec.training.cache_filler import arithmetic
-from archspec.training.cached_activations import CachedActivations, parts
-from archspec.training.checkpoint_callback import CheckpointCallback
+from archspec.training.cached_activations import CachedActivations, arithmetic, parts
 from archspec.training.data_feed import DataFeed
 from archspec.training.run_folder import BEST, LAST
 
@@ -165,16 +163,12 @@ def test_a_run_that_is_killed_while_it_fills_the_cache(whole: archspec.Run, tmp_
 def test_a_run_that_is_resumed_with_half_its_cache(
     step: int, whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    note = CheckpointCallback._note
+    class Stop(archspec.TrainCallback):
+        def on_batch_end(self, state: archspec.TrainState) -> None:
+            if state.step == step:
+                state.stop()
 
-    def noted(self: CheckpointCallback, trainer: Any, at: Any) -> None:
-        note(self, trainer, at)
-        if at.step == step:
-            self.stop.set()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CheckpointCallback, "_note", noted)
-        run = train(tmp_path)
+    run = train(tmp_path, callbacks=[Stop()])
     assert run.status == "stopped"
     for path in (tmp_path / ".activations").glob("*/rows.bin"):
         rows = np.memmap(path, np.uint64, "r+")
@@ -216,13 +210,13 @@ def test_a_run_that_is_stopped_while_it_fills_the_cache(
 def test_a_run_that_has_only_its_test_left(
     whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archspec.training import runner
+    from archspec.training import loop
 
     def killed(*given: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "for_test", killed)
+        patch.setattr(loop, "for_test", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path)
     (run,) = archspec.runs(tmp_path)

@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
 from archspec.freezing import FreezeProof
-from archspec.training.checkpoint_callback import CheckpointCallback
 from archspec.training.run_folder import BEST, LAST, STATE, RunFolder
 
 HERE = Path(__file__).parent
@@ -42,18 +41,19 @@ def weights(run: archspec.Run, name: str = LAST) -> bytes:
     return (run.path / name).read_bytes()
 
 
-def at_step(
-    monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[CheckpointCallback], None]
-) -> None:
-    """Let something happen at a step, before it is saved."""
-    note = CheckpointCallback._note
+class AtStep(archspec.TrainCallback):
+    """Lets something happen at a step, before it is saved."""
 
-    def noted(self: CheckpointCallback, trainer: Any, at: Any) -> None:
-        note(self, trainer, at)
-        if at.step == step:
-            act(self)
+    def __init__(self, step: int, act: Callable[[archspec.TrainState], None]) -> None:
+        self.step, self.act = step, act
 
-    monkeypatch.setattr(CheckpointCallback, "_note", noted)
+    def on_batch_end(self, state: archspec.TrainState) -> None:
+        if state.step == self.step:
+            self.act(state)
+
+
+def stopping(step: int) -> list[archspec.TrainCallback]:
+    return [AtStep(step, archspec.TrainState.stop)]
 
 
 @pytest.fixture(scope="module")
@@ -124,27 +124,13 @@ def test_the_proof_holds_for_the_weights(whole: archspec.Run) -> None:
                            fresh.get_parameter("body.first.weight"))  # fmt: skip
 
 
-def test_a_model_that_moves_something_frozen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def thaw(keeper: CheckpointCallback) -> None:
-        model.get_parameter("words.weight").data.add_(1)
+def test_a_model_that_moves_something_frozen(tmp_path: Path) -> None:
+    def thaw(state: archspec.TrainState) -> None:
+        state.model.get_parameter("words.weight").data.add_(1)
 
-    from archspec.training import api
-
-    prepared = api.prepared
-
-    def remembered(*given: Any, **named: Any) -> Any:
-        nonlocal model
-        found = prepared(*given, **named)
-        model = found.model
-        return found
-
-    model: Any = None
-    monkeypatch.setattr(api, "prepared", remembered)
-    at_step(monkeypatch, 2, thaw)
+    given: dict[str, Any] = {"epochs": 1, "freeze": "head-only", "device": "cpu"}
     with pytest.raises(FreezeError) as caught:
-        train(tmp_path, epochs=1, freeze="head-only", device="cpu", progress=False)
+        train(tmp_path, **given, progress=False, callbacks=[AtStep(2, thaw)])
     assert caught.value.message == "'words.weight' has moved"
     (run,) = archspec.runs(tmp_path)
     assert run.status == "failed" and "E704" in run.facts["error"]
@@ -164,14 +150,13 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import archspec
-from archspec.training.checkpoint_callback import CheckpointCallback
-note = CheckpointCallback._note
-def noted(self, trainer, at):
-    note(self, trainer, at)
-    if at.step == 16:
-        os.kill(os.getpid(), signal.SIGKILL)
-CheckpointCallback._note = noted
-archspec.train({spec!r}, {data!r}, output_dir={out!r}, save_interval=0, **{given!r})
+class Kill(archspec.TrainCallback):
+    def on_batch_end(self, state):
+        if state.step == 16:
+            os.kill(os.getpid(), signal.SIGKILL)
+archspec.train(
+    {spec!r}, {data!r}, output_dir={out!r}, save_interval=0, callbacks=[Kill()], **{given!r}
+)
 """
 
 
@@ -192,12 +177,11 @@ def test_a_killed_run_ends_as_if_it_had_not_been(whole: archspec.Run, tmp_path: 
 
 @pytest.mark.parametrize("step", [5, 11, 33])
 def test_a_stopped_run_ends_as_if_it_had_not_been(
-    step: int, whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int, whole: archspec.Run, tmp_path: Path
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
-    with monkeypatch.context() as patch:
-        at_step(patch, step, lambda keeper: os.kill(os.getpid(), signal.SIGINT))
-        run = train(tmp_path, **PHASED)
+    interrupt = AtStep(step, lambda state: os.kill(os.getpid(), signal.SIGINT))
+    run = train(tmp_path, **PHASED, callbacks=[interrupt])
     last = step == 33  # of the run: there is nothing left to stop
     assert run.status == ("finished" if last else "stopped")
     done = [line["step"] for line in run.metrics if line["kind"] == "step"]
@@ -208,27 +192,21 @@ def test_a_stopped_run_ends_as_if_it_had_not_been(
     assert weights(resumed) == weights(whole) and lines(resumed) == lines(whole)
 
 
-def test_a_failing_step_loses_nothing(
-    whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(keeper: CheckpointCallback) -> None:
+def test_a_failing_step_loses_nothing(whole: archspec.Run, tmp_path: Path) -> None:
+    def fail(state: archspec.TrainState) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        at_step(patch, 20, fail)
-        with pytest.raises(OSError, match="No space"):
-            train(tmp_path, **PHASED, save_interval=0)
+    with pytest.raises(OSError, match="No space"):
+        train(tmp_path, **PHASED, save_interval=0, callbacks=[AtStep(20, fail)])
     (run,) = archspec.runs(tmp_path)
     assert run.status == "failed" and run.facts["error"] == "OSError"
     assert weights(archspec.resume(run.path, progress=False)) == weights(whole)
 
 
-def test_accumulated_gradients_resume_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accumulated_gradients_resume_too(tmp_path: Path) -> None:
     given = {**PHASED, "accumulate_grad_batches": 3, "batch_size": 4, "schedule": "one-cycle"}
     expected = train(tmp_path, **given)
-    with monkeypatch.context() as patch:
-        at_step(patch, 9, lambda keeper: keeper.stop.set())
-        run = train(tmp_path, **given)
+    run = train(tmp_path, **given, callbacks=stopping(9))
     assert run.status == "stopped" and sum(line["kind"] == "step" for line in run.metrics) == 9
     resumed = archspec.resume(run.path, progress=False)
     assert weights(resumed) == weights(expected) and lines(resumed) == lines(expected)
@@ -241,14 +219,12 @@ def test_what_cannot_be_resumed(whole: archspec.Run, tmp_path: Path) -> None:
     assert archspec.resume(whole.path).facts == whole.facts  # it had finished
 
 
-def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> archspec.Run:
-    with monkeypatch.context() as patch:
-        at_step(patch, 3, lambda keeper: keeper.stop.set())
-        return train(tmp_path, **{**PHASED, "phases": "head-only:1"})
+def stopped(tmp_path: Path) -> archspec.Run:
+    return train(tmp_path, **{**PHASED, "phases": "head-only:1"}, callbacks=stopping(3))
 
 
-def test_other_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = stopped(tmp_path, monkeypatch)
+def test_other_data_is_refused(tmp_path: Path) -> None:
+    run = stopped(tmp_path)
     other = tmp_path / "other.csv"
     other.write_text(DATA.read_text().replace("film", "day"))
     task = archspec.load(SPEC).architecture.task
@@ -259,8 +235,8 @@ def test_other_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert archspec.resume(run.path, data=same, progress=False).status == "finished"
 
 
-def test_a_resume_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = stopped(tmp_path, monkeypatch)
+def test_a_resume_file_runs_nothing(tmp_path: Path) -> None:
+    run = stopped(tmp_path)
 
     class Evil:
         def __reduce__(self) -> Any:
@@ -282,13 +258,10 @@ def test_a_resume_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("unfrozen_state", {"words.weight": 3}),
         ("optimizer", {"state": {99: {"step": torch.ones(())}}, "param_groups": []}),
         ("optimizer", {}),
-        ("schedule", 3),
     ],
 )
-def test_a_resume_file_of_something_else(
-    key: str, value: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = stopped(tmp_path, monkeypatch)
+def test_a_resume_file_of_something_else(key: str, value: Any, tmp_path: Path) -> None:
+    run = stopped(tmp_path)
     state = torch.load(run.path / STATE, weights_only=True)
     with RunFolder(run.path).replacing(STATE) as place:  # its hash follows
         torch.save({**state, key: value}, place)
@@ -297,8 +270,8 @@ def test_a_resume_file_of_something_else(
     assert caught.value.code == "E920" and "the resume file does not fit" in caught.value.message
 
 
-def test_two_processes_are_not_at_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = stopped(tmp_path, monkeypatch)
+def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
+    run = stopped(tmp_path)
     with RunFolder(run.path).locked(), pytest.raises(RunError) as caught:
         archspec.resume(run.path, progress=False)
     assert caught.value.message.endswith("another process has it open")

@@ -17,8 +17,8 @@ from torch import nn
 
 import archspec
 from archspec.errors import UsageError
+from archspec.training.engine import check_shardable, units
 from archspec.training.run_folder import BEST, LAST
-from archspec.training.sharding import check_shardable, units
 
 HERE = Path(__file__).parent
 SPEC = HERE / "deep.yaml"
@@ -31,16 +31,14 @@ GIVEN: dict[str, Any] = {
 SCRIPT = """
 import os
 import archspec
-from archspec.training.checkpoint_callback import CheckpointCallback
-note = CheckpointCallback._note
-def noted(self, trainer, at):
-    note(self, trainer, at)
-    if at.step == 13 and os.environ["RANK"] == "1":
-        self.stop.set()
-CheckpointCallback._note = noted
-run = archspec.train({spec!r}, {data!r}, output_dir={out!r}, strategy="fsdp", **{given!r})
+class Stop(archspec.TrainCallback):
+    def on_batch_end(self, state):
+        if state.step == 13 and os.environ["RANK"] == "1":
+            state.stop()
+run = archspec.train(
+    {spec!r}, {data!r}, output_dir={out!r}, strategy="fsdp", callbacks=[Stop()], **{given!r}
+)
 assert run.status == "stopped", run.status
-CheckpointCallback._note = note
 run = archspec.resume(run.path, progress=False)
 assert run.status == "finished" and run.test is not None and len(run.verify()) == 2
 """

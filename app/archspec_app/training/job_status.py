@@ -12,8 +12,7 @@ from typing import Any, cast
 
 from archspec.errors import Problem, RunError
 from archspec.file_lock import holder
-from archspec.training.run_folder import FACTS, LOCK, METRICS
-from archspec.training.run_record import check_record
+from archspec.training.run_folder import FACTS, LOCK, METRICS, check_record
 from archspec_app.training.metric_points import log_tail
 from archspec_app.training.run_rows import JobStatus
 

@@ -1,22 +1,26 @@
-"""The resume file: tensors and numbers, read without running anything."""
+"""What a run saves of its model: weights, the resume file, and that the frozen ones hold."""
 
 from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from archspec.errors import Problem, RunError
-from archspec.freezing import FreezeProof
+from archspec.builder import build
+from archspec.errors import FreezeError, Problem, RunError, UsageError
+from archspec.freezing import FreezeProof, freeze
 from archspec.report.text import first_line
-from archspec.training.run_folder import STATE, RunFolder
+from archspec.training.options import Phase
+from archspec.training.run_folder import FREEZE, SPEC, STATE, RunFolder
 from archspec.weights import save_weights
 
-_KEYS = {"position", "standing", "unfrozen_state", "optimizer", "schedule", "precision"}
+_KEYS = {"position", "standing", "unfrozen_state", "optimizer", "precision"}
 
 
 def unfrozen_state(model: nn.Module, proof: FreezeProof) -> dict[str, torch.Tensor]:
@@ -95,3 +99,68 @@ def restore(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
         if name not in state or state[name].shape != tensor.shape:
             raise RunError(Problem("E920", f"the resume file's '{name}' is not of this model"))
         state[name].copy_(tensor)
+
+
+def verified_weights(
+    folder: Path, phases: Sequence[Phase], files: Mapping[str, int], hint: str
+) -> dict[str, FreezeProof]:
+    """See ``Run.verify``.
+
+    Args:
+        folder: of the run.
+        phases: of its options.
+        files: file of weights → the phase, from 0, that it is of.
+        hint: what to do about weights that have changed.
+    """
+    proofs = _proofs(folder)[: len(phases)]
+    found: dict[str, FreezeProof] = {}
+    problems: list[Problem] = []
+    for name, index in files.items():
+        if not 0 <= index < len(proofs):
+            raise _unlike(folder)
+        file, phase, proof = folder / name, phases[index], proofs[index]
+        try:
+            _check(folder / SPEC, file, phase, proof)
+        except FreezeError as error:
+            problems += [
+                replace(
+                    problem,
+                    message=f"{file.name}, plan {phase.label}: {problem.message}",
+                    hint=problem.hint or hint,
+                )
+                for problem in error.problems
+            ]
+        found[file.name] = proof
+    if problems:
+        raise FreezeError(problems)
+    return found
+
+
+def _proofs(folder: Path) -> list[FreezeProof]:
+    """Those of the phases that have begun.
+
+    Raises:
+        RunError: E920, ``freeze.json`` is not what a run writes.
+    """
+    try:
+        phases: Any = RunFolder(folder).read_json(FREEZE)["phases"]
+        return [FreezeProof.from_dict(phase["proof"]) for phase in phases]
+    except UsageError as error:
+        raise RunError(Problem("E920", f"{folder / FREEZE}: {error.message}")) from None
+    except (KeyError, TypeError):
+        raise _unlike(folder) from None
+
+
+def _unlike(folder: Path) -> RunError:
+    return RunError(Problem("E920", f"{folder / FREEZE}: not what a run writes"))
+
+
+def _check(spec: Path, weights: Path, phase: Phase, proof: FreezeProof) -> None:
+    model = build(spec, device="cpu", weights=weights)
+    freeze(model, phase.patterns)
+    proof.verify(model)
+    unproven = FreezeProof.of(model).hashes.keys() - proof.hashes.keys()
+    if unproven:
+        raise FreezeError(
+            [Problem("E704", f"'{name}' is not in the proof") for name in sorted(unproven)]
+        )

@@ -1,14 +1,36 @@
-"""The learning rate over a phase, as a factor of the one that was asked for."""
+"""The optimizer of a phase, and its learning rate over time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-from archspec.training.options import Schedule
+import torch
+from torch import nn
+
+from archspec.freezing import trainable_parameters
+from archspec.training.options import Schedule, TrainOptions
 
 _START, _END = 1 / 25, 1e-4
 """Of one cycle (Smith and Topin 2017, Super-Convergence, arXiv:1708.07120)."""
+
+
+def optimizer_of(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
+    """An optimizer of what is trained."""
+    groups = trainable_parameters(model, weight_decay=options.weight_decay)
+    rate = options.learning_rate
+    # One pass over the weights, not ten; a gradient scaler does not let it clip.
+    fused = options.precision != "fp16-mixed"
+    match options.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=rate, fused=fused)
+        case "adam":
+            return torch.optim.Adam(groups, lr=rate, fused=fused)
+        case "sgd":
+            nesterov = options.momentum > 0
+            momentum: Any = {"momentum": options.momentum, "nesterov": nesterov}
+            return torch.optim.SGD(groups, lr=rate, fused=fused, **momentum)
 
 
 def lr_factor(schedule: Schedule, steps: int, warmup: float) -> Callable[[int], float]:

@@ -1,0 +1,259 @@
+"""The engine of a run: Lightning Fabric's processes, devices and precision, and split models.
+
+PyTorch's ``fully_shard`` (Zhao et al. 2023, PyTorch FSDP, arXiv:2304.11277) splits each parameter
+alone, along its first dimension: frozen and trained ones may stand side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, cast
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.func import functional_call
+
+from archspec.building.devices import pick_device
+from archspec.errors import ArchspecError, Problem, UsageError
+from archspec.freezing import freeze
+from archspec.training import environment
+from archspec.training.data_feed import DataFeed, inputs_of, moved
+from archspec.training.options import TrainOptions
+
+_Mixed = Literal["16-mixed", "bf16-mixed"]
+_MIXED: dict[str, _Mixed] = {"bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
+
+
+class _Autocast(MixedPrecision):
+    """Mixed precision as PyTorch has it: inputs and outputs are left as they are."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+    def convert_output(self, data: Any) -> Any:
+        return data
+
+
+def launched(model: nn.Module, feed: DataFeed, options: TrainOptions) -> Fabric:
+    """The engine of a run, once all its processes are there.
+
+    Args:
+        model: whole, on the CPU; each plan of the run is applied to it.
+    """
+    device, started = pick_device(options.device), environment.processes()
+    devices = options.devices if device.index is None else [device.index]
+    mixed = _MIXED.get(options.precision)
+    with quiet():
+        fabric = Fabric(
+            accelerator=device.type,
+            devices=started.local if started else devices,
+            num_nodes=started.nodes if started else 1,
+            strategy=_strategy(model, feed, options),
+            plugins=[_Autocast(mixed, device.type)] if mixed else None,
+        )
+        fabric.launch()
+    return fabric
+
+
+def _strategy(
+    model: nn.Module, feed: DataFeed, options: TrainOptions
+) -> str | ModelParallelStrategy:
+    world = environment.world(options.devices)
+    if options.strategy == "fsdp":
+        return ModelParallelStrategy(_split, data_parallel_size=world, tensor_parallel_size=1)
+    if world == 1:
+        return options.strategy
+    for phase in options.phases:
+        freeze(model, phase.patterns)
+        if has_unused(model, feed):
+            return "ddp_find_unused_parameters_true"
+    return "ddp"
+
+
+def has_unused(model: nn.Module, feed: DataFeed) -> bool:
+    """Whether a parameter that is trained has no part in the loss, as a few rows show.
+
+    Processes that average gradients must know. Nothing random is drawn and no statistics move. True
+    also where the model cannot be tried out.
+    """
+    trained = [one for one in model.parameters() if one.requires_grad]
+    device = trained[0].device
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+            batch = moved(feed.example()[0], device)
+            outputs = functional_call(model, buffers, (), inputs_of(batch))
+            loss = feed.objective.loss(outputs, batch, len(batch["rows"])).sum
+            gradients = torch.autograd.grad(loss, trained, allow_unused=True)
+    except (ArchspecError, RuntimeError):
+        return True
+    return any(one is None for one in gradients)
+
+
+def any_process(fabric: Fabric, *wishes: bool) -> list[bool]:
+    """What at least one process wishes: all must do the same, or they would wait forever."""
+    if fabric.world_size == 1:
+        return [*wishes]
+    votes = torch.tensor(wishes, dtype=torch.int32, device=fabric.device)
+    distributed.all_reduce(votes)
+    return [bool(count) for count in votes.tolist()]
+
+
+def leave_group() -> None:
+    """Leave the process group: gloo's threads crash a process that exits without it."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Fabric: its advice is for authors of loops, and would bury a run's own lines."""
+    names = ("lightning_fabric", "lightning_fabric.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+# ------------------------------------------------------------------------------------ split models
+
+_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_LARGE = 1_000_000  # parameters: a layer of its own that is worth a message of its own
+
+
+def check_shardable(model: nn.Module) -> None:
+    """Whether all parameters of a model can be split.
+
+    Raises:
+        UsageError: E801, some have no dimension.
+    """
+    problems = [
+        Problem("E801", f"'{name}' has no dimension to split", hint="ddp, or a shape of [1]")
+        for name, parameter in model.named_parameters()
+        if not parameter.ndim
+    ]
+    if problems:
+        raise UsageError(problems)
+
+
+def units(model: nn.Module) -> list[nn.Module]:
+    """The modules whose parameters are together while they compute, and nowhere else.
+
+    They are the repeated blocks: the items of lists, the outermost ones. What is in none of them
+    (embeddings, a head) belongs to the model itself, and so does an item that shares a parameter.
+
+    Example:
+        >>> import archspec
+        >>> [type(one).__name__ for one in units(archspec.build("bert", device="meta"))][-2:]
+        ['BertLayer', 'BertLayer']
+        >>> len(units(archspec.build("resnet18", device="meta")))
+        8
+    """
+    names = model.named_parameters(remove_duplicate=False)
+    uses = Counter(parameter for _, parameter in names)
+
+    def is_apart(module: nn.Module) -> bool:
+        return all(uses[parameter] == 1 for parameter in module.parameters())
+
+    return [one for one in _items(model) if is_apart(one)]
+
+
+def _items(module: nn.Module) -> list[nn.Module]:
+    is_list = isinstance(module, _LISTS)
+    if not is_list and type(module).__module__.startswith("torch.nn."):
+        return []  # PyTorch's own modules look into each other
+    found: list[nn.Module] = []
+    for child in module.children():
+        if is_list and not isinstance(child, _LISTS) and _is_large(child):
+            found.append(child)
+        else:
+            found += _items(child)
+    return found
+
+
+def _is_large(module: nn.Module) -> bool:
+    sizes = [parameter.numel() for parameter in module.parameters()]
+    return bool(sizes) and (any(True for _ in module.children()) or sum(sizes) >= _LARGE)
+
+
+def _split(step: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    """Split the model of a ``TrainingStep``, the same in every process, unit by unit."""
+    model = step.get_submodule("model")
+    for one in [*units(model), model]:
+        fully_shard(one, mesh=mesh["data_parallel"])
+    return step
+
+
+def share(model: nn.Module, device: torch.device) -> None:
+    """Give all processes the first one's tensors, passing through a device."""
+    for tensor in model.state_dict().values():
+        passed = tensor.to(device)
+        distributed.broadcast(passed, 0)
+        tensor.copy_(passed)
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Give all processes the first one's buffers, such as running statistics, as DDP does."""
+    for buffer in model.buffers():
+        distributed.broadcast(buffer, 0)
+
+
+def gather(model: nn.Module, whole: nn.Module) -> None:
+    """Bring a whole model up to date with the split one, tensor by tensor, in every process."""
+    share_buffers(model)
+    state = whole.state_dict()
+    for name, tensor in model.state_dict().items():
+        state[name].copy_(_whole(tensor))
+
+
+def _whole(value: Any) -> Any:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def gathered(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimizer's state with whole tensors, on the CPU: what one process would have."""
+    states = cast("Mapping[Any, Mapping[str, Any]]", optimizer["state"])
+    state = {
+        key: {name: _on_cpu(_whole(value)) for name, value in one.items()}
+        for key, one in states.items()
+    }
+    return {**optimizer, "state": state}
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.cpu() if isinstance(value, Tensor) else value
+
+
+def scattered(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What ``gathered`` gave, split as the optimizer's parameters are, if they are."""
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    states = {
+        key: {name: _part(value, parameters[key]) for name, value in one.items()}
+        for key, one in state["state"].items()
+    }
+    return {**state, "state": states}
+
+
+def _part(value: Any, parameter: Tensor) -> Any:
+    is_alike = isinstance(value, Tensor) and value.shape == parameter.shape
+    if not is_alike or not isinstance(parameter, DTensor):
+        return value
+    value = value.to(parameter.device)
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements)

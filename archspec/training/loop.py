@@ -1,0 +1,386 @@
+"""The training loop: data, a step, an epoch, evaluation, saving, stopping, callbacks.
+
+``TrainLoop.run`` is a run from its first step to its test, and the methods below it are in the
+order in which they happen. Lightning Fabric gives devices, precision and processes (``engine``);
+``feed`` has the batches and the task's loss and metrics, ``record`` writes the run's folder.
+
+Whatever is random in a step depends on the seed and on ``at``, the position, alone: a run that is
+resumed there does what one does that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import atexit
+import copy
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.freezing import freeze
+from archspec.tasks.objective import Loss, Scores
+from archspec.training.cached_activations import CacheFiller, for_test
+from archspec.training.callbacks import TrainCallback, TrainState
+from archspec.training.checkpoints import (
+    reading,
+    restore,
+    unfrozen_state,
+    write_state,
+    write_weights,
+)
+from archspec.training.data_feed import Batch, DataFeed, inputs_of, moved
+from archspec.training.engine import (
+    any_process,
+    gather,
+    gathered,
+    launched,
+    leave_group,
+    scattered,
+    share,
+    share_buffers,
+)
+from archspec.training.optimization import lr_factor, optimizer_of
+from archspec.training.options import Phase, TrainOptions
+from archspec.training.recorder import Recorder
+from archspec.training.reporting import ProgressBar
+from archspec.training.run import Run
+from archspec.training.run_folder import BEST, LAST
+from archspec.training.state import BestScore, Position, Stopped, listening, seed_of, set_seed
+from archspec.weights import load_weights
+
+
+class TrainingStep(nn.Module):
+    """A model with the loss of its task: what DDP and FSDP take for one module."""
+
+    def __init__(self, model: nn.Module, feed: DataFeed) -> None:
+        super().__init__()
+        self.model, self.feed = model, feed
+
+    def forward(self, batch: Batch, rows: int) -> Loss:
+        """The loss of the first ``rows`` of a batch, summed over them."""
+        outputs = outputs_of(self.model, self.feed, "train", batch)
+        return self.feed.objective.loss(outputs, batch, rows)
+
+
+def outputs_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> Any:
+    """What a model returns for a batch, computed from the cache on where there is one."""
+    if feed.reuse is not None and "values" in batch:
+        return feed.reuse.outputs(model, split, batch)
+    return model(**inputs_of(batch))
+
+
+class TrainLoop:
+    """Trains a run's phases one after the other, then tests the best weights.
+
+    Args:
+        model: whole, on the CPU, the same in every process.
+        record: of the run's folder, whose lock the caller holds.
+        saved: what the resume file says; None for a run that begins.
+
+    Attributes:
+        at: where the run stands.
+        stop: set by Ctrl-C and by callbacks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        feed: DataFeed,
+        options: TrainOptions,
+        record: Recorder,
+        callbacks: Sequence[TrainCallback] = (),
+        saved: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.feed, self.options = model, feed, options
+        self.record, self.callbacks, self.saved = record, callbacks, saved
+        self.at, self.best, self.stop = Position(), BestScore(), threading.Event()
+        self.is_split = options.strategy == "fsdp"
+        self.batches = feed.train_batches  # of an epoch
+        self.bar = ProgressBar(self.batches, options.total_epochs)
+        self.trained = model
+        self.optimizer: Any = None
+        self.saved_at = time.monotonic()
+        self.loss: Loss | None = None
+        self.evaluated: tuple[str, Scores] | None = None
+
+    # ------------------------------------------------------------------------------------------ run
+
+    def run(self) -> Run:
+        """Train the phases that are left, test, and return the run; raises as ``train``."""
+        is_resumed = self.saved is not None
+        with listening(self.stop), self.record.running(resumed=is_resumed):
+            self.fabric = launched(self.model, self.feed, self.options)
+            self.record.join(self.fabric, self.feed.objective.monitors)
+            if is_resumed:
+                self._restore()
+            else:
+                self._save_weights(LAST)
+                self._save()
+            while self.at.phase < len(self.options.phases):
+                self._train_phase(self.options.phases[self.at.phase])
+                self.at.next_phase()
+                self.best.waited, self.saved = 0, None
+                self._save()
+            self.record.verify()
+            self._test()
+        if self.fabric.world_size > 1:
+            atexit.register(leave_group)
+        return self.record.result()
+
+    # ---------------------------------------------------------------------------------------- phase
+
+    def _train_phase(self, phase: Phase) -> None:
+        """Train some epochs with one freeze plan, one optimizer and one schedule."""
+        at = self.at
+        report = freeze(self.model, phase.patterns)
+        self.proof = self.record.proof(at.phase, self.model, report)
+        if self._is_done(phase):
+            return
+        if at.phase_epoch == 0 and at.batch == 0:
+            counts = f"{report.trainable:,} of {report.parameters:,} parameters"
+            self.record.report(f"plan {phase.label}: {counts}")
+        self._set_up(phase)
+        self._reuse_frozen_work()
+        with self.bar.shown(self.record.report.verbose and self.fabric.is_global_zero):
+            while not self._is_done(phase):
+                self._train_epoch()
+                self._finish_epoch()
+        self.proof.verify(self.model)
+        self.optimizer = None
+
+    def _is_done(self, phase: Phase) -> bool:
+        patience = self.options.patience
+        is_out_of_patience = patience is not None and self.best.waited >= patience
+        return is_out_of_patience or self.at.phase_epoch >= phase.epochs
+
+    def _set_up(self, phase: Phase) -> None:
+        """Bring the model to its device, and make an optimizer of what is trained."""
+        # A split model stays split: the whole one is kept beside it.
+        self.trained = copy.deepcopy(self.model) if self.is_split else self.model
+        self.trained.train()
+        self.step = self.fabric.setup_module(TrainingStep(self.trained, self.feed))
+        optimizer = optimizer_of(self.trained, self.options)
+        self.optimizer = self.fabric.setup_optimizers(optimizer)
+        assert self.options.warmup is not None  # resolved
+        self.steps_per_epoch = -(-self.batches // self.options.accumulate_grad_batches)
+        steps = self.steps_per_epoch * phase.epochs
+        self.lr_factor = lr_factor(self.options.schedule, steps, self.options.warmup)
+        saved = self.saved
+        if saved is not None and saved["optimizer"] is not None:
+            with reading():
+                optimizer.load_state_dict(scattered(saved["optimizer"], optimizer))
+                self.fabric.strategy.precision.load_state_dict(saved["precision"])
+
+    def _reuse_frozen_work(self) -> None:
+        """Compute what the plan leaves as it is once, for every row."""
+        assert self.record.path is not None
+        report = self.record.report
+        filler = CacheFiller(
+            self.fabric, self.feed, self.options, self.record.path, self.stop, report
+        )
+        self.record.activations(self.at.phase, filler.fill(self.trained))
+        if self._any(self.stop.is_set())[0]:
+            raise Stopped
+
+    # ---------------------------------------------------------------------------------------- epoch
+
+    def _train_epoch(self) -> None:
+        """Train on the batches of this epoch that are left."""
+        at, every = self.at, self.options.accumulate_grad_batches
+        batches = self.feed.train(at.epoch, at.batch)
+        sizes, items = batches.sizes, batches.items  # of all batches, over all processes
+        self.step.train()
+        self.record.begin_epoch()
+        self.bar.update(at)
+        for batch in batches:
+            first = at.batch - at.batch % every  # batch of this step
+            is_last = at.batch + 1 == self.batches
+            completes_step = is_last or at.batch + 1 == first + every
+            rows, step_items = self._own_rows(sizes[at.batch]), sum(items[first : first + every])
+            self._train_batch(moved(batch, self.fabric.device), rows, step_items, completes_step)
+            at.batch += 1
+            if completes_step:
+                self._take_step()
+            self.bar.update(at)
+            self._call("on_batch_end")
+            if completes_step and not is_last:  # after the last one comes the evaluation
+                self._save_if_due()
+
+    def _train_batch(self, batch: Batch, rows: int, step_items: int, completes_step: bool) -> None:
+        """Add the gradients of a batch to those of its step, whose loss has ``step_items``."""
+        at = self.at
+        set_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank), self.fabric.device)
+        # Processes add up their gradients once a step; a split model would keep whole ones so long.
+        waits = not completes_step and not self.is_split
+        with self.fabric.no_backward_sync(self.step, enabled=waits):
+            loss: Loss = self.step(batch, rows)
+            # Processes are averaged over: this makes it the mean over the items of the step.
+            self.fabric.backward(loss.sum * (self.fabric.world_size / step_items))
+        self.loss = Loss(loss.sum.detach(), loss.items)
+        self.record.batch(self.loss)
+
+    def _take_step(self) -> None:
+        """A step of the optimizer, with the gradients of one or several batches."""
+        at, options = self.at, self.options
+        done = at.phase_epoch * self.steps_per_epoch
+        done += (at.batch - 1) // options.accumulate_grad_batches
+        rate = options.learning_rate * self.lr_factor(done)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if options.max_grad_norm:
+            self.fabric.clip_gradients(
+                self.step,
+                self.optimizer,
+                max_norm=options.max_grad_norm,
+                error_if_nonfinite=False,
+            )
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        at.step += 1
+        self.record.step(at, rate)
+
+    def _finish_epoch(self) -> None:
+        """Evaluate, save, and keep the weights if they are the best so far; stop if asked to."""
+        at, has_test = self.at, "test" in self.feed.data.splits
+        self.record.flush(at)
+        scores = None
+        if "validation" in self.feed.data.splits:
+            self.bar.validating()
+            scores = self._evaluate(self.trained, "validation")
+        # Without a validation there is nothing to compare: the last epoch is the best.
+        score = scores.rank(self.options.monitor) if scores else (float(at.epoch), 0.0)
+        is_best = self.best.is_better(score)
+        self.record.epoch(at, scores, is_best=is_best)
+        at.next_epoch()
+        self._gather()
+        if is_best:
+            self._save_weights(BEST)
+        self._save_weights(LAST)
+        self.record.show_epoch()
+        self._save()
+        self._call("on_epoch_end")
+        is_over = at.epoch == self.options.total_epochs and not has_test
+        if self._any(self.stop.is_set())[0] and not is_over:
+            raise Stopped
+
+    # ----------------------------------------------------------------------------------- evaluation
+
+    def _evaluate(self, model: nn.Module, split: str) -> Scores:
+        """The scores on a split, of which each process takes its part of every batch."""
+        device, is_alone = self.fabric.device, self.fabric.world_size == 1
+        metrics = self.feed.objective.metrics(device)
+        batches = self.feed.split(split)
+        if self.is_split:
+            share_buffers(model)
+        model.eval()
+        with torch.inference_mode() if is_alone else torch.no_grad(), self.fabric.autocast():
+            for batch, size in zip(batches, batches.sizes, strict=True):
+                batch = moved(batch, device)
+                outputs = outputs_of(model, self.feed, split, batch)
+                metrics.add(outputs, batch, self._own_rows(size))
+                if split == "test" and self._any(self.stop.is_set())[0]:
+                    raise Stopped  # a validation is completed first
+        if not is_alone:
+            metrics.reduce()
+        scores = metrics.scores()
+        self.evaluated = (split, scores)
+        self._call("on_evaluation_end")
+        return scores
+
+    def _test(self) -> None:
+        """Test the best weights."""
+        if "test" not in self.feed.data.splits:
+            return
+        folder, device = self.record.folder, self.fabric.device
+        if folder is not None:
+            load_weights(self.model, folder / BEST)
+        if self.fabric.world_size > 1:
+            share(self.model, device)
+            self.feed.reuse = None
+        elif folder is not None:
+            self.feed.reuse = for_test(self.model, self.feed, self.options, folder, device)
+        model = self.fabric.to_device(self.model)
+        if self.is_split:
+            model = copy.deepcopy(self.model)
+            self.fabric.setup_module(TrainingStep(model, self.feed))
+        self.record.test(self._evaluate(model, "test"))
+
+    def _own_rows(self, size: int) -> int:
+        """How many of this process's rows of a batch are its own: a few fill up the last batch."""
+        return len(range(self.feed.rank, size, self.feed.world))
+
+    # -------------------------------------------------------------------------- saving and stopping
+
+    def _save_if_due(self) -> None:
+        """Save in the middle of an epoch now and then; stop if asked to."""
+        is_due = time.monotonic() - self.saved_at >= self.options.save_interval
+        must_stop, is_due = self._any(self.stop.is_set(), is_due)
+        if must_stop or is_due:
+            self._gather()
+            self._save()
+        if must_stop:
+            raise Stopped
+
+    def _save(self) -> None:
+        """Write the resume file: what the next step needs and ``last.safetensors`` may lack."""
+        tensors, optimizer, precision = {}, None, None
+        if self.optimizer is not None:  # else this is between two phases
+            self.record.flush(self.at)
+            optimizer = self.optimizer.optimizer.state_dict()
+            optimizer = gathered(optimizer) if self.is_split else optimizer
+            precision = self.fabric.strategy.precision.state_dict()
+            tensors = unfrozen_state(self.model, self.proof)
+        self.saved_at = time.monotonic()
+        content = {
+            "position": self.at.to_dict(),
+            "standing": [list(self.best.best), self.best.waited, self.record.lines],
+            "unfrozen_state": tensors,
+            "optimizer": optimizer,
+            "precision": precision,
+        }
+        if self.record.folder is not None:
+            write_state(self.record.folder, content)
+        if self.optimizer is not None:
+            self._call("on_checkpoint")
+
+    def _save_weights(self, name: str) -> None:
+        if self.record.folder is not None:
+            write_weights(self.record.folder, name, self.model)
+
+    def _gather(self) -> None:
+        """Bring the whole model up to date with a split one."""
+        if self.is_split:
+            gather(self.trained, self.model)
+
+    def _restore(self) -> None:
+        """Go back to where the run was saved; the optimizer follows when its phase begins."""
+        assert self.saved is not None
+        with reading():
+            self.at = Position.from_dict(self.saved["position"])
+            best, self.best.waited, lines = self.saved["standing"]
+            self.best.best = (best[0], best[1])
+            restore(self.model, self.saved["unfrozen_state"])
+        self.record.go_back(lines)
+
+    def _any(self, *wishes: bool) -> list[bool]:
+        return any_process(self.fabric, *wishes)
+
+    # ------------------------------------------------------------------------------------ callbacks
+
+    def _call(self, event: str) -> None:
+        """Tell the callbacks of an event."""
+        if not self.callbacks:
+            return
+        loss = self.loss.sum / max(self.loss.items, 1) if self.loss else None
+        split, scores = self.evaluated or (None, None)
+        at, path = self.at, self.record.path
+        assert path is not None
+        state = TrainState(
+            path, self.trained, self.optimizer, at.phase + 1, at.epoch + 1, at.batch, at.step,
+            loss, split, scores, self.stop,
+        )  # fmt: skip
+        for callback in self.callbacks:
+            getattr(callback, event)(state)

@@ -1,0 +1,400 @@
+"""Writes the folder of a run: its description, its status, its metrics, its proofs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning_fabric
+import torch
+from lightning_fabric import Fabric
+from torch import distributed, nn
+
+from archspec.builder import to_python
+from archspec.data import TextEncoder, tokenizer_files
+from archspec.differences.normal_form import content
+from archspec.errors import ArchspecError, Problem, RunError
+from archspec.freezing import FreezeProof
+from archspec.freezing.report import FreezeReport
+from archspec.lang.yaml import dump
+from archspec.tasks.objective import Loss, Scores, format_numbers
+from archspec.training.data_feed import DataFeed, DataSource
+from archspec.training.model_setup import Prepared
+from archspec.training.options import TrainOptions
+from archspec.training.reporting import Logs, Reporter, curves
+from archspec.training.run import Run
+from archspec.training.run_folder import (
+    CURVES,
+    FACTS,
+    FREEZE,
+    LOG,
+    METRICS,
+    SOURCE,
+    SPEC,
+    RunFolder,
+    lines_of,
+)
+from archspec.training.state import Position, Stopped
+
+_RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
+_RECORDED_AFTER = 1.0  # seconds, where steps are slow
+_PACKAGES = (
+    "archspec-nn",
+    "torch",
+    "datasets",
+    "tokenizers",
+    "numpy",
+    "safetensors",
+)
+
+
+def new_folder(
+    ready: Prepared, source: DataSource, feed: DataFeed, options: TrainOptions, notes: list[str]
+) -> RunFolder:
+    """Create a run's folder with all that is known before it starts.
+
+    Raises:
+        RunError: E921, it cannot be written.
+    """
+    plan = "+".join(phase.label for phase in options.phases)
+    folder = RunFolder.create(Path(options.output_dir), f"{ready.spec.name}-{plan}", options.name)
+    try:
+        folder.write(SPEC, dump(_resolved(ready, feed)))
+        folder.write(SOURCE, to_python(ready.spec))
+        if isinstance(feed.encoder, TextEncoder):
+            _copy_tokenizer(folder, feed.encoder.path)
+        folder.write_json(FREEZE, {"phases": []})
+        folder.write_json(FACTS, _facts(ready, source, feed, options, plan, notes))
+        folder.check()
+    except BaseException:  # an empty folder helps nobody
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
+    return folder
+
+
+def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
+    """The spec with all parents and values in it, the classes' names, and the text's settings."""
+    resolved = content(ready.spec)
+    resolved["task"]["labels"] = list(feed.data.labels)
+    if isinstance(feed.encoder, TextEncoder):
+        text = resolved["task"].get("text") or {}
+        text |= {"tokenizer": feed.encoder.path.name, "max_length": feed.encoder.max_length}
+        text["pair"] = feed.data.columns.text_pair is not None
+        resolved["task"]["text"] = text
+    return resolved
+
+
+def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
+    files = [
+        file,
+        *(one for name in tokenizer_files.BESIDE if (one := file.parent / name).is_file()),
+    ]
+    for one in files:
+        try:
+            content = one.read_bytes()
+        except OSError as error:
+            raise RunError(Problem("E921", f"{one}: cannot be read: {error.strerror}")) from None
+        folder.write(one.name, content)
+
+
+def _facts(
+    ready: Prepared,
+    source: DataSource,
+    feed: DataFeed,
+    options: TrainOptions,
+    plan: str,
+    notes: list[str],
+) -> dict[str, Any]:
+    weights = ready.weights
+    return {
+        "status": "running",
+        "spec": ready.spec.name,
+        "model": ready.spec.architecture.model,
+        "plan": plan,
+        "epochs": options.total_epochs,
+        "seed": options.seed,
+        "labels": list(source.data.labels),
+        "parameters": sum(p.numel() for p in ready.model.parameters()),
+        "trainable": None,
+        "options": options.to_dict(),
+        "loss": feed.own_loss.name if feed.own_loss else None,
+        "data": source.to_dict(),
+        "weights": {
+            "files": list(weights.files) if weights else [],
+            "layout": weights.layout if weights else None,
+            "fresh": list(ready.fresh),
+            "notes": notes,
+        },
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "started": now(),
+        "ended": None,
+        "seconds": 0.0,
+        "resumed": [],
+        "error": None,
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, archspec and the packages that a run uses."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    # It may have come as a part of another package.
+    return {**versions, "lightning-fabric": str(vars(lightning_fabric)["__version__"])}
+
+
+def now() -> str:
+    """The time, with its zone, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+# ------------------------------------------------------------------------------------ while it runs
+
+
+class Recorder:
+    """Writes what happens in a run; in other processes than the first it only helps to add up.
+
+    Attributes:
+        folder: None in other processes than the first.
+        path: of the folder, in all processes once ``fabric`` is set.
+        lines: how many ``metrics.jsonl`` has.
+        epochs: its lines of epochs.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder | None,
+        path: Path | None,
+        options: TrainOptions,
+        report: Reporter,
+    ) -> None:
+        self.folder, self.options, self.report = folder, options, report
+        self.path = folder.path if folder else path
+        self.lines, self.epochs = 0, list[dict[str, Any]]()
+        self.started = self.flushed = time.monotonic()
+        self._waiting: list[dict[str, Any]] = []
+        self._losses: list[Loss] = []
+        self._logs: Logs | None = None
+        if folder is not None:
+            report.log = folder / LOG
+
+    def join(self, fabric: Fabric, scores: Sequence[str]) -> None:
+        """Take part in what the processes of a run do together; ``scores`` are columns of logs."""
+        self.fabric = fabric
+        self.path = fabric.broadcast(self.path)
+        if self.folder is not None:
+            self._logs = Logs(self.folder / "logs", scores, self.report)
+
+    @contextlib.contextmanager
+    def running(self, *, resumed: bool) -> Iterator[None]:
+        """The run goes on inside: how it ends is what ``run.json`` says.
+
+        ``Stopped`` ends here; every other exception is passed on.
+        """
+        began = time.monotonic()
+        status, error = "finished", ""
+        try:
+            self._begin(resumed)
+            yield
+        except Stopped:
+            self.report("stopped: 'archspec resume' goes on")
+            status = "stopped"
+        except BaseException as problem:
+            # The first error is the one to report, also if the disk is too full to record it.
+            with contextlib.suppress(ArchspecError):
+                self._end(*_outcome(problem), time.monotonic() - began)
+            raise
+        finally:
+            if self._logs is not None:
+                self._logs.close()
+        self._end(status, error, time.monotonic() - began)
+
+    def _begin(self, resumed: bool) -> None:
+        if self.folder is None:
+            return
+        facts = self.folder.read_json(FACTS)
+        if resumed:
+            facts["resumed"] = [*facts.get("resumed", []), now()]
+        self.folder.write_json(FACTS, {**facts, "status": "running", "error": None, "ended": None})
+        self.report(f"{self.folder.path}{': resumed' if resumed else ''}")
+
+    def _end(self, status: str, error: str, seconds: float) -> None:
+        if self.folder is None:
+            return
+        facts = self.folder.read_json(FACTS)
+        total = round(facts.get("seconds", 0.0) + seconds, 3)
+        facts |= {"status": status, "error": error or None, "ended": now(), "seconds": total}
+        self.folder.write_json(FACTS, facts)
+
+    def result(self) -> Run:
+        """The run as the first process reads it: others may not see its folder."""
+        assert self.path is not None
+        run = Run.of(self.path) if self.folder or self.fabric.world_size == 1 else None
+        run = self.fabric.broadcast(run)
+        assert run is not None
+        return run
+
+    def go_back(self, lines: int) -> None:
+        """Forget what was recorded after the last save, when a run is resumed."""
+        self.lines = lines
+        if self.folder is not None:
+            self.folder.keep_lines(METRICS, lines)
+            if (self.folder / METRICS).is_file():
+                kept = lines_of(self.folder.read(METRICS))
+                self.epochs = [dict(line) for line in kept if line.get("kind") == "epoch"]
+
+    # --------------------------------------------------------------------------------------- phases
+
+    def proof(self, phase: int, model: nn.Module, report: FreezeReport) -> FreezeProof:
+        """Hashes of the frozen tensors: those in the folder, if the phase had begun before."""
+        proof = FreezeProof.of(model)
+        if self.folder is None:
+            return proof
+        phases = self.folder.read_json(FREEZE).get("phases", [])
+        if len(phases) > phase:
+            known = FreezeProof.from_dict(phases[phase]["proof"])
+            known.verify(model)
+            return known
+        phases = [*phases, {"report": report.to_dict(), "proof": proof.to_dict()}]
+        self.folder.write_json(FREEZE, {"phases": phases})
+        facts = self.folder.read_json(FACTS)
+        self.folder.write_json(FACTS, {**facts, "trainable": report.trainable})
+        return proof
+
+    def activations(self, phase: int, content: dict[str, Any]) -> None:
+        """Say what of a phase is computed only once."""
+        if self.folder is not None:
+            phases = self.folder.read_json(FREEZE)["phases"]
+            phases[phase]["activations"] = content
+            self.folder.write_json(FREEZE, {"phases": phases})
+
+    def verify(self) -> None:
+        """Verify the saved files, not the model in memory, and record which phase each is of."""
+        if self.folder is not None:
+            run = Run.of(self.folder.path)
+            run.verify()
+            phases = {Path(name).name: phase + 1 for name, phase in run.weight_phases.items()}
+            record = self.folder.read_json(FREEZE)
+            self.folder.write_json(FREEZE, {**record, "weights": phases})
+
+    # ---------------------------------------------------------------------------------------- steps
+
+    def begin_epoch(self) -> None:
+        """The seconds of steps and of the epoch count from now."""
+        self.started = time.monotonic()
+
+    def batch(self, loss: Loss) -> None:
+        """A batch is done; its loss is read later, since reading waits for the device."""
+        self._losses.append(loss)
+
+    def step(self, at: Position, rate: float) -> None:
+        """A step is done: write it, with those that wait, if they are many or wait for long.
+
+        Raises:
+            RunError: E922, a loss is not finite.
+        """
+        line: dict[str, Any] = {"kind": "step", "step": at.step, "epoch": at.epoch + 1}
+        line["seconds"] = round(time.monotonic() - self.started, 3)
+        self._waiting.append({**line, "learning_rate": rate, "losses": self._losses})
+        self._losses = []
+        # Several processes record together, and their clocks differ.
+        waited = time.monotonic() - self.flushed if self.fabric.world_size == 1 else 0.0
+        if len(self._waiting) >= _RECORDED_AT_ONCE or waited >= _RECORDED_AFTER:
+            self.flush(at)
+
+    def flush(self, at: Position) -> None:
+        """Write the steps that wait, and add their losses to the epoch's; raises as ``step``."""
+        lines: list[dict[str, Any]] = []
+        self.flushed = time.monotonic()
+        for line in self._waiting:
+            losses: list[Loss] = line.pop("losses")
+            sums = torch.stack([loss.sum for loss in losses]).double().sum()
+            items = torch.tensor(float(sum(loss.items for loss in losses)), device=sums.device)
+            pair = torch.stack([sums, items.double()])
+            if self.fabric.world_size > 1:
+                distributed.all_reduce(pair)
+            total, count = map(float, pair)
+            if not math.isfinite(total):
+                raise _diverged(line["step"], self.options)
+            at.loss, at.samples = at.loss + total, at.samples + int(count)
+            lines.append({**line, "loss": total / count})
+        self._waiting = []
+        self._write(lines)
+        for line in lines:
+            values = {"train/loss": line["loss"], "learning_rate": line["learning_rate"]}
+            self._log(values, line["step"])
+
+    def epoch(self, at: Position, scores: Scores | None, *, is_best: bool) -> None:
+        """An epoch is done and evaluated; ``flush`` was called."""
+        line = {
+            "kind": "epoch",
+            "epoch": at.epoch + 1,
+            "phase": at.phase + 1,
+            "plan": self.options.phases[at.phase].label,
+            "step": at.step,
+            "train_loss": at.loss / max(at.samples, 1),
+            **(scores.to_dict() if scores else {}),
+            "best": is_best,
+            "seconds": round(time.monotonic() - self.started, 3),
+        }
+        self._write([line])
+        parts = [f"epoch {line['epoch']}: train loss {line['train_loss']:.4f}"]
+        if scores is not None:
+            self._log({f"validation/{key}": n for key, n in scores.numbers.items()}, at.step)
+            parts.append(f"validation {format_numbers(scores.numbers)}")
+        parts.append(f"{line['seconds']:.1f} s{', best so far' if is_best else ''}")
+        self._line = ", ".join(parts)
+        self.epochs.append(line)
+
+    def show_epoch(self) -> None:
+        """Draw the curves and report the last epoch, once its weights are saved."""
+        if self.folder is not None:
+            self.folder.write(CURVES, curves(self.epochs))
+            self.report(self._line)
+
+    def test(self, scores: Scores) -> None:
+        """The test is done."""
+        if self.folder is not None:
+            self._write([{"kind": "test", **scores.to_dict()}])
+            self.report(f"test: {format_numbers(scores.numbers)}")
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        self.lines += len(lines)
+        if self.folder is not None:
+            self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
+
+    def _log(self, values: dict[str, float], step: int) -> None:
+        if self._logs is not None:
+            self._logs.record(values, step)
+
+
+def _outcome(problem: BaseException) -> tuple[str, str]:
+    """The status of a run that ends so, and its error if it is one."""
+    if isinstance(problem, KeyboardInterrupt | SystemExit):  # at a second Ctrl-C
+        return "stopped", ""
+    if isinstance(problem, ArchspecError):
+        return "failed", str(problem.problems[0])
+    return "failed", type(problem).__name__
+
+
+def _finite(line: dict[str, Any]) -> dict[str, Any]:
+    """The line with null for infinity and NaN, which JSON lacks."""
+    is_odd = {k: isinstance(v, float) and not math.isfinite(v) for k, v in line.items()}
+    return {key: None if is_odd[key] else value for key, value in line.items()}
+
+
+def _diverged(step: int, options: TrainOptions) -> RunError:
+    message = f"the loss of step {step} is not finite"
+    hint = f"a lower learning rate than {options.learning_rate:g} may help"
+    return RunError(Problem("E922", message, hint=hint))
