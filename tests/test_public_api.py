@@ -49,8 +49,10 @@ FUNCTIONS += [
     "load_weights",
     "loads",
     "lock",
+    "merge",
 ]
-FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
+FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_adapter"]
+FUNCTIONS += ["save_weights"]
 FUNCTIONS += ["to_python", "train", "trainable_parameters"]
 
 
@@ -184,6 +186,8 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),
     ],
+    "merge": [("model", ...)],
+    "save_adapter": [("model", ...), ("folder", ...), ("*layout", None)],
     "save_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),
         ("*max_shard_bytes", None),

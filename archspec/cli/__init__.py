@@ -18,6 +18,7 @@ from archspec.cli import (
     freeze_command,
     inspect_command,
     lock_command,
+    merge_command,
     predict_command,
     spec_commands,
     terminal,
@@ -37,7 +38,12 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     ),
     "Compare": (diff_command.diff, diff_command.patch, lock_command.lock, weights_commands.weights),
     "Build": (spec_commands.build, spec_commands.export),
-    "Train": (train_commands.train, train_commands.resume, train_commands.runs),
+    "Train": (
+        train_commands.train,
+        train_commands.resume,
+        train_commands.runs,
+        merge_command.merge,
+    ),
     "Predict": (predict_command.predict,),
     "Edit": (spec_commands.schema,),
 }
