@@ -159,6 +159,11 @@ STACKS = {
 
 # What takes no memory on meta, and no time.
 HARMLESS = {
+    "calls in calls": net(
+        "{return: '" + "a(" * 35 + "x" + ")" * 35 + "'}",
+        modules="a: {type: A}",
+        more="  A: {inputs: {x: [b, 3]}, forward: [{return: x}]}",
+    ),
     "ones": net("{y: 'ones([400000000])'}, {return: x}"),
     "zeros": net("{y: 'zeros([400000000])'}, {return: x}"),
     "full": net("{y: 'full([400000000], 1.5)'}, {return: x}"),

@@ -157,9 +157,11 @@ class Bounds:
         """Each of the values that ``node`` gives, where they are told apart."""
         if isinstance(node, nodes.Sequence):
             return tuple(self._checked(item, state) for item in node.items)
-        return self._results(node, state) if isinstance(node, Call) else ()
+        if not isinstance(node, Call):
+            return ()
+        return self._results(node, [self._checked(argument, state) for argument in node.given])
 
-    def _results(self, call: Call, state: State) -> Returned:
+    def _results(self, call: Call, given: Sequence[Size]) -> Returned:
         """What a call of a module gives, whichever of several it is; () if that is not known.
 
         What it gives was worked out for inputs no larger than a size. For the powers of larger ones
@@ -169,7 +171,6 @@ class Bounds:
         found = {self._returned.get(self._kinds.get(id(owner), -1), ()) for owner in owners}
         if not found or len({len(sizes) for sizes in found}) > 1:
             return ()
-        given = [self._checked(argument, state) for argument in call.given]
         bits = max([size.bits for size in given if isinstance(size, Number)], default=0)
         larger = max(1.0, bits / self._bits_of_input)
         results = [_largest(sizes) for sizes in zip(*found, strict=True)]
@@ -273,7 +274,7 @@ class Bounds:
                 return _binary(sign, parts[0], parts[1])
             case Call(function=nodes.Name(id=name, symbol=Symbol(kind="numeric"))):
                 return _numeric(name, parts)
-            case Call() if len(results := self._results(node, state)) == 1:
+            case Call() if len(results := self._results(node, parts)) == 1:
                 return results[0]
             case Call(name=name) if name:
                 return self._call(name)

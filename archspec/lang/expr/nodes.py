@@ -6,6 +6,7 @@ Every expression of a spec is parsed once into these, and every pass over expres
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
@@ -289,6 +290,11 @@ def rebuilt(node: Node, change: Callable[[Node], Node]) -> Node:
 T = TypeVar("T")
 
 
+@functools.cache
+def _method_for(kind: type[Node]) -> str:
+    return f"visit_{kind.__name__.lower()}"
+
+
 class Visitor(Generic[T]):
     """A pass over expressions: one method a kind of node, ``visit_binary`` for ``Binary``.
 
@@ -296,7 +302,7 @@ class Visitor(Generic[T]):
     """
 
     def visit(self, node: Node) -> T:
-        method = getattr(self, f"visit_{type(node).__name__.lower()}", None)
+        method = getattr(self, _method_for(type(node)), None)
         return method(node) if method else self.default(node)
 
     def default(self, node: Node) -> T:
