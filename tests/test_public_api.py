@@ -38,7 +38,8 @@ DATA += [
     "Prediction",
     "Predictor",
 ]
-DATA += ["Problem", "Run", "Spec", "TrainCallback", "TrainOptions", "TrainState", "WeightsReport"]
+DATA += ["Problem", "Run", "Spec", "Sweep", "TrainCallback", "TrainOptions", "TrainState", "Trial"]
+DATA += ["WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
 FUNCTIONS += [
     "freeze_proof",
@@ -49,11 +50,9 @@ FUNCTIONS += [
     "load_weights",
     "loads",
     "lock",
-    "merge",
 ]
-FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_adapter"]
-FUNCTIONS += ["save_weights"]
-FUNCTIONS += ["to_python", "train", "trainable_parameters"]
+FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
+FUNCTIONS += ["sweep", "to_python", "train", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -177,6 +176,10 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*progress", True),
     ],
     "runs": [("folder", "runs")],
+    "sweep": [
+        ("source", ...), ("data", ...), ("search", ...), ("options", None), ("*trials", 20),
+        ("*progress", True), ("**given", ...),
+    ],
     "trainable_parameters": [("model", ...), ("*weight_decay", 0.01)],
     "draw": [
         ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
@@ -186,8 +189,6 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),
     ],
-    "merge": [("model", ...)],
-    "save_adapter": [("model", ...), ("folder", ...), ("*layout", None)],
     "save_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),
         ("*max_shard_bytes", None),

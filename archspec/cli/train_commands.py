@@ -16,9 +16,10 @@ from archspec.errors import Problem, UsageError, listing
 
 if TYPE_CHECKING:
     from archspec.freezing import FreezeProof
+    from archspec.lang.spec import Spec
     from archspec.training import Run
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 
 
 class TrainCommand(Command):
@@ -76,17 +77,23 @@ def train(
       torchrun --nproc-per-node 2 -m archspec train bert --data topics/ --strategy ddp
     """
     loaded = options.load(spec, given, config)
+    chosen = chosen_options(ctx, loaded, values)
+    run = archspec.train(loaded, data[0] if len(data) == 1 else list(data), **chosen)
+    _put(run, as_json=as_json)
+
+
+def chosen_options(ctx: click.Context, spec: Spec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of ``train`` that a command line gives, as Python takes them."""
     chosen = {
         name: value
         for name, value in values.items()
         if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
     }
     if "freeze" in chosen:
-        chosen["freeze"] = options.plan(loaded, chosen["freeze"])
+        chosen["freeze"] = options.plan(spec, chosen["freeze"])
     if "labels" in chosen:
         chosen["labels"] = [name.strip() for name in chosen["labels"].split(",")]
-    run = archspec.train(loaded, data[0] if len(data) == 1 else list(data), **chosen)
-    _put(run, as_json=as_json)
+    return chosen
 
 
 @click.command(cls=Command)
@@ -174,7 +181,7 @@ def _put(
     if environment.rank(_devices(run)) == 0:  # of several processes one speaks
         _tell(run, proofs or {}, as_json=as_json)
     if status and run.status == "stopped":
-        click.get_current_context().exit(_INTERRUPTED)
+        click.get_current_context().exit(INTERRUPTED)
 
 
 def _devices(run: Run) -> int:
