@@ -19,7 +19,7 @@ from archspec.lang.spec import Spec, as_spec
 from archspec.lang.yaml import dump
 from archspec.sweeps.picture import write_picture
 from archspec.sweeps.search_space import SearchSpace, Value, search_space
-from archspec.sweeps.trials import FACTS, Sweep, Trial
+from archspec.sweeps.trials import FACTS, LOG, Sweep, Trial
 from archspec.training import environment
 from archspec.training.api import resume, train
 from archspec.training.callbacks import TrainCallback, TrainState
@@ -181,6 +181,7 @@ class _Sweeping:
         self.is_grid = combinations is not None and combinations <= trials
         self.count = combinations if combinations is not None and self.is_grid else trials
         self.report = Reporter(progress)
+        self.report.log = folder / LOG
 
     def run(self) -> Sweep:
         what = f"all {self.count} combinations" if self.is_grid else f"{self.count} trials"

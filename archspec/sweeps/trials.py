@@ -18,7 +18,7 @@ from archspec.training.run_folder import RunFolder
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-FACTS, PICTURE = "sweep.json", "sweep.svg"
+FACTS, PICTURE, LOG = "sweep.json", "sweep.svg", "sweep.log"
 Status = Literal["running", "finished", "pruned", "failed"]
 _STATUSES = ("running", "finished", "pruned", "failed")
 _COLORS = {"finished": "green", "running": "cyan", "failed": "red"}

@@ -92,6 +92,9 @@ def test_each_combination_of_lists_once(tmp_path: Path) -> None:
     assert run.best is not None and run.best["accuracy"] == best.value
     assert run.options.learning_rate == best.values["learning_rate"]
     assert Sweep.of(found.path) == found
+    log = (found.path / "sweep.log").read_text(encoding="utf-8").splitlines()
+    assert log[0] == f"{found.path}: all 4 combinations, accuracy is optimized"
+    assert log[1] == "trial 1 of 4: learning_rate 0.01, freeze none"
     assert f"best is trial {best.number}" in str(found)
     picture = (found.path / "sweep.svg").read_text(encoding="utf-8")
     assert "<svg" in picture and picture.count('<g id="axes_') == 3
