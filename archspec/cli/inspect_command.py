@@ -9,6 +9,7 @@ import click
 
 from archspec.cli import options, terminal
 from archspec.cli.command import Command, option
+from archspec.report import option_help
 
 if TYPE_CHECKING:
     from archspec.lang.spec import Spec
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     multiple=True,
     group="Training",
-    help="Modules to use activation checkpointing for: their activations are recomputed in the "
-    "backward pass. May be repeated.",
+    help=option_help.CHECKPOINT_BLOCKS,
 )
 @option(
     "--largest-batch",

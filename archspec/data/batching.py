@@ -41,6 +41,7 @@ def batches(
     drop_last: bool = False,
     context: str | None = None,
     images: bool = True,
+    pin_memory: bool = False,
 ) -> DataLoader[Batch]:
     """Batches of rows, as the model takes them.
 
@@ -67,6 +68,7 @@ def batches(
         drop_last: whether to leave out random rows instead of making an incomplete batch.
         context: how workers start, ``fork`` or ``spawn``. Default: as Python does.
         images: whether to read images; without them a batch has only ``labels`` and ``rows``.
+        pin_memory: whether batches are in memory from which a GPU copies while it computes.
 
     Raises:
         UsageError: E801, a number is out of range.
@@ -104,6 +106,7 @@ def batches(
         num_workers=num_workers,
         multiprocessing_context=context if num_workers else None,
         persistent_workers=num_workers > 0,
+        pin_memory=pin_memory,
     )
 
 

@@ -184,7 +184,7 @@ class MeasuredModel:
         model = build(spec, device="meta", dtype=chosen.stored, freeze=freeze)
         static = StaticMemory.of(model, optimizer)
         ties = () if freeze is None else apply_plan(model, freeze, spec=spec).ties
-        checkpointed = _checkpointed(model, checkpoint_blocks)
+        checkpointed = checkpointed_blocks(model, checkpoint_blocks)
         return cls(spec, model, freeze, chosen, optimizer, static, ties, checkpointed, left_out)
 
     def with_batch(self, batch: int) -> MeasuredModel:
@@ -291,8 +291,12 @@ def _has_too_few_values(error: BaseException) -> bool:
     return isinstance(error, ValueError) and str(error).startswith("Expected more than 1 ")
 
 
-def _checkpointed(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
-    """The outermost modules that patterns select; of a list or a mapping, its items."""
+def checkpointed_blocks(model: nn.Module, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The outermost modules that patterns select; of a list or a mapping, its items.
+
+    Raises:
+        FreezeError: E701, E702, a pattern is wrong or selects nothing.
+    """
     if isinstance(patterns, str) or not all(isinstance(text, str) for text in patterns):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _usage("checkpoint_blocks takes a list of patterns")
     chosen = ResolvedPlan(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))

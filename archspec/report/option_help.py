@@ -6,6 +6,10 @@ ADAPTER = (
 )
 ALLOW_MISSING = "Model tensors that may be missing from the checkpoint. May be repeated."
 ALLOW_PARTIAL = "Allow a checkpoint that leaves more than half of the model unchanged."
+CHECKPOINT_BLOCKS = (
+    "Modules to use activation checkpointing for: their activations are recomputed in the "
+    "backward pass. May be repeated."
+)
 DEVICE = "Device: auto (a GPU if there is one), cpu, cuda, cuda:N"
 ENCODING = "Encoding of text files, such as cp1252."
 FREEZE = (

@@ -322,10 +322,14 @@ def _feed(
 
 def _check_model(ready: Prepared, options: TrainOptions) -> None:
     """Before anything is written: every plan fits, and leaves something to train."""
-    if options.strategy == "fsdp":
-        from archspec.training.engine import check_shardable
+    from archspec.training.engine import check_shardable, recomputing  # slow to import
+    from archspec.training.optimization import peak_rates
 
+    if options.strategy == "fsdp":
         check_shardable(ready.model)
+    peak_rates(ready.model, options)
+    with recomputing(ready.model, options.checkpoint_blocks):
+        pass
     for phase in options.phases:
         apply_plan(ready.model, phase.patterns)
         trainable_parameters(ready.model)

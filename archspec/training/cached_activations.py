@@ -281,6 +281,8 @@ def _frontier(
 ) -> Frontier | NoFrontier:
     if options.feature_cache == OFF:
         return NoFrontier("the cache is off")
+    if options.checkpoint_blocks:
+        return NoFrontier("activations are recomputed block by block")
     if "fsdp" in options.strategy:
         return NoFrontier("the parameters are sharded over processes")
     try:

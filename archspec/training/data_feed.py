@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from archspec.building.devices import pick_device
 from archspec.data import Data, TextEncoder, batches, encoder_for, open_data
 from archspec.data.batching import token_counts
 from archspec.data.in_memory import is_in_memory
@@ -219,6 +220,7 @@ class DataFeed:
                     rank=rank,
                     world=world,
                     images=images,
+                    pin_memory=pick_device(self.options.device).type == "cuda",
                 )
             order: Any = self._kept[key].batch_sampler
             order.go_to(epoch, start)

@@ -10,7 +10,8 @@ import contextlib
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
@@ -22,10 +23,12 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.func import functional_call
+from torch.utils.checkpoint import checkpoint
 
 from archspec.building.devices import pick_device
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.freezing import freeze
+from archspec.inspection.inspecting import checkpointed_blocks
 from archspec.training import environment
 from archspec.training.data_feed import DataFeed, inputs_of, moved
 from archspec.training.options import TrainOptions
@@ -100,6 +103,29 @@ def has_unused(model: nn.Module, feed: DataFeed) -> bool:
     return any(one is None for one in gradients)
 
 
+@contextlib.contextmanager
+def recomputing(model: nn.Module, patterns: Sequence[str]) -> Iterator[None]:
+    """Activations in the blocks that patterns select are recomputed in the backward pass inside.
+
+    Chen et al. 2016, Training Deep Nets with Sublinear Memory Cost, arXiv:1604.06174.
+    """
+    paths = checkpointed_blocks(model, patterns) if patterns else ()
+    blocks = [model.get_submodule(path) for path in paths]
+    for block in blocks:
+        block.forward = partial(_recomputed, block.forward)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _recomputed(forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*inputs, **named)
+    return checkpoint(forward, *inputs, use_reentrant=False, **named)
+
+
 def any_process(fabric: Fabric, *wishes: bool) -> list[bool]:
     """What at least one process wishes: all must do the same, or they would wait forever."""
     if fabric.world_size == 1:
@@ -172,10 +198,11 @@ def units(model: nn.Module) -> list[nn.Module]:
     def is_apart(module: nn.Module) -> bool:
         return all(uses[parameter] == 1 for parameter in module.parameters())
 
-    return [one for one in _items(model) if is_apart(one)]
+    return [one for one in repeated_blocks(model) if is_apart(one)]
 
 
-def _items(module: nn.Module) -> list[nn.Module]:
+def repeated_blocks(module: nn.Module) -> list[nn.Module]:
+    """The items of lists, the outermost ones, in their order; small layers are none."""
     is_list = isinstance(module, _LISTS)
     if not is_list and type(module).__module__.startswith("torch.nn."):
         return []  # PyTorch's own modules look into each other
@@ -184,7 +211,7 @@ def _items(module: nn.Module) -> list[nn.Module]:
         if is_list and not isinstance(child, _LISTS) and _is_large(child):
             found.append(child)
         else:
-            found += _items(child)
+            found += repeated_blocks(child)
     return found
 
 
@@ -220,38 +247,37 @@ def gather(model: nn.Module, whole: nn.Module) -> None:
     share_buffers(model)
     state = whole.state_dict()
     for name, tensor in model.state_dict().items():
-        state[name].copy_(_whole(tensor))
+        state[name].copy_(whole_on_cpu(tensor))
 
 
-def _whole(value: Any) -> Any:
-    return value.full_tensor() if isinstance(value, DTensor) else value
+def whole_on_cpu(value: Any) -> Any:
+    """A tensor as one process has it, on the CPU; all processes must ask for it."""
+    value = value.full_tensor() if isinstance(value, DTensor) else value
+    return value.cpu() if isinstance(value, Tensor) else value
 
 
 def gathered(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     """An optimizer's state with whole tensors, on the CPU: what one process would have."""
     states = cast("Mapping[Any, Mapping[str, Any]]", optimizer["state"])
     state = {
-        key: {name: _on_cpu(_whole(value)) for name, value in one.items()}
+        key: {name: whole_on_cpu(value) for name, value in one.items()}
         for key, one in states.items()
     }
     return {**optimizer, "state": state}
-
-
-def _on_cpu(value: Any) -> Any:
-    return value.cpu() if isinstance(value, Tensor) else value
 
 
 def scattered(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """What ``gathered`` gave, split as the optimizer's parameters are, if they are."""
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     states = {
-        key: {name: _part(value, parameters[key]) for name, value in one.items()}
+        key: {name: part_of(value, parameters[key]) for name, value in one.items()}
         for key, one in state["state"].items()
     }
     return {**state, "state": states}
 
 
-def _part(value: Any, parameter: Tensor) -> Any:
+def part_of(value: Any, parameter: Tensor) -> Any:
+    """What of a whole tensor belongs to this process, if the parameter is split."""
     is_alike = isinstance(value, Tensor) and value.shape == parameter.shape
     if not is_alike or not isinstance(parameter, DTensor):
         return value

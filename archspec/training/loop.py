@@ -15,6 +15,7 @@ import copy
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -38,11 +39,12 @@ from archspec.training.engine import (
     gathered,
     launched,
     leave_group,
+    recomputing,
     scattered,
     share,
     share_buffers,
 )
-from archspec.training.optimization import lr_factor, optimizer_of
+from archspec.training.optimization import MovingAverage, lr_factor, optimizer_of
 from archspec.training.options import Phase, TrainOptions
 from archspec.training.recorder import Recorder
 from archspec.training.reporting import ProgressBar
@@ -102,6 +104,7 @@ class TrainLoop:
         self.bar = ProgressBar(self.batches, options.total_epochs)
         self.trained = model
         self.optimizer: Any = None
+        self.average: MovingAverage | None = None
         self.saved_at = time.monotonic()
         self.loss: Loss | None = None
         self.evaluated: tuple[str, Scores] | None = None
@@ -144,7 +147,9 @@ class TrainLoop:
             self.record.report(f"plan {phase.label}: {counts}")
         self._set_up(phase)
         self._reuse_frozen_work()
-        with self.bar.shown(self.record.report.verbose and self.fabric.is_global_zero):
+        is_shown = self.record.report.verbose and self.fabric.is_global_zero
+        blocks = self.options.checkpoint_blocks
+        with self.bar.shown(is_shown), recomputing(self.trained, blocks):
             while not self._is_done(phase):
                 self._train_epoch()
                 self._finish_epoch()
@@ -164,15 +169,19 @@ class TrainLoop:
         self.step = self.fabric.setup_module(TrainingStep(self.trained, self.feed))
         optimizer = optimizer_of(self.trained, self.options)
         self.optimizer = self.fabric.setup_optimizers(optimizer)
-        assert self.options.warmup is not None  # resolved
-        self.steps_per_epoch = -(-self.batches // self.options.accumulate_grad_batches)
+        options, decay = self.options, self.options.ema_decay
+        assert options.warmup is not None  # resolved
+        self.steps_per_epoch = -(-self.batches // options.accumulate_grad_batches)
         steps = self.steps_per_epoch * phase.epochs
-        self.lr_factor = lr_factor(self.options.schedule, steps, self.options.warmup)
+        self.lr_factor = lr_factor(options.schedule, steps, options.warmup, options.cycles)
+        self.average = None if decay is None else MovingAverage(self.trained, decay)
         saved = self.saved
         if saved is not None and saved["optimizer"] is not None:
             with reading():
                 optimizer.load_state_dict(scattered(saved["optimizer"], optimizer))
                 self.fabric.strategy.precision.load_state_dict(saved["precision"])
+                if self.average is not None:
+                    self.average.load(saved["average"])
 
     def _reuse_frozen_work(self) -> None:
         """Compute what the plan leaves as it is once, for every row."""
@@ -227,9 +236,9 @@ class TrainLoop:
         at, options = self.at, self.options
         done = at.phase_epoch * self.steps_per_epoch
         done += (at.batch - 1) // options.accumulate_grad_batches
-        rate = options.learning_rate * self.lr_factor(done)
+        factor = self.lr_factor(done)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["peak"] * factor
         if options.max_grad_norm:
             self.fabric.clip_gradients(
                 self.step,
@@ -239,25 +248,30 @@ class TrainLoop:
             )
         self.optimizer.step()
         self.optimizer.zero_grad()
+        if self.average is not None:
+            self.average.update()
         at.step += 1
-        self.record.step(at, rate)
+        self.record.step(at, options.learning_rate * factor)
 
     def _finish_epoch(self) -> None:
         """Evaluate, save, and keep the weights if they are the best so far; stop if asked to."""
         at, has_test = self.at, "test" in self.feed.data.splits
         self.record.flush(at)
         scores = None
-        if "validation" in self.feed.data.splits:
-            self.bar.validating()
-            scores = self._evaluate(self.trained, "validation")
-        # Without a validation there is nothing to compare: the last epoch is the best.
-        score = scores.rank(self.options.monitor) if scores else (float(at.epoch), 0.0)
-        is_best = self.best.is_better(score)
-        self.record.epoch(at, scores, is_best=is_best)
-        at.next_epoch()
-        self._gather()
-        if is_best:
-            self._save_weights(BEST)
+        with self.average.applied() if self.average else nullcontext():
+            if "validation" in self.feed.data.splits:
+                self.bar.validating()
+                scores = self._evaluate(self.trained, "validation")
+            # Without a validation there is nothing to compare: the last epoch is the best.
+            score = scores.rank(self.options.monitor) if scores else (float(at.epoch), 0.0)
+            is_best = self.best.is_better(score)
+            self.record.epoch(at, scores, is_best=is_best)
+            at.next_epoch()
+            self._gather()
+            if is_best:
+                self._save_weights(BEST)
+        if self.average is not None:
+            self._gather()
         self._save_weights(LAST)
         self.record.show_epoch()
         self._save()
@@ -326,13 +340,14 @@ class TrainLoop:
 
     def _save(self) -> None:
         """Write the resume file: what the next step needs and ``last.safetensors`` may lack."""
-        tensors, optimizer, precision = {}, None, None
+        tensors, optimizer, precision, average = {}, None, None, None
         if self.optimizer is not None:  # else this is between two phases
             self.record.flush(self.at)
             optimizer = self.optimizer.optimizer.state_dict()
             optimizer = gathered(optimizer) if self.is_split else optimizer
             precision = self.fabric.strategy.precision.state_dict()
             tensors = unfrozen_state(self.model, self.proof)
+            average = self.average.state() if self.average else None
         self.saved_at = time.monotonic()
         content = {
             "position": self.at.to_dict(),
@@ -340,6 +355,7 @@ class TrainLoop:
             "unfrozen_state": tensors,
             "optimizer": optimizer,
             "precision": precision,
+            "average": average,
         }
         if self.record.folder is not None:
             write_state(self.record.folder, content)

@@ -294,6 +294,8 @@ def check_effect(kind: str, data: object, options: TrainOptions) -> None:
 
     if options.optimizer != "sgd":
         refuse(["momentum"], f"{options.optimizer} has none")
+    if options.schedule != "cosine-restarts":
+        refuse(["cycles"], f"the schedule {options.schedule} has none")
     if options.weights is None:
         names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
         refuse(names, "there are no weights to read")

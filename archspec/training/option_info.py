@@ -1,15 +1,24 @@
-"""What a model's fields say of themselves: for the command line, a form, and messages."""
+"""What options say of themselves, for the command line, a form and messages; and their values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from archspec.errors import did_you_mean, shown
+
+MAX_EPOCHS = 1_000_000
+_PHASE = re.compile(r"([^:\s]+):(\d{1,7})", re.ASCII)
 
 _MAX_SHOWN = 1e6  # greater bounds only keep computations finite
 
@@ -117,3 +126,136 @@ def _alternatives(annotation: Any) -> Sequence[Any]:
 
 def _is_choices(kind: Any) -> bool:
     return get_origin(kind) is Literal and all(isinstance(one, str) for one in get_args(kind))
+
+
+# ------------------------------------------------------------------------------------------ values
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """Some epochs with one freeze plan: a plan's name, patterns, or None for no freezing."""
+
+    plan: str | tuple[str, ...] | None
+    epochs: int
+
+    @property
+    def patterns(self) -> str | list[str]:
+        """The plan as ``freeze`` takes it."""
+        return self.plan if isinstance(self.plan, str) else list(self.plan or ())
+
+    @property
+    def label(self) -> str:
+        """The plan in one word or line."""
+        if self.plan is None:
+            return "none"
+        return self.plan if isinstance(self.plan, str) else " ".join(self.plan)
+
+
+def option_error(message: str, hint: str = "") -> PydanticCustomError:
+    context = {"message": message, "hint": hint}
+    return PydanticCustomError("option", "{message}", context)
+
+
+def as_path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def as_names(value: Any) -> Any:
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
+
+
+def as_patterns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else as_names(value)
+
+
+def as_plan(value: Any) -> Any:
+    value = as_names(value)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        patterns = cast("tuple[Any, ...]", value)
+        if patterns and all(isinstance(pattern, str) for pattern in patterns):
+            return patterns
+    raise option_error(f"a freeze plan is a name or a list of patterns, not {shown(value)}")
+
+
+def as_phases(value: Any) -> tuple[Phase, ...]:
+    """Phases of a text such as ``head-only:2,last-2-and-head:3``, of pairs, or of mappings."""
+    pairs = _split(value) if isinstance(value, str) else value
+    if not isinstance(pairs, list | tuple):
+        raise option_error(f"phases must be a text or a list of pairs, not {shown(value)}")
+    if not pairs:
+        raise option_error("there are no phases")
+    return tuple(_phase(*_pair(one)) for one in cast("Sequence[Any]", pairs))
+
+
+def _split(text: str) -> list[tuple[str, int]]:
+    """
+    >>> _split("head-only:2, none:1")
+    [('head-only', 2), ('none', 1)]
+    """
+    parts = [part.strip() for part in text.split(",")]
+    found = [(part, _PHASE.fullmatch(part)) for part in parts]
+    for part, match in found:
+        if match is None:
+            raise option_error(f"{part!r} is not a phase", "PLAN:EPOCHS, such as head-only:2")
+    return [(match[1], int(match[2])) for _, match in found if match]
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    if isinstance(value, Phase):
+        return value.plan, value.epochs
+    if isinstance(value, dict) and value.keys() == {"plan", "epochs"}:  # as run.json has it
+        return value["plan"], value["epochs"]
+    if isinstance(value, tuple | list) and len(cast("list[Any]", value)) == 2:
+        return value[0], value[1]
+    raise option_error(f"a phase is a plan and its epochs, not {shown(value)}")
+
+
+def _phase(plan: Any, epochs: Any) -> Phase:
+    is_integer = isinstance(epochs, int) and not isinstance(epochs, bool)
+    if not is_integer or not 1 <= epochs <= MAX_EPOCHS:
+        raise option_error(f"epochs must be an integer of at least 1, not {shown(epochs)}")
+    return Phase(as_plan(plan), epochs)
+
+
+def as_cache_folder(value: Any) -> Any:
+    path = as_path(value)
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise option_error(f"feature_cache must be auto, off, or a folder, not {shown(value)}")
+    if path not in ("auto", "off") and isinstance(value, str) and not os.path.isdir(path):
+        near = did_you_mean(path.strip().casefold(), ("auto", "off"))
+        if near and os.path.basename(path) == path:
+            hint = f"{near} A folder of this name is './{path}'"
+            raise option_error(
+                f"feature_cache must be auto, off, or a folder, not {shown(value)}", hint
+            )
+    return path
+
+
+def as_rates(value: Any) -> Any:
+    """Texts ``PATTERN=RATE`` of a text, of texts, or of a mapping from patterns to rates."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        value = tuple(f"{pattern}={rate!r}" for pattern, rate in pairs)
+    texts = as_patterns(value)
+    if isinstance(texts, tuple):
+        for text in cast("tuple[Any, ...]", texts):
+            pattern_and_rate(text)
+    return texts
+
+
+def pattern_and_rate(text: object) -> tuple[str, float]:
+    """
+    >>> pattern_and_rate("bert.encoder=1e-5")
+    ('bert.encoder', 1e-05)
+    """
+    pattern, _, number = text.rpartition("=") if isinstance(text, str) else ("", "", "")
+    try:
+        rate = float(number)
+    except ValueError:
+        rate = math.nan
+    if not pattern or not 0 <= rate <= 1e30:
+        hint = "PATTERN=RATE, such as 'bert.embeddings=1e-5'"
+        raise option_error(f"{shown(text)} is no pattern with its learning rate", hint)
+    return pattern, rate

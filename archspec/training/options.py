@@ -2,138 +2,44 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 from archspec.errors import Problem, UsageError, did_you_mean, shown
 from archspec.report import option_help
-from archspec.training.option_info import option, option_infos
+from archspec.training.option_info import (
+    MAX_EPOCHS,
+    Phase,
+    as_cache_folder,
+    as_names,
+    as_path,
+    as_patterns,
+    as_phases,
+    as_plan,
+    as_rates,
+    option,
+    option_error,
+    option_infos,
+)
 
 Optimizer = Literal["adamw", "adam", "sgd"]
-Schedule = Literal["linear", "cosine", "one-cycle", "constant"]
+Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Monitor = Literal["accuracy", "loss", "macro_f1"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 
-_MAX_INT, _MAX_EPOCHS = 2**32 - 1, 1_000_000
+_MAX_INT = 2**32 - 1
 _WARMUP = {"constant": 0.0, "one-cycle": 0.3}  # 0.1 for the others
-_PHASE = re.compile(r"([^:\s]+):(\d{1,7})", re.ASCII)
 
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """Some epochs with one freeze plan: a plan's name, patterns, or None for no freezing."""
-
-    plan: str | tuple[str, ...] | None
-    epochs: int
-
-    @property
-    def patterns(self) -> str | list[str]:
-        """The plan as ``freeze`` takes it."""
-        return self.plan if isinstance(self.plan, str) else list(self.plan or ())
-
-    @property
-    def label(self) -> str:
-        """The plan in one word or line."""
-        if self.plan is None:
-            return "none"
-        return self.plan if isinstance(self.plan, str) else " ".join(self.plan)
-
-
-# -------------------------------------------------------------------------------------- validators
-
-
-def _wrong(message: str, hint: str = "") -> PydanticCustomError:
-    context = {"message": message, "hint": hint}
-    return PydanticCustomError("option", "{message}", context)
-
-
-def _path(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
-
-def _names(value: Any) -> Any:
-    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value
-
-
-def _patterns(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else _names(value)
-
-
-def _plan(value: Any) -> Any:
-    value = _names(value)
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, tuple):
-        patterns = cast("tuple[Any, ...]", value)
-        if patterns and all(isinstance(pattern, str) for pattern in patterns):
-            return patterns
-    raise _wrong(f"a freeze plan is a name or a list of patterns, not {shown(value)}")
-
-
-def _phases(value: Any) -> tuple[Phase, ...]:
-    """Phases of a text such as ``head-only:2,last-2-and-head:3``, of pairs, or of mappings."""
-    pairs = _split(value) if isinstance(value, str) else value
-    if not isinstance(pairs, list | tuple):
-        raise _wrong(f"phases must be a text or a list of pairs, not {shown(value)}")
-    if not pairs:
-        raise _wrong("there are no phases")
-    return tuple(_phase(*_pair(one)) for one in cast("Sequence[Any]", pairs))
-
-
-def _split(text: str) -> list[tuple[str, int]]:
-    """
-    >>> _split("head-only:2, none:1")
-    [('head-only', 2), ('none', 1)]
-    """
-    parts = [part.strip() for part in text.split(",")]
-    found = [(part, _PHASE.fullmatch(part)) for part in parts]
-    for part, match in found:
-        if match is None:
-            raise _wrong(f"{part!r} is not a phase", "PLAN:EPOCHS, such as head-only:2")
-    return [(match[1], int(match[2])) for _, match in found if match]
-
-
-def _pair(value: Any) -> tuple[Any, Any]:
-    if isinstance(value, Phase):
-        return value.plan, value.epochs
-    if isinstance(value, dict) and value.keys() == {"plan", "epochs"}:  # as run.json has it
-        return value["plan"], value["epochs"]
-    if isinstance(value, tuple | list) and len(cast("list[Any]", value)) == 2:
-        return value[0], value[1]
-    raise _wrong(f"a phase is a plan and its epochs, not {shown(value)}")
-
-
-def _phase(plan: Any, epochs: Any) -> Phase:
-    is_integer = isinstance(epochs, int) and not isinstance(epochs, bool)
-    if not is_integer or not 1 <= epochs <= _MAX_EPOCHS:
-        raise _wrong(f"epochs {option_infos(TrainOptions)['epochs'].must_be}, not {shown(epochs)}")
-    return Phase(_plan(plan), epochs)
-
-
-def _cache_folder(value: Any) -> Any:
-    path = _path(value)
-    if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise _wrong(f"feature_cache must be auto, off, or a folder, not {shown(value)}")
-    if path not in ("auto", "off") and isinstance(value, str) and not os.path.isdir(path):
-        near = did_you_mean(path.strip().casefold(), ("auto", "off"))
-        if near and os.path.basename(path) == path:
-            hint = f"{near} A folder of this name is './{path}'"
-            raise _wrong(f"feature_cache must be auto, off, or a folder, not {shown(value)}", hint)
-    return path
-
-
-_Text = Annotated[str, BeforeValidator(_path)]
-_Patterns = Annotated[tuple[str, ...], BeforeValidator(_patterns)]
-_PlanField = Annotated[str | tuple[str, ...] | None, BeforeValidator(_plan)]
+_Text = Annotated[str, BeforeValidator(as_path)]
+_Patterns = Annotated[tuple[str, ...], BeforeValidator(as_patterns)]
+_PlanField = Annotated[str | tuple[str, ...] | None, BeforeValidator(as_plan)]
+_Rates = Annotated[tuple[str, ...], BeforeValidator(as_rates)]
 
 # ----------------------------------------------------------------------------------------- options
 
@@ -178,7 +84,7 @@ class TrainOptions(BaseModel):
     label_column: str | None = _data(
         None, "Column that holds the labels.", metavar="COLUMN", unset="detected"
     )
-    labels: Annotated[tuple[str, ...] | None, BeforeValidator(_names)] = _data(
+    labels: Annotated[tuple[str, ...] | None, BeforeValidator(as_names)] = _data(
         None,
         "Names of the classes, in the order of the model's outputs.",
         metavar="NAME,...",
@@ -204,7 +110,7 @@ class TrainOptions(BaseModel):
     max_bad_rows: float = _data(0.0, option_help.MAX_BAD_ROWS, metavar="FRACTION", ge=0, le=1)
     header: bool | None = _data(None, option_help.HEADER)
     encoding: str | None = _data(None, option_help.ENCODING, metavar="NAME", unset="utf-8")
-    tokenizer: Annotated[str | None, BeforeValidator(_path)] = _data(
+    tokenizer: Annotated[str | None, BeforeValidator(as_path)] = _data(
         None, option_help.TOKENIZER, metavar="FILE", unset=option_help.TOKENIZER_DEFAULT
     )
     max_length: int | None = _data(
@@ -220,7 +126,7 @@ class TrainOptions(BaseModel):
         repeated=True,
     )
     # Weights
-    weights: Annotated[str | None, BeforeValidator(_path)] = _weights(
+    weights: Annotated[str | None, BeforeValidator(as_path)] = _weights(
         None,
         "Checkpoint to start from, or the folder of an earlier run.",
         metavar="PATH",
@@ -237,8 +143,8 @@ class TrainOptions(BaseModel):
     allow_partial: bool = _weights(False, option_help.ALLOW_PARTIAL)
 
     # Optimisation
-    epochs: int = _optimisation(3, "Number of passes over the training data.", ge=1, le=_MAX_EPOCHS)
-    phases: Annotated[tuple[Phase, ...], BeforeValidator(_phases)] = _optimisation(
+    epochs: int = _optimisation(3, "Number of passes over the training data.", ge=1, le=MAX_EPOCHS)
+    phases: Annotated[tuple[Phase, ...], BeforeValidator(as_phases)] = _optimisation(
         (),
         "Train with several freeze plans in sequence, each for N epochs. Used instead of --freeze "
         "and --epochs.",
@@ -249,6 +155,19 @@ class TrainOptions(BaseModel):
         1, "Number of batches to accumulate gradients over before each step.", ge=1, le=_MAX_INT
     )
     learning_rate: float = _optimisation(2e-4, "Peak learning rate.", ge=0, le=1e30)
+    learning_rates: _Rates = _optimisation(
+        (),
+        "Peak learning rate of the parameters that a pattern selects, instead of --learning-rate. "
+        "Later ones win. May be repeated.",
+        metavar="PATTERN=RATE",
+        repeated=True,
+    )
+    layer_decay: float = _optimisation(
+        1.0,
+        "Factor between the learning rates of each block and the one above it. 1 for none.",
+        ge=0,
+        le=1,
+    )
     optimizer: Optimizer = _optimisation("adamw", "Optimizer.")
     momentum: float = _optimisation(0.9, "Nesterov momentum, for sgd.", ge=0, le=1)
     weight_decay: float = _optimisation(
@@ -263,6 +182,18 @@ class TrainOptions(BaseModel):
         ge=0,
         le=1,
     )
+    cycles: int = _optimisation(
+        3, "Number of cycles in each phase, for cosine-restarts.", ge=1, le=_MAX_INT
+    )
+    ema_decay: float | None = _optimisation(
+        None,
+        "Decay of an exponential moving average of the weights, such as 0.999. It is what is "
+        "validated and kept as the best.",
+        metavar="FLOAT",
+        unset="no average",
+        ge=0,
+        lt=1,
+    )
     max_grad_norm: float = _optimisation(
         1.0, "Maximum gradient norm for clipping. 0 disables clipping.", ge=0, le=1e30
     )
@@ -274,7 +205,8 @@ class TrainOptions(BaseModel):
     monitor: Monitor = _evaluation("accuracy", "Validation metric used to select the best epoch.")
     patience: int | None = _evaluation(
         None,
-        "End a phase after this many epochs without improvement (early stopping).",
+        "End a phase after this many epochs without improvement (early stopping). An epoch that is "
+        "equal to the best is no improvement.",
         unset="no early stopping",
         ge=1,
         le=_MAX_INT,
@@ -289,6 +221,9 @@ class TrainOptions(BaseModel):
         "auto", "How to train on several devices: ddp replicates the model, fsdp shards it."
     )
     precision: Precision = _hardware("fp32", "Training precision.")
+    checkpoint_blocks: _Patterns = _hardware(
+        (), option_help.CHECKPOINT_BLOCKS, metavar="PATTERN", repeated=True
+    )
     num_workers: int = _hardware(
         0,
         "Number of worker processes that load images. 0 uses the main process.",
@@ -306,7 +241,7 @@ class TrainOptions(BaseModel):
     save_interval: float = _output(
         120.0, "Seconds between checkpoints within an epoch.", metavar="SECONDS", ge=0, le=1e30
     )
-    feature_cache: Annotated[str, BeforeValidator(_cache_folder)] = _output(
+    feature_cache: Annotated[str, BeforeValidator(as_cache_folder)] = _output(
         "auto",
         "Where to cache the activations of frozen layers: a folder, auto (.activations in the "
         "output folder) or off.",
@@ -326,7 +261,8 @@ class TrainOptions(BaseModel):
     @model_validator(mode="after")
     def _check_phases(self) -> TrainOptions:
         if self.phases and self.model_fields_set & {"freeze", "epochs"}:
-            raise _wrong("phases have their own plans and epochs: leave freeze and epochs out")
+            message = "phases have their own plans and epochs: leave freeze and epochs out"
+            raise option_error(message)
         return self
 
     @property

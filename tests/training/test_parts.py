@@ -87,7 +87,8 @@ def test_what_are_no_phases(text: str) -> None:
         ({"warmup": 2}, "warmup must be a number from 0 to 1, not 2"),
         (
             {"schedule": "linaer"},
-            "schedule must be one of linear, cosine, one-cycle, constant, not 'linaer'",
+            "schedule must be one of linear, cosine, cosine-restarts, one-cycle, constant, "
+            "not 'linaer'",
         ),
         ({"feature_cache": "a\0b"}, "feature_cache must be auto, off, or a folder, not 'a\\x00b'"),
         ({"device": 5}, "device must be a text, not 5"),

@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 SPEC = HERE / "deep.yaml"
 GIVEN: dict[str, Any] = {
     "phases": "head-only:1,most:2", "batch_size": 4, "accumulate_grad_batches": 2,
-    "learning_rate": 0.02, "max_grad_norm": 0.5, "device": "cpu", "progress": False,
+    "learning_rate": 0.02, "max_grad_norm": 0.5, "ema_decay": 0.9, "layer_decay": 0.8,
+    "checkpoint_blocks": ["body.*"], "device": "cpu", "progress": False,
 }  # fmt: skip
 
 # The second process is asked to stop: all do, and each finds everything as it was.
