@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from archspec.lang.registry.functions import register_op
     from archspec.lang.registry.layers import register_layer
     from archspec.lang.spec import Spec, load, loads
+    from archspec.merging import merge
     from archspec.predicting import Explanation, PredictedFile, Prediction, Predictor
     from archspec.sweeps import Sweep, Trial, sweep
     from archspec.training import Run, TrainCallback, TrainOptions, TrainState, resume, runs, train
-    from archspec.weights import WeightsReport, load_weights, save_weights
+    from archspec.weights import WeightsReport, load_weights, save_adapter, save_weights
 
 __version__ = "0.1.0"
 
@@ -69,13 +70,14 @@ _HOMES = {
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.lang.registry.layers": ("register_layer",),
     "archspec.differences.lock_files": ("Lock", "lock"),
+    "archspec.merging": ("merge",),
     "archspec.predicting": ("Explanation", "PredictedFile", "Prediction", "Predictor"),
     "archspec.lang.spec": ("Spec", "load", "loads"),
     "archspec.sweeps": ("Sweep", "Trial", "sweep"),
     "archspec.training": (
         "Run", "TrainCallback", "TrainOptions", "TrainState", "resume", "runs", "train",
     ),
-    "archspec.weights": ("WeightsReport", "load_weights", "save_weights"),
+    "archspec.weights": ("WeightsReport", "load_weights", "save_adapter", "save_weights"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -128,11 +130,13 @@ __all__ = [
     "load_weights",
     "loads",
     "lock",
+    "merge",
     "open_data",
     "register_layer",
     "register_op",
     "resume",
     "runs",
+    "save_adapter",
     "save_weights",
     "sweep",
     "to_python",

@@ -44,6 +44,7 @@ from archspec.lang.spec import Spec, as_spec
 from archspec.report.text import first_line, printable
 from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, WeightsReport, assign
+from archspec.weights.adapter_files import is_folder, load_folder, with_folder
 from archspec.weights.folding import left_unread
 
 _logger = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def build(
             others; left out, it is drawn from PyTorch's global generator.
         **params: values for the spec's parameters; ``model`` is the name of a block that is the
             root in place of the one that the spec names, ``adapter`` an adapter, as ``load`` takes
-            it.
+            it, or a folder with the files of one, as PEFT writes them, whose weights are loaded.
 
     Returns:
         The module, in training mode, as a constructor gives it.
@@ -121,7 +122,7 @@ def build(
         >>> sum(p.numel() for p in model.parameters())
         109484547
     """
-    spec = as_spec(source, params)
+    spec = _with_adapter(source, params)
     where, kind = pick_device(device), pick_dtype(dtype)
     if weights is None and where.type != "meta":
         weights = spec.weights
@@ -155,11 +156,22 @@ def build(
             raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
         set_magnitudes(model, spec, given)
+        if spec.adapter_weights is not None:
+            load_folder(model, spec)
     register_spec(model, spec)
     if checkpoint is not None:
         _reports[model] = report = checkpoint.examination.report
         _tell(report, spec)
     return model
+
+
+def _with_adapter(source: str | os.PathLike[str] | Spec, params: dict[str, Any]) -> Spec:
+    """The spec with its parameters; an adapter may be a folder with an adapter's files."""
+    folder = params.get("adapter")
+    if not is_folder(folder):
+        return as_spec(source, params)
+    others = {name: value for name, value in params.items() if name != "adapter"}
+    return with_folder(as_spec(source, others), folder)
 
 
 # Beside the modules, as the specs that they were built from.

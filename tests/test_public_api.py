@@ -50,9 +50,10 @@ FUNCTIONS += [
     "load_weights",
     "loads",
     "lock",
+    "merge",
 ]
-FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_weights"]
-FUNCTIONS += ["sweep", "to_python", "train", "trainable_parameters"]
+FUNCTIONS += ["open_data", "register_layer", "register_op", "resume", "runs", "save_adapter"]
+FUNCTIONS += ["save_weights", "sweep", "to_python", "train", "trainable_parameters"]
 
 
 # ------------------------------------------------------------------------------------------- names
@@ -192,6 +193,8 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),
     ],
+    "merge": [("model", ...)],
+    "save_adapter": [("model", ...), ("folder", ...), ("*layout", None)],
     "save_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None),
         ("*max_shard_bytes", None),

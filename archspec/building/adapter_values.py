@@ -15,11 +15,14 @@ _MAGNITUDE = "lora_magnitude_vector"
 
 @torch.no_grad()
 def set_magnitudes(model: nn.Module, spec: Spec, loaded: Container[str]) -> None:
-    """Start each magnitude of DoRA as the norms of the weight's rows, unless it was ``loaded``."""
+    """Start each magnitude of DoRA as the norms of the weight's rows.
+
+    Not those that were ``loaded``, and not those of an adapter that has been trained: its second
+    matrix is no longer zero.
+    """
     for path, kind in spec.adapter.classes.items() if spec.adapter else ():
         if kind == "DoraLinear" and f"{path}.{_MAGNITUDE}" not in loaded:
             layer: Any = model.get_submodule(path)
-            weight = layer.get_parameter("base_layer.weight")
-            change = layer.get_parameter("lora_B.weight") @ layer.get_parameter("lora_A.weight")
-            norms = torch.linalg.norm(weight + layer.scaling * change, dim=1)
-            layer.get_parameter(_MAGNITUDE).copy_(norms)
+            if not layer.lora_B.weight.any():
+                norms = torch.linalg.norm(layer.base_layer.weight, dim=1)
+                layer.get_parameter(_MAGNITUDE).copy_(norms)

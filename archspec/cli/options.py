@@ -87,7 +87,7 @@ def overrides(command: F) -> F:
     )
     adapter = option(
         "--adapter",
-        metavar="NAME|YAML",
+        metavar="NAME|FOLDER|YAML",
         show_default="from the spec",
         group="Model",
         help=option_help.ADAPTER,
@@ -274,6 +274,12 @@ def load_with(name: str, overrides: Mapping[str, Override], file: JsonFile | Non
     from archspec.lang import spec
     from archspec.report.text import printable
 
+    given = overrides.get("adapter")
+    if given is not None and isinstance(given.value, str) and os.sep in given.value:
+        from archspec.weights.adapter_files import with_folder
+
+        others = {key: one for key, one in overrides.items() if one is not given}
+        return with_folder(load_with(name, others, file), given.value)
     loaded = spec.load_with(name, overrides, file)
     if loaded.ignored:
         keys, source = ", ".join(loaded.ignored), file.name if file else name

@@ -88,11 +88,19 @@ class AppliedAdapter:
 
     def part_of(self, tensor: str) -> str:
         """The part of the adapter that a tensor belongs to, such as ``lora_A``; "" for none."""
+        return self.split(tensor)[1].partition(".")[0]
+
+    def split(self, tensor: str) -> tuple[str, str]:
+        """A tensor of the adapter as its layer and what follows; else nothing.
+
+        >>> AppliedAdapter("lora", None, {"fc": "LoraLinear"}).split("fc.lora_A.weight")
+        ('fc', 'lora_A.weight')
+        """
         for owner in ancestors(tensor):
-            part = tensor[len(owner) + 1 :].partition(".")[0]
-            if owner in self.classes and part in _OWN:
-                return part
-        return ""
+            rest = tensor[len(owner) + 1 :]
+            if owner in self.classes and rest.partition(".")[0] in _OWN:
+                return owner, rest
+        return "", ""
 
 
 @dataclass(frozen=True, slots=True)

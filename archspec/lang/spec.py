@@ -58,6 +58,7 @@ class Spec:
         weights: the folder of the model that ``hf:FOLDER`` named; None for all others.
         adapter: the adapter that is applied; None for a plain model.
         base: the same spec without the adapter.
+        adapter_weights: the folder that the adapter was read from; None for all others.
 
     Example:
         >>> spec = load("bert", num_labels=3)
@@ -77,6 +78,7 @@ class Spec:
     weights: Path | None = None
     adapter: AppliedAdapter | None = None
     base: Spec | None = field(default=None, repr=False)
+    adapter_weights: Path | None = None
 
     @property
     def plain(self) -> Spec:
@@ -110,6 +112,14 @@ class Spec:
         if not params:
             return self
         spec = _checked(self.plain.document, [], {**self.overrides, **_from_keywords(params)})
+        spec = replace(spec, ignored=self.ignored, weights=self.weights)
+        if adapters.CHOICE in params:
+            return spec
+        return replace(spec, adapter_weights=self.adapter_weights)
+
+    def with_adapter(self, given: Override) -> Spec:
+        """The same spec with another adapter; raises as ``load``."""
+        spec = _checked(self.plain.document, [], {**self.overrides, adapters.CHOICE: given})
         return replace(spec, ignored=self.ignored, weights=self.weights)
 
 

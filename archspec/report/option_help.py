@@ -1,8 +1,9 @@
 """Help texts of options that several commands share."""
 
 ADAPTER = (
-    "Adapter to apply: one of the spec's adapters by its name, none, or a mapping such as "
-    "'{kind: lora, match: \"**.query\"}'. Short for -p adapter=NAME."
+    "Adapter to apply: one of the spec's adapters by its name, none, a folder of PEFT such as "
+    "./adapter, or a mapping such as '{kind: lora, match: \"**.query\"}'. Short for -p "
+    "adapter=NAME."
 )
 ALLOW_MISSING = "Model tensors that may be missing from the checkpoint. May be repeated."
 ALLOW_PARTIAL = "Allow a checkpoint that leaves more than half of the model unchanged."

@@ -5,6 +5,7 @@ against each other, ``report`` and ``folding`` say what was found and ``renderin
 data, all of it. ``files`` and ``pytorch_files`` read, ``loading`` and ``saving`` move tensors.
 """
 
+from archspec.weights.adapter_files import save_adapter
 from archspec.weights.layouts import to_foreign
 from archspec.weights.loading import Checkpoint, assign, load_weights
 from archspec.weights.report import WeightsReport
@@ -19,6 +20,7 @@ __all__ = [
     "WeightsReport",
     "assign",
     "load_weights",
+    "save_adapter",
     "save_weights",
     "to_foreign",
 ]
