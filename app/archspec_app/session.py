@@ -293,6 +293,11 @@ class Session:
         if self.built is None or self.problems:
             message = "the freeze plan cannot be changed while the text has problems"
             raise UsageError(Problem("E801", message, hint="fix the problems first"))
+        adapter = self.built.spec.adapter
+        if adapter is not None and self.request.plan == adapter.name:
+            message = f"the plan {adapter.name} belongs to the adapter"
+            hint = "change 'train' of the adapter in the text, or choose another plan"
+            raise UsageError(Problem("E801", message, hint=hint))
         return self.built
 
     def _write(self, name: str, patterns: Sequence[str], plan: FreezePlan | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 import archspec
-from archspec.cli import options, terminal
+from archspec.cli import terminal
 from archspec.cli.command import Command
 
 
@@ -27,7 +27,12 @@ from archspec.cli.command import Command
     help="Write the adapter alone, as PEFT does: adapter_model.safetensors and "
     "adapter_config.json.",
 )
-@options.layout
+@click.option(
+    "--layout",
+    metavar="LAYOUT",
+    show_default="archspec; with --adapter-only transformers, if the spec has it",
+    help="Layout of the written names: archspec, or one that 'archspec show SPEC' lists.",
+)
 @click.option(
     "--which",
     type=click.Choice(["best", "last"]),

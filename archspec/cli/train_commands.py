@@ -73,6 +73,7 @@ def train(
       archspec train bert --data reviews.csv --weights bert-base/ --freeze last-2-and-head
       archspec train bert --data topics/ --weights bert-base/ --phases head-only:1,last-2-and-head:2
       archspec train resnet18 --data photos/ --weights resnet18.pth --freeze head-only
+      archspec train my-bert.yaml --data topics/ --weights bert-base/ --adapter lora
       archspec train my-model.yaml --data train.parquet --epochs 15 --schedule one-cycle
       torchrun --nproc-per-node 2 -m archspec train bert --data topics/ --strategy ddp
     """

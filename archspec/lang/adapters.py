@@ -249,6 +249,9 @@ def adapted(model: PlainModel, chosen: Chosen) -> Adapted:
     document, architecture, root = model.document, model.architecture, model.root
     name, adapter = chosen.name, chosen.declared
     target = _Target(model, chosen)
+    if chosen.given is not None and name in architecture.freeze:
+        hint = "give it a name under adapters in the spec"
+        raise SpecError(target.problem("E207", f"a freeze plan is called '{name}'", hint=hint))
     replaced = target.classes()
     needed = frozenset(replaced.values())
     if clash := sorted(needed & architecture.blocks.keys()):

@@ -311,7 +311,7 @@ def _adapted(spec: Spec, given: Override | None) -> Spec:
         tree=made.tree,
         root=made.root,
         adapter=made.adapter,
-        base=spec,
+        base=replace(spec, overrides={**overrides, adapters.CHOICE: Override(None, "plain")}),
     )
 
 

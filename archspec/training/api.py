@@ -27,6 +27,7 @@ from archspec.training.model_setup import (
     check_task,
     check_validation,
     prepared,
+    with_adapter_plan,
     with_classes,
 )
 from archspec.training.options import TrainOptions
@@ -109,11 +110,12 @@ def train(
             options = TrainOptions(**{**options.given, "weights": spec.weights})
         spec = replace(spec, weights=None)  # what the data changes is built anew
     check_effect(check_task(spec), data, options)
+    spec, options, adapter_notes = with_adapter_plan(spec, options)
     given, options = options, options.resolved(spec.architecture.freeze)
     opened_data = opened(data, spec, options)
     check_validation(opened_data.data, given)
     weights, tokenizer, labels = options.weights, options.tokenizer, opened_data.data.labels
-    start, notes = InitialRun.of(weights), list[str]()
+    start, notes = InitialRun.of(weights), list[str](adapter_notes)
     known = Labels.of(spec) if start is None else start.labels
     if start is not None:
         spec, sizes = start.sized(spec)

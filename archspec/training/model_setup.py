@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from archspec import run_hashes
 from archspec.builder import build
 from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
+from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
 from archspec.tasks import KINDS
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
@@ -99,6 +100,28 @@ def with_classes(spec: Spec, data: Data) -> Spec:
     return spec
 
 
+def with_adapter_plan(
+    spec: Spec, options: TrainOptions
+) -> tuple[Spec, TrainOptions, tuple[str, ...]]:
+    """With an adapter, its own plan unless another one is given, and the classifier is trained.
+
+    Returns:
+        The spec, the options, and what to report of the change.
+    """
+    if spec.adapter is None:
+        return spec, options, ()
+    notes: tuple[str, ...] = ()
+    if not spec.adapter.declared.train and (tensors := class_tensors(spec.plain)):
+        head = sorted({name.rpartition(".")[0] for name in tensors})
+        declared = spec.adapter.declared.model_dump(exclude_unset=True)
+        override = Override({**declared, "train": head}, "train")
+        spec = replace(spec.with_adapter(override), adapter_weights=spec.adapter_weights)
+        notes = (f"trained beside the adapter, whose 'train' is left out: {listing(head)}",)
+    if spec.adapter is not None and not options.model_fields_set & {"freeze", "phases"}:
+        options = TrainOptions(**{**options.given, "freeze": spec.adapter.name})
+    return spec, options, notes
+
+
 def class_param(spec: Spec) -> str | None:
     """The parameter that is the size of the root's outputs, such as ``num_labels``.
 
@@ -134,7 +157,7 @@ def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> P
     model = build(spec, device="cpu", seed=options.seed)
     if options.weights is None:
         return Prepared(spec, model, (), None)
-    head = class_tensors(spec)
+    head = class_tensors(spec.plain)
     choices = Choices(
         options.ignore,
         [*options.allow_missing, *head],
@@ -151,6 +174,8 @@ def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> P
         for row in report.rows
         if row.ours and (row.kind == "missing" or (row.kind == "resized" and not rows))
     ]
+    if spec.adapter is not None:
+        fresh = [name for name in fresh if not spec.adapter.is_own(name)]
     return Prepared(spec, model, tuple(fresh), report)
 
 

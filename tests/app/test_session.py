@@ -111,6 +111,14 @@ def test_a_toggle_is_an_edit_of_the_plan(session: Session) -> None:
         session.toggle("a", frozen=True)
 
 
+def test_the_plan_of_an_adapter_is_not_edited_by_toggles(session: Session) -> None:
+    session.edit(f"{TINY}adapters: {{low: {{kind: lora, match: a, rank: 2}}}}\nadapter: low\n")
+    session.change(plan="low")
+    assert session.built and session.built.inspection.trainable.value == 16
+    with pytest.raises(UsageError, match="the plan low belongs to the adapter"):
+        session.toggle("b", frozen=False)
+
+
 def test_a_plan_of_the_parent_is_written_with_its_switches(tmp_path: Path) -> None:
     parent = TINY.replace('["**", "!b"]', '{patterns: ["**", "!b"], dropout: false}')
     (tmp_path / "parent.yaml").write_text(parent)
