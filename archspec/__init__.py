@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from archspec.exporting import export
     from archspec.feature_cache import Frontier, NoFrontier, find_frontier
     from archspec.freezing import (
         FreezeProof,
@@ -64,6 +65,7 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
+    "archspec.exporting": ("export",),
     "archspec.feature_cache": ("Frontier", "NoFrontier", "find_frontier"),
     "archspec.generation": ("generate",),
     "archspec.lang.registry.functions": ("register_op",),
@@ -120,6 +122,7 @@ __all__ = [
     "diff",
     "draw",
     "draw_all",
+    "export",
     "find_frontier",
     "freeze",
     "freeze_proof",

@@ -40,7 +40,7 @@ DATA += [
 ]
 DATA += ["Problem", "Run", "Spec", "Sweep", "TrainCallback", "TrainOptions", "TrainState", "Trial"]
 DATA += ["WeightsReport"]
-FUNCTIONS = ["build", "diff", "draw", "draw_all", "find_frontier", "freeze"]
+FUNCTIONS = ["build", "diff", "draw", "draw_all", "export", "find_frontier", "freeze"]
 FUNCTIONS += [
     "freeze_proof",
     "generate",
@@ -192,6 +192,9 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "load_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),
+    ],
+    "export": [
+        ("run", ...), ("folder", ...), ("*to", "folder"), ("*weights", "best"),
     ],
     "merge": [("model", ...)],
     "save_adapter": [("model", ...), ("folder", ...), ("*layout", None)],

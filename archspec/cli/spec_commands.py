@@ -230,27 +230,56 @@ def build(
 @click.command(cls=Command)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @options.overrides
-@click.option("--to", type=click.Choice(["python"]), required=True, help="Output format.")
+@click.option(
+    "--to",
+    type=click.Choice(["python", "folder", "transformers"]),
+    required=True,
+    help="Output format; folder and transformers take the folder of a run.",
+)
 @options.output
 def export(
     spec: str, given: tuple[str, ...], config: Path | None, to: str, output: Path | None
 ) -> None:
-    """Export a spec as code that does not need archspec.
+    """Export a spec or the model of a run so that it does not need archspec.
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
     The format python is a Python module that only needs PyTorch: the code that 'archspec build'
     runs. The values of the spec are the default arguments of its root class.
+
+    With the folder of a run in place of SPEC, the formats folder and transformers write its model,
+    an adapter merged into it, with its weights of the best epoch, tokenizer and model card to a new
+    folder, OUTPUT. The one is a Python module and its weights, the other is opened by transformers'
+    from_pretrained.
 
     \b
     Examples:
       archspec export resnet18 --to python
       archspec export bert --to python -o bert.py
       archspec export bert -p num_labels=5 --to python -o bert.py
+      archspec export runs/topics --to folder -o topics
+      archspec export runs/topics --to transformers -o topics
     """
+    if to != "python":
+        _export_run(spec, given, config, to, output)
+        return
     from archspec.codegen import generate
 
     loaded = options.load(spec, given, config)
     terminal.write_text(generate(loaded).text, output)
+
+
+def _export_run(
+    run: str, given: tuple[str, ...], config: Path | None, to: str, output: Path | None
+) -> None:
+    if given or config is not None:
+        raise click.UsageError("a run has its own spec: no parameters or config can be given")
+    if output is None:
+        raise click.UsageError(f"--to {to} writes a folder: give it with -o")
+    from archspec.report.text import printable
+
+    files = archspec.export(run, output, to="folder" if to == "folder" else "transformers")
+    for file in files:
+        terminal.put(printable(str(file)))
 
 
 @click.command(cls=Command)

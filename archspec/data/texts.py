@@ -131,6 +131,17 @@ class TextEncoder:
         return json.dumps(facts)
 
     @property
+    def json(self) -> str:
+        """The tokenizer, as a ``tokenizer.json`` has it."""
+        return self._tokenizer.to_str(pretty=True)
+
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        """The tokens for padding and for unknown words, where the vocabulary has them."""
+        ids = {"pad_token": self.pad_id, "unk_token": self._unknown}
+        return {role: name for role, i in ids.items() if i is not None and (name := self.name(i))}
+
+    @property
     def has_mask(self) -> bool:
         """Whether batches have a mask; without one, the model takes padding for tokens."""
         return "attention_mask" in self.inputs

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 from archspec.differences import text_lines
 from archspec.differences.change_set import ChangeSet
+from archspec.report.markdown import code, plain, table
 from archspec.report.tables import safe_html
-from archspec.report.text import printable
 
 _SIGNS = {"kept": "=", "added": "+", "removed": "−", "changed": "~", "moved": "→"}
 _STYLE = """\
@@ -32,48 +31,21 @@ _COLORS = {
 
 def markdown(change_set: ChangeSet) -> str:
     """As ``Diff.to_markdown``."""
-    lines = [f"### {_code(change_set.old)} → {_code(change_set.new)}", ""]
+    lines = [f"### {code(change_set.old)} → {code(change_set.new)}", ""]
     if not change_set:
         lines += [text_lines.verdict(change_set), ""]
     for title, changes in text_lines.sections(change_set):
         head = ["", title, "change", "where"]
         rows = [
-            [_SIGNS[line.kind], *map(_code, (line.what, line.how)), _plain(line.where)]
+            [_SIGNS[line.kind], *map(code, (line.what, line.how)), plain(line.where)]
             for line in changes
         ]
-        lines += _table(head, rows, "---")
-    for table in text_lines.figures(change_set):
-        head = [table.title, _code(change_set.old), _code(change_set.new), "difference"]
-        lines += _table(head, [[_plain(cell) for cell in row] for row in table.rows], "---:")
-    lines += [f"{_plain(note)}  " for note in change_set.notes]
+        lines += table(head, rows, "---")
+    for figures in text_lines.figures(change_set):
+        head = [figures.title, code(change_set.old), code(change_set.new), "difference"]
+        lines += table(head, [[plain(cell) for cell in row] for row in figures.rows], "---:")
+    lines += [f"{plain(note)}  " for note in change_set.notes]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> Iterator[str]:
-    yield _row(head)
-    yield _row(["---", *[align] * (len(head) - 1)])
-    yield from map(_row, rows)
-    yield ""
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _code(text: str) -> str:
-    """In backticks; a bar would end the cell, a run of backticks the code."""
-    if not text:
-        return ""
-    safe = printable(text).replace("|", "\\|")
-    max_ticks = max(map(len, re.findall("`+", safe)), default=0)
-    ticks = "`" * (max_ticks + 1)
-    space = " " if safe.startswith("`") or safe.endswith("`") else ""
-    return f"{ticks}{space}{safe}{space}{ticks}"
-
-
-def _plain(text: str) -> str:
-    """With everything escaped that Markdown or HTML would take for its own."""
-    return re.sub(r"([\\`*_\[\]<>#|~&@$])", r"\\\1", printable(text)) if text else ""
 
 
 # -------------------------------------------------------------------------------------------- HTML
@@ -95,12 +67,12 @@ def fragment(change_set: ChangeSet) -> str:
         parts.append(f"<p>{safe_html(text_lines.verdict(change_set))}</p>")
     for title, lines in text_lines.sections(change_set):
         parts.append(f"<h4>{title}</h4>\n<table>{''.join(map(_change, lines))}</table>")
-    for table in text_lines.figures(change_set):
+    for figures in text_lines.figures(change_set):
         head = "".join(
             f"<th>{safe_html(name)}</th>" for name in ("", change_set.old, change_set.new, "")
         )
-        body = "".join(_numbers(row) for row in table.rows)
-        parts.append(f"<h4>{table.title}</h4>\n<table><tr>{head}</tr>{body}</table>")
+        body = "".join(_numbers(row) for row in figures.rows)
+        parts.append(f"<h4>{figures.title}</h4>\n<table><tr>{head}</tr>{body}</table>")
     parts += [f"<p>{safe_html(note)}</p>" for note in change_set.notes]
     content = "\n".join(parts)
     return f'<div class="archspec-diff">{content}</div>'

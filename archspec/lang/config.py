@@ -61,7 +61,7 @@ _NEUTRAL: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """A key of the file, or its length."""
 
     key: str
@@ -79,11 +79,11 @@ class _Source:
         return len(self.keys) > 1
 
 
-def _sources(config: Config, param: str) -> list[_Source]:
+def sources_of(config: Config, param: str) -> list[Source]:
     """Where a parameter is read from; without those that ``check_config`` refuses."""
     texts = config.read.get(param, [param])
     found = [_SOURCE.fullmatch(text) for text in texts]
-    return [_Source(one["key"], one["len"] is not None) for one in found if one]
+    return [Source(one["key"], one["len"] is not None) for one in found if one]
 
 
 # ------------------------------------------------------------------------------------- the section
@@ -103,15 +103,15 @@ def check_config(checker: Checker) -> None:
                 place = (*at, i) if checker.document.has((*at, i)) else at
                 hint = "write a key such as rope_parameters.rope_theta, or len(id2label)"
                 checker.add("E202", f"'{text}' is no key of a file", place, hint=hint)
-    read = {source.key for param in architecture.params for source in _sources(config, param)}
-    counted = {s.key for p in architecture.params for s in _sources(config, p) if s.is_length}
+    read = {source.key for param in architecture.params for source in sources_of(config, param)}
+    counted = {s.key for p in architecture.params for s in sources_of(config, p) if s.is_length}
     for key, value in config.defaults.items():
         at = ("config", "defaults", key)
         if key in read or key in config.require:
             if key in read:
                 _check_default(checker, key, value, key in counted)
             continue
-        sources = _sources(config, key) if key in config.read else []
+        sources = sources_of(config, key) if key in config.read else []
         hint = did_you_mean(key, [*read, *config.require])
         if sources:
             hint = f"defaults names keys of the file: '{key}' is read from '{sources[0].key}'"
@@ -164,7 +164,7 @@ class _Reader:
         self.params = list(checker.architecture.params)
         self.paths = self._flat()
         read = [
-            key for param in self.params for s in _sources(self.config, param) for key in s.keys
+            key for param in self.params for s in sources_of(self.config, param) for key in s.keys
         ]
         self.used = {*read, *self.config.require}
 
@@ -238,7 +238,7 @@ class _Reader:
 
     def _override(self, param: str) -> Override | None:
         """The value of a parameter; ``null`` is as good as nothing, or the default that is null."""
-        sources = _sources(self.config, param)
+        sources = sources_of(self.config, param)
         found = [override for source in sources for override in self._values(source)]
         for other in found[1:]:
             if not _equal(found[0].value, other.value):
@@ -268,7 +268,7 @@ class _Reader:
         hint = f"correct the file, or give the right one: -p {param}=…"
         self.checker.findings.add(Problem("E215", message, other.place, hint, (note,)))
 
-    def _values(self, source: _Source) -> Iterator[Override]:
+    def _values(self, source: Source) -> Iterator[Override]:
         value = self._value(source.key)
         if source.is_labels:
             yield from self._labels(source)
@@ -282,7 +282,7 @@ class _Reader:
                 value = len(cast("list[Any]", value))
             yield Override(value, self.file.name, self.file.place(path))
 
-    def _labels(self, source: _Source) -> Iterator[Override]:
+    def _labels(self, source: Source) -> Iterator[Override]:
         """The number of labels from all keys that tell it, and their names from ``id2label``."""
         names_key, ids_key, number_key, old_key = source.keys
         names, number, old = map(self._value, (names_key, number_key, old_key))
