@@ -56,7 +56,8 @@ def export(
     Example:
         >>> export("runs/none", "out")
         Traceback (most recent call last):
-        archspec.errors.RunError: runs/none: error[E920]: no run...
+        archspec.errors.RunError: error[E920]: runs/none: no run
+          a run's folder has a run.json: 'archspec runs' lists them
     """
     run = run if isinstance(run, Run) else Run.of(run)
     target = Path(folder)

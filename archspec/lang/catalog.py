@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from archspec.lang import inherit, yaml
 from archspec.lang.packaged import packaged_specs, parameter_counts
+
+_START = r"(?:(?<![^\W\d_])|(?<=[a-z])(?=[A-Z]))"  # not behind a letter, but for a capital
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,14 @@ class CatalogEntry:
     model_type: str
 
     def matches(self, *words: str) -> bool:
-        """Whether each of the words occurs in one of its texts, in lower or upper case."""
+        """Whether a word of its texts begins with each of these, in lower or upper case.
+
+        A word begins behind all but a letter, and with a capital: ``net`` finds ``ResNet``.
+        """
         texts = (self.name, self.field, self.model, self.task)
         texts += (self.description, self.paper, self.model_type)
-        text = "\n".join(texts).casefold()
-        return all(word.casefold() in text for word in words)
+        text = "\n".join(texts)
+        return all(re.search(f"{_START}(?i:{re.escape(word)})", text) for word in words)
 
 
 def catalog() -> list[CatalogEntry]:

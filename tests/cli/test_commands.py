@@ -119,6 +119,9 @@ def test_list(golden: Golden) -> None:
     assert "resnet18" in [entry["name"] for entry in found["he et al."]]
     assert {entry["model_type"] for entry in found["BERT"]} >= {"bert"}
     assert {entry["field"] for entry in found["torchvision"]} == {"vision"}
+    assert "resnet18" in {entry["name"] for entry in loaded("list", "--json", "net")}  # ResNet
+    assert loaded("list", "--json", "supervised") == []  # gpt2 and dcgan: Unsupervised
+    assert {entry["field"] for entry in loaded("list", "--json", "vision")} == {"vision"}
     assert run("list", "xyz").output == "no packaged spec has all of these words\n"
     assert found["xyz"] == []
 
