@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 
 from archspec.building.devices import pick_device
 from archspec.errors import Problem, UsageError
+from archspec.report.text import first_line
 
 
 def require() -> None:
@@ -16,10 +20,43 @@ def require() -> None:
     Raises:
         UsageError: E801, it is not installed.
     """
-    for name in ("lightning_fabric", "tensorboard"):
+    for name in ("lightning_fabric", "tensorboard", "torchmetrics"):
         if importlib.util.find_spec(name) is None:
             hint = "pip install 'archspec-nn[train]'"
             raise UsageError(Problem("E801", f"training needs {name}", hint=hint))
+    _tolerate_torchvision()
+
+
+_META = "torchvision._meta_registrations"
+
+
+def _tolerate_torchvision() -> None:
+    """Let a torchvision that was made for another PyTorch stand.
+
+    torchmetrics imports torchvision where it is installed, though nothing here uses it. One whose
+    compiled half does not load fails while it registers the shapes of its own operators:
+    without them the rest of it can be imported.
+    """
+    if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        importlib.import_module("torchvision")
+    except RuntimeError:
+        sys.modules[_META] = ModuleType(_META)
+    except Exception as error:
+        raise _unusable(error) from None
+    try:
+        importlib.import_module("torchvision")
+    except Exception as error:
+        sys.modules.pop(_META, None)
+        raise _unusable(error) from None
+
+
+def _unusable(error: Exception) -> UsageError:
+    hint = "install the one for this PyTorch, or none: training does not need it"
+    return UsageError(
+        Problem("E801", f"torchvision cannot be imported: {first_line(error)}", hint=hint)
+    )
 
 
 def check_device(name: str, precision: str) -> None:
