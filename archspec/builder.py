@@ -40,11 +40,11 @@ from archspec.errors import BuildError, Note, Place, Problem, UsageError, listin
 from archspec.freezing import freeze as apply_plan
 from archspec.lang.instances import walk
 from archspec.lang.registry import functions, layers
-from archspec.lang.spec import Spec, as_spec
+from archspec.lang.spec import Spec
 from archspec.report.text import first_line, printable
 from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, WeightsReport, assign
-from archspec.weights.adapter_files import is_folder, load_folder, with_folder
+from archspec.weights.adapter_files import as_adapted_spec, load_folder, tensors_of_folder
 from archspec.weights.folding import left_unread
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def to_python(source: str | os.PathLike[str] | Spec, **params: Any) -> str:
         >>> to_python("resnet18").splitlines()[0]
         '\"\"\"ResNet-18, ImageNet classification.'
     """
-    return generate(as_spec(source, params)).text
+    return generate(as_adapted_spec(source, params)).text
 
 
 def build(
@@ -122,7 +122,7 @@ def build(
         >>> sum(p.numel() for p in model.parameters())
         109484547
     """
-    spec = _with_adapter(source, params)
+    spec = as_adapted_spec(source, params)
     where, kind = pick_device(device), pick_dtype(dtype)
     if weights is None and where.type != "meta":
         weights = spec.weights
@@ -165,15 +165,6 @@ def build(
     return model
 
 
-def _with_adapter(source: str | os.PathLike[str] | Spec, params: dict[str, Any]) -> Spec:
-    """The spec with its parameters; an adapter may be a folder with an adapter's files."""
-    folder = params.get("adapter")
-    if not is_folder(folder):
-        return as_spec(source, params)
-    others = {name: value for name, value in params.items() if name != "adapter"}
-    return with_folder(as_spec(source, others), folder)
-
-
 # Beside the modules, as the specs that they were built from.
 _reports: WeakKeyDictionary[nn.Module, WeightsReport] = WeakKeyDictionary()
 
@@ -186,7 +177,9 @@ def weights_report(model: nn.Module) -> WeightsReport | None:
 def _tell(report: WeightsReport, spec: Spec) -> None:
     """What of the model and of the file was left out on purpose, by this module's logger."""
     files = listing([Path(file).name for file in report.files])
-    fresh = [n for n in report.fresh if spec.adapter is None or not spec.adapter.is_own(n)]
+    brought = tensors_of_folder(spec)
+    fresh = [name for name in report.fresh if name not in brought]
+    fresh = [name for name in fresh if spec.adapter is None or not spec.adapter.is_own(name)]
     if fresh:
         names = f"{len(fresh)} tensors, which start anew: {listing(fresh)}"
         _logger.warning("%s: without %s", files, names)

@@ -21,6 +21,7 @@ from archspec.lang.spec import Spec, as_spec
 from archspec.training.model_setup import class_param
 from archspec.training.run import Run, tokenizer_of
 from archspec.training.run_folder import SPEC
+from archspec.weights.adapter_files import as_adapted_spec, tensors_of_folder
 
 if TYPE_CHECKING:
     from archspec.data import ImageEncoder, TextEncoder
@@ -91,7 +92,7 @@ def _of_run(run: Run, options: SourceOptions) -> LoadedModel:
 
 
 def _of_spec(source: str | os.PathLike[str] | Spec, options: SourceOptions) -> LoadedModel:
-    spec = as_spec(source, options.params)
+    spec = as_adapted_spec(source, options.params)
     if options.weights is None:
         options = replace(options, weights=spec.weights)
     if options.weights is None:
@@ -105,8 +106,9 @@ def _of_spec(source: str | os.PathLike[str] | Spec, options: SourceOptions) -> L
         spec, device=options.device, weights=options.weights, layout=options.layout, key=options.key
     )
     report = weights_report(model)
-    if report is not None and report.fresh:
-        message = f"{listing(report.files)}: no weights for {listing(report.fresh)}"
+    brought = tensors_of_folder(spec)
+    if report is not None and (fresh := [n for n in report.fresh if n not in brought]):
+        message = f"{listing(report.files)}: no weights for {listing(fresh)}"
         hint = "what it predicted would be chance: train it first"
         raise WeightsError(Problem("E602", message, hint=hint))
     return LoadedModel(spec, model, encoder, _label_names(spec, options, None))

@@ -33,6 +33,7 @@ from archspec.training.model_setup import (
 from archspec.training.options import TrainOptions
 from archspec.training.run import Run
 from archspec.training.run_folder import FACTS, LAST, LOG, SPEC, RunFolder, check_name
+from archspec.weights.adapter_files import as_adapted_spec
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
@@ -169,7 +170,7 @@ def _spec(source: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> S
         SpecError: as ``load``.
     """
     try:
-        return as_spec(source, params)
+        return as_adapted_spec(source, params)
     except SpecError as error:
         if not any(problem.code == "E208" for problem in error.problems):
             raise

@@ -25,6 +25,7 @@ from archspec.training.options import TrainOptions
 from archspec.training.run import Run, tokenizer_of
 from archspec.training.run_folder import BEST, SPEC
 from archspec.weights import WeightsReport
+from archspec.weights.adapter_files import load_folder, tensors_of_folder
 from archspec.weights.folding import left_unread
 from archspec.weights.loading import load_chosen
 from archspec.weights.tensor_names import Choices, RowsOf
@@ -176,6 +177,10 @@ def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> P
     ]
     if spec.adapter is not None:
         fresh = [name for name in fresh if not spec.adapter.is_own(name)]
+    if spec.adapter_weights is not None:
+        load_folder(model, spec)  # once more: the weights may have had what the folder brings
+        brought = tensors_of_folder(spec)
+        fresh = [name for name in fresh if name not in brought]
     return Prepared(spec, model, tuple(fresh), report)
 
 

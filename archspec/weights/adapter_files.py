@@ -24,7 +24,7 @@ from archspec.lang.instances import entries, walk
 from archspec.lang.json_file import JsonFile
 from archspec.lang.params import Override
 from archspec.lang.patterns import Tree
-from archspec.lang.spec import Spec
+from archspec.lang.spec import Spec, as_spec
 from archspec.weights.casting import check_range
 from archspec.weights.files import WeightFiles
 from archspec.weights.layouts import OWN, Naming, naming_of, namings
@@ -91,6 +91,30 @@ def with_folder(spec: Spec, folder: str | os.PathLike[str]) -> Spec:
     return replace(spec.with_adapter(override), adapter_weights=Path(folder))
 
 
+def as_adapted_spec(source: str | os.PathLike[str] | Spec, params: Mapping[str, Any]) -> Spec:
+    """As ``as_spec``; the adapter may be a folder with an adapter's files."""
+    folder = params.get("adapter")
+    if folder is None or not is_folder(folder):
+        return as_spec(source, params)
+    others = {name: value for name, value in params.items() if name != "adapter"}
+    return with_folder(as_spec(source, others), folder)
+
+
+def tensors_of_folder(spec: Spec) -> frozenset[str]:
+    """Our names of the tensors that the spec's adapter folder brings; none without a folder."""
+    if spec.adapter_weights is None:
+        return frozenset()
+    return frozenset(_pairs(_Folder.read(spec.adapter_weights), spec).values())
+
+
+def _pairs(found: _Folder, spec: Spec) -> dict[str, str]:
+    """The names in a folder's file → ours, of all tensors that are in the model."""
+    naming = _fitting(found, spec.plain)
+    layers, others = found.split(_layers_of(naming, spec.plain), naming, spec.plain)
+    pairs = {name: f"{path}.{part}" for name, (path, part) in layers.items()}
+    return pairs | {name: ours for name, ours in others.items() if ours}
+
+
 def load_folder(model: nn.Module, spec: Spec) -> None:
     """Copy the weights of the spec's adapter folder into a model that has the adapter.
 
@@ -99,10 +123,7 @@ def load_folder(model: nn.Module, spec: Spec) -> None:
     """
     assert spec.adapter_weights is not None and spec.adapter is not None
     found = _Folder.read(spec.adapter_weights)
-    naming = _fitting(found, spec.plain)
-    layers, others = found.split(_layers_of(naming, spec.plain), naming, spec.plain)
-    pairs = {name: f"{path}.{part}" for name, (path, part) in layers.items()}
-    pairs |= {name: ours for name, ours in others.items() if ours}
+    pairs = _pairs(found, spec)
     state = state_of(model, spec)
     own = {name for name in state if spec.adapter.is_own(name)}
     if missing := sorted(own - {*pairs.values()}):

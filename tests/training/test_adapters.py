@@ -74,6 +74,19 @@ def test_a_run_trains_the_adapter_and_the_classifier_and_resumes_to_the_bit(
     assert done.exit_code == 0, done.output
     again = archspec.build(SPEC, device="cpu", weights=weights, adapter=out / "adapter").eval()
     torch.testing.assert_close(again(ids), best(ids), rtol=0, atol=1e-6)
+    predictors = (
+        archspec.Predictor(whole, device="cpu"),
+        archspec.Predictor(
+            SPEC,
+            weights=weights,
+            adapter=out / "adapter",
+            labels=["no", "yes"],
+            tokenizer=HERE / "vocab.txt",
+            device="cpu",
+        ),
+    )
+    (one,), (other,) = (predictor(["good film"]) for predictor in predictors)
+    assert other.label == one.label and other.probability == pytest.approx(one.probability)
 
 
 def test_another_plan_beside_an_adapter_and_what_is_said(tmp_path: Path) -> None:
