@@ -46,7 +46,14 @@ if TYPE_CHECKING:
     from archspec.lang.registry.layers import register_layer
     from archspec.lang.spec import Spec, load, loads
     from archspec.merging import merge
-    from archspec.predicting import Explanation, PredictedFile, Prediction, Predictor
+    from archspec.predicting import (
+        Explanation,
+        MultiLabelPrediction,
+        NumberPrediction,
+        PredictedFile,
+        Prediction,
+        Predictor,
+    )
     from archspec.sweeps import Sweep, Trial, sweep
     from archspec.training import Run, TrainCallback, TrainOptions, TrainState, resume, runs, train
     from archspec.weights import WeightsReport, load_weights, save_adapter, save_weights
@@ -73,7 +80,14 @@ _HOMES = {
     "archspec.lang.registry.layers": ("register_layer",),
     "archspec.differences.lock_files": ("Lock", "lock"),
     "archspec.merging": ("merge",),
-    "archspec.predicting": ("Explanation", "PredictedFile", "Prediction", "Predictor"),
+    "archspec.predicting": (
+        "Explanation",
+        "MultiLabelPrediction",
+        "NumberPrediction",
+        "PredictedFile",
+        "Prediction",
+        "Predictor",
+    ),
     "archspec.lang.spec": ("Spec", "load", "loads"),
     "archspec.sweeps": ("Sweep", "Trial", "sweep"),
     "archspec.training": (
@@ -97,8 +111,10 @@ __all__ = [
     "Frontier",
     "Inspection",
     "Lock",
+    "MultiLabelPrediction",
     "NoFrontier",
     "Note",
+    "NumberPrediction",
     "Place",
     "PredictedFile",
     "Prediction",

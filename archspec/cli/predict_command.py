@@ -123,6 +123,14 @@ if TYPE_CHECKING:
     help="With --file, also write the probability of each class.",
 )
 @option(
+    "--threshold",
+    metavar="FLOAT",
+    type=float,
+    show_default="0.5",
+    group="Output",
+    help="Minimum probability of a predicted class, for models that predict several.",
+)
+@option(
     "--explain",
     is_flag=True,
     group="Output",

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from archspec.data.checking import image_fault
 from archspec.data.images import ImageEncoder
-from archspec.data.report import Integers, Rows
+from archspec.data.report import Integers, Rows, Targets
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
@@ -45,11 +45,12 @@ def batches(
 ) -> DataLoader[Batch]:
     """Batches of rows, as the model takes them.
 
-    Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch], left out
-    where the rows have none) and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to
-    the longest of their batch. For a model without a mask, texts that are not shuffled are not
-    padded: each batch has texts of one length. ``loader.batch_sampler.set_epoch(n)``, which
-    Lightning calls itself, moves to the start of another epoch.
+    Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch]; of numbers
+    float32 [batch], of several labels float32 [batch, classes]; left out where the rows have none)
+    and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to the longest of their
+    batch. For a model without a mask, texts that are not shuffled are not padded: each batch has
+    texts of one length. ``loader.batch_sampler.set_epoch(n)``, which Lightning calls itself, moves
+    to the start of another epoch.
 
     Args:
         rows: a split.
@@ -264,25 +265,24 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
 @dataclass(frozen=True, slots=True)
 class _Texts(Dataset[Any]):
     encoded: _Encoded
-    labels: Integers | None
+    labels: Targets | None
 
     def __len__(self) -> int:
         return len(self.encoded.starts) - 1
 
-    def __getitem__(self, item: Item) -> tuple[int, _Tokens, int | None]:
+    def __getitem__(self, item: Item) -> tuple[int, _Tokens, Any]:
         row, _ = item
         part = slice(*self.encoded.starts[row : row + 2])
         columns = (self.encoded.ids, self.encoded.types)
         tokens = [torch.from_numpy(one[part]) for one in columns if one is not None]
-        label = None if self.labels is None else int(self.labels[row])
-        return row, tokens, label
+        return row, tokens, None if self.labels is None else self.labels[row]
 
 
 @dataclass(frozen=True, slots=True)
 class _CollateTexts:
     encoder: TextEncoder
 
-    def __call__(self, items: Sequence[tuple[int, _Tokens, int | None]]) -> Batch:
+    def __call__(self, items: Sequence[tuple[int, _Tokens, Any]]) -> Batch:
         columns = zip(*(tokens for _, tokens, _ in items), strict=True)
         return {**self.encoder.collate(*map(list, columns)), **_labels_and_rows(items)}
 
@@ -290,7 +290,7 @@ class _CollateTexts:
 # ------------------------------------------------------------------------------------------- images
 
 
-_Image = tuple[int, Batch, int | None] | DataError  # row, pixels, label
+_Image = tuple[int, Batch, Any] | DataError  # row, pixels, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ class _Images(Dataset[Any]):
             pixels = self.encoder.encode(data, (self.seed, epoch, row))
         except Exception as error:  # decoders of broken files raise errors of any type
             return self._changed(row, error)
-        label = None if self.rows.labels is None else int(self.rows.labels[row])
+        label = None if self.rows.labels is None else self.rows.labels[row]
         return row, {self.encoder.name: pixels}, label
 
     def _changed(self, row: int, error: Exception) -> DataError:
@@ -328,13 +328,13 @@ class _Labels(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, item: Item) -> tuple[int, None, int | None]:
+    def __getitem__(self, item: Item) -> tuple[int, None, Any]:
         row, _ = item
-        return row, None, None if self.rows.labels is None else int(self.rows.labels[row])
+        return row, None, None if self.rows.labels is None else self.rows.labels[row]
 
 
 def _collate_images(items: Sequence[_Image]) -> Batch | DataError:
-    images: list[tuple[int, Batch, int | None]] = []
+    images: list[tuple[int, Batch, Any]] = []
     for item in items:
         if isinstance(item, DataError):
             return item
@@ -344,9 +344,11 @@ def _collate_images(items: Sequence[_Image]) -> Batch | DataError:
     return {name: pixels, **_labels_and_rows(images)}
 
 
-def _labels_and_rows(items: Sequence[tuple[int, Any, int | None]]) -> Batch:
+def _labels_and_rows(items: Sequence[tuple[int, Any, Any]]) -> Batch:
     rows = torch.tensor([row for row, _, _ in items], dtype=torch.int64)
     labels = [label for _, _, label in items]
     if any(label is None for label in labels):
         return {"rows": rows}
-    return {"labels": torch.tensor(labels, dtype=torch.int64), "rows": rows}
+    targets = np.stack(labels)
+    kind = np.int64 if targets.dtype == np.int64 else np.float32  # what losses take
+    return {"labels": torch.from_numpy(targets.astype(kind)), "rows": rows}

@@ -11,7 +11,10 @@ from archspec.data.header_check import NO_HEADER, has_doubtful_names, looks_like
 from archspec.data.report import Columns, Kind
 from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
+from archspec.data.targets import holds_label_lists
 from archspec.data.unsupported_tasks import (
+    TOKEN_NAMES,
+    example_of_fraction,
     holds_prose,
     in_order,
     not_supported,
@@ -20,14 +23,16 @@ from archspec.data.unsupported_tasks import (
     refuse_other_labels,
     refuse_other_targets,
     refuse_tokens,
+    sample_texts,
 )
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
-from archspec.tasks import takes_pairs
+from archspec.tasks import predicts_numbers, takes_pairs
 
 with train_extra():
     import pyarrow as pa
 
 TEXT_NAMES = ("text", "sentence")
+NUMBER_NAMES = ("score", "label", "labels", "similarity", "rating", "value", "target", "y")
 LABEL_NAMES = ("label", "labels", "class", "category", "target", "y")
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm",
@@ -47,6 +52,7 @@ def find_columns(
     label: Label,
     text_pair: str | None = None,
     pair: bool | None = None,
+    multi_label: bool | None = None,
 ) -> Columns:
     """The columns that a task uses.
 
@@ -55,6 +61,7 @@ def find_columns(
         text, text_pair, image, label: as the user says; None: guess. A label of False: none is
             read. A text alone is not guessed to be half of a pair.
         pair: whether texts are pairs; None: as the columns are.
+        multi_label: whether a row may have several labels; None: if they are lists.
 
     Raises:
         DataError: E902, there is no such column, or several are possible; E907, the data is for a
@@ -74,7 +81,7 @@ def find_columns(
         raise UsageError(Problem("E801", f"column '{label}' cannot be the input and the label"))
     label_name = label if isinstance(label, str) else None
     if label is None:
-        label_name = _named_label(table, {text, text_pair, image})
+        label_name = _named_label(table, {text, text_pair, image}, kind)
     if is_image_task:
         input_name = _existing(table, image) or _find_image(table)
         columns = Columns(image=input_name, label=label_name)
@@ -92,9 +99,17 @@ def find_columns(
                 first, second = _find_pair_of(table, text, label_name)
         columns = Columns(text=first, label=label_name, text_pair=second)
     if label is not False:
-        label_name = _find_label(table, columns) if label_name is None else label_name
+        if label_name is None:
+            find = _find_number if predicts_numbers(kind) else _find_label
+            label_name = find(table, columns)
         columns = replace(columns, label=label_name)
-        if label_name in names(table):
+        is_known = label_name in names(table)
+        is_multi = multi_label is not False and is_known and holds_label_lists(table, label_name)
+        if multi_label and is_known and not is_multi:
+            message = f"{table.files[0]}: the task has several labels for each row, and column"
+            hint = 'as in JSON lines or Parquet: ["a", "b"]'
+            raise DataError(Problem("E902", f"{message} '{label_name}' holds no lists", hint=hint))
+        if is_known and not is_multi and not predicts_numbers(kind):
             refuse_other_labels(table, label_name)
     check(table, columns)
     return columns
@@ -262,12 +277,13 @@ def _find_image(table: Table) -> str:
     return candidates[0]
 
 
-def _named_label(table: Table, others: set[str | None]) -> str | None:
+def _named_label(table: Table, others: set[str | None], kind: Kind) -> str | None:
+    usual = NUMBER_NAMES if predicts_numbers(kind) else LABEL_NAMES
     by_folded_name = {
         name.casefold(): name for name in reversed(names(table)) if name not in others
     }
-    matches = [by_folded_name[name] for name in LABEL_NAMES if name in by_folded_name]
-    if len(matches) > 1 and matches[0].casefold() not in LABEL_NAMES[:2]:
+    matches = [by_folded_name[name] for name in usual if name in by_folded_name]
+    if len(matches) > 1 and matches[0].casefold() not in usual[:2]:
         raise _ambiguous(table, "label", matches)
     return matches[0] if matches else None
 
@@ -282,13 +298,30 @@ def _find_label(table: Table, columns: Columns) -> str:
         message = (
             f"{table.files[0]}: {listing(candidates)} each say yes or no of a row: if they are"
         )
-        hint = f"if one of them alone is the label, {choose_hint('label_column')}"
-        raise DataError(
-            Problem("E907", f"{message} its labels, multi-label is not supported yet", hint=hint)
-        )
+        hint = f"one of them alone: {choose_hint('label_column')}; several: a column of lists"
+        hint += ' of names, as ["a", "b"] in JSON lines'
+        message += " its labels, they are not read as several"
+        raise DataError(Problem("E907", message, hint=hint))
     if len(candidates) != 1:
         raise _ambiguous(table, "label", candidates)
     return candidates[0]
+
+
+def _find_number(table: Table, columns: Columns) -> str:
+    candidates = [
+        name
+        for name in names(table)
+        if name not in columns.inputs and _holds_fractions(table, name)
+    ]
+    if len(candidates) != 1:
+        raise _ambiguous(table, "label", candidates)
+    return candidates[0]
+
+
+def _holds_fractions(table: Table, name: str) -> bool:
+    kind = arrow_column(table.dataset, name).type
+    is_fraction = pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    return is_fraction or example_of_fraction(sample_texts(table, name)) is not None
 
 
 def _is_yes_or_no(table: Table, name: str) -> bool:
@@ -298,6 +331,8 @@ def _is_yes_or_no(table: Table, name: str) -> bool:
 
 def _has_few_values(table: Table, name: str) -> bool:
     column = arrow_column(table.dataset, name)
+    if holds_label_lists(table, name):
+        return name.casefold() not in TOKEN_NAMES
     if not _holds_labels(table, name) or pa.types.is_floating(column.type):
         return False
     n = len(column.drop_null().unique())
@@ -314,6 +349,8 @@ def _holds_text(table: Table, name: str) -> bool:
 def _holds_labels(table: Table, name: str) -> bool:
     kind = arrow_column(table.dataset, name).type
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if holds_label_lists(table, name):
+        return True
     return is_text(kind) or pa.types.is_boolean(kind) or numeric
 
 

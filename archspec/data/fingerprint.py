@@ -35,7 +35,8 @@ def fingerprint(
             hasher.update(row_digest)
         labels = splits[name].labels
         if labels is not None:
-            hasher.update(labels.astype("<i8").tobytes())
+            kind = "<f8" if labels.dtype.kind == "f" else "<i8"
+            hasher.update(labels.astype(kind).tobytes())
     return hasher.hexdigest()
 
 

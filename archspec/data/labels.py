@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -84,7 +84,10 @@ def _are_numbers(table: Table, column: str, texts: list[str], known_names: froze
 
 def is_unlabelled(table: Table, column: str) -> bool:
     """Whether no row has a label: all cells are empty, or -1 as ``datasets`` writes it."""
-    values = arrow_column(table.dataset, column).unique().to_pylist()
+    cells = arrow_column(table.dataset, column)
+    if pa.types.is_nested(cells.type):
+        return cells.null_count == len(cells) > 0
+    values = cells.unique().to_pylist()
     return bool(values) and {_text(cell) for cell in values} <= {"", "-1"}
 
 
@@ -189,11 +192,20 @@ def classes(labels: Sequence[Label], good_rows: np.ndarray, source: str) -> tupl
         message = f"{source}: {len(names):,} different labels in {len(good_rows):,} rows"
         hint = choose_hint("label_column")
         if all(_NUMBER.fullmatch(name) for name in names):
-            hint = "regression is not supported yet: a label is one of a few classes"
+            hint = "a label is one of a few classes; to predict numbers: --task text-regression"
         raise DataError(Problem("E906", message, hint=hint))
     if len(names) == 1:
         message = f"{source}: every label is {names.pop()}"
         raise DataError(Problem("E906", message, hint="a model learns to tell classes apart"))
+    return class_order(names)
+
+
+def class_order(names: Collection[str]) -> tuple[str, ...]:
+    """Names of classes in a stable order: whole numbers ascending, anything else sorted.
+
+    >>> class_order({"10", "2"}), class_order({"b", "10", "a"})
+    (('2', '10'), ('10', 'a', 'b'))
+    """
     if all(_WHOLE.fullmatch(name) for name in names):
         return tuple(sorted(names, key=lambda name: int(float(name))))
     return tuple(sorted(names))

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from archspec.data.report import BadRow, Columns, Data, Integers, Rows
+from archspec.data.report import BadRow, Columns, Data, Integers, Rows, Targets
 from archspec.errors import DataError, Note, Problem, UsageError, listing, shown
 from archspec.lang.schema import ImageInput, Task
+from archspec.tasks import predicts_numbers
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
@@ -102,6 +103,7 @@ def open_data(
     from archspec.data.split_columns import by_split_column
     from archspec.data.splitting import choose, choose_hint, split_word
     from archspec.data.tables import with_texts
+    from archspec.data.targets import holds_label_lists
     from archspec.data.text_files import TextFormat
     from archspec.data.unsupported_tasks import unread_notes
 
@@ -123,6 +125,8 @@ def open_data(
     tables = {split: found[name]() for split, name in chosen.of.items()}
     if task.kind != "image-classification":
         tables = {split: with_texts(table) for split, table in tables.items()}
+    if labels is not None and predicts_numbers(task.kind):
+        raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
     names = _known_classes(labels, task)
     main_split = next(iter(tables))
     if labelled and main_split != "train" and names is None:
@@ -137,8 +141,17 @@ def open_data(
         pair=task.text.pair if task.text else None,
         image=image_column,
         label=label_column,
+        multi_label=task.multi_label,
     )
-    builder = _DataBuilder(task, columns, labelled, names)
+    is_multi = (
+        labelled
+        and columns.label is not None
+        and not predicts_numbers(task.kind)
+        and holds_label_lists(tables[main_split], columns.label)
+    )
+    builder = _DataBuilder(task, columns, labelled, names, is_multi)
+    if is_multi and task.multi_label is None:
+        builder.notes.append(f"column '{columns.label}' holds lists: a row may have several labels")
     builder.notes += first_line_notes(tables[main_split], columns)
     builder.notes += unread_notes(tables[main_split], columns)
     if columns.text_pair is not None and text_pair_column is None:
@@ -230,9 +243,15 @@ class _DataBuilder:
     """Collects splits, their bad rows, and digests of their content."""
 
     def __init__(
-        self, task: Task, columns: Columns, labelled: bool, names: tuple[str, ...] | None
+        self,
+        task: Task,
+        columns: Columns,
+        labelled: bool,
+        names: tuple[str, ...] | None,
+        multi_label: bool,
     ) -> None:
         self.task, self.columns, self.labelled = task, columns, labelled
+        self.multi_label = multi_label
         self.names: tuple[str, ...] | None = names
         self.ordered = names is not None
         self.splits: dict[str, Rows] = {}
@@ -252,45 +271,79 @@ class _DataBuilder:
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first split decides the classes."""
         from archspec.data.checking import check_inputs
-        from archspec.data.labels import classes, declared_classes, read_labels, similar_label_notes
 
         settings = self.task.image or ImageInput.model_validate({})
         checked = check_inputs(table, self.columns, settings.resize)
         bad_by_row = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
-        class_numbers: Integers | None = None
+        targets: Targets | None = None
         if self.labelled and self.columns.label is not None:
-            column = self.columns.label
-            labels = read_labels(table, column, self.names, ordered=self.ordered)
-            if self.names is None:
-                good_rows = np.array(
-                    [i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64
-                )
-                declared = declared_classes(table, column)
-                self.ordered = declared is not None
-                self.names = declared or classes(
-                    labels, good_rows, table.files[0] if table.files else split
-                )
-                self.notes += similar_label_notes([labels[i].name for i in good_rows])
-            number_of = {name: i for i, name in enumerate(self.names)}
-            class_numbers = np.array(
-                [number_of.get(unread.name, -1) for unread in labels], dtype=np.int64
-            )
-            for i in np.flatnonzero(class_numbers < 0).tolist():
-                unread = labels[i]
-                unknown = _Fault(i, "unknown label", repr(unread.name)[:60])
-                fault = _Fault(i, unread.reason, unread.detail) if unread.reason else unknown
-                bad_by_row.setdefault(i, fault)
+            targets = self._targets(split, table, bad_by_row)
         self._add_bad_rows(split, table, bad_by_row)
         self.notes += (*table.notes, *table.misread, *checked.notes)
         self.misread += table.misread
         kept_rows = np.array([i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64)
-        kept_labels = None if class_numbers is None else class_numbers[kept_rows]
+        kept_labels = None if targets is None else targets[kept_rows]
         cells, pair = (*checked.cells, None)[:2]
         assert cells is not None
         numbers = table.numbers[kept_rows]
         rows = Rows(split, cells, kept_rows, kept_labels, self.names or (), numbers, pair)
         self.splits[split] = rows
         self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]
+
+    def _targets(self, split: str, table: Table, bad_by_row: dict[int, _Fault]) -> Targets:
+        """What is learned of each row; adds what is wrong there."""
+        from archspec.data.targets import (
+            as_matrix,
+            declared_label_set,
+            label_set_names,
+            read_label_sets,
+            read_numbers,
+        )
+
+        column = self.columns.label
+        assert column is not None
+        if not predicts_numbers(self.task.kind) and not self.multi_label:
+            return self._classes(split, table, bad_by_row)
+        source = table.files[0] if table.files else split
+        if self.multi_label:
+            sets, faults = read_label_sets(table, column, self.names)
+            if self.names is None:
+                declared = declared_label_set(table, column)
+                self.names = declared or label_set_names(sets, {**bad_by_row, **faults}, source)
+            values: Targets = as_matrix(sets, self.names)
+        else:
+            values, faults = read_numbers(table, column)
+        for i, fault in faults.items():
+            bad_by_row.setdefault(i, _Fault(i, *fault))
+        return values
+
+    def _classes(self, split: str, table: Table, bad_by_row: dict[int, _Fault]) -> Targets:
+        """The class number of each row."""
+        from archspec.data.labels import classes, declared_classes, read_labels, similar_label_notes
+
+        column = self.columns.label
+        assert column is not None
+        labels = read_labels(table, column, self.names, ordered=self.ordered)
+        if self.names is None:
+            good_rows = np.array(
+                [i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64
+            )
+            declared = declared_classes(table, column)
+            self.ordered = declared is not None
+            self.names = declared or classes(
+                labels, good_rows, table.files[0] if table.files else split
+            )
+            self.notes += similar_label_notes([labels[i].name for i in good_rows])
+        number_of = {name: i for i, name in enumerate(self.names)}
+        class_numbers: Integers = np.array(
+            [number_of.get(unread.name, -1) for unread in labels], dtype=np.int64
+        )
+        for i in np.flatnonzero(class_numbers < 0).tolist():
+            unread = labels[i]
+            unknown = _Fault(i, "unknown label", repr(unread.name)[:60])
+            fault = _Fault(i, unread.reason, unread.detail) if unread.reason else unknown
+            bad_by_row.setdefault(i, fault)
+        return class_numbers
 
     def _add_bad_rows(self, split: str, table: Table, faults: Mapping[int, _Fault]) -> None:
         bad = [
@@ -332,7 +385,9 @@ class _DataBuilder:
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
-        kept, cut_off = stratified_split(rows.labels, share, seed)
+        is_classes = rows.labels.ndim == 1 and rows.labels.dtype == np.int64
+        strata = rows.labels if is_classes else np.zeros(len(rows), dtype=np.int64)
+        kept, cut_off = stratified_split(strata, share, seed)
         if not len(cut_off):
             none = "validation_fraction=0 (--validation-fraction 0)"
             hint = f"give more rows, a validation split, or {none}"
@@ -342,9 +397,10 @@ class _DataBuilder:
             self.splits[split] = rows.select(indices, split)
             self.digests[split] = [digests[i] for i in indices.tolist()]
         self.splits = {name: self.splits[name] for name in SPLITS if name in self.splits}
-        self.rule = f"validation is {share:g} of train, cut from each class with seed {seed}"
+        how = "cut from each class" if is_classes else "cut at random,"
+        self.rule = f"validation is {share:g} of train, {how} with seed {seed}"
         actual = len(cut_off) / len(rows)
-        if not 0.9 <= actual / share <= 1.1:
+        if is_classes and not 0.9 <= actual / share <= 1.1:
             counted = f"{len(cut_off):,} of {len(rows):,} rows"
             message = (
                 f"validation is {counted}, a share of {actual:.2g}: each class gives whole rows"
@@ -361,7 +417,7 @@ class _DataBuilder:
         """Note if accuracy says little, because one class has most rows, or one is rare."""
         rows = self.splits.get("train")
         counts = Counter(rows.counts).most_common() if rows else []
-        if rows is None or len(counts) < 2 or len(rows) < MIN_ROWS:
+        if rows is None or self.multi_label or len(counts) < 2 or len(rows) < MIN_ROWS:
             return
         (name, max_count), (rare, min_count) = counts[0], counts[-1]
         if max_count < MAX_IMBALANCE * min_count and max_count < MAX_MAJORITY * len(rows):
@@ -383,7 +439,8 @@ class _DataBuilder:
         splits = {s: replace(rows, names=names) for s, rows in self.splits.items()}
         unused = (*unused, *self.left_out)
         bad, notes = tuple(self.bad), tuple(self.notes)
-        return Data(kind, splits, names, columns, bad, unused, self.rule, digest, notes)
+        multi = self.multi_label
+        return Data(kind, splits, names, columns, bad, unused, self.rule, digest, notes, multi)
 
 
 def _too_many(

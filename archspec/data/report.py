@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from archspec.data.tables import Cells
 
 Integers = NDArray[np.int64]
-Kind = Literal["text-classification", "image-classification", "text-embedding"]
+Kind = Literal["text-classification", "text-regression", "image-classification", "text-embedding"]
+Targets = NDArray[Any]  # class numbers, numbers, or 0 and 1 of each class
 _MAX_CLASSES = 30  # shown
 _MAX_BAD = 10
 
@@ -79,7 +80,8 @@ class Rows:
         cells: the input column, with all rows of the files.
         pair: the column of second texts; None if the input is no pair.
         positions: [n] positions of these rows in ``cells``.
-        labels: [n] class numbers; None if labels were not read.
+        labels: [n] class numbers (int64) or numbers (float64), or [n, classes] 0 and 1 (uint8);
+            None if labels were not read.
         names: the classes.
         numbers: [n] numbers of the rows in their files, from 1.
     """
@@ -87,7 +89,7 @@ class Rows:
     split: str
     cells: Cells
     positions: Integers
-    labels: Integers | None
+    labels: Targets | None
     names: tuple[str, ...]
     numbers: Integers
     pair: Cells | None = None
@@ -110,10 +112,11 @@ class Rows:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of rows of each class; empty without labels."""
-        if self.labels is None:
+        """Number of rows of each class; empty without labels, and for numbers."""
+        if self.labels is None or not self.names:
             return {}
-        counts = np.bincount(self.labels, minlength=len(self.names))
+        is_multi = self.labels.ndim == 2
+        counts = self.labels.sum(0) if is_multi else np.bincount(self.labels, None, len(self.names))
         return {name: int(n) for name, n in zip(self.names, counts, strict=True)}
 
     def select(self, rows: Sequence[int] | Integers, split: str | None = None) -> Rows:
@@ -147,6 +150,7 @@ class Data(Displayed):
         rule: how the splits were made, in words.
         fingerprint: SHA-256 of content, classes, columns and splits, independent of paths.
         notes: what else is worth knowing, a line each.
+        multi_label: whether a row may have several labels.
     """
 
     task_kind: Kind
@@ -158,6 +162,7 @@ class Data(Displayed):
     rule: str
     fingerprint: str
     notes: tuple[str, ...] = ()
+    multi_label: bool = False
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -173,6 +178,7 @@ class Data(Displayed):
                 for name, rows in self.splits.items()
             },
             "labels": list(self.labels),
+            "multi_label": self.multi_label,
             "columns": asdict(self.columns),
             "bad": [asdict(row) for row in self.bad],
             "unused": list(self.unused),

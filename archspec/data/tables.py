@@ -428,6 +428,23 @@ _KINDS: tuple[tuple[type, str, Any], ...] = (
 )
 
 
+_LIST = 4
+_ELEMENTS = ((str, pa.large_string()), (int, pa.int64()))
+
+
+def _lists(cells: list[Any], misfits: Mapping[int, str]) -> Any:
+    """Lists of texts, or of whole numbers, as an Arrow array; None for other lists."""
+    lists = [None if i in misfits else cell for i, cell in enumerate(cells)]
+    elements = [one for cell in lists for one in cell or ()]
+    for kind, arrow in _ELEMENTS:
+        if all(type(one) is kind for one in elements):
+            try:
+                return pa.array(lists, pa.list_(arrow))
+            except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+                return None
+    return None
+
+
 def _is_plain(cell: Any) -> bool:
     return cell is None or isinstance(cell, tuple(kind for kind, _, _ in _KINDS))
 
@@ -444,6 +461,8 @@ def _column(cells: list[Any]) -> tuple[Any, dict[int, str]]:
     main_kind = max(counts, key=lambda kind: (counts[kind], kind))
     _, _, kind = _KINDS[main_kind]
     misfits = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k not in (main_kind, -1)}
+    if main_kind == _LIST and (lists := _lists(cells, misfits)) is not None:
+        return lists, misfits
     if kind is None:
         nested = {i: _KINDS[k][1] for i, k in enumerate(kinds) if k != -1}
         return pa.nulls(len(cells), pa.large_string()), nested

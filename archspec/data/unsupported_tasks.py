@@ -38,7 +38,7 @@ _PAIRS_OF_TEXTS = (  # unless one of them looks like a label
 _STEMS = {"text", "sentence", "sent", "question", "query", "premise", "passage", "document", "doc"}
 _ENDS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"), ("one", "two"))
 _ANSWERS = {"answer", "answers", "answer_start"}
-_TOKENS = {"token", "tokens", "words", "tokenized"}
+TOKEN_NAMES = {"token", "tokens", "words", "tokenized"}
 _FRACTION = re.compile(r"[-+]?(?:[0-9]+[.,][0-9]*|[.,][0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _WHOLE = re.compile(r"[-+]?[0-9]+(?:\.0*)?")
 _ANY_LIST = re.compile(r"""\[.*[,'"].*\]|\{.*[,'"].*\}|\(.*,.*\)""", re.DOTALL)
@@ -56,6 +56,18 @@ def not_supported(table: Table, task: str, evidence: str) -> DataError:
     return DataError(Problem("E907", message, hint=hint))
 
 
+def _several(table: Table, evidence: str) -> DataError:
+    message = f"{table.files[0]}: {evidence}: as text, they are not read as several"
+    hint = 'write them as lists of names in JSON lines or Parquet: ["a", "b"]'
+    return DataError(Problem("E907", message, hint=hint))
+
+
+def _numbers(table: Table, evidence: str) -> DataError:
+    message = f"{table.files[0]}: {evidence}, and the task is to tell classes"
+    hint = "to predict the number: task=text-regression (--task text-regression)"
+    return DataError(Problem("E907", message, hint=hint))
+
+
 # ------------------------------------------------------------------------------------------- inputs
 
 
@@ -69,7 +81,7 @@ def refuse_tokens(table: Table, text: str | None) -> None:
         DataError: E907.
     """
     lists = [name for name in table.dataset.column_names if holds_lists(table, name)]
-    tokens = [name for name in lists if name.casefold() in _TOKENS]
+    tokens = [name for name in lists if name.casefold() in TOKEN_NAMES]
     for name in lists if text is None else ():
         if name.casefold() in _CONVERSATIONS:
             raise not_supported(table, "conversations are", f"column '{name}' holds lists")
@@ -122,7 +134,7 @@ def partner_of(table: Table, chosen: str, candidates: Sequence[str]) -> str | No
 
 
 def _has_many_values(table: Table, name: str) -> bool:
-    return len({*_sample_texts(table, name)}) > min(100, len(table) / 4)
+    return len({*sample_texts(table, name)}) > min(100, len(table) / 4)
 
 
 def _normalised(name: str) -> str:
@@ -170,24 +182,28 @@ def refuse_other_labels(table: Table, column: str) -> None:
     Raises:
         DataError: E907 if they are several per row, fractions, or texts; E902 if they are objects.
     """
+    if holds_lists(table, column) and is_text(arrow_column(table.dataset, column).type):
+        raise _several(table, f"column '{column}' holds lists of labels, or of other things")
     if holds_lists(table, column):
-        raise not_supported(table, "multi-label is", f"column '{column}' holds lists of labels")
+        message = f"{table.files[0]}: column '{column}' holds lists of labels"
+        hint = "the task is one label for each row: leave multi_label out of the spec's task"
+        raise DataError(Problem("E902", message, hint=hint))
     if _misfit_fraction(table, column, "an object") > _MIN_FRACTION:
         message = f"{table.files[0]}: column '{column}' holds objects, which are no labels"
         raise DataError(Problem("E902", message))
-    texts = _sample_texts(table, column)
+    texts = sample_texts(table, column)
     if (example := _example_of_tags(texts)) is not None:
         evidence = f"column '{column}' holds tags of tokens, such as {example[:60]!r}"
         raise not_supported(table, "classification of tokens is", evidence)
     if (example := example_of_fraction(texts)) is not None:
         evidence = f"column '{column}' holds numbers such as {example}"
-        raise not_supported(table, "regression is", evidence)
+        raise _numbers(table, evidence)
     if holds_prose(table, column) and len(texts) >= 20 and len({*texts}) > len(texts) / 2:
         evidence = f"column '{column}' holds a text of its own in most rows"
         raise not_supported(table, "generation of text is", evidence)
     if (example := _example_of_several(texts)) is not None:
         evidence = f"column '{column}' holds several labels in a row, such as {example[:60]!r}"
-        raise not_supported(table, "multi-label is", evidence)
+        raise _several(table, evidence)
 
 
 def refuse_other_targets(table: Table, columns: Columns) -> None:
@@ -197,14 +213,12 @@ def refuse_other_targets(table: Table, columns: Columns) -> None:
         DataError: E907.
     """
     for name in (name for name in table.dataset.column_names if name not in columns.inputs):
-        if holds_lists(table, name):
-            raise not_supported(table, "multi-label is", f"column '{name}' holds lists")
-        if (example := _example_of_tags(_sample_texts(table, name))) is not None:
+        if (example := _example_of_tags(sample_texts(table, name))) is not None:
             evidence = f"column '{name}' holds tags of tokens, such as {example[:60]!r}"
             raise not_supported(table, "classification of tokens is", evidence)
-        if (example := example_of_fraction(_sample_texts(table, name))) is not None:
+        if (example := example_of_fraction(sample_texts(table, name))) is not None:
             evidence = f"no column holds classes, and '{name}' numbers such as {example}"
-            raise not_supported(table, "regression is", evidence)
+            raise _numbers(table, evidence)
     if columns.text_pair is not None:
         evidence = f"{listing(columns.inputs)} are a pair of texts without a label"
         raise not_supported(table, "learning from pairs alone is", evidence)
@@ -277,7 +291,7 @@ def holds_lists(table: Table, name: str) -> bool:
         return True
     if _misfit_fraction(table, name, "a list") > _MIN_FRACTION:
         return True
-    texts = _sample_texts(table, name)
+    texts = sample_texts(table, name)
     written = sum(_WRITTEN_LIST.fullmatch(text) is not None for text in texts)
     return written > len(texts) / 2
 
@@ -286,7 +300,7 @@ def holds_prose(table: Table, name: str) -> bool:
     """Whether the cells are texts of several words."""
     if name == table.image or not is_text(arrow_column(table.dataset, name).type):
         return False
-    texts = _sample_texts(table, name)
+    texts = sample_texts(table, name)
     if not texts:
         return False
     words = sum(len(text.split()) for text in texts) / len(texts)
@@ -300,7 +314,8 @@ def _misfit_fraction(table: Table, name: str, kind: str) -> float:
     return sum(misfit == kind for misfit in misfits.values()) / max(len(table), 1)
 
 
-def _sample_texts(table: Table, name: str) -> list[str]:
+def sample_texts(table: Table, name: str) -> list[str]:
+    """The first cells as texts, without empty ones; none of a column of lists or structs."""
     column: Any = arrow_column(table.dataset, name).slice(0, SAMPLE)
     if pa.types.is_struct(column.type) or pa.types.is_nested(column.type):
         return []

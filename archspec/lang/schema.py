@@ -524,14 +524,18 @@ class ImageInput(Model):
 class Task(Model):
     """What the model is for."""
 
-    kind: Literal["text-classification", "image-classification", "text-embedding"] = Field(
-        description="what goes in and what comes out"
-    )
+    kind: Literal[
+        "text-classification", "text-regression", "image-classification", "text-embedding"
+    ] = Field(description="what goes in and what comes out")
     text: TextInput | None = Field(default=None, description="how text becomes the model's input")
     image: ImageInput | None = Field(
         default=None, description="how an image becomes the model's input"
     )
     labels: list[str] | None = Field(default=None, description="the names of the classes, in order")
+    multi_label: bool | None = Field(
+        default=None,
+        description="whether an input may have several classes, or none; null: as the data has it",
+    )
 
 
 class Architecture(Model):

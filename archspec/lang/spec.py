@@ -37,7 +37,7 @@ from archspec.lang.instances import Instance, entries
 from archspec.lang.json_file import JsonFile
 from archspec.lang.params import Override, Resolved, resolve
 from archspec.lang.patterns import Tree
-from archspec.lang.schema import Architecture, Param
+from archspec.lang.schema import Architecture, Param, Task
 from archspec.lang.tree import SpecTree
 
 
@@ -112,7 +112,7 @@ class Spec:
         if not params:
             return self
         spec = _checked(self.plain.document, [], {**self.overrides, **_from_keywords(params)})
-        spec = replace(spec, ignored=self.ignored, weights=self.weights)
+        spec = replace(self._for_same_task(spec), ignored=self.ignored, weights=self.weights)
         if adapters.CHOICE in params:
             return spec
         return replace(spec, adapter_weights=self.adapter_weights)
@@ -120,7 +120,22 @@ class Spec:
     def with_adapter(self, given: Override) -> Spec:
         """The same spec with another adapter; raises as ``load``."""
         spec = _checked(self.plain.document, [], {**self.overrides, adapters.CHOICE: given})
+        spec = self._for_same_task(spec)
         return replace(spec, ignored=self.ignored, weights=self.weights)
+
+    def _for_same_task(self, spec: Spec) -> Spec:
+        """A spec of the same document for the task that this one is for."""
+        task = self.architecture.task
+        return spec.for_task(task.kind) if task else spec
+
+    def for_task(self, kind: str) -> Spec:
+        """The same spec for another kind of task, without the labels of its own."""
+        task = self.architecture.task
+        if task is not None and task.kind == kind:
+            return self
+        given = task.model_dump() if task else {}
+        other = Task.model_validate({**given, "kind": kind, "labels": None})
+        return replace(self, architecture=self.architecture.model_copy(update={"task": other}))
 
 
 def load(

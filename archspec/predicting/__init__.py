@@ -9,12 +9,25 @@ them; ``batchnorm_folding`` and ``optimization`` make the model faster;
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from archspec.predicting.report import Explanation, PredictedFile, Prediction
+from archspec.predicting.report import (
+    Explanation,
+    MultiLabelPrediction,
+    NumberPrediction,
+    PredictedFile,
+    Prediction,
+)
 
 if TYPE_CHECKING:
     from archspec.predicting.predictor import Predictor
 
-__all__ = ["Explanation", "PredictedFile", "Prediction", "Predictor"]
+__all__ = [
+    "Explanation",
+    "MultiLabelPrediction",
+    "NumberPrediction",
+    "PredictedFile",
+    "Prediction",
+    "Predictor",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -36,7 +36,7 @@ def explain_text(
     request: ExplanationRequest,
 ) -> Explanation:
     """As ``Predictor.explain``."""
-    if kind != "text-classification" or not isinstance(encoder, TextEncoder):
+    if variant.activation != "softmax" or not isinstance(encoder, TextEncoder):
         raise _usage(f"labels of texts can be explain_text, and the task is {kind}")
     _check(request, labels)
     if fault := input_fault(request.text, pair=False):

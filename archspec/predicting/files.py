@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -46,13 +47,19 @@ _DECIMALS = 6  # of a probability
 
 @dataclass(frozen=True, slots=True)
 class PredictionSettings:
-    """What a ``Predictor`` predicts with; ``labels`` is empty for embeddings."""
+    """What a ``Predictor`` predicts with.
+
+    Attributes:
+        labels: empty for embeddings and numbers.
+        threshold: from which on a label is given; None where there is one label for each row.
+    """
 
     engine: Engine
     encoder: TextEncoder | ImageEncoder
     kind: Kind
     pair: bool | None
     labels: tuple[str, ...]
+    threshold: float | None
     batch_size: int
 
 
@@ -147,7 +154,7 @@ def predict_file(
             tally.refuse(file, request.max_bad_rows)
             writer.add(window, added.columns(scores, prepared))
             tokens += [prepared.tokens] if prepared.tokens else []
-            counts += _count_labels(scores, prepared.faults, len(counts))
+            counts += _count_labels(scores, prepared.faults, settings.threshold, len(counts))
     return PredictedFile(
         source=request.source,
         out=request.out,
@@ -239,8 +246,12 @@ def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> C
     return lambda i: encoder.encode(image_bytes(cells, i))
 
 
-def _count_labels(scores: Scores, faults: dict[int, Fault], size: int) -> Any:
+def _count_labels(
+    scores: Scores, faults: dict[int, Fault], threshold: float | None, size: int
+) -> Any:
     good = np.setdiff1d(np.arange(len(scores)), [*faults])
+    if threshold is not None:
+        return (scores[good] >= threshold).sum(0)
     return np.bincount(scores[good].argmax(axis=1), minlength=size)[:size] if size else 0
 
 
@@ -253,13 +264,17 @@ class _AddedColumns:
 
     Attributes:
         schema: their names and types.
-        labels: names of the classes; empty for embeddings.
-        wide: whether each number of an embedding has its own column.
+        kind: what each row has: a label, labels, a number or an embedding.
+        labels: names of the classes; empty without.
+        threshold: from which on a row has a label, if it may have several.
+        wide: whether each number of an embedding has its own column, and labels are one text.
         of_texts: whether there is a column ``truncated``.
     """
 
     schema: dict[str, Any]
+    kind: Literal["label", "labels", "value", "embedding"]
     labels: tuple[str, ...]
+    threshold: float | None
     probabilities: bool
     wide: bool
     of_texts: bool
@@ -268,29 +283,42 @@ class _AddedColumns:
     def of(
         cls, settings: PredictionSettings, file: RowFile, request: FileRequest, *, wide: bool
     ) -> _AddedColumns:
-        labels = settings.labels
-        if not labels and wide:
-            names = {f"embedding_{i}": pa.float32() for i in range(settings.engine.size)}
-        elif not labels:
+        labels, names = settings.labels, dict[str, Any]()
+        if settings.kind == "text-embedding":
+            kind = "embedding"
             names = {"embedding": pa.list_(pa.float32())}
+            if wide:
+                names = {f"embedding_{i}": pa.float32() for i in range(settings.engine.size)}
+        elif not labels:
+            kind, names = "value", {"value": pa.float64()}
+        elif settings.threshold is not None:
+            kind, names = "labels", {"labels": pa.string() if wide else pa.list_(pa.string())}
         else:
-            names = {"label": pa.string(), "probability": pa.float64()}
-            if request.probabilities:
-                names |= {f"p_{label}": pa.float64() for label in labels}
+            kind, names = "label", {"label": pa.string(), "probability": pa.float64()}
+        if request.probabilities:
+            names |= {f"p_{label}": pa.float64() for label in labels}
         of_texts = isinstance(settings.encoder, TextEncoder)
         if of_texts:
             names["truncated"] = pa.bool_()
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):
             names = {f"predicted_{name}": kind for name, kind in names.items()}
-        return cls(names, labels, request.probabilities, wide, of_texts)
+        threshold, probabilities = settings.threshold, request.probabilities
+        return cls(names, kind, labels, threshold, probabilities, wide, of_texts)
 
     def columns(self, scores: Scores, prepared: Prepared) -> dict[str, Any]:
         """The added columns of a window, empty where there is a fault."""
         faults = prepared.faults
         bad = np.zeros(len(scores), dtype=bool)
         bad[[*faults]] = True
-        arrays = self._labels(scores, bad) if self.labels else self._vectors(scores, bad)
+        match self.kind:
+            case "embedding":
+                arrays = self._vectors(scores, bad)
+            case "value":
+                values = np.where(bad, 0, scores[:, 0]).astype(np.float64)
+                arrays = [pa.array(np.round(values, _DECIMALS), mask=bad)]
+            case "label" | "labels":
+                arrays = self._labels(scores, bad)
         if self.of_texts:
             cut = [i in prepared.truncated for i in range(len(scores))]
             arrays.append(pa.array(cut, pa.bool_(), mask=bad))
@@ -302,10 +330,22 @@ class _AddedColumns:
 
     def _labels(self, scores: Scores, bad: Any) -> list[Any]:
         shares = np.round(np.where(bad[:, None], 0, scores).astype(np.float64), _DECIMALS)
+        rest = [pa.array(one, mask=bad) for one in shares.T] if self.probabilities else []
+        if self.threshold is not None:
+            return [self._sets(scores, bad), *rest]
         best = scores.argmax(axis=1)  # meaningless for a row without scores
         names = pa.array(self.labels, pa.string()).take(pa.array(best, mask=bad))
-        rest = [pa.array(one, mask=bad) for one in shares.T] if self.probabilities else []
         return [names, pa.array(shares.max(axis=1), mask=bad), *rest]
+
+    def _sets(self, scores: Scores, bad: Any) -> Any:
+        """The labels of each row, as a list; in a file of text as JSON."""
+        sets = [
+            [self.labels[i] for i in np.flatnonzero(row >= self.threshold).tolist()]
+            for row in scores
+        ]
+        if self.wide:
+            return pa.array([json.dumps(one, ensure_ascii=False) for one in sets], mask=bad)
+        return pa.array([None if b else one for one, b in zip(sets, bad, strict=True)])
 
     def _vectors(self, scores: Scores, bad: Any) -> list[Any]:
         if self.wide:

@@ -98,8 +98,11 @@ def _try_bf16(variant: Variant, batch: Batch, reference: Tensor, notes: list[str
     except (RuntimeError, TypeError, ValueError) as error:
         notes.append(f"bf16 left: {first_line(error, 100)}")
         return variant
-    allowed = MAX_DIFFERENCE if variant.classifies else 1 - MIN_COSINE
-    measure = "probabilities differ" if variant.classifies else "1 − cosine differs"
+    are_vectors = not variant.activation and reference.shape[1] > 1
+    allowed = 1 - MIN_COSINE if are_vectors else MAX_DIFFERENCE
+    measure = "1 − cosine differs" if are_vectors else "probabilities differ"
+    if not variant.activation and not are_vectors:
+        measure = "numbers differ, as a fraction of the largest,"
     result = f"{measure} by at most {difference:.2g} on the first batch, {allowed:.2g} is allowed"
     if not difference <= allowed:
         notes.append(f"bf16 left: {result}")
@@ -130,10 +133,15 @@ def _scores(variant: Variant, batch: Batch) -> Tensor:
 
 
 def _difference(variant: Variant, batch: Batch, reference: Tensor) -> float:
-    """The largest difference of a probability from the reference, or 1 − cosine of an embedding."""
+    """The largest difference of a probability from the reference, or 1 − cosine of an embedding.
+
+    Of numbers, one for each row, the difference as a fraction of the largest.
+    """
     scores = _scores(variant, batch)
-    if variant.classifies:
+    if variant.activation:
         return float((scores - reference).abs().max())
+    if reference.shape[1] == 1:
+        return float((scores - reference).abs().max() / reference.abs().max().clamp(min=1e-6))
     return float(1 - torch.cosine_similarity(scores, reference).min())
 
 

@@ -28,15 +28,23 @@ from archspec.predicting.model_source import (
     label_names,
     load_model,
 )
-from archspec.predicting.report import Explanation, PredictedFile, Prediction
+from archspec.predicting.report import (
+    AnyPrediction,
+    Explanation,
+    MultiLabelPrediction,
+    NumberPrediction,
+    PredictedFile,
+    Prediction,
+)
 from archspec.predicting.variants import Variant
-from archspec.tasks import takes_pairs
+from archspec.tasks import KINDS, find, takes_pairs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from archspec.lang.schema import Task
     from archspec.lang.spec import Spec
+    from archspec.tasks.objective import Activation, Objective
 
 _MAX_BATCH_SIZE = 1_000_000
 
@@ -61,14 +69,17 @@ class Predictor:
         max_length: tokens of a text at most; left out: as the task says.
         labels: the names of the classes, in the order of the model's outputs; left out: those of
             the run or of the task, else numbers from 0. They set the number of a spec's outputs.
+        threshold: the probability from which on a label is given, 0 to 1, for models that give
+            several; left out: 0.5.
         **params: values for the spec's parameters.
 
     Attributes:
         spec: what the model is.
         model: the module, as it was before any optimization.
-        kind: the task: ``text-classification``, ``image-classification`` or ``text-embedding``.
+        kind: of the spec's task, such as ``text-classification``.
+        objective: what the task is for training; None for embeddings.
         pair: whether an input is a pair of texts; None: a text or a pair.
-        labels: the names of the classes; none for embeddings.
+        labels: the names of the classes; none for embeddings and numbers.
         size: how many numbers the model gives for each input.
         encoder: what makes the model's input of a text or an image.
         engine: what runs the model.
@@ -105,6 +116,7 @@ class Predictor:
         tokenizer: str | os.PathLike[str] | None = None,
         max_length: int | None = None,
         labels: Sequence[str] | None = None,
+        threshold: float | None = None,
         **params: Any,
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
@@ -119,10 +131,14 @@ class Predictor:
         self.pair = _takes_pairs(task)
         self.encoder = loaded.encoder
         self.tokens: TokenCounts | None = None
-        is_embedding = task.kind == "text-embedding"
-        self.engine = _engine(loaded, self.pair, classifies=not is_embedding, optimize=optimize)
+        self.objective = _objective(task)
+        activation = self.objective.activation if self.objective else ""
+        if names is not None and self.objective is not None and not activation:
+            raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
+        self.engine = _engine(loaded, self.pair, activation, optimize=optimize)
         self.size = self.engine.size
-        self.labels = () if is_embedding else label_names(loaded, self.size)
+        self.labels = label_names(loaded, self.size) if activation else ()
+        self.threshold = _threshold(threshold, activation)
 
     @property
     def optimizations(self) -> tuple[str, ...]:
@@ -139,8 +155,9 @@ class Predictor:
                 [height, width, channels]; or a list of these.
 
         Returns:
-            A ``Prediction``, or a list of them in the order of the inputs. Of a ``text-embedding``
-            task, a float32 tensor [size], or [n, size].
+            A ``Prediction``, or a list of them in the order of the inputs; where an input may have
+            several labels, ``MultiLabelPrediction``, and for numbers ``NumberPrediction``. Of a
+            ``text-embedding`` task, a float32 tensor [size], or [n, size].
 
         Raises:
             DataError: E930, inputs that nothing can be predicted on; all of them are told.
@@ -157,7 +174,7 @@ class Predictor:
             message = f"{type(inputs).__name__} is neither an input nor a list of them"
             raise DataError(Problem("E930", message)) from None
         scores, truncated = self._scores(items)
-        if self.kind == "text-embedding":
+        if self.objective is None:
             vectors = torch.from_numpy(scores)
             return vectors[0] if is_one else vectors
         predictions = [self._prediction(row, i in truncated) for i, row in enumerate(scores)]
@@ -265,12 +282,22 @@ class Predictor:
             form,
         )
         settings = PredictionSettings(
-            self.engine, self.encoder, self.kind, self.pair, self.labels, self.batch_size
+            self.engine,
+            self.encoder,
+            self.kind,
+            self.pair,
+            self.labels,
+            self.threshold,
+            self.batch_size,
         )
         return predict_file(settings, request, progress=progress)
 
-    def _prediction(self, scores: Scores, truncated: bool) -> Prediction:
+    def _prediction(self, scores: Scores, truncated: bool) -> AnyPrediction:
+        if not self.labels:
+            return NumberPrediction(float(scores[0]), truncated)
         probabilities = dict(zip(self.labels, scores.tolist(), strict=True))
+        if self.threshold is not None:
+            return MultiLabelPrediction.of(probabilities, self.threshold, truncated)
         best = self.labels[int(scores.argmax())]
         return Prediction(best, probabilities[best], probabilities, truncated)
 
@@ -348,10 +375,30 @@ def _is_pair(inputs: object) -> bool:
     )
 
 
-def _engine(loaded: LoadedModel, pair: bool | None, *, classifies: bool, optimize: bool) -> Engine:
+def _objective(task: Task) -> Objective | None:
+    if task.kind not in KINDS:
+        return None
+    return find(task.kind, multi_label=bool(task.multi_label))(task.labels or ())
+
+
+def _threshold(threshold: object, activation: str) -> float | None:
+    if activation != "sigmoid":
+        if threshold is not None:
+            message = "a threshold is for models that give several labels"
+            raise UsageError(Problem("E801", message))
+        return None
+    value = 0.5 if threshold is None else threshold
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UsageError(Problem("E801", f"threshold must be a number from 0 to 1, not {value!r}"))
+    return float(value)
+
+
+def _engine(
+    loaded: LoadedModel, pair: bool | None, activation: Activation, *, optimize: bool
+) -> Engine:
     encoder = loaded.encoder
-    select = OutputSelector(len(loaded.labels) if loaded.labels and classifies else None)
-    engine = Engine(Variant(loaded.model, model_device(loaded.model), select, classifies), optimize)
+    select = OutputSelector(len(loaded.labels) if loaded.labels and activation else None)
+    engine = Engine(Variant(loaded.model, model_device(loaded.model), select, activation), optimize)
     if isinstance(encoder, TextEncoder):
         sample = prepare_texts(encoder, [("a", "a") if pair else "a"], 1)
     else:

@@ -57,18 +57,82 @@ class Prediction(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        from rich.console import Group
-        from rich.table import Table
+        return _probability_table(self.probabilities, (self.label,))
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """The label and its probability."""
+        return self.label, f"{self.probability:.4f}"
+
+
+@dataclass(frozen=True, slots=True)
+class MultiLabelPrediction(Displayed):
+    """What a classifier with several labels says of one text or image.
+
+    Attributes:
+        labels: those whose probability is at least the threshold, the most probable first.
+        probabilities: label → probability, each by itself, in the order of the model's outputs.
+        truncated: whether the text was cut, so that the model has not seen its end.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: Mapping[str, float]
+    truncated: bool = False
+
+    @classmethod
+    def of(
+        cls, probabilities: Mapping[str, float], threshold: float, truncated: bool
+    ) -> MultiLabelPrediction:
+        ordered = sorted(probabilities, key=lambda name: -probabilities[name])
+        labels = [name for name in ordered if probabilities[name] >= threshold]
+        return cls(tuple(labels), probabilities, truncated)
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """The labels, and the probability of the first."""
+        first = f"{self.probabilities[self.labels[0]]:.4f}" if self.labels else ""
+        return ", ".join(self.labels) or "–", first
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as plain data."""
+        return {
+            "labels": list(self.labels),
+            "probabilities": dict(self.probabilities),
+            "truncated": self.truncated,
+        }
+
+    def __rich__(self) -> RenderableType:
+        return _probability_table(self.probabilities, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberPrediction(Displayed):
+    """The number that a model predicts for one text.
+
+    Attributes:
+        value: in the units of what was learned.
+        truncated: whether the text was cut, so that the model has not seen its end.
+    """
+
+    value: float
+    truncated: bool = False
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """The number; there is no probability."""
+        return f"{self.value:.4f}", ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as plain data."""
+        return {"value": self.value, "truncated": self.truncated}
+
+    def __rich__(self) -> RenderableType:
         from rich.text import Text
 
-        ordered = sorted(self.probabilities.items(), key=lambda item: -item[1])
-        table = Table.grid(padding=(0, 1, 0, 0))
-        for name, share in ordered[:_MAX_LABELS]:
-            style = "bold" if name == self.label else ""
-            label = Text(printable(name), style=style)
-            table.add_row(label, f"{share:.4f}", Text(_bar(share), "cyan"))
-        more = len(ordered) - _MAX_LABELS
-        return Group(table, Text(f"… ({more:,} more)")) if more > 0 else table
+        return Text(self.summary[0], style="bold")
+
+
+AnyPrediction = Prediction | MultiLabelPrediction | NumberPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,10 +386,24 @@ class PredictedFile(Displayed):
         return [head, *(f"  {row}" for row in shown), *rest]
 
 
+def _probability_table(probabilities: Mapping[str, float], chosen: Sequence[str]) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    ordered = sorted(probabilities.items(), key=lambda item: -item[1])
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for name, share in ordered[:_MAX_LABELS]:
+        label = Text(printable(name), style="bold" if name in chosen else "")
+        table.add_row(label, f"{share:.4f}", Text(_bar(share), "cyan"))
+    more = len(ordered) - _MAX_LABELS
+    return Group(table, Text(f"… ({more:,} more)")) if more > 0 else table
+
+
 def prediction_table(
-    inputs: Sequence[str | tuple[str, str]], predictions: Sequence[Prediction]
+    inputs: Sequence[str | tuple[str, str]], predictions: Sequence[AnyPrediction]
 ) -> Table:
-    """A line for each input: its label, the probability, and how it begins."""
+    """A line for each input: what is predicted, the probability, and how it begins."""
     from rich.table import Table
     from rich.text import Text
 
@@ -333,8 +411,8 @@ def prediction_table(
     for given, prediction in zip(inputs, predictions, strict=True):
         text = given if isinstance(given, str) else " | ".join(given)
         table.add_row(
-            Text(printable(prediction.label), style="bold"),
-            f"{prediction.probability:.4f}",
+            Text(printable(prediction.summary[0]), style="bold"),
+            prediction.summary[1],
             Text(printable(_shortened(text, _MAX_CHARACTERS)), no_wrap=True, overflow="ellipsis"),
         )
     return table

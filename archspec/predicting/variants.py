@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archspec.tasks.objective import Activation
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variant:
@@ -18,7 +20,7 @@ class Variant:
         model: the module.
         device: of its tensors.
         select: selects the tensor with the scores from its outputs.
-        classifies: whether they are logits, to be passed through softmax.
+        activation: what makes probabilities of logits; empty: they are predictions as they are.
         dtype: of its floating-point inputs; None to leave them.
         channels_last: whether images are passed in this memory format.
     """
@@ -26,7 +28,7 @@ class Variant:
     model: nn.Module
     device: torch.device
     select: Callable[[Any], Tensor | None]
-    classifies: bool
+    activation: Activation
     dtype: torch.dtype | None = None
     channels_last: bool = False
 
@@ -38,7 +40,13 @@ class Variant:
         """Probabilities or embeddings: float32 [batch, size], on the device."""
         output = self(batch)
         assert output is not None
-        return output.float().softmax(1) if self.classifies else output.float()
+        match self.activation:
+            case "softmax":
+                return output.float().softmax(1)
+            case "sigmoid":
+                return output.float().sigmoid()
+            case "":
+                return output.float()
 
     def _placed(self, tensor: Tensor) -> Tensor:
         dtype = self.dtype if tensor.is_floating_point() else None

@@ -7,6 +7,7 @@ from typing import Any
 
 from archspec.sweeps.search_space import Range, SearchSpace
 from archspec.sweeps.trials import PICTURE, Sweep, Trial
+from archspec.tasks.figures import LOWER_IS_BETTER, figure_name
 from archspec.training.run_folder import RunFolder
 
 _COLUMNS = 3
@@ -30,7 +31,7 @@ def write_picture(sweep: Sweep, space: SearchSpace) -> None:
     axes: Any = figure.subplots(rows, columns, squeeze=False, sharey=True).flat
     for unused in axes[panels:]:
         unused.remove()
-    metric = sweep.monitor.replace("_", " ")
+    metric = figure_name(sweep.monitor)
     _trials(axes[0], sweep, known)
     for axis, (name, dimension) in zip(axes[1:], space.dimensions.items(), strict=False):
         if isinstance(dimension, Range):
@@ -52,7 +53,7 @@ def write_picture(sweep: Sweep, space: SearchSpace) -> None:
 def _trials(axis: Any, sweep: Sweep, known: list[Trial]) -> None:
     """The metric of each trial, and the best so far."""
     _points(axis, known, [trial.number for trial in known])
-    choose = min if sweep.monitor == "loss" else max
+    choose = min if sweep.monitor in LOWER_IS_BETTER else max
     done = [trial for trial in known if trial.status == "finished"]
     best = [
         choose(one.value for one in done[: i + 1] if one.value is not None)

@@ -20,6 +20,8 @@ from archspec.lang.yaml import dump
 from archspec.sweeps.picture import write_picture
 from archspec.sweeps.search_space import SearchSpace, Value, search_space
 from archspec.sweeps.trials import FACTS, LOG, Sweep, Trial
+from archspec.tasks import KINDS, find
+from archspec.tasks.figures import LOWER_IS_BETTER
 from archspec.training import environment
 from archspec.training.api import resume, train
 from archspec.training.callbacks import TrainCallback, TrainState
@@ -106,6 +108,7 @@ def sweep(
     chosen |= {name: value for name, value in given.items() if name in known}
     spec = as_spec(source, {name: v for name, v in given.items() if name not in known})
     fixed = TrainOptions(**chosen)
+    spec = spec if fixed.task is None else spec.for_task(fixed.task)
     if environment.world(fixed.devices) > 1:
         raise _usage("a sweep trains on one device", "start one sweep for each device")
     space = search_space(search, spec, fixed)
@@ -136,7 +139,8 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
         "spec": spec.name,
         "text": dump(content(spec)),
         "search": space.to_dict(),
-        "options": TrainOptions(**options.given).resolved().to_dict() | {"name": None},
+        "options": TrainOptions(**options.given).resolved().to_dict()
+        | {"name": None, "monitor": options.monitor or _default_monitor(spec)},
         "trials": [],
     }
     if name is not None and (out / name / FACTS).is_file():
@@ -159,6 +163,14 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
     with folder.locked():
         folder.write_json(FACTS, facts)
         yield folder
+
+
+def _default_monitor(spec: Spec) -> str:
+    """What the best epoch of a trial is chosen by, as far as that can be told without the data."""
+    task = spec.architecture.task
+    if task is None or task.kind not in KINDS:  # an error of the first trial
+        return "loss"
+    return find(task.kind, multi_label=bool(task.multi_label)).monitors[0]
 
 
 class _Sweeping:
@@ -207,7 +219,7 @@ class _Sweeping:
         import optuna
 
         return optuna.create_study(
-            direction="minimize" if self.sweep.monitor == "loss" else "maximize",
+            direction="minimize" if self.sweep.monitor in LOWER_IS_BETTER else "maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
         )
 

@@ -12,6 +12,7 @@ from archspec.errors import Problem, RunError
 from archspec.report.display import Displayed
 from archspec.report.text import printable
 from archspec.sweeps.search_space import Value
+from archspec.tasks.figures import LOWER_IS_BETTER
 from archspec.training.run import Run
 from archspec.training.run_folder import RunFolder
 
@@ -105,7 +106,7 @@ class Sweep(Displayed):
     def best(self) -> Trial | None:
         """The finished trial with the best metric, the earliest of equal ones."""
         done = [one for one in self.trials if one.status == "finished" and one.value is not None]
-        sign = -1 if self.monitor == "loss" else 1
+        sign = -1 if self.monitor in LOWER_IS_BETTER else 1
         return max(done, key=lambda one: sign * cast("float", one.value), default=None)
 
     def run(self, trial: Trial) -> Run:

@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from archspec.tasks.objective import Objective
 
 _CLASSES = {
-    "image-classification": "ImageClassification",
     "text-classification": "TextClassification",
+    "text-regression": "TextRegression",
+    "image-classification": "ImageClassification",
 }
-KINDS = tuple(sorted(_CLASSES, reverse=True))
+KINDS = tuple(_CLASSES)
 """The kinds of task that can be trained."""
 
 
@@ -24,11 +25,19 @@ def takes_pairs(kind: str) -> bool:
     return kind in _CLASSES and find(kind).takes_pairs
 
 
-def find(kind: str) -> type[Objective]:
+def predicts_numbers(kind: str) -> bool:
+    """Whether a kind of task has a number for each row, not labels."""
+    return kind == "text-regression"
+
+
+def find(kind: str, *, multi_label: bool = False) -> type[Objective]:
     """The objective of a kind of task; it is made for the labels of some data.
+
+    Args:
+        multi_label: whether a row may have several labels, or none.
 
     >>> find("text-classification")(["no", "yes"]).monitors
     ('accuracy', 'macro_f1', 'loss')
     """
     module = import_module(f"archspec.tasks.{kind.replace('-', '_')}")
-    return getattr(module, _CLASSES[kind])
+    return getattr(module, "MultiLabel" * multi_label + _CLASSES[kind])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, distributed
 
 from archspec.errors import DataError, Problem
+from archspec.tasks.figures import LOWER_IS_BETTER, figure_name
 
+Activation = Literal["softmax", "sigmoid", ""]
 Batch = Mapping[str, Any]
 
 
@@ -51,7 +53,8 @@ class Scores:
         """Higher is better: the monitored figure, then what decides between equal ones."""
         if monitor == "loss":
             return (-self.loss, next(iter(self.figures.values())))
-        return (self.figures[monitor], -self.loss)
+        value = self.figures[monitor]
+        return (-value if monitor in LOWER_IS_BETTER else value, -self.loss)
 
 
 class Metrics(ABC):
@@ -63,7 +66,7 @@ class Metrics(ABC):
 
     def __init__(self, size: int, device: torch.device) -> None:
         kind = torch.float32 if device.type == "mps" else torch.float64  # exact beyond 10^15
-        self.sums = torch.zeros(size, dtype=kind, device=device)
+        self.sums: Tensor = torch.zeros(size, dtype=kind, device=device)
 
     @abstractmethod
     def add(self, outputs: Any, batch: Batch, rows: int) -> None:
@@ -83,6 +86,7 @@ class Objective(ABC):
 
     Attributes:
         kind: as in a spec's ``task``.
+        activation: what makes predictions of the model's numbers; empty: they are predictions.
         monitors: what the best epoch can be chosen by; the first is the default.
         takes_pairs: whether a row may have two texts.
     """
@@ -90,9 +94,15 @@ class Objective(ABC):
     kind: ClassVar[str]
     monitors: ClassVar[tuple[str, ...]]
     takes_pairs: ClassVar[bool] = False
+    activation: ClassVar[Activation] = ""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model gives for each item."""
+        return len(self.labels)
 
     @abstractmethod
     def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
@@ -128,15 +138,6 @@ def output_of_shape(outputs: Any, shape: tuple[int, ...], why: str) -> Tensor:
     shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
     message = f"{why}: the model should give {list(shape)}, not {shapes}"
     raise DataError(Problem("E906", message))
-
-
-def figure_name(key: str) -> str:
-    """A score's name for people.
-
-    >>> figure_name("macro_f1"), figure_name("loss")
-    ('macro F1', 'loss')
-    """
-    return key.replace("_", " ").replace("f1", "F1")
 
 
 def format_numbers(numbers: Mapping[str, float]) -> str:

@@ -15,6 +15,7 @@ class SingleLabel(Objective):
     """Cross entropy of ``labels``: int64 [batch]; the model gives logits [batch, labels]."""
 
     monitors = ("accuracy", "macro_f1", "loss")
+    activation = "softmax"
 
     def logits(self, outputs: Any, rows: int) -> Tensor:
         """The logits among a model's outputs for ``rows`` rows; raises as ``loss``."""

@@ -110,6 +110,8 @@ def train(
         if options.weights is None:
             options = TrainOptions(**{**options.given, "weights": spec.weights})
         spec = replace(spec, weights=None)  # what the data changes is built anew
+    if options.task is not None:
+        spec = spec.for_task(options.task)
     check_effect(check_task(spec), data, options)
     spec, options, adapter_notes = with_adapter_plan(spec, options)
     given, options = options, options.resolved(spec.architecture.freeze)
@@ -122,9 +124,10 @@ def train(
         spec, sizes = start.sized(spec)
         notes += sizes
         tokenizer = start.tokenizer if tokenizer is None else tokenizer
-    rows = known.rows(spec, labels) if weights is not None else None
+    rows = known.rows(spec, labels) if weights is not None and labels else None
     spec = with_classes(spec, opened_data.data)
     feed = _feed(spec, opened_data.data, options, weights, tokenizer, own_loss)
+    options = options.monitoring(feed.objective.monitors)
     opened_data = replace(opened_data, tokens=feed.token_counts())
     ready = prepared(spec, options, rows)
     notes += known.notes(labels) if ready.has_rows else []

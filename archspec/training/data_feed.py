@@ -119,7 +119,7 @@ class DataFeed:
     ) -> None:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
-        self.objective = find(data.task_kind)(data.labels)
+        self.objective = find(data.task_kind, multi_label=data.multi_label)(data.labels)
         self.own_loss = loss
         if loss is not None:
             self.objective.loss = loss  # its metrics use it as well
@@ -246,7 +246,8 @@ def encoders(
     return (encoder_for(spec, train=True, **given) if is_image else plain), plain
 
 
-OPEN_DATA_OPTIONS = signature(open_data).parameters.keys() & TrainOptions.model_fields.keys()
+_SHARED = signature(open_data).parameters.keys() & TrainOptions.model_fields.keys()
+OPEN_DATA_OPTIONS = _SHARED - {"task"}  # that is the spec's here
 """The options of a run that ``open_data`` takes."""
 
 
@@ -319,7 +320,7 @@ def _check_opened(data: Data, spec: Spec) -> None:
     if task is not None and data.task_kind != task.kind:
         message = f"the data was opened for {data.task_kind}, and {spec.name} is for {task.kind}"
         raise DataError(Problem("E902", message, hint="open it with task=spec.architecture.task"))
-    if not data.labels:
+    if data.columns.label is None:
         message = "the data was opened without labels"
         raise DataError(Problem("E906", message, hint="open it without label_column=False"))
 
@@ -338,7 +339,7 @@ def reopened(run: Run, spec: Spec, data: Data | None) -> Data:
         if source is None:
             hint = "open it, and give it to archspec.resume(path, data=…)"
             raise RunError(Problem("E920", f"{run.path}: its data was in memory", hint=hint))
-        arguments = {**_arguments(run.options), "labels": run.labels}
+        arguments = {**_arguments(run.options), "labels": run.labels or None}
         data = open_data(source, task=spec.architecture.task, **arguments)
     elif not isinstance(data, Data):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise UsageError(Problem("E801", "data is what archspec.open_data gave"))

@@ -263,6 +263,7 @@ class TrainLoop:
                 self.bar.validating()
                 scores = self._evaluate(self.trained, "validation")
             # Without a validation there is nothing to compare: the last epoch is the best.
+            assert self.options.monitor is not None  # resolved
             score = scores.rank(self.options.monitor) if scores else (float(at.epoch), 0.0)
             is_best = self.best.is_better(score)
             self.record.epoch(at, scores, is_best=is_best)

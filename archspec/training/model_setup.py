@@ -18,7 +18,7 @@ from archspec.data import Data
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
-from archspec.tasks import KINDS
+from archspec.tasks import KINDS, find
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos
 from archspec.training.options import TrainOptions
@@ -82,12 +82,13 @@ def check_task(spec: Spec) -> str:
 
 
 def with_classes(spec: Spec, data: Data) -> Spec:
-    """The spec with as many outputs, and their names, as the data has classes.
+    """The spec with as many outputs as the task has for this data: one for each label.
 
     Raises:
         DataError: E906, the spec has a number of outputs that cannot be changed, or was given.
     """
-    name, count = class_param(spec), len(data.labels)
+    objective = find(data.task_kind, multi_label=data.multi_label)(data.labels)
+    name, count = class_param(spec), objective.outputs
     if name is not None and name not in spec.overrides:
         return spec.with_params(**{name: count})
     size = spec.values[name] if name is not None else _last_dimension(spec)
@@ -96,7 +97,10 @@ def with_classes(spec: Spec, data: Data) -> Spec:
         hint = f"leave {name} out: it is set from the data" if name else ""
         if name is not None and (place := spec.params[name].place):
             hint = f"it is from {place}: give {name} = {count} to train on this data"
-        message = f"{outputs}, and the data has {count} labels: {listing(data.labels)}"
+        needed = f"the data has {count} labels: {listing(data.labels)}"
+        if not data.labels:
+            needed = f"{data.task_kind} takes {count}"
+        message = f"{outputs}, and {needed}"
         raise DataError(Problem("E906", message, hint=hint))
     return spec
 

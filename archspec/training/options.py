@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,8 @@ from archspec.training.option_info import (
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
-Monitor = Literal["accuracy", "loss", "macro_f1"]
+Task = Literal["text-classification", "text-regression", "image-classification"]
+Monitor = Literal["accuracy", "loss", "macro_f1", "micro_f1", "pearson", "spearman", "mse"]
 Strategy = Literal["auto", "ddp", "fsdp"]
 
 _MAX_INT = 2**32 - 1
@@ -118,6 +119,7 @@ class TrainOptions(BaseModel):
     )
 
     # Model
+    task: Task | None = _model(None, "What to train the model for.", unset="task.kind of the spec")
     freeze: _PlanField = _model(
         None,
         option_help.FREEZE,
@@ -202,7 +204,11 @@ class TrainOptions(BaseModel):
     )
 
     # Evaluation
-    monitor: Monitor = _evaluation("accuracy", "Validation metric used to select the best epoch.")
+    monitor: Monitor | None = _evaluation(
+        None,
+        "Validation metric used to select the best epoch.",
+        unset="accuracy; micro_f1 for several labels, pearson for numbers",
+    )
     patience: int | None = _evaluation(
         None,
         "End a phase after this many epochs without improvement (early stopping). An epoch that is "
@@ -274,6 +280,19 @@ class TrainOptions(BaseModel):
     def total_epochs(self) -> int:
         """Epochs of all phases."""
         return sum(phase.epochs for phase in self.phases)
+
+    def monitoring(self, monitors: Sequence[str]) -> TrainOptions:
+        """The options with a monitor: the first of a task's, unless one of them was given.
+
+        Raises:
+            UsageError: E801, the task has no such figure.
+        """
+        if self.monitor is None:
+            return self.model_copy(update={"monitor": monitors[0]})
+        if self.monitor not in monitors:
+            message = f"the task has no {self.monitor} to monitor"
+            raise UsageError(Problem("E801", message, hint=f"it has {', '.join(monitors)}"))
+        return self
 
     def resolved(self, plans: Container[str] = ()) -> TrainOptions:
         """The options with phases, in place of freeze and epochs, and all that follows from others.

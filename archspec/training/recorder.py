@@ -84,7 +84,10 @@ def new_folder(
 def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
     """The spec with all parents and values in it, the classes' names, and the text's settings."""
     resolved = content(ready.spec)
-    resolved["task"]["labels"] = list(feed.data.labels)
+    resolved["task"] = {**resolved.get("task", {}), "kind": feed.data.task_kind}
+    resolved["task"].pop("labels", None)
+    if feed.data.labels:
+        resolved["task"] |= {"labels": list(feed.data.labels), "multi_label": feed.data.multi_label}
     if isinstance(feed.encoder, TextEncoder):
         text = resolved["task"].get("text") or {}
         text |= {"tokenizer": feed.encoder.path.name, "max_length": feed.encoder.max_length}

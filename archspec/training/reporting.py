@@ -22,13 +22,12 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from archspec.report.progress import bar, is_seen
 from archspec.report.text import printable
+from archspec.tasks.figures import FIGURES, LOWER_IS_BETTER, figure_name
 from archspec.training.state import Position
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 420, 260, 52, 30, 14, 34  # of one panel, pixels
-_PANELS = (
-    ("loss, nats", (("train_loss", "train", "#4c78a8"), ("loss", "validation", "#e45756"))),
-    ("validation", (("accuracy", "accuracy", "#54a24b"), ("macro_f1", "macro F1", "#b279a2"))),
-)
+_LOSSES = (("train_loss", "train", "#4c78a8"), ("loss", "validation", "#e45756"))
+_COLORS = ("#54a24b", "#b279a2", "#f58518")  # of other figures, none of which is a loss
 Point = tuple[float, float]
 
 
@@ -178,12 +177,20 @@ def curves(epochs: Sequence[Mapping[str, Any]]) -> str:
     >>> curves([{"epoch": 1, "loss": 0.5, "train_loss": 1.0}]).count("<circle")
     2
     """
-    parts = [_panel(epochs, *panel, i * _WIDTH) for i, panel in enumerate(_PANELS)]
+    panels = (("loss", _LOSSES), ("validation", _figures(epochs)))
+    parts = [_panel(epochs, *panel, i * _WIDTH) for i, panel in enumerate(panels)]
     size = f'width="{2 * _WIDTH}" height="{_HEIGHT}" viewBox="0 0 {2 * _WIDTH} {_HEIGHT}"'
     style = 'font-family="sans-serif" font-size="11" fill="#333"'
     ground = '<rect width="100%" height="100%" fill="#fff"/>'
     body = "\n".join([ground, *parts])
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n{body}\n</svg>\n'
+
+
+def _figures(epochs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """The figures of validation that the epochs have: key, name and colour."""
+    keys = [key for key in FIGURES if key not in LOWER_IS_BETTER]
+    seen = [key for key in keys if any(key in line for line in epochs)]
+    return [(key, figure_name(key), color) for key, color in zip(seen, _COLORS, strict=False)]
 
 
 def _panel(

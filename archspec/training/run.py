@@ -12,6 +12,7 @@ from archspec import run_hashes
 from archspec.errors import Problem, RunError, UsageError
 from archspec.report.display import Displayed
 from archspec.report.text import printable
+from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.options import TrainOptions
 from archspec.training.run_folder import (
     BEST,
@@ -194,8 +195,8 @@ class Run(Displayed):
         if self.epochs:
             parts += [Text(), _epochs_table(self.epochs)]
         if self.test:
-            names = {"accuracy": "accuracy", "macro_f1": "macro F1", "loss": "loss"}
-            scores = [f"{name} {_score(self.test.get(key))}" for key, name in names.items()]
+            keys = [*_figures([self.test]), "loss"]
+            scores = [f"{figure_name(key)} {_score(self.test.get(key))}" for key in keys]
             parts += [Text(), Text(f"test, best weights: {', '.join(scores)}", style="bold")]
         notes = _mapping(self.facts.get("data")).get("notes")  # what was left out of the data
         if isinstance(notes, list) and notes:
@@ -275,7 +276,8 @@ def _epochs_table(epochs: Sequence[Mapping[str, Any]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    names = ("epoch", "plan", "train loss", "loss", "accuracy", "macro F1", "s")
+    keys = ("train_loss", "loss", *_figures(epochs))
+    names = ("epoch", "plan", *map(figure_name, keys), "s")
     grid = Table.grid(padding=(0, 2, 0, 0))
     for name in names:
         grid.add_column(justify="left" if name == "plan" else "right", no_wrap=True)
@@ -284,7 +286,7 @@ def _epochs_table(epochs: Sequence[Mapping[str, Any]]) -> Table:
         cells = [
             _number(line.get("epoch")),
             printable(str(line.get("plan"))),
-            *(_score(line.get(key)) for key in ("train_loss", "loss", "accuracy", "macro_f1")),
+            *(_score(line.get(key)) for key in keys),
             _number(line.get("seconds")),
         ]
         style = "bold" if line.get("best") else ""
@@ -297,7 +299,9 @@ def runs_table(found: Sequence[Run]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    names = ("run", "status", "epochs", "accuracy", "macro F1", "test accuracy")
+    keys = _figures([line for run in found for line in (run.best, run.test) if line])
+    tested = [f"test {figure_name(key)}" for key in keys[:1]]
+    names = ("run", "status", "epochs", *map(figure_name, keys), *tested)
     grid = Table.grid(padding=(0, 2, 0, 0))
     for i in range(len(names)):
         grid.add_column(justify="right" if i > 1 else "left", no_wrap=True)
@@ -305,13 +309,20 @@ def runs_table(found: Sequence[Run]) -> Table:
     for run in found:
         best, test = run.best or {}, run.test or {}
         done = f"{len(run.epochs)} of {_number(run.facts.get('epochs'))}"
-        scores = [_score(best.get("accuracy")), _score(best.get("macro_f1"))]
+        scores = [_score(best.get(key)) for key in keys]
+        tests = [_score(test.get(key)) for key in keys[:1]]
         cells = [
             Text(printable(run.path.name)),
             Text(run.status, style=_COLORS.get(run.status, "")),
         ]
-        grid.add_row(*cells, done, *scores, _score(test.get("accuracy")))
+        grid.add_row(*cells, done, *scores, *tests)
     return grid
+
+
+def _figures(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The figures that some of the lines have, without the loss; of lines without any, accuracy."""
+    seen = [key for key in FIGURES if key != "loss" and any(key in line for line in lines)]
+    return seen or ["accuracy", "macro_f1"]
 
 
 def _score(value: object) -> str:

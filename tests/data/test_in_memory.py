@@ -77,8 +77,8 @@ def test_bad_rows_and_what_is_refused() -> None:
     for source, given in ((iter(ROWS), {}), (ROWS, {"header": True}), ({1, 2}, {})):
         with pytest.raises(UsageError):
             opened(source, **given)
-    with pytest.raises(DataError, match="pairs are not supported"):
-        opened([{"premise": "a b c", "hypothesis": "d e f", "label": i % 2} for i in range(9)])
+    with pytest.raises(DataError, match="to tell classes"):
+        opened([{"text": "a b c", "label": i / 2} for i in range(9)])
 
 
 def test_cells_of_any_type_where_nobody_uses_them() -> None:

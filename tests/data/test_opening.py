@@ -283,7 +283,7 @@ def test_labels_that_are_no_classes(tmp_path: Path) -> None:
     error = refused(path)
     assert (error.code, error.message) == (
         "E907",
-        "a.csv: column 'label' holds numbers such as 0.5: regression is not supported yet",
+        "a.csv: column 'label' holds numbers such as 0.5, and the task is to tell classes",
     )
     whole = [("some text", f"{i % 2}") for i in range(20)]
     path.write_text(csv_text([*whole, ("some text", "0.5")]))  # that is a mistake

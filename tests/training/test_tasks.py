@@ -14,8 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import archspec
-from archspec.data import batches, encoder_for
-from archspec.errors import DataError
+from archspec.data import TextEncoder, batches, encoder_for
+from archspec.errors import ArchspecError, DataError
+from archspec.tasks import find
+from archspec.tasks.multi_label import MultiLabel
+from archspec.tasks.objective import Objective, Scores
+from archspec.tasks.single_label import SingleLabel
+from archspec.tasks.text_regression import TextRegression
 from archspec.training.run_folder import LAST, METRICS, lines_of
 
 HERE = Path(__file__).parent
@@ -58,6 +63,20 @@ def pairs(rng: random.Random) -> list[dict[str, Any]]:
     ]
 
 
+def scores(rng: random.Random) -> list[dict[str, Any]]:
+    return [
+        {"text_a": text(rng), "text_b": text(rng), "score": round(rng.random(), 3)}
+        for _ in range(ROWS)
+    ]
+
+
+def several(rng: random.Random) -> list[dict[str, Any]]:
+    return [
+        {"text": text(rng), "labels": rng.sample(["no", "yes", "so"], rng.randint(0, 3))}
+        for _ in range(ROWS)
+    ]
+
+
 Reference = Callable[[], Any]
 
 
@@ -70,6 +89,18 @@ def sequence_classifier(**config: Any) -> Any:
 TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict[str, Any]]] = {
     # spec, rows, their model, and options
     "pairs": ("bert", pairs, lambda: sequence_classifier(num_labels=3), {}),
+    "numbers": (
+        "bert",
+        scores,
+        lambda: sequence_classifier(num_labels=1, problem_type="regression"),
+        {"task": "text-regression"},
+    ),
+    "several": (
+        "bert",
+        several,
+        lambda: sequence_classifier(num_labels=3, problem_type="multi_label_classification"),
+        {},
+    ),
 }
 
 
@@ -95,7 +126,91 @@ def predicts_pairs(predictor: archspec.Predictor, folder: Path) -> None:
     assert (predictor.tokens.longest, predictor.tokens.max_length) == (40 + 3 + 3, 32)
 
 
-PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {"pairs": predicts_pairs}
+def predicts_numbers(predictor: archspec.Predictor, folder: Path) -> None:
+    prediction = predictor(("a good film", "it was bad"))
+    assert predictor.labels == () and predictor.pair and predictor.kind == "text-regression"
+    (folder / "in.csv").write_text("text_a,text_b\na good film,it was bad\n,a\n")
+    for name in ("out.jsonl", "out.csv"):
+        report = predictor.file(folder / "in.csv", folder / name)
+        assert (report.counts, report.columns) == ({}, ("value", "truncated", "error"))
+    row, bad = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    assert row["value"] == pytest.approx(prediction.value, abs=1e-6)
+    assert bad["value"] is None and bad["error"] == "no text"
+    assert str(prediction) == f"{prediction.value:.4f}"
+    cases: list[dict[str, Any]] = [{"threshold": 0.5}, {"labels": ["a", "b"]}]
+    for given in cases:
+        with pytest.raises(ArchspecError) as caught:
+            archspec.Predictor(predictor.model, **given)
+        assert caught.value.code in ("E801", "E906")
+
+
+def predicts_several(predictor: archspec.Predictor, folder: Path) -> None:
+    prediction = predictor("a good film")
+    assert isinstance(predictor.encoder, TextEncoder)
+    with torch.no_grad():
+        batch = predictor.encoder.collate(predictor.encoder.encode(["a good film"]))
+        shares = predictor.model.eval()(**batch).sigmoid()[0].tolist()
+    assert prediction.probabilities == pytest.approx(
+        dict(zip(("no", "so", "yes"), shares, strict=True))
+    )
+    cut = sorted(shares)[1]
+    choosy = archspec.Predictor(predictor.model, threshold=cut, tokenizer=predictor.encoder.path)
+    chosen = [n for n, share in prediction.probabilities.items() if share >= cut]
+    assert sorted(choosy("a good film").labels) == sorted(chosen) and len(chosen) == 2
+    (folder / "in.csv").write_text("text\na good film\n\n")
+    (folder / "in.jsonl").write_text('{"text": "a good film"}\n{"text": ""}\n')
+    for name in ("out.jsonl", "out.csv", "out.parquet"):
+        report = choosy.file(folder / "in.jsonl", folder / name, probabilities=True)
+        assert report.columns[0] == "labels" and sum(report.counts.values()) == 2
+    row, bad = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    assert sorted(row["labels"]) == sorted(chosen) and bad["labels"] is None
+    assert json.dumps(row["labels"]) in (folder / "out.csv").read_text().replace('""', '"')
+    for wrong in (-0.1, 2, True):
+        with pytest.raises(ArchspecError, match="threshold must be"):
+            archspec.Predictor(predictor.model, threshold=wrong, tokenizer=predictor.encoder.path)
+
+
+PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
+    "pairs": predicts_pairs,
+    "numbers": predicts_numbers,
+    "several": predicts_several,
+}
+
+
+def test_metrics_are_those_of_torchmetrics() -> None:
+    from torchmetrics.functional import classification, regression
+
+    torch.manual_seed(0)
+    logits, labels = torch.randn(30, 4), torch.randint(0, 2, (30, 4)).float()
+    numbers, targets = torch.randn(30, 1), torch.randn(30)
+    found = [
+        find("text-classification", multi_label=True)(list("abcd")),
+        find("text-regression")(()),
+    ]
+    given = [(logits, labels), (numbers, targets)]
+    results: list[Scores] = []
+    for objective, (outputs, truth) in zip(found, given, strict=True):
+        metrics = objective.metrics(torch.device("cpu"))
+        for part in (slice(0, 7), slice(7, 30)):
+            filled = torch.cat([outputs[part], outputs[:2]]), torch.cat([truth[part], truth[:2]])
+            metrics.add(filled[0], {"labels": filled[1]}, len(truth[part]))
+        results.append(metrics.scores())
+    f1 = {
+        name: classification.multilabel_f1_score(logits.sigmoid(), labels.int(), 4, average=name)
+        for name in ("micro", "macro")
+    }
+    exact = ((logits > 0) == labels.bool()).all(1).float().mean()
+    expected = {"accuracy": exact, "micro_f1": f1["micro"], "macro_f1": f1["macro"]}
+    assert results[0].figures == pytest.approx({k: v.item() for k, v in expected.items()})
+    assert results[1].figures == pytest.approx(
+        {
+            "pearson": regression.pearson_corrcoef(numbers[:, 0], targets).item(),
+            "spearman": regression.spearman_corrcoef(numbers[:, 0], targets).item(),
+            "mse": (numbers[:, 0] - targets).square().mean().item(),
+        }
+    )
+    assert [one.count for one in results] == [30, 30]
+    assert results[1].rank("mse") < results[1].rank("pearson")
 
 
 def written(name: str, tmp_path: Path) -> Path:
@@ -163,11 +278,8 @@ def test_runs_resume_to_the_bit_and_predict(
 
 def cut_short(monkeypatch: pytest.MonkeyPatch, train: Callable[[], Any]) -> int:
     """Interrupt a run in its second epoch; how many batches it had."""
-    from archspec.tasks.objective import Objective
-    from archspec.tasks.single_label import SingleLabel
-
     count = 0
-    kinds: list[type[Objective]] = [SingleLabel]
+    kinds: list[type[Objective]] = [SingleLabel, MultiLabel, TextRegression]
     with monkeypatch.context() as patched:
         for kind in kinds:
             loss = kind.loss

@@ -1,0 +1,69 @@
+"""``text-regression``: a number for each text or pair of texts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.nn import functional as F
+
+from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, output_of_shape
+
+
+class TextRegression(Objective):
+    """Squared error of ``labels``: float32 [batch]; the model gives numbers [batch, 1]."""
+
+    kind = "text-regression"
+    monitors = ("pearson", "spearman", "mse", "loss")
+    takes_pairs = True
+
+    @property
+    def outputs(self) -> int:
+        return 1
+
+    def numbers(self, outputs: Any, rows: int) -> Tensor:
+        """The number of each of ``rows`` rows among a model's outputs; raises as ``loss``."""
+        return output_of_shape(outputs, (rows, 1), "the task is a number for each row").squeeze(1)
+
+    def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
+        numbers = self.numbers(outputs, len(batch["labels"]))[:rows]
+        return Loss(F.mse_loss(numbers, batch["labels"][:rows], reduction="sum"), rows)
+
+    def metrics(self, device: torch.device) -> RegressionMetrics:
+        return RegressionMetrics(self, device)
+
+
+class RegressionMetrics(Metrics):
+    """Keeps all predictions and targets: ranks need them. Scores are those of torchmetrics."""
+
+    def __init__(self, objective: TextRegression, device: torch.device) -> None:
+        super().__init__(2, device)  # rows, loss
+        self.objective, self.parts = objective, list[Tensor]()
+
+    def add(self, outputs: Any, batch: Batch, rows: int) -> None:
+        numbers = self.objective.numbers(outputs, len(batch["labels"]))[:rows]
+        self.parts.append(torch.stack([numbers, batch["labels"][:rows]]).detach())
+        loss = self.objective.loss(outputs, batch, rows).sum.detach()
+        self.sums += torch.stack([torch.full_like(loss, rows), loss])
+
+    def reduce(self) -> None:
+        super().reduce()
+        mine = torch.cat(self.parts, 1).cpu() if self.parts else torch.empty(2, 0)
+        every: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(every, mine)
+        self.parts = every
+
+    def scores(self) -> Scores:
+        from torchmetrics.functional.regression import pearson_corrcoef, spearman_corrcoef
+
+        count, loss = self.sums.cpu().tolist()
+        pairs = torch.cat(self.parts, 1).double().cpu() if self.parts else torch.empty(2, 0)
+        numbers, targets = pairs[0], pairs[1]
+        figures = {"pearson": 0.0, "spearman": 0.0, "mse": loss / max(count, 1)}
+        if len(numbers) > 1 and float(numbers.std()) and float(targets.std()):
+            figures["pearson"] = float(pearson_corrcoef(numbers, targets))
+            figures["spearman"] = float(spearman_corrcoef(numbers, targets))
+        finite = {key: value if math.isfinite(value) else 0.0 for key, value in figures.items()}
+        return Scores(int(count), loss / max(count, 1), finite)
