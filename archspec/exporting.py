@@ -98,6 +98,8 @@ def _config(run: Run, spec: Spec) -> dict[str, Any]:
     said = spec.architecture.config
     if LAYOUT not in spec.architecture.checkpoints:
         raise _unknown(f"{spec.name} has no layout '{LAYOUT}' among its checkpoints")
+    if spec.architecture.task is not None and spec.architecture.task.multi_label:
+        raise _unknown("a model of several labels is not written for transformers yet")
     config = config_of(spec, run.labels)
     assert said is not None and said.model_type is not None
     if not _letters(kind).startswith(_letters(said.model_type)):
