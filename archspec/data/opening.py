@@ -94,7 +94,7 @@ def open_data(
         >>> task = archspec.load("bert").architecture.task
         >>> data = archspec.open_data("examples/wordnet-topics", task=task)
         >>> len(data.splits["train"]), data.labels[:3]
-        (5400, ('animal', 'artifact', 'body'))
+        (5394, ('animal', 'artifact', 'body'))
     """
     from archspec.data.columns import check, find_columns
     from archspec.data.header_check import first_line_notes

@@ -63,7 +63,7 @@ def test_the_source_is_plain_pytorch_that_starts_as_the_base_does() -> None:
     )
     model: Any = compiled(text, "exported").BertForSequenceClassification()
     query = model.bert.encoder.layer[2].attention.self.query
-    assert not query.lora_B.weight.any() and query.lora_A.weight.std() > 0.1
+    assert not query.lora_B.weight.any() and query.lora_A.weight.std() > 0.05
     assert query.base_layer.weight.std() < 0.03  # the spec's own rule
 
 
