@@ -20,12 +20,13 @@ from archspec.lang.yaml import dump
 from archspec.sweeps.picture import write_picture
 from archspec.sweeps.search_space import SearchSpace, Value, search_space
 from archspec.sweeps.trials import FACTS, LOG, Sweep, Trial
-from archspec.tasks import KINDS, find
+from archspec.tasks import find
 from archspec.tasks.figures import LOWER_IS_BETTER
 from archspec.training import environment
 from archspec.training.api import resume, train
 from archspec.training.callbacks import TrainCallback, TrainState
 from archspec.training.data_feed import opened
+from archspec.training.model_setup import check_task
 from archspec.training.options import TrainOptions
 from archspec.training.reporting import Reporter
 from archspec.training.run import Run
@@ -111,9 +112,16 @@ def sweep(
     spec = spec if fixed.task is None else spec.for_task(fixed.task)
     if environment.world(fixed.devices) > 1:
         raise _usage("a sweep trains on one device", "start one sweep for each device")
+    check_task(spec)
     space = search_space(search, spec, fixed)
+    found = opened(data, spec, fixed).data
+    if "validation" not in found.splits:
+        hint = "give a validation split, or a validation_fraction above 0"
+        raise _usage("without a validation there is nothing to optimize", hint)
+    monitors = find(found.task_kind, multi_label=found.multi_label).monitors
+    fixed = TrainOptions(**{**fixed.given, "monitor": fixed.monitoring(monitors).monitor})
     if is_in_memory(data):  # an interrupted trial cannot open it again
-        data = opened(data, spec, fixed).data
+        data = found
     with _opened(spec, space, fixed) as folder:
         return _Sweeping(folder, spec, data, space, fixed, trials, progress).run()
 
@@ -140,7 +148,7 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
         "text": dump(content(spec)),
         "search": space.to_dict(),
         "options": TrainOptions(**options.given).resolved().to_dict()
-        | {"name": None, "monitor": options.monitor or _default_monitor(spec)},
+        | {"name": None, "output_dir": None},
         "trials": [],
     }
     if name is not None and (out / name / FACTS).is_file():
@@ -151,9 +159,10 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
                 key for key in ("text", "search", "options") if before.get(key) != facts[key]
             ]
             if changed:
-                what = {"text": "the spec", "search": "the search", "options": "the options"}
-                differ = " and ".join(what[key] for key in changed)
-                message = f"{folder.path} is a sweep in which {differ} differ"
+                what = {"text": "its spec", "search": "its search", "options": "its options"}
+                names = " and ".join(what[key] for key in changed)
+                verb = "is" if changed in (["text"], ["search"]) else "are"
+                message = f"{folder.path} is another sweep: {names} {verb} different"
                 raise _usage(message, "give the sweep another name")
             yield folder
         return
@@ -163,14 +172,6 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
     with folder.locked():
         folder.write_json(FACTS, facts)
         yield folder
-
-
-def _default_monitor(spec: Spec) -> str:
-    """What the best epoch of a trial is chosen by, as far as that can be told without the data."""
-    task = spec.architecture.task
-    if task is None or task.kind not in KINDS:  # an error of the first trial
-        return "loss"
-    return find(task.kind, multi_label=bool(task.multi_label)).monitors[0]
 
 
 class _Sweeping:
@@ -257,12 +258,9 @@ class _Sweeping:
             study.tell(asked, state=optuna.trial.TrialState.FAIL)
             return True
         if run.status == "stopped" and not pruning.is_pruned:
-            self.report("stopped: the same command with the name of the sweep goes on")
+            self.report(f"stopped: the same command with --name {self.folder.path.name} goes on")
             return False
         value = run.best.get(self.sweep.monitor) if run.best else None
-        if value is None and not pruning.is_pruned:
-            hint = "give a validation split, or a validation_fraction above 0"
-            raise _usage("without a validation there is nothing to optimize", hint)
         status: Any = "pruned" if pruning.is_pruned else "finished"
         self._record(replace(trial, status=status, value=value))
         if pruning.is_pruned:

@@ -105,7 +105,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     search = {"learning_rate": "log(1e-3,1e-1)"}
     with DATA.open(encoding="utf-8", newline="") as file:
         rows = [*csv.DictReader(file)]  # which no resumed trial can open again by itself
-    whole = swept(tmp_path / "whole", search, 4, rows, epochs=2)
+    whole = swept(tmp_path / "whole", search, 3, rows, epochs=2)
     train, started = sweeping.train, list[str]()
 
     class Interrupt(archspec.TrainCallback):
@@ -118,13 +118,13 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
         return train(*args, callbacks=[*callbacks, Interrupt()], **options)
 
     monkeypatch.setattr(sweeping, "train", interrupted)
-    first = swept(tmp_path / "parts", search, 3, rows, epochs=2)
+    first = swept(tmp_path / "parts", search, 2, rows, epochs=2)
     assert [trial.status for trial in first.trials] == ["finished", "running"]
-    second = swept(tmp_path / "parts", search, 4, rows, epochs=2)
+    second = swept(tmp_path / "parts", search, 3, rows, epochs=2)
     assert second.trials == whole.trials
-    with pytest.raises(UsageError, match="in which the search differ"):
+    with pytest.raises(UsageError, match="another sweep: its search is different"):
         swept(tmp_path / "parts", {"learning_rate": "log(1e-3,1)"}, 4, epochs=2)
-    with pytest.raises(UsageError, match="in which the options differ"):
+    with pytest.raises(UsageError, match="another sweep: its options are different"):
         swept(tmp_path / "parts", search, 4, epochs=3)
 
 

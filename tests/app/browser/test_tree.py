@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from difflib import ndiff
 
 from playwright.sync_api import expect
@@ -155,8 +156,8 @@ def test_lines_and_modules_lead_to_each_other(tiny: Inspector) -> None:
 
     def distance() -> float:
         box, line = chosen.bounding_box(), tiny.line(norm).bounding_box()
-        assert box
-        assert line
+        if box is None or line is None:  # the editor is drawing them anew
+            return math.inf
         return abs(box["y"] - line["y"])
 
     for _ in range(50):  # the editor may still be scrolling to the line
