@@ -241,3 +241,11 @@ blocks:
     assert not bad
     loads(text.format(let="", step="f(x) if on else x"))
     loads(text.format(let="let: {has_gate: $gate}", step="gate(x) if has_gate else x"))
+
+
+def test_dims_without_elements_bound_no_number_to_nothing() -> None:
+    """A call is followed with the largest size of an input, which may be 0."""
+    text = NET.format(steps="      - x, parts: down(x)")
+    none = text.replace("dims: {batch: 2, time: 64}", "dims: {batch: 0, time: 0}")
+    assert none != text
+    loads(none)

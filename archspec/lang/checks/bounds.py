@@ -89,7 +89,7 @@ class Bounds:
         """
         self.largest_dim = largest_dim
         self._kinds, self._returned = kinds, returned
-        self._bits_of_input = math.log2(largest_dim + 1)
+        self._bits_of_input = math.log2(max(largest_dim, 1) + 1)  # all dims may be 0
         self._followed = 0
 
     def check(
