@@ -30,8 +30,8 @@ LIMITS = {
     " it runs": (bounds.MAX_STEPS,),
     "tensors that the `init` rules fill, each as often as it is filled": (selections.MAX_FILLS,),
     "operations, calls of blocks and rounds of `range` loops in one run of the model; an operation"
-    " on shapes that the run has not met before counts as 5": (limits.MAX_OPERATIONS,),
-    "operations of all computed `value`s together, counted likewise; one more value counts as 5": (
+    " on shapes that the run has not met before counts as 3": (limits.MAX_OPERATIONS,),
+    "operations of all computed `value`s together, counted likewise; one more value counts as 3": (
         limits.MAX_OPERATIONS,
     ),
     "elements of one tensor in such a run": (10, 15),
