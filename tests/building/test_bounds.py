@@ -23,6 +23,7 @@ from archspec.tracing.limits import RunLimitExceeded
 from archspec.tracing.meta_run import MetaRun
 
 SECONDS, MEGABYTES = 4.0, 500  # 2 s are promised; tests beside this one share the caches
+DISTINCT_SECONDS = 8.0  # thousands of layers of their own sizes: PyTorch's share alone is over 2 s
 
 
 def net(
@@ -203,7 +204,8 @@ def wrong(
     for name in names:
         for action, (seconds, megabytes, said) in results[name].items():
             start, number = expected[action]
-            if seconds > SECONDS or megabytes > MEGABYTES:
+            limit = DISTINCT_SECONDS if name in DISTINCT else SECONDS
+            if seconds > limit or megabytes > MEGABYTES:
                 bad.append(f"{name}, {action}: {seconds:.1f} s, {megabytes} MB, {said}")
             elif not said.startswith(start) or number not in said:
                 bad.append(f"{name}, {action}: {said}")
@@ -271,7 +273,7 @@ def test_the_variable_raises_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (problem.code, problem.message) == (
         "E505", "one run of the model takes more than 100 operations"
     )  # fmt: skip
-    assert problem.place and (problem.place.line, problem.place.column) == (7, 47)
+    assert problem.place and (problem.place.line, problem.place.column) == (7, 55)
     assert limits.VARIABLE in problem.hint
     monkeypatch.setenv(
         limits.VARIABLE, "700"
@@ -362,4 +364,4 @@ def test_an_option_sets_the_limit(
     for number, status in (("100", 1), ("700", 0)):
         result = CliRunner().invoke(main, [*command, str(file), "--max-operations", number])
         assert result.exit_code == status, result.output
-        assert (f"{file}:7:47: error[E505]" in result.output) == bool(status)
+        assert (f"{file}:7:55: error[E505]" in result.output) == bool(status)
