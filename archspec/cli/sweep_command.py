@@ -10,20 +10,13 @@ import click
 import archspec
 from archspec.cli import options, terminal
 from archspec.cli.command import option
-from archspec.cli.train_commands import INTERRUPTED, TrainCommand, chosen_options
+from archspec.cli.train_commands import INTERRUPTED, TrainCommand, chosen_options, data_option
 from archspec.errors import Problem, UsageError
 
 
 @click.command(cls=TrainCommand)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
-@option(
-    "--data",
-    metavar="PATH",
-    multiple=True,
-    required=True,
-    group="Data",
-    help="Training data: a file, a folder, or a dataset of the Hugging Face Hub. May be repeated.",
-)
+@data_option
 @option(
     "--search",
     metavar="NAME=VALUES",

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
+data_option = option(
+    "--data",
+    metavar="PATH",
+    multiple=True,
+    required=True,
+    group="Data",
+    help="Training data: a file, a folder, or a dataset of the Hugging Face Hub. May be repeated.",
+)
+
+
 class TrainCommand(Command):
     """Takes the options of ``TrainOptions``, which are imported once they are needed."""
 
@@ -38,14 +48,7 @@ class TrainCommand(Command):
 
 @click.command(cls=TrainCommand)
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
-@option(
-    "--data",
-    metavar="PATH",
-    multiple=True,
-    required=True,
-    group="Data",
-    help="Training data: a file, a folder, or a dataset of the Hugging Face Hub. May be repeated.",
-)
+@data_option
 @options.overrides
 @options.as_json
 @click.pass_context

@@ -39,7 +39,7 @@ class Range:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.kind}({self.low:g},{self.high:g})"
+        return f"{self.kind}({self.low},{self.high})"
 
     @property
     def ends(self) -> tuple[Value, ...]:
@@ -139,7 +139,7 @@ def search_space(
         elif name not in infos and name not in spec.params:
             hint = did_you_mean(name, [*allowed, *spec.params])
             problems.append(Problem("E801", f"no option or parameter '{name}'", hint=hint))
-        elif name in options.given:
+        elif name in options.given or _is_given(spec, name):
             problems.append(Problem("E801", f"{name} is given, and searched as well"))
         else:
             try:
@@ -157,6 +157,11 @@ def search_space(
         {name: one for name, one in found.items() if name in infos},
         {name: one for name, one in found.items() if name not in infos},
     )
+
+
+def _is_given(spec: Spec, name: str) -> bool:
+    """Whether a parameter was given by hand; what a config file says may be searched."""
+    return name in spec.overrides and spec.params[name].place is None
 
 
 def _dimension(

@@ -122,7 +122,7 @@ def sweep(
     fixed = TrainOptions(**{**fixed.given, "monitor": fixed.monitoring(monitors).monitor})
     if is_in_memory(data):  # an interrupted trial cannot open it again
         data = found
-    with _opened(spec, space, fixed) as folder:
+    with _opened(spec, space, fixed, found.fingerprint) as folder:
         return _Sweeping(folder, spec, data, space, fixed, trials, progress).run()
 
 
@@ -136,7 +136,9 @@ def _require() -> None:
 
 
 @contextmanager
-def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[RunFolder]:
+def _opened(
+    spec: Spec, space: SearchSpace, options: TrainOptions, data: str
+) -> Iterator[RunFolder]:
     """The folder of the sweep, locked: a new one, or that of the same sweep.
 
     Raises:
@@ -146,6 +148,7 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
     facts = {
         "spec": spec.name,
         "text": dump(content(spec)),
+        "data": data,
         "search": space.to_dict(),
         "options": TrainOptions(**options.given).resolved().to_dict()
         | {"name": None, "output_dir": None},
@@ -155,14 +158,10 @@ def _opened(spec: Spec, space: SearchSpace, options: TrainOptions) -> Iterator[R
         folder = RunFolder(out / name)
         with folder.locked():
             before = folder.read_json(FACTS)
-            changed = [
-                key for key in ("text", "search", "options") if before.get(key) != facts[key]
-            ]
+            what = {"text": "spec", "data": "data", "search": "search", "options": "options"}
+            changed = [word for key, word in what.items() if before.get(key) != facts[key]]
             if changed:
-                what = {"text": "its spec", "search": "its search", "options": "its options"}
-                names = " and ".join(what[key] for key in changed)
-                verb = "is" if changed in (["text"], ["search"]) else "are"
-                message = f"{folder.path} is another sweep: {names} {verb} different"
+                message = f"{folder.path} is another sweep, with different {' and '.join(changed)}"
                 raise _usage(message, "give the sweep another name")
             yield folder
         return

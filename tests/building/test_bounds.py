@@ -204,7 +204,7 @@ def wrong(
     for name in names:
         for action, (seconds, megabytes, said) in results[name].items():
             start, number = expected[action]
-            limit = DISTINCT_SECONDS if name in DISTINCT else SECONDS
+            limit = DISTINCT_SECONDS if name in ("experts", "carry") else SECONDS
             if seconds > limit or megabytes > MEGABYTES:
                 bad.append(f"{name}, {action}: {seconds:.1f} s, {megabytes} MB, {said}")
             elif not said.startswith(start) or number not in said:

@@ -32,12 +32,13 @@ def swept(
     "search, notations",
     [
         ({"learning_rate": "log(1e-5, 1e-3)"}, {"learning_rate": "log(1e-05,0.001)"}),
+        ({"learning_rate": "log(1.23456789e-5,1)"}, {"learning_rate": "log(1.23456789e-05,1.0)"}),
         ({"learning-rate": "0.1,1e-2, 1"}, {"learning_rate": "0.1,0.01,1.0"}),
         ({"batch_size": "16,32"}, {"batch_size": "16,32"}),
         ({"batch_size": [16, 32]}, {"batch_size": "16,32"}),
         ({"freeze": "head-only,none"}, {"freeze": "head-only,none"}),
         ({"epochs": "int(1,5)"}, {"epochs": "int(1,5)"}),
-        ({"hidden_dropout_prob": "uniform(0,0.3)"}, {"hidden_dropout_prob": "uniform(0,0.3)"}),
+        ({"hidden_dropout_prob": "uniform(0,0.3)"}, {"hidden_dropout_prob": "uniform(0.0,0.3)"}),
         ({"max_length": "32,64"}, {"max_length": "32,64"}),
     ],
 )
@@ -74,6 +75,12 @@ def test_notations(search: dict[str, Any], notations: dict[str, str]) -> None:
 def test_searches_that_make_no_sense(search: dict[str, Any], complaint: str) -> None:
     with pytest.raises((UsageError, SpecError), match=f"(?s){complaint}"):
         search_space(search, load("bert"), TrainOptions(batch_size=8))
+
+
+def test_a_parameter_that_is_given_is_not_searched() -> None:
+    spec = load("bert", hidden_dropout_prob=0.2)
+    with pytest.raises(UsageError, match="hidden_dropout_prob is given, and searched as well"):
+        search_space({"hidden_dropout_prob": "uniform(0,0.3)"}, spec, TrainOptions())
 
 
 def test_each_combination_of_lists_once(tmp_path: Path) -> None:
@@ -122,10 +129,12 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [trial.status for trial in first.trials] == ["finished", "running"]
     second = swept(tmp_path / "parts", search, 3, rows, epochs=2)
     assert second.trials == whole.trials
-    with pytest.raises(UsageError, match="another sweep: its search is different"):
-        swept(tmp_path / "parts", {"learning_rate": "log(1e-3,1)"}, 4, epochs=2)
-    with pytest.raises(UsageError, match="another sweep: its options are different"):
-        swept(tmp_path / "parts", search, 4, epochs=3)
+    with pytest.raises(UsageError, match="another sweep, with different search"):
+        swept(tmp_path / "parts", {"learning_rate": "log(1e-3,1)"}, 4, rows, epochs=2)
+    with pytest.raises(UsageError, match="another sweep, with different options"):
+        swept(tmp_path / "parts", search, 4, rows, epochs=3)
+    with pytest.raises(UsageError, match="another sweep, with different data"):
+        swept(tmp_path / "parts", search, 4, rows[1:], epochs=2)
 
 
 def test_trials_that_fall_behind_are_pruned(tmp_path: Path) -> None:
