@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, output_of_shape
+from archspec.tasks.classification import Classification
+from archspec.tasks.objective import Batch, Loss, Metrics, Scores
 
 
-class MultiLabel(Objective):
+class MultiLabel(Classification):
     """Mean binary cross entropy of ``labels``: float32 [batch, labels], 0 or 1.
 
     The model gives logits [batch, labels].
@@ -20,16 +19,9 @@ class MultiLabel(Objective):
     monitors = ("micro_f1", "macro_f1", "accuracy", "loss")
     activation = "sigmoid"
 
-    def logits(self, outputs: Any, rows: int) -> Tensor:
-        """The logits among a model's outputs for ``rows`` rows; raises as ``loss``."""
-        classes = len(self.labels)
-        return output_of_shape(outputs, (rows, classes), f"the data has {classes} labels")
-
     def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
         logits = self.logits(outputs, len(batch["labels"]))[:rows]
-        labels = batch["labels"][:rows]
-        each = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-        return Loss(each.mean(1).sum(), rows)
+        return self.criterion.several(logits, batch["labels"][:rows])
 
     def metrics(self, device: torch.device) -> MultiLabelMetrics:
         return MultiLabelMetrics(self, device)

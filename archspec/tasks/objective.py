@@ -18,10 +18,15 @@ Batch = Mapping[str, Any]
 
 
 class Loss(NamedTuple):
-    """The loss of a batch: ``sum`` over its ``items``, which are rows, or tokens."""
+    """The loss of a batch: ``sum`` over its ``items``: rows, or tokens, or what they weigh."""
 
     sum: Tensor
-    items: int
+    items: float | Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """The loss of one item; 0 of none."""
+        return self.sum / self.items if self.items else self.sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,10 @@ class Objective(ABC):
         Raises:
             DataError: E906, the outputs have other shapes than the task needs.
         """
+
+    def items(self, labels: Any) -> float:
+        """What the loss of rows with these labels is summed over: their number, or weight."""
+        return len(labels)
 
     @abstractmethod
     def metrics(self, device: torch.device) -> Metrics:

@@ -5,26 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, output_of_shape
+from archspec.tasks.classification import Classification
+from archspec.tasks.objective import Batch, Loss, Metrics, Scores
 
 
-class SingleLabel(Objective):
+class SingleLabel(Classification):
     """Cross entropy of ``labels``: int64 [batch]; the model gives logits [batch, labels]."""
 
     monitors = ("accuracy", "macro_f1", "loss")
     activation = "softmax"
 
-    def logits(self, outputs: Any, rows: int) -> Tensor:
-        """The logits among a model's outputs for ``rows`` rows; raises as ``loss``."""
-        classes = len(self.labels)
-        return output_of_shape(outputs, (rows, classes), f"the data has {classes} labels")
-
     def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
         logits = self.logits(outputs, len(batch["labels"]))[:rows]
-        return Loss(F.cross_entropy(logits, batch["labels"][:rows], reduction="sum"), rows)
+        return self.criterion.single(logits, batch["labels"][:rows])
+
+    def items(self, labels: Any) -> float:
+        return self.criterion.items(labels)
 
     def metrics(self, device: torch.device) -> ConfusionMetrics:
         return ConfusionMetrics(self, device)
@@ -45,18 +42,20 @@ class ConfusionMetrics(Metrics):
 
     def __init__(self, objective: SingleLabel, device: torch.device) -> None:
         self.objective, self.classes = objective, len(objective.labels)
-        super().__init__(self.classes**2 + 1, device)  # the last is the sum of the losses
+        super().__init__(self.classes**2 + 2, device)  # the last ones are loss and its items
 
     def add(self, outputs: Any, batch: Batch, rows: int) -> None:
         logits = self.objective.logits(outputs, len(batch["labels"]))[:rows]
         labels = batch["labels"][:rows]
         cells = labels * self.classes + logits.argmax(1)
-        self.sums[:-1] += torch.bincount(cells, minlength=self.classes**2)
-        self.sums[-1] += self.objective.loss(outputs, batch, rows).sum.detach()
+        self.sums[:-2] += torch.bincount(cells, minlength=self.classes**2)
+        loss = self.objective.loss(outputs, batch, rows)
+        self.sums[-2] += loss.sum.detach()
+        self.sums[-1] += loss.items
 
     def scores(self) -> Scores:
         sums = self.sums.cpu()
-        confusion = sums[:-1].long().view(self.classes, self.classes)
+        confusion = sums[:-2].long().view(self.classes, self.classes)
         count, right = int(confusion.sum()), confusion.diagonal()
         seen = confusion.sum(0) + confusion.sum(1)
         f1 = 2 * right[seen > 0].double() / seen[seen > 0]
@@ -64,5 +63,7 @@ class ConfusionMetrics(Metrics):
             "accuracy": int(right.sum()) / max(count, 1),
             "macro_f1": float(f1.mean()) if len(f1) else 0.0,
         }
-        loss = float(sums[-1]) / max(count, 1)
-        return Scores(count, loss, figures, {"confusion": confusion.tolist()})
+        loss, items = sums[-2:].tolist()
+        return Scores(
+            count, loss / items if items else 0.0, figures, {"confusion": confusion.tolist()}
+        )

@@ -28,6 +28,7 @@ from archspec.training.model_setup import (
     check_validation,
     prepared,
     with_adapter_plan,
+    with_class_weights,
     with_classes,
 )
 from archspec.training.options import TrainOptions
@@ -112,13 +113,14 @@ def train(
         spec = replace(spec, weights=None)  # what the data changes is built anew
     if options.task is not None:
         spec = spec.for_task(options.task)
-    check_effect(check_task(spec), data, options)
+    check_effect(check_task(spec), data, options, own_loss=own_loss is not None)
     spec, options, adapter_notes = with_adapter_plan(spec, options)
     given, options = options, options.resolved(spec.architecture.freeze)
     opened_data = opened(data, spec, options)
     check_validation(opened_data.data, given)
+    options, weight_notes = with_class_weights(options, opened_data.data)
     weights, tokenizer, labels = options.weights, options.tokenizer, opened_data.data.labels
-    start, notes = InitialRun.of(weights), list[str](adapter_notes)
+    start, notes = InitialRun.of(weights), [*adapter_notes, *weight_notes]
     known = Labels.of(spec) if start is None else start.labels
     if start is not None:
         spec, sizes = start.sized(spec)

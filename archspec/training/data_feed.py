@@ -17,11 +17,14 @@ from torch.utils.data import DataLoader
 from archspec.building.devices import pick_device
 from archspec.data import Data, TextEncoder, batches, encoder_for, open_data
 from archspec.data.batching import token_counts
+from archspec.data.class_weights import class_weights
 from archspec.data.in_memory import is_in_memory
+from archspec.data.report import Integers
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.lang.spec import Spec
 from archspec.tasks import find
+from archspec.tasks.classification import Classification, Criterion
 from archspec.tasks.own_loss import OwnLoss
 from archspec.training.options import TrainOptions
 from archspec.training.run import Run
@@ -65,12 +68,17 @@ class Batches:
     Args:
         loader: made for batches with images, or without.
         reuse: what is in the cache, when the first batch is asked for.
+        items: what the loss of rows is summed over.
     """
 
     def __init__(
-        self, split: str, loader: Callable[[bool], DataLoader[Any]], reuse: Callable[[], Any]
+        self,
+        split: str,
+        loader: Callable[[bool], DataLoader[Any]],
+        reuse: Callable[[], Any],
+        items: Callable[[Integers], float],
     ) -> None:
-        self._split, self._loader = split, loader
+        self._split, self._loader, self._items = split, loader, items
         self._reuse: Callable[[], Reuse | None] = reuse
         self._order: Any = loader(True).batch_sampler
 
@@ -91,9 +99,9 @@ class Batches:
         return [len(rows) for rows in self._order.all_batches()]
 
     @property
-    def items(self) -> list[int]:
-        """What the loss of each batch is summed over, of all processes together: rows."""
-        return self.sizes
+    def items(self) -> list[float]:
+        """What the loss of each batch is summed over, of all processes together."""
+        return [self._items(rows) for rows in self._order.all_batches()]
 
 
 class DataFeed:
@@ -120,6 +128,11 @@ class DataFeed:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
         self.objective = find(data.task_kind, multi_label=data.multi_label)(data.labels)
+        if isinstance(self.objective, Classification):
+            weights = class_weights(data, options.class_weights)
+            self.objective.criterion = Criterion(
+                weights, options.label_smoothing, options.focal_gamma
+            )
         self.own_loss = loss
         if loss is not None:
             self.objective.loss = loss  # its metrics use it as well
@@ -226,7 +239,14 @@ class DataFeed:
             order.go_to(epoch, start)
             return self._kept[key]
 
-        return Batches(name, loader, lambda: self.reuse)
+        return Batches(name, loader, lambda: self.reuse, self._items(name))
+
+    def _items(self, split: str) -> Callable[[Integers], float]:
+        """What the loss of some rows is summed over."""
+        labels = self.data.splits[split].labels
+        if self.own_loss is not None or labels is None:
+            return len
+        return lambda rows: self.objective.items(labels[rows])
 
 
 def encoders(

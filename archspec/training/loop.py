@@ -218,7 +218,9 @@ class TrainLoop:
             if completes_step and not is_last:  # after the last one comes the evaluation
                 self._save_if_due()
 
-    def _train_batch(self, batch: Batch, rows: int, step_items: int, completes_step: bool) -> None:
+    def _train_batch(
+        self, batch: Batch, rows: int, step_items: float, completes_step: bool
+    ) -> None:
         """Add the gradients of a batch to those of its step, whose loss has ``step_items``."""
         at = self.at
         set_seed(seed_of(self.options.seed, at.epoch, at.batch, self.feed.rank), self.fabric.device)
@@ -391,7 +393,7 @@ class TrainLoop:
         """Tell the callbacks of an event."""
         if not self.callbacks:
             return
-        loss = self.loss.sum / max(self.loss.items, 1) if self.loss else None
+        loss = self.loss.mean if self.loss else None
         split, scores = self.evaluated or (None, None)
         at, path = self.at, self.record.path
         assert path is not None

@@ -15,10 +15,12 @@ from torch import nn
 from archspec import run_hashes
 from archspec.builder import build
 from archspec.data import Data
+from archspec.data.class_weights import class_weight_notes, read_class_weights
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
 from archspec.tasks import KINDS, find
+from archspec.tasks.classification import Classification
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos
 from archspec.training.options import TrainOptions
@@ -125,6 +127,24 @@ def with_adapter_plan(
     if spec.adapter is not None and not options.model_fields_set & {"freeze", "phases"}:
         options = TrainOptions(**{**options.given, "freeze": spec.adapter.name})
     return spec, options, notes
+
+
+def with_class_weights(options: TrainOptions, data: Data) -> tuple[TrainOptions, tuple[str, ...]]:
+    """With the weights of a file in place of its name, and what to report of them.
+
+    Raises:
+        DataError: E906, the file has other labels than the data, or no weights.
+        SpecError: E1xx, it cannot be read.
+    """
+    choice = options.class_weights
+    if isinstance(choice, str) and choice != "balanced":
+        try:
+            weights = TrainOptions(class_weights=read_class_weights(Path(choice))).class_weights
+        except UsageError as error:
+            message = f"{choice}: {error.problems[0].message}"
+            raise DataError(Problem("E906", message)) from None
+        options = options.model_copy(update={"class_weights": weights})
+    return options, class_weight_notes(data, options.class_weights)
 
 
 def class_param(spec: Spec) -> str | None:
@@ -310,13 +330,14 @@ class Labels:
         return lines + ([f"labels that are no longer there: {listing(gone)}"] if gone else [])
 
 
-def check_effect(kind: str, data: object, options: TrainOptions) -> None:
+def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bool = False) -> None:
     """Whether each option that was given has an effect, as far as that can be known before reading.
 
     Args:
         kind: of the spec's task.
         data: as ``train`` was given it.
         options: as ``train`` was given them.
+        own_loss: whether the loss is the user's.
 
     Raises:
         UsageError: E801, every one that has none.
@@ -330,6 +351,9 @@ def check_effect(kind: str, data: object, options: TrainOptions) -> None:
         refuse(["momentum"], f"{options.optimizer} has none")
     if options.schedule != "cosine-restarts":
         refuse(["cycles"], f"the schedule {options.schedule} has none")
+    if own_loss or not issubclass(find(kind), Classification):
+        reason = "the loss is your own" if own_loss else f"{kind} has no classes"
+        refuse(["class_weights", "label_smoothing", "focal_gamma"], reason)
     if options.weights is None:
         names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
         refuse(names, "there are no weights to read")

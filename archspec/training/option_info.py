@@ -233,6 +233,23 @@ def as_cache_folder(value: Any) -> Any:
     return path
 
 
+def as_class_weights(value: Any) -> Any:
+    """``balanced``, a file's path, or a mapping from labels to weights."""
+    value = as_path(value)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    if not isinstance(value, Mapping) or not value:
+        what = "class_weights must be balanced, a file, or a mapping from labels to weights"
+        raise option_error(f"{what}, not {shown(value)}")
+    found = {str(label): one for label, one in cast("Mapping[Any, Any]", value).items()}
+    for label, weight in found.items():
+        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not is_number or not 0 < weight <= 1e6:
+            message = f"the weight of {shown(label)} must be a number above 0, up to 1,000,000"
+            raise option_error(f"{message}, not {shown(weight)}")
+    return {label: float(weight) for label, weight in found.items()}
+
+
 def as_rates(value: Any) -> Any:
     """Texts ``PATTERN=RATE`` of a text, of texts, or of a mapping from patterns to rates."""
     if isinstance(value, Mapping):

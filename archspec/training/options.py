@@ -16,6 +16,7 @@ from archspec.training.option_info import (
     MAX_EPOCHS,
     Phase,
     as_cache_folder,
+    as_class_weights,
     as_names,
     as_path,
     as_patterns,
@@ -41,6 +42,7 @@ _Text = Annotated[str, BeforeValidator(as_path)]
 _Patterns = Annotated[tuple[str, ...], BeforeValidator(as_patterns)]
 _PlanField = Annotated[str | tuple[str, ...] | None, BeforeValidator(as_plan)]
 _Rates = Annotated[tuple[str, ...], BeforeValidator(as_rates)]
+_ClassWeights = Annotated[str | dict[str, float] | None, BeforeValidator(as_class_weights)]
 
 # ----------------------------------------------------------------------------------------- options
 
@@ -196,6 +198,23 @@ class TrainOptions(BaseModel):
         ge=0,
         lt=1,
     )
+    class_weights: _ClassWeights = _optimisation(
+        None,
+        "Weight of each class in the loss: balanced (inversely proportional to its rows), or a "
+        "file: YAML or JSON with labels and weights, or CSV with the columns label and weight.",
+        metavar="balanced|FILE",
+        unset="1 each",
+    )
+    label_smoothing: float = _optimisation(
+        0.0, "Fraction of each label that is spread evenly over all classes.", ge=0, lt=1
+    )
+    focal_gamma: float = _optimisation(
+        0.0,
+        "Train on the focal loss with this gamma, such as 2, which gives less weight to rows that "
+        "are easy. 0 is cross entropy.",
+        ge=0,
+        le=100,
+    )
     max_grad_norm: float = _optimisation(
         1.0, "Maximum gradient norm for clipping. 0 disables clipping.", ge=0, le=1e30
     )
@@ -265,10 +284,12 @@ class TrainOptions(BaseModel):
             raise UsageError(_problems(error, values)) from None
 
     @model_validator(mode="after")
-    def _check_phases(self) -> TrainOptions:
+    def _check_together(self) -> TrainOptions:
         if self.phases and self.model_fields_set & {"freeze", "epochs"}:
             message = "phases have their own plans and epochs: leave freeze and epochs out"
             raise option_error(message)
+        if self.label_smoothing and self.focal_gamma:
+            raise option_error("label_smoothing and focal_gamma are two losses: choose one")
         return self
 
     @property

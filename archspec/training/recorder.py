@@ -323,14 +323,14 @@ class Recorder:
         for line in self._waiting:
             losses: list[Loss] = line.pop("losses")
             sums = torch.stack([loss.sum for loss in losses]).double().sum()
-            items = torch.tensor(float(sum(loss.items for loss in losses)), device=sums.device)
-            pair = torch.stack([sums, items.double()])
+            items = torch.as_tensor(sum(loss.items for loss in losses), dtype=torch.float64)
+            pair = torch.stack([sums, items.to(sums.device)])
             if self.fabric.world_size > 1:
                 distributed.all_reduce(pair)
             total, count = map(float, pair)
             if not math.isfinite(total):
                 raise _diverged(line["step"], self.options)
-            at.loss, at.samples = at.loss + total, at.samples + int(count)
+            at.loss, at.samples = at.loss + total, at.samples + count
             lines.append({**line, "loss": total / count})
         self._waiting = []
         self._write(lines)
@@ -346,7 +346,7 @@ class Recorder:
             "phase": at.phase + 1,
             "plan": self.options.phases[at.phase].label,
             "step": at.step,
-            "train_loss": at.loss / max(at.samples, 1),
+            "train_loss": at.loss / (at.samples or 1),
             **(scores.to_dict() if scores else {}),
             "best": is_best,
             "seconds": round(time.monotonic() - self.started, 3),

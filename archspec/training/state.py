@@ -24,7 +24,7 @@ class Position:
         epoch: epochs of the whole run that are done.
         batch: batches of this epoch that are done.
         step: steps of the optimizer that are done, over the whole run.
-        loss, samples: sum of losses and number of their items in this epoch's training so far.
+        loss, samples: sum of losses and of their items in this epoch's training so far.
     """
 
     phase: int = 0
@@ -33,7 +33,7 @@ class Position:
     batch: int = 0
     step: int = 0
     loss: float = 0.0
-    samples: int = 0
+    samples: float = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -106,6 +106,7 @@ def test_a_run_with_all_of_it_resumes_to_the_bit(tmp_path: Path) -> None:
         "epochs": None, "phases": "head-only:1,most:2", "accumulate_grad_batches": 2,
         "layer_decay": 0.8, "learning_rates": {"classifier": 1e-2}, "ema_decay": 0.9,
         "schedule": "cosine-restarts", "cycles": 2, "checkpoint_blocks": "body.*",
+        "class_weights": {"no": 3.0, "yes": 0.5}, "label_smoothing": 0.1,
     }  # fmt: skip
     whole = train(tmp_path, "deep.yaml", **given)
     run = train(tmp_path, "deep.yaml", **given, callbacks=[Stop()])

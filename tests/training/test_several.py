@@ -26,6 +26,7 @@ GIVEN: dict[str, Any] = {
     "phases": "head-only:1,most:2", "batch_size": 4, "accumulate_grad_batches": 2,
     "learning_rate": 0.02, "max_grad_norm": 0.5, "ema_decay": 0.9, "layer_decay": 0.8,
     "checkpoint_blocks": ["body.*"], "device": "cpu", "progress": False,
+    "class_weights": {"no": 3.0, "yes": 0.5},
 }  # fmt: skip
 
 # The second process is asked to stop: all do, and each finds everything as it was.

@@ -82,7 +82,7 @@ def read_request(
     problems: list[Problem] = []
     values = _values(options, problems)
     files = _files(folder, name, spec, values, problems, allow_hub=allow_hub)
-    chosen = {key: value for key, value in values.items() if key not in _FILES}
+    chosen = {key: value for key, value in values.items() if key not in _file_options(values)}
     phases = _phases(chosen, spec.architecture, problems)
     if problems:
         raise UsageError(problems)
@@ -213,7 +213,7 @@ def _files(
     if "data" not in values:
         problems.append(Problem("E801", "there is no data", hint="name a file or a folder"))
     files: list[tuple[str, str]] = []
-    for key in _FILES:
+    for key in _file_options(values):
         value = values.get(key)
         names: list[Any] = value if isinstance(value, list) and key == "data" else [value]
         if len(names) > MAX_FILES:
@@ -225,6 +225,12 @@ def _files(
     if not {"tokenizer", "weights"} & set(values):
         files += _tokenizer_beside(folder, name, spec)
     return files
+
+
+def _file_options(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options whose values are files."""
+    is_file = values.get("class_weights") not in (None, "balanced")
+    return (*_FILES, "class_weights") if is_file else _FILES
 
 
 def _file(
