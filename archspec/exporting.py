@@ -101,9 +101,9 @@ def _config(run: Run, spec: Spec) -> dict[str, Any]:
     if spec.architecture.task is not None and spec.architecture.task.multi_label:
         raise _unknown("a model of several labels is not written for transformers yet")
     config = config_of(spec, run.labels)
-    assert said is not None and said.model_type is not None
-    if not _letters(kind).startswith(_letters(said.model_type)):
-        raise _unknown(f"{kind} is no class of transformers' '{said.model_type}'")
+    assert said is not None and said.model_type
+    if not _letters(kind).startswith(_letters(said.model_type[0])):
+        raise _unknown(f"{kind} is no class of transformers' '{said.model_type[0]}'")
     with tempfile.TemporaryDirectory() as name:
         file = Path(name) / _CONFIG
         _write_json(file, config)

@@ -46,6 +46,7 @@ class ContractChecks(ExitStack):
         self._symbol_sizes: dict[tuple[int, str], dict[str, int]] = {}
         self._budget = Budget()  # of all expressions that the run computes
         self._known: dict[tuple[object, ...], Any] = {}
+        self._shapes: dict[tuple[int, int], tuple[Node, ...]] = {}
         for child in model.modules():
             block = self.spec.tree.blocks.get(type(child).__name__)
             if block is not None and type(child).__module__ == module:
@@ -95,6 +96,15 @@ class ContractChecks(ExitStack):
             self._known[key] = evaluate(node, values, self._budget)
         return self._known[key]
 
+    def _shape(self, contract: ContractNode, number: int) -> tuple[Node, ...]:
+        """The sizes of a tensor by its number; the same nodes each time."""
+        if contract.declared.index is None:
+            return contract.shape
+        key = (id(contract), number)
+        if key not in self._shapes:
+            self._shapes[key] = contract.shape_of(number)
+        return self._shapes[key]
+
     def _size(self, size: Node, call: _Call) -> int | None:
         sizes = self.sizes_of(*call)
         known = tuple(sizes.get(name) for name in symbols_in(size))
@@ -142,8 +152,15 @@ class ContractChecks(ExitStack):
         of_output: bool,
     ) -> None:
         """Check inputs or outputs, once all of them have told the sizes that they know."""
-        found = [(k, tuple(tensor.shape)) for k, v in given.items() for tensor in tensors_in(v)]
-        shapes = [(contracts[k].shape, contracts[k].own_sizes(s)) for k, s in dict.fromkeys(found)]
+        found = [
+            (key, number if contracts[key].declared.index else 0, tuple(tensor.shape))
+            for key, value in given.items()
+            for number, tensor in enumerate(tensors_in(value))
+        ]
+        shapes = [
+            (self._shape(contracts[key], number), contracts[key].own_sizes(shape))
+            for key, number, shape in dict.fromkeys(found)
+        ]
         bind(shapes, self._values(call.module), self.sizes_of(*call), self._budget)
         for key, value in given.items():
             self._check(call, contracts[key], value, of_output=of_output)
@@ -175,8 +192,10 @@ class ContractChecks(ExitStack):
                 if len(items) != length:
                     count = "1 tensor" if len(items) == 1 else f"{len(items)} tensors"
                     raise broken(f"has {count}, the contract is {length}")
-            for item in {id(item): item for item in items}.values():
-                self._check_tensor(call, contract, item, broken)
+            has_index = declared.index is not None
+            found = {(id(x), n if has_index else 0): x for n, x in enumerate(items)}
+            for (_, number), item in found.items():
+                self._check_tensor(call, contract, item, broken, number)
 
     def _check_tensor(
         self,
@@ -184,23 +203,27 @@ class ContractChecks(ExitStack):
         contract: ContractNode,
         value: Any,
         broken: Callable[..., ContractBroken],
+        number: int = 0,
     ) -> None:
+        """Check a tensor, of a list the one with that number."""
         if not isinstance(value, torch.Tensor):
             raise broken(f"is {_kind(value)}, not a tensor")
+        sizes = self._shape(contract, number)
         try:
-            wanted = [self._size(size, call) for size in contract.shape]
+            wanted = [self._size(size, call) for size in sizes]
         except ExpressionError as error:
             raise broken(f"has no size: {error.message}") from None
         actual = contract.own_sizes(value.shape)
         if len(wanted) != len(actual) or any(
             size not in (None, own) for size, own in zip(wanted, actual, strict=True)
         ):
-            pairs = zip(contract.shape, wanted, strict=True)
+            pairs = zip(sizes, wanted, strict=True)
             texts = [_size_text(size, known) for size, known in pairs]
             expected = ", ".join([LEADING, *texts] if contract.declared.has_leading else texts)
             shape = self.report.shape(value.shape)
             causes = tuple(self._causes(call.module, contract))
-            raise broken(f"has the shape {shape}, the contract is [{expected}]", causes)
+            where = f" at [{number}]" if contract.declared.index else ""
+            raise broken(f"has the shape {shape}{where}, the contract is [{expected}]", causes)
         dtype = str(value.dtype).removeprefix("torch.")
         declared = contract.declared.dtype
         if declared is not None and dtype != declared:

@@ -43,14 +43,14 @@ def example_inputs(
         declared = contract.declared
         if declared.shape is None and declared.optional and declared.default is None:
             continue
-        shape = _shape(contract, values, sizes)
-        length = _length(contract, values)
-        if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS or length > MAX_LENGTH:
-            place = spec.document.place(contract.path)
-            message = f"no tensor can have the shape {shape} of the input '{name}'"
-            if length > MAX_LENGTH:
-                message = f"the input '{name}' has more than {MAX_LENGTH:,} tensors"
+        place, length = spec.document.place(contract.path), _length(contract, values)
+        if length > MAX_LENGTH:
+            message = f"the input '{name}' has more than {MAX_LENGTH:,} tensors"
             raise ShapeError(Problem("E510", message, place))
+        for shape in _shapes(contract, values, sizes):
+            if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
+                message = f"no tensor can have the shape {shape} of the input '{name}'"
+                raise ShapeError(Problem("E510", message, place))
         inputs[name] = example(contract, values, sizes, device)
     return inputs
 
@@ -64,17 +64,20 @@ def example(
         known = declared.default
         return _NUMBERS[str(declared.dtype)] if known is None else known
     dtype = getattr(torch, declared.dtype) if declared.dtype else torch.get_default_dtype()
-    shape = _shape(contract, values, sizes)
-    count = _length(contract, values)
-    tensors = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(count)]
+    shapes = _shapes(contract, values, sizes)
+    tensors = [torch.zeros(shape, dtype=dtype, device=device) for shape in shapes]
     return tensors if declared.is_list else tensors[0]
 
 
-def _shape(
+def _shapes(
     contract: ContractNode, values: Mapping[str, Any], sizes: Mapping[str, int]
-) -> list[int]:
-    known = (size_of(size, values, sizes) for size in contract.shape)
-    return [1 if size is None else size for size in known]
+) -> list[list[int]]:
+    """The shape of each tensor, in a list as long as it is."""
+    count, known = _length(contract, values), list[list[int]]()
+    for number in range(count if contract.declared.index else 1):
+        found = (size_of(size, values, sizes) for size in contract.shape_of(number))
+        known.append([1 if size is None else size for size in found])
+    return known if contract.declared.index else known * count
 
 
 def _length(contract: ContractNode, values: Mapping[str, Any]) -> int:

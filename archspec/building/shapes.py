@@ -200,7 +200,8 @@ class _ShapeRun:
         instance = self.report.instances[self.report.paths[id(block)]]
         values = {**self.spec.values, **instance.values}
         symbol_sizes = self.checks.sizes_of(block, node)
-        shapes = [[size_of(s, values, symbol_sizes) for s in c.shape] for c in outputs.values()]
+        found = [contract.shape_of(0) for contract in outputs.values()]
+        shapes = [[size_of(size, values, symbol_sizes) for size in shape] for shape in found]
         unknown = any(None in shape for shape in shapes)
         unknown = unknown or any(c.declared.has_leading for c in outputs.values())
         if not shapes or block is self.model or unknown:

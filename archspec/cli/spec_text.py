@@ -131,6 +131,7 @@ def _blocks(spec: Spec) -> list[tuple[str, str]]:
 def _contract(name: str, contract: Contract) -> str:
     shape = ", ".join(str(size).removeprefix("$") for size in contract.sizes)
     shape = f" [{shape}]" if contract.is_tensor else f" [[{shape}]]" if contract.is_list else ""
+    shape = f"{shape} for {contract.index} = 0, 1, …" if contract.index else shape
     dtype = f" {contract.dtype}" if contract.dtype else ""
     default = "" if contract.default is None else f" = {_yaml(contract.default)}"
     when = "" if contract.when is True else f", when {str(contract.when).removeprefix('$')}"
@@ -171,7 +172,7 @@ def _layout(layout: Checkpoint) -> str:
 
 def _config(config: Config) -> list[tuple[str, str]]:
     """How a file such as config.json sets the parameters."""
-    rows = [("model_type", config.model_type)] if config.model_type else []
+    rows = [("model_type", ", ".join(config.model_type))] if config.model_type else []
     rows += [(name, f"read from {', '.join(keys)}") for name, keys in config.read.items()]
     rows += [(key, f"must be {_allowed(value)}") for key, value in config.require.items()]
     rows += [(key, f"left out, is {_yaml(value)}") for key, value in config.defaults.items()]

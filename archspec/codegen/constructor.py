@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any, cast
 
 from archspec.codegen.groups import Items, Loops, loop_header, needs_loop
@@ -265,16 +266,36 @@ class Constructor:
 
     def _tensors(self) -> None:
         block, add = self.block, self.writer.add
-        for name, tensor in block.parameters.items():
-            text = f"nn.Parameter({self._first(tensor)})"
-            add(f"self.{identifier(name)} = {text}", BODY, tensor.path)
-        for name, tensor in block.buffers.items():
-            kept = isinstance(tensor.declared, schema.Buffer) and not tensor.declared.persistent
-            persistent = ", persistent=False" if kept else ""
-            text = f"{constant(name)}, {self._first(tensor)}{persistent}"
-            add(f"self.register_buffer({text})", BODY, tensor.path)
+        for condition, together in groupby(
+            block.tensors.values(), lambda one: self.printer.text(one.when)
+        ):
+            tensors = list(together)
+            if condition == "True":
+                self._register(tensors, BODY)
+            elif condition == "False":
+                self._register_none(tensors, BODY)
+            else:
+                add(f"if {condition}:", BODY, (*tensors[0].path, "when"))
+                self._register(tensors, BODY + 4)
+                add("else:", BODY)
+                self._register_none(tensors, BODY + 4)
         if len(block.computed) < len(block.tensors):
             add("self.reset_parameters()", BODY)
+
+    def _register(self, tensors: Iterable[TensorNode], indent: int) -> None:
+        for one in tensors:
+            text = f"self.{identifier(one.name)} = nn.Parameter({self._first(one)})"
+            if isinstance(one.declared, schema.Buffer):
+                persistent = "" if one.declared.persistent else ", persistent=False"
+                call = f"self.register_buffer({constant(one.name)}"
+                text = f"{call}, {self._first(one)}{persistent})"
+            self.writer.add(text, indent, one.path)
+
+    def _register_none(self, tensors: Iterable[TensorNode], indent: int) -> None:
+        for one in tensors:
+            kind = "buffer" if isinstance(one.declared, schema.Buffer) else "parameter"
+            text = f"self.register_{kind}({constant(one.name)}, None)"
+            self.writer.add(text, indent, one.path)
 
     def write_reset(self) -> None:
         """``reset_parameters``: the raw tensors' first values, as every layer of PyTorch has it."""
@@ -286,9 +307,13 @@ class Constructor:
             add("@torch.no_grad()", 4)
         add("def reset_parameters(self):", 4)
         for name, tensor in self.block.tensors.items():
+            indent = BODY
+            if not tensor.always:
+                add(f"if self.{identifier(name)} is not None:", BODY, (*tensor.path, "when"))
+                indent += 4
             if tensor.value:
                 text = f"self.{identifier(name)}.copy_(self.{identifier(tensor.method)}())"
-                add(text, BODY, tensor.path)
+                add(text, indent, tensor.path)
                 continue
             # What is known when the code is made is written down: self has no config.
             values = {
@@ -296,7 +321,7 @@ class Constructor:
                 for key, node in tensor.init.arguments.items()
             }
             text = initializer_text(tensor.init, f"self.{identifier(name)}", values.items())
-            add(text, BODY, tensor.path)
+            add(text, indent, tensor.path)
 
     def _first(self, tensor: TensorNode) -> str:
         """The tensor that is stored: of a value a computed one, else an empty one."""
@@ -360,9 +385,12 @@ def annotation(param: schema.Param) -> str:
 
 def list_annotation(kind: str) -> str:
     """``list[int]`` as ``tuple[int, ...]``; classes in a list are their names."""
+    if kind in schema.ONE_OR_LIST:
+        return f"{schema.item_type(kind)} | {list_annotation(kind.partition(' | ')[2])}"
     if not kind.startswith("list["):
         return kind
-    inner = {"block": "str", "layer": "str"}.get(kind[5:-1], kind[5:-1])
+    inner = schema.item_type(kind)
+    inner = {"block": "str", "layer": "str"}.get(inner, inner)
     return f"tuple[{inner}, ...]" if inner in ("int", "float", "bool", "str") else "tuple"
 
 

@@ -166,4 +166,5 @@ def contract_text(contract: ContractNode) -> str:
     sizes = [schema.LEADING, *sizes] if declared.has_leading else sizes
     text = f"[{', '.join(sizes)}]" if declared.shape is not None else str(declared.dtype)
     text = f"list of {text}" if declared.is_list else text
+    text = f"{text} for {declared.index} = 0, 1, ..." if declared.index else text
     return f"{text}{' or None' if declared.optional else ''}"

@@ -21,7 +21,7 @@ from archspec.lang.expr import Node
 from archspec.lang.expr.nodes import Call, walk
 from archspec.lang.expr.nodes import names as names_in
 from archspec.lang.registry import functions, layers
-from archspec.lang.schema import Param
+from archspec.lang.schema import ONE_OR_LIST, Param
 from archspec.lang.spec import Spec
 from archspec.lang.tree import BlockNode, forward_expressions
 from archspec.lang.yaml import Path
@@ -118,6 +118,7 @@ def _head(names: Names, body: str) -> list[str]:
     lines += ["", *standard] if standard else []
     imports: list[str] = []
     helpers = _MAKE_DIVISIBLE if "make_divisible(" in body else []
+    helpers = [*helpers, *_MAKE_PAIR] if "make_pair(" in body else helpers
     if _CALLS_ROUTE.search(body):
         helpers = [*helpers, *_ROUTE]
         body = "\n".join([*_ROUTE, body])
@@ -133,6 +134,11 @@ def _head(names: Names, body: str) -> list[str]:
     return [*lines, *helpers, "", ""]
 
 
+_MAKE_PAIR = '''
+
+def make_pair(value: float | tuple) -> tuple:
+    """Two numbers: those of a pair, or one number twice."""
+    return value if isinstance(value, tuple) else (value, value)'''.split("\n")
 _MAKE_DIVISIBLE = '''
 
 def make_divisible(value: float, divisor: int) -> int:
@@ -217,7 +223,7 @@ def _write_config(names: Names, body: Writer) -> None:
 
 
 def _field_type(kind: str, declared: str) -> str:
-    if kind.startswith("list["):
+    if kind.startswith("list[") or kind in ONE_OR_LIST:
         return list_annotation(kind)
     return declared or {"any": "object", "list": "tuple"}.get(kind, kind)
 

@@ -210,6 +210,8 @@ class _BlockReader(_Reader):
         """Its sizes may be computed from other sizes; what is returned may depend on training."""
         path, scope = self.shortened(at, "shape"), {**self.sizes, **self.scope}
         path = (*path, 0) if declared.is_list else path
+        if declared.index is not None:
+            scope |= {declared.index: Symbol("counter", declared.index, (*at, "index"))}
         when = self.value(declared.when, (*at, "when"), {**_TRAINING, **self.scope})
         return tree.ContractNode(
             name,
@@ -226,7 +228,9 @@ class _BlockReader(_Reader):
         shape = None
         if declared.shape is not None:
             shape = self._shape(declared.shape, (*at, "shape"), self.scope)
-        return tree.TensorNode(name, at, declared, shape, init, self._tensor_value(declared, at))
+        value = self._tensor_value(declared, at)
+        when = self.value(declared.when, (*at, "when"), self.scope)
+        return tree.TensorNode(name, at, declared, shape, init, value, when)
 
     def _tensor_value(self, declared: schema.Tensor, at: Path) -> tuple[tree.StepNode, ...]:
         """The steps of a value, which knows the parameters and no module; those of an expression

@@ -54,7 +54,8 @@ def catalog() -> list[CatalogEntry]:
 
         def said(*keys: str, root: yaml.Mapping = root) -> str:
             node = yaml.find(root, keys)
-            return str(yaml.plain(node)) if isinstance(node, yaml.Scalar) else ""
+            items = node.items if isinstance(node, yaml.Listing) else (node,)
+            return ", ".join(str(yaml.plain(one)) for one in items if isinstance(one, yaml.Scalar))
 
         texts = {"description": said("description"), "paper": said("paper")}
         texts |= {"task": said("task", "kind"), "model_type": said("config", "model_type")}

@@ -199,34 +199,37 @@ class _Reader:
     def fits_model_type(self) -> bool:
         """Whether the file is one of the spec's model, or does not say what model it is of."""
         stated, built = self.file.data.get("model_type"), self.config.model_type
-        if stated is None and built is not None:
+        if stated is None and built:
             return self._fits_classes(built)
-        if stated is None or stated == built:
+        if stated is None or stated in built:
             self.used.add("model_type")
             return True
         fitting = _packaged(stated, self.file.data.get("architectures"))
-        if built is None and not fitting:
+        if not built and not fitting:
             return True
         message = f"model_type is {shown(stated)}"
         message += (
-            f", and {self.spec} builds '{built}'" if built else f", not what {self.spec} is of"
+            f", and {self.spec} builds {_either(built)}"
+            if built
+            else f", not what {self.spec} is of"
         )
         hint = f"packaged specs of it: {', '.join(fitting)}" if fitting else ""
-        if built is None and self._is_own:
+        if not built and self._is_own:
             hint += f"; if {self.spec} is one, too, say so there: config: {{model_type: {stated}}}"
         self._report("E215", message, ("model_type",), hint or "no packaged spec builds that")
         return False
 
-    def _fits_classes(self, built: str) -> bool:
+    def _fits_classes(self, built: list[str]) -> bool:
         """Whether a file that lacks a model type names classes of the spec's, if any."""
         self.used.add("model_type")
         classes = self.file.data.get("architectures")
         named = cast("list[Any]", classes) if isinstance(classes, list) else []
-        if all(_plain(str(name)).startswith(_plain(built)) for name in named):
+        begins = tuple(map(_plain, built))
+        if all(_plain(str(name)).startswith(begins) for name in named):
             return True
         message = f"there is no model_type, and architectures are {shown(named)}"
         hint = "if the file is of one, write its model_type"
-        message = f"{message}, and {self.spec} builds '{built}'"
+        message = f"{message}, and {self.spec} builds {_either(built)}"
         self._report("E215", message, ("architectures",), hint)
         return False
 
@@ -410,6 +413,10 @@ class _Reader:
         """Whether the spec can be changed: no packaged one."""
         files = self.checker.document.files
         return not files or not is_packaged(files[0])
+
+
+def _either(types: list[str]) -> str:
+    return " or ".join(f"'{name}'" for name in types)
 
 
 def _plain(name: str) -> str:

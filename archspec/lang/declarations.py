@@ -12,11 +12,11 @@ from archspec.lang.expr import Value
 from archspec.lang.expr.parse import MAX_INTEGER
 from archspec.lang.inherit import Document
 from archspec.lang.registry.arguments import is_kind, is_plain
-from archspec.lang.schema import PARAM_TYPES, Param
+from archspec.lang.schema import ONE_OR_LIST, PARAM_TYPES, Param, item_type
 
 _NULLABLE = "a parameter that may be null is declared with default: null, or with nullable: true"
 _UNBOUNDED = Param.model_validate({})
-_TYPES = f"{', '.join(PARAM_TYPES)}, list[…]"
+_TYPES = f"{', '.join(PARAM_TYPES)}, list[…], int | list[int]"
 _LONGEST_TYPE = 100  # characters that are read as one
 _TYPE = re.compile(r"((?:torch|numpy|np|typing|nn)\.)?([A-Za-z]\w*)(\[.*\])?", re.DOTALL)
 _TYPE_WORDS = frozenset(
@@ -60,10 +60,13 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
         return None, "cannot be a mapping"
     if not is_plain(value):
         return value, f"takes {_article(kind)}, not {shown(value)}"
-    if kind.startswith("list"):
+    if kind in ONE_OR_LIST and not isinstance(value, tuple):
+        fitted, complaint = fit_one(value, param, item_type(kind))
+        return fitted, complaint.replace(_article(item_type(kind)), _article(kind), 1)
+    if kind == "list" or item_type(kind) != kind:
         if not isinstance(value, tuple):
             return value, f"takes {_article(kind)}, not {shown(value)}"
-        inner = kind[5:-1]
+        inner = item_type(kind) if kind != "list" else ""
         items = [fit_one(item, param, inner) for item in cast("tuple[Any, ...]", value)]
         complaint = next((complaint for _, complaint in items if complaint), "")
         return tuple(item for item, _ in items), complaint
@@ -100,6 +103,8 @@ def _same(value: Any, choice: Any) -> bool:
 
 
 def _article(kind: str) -> str:
+    if kind in ONE_OR_LIST:
+        return f"{_article(item_type(kind))} or a list of such"
     names = {
         "int": "an integer", "float": "a number", "bool": "true or false", "str": "text",
         "any": "a value", "": "a value",
@@ -160,7 +165,7 @@ def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
         yield ("nullable",), "null means the default, and there is none", "add default: …"
     if param.min is not None and param.max is not None and param.min > param.max:
         yield ("min",), f"min {param.min} is more than max {param.max}", ""
-    inner = kind[5:-1] if kind.startswith("list[") and kind.endswith("]") else kind
+    inner = item_type(kind)
     if inner not in PARAM_TYPES:
         if param.type is not None and kind != "list":
             hint = did_you_mean(inner, PARAM_TYPES) or f"types: {_TYPES}"

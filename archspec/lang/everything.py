@@ -16,7 +16,14 @@ from archspec.lang.inherit import Document
 from archspec.lang.instances import Instance, entries
 from archspec.lang.patterns import Tree
 from archspec.lang.registry import layers
-from archspec.lang.tree import BlockNode, GroupNode, ItemNode, ModuleNode, SpecTree
+from archspec.lang.tree import (
+    BlockNode,
+    GroupNode,
+    ItemNode,
+    ModuleNode,
+    SpecTree,
+    TensorNode,
+)
 
 
 def everything(document: Document, tree: SpecTree, values: Mapping[str, Value]) -> Tree | None:
@@ -41,7 +48,7 @@ class _Everything(Instantiator):
         super().__init__(checker, tree, values)
         self._declared: dict[str, Instance | None] = {}
 
-    def _holds(self, module: ModuleNode, scope: Scope) -> bool:
+    def _holds(self, declared: ModuleNode | TensorNode, scope: Scope) -> bool:
         return True
 
     def _times(self, item: ModuleNode, scope: Scope) -> int:

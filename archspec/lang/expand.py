@@ -157,7 +157,8 @@ class Instantiator:
             for child, module in block.modules.items()
             if (found := self._module(module, scope))
         ]
-        tensors, container = block.tensors, ""
+        tensors = {n: one for n, one in block.tensors.items() if self._holds(one, scope)}
+        left_out, container = tuple(n for n in block.tensors if n not in tensors), ""
         if block.container is not None:
             children, container = self._items(block.container, scope), block.container.kind
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
@@ -169,6 +170,7 @@ class Instantiator:
             tuple(tensors),
             elements=elements,
             work=work[0],
+            left_out=left_out,
             declared=declared,
             container=container,
             let=let,
@@ -238,7 +240,7 @@ class Instantiator:
 
     def _counted(self, made: Instance) -> Instance:
         """A module with its children counted in, and those that are left out set apart."""
-        left_out = tuple(name for name, child in made.children if child is _LEFT_OUT)
+        left_out = (*made.left_out, *(n for n, child in made.children if child is _LEFT_OUT))
         children = tuple(pair for pair in made.children if pair[1] is not _LEFT_OUT)
         modules = made.modules + sum(child.modules for _, child in children)
         elements = made.elements + sum(child.elements for _, child in children)
@@ -258,9 +260,16 @@ class Instantiator:
     def _check_contracts(self, contracts: Iterable[ContractNode], scope: Scope) -> None:
         """Sizes that are expressions of parameters alone must have a value that is a size."""
         for contract in contracts:
-            for size in (*contract.shape, contract.below, contract.length):
-                if size is not None and not is_literal(size) and not symbols_in(size):
-                    self._size(size, scope)
+            length = self._checked_size(contract.length, scope)
+            for number in {0, max(length - 1, 0)}:
+                for size in (*contract.shape_of(number), contract.below):
+                    self._checked_size(size, scope)
+
+    def _checked_size(self, size: Node | None, scope: Scope) -> int:
+        """A size that is an expression of parameters alone; 1 for any other."""
+        if size is None or symbols_in(size):
+            return 1
+        return self._size(size, scope)
 
     def _size(self, size: Node, scope: Scope) -> int:
         """A size of a tensor; 1 if it has a problem."""
@@ -318,12 +327,12 @@ class Instantiator:
             return _LEFT_OUT
         return self._chosen(module, scope)
 
-    def _holds(self, module: ModuleNode, scope: Scope) -> bool:
-        """Whether it is there."""
-        condition = self._value(module.when, scope)
+    def _holds(self, declared: ModuleNode | TensorNode, scope: Scope) -> bool:
+        """Whether a module or a raw tensor is there."""
+        condition = self._value(declared.when, scope)
         if not isinstance(condition, bool | int | None):
             message = f"when takes true or false, not {shown(condition)}"
-            self._refuse("E205", message, (*module.path, "when"))
+            self._refuse("E205", message, (*declared.path, "when"))
         return bool(condition)
 
     def _look_at(self, path: Path) -> None:

@@ -25,7 +25,7 @@ class Instance:
         modules: how many modules it is, itself included.
         elements: about how many tensor elements it holds; an order of magnitude, not a count.
         work: how many values its constructor looks at, as ``expr.evaluate.Budget`` counts them.
-        left_out: the names of the children that a ``when`` leaves out.
+        left_out: the names of the children and raw tensors that a ``when`` leaves out.
         declared: what it was made from; None for the root.
         container: which container of torch.nn it is, itself or as a block with items; else "".
     """

@@ -21,6 +21,7 @@ from archspec.lang.registry.initializers import INITIALISERS
 from archspec.lang.registry.layers import Layer
 from archspec.lang.schema import (
     IDENTIFIER,
+    ONE_OR_LIST,
     PARAM_TYPES,
     PYTHON_TYPES,
     TARGETS,
@@ -153,7 +154,7 @@ def _joined(alternatives: list[Schema]) -> Schema:
 
 def _allow_short_forms(models: dict[str, Schema]) -> None:
     """What the models' validators accept, and what the language wants of their strings."""
-    inner = [*PARAM_TYPES, "list", *(f"list[{name}]" for name in PARAM_TYPES)]
+    inner = [*PARAM_TYPES, "list", *(f"list[{name}]" for name in PARAM_TYPES), *ONE_OR_LIST]
     models["Param"]["properties"]["type"]["enum"] = [*inner, None]
     del models["Param"]["type"]
     elements = models["FreezePlan"]["properties"]["patterns"]["items"]
@@ -184,8 +185,10 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     for name in ("Tensor", "Buffer"):
         models[name]["properties"]["shape"]["items"] |= _expression("an integer")
         models[name]["properties"]["value"] |= _expression("steps")
+        models[name]["properties"]["when"] |= _expression("true, false")
         models[name] |= {"if": {"required": ["value"]}, "else": {"required": ["shape"]}}
     models["Config"]["properties"]["read"]["additionalProperties"]["type"] = ["string", "array"]
+    models["Config"]["properties"]["model_type"]["type"] = ["string", "array"]
     parents = [{"const": name} for name in packaged_specs()]
     models["Architecture"]["properties"]["extends"]["anyOf"] = [*parents, {}]
 

@@ -95,7 +95,8 @@ def packaged_of(model_type: object) -> dict[str, str]:
     for name in packaged_specs():
         root = inherit.read(name)[0].root
         said = yaml.find(root, ("config", "model_type"))
-        if said is not None and yaml.plain(said) == model_type:
+        built = None if said is None else yaml.plain(said)
+        if built is not None and model_type in (built if isinstance(built, list) else [built]):
             found[name] = str(yaml.plain(cast(Any, yaml.find(root, ("model",)))))
     return found
 

@@ -13,6 +13,7 @@ from archspec.lang.declarations import fit, fit_one, inferred
 from archspec.lang.expr import Node, Value
 from archspec.lang.expr.nodes import names
 from archspec.lang.registry.arguments import is_plain
+from archspec.lang.schema import item_type
 from archspec.lang.tree import LetNode, ParamNode, SpecTree
 
 
@@ -215,7 +216,8 @@ def _resolve_one(
         is_text = override is None and isinstance(param.declared.default, str)
         expression = param.default if is_text and param.is_computed else None
         return Resolved(fitted, kind, origin, place, expression)
-    if override is None and isinstance(value, tuple) and kind.startswith("list"):
+    is_list = kind == "list" or item_type(kind) != kind
+    if override is None and isinstance(value, tuple) and is_list:
         long = (*param.path, "default")
         at = long if document.has(long) else param.path
         place = document.place((*at, _first_misfit(value, param, kind)))
@@ -245,5 +247,6 @@ def _tuples(value: Any) -> Any:
 
 
 def _first_misfit(value: Value, param: ParamNode, kind: str) -> int:
-    misfits = (i for i, item in enumerate(value) if fit_one(item, param.declared, kind[5:-1])[1])
+    inner = item_type(kind)
+    misfits = (i for i, item in enumerate(value) if fit_one(item, param.declared, inner)[1])
     return next(misfits, 0)

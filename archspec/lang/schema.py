@@ -25,6 +25,8 @@ TARGETS = rf"^{IDENTIFIER[1:-1]}(\s*,\s*{IDENTIFIER[1:-1]})*$"
 PYTHON_TYPES = ("bool", "int", "float")  # of inputs that are no tensors
 LEADING = "..."  # in a shape: any dimensions in front
 PARAM_TYPES = ("int", "float", "bool", "str", "block", "layer")
+ONE_OR_LIST = {f"{name} | list[{name}]": name for name in PARAM_TYPES[:4]}
+"""The types of what may be one value or a list of such → the type of one."""
 DType = Literal[
     "bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"
 ]  # fmt: skip
@@ -42,9 +44,18 @@ Text = Annotated[str, StringConstraints(max_length=2_000)]
 
 
 def is_type_name(text: str) -> bool:
-    """Whether ``text`` names a parameter type: ``int``, ``list[float]``, …"""
-    inner = text[5:-1] if text.startswith("list[") and text.endswith("]") else text
-    return inner in PARAM_TYPES
+    """Whether ``text`` names a parameter type: ``int``, ``list[float]``, ``int | list[int]``, …"""
+    return text in ONE_OR_LIST or item_type(text) in PARAM_TYPES
+
+
+def item_type(kind: str) -> str:
+    """The type of the items of a list, and of any other value itself.
+
+    >>> item_type("list[int]"), item_type("int | list[int]"), item_type("int")
+    ('int', 'int', 'int')
+    """
+    kind = ONE_OR_LIST.get(kind, kind)
+    return kind[5:-1] if kind.startswith("list[") and kind.endswith("]") else kind
 
 
 class Model(BaseModel):
@@ -54,7 +65,9 @@ class Model(BaseModel):
 class Param(Model):
     """A hyperparameter. ``x: 3`` is short for ``{default: 3}``, ``x: int`` for ``{type: int}``."""
 
-    type: str | None = Field(None, description="int, float, bool, str, block, layer or list[…]")
+    type: str | None = Field(
+        None, description="int, float, bool, str, block, layer, list[…] or int | list[int]"
+    )
     default: Value = Field(None, description="left out: the parameter is required")
     min: int | float | None = Field(None, description="smallest value allowed")
     max: int | float | None = Field(None, description="largest value allowed")
@@ -98,6 +111,9 @@ class Contract(Model):
     keyword: bool = Field(False, description="an input that is given by name only")
     below: int | str | None = Field(None, description="integers lie in [0, below)")
     length: int | str | None = Field(None, description="how many tensors a list has")
+    index: Name | None = Field(
+        None, description="in the shape of a list: the name of a tensor's number, from 0"
+    )
     default: bool | int | float | None = Field(
         None, description="of an input that is no tensor; left out: it must be given"
     )
@@ -309,6 +325,7 @@ class Tensor(Model):
         ]
         | None
     ) = Field(None, description="what it starts as: an $expression of parameters, or steps")
+    when: bool | str = Field(True, description="left out unless true")
 
 
 class Buffer(Tensor):
@@ -469,7 +486,9 @@ class Config(Model):
     Keys of the file are dotted paths: ``rope_parameters.rope_theta``.
     """
 
-    model_type: Key | None = Field(default=None, description="the model_type of the files")
+    model_type: Annotated[list[Key], BeforeValidator(_one_or_more)] = Field(
+        default=[], description="the model_type of the files, or a list of those they may have"
+    )
     read: dict[Name, Sources] = Field(
         default={},
         description="parameter: a key, len(key), or a list of these; left out: its own name",

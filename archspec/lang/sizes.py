@@ -9,6 +9,9 @@ from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Binary, Constant, Name, is_literal, names
 from archspec.lang.tree import ContractNode
 
+ANY = "_"
+"""The name of a dimension that may have another size each time."""
+
 
 def symbol(size: Node) -> str:
     """The name of a symbolic dimension; "" for any other size."""
@@ -58,7 +61,12 @@ def bind(
     A symbol that stands alone has the size that is there. One in a sum or product is solved for,
     if all others are known.
     """
-    pairs = [(n, s) for nodes, actual in shapes for n, s in zip(nodes, actual, strict=False)]
+    pairs = [
+        (node, size)
+        for nodes, actual in shapes
+        for node, size in zip(nodes, actual, strict=False)
+        if ANY not in symbols_in(node)
+    ]
     for node, actual in pairs:
         if name := symbol(node):
             sizes.setdefault(name, actual)

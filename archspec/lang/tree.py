@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from archspec.lang import schema
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Clause, Constant, Template, names
+from archspec.lang.expr.nodes import Clause, Constant, Name, Template, names, rebuilt
 from archspec.lang.registry.layers import CONTAINERS
 from archspec.lang.yaml import Path
 
@@ -75,10 +75,22 @@ class ContractNode:
         """Whether no ``when`` can leave it out."""
         return isinstance(self.when, Constant) and self.when.value is True
 
+    def shape_of(self, number: int) -> tuple[Node, ...]:
+        """The sizes of a tensor by its number in the list, where the shape depends on it."""
+        if self.declared.index is None:
+            return self.shape
+        return tuple(_with_number(size, self.declared.index, number) for size in self.shape)
+
     def own_sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
         """The sizes of a tensor that the contract speaks of: all, or those behind ``...``."""
         extra = len(shape) - len(self.shape) if self.declared.has_leading else 0
         return tuple(shape[max(extra, 0) :])
+
+
+def _with_number(node: Node, index: str, number: int) -> Node:
+    if isinstance(node, Name) and node.id == index:
+        return Constant(node.span, number)
+    return rebuilt(node, lambda part: _with_number(part, index, number))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +110,7 @@ class TensorNode:
     Attributes:
         shape: None if it is that of the value.
         value: the steps that compute what it starts as; () where ``init`` fills it.
+        when: whether it is there at all; where it is not, the attribute is None.
     """
 
     name: str
@@ -105,7 +118,13 @@ class TensorNode:
     declared: schema.Tensor
     shape: tuple[Node, ...] | None
     init: InitNode
-    value: tuple[StepNode, ...] = ()
+    value: tuple[StepNode, ...]
+    when: Node
+
+    @property
+    def always(self) -> bool:
+        """Whether no ``when`` can leave it out."""
+        return isinstance(self.when, Constant) and self.when.value is True
 
     @property
     def method(self) -> str:
@@ -370,7 +389,7 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
         yield from (node for node in (module.repeat, module.name) if node is not None)
         yield from (v for v in module.arguments.values() if not isinstance(v, ModuleNode))
     for tensor in block.tensors.values():
-        yield from tensor.shape or ()
+        yield from (tensor.when, *(tensor.shape or ()))
 
 
 def forward_expressions(block: BlockNode) -> Iterator[Node]:

@@ -22,11 +22,11 @@ def config_of(spec: Spec, labels: Sequence[str] = ()) -> dict[str, Any]:
             that is made of other things than labels.
     """
     config = spec.architecture.config or Config()
-    if config.model_type is None:
+    if not config.model_type:
         hint = "config: {model_type: …} in the spec says how such a file is read and written"
         raise UsageError(Problem("E801", f"{spec.name} reads no config.json", hint=hint))
     written: dict[str, Any] = {
-        "architectures": [spec.architecture.model], "model_type": config.model_type
+        "architectures": [spec.architecture.model], "model_type": config.model_type[0]
     }  # fmt: skip
     for key, wanted in config.require.items():
         _put(written, key, wanted[0] if isinstance(wanted, list) else wanted)

@@ -96,6 +96,18 @@ def test_contracts_are_taken_over_in_their_place() -> None:
             "has 1 tensor, the contract is 2",
         ),
         ("{x: [b, s]} → {y: [[b, 4]]} → [x, x], x", "outputs are 1"),
+        ("{x: [b, s]} → {y: {shape: [[b, $s - i]], index: i}} → [x] + [x[:, 1:]]", ""),
+        (
+            "{x: [b, s]} → {y: {shape: [[b, $s - i]], index: i}} → [x] + [x]",
+            "Net's output 'y' has the shape [batch=2, 7] at [1], the contract is [b=2, s - 1=6]",
+        ),
+        ('{x: {shape: [[b, "$[4, 5][i]"]], index: i, length: 2}} → {y: [b, 9]} → cat(x, 1)', ""),
+        ('{x: {shape: [["$[4, 5][i]"]], index: i, length: 3}} → {} → x', "index out of range"),
+        ("{x: [b, _], y: [b, _, _]} → {z: [_, _]} → x[:, :0]", ""),
+        (
+            "{x: [b, _], y: [b, $_ + 1]} → {z: [b, _, $s - s]} → x",
+            "the contract is [b=2, _, s - s]",
+        ),
         ("{x: [b, s]} → {y: [b, s], n: int} → x, 2", ""),
         ("{x: [b, s]} → {y: [b, s], n: int} → x, 2.5", "is float, the contract is int"),
     ],

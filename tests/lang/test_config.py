@@ -109,6 +109,8 @@ def test_what_is_read(tmp_path: Path) -> None:
         (LLAMA + SECTION, {"pretraining_tp": 2, "vision_config": {"a": {"b": 1}}}, {}, usual),
         (LLAMA + SECTION, {"architectures": ["LlamaModel"], "dtype": "x", "top_k": 4}, {}, usual),
         (LLAMA + SECTION, {"model_type": "llama", "hidden_act": "swish"}, {}, usual),
+        (LLAMA + SECTION.replace("model_type: llama", "model_type: [llama, vicuna]"),
+         {"model_type": "vicuna", "rope_theta": 3}, {}, {"rope_theta": 3.0}),
         (CLIP, {"text_config": {"hidden_size": 8, "model_type": "clip_text_model", "dtype": "x"},
                 "vision_config": {"hidden_size": 9}}, {}, {"hidden_size": 8}),
     ]  # fmt: skip
@@ -140,6 +142,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (LLAMA + SECTION, {"architectures": ["LlamaModel", "BertModel"]},
          [f"{here}2 there is no model_type, and architectures are ['LlamaModel', 'BertModel'],"
           " and net builds 'llama'"]),
+        (LLAMA + SECTION.replace("model_type: llama", "model_type: [llama, vicuna]"),
+         {"model_type": "mistral"},
+         [f"{here}2 model_type is 'mistral', and net builds 'llama' or 'vicuna'"]),
         (LLAMA + SECTION, {"model_type": 5}, [f"{here}2 model_type is 5, and net builds 'llama'"]),
         (LLAMA + SECTION, {"hidden_act": "gelu"},
          [f"{here}2 'hidden_act' is 'gelu', and net builds 'silu' or 'swish' only"]),
@@ -320,7 +325,7 @@ def test_a_child_adds_to_the_section_and_takes_from_it(tmp_path: Path) -> None:
     )
     config = load(child).architecture.config
     assert config is not None and config.model_dump() == {
-        "model_type": "mine",
+        "model_type": ["mine"],
         "read": {
             "num_labels": ["len(id2label)"],
             "depth": ["layers"],
@@ -361,7 +366,7 @@ def test_the_section_itself_is_checked(tmp_path: Path) -> None:
         ),
         ("{ignored: [x]}", "E201 net.yaml:15:10 unknown key 'ignored'"),
         ("{ignore: x}", "E202 net.yaml:15:18 'ignore': expected a list"),
-        ("{model_type: 3}", "E202 net.yaml:15:22 'model_type': expected text"),
+        ("{model_type: 3}", "E202 net.yaml:15:22 'model_type': expected a list"),
     ]
     path = tmp_path / "config.json"
     path.write_text('{"x": 1}', encoding="utf-8")

@@ -91,6 +91,7 @@ def _items(function: Callable[..., Any]) -> Callable[..., Any]:
 CALLABLES: dict[str, Any] = {
     "abs": abs, "float": _number(float), "int": _number(int), "len": len, "max": _items(max),
     "min": _items(min), "round": round, "sum": _items(sum), "divisible": numeric.divisible,
+    "pair": numeric.pair,
     "enumerate": enumerate, "range": range, "zip": zip, "finfo": torch.finfo,
     **{name: getattr(math, name) for name in ("ceil", "exp", "floor", "log", "log2", "sqrt")},
     **{name: getattr(torch, name) for name in (*numeric.FINFO, "int8")},

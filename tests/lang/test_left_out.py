@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 import archspec
 from archspec import FreezeError, SpecError, loads, to_python
@@ -111,6 +112,47 @@ def test_patterns_from_outside_must_select_something() -> None:
     model = archspec.build(loads(TEXT, aux=False))
     with pytest.raises(FreezeError, match="the pattern 'aux' selects nothing"):
         archspec.freeze(model, ["aux"])
+
+
+RAW = """archspec: 1
+model: Net
+params: {bias: true, size: null}
+blocks:
+  Net:
+    inputs: {x: [batch, 4]}
+    parameters:
+      weight: {shape: [4], init: ones_}
+      bias: {shape: [4], when: $bias, init: ones_}
+      scale: {value: $ones(size) * sqrt(size), when: $size is not None}
+    buffers: {mask: {shape: [4], when: $bias, persistent: false}}
+    let: {is_scaled: $size is not None, is_biased: $bias}
+    forward:
+      - x: x * weight * (scale if is_scaled else 1)
+      - return: x + bias + mask if is_biased else x
+init: [{match: Net, weight: ones_}, {match: "**", bias: ones_}]
+freeze: {bias: [bias], scale: [scale]}
+"""
+
+
+def test_raw_tensors_that_a_when_leaves_out() -> None:
+    text = RAW.replace("{match: Net, weight: ones_}, ", "")
+    for given, names, result in (
+        ({}, ["weight", "bias"], 2.0),
+        ({"bias": False}, ["weight"], 1.0),
+        ({"bias": False, "size": 4}, ["weight", "scale"], 2.0),
+    ):
+        model: Any = archspec.build(loads(text, **given), device="cpu")
+        assert list(model.state_dict()) == names
+        assert (model.bias is None, model.mask is None) == (not given.get("bias", True),) * 2
+        assert model(torch.ones(1, 4)).eq(result).all()
+        assert sum(archspec.freeze(model, name).frozen for name in ("bias", "scale")) == 4 * (
+            len(names) - 1
+        )
+    with pytest.raises(SpecError) as caught:
+        loads(text.replace("scale if is_scaled else 1", "scale"))
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.message) == ("E309", "'scale' is left out with size=null")
+    assert problem.hint == "use it under the same condition: … if size is not None else …"
 
 
 def test_blocks_that_hold_each_other_end() -> None:

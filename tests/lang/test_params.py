@@ -92,6 +92,8 @@ FITS: list[tuple[str, Any, Any]] = [
     ("list[int]", [], ()),
     ("list[int]", (1, 2), (1, 2)),
     ("list[float]", [1, 2.5], (1.0, 2.5)),
+    ("{type: 'float | list[float]'}", [1, 2.5], (1.0, 2.5)),
+    ("{type: 'float | list[float]'}", 1, 1.0),
     ("{default: 3, min: 1, max: 5}", 1, 1),
     ("{default: 3, min: 1, max: 5}", 5, 5),
     ("{default: [1], min: 1}", [3, 1], (3, 1)),
@@ -180,7 +182,7 @@ def test_a_required_parameter(declared: str) -> None:
     assert problem.hint == "give one: -p a=…, or a default"
 
 
-TYPES = "types: int, float, bool, str, block, layer, list[…]"
+TYPES = "types: int, float, bool, str, block, layer, list[…], int | list[int]"
 NULLABLE = "a parameter that may be null is declared with default: null, or with nullable: true"
 
 
@@ -198,10 +200,10 @@ NULLABLE = "a parameter that may be null is declared with default: null, or with
         ("list", "E209", "4:6-10", f"{TYPES}; to mean the text: {{default: list}}"),
         ("torch.long", "E209", "4:6-16", f"{TYPES}; to mean the text: {{default: torch.long}}"),
         (
-            "int | list[int]",
+            "list[int] | int",
             "E209",
             "4:6-21",
-            f'{TYPES}; to mean the text: {{default: "int | list[int]"}}',
+            f'{TYPES}; to mean the text: {{default: "list[int] | int"}}',
         ),
         ("Optional[int]", "E209", "4:6-19", NULLABLE),
     ],

@@ -79,8 +79,9 @@ class BlockClass:
             self.file.must_import(function, "torch")
         self.file.must_import(function, "nn")
         for statement in function.body:
-            if not self._is_copy(statement):
-                check_fill(statement, "self", Expressions({}, frozenset(self.file.imported)))
+            for fill in _if_there(statement):
+                if not self._is_copy(fill):
+                    check_fill(fill, "self", Expressions({}, frozenset(self.file.imported)))
 
     def _is_copy(self, statement: ast.stmt) -> bool:
         """Whether it is ``self.x.copy_(self.compute_x())``."""
@@ -219,7 +220,8 @@ class Constructor:
             case ast.If(test=test, body=body, orelse=orelse):
                 self.expressions.value(test)
                 for part in (*body, *orelse):
-                    if not (isinstance(part, ast.Assign) or self._fills(part)):
+                    is_stored = isinstance(part, ast.Assign) or _is_registered(part)
+                    if not (is_stored or self._fills(part)):
                         raise Refusal(part, "a condition decides what is stored, nothing else")
                     self._statement(part)
             case ast.For():
@@ -412,7 +414,14 @@ class Constructor:
                 args=[ast.Constant(value=str(name)), first],
                 keywords=[] | [ast.keyword(arg="persistent", value=ast.Constant(value=False))],
             ) if is_public(name):
-                self._check_first(first, name)
+                if not _is_none(first):
+                    self._check_first(first, name)
+                self.block.members[name] = VALUE
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="self"), attr="register_parameter"),
+                args=[ast.Constant(value=str(name)), ast.Constant(value=None)],
+                keywords=[],
+            ) if is_public(name):
                 self.block.members[name] = VALUE
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id="self"), attr="reset_parameters"),
@@ -480,6 +489,42 @@ class Paths(Expressions):
                 return found
             case _:
                 raise Refusal(node, "this is not called in a path")
+
+
+def _if_there(statement: ast.stmt) -> Sequence[ast.stmt]:
+    """The statements under ``if self.x is not None:``; else the statement itself."""
+    match statement:
+        case ast.If(
+            test=ast.Compare(
+                left=ast.Attribute(value=ast.Name(id="self"), attr=name),
+                ops=[ast.IsNot()],
+                comparators=[ast.Constant(value=None)],
+            ),
+            body=body,
+            orelse=[],
+        ) if is_public(name):
+            return body
+        case _:
+            return (statement,)
+
+
+def _is_registered(statement: ast.stmt) -> bool:
+    """Whether a raw tensor is registered, or None in its place: ``self.register_…(…)``."""
+    match statement:
+        case ast.Expr(
+            value=ast.Call(
+                func=ast.Attribute(
+                    value=ast.Name(id="self"), attr="register_buffer" | "register_parameter"
+                )
+            )
+        ):
+            return True
+        case _:
+            return False
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _super_init(statement: ast.stmt) -> ast.Call:

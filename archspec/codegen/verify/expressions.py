@@ -121,10 +121,9 @@ class Expressions:
 
     def numeric(self, node: ast.Call) -> bool:
         """Whether a call is one of a function of plain numbers that is no builtin; its check."""
-        is_ours = isinstance(node.func, ast.Name) and node.func.id == "make_divisible"
-        if not (is_ours and "make_divisible" in self.imported) and (
-            self.dotted(node.func) not in MATH
-        ):
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        is_ours = name in ("make_divisible", "make_pair") and name in self.imported
+        if not is_ours and self.dotted(node.func) not in MATH:
             return False
         self.arguments(node, lambda _: False, self.value)
         return True

@@ -13,15 +13,15 @@ from archspec.codegen.verify.refusal import Refusal, check_name
 from archspec.codegen.verify.trusted import Trusted, TrustedName
 
 _PLAIN = r"(int|float|bool|str|tuple|list|object|any)"
-VALUE_TYPE = re.compile(rf"({_PLAIN}|tuple\[{_PLAIN}, \.\.\.\])( \| None)?")
+VALUE_TYPE = re.compile(rf"({_PLAIN}|({_PLAIN} \| )?tuple\[{_PLAIN}, \.\.\.\])( \| None)?")
 CLASS_TYPE = re.compile(r"type\[nn\.Module\]( \| None)?")
 INPUT_TYPE = re.compile(r"(Tensor|list\[Tensor\]|bool|int|float)( \| None)?")
 
 # What no class and no local value may be called: code of the file means something else by it.
 RESERVED = frozenset(
     """Config OrderedDict Tensor abs any bool cached_property dataclass enumerate float getattr
-    initialize int isinstance len list make_divisible max min object property range round route
-    self str sum super tuple type zip""".split()
+    initialize int isinstance len list make_divisible make_pair max min object property range round
+    route self str sum super tuple type zip""".split()
 ) | {*NAMESPACES}
 
 

@@ -40,6 +40,9 @@ def make_divisible(value: float, divisor: int) -> int:
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
+def make_pair(value: float | tuple) -> tuple:
+    return value if isinstance(value, tuple) else (value, value)
+
 def route(x: Tensor, experts: nn.ModuleList, chosen: Tensor, weights: Tensor) -> Tensor:
     total = torch.zeros_like(x)
     for i, expert in enumerate(experts):

@@ -121,10 +121,7 @@ class _BlockChecker:
                 checker.add("E207", f"'{index}' is already a name here", (*path, "index"))
             check_names(checker, [index], (*path, "index"))
             counters |= {index}
-        if isinstance(module.when, Constant) and isinstance(module.when.value, str):
-            message = f"when takes true or false, not {shown(module.when.value)}"
-            hint = "an expression begins with $"
-            checker.add("E205", message, (*path, "when"), hint=hint)
+        self._check_when(module)
         if module.is_container:
             self._check_container(module, counters)
         else:
@@ -295,10 +292,17 @@ class _BlockChecker:
                 self._meaningless(value, key, f"'{key}' means nothing in an argument")
             self._check_module(value, counters)
 
+    def _check_when(self, declared: ModuleNode | TensorNode) -> None:
+        if isinstance(declared.when, Constant) and isinstance(declared.when.value, str):
+            message = f"when takes true or false, not {shown(declared.when.value)}"
+            hint = "an expression begins with $"
+            self.checker.add("E205", message, (*declared.path, "when"), hint=hint)
+
     # ------------------------------------------------------------------------------- tensors
 
     def _check_tensor(self, tensor: TensorNode) -> None:
         checker, path = self.checker, tensor.path
+        self._check_when(tensor)
         is_told = checker.is_broken(path) or tensor.init.function.startswith("$")
         if not tensor.value and tensor.shape is None and not is_told:
             hint = "or a value: $expression"

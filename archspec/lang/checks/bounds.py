@@ -308,6 +308,8 @@ def _numeric(name: str, parts: Sequence[Size]) -> Size:
             return _binary("+", Number(flat[0].bits), Number(0))  # rounded up by less than 1
         case "ceil" | "divisible" | "floor" | "int" | "round":
             return _largest([Number(_FLOAT_BITS), *flat])
+        case "pair" if isinstance(flat[0], Number):
+            return Items(2, flat[0])
         case "sum" if isinstance(parts[0], Items) and isinstance(flat[0], Number):
             return Number(flat[0].bits + math.log2(parts[0].length + 1))
         case _:

@@ -31,6 +31,7 @@ from archspec.lang.tree import (
     ModuleNode,
     ReturnNode,
     StepNode,
+    TensorNode,
     forward_expressions,
 )
 
@@ -57,6 +58,8 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
         held = block.held if block else frozenset[str]()
         known = {name: value for name, value in known.items() if name not in held}
         for tensor in block.computed if block else ():
+            if tensor.name in instance.left_out:
+                continue
             assert block is not None
             walk = _Walk(checker, block, blocks, instance, known, bounds, _Calls(kinds, {}), {})
             walk.follow(tensor.value)
@@ -272,8 +275,9 @@ class _Walk:
                             break
                         stack.enter_context(self.known.assuming(part, word == "and"))
             case nodes.Name(id=name) if name in self.instance.left_out:
-                if name in self.block.modules and name not in self.known.targets:
-                    self._left_out(node, name, self.block.modules[name], self.instance)
+                held = {**self.block.modules, **self.block.tensors}
+                if name in held and name not in self.known.targets:
+                    self._left_out(node, name, held[name], self.instance)
             case nodes.Attribute(value=owner):
                 self._visit(owner)
                 self._attribute(node, self.known.modules(owner))
@@ -319,15 +323,16 @@ class _Walk:
                 continue
             if name in owner.left_out:
                 self._left_out(node, name, declared[name], owner)
-            elif owner.type in self.blocks and name not in (*declared, *owner.tensors):
-                known = [*declared, *owner.tensors]
+            elif owner.type in self.blocks and name not in declared:
+                known = [*declared]
                 hint = did_you_mean(name, known) or f"it has: {listing(known)}"
                 self.refuse(node, "E304", f"no child or parameter '{name}'", hint)
 
-    def _declared(self, owner: Instance) -> Mapping[str, ModuleNode]:
-        """The children that a module would have, were none left out."""
+    def _declared(self, owner: Instance) -> Mapping[str, ModuleNode | TensorNode]:
+        """The children and raw tensors that a module would have, were none left out."""
         if block := self.blocks.get(owner.type):
-            return block.container.named_items if block.container else block.modules
+            held = {**block.modules, **block.tensors}
+            return block.container.named_items if block.container else held
         return owner.declared.named_items if owner.declared is not None else {}
 
     def _called(self, call: nodes.Call, function: Node) -> None:
@@ -375,8 +380,10 @@ class _Walk:
 
     # -------------------------------------------------------------------------------- problems
 
-    def _left_out(self, node: Node, name: str, declared: ModuleNode, owner: Instance) -> None:
-        """A module whose ``when`` is false is used."""
+    def _left_out(
+        self, node: Node, name: str, declared: ModuleNode | TensorNode, owner: Instance
+    ) -> None:
+        """A module or raw tensor whose ``when`` is false is used."""
         scope = {**self.values, **owner.values}
         used = sorted({found.id for found in nodes.names(declared.when)})
         values = ", ".join(f"{n}={shown(scope[n])}" for n in used if n in scope)
@@ -389,15 +396,18 @@ class _Walk:
         place = self.checker.place(node.span)
         self.checker.findings.add(Problem("E309", message, place, hint, tuple(notes)))
 
-    def _guard(self, declared: ModuleNode, owner: Instance) -> str:
-        """How a module that may be left out is used."""
+    def _guard(self, declared: ModuleNode | TensorNode, owner: Instance) -> str:
+        """How a module or raw tensor that may be left out is used."""
         symbols = [name.symbol for name in nodes.names(declared.when)]
         kinds = {symbol.kind for symbol in symbols if symbol is not None}
         condition = written(declared.when)
-        hidden = any(n.id in self.block.modules for n in nodes.names(declared.when))
+        hidden = any(n.id in self.block.held for n in nodes.names(declared.when))
         if hidden and owner is self.instance and "counter" not in kinds:
             name = f"has_{declared.path[-1]}"
             return f"let: {{{name}: ${condition}}} in this block, then … if {name} else …"
         if kinds <= {"global"} or (owner is self.instance and "counter" not in kinds):
             return f"use it under the same condition: … if {condition} else …"
-        return f"use it in a step of {owner.type}, or make it a Sequential, which 'when' empties"
+        hint = f"use it in a step of {owner.type}"
+        if isinstance(declared, TensorNode):
+            return hint
+        return f"{hint}, or make it a Sequential, which 'when' empties"

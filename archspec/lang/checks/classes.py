@@ -12,6 +12,7 @@ from archspec.lang.expr.nodes import Broken, Constant, Name, Subscript, names, o
 from archspec.lang.expr.printing import written
 from archspec.lang.params import Resolved
 from archspec.lang.registry import layers
+from archspec.lang.schema import item_type
 from archspec.lang.tree import SpecTree, modules_of_block
 from archspec.lang.yaml import Path
 
@@ -37,7 +38,7 @@ def check_classes(
 ) -> None:
     """Parameters that hold a block or a layer, and choices between such, must name one."""
     for declared, param in params.items():
-        kind = param.type.removeprefix("list[").removesuffix("]")
+        kind = item_type(param.type)
         value = cast("object", param.value)
         given = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
         for name in given if kind in ("block", "layer") else ():

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from archspec.errors import shown
 from archspec.lang import schema
 from archspec.lang.checker import Checker
-from archspec.lang.expr.nodes import Constant, is_literal
+from archspec.lang.checks.names import check_names
+from archspec.lang.expr.nodes import Clause, Constant, is_literal, walk
 from archspec.lang.tree import BlockNode, ContractNode
 
 _TYPES = {"bool": bool, "int": int, "float": (int, float)}
@@ -52,10 +53,11 @@ def _check_kind(checker: Checker, contract: ContractNode) -> None:
     if declared.is_list:
         items = declared.shape or []
         if len(items) != 1:
-            hint = "a list of tensors that are alike is written [[batch, 4]]"
+            hint = "write [[batch, 4]]; where tensors differ, [[batch, $sizes[i]]] with index: i"
             checker.add("E202", "a list has one shape for all its tensors", path, hint=hint)
     else:
-        _meaningless(checker, contract, "length", "a list of tensors, [[batch, 4]], has a length")
+        for key in ("length", "index"):
+            _meaningless(checker, contract, key, f"a list of tensors, [[batch, 4]], has {key}")
     is_python = declared.dtype in schema.PYTHON_TYPES
     if declared.shape is None:
         if declared.dtype is None:
@@ -86,6 +88,13 @@ def _check_default(checker: Checker, contract: ContractNode) -> None:
 
 
 def _check_dimensions(checker: Checker, contract: ContractNode, params: Collection[str]) -> None:
+    if (index := contract.declared.index) is not None:
+        check_names(checker, [index], (*contract.path, "index"))
+        if index in params:
+            checker.add("E207", f"'{index}' is already a name here", (*contract.path, "index"))
+        for part in (part for size in contract.shape for part in walk(size)):
+            if isinstance(part, Clause) and index in part.targets:
+                checker.refuse(part, "E207", f"'{index}' is already a name here")
     for size in contract.shape:
         name = size.value if isinstance(size, Constant) and is_literal(size) else None
         if not isinstance(name, str):

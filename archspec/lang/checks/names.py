@@ -15,8 +15,8 @@ from archspec.lang.yaml import Path
 MAX_NAME = 100  # characters
 # Names that the generated Python uses itself.
 GENERATED_NAMES = frozenset(
-    """Config F OrderedDict Tensor config dataclass generator initialize make_divisible math module
-    name nn reset_parameters route self super torch""".split()
+    """Config F OrderedDict Tensor config dataclass generator initialize make_divisible make_pair
+    math module name nn reset_parameters route self super torch""".split()
 )
 BUILTINS = frozenset(
     """bool cached_property enumerate float getattr int isinstance len object property range str

@@ -68,10 +68,22 @@ def divisible(value: int | float, divisor: int) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
+def pair(value: Any) -> tuple[Any, Any]:
+    """Two numbers, of which a single one is both: sizes of images, patches and kernels.
+
+    >>> pair(224), pair((224, 192))
+    ((224, 224), (224, 192))
+    """
+    items = cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value, value))
+    if len(items) != 2 or not all(isinstance(item, int | float) for item in items):
+        raise TypeError(f"pair takes a number or two numbers, not {value!r}")
+    return items[0], items[1]
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs, "ceil": math.ceil, "divisible": divisible, "exp": math.exp,
     "float": _number(float), "floor": math.floor, "int": _number(int), "len": len,
-    "log": math.log, "log2": math.log2, "max": max, "min": min, "round": _round,
+    "log": math.log, "log2": math.log2, "max": max, "min": min, "pair": pair, "round": _round,
     "sqrt": math.sqrt, "sum": _sum,
 }  # fmt: skip
 _ARGUMENTS = {"divisible": (2, 2), "log": (1, 2), "max": (1, 99), "min": (1, 99), "round": (1, 2)}
@@ -92,6 +104,7 @@ def count_complaint(name: str, given: int) -> str:
 
 WRITTEN = {
     "divisible": "make_divisible",
+    "pair": "make_pair",
     **{name: f"math.{name}" for name in ("ceil", "exp", "floor", "log", "log2", "sqrt")},
 }
 """Function → what generated Python calls, where that is not a function of Python's own."""

@@ -32,7 +32,9 @@ A dtype has its full name only: ``half`` or ``long`` stay free for a step's own 
 dtype ``float`` and ``int`` mean other widths to torch than to Python.
 """
 
-_LANGUAGE = frozenset("divisible enumerate finfo float int len math range training zip".split())
+_LANGUAGE = frozenset(
+    "divisible enumerate finfo float int len math pair range training zip".split()
+)
 
 ALIASES = {"axis": "dim", "keepdims": "keepdim"}  # NumPy's words, which torch's own functions take
 
@@ -148,6 +150,7 @@ _INSTEAD = {
     "take": "write gather(…) or index_select(…)",
     "finfo": "write finfo(x.dtype).min",
     "divisible": "it takes plain numbers",
+    "pair": "it takes plain numbers",
     "nonzero": "its shape depends on values: use where(…) or masked_fill(…); for experts route(…)",
     "max_pool": "write max_pool2d(…)",
     "repeat_kv": "write repeat_interleave(…)",
