@@ -11,10 +11,10 @@ from archspec.drawing import draw
 from archspec.lang.spec import Spec
 from archspec.report.markdown import code, plain, table
 from archspec.report.text import printable_lines
+from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.run import Run
 
 _OPTIONS = ("epochs", "batch_size", "learning_rate", "optimizer", "schedule", "precision", "seed")
-_FIGURES = ("loss", "accuracy", "macro_f1")
 _FOLDER = """\
 ```python
 import torch
@@ -90,9 +90,10 @@ def _training(run: Run) -> Iterator[str]:
     values |= {name.replace("_", " "): facts.get(name, options.get(name)) for name in _OPTIONS}
     yield from table(("", ""), [(n, plain(str(v))) for n, v in values.items() if v is not None])
     measured = {"validation, best epoch": run.best, "test": run.test}
+    lines = {name: line for name, line in measured.items() if line is not None}
+    keys = [key for key in FIGURES if any(key in line for line in lines.values())]
     rows = [
-        (name, *(f"{line[key]:.4f}" if key in line else "" for key in _FIGURES))
-        for name, line in measured.items()
-        if line is not None
+        (name, *(f"{line[key]:.4f}" if key in line else "" for key in keys))
+        for name, line in lines.items()
     ]
-    yield from table(("split", *(name.replace("_", " ") for name in _FIGURES)), rows, "---:")
+    yield from table(("split", *map(figure_name, keys)), rows, "---:")

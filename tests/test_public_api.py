@@ -148,14 +148,14 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     "open_data": [
         ("source", ...), ("*task", ...), ("*train_split", None), ("*validation_split", None),
         ("*test_split", None), ("*text_column", None), ("*text_pair_column", None),
-        ("*image_column", None), ("*label_column", None), ("*labels", None),
-        ("*validation_fraction", 0.1), ("*max_bad_rows", 0.0), ("*header", None),
+        ("*image_column", None), ("*negative_column", None), ("*label_column", None),
+        ("*labels", None), ("*validation_fraction", 0.1), ("*max_bad_rows", 0.0), ("*header", None),
         ("*encoding", None), ("*seed", 0), ("*base", None),
     ],
     "train": [
         ("source", ...), ("data", ...), ("options", None), ("*text_column", None),
-        ("*text_pair_column", None), ("*image_column", None), ("*label_column", None),
-        ("*labels", None), ("*train_split", None),
+        ("*text_pair_column", None), ("*negative_column", None), ("*image_column", None),
+        ("*label_column", None), ("*labels", None), ("*train_split", None),
         ("*validation_split", None), ("*test_split", None), ("*validation_fraction", 0.1),
         ("*max_bad_rows", 0.0), ("*header", None), ("*encoding", None), ("*tokenizer", None),
         ("*max_length", None), ("*task", None), ("*freeze", None), ("*weights", None),

@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from archspec.data.checking import image_fault
 from archspec.data.images import ImageEncoder
-from archspec.data.report import Integers, Rows, Targets
+from archspec.data.report import Integers, Rows
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 
-Batch = dict[str, torch.Tensor]
+Batch = dict[str, Any]  # tensors, and lengths
 Item = tuple[int, int]  # row, epoch
 POOL_BATCHES = (
     50  # batches whose rows are sorted by length together: more of them pad less, fewer mix better
@@ -47,10 +47,14 @@ def batches(
 
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch]; of numbers
     float32 [batch], of several labels float32 [batch, classes]; left out where the rows have none)
-    and ``rows`` (int64 [batch]: places in ``rows``). Texts are padded to the longest of their
-    batch. For a model without a mask, texts that are not shuffled are not padded: each batch has
-    texts of one length. ``loader.batch_sampler.set_epoch(n)``, which Lightning calls itself, moves
-    to the start of another epoch.
+    and ``rows`` (int64 [batch]: places in ``rows``). Where each text of a row is an input of its
+    own, a batch has the first texts of its rows, then the second ones, and so on; ``rows`` counts
+    on with each column of texts, and ``lengths`` are the tokens of the longest in each.
+
+    Texts are padded to the longest of their batch. For a model without a mask, texts that are not
+    shuffled are not padded: each batch has texts of one length.
+    ``loader.batch_sampler.set_epoch(n)``, which Lightning calls itself, moves to the start of
+    another epoch.
 
     Args:
         rows: a split.
@@ -75,18 +79,22 @@ def batches(
         UsageError: E801, a number is out of range.
     """
     _check(batch_size, epoch, start, num_workers, rank, world)
-    one_length = False
+    one_length, lengths, columns = False, None, len(rows.columns)
+    dataset: Dataset[Any]
+    collate: Any
     if isinstance(encoder, TextEncoder):
         one_length = by_length and not shuffle and not encoder.has_mask
-        encoded = _encoded(encoder, rows)
-        dataset: Dataset[Any] = _Texts(encoded, rows.labels)
-        lengths = encoded.lengths if by_length else None
-        collate: Any = _CollateTexts(encoder)
+        dataset, collate = _Texts(_encoded(encoder, rows), rows), _CollateTexts(encoder, columns)
+        if by_length:
+            of_texts = text_lengths(rows, encoder).reshape(columns, len(rows))
+            lengths = of_texts.sum(0)
+            if one_length and columns > 1:  # of each column
+                lengths = np.unique(of_texts, axis=1, return_inverse=True)[1].reshape(-1)
         num_workers = 0
     elif images:
-        dataset, lengths, collate = _Images(rows, encoder, seed), None, _collate_images
+        dataset, collate = _Images(rows, encoder, seed), _collate_images
     else:
-        dataset, lengths, collate, num_workers = _Labels(rows), None, _labels_and_rows, 0
+        dataset, collate, num_workers = _Labels(rows), _labels_and_rows, 0
     order = BatchOrder(
         len(rows),
         lengths,
@@ -99,6 +107,7 @@ def batches(
         world,
         drop_last,
         one_length,
+        columns,
     )
     return _Loader(
         dataset,
@@ -109,6 +118,24 @@ def batches(
         persistent_workers=num_workers > 0,
         pin_memory=pin_memory,
     )
+
+
+def batches_of(
+    rows: Rows,
+    encoder: TextEncoder | ImageEncoder,
+    parts: Sequence[Sequence[int]],
+    *,
+    num_workers: int = 0,
+) -> DataLoader[Batch]:
+    """The batches of these inputs, which ``rows`` of a batch count, without any variation."""
+    if isinstance(encoder, TextEncoder):
+        dataset: Dataset[Any] = _Texts(_encoded(encoder, rows), rows)
+        collate: Any = _CollateTexts(encoder)
+        num_workers = 0
+    else:
+        dataset, collate = _Images(rows, encoder, 0), _collate_images
+    wanted = [[(row, 0) for row in part] for part in parts]
+    return DataLoader(dataset, batch_sampler=wanted, collate_fn=collate, num_workers=num_workers)
 
 
 class _Loader(DataLoader[Batch]):
@@ -149,7 +176,9 @@ class BatchOrder(Sampler[list[Item]]):
         world: int,
         drop_last: bool,
         one_length: bool = False,
+        columns: int = 1,
     ) -> None:
+        self.columns = columns
         self.n, self.lengths, self.batch_size = n, lengths, batch_size
         self.shuffle, self.seed, self.epoch, self.start = shuffle, seed, epoch, start
         self.rank, self.world, self.drop_last, self.one_length = rank, world, drop_last, one_length
@@ -179,7 +208,8 @@ class BatchOrder(Sampler[list[Item]]):
         for batch in self.all_batches()[self.start :]:
             missing = -len(batch) % self.world
             own_rows = np.concatenate([batch, np.resize(batch, missing)])[self.rank :: self.world]
-            yield [(int(row), self.epoch) for row in own_rows]
+            texts = (own_rows + column * self.n for column in range(self.columns))
+            yield [(int(text), self.epoch) for of_column in texts for text in of_column]
 
     def all_batches(self) -> list[Integers]:
         """The rows of each batch of this epoch, those of all processes together."""
@@ -218,7 +248,7 @@ def chunk_rows(rows: Integers, size: int, lengths: Integers | None = None) -> li
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """The token ids and types of all rows, concatenated, and where those of each row start."""
+    """The token ids and types of all texts, concatenated, and where those of each text start."""
 
     ids: np.ndarray
     types: np.ndarray | None
@@ -230,7 +260,7 @@ class _Encoded:
         return np.diff(self.starts)
 
 
-_Tokens = list[torch.Tensor]  # the ids of a row, and of a pair the types
+_Tokens = list[torch.Tensor]  # the ids of a text, and of a pair the types
 _CHUNK = 10_000  # rows
 _cache: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = WeakKeyDictionary()
 
@@ -238,6 +268,11 @@ _cache: WeakKeyDictionary[TextEncoder, WeakKeyDictionary[Rows, _Encoded]] = Weak
 def token_counts(rows: Rows, encoder: TextEncoder) -> TokenCounts | None:
     """The tokens of a split's texts, and what is lost of them; None if it has no rows."""
     return _encoded(encoder, rows).counts
+
+
+def text_lengths(rows: Rows, encoder: TextEncoder) -> Integers:
+    """The number of tokens of each text, those of each column after the other."""
+    return _encoded(encoder, rows).lengths
 
 
 def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
@@ -248,43 +283,52 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
         types: list[np.ndarray] = []
         lengths: list[int] = []
         counts: list[TokenCounts] = []
-        for start in range(0, len(rows), _CHUNK):
-            chunk = rows.select(np.arange(start, min(start + _CHUNK, len(rows))))
+        starts = range(0, len(rows), _CHUNK)
+        for column, start in ((column, start) for column in rows.columns for start in starts):
+            chunk = column.select(np.arange(start, min(start + _CHUNK, len(rows))))
             encoded = encoder.encode_counted(chunk.texts())
             counts.append(encoded.counts)
             lengths += map(len, encoded.ids)
             parts += [np.array([i for ids in encoded.ids for i in ids], dtype=np.int32)]
             types += [np.array([i for ids in encoded.types or () for i in ids], dtype=np.int8)]
         ids = np.concatenate(parts) if parts else np.array([], dtype=np.int32)
-        starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+        places = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         segments = np.concatenate(types) if types and rows.pair is not None else None
-        cache[rows] = _Encoded(ids, segments, starts, total(counts))
+        cache[rows] = _Encoded(ids, segments, places, total(counts))
     return cache[rows]
 
 
 @dataclass(frozen=True, slots=True)
 class _Texts(Dataset[Any]):
     encoded: _Encoded
-    labels: Targets | None
+    rows: Rows
 
     def __len__(self) -> int:
         return len(self.encoded.starts) - 1
 
     def __getitem__(self, item: Item) -> tuple[int, _Tokens, Any]:
-        row, _ = item
-        part = slice(*self.encoded.starts[row : row + 2])
+        text, _ = item
+        part = slice(*self.encoded.starts[text : text + 2])
         columns = (self.encoded.ids, self.encoded.types)
         tokens = [torch.from_numpy(one[part]) for one in columns if one is not None]
-        return row, tokens, None if self.labels is None else self.labels[row]
+        labels = self.rows.labels
+        return text, tokens, None if labels is None else labels[text % len(self.rows)]
 
 
 @dataclass(frozen=True, slots=True)
 class _CollateTexts:
     encoder: TextEncoder
+    columns: int = 1  # of texts that are inputs of their own
 
     def __call__(self, items: Sequence[tuple[int, _Tokens, Any]]) -> Batch:
         columns = zip(*(tokens for _, tokens, _ in items), strict=True)
-        return {**self.encoder.collate(*map(list, columns)), **_labels_and_rows(items)}
+        batch = {**self.encoder.collate(*map(list, columns)), **_labels_and_rows(items)}
+        if self.columns > 1:
+            size = len(items) // self.columns
+            batch["labels"] = batch["labels"][:size]
+            sizes = [len(tokens[0]) for _, tokens, _ in items]
+            batch["lengths"] = tuple(max(sizes[i : i + size]) for i in range(0, len(items), size))
+        return batch
 
 
 # ------------------------------------------------------------------------------------------- images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
 
@@ -73,8 +73,6 @@ def find_columns(
     if any(name is not None for name in unexpected):
         expected = "images, not text" if is_image_task else "text, not images"
         raise UsageError(Problem("E801", f"the task is {kind}: it takes {expected}"))
-    if label is None and kind == "text-embedding":
-        label = False
     if text_pair is not None:
         _check_pair(kind, text, text_pair, pair)
     if isinstance(label, str) and label in (text, text_pair, image):
@@ -83,20 +81,20 @@ def find_columns(
     if label is None:
         label_name = _named_label(table, {text, text_pair, image}, kind)
     if is_image_task:
-        input_name = _existing(table, image) or _find_image(table)
+        input_name = existing_column(table, image) or _find_image(table)
         columns = Columns(image=input_name, label=label_name)
     else:
         if table.image is not None:
             raise _images_not_text(table, table.image)
         refuse_tokens(table, text)
         if text is None:
-            first, second = _find_texts(table, label_name, pair if takes_pairs(kind) else None)
+            first, second = _find_texts(table, [label_name], pair if takes_pairs(kind) else None)
             if second is not None and not takes_pairs(kind):
                 raise not_supported(table, "pairs are", f"{first}, {second} are a pair of texts")
         else:
-            first, second = _existing(table, text), _existing(table, text_pair)
+            first, second = existing_column(table, text), existing_column(table, text_pair)
             if pair and second is None:
-                first, second = _find_pair_of(table, text, label_name)
+                first, second = _find_pair_of(table, text, [label_name])
         columns = Columns(text=first, label=label_name, text_pair=second)
     if label is not False:
         if label_name is None:
@@ -133,7 +131,7 @@ def check(table: Table, columns: Columns) -> None:
         elif not (_ROLE_CHECKS[role](table, name) or not len(table)):
             kind = arrow_column(table.dataset, name).type
             message = f"{table.files[0]}: column '{name}' holds {kind}, which is no"
-            message += f" {role.removesuffix('_pair')}"
+            message += f" {'text' if role in ('text_pair', 'negative') else role}"
             problems.append(Problem("E902", message, hint=_list_columns(table)))
     if problems:
         raise DataError(problems)
@@ -143,7 +141,8 @@ def names(table: Table) -> list[str]:
     return list(table.dataset.column_names)
 
 
-def _existing(table: Table, name: str | None) -> str | None:
+def existing_column(table: Table, name: str | None) -> str | None:
+    """A name that the user gives, if any; raises as ``find_columns``."""
     if name is not None and name not in names(table):
         raise DataError(_unknown_column(table, name))
     return name
@@ -195,11 +194,29 @@ def _check_pair(kind: Kind, text: str | None, text_pair: str, pair: bool | None)
         raise UsageError(Problem("E801", message))
 
 
+def find_pair(
+    table: Table, text: str | None, others: Collection[str | None]
+) -> tuple[str, str | None]:
+    """The columns of two texts that belong together, in order.
+
+    Args:
+        text: the first, if the user gives it.
+        others: columns that are something else.
+
+    Raises:
+        DataError: E902, it cannot be told; E907, as ``find_columns``.
+    """
+    if text is None:
+        return _find_texts(table, others, True)
+    existing_column(table, text)
+    return _find_pair_of(table, text, others)
+
+
 def _find_texts(
-    table: Table, label: str | None, pair: bool | None = None
+    table: Table, others: Collection[str | None], pair: bool | None = None
 ) -> tuple[str, str | None]:
     """The column of texts, and that of second texts if they are pairs."""
-    candidates = _text_candidates(table, label)
+    candidates = text_candidates(table, others)
     names_first = [name for name in TEXT_NAMES if name in candidates]
     for name in [*names_first, *(one for one in candidates if holds_prose(table, one))]:
         refuse_answers(table)
@@ -215,8 +232,10 @@ def _find_texts(
     return (names_first or [_longest_text(table, candidates)])[0], None
 
 
-def _find_pair_of(table: Table, text: str, label: str | None) -> tuple[str, str | None]:
-    candidates = [name for name in _text_candidates(table, label) if name != text]
+def _find_pair_of(
+    table: Table, text: str, others: Collection[str | None]
+) -> tuple[str, str | None]:
+    candidates = [name for name in text_candidates(table, others) if name != text]
     partner = partner_of(table, text, candidates)
     if partner is None and len(candidates) == 1:
         partner = candidates[0]
@@ -234,8 +253,9 @@ def _no_pair(table: Table, candidates: Sequence[str]) -> DataError:
 _PAIR_HINT = "say which with text_column= and text_pair_column= (--text-column, --text-pair-column)"
 
 
-def _text_candidates(table: Table, label: str | None) -> list[str]:
-    candidates = [name for name in names(table) if name != label and _holds_text(table, name)]
+def text_candidates(table: Table, others: Collection[str | None] = ()) -> list[str]:
+    """The columns that hold texts, without ``others``, and are no images."""
+    candidates = [name for name in names(table) if name not in others and _holds_text(table, name)]
     is_named = len(candidates) == 1 and candidates[0] in TEXT_NAMES
     images = [] if is_named else [name for name in candidates if _holds_images(table, name)]
     candidates = [name for name in candidates if name not in images]
@@ -376,6 +396,7 @@ def _are_paths(sample: pa.ChunkedArray) -> bool:
 _ROLE_CHECKS = {
     "text": _holds_text,
     "text_pair": _holds_text,
+    "negative": _holds_text,
     "image": _holds_images,
     "label": _holds_labels,
 }

@@ -41,6 +41,7 @@ def fingerprint(
 
 
 def _named(columns: Columns) -> dict[str, str | None]:
-    """The columns, with the second text only where there is one: older digests stay valid."""
-    pairs = asdict(columns)
-    return {role: name for role, name in pairs.items() if name is not None or role != "text_pair"}
+    """The columns, with other texts only where there are some: older digests stay valid."""
+    optional = ("text_pair", "negative")
+    pairs = asdict(columns).items()
+    return {role: name for role, name in pairs if name is not None or role not in optional}

@@ -73,7 +73,7 @@ def _is_value(table: Table, columns: Columns, name: str) -> bool:
 
 
 def _role(columns: Columns, name: str) -> str:
-    return "text" if name in (columns.text, columns.text_pair) else "path of an image"
+    return "path of an image" if name == columns.image else "text"
 
 
 def _cells(table: Table, name: str) -> list[object]:

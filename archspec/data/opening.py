@@ -14,7 +14,7 @@ import numpy as np
 from archspec.data.report import BadRow, Columns, Data, Integers, Rows, Targets
 from archspec.errors import DataError, Note, Problem, UsageError, listing, shown
 from archspec.lang.schema import ImageInput, Task
-from archspec.tasks import predicts_numbers
+from archspec.tasks import predicts_numbers, takes_pairs
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
@@ -37,6 +37,7 @@ def open_data(
     text_column: str | None = None,
     text_pair_column: str | None = None,
     image_column: str | None = None,
+    negative_column: str | None = None,
     label_column: str | Literal[False] | None = None,
     labels: Sequence[str] | None = None,
     validation_fraction: float = 0.1,
@@ -62,6 +63,8 @@ def open_data(
         text_column: the column of texts. By default it is guessed.
         text_pair_column: the column of the second texts of pairs. By default it is guessed, unless
             ``text_column`` is given, which is then read alone.
+        negative_column: the column of texts that do not belong to those of ``text_column``, for
+            text-embedding. By default it is guessed, unless ``text_column`` is given.
         image_column: the column of images, or of their paths. By default it is guessed.
         label_column: the column of labels. By default it is guessed. False: none is read, as for
             prediction.
@@ -97,6 +100,7 @@ def open_data(
         (5394, ('animal', 'artifact', 'body'))
     """
     from archspec.data.columns import check, find_columns
+    from archspec.data.embedding_columns import find_embedding_columns
     from archspec.data.header_check import first_line_notes
     from archspec.data.in_memory import is_in_memory
     from archspec.data.sources import find
@@ -113,7 +117,8 @@ def open_data(
         raise UsageError(Problem("E801", "the spec does not say what it is for", hint=hint))
     form = TextFormat(header, encoding)
     found = find(source, None if base is None else Path(base), form)
-    labelled = label_column is not False and task.kind != "text-embedding"
+    labelled = label_column is not False
+    is_embedding = labelled and task.kind == "text-embedding"
     wanted = {"train": train_split, "validation": validation_split, "test": test_split}
     found, by_column = by_split_column(found, wanted)
     chosen = choose(found, wanted, labelled=labelled)
@@ -133,16 +138,24 @@ def open_data(
         hint = f"{choose_hint('train_split')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
     _check_columns_exist(main_split, tables[main_split])
-    columns = find_columns(
-        tables[main_split],
-        task.kind,
-        text=text_column,
-        text_pair=text_pair_column,
-        pair=task.text.pair if task.text else None,
-        image=image_column,
-        label=label_column,
-        multi_label=task.multi_label,
-    )
+    if negative_column is not None and not is_embedding:
+        message = f"the task is {task.kind}: no column of negatives is read"
+        raise UsageError(Problem("E801", message, hint="leave negative_column out"))
+    if is_embedding:
+        columns = find_embedding_columns(
+            tables[main_split], text_column, text_pair_column, negative_column, label_column
+        )
+    else:
+        columns = find_columns(
+            tables[main_split],
+            task.kind,
+            text=text_column,
+            text_pair=text_pair_column,
+            pair=task.text.pair if task.text else None,
+            image=image_column,
+            label=label_column,
+            multi_label=task.multi_label,
+        )
     is_multi = (
         labelled
         and columns.label is not None
@@ -155,7 +168,10 @@ def open_data(
     builder.notes += first_line_notes(tables[main_split], columns)
     builder.notes += unread_notes(tables[main_split], columns)
     if columns.text_pair is not None and text_pair_column is None:
-        builder.notes.append(f"{listing(columns.inputs)} are read as pairs of texts")
+        what = "pairs of texts" if columns.negative is None else "texts with a positive, a negative"
+        builder.notes.append(f"{listing(columns.inputs)} are read as {what}")
+    if is_embedding and columns.label is not None and label_column is None:
+        builder.notes.append(f"column '{columns.label}' is read as the similarity of each pair")
     if by_column:
         builder.rule = f"splits as column '{by_column}' names them"
     for split, table in tables.items():
@@ -271,6 +287,7 @@ class _DataBuilder:
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first split decides the classes."""
         from archspec.data.checking import check_inputs
+        from archspec.data.targets import equal_texts
 
         settings = self.task.image or ImageInput.model_validate({})
         checked = check_inputs(table, self.columns, settings.resize)
@@ -278,21 +295,26 @@ class _DataBuilder:
         targets: Targets | None = None
         if self.labelled and self.columns.label is not None:
             targets = self._targets(split, table, bad_by_row)
+        elif self.labelled and self.task.kind == "text-embedding":
+            targets = equal_texts(checked.cells[1].texts(np.arange(len(table))))
         self._add_bad_rows(split, table, bad_by_row)
         self.notes += (*table.notes, *table.misread, *checked.notes)
         self.misread += table.misread
         kept_rows = np.array([i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64)
         kept_labels = None if targets is None else targets[kept_rows]
-        cells, pair = (*checked.cells, None)[:2]
-        assert cells is not None
+        cells, *others = checked.cells
+        pair = others.pop() if others and takes_pairs(self.task.kind) else None
         numbers = table.numbers[kept_rows]
-        rows = Rows(split, cells, kept_rows, kept_labels, self.names or (), numbers, pair)
+        names = self.names or ()
+        rows = Rows(split, cells, kept_rows, kept_labels, names, numbers, pair, tuple(others))
         self.splits[split] = rows
         self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]
 
     def _targets(self, split: str, table: Table, bad_by_row: dict[int, _Fault]) -> Targets:
         """What is learned of each row; adds what is wrong there."""
         from archspec.data.targets import (
+            MAX_NUMBER,
+            MAX_SIMILARITY,
             as_matrix,
             declared_label_set,
             label_set_names,
@@ -312,7 +334,9 @@ class _DataBuilder:
                 self.names = declared or label_set_names(sets, {**bad_by_row, **faults}, source)
             values: Targets = as_matrix(sets, self.names)
         else:
-            values, faults = read_numbers(table, column)
+            is_similarity = self.task.kind == "text-embedding"
+            limit = MAX_SIMILARITY if is_similarity else MAX_NUMBER
+            values, faults = read_numbers(table, column, limit)
         for i, fault in faults.items():
             bad_by_row.setdefault(i, _Fault(i, *fault))
         return values
@@ -385,7 +409,7 @@ class _DataBuilder:
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
-        is_classes = rows.labels.ndim == 1 and rows.labels.dtype == np.int64
+        is_classes = bool(self.names) and rows.labels.ndim == 1
         strata = rows.labels if is_classes else np.zeros(len(rows), dtype=np.int64)
         kept, cut_off = stratified_split(strata, share, seed)
         if not len(cut_off):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Integers = NDArray[np.int64]
 Kind = Literal["text-classification", "text-regression", "image-classification", "text-embedding"]
-Targets = NDArray[Any]  # class numbers, numbers, or 0 and 1 of each class
+Targets = NDArray[Any]  # class numbers, numbers of texts, numbers, or 0 and 1 of each class
 _MAX_CLASSES = 30  # shown
 _MAX_BAD = 10
 
@@ -38,11 +38,13 @@ class Columns:
     image: str | None = None
     label: str | None = None
     text_pair: str | None = None
+    negative: str | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The columns that a model reads."""
-        return tuple(name for name in (self.text, self.text_pair, self.image) if name is not None)
+        names = (self.text, self.text_pair, self.negative, self.image)
+        return tuple(name for name in names if name is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Rows:
-    """The good rows of a split. ``rows[i]`` is a text, a pair of texts, or an image file's bytes.
+    """The good rows of a split. ``rows[i]`` is a text, several texts, or an image file's bytes.
 
     Attributes:
         split: ``train``, ``validation``, ``test``, or ``all`` if labels were not read.
@@ -81,9 +83,12 @@ class Rows:
         pair: the column of second texts; None if the input is no pair.
         positions: [n] positions of these rows in ``cells``.
         labels: [n] class numbers (int64) or numbers (float64), or [n, classes] 0 and 1 (uint8);
-            None if labels were not read.
+            for embeddings without a score [n] int64, equal where second texts are; None if labels
+            were not read.
         names: the classes.
         numbers: [n] numbers of the rows in their files, from 1.
+        others: the columns of texts that belong together with the first, and of which each is an
+            input of its own, as embeddings are learned; none for other tasks.
     """
 
     split: str
@@ -93,15 +98,22 @@ class Rows:
     names: tuple[str, ...]
     numbers: Integers
     pair: Cells | None = None
+    others: tuple[Cells, ...] = ()
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def __getitem__(self, i: int) -> str | bytes | tuple[str, str]:
+    def __getitem__(self, i: int) -> str | bytes | tuple[str, ...]:
         first = self.cells.read(int(self.positions[i]))
-        if self.pair is None:
+        beside = self.others if self.pair is None else (self.pair,)
+        if not beside:
             return first
-        return str(first), str(self.pair.read(int(self.positions[i])))
+        return str(first), *(str(cells.read(int(self.positions[i]))) for cells in beside)
+
+    @property
+    def columns(self) -> tuple[Rows, ...]:
+        """These rows, once for each text that is an input of its own."""
+        return tuple(replace(self, cells=one, others=()) for one in (self.cells, *self.others))
 
     def texts(self) -> list[str] | list[tuple[str, str]]:
         """The texts of all rows, or their pairs of texts, in order."""
@@ -163,6 +175,11 @@ class Data(Displayed):
     fingerprint: str
     notes: tuple[str, ...] = ()
     multi_label: bool = False
+
+    @property
+    def scored(self) -> bool:
+        """Whether pairs of texts, of which embeddings are learned, have a similarity."""
+        return self.task_kind == "text-embedding" and self.columns.label is not None
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:

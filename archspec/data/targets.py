@@ -22,10 +22,14 @@ with train_extra():
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _MAX_CLASSES = 10_000
+MAX_NUMBER = 1e30
+MAX_SIMILARITY = 1.0
 
 
-def read_numbers(table: Table, column: str) -> tuple[NDArray[np.float64], dict[int, Fault]]:
-    """Each row's number, NaN where there is none; and what is wrong there."""
+def read_numbers(
+    table: Table, column: str, limit: float = MAX_NUMBER
+) -> tuple[NDArray[np.float64], dict[int, Fault]]:
+    """Each row's number, of ``-limit`` to ``limit``; NaN where there is none, and what is wrong."""
     misfits = table.misfits.get(column, {})
     values = np.full(len(table), np.nan)
     faults: dict[int, Fault] = {}
@@ -36,9 +40,16 @@ def read_numbers(table: Table, column: str) -> tuple[NDArray[np.float64], dict[i
         number = _number(cell)
         if isinstance(number, tuple):
             faults[i] = number
+        elif abs(number) > limit:
+            faults[i] = ("label is no similarity", f"{number:g} is not in -1 to 1")
         else:
             values[i] = number
     return values, faults
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number, as ``read_numbers`` reads it."""
+    return _NUMBER.fullmatch(text.strip()) is not None
 
 
 def _number(cell: Any) -> float | Fault:
@@ -46,12 +57,22 @@ def _number(cell: Any) -> float | Fault:
         cell = cell.strip()
     if cell is None or cell == "" or cell != cell:
         return ("no label", "")
-    if isinstance(cell, str) and not _NUMBER.fullmatch(cell):
+    if isinstance(cell, str) and not is_number(cell):
         return ("label is no number", cell[:40])
     if isinstance(cell, bool) or not isinstance(cell, str | int | float | Decimal):
         return ("label is no number", str(cell)[:40])
     number = float(cell)
-    return number if abs(number) < 1e30 else ("label is no number", str(cell)[:40])
+    return number if abs(number) < MAX_NUMBER else ("label is no number", str(cell)[:40])
+
+
+def equal_texts(texts: Sequence[str | None]) -> NDArray[np.int64]:
+    """A number for each text, which equal ones share.
+
+    >>> equal_texts(["b", "a", "b"]).tolist()
+    [0, 1, 0]
+    """
+    numbers: dict[str | None, int] = {}
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int64)
 
 
 def holds_label_lists(table: Table, column: str) -> bool:

@@ -118,7 +118,8 @@ def sweep(
     if "validation" not in found.splits:
         hint = "give a validation split, or a validation_fraction above 0"
         raise _usage("without a validation there is nothing to optimize", hint)
-    monitors = find(found.task_kind, multi_label=found.multi_label).monitors
+    objective = find(found.task_kind, multi_label=found.multi_label, scored=found.scored)
+    monitors = objective.monitors
     fixed = TrainOptions(**{**fixed.given, "monitor": fixed.monitoring(monitors).monitor})
     if is_in_memory(data):  # an interrupted trial cannot open it again
         data = found

@@ -15,6 +15,7 @@ _CLASSES = {
     "text-classification": "TextClassification",
     "text-regression": "TextRegression",
     "image-classification": "ImageClassification",
+    "text-embedding": "TextEmbedding",
 }
 KINDS = tuple(_CLASSES)
 """The kinds of task that can be trained."""
@@ -27,17 +28,23 @@ def takes_pairs(kind: str) -> bool:
 
 def predicts_numbers(kind: str) -> bool:
     """Whether a kind of task has a number for each row, not labels."""
-    return kind == "text-regression"
+    return kind in ("text-regression", "text-embedding")
 
 
-def find(kind: str, *, multi_label: bool = False) -> type[Objective]:
+def sizes_outputs(kind: str) -> bool:
+    """Whether a kind of task says how many numbers a model gives: one, or one for each label."""
+    return kind != "text-embedding"
+
+
+def find(kind: str, *, multi_label: bool = False, scored: bool = False) -> type[Objective]:
     """The objective of a kind of task; it is made for the labels of some data.
 
     Args:
         multi_label: whether a row may have several labels, or none.
+        scored: whether pairs of texts, of which embeddings are learned, have scores.
 
     >>> find("text-classification")(["no", "yes"]).monitors
     ('accuracy', 'macro_f1', 'loss')
     """
     module = import_module(f"archspec.tasks.{kind.replace('-', '_')}")
-    return getattr(module, "MultiLabel" * multi_label + _CLASSES[kind])
+    return getattr(module, "MultiLabel" * multi_label + "Scored" * scored + _CLASSES[kind])

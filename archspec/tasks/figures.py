@@ -1,6 +1,9 @@
 """The names of scores."""
 
-FIGURES = ("loss", "accuracy", "micro_f1", "macro_f1", "pearson", "spearman", "mse")
+FIGURES = (
+    "loss", "accuracy", "micro_f1", "macro_f1", "mrr", "accuracy_at_1", "accuracy_at_10",
+    "pearson", "spearman", "mse",
+)  # fmt: skip
 """What scores may have, in the order in which it is shown."""
 LOWER_IS_BETTER = ("loss", "mse")
 
@@ -8,8 +11,8 @@ LOWER_IS_BETTER = ("loss", "mse")
 def figure_name(key: str) -> str:
     """A score's name for people.
 
-    >>> figure_name("macro_f1"), figure_name("loss")
-    ('macro F1', 'loss')
+    >>> figure_name("macro_f1"), figure_name("accuracy_at_10")
+    ('macro F1', 'accuracy@10')
     """
-    names = {"mse": "MSE", "pearson": "Pearson", "spearman": "Spearman"}
-    return names.get(key) or key.replace("_", " ").replace("f1", "F1")
+    names = {"mse": "MSE", "mrr": "MRR", "pearson": "Pearson", "spearman": "Spearman"}
+    return names.get(key) or key.replace("_at_", "@").replace("_", " ").replace("f1", "F1")

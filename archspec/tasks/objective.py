@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +107,7 @@ class Objective(ABC):
 
     @property
     def outputs(self) -> int:
-        """How many numbers the model gives for each item."""
+        """How many numbers the model gives for each item, if ``sizes_outputs`` of the task."""
         return len(self.labels)
 
     @abstractmethod
@@ -147,6 +148,18 @@ def output_of_shape(outputs: Any, shape: tuple[int, ...], why: str) -> Tensor:
     shapes = ", ".join(str(list(tensor.shape)) for tensor in tensors)
     message = f"{why}: the model should give {list(shape)}, not {shapes}"
     raise DataError(Problem("E906", message))
+
+
+def correlations(numbers: Tensor, targets: Tensor) -> dict[str, float]:
+    """``pearson`` and ``spearman`` of two rows of numbers; 0 where they are not defined."""
+    from torchmetrics.functional.regression import pearson_corrcoef, spearman_corrcoef
+
+    figures = {"pearson": 0.0, "spearman": 0.0}
+    numbers, targets = numbers.double(), targets.double()
+    if len(numbers) > 1 and float(numbers.std()) and float(targets.std()):
+        figures["pearson"] = float(pearson_corrcoef(numbers, targets))
+        figures["spearman"] = float(spearman_corrcoef(numbers, targets))
+    return {key: value if math.isfinite(value) else 0.0 for key, value in figures.items()}
 
 
 def format_numbers(numbers: Mapping[str, float]) -> str:

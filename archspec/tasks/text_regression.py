@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, distributed
 from torch.nn import functional as F
 
-from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, output_of_shape
+from archspec.tasks.objective import (
+    Batch,
+    Loss,
+    Metrics,
+    Objective,
+    Scores,
+    correlations,
+    output_of_shape,
+)
 
 
 class TextRegression(Objective):
@@ -56,15 +64,10 @@ class RegressionMetrics(Metrics):
         self.parts = every
 
     def scores(self) -> Scores:
-        from torchmetrics.functional.regression import pearson_corrcoef, spearman_corrcoef
-
         count, loss = self.sums.cpu().tolist()
         pairs = torch.cat(self.parts, 1).double().cpu() if self.parts else torch.empty(2, 0)
         numbers, targets = pairs[0], pairs[1]
         squares = float(((numbers - targets) ** 2).sum())  # the loss may be another function
-        figures = {"pearson": 0.0, "spearman": 0.0, "mse": squares / max(count, 1)}
-        if len(numbers) > 1 and float(numbers.std()) and float(targets.std()):
-            figures["pearson"] = float(pearson_corrcoef(numbers, targets))
-            figures["spearman"] = float(spearman_corrcoef(numbers, targets))
-        finite = {key: value if math.isfinite(value) else 0.0 for key, value in figures.items()}
-        return Scores(int(count), loss / max(count, 1), finite)
+        mse = squares / max(count, 1)
+        figures = {**correlations(numbers, targets), "mse": mse if math.isfinite(mse) else 0.0}
+        return Scores(int(count), loss / max(count, 1), figures)

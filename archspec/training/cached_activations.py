@@ -29,7 +29,7 @@ from archspec.report.numbers import format_size
 from archspec.report.progress import counting
 from archspec.report.text import first_line
 from archspec.training import environment
-from archspec.training.data_feed import Batch, DataFeed, inputs_of, moved
+from archspec.training.data_feed import Batch, DataFeed, inputs_of, inputs_of_columns, moved
 from archspec.training.engine import any_process
 from archspec.training.options import TrainOptions
 from archspec.training.reporting import Reporter
@@ -127,10 +127,26 @@ class CachedActivations:
     def outputs(self, model: nn.Module, split: str, batch: Batch) -> Any:
         """What the model returns for a batch, from the values on."""
         try:
-            return self.frontier.rest(batch["values"], inputs_of(batch))
+            if "lengths" not in batch:
+                return self.frontier.rest(batch["values"], inputs_of(batch))
+            parts = zip(self._values_of_columns(batch), inputs_of_columns(batch), strict=True)
+            return [self.frontier.rest(values, inputs) for values, inputs in parts]
         except UsageError:  # for sizes like these the model does something else
             (whole,) = self._inputs(split, [batch["rows"].tolist()])
             return model(**inputs_of(moved(whole, self._device)))
+
+    def _values_of_columns(self, batch: Batch) -> Iterator[dict[str, Tensor]]:
+        """The values of a batch, cut as ``inputs_of_columns`` cuts its inputs."""
+        size = len(batch["labels"])
+        for i, length in enumerate(batch["lengths"]):
+            values: dict[str, Tensor] = {}
+            for stored in self.frontier.values:
+                value = batch["values"][stored.name].narrow(stored.axis, i * size, size)
+                for dim, known in enumerate(stored.shape):
+                    if known is None:
+                        value = value.narrow(dim + (dim >= stored.axis), 0, length)
+                values[stored.name] = value
+            yield values
 
     @property
     def _is_ragged(self) -> bool:

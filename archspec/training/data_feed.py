@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from archspec.building.devices import pick_device
 from archspec.data import Data, TextEncoder, batches, encoder_for, open_data
-from archspec.data.batching import token_counts
+from archspec.data.batching import batches_of, text_lengths, token_counts
 from archspec.data.class_weights import class_weights
 from archspec.data.in_memory import is_in_memory
 from archspec.data.report import Integers
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from archspec.data import ImageEncoder
 
 Batch = dict[str, Any]
-BESIDE = ("labels", "rows", "values")  # what a batch holds that is no input of the model
+BESIDE = ("labels", "rows", "lengths", "values")  # what a batch holds that is no input
 
 
 class Reuse(Protocol):
@@ -54,12 +54,29 @@ def inputs_of(batch: Batch) -> dict[str, Tensor]:
 
 def moved(batch: Batch, device: torch.device) -> Batch:
     """A batch on a device."""
-    return {
-        name: moved(value, device)
-        if isinstance(value, dict)
-        else value.to(device, non_blocking=True)
-        for name, value in batch.items()
-    }
+
+    def move(value: Any) -> Any:
+        if isinstance(value, dict):
+            return moved(value, device)
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+    return {name: move(value) for name, value in batch.items()}
+
+
+def inputs_of_columns(batch: Batch) -> list[dict[str, Tensor]]:
+    """The inputs of a batch, cut where each column of texts ends, and to its longest text.
+
+    A batch of texts that are learned from together has all first ones, then all second ones;
+    ``lengths`` are those of the longest in each column.
+    """
+    lengths, size = batch["lengths"], len(batch["labels"])
+    return [
+        {
+            name: value[i * size : (i + 1) * size, :length]
+            for name, value in inputs_of(batch).items()
+        }
+        for i, length in enumerate(lengths)
+    ]
 
 
 class Batches:
@@ -127,13 +144,18 @@ class DataFeed:
     ) -> None:
         self.data, self.options, self.rank, self.world = data, options, rank, world
         self._varied, self.encoder = encoders
-        self.objective = find(data.task_kind, multi_label=data.multi_label)(data.labels)
+        kind, scored = data.task_kind, data.scored
+        self.objective = find(kind, multi_label=data.multi_label, scored=scored)(data.labels)
         if isinstance(self.objective, Classification):
             weights = class_weights(data, options.class_weights)
             self.objective.criterion = Criterion(
                 weights, options.label_smoothing, options.focal_gamma
             )
         self.own_loss = loss
+        if loss is not None and kind == "text-embedding":
+            message = "a loss function of your own takes one output of each row"
+            hint = "text-embedding compares the texts of all rows: leave loss out"
+            raise UsageError(Problem("E801", message, hint=hint))
         if loss is not None:
             self.objective.loss = loss  # its metrics use it as well
         self.reuse: Reuse | None = None
@@ -146,6 +168,10 @@ class DataFeed:
                 raise DataError(Problem("E904", f"the split {split} has no rows"))
         if "train" not in data.splits:
             raise DataError(Problem("E904", "there is no train split"))
+        if kind == "text-embedding" and not scored and options.batch_size // world < 2:
+            message = "a batch of one row has no other texts to tell its own from"
+            hint = "give a batch_size of 2 or more for each process"
+            raise UsageError(Problem("E801", message, hint=hint))
 
     def token_counts(self) -> TokenCounts | None:
         """Of the texts of all splits; None for images."""
@@ -174,23 +200,16 @@ class DataFeed:
         return self._varied.definition != self.encoder.definition
 
     def lengths(self, split: str) -> list[int | None]:
-        """Of each row, in positions; None for images."""
-        order: Any = self._plain(split).batch_sampler
-        return [None] * order.n if order.lengths is None else order.lengths.tolist()
+        """Of each input, in positions; None for images. A row may have several texts."""
+        rows = self.data.splits[split]
+        if not isinstance(self.encoder, TextEncoder):
+            return [None] * len(rows)
+        return [*text_lengths(rows, self.encoder).tolist()]
 
     def of(self, split: str, parts: Sequence[Sequence[int]]) -> Iterator[Batch]:
-        """The batches of these rows, as they are: nothing varies."""
-        plain = self._plain(split)
-        wanted = [[(row, 0) for row in part] for part in parts]
-        workers = 0 if plain.num_workers == 0 else min(plain.num_workers, len(parts))
-        return iter(
-            DataLoader(
-                plain.dataset,
-                batch_sampler=wanted,
-                collate_fn=plain.collate_fn,
-                num_workers=workers,
-            )
-        )
+        """The batches of these inputs, as they are: nothing varies."""
+        workers = min(self.options.num_workers, len(parts))
+        return iter(batches_of(self.data.splits[split], self.encoder, parts, num_workers=workers))
 
     def example(self) -> tuple[Batch, list[int] | None]:
         """A batch of training of different lengths, always the same; and these lengths."""
@@ -200,15 +219,6 @@ class DataFeed:
         (batch,) = self.of("train", [rows])
         known = [length for row in rows if (length := lengths[row]) is not None]
         return batch, known or None
-
-    def _plain(self, split: str) -> DataLoader[Any]:
-        return batches(
-            self.data.splits[split],
-            self.encoder,
-            batch_size=1,
-            shuffle=False,
-            num_workers=self.options.num_workers,
-        )
 
     def _batches(
         self,
@@ -340,7 +350,7 @@ def _check_opened(data: Data, spec: Spec) -> None:
     if task is not None and data.task_kind != task.kind:
         message = f"the data was opened for {data.task_kind}, and {spec.name} is for {task.kind}"
         raise DataError(Problem("E902", message, hint="open it with task=spec.architecture.task"))
-    if data.columns.label is None:
+    if data.columns.label is None and data.task_kind != "text-embedding":
         message = "the data was opened without labels"
         raise DataError(Problem("E906", message, hint="open it without label_column=False"))
 

@@ -32,7 +32,7 @@ from archspec.training.checkpoints import (
     write_state,
     write_weights,
 )
-from archspec.training.data_feed import Batch, DataFeed, inputs_of, moved
+from archspec.training.data_feed import Batch, DataFeed, inputs_of, inputs_of_columns, moved
 from archspec.training.engine import (
     any_process,
     gather,
@@ -71,6 +71,8 @@ def outputs_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> An
     """What a model returns for a batch, computed from the cache on where there is one."""
     if feed.reuse is not None and "values" in batch:
         return feed.reuse.outputs(model, split, batch)
+    if "lengths" in batch:
+        return [model(**inputs) for inputs in inputs_of_columns(batch)]
     return model(**inputs_of(batch))
 
 

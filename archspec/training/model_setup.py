@@ -19,7 +19,7 @@ from archspec.data.class_weights import class_weight_notes, read_class_weights
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
-from archspec.tasks import KINDS, find
+from archspec.tasks import KINDS, find, sizes_outputs
 from archspec.tasks.classification import Classification
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos
@@ -89,6 +89,8 @@ def with_classes(spec: Spec, data: Data) -> Spec:
     Raises:
         DataError: E906, the spec has a number of outputs that cannot be changed, or was given.
     """
+    if not sizes_outputs(data.task_kind):
+        return spec
     objective = find(data.task_kind, multi_label=data.multi_label)(data.labels)
     name, count = class_param(spec), objective.outputs
     if name is not None and name not in spec.overrides:
@@ -150,10 +152,15 @@ def with_class_weights(options: TrainOptions, data: Data) -> tuple[TrainOptions,
 def class_param(spec: Spec) -> str | None:
     """The parameter that is the size of the root's outputs, such as ``num_labels``.
 
+    None where the task leaves that size alone, as for embeddings.
+
     >>> from archspec import load
     >>> class_param(load("bert")), class_param(load("resnet18"))
     ('num_labels', 'num_classes')
     """
+    task = spec.architecture.task
+    if task is not None and not sizes_outputs(task.kind):
+        return None
     last = _last_dimension(spec)
     match = _PARAM.fullmatch(last) if isinstance(last, str) else None
     return match[1] if match and match[1] in spec.params else None
@@ -358,10 +365,12 @@ def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bo
         names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
         refuse(names, "there are no weights to read")
     if kind == "image-classification":
-        names = ["tokenizer", "max_length", "text_column", "text_pair_column"]
+        names = ["tokenizer", "max_length", "text_column", "text_pair_column", "negative_column"]
         refuse(names, "the spec's inputs are images")
     else:
         refuse(["num_workers", "image_column"], "the spec's inputs are texts")
+    if kind != "text-embedding":
+        refuse(["negative_column"], f"the task is {kind}")
     if isinstance(data, Data):
         refuse(OPEN_DATA_OPTIONS - {"seed"}, "the data is open, and open_data takes it")
     _refuse(reasons, options)

@@ -31,8 +31,11 @@ from archspec.training.option_info import (
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
-Task = Literal["text-classification", "text-regression", "image-classification"]
-Monitor = Literal["accuracy", "loss", "macro_f1", "micro_f1", "pearson", "spearman", "mse"]
+Task = Literal["text-classification", "text-regression", "text-embedding", "image-classification"]
+Monitor = Literal[
+    "accuracy", "loss", "macro_f1", "micro_f1", "mrr", "accuracy_at_1", "accuracy_at_10",
+    "pearson", "spearman", "mse",
+]  # fmt: skip
 Strategy = Literal["auto", "ddp", "fsdp"]
 
 _MAX_INT = 2**32 - 1
@@ -78,6 +81,12 @@ class TrainOptions(BaseModel):
     text_pair_column: str | None = _data(
         None,
         "Column that holds the second texts of pairs.",
+        metavar="COLUMN",
+        unset="detected, unless --text-column is given",
+    )
+    negative_column: str | None = _data(
+        None,
+        "Column that holds texts that do not belong to the first ones, for text-embedding.",
         metavar="COLUMN",
         unset="detected, unless --text-column is given",
     )
@@ -226,7 +235,8 @@ class TrainOptions(BaseModel):
     monitor: Monitor | None = _evaluation(
         None,
         "Validation metric used to select the best epoch.",
-        unset="accuracy; micro_f1 for several labels, pearson for numbers",
+        unset="accuracy; micro_f1 for several labels, pearson for numbers, mrr or spearman for "
+        "embeddings",
     )
     patience: int | None = _evaluation(
         None,

@@ -26,6 +26,7 @@ from archspec.errors import ArchspecError, Problem, RunError
 from archspec.freezing import FreezeProof
 from archspec.freezing.report import FreezeReport
 from archspec.lang.yaml import dump
+from archspec.tasks import takes_pairs
 from archspec.tasks.objective import Loss, Scores, format_numbers
 from archspec.training.data_feed import DataFeed, DataSource
 from archspec.training.model_setup import Prepared
@@ -91,7 +92,8 @@ def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
     if isinstance(feed.encoder, TextEncoder):
         text = resolved["task"].get("text") or {}
         text |= {"tokenizer": feed.encoder.path.name, "max_length": feed.encoder.max_length}
-        text["pair"] = feed.data.columns.text_pair is not None
+        takes_pair = takes_pairs(feed.data.task_kind)
+        text["pair"] = takes_pair and feed.data.columns.text_pair is not None
         resolved["task"]["text"] = text
     return resolved
 

@@ -161,7 +161,7 @@ def test_a_batch_of_texts_holds_their_tokens_and_labels(topics: Data, letters: T
 def test_rows_without_labels(tmp_path: Path, letters: TextEncoder) -> None:
     (tmp_path / "a.csv").write_text("text\nto\nhello\n")
     task = Task(kind="text-embedding")
-    rows = open_data(tmp_path / "a.csv", task=task).splits["all"]
+    rows = open_data(tmp_path / "a.csv", task=task, label_column=False).splits["all"]
     (batch,) = batches(rows, letters, batch_size=4, shuffle=False)
     assert list(batch) == ["input_ids", "attention_mask", "rows"]
     assert batch["rows"].tolist() == [1, 0]

@@ -231,3 +231,50 @@ def test_numbers_and_several_labels_are_read(tmp_path: Path) -> None:
         archspec.open_data(single, task=task)
     with pytest.raises(ArchspecError, match="there are no labels"):
         archspec.open_data(tmp_path / "a.csv", task=numbers, labels=["a", "b"])
+
+
+def test_texts_that_belong_together(tmp_path: Path) -> None:
+    task = Task(kind="text-embedding")
+    three = {name: texts(name) for name in ("negative", "anchor", "positive")}
+    pair = {"definition": texts("a"), "term": [f"t{i}" for i in N]}
+    several = {**pair, "score": [0.5, 1, -1], "note": texts("n")}
+    cases: list[tuple[dict[str, list[Any]], dict[str, Any], tuple[str, ...], str | None]] = [
+        (pair, {}, ("term", "definition"), None),
+        (three, {}, ("anchor", "positive", "negative"), None),
+        (three, {"text_column": "positive", "text_pair_column": "anchor"},
+         ("positive", "anchor"), None),
+        (three, {"text_column": "anchor", "negative_column": "negative"},
+         ("anchor", "positive", "negative"), None),
+        (several, {}, ("term", "definition"), "score"),
+        (several, {"label_column": "score"}, ("term", "definition"), "score"),
+        ({**pair, "label": ["0", "1"]}, {}, ("term", "definition"), "label"),
+        ({**pair, "label": ["x", "y"]}, {"text_column": "term", "text_pair_column": "definition"},
+         ("term", "definition"), None),
+    ]  # fmt: skip
+    for i, (columns, given, inputs, score) in enumerate(cases):
+        data = archspec.open_data(write(tmp_path / f"{i}.csv", columns), task=task, **given)
+        assert (data.columns.inputs, data.columns.label) == (inputs, score), given
+        rows = data.splits["train"]
+        assert rows.labels is not None and len(rows) == 36 and len(rows.others) == len(inputs) - 1
+        assert rows[0] == tuple(part.texts()[0] for part in rows.columns)
+        assert rows.labels.dtype == (float if score else int) and data.labels == ()
+    twice = archspec.open_data(
+        [{"anchor": f"a {i}", "positive": f"b {i // 2}"} for i in N], task=task
+    ).splits["train"]
+    assert twice.labels is not None
+    assert len({*twice.columns[1].texts()}) == len({*twice.labels.tolist()}) < len(twice)
+    wrong: list[tuple[dict[str, list[Any]], dict[str, Any], str, str]] = [
+        ({**pair, "label": ["x", "y"]}, {}, "E902", "'label' holds no numbers"),
+        ({**pair, "score": [0.5, 2]}, {}, "E903", "label is no similarity 20"),
+        ({"text": texts("a")}, {}, "E902", "takes pairs of texts"),
+        (three, {"text_pair_column": "positive"}, "E801", "not the first"),
+        (three, {"text_column": "anchor", "text_pair_column": "anchor"}, "E801", "two of the"),
+        (several, {"text_column": "term", "negative_column": "note", "label_column": "score"},
+         "E801", "a negative and a similarity"),
+    ]  # fmt: skip
+    for i, (columns, given, code, message) in enumerate(wrong):
+        with pytest.raises(ArchspecError) as caught:
+            archspec.open_data(write(tmp_path / f"w{i}.csv", columns), task=task, **given)
+        assert (caught.value.code, message in caught.value.message) == (code, True), message
+    with pytest.raises(ArchspecError, match="no column of negatives is read"):
+        archspec.open_data([{"text": "a", "label": "b"}], task=TASK, negative_column="x")

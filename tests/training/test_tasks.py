@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from archspec.tasks import find
 from archspec.tasks.multi_label import MultiLabel
 from archspec.tasks.objective import Loss, Objective, Scores
 from archspec.tasks.single_label import SingleLabel
+from archspec.tasks.text_embedding import ScoredTextEmbedding, TextEmbedding
 from archspec.tasks.text_regression import TextRegression
 from archspec.training.run_folder import LAST, METRICS, lines_of
 
@@ -77,7 +79,50 @@ def several(rng: random.Random) -> list[dict[str, Any]]:
     ]
 
 
+def triplets(rng: random.Random) -> list[dict[str, Any]]:
+    texts = [text(rng) for _ in range(ROWS)]
+    rows = [{"anchor": one, "positive": text(rng), "negative": text(rng)} for one in texts]
+    rows[1]["positive"] = rows[0]["positive"]  # which is no negative of either
+    return rows
+
+
 Reference = Callable[[], Any]
+
+
+def sentence_encoder(loss: Callable[..., Tensor]) -> Any:
+    from transformers import BertConfig, BertModel
+
+    class SentenceEncoder(BertModel):
+        def forward(self, labels: Tensor, lengths: tuple[int, ...], **inputs: Tensor) -> Any:
+            vectors: list[Tensor] = []
+            for i, length in enumerate(lengths):
+                rows = slice(i * len(labels), (i + 1) * len(labels))
+                part = {name: one[rows, :length] for name, one in inputs.items()}
+                hidden = super().forward(**part).last_hidden_state
+                mask = part["attention_mask"][..., None]
+                mean = (hidden * mask).sum(1) / mask.sum(1)
+                vectors.append(mean / mean.norm(dim=1, keepdim=True))
+            return SimpleNamespace(loss=loss(labels, *vectors))
+
+    sizes: dict[str, Any] = {**SIZES, **NO_DROPOUT}
+    return SentenceEncoder(BertConfig(**sizes))
+
+
+def ranking_loss(labels: Tensor, anchors: Tensor, *others: Tensor) -> Tensor:
+    losses: list[Tensor] = []
+    for i, anchor in enumerate(anchors):
+        wrong = [one[j] for one in others[1:] for j in range(len(labels))]
+        wrong += [others[0][j] for j in range(len(labels)) if labels[j] != labels[i]]
+        logits = torch.stack([others[0][i], *wrong]) @ anchor * 20
+        losses.append(-logits.log_softmax(0)[0])
+    return torch.stack(losses).mean()
+
+
+def cosine_loss(labels: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    return ((one * other).sum(1) - labels).square().mean()
+
+
+EMBEDDED = {"freeze": ["bert.embeddings", "bert.encoder.layer[0].attention"]}
 
 
 def sequence_classifier(**config: Any) -> Any:
@@ -101,6 +146,8 @@ TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict
         lambda: sequence_classifier(num_labels=3, problem_type="multi_label_classification"),
         {},
     ),
+    "triplets": ("minilm-l6", triplets, lambda: sentence_encoder(ranking_loss), EMBEDDED),
+    "similarities": ("minilm-l6", scores, lambda: sentence_encoder(cosine_loss), EMBEDDED),
 }
 
 
@@ -170,10 +217,18 @@ def predicts_several(predictor: archspec.Predictor, folder: Path) -> None:
             archspec.Predictor(predictor.model, threshold=wrong, tokenizer=predictor.encoder.path)
 
 
+def predicts_vectors(predictor: archspec.Predictor, folder: Path) -> None:
+    one, other = predictor(["a good film", "it was bad"])
+    assert predictor.pair is False and one.shape == (16,)
+    assert float(one.norm()) == pytest.approx(1) and not torch.equal(one, other)
+
+
 PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
     "pairs": predicts_pairs,
     "numbers": predicts_numbers,
     "several": predicts_several,
+    "triplets": predicts_vectors,
+    "similarities": predicts_vectors,
 }
 
 
@@ -214,6 +269,34 @@ def test_metrics_are_those_of_torchmetrics() -> None:
     assert results[1].rank("mse") < results[1].rank("pearson")
 
 
+def test_ranks_are_those_of_torchmetrics() -> None:
+    from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_reciprocal_rank
+
+    torch.manual_seed(0)
+    texts, numbers = torch.randn(3, 30, 4), torch.arange(30)
+    numbers[7] = 3  # rows with the same second text
+    texts[1, 7] = texts[1, 3]
+    metrics = find("text-embedding")(()).metrics(torch.device("cpu"))
+    for part in (slice(0, 7), slice(7, 30)):
+        filled = torch.cat([texts[:, part], texts[:, :2]], 1)  # two rows that do not count
+        labels = torch.cat([numbers[part], numbers[:2]])
+        metrics.add([(one,) for one in filled], {"labels": labels}, len(numbers[part]))
+    unit = texts / texts.norm(dim=-1, keepdim=True)
+    cosines = unit[0] @ unit[1:].flatten(0, 1).T
+    others = torch.cat([numbers, torch.full((30,), -1)])
+    expected = {"mrr": 0.0, "accuracy_at_1": 0.0, "accuracy_at_10": 0.0}
+    for row, number in zip(cosines + 2, numbers, strict=True):  # it leaves out what is below 0
+        right = others == number
+        expected["mrr"] += float(retrieval_reciprocal_rank(row, right)) / 30
+        for k in (1, 10):
+            expected[f"accuracy_at_{k}"] += float(retrieval_hit_rate(row, right, top_k=k)) / 30
+    scores = metrics.scores()
+    assert scores.figures == pytest.approx(expected) and scores.count == 30
+    with pytest.raises(DataError) as caught:
+        metrics.add((texts[0], texts[1]), {"labels": numbers}, 30)
+    assert caught.value.code == "E906"
+
+
 def own_loss(outputs: Any, batch: Any, rows: int) -> Loss:
     return Loss(torch.tensor(0.0), rows)
 
@@ -232,6 +315,7 @@ def steps(run: archspec.Run) -> list[Mapping[str, Any]]:
 def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     spec, _, reference, more = TASKS[name]
     given = {**OPTIONS, **more, "output_dir": tmp_path / "runs", **SIZES, **NO_DROPOUT}
+    given.pop("freeze", None)
     run = archspec.train(spec, written(name, tmp_path), **given)
     theirs = reference()
     archspec.save_weights(
@@ -265,8 +349,8 @@ def test_runs_resume_to_the_bit_and_predict(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, _, _, more = TASKS[name]
-    given = {**OPTIONS, **more, **SIZES, "output_dir": tmp_path / "runs", "save_interval": 0.0}
-    given |= {"freeze": "head-only"}
+    given = {"freeze": "head-only", **OPTIONS, **more, **SIZES}
+    given |= {"output_dir": tmp_path / "runs", "save_interval": 0.0}
     path = written(name, tmp_path)
     whole = archspec.train(spec, path, **given, name="whole")
     cut = cut_short(monkeypatch, lambda: archspec.train(spec, path, **given, name="cut"))
@@ -278,6 +362,10 @@ def test_runs_resume_to_the_bit_and_predict(
     lines = [[{**line, **times} for line in run.epochs] for run in (whole, resumed)]
     assert lines[0] == lines[1]
     whole.verify()
+    if name == "triplets":  # each column by itself, with the same dropout
+        plain = archspec.train(spec, path, **given, feature_cache="off")
+        losses = [[line["loss"] for line in steps(run)] for run in (whole, plain)]
+        assert losses[0] == pytest.approx(losses[1], abs=2e-6)
     PREDICTS[name](archspec.Predictor(whole, device="cpu"), tmp_path)
 
 
@@ -285,6 +373,7 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, train: Callable[[], Any]) -> int:
     """Interrupt a run in its second epoch; how many batches it had."""
     count = 0
     kinds: list[type[Objective]] = [SingleLabel, MultiLabel, TextRegression]
+    kinds += [TextEmbedding, ScoredTextEmbedding]
     with monkeypatch.context() as patched:
         for kind in kinds:
             loss = kind.loss
