@@ -136,7 +136,7 @@ def test_a_plan_of_the_parent_is_written_with_its_switches(tmp_path: Path) -> No
 PATHS = ["", "conv1", "layer1", "layer2.0", "layer2.0.conv1", "layer4.1.bn2", "fc", "fc.weight"]
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(st.lists(st.tuples(st.sampled_from(PATHS), st.booleans()), min_size=1, max_size=5),
        st.sampled_from([None, "head-only"]))  # fmt: skip
 def test_toggles_do_what_they_say_and_can_be_undone(

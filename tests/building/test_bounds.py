@@ -122,8 +122,8 @@ DISTINCT = {
     ),
     "experts": net(
         "{'w, c': 'topk(softmax(gate(x), -1), 2, -1)'}, {return: 'route(x, experts, c, w)'}",
-        modules="gate: {type: Linear, in_features: 3, out_features: 3000}, experts:"
-        " {type: ModuleList, items: [{type: E, n: $i + 1, repeat: 3000, index: i}]}",
+        modules="gate: {type: Linear, in_features: 3, out_features: 1800}, experts:"
+        " {type: ModuleList, items: [{type: E, n: $i + 1, repeat: 1800, index: i}]}",
         more="  E: {params: {n: int}, inputs: {x: [b, 3]},"
         " modules: {a: {type: Linear, in_features: 3, out_features: $n},"
         " c: {type: Linear, in_features: $n, out_features: 3}},"

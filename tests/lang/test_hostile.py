@@ -372,7 +372,7 @@ def in_a_process(case):
 begun = time.process_time()
 for name, (_, *case) in json.load(sys.stdin).items():
     results = [in_a_process(case)]
-    while results[-1][1] > 1 and len(results) < 3:  # other work may have been in the way
+    while results[-1][1] > 1.5 and len(results) < 3:  # other work may have been in the way
         results.append(in_a_process(case))
     print(json.dumps([name, min(results, key=lambda result: result[1])]))
 """
