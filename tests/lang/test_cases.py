@@ -96,6 +96,16 @@ HINTS = {
         "there is no early exit: run all rounds, and choose the result with a if c else b"
     ),
     NET + "modules: {l: {type: GLEU}}": "did you mean 'GELU' or 'GLU'?",
+    NET + "modules: {l: {type: weight_norm}}": (
+        "write a block with the parameters weight_g and weight_v, and compute the weight in a step"
+    ),
+    NET + "modules: {l: {type: timm.DropPath}}": (
+        "a type is a name, never an import; write a block: "
+        "{return: x * dropout(ones_like(x[:, :1, :1]), p) if training else x}"
+    ),
+    HEAD + "blocks: {DropPaths: {}, Net: {modules: {l: {type: DropPath}}}}": (
+        "did you mean 'DropPaths'?"
+    ),
     NET + "modules: {l: {type: Sequential, items: [{repeat: 2, in_features: 3}]}}": (
         "several modules are repeated together as items: {repeat: 2, items: [{type: …}, …]}"
     ),

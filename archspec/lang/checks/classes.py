@@ -76,10 +76,50 @@ def _check_choice(
         checker.findings.add(unknown_class(checker, tree.blocks, name, node.span.path))
 
 
+_DROP_PATH = "write a block: {return: x * dropout(ones_like(x[:, :1, :1]), p) if training else x}"
+_SQUEEZE = "use: [efficientnet-b0] brings the block SqueezeExcitation"
+_WEIGHT_NORM = (
+    "write a block with the parameters weight_g and weight_v, and compute the weight in a step"
+)
+_CONV_NORM = "write a block with items: Conv2d, BatchNorm2d, ReLU"
+_RESHAPE = "call reshape(x, […]) in a step, or use Flatten or Unflatten"
+# What people know from elsewhere, and no layer of PyTorch is called; by the name in lower case.
+_INSTEAD = {
+    "add": "write a + b in a step",
+    "concat": "write cat([a, b], 1) in a step",
+    "concatenate": "write cat([a, b], 1) in a step",
+    "conv2dnormactivation": _CONV_NORM,
+    "convbnrelu": _CONV_NORM,
+    "convmodule": _CONV_NORM,
+    "dense": "write type: Linear",
+    "droppath": _DROP_PATH,
+    "globalaveragepooling2d": "write type: AdaptiveAvgPool2d, output_size: 1",
+    "globalavgpool2d": "write type: AdaptiveAvgPool2d, output_size: 1",
+    "input": "declare it under inputs: of the block",
+    "lambda": "write a block with forward: and the step",
+    "permute": "call permute(x, […]) in a step",
+    "rearrange": "call unflatten, permute and flatten in steps",
+    "reshape": _RESHAPE,
+    "residual": "write x + layer(x) in a step",
+    "seblock": _SQUEEZE,
+    "selayer": _SQUEEZE,
+    "spectral_norm": "compute the weight in a step; a layer of your own: archspec.register_layer",
+    "squeezeexcitation": _SQUEEZE,
+    "squeezeexcite": _SQUEEZE,
+    "stochasticdepth": _DROP_PATH,
+    "swish": "write type: SiLU",
+    "view": _RESHAPE,
+    "weight_norm": _WEIGHT_NORM,
+    "weightnorm": _WEIGHT_NORM,
+}
+
+
 def unknown_class(checker: Checker, blocks: Collection[str], name: str, path: Path) -> Problem:
     """That neither a block nor a layer has that name."""
     known = [*blocks, *layers.CONTAINERS, *layers.names()]
-    hint = did_you_mean(name.rpartition(".")[2], known)
+    last = name.rpartition(".")[2]
+    hint = did_you_mean(last, list(blocks)) or _INSTEAD.get(last.casefold(), "")
+    hint = hint or did_you_mean(last, known)
     if name in layers.CONTAINERS:
         hint = f"write type: {name}"
     elif "." in name:
