@@ -20,6 +20,7 @@ from archspec.cli import (
     lock_command,
     merge_command,
     predict_command,
+    search_command,
     spec_commands,
     sweep_command,
     terminal,
@@ -46,7 +47,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
         sweep_command.sweep,
         merge_command.merge,
     ),
-    "Predict": (predict_command.predict,),
+    "Predict": (predict_command.predict, search_command.search),
     "Edit": (spec_commands.schema,),
 }
 

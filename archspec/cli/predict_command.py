@@ -195,7 +195,7 @@ def predict(
         raise _usage("--header, --no-header and --encoding go with --file")
     pairs = _pairs(files, output, overwrite=overwrite)
     predictor = archspec.Predictor(
-        _source(source, given, config), labels=labels.split(",") if labels else None, **asked
+        run_or_spec(source, given, config), labels=labels.split(",") if labels else None, **asked
     )
     if explain:
         _put_explained(predictor, inputs, as_json=as_json)
@@ -292,7 +292,8 @@ def _lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _source(source: str, given: tuple[str, ...], config: Path | None) -> Any:
+def run_or_spec(source: str, given: tuple[str, ...], config: Path | None) -> Any:
+    """What ``Predictor`` is given: the folder of a run, or a spec with its parameters."""
     from archspec.predicting.model_source import is_folder
 
     if not is_folder(source):

@@ -136,7 +136,9 @@ def predict_file(
     kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
     if not file.schema:
         raise _all_rows_bad(file)
-    columns, notes = _input_columns(file, settings, request)
+    columns, notes = input_columns(
+        file, settings, text=request.text, text_pair=request.text_pair, image=request.image
+    )
     added = _AddedColumns.of(settings, file, request, wide=kind.delimiter != "")
     tokens: list[TokenCounts] = []
     tally, counts = _Tally(), np.zeros(len(settings.labels), dtype=np.int64)
@@ -145,7 +147,7 @@ def predict_file(
         replacing_output(request.out) as out,
         counting("rows", file.total, drawn=progress) as advance,
         contextlib.closing(kind(request.out, out, file.schema, added.schema)) as writer,
-        contextlib.closing(_prepared(file, columns, settings)) as windows,
+        contextlib.closing(prepared_windows(file, columns, settings)) as windows,
         contextlib.closing(prefetched(windows)) as prefetch,
     ):
         for window, prepared in prefetch:
@@ -182,12 +184,21 @@ def _all_rows_bad(file: RowFile) -> DataError:
     return DataError(Problem("E903", message, hint="nothing can be predicted on", notes=notes))
 
 
-def _input_columns(
-    file: RowFile, settings: PredictionSettings, request: FileRequest
+def input_columns(
+    file: RowFile,
+    settings: PredictionSettings,
+    *,
+    text: str | None = None,
+    text_pair: str | None = None,
+    image: str | None = None,
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The input columns, and notes on them."""
+    """The input columns, given or guessed, and notes on them.
+
+    Raises:
+        DataError: E902, they cannot be told.
+    """
     sample = file.sample(SAMPLE)
-    for name in filter(None, (request.text, request.text_pair, request.image)):
+    for name in filter(None, (text, text_pair, image)):
         if name in file.schema and name not in sample.dataset.column_names:
             message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
             raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
@@ -195,10 +206,10 @@ def _input_columns(
         columns = find_columns(
             sample,
             settings.kind,
-            text=request.text,
-            text_pair=request.text_pair,
+            text=text,
+            text_pair=text_pair,
             pair=settings.pair,
-            image=request.image,
+            image=image,
             label=False,
         )
     except DataError as error:
@@ -225,9 +236,10 @@ def _with_predict_options(problem: Problem) -> Problem:
     return replace(problem, hint=hint)
 
 
-def _prepared(
+def prepared_windows(
     file: RowFile, columns: tuple[str, ...], settings: PredictionSettings
 ) -> Generator[tuple[Window, Prepared]]:
+    """The rows of a file, window by window, and the batches that are made of them."""
     encoder, size = settings.encoder, settings.batch_size
     for window in file.windows(window_rows(encoder, size)):
         if isinstance(encoder, ImageEncoder):

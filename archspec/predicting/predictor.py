@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from archspec.lang.schema import Task
     from archspec.lang.spec import Spec
+    from archspec.predicting.files import PredictionSettings
+    from archspec.predicting.search import SearchResult
     from archspec.tasks.objective import Activation, Objective
 
 _MAX_BATCH_SIZE = 1_000_000
@@ -267,7 +269,7 @@ class Predictor:
                 too many rows are bad; E931, the output cannot be written.
             UsageError: E801, an argument makes no sense.
         """
-        from archspec.predicting.files import FileRequest, PredictionSettings, predict_file
+        from archspec.predicting.files import FileRequest, predict_file
 
         form = TextFormat(header, encoding)
         request = FileRequest(
@@ -281,7 +283,69 @@ class Predictor:
             overwrite,
             form,
         )
-        settings = PredictionSettings(
+        return predict_file(self._settings(), request, progress=progress)
+
+    def search(
+        self,
+        query: str,
+        source: str | os.PathLike[str],
+        *,
+        top: int = 10,
+        text: str | None = None,
+        header: bool | None = None,
+        encoding: str | None = None,
+        progress: bool = False,
+    ) -> SearchResult:
+        """Find the rows of a file whose texts are nearest to a query.
+
+        Every text becomes a vector, as the query does, and their cosines decide. The file is read
+        in windows, and may be larger than memory.
+
+        Args:
+            query: a text.
+            source: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
+            top: how many rows are found at most, 1 to 10,000.
+            text: the column of texts; left out: guessed.
+            header, encoding, progress: as ``file`` takes them.
+
+        Raises:
+            UsageError: E801, the model gives no vectors, or an argument makes no sense.
+            DataError: E901 or E902, the file cannot be read, or its column cannot be told; E903, it
+                has no rows that can be read; E930, the query is no text.
+
+        Example:
+            >>> import archspec
+            >>> task = archspec.load("tests/training/tiny.yaml").for_task("text-embedding")
+            >>> model = archspec.build(task, device="cpu", seed=0)
+            >>> found = archspec.Predictor(model).search("sad", "tests/training/tiny.csv", top=2)
+            >>> len(found.hits), found.rows
+            (2, 90)
+        """
+        from archspec.predicting.search import search_file
+
+        if self.kind != "text-embedding":
+            hint = "search takes models of text-embedding"
+            raise UsageError(Problem("E801", f"the task is {self.kind}: no vectors", hint=hint))
+        if not isinstance(query, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(
+                Problem("E801", f"query is a text, not of type {type(query).__name__}")
+            )
+        vector = self(query).numpy()
+        return search_file(
+            self._settings(),
+            vector,
+            query,
+            Path(source),
+            top=top,
+            text=text,
+            form=TextFormat(header, encoding),
+            progress=progress,
+        )
+
+    def _settings(self) -> PredictionSettings:
+        from archspec.predicting.files import PredictionSettings
+
+        return PredictionSettings(
             self.engine,
             self.encoder,
             self.kind,
@@ -290,7 +354,6 @@ class Predictor:
             self.threshold,
             self.batch_size,
         )
-        return predict_file(settings, request, progress=progress)
 
     def _prediction(self, scores: Scores, truncated: bool) -> AnyPrediction:
         if not self.labels:

@@ -151,7 +151,10 @@ def _vectors(outputs: Any) -> Tensor:
 
 
 def _ranks(vectors: Tensor, numbers: Tensor) -> Tensor:
-    """The rank of each first text's second one among all: 1 is the nearest, float64 [rows]."""
+    """The rank of each first text's second one among all: 1 is the nearest, float64 [rows].
+
+    Wrong texts that are as near come first: a model that says the same of all texts finds none.
+    """
     first, others = vectors[0], vectors[1:].flatten(0, 1)
     others_numbers = torch.cat([numbers, numbers.new_full((len(others) - len(numbers),), -1)])
     ranks: list[Tensor] = []
@@ -159,5 +162,5 @@ def _ranks(vectors: Tensor, numbers: Tensor) -> Tensor:
         cosines = part @ others.T
         is_right = own[:, None] == others_numbers
         best = cosines.masked_fill(~is_right, -torch.inf).amax(1, keepdim=True)
-        ranks.append(1 + ((cosines > best) & ~is_right).sum(1))
+        ranks.append(1 + ((cosines >= best) & ~is_right).sum(1))
     return torch.cat(ranks).double()

@@ -208,7 +208,8 @@ class Run(Displayed):
         counts = _mapping(_mapping(facts.get("data")).get("counts"))
         sizes = ", ".join(f"{name} {_number(count)}" for name, count in counts.items())
         lines = [f"spec {facts.get('spec')}, plan {facts.get('plan')}, seed {facts.get('seed')}"]
-        lines += [f"data {sizes}; {len(self.labels)} labels"] if sizes else []
+        labels = f"; {len(self.labels)} labels" if self.labels else ""
+        lines += [f"data {sizes}{labels}"] if sizes else []
         trainable, parameters = facts.get("trainable"), facts.get("parameters")
         lines += [f"trains {_number(trainable)} of {_number(parameters)} parameters"]
         if error := facts.get("error"):

@@ -97,3 +97,13 @@ def test_the_page() -> None:
     specs = re.findall(r"^```yaml\n(task:.*?)^```", page, re.MULTILINE | re.DOTALL)
     tasks = [archspec.loads(head + text).architecture.task for text in specs]
     assert [task and task.kind for task in tasks] == ["text-classification", "image-classification"]
+
+
+def test_wordnet_terms() -> None:
+    data = archspec.open_data(EXAMPLES / "wordnet-terms", task=Task(kind="text-embedding"))
+    assert data.columns == Columns(text="term", text_pair="definition")
+    assert {name: len(rows) for name, rows in data.splits.items()} == {
+        "train": 5400, "validation": 600, "test": 1000,
+    }  # fmt: skip
+    assert data.notes == ("term, definition are read as pairs of texts",) and not data.bad
+    assert data.splits["train"][0] == ("flotilla", "a fleet of small craft")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 from torch import Tensor
 
 import archspec
+from archspec.cli import main
 from archspec.data import TextEncoder, batches, encoder_for
 from archspec.errors import ArchspecError, DataError
 from archspec.tasks import find
@@ -221,6 +224,22 @@ def predicts_vectors(predictor: archspec.Predictor, folder: Path) -> None:
     one, other = predictor(["a good film", "it was bad"])
     assert predictor.pair is False and one.shape == (16,)
     assert float(one.norm()) == pytest.approx(1) and not torch.equal(one, other)
+    sentences = ["it was bad", "", "a good film", "a warm day is nice", "it was bad"] * 20
+    rows = [{"id": i, "text": sentence} for i, sentence in enumerate(sentences)]
+    (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = predictor.search("it was bad", folder / "in.jsonl", top=41)
+    assert [hit.row for hit in found.hits[:4]] == [1, 5, 6, 10]
+    assert (found.rows, found.bad_rows, len(found.hits), found.hits[0].line) == (100, 20, 41, 1)
+    assert found.hits[0].score == pytest.approx(1) and found.hits[40].score < 1 - 1e-6
+    near = predictor.search("a good film", folder / "in.jsonl", top=21).hits
+    assert {hit.text for hit in near[:20]} == {"a good film"} and near[20].text != "a good film"
+    command = ["search", str(folder / "runs/whole"), "it was bad", "--in", str(folder / "in.jsonl")]
+    done = CliRunner().invoke(main, [*command, "--top", "1", "--json", "--device", "cpu"])
+    assert json.loads(done.stdout)["hits"] == [asdict(found.hits[0])], done.stderr
+    shown = CliRunner().invoke(main, [*command, "--top", "2", "--device", "cpu"]).stdout
+    assert "row 1  it was bad" in shown and "100 rows searched, 20 of them without a text" in shown
+    with pytest.raises(ArchspecError, match="top is a whole number"):
+        predictor.search("a", folder / "in.jsonl", top=0)
 
 
 PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
@@ -269,6 +288,9 @@ def test_metrics_are_those_of_torchmetrics() -> None:
     assert results[1].rank("mse") < results[1].rank("pearson")
 
 
+KS = ("accuracy_at_1", "accuracy_at_10")
+
+
 def test_ranks_are_those_of_torchmetrics() -> None:
     from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_reciprocal_rank
 
@@ -284,7 +306,7 @@ def test_ranks_are_those_of_torchmetrics() -> None:
     unit = texts / texts.norm(dim=-1, keepdim=True)
     cosines = unit[0] @ unit[1:].flatten(0, 1).T
     others = torch.cat([numbers, torch.full((30,), -1)])
-    expected = {"mrr": 0.0, "accuracy_at_1": 0.0, "accuracy_at_10": 0.0}
+    expected = {"mrr": 0.0, **dict.fromkeys(KS, 0.0)}
     for row, number in zip(cosines + 2, numbers, strict=True):  # it leaves out what is below 0
         right = others == number
         expected["mrr"] += float(retrieval_reciprocal_rank(row, right)) / 30
@@ -292,6 +314,9 @@ def test_ranks_are_those_of_torchmetrics() -> None:
             expected[f"accuracy_at_{k}"] += float(retrieval_hit_rate(row, right, top_k=k)) / 30
     scores = metrics.scores()
     assert scores.figures == pytest.approx(expected) and scores.count == 30
+    same = find("text-embedding")(()).metrics(torch.device("cpu"))
+    same.add(torch.ones(60, 4), {"labels": torch.arange(30)}, 30)
+    assert same.scores().figures == pytest.approx({"mrr": 1 / 30, **dict.fromkeys(KS, 0.0)})
     with pytest.raises(DataError) as caught:
         metrics.add((texts[0], texts[1]), {"labels": numbers}, 30)
     assert caught.value.code == "E906"
