@@ -105,6 +105,11 @@ def check_config(checker: Checker) -> None:
                 checker.add("E202", f"'{text}' is no key of a file", place, hint=hint)
     read = {source.key for param in architecture.params for source in sources_of(config, param)}
     counted = {s.key for p in architecture.params for s in sources_of(config, p) if s.is_length}
+    for key in config.if_null:
+        if key not in read:
+            at = ("config", "if_null", key)
+            hint = did_you_mean(key, read)
+            checker.add("E213", f"'{key}' is not read", at, key=True, hint=hint)
     for key, value in config.defaults.items():
         at = ("config", "defaults", key)
         if key in read or key in config.require:
@@ -240,7 +245,7 @@ class _Reader:
         return {name: override for name, override in found.items() if override is not None}
 
     def _override(self, param: str) -> Override | None:
-        """The value of a parameter; ``null`` is as good as nothing, or the default that is null."""
+        """The value of a parameter; ``null`` is as good as nothing, or what the parameter has."""
         sources = sources_of(self.config, param)
         found = [override for source in sources for override in self._values(source)]
         for other in found[1:]:
@@ -252,7 +257,7 @@ class _Reader:
             return Override(override.value, self.file.name, override.place, labels=labels)
         for source in sources:
             if source.key in self.paths and self._may_be_null(param):
-                return None  # it is null there, which is a value
+                return None  # it is null there: the parameter's own default
             if source.key in self.config.defaults:
                 at = ("config", "defaults", source.key)
                 place = self.checker.document.place(at)
@@ -261,7 +266,7 @@ class _Reader:
 
     def _may_be_null(self, param: str) -> bool:
         declared = self.checker.architecture.params[param]
-        return declared.default is None and not declared.required
+        return declared.nullable or (declared.default is None and not declared.required)
 
     def _contradict(self, param: str, first: Override, other: Override) -> None:
         message = (
@@ -284,6 +289,9 @@ class _Reader:
                     return
                 value = len(cast("list[Any]", value))
             yield Override(value, self.file.name, self.file.place(path))
+        elif source.key in self.paths and source.key in self.config.if_null:
+            place = self.file.place(self.paths[source.key])
+            yield Override(self.config.if_null[source.key], self.file.name, place)
 
     def _labels(self, source: Source) -> Iterator[Override]:
         """The number of labels from all keys that tell it, and their names from ``id2label``."""

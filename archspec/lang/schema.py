@@ -500,6 +500,9 @@ class Config(Model):
         default={},
         description="key: what it means to leave it out; left out: what the parameter says",
     )
+    if_null: dict[Key, Value] = Field(
+        default={}, description="key: what null means there; left out: the same as to leave it out"
+    )
     ignore: list[Key] = Field(default=[], description="keys that say nothing about the function")
 
 

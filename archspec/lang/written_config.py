@@ -38,7 +38,8 @@ def config_of(spec: Spec, labels: Sequence[str] = ()) -> dict[str, Any]:
             message = f"'{name}' is the length of '{source.key}', which cannot be written back"
             raise UsageError(Problem("E801", message))
         else:
-            _put(written, source.key, param.value)
+            is_null = source.key in config.if_null and config.if_null[source.key] == param.value
+            _put(written, source.key, None if is_null else param.value)
     return written
 
 

@@ -45,7 +45,8 @@ archspec: 1
 model: M
 params: {window: {type: int, default: null}}
 blocks: {M: {inputs: {x: [batch, 4]}, modules: {act: {type: ReLU}}}}
-config: {defaults: {window: 4096}}
+config:
+  defaults: {window: 4096}
 """
 CLIP = (
     LLAMA
@@ -91,6 +92,8 @@ def test_what_is_read(tmp_path: Path) -> None:
         (LLAMA + SECTION, {}, {}, usual),
         (LLAMA + SECTION, {"hidden_act": None, "id2label": None, "label2id": None}, {}, usual),
         (WINDOW, {"window": None}, {}, {"window": None}),
+        (WINDOW + "  if_null: {window: 7}\n", {"window": None}, {}, {"window": 7}),
+        (WINDOW + "  if_null: {window: 7}\n", {}, {}, {"window": 4096}),
         (WINDOW, {}, {}, {"window": 4096}),
         (LLAMA + SECTION, {"rope_parameters": None, "rope_theta": None}, {}, usual),
         (LLAMA + SECTION, {"rope_parameters": {"rope_theta": 3.0}}, {}, {"rope_theta": 3.0}),
@@ -333,6 +336,7 @@ def test_a_child_adds_to_the_section_and_takes_from_it(tmp_path: Path) -> None:
         },
         "require": {"hidden_act": "gelu", "is_decoder": True},
         "defaults": {"rope_theta": 10000.0, "is_decoder": True},
+        "if_null": {},
         "ignore": ["pretraining_tp", "vision_config", "gate", "hidden_act", "rope_parameters"],
     }
     path = tmp_path / "config.json"
@@ -364,6 +368,7 @@ def test_the_section_itself_is_checked(tmp_path: Path) -> None:
             "{defaults: {depth: {a: 1}}}",
             "E209 net.yaml:15:28 the default of 'depth' cannot be a mapping",
         ),
+        ("{if_null: {gate: 1}}", "E213 net.yaml:15:20 'gate' is not read"),
         ("{ignored: [x]}", "E201 net.yaml:15:10 unknown key 'ignored'"),
         ("{ignore: x}", "E202 net.yaml:15:18 'ignore': expected a list"),
         ("{model_type: 3}", "E202 net.yaml:15:22 'model_type': expected a list"),
