@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,7 +45,8 @@ from archspec.report.text import first_line, printable
 from archspec.tracing.meta_run import WithoutInitialValues
 from archspec.weights import Checkpoint, WeightsReport, assign
 from archspec.weights.adapter_files import as_adapted_spec, load_folder, tensors_of_folder
-from archspec.weights.folding import left_unread
+from archspec.weights.folding import left_unread, resized
+from archspec.weights.tensor_names import Choices, Resize
 
 _logger = logging.getLogger(__name__)
 
@@ -76,6 +77,10 @@ def build(
     weights: str | os.PathLike[str] | None = None,
     layout: str | None = None,
     key: str | None = None,
+    ignore: Iterable[str] = (),
+    allow_missing: Iterable[str] = (),
+    resize: Mapping[str, Resize] | None = None,
+    allow_partial: bool = False,
     freeze: str | Sequence[str] | None = None,
     seed: int | None = None,
     **params: Any,
@@ -99,6 +104,10 @@ def build(
             that the weights may lack, and tensors of theirs that the layout leaves unread, are told
             by this module's logger.
         key: under which the weights stand in the file, as ``load_weights`` takes it.
+        ignore: tensors of the weights that are left unread, as ``load_weights`` takes it.
+        allow_missing: tensors that the weights may lack; these get initial values.
+        resize: tensors that may have another shape in the weights, as ``load_weights`` takes it.
+        allow_partial: whether most of the model may take nothing of the weights.
         freeze: the name of one of the spec's freeze plans, or patterns.
         seed: makes the initial values the same at every call, each layer's independent of all
             others; left out, it is drawn from PyTorch's global generator.
@@ -126,11 +135,11 @@ def build(
     where, kind = pick_device(device), pick_dtype(dtype)
     if weights is None and where.type != "meta":
         weights = spec.weights
-    for name, option in (("layout", layout), ("key", key)):
-        if option is not None and weights is None:
-            raise UsageError(
-                Problem("E801", f"{name} says how weights are named: give weights, too")
-            )
+    choices = Choices.checked(ignore, allow_missing, resize, allow_partial)
+    loading = {"layout": layout is not None, "key": key is not None, **choices.given}
+    if weights is None and (names := [name for name, is_given in loading.items() if is_given]):
+        message = f"{names[0]} says how weights are read: give weights, too"
+        raise UsageError(Problem("E801", message))
     generated = generate(spec)
     module = compiled(generated.text, spec.name)
     model = _construct(spec, generated, module, torch.device("meta"))
@@ -138,7 +147,11 @@ def build(
     check_shapes(spec, model, generated, module)
     if freeze is not None:  # before any memory is spent: a plan may not fit
         apply_plan(model, freeze, spec=spec)
-    checkpoint = None if weights is None else Checkpoint.open(weights, spec, model, layout, key)
+    checkpoint = (
+        Checkpoint.open(weights, spec, model, choices, layout=layout, key=key)
+        if weights is not None
+        else None
+    )
     if where.type == "meta":
         model = model.to(kind) if kind is not None else model
     else:
@@ -152,9 +165,11 @@ def build(
         given = checkpoint.tensors(where, kind) if checkpoint is not None else {}
         try:
             fill(model, generated, module, where, kind, seed, given)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        except (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError) as error:
             raise _filling_error(spec, generated, module, error) from error
         assign(model, given)
+        if checkpoint is not None:
+            checkpoint.copy_resized(model, spec)
         set_magnitudes(model, spec, given)
         if spec.adapter_weights is not None:
             load_folder(model, spec)
@@ -183,8 +198,8 @@ def _tell(report: WeightsReport, spec: Spec) -> None:
     if fresh:
         names = f"{len(fresh)} tensors, which start anew: {listing(fresh)}"
         _logger.warning("%s: without %s", files, names)
-    if unread := left_unread(report.rows):
-        _logger.warning("%s: %s", printable(files), printable(unread))
+    for line in filter(None, (resized(report.rows), left_unread(report.rows))):
+        _logger.warning("%s: %s", printable(files), printable(line))
 
 
 # -------------------------------------------------------------------------------------- compiling

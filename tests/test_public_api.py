@@ -125,7 +125,9 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
     ],
     "build": [
         ("source", ...), ("*device", "auto"), ("*dtype", None), ("*weights", None),
-        ("*layout", None), ("*key", None), ("*freeze", None), ("*seed", None), ("**params", ...),
+        ("*layout", None), ("*key", None), ("*ignore", ()), ("*allow_missing", ()),
+        ("*resize", None), ("*allow_partial", False),
+        ("*freeze", None), ("*seed", None), ("**params", ...),
     ],
     "freeze": [
         ("model", ...), ("plan", ...), ("*spec", None), ("*gradients", None),
@@ -160,8 +162,9 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*max_bad_rows", 0.0), ("*header", None), ("*encoding", None), ("*tokenizer", None),
         ("*max_length", None), ("*task", None), ("*freeze", None), ("*weights", None),
         ("*layout", None),
-        ("*key", None), ("*ignore", ()), ("*allow_missing", ()), ("*allow_partial", False),
-        ("*epochs", 3), ("*phases", ()), ("*batch_size", 32), ("*accumulate_grad_batches", 1),
+        ("*key", None), ("*ignore", ()), ("*allow_missing", ()), ("*resize", ()),
+        ("*allow_partial", False), ("*epochs", 3), ("*phases", ()), ("*batch_size", 32),
+        ("*accumulate_grad_batches", 1),
         ("*learning_rate", 2e-4), ("*learning_rates", ()), ("*layer_decay", 1.0),
         ("*optimizer", "adamw"), ("*momentum", 0.9),
         ("*weight_decay", 0.01), ("*schedule", "linear"), ("*warmup", None),
@@ -175,7 +178,8 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*callbacks", ()), ("*progress", True), ("**params", ...),
     ],
     "Predictor": [
-        ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*device", "auto"),
+        ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*ignore", ()),
+        ("*allow_missing", ()), ("*resize", None), ("*allow_partial", False), ("*device", "auto"),
         ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
         ("*labels", None), ("*threshold", None), ("**params", ...),
     ],

@@ -191,6 +191,33 @@ allow_partial = option(
 )
 
 
+def _resizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        pattern, _, how = text.rpartition("=")
+        if not pattern or not how:
+            raise click.BadParameter(f"'{text}' is not of the form PATTERN=HOW")
+        found[pattern] = how
+    return found
+
+
+resize = option(
+    "--resize",
+    metavar="PATTERN=HOW",
+    multiple=True,
+    group="Weights",
+    callback=_resizes,
+    help=option_help.RESIZE,
+)
+
+
+def loading(command: F) -> F:
+    """Adds all options that say how a checkpoint is read, as ``build`` takes them."""
+    for add in (resize, allow_partial, allow_missing, ignore, key, layout):
+        command = add(command)
+    return command
+
+
 def device(*others: str) -> Callable[[F], F]:
     """Adds ``--device``, which takes ``others`` beside the CPU and CUDA."""
     *more, last = others

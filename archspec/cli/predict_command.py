@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     group="Weights",
     help="Checkpoint to load, required for a spec. For a run: best or last.",
 )
-@options.layout
-@options.key
+@options.loading
 @option(
     "--tokenizer",
     metavar="FILE",

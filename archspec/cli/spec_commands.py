@@ -170,8 +170,7 @@ def show(spec: str, given: tuple[str, ...], config: Path | None, as_json: bool) 
     help="Checkpoint to load: a safetensors file, a torch.save file, or a folder with "
     "model.safetensors.",
 )
-@options.layout
-@options.key
+@options.loading
 @options.device("mps", "meta")
 @option(
     "--dtype",
@@ -188,11 +187,10 @@ def build(
     device: str,
     dtype: str | None,
     weights: Path | None,
-    layout: str | None,
-    key: str | None,
     freeze: tuple[str, ...],
     seed: int | None,
     as_json: bool,
+    **loading: Any,
 ) -> None:
     """Build a spec as a PyTorch module; print its tree and exact counts.
 
@@ -215,7 +213,7 @@ def build(
     builder = archspec.build  # importing torch is no part of the time
     start = time.perf_counter()
     how = {"device": device, "dtype": dtype, "seed": seed}
-    model = builder(loaded, weights=weights, layout=layout, key=key, freeze=plan, **how)
+    model = builder(loaded, weights=weights, freeze=plan, **loading, **how)
     facts = {**json_documents.of_model(model), "seconds": time.perf_counter() - start}
     if as_json:
         named = {"name": loaded.name, "model": loaded.architecture.model}

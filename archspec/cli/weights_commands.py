@@ -37,16 +37,6 @@ def _bytes(ctx: click.Context, param: click.Parameter, given: str | None) -> int
     return size
 
 
-def _resizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in given:
-        pattern, _, how = text.rpartition("=")
-        if not pattern or not how:
-            raise click.BadParameter(f"'{text}' is not of the form PATTERN=HOW")
-        found[pattern] = how
-    return found
-
-
 _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
 
@@ -63,20 +53,7 @@ def weights() -> None:
 @click.argument("spec", metavar="SPEC", type=options.SpecName())
 @_file
 @options.overrides
-@options.layout
-@options.key
-@options.ignore
-@options.allow_missing
-@options.allow_partial
-@option(
-    "--resize",
-    metavar="PATTERN=HOW",
-    multiple=True,
-    group="Weights",
-    callback=_resizes,
-    help="Model tensors that may differ in shape. HOW is fresh (keep the initial values) or rows "
-    "(copy the leading part that both have). May be repeated.",
-)
+@options.loading
 @options.as_json
 def check(
     spec: str,

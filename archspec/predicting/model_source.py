@@ -31,11 +31,13 @@ Source = str | os.PathLike[str] | Spec | Run | nn.Module
 
 @dataclass(frozen=True, slots=True)
 class SourceOptions:
-    """The arguments of ``Predictor`` other than the source."""
+    """The arguments of ``Predictor`` other than the source.
+
+    ``loading`` has those that say how the weights are read, as ``build`` takes them.
+    """
 
     weights: str | os.PathLike[str] | None
-    layout: str | None
-    key: str | None
+    loading: Mapping[str, Any]
     device: str | torch.device
     tokenizer: str | os.PathLike[str] | None
     max_length: int | None
@@ -74,8 +76,10 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
 
 
 def _of_run(run: Run, options: SourceOptions) -> LoadedModel:
-    if options.params or options.layout is not None or options.key is not None:
-        raise _usage("a run has its own spec: no parameters, layout or key can be given")
+    if options.params:
+        raise _usage("a run has its own spec: no parameters can be given")
+    if useless := [name for name, value in options.loading.items() if value]:
+        raise _usage(f"{useless[0]} says how weights are read, and a run knows its own")
     if options.weights is None or options.weights in ("best", "last"):
         model = run.model(
             weights="last" if options.weights == "last" else "best", device=options.device
@@ -102,14 +106,13 @@ def _of_spec(source: str | os.PathLike[str] | Spec, options: SourceOptions) -> L
     if options.labels is not None and name is not None and name not in spec.overrides:
         spec = spec.with_params(**{name: len(options.labels)})
     encoder = _encoder(spec, options)  # before the weights are read, which takes longer
-    model = build(
-        spec, device=options.device, weights=options.weights, layout=options.layout, key=options.key
-    )
+    model = build(spec, device=options.device, weights=options.weights, **options.loading)
     report = weights_report(model)
     brought = tensors_of_folder(spec)
-    if report is not None and (fresh := [n for n in report.fresh if n not in brought]):
+    if report is not None and (fresh := [n for n in report.unasked if n not in brought]):
         message = f"{listing(report.files)}: no weights for {listing(fresh)}"
-        hint = "what it predicted would be chance: train it first"
+        hint = "what it predicted would be chance: train it first; "
+        hint += "or, where they do not matter, allow_missing=[…], --allow-missing"
         raise WeightsError(Problem("E602", message, hint=hint))
     return LoadedModel(spec, model, encoder, _label_names(spec, options, None))
 
@@ -121,12 +124,11 @@ def _of_module(model: nn.Module, options: SourceOptions) -> tuple[Spec, nn.Modul
     if (
         options.weights is not None
         or options.params
-        or options.layout
-        or options.key
+        or any(options.loading.values())
         or str(options.device) != "auto"
     ):
         message = "a built module has its weights, its device and its parameters"
-        raise _usage(message, "leave weights, layout, device and parameters out")
+        raise _usage(message, "leave weights, how they are read, device and parameters out")
     if any(tensor.is_meta for tensor in model.parameters()):
         raise _usage("the module is on 'meta': it has no weights")
     return spec, model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from archspec.predicting.files import PredictionSettings
     from archspec.predicting.search import SearchResult
     from archspec.tasks.objective import Activation, Objective
+    from archspec.weights.tensor_names import Resize
 
 _MAX_BATCH_SIZE = 1_000_000
 
@@ -61,6 +62,11 @@ class Predictor:
             instead; left out, the best.
         layout: how ``weights`` names the tensors; left out, the one that fits best.
         key: under which the weights stand in the file, as ``load_weights`` takes it.
+        ignore: tensors of the weights that are left unread, as ``load_weights`` takes it.
+        allow_missing: tensors that the weights may lack; these get initial values, also where
+            predictions depend on them.
+        resize: tensors that may have another shape in the weights, as ``load_weights`` takes it.
+        allow_partial: whether most of the model may take nothing of the weights.
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         batch_size: texts or images at once, at most.
         optimize: whether the model may be changed to be faster, where the first batch shows that
@@ -112,6 +118,10 @@ class Predictor:
         weights: str | os.PathLike[str] | None = None,
         layout: str | None = None,
         key: str | None = None,
+        ignore: Iterable[str] = (),
+        allow_missing: Iterable[str] = (),
+        resize: Mapping[str, Resize] | None = None,
+        allow_partial: bool = False,
         device: str | torch.device = "auto",
         batch_size: int = 32,
         optimize: bool = False,
@@ -123,7 +133,11 @@ class Predictor:
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
         names = None if labels is None else tuple(labels)
-        options = SourceOptions(weights, layout, key, device, tokenizer, max_length, names, params)
+        loading = {
+            "layout": layout, "key": key, "ignore": ignore, "allow_missing": allow_missing,
+            "resize": resize, "allow_partial": allow_partial,
+        }  # fmt: skip
+        options = SourceOptions(weights, loading, device, tokenizer, max_length, names, params)
         loaded = load_model(source, options)
         task = loaded.spec.architecture.task
         assert task is not None  # else there is no encoder

@@ -29,5 +29,9 @@ LAYOUT_DEFAULT = "best match"
 KEY_DEFAULT = "state_dict, model_state_dict or model, if present"
 MAX_BAD_ROWS = "Fail if more than this fraction of the rows cannot be read."
 MAX_LENGTH = "Maximum number of tokens per text. Longer texts are truncated."
+RESIZE = (
+    "Model tensors that may differ in shape. HOW is fresh (keep the initial values) or rows (copy "
+    "the leading part that both have). May be repeated."
+)
 TOKENIZER = "Tokenizer file: a tokenizer.json or vocab.txt."
 TOKENIZER_DEFAULT = "the one next to the weights or the spec"

@@ -22,13 +22,13 @@ from archspec.lang.spec import Spec, load
 from archspec.tasks import KINDS, find, sizes_outputs
 from archspec.tasks.classification import Classification
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
-from archspec.training.option_info import option_infos
+from archspec.training.option_info import option_infos, pattern_and_way
 from archspec.training.options import TrainOptions
 from archspec.training.run import Run, tokenizer_of
 from archspec.training.run_folder import BEST, SPEC
 from archspec.weights import WeightsReport
 from archspec.weights.adapter_files import load_folder, tensors_of_folder
-from archspec.weights.folding import left_unread
+from archspec.weights.folding import left_unread, resized
 from archspec.weights.loading import load_chosen
 from archspec.weights.tensor_names import Choices, RowsOf
 
@@ -45,20 +45,14 @@ class Prepared:
         fresh: names of the tensors that the given weights lack, or have in another shape, and that
             therefore start as the spec's ``init`` has it.
         weights: what became of the given weights; None without any.
+        has_rows: whether rows of the weights' head were chosen by their labels.
     """
 
     spec: Spec
     model: nn.Module
     fresh: tuple[str, ...]
     weights: WeightsReport | None
-
-    @property
-    def has_rows(self) -> bool:
-        """Whether rows of the weights' head were chosen by their labels."""
-        return self.weights is not None and any(
-            row.kind == "resized" and row.ours and row.ours.name not in self.fresh
-            for row in self.weights.rows
-        )
+    has_rows: bool = False
 
     @property
     def notes(self) -> list[str]:
@@ -66,7 +60,8 @@ class Prepared:
         if self.weights is None:
             return []
         fresh = f"not in the weights, and start anew: {listing(self.fresh)}" if self.fresh else ""
-        return [line for line in (fresh, left_unread(self.weights.rows)) if line]
+        others = resized(self.weights.rows), left_unread(self.weights.rows)
+        return [line for line in (fresh, *others) if line]
 
 
 def check_task(spec: Spec) -> str:
@@ -193,7 +188,7 @@ def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> P
     choices = Choices(
         options.ignore,
         [*options.allow_missing, *head],
-        dict.fromkeys(head, "fresh"),
+        {**dict.fromkeys(head, "fresh"), **dict(map(pattern_and_way, options.resize))},
         options.allow_partial,
         aside=frozenset(head),
         rows=dict.fromkeys(head if rows else (), rows or ()),
@@ -201,18 +196,17 @@ def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> P
     report = load_chosen(
         model, options.weights, spec, choices, layout=options.layout, key=options.key
     )
-    fresh = [
-        row.ours.name
-        for row in report.rows
-        if row.ours and (row.kind == "missing" or (row.kind == "resized" and not rows))
-    ]
+    fresh = report.fresh
     if spec.adapter is not None:
-        fresh = [name for name in fresh if not spec.adapter.is_own(name)]
+        fresh = tuple(name for name in fresh if not spec.adapter.is_own(name))
     if spec.adapter_weights is not None:
         load_folder(model, spec)  # once more: the weights may have had what the folder brings
         brought = tensors_of_folder(spec)
-        fresh = [name for name in fresh if name not in brought]
-    return Prepared(spec, model, tuple(fresh), report)
+        fresh = tuple(name for name in fresh if name not in brought)
+    has_rows = rows is not None and any(
+        row.kind == "resized" and row.ours and row.ours.name in head for row in report.rows
+    )
+    return Prepared(spec, model, fresh, report, has_rows)
 
 
 def class_tensors(spec: Spec) -> list[str]:
@@ -362,7 +356,7 @@ def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bo
         reason = "the loss is your own" if own_loss else f"{kind} has no classes"
         refuse(["class_weights", "label_smoothing", "focal_gamma"], reason)
     if options.weights is None:
-        names = ["layout", "key", "ignore", "allow_missing", "allow_partial"]
+        names = ["layout", "key", "ignore", "allow_missing", "resize", "allow_partial"]
         refuse(names, "there are no weights to read")
     if kind == "image-classification":
         names = ["tokenizer", "max_length", "text_column", "text_pair_column", "negative_column"]

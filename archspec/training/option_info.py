@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from archspec.errors import did_you_mean, shown
+
+if TYPE_CHECKING:
+    from archspec.weights.tensor_names import Resize
 
 MAX_EPOCHS = 1_000_000
 _PHASE = re.compile(r"([^:\s]+):(\d{1,7})", re.ASCII)
@@ -260,6 +263,32 @@ def as_rates(value: Any) -> Any:
         for text in cast("tuple[Any, ...]", texts):
             pattern_and_rate(text)
     return texts
+
+
+def as_resizes(value: Any) -> Any:
+    """Texts ``PATTERN=HOW`` of a text, of texts, or of a mapping from patterns to ways."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        value = tuple(f"{pattern}={how}" for pattern, how in pairs)
+    texts = as_patterns(value)
+    if isinstance(texts, tuple):
+        for text in cast("tuple[Any, ...]", texts):
+            pattern_and_way(text)
+    return texts
+
+
+def pattern_and_way(text: object) -> tuple[str, Resize]:
+    """
+    >>> pattern_and_way("bert.embeddings=rows")
+    ('bert.embeddings', 'rows')
+    """
+    from archspec.weights.tensor_names import RESIZES  # imports torch
+
+    pattern, _, how = text.rpartition("=") if isinstance(text, str) else ("", "", "")
+    if not pattern or how not in RESIZES:
+        hint = f"PATTERN=HOW, where HOW is {' or '.join(RESIZES)}"
+        raise option_error(f"{shown(text)} is no pattern with a way to resize", hint)
+    return pattern, cast("Resize", how)
 
 
 def pattern_and_rate(text: object) -> tuple[str, float]:

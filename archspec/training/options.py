@@ -23,6 +23,7 @@ from archspec.training.option_info import (
     as_phases,
     as_plan,
     as_rates,
+    as_resizes,
     option,
     option_error,
     option_infos,
@@ -44,6 +45,7 @@ _WARMUP = {"constant": 0.0, "one-cycle": 0.3}  # 0.1 for the others
 _Text = Annotated[str, BeforeValidator(as_path)]
 _Patterns = Annotated[tuple[str, ...], BeforeValidator(as_patterns)]
 _PlanField = Annotated[str | tuple[str, ...] | None, BeforeValidator(as_plan)]
+_Resizes = Annotated[tuple[str, ...], BeforeValidator(as_resizes)]
 _Rates = Annotated[tuple[str, ...], BeforeValidator(as_rates)]
 _ClassWeights = Annotated[str | dict[str, float] | None, BeforeValidator(as_class_weights)]
 
@@ -153,6 +155,7 @@ class TrainOptions(BaseModel):
     allow_missing: _Patterns = _weights(
         (), option_help.ALLOW_MISSING, metavar="PATTERN", repeated=True
     )
+    resize: _Resizes = _weights((), option_help.RESIZE, metavar="PATTERN=HOW", repeated=True)
     allow_partial: bool = _weights(False, option_help.ALLOW_PARTIAL)
 
     # Optimisation

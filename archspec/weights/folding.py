@@ -152,6 +152,20 @@ def left_unread(rows: Iterable[Row]) -> str:
     return f"{count} left unread: {listing([line.theirs for line in fold_rows(ignored)])}"
 
 
+def resized(rows: Iterable[Row]) -> str:
+    """Which tensors take a part of the file's, as the call says, in a sentence; "" if none do.
+
+    >>> ours, theirs = (TensorInfo("fc.bias", (size,), "float32") for size in (2, 3))
+    >>> resized([Row("resized", ours, theirs, (Rule("resize fc: rows"),))])
+    'resized: fc.bias [3] → [2]'
+    """
+    some = [row for row in rows if row.kind == "resized" and not row.kept]
+    asked = [row for row in some if row.rules[-1].text.startswith("resize ")]  # not by labels
+    pairs = [(row.ours, row.theirs) for row in asked]
+    texts = [f"{a.name} {list(b.shape)} → {list(a.shape)}" for a, b in pairs if a and b]
+    return f"resized: {listing(texts)}" if texts else ""
+
+
 def rules_of(rows: Iterable[Row]) -> list[tuple[Rule, int]]:
     """Each rule and the number of its rows, in order."""
     return list(Counter(rule for row in rows for rule in row.rules).items())

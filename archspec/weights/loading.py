@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,7 +24,7 @@ from archspec.weights.files import WeightFiles
 from archspec.weights.layouts import Naming, naming_of, namings, older_names
 from archspec.weights.matching import Fit, best_fit
 from archspec.weights.report import WeightsReport
-from archspec.weights.rows import TensorInfo
+from archspec.weights.rows import Kind, TensorInfo
 from archspec.weights.tensor_names import Choices, ModelAndFile, Resize, RowsOf, Target
 
 
@@ -102,7 +102,7 @@ def load_chosen(
     examination = Examination.of(model, path, spec, layout, choices, key)
     if examination.problems:
         raise WeightsError(examination.problems)
-    _copy(state_of(model, spec), examination)
+    _copy(state_of(model, spec), examination, ("loaded", "renamed", "resized"))
     if spec is not None:
         set_magnitudes(model, spec, examination.fit.names)
     return examination.report
@@ -128,16 +128,16 @@ def _is_writable(tensor: torch.Tensor) -> bool:
     return all(step or size < 2 for size, step in pairs)
 
 
-def _copy(state: Mapping[str, torch.Tensor], examination: Examination) -> None:
-    rows = [row for row in examination.report.rows if row.kind in ("loaded", "renamed", "resized")]
+def _copy(
+    state: Mapping[str, torch.Tensor], examination: Examination, kinds: Collection[Kind]
+) -> None:
+    rows = [row for row in examination.report.rows if row.kind in kinds and not row.kept]
     pairs = [(row, row.ours.name, row.theirs.name) for row in rows if row.ours and row.theirs]
     values = examination.files.read([foreign for _, _, foreign in pairs], "cpu")
     copies: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     for row, ours, foreign in pairs:
         old, new = state[ours], values[foreign]
         resizing = examination.fit.sides.resized[ours][0] if row.kind == "resized" else ""
-        if resizing == "fresh":
-            continue
         if isinstance(resizing, tuple):
             new = _with_rows(old.detach(), new, resizing)
         elif resizing == "rows":
@@ -313,6 +313,8 @@ class Checkpoint:
         path: str | os.PathLike[str],
         spec: Spec,
         model: nn.Module,
+        choices: Choices,
+        *,
         layout: str | None = None,
         key: str | None = None,
     ) -> Checkpoint:
@@ -322,6 +324,7 @@ class Checkpoint:
             path: as ``load_weights`` takes it.
             spec: declares foreign layouts under ``checkpoints``.
             model: gives names and shapes; it may be on ``meta``.
+            choices: what may be missing, left unread, or of another shape.
             layout: as ``load_weights`` takes it.
             key: as ``load_weights`` takes it.
 
@@ -330,14 +333,17 @@ class Checkpoint:
                 all of them at once.
             UsageError: E801 for a layout that is no name.
         """
-        examination = Examination.of(model, path, spec, layout, key=key)
+        examination = Examination.of(model, path, spec, layout, choices, key)
         if examination.problems:
             raise WeightsError(examination.problems)
         return cls(examination, spec.adapter)
 
     def tensors(self, device: torch.device, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-        """The tensors under the model's names; on a CPU they are views of the mapped file."""
-        names = self.examination.fit.names
+        """The tensors under the model's names; on a CPU they are views of the mapped file.
+
+        Those of another shape are left to ``copy_resized``: the model has first values for them.
+        """
+        names = {n: f for n, f in self.examination.fit.names.items() if n not in self._resized}
         tensors = self.examination.files.read(names.values(), device)
         target = self.examination.fit.sides.target.tensors
         if self.examination.files.mapped:
@@ -349,6 +355,20 @@ class Checkpoint:
         adapter = self.adapter
         built = {ours: adapter.adapted_name(ours) if adapter else ours for ours in names}
         return {built[ours]: tensors[name].to(kinds[ours]) for ours, name in names.items()}
+
+    def copy_resized(self, model: nn.Module, spec: Spec) -> None:
+        """Copy what the file has of tensors that have another shape in it."""
+        if self._resized:
+            _copy(state_of(model, spec), self.examination, ("resized",))
+
+    @property
+    def _resized(self) -> frozenset[str]:
+        """Our tensors that have another shape in the file, under all names of each."""
+        examination = self.examination
+        shared = examination.fit.sides.target.shared
+        rows = [row for row in examination.report.rows if row.kind == "resized" and row.ours]
+        names = [row.ours.name for row in rows if row.ours]
+        return frozenset(name for one in names for name in shared.get(one, (one,)))
 
 
 def _apart(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -151,10 +151,7 @@ class Fit:
 
     def _is_read(self, row: Row) -> bool:
         """Whether a tensor of the model takes values of the file."""
-        if row.kind == "resized" and row.ours:
-            how = self.sides.resized[row.ours.name][0]
-            return how != "fresh" and how != (None,) * len(how)
-        return row.theirs is not None
+        return row.theirs is not None and not row.kept
 
     def _unfit(self, rows: Sequence[Row]) -> Iterator[Problem]:
         for row in rows:
@@ -166,11 +163,22 @@ class Fit:
                 yield Problem("E607", two, hint=hint)
             elif ours.shape != theirs.shape:
                 shapes = f"{list(ours.shape)}, in the file {list(theirs.shape)}"
-                hint = "the weights are of another size; or say how to resize it"
+                hint = "the weights are of another size: set the parameters of the spec to theirs"
+                if len(rows) <= _MAX_NOTES and not row.shares:
+                    hint += self._resizing(ours, theirs)
                 yield Problem("E603", f"'{ours.name}' has the shape {shapes}", hint=hint)
             else:
                 message = f"'{ours.name}' has the dtype {ours.dtype}, in the file {theirs.dtype}"
                 yield Problem("E606", message)
+
+    def _resizing(self, ours: TensorInfo, theirs: TensorInfo) -> str:
+        """How to say that one of few tensors may have another shape."""
+        if not exact_patterns([ours.name], self.sides.ours, self.sides.target.tensors):
+            return ""
+        how = "rows" if len(ours.shape) == len(theirs.shape) else "fresh"
+        what = {"rows": "copy the part that both have", "fresh": "keep the initial values"}[how]
+        pair = f"resize={{'{ours.name}': '{how}'}}, --resize {ours.name}={how}"
+        return f"; or, to {what}: {pair}"
 
     def _two_values(self, shared: str, ours: TensorInfo, theirs: TensorInfo) -> str:
         """How two tensors of the file, that are one in the model, differ; "" if they may not."""
@@ -303,7 +311,8 @@ class _Matcher:
         if ours.shape != theirs.shape or isinstance(how, tuple):
             if rule is None or not _is_apt(how, ours.shape, theirs.shape):
                 return Row("unfit", ours, theirs, rules)
-            return Row("resized", ours, theirs, (*rules, rule))
+            kept = how == "fresh" or how == (None,) * len(how)
+            return Row("resized", ours, theirs, (*rules, rule), kept=kept)
         return Row("renamed" if ours.name != theirs.name else "loaded", ours, theirs, rules)
 
     def _left(self, theirs: TensorInfo) -> Row:

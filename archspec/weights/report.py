@@ -60,12 +60,22 @@ class WeightsReport(Displayed):
 
     @property
     def fresh(self) -> tuple[str, ...]:
-        """Parameters of the model that the file lacks, on purpose: they keep first values."""
+        """Parameters that take nothing of the file, on purpose: they keep first values."""
         return tuple(
             row.ours.name
             for row in self.rows
-            if row.ours and row.kind == "missing" and not row.ours.name.endswith(_COUNTER)
+            if row.ours
+            and (row.kind == "missing" or row.kept)
+            and not row.ours.name.endswith(_COUNTER)
         )
+
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Those of ``fresh`` that only the spec's layout allows: the call does not name them."""
+        by_spec = {
+            row.ours.name for row in self.rows if row.ours and any(rule.place for rule in row.rules)
+        }
+        return tuple(name for name in self.fresh if name in by_spec)
 
     @property
     def bytes(self) -> int:

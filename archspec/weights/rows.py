@@ -73,6 +73,7 @@ class Row:
         theirs: the file's tensor; None for one that only the model has.
         rules: why the names differ, or the tensor is left out.
         shares: our name of the tensor that a tied one shares, else "".
+        kept: whether a resized one keeps the model's values, all of them.
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ class Row:
     theirs: TensorInfo | None
     rules: tuple[Rule, ...] = ()
     shares: str = ""
+    kept: bool = False
 
     @property
     def cast(self) -> bool:

@@ -80,9 +80,21 @@ class Choices:
             if how not in RESIZES:
                 hint = did_you_mean(str(how), RESIZES) or f"ways: {listing(RESIZES)}"
                 raise UsageError(Problem("E801", f"no way to resize is called '{how}'", hint=hint))
+        if not isinstance(allow_partial, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise UsageError(Problem("E801", "allow_partial is True or False"))
         resizes = cast("Mapping[str, Resize]", dict(pairs))
         missing = _texts("allow_missing", allow_missing)
         return cls(_texts("ignore", ignore), missing, resizes, allow_partial)
+
+    @property
+    def given(self) -> dict[str, bool]:
+        """Whether each argument of a call says anything."""
+        return {
+            "ignore": bool(self.ignore),
+            "allow_missing": bool(self.allow_missing),
+            "resize": bool(self.resize),
+            "allow_partial": self.allow_partial,
+        }
 
 
 def _texts(argument: str, value: object) -> tuple[str, ...]:

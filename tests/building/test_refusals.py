@@ -22,6 +22,7 @@ RULES = [
     ("bias: orthogonal_", "Only tensors with 2 or more dimensions are supported"),
     ("weight: dirac_", "Only tensors with 3, 4, or 5 dimensions are supported"),
     ("weight: {normal_: {std: -1}}", "normal expects std >= 0.0, but found std -1"),
+    ("weight: {trunc_normal_: {std: 0.0}}", "float division by zero"),
     ("weight: {uniform_: {a: 3, b: 1}}", "uniform_ expects to return a [from, to) range"),
     ('"weight[1000]": zeros_', "index 1000 is out of bounds for dimension 0 with size 2"),
     ('"weight[0, 0, 0]": zeros_', "too many indices for tensor of dimension 2"),

@@ -16,11 +16,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 import archspec
 from archspec.data import ImageEncoder, TextEncoder, encoder_for
-from archspec.errors import DataError, RunError, UsageError
+from archspec.errors import DataError, RunError, UsageError, WeightsError
 from archspec.lang.schema import ImageInput
 from archspec.predicting.batching import by_length, prefetched
 
@@ -270,6 +271,26 @@ def test_labels_set_the_number_of_outputs(tmp_path: Path) -> None:
     )
     predictor = archspec.Predictor(TINY, weights=tmp_path / "w.safetensors", labels=[*"abc"])
     assert predictor.labels == ("a", "b", "c") and predictor.spec.values["num_labels"] == 3
+
+
+def test_what_the_weights_lack_has_to_be_asked_for(tmp_path: Path) -> None:
+    text = TINY.read_text("utf-8") + "checkpoints: {theirs: {optional: [body.norm]}}\n"
+    spec, words = archspec.loads(text), TINY.with_name("vocab.txt")
+    state = archspec.build(spec, device="cpu", seed=0).state_dict()
+    file = tmp_path / "w.safetensors"
+    kept = {name: tensor for name, tensor in state.items() if not name.startswith("body.norm")}
+    save_file({**kept, "spare": torch.zeros(2)}, file)
+    with pytest.raises(WeightsError, match=r"ignore=\['spare'\], --ignore"):
+        archspec.Predictor(spec, weights=file, tokenizer=words)
+    with pytest.raises(WeightsError, match=r"no weights for body\.norm\.weight, body\.norm\.bias"):
+        archspec.Predictor(spec, weights=file, tokenizer=words, ignore="spare")
+    predictor = archspec.Predictor(
+        spec, weights=file, tokenizer=words, ignore=["spare"], allow_missing=["body.norm"]
+    )
+    torch.testing.assert_close(predictor.model.state_dict(), state)  # norms start as ones and zeros
+    run = archspec.Run(tmp_path, "finished", {}, ())
+    with pytest.raises(UsageError, match="resize says how weights are read, and a run knows"):
+        archspec.Predictor(run, resize={"words": "rows"})
 
 
 @pytest.mark.parametrize(

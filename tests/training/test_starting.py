@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 import archspec
 from archspec.cli import main
 from archspec.errors import UsageError
+from archspec.training.model_setup import prepared
+from archspec.training.options import TrainOptions
 from archspec.training.run_folder import BEST
 
 HERE = Path(__file__).parent
@@ -105,6 +107,20 @@ def test_rows_follow_the_labels_that_a_spec_names(first: archspec.Run, tmp_path:
         "new labels, which start anew: z",
         "labels that are no longer there: a",
     ]
+
+
+def test_weights_of_another_size(first: archspec.Run, tmp_path: Path) -> None:
+    weights = Path(shutil.copy(first.path / BEST, tmp_path / "plain.safetensors"))
+    spec = archspec.load(SPEC, num_labels=8)
+    for resize in ({"words": "rows"}, ["words=rows"], "words=rows"):
+        options = TrainOptions(weights=str(weights), resize=resize, seed=1)
+        assert TrainOptions(**options.resolved().to_dict()).resize == ("words=rows",)
+        ready = prepared(spec.with_params(vocab_size=44, width=24), options)
+        words = load_file(weights)["words.weight"]
+        assert torch.equal(ready.model.get_parameter("words.weight")[:40], words)
+        assert (ready.fresh, ready.notes) == ((), ["resized: words.weight [40, 24] → [44, 24]"])
+    with pytest.raises(UsageError, match="'words' is no pattern with a way to resize"):
+        TrainOptions(resize="words")
 
 
 def test_a_runs_folder_are_weights(first: archspec.Run) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import archspec
-from archspec import Spec, WeightsError, build
+from archspec import Spec, UsageError, WeightsError, build
 
 NET = """
 archspec: 1
@@ -108,6 +108,36 @@ def test_what_is_optional_keeps_its_first_value(spec: Spec, state: State, tmp_pa
     theirs = {"net." + re.sub("^body", "trunk", n): t for n, t in state.items() if n != "seen"}
     model = build(spec, weights=saved(theirs, tmp_path / "a.safetensors"), device="cpu", seed=0)
     assert equal(model, {**state, "seen": torch.ones(2)})
+
+
+def test_what_may_differ(
+    spec: Spec, state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As ``load_weights`` does it after building, and told."""
+    other = {name: tensor for name, tensor in state.items() if not name.startswith("body.0")}
+    other["head.weight"], other["head.bias"] = torch.rand(3, 4), torch.rand(3)
+    other["spare"] = torch.rand(2)
+    path = saved(other, tmp_path / "any.safetensors")
+    choices: dict[str, Any] = {
+        "ignore": ["spare"], "allow_missing": ["body.0"],
+        "resize": {"head": "rows", "head.bias": "fresh"},
+    }  # fmt: skip
+    model = build(spec, device="cpu", seed=3)
+    archspec.load_weights(model, path, **choices)
+    assert torch.equal(model.get_parameter("head.weight"), other["head.weight"][:2])
+    for device in ("meta", "cpu"):
+        caplog.clear()
+        built = build(spec, device=device, seed=3, weights=path, **choices)
+        fresh = "body.0.weight, body.0.bias, head.bias"
+        assert [record.getMessage() for record in caplog.records] == [
+            f"any.safetensors: without 3 tensors, which start anew: {fresh}",
+            "any.safetensors: resized: head.weight [3, 4] → [2, 4]",
+            "any.safetensors: 1 tensor of the file is left unread: spare",
+        ]
+    assert equal(built, model.state_dict())
+    for name, value in {**choices, "allow_partial": True}.items():
+        with pytest.raises(UsageError, match=f"{name} says how weights are read"):
+            build(spec, device="meta", **{name: value})
 
 
 def test_shared_parameters_need_one_name(tmp_path: Path) -> None:

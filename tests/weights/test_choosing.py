@@ -193,7 +193,7 @@ def test_a_layout_is_a_name(layout: Any, model: nn.Module) -> None:
         assert caught.value.message == f"a layout is a name, not {type(layout).__name__}"
     with pytest.raises(UsageError) as caught:
         build("net.yaml", layout="swapped")
-    assert caught.value.message == "layout says how weights are named: give weights, too"
+    assert caught.value.message == "layout says how weights are read: give weights, too"
 
 
 # ------------------------------------------------------------------------------------------- names

@@ -418,6 +418,13 @@ def test_a_larger_vocabulary(spec: Spec, state: State, saved: Saved) -> None:
     report = load_weights(model, path, resize={"embed": "rows"})
     assert holds(model, {**state, "embed.weight": words})
     assert row(report, "lm.weight") == ("tied", "lm.weight", [])
+    built = build(
+        archspec.loads(text, name="net.yaml"), device="cpu", seed=0, weights=path,
+        resize={"embed": "rows"},
+    )  # fmt: skip
+    assert holds(built, model.state_dict()) and built.get_parameter(
+        "lm.weight"
+    ) is built.get_parameter("embed.weight")
     path = saved({**state, "lm.weight": torch.zeros(5, 4)})
     message = "E607 'lm.weight' and 'embed.weight' are one tensor, the file has two"
     assert failure(model, path, resize={"**": "rows"}) == [message]
