@@ -87,6 +87,29 @@ class Metrics(ABC):
         """The scores of what has been added."""
 
 
+class RowMetrics(Metrics):
+    """Metrics that need what is said of every row at once: it is kept, and gathered in the end."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        super().__init__(size, device)
+        self._parts: list[tuple[Tensor, ...]] = []
+
+    def keep(self, *tensors: Tensor) -> None:
+        """Keep some tensors of a batch, [rows, …] each; always as many."""
+        self._parts.append(tuple(one.detach() for one in tensors))
+
+    def kept(self) -> tuple[Tensor, ...]:
+        """Each of the kept tensors, of all batches together, on the CPU."""
+        return tuple(torch.cat(parts).cpu() for parts in zip(*self._parts, strict=True))
+
+    def reduce(self) -> None:
+        """As ``Metrics.reduce``: then every process has the rows of all."""
+        super().reduce()
+        every: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(every, self.kept())
+        self._parts = [tuple(parts) for parts in every if parts]
+
+
 class Objective(ABC):
     """What a model is trained for, given the labels of some data.
 

@@ -6,14 +6,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional as F
 
 from archspec.tasks.objective import (
     Batch,
     Loss,
-    Metrics,
     Objective,
+    RowMetrics,
     Scores,
     correlations,
     output_of_shape,
@@ -43,30 +43,22 @@ class TextRegression(Objective):
         return RegressionMetrics(self, device)
 
 
-class RegressionMetrics(Metrics):
+class RegressionMetrics(RowMetrics):
     """Keeps all predictions and targets: ranks need them. Scores are those of torchmetrics."""
 
     def __init__(self, objective: TextRegression, device: torch.device) -> None:
         super().__init__(2, device)  # rows, loss
-        self.objective, self.parts = objective, list[Tensor]()
+        self.objective = objective
 
     def add(self, outputs: Any, batch: Batch, rows: int) -> None:
         numbers = self.objective.numbers(outputs, len(batch["labels"]))[:rows]
-        self.parts.append(torch.stack([numbers, batch["labels"][:rows]]).detach())
+        self.keep(numbers, batch["labels"][:rows])
         loss = self.objective.loss(outputs, batch, rows).sum.detach()
         self.sums += torch.stack([torch.full_like(loss, rows), loss])
 
-    def reduce(self) -> None:
-        super().reduce()
-        mine = torch.cat(self.parts, 1).cpu() if self.parts else torch.empty(2, 0)
-        every: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(every, mine)
-        self.parts = every
-
     def scores(self) -> Scores:
         count, loss = self.sums.cpu().tolist()
-        pairs = torch.cat(self.parts, 1).double().cpu() if self.parts else torch.empty(2, 0)
-        numbers, targets = pairs[0], pairs[1]
+        numbers, targets = (one.double() for one in self.kept())
         squares = float(((numbers - targets) ** 2).sum())  # the loss may be another function
         mse = squares / max(count, 1)
         figures = {**correlations(numbers, targets), "mse": mse if math.isfinite(mse) else 0.0}

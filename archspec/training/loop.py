@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from archspec.freezing import freeze
-from archspec.tasks.objective import Loss, Scores
+from archspec.tasks.objective import Loss, Metrics, Scores
 from archspec.training.cached_activations import CacheFiller, for_test
 from archspec.training.callbacks import TrainCallback, TrainState
 from archspec.training.checkpoints import (
@@ -44,6 +44,7 @@ from archspec.training.engine import (
     share,
     share_buffers,
 )
+from archspec.training.final_report import FinalReport
 from archspec.training.optimization import MovingAverage, lr_factor, optimizer_of
 from archspec.training.options import Phase, TrainOptions
 from archspec.training.recorder import Recorder
@@ -288,9 +289,20 @@ class TrainLoop:
     # ----------------------------------------------------------------------------------- evaluation
 
     def _evaluate(self, model: nn.Module, split: str) -> Scores:
+        """The scores on a split, of which callbacks are told."""
+        scores = self._measure(model, split, self.feed.objective.metrics(self.fabric.device))
+        return self._evaluated(split, scores)
+
+    def _evaluated(self, split: str, scores: Scores) -> Scores:
+        self.evaluated = (split, scores)
+        self._call("on_evaluation_end")
+        return scores
+
+    def _measure(
+        self, model: nn.Module, split: str, metrics: Metrics, *, may_stop: bool = False
+    ) -> Scores:
         """The scores on a split, of which each process takes its part of every batch."""
         device, is_alone = self.fabric.device, self.fabric.world_size == 1
-        metrics = self.feed.objective.metrics(device)
         batches = self.feed.split(split)
         if self.is_split:
             share_buffers(model)
@@ -300,18 +312,16 @@ class TrainLoop:
                 batch = moved(batch, device)
                 outputs = outputs_of(model, self.feed, split, batch)
                 metrics.add(outputs, batch, self._own_rows(size))
-                if split == "test" and self._any(self.stop.is_set())[0]:
-                    raise Stopped  # a validation is completed first
+                if may_stop and self._any(self.stop.is_set())[0]:
+                    raise Stopped  # else the validation is completed first
         if not is_alone:
             metrics.reduce()
-        scores = metrics.scores()
-        self.evaluated = (split, scores)
-        self._call("on_evaluation_end")
-        return scores
+        return metrics.scores()
 
     def _test(self) -> None:
-        """Test the best weights."""
-        if "test" not in self.feed.data.splits:
+        """Test the best weights, and report on what they do."""
+        report = FinalReport(self.feed)
+        if not report.splits:
             return
         folder, device = self.record.folder, self.fabric.device
         if folder is not None:
@@ -325,7 +335,14 @@ class TrainLoop:
         if self.is_split:
             model = copy.deepcopy(self.model)
             self.fabric.setup_module(TrainingStep(model, self.feed))
-        self.record.test(self._evaluate(model, "test"))
+        for split in report.splits:
+            metrics = report.metrics(split, device)
+            scores = self._measure(model, split, metrics, may_stop=True)
+            report.add(split, scores, metrics)
+            if split == "test":
+                self.record.test(self._evaluated(split, scores))
+        if folder is not None:
+            self.record.report_written(report.write(folder))
 
     def _own_rows(self, size: int) -> int:
         """How many of this process's rows of a batch are its own: a few fill up the last batch."""

@@ -374,6 +374,11 @@ class Recorder:
             self._write([{"kind": "test", **scores.to_dict()}])
             self.report(f"test: {format_numbers(scores.numbers)}")
 
+    def report_written(self, name: str) -> None:
+        """The report is there; empty: there is none for this task."""
+        if name and self.folder is not None:
+            self.report(f"report: {self.folder / name}")
+
     def _write(self, lines: list[dict[str, Any]]) -> None:
         self.lines += len(lines)
         if self.folder is not None:

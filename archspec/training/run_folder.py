@@ -21,9 +21,10 @@ from archspec.file_lock import holder, locked, write_holder
 SPEC, FACTS, HASHES = run_hashes.SPEC, run_hashes.FACTS, run_hashes.HASHES
 SOURCE, FREEZE = "model.py", "freeze.json"
 METRICS, CURVES, LOG, LOCK = "metrics.jsonl", "curves.svg", "train.log", ".lock"
+REPORT, PAGE = "report.json", "report.md"
 BEST, LAST = "checkpoints/best.safetensors", "checkpoints/last.safetensors"
 STATE = "checkpoints/resume.pt"
-_UNHASHED = {METRICS, CURVES, SOURCE}  # grows by lines, or is only looked at
+_UNHASHED = {METRICS, SOURCE, PAGE}  # grows by lines, or is only looked at, as pictures are
 _MAX_BYTES = 1_000_000_000  # of a text file that is read back
 _OLDER_LEFTOVER = re.compile(r"\.[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}", re.ASCII)
@@ -83,7 +84,7 @@ class RunFolder:
             yield temporary
             with open(temporary, "rb+") as file:
                 storage.sync(file)
-            if name in _UNHASHED:
+            if name in _UNHASHED or name.endswith(".svg"):
                 storage.replace(temporary, self / name)
                 return
             run_hashes.note(self.path, name, run_hashes.digest(temporary))

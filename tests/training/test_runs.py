@@ -102,6 +102,14 @@ def test_a_folder_explains_itself(whole: archspec.Run) -> None:
     assert facts["versions"]["torch"] == torch.__version__
     assert "<svg" in (whole.path / "curves.svg").read_text()
     assert "epoch 3" in (whole.path / "train.log").read_text()
+    report = json.loads((whole.path / "report.json").read_text())["splits"]["validation"]
+    assert whole.best is not None  # whose weights are reported on
+    assert [report[key] for key in ("confusion", "accuracy", "count")] == [
+        whole.best[key] for key in ("confusion", "accuracy", "count")
+    ]
+    page = (whole.path / "report.md").read_text()
+    assert "![Confusion matrix](confusion-validation.svg)" in page and "| seed | 0 |" in page
+    assert (whole.path / "confusion-validation.svg").is_file()
     logs = {path.name for path in (whole.path / "logs").glob("*/*")}
     assert "metrics.csv" in logs and any(name.startswith("events.") for name in logs)
     hidden = [path.name for path in whole.path.rglob(".*") if path.name != ".lock"]

@@ -85,6 +85,11 @@ def test_a_model_in_parts_is_trained_as_a_whole_one(data: Path, tmp_path: Path) 
         assert mine.keys() == theirs.keys() and "twin.down.weight" not in mine
         for name, tensor in mine.items():
             torch.testing.assert_close(theirs[name], tensor, rtol=1e-4, atol=1e-6)
+    reports = [json.loads((run.path / "report.json").read_text()) for run in (one, both)]
+    for name in ("validation", "test"):
+        mine, theirs = (report["splits"][name] for report in reports)
+        assert mine["confusion"] == theirs["confusion"] and mine["count"] == theirs["count"] > 0
+    assert reports[1]["temperature"] == pytest.approx(reports[0]["temperature"], rel=1e-3)
     told = json.loads((both.path / "freeze.json").read_text())
     assert told["weights"].keys() == {"best.safetensors", "last.safetensors"}
     frozen = told["phases"][1]["proof"]["tensors"]

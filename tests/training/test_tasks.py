@@ -383,6 +383,10 @@ def test_runs_resume_to_the_bit_and_predict(
     resumed = archspec.resume(tmp_path / "runs/cut", progress=False)
     for file in (LAST, "checkpoints/best.safetensors"):
         assert (resumed.path / file).read_bytes() == (whole.path / file).read_bytes()
+    if (whole.path / "report.json").is_file():
+        assert (resumed.path / "report.json").read_bytes() == (
+            whole.path / "report.json"
+        ).read_bytes()
     times = {"seconds": 0}
     lines = [[{**line, **times} for line in run.epochs] for run in (whole, resumed)]
     assert lines[0] == lines[1]

@@ -1,0 +1,1 @@
+"""What a trained classifier does on a split, in detail: classes, mistakes, calibration."""
