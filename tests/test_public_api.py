@@ -181,7 +181,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*allow_partial", False), ("*device", "auto"),
         ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
-        ("*labels", None), ("*threshold", None), ("**params", ...),
+        ("*labels", None), ("*threshold", None), ("*calibrate", False), ("**params", ...),
     ],
     "resume": [
         ("path", ...), ("*data", None), ("*epochs", None), ("*loss", None), ("*callbacks", ()),

@@ -267,7 +267,7 @@ class Models:
 def _text_answer(model: archspec.Predictor, text: str, explain: bool) -> dict[str, Any]:
     if model.kind == "image-classification":
         raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
-    if model.threshold is not None or (model.objective and not model.labels):
+    if model.decision.several or (model.objective and not model.labels):
         hint = "archspec predict RUN --text TEXT"
         message = f"{model.spec.name} gives several labels, or a number: not shown here yet"
         raise UsageError(Problem("E801", message, hint=hint))
@@ -299,7 +299,7 @@ def _truncation(model: archspec.Predictor) -> dict[str, int] | None:
 def _image_answer(model: archspec.Predictor, data: bytes) -> dict[str, Any]:
     if model.kind != "image-classification":
         raise UsageError(Problem("E801", f"{model.spec.name} takes text, not images"))
-    if model.threshold is not None:
+    if model.decision.several:
         message = f"{model.spec.name} gives several labels: not shown here yet"
         raise UsageError(Problem("E801", message, hint="archspec predict RUN --image FILE"))
     return _labels(model, model(data))

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from archspec.predicting import Predictor
 
 
+def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) -> float | str | None:
+    if given is None or given == "best":
+        return given
+    try:
+        return float(given)
+    except ValueError:
+        raise click.BadParameter(f"'{given}' is neither a number nor best") from None
+
+
 @click.command(cls=Command)
 @click.argument("source", metavar="RUN_OR_SPEC", type=options.SpecName())
 @options.overrides
@@ -122,12 +131,29 @@ if TYPE_CHECKING:
     help="With --file, also write the probability of each class.",
 )
 @option(
-    "--threshold",
-    metavar="FLOAT",
-    type=float,
-    show_default="0.5",
+    "--top-k",
+    metavar="INT",
+    type=click.IntRange(min=1),
+    show_default="with --text and --image: 10",
     group="Output",
-    help="Minimum probability of a predicted class, for models that predict several.",
+    help="Number of classes to show with their probabilities, the most probable first. With "
+    "--file, write them to the columns top_labels and top_probabilities.",
+)
+@option(
+    "--threshold",
+    metavar="FLOAT|best",
+    callback=_threshold,
+    show_default="0.5 for several classes; otherwise the most probable class",
+    group="Output",
+    help="Minimum probability of a predicted class, for models that predict several. For models of "
+    "two classes, of the second one. best uses the thresholds in the report of the run.",
+)
+@option(
+    "--calibrate",
+    is_flag=True,
+    group="Output",
+    help="Divide the logits by the temperature in the report of the run, so that probabilities are "
+    "closer to how often they are right.",
 )
 @option(
     "--explain",
@@ -159,6 +185,7 @@ def predict(
     column: str | None,
     pair_column: str | None,
     probabilities: bool,
+    top_k: int | None,
     overwrite: bool,
     max_bad_rows: float,
     header: bool | None,
@@ -178,6 +205,7 @@ def predict(
     \b
     Examples:
       archspec predict runs/topics --text 'a large cat'
+      archspec predict runs/topics --text 'a large cat' --top-k 3 --calibrate
       archspec predict runs/topics --text 'a large cat' --explain
       archspec predict runs/nli --text 'a large cat' --text-pair 'It is an animal.'
       archspec predict runs/topics --file in.csv -o out.csv --probabilities
@@ -186,6 +214,8 @@ def predict(
     """
     inputs = _inputs(texts, images, files)
     pairs_of_texts = _paired(inputs, texts, second_texts)
+    if explain and top_k is not None:
+        raise _usage("--explain and --top-k do not go together")
     if explain and (not texts or second_texts):
         raise _usage("--explain goes with --text, and without --text-pair")
     if pair_column is not None and not files:
@@ -200,12 +230,12 @@ def predict(
         _put_explained(predictor, inputs, as_json=as_json)
         return
     if not files:
-        _put(predictor, pairs_of_texts, as_json=as_json)
+        _put(predictor, pairs_of_texts, top_k, as_json=as_json)
         return
     role = "image" if predictor.kind == "image-classification" else "text"
     settings: dict[str, Any] = {role: column, "progress": not as_json, "text_pair": pair_column}
     settings |= {"probabilities": probabilities, "max_bad_rows": max_bad_rows}
-    settings |= {"overwrite": overwrite}
+    settings |= {"overwrite": overwrite, "top_k": top_k}
     settings |= {"header": header, "encoding": encoding}
     with _ended_by_sigterm():
         reports = [predictor.file(file, out, **settings) for file, out in pairs]
@@ -320,9 +350,13 @@ def _check_any(inputs: list[Any]) -> None:
         raise _usage("standard input has no line")
 
 
-def _put(predictor: Predictor, inputs: list[Any], *, as_json: bool) -> None:
+def _put(predictor: Predictor, inputs: list[Any], top_k: int | None, *, as_json: bool) -> None:
     _check_any(inputs)
-    found = predictor(inputs)
+    if top_k is not None and not predictor.labels:
+        raise _usage("--top-k is for models that give labels")
+    found: Any = predictor(inputs)
+    if top_k is not None:
+        found = [prediction.top(top_k) for prediction in found]
     _tell_optimizations(predictor)
     _tell_lost_tokens(predictor)
     if predictor.kind == "text-embedding":
@@ -343,7 +377,9 @@ def _put(predictor: Predictor, inputs: list[Any], *, as_json: bool) -> None:
         from archspec.predicting.report import prediction_table
         from archspec.report.display import styled_text
 
-        terminal.put(styled_text(prediction_table(inputs, found), terminal.width()))
+        terminal.put(
+            styled_text(prediction_table(inputs, found, top=top_k is not None), terminal.width())
+        )
 
 
 def _tell_optimizations(predictor: Predictor) -> None:

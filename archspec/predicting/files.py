@@ -31,6 +31,7 @@ from archspec.predicting.batching import (
     prepare_texts,
     window_rows,
 )
+from archspec.predicting.decisions import Decision
 from archspec.predicting.engine import Engine, Scores
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.row_reader import RowFile, Window, check_source, row_file
@@ -51,7 +52,7 @@ class PredictionSettings:
 
     Attributes:
         labels: empty for embeddings and numbers.
-        threshold: from which on a label is given; None where there is one label for each row.
+        decision: which labels probabilities lead to.
     """
 
     engine: Engine
@@ -59,7 +60,7 @@ class PredictionSettings:
     kind: Kind
     pair: bool | None
     labels: tuple[str, ...]
-    threshold: float | None
+    decision: Decision
     batch_size: int
 
 
@@ -73,6 +74,7 @@ class FileRequest:
     text_pair: str | None
     image: str | None
     probabilities: bool
+    top_k: int | None
     max_bad_rows: float
     overwrite: bool
     form: TextFormat
@@ -132,6 +134,11 @@ def predict_file(
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         message = f"max_bad_rows must be a number from 0 to 1, not {value!r}"
         raise UsageError(Problem("E801", message))
+    top: object = request.top_k
+    if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
+        raise UsageError(Problem("E801", f"top_k must be an integer of at least 1, not {top!r}"))
+    if top is not None and not settings.labels:
+        raise UsageError(Problem("E801", "top_k is for models that give labels"))
     file = row_file(request.source, request.form)
     kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
     if not file.schema:
@@ -156,7 +163,7 @@ def predict_file(
             tally.refuse(file, request.max_bad_rows)
             writer.add(window, added.columns(scores, prepared))
             tokens += [prepared.tokens] if prepared.tokens else []
-            counts += _count_labels(scores, prepared.faults, settings.threshold, len(counts))
+            counts += _count_labels(scores, prepared.faults, settings.decision, len(counts))
     return PredictedFile(
         source=request.source,
         out=request.out,
@@ -258,13 +265,11 @@ def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> C
     return lambda i: encoder.encode(image_bytes(cells, i))
 
 
-def _count_labels(
-    scores: Scores, faults: dict[int, Fault], threshold: float | None, size: int
-) -> Any:
+def _count_labels(scores: Scores, faults: dict[int, Fault], decision: Decision, size: int) -> Any:
     good = np.setdiff1d(np.arange(len(scores)), [*faults])
-    if threshold is not None:
-        return (scores[good] >= threshold).sum(0)
-    return np.bincount(scores[good].argmax(axis=1), minlength=size)[:size] if size else 0
+    if decision.several:
+        return decision.given(scores[good]).sum(0)
+    return np.bincount(decision.best(scores[good]), minlength=size)[:size] if size else 0
 
 
 # ------------------------------------------------------------------------------------------ columns
@@ -278,7 +283,7 @@ class _AddedColumns:
         schema: their names and types.
         kind: what each row has: a label, labels, a number or an embedding.
         labels: names of the classes; empty without.
-        threshold: from which on a row has a label, if it may have several.
+        decision: which labels probabilities lead to.
         wide: whether each number of an embedding has its own column, and labels are one text.
         of_texts: whether there is a column ``truncated``.
     """
@@ -286,8 +291,9 @@ class _AddedColumns:
     schema: dict[str, Any]
     kind: Literal["label", "labels", "value", "embedding"]
     labels: tuple[str, ...]
-    threshold: float | None
+    decision: Decision
     probabilities: bool
+    top_k: int
     wide: bool
     of_texts: bool
 
@@ -303,20 +309,24 @@ class _AddedColumns:
                 names = {f"embedding_{i}": pa.float32() for i in range(settings.engine.size)}
         elif not labels:
             kind, names = "value", {"value": pa.float64()}
-        elif settings.threshold is not None:
+        elif settings.decision.several:
             kind, names = "labels", {"labels": pa.string() if wide else pa.list_(pa.string())}
         else:
             kind, names = "label", {"label": pa.string(), "probability": pa.float64()}
         if request.probabilities:
             names |= {f"p_{label}": pa.float64() for label in labels}
+        top_k = min(request.top_k or 0, len(labels))
+        if top_k:
+            names["top_labels"] = pa.string() if wide else pa.list_(pa.string())
+            names["top_probabilities"] = pa.string() if wide else pa.list_(pa.float64())
         of_texts = isinstance(settings.encoder, TextEncoder)
         if of_texts:
             names["truncated"] = pa.bool_()
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):
             names = {f"predicted_{name}": kind for name, kind in names.items()}
-        threshold, probabilities = settings.threshold, request.probabilities
-        return cls(names, kind, labels, threshold, probabilities, wide, of_texts)
+        decision, shares = settings.decision, request.probabilities
+        return cls(names, kind, labels, decision, shares, top_k, wide, of_texts)
 
     def columns(self, scores: Scores, prepared: Prepared) -> dict[str, Any]:
         """The added columns of a window, empty where there is a fault."""
@@ -343,21 +353,23 @@ class _AddedColumns:
     def _labels(self, scores: Scores, bad: Any) -> list[Any]:
         shares = np.round(np.where(bad[:, None], 0, scores).astype(np.float64), _DECIMALS)
         rest = [pa.array(one, mask=bad) for one in shares.T] if self.probabilities else []
-        if self.threshold is not None:
-            return [self._sets(scores, bad), *rest]
-        best = scores.argmax(axis=1)  # meaningless for a row without scores
+        if self.top_k:
+            order = np.argsort(-shares, axis=1, kind="stable")[:, : self.top_k]
+            rest.append(self._lists([[self.labels[i] for i in row] for row in order], bad))
+            rest.append(self._lists(np.take_along_axis(shares, order, 1).tolist(), bad))
+        if self.decision.several:
+            given = self.decision.given(scores)
+            sets = [[self.labels[i] for i in np.flatnonzero(row).tolist()] for row in given]
+            return [self._lists(sets, bad), *rest]
+        best = self.decision.best(scores)  # meaningless for a row without scores
         names = pa.array(self.labels, pa.string()).take(pa.array(best, mask=bad))
-        return [names, pa.array(shares.max(axis=1), mask=bad), *rest]
+        return [names, pa.array(shares[np.arange(len(shares)), best], mask=bad), *rest]
 
-    def _sets(self, scores: Scores, bad: Any) -> Any:
-        """The labels of each row, as a list; in a file of text as JSON."""
-        sets = [
-            [self.labels[i] for i in np.flatnonzero(row >= self.threshold).tolist()]
-            for row in scores
-        ]
+    def _lists(self, lists: Sequence[Sequence[Any]], bad: Any) -> Any:
+        """A list for each row; in a file of text as JSON."""
         if self.wide:
-            return pa.array([json.dumps(one, ensure_ascii=False) for one in sets], mask=bad)
-        return pa.array([None if b else one for one, b in zip(sets, bad, strict=True)])
+            return pa.array([json.dumps(one, ensure_ascii=False) for one in lists], mask=bad)
+        return pa.array([None if b else one for one, b in zip(lists, bad, strict=True)])
 
     def _vectors(self, scores: Scores, bad: Any) -> list[Any]:
         if self.wide:

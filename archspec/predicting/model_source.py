@@ -20,7 +20,7 @@ from archspec.errors import DataError, Problem, UsageError, WeightsError, listin
 from archspec.lang.spec import Spec, as_spec
 from archspec.training.model_setup import class_param
 from archspec.training.run import Run, tokenizer_of
-from archspec.training.run_folder import SPEC
+from archspec.training.run_folder import REPORT, SPEC, RunFolder
 from archspec.weights.adapter_files import as_adapted_spec, tensors_of_folder
 
 if TYPE_CHECKING:
@@ -47,12 +47,17 @@ class SourceOptions:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model with its spec and encoder; ``labels`` is None if they have no names."""
+    """A model with its spec and encoder; ``labels`` is None if they have no names.
+
+    Attributes:
+        report: on the best weights of a run, if these are loaded and there is one.
+    """
 
     spec: Spec
     model: nn.Module
     encoder: TextEncoder | ImageEncoder
     labels: tuple[str, ...] | None
+    report: Mapping[str, Any] | None = None
 
 
 def load_model(source: Source, options: SourceOptions) -> LoadedModel:
@@ -92,7 +97,21 @@ def _of_run(run: Run, options: SourceOptions) -> LoadedModel:
         model = build(spec, device=options.device, weights=options.weights)
     if options.tokenizer is None:
         tokenizer_of(run, spec)  # raises if it is damaged
-    return _with_encoder(spec, model, options, run.labels or None)
+    loaded = _with_encoder(spec, model, options, run.labels or None)
+    is_best = options.weights in (None, "best")
+    return replace(loaded, report=_report(run)) if is_best else loaded
+
+
+def _report(run: Run) -> Mapping[str, Any] | None:
+    """What was found of the best weights; None if there is no report.
+
+    Raises:
+        RunError: E920, it was damaged or changed.
+    """
+    if not (run.path / REPORT).is_file():
+        return None
+    run_hashes.check(run.path, [REPORT])
+    return RunFolder(run.path).read_json(REPORT)
 
 
 def _of_spec(source: str | os.PathLike[str] | Spec, options: SourceOptions) -> LoadedModel:

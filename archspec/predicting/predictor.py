@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -19,6 +20,7 @@ from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
+from archspec.predicting.decisions import Decision, Threshold, decision
 from archspec.predicting.engine import Engine, Scores, model_device
 from archspec.predicting.model_source import (
     LoadedModel,
@@ -77,8 +79,9 @@ class Predictor:
         max_length: tokens of a text at most; left out: as the task says.
         labels: the names of the classes, in the order of the model's outputs; left out: those of
             the run or of the task, else numbers from 0. They set the number of a spec's outputs.
-        threshold: the probability from which on a label is given, 0 to 1, for models that give
-            several; left out: 0.5.
+        threshold: the probability from which on a label is given, 0 to 1: of several labels each,
+            left out 0.5; of two labels the second one. ``best``: those that the run's report has.
+        calibrate: whether logits are divided by the temperature of the run's report.
         **params: values for the spec's parameters.
 
     Attributes:
@@ -88,6 +91,7 @@ class Predictor:
         objective: what the task is for training; None for embeddings.
         pair: whether an input is a pair of texts; None: a text or a pair.
         labels: the names of the classes; none for embeddings and numbers.
+        decision: which labels probabilities lead to.
         size: how many numbers the model gives for each input.
         encoder: what makes the model's input of a text or an image.
         engine: what runs the model.
@@ -128,7 +132,8 @@ class Predictor:
         tokenizer: str | os.PathLike[str] | None = None,
         max_length: int | None = None,
         labels: Sequence[str] | None = None,
-        threshold: float | None = None,
+        threshold: Threshold | None = None,
+        calibrate: bool = False,
         **params: Any,
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
@@ -154,7 +159,8 @@ class Predictor:
         self.engine = _engine(loaded, self.pair, activation, optimize=optimize)
         self.size = self.engine.size
         self.labels = label_names(loaded, self.size) if activation else ()
-        self.threshold = _threshold(threshold, activation)
+        self.decision = decision(self.labels, activation, threshold, calibrate, loaded.report)
+        self.engine.plain = replace(self.engine.plain, temperature=self.decision.temperature)
 
     @property
     def optimizations(self) -> tuple[str, ...]:
@@ -233,6 +239,10 @@ class Predictor:
         if self.pair:
             hint = "explain takes models of one text"
             raise UsageError(Problem("E801", f"{self.spec.name} takes pairs of texts", hint=hint))
+        if not self.decision.several and self.decision != Decision(False):
+            hint = "make another Predictor for it"
+            message = "explain takes neither a threshold nor calibration"
+            raise UsageError(Problem("E801", message, hint=hint))
         request = ExplanationRequest(text, label, steps)
         explanation = explain_text(self.engine.plain, self.encoder, self.kind, self.labels, request)
         assert isinstance(self.encoder, TextEncoder)
@@ -248,6 +258,7 @@ class Predictor:
         text_pair: str | None = None,
         image: str | None = None,
         probabilities: bool = False,
+        top_k: int | None = None,
         max_bad_rows: float = 1.0,
         header: bool | None = None,
         encoding: str | None = None,
@@ -268,6 +279,7 @@ class Predictor:
                 is given to a model that takes texts as well.
             image: the column of images, or of their paths; left out: guessed.
             probabilities: whether there is a column for the probability of each label.
+            top_k: how many of the most probable labels, with their probabilities, get columns.
             max_bad_rows: fraction of bad rows, 0 to 1, above which nothing is written.
             header: whether the first line of a CSV or TSV has the names of the columns; left out:
                 it has, and one that looks like a row is an error.
@@ -293,6 +305,7 @@ class Predictor:
             text_pair,
             image,
             probabilities,
+            top_k,
             max_bad_rows,
             overwrite,
             form,
@@ -365,7 +378,7 @@ class Predictor:
             self.kind,
             self.pair,
             self.labels,
-            self.threshold,
+            self.decision,
             self.batch_size,
         )
 
@@ -373,9 +386,11 @@ class Predictor:
         if not self.labels:
             return NumberPrediction(float(scores[0]), truncated)
         probabilities = dict(zip(self.labels, scores.tolist(), strict=True))
-        if self.threshold is not None:
-            return MultiLabelPrediction.of(probabilities, self.threshold, truncated)
-        best = self.labels[int(scores.argmax())]
+        if self.decision.several:
+            return MultiLabelPrediction.of(
+                probabilities, self.decision.given(scores).tolist(), truncated
+            )
+        best = self.labels[int(self.decision.best(scores[None])[0])]
         return Prediction(best, probabilities[best], probabilities, truncated)
 
     def _scores(self, inputs: list[Any]) -> tuple[Scores, Set[int]]:
@@ -456,18 +471,6 @@ def _objective(task: Task) -> Objective | None:
     if task.kind == "text-embedding":
         return None
     return find(task.kind, multi_label=bool(task.multi_label))(task.labels or ())
-
-
-def _threshold(threshold: object, activation: str) -> float | None:
-    if activation != "sigmoid":
-        if threshold is not None:
-            message = "a threshold is for models that give several labels"
-            raise UsageError(Problem("E801", message))
-        return None
-    value = 0.5 if threshold is None else threshold
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise UsageError(Problem("E801", f"threshold must be a number from 0 to 1, not {value!r}"))
-    return float(value)
 
 
 def _engine(

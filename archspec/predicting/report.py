@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,18 @@ class Prediction(Displayed):
         probability: of this label, 0 to 1.
         probabilities: label → probability, in the order of the model's outputs; they add up to 1.
         truncated: whether the text was cut, so that the model has not seen its end.
+        most_shown: how many labels are shown.
     """
 
     label: str
     probability: float
     probabilities: Mapping[str, float]
     truncated: bool = False
+    most_shown: int = field(default=_MAX_LABELS, repr=False, compare=False)
+
+    def top(self, k: int) -> Prediction:
+        """The prediction with the ``k`` most probable labels alone, the most probable first."""
+        return replace(self, probabilities=_top(self.probabilities, k), most_shown=k)
 
     def to_dict(self) -> dict[str, Any]:
         """The prediction as plain data."""
@@ -57,7 +63,7 @@ class Prediction(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        return _probability_table(self.probabilities, (self.label,))
+        return _probability_table(self.probabilities, (self.label,), self.most_shown)
 
     @property
     def summary(self) -> tuple[str, str]:
@@ -73,24 +79,31 @@ class MultiLabelPrediction(Displayed):
         labels: those whose probability is at least the threshold, the most probable first.
         probabilities: label → probability, each by itself, in the order of the model's outputs.
         truncated: whether the text was cut, so that the model has not seen its end.
+        most_shown: how many labels are shown.
     """
 
     labels: tuple[str, ...]
     probabilities: Mapping[str, float]
     truncated: bool = False
+    most_shown: int = field(default=_MAX_LABELS, repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, probabilities: Mapping[str, float], threshold: float, truncated: bool
+        cls, probabilities: Mapping[str, float], given: Sequence[bool], truncated: bool
     ) -> MultiLabelPrediction:
-        ordered = sorted(probabilities, key=lambda name: -probabilities[name])
-        labels = [name for name in ordered if probabilities[name] >= threshold]
+        names = [name for name, is_given in zip(probabilities, given, strict=True) if is_given]
+        labels = sorted(names, key=lambda name: -probabilities[name])
         return cls(tuple(labels), probabilities, truncated)
+
+    def top(self, k: int) -> MultiLabelPrediction:
+        """The prediction with the ``k`` most probable labels alone, the most probable first."""
+        return replace(self, probabilities=_top(self.probabilities, k), most_shown=k)
 
     @property
     def summary(self) -> tuple[str, str]:
         """The labels, and the probability of the first."""
-        first = f"{self.probabilities[self.labels[0]]:.4f}" if self.labels else ""
+        known = [name for name in self.labels if name in self.probabilities]
+        first = f"{self.probabilities[known[0]]:.4f}" if known else ""
         return ", ".join(self.labels) or "–", first
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,7 +115,7 @@ class MultiLabelPrediction(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        return _probability_table(self.probabilities, self.labels)
+        return _probability_table(self.probabilities, self.labels, self.most_shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,33 +399,47 @@ class PredictedFile(Displayed):
         return [head, *(f"  {row}" for row in shown), *rest]
 
 
-def _probability_table(probabilities: Mapping[str, float], chosen: Sequence[str]) -> RenderableType:
+def _top(probabilities: Mapping[str, float], k: int) -> dict[str, float]:
+    return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:k])
+
+
+def _probability_table(
+    probabilities: Mapping[str, float], chosen: Sequence[str], most: int
+) -> RenderableType:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     ordered = sorted(probabilities.items(), key=lambda item: -item[1])
     table = Table.grid(padding=(0, 1, 0, 0))
-    for name, share in ordered[:_MAX_LABELS]:
+    for name, share in ordered[:most]:
         label = Text(printable(name), style="bold" if name in chosen else "")
         table.add_row(label, f"{share:.4f}", Text(_bar(share), "cyan"))
-    more = len(ordered) - _MAX_LABELS
+    more = len(ordered) - most
     return Group(table, Text(f"… ({more:,} more)")) if more > 0 else table
 
 
 def prediction_table(
-    inputs: Sequence[str | tuple[str, str]], predictions: Sequence[AnyPrediction]
+    inputs: Sequence[str | tuple[str, str]], predictions: Sequence[AnyPrediction], *, top: bool
 ) -> Table:
-    """A line for each input: what is predicted, the probability, and how it begins."""
+    """A line for each input: what is predicted, the probability, and how it begins.
+
+    Args:
+        top: whether all labels that the predictions have are shown, in place of the predicted one.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
     for given, prediction in zip(inputs, predictions, strict=True):
         text = given if isinstance(given, str) else " | ".join(given)
+        label, share = prediction.summary
+        if top and not isinstance(prediction, NumberPrediction):
+            shares = prediction.probabilities.items()
+            label, share = ", ".join(f"{name} {p:.4f}" for name, p in shares), ""
         table.add_row(
-            Text(printable(prediction.summary[0]), style="bold"),
-            prediction.summary[1],
+            Text(printable(label), style="bold"),
+            share,
             Text(printable(_shortened(text, _MAX_CHARACTERS)), no_wrap=True, overflow="ellipsis"),
         )
     return table

@@ -21,6 +21,7 @@ class Variant:
         device: of its tensors.
         select: selects the tensor with the scores from its outputs.
         activation: what makes probabilities of logits; empty: they are predictions as they are.
+        temperature: what logits are divided by.
         dtype: of its floating-point inputs; None to leave them.
         channels_last: whether images are passed in this memory format.
     """
@@ -29,6 +30,7 @@ class Variant:
     device: torch.device
     select: Callable[[Any], Tensor | None]
     activation: Activation
+    temperature: float = 1.0
     dtype: torch.dtype | None = None
     channels_last: bool = False
 
@@ -42,9 +44,9 @@ class Variant:
         assert output is not None
         match self.activation:
             case "softmax":
-                return output.float().softmax(1)
+                return (output.float() / self.temperature).softmax(1)
             case "sigmoid":
-                return output.float().sigmoid()
+                return (output.float() / self.temperature).sigmoid()
             case "":
                 return output.float()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -215,9 +216,31 @@ def predicts_several(predictor: archspec.Predictor, folder: Path) -> None:
     row, bad = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
     assert sorted(row["labels"]) == sorted(chosen) and bad["labels"] is None
     assert json.dumps(row["labels"]) in (folder / "out.csv").read_text().replace('""', '"')
-    for wrong in (-0.1, 2, True):
+    wrongs: list[Any] = [-0.1, 2, True, "worst"]
+    for wrong in wrongs:
         with pytest.raises(ArchspecError, match="threshold must be"):
             archspec.Predictor(predictor.model, threshold=wrong, tokenizer=predictor.encoder.path)
+    run = folder / "runs/whole"
+    report = json.loads((run / "report.json").read_text())
+    fitted = archspec.Predictor(run, device="cpu", threshold="best", calibrate=True)
+    softer = {k: logit(p) / report["temperature"] for k, p in prediction.probabilities.items()}
+    said = fitted("a good film")
+    assert {k: logit(p) for k, p in said.probabilities.items()} == pytest.approx(softer, abs=1e-4)
+    best = [n for n, t in report["thresholds"].items() if prediction.probabilities[n] >= t]
+    assert sorted(said.labels) == sorted(best)
+    written = choosy.file(folder / "in.jsonl", folder / "top.jsonl", top_k=2)
+    row, bad = map(json.loads, (folder / "top.jsonl").read_text().splitlines())
+    assert row["top_labels"] == [*prediction.top(2).probabilities] and bad["top_labels"] is None
+    assert row["top_probabilities"] == pytest.approx(sorted(shares)[:0:-1], abs=1e-6)
+    assert written.columns[:3] == ("labels", "top_labels", "top_probabilities")
+    given: list[dict[str, Any]] = [{"threshold": "best"}, {"calibrate": True}]
+    for one in given:
+        with pytest.raises(ArchspecError, match=r"there is no report.json that has a"):
+            archspec.Predictor(run, weights="last", device="cpu", **one)
+
+
+def logit(share: float) -> float:
+    return math.log(share / (1 - share))
 
 
 def predicts_vectors(predictor: archspec.Predictor, folder: Path) -> None:
