@@ -220,6 +220,16 @@ class DataFeed:
         known = [length for row in rows if (length := lengths[row]) is not None]
         return batch, known or None
 
+    def rows_for_loss(self) -> Batch:
+        """A few rows of training with all that their loss takes, always the same."""
+        rows = self.data.splits["train"]
+        columns, size = len(rows.columns), min(len(rows), 2)
+        if columns == 1:
+            return self.example()[0]
+        texts = [column * len(rows) + row for column in range(columns) for row in range(size)]
+        (batch,) = self.of("train", [texts])
+        return {**batch, "labels": batch["labels"][:size]}
+
     def _batches(
         self,
         name: str,

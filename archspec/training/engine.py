@@ -94,9 +94,9 @@ def has_unused(model: nn.Module, feed: DataFeed) -> bool:
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-            batch = moved(feed.example()[0], device)
+            batch = moved(feed.rows_for_loss(), device)
             outputs = functional_call(model, buffers, (), inputs_of(batch))
-            loss = feed.objective.loss(outputs, batch, len(batch["rows"])).sum
+            loss = feed.objective.loss(outputs, batch, len(batch["labels"])).sum
             gradients = torch.autograd.grad(loss, trained, allow_unused=True)
     except (ArchspecError, RuntimeError):
         return True

@@ -27,6 +27,9 @@ from archspec.tasks.objective import Loss, Objective, Scores
 from archspec.tasks.single_label import SingleLabel
 from archspec.tasks.text_embedding import ScoredTextEmbedding, TextEmbedding
 from archspec.tasks.text_regression import TextRegression
+from archspec.training.data_feed import DataFeed
+from archspec.training.engine import has_unused
+from archspec.training.options import TrainOptions
 from archspec.training.run_folder import LAST, METRICS, lines_of
 
 HERE = Path(__file__).parent
@@ -378,6 +381,9 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
         tmp_path / "data.jsonl", task=resolved.architecture.task, validation_fraction=0.2
     )
     encoder = encoder_for(resolved)
+    feed = DataFeed(data, (encoder, encoder), TrainOptions(batch_size=4))
+    model = archspec.build(run.path / "spec.yaml", device="cpu", freeze=["**.pooler"])
+    assert not has_unused(model, feed)  # as several processes ask
     losses: list[float] = []
     optimizer = torch.optim.SGD(theirs.train().parameters(), lr=0.1)
     for epoch in range(2):
