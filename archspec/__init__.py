@@ -47,12 +47,16 @@ if TYPE_CHECKING:
     from archspec.lang.spec import Spec, load, loads
     from archspec.merging import merge
     from archspec.predicting import (
+        AnswerPrediction,
         Explanation,
         MultiLabelPrediction,
         NumberPrediction,
         PredictedFile,
         Prediction,
         Predictor,
+        TaggedSpan,
+        TaggedWord,
+        TokenPrediction,
     )
     from archspec.sweeps import Sweep, Trial, sweep
     from archspec.training import Run, TrainCallback, TrainOptions, TrainState, resume, runs, train
@@ -81,12 +85,16 @@ _HOMES = {
     "archspec.differences.lock_files": ("Lock", "lock"),
     "archspec.merging": ("merge",),
     "archspec.predicting": (
+        "AnswerPrediction",
         "Explanation",
         "MultiLabelPrediction",
         "NumberPrediction",
         "PredictedFile",
         "Prediction",
         "Predictor",
+        "TaggedSpan",
+        "TaggedWord",
+        "TokenPrediction",
     ),
     "archspec.lang.spec": ("Spec", "load", "loads"),
     "archspec.sweeps": ("Sweep", "Trial", "sweep"),
@@ -98,6 +106,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AnswerPrediction",
     "ArchspecError",
     "BuildError",
     "Data",
@@ -126,6 +135,9 @@ __all__ = [
     "Spec",
     "SpecError",
     "Sweep",
+    "TaggedSpan",
+    "TaggedWord",
+    "TokenPrediction",
     "TrainCallback",
     "TrainOptions",
     "TrainState",

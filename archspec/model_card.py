@@ -11,6 +11,7 @@ from archspec.drawing import draw
 from archspec.lang.spec import Spec
 from archspec.report.markdown import code, plain, table
 from archspec.report.text import printable_lines
+from archspec.tasks import tags_words
 from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.run import Run
 
@@ -56,7 +57,7 @@ def card(run: Run, spec: Spec, to: str, encoder: TextEncoder | None) -> str:
     usage = (_TRANSFORMERS if to == "transformers" else _FOLDER).format(kind=kind)
     parts = [f"# {code(run.path.name)}", "", plain(spec.architecture.description), "", usage]
     parts += [_TOKENS] if encoder is not None and to == "folder" else []
-    parts += [*_model(run, spec), *_data(run.facts.get("data", {})), *_training(run)]
+    parts += [*_model(run, spec), *_data(run.facts.get("data", {}), spec), *_training(run)]
     parts += ["## Diagram", "", "````text", printable_lines(str(draw(spec))).rstrip(), "````"]
     return "\n".join(parts) + "\n"
 
@@ -72,7 +73,7 @@ def _model(run: Run, spec: Spec) -> Iterator[str]:
         yield from (f"Labels, in the order of the outputs: {', '.join(map(code, run.labels))}.", "")
 
 
-def _data(data: Mapping[str, Any]) -> Iterator[str]:
+def _data(data: Mapping[str, Any], spec: Spec) -> Iterator[str]:
     yield from ("## Data", "", f"{code(Path(str(data.get('source', ''))).name)}", "")
     classes = cast("Mapping[str, Mapping[str, int]]", data.get("classes", {}))
     rows = [
@@ -80,7 +81,9 @@ def _data(data: Mapping[str, Any]) -> Iterator[str]:
         for split, count in cast("Mapping[str, int]", data.get("counts", {})).items()
         for by_class in (classes.get(split, {}),)
     ]
-    yield from table(("split", "rows", "rows of each class"), rows)
+    task = spec.architecture.task
+    unit = "words of each tag" if task and tags_words(task.kind) else "rows of each class"
+    yield from table(("split", "rows", unit), rows)
 
 
 def _training(run: Run) -> Iterator[str]:

@@ -41,7 +41,7 @@ DATA += [
     "Predictor",
 ]
 DATA += ["Problem", "Run", "Spec", "Sweep", "TrainCallback", "TrainOptions", "TrainState", "Trial"]
-DATA += ["WeightsReport"]
+DATA += ["AnswerPrediction", "TaggedSpan", "TaggedWord", "TokenPrediction", "WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "export", "find_frontier", "freeze"]
 FUNCTIONS += [
     "freeze_proof",

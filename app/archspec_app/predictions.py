@@ -267,6 +267,10 @@ class Models:
 def _text_answer(model: archspec.Predictor, text: str, explain: bool) -> dict[str, Any]:
     if model.kind == "image-classification":
         raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
+    if model.kind in ("token-classification", "question-answering"):
+        pair = " --text-pair CONTEXT" * bool(model.pair)
+        message = f"{model.spec.name} gives parts of a text: not shown here yet"
+        raise UsageError(Problem("E801", message, hint=f"archspec predict RUN --text TEXT{pair}"))
     if model.decision.several or (model.objective and not model.labels):
         hint = "archspec predict RUN --text TEXT"
         message = f"{model.spec.name} gives several labels, or a number: not shown here yet"

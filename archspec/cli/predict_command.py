@@ -128,7 +128,7 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
     "--probabilities",
     is_flag=True,
     group="Output",
-    help="With --file, also write the probability of each class.",
+    help="With --file, also write the probability of each class, or of the tag of each word.",
 )
 @option(
     "--top-k",
@@ -352,7 +352,7 @@ def _check_any(inputs: list[Any]) -> None:
 
 def _put(predictor: Predictor, inputs: list[Any], top_k: int | None, *, as_json: bool) -> None:
     _check_any(inputs)
-    if top_k is not None and not predictor.labels:
+    if top_k is not None and (not predictor.labels or predictor.kind == "token-classification"):
         raise _usage("--top-k is for models that give labels")
     found: Any = predictor(inputs)
     if top_k is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,9 +14,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from archspec.data.checking import image_fault
 from archspec.data.images import ImageEncoder
 from archspec.data.report import Integers, Rows
-from archspec.data.texts import TextEncoder
+from archspec.data.tables import joined
+from archspec.data.texts import TextEncoder, word_starts
 from archspec.data.token_counts import TokenCounts, total
+from archspec.data.windows import AnswerWindows
 from archspec.errors import DataError, Problem, UsageError
+from archspec.tasks import IGNORED
 
 Batch = dict[str, Any]  # tensors, and lengths
 Item = tuple[int, int]  # row, epoch
@@ -46,10 +49,13 @@ def batches(
     """Batches of rows, as the model takes them.
 
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch]; of numbers
-    float32 [batch], of several labels float32 [batch, classes]; left out where the rows have none)
-    and ``rows`` (int64 [batch]: places in ``rows``). Where each text of a row is an input of its
-    own, a batch has the first texts of its rows, then the second ones, and so on; ``rows`` counts
-    on with each column of texts, and ``lengths`` are the tokens of the longest in each.
+    float32 [batch], of several labels float32 [batch, classes], of tags int64 [batch, seq] with
+    ``IGNORED`` for tokens that begin no word; left out where the rows have none)
+    and ``rows`` (int64 [batch]: places in ``rows``). Of rows with answers, windows of their
+    contexts take the place of rows, and ``labels`` are int64 [batch, 2]: the answer's first and
+    last token. Where each text of a row is an input of its own, a batch has the first texts of its
+    rows, then the second ones, and so on; ``rows`` counts on with each column of texts, and
+    ``lengths`` are the tokens of the longest in each.
 
     Texts are padded to the longest of their batch. For a model without a mask, texts that are not
     shuffled are not padded: each batch has texts of one length.
@@ -79,14 +85,17 @@ def batches(
         UsageError: E801, a number is out of range.
     """
     _check(batch_size, epoch, start, num_workers, rank, world)
-    one_length, lengths, columns = False, None, len(rows.columns)
+    one_length, lengths, columns, count = False, None, len(rows.columns), len(rows)
     dataset: Dataset[Any]
     collate: Any
     if isinstance(encoder, TextEncoder):
         one_length = by_length and not shuffle and not encoder.has_mask
-        dataset, collate = _Texts(_encoded(encoder, rows), rows), _CollateTexts(encoder, columns)
+        encoded = _encoded(encoder, rows)
+        dataset = _Texts(encoded, rows)
+        collate = _CollateTexts(encoder, columns, per_token=encoded.targets is not None)
+        count = len(dataset) // columns
         if by_length:
-            of_texts = text_lengths(rows, encoder).reshape(columns, len(rows))
+            of_texts = encoded.lengths.reshape(columns, count)
             lengths = of_texts.sum(0)
             if one_length and columns > 1:  # of each column
                 lengths = np.unique(of_texts, axis=1, return_inverse=True)[1].reshape(-1)
@@ -96,7 +105,7 @@ def batches(
     else:
         dataset, collate, num_workers = _Labels(rows), _labels_and_rows, 0
     order = BatchOrder(
-        len(rows),
+        count,
         lengths,
         batch_size,
         shuffle,
@@ -129,8 +138,9 @@ def batches_of(
 ) -> DataLoader[Batch]:
     """The batches of these inputs, which ``rows`` of a batch count, without any variation."""
     if isinstance(encoder, TextEncoder):
-        dataset: Dataset[Any] = _Texts(_encoded(encoder, rows), rows)
-        collate: Any = _CollateTexts(encoder)
+        encoded = _encoded(encoder, rows)
+        dataset: Dataset[Any] = _Texts(encoded, rows)
+        collate: Any = _CollateTexts(encoder, per_token=encoded.targets is not None)
         num_workers = 0
     else:
         dataset, collate = _Images(rows, encoder, 0), _collate_images
@@ -248,12 +258,21 @@ def chunk_rows(rows: Integers, size: int, lengths: Integers | None = None) -> li
 
 @dataclass(frozen=True, slots=True)
 class _Encoded:
-    """The token ids and types of all texts, concatenated, and where those of each text start."""
+    """The token ids and types of all texts, concatenated, and where those of each text start.
+
+    Attributes:
+        targets: of each token, ``IGNORED`` for none; None where rows have the labels.
+        windows: of contexts, where these are what has tokens, not rows.
+        answers: of each window the first and last token of its answer.
+    """
 
     ids: np.ndarray
     types: np.ndarray | None
     starts: Integers
     counts: TokenCounts | None
+    targets: np.ndarray | None = None
+    windows: AnswerWindows | None = None
+    answers: Integers | None = None
 
     @property
     def lengths(self) -> Integers:
@@ -275,18 +294,38 @@ def text_lengths(rows: Rows, encoder: TextEncoder) -> Integers:
     return _encoded(encoder, rows).lengths
 
 
+def text_items(rows: Rows, encoder: TextEncoder) -> Integers | None:
+    """What the loss of each text is summed over, if its labels do not say: tokens, or windows."""
+    encoded = _encoded(encoder, rows)
+    if encoded.answers is not None:
+        return np.ones(len(encoded.answers), dtype=np.int64)
+    if encoded.targets is None:
+        return None
+    counts = np.cumsum(encoded.targets != IGNORED)
+    return np.diff(np.concatenate([[0], counts])[encoded.starts])
+
+
 def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
     """Computed once for each encoder and split."""
     cache = _cache.setdefault(encoder, WeakKeyDictionary())
+    if rows not in cache and rows.has_answers:
+        cache[rows] = _encoded_windows(encoder, rows)
     if rows not in cache:
         parts: list[np.ndarray] = []
         types: list[np.ndarray] = []
+        targets: list[np.ndarray] = []
         lengths: list[int] = []
         counts: list[TokenCounts] = []
         starts = range(0, len(rows), _CHUNK)
         for column, start in ((column, start) for column in rows.columns for start in starts):
             chunk = column.select(np.arange(start, min(start + _CHUNK, len(rows))))
-            encoded = encoder.encode_counted(chunk.texts())
+            if chunk.has_tags and chunk.labels is not None:
+                words = chunk.words()
+                begins = [*map(word_starts, words)]
+                encoded, firsts = encoder.encode_words([*map(joined, words)], begins)
+                targets += map(_token_targets, encoded.ids, firsts, chunk.labels)
+            else:
+                encoded = encoder.encode_counted(chunk.texts())
             counts.append(encoded.counts)
             lengths += map(len, encoded.ids)
             parts += [np.array([i for ids in encoded.ids for i in ids], dtype=np.int32)]
@@ -294,8 +333,43 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
         ids = np.concatenate(parts) if parts else np.array([], dtype=np.int32)
         places = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         segments = np.concatenate(types) if types and rows.pair is not None else None
-        cache[rows] = _Encoded(ids, segments, places, total(counts))
+        of_tokens = np.concatenate(targets) if targets else None
+        cache[rows] = _Encoded(ids, segments, places, total(counts), of_tokens)
     return cache[rows]
+
+
+def answer_windows(rows: Rows, encoder: TextEncoder) -> AnswerWindows:
+    """The windows of the contexts of rows with answers, in the order of their numbers."""
+    windows = _encoded(encoder, rows).windows
+    assert windows is not None
+    return windows
+
+
+def _encoded_windows(encoder: TextEncoder, rows: Rows) -> _Encoded:
+    pairs = [(question, context) for question, context in rows.texts()]
+    found = encoder.encode_windows(pairs)
+    if found.too_long:
+        first = int(rows.numbers[min(found.too_long)])
+        count = f"{len(found.too_long):,} questions of {rows.split}, as that of row {first:,},"
+        message = f"{count} leave too little of {encoder.max_length:,} tokens to their contexts"
+        hint = "give a larger max_length= (--max-length), or take them out"
+        raise DataError(Problem("E905", message, hint=hint))
+    windows = AnswerWindows(found.owners, found.places, [one for _, one in pairs], rows.labels)
+    answers, lost = windows.targets()
+    encoded = found.encoded
+    counts = replace(encoded.counts, targets=len(rows), lost=lost)
+    ids = np.array([i for one in encoded.ids for i in one], dtype=np.int32)
+    types = np.array([i for one in encoded.types or () for i in one], dtype=np.int8)
+    starts = np.concatenate([[0], np.cumsum([*map(len, encoded.ids)], dtype=np.int64)])
+    return _Encoded(ids, types, starts, counts, windows=windows, answers=answers)
+
+
+def _token_targets(ids: Sequence[int], firsts: Sequence[int], tags: Integers) -> np.ndarray:
+    """The tag of each token: that of its word for the first one of a word, else ``IGNORED``."""
+    targets = np.full(len(ids), IGNORED, dtype=np.int32)
+    places = np.array(firsts)
+    targets[places[places >= 0]] = tags[places >= 0]
+    return targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +385,10 @@ class _Texts(Dataset[Any]):
         part = slice(*self.encoded.starts[text : text + 2])
         columns = (self.encoded.ids, self.encoded.types)
         tokens = [torch.from_numpy(one[part]) for one in columns if one is not None]
+        if self.encoded.targets is not None:
+            return text, tokens, self.encoded.targets[part]
+        if self.encoded.answers is not None:
+            return text, tokens, self.encoded.answers[text]
         labels = self.rows.labels
         return text, tokens, None if labels is None else labels[text % len(self.rows)]
 
@@ -319,9 +397,13 @@ class _Texts(Dataset[Any]):
 class _CollateTexts:
     encoder: TextEncoder
     columns: int = 1  # of texts that are inputs of their own
+    per_token: bool = False
 
     def __call__(self, items: Sequence[tuple[int, _Tokens, Any]]) -> Batch:
         columns = zip(*(tokens for _, tokens, _ in items), strict=True)
+        if self.per_token:
+            size = max(len(targets) for *_, targets in items)
+            items = [(row, tokens, _padded(targets, size)) for row, tokens, targets in items]
         batch = {**self.encoder.collate(*map(list, columns)), **_labels_and_rows(items)}
         if self.columns > 1:
             size = len(items) // self.columns
@@ -329,6 +411,11 @@ class _CollateTexts:
             sizes = [len(tokens[0]) for _, tokens, _ in items]
             batch["lengths"] = tuple(max(sizes[i : i + size]) for i in range(0, len(items), size))
         return batch
+
+
+def _padded(targets: np.ndarray, size: int) -> Integers:
+    more = np.full(size - len(targets), IGNORED)
+    return np.concatenate([targets, more]).astype(np.int64)
 
 
 # ------------------------------------------------------------------------------------------- images

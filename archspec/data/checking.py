@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -44,11 +45,14 @@ class CheckedInputs:
     notes: tuple[str, ...] = ()
 
 
-def check_inputs(table: Table, columns: Columns, resize: int) -> CheckedInputs:
+def check_inputs(
+    table: Table, columns: Columns, resize: int, *, words: bool = False
+) -> CheckedInputs:
     """Check each row's input.
 
     Args:
         resize: pixels that the shorter side of an image will have.
+        words: whether a text is a list of words.
     """
     is_image = columns.image is not None
     base = table.base if is_image else None
@@ -65,6 +69,8 @@ def check_inputs(table: Table, columns: Columns, resize: int) -> CheckedInputs:
             if is_image:
                 check = partial(_image, cells[0], resize, animated)
                 results = list(pool.map(check, positions.tolist()))
+            elif words:
+                results = list(map(_words, cells[0].words(positions)))
             else:
                 results = list(map(_texts, *(one.texts(positions) for one in cells)))
             for i, result in zip(positions.tolist(), results, strict=True):
@@ -92,6 +98,24 @@ def _texts(*texts: str | None) -> bytes | Fault:
         return fault
     digests = [hashlib.sha256((text or "").encode()).digest() for text in texts]
     return digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
+
+
+def _words(words: Sequence[str | None]) -> bytes | Fault:
+    """The digest of the words of a row, or what is wrong with them."""
+    if fault := words_fault(words):
+        return fault
+    return hashlib.sha256("\0".join(word or "" for word in words).encode()).digest()
+
+
+def words_fault(words: Sequence[str | None]) -> Fault | None:
+    """Why a model cannot read a list of words; None if it can."""
+    if not words:
+        return "no text", ""
+    for number, word in enumerate(words, 1):
+        if fault := text_fault(word):
+            reason = "an empty word" if fault[0] == "no text" else fault[0]
+            return reason, f"word {number} of {len(words)}"
+    return None
 
 
 def text_fault(text: str | None) -> Fault | None:

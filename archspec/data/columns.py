@@ -6,8 +6,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Literal
 
+from archspec.data.answer_columns import find_answer_columns, holds_answers, holds_starts
+from archspec.data.column_errors import (
+    ambiguous,
+    existing_column,
+    list_columns,
+    names,
+    unknown_column,
+    with_columns,
+)
 from archspec.data.extras import train_extra
-from archspec.data.header_check import NO_HEADER, has_doubtful_names, looks_like_data
 from archspec.data.report import Columns, Kind
 from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
@@ -25,8 +33,9 @@ from archspec.data.unsupported_tasks import (
     refuse_tokens,
     sample_texts,
 )
-from archspec.errors import DataError, Problem, UsageError, did_you_mean, listing
-from archspec.tasks import predicts_numbers, takes_pairs
+from archspec.data.word_columns import find_word_columns, holds_tags, holds_words
+from archspec.errors import DataError, Problem, UsageError, listing
+from archspec.tasks import finds_answers, predicts_numbers, tags_words, takes_pairs
 
 with train_extra():
     import pyarrow as pa
@@ -73,11 +82,21 @@ def find_columns(
     if any(name is not None for name in unexpected):
         expected = "images, not text" if is_image_task else "text, not images"
         raise UsageError(Problem("E801", f"the task is {kind}: it takes {expected}"))
-    if text_pair is not None:
+    if text_pair is not None and not finds_answers(kind):
         _check_pair(kind, text, text_pair, pair)
     if isinstance(label, str) and label in (text, text_pair, image):
         raise UsageError(Problem("E801", f"column '{label}' cannot be the input and the label"))
     label_name = label if isinstance(label, str) else None
+    if tags_words(kind):
+        columns = find_word_columns(table, text, label_name, tagged=label is not False)
+        check(table, columns, kind)
+        return columns
+    if finds_answers(kind):
+        columns = find_answer_columns(
+            table, text, text_pair, label_name, answered=label is not False
+        )
+        check(table, columns, kind)
+        return columns
     if label is None:
         label_name = _named_label(table, {text, text_pair, image}, kind)
     if is_image_task:
@@ -109,69 +128,34 @@ def find_columns(
             raise DataError(Problem("E902", f"{message} '{label_name}' holds no lists", hint=hint))
         if is_known and not is_multi and not predicts_numbers(kind):
             refuse_other_labels(table, label_name)
-    check(table, columns)
+    check(table, columns, kind)
     return columns
 
 
-def check(table: Table, columns: Columns) -> None:
-    """Check that a split has the columns, with the right types.
+def check(table: Table, columns: Columns, kind: Kind) -> None:
+    """Check that a split has the columns, with the right types for a task.
 
     Raises:
         DataError: E902.
     """
     problems: list[Problem] = []
+    checks = {**_ROLE_CHECKS, **(_WORD_CHECKS if tags_words(kind) else {})}
+    checks |= _ANSWER_CHECKS if finds_answers(kind) else {}
     for role, name in asdict(columns).items():
         if name is None:
             continue
         if name not in names(table):
-            problems.append(_unknown_column(table, name))
-        elif kind := table.unreadable.get(name):
-            message = f"{table.files[0]}: column '{name}' holds {kind}"
+            problems.append(unknown_column(table, name))
+        elif unread := table.unreadable.get(name):
+            message = f"{table.files[0]}: column '{name}' holds {unread}"
             problems.append(Problem("E902", message, hint="rows hold texts, numbers and bytes"))
-        elif not (_ROLE_CHECKS[role](table, name) or not len(table)):
-            kind = arrow_column(table.dataset, name).type
-            message = f"{table.files[0]}: column '{name}' holds {kind}, which is no"
+        elif not (checks[role](table, name) or not len(table)):
+            held = arrow_column(table.dataset, name).type
+            message = f"{table.files[0]}: column '{name}' holds {held}, which is no"
             message += f" {'text' if role in ('text_pair', 'negative') else role}"
-            problems.append(Problem("E902", message, hint=_list_columns(table)))
+            problems.append(Problem("E902", message, hint=list_columns(table)))
     if problems:
         raise DataError(problems)
-
-
-def names(table: Table) -> list[str]:
-    return list(table.dataset.column_names)
-
-
-def existing_column(table: Table, name: str | None) -> str | None:
-    """A name that the user gives, if any; raises as ``find_columns``."""
-    if name is not None and name not in names(table):
-        raise DataError(_unknown_column(table, name))
-    return name
-
-
-def _unknown_column(table: Table, name: str) -> Problem:
-    hint = did_you_mean(name, names(table)) or _list_columns(table)
-    return Problem("E902", f"{table.files[0]} has no column '{name}'", hint=hint)
-
-
-def _list_columns(table: Table) -> str:
-    text = f"the columns are {listing([name[:60] for name in names(table)], 20)}"
-    if has_doubtful_names(table) and any(map(looks_like_data, names(table))):
-        text += f" (if this first line is a row: {NO_HEADER})"
-    return text
-
-
-def _ambiguous(table: Table, role: str, candidates: Sequence[str]) -> DataError:
-    if candidates:
-        message = f"{table.files[0]}: {listing(candidates)} could each be the {role}"
-    else:
-        message = f"{table.files[0]}: no column looks like the {role}"
-    return DataError(
-        Problem("E902", message, hint=_with_columns(table, choose_hint(f"{role}_column")))
-    )
-
-
-def _with_columns(table: Table, hint: str) -> str:
-    return f"{_list_columns(table)}: {hint}"
 
 
 # ------------------------------------------------------------------------------------------ guesses
@@ -247,7 +231,7 @@ def _find_pair_of(
 def _no_pair(table: Table, candidates: Sequence[str]) -> DataError:
     held = f"{listing(candidates)} hold texts" if candidates else "no column holds texts"
     message = f"{table.files[0]}: the task takes pairs of texts, and {held}"
-    return DataError(Problem("E902", message, hint=_with_columns(table, _PAIR_HINT)))
+    return DataError(Problem("E902", message, hint=with_columns(table, _PAIR_HINT)))
 
 
 _PAIR_HINT = "say which with text_column= and text_pair_column= (--text-column, --text-pair-column)"
@@ -277,9 +261,9 @@ def _longest_text(table: Table, candidates: Sequence[str]) -> str:
     if len(prose) > 1:
         message = f"{table.files[0]}: {listing(prose)} could each be the text, or be a pair"
         hint = "one of them: text_column= (--text-column); a pair: text_pair_column= as well"
-        raise DataError(Problem("E902", message, hint=_with_columns(table, hint)))
+        raise DataError(Problem("E902", message, hint=with_columns(table, hint)))
     if len(near) != 1:
-        raise _ambiguous(table, "text", near or longest)
+        raise ambiguous(table, "text", near or longest)
     return near[0]
 
 
@@ -293,7 +277,7 @@ def _find_image(table: Table) -> str:
         return table.image
     candidates = [name for name in names(table) if _holds_images(table, name)]
     if len(candidates) != 1:
-        raise _ambiguous(table, "image", candidates)
+        raise ambiguous(table, "image", candidates)
     return candidates[0]
 
 
@@ -304,7 +288,7 @@ def _named_label(table: Table, others: set[str | None], kind: Kind) -> str | Non
     }
     matches = [by_folded_name[name] for name in usual if name in by_folded_name]
     if len(matches) > 1 and matches[0].casefold() not in usual[:2]:
-        raise _ambiguous(table, "label", matches)
+        raise ambiguous(table, "label", matches)
     return matches[0] if matches else None
 
 
@@ -323,7 +307,7 @@ def _find_label(table: Table, columns: Columns) -> str:
         message += " its labels, they are not read as several"
         raise DataError(Problem("E907", message, hint=hint))
     if len(candidates) != 1:
-        raise _ambiguous(table, "label", candidates)
+        raise ambiguous(table, "label", candidates)
     return candidates[0]
 
 
@@ -334,7 +318,7 @@ def _find_number(table: Table, columns: Columns) -> str:
         if name not in columns.inputs and _holds_fractions(table, name)
     ]
     if len(candidates) != 1:
-        raise _ambiguous(table, "label", candidates)
+        raise ambiguous(table, "label", candidates)
     return candidates[0]
 
 
@@ -400,3 +384,5 @@ _ROLE_CHECKS = {
     "image": _holds_images,
     "label": _holds_labels,
 }
+_WORD_CHECKS = {"text": holds_words, "label": holds_tags}
+_ANSWER_CHECKS = {"label": holds_answers, "answer_start": holds_starts}

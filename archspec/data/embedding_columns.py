@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from archspec.data.columns import (
-    NUMBER_NAMES,
-    check,
-    existing_column,
-    find_pair,
-    names,
-    text_candidates,
-)
+from archspec.data.column_errors import existing_column, names
+from archspec.data.columns import NUMBER_NAMES, check, find_pair, text_candidates
 from archspec.data.extras import train_extra
 from archspec.data.report import Columns
 from archspec.data.tables import Table, arrow_column
@@ -68,7 +62,7 @@ def find_embedding_columns(
     else:
         first, second = find_pair(table, text, {negative, score, *third})
     columns = Columns(first, text_pair=second, negative=negative, label=score)
-    check(table, columns)
+    check(table, columns, "text-embedding")
     return columns
 
 

@@ -34,14 +34,14 @@ def fingerprint(
         for row_digest in digests[name]:
             hasher.update(row_digest)
         labels = splits[name].labels
-        if labels is not None:
-            kind = "<f8" if labels.dtype.kind == "f" else "<i8"
-            hasher.update(labels.astype(kind).tobytes())
+        for of_rows in () if labels is None else labels if labels.dtype == object else (labels,):
+            kind = "<f8" if of_rows.dtype.kind == "f" else "<i8"
+            hasher.update(of_rows.astype(kind).tobytes())
     return hasher.hexdigest()
 
 
 def _named(columns: Columns) -> dict[str, str | None]:
     """The columns, with other texts only where there are some: older digests stay valid."""
-    optional = ("text_pair", "negative")
+    optional = ("text_pair", "negative", "answer_start")
     pairs = asdict(columns).items()
     return {role: name for role, name in pairs if name is not None or role not in optional}

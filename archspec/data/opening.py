@@ -14,11 +14,11 @@ import numpy as np
 from archspec.data.report import BadRow, Columns, Data, Integers, Rows, Targets
 from archspec.errors import DataError, Note, Problem, UsageError, listing, shown
 from archspec.lang.schema import ImageInput, Task
-from archspec.tasks import predicts_numbers, takes_pairs
+from archspec.tasks import finds_answers, predicts_numbers, tags_words, takes_pairs
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
-    from archspec.data.tables import Table
+    from archspec.data.tables import Cells, Table
 
 MAX_SHOWN = 10  # bad rows in an error
 MAX_IMBALANCE = 10  # rows of the largest class per row of the smallest
@@ -130,7 +130,11 @@ def open_data(
     tables = {split: found[name]() for split, name in chosen.of.items()}
     if task.kind != "image-classification":
         tables = {split: with_texts(table) for split, table in tables.items()}
-    if labels is not None and predicts_numbers(task.kind):
+    if finds_answers(task.kind):
+        from archspec.data.answer_columns import with_answer_lists
+
+        tables = {split: with_answer_lists(table) for split, table in tables.items()}
+    if labels is not None and (predicts_numbers(task.kind) or finds_answers(task.kind)):
         raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
     names = _known_classes(labels, task)
     main_split = next(iter(tables))
@@ -160,6 +164,8 @@ def open_data(
         labelled
         and columns.label is not None
         and not predicts_numbers(task.kind)
+        and not tags_words(task.kind)
+        and not finds_answers(task.kind)
         and holds_label_lists(tables[main_split], columns.label)
     )
     builder = _DataBuilder(task, columns, labelled, names, is_multi)
@@ -167,7 +173,8 @@ def open_data(
         builder.notes.append(f"column '{columns.label}' holds lists: a row may have several labels")
     builder.notes += first_line_notes(tables[main_split], columns)
     builder.notes += unread_notes(tables[main_split], columns)
-    if columns.text_pair is not None and text_pair_column is None:
+    is_pair = columns.text_pair is not None and not finds_answers(task.kind)
+    if is_pair and text_pair_column is None:
         what = "pairs of texts" if columns.negative is None else "texts with a positive, a negative"
         builder.notes.append(f"{listing(columns.inputs)} are read as {what}")
     if is_embedding and columns.label is not None and label_column is None:
@@ -178,7 +185,7 @@ def open_data(
         if split == "test" and main_split != "test" and labelled and _has_no_labels(table, columns):
             builder.leave_out(chosen.of[split])
             continue
-        check(table, columns)
+        check(table, columns, task.kind)
         builder.add(split, table)
     builder.refuse(max_bad_rows)
     builder.cut(validation_fraction, seed)
@@ -213,7 +220,7 @@ def _check_all_used(names: Sequence[str]) -> None:
 
 def _has_no_labels(table: Table, columns: Columns) -> bool:
     """Whether no row of a split has a label, as in competitions."""
-    from archspec.data.columns import names
+    from archspec.data.column_errors import names
     from archspec.data.labels import is_unlabelled
 
     name = columns.label
@@ -290,11 +297,17 @@ class _DataBuilder:
         from archspec.data.targets import equal_texts
 
         settings = self.task.image or ImageInput.model_validate({})
-        checked = check_inputs(table, self.columns, settings.resize)
+        words = tags_words(self.task.kind)
+        checked = check_inputs(table, self.columns, settings.resize, words=words)
         bad_by_row = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
         targets: Targets | None = None
         if self.labelled and self.columns.label is not None:
-            targets = self._targets(split, table, bad_by_row)
+            if words:
+                targets = self._tags(split, table, checked.cells[0], bad_by_row)
+            elif finds_answers(self.task.kind):
+                targets = self._answers(table, checked.cells[1], bad_by_row)
+            else:
+                targets = self._targets(split, table, bad_by_row)
         elif self.labelled and self.task.kind == "text-embedding":
             targets = equal_texts(checked.cells[1].texts(np.arange(len(table))))
         self._add_bad_rows(split, table, bad_by_row)
@@ -340,6 +353,39 @@ class _DataBuilder:
         for i, fault in faults.items():
             bad_by_row.setdefault(i, _Fault(i, *fault))
         return values
+
+    def _tags(
+        self, split: str, table: Table, cells: Cells, bad_by_row: dict[int, _Fault]
+    ) -> Targets:
+        """The numbers of the tags of each row's words; adds what is wrong there."""
+        from archspec.data.word_columns import as_numbers, read_tags, tag_names
+
+        column = self.columns.label
+        assert column is not None
+        lengths = [*map(len, cells.words(np.arange(len(table))))]
+        known = self.names if self.ordered else None
+        tags, faults, declared = read_tags(table, column, lengths, known)
+        if self.names is None:
+            good = [row for i, row in enumerate(tags) if i not in faults and i not in bad_by_row]
+            self.names = declared or tag_names(good, table.files[0] if table.files else split)
+        numbers = as_numbers(tags, self.names)
+        for i, row in enumerate(numbers):
+            if len(unknown := np.flatnonzero(row < 0)):
+                faults.setdefault(i, ("unknown label", repr(tags[i][unknown[0]])[:60]))
+        for i, fault in faults.items():
+            bad_by_row.setdefault(i, _Fault(i, *fault))
+        return numbers
+
+    def _answers(self, table: Table, contexts: Cells, bad_by_row: dict[int, _Fault]) -> Targets:
+        """The places of the answers of each row; adds what is wrong there."""
+        from archspec.data.answer_columns import read_answers
+
+        texts = contexts.texts(np.arange(len(table)))
+        places, faults, notes = read_answers(table, self.columns, texts)
+        for i, fault in faults.items():
+            bad_by_row.setdefault(i, _Fault(i, *fault))
+        self.notes += notes
+        return places
 
     def _classes(self, split: str, table: Table, bad_by_row: dict[int, _Fault]) -> Targets:
         """The class number of each row."""
@@ -409,7 +455,7 @@ class _DataBuilder:
         rows = self.splits.get("train")
         if rows is None or rows.labels is None or not share or "validation" in self.splits:
             return
-        is_classes = bool(self.names) and rows.labels.ndim == 1
+        is_classes = bool(self.names) and rows.labels.ndim == 1 and not rows.has_tags
         strata = rows.labels if is_classes else np.zeros(len(rows), dtype=np.int64)
         kept, cut_off = stratified_split(strata, share, seed)
         if not len(cut_off):
@@ -434,14 +480,17 @@ class _DataBuilder:
     def _note_small_classes(self) -> None:
         rows = self.splits.get("train")
         small = [f"{c} {n}" for c, n in rows.counts.items() if n < MIN_CLASS_ROWS] if rows else []
-        if small:
-            self.notes.append(f"classes of fewer than {MIN_CLASS_ROWS} rows: {listing(small)}")
+        if small and rows:
+            what, unit = ("tags", "words") if rows.has_tags else ("classes", "rows")
+            self.notes.append(f"{what} of fewer than {MIN_CLASS_ROWS} {unit}: {listing(small)}")
 
     def _note_imbalance(self) -> None:
         """Note if accuracy says little, because one class has most rows, or one is rare."""
         rows = self.splits.get("train")
         counts = Counter(rows.counts).most_common() if rows else []
-        if rows is None or self.multi_label or len(counts) < 2 or len(rows) < MIN_ROWS:
+        if rows is None or len(counts) < 2 or len(rows) < MIN_ROWS:
+            return
+        if self.multi_label or rows.has_tags:
             return
         (name, max_count), (rare, min_count) = counts[0], counts[-1]
         if max_count < MAX_IMBALANCE * min_count and max_count < MAX_MAJORITY * len(rows):

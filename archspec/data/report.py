@@ -24,8 +24,15 @@ if TYPE_CHECKING:
     from archspec.data.tables import Cells
 
 Integers = NDArray[np.int64]
-Kind = Literal["text-classification", "text-regression", "image-classification", "text-embedding"]
-Targets = NDArray[Any]  # class numbers, numbers of texts, numbers, or 0 and 1 of each class
+Kind = Literal[
+    "text-classification",
+    "text-regression",
+    "token-classification",
+    "question-answering",
+    "image-classification",
+    "text-embedding",
+]
+Targets = NDArray[Any]  # of rows, or for each an array of those of its words or answers
 _MAX_CLASSES = 30  # shown
 _MAX_BAD = 10
 
@@ -39,6 +46,7 @@ class Columns:
     label: str | None = None
     text_pair: str | None = None
     negative: str | None = None
+    answer_start: str | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -83,8 +91,9 @@ class Rows:
         pair: the column of second texts; None if the input is no pair.
         positions: [n] positions of these rows in ``cells``.
         labels: [n] class numbers (int64) or numbers (float64), or [n, classes] 0 and 1 (uint8);
-            for embeddings without a score [n] int64, equal where second texts are; None if labels
-            were not read.
+            for embeddings without a score [n] int64, equal where second texts are; for each row an
+            array (object) of its words' tags, or of the places of its answers in the second text,
+            [answers, 2]; None if labels were not read.
         names: the classes.
         numbers: [n] numbers of the rows in their files, from 1.
         others: the columns of texts that belong together with the first, and of which each is an
@@ -122,13 +131,42 @@ class Rows:
             return texts
         return [*zip(texts, self.pair.texts(self.positions), strict=True)]
 
+    def words(self) -> list[list[str]]:
+        """The words of all rows, in order."""
+        return self.cells.words(self.positions)
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether each word of a row has a label."""
+        return self._has_arrays(1)
+
+    @property
+    def has_answers(self) -> bool:
+        """Whether a row has places in its second text."""
+        return self._has_arrays(2)
+
+    def _has_arrays(self, axes: int) -> bool:
+        labels = self.labels
+        return (
+            labels is not None
+            and labels.dtype == object
+            and len(labels) > 0
+            and labels[0].ndim == axes
+        )
+
     @property
     def counts(self) -> dict[str, int]:
-        """Number of rows of each class; empty without labels, and for numbers."""
+        """Number of rows, or of words, of each class; empty without labels, and for numbers."""
         if self.labels is None or not self.names:
             return {}
+        if self.has_tags:
+            tags = np.concatenate([np.array([], np.int64), *self.labels])
+            return self._named(np.bincount(tags, None, len(self.names)))
         is_multi = self.labels.ndim == 2
         counts = self.labels.sum(0) if is_multi else np.bincount(self.labels, None, len(self.names))
+        return self._named(counts)
+
+    def _named(self, counts: Integers) -> dict[str, int]:
         return {name: int(n) for name, n in zip(self.names, counts, strict=True)}
 
     def select(self, rows: Sequence[int] | Integers, split: str | None = None) -> Rows:
@@ -221,7 +259,7 @@ class Data(Displayed):
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("class")
+        table.add_column("class" if self.task_kind != "token-classification" else "words of tag")
         for split in self.splits:
             table.add_column(Text(printable(split)), justify="right")
         for name in self.labels[:_MAX_CLASSES]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from archspec.data.extras import train_extra
+from archspec.data.squad import with_flat_answers
 from archspec.data.text_files import (
     PLAIN,
     Broken,
@@ -141,6 +142,8 @@ class Cells:
             return path.read_bytes()
         values, _ = self._values_and_paths()
         value = None if values is None else values[position].as_py()
+        if isinstance(value, list):
+            return joined(value)
         return b"" if value is None else value
 
     def path(self, position: int) -> Path | None:
@@ -158,6 +161,16 @@ class Cells:
         return path if name else None
 
     def texts(self, positions: np.ndarray) -> list[str]:
+        """Texts as they are, and lists of words joined."""
+        return [joined(one) if isinstance(one, list) else one for one in self._cells(positions)]
+
+    def words(self, positions: np.ndarray) -> list[list[str]]:
+        """Lists of words as they are, and of texts the words between spaces."""
+        return [
+            one.split() if isinstance(one, str) else one or [] for one in self._cells(positions)
+        ]
+
+    def _cells(self, positions: np.ndarray) -> list[Any]:
         column, _ = self._values_and_paths()
         return plain_values(column.take(pa.array(positions)))
 
@@ -187,8 +200,17 @@ def plain_values(column: Any) -> list[Any]:
         return [None if cell is None else cell.decode(errors="surrogateescape") for cell in cells]
 
 
+def joined(words: Sequence[str]) -> str:
+    """Words as one text."""
+    return " ".join(words)
+
+
 def is_text(kind: Any) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def is_text_list(kind: Any) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and is_text(kind.value_type)
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -388,7 +410,7 @@ def rows_table(name: str, rows: TextRows) -> Table:
     misfits: dict[str, dict[int, str]] = {}
     unreadable: dict[str, str] = {}
     columns: dict[str, Any] = {}
-    for column, cells in rows.columns.items():
+    for column, cells in with_flat_answers(rows.columns).items():
         if kind := next((type(cell) for cell in cells if not _is_plain(cell)), None):
             unreadable[column] = f"{kind.__module__}.{kind.__qualname__}"
             cells = [None] * len(cells)  # an error only if the column is used

@@ -1,4 +1,4 @@
-"""Reads CSV, TSV, JSON lines and JSON row by row, so that every broken row can be reported.
+"""Reads CSV, TSV, JSON lines, JSON and CoNLL row by row, so that every broken row can be reported.
 
 ``pyarrow.csv`` accepts broken quotes and NUL characters, gives no line numbers, and rejects a whole
 file for one byte that is not UTF-8.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from archspec.data.charsets import checked_encoding, fitting_encoding, marked_encoding
+from archspec.data.squad import article_rows
 from archspec.errors import DataError, Place, Problem, UsageError
 
 MAX_FIELD = 5_000_000  # characters of one cell
@@ -26,7 +27,8 @@ NAMES = (  # column names that show that a line is a header
     "text", "sentence", "label", "labels", "class", "category", "target", "image", "file_name",
     "id", "idx", "split",
 )  # fmt: skip
-SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json"}
+WORD_SUFFIXES = {".conll", ".iob", ".bio"}  # a word a line, with its tags
+SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json"} | WORD_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def is_separated(name: str) -> bool:
 
 
 def read_text_file(path: Path, form: TextFormat = PLAIN) -> TextRows:
-    """The rows of a CSV, TSV, JSON lines or JSON file.
+    """The rows of a CSV, TSV, JSON lines, JSON or CoNLL file.
 
     Raises:
         DataError: E901 if its rows cannot be separated, or no row is in the encoding.
@@ -184,6 +186,8 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
                 yield from _read_json(path, file, size, form)
             elif suffix in (".jsonl", ".ndjson"):
                 yield from _read_json_lines(path, file, size, form)
+            elif suffix in WORD_SUFFIXES:
+                yield from _read_words(path, file, size, form)
             else:
                 yield from _read_separated(path, file, size, form)
     except OSError as error:
@@ -444,7 +448,7 @@ def _read_json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterato
     if not isinstance(value, list):
         raise _unreadable(path, "not a list of objects", hint="[{…}, {…}], or {data: [{…}]}")
     rows = TextRows()
-    for row, item in enumerate(value, 1):
+    for row, item in enumerate(article_rows(value), 1):
         _add_object(rows, row, 0, item, form)
         if len(rows) >= size:
             yield rows
@@ -470,3 +474,56 @@ def _add_object(
         rows.broken.append(Broken(row, line, form.misread))
     else:
         rows.add(row, line, value)
+
+
+# ------------------------------------------------------------------------------------------- CoNLL
+
+
+def _read_words(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
+    """Rows of words: a line for each word, its tags behind it, and blank lines between rows.
+
+    The first column is ``words``, and the last one ``tags``; others are ``column 2`` and so on.
+    """
+    rows, names = TextRows(), list[str]()
+    for row, words in enumerate(_groups(_Lines(path, file)), 1):
+        (line, first), *_ = words
+        if len(first) > MAX_COLUMNS:
+            raise _unreadable(path, f"{len(first):,} columns, more than {MAX_COLUMNS:,}", line)
+        if not names:
+            between = [f"column {i}" for i in range(2, len(first))]
+            names = ["words", *between, "tags"][: len(first)]
+        uneven = next((one for one in words if len(one[1]) != len(names)), None)
+        fault = next((why for _, parts in words if (why := _row_fault(parts, form))), None)
+        if uneven is not None:
+            detail = f"{len(uneven[1])} in line {uneven[0]:,}, {len(names)} in the first row"
+            rows.broken.append(Broken(row, line, "wrong number of columns", detail))
+        elif fault is not None:
+            rows.broken.append(Broken(row, line, fault))
+        else:
+            columns = map(list, zip(*(parts for _, parts in words), strict=True))
+            rows.add(row, line, dict(zip(names, columns, strict=True)))
+        if len(rows) >= size:
+            yield rows
+            rows = TextRows()
+    yield rows
+
+
+def _groups(lines: _Lines) -> Iterator[list[tuple[int, list[str]]]]:
+    """The lines between blank ones, each with its number and its parts.
+
+    ``-DOCSTART-`` is no word, and neither is a line with ``#`` in front of a row's first word,
+    unless it has as many parts as the other lines.
+    """
+    group: list[tuple[int, list[str]]] = []
+    width = 0
+    for line in lines:
+        parts = [part.strip() for part in (line.split("\t") if "\t" in line else line.split())]
+        if not any(parts) or parts[0] == "-DOCSTART-":
+            if group:
+                yield group
+            group = []
+        elif group or not line.startswith("#") or len(parts) == width:
+            width = width or len(parts)
+            group.append((lines.number, parts))
+    if group:
+        yield group

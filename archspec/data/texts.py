@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,23 @@ class Encoded:
     types: list[list[int]] | None
     truncated: frozenset[int]
     counts: TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows of contexts with their questions.
+
+    Attributes:
+        encoded: the tokens of each window.
+        owners: the pair of each window.
+        places: of each token of a window, its characters in the context; None for other tokens.
+        too_long: the pairs without windows, because of their questions.
+    """
+
+    encoded: Encoded
+    owners: list[int]
+    places: list[list[tuple[int, int] | None]]
+    too_long: frozenset[int]
 
 
 class TextEncoder:
@@ -116,6 +135,7 @@ class TextEncoder:
         self.pad_id = _pad_id(self._tokenizer, files.pad_token)
         self.blank = _first_known(self._tokenizer, (*_UNKNOWN_TOKENS, *_PAD_TOKENS))
         self._tokenizer.no_padding()
+        self._windowed: Tokenizer | None = None
         self._unknown = _unknown_id(self._tokenizer)
         self._added = special = self._tokenizer.num_special_tokens_to_add(False)
         self._added_to_pairs = self._tokenizer.num_special_tokens_to_add(True)
@@ -157,6 +177,82 @@ class TextEncoder:
         """As ``encode``, with token types, and counts of what is lost."""
         with as_data_error(self.path, "a text cannot be encoded"):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
+        return self._counted(texts, encodings)
+
+    def encode_words(
+        self, texts: Sequence[str], starts: Sequence[Sequence[int]]
+    ) -> tuple[Encoded, list[list[int]]]:
+        """As ``encode_counted``, with the position of the first token of each word.
+
+        Args:
+            starts: of each text the first character of each of its words, in order.
+
+        Returns:
+            The tokens; and for each text, for each word, a position in them: -1 for a word that no
+            token begins with.
+        """
+        with as_data_error(self.path, "a text cannot be encoded"):
+            encodings = self._tokenizer.encode_batch(texts)
+        encoded = self._counted(texts, encodings)
+        firsts = [*map(_first_tokens, starts, texts, encodings)]
+        count, lost = sum(map(len, firsts)), sum(one.count(-1) for one in firsts)
+        counts = replace(encoded.counts, targets=count, lost=lost)
+        return replace(encoded, counts=counts), firsts
+
+    def encode_windows(self, pairs: Sequence[tuple[str, str]]) -> Windows:
+        """Encode questions with contexts, of which long ones become overlapping windows.
+
+        A window has at most ``max_length`` tokens, and has a third as many in common with the one
+        before it. Pairs whose question leaves no room for that are ``too_long``.
+        """
+        overlap = self.max_length // 3
+        room = self.max_length - self._added_to_pairs - overlap - 1
+        with as_data_error(self.path, "a text cannot be encoded"):
+            questions = self._tokenizer.encode_batch_fast(
+                [first for first, _ in pairs], add_special_tokens=False
+            )
+            long = frozenset(i for i, one in enumerate(questions) if len(one.ids) > room)
+            good = [i for i in range(len(pairs)) if i not in long]
+            encodings = self._windows(overlap).encode_batch([pairs[i] for i in good])
+        parts = [
+            (i, part)
+            for i, one in zip(good, encodings, strict=True)
+            for part in (one, *one.overflowing)
+        ]
+        cut = sum(bool(one.overflowing) for one in encodings)
+        shared = dict.fromkeys(good, overlap)
+        for i, part in parts:
+            shared[i] += part.sequence_ids.count(1) - overlap
+        longest = max((len(questions[i].ids) + n for i, n in shared.items()), default=0)
+        ids = [part.ids for _, part in parts]
+        tokens = sum(map(len, ids)) - self._added_to_pairs * len(parts)
+        unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
+        counts = TokenCounts(
+            len(pairs), cut, longest + self._added_to_pairs, self.max_length, self.limit, tokens,
+            unknown, windows=len(parts),
+        )  # fmt: skip
+        places = [
+            [
+                place if side == 1 and place[1] > place[0] else None
+                for place, side in zip(part.offsets, part.sequence_ids, strict=True)
+            ]
+            for _, part in parts
+        ]
+        types = [part.type_ids for _, part in parts]
+        encoded = Encoded(ids, types, frozenset(), counts)
+        return Windows(encoded, [i for i, _ in parts], places, long)
+
+    def _windows(self, overlap: int) -> Tokenizer:
+        """The tokenizer, with windows of second texts in place of cutting."""
+        if self._windowed is None:
+            self._windowed = Tokenizer.from_str(self._tokenizer.to_str())
+            self._windowed.no_padding()
+            self._windowed.enable_truncation(
+                self.max_length, stride=overlap, strategy="only_second", direction="right"
+            )
+        return self._windowed
+
+    def _counted(self, texts: Sequence[Text], encodings: Sequence[Any]) -> Encoded:
         ids = [one.ids for one in encodings]
         cut = frozenset(i for i, one in enumerate(encodings) if one.overflowing)
         lengths = [len(one) for one in ids]
@@ -233,6 +329,28 @@ class TextEncoder:
             message = f"{self.path} has token ids up to {size - 1:,}"
             hint = f"the model's vocab_size is {vocab_size:,}: is it another model's tokenizer?"
             raise DataError(Problem("E905", message, hint=hint))
+
+
+def word_starts(words: Sequence[str]) -> list[int]:
+    """Where each word begins in ``joined(words)``.
+
+    >>> word_starts(["a", "big", "cat"])
+    [0, 2, 6]
+    """
+    return [*accumulate((len(word) + 1 for word in words[:-1]), initial=0)]
+
+
+def _first_tokens(starts: Sequence[int], text: str, encoding: Any) -> list[int]:
+    """The position of the first token of each word of a text; -1 for a word without one."""
+    firsts = [-1] * len(starts)
+    spans = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+    for position, ((start, end), is_added) in enumerate(spans):
+        while start < end and text[start].isspace():  # some tokens begin with the space before them
+            start += 1
+        word = bisect_right(starts, start) - 1
+        if not is_added and start < end and word >= 0 and firsts[word] < 0:
+            firsts[word] = position
+    return firsts
 
 
 def _pad_id(tokenizer: Tokenizer, name: str | None) -> int:

@@ -22,6 +22,10 @@ class TokenCounts:
         limit: the largest possible ``max_length``; None if unlimited.
         tokens: of all texts after cutting, without special tokens.
         unknown: tokens for words that the vocabulary lacks.
+        targets: of all texts: words with a label, or answers.
+        lost: of them, those without tokens: words that were cut off, or have no characters that the
+            tokenizer knows, and answers that no window holds.
+        windows: of contexts, which are not cut; 0 of other texts.
     """
 
     texts: int
@@ -31,6 +35,9 @@ class TokenCounts:
     limit: int | None
     tokens: int
     unknown: int
+    targets: int = 0
+    lost: int = 0
+    windows: int = 0
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -41,6 +48,9 @@ class TokenCounts:
             self.limit,
             self.tokens + other.tokens,
             self.unknown + other.unknown,
+            self.targets + other.targets,
+            self.lost + other.lost,
+            self.windows + other.windows,
         )
 
     @property
@@ -51,9 +61,18 @@ class TokenCounts:
         '40 of 40 texts were cut at 64 tokens, the longest has 190: max_length=190 (--max-length 190) keeps all of them whole'
         """  # noqa: E501
         notes: list[str] = []
-        if self.truncated:
+        if self.truncated and self.windows:
+            long = f"{self.truncated:,} of {self.texts:,} contexts, with their questions, have more"
+            long += f" than {self.max_length:,} tokens"
+            notes.append(f"{long}: they are read in windows, {self.windows:,} in all")
+        elif self.truncated:
             cut = f"{self.truncated:,} of {self.texts:,} texts were cut at {self.max_length:,}"
             notes.append(f"{cut} tokens, the longest has {self.longest:,}: {self._hint}")
+        if self.lost and self.windows:
+            notes.append(f"{self.lost:,} of {self.targets:,} answers are in no window as a whole")
+        elif self.lost:
+            lost = f"{self.lost:,} of {self.targets:,} words have no token of their own"
+            notes.append(f"{lost}: the model neither learns nor tells anything of them")
         if self._has_many_unknown:
             share = f"{self.unknown / self.tokens:.0%} of the tokens are unknown"
             notes.append(
@@ -77,7 +96,9 @@ class TokenCounts:
         return "the model takes no more"
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """The counts as plain data; those of targets and windows only where there are any."""
+        optional = {"targets": self.targets, "lost": self.targets, "windows": self.windows}
+        return {key: value for key, value in asdict(self).items() if optional.get(key, True)}
 
 
 def _length_option(length: int) -> str:

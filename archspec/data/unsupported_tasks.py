@@ -1,7 +1,6 @@
-"""Recognises data for tasks that are not supported, by its columns, and refuses it.
+"""Recognises data for other tasks than the one at hand, by its columns, and refuses it.
 
-Models here read a text, a pair of texts or an image, and predict one class: nobody shall train on
-combinations of labels, or on half of what a label is about, without noticing.
+Nobody shall train on combinations of labels, or on half of what a label is about, without noticing.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from archspec.data.extras import train_extra
 from archspec.data.report import Columns
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.errors import DataError, Problem, listing
+from archspec.tasks import KINDS
 
 with train_extra():
     import pyarrow as pa
@@ -52,8 +52,14 @@ _SEPARATORS = (",", ";", "|", "/", "+", "&", "#", "\n", " ")  # between labels i
 def not_supported(table: Table, task: str, evidence: str) -> DataError:
     """E907 for a task, with what it was recognised by."""
     message = f"{table.files[0]}: {evidence}: {task} not supported yet"
-    hint = "archspec trains models that read a text, a pair or an image, and tell one class"
+    hint = f"archspec trains models for {listing(KINDS)}"
     return DataError(Problem("E907", message, hint=hint))
+
+
+def _tokens(table: Table, evidence: str) -> DataError:
+    message = f"{table.files[0]}: {evidence}: words and their tags are another task"
+    hint = "for it: --task token-classification, with a model of [batch, seq, labels], such as "
+    return DataError(Problem("E907", message, hint=f"{hint}bert-token-classifier"))
 
 
 def _several(table: Table, evidence: str) -> DataError:
@@ -91,7 +97,7 @@ def refuse_tokens(table: Table, text: str | None) -> None:
     if text in lists or (text is None and lists and (tokens or not texts)):
         shown = listing([text] if text in lists and len(lists) == 1 else lists)
         have = "holds a list for each row" if len(lists) == 1 else "hold lists"
-        raise not_supported(table, "classification of tokens is", f"{shown} {have}")
+        raise _tokens(table, f"{shown} {have}")
 
 
 def refuse_answers(table: Table) -> None:
@@ -102,8 +108,9 @@ def refuse_answers(table: Table) -> None:
     """
     folded = {name.casefold() for name in table.dataset.column_names}
     if {"question", "context"} <= folded and folded & _ANSWERS:
-        evidence = "questions with their contexts and answers"
-        raise not_supported(table, "question answering is", evidence)
+        message = f"{table.files[0]}: questions with their contexts and answers are another task"
+        hint = "for it: --task question-answering, with a model of two [batch, seq], such as "
+        raise DataError(Problem("E907", message, hint=f"{hint}bert-question-answering"))
 
 
 def in_order(name: str, partner: str) -> tuple[str, str]:
@@ -194,7 +201,7 @@ def refuse_other_labels(table: Table, column: str) -> None:
     texts = sample_texts(table, column)
     if (example := _example_of_tags(texts)) is not None:
         evidence = f"column '{column}' holds tags of tokens, such as {example[:60]!r}"
-        raise not_supported(table, "classification of tokens is", evidence)
+        raise _tokens(table, evidence)
     if (example := example_of_fraction(texts)) is not None:
         evidence = f"column '{column}' holds numbers such as {example}"
         raise _numbers(table, evidence)
@@ -215,7 +222,7 @@ def refuse_other_targets(table: Table, columns: Columns) -> None:
     for name in (name for name in table.dataset.column_names if name not in columns.inputs):
         if (example := _example_of_tags(sample_texts(table, name))) is not None:
             evidence = f"column '{name}' holds tags of tokens, such as {example[:60]!r}"
-            raise not_supported(table, "classification of tokens is", evidence)
+            raise _tokens(table, evidence)
         if (example := example_of_fraction(sample_texts(table, name))) is not None:
             evidence = f"no column holds classes, and '{name}' numbers such as {example}"
             raise _numbers(table, evidence)

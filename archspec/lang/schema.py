@@ -547,7 +547,12 @@ class Task(Model):
     """What the model is for."""
 
     kind: Literal[
-        "text-classification", "text-regression", "image-classification", "text-embedding"
+        "text-classification",
+        "text-regression",
+        "token-classification",
+        "question-answering",
+        "image-classification",
+        "text-embedding",
     ] = Field(description="what goes in and what comes out")
     text: TextInput | None = Field(default=None, description="how text becomes the model's input")
     image: ImageInput | None = Field(

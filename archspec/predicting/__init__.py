@@ -3,7 +3,9 @@
 ``model_source`` loads spec, model, encoder and labels; ``batching`` makes batches; ``engine`` runs
 them; ``batchnorm_folding`` and ``optimization`` make the model faster;
 ``row_reader``, ``row_writer`` and ``files`` predict on a file in windows; ``saliency`` and
-``explanation`` find the tokens that a label comes from; ``report`` has the results.
+``explanation`` find the tokens that a label comes from; ``words`` tags words, ``answers`` finds
+answers; ``report`` and
+``span_report`` have the results.
 """
 
 from importlib import import_module
@@ -16,17 +18,27 @@ from archspec.predicting.report import (
     PredictedFile,
     Prediction,
 )
+from archspec.predicting.span_report import (
+    AnswerPrediction,
+    TaggedSpan,
+    TaggedWord,
+    TokenPrediction,
+)
 
 if TYPE_CHECKING:
     from archspec.predicting.predictor import Predictor
 
 __all__ = [
+    "AnswerPrediction",
     "Explanation",
     "MultiLabelPrediction",
     "NumberPrediction",
     "PredictedFile",
     "Prediction",
     "Predictor",
+    "TaggedSpan",
+    "TaggedWord",
+    "TokenPrediction",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,13 +31,15 @@ class Engine:
         optimize: whether to look for a faster variant, on the first batch and on the first one
             after a change of the model's tensors.
         optimizations: the result of that, in words.
-        size: number of scores of an input.
+        size: number of scores of an input, or of each token of one.
+        per_token: whether each token has scores.
     """
 
     plain: Variant
     optimize: bool = False
     optimizations: tuple[str, ...] = ()
     size: int = 0
+    per_token: bool = False
     _chosen: Variant | None = field(default=None, repr=False)
     _stamp: object = field(default=None, repr=False)
 
@@ -55,11 +57,13 @@ class Engine:
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             message = f"{name} cannot be run on one sample: {first_line(error)}"
             raise BuildError(Problem("E512", message)) from error
-        if output is None or output.ndim != 2 or len(output) != count or not output.shape[1]:
-            message = f"{name} gives no row of numbers for each input"
-            hint = "predicting takes a model with one output of the shape [batch, …]"
+        axes = 3 if self.per_token else 2
+        if output is None or output.ndim != axes or len(output) != count or not output.shape[-1]:
+            what, shape = ("token", "[batch, seq, …]") if axes == 3 else ("input", "[batch, …]")
+            message = f"{name} gives no row of numbers for each {what}"
+            hint = f"predicting takes a model with one output of the shape {shape}"
             raise DataError(Problem("E906", message, hint=hint))
-        self.size = output.shape[1]
+        self.size = output.shape[-1]
 
     def scores(
         self, prepared: Prepared, advance: Callable[[int], object] = lambda count: None
@@ -92,6 +96,36 @@ class Engine:
             for i in rows[~np.isfinite(scores[rows]).all(axis=1)].tolist():
                 scores[i] = np.nan
                 prepared.faults[i] = NOT_FINITE
+        return scores
+
+    def token_scores(
+        self,
+        prepared: Prepared,
+        wanted: Mapping[int, Sequence[int]],
+        advance: Callable[[int], object] = lambda count: None,
+    ) -> list[Scores | None]:
+        """The scores of some tokens of each input, [tokens, size]; None where there is a fault.
+
+        Args:
+            prepared, advance: as ``scores`` takes them.
+            wanted: position of an input → positions of its tokens.
+
+        Raises:
+            BuildError: E503, a batch does not fit into the device's memory.
+        """
+        scores: list[Scores | None] = [None] * prepared.count
+        if not prepared.batches:
+            return scores
+        size = len(prepared.batches[0][0])
+        with evaluating(self.plain.model), out_of_memory_as_error(size), torch.inference_mode():
+            variant = self._variant(prepared.batches[0][1])
+            for rows, batch in prepared.batches:
+                found = variant.scores(batch).cpu().numpy()
+                for i, of_row in zip(rows.tolist(), found, strict=True):
+                    scores[i] = of_row[np.asarray(wanted[i], dtype=np.int64)]
+                    if not np.isfinite(scores[i]).all():
+                        scores[i], prepared.faults[i] = None, NOT_FINITE
+                advance(len(rows))
         return scores
 
     def _variant(self, batch: dict[str, Tensor]) -> Variant:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from archspec.data.text_files import TextFormat
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Note, Problem, UsageError, listing
+from archspec.predicting.answers import AnswerColumns, Answerer, prepare_answers
 from archspec.predicting.batching import (
     Prepared,
     prefetched,
@@ -36,7 +37,9 @@ from archspec.predicting.engine import Engine, Scores
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.row_reader import RowFile, Window, check_source, row_file
 from archspec.predicting.row_writer import replacing_output, writer_for
+from archspec.predicting.words import WordColumns, WordTagger, prepare_words
 from archspec.report.progress import counting
+from archspec.tasks import finds_answers, tags_words
 
 with train_extra():
     import pyarrow as pa
@@ -137,7 +140,7 @@ def predict_file(
     top: object = request.top_k
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
         raise UsageError(Problem("E801", f"top_k must be an integer of at least 1, not {top!r}"))
-    if top is not None and not settings.labels:
+    if top is not None and (not settings.labels or tags_words(settings.kind)):
         raise UsageError(Problem("E801", "top_k is for models that give labels"))
     file = row_file(request.source, request.form)
     kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
@@ -146,9 +149,9 @@ def predict_file(
     columns, notes = input_columns(
         file, settings, text=request.text, text_pair=request.text_pair, image=request.image
     )
-    added = _AddedColumns.of(settings, file, request, wide=kind.delimiter != "")
+    added = _AddedColumns(settings, file, request, wide=kind.delimiter != "")
     tokens: list[TokenCounts] = []
-    tally, counts = _Tally(), np.zeros(len(settings.labels), dtype=np.int64)
+    tally = _Tally()
     start = time.perf_counter()
     with (
         replacing_output(request.out) as out,
@@ -158,19 +161,18 @@ def predict_file(
         contextlib.closing(prefetched(windows)) as prefetch,
     ):
         for window, prepared in prefetch:
-            scores = settings.engine.scores(prepared, advance)
+            cells = added.columns(prepared, advance)
             tally.add(file, window, prepared.faults)
             tally.refuse(file, request.max_bad_rows)
-            writer.add(window, added.columns(scores, prepared))
+            writer.add(window, cells)
             tokens += [prepared.tokens] if prepared.tokens else []
-            counts += _count_labels(scores, prepared.faults, settings.decision, len(counts))
     return PredictedFile(
         source=request.source,
         out=request.out,
         rows=tally.rows,
         bad_rows=tally.bad_rows,
         bad=tuple(tally.bad),
-        counts=dict(zip(settings.labels, counts.tolist(), strict=True)),
+        counts=added.counts,
         columns=tuple(added.schema),
         left_out=tuple(name for name in file.schema if name not in writer.schema),
         optimizations=settings.engine.optimizations,
@@ -255,6 +257,12 @@ def prepared_windows(
         else:
             texts = [window.values(column) for column in columns]
             inputs = texts[0] if len(texts) == 1 else [*zip(*texts, strict=True)]
+            if tags_words(settings.kind):
+                yield window, prepare_words(encoder, inputs, size, window.faults)
+                continue
+            if finds_answers(settings.kind):
+                yield window, prepare_answers(encoder, inputs, size, window.faults)
+                continue
             pair = len(texts) == 2
             yield window, prepare_texts(encoder, inputs, size, window.faults, pair=pair)
 
@@ -265,114 +273,129 @@ def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> C
     return lambda i: encoder.encode(image_bytes(cells, i))
 
 
-def _count_labels(scores: Scores, faults: dict[int, Fault], decision: Decision, size: int) -> Any:
-    good = np.setdiff1d(np.arange(len(scores)), [*faults])
-    if decision.several:
-        return decision.given(scores[good]).sum(0)
-    return np.bincount(decision.best(scores[good]), minlength=size)[:size] if size else 0
-
-
 # ------------------------------------------------------------------------------------------ columns
 
 
-@dataclass(frozen=True, slots=True)
 class _AddedColumns:
     """The columns that are added to a file.
 
     Attributes:
         schema: their names and types.
-        kind: what each row has: a label, labels, a number or an embedding.
-        labels: names of the classes; empty without.
-        decision: which labels probabilities lead to.
-        wide: whether each number of an embedding has its own column, and labels are one text.
-        of_texts: whether there is a column ``truncated``.
     """
 
-    schema: dict[str, Any]
-    kind: Literal["label", "labels", "value", "embedding"]
-    labels: tuple[str, ...]
-    decision: Decision
-    probabilities: bool
-    top_k: int
-    wide: bool
-    of_texts: bool
-
-    @classmethod
-    def of(
-        cls, settings: PredictionSettings, file: RowFile, request: FileRequest, *, wide: bool
-    ) -> _AddedColumns:
-        labels, names = settings.labels, dict[str, Any]()
-        if settings.kind == "text-embedding":
-            kind = "embedding"
-            names = {"embedding": pa.list_(pa.float32())}
-            if wide:
-                names = {f"embedding_{i}": pa.float32() for i in range(settings.engine.size)}
-        elif not labels:
-            kind, names = "value", {"value": pa.float64()}
-        elif settings.decision.several:
-            kind, names = "labels", {"labels": pa.string() if wide else pa.list_(pa.string())}
+    def __init__(
+        self, settings: PredictionSettings, file: RowFile, request: FileRequest, *, wide: bool
+    ) -> None:
+        given: dict[str, Any] = {"probabilities": request.probabilities, "wide": wide}
+        self._made: RowColumns | WordColumns | AnswerColumns
+        if tags_words(settings.kind):
+            self._made = WordColumns(WordTagger(settings.engine, settings.labels), **given)
+        elif finds_answers(settings.kind):
+            self._made = AnswerColumns(Answerer(settings.engine))
         else:
-            kind, names = "label", {"label": pa.string(), "probability": pa.float64()}
-        if request.probabilities:
-            names |= {f"p_{label}": pa.float64() for label in labels}
-        top_k = min(request.top_k or 0, len(labels))
-        if top_k:
-            names["top_labels"] = pa.string() if wide else pa.list_(pa.string())
-            names["top_probabilities"] = pa.string() if wide else pa.list_(pa.float64())
+            self._made = RowColumns(settings, top_k=request.top_k or 0, **given)
         of_texts = isinstance(settings.encoder, TextEncoder)
-        if of_texts:
-            names["truncated"] = pa.bool_()
+        self._of_texts = of_texts and not finds_answers(settings.kind)  # these are not cut
+        names = {**self._made.schema, **({"truncated": pa.bool_()} if self._of_texts else {})}
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):
             names = {f"predicted_{name}": kind for name, kind in names.items()}
-        decision, shares = settings.decision, request.probabilities
-        return cls(names, kind, labels, decision, shares, top_k, wide, of_texts)
+        self.schema: dict[str, Any] = names
 
-    def columns(self, scores: Scores, prepared: Prepared) -> dict[str, Any]:
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each label was predicted so far."""
+        return self._made.counts
+
+    def columns(self, prepared: Any, advance: Callable[[int], object]) -> dict[str, Any]:
         """The added columns of a window, empty where there is a fault."""
-        faults = prepared.faults
-        bad = np.zeros(len(scores), dtype=bool)
-        bad[[*faults]] = True
-        match self.kind:
-            case "embedding":
-                arrays = self._vectors(scores, bad)
-            case "value":
-                values = np.where(bad, 0, scores[:, 0]).astype(np.float64)
-                arrays = [pa.array(np.round(values, _DECIMALS), mask=bad)]
-            case "label" | "labels":
-                arrays = self._labels(scores, bad)
-        if self.of_texts:
-            cut = [i in prepared.truncated for i in range(len(scores))]
-            arrays.append(pa.array(cut, pa.bool_(), mask=bad))
-        errors = [None] * len(scores)
-        for i, (reason, detail) in faults.items():
-            errors[i] = f"{reason}: {detail}" if detail else reason  # pyright: ignore[reportCallIssue, reportArgumentType]
-        arrays.append(pa.array(errors, pa.string()))
+        arrays, faults = self._made.columns(prepared, advance), prepared.faults
+        rows = range(prepared.count)
+        if self._of_texts:
+            cut = [None if i in faults else i in prepared.truncated for i in rows]
+            arrays.append(pa.array(cut, pa.bool_()))
+        reasons = {i: ": ".join(filter(None, fault)) for i, fault in faults.items()}
+        arrays.append(pa.array([reasons.get(i) for i in rows], pa.string()))
         return dict(zip(self.schema, arrays, strict=True))
 
+
+class RowColumns:
+    """The columns of one prediction for each row: a label, labels, a number or an embedding.
+
+    Args:
+        wide: whether each number of an embedding has its own column, and labels are one text.
+
+    Attributes:
+        schema: their names and types.
+        counts: label → how many rows have it.
+    """
+
+    def __init__(
+        self, settings: PredictionSettings, *, probabilities: bool, wide: bool, top_k: int
+    ) -> None:
+        self._settings, self._probabilities, self._wide = settings, probabilities, wide
+        self._top_k = min(top_k, len(settings.labels))
+        self.counts = dict.fromkeys(settings.labels, 0)
+        self.schema: dict[str, Any]
+        if settings.kind == "text-embedding":
+            self._of, self.schema = self._vectors, {"embedding": pa.list_(pa.float32())}
+            if wide:
+                names = [f"embedding_{i}" for i in range(settings.engine.size)]
+                self.schema = dict.fromkeys(names, pa.float32())
+        elif not settings.labels:
+            self._of, self.schema = self._values, {"value": pa.float64()}
+        else:
+            self._of = self._labels
+            self.schema = {"label": pa.string(), "probability": pa.float64()}
+            if settings.decision.several:
+                self.schema = {"labels": pa.string() if wide else pa.list_(pa.string())}
+            if probabilities:
+                self.schema |= {f"p_{label}": pa.float64() for label in settings.labels}
+            if self._top_k:
+                self.schema["top_labels"] = pa.string() if wide else pa.list_(pa.string())
+                self.schema["top_probabilities"] = pa.string() if wide else pa.list_(pa.float64())
+
+    def columns(self, prepared: Prepared, advance: Callable[[int], object]) -> list[Any]:
+        """The columns of a window, empty where there is a fault."""
+        scores = self._settings.engine.scores(prepared, advance)
+        bad = np.zeros(len(scores), dtype=bool)
+        bad[[*prepared.faults]] = True
+        return self._of(scores, bad)
+
+    def _values(self, scores: Scores, bad: Any) -> list[Any]:
+        values = np.where(bad, 0, scores[:, 0]).astype(np.float64)
+        return [pa.array(np.round(values, _DECIMALS), mask=bad)]
+
     def _labels(self, scores: Scores, bad: Any) -> list[Any]:
+        labels, decision = self._settings.labels, self._settings.decision
         shares = np.round(np.where(bad[:, None], 0, scores).astype(np.float64), _DECIMALS)
-        rest = [pa.array(one, mask=bad) for one in shares.T] if self.probabilities else []
-        if self.top_k:
-            order = np.argsort(-shares, axis=1, kind="stable")[:, : self.top_k]
-            rest.append(self._lists([[self.labels[i] for i in row] for row in order], bad))
+        rest = [pa.array(one, mask=bad) for one in shares.T] if self._probabilities else []
+        if self._top_k:
+            order = np.argsort(-shares, axis=1, kind="stable")[:, : self._top_k]
+            rest.append(self._lists([[labels[i] for i in row] for row in order], bad))
             rest.append(self._lists(np.take_along_axis(shares, order, 1).tolist(), bad))
-        if self.decision.several:
-            given = self.decision.given(scores)
-            sets = [[self.labels[i] for i in np.flatnonzero(row).tolist()] for row in given]
+        if decision.several:
+            given = decision.given(scores)
+            self._count(given[~bad].sum(0))
+            sets = [[labels[i] for i in np.flatnonzero(row).tolist()] for row in given]
             return [self._lists(sets, bad), *rest]
-        best = self.decision.best(scores)  # meaningless for a row without scores
-        names = pa.array(self.labels, pa.string()).take(pa.array(best, mask=bad))
+        best = decision.best(scores)  # meaningless for a row without scores
+        self._count(np.bincount(best[~bad], minlength=len(labels)))
+        names = pa.array(labels, pa.string()).take(pa.array(best, mask=bad))
         return [names, pa.array(shares[np.arange(len(shares)), best], mask=bad), *rest]
 
     def _lists(self, lists: Sequence[Sequence[Any]], bad: Any) -> Any:
         """A list for each row; in a file of text as JSON."""
-        if self.wide:
+        if self._wide:
             return pa.array([json.dumps(one, ensure_ascii=False) for one in lists], mask=bad)
         return pa.array([None if b else one for one, b in zip(lists, bad, strict=True)])
 
+    def _count(self, counts: Any) -> None:
+        for label, n in zip(self._settings.labels, counts.tolist(), strict=True):
+            self.counts[label] += n
+
     def _vectors(self, scores: Scores, bad: Any) -> list[Any]:
-        if self.wide:
+        if self._wide:
             return [pa.array(one, mask=bad) for one in scores.T]
         ends = np.cumsum(~bad) * scores.shape[1]
         offsets = pa.array(np.concatenate([[0], ends]), pa.int32())

@@ -194,15 +194,20 @@ def label_names(loaded: LoadedModel, size: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class OutputSelector:
-    """Selects the output tensor with two dimensions, and with the expected size if there is one."""
+    """Selects the output tensor with so many dimensions, and with the expected size, if any.
+
+    Attributes:
+        axes: 2 for [batch, size], 3 for [batch, seq, size].
+    """
 
     size: int | None
+    axes: int = 2
 
     def __call__(self, output: Any) -> Tensor | None:
         outputs: Sequence[Any] = output if isinstance(output, tuple | list) else (output,)
-        tensors = [one for one in outputs if isinstance(one, Tensor) and one.ndim == 2]
+        tensors = [one for one in outputs if isinstance(one, Tensor) and one.ndim == self.axes]
         if len(tensors) > 1:
-            tensors = [one for one in tensors if one.shape[1] == self.size]
+            tensors = [one for one in tensors if one.shape[-1] == self.size]
         return tensors[0] if len(tensors) == 1 else None
 
 

@@ -19,6 +19,7 @@ from archspec.data.report import Kind
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
+from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answers
 from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
 from archspec.predicting.decisions import Decision, Threshold, decision
 from archspec.predicting.engine import Engine, Scores, model_device
@@ -38,8 +39,10 @@ from archspec.predicting.report import (
     PredictedFile,
     Prediction,
 )
+from archspec.predicting.span_report import AnswerPrediction, TokenPrediction
 from archspec.predicting.variants import Variant
-from archspec.tasks import find, takes_pairs
+from archspec.predicting.words import WordTagger, prepare_words
+from archspec.tasks import find, finds_answers, tags_words, takes_pairs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -156,10 +159,12 @@ class Predictor:
         activation = self.objective.activation if self.objective else ""
         if names is not None and self.objective is not None and not activation:
             raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
-        self.engine = _engine(loaded, self.pair, activation, optimize=optimize)
+        per_token = bool(self.objective and self.objective.per_token)
+        self.engine = _engine(loaded, self.pair, activation, per_token, optimize=optimize)
         self.size = self.engine.size
         self.labels = label_names(loaded, self.size) if activation else ()
-        self.decision = decision(self.labels, activation, threshold, calibrate, loaded.report)
+        of_rows = "" if per_token else activation
+        self.decision = decision(self.labels, of_rows, threshold, calibrate, loaded.report)
         self.engine.plain = replace(self.engine.plain, temperature=self.decision.temperature)
 
     @property
@@ -172,13 +177,14 @@ class Predictor:
 
         Args:
             inputs: for a text task, a text, or a list of them; where pairs are taken, each may be a
-                tuple of two texts. For images: a path, the bytes of a
-                file, an image of Pillow's, or a uint8 array [height, width] or
+                tuple of two texts, and where words are tagged, a tuple of words. For images: a
+                path, the bytes of a file, an image of Pillow's, or a uint8 array [height, width] or
                 [height, width, channels]; or a list of these.
 
         Returns:
             A ``Prediction``, or a list of them in the order of the inputs; where an input may have
-            several labels, ``MultiLabelPrediction``, and for numbers ``NumberPrediction``. Of a
+            several labels, ``MultiLabelPrediction``, for numbers ``NumberPrediction``, and for
+            tags of words ``TokenPrediction``, for answers ``AnswerPrediction``. Of a
             ``text-embedding`` task, a float32 tensor [size], or [n, size].
 
         Raises:
@@ -190,11 +196,15 @@ class Predictor:
             raise UsageError(Problem("E801", message))
         is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or _is_image(inputs)
         is_one = is_one or (bool(self.pair) and _is_pair(inputs))
+        is_one = is_one or (tags_words(self.kind) and _are_words(inputs))
         try:
             items: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
         except TypeError:
             message = f"{type(inputs).__name__} is neither an input nor a list of them"
             raise DataError(Problem("E930", message)) from None
+        if tags_words(self.kind) or finds_answers(self.kind):
+            found = self._spans(items)
+            return found[0] if is_one else found
         scores, truncated = self._scores(items)
         if self.objective is None:
             vectors = torch.from_numpy(scores)
@@ -278,7 +288,8 @@ class Predictor:
             text_pair: the column of the second texts of pairs; left out: guessed, unless ``text``
                 is given to a model that takes texts as well.
             image: the column of images, or of their paths; left out: guessed.
-            probabilities: whether there is a column for the probability of each label.
+            probabilities: whether there is a column for the probability of each label, or, where
+                words are tagged, one for those of their tags.
             top_k: how many of the most probable labels, with their probabilities, get columns.
             max_bad_rows: fraction of bad rows, 0 to 1, above which nothing is written.
             header: whether the first line of a CSV or TSV has the names of the columns; left out:
@@ -393,6 +404,30 @@ class Predictor:
         best = self.labels[int(self.decision.best(scores[None])[0])]
         return Prediction(best, probabilities[best], probabilities, truncated)
 
+    def _spans(self, inputs: list[Any]) -> list[Any]:
+        """The tags of the words of each input, or the answer to it."""
+        encoder = self.encoder
+        assert isinstance(encoder, TextEncoder)
+        step = window_rows(encoder, self.batch_size)
+        answerer, tagger = Answerer(self.engine), WordTagger(self.engine, self.labels)
+        predictions: list[TokenPrediction | AnswerPrediction | None] = []
+        tokens: list[TokenCounts] = []
+        problems: list[Problem] = []
+        for start in range(0, len(inputs), step):
+            window = inputs[start : start + step]
+            if finds_answers(self.kind):
+                prepared = prepare_answers(encoder, window, self.batch_size)
+                predictions += answerer.predictions(prepared)
+            else:
+                prepared = prepare_words(encoder, window, self.batch_size)
+                predictions += tagger.predictions(prepared)
+            problems += _problems(prepared.faults, start, len(inputs))
+            tokens += [prepared.tokens] if prepared.tokens else []
+        self.tokens = total(tokens)
+        if problems:
+            raise DataError(problems)
+        return predictions
+
     def _scores(self, inputs: list[Any]) -> tuple[Scores, Set[int]]:
         """The scores of each input, and the positions of the texts that were cut."""
         parts: list[Scores] = []
@@ -456,6 +491,8 @@ def _are_names(value: object) -> bool:
 def _takes_pairs(task: Task) -> bool | None:
     if not takes_pairs(task.kind):
         return False
+    if finds_answers(task.kind):
+        return True
     return task.text.pair if task.text else None
 
 
@@ -467,6 +504,10 @@ def _is_pair(inputs: object) -> bool:
     )
 
 
+def _are_words(inputs: object) -> bool:
+    return isinstance(inputs, tuple) and all(isinstance(one, str) for one in inputs)
+
+
 def _objective(task: Task) -> Objective | None:
     if task.kind == "text-embedding":
         return None
@@ -474,11 +515,19 @@ def _objective(task: Task) -> Objective | None:
 
 
 def _engine(
-    loaded: LoadedModel, pair: bool | None, activation: Activation, *, optimize: bool
+    loaded: LoadedModel,
+    pair: bool | None,
+    activation: Activation,
+    per_token: bool,
+    *,
+    optimize: bool,
 ) -> Engine:
-    encoder = loaded.encoder
-    select = OutputSelector(len(loaded.labels) if loaded.labels and activation else None)
-    engine = Engine(Variant(loaded.model, model_device(loaded.model), select, activation), optimize)
+    encoder, size = loaded.encoder, len(loaded.labels) if loaded.labels and activation else None
+    select = OutputSelector(size, 3 if per_token else 2)
+    if per_token and not activation:
+        select = AnswerSelector()
+    variant = Variant(loaded.model, model_device(loaded.model), select, activation)
+    engine = Engine(variant, optimize, per_token=per_token)
     if isinstance(encoder, TextEncoder):
         sample = prepare_texts(encoder, [("a", "a") if pair else "a"], 1)
     else:

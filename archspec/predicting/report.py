@@ -332,8 +332,8 @@ class PredictedFile(Displayed):
 
     @property
     def truncated(self) -> int:
-        """How many texts were cut."""
-        return self.tokens.truncated if self.tokens else 0
+        """How many texts were cut; contexts that are read in windows are not."""
+        return self.tokens.truncated if self.tokens and not self.tokens.windows else 0
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -39,12 +39,12 @@ class Variant:
         return self.select(self.model(**{name: self._placed(one) for name, one in batch.items()}))
 
     def scores(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Probabilities or embeddings: float32 [batch, size], on the device."""
+        """Probabilities or embeddings: float32 [batch, size], of tokens [batch, seq, size]."""
         output = self(batch)
         assert output is not None
         match self.activation:
             case "softmax":
-                return (output.float() / self.temperature).softmax(1)
+                return (output.float() / self.temperature).softmax(-1)
             case "sigmoid":
                 return (output.float() / self.temperature).sigmoid()
             case "":

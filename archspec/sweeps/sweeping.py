@@ -119,7 +119,7 @@ def sweep(
         hint = "give a validation split, or a validation_fraction above 0"
         raise _usage("without a validation there is nothing to optimize", hint)
     objective = find(found.task_kind, multi_label=found.multi_label, scored=found.scored)
-    monitors = objective.monitors
+    monitors = objective(found.labels).monitors
     fixed = TrainOptions(**{**fixed.given, "monitor": fixed.monitoring(monitors).monitor})
     if is_in_memory(data):  # an interrupted trial cannot open it again
         data = found

@@ -8,15 +8,21 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from archspec.errors import Problem, UsageError
+
 if TYPE_CHECKING:
     from archspec.tasks.objective import Objective
 
 _CLASSES = {
     "text-classification": "TextClassification",
     "text-regression": "TextRegression",
+    "token-classification": "TokenClassification",
+    "question-answering": "QuestionAnswering",
     "image-classification": "ImageClassification",
     "text-embedding": "TextEmbedding",
 }
+IGNORED = -100
+"""The label of a token without one, which PyTorch's cross entropy leaves out by default."""
 KINDS = tuple(_CLASSES)
 """The kinds of task that can be trained."""
 
@@ -31,6 +37,16 @@ def predicts_numbers(kind: str) -> bool:
     return kind in ("text-regression", "text-embedding")
 
 
+def finds_answers(kind: str) -> bool:
+    """Whether a row of a kind of task is a question, with a context that holds its answer."""
+    return kind == "question-answering"
+
+
+def tags_words(kind: str) -> bool:
+    """Whether a row of a kind of task is words with a label for each."""
+    return kind == "token-classification"
+
+
 def sizes_outputs(kind: str) -> bool:
     """Whether a kind of task says how many numbers a model gives: one, or one for each label."""
     return kind != "text-embedding"
@@ -43,8 +59,16 @@ def find(kind: str, *, multi_label: bool = False, scored: bool = False) -> type[
         multi_label: whether a row may have several labels, or none.
         scored: whether pairs of texts, of which embeddings are learned, have scores.
 
+    Raises:
+        UsageError: E801, no row of such a task has several labels.
+
     >>> find("text-classification")(["no", "yes"]).monitors
     ('accuracy', 'macro_f1', 'loss')
     """
     module = import_module(f"archspec.tasks.{kind.replace('-', '_')}")
-    return getattr(module, "MultiLabel" * multi_label + "Scored" * scored + _CLASSES[kind])
+    name = "MultiLabel" * multi_label + "Scored" * scored + _CLASSES[kind]
+    found = getattr(module, name, None)
+    if found is None:
+        hint = "leave multi_label out of the spec's task"
+        raise UsageError(Problem("E801", f"no row of {kind} has several labels", hint=hint))
+    return found

@@ -1,8 +1,8 @@
 """The names of scores."""
 
 FIGURES = (
-    "loss", "accuracy", "micro_f1", "macro_f1", "mrr", "accuracy_at_1", "accuracy_at_10",
-    "pearson", "spearman", "mse",
+    "loss", "entity_f1", "f1", "exact_match", "accuracy", "micro_f1", "macro_f1", "mrr",
+    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse",
 )  # fmt: skip
 """What scores may have, in the order in which it is shown."""
 LOWER_IS_BETTER = ("loss", "mse")

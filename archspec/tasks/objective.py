@@ -118,11 +118,13 @@ class Objective(ABC):
         activation: what makes predictions of the model's numbers; empty: they are predictions.
         monitors: what the best epoch can be chosen by; the first is the default.
         takes_pairs: whether a row may have two texts.
+        per_token: whether each token has labels and outputs of its own, not the row.
     """
 
     kind: ClassVar[str]
-    monitors: ClassVar[tuple[str, ...]]
+    monitors: tuple[str, ...]
     takes_pairs: ClassVar[bool] = False
+    per_token: ClassVar[bool] = False
     activation: ClassVar[Activation] = ""
 
     def __init__(self, labels: Sequence[str]) -> None:

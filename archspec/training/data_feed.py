@@ -16,7 +16,13 @@ from torch.utils.data import DataLoader
 
 from archspec.building.devices import pick_device
 from archspec.data import Data, TextEncoder, batches, encoder_for, open_data
-from archspec.data.batching import batches_of, text_lengths, token_counts
+from archspec.data.batching import (
+    answer_windows,
+    batches_of,
+    text_items,
+    text_lengths,
+    token_counts,
+)
 from archspec.data.class_weights import class_weights
 from archspec.data.in_memory import is_in_memory
 from archspec.data.report import Integers
@@ -25,7 +31,9 @@ from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.lang.spec import Spec
 from archspec.tasks import find
 from archspec.tasks.classification import Classification, Criterion
+from archspec.tasks.objective import Metrics
 from archspec.tasks.own_loss import OwnLoss
+from archspec.tasks.question_answering import QuestionAnswering
 from archspec.training.options import TrainOptions
 from archspec.training.run import Run
 
@@ -181,10 +189,20 @@ class DataFeed:
         counts = [token_counts(rows, encoder) for rows in self.data.splits.values()]
         return total([one for one in counts if one is not None])
 
+    def metrics(self, split: str, device: torch.device) -> Metrics:
+        """Metrics of a split to which nothing was added yet."""
+        if isinstance(self.objective, QuestionAnswering):
+            assert isinstance(self.encoder, TextEncoder)
+            windows = answer_windows(self.data.splits[split], self.encoder)
+            return self.objective.metrics(device, windows)
+        return self.objective.metrics(device)
+
     @property
     def train_batches(self) -> int:
         """Batches of an epoch."""
-        return -(-len(self.data.splits["train"]) // self.options.batch_size)
+        rows = self.data.splits["train"]
+        count = len(self.lengths("train")) if rows.has_answers else len(rows)
+        return -(-count // self.options.batch_size)
 
     def train(self, epoch: int, start: int) -> Batches:
         """The batches of an epoch, from its ``start``-th."""
@@ -200,7 +218,7 @@ class DataFeed:
         return self._varied.definition != self.encoder.definition
 
     def lengths(self, split: str) -> list[int | None]:
-        """Of each input, in positions; None for images. A row may have several texts."""
+        """Of each input, in positions; None for images. A row may be several texts, or windows."""
         rows = self.data.splits[split]
         if not isinstance(self.encoder, TextEncoder):
             return [None] * len(rows)
@@ -266,6 +284,10 @@ class DataFeed:
         labels = self.data.splits[split].labels
         if self.own_loss is not None or labels is None:
             return len
+        if isinstance(self.encoder, TextEncoder):
+            each = text_items(self.data.splits[split], self.encoder)
+            if each is not None:
+                return lambda rows: int(each[rows].sum())
         return lambda rows: self.objective.items(labels[rows])
 
 

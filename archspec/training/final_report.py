@@ -42,7 +42,7 @@ class FinalReport:
         objective = self.feed.objective
         if isinstance(objective, Classification) and self._is_kept(split):
             return OutcomeMetrics(objective, device)
-        return objective.metrics(device)
+        return self.feed.metrics(split, device)
 
     def add(self, split: str, scores: Scores, metrics: Metrics) -> None:
         """A split is evaluated."""

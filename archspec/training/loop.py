@@ -211,7 +211,8 @@ class TrainLoop:
             first = at.batch - at.batch % every  # batch of this step
             is_last = at.batch + 1 == self.batches
             completes_step = is_last or at.batch + 1 == first + every
-            rows, step_items = self._own_rows(sizes[at.batch]), sum(items[first : first + every])
+            rows = self._own_rows(sizes[at.batch])
+            step_items = sum(items[first : first + every]) or 1  # no token may have a label
             self._train_batch(moved(batch, self.fabric.device), rows, step_items, completes_step)
             at.batch += 1
             if completes_step:
@@ -290,7 +291,7 @@ class TrainLoop:
 
     def _evaluate(self, model: nn.Module, split: str) -> Scores:
         """The scores on a split, of which callbacks are told."""
-        scores = self._measure(model, split, self.feed.objective.metrics(self.fabric.device))
+        scores = self._measure(model, split, self.feed.metrics(split, self.fabric.device))
         return self._evaluated(split, scores)
 
     def _evaluated(self, split: str, scores: Scores) -> Scores:

@@ -19,7 +19,7 @@ from archspec.data.class_weights import class_weight_notes, read_class_weights
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
-from archspec.tasks import KINDS, find, sizes_outputs
+from archspec.tasks import KINDS, find, sizes_outputs, tags_words
 from archspec.tasks.classification import Classification
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos, pattern_and_way
@@ -162,9 +162,10 @@ def class_param(spec: Spec) -> str | None:
 
 
 def _last_dimension(spec: Spec) -> Any:
-    architecture = spec.architecture
+    architecture, task = spec.architecture, spec.architecture.task
+    axes = 3 if task is not None and tags_words(task.kind) else 2  # [batch, seq, labels]
     for contract in architecture.blocks[architecture.model].outputs.values():
-        if contract.shape is not None and len(contract.shape) == 2:
+        if contract.shape is not None and len(contract.shape) == axes:
             return contract.shape[-1]
     return None
 

@@ -32,10 +32,13 @@ from archspec.training.option_info import (
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant"]
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
-Task = Literal["text-classification", "text-regression", "text-embedding", "image-classification"]
+Task = Literal[
+    "text-classification", "text-regression", "text-embedding", "token-classification",
+    "question-answering", "image-classification",
+]  # fmt: skip
 Monitor = Literal[
-    "accuracy", "loss", "macro_f1", "micro_f1", "mrr", "accuracy_at_1", "accuracy_at_10",
-    "pearson", "spearman", "mse",
+    "accuracy", "loss", "macro_f1", "micro_f1", "entity_f1", "f1", "exact_match", "mrr",
+    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse",
 ]  # fmt: skip
 Strategy = Literal["auto", "ddp", "fsdp"]
 
@@ -238,8 +241,8 @@ class TrainOptions(BaseModel):
     monitor: Monitor | None = _evaluation(
         None,
         "Validation metric used to select the best epoch.",
-        unset="accuracy; micro_f1 for several labels, pearson for numbers, mrr or spearman for "
-        "embeddings",
+        unset="accuracy; micro_f1 for several labels, entity_f1 for tags, f1 for answers, pearson "
+        "for numbers, mrr or spearman for embeddings",
     )
     patience: int | None = _evaluation(
         None,

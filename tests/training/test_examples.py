@@ -121,15 +121,35 @@ def test_texts_on_pretrained_weights(texts: Path, tmp_path: Path) -> None:
         assert run.labels == TOPIC_NAMES
 
 
-def test_pairs_on_pretrained_weights(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
+def few(folder: Path, out: Path, suffix: str) -> Path:
+    """The first rows of an example's files."""
+    out.mkdir()
     for name, count in (("train", 12), ("test", 4)):
-        lines = (ENTAILMENT / f"{name}.csv").read_text(encoding="utf-8").splitlines(True)
-        (data / f"{name}.csv").write_text("".join(lines[: count + 1]), encoding="utf-8")
+        lines = (folder / f"{name}{suffix}").read_text(encoding="utf-8").splitlines(True)
+        first = lines[: count + (suffix == ".csv")]  # and the names of the columns
+        (out / f"{name}{suffix}").write_text("".join(first), encoding="utf-8")
+    return out
+
+
+FEW = ["--epochs", "2", "--batch-size", "6", "--validation-fraction", "0"]
+
+
+def test_parts_of_texts_on_pretrained_weights(tmp_path: Path) -> None:
+    for name, suffix, figure in (("genus", ".jsonl", "entity_f1"), ("questions", ".csv", "f1")):
+        folder = ROOT / f"examples/wordnet-{name}"
+        (words,) = commands(folder)
+        data = few(folder, tmp_path / name, suffix)
+        run = trained(words, data, tmp_path / "runs", *FEW, "--name", name)
+        assert run.status == "finished" and run.facts["data"]["bad"] == []
+        assert run.facts["data"]["counts"] == {"train": 12, "test": 4}
+        assert run.test is not None and 0 <= run.test[figure] <= 1
+        first, last = run.epochs
+        assert last["train_loss"] < first["train_loss"]
+
+
+def test_pairs_on_pretrained_weights(tmp_path: Path) -> None:
     (words,) = commands(ENTAILMENT)
-    more = ["--epochs", "2", "--batch-size", "6", "--validation-fraction", "0"]
-    run = trained(words, data, tmp_path, *more)
+    run = trained(words, few(ENTAILMENT, tmp_path / "data", ".csv"), tmp_path, *FEW)
     told(run, {"train": 12, "test": 4})
     assert run.facts["data"]["columns"]["text_pair"] == "hypothesis"
     assert run.labels == ("contradiction", "entailment", "neutral")

@@ -24,9 +24,11 @@ from archspec.errors import ArchspecError, DataError
 from archspec.tasks import find
 from archspec.tasks.multi_label import MultiLabel
 from archspec.tasks.objective import Loss, Objective, Scores
+from archspec.tasks.question_answering import QuestionAnswering
 from archspec.tasks.single_label import SingleLabel
 from archspec.tasks.text_embedding import ScoredTextEmbedding, TextEmbedding
 from archspec.tasks.text_regression import TextRegression
+from archspec.tasks.token_classification import TokenClassification
 from archspec.training.data_feed import DataFeed
 from archspec.training.engine import has_unused
 from archspec.training.options import TrainOptions
@@ -93,6 +95,29 @@ def triplets(rng: random.Random) -> list[dict[str, Any]]:
     return rows
 
 
+def tagged(rng: random.Random) -> list[dict[str, Any]]:
+    """Words that are no single token as well: 'goodday' is good ##day, or unknown."""
+    rows: list[dict[str, Any]] = []
+    for _ in range(ROWS):
+        words = [rng.choice([*WORDS, "good-day", "bad,"]) for _ in range(rng.randint(2, 9))]
+        rows.append({"tokens": words, "tags": [rng.choice(TAGS) for _ in words]})
+    return rows
+
+
+def answered(rng: random.Random) -> list[dict[str, Any]]:
+    """Contexts of up to 40 words, which are more than the 32 tokens of a window."""
+    rows: list[dict[str, Any]] = []
+    for _ in range(ROWS):
+        words = [rng.choice(WORDS) for _ in range(rng.randint(5, 40))]
+        first = rng.randrange(len(words))
+        start = len(" ".join([*words[:first], ""]))
+        row = {"question": " ".join(rng.sample(WORDS, 4)), "context": " ".join(words)}
+        answer = " ".join(words[first : first + rng.randint(1, 3)])
+        rows.append({**row, "answers": {"text": [answer], "answer_start": [start]}})
+    return rows
+
+
+TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD")
 Reference = Callable[[], Any]
 
 
@@ -100,12 +125,13 @@ def sentence_encoder(loss: Callable[..., Tensor]) -> Any:
     from transformers import BertConfig, BertModel
 
     class SentenceEncoder(BertModel):
-        def forward(self, labels: Tensor, lengths: tuple[int, ...], **inputs: Tensor) -> Any:
+        def forward(self, labels: Tensor, lengths: tuple[int, ...], **inputs: Any) -> Any:  # pyright: ignore
             vectors: list[Tensor] = []
             for i, length in enumerate(lengths):
                 rows = slice(i * len(labels), (i + 1) * len(labels))
                 part = {name: one[rows, :length] for name, one in inputs.items()}
-                hidden = super().forward(**part).last_hidden_state
+                found: Any = super().forward(**part)
+                hidden = found.last_hidden_state
                 mask = part["attention_mask"][..., None]
                 mean = (hidden * mask).sum(1) / mask.sum(1)
                 vectors.append(mean / mean.norm(dim=1, keepdim=True))
@@ -138,6 +164,25 @@ def sequence_classifier(**config: Any) -> Any:
     return BertForSequenceClassification(BertConfig(**SIZES, **NO_DROPOUT, **config))
 
 
+def token_classifier() -> Any:
+    from transformers import BertConfig, BertForTokenClassification
+
+    config: dict[str, Any] = {"num_labels": 4}
+    return BertForTokenClassification(BertConfig(**SIZES, **NO_DROPOUT, **config))
+
+
+def answerer() -> Any:
+    from transformers import BertConfig, BertForQuestionAnswering
+
+    class Answerer(BertForQuestionAnswering):
+        def forward(self, labels: Tensor, **inputs: Any) -> Any:  # pyright: ignore
+            first, last = labels.unbind(1)
+            return super().forward(**inputs, start_positions=first, end_positions=last)
+
+    sizes: dict[str, Any] = {**SIZES, **NO_DROPOUT}
+    return Answerer(BertConfig(**sizes))
+
+
 TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict[str, Any]]] = {
     # spec, rows, their model, and options
     "pairs": ("bert", pairs, lambda: sequence_classifier(num_labels=3), {}),
@@ -155,6 +200,8 @@ TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict
     ),
     "triplets": ("minilm-l6", triplets, lambda: sentence_encoder(ranking_loss), EMBEDDED),
     "similarities": ("minilm-l6", scores, lambda: sentence_encoder(cosine_loss), EMBEDDED),
+    "tags": ("bert-token-classifier", tagged, token_classifier, {}),
+    "answers": ("bert-question-answering", answered, answerer, {}),
 }
 
 
@@ -268,12 +315,93 @@ def predicts_vectors(predictor: archspec.Predictor, folder: Path) -> None:
         predictor.search("a", folder / "in.jsonl", top=0)
 
 
+def predicts_tags(predictor: archspec.Predictor, folder: Path) -> None:
+    words = ("a", "good-day", "film", "was", "bad")
+    prediction = predictor(words)
+    assert isinstance(prediction, archspec.TokenPrediction) and prediction.input == " ".join(words)
+    assert isinstance(predictor.encoder, TextEncoder)
+    ids = predictor.encoder.encode([prediction.input])
+    names = [predictor.encoder.name(i) for i in ids[0]]
+    firsts = [names.index(one) for one in ("a", "good", "film", "was", "bad")]
+    with torch.no_grad():
+        shares = predictor.model.eval()(**predictor.encoder.collate(ids)).softmax(-1)[0, firsts]
+    assert prediction.tags == tuple(predictor.labels[i] for i in shares.argmax(1).tolist())
+    found = [word.probability for word in prediction.words]
+    assert found == pytest.approx(shares.amax(1).tolist(), abs=1e-6)
+    assert [(w.text, w.start, w.end) for w in prediction.words][1:3] == [
+        ("good-day", 2, 10), ("film", 11, 15),
+    ]  # fmt: skip
+    plain = predictor(["a good-day film was bad", [*words]])
+    assert plain[0].tags == plain[1].tags == prediction.tags
+    long = predictor(tuple(["good"] * 40))
+    assert long.truncated and long.tags[30:] == (None,) * 10 and None not in long.tags[:30]
+    assert "10 of 40 words have no token" in predictor.tokens.notes[1]  # pyright: ignore
+    rows = [{"tokens": [*words], "tags": ["O"] * 5}, {"tokens": ["a", " "]}, {"tokens": []}]
+    (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "in.conll").write_text("\n".join(f"{word} O" for word in words) + "\n\na b c\n")
+    for source in ("in.jsonl", "in.conll"):
+        for name in ("out.jsonl", "out.csv", "out.parquet"):
+            out = folder / name
+            report = predictor.file(folder / source, out, probabilities=True, overwrite=True)
+            bad = 2 if source == "in.jsonl" else 1
+            assert (report.bad_rows, sum(report.counts.values())) == (bad, len(prediction.spans))
+            assert {*report.counts} == {"GOOD", "BAD"}
+        row, wrong, *_ = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+        assert row["predicted_tags"] == [*prediction.tags] and row["predicted_words"] == [*words]
+        spans = [(one.label, one.text, one.start, one.end) for one in prediction.spans]
+        keys = ("label", "text", "start", "end")
+        assert [tuple(one[key] for key in keys) for one in row["predicted_spans"]] == spans
+        reasons = {"in.jsonl": "an empty word: word 2 of 2"}
+        reason = reasons.get(source, "wrong number of columns: 3 in line 7, 2 in the first row")
+        assert wrong["predicted_error"] == reason and wrong["predicted_tags"] is None
+
+
+def predicts_answers(predictor: archspec.Predictor, folder: Path) -> None:
+    short = ("was it good", "a kind film and a sad day")
+    found = predictor(short)
+    assert isinstance(found, archspec.AnswerPrediction) and isinstance(
+        predictor.encoder, TextEncoder
+    )
+    encoded = predictor.encoder.encode_counted([short])
+    with torch.no_grad():
+        batch = predictor.encoder.collate(encoded.ids, encoded.types)
+        start, end = (one[0, 5:12] for one in predictor.model.eval()(**batch))
+    sums = (start[:, None] + end).triu().flatten()
+    first, last = divmod(int(sums.argmax()), 7)
+    words = short[1].split()
+    assert found.answer == " ".join(words[first : last + 1])
+    share = start.softmax(0)[first] * end.softmax(0)[last]
+    assert found.probability == pytest.approx(float(share), abs=1e-6)
+    long = ("was it good", "a kind film and a sad day " * 20)
+    one, again, other = predictor([long, short, long])
+    assert again.to_dict() == pytest.approx(found.to_dict(), abs=1e-6) and one == other
+    assert one.answer == long[1][one.start : one.end]
+    counts = predictor.tokens
+    assert counts is not None and (counts.truncated, counts.longest) == (2, 3 + 140 + 3)
+    assert counts.notes[0].endswith("tokens: they are read in windows, 19 in all")
+    for wrong in ("a good film", [("good " * 20, "a film")], ("a", " ")):
+        with pytest.raises(DataError) as caught:
+            predictor(wrong)
+        assert caught.value.code == "E930"
+    rows = [{"question": q, "context": c} for q, c in (short, long, ("a", ""))]
+    (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("out.csv", "out.jsonl"):
+        report = predictor.file(folder / "in.jsonl", folder / name)
+        assert report.columns == ("answer", "start", "end", "probability", "error")
+        assert (report.rows, report.bad_rows, report.notes) == (3, 1, report.tokens.notes)  # pyright: ignore
+    row, second, bad = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    assert (row["answer"], row["start"], row["end"]) == (found.answer, found.start, found.end)
+    assert second["start"] == one.start and bad["error"] == "no text"
+
+
 PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
     "pairs": predicts_pairs,
     "numbers": predicts_numbers,
     "several": predicts_several,
     "triplets": predicts_vectors,
     "similarities": predicts_vectors,
+    "tags": predicts_tags,
+    "answers": predicts_answers,
 }
 
 
@@ -382,7 +510,10 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     )
     encoder = encoder_for(resolved)
     feed = DataFeed(data, (encoder, encoder), TrainOptions(batch_size=4))
-    model = archspec.build(run.path / "spec.yaml", device="cpu", freeze=["**.pooler"])
+    plan: dict[str, Any] = (
+        {} if name in ("tags", "answers") else {"freeze": ["**.pooler"]}
+    )  # some have none
+    model = archspec.build(run.path / "spec.yaml", device="cpu", **plan)
     assert not has_unused(model, feed)  # as several processes ask
     losses: list[float] = []
     optimizer = torch.optim.SGD(theirs.train().parameters(), lr=0.1)
@@ -431,7 +562,7 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, train: Callable[[], Any]) -> int:
     """Interrupt a run in its second epoch; how many batches it had."""
     count = 0
     kinds: list[type[Objective]] = [SingleLabel, MultiLabel, TextRegression]
-    kinds += [TextEmbedding, ScoredTextEmbedding]
+    kinds += [TextEmbedding, ScoredTextEmbedding, TokenClassification, QuestionAnswering]
     with monkeypatch.context() as patched:
         for kind in kinds:
             loss = kind.loss
