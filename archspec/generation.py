@@ -23,6 +23,7 @@ def generate(
     input_ids: Tensor,
     max_new_tokens: int,
     *,
+    decoder_input_ids: Tensor | None = None,
     attention_mask: Tensor | None = None,
     temperature: float = 0.0,
     top_k: int | None = None,
@@ -38,11 +39,19 @@ def generate(
     and only the new token. ``attention_mask``, ``position_ids`` and ``logits_to_keep`` are given to
     a model that has such inputs. It runs in inference mode, and is left in the mode that it was in.
 
+    A model with the methods ``encode`` and ``decode`` has an encoder. ``encode`` takes the input
+    once; ``decode`` takes tokens and what ``encode`` returned, and its caches, as said above of the
+    model. An ``attention_mask`` is the encoder's, and is given to both.
+
     Args:
         model: on any device; ``input_ids`` are moved to it.
-        input_ids: int64 [batch, prompt].
+        input_ids: int64 [batch, prompt]; with an encoder, what it takes: tokens, or the features of
+            sound.
         max_new_tokens: how many tokens are added at most.
-        attention_mask: [batch, prompt], 0 for padding, which stands on the left.
+        decoder_input_ids: int64 [batch, prompt], with an encoder: the tokens to begin with, such as
+            the one that starts a text.
+        attention_mask: [batch, prompt], 0 for padding, which stands on the left; with an encoder,
+            of its tokens, and padding may stand on either side.
         temperature: 0 takes the most probable token; otherwise tokens are drawn, with logits
             divided by it.
         top_k: draw among so many of the most probable tokens.
@@ -52,7 +61,8 @@ def generate(
         pad_token_id: what follows in a row that has ended; left out, the first of ``eos_token_id``.
 
     Returns:
-        The prompts and the new tokens, int64 [batch, prompt + new]; it ends where all rows have.
+        The prompts (with an encoder, ``decoder_input_ids``) and the new tokens, int64
+        [batch, prompt + new]; it ends where all rows have.
 
     Raises:
         UsageError: E801 for a model that was not built from a spec, that has no such inputs and
@@ -66,11 +76,17 @@ def generate(
         >>> archspec.generate(model, torch.tensor([[1, 2, 3]]), 4).shape
         torch.Size([1, 7])
     """
-    decoder = _Decoder(model)
-    _check(input_ids, attention_mask, max_new_tokens, temperature, top_k, top_p)
-    decoder.check_range(input_ids)
-    device = next((tensor.device for tensor in model.parameters()), input_ids.device)
-    ids = input_ids.to(device)
+    _check_options(max_new_tokens, temperature, top_k, top_p)
+    decoder, prompt = _Decoder(model), input_ids
+    if decoder.has_encoder:
+        prompt = _prompt_of_decoder(input_ids, decoder_input_ids, attention_mask)
+    elif decoder_input_ids is not None:
+        raise _usage(f"{decoder.name} has no encoder: give input_ids alone")
+    else:
+        _check_prompt("input_ids", input_ids, attention_mask)
+    decoder.check_range(prompt)
+    device = next((tensor.device for tensor in model.parameters()), prompt.device)
+    ids = prompt.to(device)
     ends = [eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id or ())
     eos = torch.tensor(ends, device=device)
     pad = ends[0] if pad_token_id is None and ends else pad_token_id or 0
@@ -80,6 +96,9 @@ def generate(
     if attention_mask is not None and not attention_mask.all():
         mask = attention_mask.to(device, torch.int64)
     with torch.inference_mode(), _in_inference(model):
+        if decoder.has_encoder:
+            decoder.encode(input_ids.to(device), mask)
+            mask = None
         for _ in range(max_new_tokens):
             logits = decoder.step(ids, mask)
             if temperature == 0:
@@ -98,45 +117,81 @@ def generate(
 
 
 class _Decoder:
-    """A model that is given a row of tokens, and returns the logits of the next one."""
+    """A model that is given rows of tokens, and returns the logits of the next ones.
+
+    Attributes:
+        call: the model, or its method ``decode``.
+        encoded: what ``decode`` is given of the encoder: by position, and by name.
+    """
 
     def __init__(self, model: nn.Module) -> None:
         spec = spec_of(model)
         if spec is None:
             raise _usage("generate takes a model that archspec.build has made")
         root = spec.tree.blocks[spec.architecture.model]
-        self.values = spec.values
-        self.model, self.inputs, self.name = model, root.inputs, spec.name
-        self.outputs = returns_names(root) or tuple(root.outputs)
-        optional = [n for n, contract in root.inputs.items() if contract.declared.optional]
+        self.has_encoder = {"encode", "decode"} <= root.methods.keys()
+        entry = root.methods["decode"] if self.has_encoder else root
+        self.values, self.name = spec.values, spec.name
+        self.model: Any = model
+        self.call: Any = self.model.decode if self.has_encoder else model
+        self.inputs, self.encoding = entry.inputs, root.methods.get("encode")
+        self.outputs = returns_names(entry) or tuple(entry.outputs)
+        optional = [n for n, contract in entry.inputs.items() if contract.declared.optional]
         self.carried = [name for name in self.outputs if name in optional]
         self.cache: dict[str, Any] = {}
-        self._check(root)
+        self.encoded: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
+        self._check(entry)
 
-    def _check(self, root: BlockNode) -> None:
-        required = [n for n, one in root.inputs.items() if not one.declared.may_be_left_out]
-        if required != ["input_ids"]:
+    def _check(self, entry: BlockNode) -> None:
+        required = [n for n, one in entry.inputs.items() if not one.declared.may_be_left_out]
+        if self.encoding is not None and self.has_encoder:
+            one = [n for n, c in self.encoding.inputs.items() if not c.declared.may_be_left_out]
+            if (len(one), len(required)) != (1, 2):
+                has = f"encode needs {listing(one) or 'nothing'}, decode {listing(required)}"
+                message = f"generate calls encode(input) and decode(tokens, memory) of {self.name}"
+                raise _usage(message, has)
+        if not self.has_encoder and required != ["input_ids"]:
             has = listing(required) or "none"
-            raise _usage(f"{self.name} does not take input_ids alone", f"it needs: {has}")
-        below = root.inputs["input_ids"].below
+            hint = f"it needs: {has}"
+            if "decoder_input_ids" in required:
+                hint += "; a model with an encoder has the methods encode and decode"
+            raise _usage(f"{self.name} does not take input_ids alone", hint)
+        below = entry.inputs[required[0]].below
         self.vocabulary = None if below is None else evaluate(below, self.values)
         if self.outputs and "logits" not in self.outputs and len(self.outputs) > 1:
             raise _usage(
                 f"{self.name} does not return logits", f"it returns: {listing(self.outputs)}"
             )
 
+    def encode(self, given: Tensor, mask: Tensor | None) -> None:
+        """Let the encoder run, whose result each step is given."""
+        assert self.encoding is not None
+        below = next(iter(self.encoding.inputs.values())).below
+        if below is not None:
+            self._check_range("input_ids", given, evaluate(below, self.values))
+        by_name = {} if mask is None else {"attention_mask": mask}
+        for inputs in (self.encoding.inputs, self.inputs):
+            if mask is not None and "attention_mask" not in inputs:
+                raise _usage(f"{self.name} takes no attention_mask: give inputs of one length")
+        self.encoded = (self.model.encode(given, **by_name),), by_name
+
     def check_range(self, ids: Tensor) -> None:
         """Raise if a token is none of the vocabulary, which ends a process on a GPU."""
+        name = "decoder_input_ids" if self.has_encoder else "input_ids"
+        self._check_range(name, ids, self.vocabulary)
+
+    def _check_range(self, name: str, ids: Tensor, vocabulary: Any) -> None:
         least, most = map(int, ids.aminmax())
-        if least < 0 or (isinstance(self.vocabulary, int) and most >= self.vocabulary):
+        if least < 0 or (isinstance(vocabulary, int) and most >= vocabulary):
             wrong = least if least < 0 else most
-            limit = f"0 to {self.vocabulary - 1:,}" if isinstance(self.vocabulary, int) else "≥ 0"
-            raise _usage(f"input_ids has {wrong:,}, and the tokens of {self.name} are {limit}")
+            limit = f"0 to {vocabulary - 1:,}" if isinstance(vocabulary, int) else "≥ 0"
+            raise _usage(f"{name} has {wrong:,}, and the tokens of {self.name} are {limit}")
 
     def step(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         """The logits of the next token, [batch, vocabulary]."""
         new = ids[:, -1:] if self.cache else ids
-        given: dict[str, Any] = dict(self.cache)
+        encoded, by_name = self.encoded
+        given: dict[str, Any] = {**self.cache, **by_name}
         if mask is not None:
             if "attention_mask" not in self.inputs:
                 raise _usage(f"{self.name} takes no attention_mask: give prompts of one length")
@@ -146,7 +201,7 @@ class _Decoder:
                 given["position_ids"] = positions[:, -new.shape[1] :]
         if "logits_to_keep" in self.inputs:
             given["logits_to_keep"] = 1
-        found = self._named(self.model(new, **given))
+        found = self._named(self.call(new, *encoded, **given))
         self.cache = {name: found[name] for name in self.carried}
         return found["logits"][:, -1]
 
@@ -182,24 +237,36 @@ def _in_inference(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _check(
-    ids: Any,
-    mask: Any,
-    most: Any,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-) -> None:
-    for name, given in (("input_ids", ids), ("attention_mask", ids if mask is None else mask)):
+def _check_prompt(name: str, ids: Any, mask: Any = None) -> None:
+    for one, given in ((name, ids), ("attention_mask", ids if mask is None else mask)):
         if not isinstance(given, Tensor):
-            raise _usage(f"{name} is a tensor [batch, prompt], not of type {type(given).__name__}")
+            raise _usage(f"{one} is a tensor [batch, prompt], not of type {type(given).__name__}")
     if ids.ndim != 2 or ids.dtype != torch.int64 or not ids.numel():
-        raise _usage(f"input_ids are int64 [batch, prompt], not {ids.dtype} {list(ids.shape)}")
+        raise _usage(f"{name} are int64 [batch, prompt], not {ids.dtype} {list(ids.shape)}")
     if mask is not None and mask.shape != ids.shape:
-        raise _usage(f"attention_mask has the shape of input_ids, not {list(mask.shape)}")
+        raise _usage(f"attention_mask has the shape of {name}, not {list(mask.shape)}")
     if mask is not None and not mask[:, -1].all():
         hint = "put padding on the left: the next token follows the last one"
         raise _usage("a prompt ends in padding", hint)
+
+
+def _prompt_of_decoder(given: Any, ids: Any, mask: Any) -> Tensor:
+    """The tokens that a decoder begins with, for what the encoder is given."""
+    if ids is None:
+        hint = (
+            "the token that starts a text, such as decoder_input_ids=torch.zeros(batch, 1).long()"
+        )
+        raise _usage("a model with an encoder needs decoder_input_ids", hint)
+    _check_prompt("decoder_input_ids", ids)
+    for name, one in (("input_ids", given), ("attention_mask", given if mask is None else mask)):
+        if not isinstance(one, Tensor) or not one.ndim or len(one) != len(ids):
+            raise _usage(f"{name} has {len(ids)} rows, as decoder_input_ids")
+    if mask is not None and mask.shape != given.shape:
+        raise _usage(f"attention_mask has the shape of input_ids, not {list(mask.shape)}")
+    return ids
+
+
+def _check_options(most: Any, temperature: float, top_k: int | None, top_p: float | None) -> None:
     if type(most) is not int or not 0 <= most <= MAX_NEW_TOKENS:
         raise _usage(f"max_new_tokens is a whole number of 0 to {MAX_NEW_TOKENS:,}, not {most}")
     if not 0 <= temperature < float("inf"):

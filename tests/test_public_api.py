@@ -142,9 +142,9 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*least", 0.01),
     ],
     "generate": [
-        ("model", ...), ("input_ids", ...), ("max_new_tokens", ...), ("*attention_mask", None),
-        ("*temperature", 0.0), ("*top_k", None), ("*top_p", None), ("*seed", None),
-        ("*eos_token_id", None), ("*pad_token_id", None),
+        ("model", ...), ("input_ids", ...), ("max_new_tokens", ...), ("*decoder_input_ids", None),
+        ("*attention_mask", None), ("*temperature", 0.0), ("*top_k", None), ("*top_p", None),
+        ("*seed", None), ("*eos_token_id", None), ("*pad_token_id", None),
     ],
     "lock": [("source", ...), ("**params", ...)],
     "open_data": [

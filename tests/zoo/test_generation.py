@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
+)
 
 import archspec
 from archspec import UsageError
@@ -61,6 +70,58 @@ def test_tokens_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     assert torch.equal(
         archspec.generate(ours, ids, NEW, attention_mask=mask, seed=3, **drawn), sampled
     )
+
+
+def with_encoder(name: str) -> tuple[Any, Any]:
+    """A small T5 or Whisper of theirs with spread logits, and ours with its weights."""
+    torch.manual_seed(0)
+    given: dict[str, Any]
+    if name == "t5":
+        given = {"vocab_size": 50, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2}
+        given |= {"num_decoder_layers": 3, "num_heads": 2, "relative_attention_num_buckets": 8}
+        theirs: Any = T5ForConditionalGeneration(T5Config(**given, initializer_factor=4.0))
+    else:
+        given = {"vocab_size": 50, "d_model": 16, "encoder_layers": 1, "decoder_layers": 2}
+        given |= {"encoder_attention_heads": 2, "decoder_attention_heads": 4, "num_mel_bins": 4}
+        given |= {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_source_positions": 6}
+        given |= {"max_target_positions": 64, "pad_token_id": 0}
+        theirs = WhisperForConditionalGeneration(WhisperConfig(**given, init_std=0.4))
+    ours = archspec.build(name, device="cpu", **given)
+    ours.load_state_dict(theirs.state_dict(), strict=False)
+    return theirs.eval(), ours
+
+
+@every("name", ["t5", "whisper"])
+def test_tokens_behind_an_encoder_are_those_of_transformers(name: str) -> None:
+    theirs, ours = with_encoder(name)
+    ids = torch.randint(50, (3, 12)) if name == "t5" else torch.randn(3, 4, 12)
+    begin, mask = torch.tensor([[0, 7], [0, 8], [0, 9]]), torch.ones(3, 12, dtype=torch.int64)
+    mask[1, 5:] = 0
+    masks = [mask, None] if name == "t5" else [None]
+    for one in masks:
+        tokens = begin  # without a cache, each token from all before
+        for _ in range(NEW):
+            with torch.inference_mode():
+                given: dict[str, Any] = {} if one is None else {"attention_mask": one}
+                logits = theirs(ids, decoder_input_ids=tokens, use_cache=False, **given).logits
+            tokens = torch.cat([tokens, logits[:, -1:].argmax(-1)], 1)
+        found = archspec.generate(ours, ids, NEW, decoder_input_ids=begin, attention_mask=one)
+        assert torch.equal(found, tokens)
+        assert len(tokens.unique()) > 5, "nothing could be told apart"
+    with torch.inference_mode():  # several tokens behind a cache, as one after another
+        memory = ours.eval().encode(ids)
+        kept = ours.decode(found[:, :9], memory)["past"]
+        some = ours.decode(found[:, 9:14], memory, past=kept)["logits"]
+        torch.testing.assert_close(some, ours.decode(found[:, :14], memory)["logits"][:, 9:])
+    rows: list[tuple[dict[str, Any], str]] = [
+        ({}, "needs decoder_input_ids"),
+        ({"decoder_input_ids": begin[:2]}, "input_ids has 2 rows, as decoder_input_ids"),
+        ({"decoder_input_ids": begin + 99}, "decoder_input_ids has 108, and the tokens of"),
+        ({"decoder_input_ids": begin, "attention_mask": mask[:, :2]}, "has the shape of input_ids"),
+    ]
+    for options, complaint in rows:
+        with pytest.raises(UsageError, match=complaint):
+            archspec.generate(ours, ids, 1, **options)
 
 
 TINY = """
