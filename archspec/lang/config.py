@@ -247,7 +247,10 @@ class _Reader:
     def _override(self, param: str) -> Override | None:
         """The value of a parameter; ``null`` is as good as nothing, or what the parameter has."""
         sources = sources_of(self.config, param)
-        found = [override for source in sources for override in self._values(source)]
+        values = {source.key: list(self._values(source)) for source in sources}
+        found = [override for said in values.values() for override in said]
+        if found and values.keys() <= self.config.defaults.keys():
+            found += [self._default(key) for key, said in values.items() if not said]
         for other in found[1:]:
             if not _equal(found[0].value, other.value):
                 self._contradict(param, found[0], other)
@@ -259,10 +262,13 @@ class _Reader:
             if source.key in self.paths and self._may_be_null(param):
                 return None  # it is null there: the parameter's own default
             if source.key in self.config.defaults:
-                at = ("config", "defaults", source.key)
-                place = self.checker.document.place(at)
-                return Override(self.config.defaults[source.key], str(place), place)
+                return self._default(source.key)
         return None
+
+    def _default(self, key: str) -> Override:
+        """What it means that a key is left out."""
+        place = self.checker.document.place(("config", "defaults", key))
+        return Override(self.config.defaults[key], str(place), place)
 
     def _may_be_null(self, param: str) -> bool:
         declared = self.checker.architecture.params[param]

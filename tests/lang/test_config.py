@@ -48,6 +48,8 @@ blocks: {M: {inputs: {x: [batch, 4]}, modules: {act: {type: ReLU}}}}
 config:
   defaults: {window: 4096}
 """
+TOWERS = WINDOW.replace("{window: 4096}", "{a.window: 4096, b.window: 4096}")
+TOWERS += "  read: {window: [a.window, b.window]}\n"
 CLIP = (
     LLAMA
     + """\
@@ -94,6 +96,9 @@ def test_what_is_read(tmp_path: Path) -> None:
         (WINDOW, {"window": None}, {}, {"window": None}),
         (WINDOW + "  if_null: {window: 7}\n", {"window": None}, {}, {"window": 7}),
         (WINDOW + "  if_null: {window: 7}\n", {}, {}, {"window": 4096}),
+        (TOWERS, {"a": {"window": 3}, "b": {"window": 3}}, {}, {"window": 3}),
+        (TOWERS, {"a": {"window": 4096}}, {}, {"window": 4096}),
+        (TOWERS, {"a": {"window": 3}}, {"window": 3}, {"window": 3}),
         (WINDOW, {}, {}, {"window": 4096}),
         (LLAMA + SECTION, {"rope_parameters": None, "rope_theta": None}, {}, usual),
         (LLAMA + SECTION, {"rope_parameters": {"rope_theta": 3.0}}, {}, {"rope_theta": 3.0}),
@@ -137,6 +142,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (LLAMA, {"pruned_heads": {"0": [1]}}, [f"{here}2 'pruned_heads' is not read"]),
         (LLAMA, {"sliding_window": None}, [f"{here}2 'sliding_window' is not read"]),
         (LLAMA, {"id2label": {"0": "a"}}, [f"{here}2 'id2label' is not read"]),
+        (TOWERS, {"a": {"window": 3}},
+         ["E215 net.yaml:6:40 'window' is 3 in one place and 4096 in another"]),
         (LLAMA, {"moe": {"top_k": 2}}, [f"{here}2 'moe' is not read"]),
         (LLAMA, {"hidden_size": "8"},
          ["E209 config.json:1:2 parameter 'hidden_size': takes an integer, not '8'"]),

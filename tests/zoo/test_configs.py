@@ -107,7 +107,11 @@ TABLE: dict[str, dict[str, Values]] = {
         "vision_config.layer_norm_eps": ([], [0.1]),
         "text_config.eos_token_id": ([2], []),
     },
-    "siglip": {"vision_config.vision_use_head": ([], [False])},
+    "siglip": {
+        "text_config.layer_norm_eps": ([OUT], []),
+        "text_config.hidden_act": ([], [OUT]),  # it is not the usual one in either part
+        "vision_config.vision_use_head": ([], [False]),
+    },
     "roberta": {
         "position_embedding_type": ([], ["relative_key"]),
         "hidden_act": ([], ["silu"]),
@@ -124,6 +128,7 @@ TABLE: dict[str, dict[str, Values]] = {
         "classifier_activation": ([], ["relu"]),
     },
     "deberta-v3": {
+        "max_position_embeddings": ([7], []),
         "pos_att_type": ([], [OUT, None, ["c2p"]]),
         "relative_attention": ([], [OUT, False]),
         "position_biased_input": ([], [OUT, True]),
