@@ -354,7 +354,7 @@ def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bo
     if options.schedule != "cosine-restarts":
         refuse(["cycles"], f"the schedule {options.schedule} has none")
     if own_loss or not issubclass(find(kind), Classification):
-        reason = "the loss is your own" if own_loss else f"{kind} has no classes"
+        reason = "the loss is your own" if own_loss else f"{kind} does not take it"
         refuse(["class_weights", "label_smoothing", "focal_gamma"], reason)
     if options.weights is None:
         names = ["layout", "key", "ignore", "allow_missing", "resize", "allow_partial"]
