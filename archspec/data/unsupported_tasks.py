@@ -227,8 +227,10 @@ def refuse_other_targets(table: Table, columns: Columns) -> None:
             evidence = f"no column holds classes, and '{name}' numbers such as {example}"
             raise _numbers(table, evidence)
     if columns.text_pair is not None:
-        evidence = f"{listing(columns.inputs)} are a pair of texts without a label"
-        raise not_supported(table, "learning from pairs alone is", evidence)
+        message = f"{table.files[0]}: {listing(columns.inputs)} are a pair of texts without a label"
+        hint = "to learn vectors of texts that belong together: a spec that gives vectors, and "
+        hint += "task=text-embedding (--task text-embedding)"
+        raise DataError(Problem("E907", f"{message}, and the task is to tell classes", hint=hint))
 
 
 def example_of_fraction(texts: Sequence[str]) -> str | None:

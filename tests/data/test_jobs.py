@@ -43,7 +43,7 @@ def label(*names: Any) -> dict[str, list[Any]]:
 
 JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     # what is said, suffix, columns, and how the data is opened
-    ("learning from pairs alone is", ".csv",
+    ("to tell classes", ".csv",
      {"term": [f"t{i}" for i in N], "definition": texts("b")}, {}),
     ("answers are another task", ".csv",
      {"question": texts("a"), "context": texts("b"), "answer": ["c"], "answer_start": [1]}, {}),
