@@ -16,7 +16,10 @@ import torch
 import archspec
 from archspec.data import tokenizer_files
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
+from archspec.predicting.report import MultiLabelPrediction, NumberPrediction
+from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
+from archspec_app.training.metric_points import number
 from archspec_app.weight_files import companion_files, stamp, weights_below
 from archspec_app.workspace import inside, refuse_links_out, without_paths
 
@@ -103,39 +106,51 @@ class Models:
         """The runs and weights that can be used.
 
         Returns:
-            ``runs``, newest first, each with ``name``, ``spec``, ``status``, ``kind``, ``classes``
-            and ``best`` (the metrics of the epoch); ``weights``, each with ``name`` and ``bytes``.
+            ``runs``, newest first, each with ``name``, ``spec``, ``status``, ``kind``, ``pair``
+            (whether it takes two texts), ``classes``, ``best`` (the metrics of the epoch) and
+            ``score`` (name and value of the monitored one); ``weights``, each with ``name`` and
+            ``bytes``.
         """
         return {"runs": self._runs(), "weights": weights_below(self.folder)}
 
-    def predict_text(self, source: Source, text: str, *, explain: bool = False) -> dict[str, Any]:
-        """The prediction for a text.
+    def predict_text(
+        self, source: Source, text: str, second: str = "", *, explain: bool = False
+    ) -> dict[str, Any]:
+        """The prediction for a text, or for a pair of texts.
 
         Args:
             source: the model.
             text: at most ``MAX_TEXT_LENGTH`` characters.
-            explain: whether to compute how much each word contributes to the label.
+            second: of a pair; "" for a single text.
+            explain: whether to compute how much each word contributes to the label: of one text
+                with one label.
 
         Returns:
             ``kind``; for a classifier ``labels`` (the most probable with ``label`` and
-            ``probability``), ``rest`` (``count`` and ``probability`` of the others, or None) and
+            ``probability``), ``rest`` (``count`` and ``probability`` of the others, or None),
+            ``threshold`` (from which probability on a label is given; None where there is one
+            label) and
             ``saliency`` (see ``saliency``; None without ``explain``, or only ``too_long`` where the
             text has more than ``MAX_EXPLAINED_TOKENS``); for embeddings ``size``, ``norm`` and
-            ``first``, the first numbers. ``truncated`` has the number of ``tokens``
-            of a truncated text and ``max_length``, how many were read; otherwise it is None.
+            ``first``, the first numbers; for numbers ``value``. ``truncated`` has the number of
+            ``tokens`` of a truncated text and ``max_length``, how many were read; otherwise it is
+            None.
 
         Raises:
             ArchspecError: the visitor's mistake; its text is safe to show.
         """
-        if not isinstance(text, str):
-            raise DataError(Problem("E930", "no text"))
-        if len(text) > MAX_TEXT_LENGTH:
-            message = f"a text of {len(text):,} characters; the maximum is {MAX_TEXT_LENGTH:,}"
-            raise DataError(Problem("E930", message))
-        return self._predict(
-            source,
-            lambda model: {**_text_answer(model, text, explain), "truncated": _truncation(model)},
-        )
+        for one in (text, second):
+            if not isinstance(one, str):
+                raise DataError(Problem("E930", "no text"))
+            if len(one) > MAX_TEXT_LENGTH:
+                message = f"a text of {len(one):,} characters; the maximum is {MAX_TEXT_LENGTH:,}"
+                raise DataError(Problem("E930", message))
+
+        def predict(model: archspec.Predictor) -> dict[str, Any]:
+            answer = _text_answer(model, text, second, explain)
+            return {**answer, "truncated": _truncation(model)}
+
+        return self._predict(source, predict)
 
     def predict_image(self, source: Source, image: bytes) -> dict[str, Any]:
         """The prediction for an image.
@@ -251,42 +266,53 @@ class Models:
     def _run_data(self, run: archspec.Run) -> dict[str, Any]:
         columns = run.facts.get("data", {}).get("columns") or {}
         is_image = isinstance(columns, dict) and columns.get("image") is not None
+        is_pair = isinstance(columns, dict) and columns.get("text_pair") is not None
+        best = dict(run.best) if run.best else None
+        options = run.facts.get("options")
+        name = str(options.get("monitor")) if isinstance(options, dict) else ""
+        value = number((best or {}).get(name))
         return {
             "name": run.path.relative_to(self.folder).as_posix(),
             "spec": run.facts.get("spec", ""),
             "status": run.status,
             "kind": "image-classification" if is_image else "text-classification",
+            "pair": is_pair,
             "classes": len(run.labels),
-            "best": dict(run.best) if run.best else None,
+            "best": best,
+            "score": None if value is None else {"name": figure_name(name), "value": value},
         }
 
 
 # ---------------------------------------------------------------------------------------- answers
 
 
-def _text_answer(model: archspec.Predictor, text: str, explain: bool) -> dict[str, Any]:
+def _text_answer(
+    model: archspec.Predictor, text: str, second: str, explain: bool
+) -> dict[str, Any]:
     if model.kind == "image-classification":
         raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
     if model.kind in ("token-classification", "question-answering"):
         pair = " --text-pair CONTEXT" * bool(model.pair)
         message = f"{model.spec.name} gives parts of a text: not shown here yet"
         raise UsageError(Problem("E801", message, hint=f"archspec predict RUN --text TEXT{pair}"))
-    if model.decision.several or (model.objective and not model.labels):
-        hint = "archspec predict RUN --text TEXT"
-        message = f"{model.spec.name} gives several labels, or a number: not shown here yet"
-        raise UsageError(Problem("E801", message, hint=hint))
-    if model.pair:
-        hint = "archspec predict RUN --text TEXT --text-pair TEXT"
+    if model.pair and not second:
+        hint = "enter the second text"
         raise UsageError(Problem("E801", f"{model.spec.name} takes pairs of texts", hint=hint))
+    if second and model.pair is False:
+        hint = "leave the second text empty"
+        raise UsageError(Problem("E801", f"{model.spec.name} takes one text", hint=hint))
     if model.kind == "text-embedding":
         vector = model(text)
         norm, first = float(vector.norm()), vector[:MAX_COMPONENTS].tolist()
         return {"kind": model.kind, "size": model.size, "norm": norm, "first": first}
-    if not explain:
-        return {**_labels(model, model(text)), "saliency": None}
+    (prediction,) = model([(text, second) if second else text])
+    if isinstance(prediction, NumberPrediction):
+        return {"kind": model.kind, "value": prediction.value}
+    if not explain or second or model.decision.several:
+        return {**_labels(model, prediction), "saliency": None}
     count = len(model.encoder.encode([text])[0])  # pyright: ignore[reportArgumentType, reportCallIssue]
     if count > MAX_EXPLAINED_TOKENS:
-        return {**_labels(model, model(text)), "saliency": {"too_long": count}}
+        return {**_labels(model, prediction), "saliency": {"too_long": count}}
     explanation = model.explain(
         text, steps=max(_MIN_STEPS, min(_MAX_STEPS, _MAX_STEPS * _FULL_TOKENS // count))
     )
@@ -303,18 +329,21 @@ def _truncation(model: archspec.Predictor) -> dict[str, int] | None:
 def _image_answer(model: archspec.Predictor, data: bytes) -> dict[str, Any]:
     if model.kind != "image-classification":
         raise UsageError(Problem("E801", f"{model.spec.name} takes text, not images"))
-    if model.decision.several:
-        message = f"{model.spec.name} gives several labels: not shown here yet"
-        raise UsageError(Problem("E801", message, hint="archspec predict RUN --image FILE"))
     return _labels(model, model(data))
 
 
-def _labels(model: archspec.Predictor, prediction: archspec.Prediction) -> dict[str, Any]:
+def _labels(
+    model: archspec.Predictor, prediction: archspec.Prediction | MultiLabelPrediction
+) -> dict[str, Any]:
     ordered = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     shown = [{"label": name, "probability": value} for name, value in ordered[:MAX_LABELS]]
     others = [value for _, value in ordered[MAX_LABELS:]]
-    rest = {"count": len(others), "probability": sum(others)} if others else None
-    return {"kind": model.kind, "labels": shown, "rest": rest}
+    # Each of several labels has a probability by itself: there is none of all others.
+    several = model.decision.several
+    total = None if several else sum(others)
+    rest = {"count": len(others), "probability": total} if others else None
+    threshold = model.decision.thresholds[0] if several else None  # one for all labels
+    return {"kind": model.kind, "labels": shown, "rest": rest, "threshold": threshold}
 
 
 def saliency(explanation: archspec.Explanation) -> dict[str, Any]:

@@ -16,6 +16,7 @@ const key = textInput("predict-key", "state_dict, model_state_dict or model, if 
   "aria-describedby": "help-predict-key",
 });
 const text = h("textarea", { id: "predict-text", rows: "4", placeholder: "Enter a text" });
+const second = h("textarea", { id: "predict-second", rows: "4", placeholder: "Enter the second text" });
 const explain = h("input", { type: "checkbox", id: "predict-explain", checked: true });
 const picture = h("input", { type: "file", accept: "image/*", id: "predict-image" });
 const preview = h("div.preview");
@@ -23,7 +24,8 @@ const answer = h("div.answer", { role: "status", "aria-live": "polite" });
 
 const label = (id, name) => h("label", { for: id }, name);
 const explainLabel = h("label.inline", { for: "predict-explain" }, explain, " show how much each word contributes");
-const textPart = h("div.stack", label("predict-text", "Text"), text, explainLabel);
+const secondPart = h("div.stack", label("predict-second", "Second text"), second);
+const textPart = h("div.stack", label("predict-text", "Text"), text, secondPart, explainLabel);
 const imagePart = h("div.stack", label("predict-image", "Image"), picture, preview);
 const specPart = h(
   "div.stack",
@@ -43,6 +45,7 @@ root.append(
 );
 
 let kinds = {};
+let pairs = {}; // whether a model takes, or may take, two texts
 let shownSources = "";
 let requestId = 0;
 
@@ -52,15 +55,17 @@ function showInputs() {
   textPart.hidden = isImage;
   imagePart.hidden = !isImage;
   specPart.hidden = source.value !== "";
-  explainLabel.hidden = kind() === "text-embedding";
+  secondPart.hidden = !pairs[source.value];
+  explainLabel.hidden = kind() === "text-embedding" || Boolean(pairs[source.value]);
 }
 source.addEventListener("change", () => {
   showInputs();
   replaceAnswer();
 });
-text.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) predict();
-});
+for (const area of [text, second])
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) predict();
+  });
 picture.addEventListener("change", () => {
   const file = picture.files[0];
   preview.replaceChildren(file ? h("img", { src: URL.createObjectURL(file), alt: file.name }) : "");
@@ -78,7 +83,8 @@ function predict() {
   const model = { source: source.value, weights: weights.value, key: key.value };
   if (kind() !== "image-classification") {
     showBusy();
-    trigger("text", { ...model, request_id: String(requestId), text: text.value, explain: explain.checked });
+    const texts = { text: text.value, second: pairs[source.value] ? second.value : "" };
+    trigger("text", { ...model, ...texts, request_id: String(requestId), explain: explain.checked });
     return;
   }
   const file = picture.files[0];
@@ -97,15 +103,23 @@ function sendImage(file, request) {
 }
 
 // -------------------------------------------------------------------------------------- answers
-function probabilityTable({ labels, rest }) {
+function probabilityTable({ labels, rest, threshold }) {
+  const isGiven = (probability, i) => (threshold === null ? i === 0 : probability !== null && probability >= threshold);
   const others = rest ? [{ label: `${formatExact(rest.count)} others`, probability: rest.probability }] : [];
   const head = headRow(["Label", "Bar", "Probability"]);
   head.classList.add("hidden");
   const rows = [...labels, ...others].map(({ label: name, probability }, i) => {
+    const isBest = isGiven(probability, i);
+    if (probability === null) return h("tr", rowHead(name), h("td.bar-cell"), h("td.number", "–"));
     const value = h("td.number", { title: String(probability) }, formatProbability(probability));
-    return h("tr", { class: i ? "" : "best" }, rowHead(name), h("td.bar-cell", meter(probability)), value);
+    return h("tr", { class: isBest ? "best" : "" }, rowHead(name), h("td.bar-cell", meter(probability)), value);
   });
-  return h("table.bars", head, h("tbody", rows));
+  if (threshold === null) return h("table.bars", head, h("tbody", rows));
+  const count = labels.filter(({ probability }) => probability >= threshold).length;
+  const given = count === 1 ? "1 label is" : `${formatExact(count)} labels are`;
+  const explained = h("p.quiet", `${given} given: those of a probability of ${threshold} or more, the mark on the bars.`);
+  const style = `--threshold:${100 * threshold}%`;
+  return h("div", h("table.bars.several", { style }, head, h("tbody", rows)), explained);
 }
 
 function word({ text: letters, score, share }) {
@@ -155,14 +169,17 @@ function embedding({ size, norm, first }) {
   return [h("p", `An embedding of size ${size}, norm ${formatScore(norm)}:`), h("pre.code", `${numbers} …`)];
 }
 
+const number = ({ value }) => h("p.value", { title: String(value) }, formatScore(value));
+
 function drawSources(sources) {
   const { runs, spec } = sources;
   const isFirst = !source.options.length;
   const before = source.value;
   kinds = Object.fromEntries([["", sources.kind], ...runs.map((run) => [run.name, run.kind])]);
-  const runOptions = runs.map(({ name, best }) => {
-    const accuracy = best?.accuracy ? `, accuracy ${formatScore(best.accuracy)}` : "";
-    return option(name, null, name + accuracy);
+  pairs = Object.fromEntries([["", sources.pair], ...runs.map((run) => [run.name, run.pair])]);
+  const runOptions = runs.map(({ name, score }) => {
+    const shown = score ? `, ${score.name} ${formatScore(score.value)}` : "";
+    return option(name, null, name + shown);
   });
   source.replaceChildren(
     option("", null, `${spec} from the editor, with weights`),
@@ -186,6 +203,7 @@ function draw() {
   if (value.error) answer.replaceChildren(h("pre.notice.wrong", value.error));
   else if (found?.labels)
     answer.replaceChildren(truncation(found), probabilityTable(found), contributions(found.saliency));
+  else if (found && "value" in found) answer.replaceChildren(truncation(found), number(found));
   else if (found) answer.replaceChildren(truncation(found), ...embedding(found));
 }
 watch("value", draw);

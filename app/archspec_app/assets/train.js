@@ -9,7 +9,7 @@ const POLL_INTERVAL = 1000;
 const LIST_INTERVAL = 4000;
 const POLL_TIMEOUT = 10000;
 const ENDED = ["finished", "stopped", "failed", "killed"];
-const EPOCH_COLUMNS = { train_loss: "Training loss", loss: "Loss", accuracy: "Accuracy", macro_f1: "Macro F1" };
+let figures = {}; // key of a score: its name
 let fields = null;
 let shownFields = "";
 let defaults = {};
@@ -27,9 +27,9 @@ const detail = h("div.run");
 root.append(form, notice, h("h3", "Runs"), list, detail);
 
 // ----------------------------------------------------------------------------------------- form
-function input({ name, type, value, choices, help, placeholder, suggestions, min, max }) {
+function input({ name, type, value, choices, empty, help, placeholder, suggestions, min, max }) {
   const common = { name, id: `train-${name}`, "aria-describedby": help ? `help-train-${name}` : null };
-  const label = (choice) => choice || "nothing frozen";
+  const label = (choice) => choice || empty;
   if (choices)
     return h(
       "select",
@@ -148,10 +148,18 @@ function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left,
     seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
     isActive && left !== null ? remaining : "",
     best ? `best ${bestScore({ best })}` : "",
-    test ? `test accuracy ${formatScore(test.accuracy)}` : "",
+    test ? testScore(test) : "",
   ];
   return parts.filter(Boolean).join(" · ");
 }
+
+// The scores that a task has, the loss apart.
+const scoresOf = (lines) => Object.keys(figures).filter((name) => name !== "loss" && lines.some((line) => name in line));
+function testScore(test) {
+  const [name] = [...scoresOf([test]), "loss"];
+  return `test ${figures[name] ?? name} ${formatScore(test[name])}`;
+}
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function progressBar({ share }) {
   const attributes = {
@@ -167,14 +175,16 @@ function progressBar({ share }) {
 function epochTable(epochs) {
   if (!epochs.length) return "";
   const best = epochs.findLast((epoch) => epoch.best);
+  const names = ["train_loss", "loss", ...scoresOf(epochs)];
+  const titles = names.map((name) => (name === "train_loss" ? "Training loss" : capitalized(figures[name] ?? name)));
   const body = epochs.map((epoch) => {
-    const cells = Object.keys(EPOCH_COLUMNS).map((name) => h("td.number", formatScore(epoch[name])));
+    const cells = names.map((name) => h("td.number", formatScore(epoch[name])));
     const isBest = epoch === best;
     return h("tr", { class: isBest ? "best" : "" }, rowHead(`${epoch.epoch}${isBest ? " best" : ""}`), cells);
   });
   return h(
     "table.epochs",
-    headRow(["Epoch", ...Object.values(EPOCH_COLUMNS)], (i) => i > 0),
+    headRow(["Epoch", ...titles], (i) => i > 0),
     h("tbody", body),
   );
 }
@@ -188,10 +198,12 @@ function charts({ steps, epochs }) {
       { name: "training", kind: "a", points: training },
       { name: "validation", kind: "b", points: ofEpochs("loss"), dots: true },
     ]),
-    chart("Validation", [
-      { name: "accuracy", kind: "a", points: ofEpochs("accuracy"), dots: true },
-      { name: "macro F1", kind: "b", points: ofEpochs("macro_f1"), dots: true },
-    ]),
+    chart(
+      "Validation",
+      scoresOf(epochs)
+        .slice(0, 2)
+        .map((name, i) => ({ name: figures[name], kind: "ab"[i], points: ofEpochs(name), dots: true })),
+    ),
   );
 }
 
@@ -297,6 +309,7 @@ function addPoints(update) {
 
 function receive() {
   const value = props.value;
+  figures = value?.figures ?? figures;
   const newFields = JSON.stringify(value?.fields);
   if (value?.fields && newFields !== shownFields) {
     shownFields = newFields;

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from archspec.errors import Problem, UsageError
+from archspec.lang.schema import Task
+from archspec.tasks import takes_pairs
 from archspec_app.component import view
 from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, flag_of, text_of
@@ -69,7 +71,9 @@ def _text(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str
     text = text_of(data, "text", MAX_TEXT_LENGTH)
     if not text.strip():
         raise UsageError(Problem("E801", f"enter a text of 1 to {MAX_TEXT_LENGTH:,} characters"))
-    return models.predict_text(_source(session, data), text, explain=flag_of(data, "explain"))
+    second = text_of(data, "second", MAX_TEXT_LENGTH)
+    source = _source(session, data)
+    return models.predict_text(source, text, second, explain=flag_of(data, "explain"))
 
 
 def _image(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,4 +106,13 @@ def _sources(models: Models, session: Session) -> dict[str, Any]:
     spec = session.built.spec if session.built else None
     task = spec.architecture.task if spec else None
     name = spec.name if spec else session.name
-    return {**models.sources(), "spec": name, "kind": task.kind if task else None}
+    return {
+        **models.sources(),
+        "spec": name,
+        "kind": task.kind if task else None,
+        "pair": task is not None and takes_pairs(task.kind) and _may_be_pair(task),
+    }
+
+
+def _may_be_pair(task: Task) -> bool:
+    return task.text is None or task.text.pair is not False

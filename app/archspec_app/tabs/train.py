@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from archspec.errors import Problem, UsageError
+from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.option_info import OptionInfo
 from archspec_app.component import view
 from archspec_app.data_files import data_below
@@ -23,6 +24,8 @@ from archspec_app.weight_files import weights_below
 Action = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
 
 _MAIN = ("weights", "freeze", "epochs", "batch_size", "learning_rate")
+_ADAPTER = "One of the spec's adapters, none, or a mapping; it brings its own freeze plan."
+_EXAMPLE = '{kind: lora, match: ["**.query", "**.value"], rank: 8}'
 _SUGGESTIONS = {
     "device": ["auto", "cpu", "cuda", "mps"],
     "encoding": ["utf-8", "utf-16", "cp1252"],
@@ -90,7 +93,8 @@ def _poll(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
 
 def _current(session: Session) -> dict[str, Any]:
     rows = [row.to_dict() for row in _jobs(session.workspace.folder).rows()]
-    return {"fields": _fields(session), "rows": rows}
+    figures = {name: figure_name(name) for name in FIGURES}
+    return {"fields": _fields(session), "rows": rows, "figures": figures}
 
 
 def _fields(session: Session) -> dict[str, Any]:
@@ -103,14 +107,29 @@ def _fields(session: Session) -> dict[str, Any]:
         "help": "A file or folder in the working folder.",
     }
     plans = ["", *session.built.plans] if session.built else [""]
+    adapters = [*session.built.spec.architecture.adapters] if session.built else []
+    adapter = {
+        "name": "adapter",
+        "label": "Adapter",
+        "type": "text",
+        "value": "",
+        "help": _ADAPTER,
+        "placeholder": "from the spec",
+        "suggestions": [*adapters, "none", _EXAMPLE],
+    }
     special: dict[str, dict[str, Any]] = {
         "weights": {"suggestions": [entry["name"] for entry in weights_below(folder)]},
-        "freeze": {"type": "choice", "value": session.request.plan or "", "choices": plans},
+        "freeze": {
+            "type": "choice",
+            "value": session.request.plan or "",
+            "choices": plans,
+            "empty": "nothing frozen, or as the adapter has it",
+        },
     }
     fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}
     return {
         "main": [data | {"suggestions": data_below(folder)}, *(fields[name] for name in _MAIN)],
-        "more": [field for name, field in fields.items() if name not in _MAIN],
+        "more": [adapter, *(field for name, field in fields.items() if name not in _MAIN)],
     }
 
 
@@ -126,6 +145,9 @@ def _field(info: OptionInfo) -> dict[str, Any]:
         choices = ["yes", "no"] if info.default is not None else ["auto", "yes", "no"]
         value = next(word for word, meaning in SWITCH.items() if meaning is info.default)
         return {**field, "type": "choice", "value": value, "choices": choices}
+    if info.choices and info.default is None:
+        choices = ["", *info.choices]
+        return {**field, "type": "choice", "value": "", "choices": choices, "empty": info.unset}
     if info.choices:
         return {**field, "type": "choice", "value": info.default, "choices": [*info.choices]}
     if info.type is str:

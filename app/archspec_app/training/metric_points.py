@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from archspec.report.text import printable_lines
+from archspec.tasks.figures import FIGURES
 
 MAX_READ = 16_000_000  # bytes of metrics in one answer
 MAX_STEPS = 2_000  # in one answer: a chart shows no more
 MAX_LOG = 16_000  # bytes
 _STEP = ("step", "epoch", "loss", "learning_rate", "seconds")
-_EPOCH = ("epoch", "step", "train_loss", "loss", "accuracy", "macro_f1", "seconds")
+_EPOCH = ("epoch", "step", "train_loss", "seconds")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 
 Number = int | float | None
@@ -33,8 +34,9 @@ class NewPoints:
 
     Attributes:
         steps: ``step``, ``epoch``, ``loss``, ``learning_rate``, ``seconds`` since the epoch began.
-        epochs: ``epoch``, ``step``, ``train_loss``, ``loss``, ``accuracy``, ``macro_f1``, ``best``.
-        test: ``loss``, ``accuracy``, ``macro_f1`` of the best weights, if they are known.
+        epochs: ``epoch``, ``step``, ``train_loss``, ``seconds``, ``best``, and the scores that the
+            task has, as ``FIGURES`` names them.
+        test: the scores of the best weights, if they are known.
         offset: where to continue, in bytes.
         version: of the file; it changes when the run is resumed from an earlier step.
         restarted: what was read before is no longer valid.
@@ -88,11 +90,16 @@ def _parse_lines(
     test: dict[str, Any] | None = None
     for line in _mappings(others):
         if line.get("kind") == "epoch":
-            epochs.append({**_numbers(line, _EPOCH), "best": line.get("best") is True})
+            told = {**_numbers(line, _EPOCH), **_scores(line)}
+            epochs.append({**told, "best": line.get("best") is True})
         elif line.get("kind") == "test":
-            test = _numbers(line, ("loss", "accuracy", "macro_f1"))
+            test = _scores(line)
     numbered = [point for point in points if point["step"] is not None]
     return numbered, [epoch for epoch in epochs if epoch["epoch"] is not None], test
+
+
+def _scores(line: Mapping[str, Any]) -> dict[str, Any]:
+    return _numbers(line, [name for name in FIGURES if name in line])
 
 
 def _mappings(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any]]:

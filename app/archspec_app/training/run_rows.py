@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from archspec.tasks.figures import FIGURES
 from archspec_app.training.metric_points import Summary, number
 
 JobStatus = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "killed"]
@@ -30,7 +31,7 @@ class JobRow:
         seconds_left: estimated from the latest steps, until the last epoch ends, without the test;
             None if it is unknown, as before the last of several phases.
         best: the monitored score of the best epoch: ``name`` and ``value``.
-        test: ``loss``, ``accuracy`` and ``macro_f1`` on the test split.
+        test: the scores on the test split, as ``FIGURES`` names them.
         started: time in ISO 8601.
         error: why it failed.
     """
@@ -138,7 +139,7 @@ def _seconds_left(
 
 def _best(options: Mapping[str, Any], summary: Summary) -> dict[str, Any] | None:
     name = options.get("monitor")
-    if summary.best is None or name not in ("accuracy", "loss", "macro_f1"):
+    if summary.best is None or name not in FIGURES:
         return None
-    value = summary.best[name]
+    value = summary.best.get(name)
     return None if value is None else {"name": name, "value": value}

@@ -14,6 +14,7 @@ import archspec
 from archspec.differences.normal_form import content
 from archspec.errors import ArchspecError, Problem, UsageError, did_you_mean, listing
 from archspec.lang.packaged import is_packaged, packaged_specs
+from archspec.lang.params import overrides_from_options
 from archspec.lang.schema import Architecture
 from archspec.lang.spec import Spec
 from archspec.lang.yaml import MAX_BYTES, dump, flow
@@ -26,6 +27,7 @@ _HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(?::[\w.-]+)?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 _PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _FILES = ("data", "weights", "tokenizer")
+_BESIDE = ("data", "adapter")  # what a form may say that is no option
 _SERVER_ONLY = (  # what the page decides, and what a form cannot say
     "output_dir", "name", "devices", "strategy", "feature_cache", "feature_cache_size",
     "labels", "ignore", "allow_missing",
@@ -71,7 +73,8 @@ def read_request(
         text: the spec's, as it stands in the editor.
         name: of a packaged spec, or of the spec's file relative to ``folder``.
         params: values for its parameters.
-        options: as ``OPTIONS`` names them, and ``data``.
+        options: as ``OPTIONS`` names them, ``data``, and ``adapter``: one of the spec's by its
+            name, ``none``, or a mapping in YAML.
         allow_hub: whether ``data`` may be a name on the hub.
 
     Raises:
@@ -81,15 +84,20 @@ def read_request(
     spec = _spec(folder, text, name, params)
     problems: list[Problem] = []
     values = _values(options, problems)
+    adapter = values.pop("adapter", None)
+    adapted = spec if adapter is None else _adapted(folder, text, name, params, adapter)
     files = _files(folder, name, spec, values, problems, allow_hub=allow_hub)
     chosen = {key: value for key, value in values.items() if key not in _file_options(values)}
-    phases = _phases(chosen, spec.architecture, problems)
+    phases = _phases(chosen, adapted.architecture, problems)
     if problems:
         raise UsageError(problems)
     words = [f"--{key}={value}" for key, value in files]
     words += [_word(OPTIONS[key], value) for key, value in chosen.items()]
     words += [f"--param={key}={flow(value)}" for key, value in params.items()]
+    words += [] if adapter is None else [f"--adapter={adapter}"]
     plan = "+".join(phase.label for phase in phases)
+    if adapted.adapter is not None and not {"freeze", "phases"} & set(chosen):
+        plan = adapted.adapter.name
     return TrainRequest(_standalone(spec, text), _stem(name), plan, tuple(words))
 
 
@@ -113,6 +121,15 @@ def _spec(folder: Path, text: str, name: str, params: Mapping[str, Any]) -> Spec
     packaged = name in packaged_specs()
     beside = folder if packaged else inside(folder, name, must_exist=False).parent
     return archspec.loads(text, name=name, folder=beside, **params)
+
+
+def _adapted(folder: Path, text: str, name: str, params: Mapping[str, Any], adapter: str) -> Spec:
+    """The spec with an adapter; folders of adapters, which a command line takes, are refused."""
+    value = overrides_from_options([f"adapter={adapter}"])["adapter"].value
+    if isinstance(value, str) and os.sep in value:
+        hint = "the name of one of the spec's adapters, or a mapping"
+        raise _usage(f"{_quoted(adapter)} is a folder", hint)
+    return _spec(folder, text, name, {**params, "adapter": value})
 
 
 def _is_plain(params: object) -> bool:
@@ -140,16 +157,18 @@ def _values(options: Mapping[str, Any], problems: list[Problem]) -> dict[str, An
     values: dict[str, Any] = {}
     for key, value in options.items():
         info = OPTIONS.get(key)
-        if key != "data" and info is None:
-            hint = did_you_mean(str(key)[:MAX_TEXT], ("data", *OPTIONS))
+        if key not in _BESIDE and info is None:
+            hint = did_you_mean(str(key)[:MAX_TEXT], (*_BESIDE, *OPTIONS))
             problems.append(Problem("E801", f"no option is called {_quoted(key)}", hint=hint))
         elif value is None or value == "":
             continue
-        elif info is None or key in _FILES:
+        elif key in _FILES:
             values[key] = value
-        elif info.type is str and not _is_text(value):
+        elif (info is None or info.type is str) and not _is_text(value):
             message = f"{key} must be a text of at most {MAX_TEXT} characters"
             problems.append(Problem("E801", f"{message}, not {_quoted(value)}"))
+        elif info is None:
+            values[key] = value
         elif (converted := _converted(info, value)) not in (None, info.default):
             values[key] = converted
     return values
