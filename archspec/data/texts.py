@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from archspec.data.extras import train_extra
 from archspec.data.token_counts import TokenCounts
@@ -304,16 +305,10 @@ class TextEncoder:
         Args:
             types: of the tokens of pairs.
         """
-        lengths = [len(one) for one in ids]
-        shape = (len(ids), max(lengths, default=0))
-        tokens = torch.full(shape, self.pad_id, dtype=torch.int64)
-        mask = torch.zeros(shape, dtype=torch.int64)
-        for row, (one, length) in enumerate(zip(ids, lengths, strict=True)):
-            tokens[row, :length] = torch.as_tensor(one, dtype=torch.int64)
-            mask[row, :length] = 1
-        segments = torch.zeros_like(tokens)
-        for row, of_row in enumerate(types or ()):
-            segments[row, : lengths[row]] = torch.as_tensor(of_row, dtype=torch.int64)
+        tokens = _padded(ids, self.pad_id)
+        lengths = torch.tensor([len(one) for one in ids], dtype=torch.int64)
+        mask = (torch.arange(tokens.shape[1]) < lengths[:, None]).long()
+        segments = torch.zeros_like(tokens) if types is None else _padded(types, 0)
         inputs = {"input_ids": tokens, "attention_mask": mask, "token_type_ids": segments}
         names = self.inputs if types is None else self.pair_inputs
         return {name: inputs[name] for name in names}
@@ -351,6 +346,13 @@ def _first_tokens(starts: Sequence[int], text: str, encoding: Any) -> list[int]:
         if not is_added and start < end and word >= 0 and firsts[word] < 0:
             firsts[word] = position
     return firsts
+
+
+def _padded(rows: Sequence[Sequence[int] | torch.Tensor], value: int) -> torch.Tensor:
+    if not rows:
+        return torch.zeros(0, 0, dtype=torch.int64)
+    tensors = [torch.as_tensor(row, dtype=torch.int64) for row in rows]
+    return pad_sequence(tensors, batch_first=True, padding_value=value)
 
 
 def _pad_id(tokenizer: Tokenizer, name: str | None) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,9 +19,13 @@ from torch.fx.experimental import _config
 from torch.utils._pytree import tree_unflatten
 
 from archspec.errors import Problem, UsageError
+from archspec.freezing.modes import EvalLock
 from archspec.report.text import first_line
 
 _PATH_OF_A_SECOND_CALL = re.compile(r"@\d+")
+_KEPT_TRACES = 8
+_PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device, torch.Size)
+_FUNCTIONS = (FunctionType, BuiltinFunctionType)
 _TENSORS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 
 
@@ -94,7 +100,8 @@ class Trace:
 def trace(model: nn.Module, inputs: Mapping[str, Tensor], *, ragged: bool) -> Trace:
     """Trace a model in the current modes of its modules.
 
-    The model is not changed: a copy of its modules that shares its tensors is traced.
+    The model is not changed: a copy of its modules that shares its tensors is traced. The last
+    traces are kept for models of the same structure, such as those of the trials of a sweep.
 
     Args:
         inputs: two samples or more.
@@ -103,6 +110,23 @@ def trace(model: nn.Module, inputs: Mapping[str, Tensor], *, ragged: bool) -> Tr
     Raises:
         Untraceable: control flow depends on values, or PyTorch cannot trace an operation.
     """
+    key = _structure(model, inputs, ragged)
+    with _lock:
+        known = _traces.pop(key, None)
+    found = known or _traced(model, inputs, ragged)
+    if key is not None:
+        with _lock:
+            _traces[key] = found  # the last one
+            for old in [*_traces][:-_KEPT_TRACES]:
+                del _traces[old]
+    return found
+
+
+_traces: dict[Hashable, Trace] = {}
+_lock = threading.Lock()
+
+
+def _traced(model: nn.Module, inputs: Mapping[str, Tensor], ragged: bool) -> Trace:
     dims = {name: _dynamic_dims(value, ragged) for name, value in inputs.items()}
     try:
         with warnings.catch_warnings(), _guard_size_1():
@@ -113,6 +137,47 @@ def trace(model: nn.Module, inputs: Mapping[str, Tensor], *, ragged: bool) -> Tr
     except Exception as error:
         raise Untraceable(first_line(error)) from error
     return _read_program(program, inputs)
+
+
+def _structure(model: nn.Module, inputs: Mapping[str, Tensor], ragged: bool) -> Hashable:
+    """All that a trace follows from: equal for two models that have one trace.
+
+    None where that is not known: a module has hooks, or an attribute that is no plain value.
+    """
+    numbers: dict[int, int] = {}  # by identity: what is shared
+
+    def described(name: str, tensor: Tensor) -> Hashable:
+        number = numbers.setdefault(id(tensor), len(numbers))
+        layout = (tuple(tensor.shape), tensor.stride(), tensor.dtype, str(tensor.device))
+        return name, number, layout, tensor.requires_grad
+
+    found: list[Hashable] = [ragged, torch.get_default_dtype(), torch.is_grad_enabled()]
+    device = next(iter(inputs.values())).device.type
+    found += [torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)]
+    found += [described(name, value) for name, value in inputs.items()]
+    usual = vars(nn.Module())
+    for path, module in model.named_modules(remove_duplicate=False):
+        number = numbers.setdefault(id(module), len(numbers))
+        found += [(path, number, type(module), module.training)]
+        for name, value in vars(module).items():
+            if name in usual:
+                if value and "_hooks" in name:
+                    return None
+            elif isinstance(value, EvalLock):
+                continue  # what it does is known from the mode
+            elif _is_plain(value):
+                found.append((name, value if isinstance(value, _FUNCTIONS) else repr(value)))
+            else:
+                return None
+    for tensors in (model.named_parameters, model.named_buffers):
+        found += [described(*pair) for pair in tensors(remove_duplicate=False)]
+    return tuple(found)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, cast("Sequence[object]", value)))
+    return type(value) in (*_PLAIN, *_FUNCTIONS)
 
 
 def hint(size: Any) -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archspec.data import Data
-from archspec.data.in_memory import is_in_memory
 from archspec.differences.normal_form import content
 from archspec.errors import Problem, RunError, UsageError
 from archspec.lang.spec import Spec, as_spec
@@ -25,7 +24,7 @@ from archspec.tasks.figures import LOWER_IS_BETTER
 from archspec.training import environment
 from archspec.training.api import resume, train
 from archspec.training.callbacks import TrainCallback, TrainState
-from archspec.training.data_feed import opened
+from archspec.training.data_feed import DataSource, opened
 from archspec.training.model_setup import check_task
 from archspec.training.options import TrainOptions
 from archspec.training.reporting import Reporter
@@ -114,17 +113,16 @@ def sweep(
         raise _usage("a sweep trains on one device", "start one sweep for each device")
     check_task(spec)
     space = search_space(search, spec, fixed)
-    found = opened(data, spec, fixed).data
+    opened_data = opened(data, spec, fixed)
+    found = opened_data.data
     if "validation" not in found.splits:
         hint = "give a validation split, or a validation_fraction above 0"
         raise _usage("without a validation there is nothing to optimize", hint)
     objective = find(found.task_kind, multi_label=found.multi_label, scored=found.scored)
     monitors = objective(found.labels).monitors
     fixed = TrainOptions(**{**fixed.given, "monitor": fixed.monitoring(monitors).monitor})
-    if is_in_memory(data):  # an interrupted trial cannot open it again
-        data = found
     with _opened(spec, space, fixed, found.fingerprint) as folder:
-        return _Sweeping(folder, spec, data, space, fixed, trials, progress).run()
+        return _Sweeping(folder, spec, data, opened_data, space, fixed, trials, progress).run()
 
 
 def _require() -> None:
@@ -182,12 +180,14 @@ class _Sweeping:
         folder: RunFolder,
         spec: Spec,
         data: Source | Data,
+        opened_data: DataSource,
         space: SearchSpace,
         options: TrainOptions,
         trials: int,
         progress: bool,
     ) -> None:
-        self.folder, self.spec, self.data, self.space = folder, spec, data, space
+        self.folder, self.spec, self.space = folder, spec, space
+        self.data, self.opened_data = data, opened_data
         self.options, self.progress = options, progress
         self.sweep = Sweep.of(folder.path)
         combinations = space.combinations
@@ -275,13 +275,19 @@ class _Sweeping:
         place = {"output_dir": self.folder.path, "name": trial.name}
         path = self.folder / trial.name
         shown = {"callbacks": [pruning], "progress": self.progress}
+        chosen = TrainOptions(**{**self.options.given, **options, **place})
+        spec = self.spec.with_params(**params)
+        # Read once for all trials, unless a trial is of another task.
+        is_same_task = chosen.task == self.options.task
+        is_same_task &= spec.architecture.task == self.spec.architecture.task
         if (path / RUN_FACTS).is_file():
-            data = self.data if isinstance(self.data, Data) else None
-            return resume(path, data=data, **shown)
+            known = self.opened_data.data if is_same_task else None
+            return resume(path, data=known, **shown)
         if path.exists():  # killed before the run began
             shutil.rmtree(path)
-        chosen = TrainOptions(**{**self.options.given, **options, **place})
-        return train(self.spec.with_params(**params), self.data, chosen, **shown)
+        is_read = is_same_task and not isinstance(self.data, Data)
+        data: Any = self.opened_data if is_read else self.data
+        return train(spec, data, chosen, **shown)
 
     def _record(self, trial: Trial) -> None:
         """Write down a new trial, or what became of one."""

@@ -366,6 +366,8 @@ def opened(source: Any, spec: Spec, options: TrainOptions) -> DataSource:
     Raises:
         DataError: as ``open_data``; E902 or E906, it was opened for another task or without labels.
     """
+    if isinstance(source, DataSource):
+        return source
     if isinstance(source, Data):
         _check_opened(source, spec)
         return DataSource(source, None)

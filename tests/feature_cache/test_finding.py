@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from torch import nn
 
 import archspec
 from archspec.errors import UsageError
-from archspec.feature_cache import NoFrontier, find_frontier
+from archspec.feature_cache import NoFrontier, find_frontier, tracing
 from tests.feature_cache import models
 from tests.feature_cache.models import (
     LENGTHS,
@@ -20,6 +22,7 @@ from tests.feature_cache.models import (
     gpt,
     reason,
     resnet,
+    there,
     words,
 )
 
@@ -321,3 +324,58 @@ def test_how_it_is_shown() -> None:
         "stops": ["'b.weight' is trained", "'b.bias' is trained"],
     }
     assert str(NoFrontier("a\x1b[31mb")) == "nothing is computed only once: a\ufffd[31mb"
+
+
+# ------------------------------------------------------------------------------------ kept traces
+
+
+def test_models_of_one_structure_share_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced: list[int] = []
+    inner = tracing._traced
+
+    def counted(model: nn.Module, *given: Any) -> Any:
+        traced.append(id(model))
+        return inner(model, *given)
+
+    monkeypatch.setattr(tracing, "_traced", counted)
+    monkeypatch.setattr(tracing, "_traces", {})
+
+    def net(width: int = 5) -> nn.Module:
+        modules = f"      a: {{type: Linear, in_features: 4, out_features: {width}}}\n"
+        modules += f"      b: {{type: Linear, in_features: {width}, out_features: 4}}\n"
+        modules += "      drop: {type: Dropout, p: 0.1}\n"
+        return from_text("      - return: b(drop(a(x)))\n", modules, ["a"])
+
+    def widen(model: nn.Module) -> None:
+        model.get_submodule("drop").p = 0.2
+
+    def hook(model: nn.Module) -> None:
+        model.get_submodule("b").register_forward_hook(lambda *_: None)
+
+    def thaw(model: nn.Module) -> None:
+        model.get_submodule("a").weight.requires_grad_(True)
+
+    def tie(model: nn.Module) -> None:
+        model.get_submodule("drop").weight = model.get_submodule("b").weight
+
+    inputs = {"x": torch.rand(3, 4)}
+    kept = weakref.ref(first := net())
+    find_frontier(first, inputs)
+    del first
+    gc.collect()
+    assert kept() is None and len(traced) == 1
+    del traced[:]
+    second = net()
+    second.get_submodule("a").weight.data += 1
+    found = there(find_frontier(second, inputs))
+    assert not traced
+    torch.testing.assert_close(found.frozen(inputs)["a"], second.get_submodule("a")(inputs["x"]))
+    for change in (widen, hook, thaw, tie):
+        find_frontier(model := net(), inputs)
+        change(model)
+        find_frontier(model, inputs)
+        assert traced == [id(model)], change.__name__
+        del traced[:]
+    find_frontier(net(6), inputs)
+    find_frontier(net(), {"x": torch.rand(3, 2, 4)})
+    assert len(traced) == 2 and len(tracing._traces) <= 8

@@ -117,7 +117,10 @@ function probabilityTable({ labels, rest, threshold }) {
   if (threshold === null) return h("table.bars", head, h("tbody", rows));
   const count = labels.filter(({ probability }) => probability >= threshold).length;
   const given = count === 1 ? "1 label is" : `${formatExact(count)} labels are`;
-  const explained = h("p.quiet", `${given} given: those of a probability of ${threshold} or more, the mark on the bars.`);
+  const explained = h(
+    "p.quiet",
+    `${given} given: those of a probability of ${threshold} or more, the mark on the bars.`,
+  );
   const style = `--threshold:${100 * threshold}%`;
   return h("div", h("table.bars.several", { style }, head, h("tbody", rows)), explained);
 }

@@ -154,7 +154,8 @@ function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left,
 }
 
 // The scores that a task has, the loss apart.
-const scoresOf = (lines) => Object.keys(figures).filter((name) => name !== "loss" && lines.some((line) => name in line));
+const scoresOf = (lines) =>
+  Object.keys(figures).filter((name) => name !== "loss" && lines.some((line) => name in line));
 function testScore(test) {
   const [name] = [...scoresOf([test]), "loss"];
   return `test ${figures[name] ?? name} ${formatScore(test[name])}`;
