@@ -344,7 +344,9 @@ class Predictor:
             source: CSV, TSV, JSON lines, JSON, Parquet or Arrow.
             top: how many rows are found at most, 1 to 10,000.
             text: the column of texts; left out: guessed.
-            header, encoding, progress: as ``file`` takes them.
+            header: as ``file`` takes it.
+            encoding: as ``file`` takes it.
+            progress: as ``file`` takes it.
 
         Raises:
             UsageError: E801, the model gives no vectors, or an argument makes no sense.
