@@ -109,8 +109,11 @@ def test_images_from_scratch(images: Path, tmp_path: Path) -> None:
 
 
 def test_texts_on_pretrained_weights(texts: Path, tmp_path: Path) -> None:
-    plans = {words[words.index("--freeze") + 1]: words for words in commands(TOPICS)}
-    trainable = {"last-2-and-head": 3_552_008, "head-only": 3_080}
+    plans = {
+        words[words.index("--freeze") + 1] if "--freeze" in words else "lora": words
+        for words in commands(TOPICS)
+    }
+    trainable = {"last-2-and-head": 3_552_008, "head-only": 3_080, "lora": 76_808}
     assert plans.keys() == trainable.keys()
     for plan, words in plans.items():
         more = ["--epochs", "2", "--batch-size", "6", "--validation-fraction", "0.25"]
