@@ -101,8 +101,8 @@ def build(
             fit. Left out, those of the folder in ``hf:FOLDER``, but for ``meta``.
         layout: how ``weights`` names the tensors: a name from the spec's ``checkpoints``, or
             ``archspec`` for the model's own names; left out, the one that fits best. Parameters
-            that the weights may lack, and tensors of theirs that the layout leaves unread, are told
-            by this module's logger.
+            that the weights may lack, and tensors of theirs that the layout leaves unread, are
+            reported by this module's logger.
         key: under which the weights stand in the file, as ``load_weights`` takes it.
         ignore: tensors of the weights that are left unread, as ``load_weights`` takes it.
         allow_missing: tensors that the weights may lack; these get initial values.

@@ -1,4 +1,4 @@
-"""What can go wrong, and how it is told: codes, places, suggestions.
+"""What can go wrong, and how it is reported: codes, places, suggestions.
 
     ArchspecError
     ├── UsageError      a call's own arguments: an unknown device, a Spec where text was meant
@@ -101,9 +101,9 @@ CODES: dict[str, str] = {
     "E802": "activations do not fit on the disk",
     # data
     "E901": "the data cannot be read",
-    "E902": "the columns cannot be told",
+    "E902": "the columns are ambiguous",
     "E903": "too many bad rows",
-    "E904": "the splits cannot be told",
+    "E904": "the splits are ambiguous",
     "E905": "the tokenizer cannot be used",
     "E906": "the labels do not fit",
     "E907": "the data is for something that is not supported",
@@ -117,7 +117,7 @@ CODES: dict[str, str] = {
 }
 
 
-MAX_PROBLEMS = 100  # told at once
+MAX_PROBLEMS = 100  # reported at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ class ContractChecks(ExitStack):
         *,
         of_output: bool,
     ) -> None:
-        """Check inputs or outputs, once all of them have told the sizes that they know."""
+        """Check inputs or outputs, once all of them have given the sizes that they know."""
         found = [
             (key, number if contracts[key].declared.index else 0, tuple(tensor.shape))
             for key, value in given.items()

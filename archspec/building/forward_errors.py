@@ -164,8 +164,8 @@ class FailureReport:
         if not isinstance(error, RuntimeError | IndexError | ValueError):
             return "E512", f"{type(error).__name__}: {said}", "", []
         shapes = [
-            self.shape([int(size) for size in found.split(", ") if size])
-            for found in _SHAPE.findall(said)
+            self.shape([int(size) for size in sizes.split(", ") if size])
+            for sizes in _SHAPE.findall(said)
         ]
         if len(shapes) == 2:
             message = f"the shapes {shapes[0]} and {shapes[1]} do not fit together"

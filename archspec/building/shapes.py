@@ -170,8 +170,8 @@ class _ShapeRun:
         problems = self._failures(name, inputs)
         if not problems and len(required) < len(inputs):
             note = Note("the optional inputs are left out in this call")
-            found = self._failures(name, required)
-            problems = [replace(p, notes=(*p.notes, note)) for p in found]
+            failures = self._failures(name, required)
+            problems = [replace(p, notes=(*p.notes, note)) for p in failures]
         return problems
 
     def _failures(self, entry: str, inputs: Mapping[str, Any]) -> list[Problem]:

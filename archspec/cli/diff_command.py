@@ -96,26 +96,26 @@ def diff(
     old = options.load(specs[0], (), None)
     new = options.load(specs[1], given, config)
     plan = options.plan(new, freeze)
-    found = differences.diff(old, new, levels=levels or _LEVELS, freeze=plan)
-    _write(found, "json" if as_json else form, output)
-    if exit_code and found:
+    difference = differences.diff(old, new, levels=levels or _LEVELS, freeze=plan)
+    _write(difference, "json" if as_json else form, output)
+    if exit_code and difference:
         ctx = click.get_current_context()
         ctx.meta["archspec.different"] = True
         ctx.exit(_DIFFERENT)
 
 
-def _write(found: Diff, form: str, output: Path | None) -> None:
+def _write(difference: Diff, form: str, output: Path | None) -> None:
     match form:
         case "text" if output is None:
-            terminal.put(found.text(terminal.width()))
+            terminal.put(difference.text(terminal.width()))
         case "text":
-            terminal.write_text(f"{found}\n", output)
+            terminal.write_text(f"{difference}\n", output)
         case "json":
-            terminal.write_text(terminal.json_text(found.to_dict()) + "\n", output)
+            terminal.write_text(terminal.json_text(difference.to_dict()) + "\n", output)
         case "markdown":
-            terminal.write_text(found.to_markdown(), output)
+            terminal.write_text(difference.to_markdown(), output)
         case _:
-            terminal.write_text(found.to_html(), output)
+            terminal.write_text(difference.to_html(), output)
 
 
 @click.command(cls=Command)

@@ -95,23 +95,23 @@ def draw(
 
     from archspec.drawing import draw as drawn
 
-    found = drawn(loaded, block=block, freeze=plan, **sizes)
+    drawing = drawn(loaded, block=block, freeze=plan, **sizes)
     if as_json:
-        terminal.write_text(terminal.json_text(found.to_dict()) + "\n", output)
+        terminal.write_text(terminal.json_text(drawing.to_dict()) + "\n", output)
     else:
-        _put(found, to, output)
+        _put(drawing, to, output)
 
 
-def _put(found: Drawing, to: str | None, output: Path | None) -> None:
+def _put(drawing: Drawing, to: str | None, output: Path | None) -> None:
     suffix = output.suffix.removeprefix(".").lower() if output else ""
     to = to or suffix or "svg"
     to_stream = output is None or output == Path("-")
     if to == "png" and to_stream:
-        terminal.put_bytes(found.png())
+        terminal.put_bytes(drawing.png())
     elif to == "png":
-        terminal.write_bytes(found.png(), output or Path())
+        terminal.write_bytes(drawing.png(), output or Path())
     else:
-        terminal.write_text(found.data(to).decode(), output)
+        terminal.write_text(drawing.data(to).decode(), output)
 
 
 def _put_all(

@@ -1,6 +1,6 @@
 """``archspec diff --git``: what git calls for each file, https://git-scm.com/docs/gitattributes.
 
-Git ends with an error if its driver does, so every trouble is told as text, with the plain
+Git ends with an error if its driver does, so every trouble is reported as text, with the plain
 difference of the lines beside it.
 """
 
@@ -80,9 +80,9 @@ def _is_spec(file: Path) -> bool:
 def _lines(old: Path | None, new: Path | None) -> str:
     """The plain difference of two texts, without the names of temporary files."""
     before, after = (_read(file) if file else [] for file in (old, new))
-    found = list(difflib.unified_diff(before, after, "old", "new", lineterm=""))[2:]
+    lines = list(difflib.unified_diff(before, after, "old", "new", lineterm=""))[2:]
     styles = {"+": "green", "-": "red", "@": "cyan"}
-    return "\n".join(click.style(printable_lines(line), fg=styles.get(line[:1])) for line in found)
+    return "\n".join(click.style(printable_lines(line), fg=styles.get(line[:1])) for line in lines)
 
 
 def _read(file: Path) -> list[str]:

@@ -114,11 +114,11 @@ def inspect(
         sizes = {**sizes, "batch": 1}
     case = MeasuredModel.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks, without)
     if gib is None:
-        found = case.inspection()
+        inspection = case.inspection()
         if as_json:
-            terminal.put_json(found.to_dict())
+            terminal.put_json(inspection.to_dict())
         else:
-            terminal.put(found.text(terminal.width()))
+            terminal.put(inspection.text(terminal.width()))
         return
     largest = Figure(case.largest_batch(gib), "samples", exact=False)
     if as_json:

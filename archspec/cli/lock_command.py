@@ -58,12 +58,12 @@ def lock(
     file = output or beside(spec)
     now = lock_of(options.load(spec, given, config))
     if check:
-        found = Lock.read(file).compare(now)
+        difference = Lock.read(file).compare(now)
         if as_json:
-            terminal.put_json(found.to_dict())
+            terminal.put_json(difference.to_dict())
         else:
-            terminal.put(found.text(terminal.width()))
-        click.get_current_context().exit(1 if found else 0)
+            terminal.put(difference.text(terminal.width()))
+        click.get_current_context().exit(1 if difference else 0)
     elif as_json:
         terminal.put_json(now.to_dict())
     else:

@@ -114,13 +114,13 @@ def overrides(command: F) -> F:
 
 
 def _sizes(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for text in given:
         name, _, size = text.partition("=")
         if not name or not size.isdecimal() or not size.isascii() or len(size) > 18:
             raise click.BadParameter(f"'{text}' is not of the form NAME=SIZE")
-        found[name] = int(size)
-    return found
+        sizes[name] = int(size)
+    return sizes
 
 
 batch = option(
@@ -297,7 +297,7 @@ def load(name: str, given: Sequence[str], config: Path | None) -> Spec:
 
 
 def load_with(name: str, overrides: Mapping[str, Override], file: JsonFile | None) -> Spec:
-    """As ``load``; all keys of the file that say nothing about the function are told."""
+    """As ``load``; all keys of the file that say nothing about the function are reported."""
     from archspec.lang import spec
     from archspec.report.text import printable
 

@@ -253,7 +253,7 @@ _WRITTEN = {".arrow": ".parquet", ".feather": ".parquet", ".json": ".jsonl"}  # 
 def _pairs(
     files: tuple[str, ...], output: str | None, *, overwrite: bool
 ) -> list[tuple[Path, Path]]:
-    """Each file with its output; all of them can be read and written, as far as can be told."""
+    """Each file with its output; all of them can be read and written, as far as is known."""
     outputs = _outputs(files, output)
     if not outputs:
         return []

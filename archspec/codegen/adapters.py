@@ -19,7 +19,7 @@ _INDEX = re.compile(r"\[(\d+)\]")
 def write_adapter(names: Names, adapter: AppliedAdapter, body: Writer) -> None:
     """``self.layer[i].query = LoraLinear(…)``, in a loop over what differs in one index alone."""
     instances = dict(walk(names.spec.root))
-    found: dict[tuple[str, str], list[str]] = {}
+    modules: dict[tuple[str, str], list[str]] = {}
     for path, kind in adapter.classes.items():
         given = ["config"] if kind in names.configured else []
         params = names.tree.blocks[kind].params
@@ -30,11 +30,11 @@ def write_adapter(names: Names, adapter: AppliedAdapter, body: Writer) -> None:
         ]
         made = f"{identifier(kind)}({', '.join(given)})"
         text = attribute(names.spec.root, path)
-        found.setdefault((_INDEX.sub("[i]", text, count=1), made), []).append(text)
+        modules.setdefault((_INDEX.sub("[i]", text, count=1), made), []).append(text)
     path = ("adapters", adapter.name)
     at = path if names.spec.document.has(path) else None
     numbers: dict[tuple[str, ...], list[tuple[str, str]]] = {}
-    for (text, made), texts in found.items():
+    for (text, made), texts in modules.items():
         indices = tuple(match[1] for one in texts if (match := _INDEX.search(one)))
         is_loop = len(texts) > 1
         numbers.setdefault(indices if is_loop else (), []).append(

@@ -145,8 +145,8 @@ class Forward:
         if isinstance(node, Call) and node.name in LOOPS:
             text = self.printer.text if node.name == "range" else self._iterable
             return f"{node.name}({', '.join(map(text, node.arguments))})"
-        found = modules_of(node, self.blocks)
-        is_dict = bool(found) and all(module.kind == "ModuleDict" for module in found)
+        modules = modules_of(node, self.blocks)
+        is_dict = bool(modules) and all(module.kind == "ModuleDict" for module in modules)
         return f"{self.printer.text(node)}.values()" if is_dict else self.printer.text(node)
 
 

@@ -48,15 +48,15 @@ class Initialisation:
         """The rules that select something, with what they do."""
         tree = Tree(entries(self.names.spec.root))
         known: dict[tuple[tuple[str, ...], frozenset[str]], _Selected] = {}
-        found: list[tuple[RuleNode, _Selected]] = []
+        selected: list[tuple[RuleNode, _Selected]] = []
         for rule in self.names.tree.init:  # many rules select the same
             tensors = frozenset(fill.tensor for fill in rule.fills)
             key = (tuple(rule.declared.match), tensors)
             if key not in known:
                 known[key] = self._selected(rule.declared.match, tensors, tree)
             if known[key].modules:  # else all that it selects is left out
-                found.append((rule, known[key]))
-        return found
+                selected.append((rule, known[key]))
+        return selected
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
@@ -74,12 +74,12 @@ class Initialisation:
 
     def filled(self) -> dict[str, frozenset[str]]:
         """Module path → its parameters that some rule fills as a whole."""
-        found: dict[str, set[str]] = {}
+        filled: dict[str, set[str]] = {}
         for rule, selected in self.rules:
             whole = {fill.tensor for fill in rule.fills if fill.index is None}
             for path in selected.modules:
-                found.setdefault(path, set()).update(whole)
-        return {path: frozenset(tensors) for path, tensors in found.items()}
+                filled.setdefault(path, set()).update(whole)
+        return {path: frozenset(tensors) for path, tensors in filled.items()}
 
     def write(self) -> None:
         kinds = {"name": "name: str", "config": "config: Config"}
@@ -125,9 +125,9 @@ class Initialisation:
             last = pattern.segments[-1]
             if isinstance(last, Typed) and len(pattern.segments) <= 2 and text.startswith("@"):
                 # In a rule, a type means the modules of that type, not what is below them.
-                found = {p: m for p, m in self.instances.items() if m.type == last.type}
-                types |= {class_text(m.type, self.names): None for m in found.values()}
-                modules |= found
+                instances = {p: m for p, m in self.instances.items() if m.type == last.type}
+                types |= {class_text(m.type, self.names): None for m in instances.values()}
+                modules |= instances
             else:
                 by_path |= {tree.entries[i].path for i in tree.select(pattern)}
         chosen = {p: m for p, m in self.instances.items() if p in by_path and _may_hold(m, tensors)}

@@ -29,8 +29,8 @@ def fold(text: str, indent: int) -> list[str]:
     if indent + len(text) <= LINE_LENGTH or text.startswith("#"):
         return [pad + text]
     tail = ":" if text.endswith(":") else ""
-    found = _LEAD.match(text)
-    lead = found[0] if found else ""
+    match = _LEAD.match(text)
+    lead = match[0] if match else ""
     value = text[len(lead) : len(text) - len(tail)]
     if not lead:
         return _at_brackets("", value, tail, indent)
@@ -55,8 +55,8 @@ def _element(text: str, tail: str, indent: int) -> list[str]:
     """An argument, an item or an operand: what stands inside brackets on lines of its own."""
     if indent + len(text) + len(tail) <= LINE_LENGTH:
         return [" " * indent + text + tail]
-    found = _ELEMENT_LEAD.match(text)
-    lead = found[0] if found else ""
+    match = _ELEMENT_LEAD.match(text)
+    lead = match[0] if match else ""
     operands = _operands(text[len(lead) :])
     if len(operands) == 1:
         return _at_brackets(lead, operands[0], tail, indent)

@@ -160,16 +160,16 @@ def route(x: Tensor, experts: nn.ModuleList, chosen: Tensor, weights: Tensor) ->
 
 def _foreign_imports(names: Names) -> list[str]:
     """Imports of what trusted Python registered, one line a module."""
-    found: dict[str, set[str]] = {}
+    imported: dict[str, set[str]] = {}
     for name in names.blocks:
         block = names.tree.blocks[name]
         used = classes_used(block, names.spec) - names.tree.blocks.keys()
         for item in (*map(layers.find, used), *map(functions.find, _called(block))):
             if item is not None and item.registered:
-                found.setdefault(item.module, set()).add(item.qualname.partition(".")[0])
+                imported.setdefault(item.module, set()).add(item.qualname.partition(".")[0])
     return [
-        f"from {module} import {', '.join(sorted(found[module], key=_import_order))}"
-        for module in sorted(found)
+        f"from {module} import {', '.join(sorted(imported[module], key=_import_order))}"
+        for module in sorted(imported)
     ]
 
 

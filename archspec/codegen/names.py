@@ -83,16 +83,16 @@ def _passed_blocks(spec: Spec) -> Iterator[str]:
 
 def classes_used(block: BlockNode, spec: Spec) -> set[str]:
     """The blocks and layers that the generated code of one block may name."""
-    found: set[str] = set()
+    classes: set[str] = set()
     for module in modules_of_block(block):
-        found |= set(class_names(module.type, spec))
+        classes |= set(class_names(module.type, spec))
         for name, value in module.arguments.items():
             if not isinstance(value, ModuleNode) and name in class_params(module, spec.tree):
-                found |= set(class_names(value, spec))
+                classes |= set(class_names(value, spec))
     for param in block.params.values():
         if param.is_class and param.default is not None:
-            found |= set(class_names(param.default, spec))
-    return found
+            classes |= set(class_names(param.default, spec))
+    return classes
 
 
 def class_params(module: ModuleNode, tree: SpecTree) -> set[str]:
@@ -149,18 +149,18 @@ def names_used(block: BlockNode) -> set[str]:
 def local_names(block: BlockNode) -> set[str]:
     """The names that mean something in the constructor of a block."""
     containers = [] if block.container is None else [block.container]
-    found = {*block.params, *block.let}
+    declared = {*block.params, *block.let}
     for module in (*containers, *modules_of_block(block)):
         for group in groups_among(module.items):
-            found |= {*group.names, *(one.name for one in group.carry)}
-        found |= {module.index} if module.index else set()
-    return found
+            declared |= {*group.names, *(one.name for one in group.carry)}
+        declared |= {module.index} if module.index else set()
+    return declared
 
 
 def forward_names(block: BlockNode) -> set[str]:
     """Every parameter and local value that the forward steps name."""
-    found = (name for node in forward_expressions(block) for name in names(node))
-    return {one.id for one in found if one.symbol and one.symbol.kind in ("global", "param", "let")}
+    used = (name for node in forward_expressions(block) for name in names(node))
+    return {one.id for one in used if one.symbol and one.symbol.kind in ("global", "param", "let")}
 
 
 def _names_in_rules(tree: SpecTree) -> set[str]:

@@ -37,11 +37,11 @@ def image_folders(root: Path) -> Splits:
         _refuse_metadata([root, *folders])
         _refuse_strays(root)
         return {p.name: partial(_image_table, p) for p in folders if _has_images_below(p)}
-    holding = [folder for folder in folders if _has_images(folder)]
-    if not holding:
+    with_images = [folder for folder in folders if _has_images(folder)]
+    if not with_images:
         return {}
     _refuse_metadata([root, *folders])
-    _refuse_unlabelled(root, [folder for folder in holding if folder in splits], holding)
+    _refuse_unlabelled(root, [folder for folder in with_images if folder in splits], with_images)
     return {"images": partial(_image_table, root)}
 
 
@@ -79,9 +79,9 @@ def _refuse_strays(root: Path) -> None:
         raise DataError(Problem("E901", message))
 
 
-def _refuse_unlabelled(root: Path, splits: list[Path], holding: list[Path]) -> None:
+def _refuse_unlabelled(root: Path, splits: list[Path], with_images: list[Path]) -> None:
     """``train`` may be a class beside ``bus``; where no other class is, it is a split."""
-    if len(splits) > 1 or splits == holding:
+    if len(splits) > 1 or splits == with_images:
         names = listing([folder.name for folder in splits])
         message = f"{root}: the images in {names} have no folder for their class"
         raise DataError(Problem("E904", message, hint=f"{splits[0].name}/CLASS/…, for each class"))

@@ -86,8 +86,8 @@ def open_data(
         The data. Bad rows are left out of its splits, and listed.
 
     Raises:
-        DataError: E901 the data cannot be read, E902 its columns cannot be told, E903 too many
-            rows are bad, E904 its splits cannot be told, E906 its labels are no classes,
+        DataError: E901 the data cannot be read, E902 its columns are ambiguous, E903 too many
+            rows are bad, E904 its splits are ambiguous, E906 its labels are no classes,
             E907 it is for something that cannot be done.
         UsageError: E801 an argument makes no sense or does nothing, or the extra ``train`` is not
             installed.

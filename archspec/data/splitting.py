@@ -32,7 +32,7 @@ def split_word(name: str) -> str | None:
 
 
 def choose_hint(argument: str) -> str:
-    """How a caller, or a user of the command line, settles what cannot be told.
+    """How a caller, or a user of the command line, settles what is ambiguous.
 
     >>> choose_hint("train_split")
     'say which with train_split= (--train-split)'

@@ -67,7 +67,7 @@ class Lock(Displayed):
         """
         for module in self.root.walk():
             if is_range(module.name):
-                message = f"'{module.path}' cannot be told from a range in a lock file"
+                message = f"'{module.path}' cannot be distinguished from a range in a lock file"
                 raise SpecError(Problem("E207", message, module.place))
         text = _HEAD + yaml.dump(self.to_dict())
         yaml.parse(text, self.name)  # what cannot be read again is not written

@@ -39,7 +39,7 @@ def activation_key(
         >>> len(activation_key(found, data="sha256 of the rows", preprocessing="resize 32"))
         64
     """
-    part = frontier.halves.first.frozen
+    part = frontier.split.first.frozen
     names = [*part.tensors, *(f"constant {i}" for i in range(len(part.constants)))]
     tensors = zip(names, (*part.current(), *part.constants), strict=True)
     facts = {

@@ -1,4 +1,4 @@
-"""``find_frontier``: traces a model, finds constant values, cuts it, and tests both halves."""
+"""``find_frontier``: traces a model, finds constant values, cuts it, and tests both parts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find_frontier(
     The model's forward is traced with ``torch.export`` and its graph searched for values that no
     trained parameter, no random number and no statistics of the batch can change. The stored values
     are the smallest set of them, in bytes per sample, from which everything else can be computed
-    without another frozen weight. Then both halves are tested on the example: a value must not
+    without another frozen weight. Then both parts are tested on the example: a value must not
     depend on other samples of the batch or on the padding.
 
     Args:
@@ -96,14 +96,14 @@ def _cut_in_two(
     values = values_to_store(flow)
     if not values:
         return NoFrontier(_first_obstacle(flow))
-    halves = SplitModel(model, flow, values, ragged=lengths is not None)
+    split = SplitModel(model, flow, values, ragged=lengths is not None)
     share = _frozen_share(flow)
     if share < least:
         reason = f"what stands still does {share:.1%} of the work, as {_first_obstacle(flow)}"
         return NoFrontier(reason)
     stored = tuple(_stored(traced, values))
     stops = tuple(dict.fromkeys(flow.stops.values()))
-    frontier = Frontier(stored, halves.first.rest.inputs, share, stops, halves)
+    frontier = Frontier(stored, split.first.rest.inputs, share, stops, split)
     reason = find_batch_dependence(frontier, inputs, lengths if traced.length else None)
     return NoFrontier(reason) if reason else frontier
 

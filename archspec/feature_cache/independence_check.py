@@ -95,7 +95,7 @@ def _outputs(
     frontier: Frontier, values: Mapping[str, Tensor], inputs: Mapping[str, Tensor]
 ) -> list[Any]:
     """The outputs of the rest, with the same random numbers each time and no side effects."""
-    split = frontier.halves.first
+    split = frontier.split.first
     devices = {value.device for value in values.values() if value.device.type == "cuda"}
     with torch.no_grad(), torch.random.fork_rng(list(devices)):
         torch.manual_seed(0)

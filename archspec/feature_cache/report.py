@@ -71,9 +71,9 @@ class NoFrontier(Displayed):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frontier(Displayed):
-    """A model in two halves: the frozen part, whose values never change for a sample, and the rest.
+    """A model in two parts: the frozen part, whose values never change for a sample, and the rest.
 
-    The halves use the model's own parameters and buffers: optimizers, ``state_dict`` and
+    The parts use the model's own parameters and buffers: optimizers, ``state_dict`` and
     checkpoints work with the model itself. Both follow the modes of the model's modules:
     ``model.eval()`` switches dropout in the rest off.
 
@@ -89,7 +89,7 @@ class Frontier(Displayed):
     passed: tuple[str, ...]
     share: float
     stops: tuple[NotConstant, ...]
-    halves: SplitModel
+    split: SplitModel
 
     def frozen(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The values of a batch, computed without gradients.
@@ -105,7 +105,7 @@ class Frontier(Displayed):
             UsageError: E801, the inputs or sizes differ from those that the frontier was found for,
                 or a parameter before it has been unfrozen.
         """
-        values = self.halves.frozen(inputs)
+        values = self.split.frozen(inputs)
         return {value.name: tensor for value, tensor in zip(self.values, values, strict=True)}
 
     def rest(self, values: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> Any:
@@ -119,7 +119,7 @@ class Frontier(Displayed):
         Raises:
             UsageError: E801, as ``frozen``, or a value is missing.
         """
-        return self.halves.rest([_required(values, one.name) for one in self.values], inputs)
+        return self.split.rest([_required(values, one.name) for one in self.values], inputs)
 
     def bytes(self, lengths: Sequence[int | None]) -> int:
         """Bytes of all values of samples of these lengths, exact."""

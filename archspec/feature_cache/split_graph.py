@@ -111,14 +111,14 @@ def _owner(model: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 def _number_nodes(graph: fx.Graph, known: dict[object, int]) -> dict[fx.Node, int]:
     """Number nodes; the same computation of the same tensors and inputs has the same number."""
-    found: dict[fx.Node, int] = {}
+    numbers: dict[fx.Node, int] = {}
     for node in graph.nodes:
         if node.op == "placeholder":
             key: object = node.name
         else:
-            key = (node.target, repr(_normalised_arguments(node, found)))
-        found[node] = known.setdefault(key, len(known))
-    return found
+            key = (node.target, repr(_normalised_arguments(node, numbers)))
+        numbers[node] = known.setdefault(key, len(known))
+    return numbers
 
 
 def _normalised_arguments(node: fx.Node, numbers: Mapping[fx.Node, int]) -> Any:

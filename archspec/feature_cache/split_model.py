@@ -1,4 +1,4 @@
-"""The two halves of a model, traced for each mode and kind of input sizes."""
+"""The two parts of a model, traced for each mode and kind of input sizes."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def overrides_from_config(
 
     Returns:
         Values of parameters, and the keys that say nothing about the function; None if nothing can
-        be told because the file is for another model, or ``config`` is wrong: that is reported.
+        be reported because the file is for another model, or ``config`` is wrong: that is reported.
     """
     reader = _Reader(checker, file)
     if checker.findings.is_broken_below(("config",)) or not reader.fits_model_type():

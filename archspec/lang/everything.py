@@ -42,7 +42,7 @@ def everything(document: Document, tree: SpecTree, values: Mapping[str, Value]) 
 
 
 class _Everything(Instantiator):
-    """Makes the tree as if every ``when`` were true; what is wrong is told elsewhere."""
+    """Makes the tree as if every ``when`` were true; what is wrong is reported elsewhere."""
 
     def __init__(self, checker: Checker, tree: SpecTree, values: Mapping[str, Value]) -> None:
         super().__init__(checker, tree, values)

@@ -50,11 +50,11 @@ _LEFT_OUT = Instance("", (), {})  # stands for a module whose ``when`` is false
 
 
 class _TooMany(Exception):
-    """Ends an elaboration that would not end soon by itself; its problem has been told."""
+    """Ends an elaboration that would not end soon by itself; its problem has been reported."""
 
 
 class _Wrong(Exception):
-    """Ends the making of one module; its problem has been told."""
+    """Ends the making of one module; its problem has been reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +358,7 @@ class Instantiator:
             self._tell(unknown_class(self.checker, self.blocks, kind, path))
             raise _Wrong
         is_block = isinstance(takes, BlockNode)
-        if not (is_block and module.kind):  # else told already, and what is inside goes on
+        if not (is_block and module.kind):  # else reported already, and what is inside goes on
             given = arguments.items()
             known = {n: None if isinstance(value, Instance) else (value,) for n, value in given}
             is_wrong = False
@@ -521,7 +521,7 @@ class Instantiator:
         with self._counting(scope):
             found = self.checker.evaluated(node, scope.values)
         if self.checker.budget.left < 0:
-            raise _TooMany  # told: nothing else can be computed
+            raise _TooMany  # reported: nothing else can be computed
         if found is None:
             raise _Wrong
         return found[0]

@@ -2,8 +2,8 @@
 
 Keys and their descriptions come from the models in ``schema``, layers and their arguments from
 ``layers``. Whatever takes more than the shape of one file to judge (names, values, what a parent
-holds) is left open here and told by ``archspec validate``. Draft 7 is the newest that every editor
-knows; ``errorMessage`` and ``patternErrorMessage`` are keywords of editors.
+holds) is left open here and reported by ``archspec validate``. Draft 7 is the newest that every
+editor knows; ``errorMessage`` and ``patternErrorMessage`` are keywords of editors.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def _initialiser(name: str) -> Schema:
 
 
 def _steps(models: dict[str, Schema]) -> dict[str, Schema]:
-    """The three kinds of steps as one, told apart by their keys."""
+    """The three kinds of steps as one, distinguished by their keys."""
     assign, returned, loop = (models.pop(kind) for kind in ("Assign", "Return", "For"))
     expression = {
         "type": ["string", "number", "boolean", "null", "array"],

@@ -119,7 +119,7 @@ class _Expander:
     def _known(
         self, node: Node, strangers: set[str], name: str, other: str, key: str, like: Scalar
     ) -> Node:
-        """A contract that uses no parameter of the other block; each that it does is told."""
+        """A contract that uses no parameter of the other block; each that it does is reported."""
         match node:
             case Mapping():
                 entries = {

@@ -166,7 +166,7 @@ def ordered(graph: Mapping[str, Iterable[str]]) -> tuple[list[str], list[list[st
         path: list[str] = []
         depth: dict[str, int] = {}
         waiting: list[Iterator[str]] = [iter((start,))]
-        told = 0  # how much of the path is in a circle that has been found already
+        closed = 0  # how much of the path is in a circle that has been found already
         while waiting:
             name = next(waiting[-1], None)
             if name is None:
@@ -174,11 +174,11 @@ def ordered(graph: Mapping[str, Iterable[str]]) -> tuple[list[str], list[list[st
                 if path:
                     order[path[-1]] = None
                     del depth[path.pop()]
-                told = min(told, len(path))
+                closed = min(closed, len(path))
             elif name in depth:
-                if depth[name] >= told:
+                if depth[name] >= closed:
                     circles.append(path[depth[name] :])
-                    told = len(path)
+                    closed = len(path)
             elif name not in order and name in graph:
                 depth[name] = len(path)
                 path.append(name)

@@ -158,7 +158,7 @@ def _selects(text: str, tree: Tree) -> bool:
     try:
         return bool(tree.select(patterns.parse(text)))
     except PatternError:
-        return True  # which is told
+        return True  # which is reported
 
 
 def _keys(root: yaml.Mapping, path: yaml.Path) -> list[str]:

@@ -294,11 +294,11 @@ def _checked(
         else:
             document = _with_chosen(document, str(chosen.value), given, file)
         spec = _examined(document, findings, given, file)
-        told = {(problem.code, problem.place) for problem in findings}
+        reported = {(problem.code, problem.place) for problem in findings}
         for name in [*roots.others(document)] if spec is not None else ():
             other = Findings()
             _examined(roots.rooted(document, name), other, given, file)
-            findings.add(*(one for one in other if (one.code, one.place) not in told))
+            findings.add(*(one for one in other if (one.code, one.place) not in reported))
     if spec is None or findings:
         raise SpecError(findings.in_order())
     if chosen is not None:
@@ -369,7 +369,7 @@ def _examined(
     check_adapters(checker)
     check_steps(checker, tree)
     root, is_whole = None, False
-    # Blocks that contain themselves have been told: instantiation would find no end.
+    # Blocks that contain themselves have been reported: instantiation would find no end.
     is_finite = all(problem.code != "E211" for problem in findings)
     if len(values) == len(architecture.params) + len(architecture.let) and is_finite:
         instantiator = Instantiator(checker, tree, values)

@@ -188,7 +188,7 @@ class Predictor:
             ``text-embedding`` task, a float32 tensor [size], or [n, size].
 
         Raises:
-            DataError: E930, inputs that nothing can be predicted on; all of them are told.
+            DataError: E930, inputs that nothing can be predicted on; all of them are reported.
             UsageError: E801, the inputs are a dict or a set, which has no order of its own.
         """
         if isinstance(inputs, Mapping | Set):
@@ -302,7 +302,7 @@ class Predictor:
             What became of the rows.
 
         Raises:
-            DataError: E901 or E902, the file cannot be read, or its columns cannot be told; E903,
+            DataError: E901 or E902, the file cannot be read, or its columns are ambiguous; E903,
                 too many rows are bad; E931, the output cannot be written.
             UsageError: E801, an argument makes no sense.
         """

@@ -64,8 +64,8 @@ def _decorated() -> tuple[FunctionType, ...]:
         if isinstance(function, FunctionType) and function not in seen:
             seen.add(function)
             waiting += _enclosed(function).values()
-    found = (_enclosed(f)["fn"] for f in seen if f.__code__ is code)
-    return tuple(f for f in found if isinstance(f, FunctionType))
+    functions = (_enclosed(f)["fn"] for f in seen if f.__code__ is code)
+    return tuple(f for f in functions if isinstance(f, FunctionType))
 
 
 def _enclosed(function: FunctionType) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def short_loops(record: ForwardRecord) -> AbstractContextManager[None]:
             older = record.in_use
             outer, run.watched, record.peak = run.watched, [], live
             yield counter
-            found = _described(frame, counter, before)
+            names_and_values = _described(frame, counter, before)
             this = _Round(
                 tuple(run.watched),
                 tuple(record.events[first:]),
-                *found,
+                *names_and_values,
                 older,
                 growth=record.live - live,
                 peak=record.peak - live,

@@ -80,13 +80,13 @@ class Repeats:
         ] = {}  # forwards of a module itself, not of its class
         self.anchor = torch.zeros((), device="meta", requires_grad=True)
         parameters, modes = _below(model)
-        found = [
+        items = [
             (path, module, (kinds[path], _state(parameters[module]), modes[module]))
             for path, module in model.named_modules()
             if path in kinds and next(module.children(), None) is not None
         ]
-        counts = Counter(kind for _, _, kind in found)
-        self.modules = [item for item in found if counts[item[2]] >= _MIN_REPEATS]
+        counts = Counter(kind for _, _, kind in items)
+        self.modules = [item for item in items if counts[item[2]] >= _MIN_REPEATS]
         self._parameters = parameters
 
     def __enter__(self) -> None:

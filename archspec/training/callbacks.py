@@ -1,4 +1,4 @@
-"""Your own code in a run: what it is told, and how it stops the run."""
+"""Your own code in a run: what it is called with, and how it stops the run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archspec.tasks.objective import Scores
 
 @dataclass(frozen=True, slots=True)
 class TrainState:
-    """Where a run stands, as callbacks are told.
+    """Where a run stands, as callbacks see it.
 
     Attributes:
         path: of the run's folder; only the first process writes there.

@@ -20,7 +20,7 @@ from archspec.training.options import Phase
 from archspec.training.run_folder import FREEZE, SPEC, STATE, RunFolder
 from archspec.weights import save_weights
 
-_KEYS = {"position", "standing", "unfrozen_state", "optimizer", "precision", "average"}
+_KEYS = {"position", "best", "unfrozen_state", "optimizer", "precision", "average"}
 
 
 def unfrozen_state(model: nn.Module, proof: FreezeProof) -> dict[str, torch.Tensor]:
@@ -76,7 +76,7 @@ def read_state(folder: RunFolder) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-    """What a resume file holds is used inside: if it is something else, that is told.
+    """What a resume file holds is used inside: if it is something else, that is reported.
 
     Raises:
         RunError: E920.

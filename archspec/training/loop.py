@@ -374,7 +374,7 @@ class TrainLoop:
         self.saved_at = time.monotonic()
         content = {
             "position": self.at.to_dict(),
-            "standing": [list(self.best.best), self.best.waited, self.record.lines],
+            "best": [list(self.best.best), self.best.waited, self.record.lines],
             "unfrozen_state": tensors,
             "optimizer": optimizer,
             "precision": precision,
@@ -399,7 +399,7 @@ class TrainLoop:
         assert self.saved is not None
         with reading():
             self.at = Position.from_dict(self.saved["position"])
-            best, self.best.waited, lines = self.saved["standing"]
+            best, self.best.waited, lines = self.saved["best"]
             self.best.best = (best[0], best[1])
             restore(self.model, self.saved["unfrozen_state"])
         self.record.go_back(lines)

@@ -380,7 +380,7 @@ def _problems(error: ValidationError, values: Mapping[str, Any]) -> Iterable[Pro
             hint = did_you_mean(str(value), info.choices)
             must_be = info.must_be
             limit = one.get("ctx", {}).get("le")
-            if limit is not None and info.high is None:  # a bound that is not told otherwise
+            if limit is not None and info.high is None:  # a bound that is not stated otherwise
                 must_be = f"must be at most {limit:,}"
             problem = Problem("E801", f"{name} {must_be}, not {shown(value)}", hint=hint)
         found.setdefault(name, problem)

@@ -245,7 +245,7 @@ def runs(folder: str | os.PathLike[str] = "runs") -> list[Run]:
     """The runs in a folder, oldest first.
 
     Args:
-        folder: where ``train`` was told to put them.
+        folder: where ``train`` was asked to put them.
 
     Returns:
         A run for each folder that has one and can be read.

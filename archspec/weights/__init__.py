@@ -1,6 +1,6 @@
 """Checkpoints: loaded into models and saved from them, with every tensor accounted for.
 
-``layouts`` knows how foreign files name our tensors, ``fitting`` holds the names of both sides
+``layouts`` knows how foreign files name our tensors, ``matching`` holds the names of both sides
 against each other, ``report`` and ``folding`` say what was found and ``rendering`` shows it: plain
 data, all of it. ``files`` and ``pytorch_files`` read, ``loading`` and ``saving`` move tensors.
 """

@@ -1,4 +1,4 @@
-"""What a file is that does not hold weights, told by how it begins."""
+"""What a file is that does not hold weights, recognised by how it begins."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def _several(join: Join, shapes: Mapping[str, Shape]) -> Iterator[tuple[str, Pie
     for foreign, members in groups.items():
         count = join.parts or len(members)
         if sorted(members) != list(range(count)):
-            continue  # not all of them are there: told as missing
+            continue  # not all of them are there: reported as missing
         sides = [shapes[members[index]] for index in range(count)]
         if join.kind == "stack":
             for index, shape in enumerate(sides):

@@ -297,7 +297,7 @@ class _Matcher:
         return any(name.endswith("num_batches_tracked") for name in self.sides.in_file)
 
     def _tied(self, ours: TensorInfo, theirs: TensorInfo, source: str) -> Kind:
-        """Values are compared last, and only of sizes that the model has or was told to expect."""
+        """Values are compared last, and only of sizes that the model has or was asked to expect."""
         other = self.sides.in_file[self.names[source]]
         alike = (theirs.shape, theirs.dtype) == (other.shape, other.dtype)
         if not alike or not self.sides.may_meet(theirs, ours, source):

@@ -112,7 +112,7 @@ def _directory_bytes(file: Path) -> int:
         end = opened.read()
     position = end.rfind(b"PK\x05\x06")
     if position < 0 or len(end) < position + 16:
-        return 0  # no archive: told by whoever reads it
+        return 0  # no archive: reported by whoever reads it
     size = int.from_bytes(end[position + 12 : position + 16], "little")
     large = end.rfind(b"PK\x06\x06", 0, position)
     if large >= 0 and len(end) >= large + 48:

@@ -213,7 +213,7 @@ class ModelAndFile:
             resized[name] = rows, Rule(f"{kept} of {len(rows)} rows by their labels' names")
         ignore = [(text, Rule(f"ignore {text}")) for text in choices.ignore]
         optional = [(text, Rule(f"optional {text}")) for text in choices.allow_missing]
-        theirs.selected(ignore)  # what is no pattern is told whatever the layout
+        theirs.selected(ignore)  # what is no pattern is reported whatever the layout
         return cls(
             target, in_file, ours, theirs, ignore, optional, resized, same, choices, versions or {},
             _bare(in_file),

@@ -73,7 +73,7 @@ def test_a_tied_head_is_frozen_with_the_embeddings() -> None:
     model = gpt(["**", "!transformer.h[-1]"])
     found = frontier_of(model, words(mask=False), lengths=LENGTHS)
     assert [value.name for value in found.values] == ["transformer.h.0"]
-    rest = found.halves.first.rest
+    rest = found.split.first.rest
     tied = [rest.current()[rest.tensors.index(name)] for name in ("lm_head.weight",)]
     assert tied[0] is model.get_parameter("transformer.wte.weight")
 

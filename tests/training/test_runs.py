@@ -262,7 +262,7 @@ def test_a_resume_file_runs_nothing(tmp_path: Path) -> None:
     ("key", "value"),
     [
         ("position", {"phase": 0, "else": 1}),
-        ("standing", [3]),
+        ("best", [3]),
         ("unfrozen_state", {"words.weight": 3}),
         ("optimizer", {"state": {99: {"step": torch.ones(())}}, "param_groups": []}),
         ("optimizer", {}),

@@ -35,22 +35,22 @@ class BlockClass:
         self.constructor = Constructor(file, self.methods)
 
     def _methods(self) -> dict[str, ast.FunctionDef]:
-        found: dict[str, ast.FunctionDef] = {}
+        methods: dict[str, ast.FunctionDef] = {}
         for part in self.node.body:
             if not isinstance(part, ast.FunctionDef):
                 raise Refusal(part, f"{type(part).__name__} is not printed in a class")
             if part.decorator_list and part.name != "reset_parameters":
                 raise Refusal(part, f"{part.name} is not decorated")
             known = part.name in _METHODS or is_public(part.name)
-            if not known or part.name in found:
+            if not known or part.name in methods:
                 raise Refusal(part, f"the method '{part.name}' is not printed here")
-            found[part.name] = part
+            methods[part.name] = part
         needed = {"__init__"} if self._is_sequential else {"__init__", "forward"}
-        if not needed <= found.keys():
+        if not needed <= methods.keys():
             raise Refusal(self.node, "a block has __init__ and forward")
-        if self._is_sequential and not found.keys() <= {"__init__", "forward"}:
+        if self._is_sequential and not methods.keys() <= {"__init__", "forward"}:
             raise Refusal(self.node, "a Sequential has no tensors of its own")
-        return found
+        return methods
 
     @property
     def _is_sequential(self) -> bool:
@@ -320,10 +320,10 @@ class Constructor:
         return layers
 
     def _known(self, statement: ast.stmt, name: str, *, is_dict: bool) -> Layers:
-        found = self.expressions.scope.get(name)
-        if not isinstance(found, Layers) or found.is_dict is not is_dict:
+        kind = self.expressions.scope.get(name)
+        if not isinstance(kind, Layers) or kind.is_dict is not is_dict:
             raise Refusal(statement, f"'{name}' is no list of layers")
-        return found
+        return kind
 
     def _bind(self, node: ast.AST, name: str) -> None:
         """A value that has a name of its own, new or as it was."""
@@ -485,8 +485,8 @@ class Paths(Expressions):
                 func=ast.Attribute(value=owner, attr="get_submodule"),
                 args=[ast.Constant(value=str(name))],
                 keywords=[],
-            ) if found := self.kind(owner).item(name):
-                return found
+            ) if kind := self.kind(owner).item(name):
+                return kind
             case _:
                 raise Refusal(node, "this is not called in a path")
 

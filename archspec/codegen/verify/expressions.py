@@ -39,9 +39,9 @@ class Expressions:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Refusal(node, f"nested more than {MAX_DEPTH} deep")
-        found = self._kind(node)
+        kind = self._kind(node)
         self._depth -= 1
-        return found
+        return kind
 
     def _kind(self, node: ast.expr) -> Kind:
         match node:
@@ -96,10 +96,10 @@ class Expressions:
             return VALUE
         if dotted:
             return Class(LayerKind(self._layer(node, dotted)))
-        found = self.kind(node.value).attribute(node.attr)
-        if found is None:
+        kind = self.kind(node.value).attribute(node.attr)
+        if kind is None:
             raise Refusal(node, f"the attribute '{node.attr}' is not printed here")
-        return found
+        return kind
 
     def _layer(self, node: ast.AST, dotted: str) -> layers.Layer:
         layer = layers.find(dotted.removeprefix("nn."))

@@ -93,16 +93,16 @@ def signature(function: ast.FunctionDef, first: str) -> tuple[list[ast.arg], dic
     Every argument can be given by name; only those of ``forward`` and further methods may have to
     be, behind ``*``.
     """
-    found = function.args
-    keyword_only = [] if function.name in ("__init__", "initialize") else found.kwonlyargs
-    if found.posonlyargs or found.vararg or found.kwarg or found.kwonlyargs != keyword_only:
+    args = function.args
+    keyword_only = [] if function.name in ("__init__", "initialize") else args.kwonlyargs
+    if args.posonlyargs or args.vararg or args.kwarg or args.kwonlyargs != keyword_only:
         raise Refusal(function, "these arguments are not printed")
-    arguments = [*found.args, *keyword_only]
+    arguments = [*args.args, *keyword_only]
     names = [argument.arg for argument in arguments]
     if names[:1] != [first] or len({*names}) != len(names) or function.returns is not None:
         raise Refusal(function, f"the signature of {function.name} is not printed so")
-    positional = found.args[len(found.args) - len(found.defaults) :]
-    defaults = zip((*positional, *keyword_only), (*found.defaults, *found.kw_defaults), strict=True)
+    positional = args.args[len(args.args) - len(args.defaults) :]
+    defaults = zip((*positional, *keyword_only), (*args.defaults, *args.kw_defaults), strict=True)
     return arguments[1:], {one.arg: value for one, value in defaults if value is not None}
 
 

@@ -67,10 +67,10 @@ class ForwardExpressions(Expressions):
 
     def _call_attribute(self, node: ast.Call, function: ast.Attribute) -> None:
         if dotted := self.dotted(function):
-            found = functions.find(function.attr)
-            if found is None or found.registered or found.target != dotted:
+            entry = functions.find(function.attr)
+            if entry is None or entry.registered or entry.target != dotted:
                 raise Refusal(node, f"'{dotted}' is not in the table of functions")
-            self._call_function(node, found, found.arguments)
+            self._call_function(node, entry, entry.arguments)
             return
         owner = self.kind(function.value)
         if owner.is_value and not owner.is_callable:
@@ -81,13 +81,13 @@ class ForwardExpressions(Expressions):
             raise Refusal(node, f"'{function.attr}' is not called here")
 
     def _method(self, node: ast.Call, name: str) -> None:
-        found = functions.find(name)
-        if found is None or found.registered or not found.is_method:
+        entry = functions.find(name)
+        if entry is None or entry.registered or not entry.is_method:
             raise Refusal(node, f"the method '{name}' is not in the table of functions")
-        self._call_function(node, found, found.arguments[1:])
+        self._call_function(node, entry, entry.arguments[1:])
 
-    def _call_function(self, node: ast.Call, found: Function, known: Sequence[str]) -> None:
-        self.arguments(node, lambda name: found.keywords_any or name in known, self.value)
+    def _call_function(self, node: ast.Call, entry: Function, known: Sequence[str]) -> None:
+        self.arguments(node, lambda name: entry.keywords_any or name in known, self.value)
 
     def _call_kind(self, node: ast.Call, kind: Kind) -> None:
         """A module, or what trusted Python registered."""
@@ -178,12 +178,12 @@ class Steps:
                 return union(kind for kind in members if kind.is_callable)
             case ast.Call(func=ast.Attribute(value=owner, attr="values"), args=[], keywords=[]):
                 kind = self.expressions.kind(owner)
-                found = kind.item() if kind.has_values else None
+                item = kind.item() if kind.has_values else None
             case _:
-                found = self.expressions.kind(node).item()
-        if found is None:
+                item = self.expressions.kind(node).item()
+        if item is None:
             raise Refusal(node, "no loop runs over this")
-        return found
+        return item
 
     def _bind(self, target: ast.expr, kind: Kind) -> None:
         """A variable, or several that take a value apart."""

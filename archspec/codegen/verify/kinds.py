@@ -108,17 +108,17 @@ class Choice(Kind):
 
 def union(kinds: Iterable[Kind]) -> Kind:
     """One kind for several; what is not there adds nothing."""
-    found = list(dict.fromkeys(kind for kind in kinds if kind is not NOTHING))
-    if not found:
+    different = list(dict.fromkeys(kind for kind in kinds if kind is not NOTHING))
+    if not different:
         return NOTHING
-    return found[0] if len(found) == 1 else Choice(found)
+    return different[0] if len(different) == 1 else Choice(different)
 
 
 def _of_some(kinds: list[Kind | None]) -> Kind | None:
-    found = [kind for kind in kinds if kind is not None]
-    if len(found) < len(kinds) and all(kind is NOTHING for kind in found):
+    allowed = [kind for kind in kinds if kind is not None]
+    if len(allowed) < len(kinds) and all(kind is NOTHING for kind in allowed):
         return None
-    return union(found)
+    return union(allowed)
 
 
 class Inside(Kind):
@@ -263,13 +263,13 @@ class Unknown(Kind):
         self.blocks, self.has_foreign = blocks, has_foreign
 
     def attribute(self, name: str) -> Kind | None:
-        found = [block.members[name] for block in self.blocks.values() if name in block.members]
-        found += [METHOD for block in self.blocks.values() if name in block.methods]
+        members = [block.members[name] for block in self.blocks.values() if name in block.members]
+        members += [METHOD for block in self.blocks.values() if name in block.methods]
         if inside := INSIDE.attribute(name):
-            found.append(inside)
+            members.append(inside)
         if self.has_foreign and is_public(name):
-            found.append(VALUE)
-        return union(found) if found and is_public(name) else None
+            members.append(VALUE)
+        return union(members) if members and is_public(name) else None
 
 
 class Class(Kind):
@@ -291,8 +291,8 @@ def _may_hold(name: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _torch_layers() -> tuple[Layer, ...]:
-    found = map(layers.find, layers.names())
-    return tuple(layer for layer in found if layer and not layer.registered)
+    known = map(layers.find, layers.names())
+    return tuple(layer for layer in known if layer and not layer.registered)
 
 
 @lru_cache(maxsize=1)

@@ -63,12 +63,12 @@ class Trusted:
 
     @classmethod
     def of(cls, known: Known) -> Trusted:
-        found: dict[str, dict[str, Thing]] = {}
+        modules: dict[str, dict[str, Thing]] = {}
         for module, qualname in known:
-            found.setdefault(module, {})[qualname] = None
+            modules.setdefault(module, {})[qualname] = None
         for thing in (*layers.registered(), *functions.registered()):
-            found.setdefault(thing.module, {})[thing.qualname] = thing
-        return cls(found)
+            modules.setdefault(thing.module, {})[thing.qualname] = thing
+        return cls(modules)
 
     def find(self, module: str, name: str) -> TrustedName | None:
         """What ``from module import name`` gives."""

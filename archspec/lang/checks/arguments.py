@@ -171,7 +171,7 @@ class _BlockChecker:
         given = declared.model_fields_set
         hint = "write {repeat: $n, items: […]}, or {each: [a, b], in: $pairs, items: […]}"
         if self.checker.findings.is_broken_below(path):
-            pass  # what it lacks has been told
+            pass  # what it lacks has been reported
         elif ("repeat" in given) is ("each" in given):
             message = "a group of items has either 'repeat' or 'each'"
             self.checker.add("E212", message, path, hint=hint)
@@ -261,7 +261,7 @@ class _BlockChecker:
             names = arguments_of(takes)
             for problem in wrong_arguments(checker, module, takes, known, self.names):
                 checker.findings.add(problem)  # one by one: beyond the limit none is looked for
-            # A misspelt argument has been told already.
+            # A misspelt argument has been reported already.
             meant = {near for n in known if n not in names for near in near_misses(n, names)}
             checker.findings.add(*missing_arguments(checker, module, takes, {*known, *meant}))
         if takes is None or (isinstance(takes, layers.Layer) and takes.keywords_any):

@@ -119,7 +119,9 @@ class Bounds:
         """A number is taken to be no larger than a size, and a list to have some length."""
         if contract.declared.is_list:
             known, length = self._known.value(contract.length) if contract.length else (False, 0)
-            is_number = known and isinstance(length, int | float)  # what else it is has been told
+            is_number = known and isinstance(
+                length, int | float
+            )  # what else it is has been reported
             return Items(float(length) if is_number else _UNKNOWN_LENGTH)
         counts = contract.declared.shape is None and contract.declared.dtype != "float"
         return Number(self._bits_of_input) if counts else None
@@ -154,7 +156,7 @@ class Bounds:
             self.last = several or (size,)
 
     def _several(self, node: Node, state: State) -> Returned:
-        """Each of the values that ``node`` gives, where they are told apart."""
+        """Each of the values that ``node`` gives, where they can be distinguished."""
         if isinstance(node, nodes.Sequence):
             return tuple(self._checked(item, state) for item in node.items)
         if not isinstance(node, Call):

@@ -1,4 +1,4 @@
-"""What users of other tools write first: told in this language's words, and read as it was meant.
+"""What users of other tools write first: explained in this language's words, read as it was meant.
 
 Hydra's ``_target_``, YAML's merge keys, conditional steps, mappings as parameters and calls without
 quotes in ``{ }`` are no part of the language. Each is one problem with what to write; the document
@@ -117,7 +117,7 @@ class _Reader:
             if isinstance(one, dict):
                 for key, value in cast(_Data, one).items():
                     data.setdefault(key, value)
-        if "<<" in data:  # of what was merged, which is told where it stands
+        if "<<" in data:  # of what was merged, which is reported where it stands
             self._merge_keys(data, path)
 
     # ------------------------------------------------------------------------------- modules

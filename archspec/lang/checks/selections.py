@@ -210,7 +210,7 @@ class SelectionChecker:
         try:
             chosen = [self._select(patterns.parse(text), text) for text in rule.declared.match]
         except PatternError:
-            return  # told already
+            return  # reported already
         matched = [self.tree.entries[i] for i in sorted(frozenset[int]().union(*chosen))]
         if any(layer.registered for e in matched if e.type and (layer := layers.find(e.type))):
             return  # what a registered layer holds is unknown here

@@ -415,7 +415,7 @@ class _StepChecker:
             self.refuse(node, "E304", message, hint)
 
     def _is_value(self, node: Node) -> bool:
-        """Whether a node is a value at first sight: its problems are not told here."""
+        """Whether a node is a value at first sight: its problems are not reported here."""
         if isinstance(node, nodes.Name):
             return modules_of(node, self.blocks) is None
         return not isinstance(node, nodes.Attribute | nodes.Subscript)
@@ -494,7 +494,7 @@ class _ValueChecker(_StepChecker):
             super()._function(name, call)
 
     def _refuse_outside(self, node: Node) -> bool:
-        """Whether a name is one that only a forward knows, which is told."""
+        """Whether a name is one that only a forward knows, which is reported."""
         name = node.id if isinstance(node, nodes.Name) else ""
         is_function = name in functions.names() and name not in self.targets
         symbol = node.symbol if isinstance(node, nodes.Name) else None

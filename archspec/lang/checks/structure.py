@@ -1,7 +1,8 @@
 """The document as an ``Architecture``, and what does not have the right shape for one.
 
-What is wrong is told, cut out, and the rest validated again, so that the later checks still find
-what they can. The declarations that lost something are ``broken``: nothing more is said of them.
+What is wrong is reported, cut out, and the rest validated again, so that the later checks still
+find what they can. The declarations that lost something are ``broken``: nothing more is said of
+them.
 """
 
 from __future__ import annotations
@@ -88,11 +89,11 @@ def _shape_problems(
     inside = {path[:end] for path, _ in by_place for end in range(len(path))}
     for (path, missing), found in by_place.items():
         if missing:
-            told = (*path, missing) in cut or any(
+            reported = (*path, missing) in cut or any(
                 did_you_mean(str(key), [missing]) and (*path, key) in unknown
                 for key in _keys_of(document, path)
             )
-            if not told:
+            if not reported:
                 yield _missing_key(document, path, missing)
         elif _is_unknown_key(found):
             yield _unknown_key(document, path)

@@ -76,8 +76,8 @@ class Node:
 
     def __init_subclass__(cls) -> None:
         kinds = cls.__annotations__.items()  # as texts
-        holding = ("Node", "Keyword", "Clause")
-        cls.parts = tuple(name for name, kind in kinds if any(word in kind for word in holding))
+        classes = ("Node", "Keyword", "Clause")
+        cls.parts = tuple(name for name, kind in kinds if any(word in kind for word in classes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ _READ_DIFFERENTLY = re.compile(r"[\t?]|[|>][-+0-9]*#")
 _FORBIDDEN = re.compile(
     "[^\t\n\r -~\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-_MAX_FORBIDDEN = 20  # told at once
+_MAX_FORBIDDEN = 20  # reported at once
 
 
 def read(path: Path, shown_as: str | None = None) -> tuple[Mapping, list[Problem]]:

@@ -1,4 +1,4 @@
-"""The halves against the whole model: outputs, gradients, and weights after some training."""
+"""The parts against the whole model: outputs, gradients, and weights after some training."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(("name", "plan"), CASES)
-def test_the_halves_do_what_the_model_does(name: str, plan: Any) -> None:
+def test_the_parts_do_what_the_model_does(name: str, plan: Any) -> None:
     """In training with the same seed, and in evaluation; for other batches too."""
     model, inputs, found = case(name, plan)
     twin = copy.deepcopy(model)
@@ -137,7 +137,7 @@ def test_other_sizes_of_images() -> None:
 
 def test_attention_stays_fused_and_nothing_is_taken_apart() -> None:
     _, _, found = shared_bert()
-    called = [str(n.target) for n in found.halves.first.rest._run.graph.nodes]
+    called = [str(n.target) for n in found.split.first.rest._run.graph.nodes]
     assert called.count("aten.scaled_dot_product_attention.default") == 2
     assert called.count("aten.linear.default") == 2 * 6 + 2
     assert called.count("aten.layer_norm.default") == 4

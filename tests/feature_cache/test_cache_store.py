@@ -17,8 +17,8 @@ ROWS: list[int | None] = [None] * 100
 A, B, C, D = (letter * 64 for letter in "abcd")
 
 
-def opened(shelf: CacheStore, key: str, rows: int = 100) -> ActivationCache:
-    cache = shelf.open(key, [VALUE], ROWS[:rows])
+def opened(store: CacheStore, key: str, rows: int = 100) -> ActivationCache:
+    cache = store.open(key, [VALUE], ROWS[:rows])
     return cache
 
 
@@ -32,29 +32,29 @@ def keys(folder: Path) -> set[str]:
 
 
 def test_the_least_recently_used_makes_room(tmp_path: Path) -> None:
-    shelf = CacheStore(tmp_path / "new", 205_000)
+    store = CacheStore(tmp_path / "new", 205_000)
     for when, key in enumerate((A, B)):
-        opened(shelf, key)
-        used(shelf.folder, key, 1000 + when)
-    assert len(opened(shelf, A)) == 100 and keys(shelf.folder) == {A, B}
+        opened(store, key)
+        used(store.folder, key, 1000 + when)
+    assert len(opened(store, A)) == 100 and keys(store.folder) == {A, B}
     gc.collect()
-    cache = opened(shelf, C)
-    assert keys(shelf.folder) == {A, C} and A in shelf and B not in shelf
+    cache = opened(store, C)
+    assert keys(store.folder) == {A, C} and A in store and B not in store
     cache.write([3], {"value": torch.ones(1, 250)})
     assert cache.read([3])["value"].sum() == 250
 
 
 def test_what_is_in_use_stays(tmp_path: Path) -> None:
-    shelf = CacheStore(tmp_path, 205_000)
-    first = opened(shelf, A)
-    opened(shelf, B)
+    store = CacheStore(tmp_path, 205_000)
+    first = opened(store, A)
+    opened(store, B)
     used(tmp_path, A, 1000)
     used(tmp_path, B, 2000)
-    opened(shelf, C)
+    opened(store, C)
     assert keys(tmp_path) == {A, C}
     used(tmp_path, C, 3000)
     with pytest.raises(UsageError) as caught:  # not even with all that may go
-        shelf.open(D, [VALUE], ROWS + ROWS)
+        store.open(D, [VALUE], ROWS + ROWS)
     assert caught.value.code == "E802" and keys(tmp_path) == {A, C}
     assert caught.value.message == (
         "the activations of 200 samples take 196.9 KiB, the limit is 101.5 KiB"
@@ -62,7 +62,7 @@ def test_what_is_in_use_stays(tmp_path: Path) -> None:
     assert first.missing() == [*range(100)]
     del first
     gc.collect()
-    shelf.open(D, [VALUE], ROWS + ROWS[:90])
+    store.open(D, [VALUE], ROWS + ROWS[:90])
     assert keys(tmp_path) == {D}
 
 
