@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -347,7 +347,7 @@ def test_models_of_one_structure_share_a_trace(monkeypatch: pytest.MonkeyPatch) 
         return from_text("      - return: b(drop(a(x)))\n", modules, ["a"])
 
     def widen(model: nn.Module) -> None:
-        model.get_submodule("drop").p = 0.2
+        cast("Any", model.get_submodule("drop")).p = 0.2
 
     def hook(model: nn.Module) -> None:
         model.get_submodule("b").register_forward_hook(lambda *_: None)
@@ -366,7 +366,7 @@ def test_models_of_one_structure_share_a_trace(monkeypatch: pytest.MonkeyPatch) 
     assert kept() is None and len(traced) == 1
     del traced[:]
     second = net()
-    second.get_submodule("a").weight.data += 1
+    second.get_parameter("a.weight").data.add_(1)
     found = there(find_frontier(second, inputs))
     assert not traced
     torch.testing.assert_close(found.frozen(inputs)["a"], second.get_submodule("a")(inputs["x"]))

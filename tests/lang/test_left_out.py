@@ -136,11 +136,12 @@ freeze: {bias: [bias], scale: [scale]}
 
 def test_raw_tensors_that_a_when_leaves_out() -> None:
     text = RAW.replace("{match: Net, weight: ones_}, ", "")
-    for given, names, result in (
+    cases: list[tuple[dict[str, Any], list[str], float]] = [
         ({}, ["weight", "bias"], 2.0),
         ({"bias": False}, ["weight"], 1.0),
         ({"bias": False, "size": 4}, ["weight", "scale"], 2.0),
-    ):
+    ]
+    for given, names, result in cases:
         model: Any = archspec.build(loads(text, **given), device="cpu")
         assert list(model.state_dict()) == names
         assert (model.bias is None, model.mask is None) == (not given.get("bias", True),) * 2

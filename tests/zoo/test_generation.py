@@ -98,6 +98,7 @@ def test_tokens_behind_an_encoder_are_those_of_transformers(name: str) -> None:
     begin, mask = torch.tensor([[0, 7], [0, 8], [0, 9]]), torch.ones(3, 12, dtype=torch.int64)
     mask[1, 5:] = 0
     masks = [mask, None] if name == "t5" else [None]
+    found = begin
     for one in masks:
         tokens = begin  # without a cache, each token from all before
         for _ in range(NEW):
