@@ -32,6 +32,7 @@ from archspec.training.run_folder import (
     FREEZE,
     HASHES,
     LAST,
+    REPORT,
     STATE,
     RunFolder,
 )
@@ -288,7 +289,7 @@ def test_damaged_files_are_not_gone_on_with(saved: archspec.Run) -> None:
     """A byte is flipped, or the end is cut off, in each file that resuming reads."""
     folder, wrong = RunFolder(saved.path), list[str]()
     names = json.loads(folder.read(HASHES)).keys()
-    assert names == {SPEC_FILE, "vocab.txt", FREEZE, FACTS, STATE, BEST, LAST}
+    assert names == {SPEC_FILE, "vocab.txt", FREEZE, FACTS, STATE, BEST, LAST, REPORT}
     for name in names:
         content = (folder / name).read_bytes()
         for damaged in (_flipped(content), content[:-1], b""):
