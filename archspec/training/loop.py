@@ -338,7 +338,7 @@ class TrainLoop:
             self.fabric.setup_module(TrainingStep(model, self.feed))
         for split in report.splits:
             metrics = report.metrics(split, device)
-            scores = self._measure(model, split, metrics, may_stop=True)
+            scores = self._measure(model, split, metrics, may_stop=split == "test")
             report.add(split, scores, metrics)
             if split == "test":
                 self.record.test(self._evaluated(split, scores))
