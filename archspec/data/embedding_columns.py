@@ -80,7 +80,7 @@ def _similarity(table: Table, *, are_named: bool) -> str | None:
             error: it could be meant.
 
     Raises:
-        DataError: E902.
+        DataError: E902, it holds no numbers, or there are images in place of texts.
     """
     by_name = {name.casefold(): name for name in reversed(names(table))}
     for name in (by_name[usual] for usual in NUMBER_NAMES if usual in by_name):
@@ -91,6 +91,7 @@ def _similarity(table: Table, *, are_named: bool) -> str | None:
         if cells and sum(map(is_number, cells)) >= _MIN_NUMBERS * len(cells):
             return name
         if name.casefold() in NUMBER_NAMES[:3] and not are_named:
+            text_candidates(table, {name})  # where all others are images, that is the mistake
             message = f"{table.files[0]}: column '{name}' holds no numbers, as similarities are"
             hint = "to learn from pairs alone, give their columns: text_column= and "
             hint += "text_pair_column= (--text-column, --text-pair-column)"
