@@ -16,7 +16,7 @@ const key = textInput("predict-key", "state_dict, model_state_dict or model, if 
   "aria-describedby": "help-predict-key",
 });
 const text = h("textarea", { id: "predict-text", rows: "4", placeholder: "Enter a text" });
-const second = h("textarea", { id: "predict-second", rows: "4", placeholder: "Enter the second text" });
+const second = h("textarea", { id: "predict-second", rows: "4" });
 const explain = h("input", { type: "checkbox", id: "predict-explain", checked: true });
 const picture = h("input", { type: "file", accept: "image/*", id: "predict-image" });
 const preview = h("div.preview");
@@ -55,8 +55,11 @@ function showInputs() {
   textPart.hidden = isImage;
   imagePart.hidden = !isImage;
   specPart.hidden = source.value !== "";
-  secondPart.hidden = !pairs[source.value];
-  explainLabel.hidden = kind() === "text-embedding" || Boolean(pairs[source.value]);
+  const mayBePair = Boolean(pairs[source.value]);
+  const isRun = source.value !== ""; // what a run takes is known, a spec may be for both
+  secondPart.hidden = !mayBePair;
+  second.placeholder = isRun ? "Enter the second text" : "Leave this empty for a single text";
+  explainLabel.hidden = kind() === "text-embedding" || (mayBePair && isRun);
 }
 source.addEventListener("change", () => {
   showInputs();
