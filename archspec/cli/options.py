@@ -162,6 +162,28 @@ output = click.option(
     show_default="standard output",
     help="File to write. Overwritten if it exists.",
 )
+run_weights = option(
+    "--weights",
+    metavar="PATH",
+    show_default="best, for a run",
+    group="Weights",
+    help="Checkpoint to load, required for a spec. For a run: best or last.",
+)
+tokenizer = option(
+    "--tokenizer",
+    metavar="FILE",
+    show_default=option_help.TOKENIZER_DEFAULT,
+    group="Model",
+    help=option_help.TOKENIZER,
+)
+max_length = option(
+    "--max-length",
+    metavar="INT",
+    type=int,
+    show_default="from the run or the spec",
+    group="Model",
+    help=option_help.MAX_LENGTH,
+)
 layout = option(
     "--layout",
     metavar="LAYOUT",

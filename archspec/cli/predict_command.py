@@ -35,29 +35,10 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
 @click.command(cls=Command)
 @click.argument("source", metavar="RUN_OR_SPEC", type=options.SpecName())
 @options.overrides
-@option(
-    "--weights",
-    metavar="PATH",
-    show_default="best, for a run",
-    group="Weights",
-    help="Checkpoint to load, required for a spec. For a run: best or last.",
-)
+@options.run_weights
 @options.loading
-@option(
-    "--tokenizer",
-    metavar="FILE",
-    show_default=option_help.TOKENIZER_DEFAULT,
-    group="Model",
-    help=option_help.TOKENIZER,
-)
-@option(
-    "--max-length",
-    metavar="INT",
-    type=int,
-    show_default="from the run or the spec",
-    group="Model",
-    help=option_help.MAX_LENGTH,
-)
+@options.tokenizer
+@options.max_length
 @option(
     "--labels",
     metavar="NAME,...",

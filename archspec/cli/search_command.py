@@ -11,7 +11,6 @@ import archspec
 from archspec.cli import options, terminal
 from archspec.cli.command import Command, option
 from archspec.cli.predict_command import run_or_spec
-from archspec.report import option_help
 
 
 @click.command(cls=Command)
@@ -35,30 +34,11 @@ from archspec.report import option_help
 @options.header
 @options.encoding
 @options.overrides
-@option(
-    "--weights",
-    metavar="PATH",
-    show_default="best, for a run",
-    group="Weights",
-    help="Checkpoint to load, required for a spec. For a run: best or last.",
-)
+@options.run_weights
 @options.layout
 @options.key
-@option(
-    "--tokenizer",
-    metavar="FILE",
-    show_default=option_help.TOKENIZER_DEFAULT,
-    group="Model",
-    help=option_help.TOKENIZER,
-)
-@option(
-    "--max-length",
-    metavar="INT",
-    type=int,
-    show_default="from the run or the spec",
-    group="Model",
-    help=option_help.MAX_LENGTH,
-)
+@options.tokenizer
+@options.max_length
 @option("--top", metavar="INT", default=10, group="Output", help="Number of rows to show.")
 @options.device("mps")
 @option("--batch-size", metavar="INT", default=32, group="Hardware", help="Maximum batch size.")

@@ -16,7 +16,7 @@ from archspec.data.column_errors import (
     with_columns,
 )
 from archspec.data.extras import train_extra
-from archspec.data.report import Columns, Kind
+from archspec.data.report import Columns
 from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
 from archspec.data.targets import holds_label_lists
@@ -35,6 +35,7 @@ from archspec.data.unsupported_tasks import (
 )
 from archspec.data.word_columns import find_word_columns, holds_tags, holds_words
 from archspec.errors import DataError, Problem, UsageError, listing
+from archspec.lang.schema import TaskKind
 from archspec.tasks import finds_answers, predicts_numbers, tags_words, takes_pairs
 
 with train_extra():
@@ -54,7 +55,7 @@ Label = str | Literal[False] | None
 
 def find_columns(
     table: Table,
-    kind: Kind,
+    kind: TaskKind,
     *,
     text: str | None,
     image: str | None,
@@ -132,7 +133,7 @@ def find_columns(
     return columns
 
 
-def check(table: Table, columns: Columns, kind: Kind) -> None:
+def check(table: Table, columns: Columns, kind: TaskKind) -> None:
     """Check that a split has the columns, with the right types for a task.
 
     Raises:
@@ -161,7 +162,7 @@ def check(table: Table, columns: Columns, kind: Kind) -> None:
 # ------------------------------------------------------------------------------------------ guesses
 
 
-def _check_pair(kind: Kind, text: str | None, text_pair: str, pair: bool | None) -> None:
+def _check_pair(kind: TaskKind, text: str | None, text_pair: str, pair: bool | None) -> None:
     """Check that a second text can be read.
 
     Raises:
@@ -281,7 +282,7 @@ def _find_image(table: Table) -> str:
     return candidates[0]
 
 
-def _named_label(table: Table, others: set[str | None], kind: Kind) -> str | None:
+def _named_label(table: Table, others: set[str | None], kind: TaskKind) -> str | None:
     usual = NUMBER_NAMES if predicts_numbers(kind) else LABEL_NAMES
     by_folded_name = {
         name.casefold(): name for name in reversed(names(table)) if name not in others

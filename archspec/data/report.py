@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from archspec.lang.schema import TaskKind
 from archspec.report.display import Displayed
 from archspec.report.text import printable
 
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
     from archspec.data.tables import Cells
 
 Integers = NDArray[np.int64]
-Kind = Literal[
-    "text-classification",
-    "text-regression",
-    "token-classification",
-    "question-answering",
-    "image-classification",
-    "text-embedding",
-]
 Targets = NDArray[Any]  # of rows, or for each an array of those of its words or answers
 _MAX_CLASSES = 30  # shown
 _MAX_BAD = 10
@@ -203,7 +196,7 @@ class Data(Displayed):
         multi_label: whether a row may have several labels.
     """
 
-    task_kind: Kind
+    task_kind: TaskKind
     splits: Mapping[str, Rows]
     labels: tuple[str, ...]
     columns: Columns

@@ -543,17 +543,20 @@ class ImageInput(Model):
     )
 
 
+TaskKind = Literal[
+    "text-classification",
+    "text-regression",
+    "token-classification",
+    "question-answering",
+    "image-classification",
+    "text-embedding",
+]
+
+
 class Task(Model):
     """What the model is for."""
 
-    kind: Literal[
-        "text-classification",
-        "text-regression",
-        "token-classification",
-        "question-answering",
-        "image-classification",
-        "text-embedding",
-    ] = Field(description="what goes in and what comes out")
+    kind: TaskKind = Field(description="what goes in and what comes out")
     text: TextInput | None = Field(default=None, description="how text becomes the model's input")
     image: ImageInput | None = Field(
         default=None, description="how an image becomes the model's input"

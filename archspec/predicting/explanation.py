@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, inference_mode, tensor
 
 from archspec.data import ImageEncoder, TextEncoder
-from archspec.data.report import Kind
 from archspec.data.texts import Pieces
 from archspec.errors import DataError, Problem, UsageError, did_you_mean, shown
+from archspec.lang.schema import TaskKind
 from archspec.predicting.batching import input_fault
 from archspec.predicting.report import Explanation, Prediction, Token
 from archspec.predicting.saliency import Path
@@ -31,7 +31,7 @@ class ExplanationRequest:
 def explain_text(
     variant: Variant,
     encoder: TextEncoder | ImageEncoder,
-    kind: Kind,
+    kind: TaskKind,
     labels: Sequence[str],
     request: ExplanationRequest,
 ) -> Explanation:

@@ -18,12 +18,13 @@ from archspec.data.columns import SAMPLE, find_columns
 from archspec.data.extras import train_extra
 from archspec.data.header_check import first_line_notes
 from archspec.data.images import ImageEncoder
-from archspec.data.report import BadRow, Kind
+from archspec.data.report import BadRow
 from archspec.data.tables import Cells
 from archspec.data.text_files import TextFormat
 from archspec.data.texts import TextEncoder
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Note, Problem, UsageError, listing
+from archspec.lang.schema import TaskKind
 from archspec.predicting.answers import AnswerColumns, Answerer, prepare_answers
 from archspec.predicting.batching import (
     Prepared,
@@ -60,7 +61,7 @@ class PredictionSettings:
 
     engine: Engine
     encoder: TextEncoder | ImageEncoder
-    kind: Kind
+    kind: TaskKind
     pair: bool | None
     labels: tuple[str, ...]
     decision: Decision

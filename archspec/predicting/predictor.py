@@ -15,10 +15,10 @@ from torch import Tensor
 from archspec.data import ImageEncoder, TextEncoder
 from archspec.data.checking import Fault, check_file
 from archspec.data.images import MAX_PIXELS, UnreadableImage, decoded
-from archspec.data.report import Kind
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
+from archspec.lang.schema import TaskKind
 from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answers
 from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
 from archspec.predicting.decisions import Decision, Threshold, decision
@@ -151,7 +151,7 @@ class Predictor:
         assert task is not None  # else there is no encoder
         self.spec: Spec = loaded.spec
         self.model, self.batch_size = loaded.model, batch_size
-        self.kind: Kind = task.kind
+        self.kind: TaskKind = task.kind
         self.pair = _takes_pairs(task)
         self.encoder = loaded.encoder
         self.tokens: TokenCounts | None = None

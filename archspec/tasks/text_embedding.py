@@ -6,11 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional as F
 
 from archspec.errors import DataError, Problem
-from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, correlations
+from archspec.tasks.objective import (
+    Batch,
+    Loss,
+    Metrics,
+    Objective,
+    RowMetrics,
+    Scores,
+    correlations,
+)
 
 SCALE = 20.0
 """What cosines are multiplied by, in place of dividing by a temperature of 0.05."""
@@ -73,24 +81,18 @@ class ScoredTextEmbedding(TextEmbedding):
         return CosineMetrics(self, device)
 
 
-class _VectorMetrics(Metrics):
-    """Keeps what scores are made of once all rows are known, one tensor for each batch."""
+class _VectorMetrics(RowMetrics):
+    """Keeps what scores are made of once all rows are known."""
 
     def __init__(self, objective: TextEmbedding, device: torch.device) -> None:
         super().__init__(2, device)  # rows, loss
-        self.objective, self.parts = objective, list[tuple[Tensor, Tensor]]()
+        self.objective = objective
 
-    def keep(self, values: Tensor, outputs: Any, batch: Batch, rows: int) -> None:
+    def keep_rows(self, values: Tensor, outputs: Any, batch: Batch, rows: int) -> None:
         """Keep values of the first rows, with their labels, and add up the loss."""
-        self.parts.append((values.detach().cpu(), batch["labels"][:rows].cpu()))
+        self.keep(values, batch["labels"][:rows])
         loss = self.objective.loss(outputs, batch, rows).sum.detach()
         self.sums += torch.stack([torch.full_like(loss, rows), loss])
-
-    def reduce(self) -> None:
-        super().reduce()
-        every: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(every, self.parts)
-        self.parts = [part for of_process in every for part in of_process]
 
 
 class RankingMetrics(_VectorMetrics):
@@ -101,16 +103,15 @@ class RankingMetrics(_VectorMetrics):
     """
 
     def add(self, outputs: Any, batch: Batch, rows: int) -> None:
-        self.keep(self.objective.vectors(outputs, batch, rows), outputs, batch, rows)
+        vectors = self.objective.vectors(outputs, batch, rows)
+        self.keep_rows(vectors.transpose(0, 1), outputs, batch, rows)
 
     def scores(self) -> Scores:
         count, loss = self.sums.cpu().tolist()
         figures = {"mrr": 0.0, "accuracy_at_1": 0.0, "accuracy_at_10": 0.0}
-        if self.parts:
-            ranks = _ranks(
-                torch.cat([vectors for vectors, _ in self.parts], 1),
-                torch.cat([labels for _, labels in self.parts]),
-            )
+        if kept := self.kept():
+            vectors, labels = kept
+            ranks = _ranks(vectors.transpose(0, 1), labels)
             figures["mrr"] = float((1 / ranks).mean())
             for k in (1, 10):
                 figures[f"accuracy_at_{k}"] = float((ranks <= k).double().mean())
@@ -123,12 +124,11 @@ class CosineMetrics(_VectorMetrics):
     objective: ScoredTextEmbedding
 
     def add(self, outputs: Any, batch: Batch, rows: int) -> None:
-        self.keep(self.objective.cosines(outputs, batch, rows), outputs, batch, rows)
+        self.keep_rows(self.objective.cosines(outputs, batch, rows), outputs, batch, rows)
 
     def scores(self) -> Scores:
         count, loss = self.sums.cpu().tolist()
-        empty = [(torch.empty(0), torch.empty(0))]
-        cosines, targets = (torch.cat(one) for one in zip(*(self.parts or empty), strict=True))
+        cosines, targets = self.kept() or (torch.empty(0), torch.empty(0))
         figures = correlations(cosines, targets)
         ordered = {key: figures[key] for key in ("spearman", "pearson")}
         return Scores(int(count), loss / max(count, 1), ordered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
@@ -255,25 +255,22 @@ def as_class_weights(value: Any) -> Any:
 
 def as_rates(value: Any) -> Any:
     """Texts ``PATTERN=RATE`` of a text, of texts, or of a mapping from patterns to rates."""
-    if isinstance(value, Mapping):
-        pairs = cast("Mapping[Any, Any]", value).items()
-        value = tuple(f"{pattern}={rate!r}" for pattern, rate in pairs)
-    texts = as_patterns(value)
-    if isinstance(texts, tuple):
-        for text in cast("tuple[Any, ...]", texts):
-            pattern_and_rate(text)
-    return texts
+    return _with_values(value, pattern_and_rate)
 
 
 def as_resizes(value: Any) -> Any:
     """Texts ``PATTERN=HOW`` of a text, of texts, or of a mapping from patterns to ways."""
+    return _with_values(value, pattern_and_way)
+
+
+def _with_values(value: Any, check: Callable[[object], object]) -> Any:
     if isinstance(value, Mapping):
         pairs = cast("Mapping[Any, Any]", value).items()
-        value = tuple(f"{pattern}={how}" for pattern, how in pairs)
+        value = tuple(f"{pattern}={one}" for pattern, one in pairs)
     texts = as_patterns(value)
     if isinstance(texts, tuple):
         for text in cast("tuple[Any, ...]", texts):
-            pattern_and_way(text)
+            check(text)
     return texts
 
 
