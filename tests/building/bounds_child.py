@@ -1,6 +1,6 @@
 """Tries specs, each in a process of its own that PyTorch was imported into, and measures them.
 
-Reads ``{name: text}`` as JSON, writes ``{name: {action: [seconds of CPU, MB, what was said]}}``,
+Reads ``{name: [text, actions]}`` as JSON, writes ``{name: {action: [seconds of CPU, MB, what was said]}}``,
 of several tries the one that took least.
 """
 
@@ -69,9 +69,9 @@ def measured(action: str, text: str) -> list[Any]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     found: dict[str, dict[str, list[Any]]] = {}
-    for name, text in json.load(sys.stdin).items():
+    for name, (text, actions) in json.load(sys.stdin).items():
         found[name] = {}
-        for action in ACTIONS:
+        for action in actions:
             tries = [measured(action, text)]
             while tries[-1][0] > LONG and len(tries) < TRIES:
                 tries.append(measured(action, text))
