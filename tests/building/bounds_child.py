@@ -1,7 +1,7 @@
 """Tries specs, each in a process of its own that PyTorch was imported into, and measures them.
 
-Reads ``{name: [text, actions]}`` as JSON, writes ``{name: {action: [seconds of CPU, MB, what was said]}}``,
-of several tries the one that took least.
+Reads ``{name: [text, actions]}`` as JSON, writes ``{name: {action: [seconds of CPU, MB, what was
+said]}}``, of several tries the one that took least.
 """
 
 from __future__ import annotations
