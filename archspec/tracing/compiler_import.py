@@ -20,6 +20,7 @@ import torch
 _MARK = "__dynamo_disable"  # where the decorator keeps the function that it calls
 _lock = threading.Lock()
 _running = 0
+_marked: list[FunctionType] = []
 
 
 @contextlib.contextmanager
@@ -32,13 +33,15 @@ def without_compiler_import() -> Iterator[None]:
             for function in _decorated():
                 if not hasattr(function, _MARK):
                     setattr(function, _MARK, function)
+                    _marked.append(function)
     try:
         yield
     finally:
         with _lock:
             _running -= 1
             if not _running:
-                for function in _decorated():
+                while _marked:
+                    function = _marked.pop()
                     if getattr(function, _MARK, None) is function:
                         delattr(function, _MARK)
 
