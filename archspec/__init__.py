@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from archspec.predicting import (
         AnswerPrediction,
         Explanation,
+        MaskPrediction,
         MultiLabelPrediction,
         NumberPrediction,
         PredictedFile,
@@ -87,6 +88,7 @@ _HOMES = {
     "archspec.predicting": (
         "AnswerPrediction",
         "Explanation",
+        "MaskPrediction",
         "MultiLabelPrediction",
         "NumberPrediction",
         "PredictedFile",
@@ -120,6 +122,7 @@ __all__ = [
     "Frontier",
     "Inspection",
     "Lock",
+    "MaskPrediction",
     "MultiLabelPrediction",
     "NoFrontier",
     "Note",

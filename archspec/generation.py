@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from archspec.building.built_specs import spec_of
 from archspec.errors import Problem, UsageError, listing
+from archspec.freezing.modes import evaluating
 from archspec.lang.checks.calls import returns_names
 from archspec.lang.expr.evaluate import evaluate
 from archspec.lang.tree import BlockNode
@@ -95,7 +95,7 @@ def generate(
     mask = None
     if attention_mask is not None and not attention_mask.all():
         mask = attention_mask.to(device, torch.int64)
-    with torch.inference_mode(), _in_inference(model):
+    with torch.inference_mode(), evaluating(model):
         if decoder.has_encoder:
             decoder.encode(input_ids.to(device), mask)
             mask = None
@@ -224,17 +224,6 @@ def _chances(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
         rare[:, -1] = False  # one is left
         logits = logits.masked_fill(rare.scatter(1, order, rare), -torch.inf)
     return logits.softmax(-1)
-
-
-@contextmanager
-def _in_inference(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def _check_prompt(name: str, ids: Any, mask: Any = None) -> None:

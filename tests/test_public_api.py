@@ -41,7 +41,8 @@ DATA += [
     "Predictor",
 ]
 DATA += ["Problem", "Run", "Spec", "Sweep", "TrainCallback", "TrainOptions", "TrainState", "Trial"]
-DATA += ["AnswerPrediction", "TaggedSpan", "TaggedWord", "TokenPrediction", "WeightsReport"]
+DATA += ["AnswerPrediction", "MaskPrediction", "TaggedSpan", "TaggedWord", "TokenPrediction"]
+DATA += ["WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "export", "find_frontier", "freeze"]
 FUNCTIONS += [
     "freeze_proof",

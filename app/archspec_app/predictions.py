@@ -17,6 +17,7 @@ import archspec
 from archspec.data import tokenizer_files
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.predicting.report import MultiLabelPrediction, NumberPrediction
+from archspec.predicting.token_report import MaskPrediction
 from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
 from archspec_app.training.metric_points import number
@@ -132,7 +133,8 @@ class Models:
             label) and
             ``saliency`` (see ``saliency``; None without ``explain``, or only ``too_long`` where the
             text has more than ``MAX_EXPLAINED_TOKENS``); for embeddings ``size``, ``norm`` and
-            ``first``, the first numbers; for numbers ``value``. ``truncated`` has the number of
+            ``first``, the first numbers; for numbers ``value``; for a mask ``labels`` and ``rest``,
+            which are of tokens. ``truncated`` has the number of
             ``tokens`` of a truncated text and ``max_length``, how many were read; otherwise it is
             None.
 
@@ -306,6 +308,8 @@ def _text_answer(
         norm, first = float(vector.norm()), vector[:MAX_COMPONENTS].tolist()
         return {"kind": model.kind, "size": model.size, "norm": norm, "first": first}
     (prediction,) = model([(text, second) if second else text])
+    if isinstance(prediction, MaskPrediction):
+        return _tokens(model, prediction)
     if isinstance(prediction, NumberPrediction):
         return {"kind": model.kind, "value": prediction.value}
     if not explain or second or model.decision.several:
@@ -344,6 +348,19 @@ def _labels(
     rest = {"count": len(others), "probability": total} if others else None
     threshold = model.decision.thresholds[0] if several else None  # one for all labels
     return {"kind": model.kind, "labels": shown, "rest": rest, "threshold": threshold}
+
+
+def _tokens(model: archspec.Predictor, prediction: MaskPrediction) -> dict[str, Any]:
+    """The tokens for a mask, as ``_labels`` has labels."""
+    if len(prediction.masks) > 1:
+        message = f"the text has {len(prediction.masks)} masks: one at a time is shown here"
+        raise UsageError(Problem("E801", message, hint="archspec predict RUN --text TEXT"))
+    tokens = prediction.top(MAX_LABELS).masks[0]
+    shown = [{"label": name, "probability": value} for name, value in tokens.items()]
+    others = max(model.encoder.size - len(shown), 0)  # pyright: ignore[reportAttributeAccessIssue]
+    rest = {"count": others, "probability": max(1 - sum(tokens.values()), 0.0)} if others else None
+    answer = {"kind": model.kind, "labels": shown, "rest": rest, "threshold": None}
+    return {**answer, "saliency": None}
 
 
 def saliency(explanation: archspec.Explanation) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from archspec.cli.command import Command, option
 from archspec.errors import Problem, UsageError
 from archspec.report import option_help
 from archspec.report.text import printable
+from archspec.tasks import ranks_names
 
 if TYPE_CHECKING:
     from archspec.predicting import Predictor
@@ -228,7 +229,9 @@ def predict(
         terminal.put(report.text(terminal.width()))
 
 
-_WRITTEN = {".arrow": ".parquet", ".feather": ".parquet", ".json": ".jsonl"}  # what is read, as
+_WRITTEN = {  # what is read, as
+    ".arrow": ".parquet", ".feather": ".parquet", ".json": ".jsonl", ".txt": ".jsonl",
+}  # fmt: skip
 
 
 def _pairs(
@@ -333,8 +336,8 @@ def _check_any(inputs: list[Any]) -> None:
 
 def _put(predictor: Predictor, inputs: list[Any], top_k: int | None, *, as_json: bool) -> None:
     _check_any(inputs)
-    if top_k is not None and (not predictor.labels or predictor.kind == "token-classification"):
-        raise _usage("--top-k is for models that give labels")
+    if top_k is not None and not ranks_names(predictor.kind):
+        raise _usage("--top-k is for models that give labels or tokens")
     found: Any = predictor(inputs)
     if top_k is not None:
         found = [prediction.top(top_k) for prediction in found]

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from archspec.data.checking import image_fault
 from archspec.data.images import ImageEncoder
+from archspec.data.masking import Masking
 from archspec.data.report import Integers, Rows
 from archspec.data.tables import joined
 from archspec.data.texts import TextEncoder, word_starts
@@ -50,12 +51,13 @@ def batches(
 
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch]; of numbers
     float32 [batch], of several labels float32 [batch, classes], of tags int64 [batch, seq] with
-    ``IGNORED`` for tokens that begin no word; left out where the rows have none)
+    ``IGNORED`` for tokens that begin no word, of language models int64 [batch, seq] with
+    ``IGNORED`` for tokens that are not predicted; left out where the rows have none)
     and ``rows`` (int64 [batch]: places in ``rows``). Of rows with answers, windows of their
     contexts take the place of rows, and ``labels`` are int64 [batch, 2]: the answer's first and
-    last token. Where each text of a row is an input of its own, a batch has the first texts of its
-    rows, then the second ones, and so on; ``rows`` counts on with each column of texts, and
-    ``lengths`` are the tokens of the longest in each.
+    last token. Of language models, parts of texts do. Where each text of a row is an input of its
+    own, a batch has the first texts of its rows, then the second ones, and so on; ``rows`` counts
+    on with each column of texts, and ``lengths`` are the tokens of the longest in each.
 
     Texts are padded to the longest of their batch. For a model without a mask, texts that are not
     shuffled are not padded: each batch has texts of one length.
@@ -68,7 +70,8 @@ def batches(
         batch_size: rows per process.
         shuffle: whether each epoch has another order; otherwise the longest texts come first, or
             rows keep their order if ``by_length`` is False.
-        seed: decides the order and the augmentation of images, together with the epoch.
+        seed: decides the order, the augmentation of images and the masking of tokens, together
+            with the epoch. Tokens of rows that are not shuffled are always masked alike.
         epoch: from 0.
         start: batches of this epoch to skip, to resume in its middle.
         num_workers: processes that decode images; not used for texts.
@@ -91,8 +94,8 @@ def batches(
     if isinstance(encoder, TextEncoder):
         one_length = by_length and not shuffle and not encoder.has_mask
         encoded = _encoded(encoder, rows)
-        dataset = _Texts(encoded, rows)
-        collate = _CollateTexts(encoder, columns, per_token=encoded.targets is not None)
+        dataset = _Texts(encoded, rows, seed if shuffle else None)
+        collate = _CollateTexts(encoder, columns, per_token=encoded.per_token)
         count = len(dataset) // columns
         if by_length:
             of_texts = encoded.lengths.reshape(columns, count)
@@ -140,7 +143,7 @@ def batches_of(
     if isinstance(encoder, TextEncoder):
         encoded = _encoded(encoder, rows)
         dataset: Dataset[Any] = _Texts(encoded, rows)
-        collate: Any = _CollateTexts(encoder, per_token=encoded.targets is not None)
+        collate: Any = _CollateTexts(encoder, per_token=encoded.per_token)
         num_workers = 0
     else:
         dataset, collate = _Images(rows, encoder, 0), _collate_images
@@ -264,6 +267,7 @@ class _Encoded:
         targets: of each token, ``IGNORED`` for none; None where rows have the labels.
         windows: of contexts, where these are what has tokens, not rows.
         answers: of each window the first and last token of its answer.
+        masking: what makes tokens and targets of an epoch; None where nothing is masked.
     """
 
     ids: np.ndarray
@@ -273,6 +277,18 @@ class _Encoded:
     targets: np.ndarray | None = None
     windows: AnswerWindows | None = None
     answers: Integers | None = None
+    masking: Masking | None = None
+
+    @property
+    def per_token(self) -> bool:
+        """Whether each token has a target."""
+        return self.targets is not None or self.masking is not None
+
+    def seen(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """The tokens and their targets in an epoch."""
+        if self.masking is None:
+            return self.ids, self.targets
+        return self.masking.of(seed, epoch)
 
     @property
     def lengths(self) -> Integers:
@@ -294,14 +310,19 @@ def text_lengths(rows: Rows, encoder: TextEncoder) -> Integers:
     return _encoded(encoder, rows).lengths
 
 
-def text_items(rows: Rows, encoder: TextEncoder) -> Integers | None:
-    """What the loss of each text is summed over, if its labels do not say: tokens, or windows."""
+def text_items(rows: Rows, encoder: TextEncoder, seed: int = 0, epoch: int = 0) -> Integers | None:
+    """What the loss of each text is summed over, if its labels do not say: tokens, or windows.
+
+    Args:
+        seed, epoch: of masks.
+    """
     encoded = _encoded(encoder, rows)
     if encoded.answers is not None:
         return np.ones(len(encoded.answers), dtype=np.int64)
-    if encoded.targets is None:
+    _, targets = encoded.seen(seed, epoch)
+    if targets is None:
         return None
-    counts = np.cumsum(encoded.targets != IGNORED)
+    counts = np.cumsum(targets != IGNORED)
     return np.diff(np.concatenate([[0], counts])[encoded.starts])
 
 
@@ -324,6 +345,8 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
                 begins = [*map(word_starts, words)]
                 encoded, firsts = encoder.encode_words([*map(joined, words)], begins)
                 targets += map(_token_targets, encoded.ids, firsts, chunk.labels)
+            elif chunk.language:
+                encoded = encoder.encode_parts(chunk.cells.texts(chunk.positions))
             else:
                 encoded = encoder.encode_counted(chunk.texts())
             counts.append(encoded.counts)
@@ -334,7 +357,8 @@ def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
         places = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         segments = np.concatenate(types) if types and rows.pair is not None else None
         of_tokens = np.concatenate(targets) if targets else None
-        cache[rows] = _Encoded(ids, segments, places, total(counts), of_tokens)
+        masking = Masking(ids, encoder) if rows.language else None
+        cache[rows] = _Encoded(ids, segments, places, total(counts), of_tokens, masking=masking)
     return cache[rows]
 
 
@@ -376,17 +400,20 @@ def _token_targets(ids: Sequence[int], firsts: Sequence[int], tags: Integers) ->
 class _Texts(Dataset[Any]):
     encoded: _Encoded
     rows: Rows
+    seed: int | None = None  # of masks; None: the same in every epoch
 
     def __len__(self) -> int:
         return len(self.encoded.starts) - 1
 
     def __getitem__(self, item: Item) -> tuple[int, _Tokens, Any]:
-        text, _ = item
+        text, epoch = item
         part = slice(*self.encoded.starts[text : text + 2])
-        columns = (self.encoded.ids, self.encoded.types)
+        masks = (0, 0) if self.seed is None else (self.seed, epoch)
+        ids, targets = self.encoded.seen(*masks)
+        columns = (ids, self.encoded.types)
         tokens = [torch.from_numpy(one[part]) for one in columns if one is not None]
-        if self.encoded.targets is not None:
-            return text, tokens, self.encoded.targets[part]
+        if targets is not None:
+            return text, tokens, targets[part]
         if self.encoded.answers is not None:
             return text, tokens, self.encoded.answers[text]
         labels = self.rows.labels

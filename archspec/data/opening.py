@@ -14,7 +14,14 @@ import numpy as np
 from archspec.data.report import BadRow, Columns, Data, Integers, Rows, Targets
 from archspec.errors import DataError, Note, Problem, UsageError, listing, shown
 from archspec.lang.schema import ImageInput, Task
-from archspec.tasks import finds_answers, predicts_numbers, tags_words, takes_pairs
+from archspec.tasks import (
+    finds_answers,
+    has_labels,
+    models_language,
+    predicts_numbers,
+    tags_words,
+    takes_pairs,
+)
 
 if TYPE_CHECKING:
     from archspec.data.sources import Source
@@ -103,6 +110,7 @@ def open_data(
     from archspec.data.embedding_columns import find_embedding_columns
     from archspec.data.header_check import first_line_notes
     from archspec.data.in_memory import is_in_memory
+    from archspec.data.language_columns import find_language_columns
     from archspec.data.sources import find
     from archspec.data.split_columns import by_split_column
     from archspec.data.splitting import choose, choose_hint, split_word
@@ -134,9 +142,9 @@ def open_data(
         from archspec.data.answer_columns import with_answer_lists
 
         tables = {split: with_answer_lists(table) for split, table in tables.items()}
-    if labels is not None and (predicts_numbers(task.kind) or finds_answers(task.kind)):
+    if labels is not None and not has_labels(task.kind):
         raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
-    names = _known_classes(labels, task)
+    names = _known_classes(labels, task) if has_labels(task.kind) else None
     main_split = next(iter(tables))
     if labelled and main_split != "train" and names is None:
         hint = f"{choose_hint('train_split')}, or what the classes are with labels= (--labels)"
@@ -148,6 +156,15 @@ def open_data(
     if is_embedding:
         columns = find_embedding_columns(
             tables[main_split], text_column, text_pair_column, negative_column, label_column
+        )
+    elif models_language(task.kind):
+        columns = find_language_columns(
+            tables[main_split],
+            task.kind,
+            text=text_column,
+            text_pair=text_pair_column,
+            image=image_column,
+            label=label_column,
         )
     else:
         columns = find_columns(
@@ -320,6 +337,8 @@ class _DataBuilder:
         numbers = table.numbers[kept_rows]
         names = self.names or ()
         rows = Rows(split, cells, kept_rows, kept_labels, names, numbers, pair, tuple(others))
+        if self.labelled and self.task.kind == "masked-lm":
+            rows = replace(rows, language=self.task.kind)
         self.splits[split] = rows
         self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]
 
@@ -453,10 +472,11 @@ class _DataBuilder:
         from archspec.data.splitting import SPLITS, stratified_split
 
         rows = self.splits.get("train")
-        if rows is None or rows.labels is None or not share or "validation" in self.splits:
+        if rows is None or not self.labelled or not share or "validation" in self.splits:
             return
-        is_classes = bool(self.names) and rows.labels.ndim == 1 and not rows.has_tags
-        strata = rows.labels if is_classes else np.zeros(len(rows), dtype=np.int64)
+        labels = rows.labels if self.names and not rows.has_tags else None
+        is_classes = labels is not None and labels.ndim == 1
+        strata = labels if labels is not None and is_classes else np.zeros(len(rows), np.int64)
         kept, cut_off = stratified_split(strata, share, seed)
         if not len(cut_off):
             none = "validation_fraction=0 (--validation-fraction 0)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,7 @@ class Rows:
             [answers, 2]; None if labels were not read.
         names: the classes.
         numbers: [n] numbers of the rows in their files, from 1.
+        language: the kind of the task, where tokens of the texts are what is predicted; else "".
         others: the columns of texts that belong together with the first, and of which each is an
             input of its own, as embeddings are learned; none for other tasks.
     """
@@ -101,6 +102,7 @@ class Rows:
     numbers: Integers
     pair: Cells | None = None
     others: tuple[Cells, ...] = ()
+    language: Literal["", "masked-lm"] = ""
 
     def __len__(self) -> int:
         return len(self.positions)

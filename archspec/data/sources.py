@@ -15,7 +15,7 @@ from archspec.data.image_folders import image_folders
 from archspec.data.in_memory import in_memory, is_in_memory
 from archspec.data.splitting import split_word
 from archspec.data.tables import SUFFIXES, Splits, read_table
-from archspec.data.text_files import PLAIN, TextFormat
+from archspec.data.text_files import LINE_SUFFIX, PLAIN, TextFormat
 from archspec.errors import DataError, Problem, UsageError, listing
 
 Files = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -121,6 +121,8 @@ def _in_folder(root: Path, base: Path | None, form: TextFormat) -> Splits:
         return images
     files = [p for p in walk(root, MAX_DEPTH) if p.suffix.lower() in SUFFIXES]
     files = [p for p in files if p.name not in _NOT_DATA and not p.name.startswith("cache-")]
+    # Other files of plain text explain the data, or are words of a tokenizer.
+    files = [p for p in files if p.suffix.lower() != LINE_SUFFIX or split_word(p.stem)]
     if not files:
         kinds = listing(sorted(SUFFIXES), 20)
         hint = f"data is {kinds}, or a folder for each class with its images"

@@ -1,4 +1,6 @@
-"""Reads CSV, TSV, JSON lines, JSON and CoNLL row by row, so that every broken row can be reported.
+"""Reads text files row by row, so that every broken row can be reported.
+
+CSV, TSV, JSON lines, JSON, CoNLL, and plain text with a row in each line.
 
 ``pyarrow.csv`` accepts broken quotes and NUL characters, gives no line numbers, and rejects a whole
 file for one byte that is not UTF-8.
@@ -28,7 +30,8 @@ NAMES = (  # column names that show that a line is a header
     "id", "idx", "split",
 )  # fmt: skip
 WORD_SUFFIXES = {".conll", ".iob", ".bio"}  # a word a line, with its tags
-SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json"} | WORD_SUFFIXES
+LINE_SUFFIX = ".txt"  # a text a line
+SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", LINE_SUFFIX} | WORD_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def is_separated(name: str) -> bool:
 
 
 def read_text_file(path: Path, form: TextFormat = PLAIN) -> TextRows:
-    """The rows of a CSV, TSV, JSON lines, JSON or CoNLL file.
+    """The rows of a CSV, TSV, JSON lines, JSON, CoNLL or plain text file.
 
     Raises:
         DataError: E901 if its rows cannot be separated, or no row is in the encoding.
@@ -188,6 +191,8 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
                 yield from _read_json_lines(path, file, size, form)
             elif suffix in WORD_SUFFIXES:
                 yield from _read_words(path, file, size, form)
+            elif suffix == LINE_SUFFIX:
+                yield from _read_texts(path, file, size, form)
             else:
                 yield from _read_separated(path, file, size, form)
     except OSError as error:
@@ -474,6 +479,27 @@ def _add_object(
         rows.broken.append(Broken(row, line, form.misread))
     else:
         rows.add(row, line, value)
+
+
+# -------------------------------------------------------------------------------------- plain text
+
+
+def _read_texts(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
+    """A row for each line that is not blank, in the column ``text``."""
+    rows, lines, row = TextRows(columns={"text": []}), _Lines(path, file), 0
+    for line in lines:
+        if not line.strip():
+            continue
+        row += 1
+        text = line.rstrip("\r\n")
+        if fault := _row_fault([text], form):
+            rows.broken.append(Broken(row, lines.number, fault))
+        else:
+            rows.add(row, lines.number, {"text": text})
+        if len(rows) >= size:
+            yield rows
+            rows = TextRows(columns={"text": []})
+    yield rows
 
 
 # ------------------------------------------------------------------------------------------- CoNLL

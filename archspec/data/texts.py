@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from archspec.data.extras import train_extra
 from archspec.data.token_counts import TokenCounts
-from archspec.data.tokenizer_files import as_data_error, read_files, tokenizer_file
+from archspec.data.tokenizer_files import Files, as_data_error, read_files, tokenizer_file
 from archspec.errors import DataError, Problem, listing
 
 with train_extra():
@@ -95,6 +95,7 @@ class TextEncoder:
 
     Attributes:
         pad_id: the padding token.
+        mask_id: the token in place of one that is to be predicted; None if there is none.
         blank: a token without meaning: that of unknown words, else the padding token if it has a
             name, else None.
         size: one more than the highest token id.
@@ -133,7 +134,8 @@ class TextEncoder:
             max_length = self.limit
         self.max_length = max_length
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        self.pad_id = _pad_id(self._tokenizer, files.pad_token)
+        self.pad_id = _pad_id(self._tokenizer, files.roles.get("pad_token"))
+        self.mask_id = self._role(files, "mask_token", _MASK_TOKENS)
         self.blank = _first_known(self._tokenizer, (*_UNKNOWN_TOKENS, *_PAD_TOKENS))
         self._tokenizer.no_padding()
         self._windowed: Tokenizer | None = None
@@ -156,10 +158,22 @@ class TextEncoder:
         """The tokenizer, as a ``tokenizer.json`` has it."""
         return self._tokenizer.to_str(pretty=True)
 
+    def _role(self, files: Files, role: str, usual: Sequence[str]) -> int | None:
+        """The token of a role: as the files say, else one of the usual names."""
+        names = [files.roles[role]] if role in files.roles else usual
+        return _first_known(self._tokenizer, names)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """The tokens that are no part of a text, and that of unknown words."""
+        added = self._tokenizer.get_added_tokens_decoder().items()
+        named = {i for i in (self.mask_id, self.blank) if i is not None}
+        return frozenset({i for i, one in added if one.special} | named | {*self.encode([""])[0]})
+
     @property
     def special_tokens(self) -> dict[str, str]:
-        """The tokens for padding and for unknown words, where the vocabulary has them."""
-        ids = {"pad_token": self.pad_id, "unk_token": self._unknown}
+        """The tokens for padding, unknown words and masks, where the vocabulary has them."""
+        ids = {"pad_token": self.pad_id, "unk_token": self._unknown, "mask_token": self.mask_id}
         return {role: name for role, i in ids.items() if i is not None and (name := self.name(i))}
 
     @property
@@ -179,6 +193,21 @@ class TextEncoder:
         with as_data_error(self.path, "a text cannot be encoded"):
             encodings = self._tokenizer.encode_batch_fast(list(texts))
         return self._counted(texts, encodings)
+
+    def encode_parts(self, texts: Sequence[str]) -> Encoded:
+        """As ``encode_counted``, but a text that is too long goes on in further parts, uncut.
+
+        Each part has ``max_length`` tokens at most, special ones included, and is one of ``ids``.
+        """
+        with as_data_error(self.path, "a text cannot be encoded"):
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
+        counts = self._counted(texts, encodings).counts
+        ids = [part.ids for one in encodings for part in (one, *one.overflowing)]
+        tokens = sum(map(len, ids)) - self._added * len(ids)
+        unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
+        parts = len(ids) if counts.truncated else 0
+        counts = replace(counts, tokens=tokens, unknown=unknown, parts=parts)
+        return Encoded(ids, None, frozenset(), counts)
 
     def encode_words(
         self, texts: Sequence[str], starts: Sequence[Sequence[int]]
@@ -282,6 +311,10 @@ class TextEncoder:
         """A token as the tokenizer writes it; empty if the id is unknown."""
         return self._tokenizer.id_to_token(token) or ""
 
+    def text(self, token: int) -> str:
+        """A token as it stands in a text, with a space before it if it has one."""
+        return self._tokenizer.decode([token], skip_special_tokens=False)
+
     def pieces(self, text: str) -> Pieces:
         """The tokens of one text, as ``encode`` makes them, with their places in it."""
         with as_data_error(self.path, "a text cannot be encoded"):
@@ -374,6 +407,7 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
 
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+_MASK_TOKENS = ("[MASK]", "<mask>")
 
 
 def _first_known(tokenizer: Tokenizer, names: Sequence[str]) -> int | None:

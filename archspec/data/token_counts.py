@@ -26,6 +26,7 @@ class TokenCounts:
         lost: of them, those without tokens: words that were cut off, or have no characters that the
             tokenizer knows, and answers that no window holds.
         windows: of contexts, which are not cut; 0 of other texts.
+        parts: of texts that are not cut, but go on in further rows; 0 if none is too long.
     """
 
     texts: int
@@ -38,6 +39,7 @@ class TokenCounts:
     targets: int = 0
     lost: int = 0
     windows: int = 0
+    parts: int = 0
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -51,6 +53,9 @@ class TokenCounts:
             self.targets + other.targets,
             self.lost + other.lost,
             self.windows + other.windows,
+            (self.parts or self.texts) + (other.parts or other.texts)
+            if self.parts or other.parts
+            else 0,
         )
 
     @property
@@ -65,6 +70,9 @@ class TokenCounts:
             long = f"{self.truncated:,} of {self.texts:,} contexts, with their questions, have more"
             long += f" than {self.max_length:,} tokens"
             notes.append(f"{long}: they are read in windows, {self.windows:,} in all")
+        elif self.parts:
+            long = f"{self.truncated:,} of {self.texts:,} texts have more than {self.max_length:,}"
+            notes.append(f"{long} tokens: they go on in further rows, {self.parts:,} in all")
         elif self.truncated:
             cut = f"{self.truncated:,} of {self.texts:,} texts were cut at {self.max_length:,}"
             notes.append(f"{cut} tokens, the longest has {self.longest:,}: {self._hint}")
@@ -96,8 +104,9 @@ class TokenCounts:
         return "the model takes no more"
 
     def to_dict(self) -> dict[str, Any]:
-        """The counts as plain data; those of targets and windows only where there are any."""
+        """The counts as plain data; optional ones only where there are any."""
         optional = {"targets": self.targets, "lost": self.targets, "windows": self.windows}
+        optional["parts"] = self.parts
         return {key: value for key, value in asdict(self).items() if optional.get(key, True)}
 
 

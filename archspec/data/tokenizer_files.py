@@ -72,13 +72,13 @@ class Files:
         tokenizer: without truncation and padding.
         max_length: maximum number of tokens of a text; None if not given.
         truncation_side: the side at which long texts are cut.
-        pad_token: name of the padding token; None if not given.
+        roles: names of special tokens by their role, such as ``pad_token``, where given.
     """
 
     tokenizer: Tokenizer
     max_length: int | None
     truncation_side: str
-    pad_token: str | None
+    roles: Mapping[str, str]
 
 
 def tokenizer_file(path: Path) -> Path:
@@ -110,11 +110,9 @@ def read_files(path: Path) -> Files:
         is_list = path.suffix == ".txt"
         tokenizer = _word_piece(path, settings) if is_list else _from_json(path, settings)
         _add_tokens(tokenizer, settings, has_defaults=is_list or settings.is_word_piece)
-    pad = settings.special("pad_token")
-    known = pad is not None and tokenizer.token_to_id(str(pad)) is not None
-    return Files(
-        tokenizer, settings.max_length, settings.truncation_side, str(pad) if known else None
-    )
+    tokens = {name: str(token) for name in _ROLES if (token := settings.special(name)) is not None}
+    roles = {n: token for n, token in tokens.items() if tokenizer.token_to_id(token) is not None}
+    return Files(tokenizer, settings.max_length, settings.truncation_side, roles)
 
 
 class as_data_error:  # a context manager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -52,6 +54,18 @@ def release(module: nn.Module, mode: bool) -> None:
     if stays_in_inference(module):
         del module.__dict__["train"]
         module.training = mode
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into inference mode, and restore the modes of its modules at the end."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def has_statistics(module: nn.Module) -> bool:

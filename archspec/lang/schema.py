@@ -550,6 +550,7 @@ TaskKind = Literal[
     "question-answering",
     "image-classification",
     "text-embedding",
+    "masked-lm",
 ]
 
 

@@ -68,10 +68,11 @@ def prepare_answers(
         detail = f"it leaves too little of {encoder.max_length:,} tokens to its context"
         faults[good[i]] = (_TOO_LONG, detail)
     numbers = np.arange(len(found.owners))
-    batches = text_batches(encoder, found.encoded, numbers, batch_size)
+    of_windows = found.encoded
+    batches = text_batches(encoder, of_windows.ids, of_windows.types, numbers, batch_size)
     windows = AnswerWindows(found.owners, found.places, [str(one[1]) for one in pairs])
     owners = [good[i] for i in found.owners]
-    counts = found.encoded.counts
+    counts = of_windows.counts
     return PreparedWindows(len(inputs), batches, faults, frozenset(), counts, owners, windows)
 
 

@@ -16,7 +16,7 @@ from archspec.data.batching import chunk_rows
 from archspec.data.checking import Fault, image_fault, text_fault
 from archspec.data.images import without_size_warnings
 from archspec.data.report import Integers
-from archspec.data.texts import Encoded, Text
+from archspec.data.texts import Text
 from archspec.data.token_counts import TokenCounts
 
 T = TypeVar("T")
@@ -69,16 +69,20 @@ def prepare_texts(
             faults[i] = fault
     good = [i for i in range(len(texts)) if i not in faults]
     encoded = encoder.encode_counted([_as_text(texts[i]) for i in good])
-    batches = text_batches(encoder, encoded, np.array(good, dtype=np.int64), batch_size)
+    positions = np.array(good, dtype=np.int64)
+    batches = text_batches(encoder, encoded.ids, encoded.types, positions, batch_size)
     truncated = frozenset(good[i] for i in encoded.truncated)
     return Prepared(len(texts), batches, faults, truncated, encoded.counts)
 
 
 def text_batches(
-    encoder: TextEncoder, encoded: Encoded, positions: Integers, batch_size: int
+    encoder: TextEncoder,
+    ids: Sequence[Sequence[int]],
+    types: Sequence[Sequence[int]] | None,
+    positions: Integers,
+    batch_size: int,
 ) -> list[tuple[Integers, dict[str, Tensor]]]:
     """Encoded texts in batches, each with the positions of its inputs."""
-    ids, types = encoded.ids, encoded.types
     return [
         (
             positions[rows],

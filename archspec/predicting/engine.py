@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archspec.errors import BuildError, DataError, Problem
+from archspec.freezing.modes import evaluating
 from archspec.predicting.batching import Prepared
 from archspec.predicting.optimization import optimize_variant
 from archspec.predicting.variants import Variant
@@ -120,10 +121,14 @@ class Engine:
         with evaluating(self.plain.model), out_of_memory_as_error(size), torch.inference_mode():
             variant = self._variant(prepared.batches[0][1])
             for rows, batch in prepared.batches:
-                found = variant.scores(batch).cpu().numpy()
-                for i, of_row in zip(rows.tolist(), found, strict=True):
-                    scores[i] = of_row[np.asarray(wanted[i], dtype=np.int64)]
-                    if not np.isfinite(scores[i]).all():
+                tokens = [wanted[i] for i in rows.tolist()]
+                counts = [*map(len, tokens)]
+                places = np.repeat(np.arange(len(rows)), counts), np.concatenate(tokens or [[]])
+                found = variant.scores(batch, places).cpu().numpy()
+                parts = np.split(found, np.cumsum(counts)[:-1])
+                for i, of_row in zip(rows.tolist(), parts, strict=True):
+                    scores[i] = of_row
+                    if not np.isfinite(of_row).all():
                         scores[i], prepared.faults[i] = None, NOT_FINITE
                 advance(len(rows))
         return scores
@@ -142,18 +147,6 @@ def _version_of(model: nn.Module) -> object:
     """A value that changes when a tensor of the model is replaced or changed in place."""
     tensors = [*model.parameters(), *model.buffers()]
     return [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors]
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put the model into evaluation mode, and restore the modes of its modules at the end."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextlib.contextmanager

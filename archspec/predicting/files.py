@@ -18,6 +18,7 @@ from archspec.data.columns import SAMPLE, find_columns
 from archspec.data.extras import train_extra
 from archspec.data.header_check import first_line_notes
 from archspec.data.images import ImageEncoder
+from archspec.data.language_columns import find_language_columns
 from archspec.data.report import BadRow
 from archspec.data.tables import Cells
 from archspec.data.text_files import TextFormat
@@ -35,12 +36,13 @@ from archspec.predicting.batching import (
 )
 from archspec.predicting.decisions import Decision
 from archspec.predicting.engine import Engine, Scores
+from archspec.predicting.masks import MaskColumns, MaskFiller, prepare_masks
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.row_reader import RowFile, Window, check_source, row_file
 from archspec.predicting.row_writer import replacing_output, writer_for
 from archspec.predicting.words import WordColumns, WordTagger, prepare_words
 from archspec.report.progress import counting
-from archspec.tasks import finds_answers, tags_words
+from archspec.tasks import finds_answers, models_language, ranks_names, tags_words
 
 with train_extra():
     import pyarrow as pa
@@ -141,8 +143,8 @@ def predict_file(
     top: object = request.top_k
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
         raise UsageError(Problem("E801", f"top_k must be an integer of at least 1, not {top!r}"))
-    if top is not None and (not settings.labels or tags_words(settings.kind)):
-        raise UsageError(Problem("E801", "top_k is for models that give labels"))
+    if top is not None and not ranks_names(settings.kind):
+        raise UsageError(Problem("E801", "top_k is for models that give labels or tokens"))
     file = row_file(request.source, request.form)
     kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
     if not file.schema:
@@ -213,15 +215,20 @@ def input_columns(
             message = f"{file.path.name}: column '{name}' holds {file.schema[name]}"
             raise DataError(Problem("E902", f"{message}, which is no text, image or path"))
     try:
-        columns = find_columns(
-            sample,
-            settings.kind,
-            text=text,
-            text_pair=text_pair,
-            pair=settings.pair,
-            image=image,
-            label=False,
-        )
+        if models_language(settings.kind):
+            columns = find_language_columns(
+                sample, settings.kind, text=text, text_pair=text_pair, image=image, label=False
+            )
+        else:
+            columns = find_columns(
+                sample,
+                settings.kind,
+                text=text,
+                text_pair=text_pair,
+                pair=settings.pair,
+                image=image,
+                label=False,
+            )
     except DataError as error:
         raise DataError([_with_predict_options(problem) for problem in error.problems]) from None
     notes = first_line_notes(sample, columns)
@@ -264,6 +271,9 @@ def prepared_windows(
             if finds_answers(settings.kind):
                 yield window, prepare_answers(encoder, inputs, size, window.faults)
                 continue
+            if models_language(settings.kind):
+                yield window, prepare_masks(encoder, inputs, size, window.faults)
+                continue
             pair = len(texts) == 2
             yield window, prepare_texts(encoder, inputs, size, window.faults, pair=pair)
 
@@ -288,13 +298,17 @@ class _AddedColumns:
         self, settings: PredictionSettings, file: RowFile, request: FileRequest, *, wide: bool
     ) -> None:
         given: dict[str, Any] = {"probabilities": request.probabilities, "wide": wide}
-        self._made: RowColumns | WordColumns | AnswerColumns
+        encoder, top_k = settings.encoder, request.top_k or 0
+        self._made: RowColumns | WordColumns | AnswerColumns | MaskColumns
         if tags_words(settings.kind):
             self._made = WordColumns(WordTagger(settings.engine, settings.labels), **given)
         elif finds_answers(settings.kind):
             self._made = AnswerColumns(Answerer(settings.engine))
+        elif models_language(settings.kind) and isinstance(encoder, TextEncoder):
+            filler = MaskFiller(settings.engine, encoder)
+            self._made = MaskColumns(filler, wide=wide, top_k=top_k)
         else:
-            self._made = RowColumns(settings, top_k=request.top_k or 0, **given)
+            self._made = RowColumns(settings, top_k=top_k, **given)
         of_texts = isinstance(settings.encoder, TextEncoder)
         self._of_texts = of_texts and not finds_answers(settings.kind)  # these are not cut
         names = {**self._made.schema, **({"truncated": pa.bool_()} if self._of_texts else {})}

@@ -204,6 +204,8 @@ class OutputSelector:
     axes: int = 2
 
     def __call__(self, output: Any) -> Tensor | None:
+        if isinstance(output, Mapping):
+            output = output.get("logits", tuple(output.values()))
         outputs: Sequence[Any] = output if isinstance(output, tuple | list) else (output,)
         tensors = [one for one in outputs if isinstance(one, Tensor) and one.ndim == self.axes]
         if len(tensors) > 1:

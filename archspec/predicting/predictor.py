@@ -23,6 +23,7 @@ from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answer
 from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
 from archspec.predicting.decisions import Decision, Threshold, decision
 from archspec.predicting.engine import Engine, Scores, model_device
+from archspec.predicting.masks import MaskFiller, prepare_masks
 from archspec.predicting.model_source import (
     LoadedModel,
     OutputSelector,
@@ -40,9 +41,16 @@ from archspec.predicting.report import (
     Prediction,
 )
 from archspec.predicting.span_report import AnswerPrediction, TokenPrediction
+from archspec.predicting.token_report import MaskPrediction
 from archspec.predicting.variants import Variant
 from archspec.predicting.words import WordTagger, prepare_words
-from archspec.tasks import find, finds_answers, tags_words, takes_pairs
+from archspec.tasks import (
+    find,
+    finds_answers,
+    models_language,
+    tags_words,
+    takes_pairs,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -160,7 +168,9 @@ class Predictor:
         if names is not None and self.objective is not None and not activation:
             raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
         per_token = bool(self.objective and self.objective.per_token)
-        self.engine = _engine(loaded, self.pair, activation, per_token, optimize=optimize)
+        self.engine = _engine(
+            loaded, task.kind, self.pair, activation, per_token, optimize=optimize
+        )
         self.size = self.engine.size
         self.labels = label_names(loaded, self.size) if activation else ()
         of_rows = "" if per_token else activation
@@ -185,7 +195,8 @@ class Predictor:
             A ``Prediction``, or a list of them in the order of the inputs; where an input may have
             several labels, ``MultiLabelPrediction``, for numbers ``NumberPrediction``, and for
             tags of words ``TokenPrediction``, for answers ``AnswerPrediction``. Of a
-            ``text-embedding`` task, a float32 tensor [size], or [n, size].
+            ``text-embedding`` task, a float32 tensor [size], or [n, size]. Of ``masked-lm``, whose
+            texts have masks such as ``[MASK]``, a ``MaskPrediction``.
 
         Raises:
             DataError: E930, inputs that nothing can be predicted on; all of them are reported.
@@ -202,8 +213,8 @@ class Predictor:
         except TypeError:
             message = f"{type(inputs).__name__} is neither an input nor a list of them"
             raise DataError(Problem("E930", message)) from None
-        if tags_words(self.kind) or finds_answers(self.kind):
-            found = self._spans(items)
+        if self.objective is not None and self.objective.per_token:
+            found = self._of_tokens(items)
             return found[0] if is_one else found
         scores, truncated = self._scores(items)
         if self.objective is None:
@@ -406,13 +417,14 @@ class Predictor:
         best = self.labels[int(self.decision.best(scores[None])[0])]
         return Prediction(best, probabilities[best], probabilities, truncated)
 
-    def _spans(self, inputs: list[Any]) -> list[Any]:
-        """The tags of the words of each input, or the answer to it."""
+    def _of_tokens(self, inputs: list[Any]) -> list[Any]:
+        """The tags of the words of each input, the answer to it, or the tokens for its masks."""
         encoder = self.encoder
         assert isinstance(encoder, TextEncoder)
         step = window_rows(encoder, self.batch_size)
         answerer, tagger = Answerer(self.engine), WordTagger(self.engine, self.labels)
-        predictions: list[TokenPrediction | AnswerPrediction | None] = []
+        filler = MaskFiller(self.engine, encoder)
+        predictions: list[TokenPrediction | AnswerPrediction | MaskPrediction | None] = []
         tokens: list[TokenCounts] = []
         problems: list[Problem] = []
         for start in range(0, len(inputs), step):
@@ -420,6 +432,9 @@ class Predictor:
             if finds_answers(self.kind):
                 prepared = prepare_answers(encoder, window, self.batch_size)
                 predictions += answerer.predictions(prepared)
+            elif models_language(self.kind):
+                prepared = prepare_masks(encoder, window, self.batch_size)
+                predictions += filler.predictions(prepared)
             else:
                 prepared = prepare_words(encoder, window, self.batch_size)
                 predictions += tagger.predictions(prepared)
@@ -518,6 +533,7 @@ def _objective(task: Task) -> Objective | None:
 
 def _engine(
     loaded: LoadedModel,
+    kind: str,
     pair: bool | None,
     activation: Activation,
     per_token: bool,
@@ -526,7 +542,7 @@ def _engine(
 ) -> Engine:
     encoder, size = loaded.encoder, len(loaded.labels) if loaded.labels and activation else None
     select = OutputSelector(size, 3 if per_token else 2)
-    if per_token and not activation:
+    if finds_answers(kind):
         select = AnswerSelector()
     variant = Variant(loaded.model, model_device(loaded.model), select, activation)
     engine = Engine(variant, optimize, per_token=per_token)

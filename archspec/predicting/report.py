@@ -63,7 +63,7 @@ class Prediction(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        return _probability_table(self.probabilities, (self.label,), self.most_shown)
+        return probability_table(self.probabilities, (self.label,), self.most_shown)
 
     @property
     def summary(self) -> tuple[str, str]:
@@ -115,7 +115,7 @@ class MultiLabelPrediction(Displayed):
         }
 
     def __rich__(self) -> RenderableType:
-        return _probability_table(self.probabilities, self.labels, self.most_shown)
+        return probability_table(self.probabilities, self.labels, self.most_shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,9 +403,10 @@ def _top(probabilities: Mapping[str, float], k: int) -> dict[str, float]:
     return dict(sorted(probabilities.items(), key=lambda item: -item[1])[:k])
 
 
-def _probability_table(
+def probability_table(
     probabilities: Mapping[str, float], chosen: Sequence[str], most: int
 ) -> RenderableType:
+    """A line with a bar for each of the most probable names, those that are chosen in bold."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -434,7 +435,7 @@ def prediction_table(
     for given, prediction in zip(inputs, predictions, strict=True):
         text = given if isinstance(given, str) else " | ".join(given)
         label, share = prediction.summary
-        if top and not isinstance(prediction, NumberPrediction):
+        if top and isinstance(prediction, Prediction | MultiLabelPrediction):
             shares = prediction.probabilities.items()
             label, share = ", ".join(f"{name} {p:.4f}" for name, p in shares), ""
         table.add_row(

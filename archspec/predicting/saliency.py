@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from archspec.errors import BuildError, DataError, Problem, UsageError
-from archspec.predicting.engine import NOT_FINITE, evaluating, out_of_memory_as_error
+from archspec.freezing.modes import evaluating
+from archspec.predicting.engine import NOT_FINITE, out_of_memory_as_error
 from archspec.predicting.variants import Variant
 from archspec.report.text import first_line
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from archspec.data.report import Integers
 from archspec.tasks.objective import Activation
 
 
@@ -38,10 +39,18 @@ class Variant:
         """The selected output of the model."""
         return self.select(self.model(**{name: self._placed(one) for name, one in batch.items()}))
 
-    def scores(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Probabilities or embeddings: float32 [batch, size], of tokens [batch, seq, size]."""
+    def scores(
+        self, batch: Mapping[str, Tensor], tokens: tuple[Integers, Integers] | None = None
+    ) -> Tensor:
+        """Probabilities or embeddings: float32 [batch, size], of tokens [tokens, size].
+
+        Args:
+            tokens: the rows of some tokens, and their positions: others are left out.
+        """
         output = self(batch)
         assert output is not None
+        if tokens is not None:
+            output = output[tuple(torch.from_numpy(one).to(output.device) for one in tokens)]
         match self.activation:
             case "softmax":
                 return (output.float() / self.temperature).softmax(-1)

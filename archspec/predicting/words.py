@@ -80,7 +80,8 @@ def prepare_words(
         i: _Words(text, places, of_row)
         for i, (text, places), of_row in zip(good, given, firsts, strict=True)
     }
-    batches = text_batches(encoder, encoded, np.array(good, dtype=np.int64), batch_size)
+    positions = np.array(good, dtype=np.int64)
+    batches = text_batches(encoder, encoded.ids, encoded.types, positions, batch_size)
     truncated = frozenset(good[i] for i in encoded.truncated)
     return PreparedWords(len(inputs), batches, faults, truncated, encoded.counts, words)
 

@@ -20,6 +20,7 @@ _CLASSES = {
     "question-answering": "QuestionAnswering",
     "image-classification": "ImageClassification",
     "text-embedding": "TextEmbedding",
+    "masked-lm": "MaskedLm",
 }
 IGNORED = -100
 """The label of a token without one, which PyTorch's cross entropy leaves out by default."""
@@ -49,7 +50,23 @@ def tags_words(kind: str) -> bool:
 
 def sizes_outputs(kind: str) -> bool:
     """Whether a kind of task says how many numbers a model gives: one, or one for each label."""
-    return kind != "text-embedding"
+    return kind != "text-embedding" and not models_language(kind)
+
+
+def models_language(kind: str) -> bool:
+    """Whether a kind of task has no labels beside its texts: their tokens are what is predicted."""
+    return kind == "masked-lm"
+
+
+def has_labels(kind: str) -> bool:
+    """Whether a kind of task tells which of some named labels a row, or a word of it, has."""
+    is_other = predicts_numbers(kind) or finds_answers(kind) or models_language(kind)
+    return kind in _CLASSES and not is_other
+
+
+def ranks_names(kind: str) -> bool:
+    """Whether a prediction of a kind of task is several names with probabilities."""
+    return kind == "masked-lm" or (has_labels(kind) and not tags_words(kind))
 
 
 def find(kind: str, *, multi_label: bool = False, scored: bool = False) -> type[Objective]:

@@ -1,11 +1,12 @@
 """The names of scores."""
 
 FIGURES = (
-    "loss", "entity_f1", "f1", "exact_match", "accuracy", "micro_f1", "macro_f1", "mrr",
+    "loss", "perplexity",
+    "entity_f1", "f1", "exact_match", "accuracy", "micro_f1", "macro_f1", "mrr",
     "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse",
 )  # fmt: skip
 """What scores may have, in the order in which it is shown."""
-LOWER_IS_BETTER = ("loss", "mse")
+LOWER_IS_BETTER = ("loss", "perplexity", "mse")
 
 
 def figure_name(key: str) -> str:

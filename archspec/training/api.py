@@ -134,7 +134,7 @@ def train(
     ready = prepared(spec, options, rows)
     notes += known.notes(labels) if ready.has_rows else []
     notes += ready.notes
-    _check_model(ready, options)
+    _check_model(ready, options, feed)
     from archspec.training.loop import TrainLoop  # slow to import: nothing is written before
     from archspec.training.recorder import Recorder, new_folder
     from archspec.training.reporting import Reporter
@@ -328,13 +328,14 @@ def _feed(
     return DataFeed(data, pair, options, rank, world, own_loss)
 
 
-def _check_model(ready: Prepared, options: TrainOptions) -> None:
-    """Before anything is written: every plan fits, and leaves something to train."""
+def _check_model(ready: Prepared, options: TrainOptions, feed: DataFeed) -> None:
+    """Before anything is written: the model is one for the task; every plan leaves it something."""
     from archspec.training.engine import check_shardable, recomputing  # slow to import
     from archspec.training.optimization import peak_rates
 
     if options.strategy == "fsdp":
         check_shardable(ready.model)
+    feed.check(ready.model)
     peak_rates(ready.model, options)
     with recomputing(ready.model, options.checkpoint_blocks):
         pass

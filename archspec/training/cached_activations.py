@@ -299,6 +299,8 @@ def _frontier(
         return NoFrontier("the cache is off")
     if options.checkpoint_blocks:
         return NoFrontier("activations are recomputed block by block")
+    if feed.is_masked:
+        return NoFrontier("other tokens are masked in every epoch")
     if "fsdp" in options.strategy:
         return NoFrontier("the parameters are sharded over processes")
     try:

@@ -28,9 +28,11 @@ from archspec.data.in_memory import is_in_memory
 from archspec.data.report import Integers
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
+from archspec.freezing.modes import evaluating
 from archspec.lang.spec import Spec
-from archspec.tasks import find
+from archspec.tasks import find, models_language
 from archspec.tasks.classification import Classification, Criterion
+from archspec.tasks.language_model import LanguageModel
 from archspec.tasks.objective import Metrics
 from archspec.tasks.own_loss import OwnLoss
 from archspec.tasks.question_answering import QuestionAnswering
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from archspec.data import ImageEncoder
 
 Batch = dict[str, Any]
+_FEW_TOKENS = 16  # that a model is tried out on
 BESIDE = ("labels", "rows", "lengths", "values")  # what a batch holds that is no input
 
 
@@ -200,8 +203,7 @@ class DataFeed:
     @property
     def train_batches(self) -> int:
         """Batches of an epoch."""
-        rows = self.data.splits["train"]
-        count = len(self.lengths("train")) if rows.has_answers else len(rows)
+        count = len(self.lengths("train")) // len(self.data.splits["train"].columns)
         return -(-count // self.options.batch_size)
 
     def train(self, epoch: int, start: int) -> Batches:
@@ -211,6 +213,11 @@ class DataFeed:
     def split(self, name: str) -> Batches:
         """The batches of a split, in a fixed order."""
         return self._batches(name, self.encoder, False, 0, 0)
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether other tokens are masked in every epoch."""
+        return self.data.splits["train"].language == "masked-lm"
 
     @property
     def is_varied(self) -> bool:
@@ -237,6 +244,14 @@ class DataFeed:
         (batch,) = self.of("train", [rows])
         known = [length for row in rows if (length := lengths[row]) is not None]
         return batch, known or None
+
+    def check(self, model: nn.Module) -> None:
+        """Check that a model on the CPU is one of language; raises as ``LanguageModel.check``."""
+        if isinstance(self.encoder, TextEncoder) and isinstance(self.objective, LanguageModel):
+            (batch,) = self.of("train", [[0]])
+            inputs = {name: one[:, :_FEW_TOKENS] for name, one in inputs_of(batch).items()}
+            with evaluating(model), torch.inference_mode():
+                self.objective.check(model, inputs, self.encoder.size)
 
     def rows_for_loss(self) -> Batch:
         """A few rows of training with all that their loss takes, always the same."""
@@ -277,18 +292,19 @@ class DataFeed:
             order.go_to(epoch, start)
             return self._kept[key]
 
-        return Batches(name, loader, lambda: self.reuse, self._items(name))
+        masks = (self.options.seed, epoch) if shuffle else (0, 0)  # as ``batches`` has them
+        return Batches(name, loader, lambda: self.reuse, self._items(name, *masks))
 
-    def _items(self, split: str) -> Callable[[Integers], float]:
-        """What the loss of some rows is summed over."""
+    def _items(self, split: str, seed: int, epoch: int) -> Callable[[Integers], float]:
+        """What the loss of some rows is summed over, with the masks of a seed and an epoch."""
         labels = self.data.splits[split].labels
-        if self.own_loss is not None or labels is None:
+        if self.own_loss is not None:
             return len
         if isinstance(self.encoder, TextEncoder):
-            each = text_items(self.data.splits[split], self.encoder)
+            each = text_items(self.data.splits[split], self.encoder, seed, epoch)
             if each is not None:
                 return lambda rows: int(each[rows].sum())
-        return lambda rows: self.objective.items(labels[rows])
+        return len if labels is None else lambda rows: self.objective.items(labels[rows])
 
 
 def encoders(
@@ -384,7 +400,10 @@ def _check_opened(data: Data, spec: Spec) -> None:
     if task is not None and data.task_kind != task.kind:
         message = f"the data was opened for {data.task_kind}, and {spec.name} is for {task.kind}"
         raise DataError(Problem("E902", message, hint="open it with task=spec.architecture.task"))
-    if data.columns.label is None and data.task_kind != "text-embedding":
+    is_unlabelled = data.columns.label is None and data.task_kind != "text-embedding"
+    if models_language(data.task_kind):
+        is_unlabelled = not all(rows.language for rows in data.splits.values())
+    if is_unlabelled:
         message = "the data was opened without labels"
         raise DataError(Problem("E906", message, hint="open it without label_column=False"))
 

@@ -19,7 +19,7 @@ from archspec.data.class_weights import class_weight_notes, read_class_weights
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
-from archspec.tasks import KINDS, find, sizes_outputs, tags_words
+from archspec.tasks import KINDS, find, models_language, sizes_outputs, tags_words
 from archspec.tasks.classification import Classification
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos, pattern_and_way
@@ -364,6 +364,8 @@ def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bo
         refuse(names, "the spec's inputs are images")
     else:
         refuse(["num_workers", "image_column"], "the spec's inputs are texts")
+    if models_language(kind):
+        refuse(["text_pair_column", "label_column", "labels"], f"{kind} learns from texts alone")
     if kind != "text-embedding":
         refuse(["negative_column"], f"the task is {kind}")
     if isinstance(data, Data):

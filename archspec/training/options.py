@@ -34,11 +34,11 @@ Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Task = Literal[
     "text-classification", "text-regression", "text-embedding", "token-classification",
-    "question-answering", "image-classification",
+    "question-answering", "image-classification", "masked-lm",
 ]  # fmt: skip
 Monitor = Literal[
     "accuracy", "loss", "macro_f1", "micro_f1", "entity_f1", "f1", "exact_match", "mrr",
-    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse",
+    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse", "perplexity",
 ]  # fmt: skip
 Strategy = Literal["auto", "ddp", "fsdp"]
 
@@ -234,7 +234,10 @@ class TrainOptions(BaseModel):
         1.0, "Maximum gradient norm for clipping. 0 disables clipping.", ge=0, le=1e30
     )
     seed: int = _optimisation(
-        0, "Random seed for initialization, shuffling, dropout and augmentation.", ge=0, le=_MAX_INT
+        0,
+        "Random seed for initialization, shuffling, dropout, masking and augmentation.",
+        ge=0,
+        le=_MAX_INT,
     )
 
     # Evaluation
@@ -242,7 +245,7 @@ class TrainOptions(BaseModel):
         None,
         "Validation metric used to select the best epoch.",
         unset="accuracy; micro_f1 for several labels, entity_f1 for tags, f1 for answers, pearson "
-        "for numbers, mrr or spearman for embeddings",
+        "for numbers, mrr or spearman for embeddings, perplexity for language models",
     )
     patience: int | None = _evaluation(
         None,

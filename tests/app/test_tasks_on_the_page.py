@@ -29,6 +29,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "several": [
         {"text": text, "labels": ["no", "yes", "so"][: i % 4]} for i, text in enumerate(TEXTS)
     ],
+    "masks": [{"text": text} for text in TEXTS],
 }
 LORA = """
 archspec: 1
@@ -46,9 +47,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     for name, rows in ROWS.items():
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows * 3)))
         task = {"task": "text-regression"} if name == "numbers" else {}
+        spec = "bert-mlm" if name == "masks" else "bert"
+        vocabulary = TRAINING / ("masks/vocab.txt" if name == "masks" else "vocab.txt")
         archspec.train(
-            "bert", folder / f"{name}.jsonl", output_dir=folder / "runs", name=name, epochs=1,
-            tokenizer=TRAINING / "vocab.txt", feature_cache="off", device="cpu", progress=False,
+            spec, folder / f"{name}.jsonl", output_dir=folder / "runs", name=name, epochs=1,
+            tokenizer=vocabulary, feature_cache="off", device="cpu", progress=False,
             **task, **SIZES,
         )  # fmt: skip
     return Models(folder, device="cpu", max_models=4)
@@ -58,32 +61,38 @@ def test_what_is_predicted(models: Models) -> None:
     runs = {Path(one["name"]).name: one for one in models.sources()["runs"]}
     assert {name: (one["pair"], one["score"]["name"]) for name, one in runs.items()} == {
         "pairs": (True, "accuracy"), "numbers": (False, "Pearson"), "several": (False, "micro F1"),
+        "masks": (False, "perplexity"),
     }  # fmt: skip
     answers: dict[str, dict[str, Any]] = {}
     for name in ROWS:
         second = "it was bad" if name == "pairs" else ""
         run = archspec.Run.of(models.folder / "runs" / name)
-        answer = models.predict_text(RunSource(f"runs/{name}"), "a film", second, explain=True)
-        asked: Any = [("a film", second)] if second else ["a film"]
+        text = "a [MASK]" if name == "masks" else "a film"
+        answer = models.predict_text(RunSource(f"runs/{name}"), text, second, explain=True)
+        asked: Any = [(text, second)] if second else [text]
         (expected,) = archspec.Predictor(run, device="cpu")(asked)
         answers[name] = answer
         if name == "numbers":
             assert answer["value"] == pytest.approx(expected.value, abs=1e-5)
             continue
         shown = {one["label"]: one["probability"] for one in answer["labels"]}
-        assert shown == pytest.approx(dict(expected.probabilities), abs=1e-5), name
+        shares = expected.top(20).masks[0] if name == "masks" else expected.probabilities
+        assert shown == pytest.approx(dict(shares), abs=1e-5), name
         values = [one["probability"] for one in answer["labels"]]
         assert values == sorted(values, reverse=True) and answer["saliency"] is None
     assert [answers[name]["threshold"] for name in ("pairs", "several")] == [None, 0.5]
     assert answers["several"]["rest"] is None
+    assert answers["masks"]["rest"]["count"] == 27 - 20
     refused = {("pairs", ""): "takes pairs of texts", ("numbers", "b"): "takes one text"}
+    refused |= {("masks", ""): "2 masks: one at a time"}
     for (name, second), message in refused.items():
         with pytest.raises(UsageError, match=message):
-            models.predict_text(RunSource(f"runs/{name}"), "a", second)
+            models.predict_text(RunSource(f"runs/{name}"), "a [MASK] [MASK]", second)
 
 
 def test_the_scores_of_each_task_are_shown(models: Models) -> None:
     expected = {"pairs": ["accuracy", "macro_f1"], "numbers": ["pearson", "spearman", "mse"]}
+    expected["masks"] = ["perplexity", "accuracy"]
     for name, scores in expected.items():
         (epoch,) = new_points(models.folder / "runs" / name / "metrics.jsonl").epochs
         beside = {"epoch", "step", "train_loss", "seconds", "loss", "best"}

@@ -21,7 +21,8 @@ import archspec
 from archspec.cli import main
 from archspec.data import TextEncoder, batches, encoder_for
 from archspec.errors import ArchspecError, DataError
-from archspec.tasks import find
+from archspec.tasks import IGNORED, find
+from archspec.tasks.language_model import LanguageModel
 from archspec.tasks.multi_label import MultiLabel
 from archspec.tasks.objective import Loss, Objective, Scores
 from archspec.tasks.question_answering import QuestionAnswering
@@ -117,6 +118,11 @@ def answered(rng: random.Random) -> list[dict[str, Any]]:
     return rows
 
 
+def texts(rng: random.Random) -> list[dict[str, Any]]:
+    """Up to 40 words, of which 30 are in a row of 32 tokens."""
+    return [{"text": " ".join(rng.choices(WORDS, k=rng.randint(5, 40)))} for _ in range(ROWS)]
+
+
 TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD")
 Reference = Callable[[], Any]
 
@@ -183,6 +189,18 @@ def answerer() -> Any:
     return Answerer(BertConfig(**sizes))
 
 
+def mask_filler() -> Any:
+    from transformers import BertConfig, BertForMaskedLM
+
+    config: dict[str, Any] = {**SIZES, **NO_DROPOUT}
+    return BertForMaskedLM(BertConfig(**config))
+
+
+MASKED: dict[str, Any] = {
+    "tokenizer": HERE / "masks/vocab.txt",
+    "accumulate_grad_batches": 2,
+    "freeze": ["bert.encoder.layer[0].attention"],
+}
 TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict[str, Any]]] = {
     # spec, rows, their model, and options
     "pairs": ("bert", pairs, lambda: sequence_classifier(num_labels=3), {}),
@@ -202,6 +220,7 @@ TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict
     "similarities": ("minilm-l6", scores, lambda: sentence_encoder(cosine_loss), EMBEDDED),
     "tags": ("bert-token-classifier", tagged, token_classifier, {}),
     "answers": ("bert-question-answering", answered, answerer, {}),
+    "masks": ("bert-mlm", texts, mask_filler, MASKED),
 }
 
 
@@ -394,6 +413,42 @@ def predicts_answers(predictor: archspec.Predictor, folder: Path) -> None:
     assert second["start"] == one.start and bad["error"] == "no text"
 
 
+def predicts_masks(predictor: archspec.Predictor, folder: Path) -> None:
+    assert isinstance(predictor.encoder, TextEncoder) and predictor.labels == ()
+    text = "a [MASK] film was [MASK]"
+    found = predictor(text)
+    ids = predictor.encoder.encode([text])
+    with torch.no_grad():
+        logits = predictor.model.eval()(**predictor.encoder.collate(ids))[0, [2, 5]]
+    for mask, shares in zip(found.masks, logits.softmax(-1), strict=True):
+        expected = {predictor.encoder.name(i): float(share) for i, share in enumerate(shares)}
+        assert mask == pytest.approx({name: expected[name] for name in mask}, abs=1e-6)
+        assert [*mask.values()] == sorted(mask.values(), reverse=True) and len(mask) == 27
+    best = [predictor.encoder.name(int(i)) for i in logits.argmax(-1)]
+    assert found.tokens == tuple(best) and found.summary == (" | ".join(best), "")
+    assert predictor(["it", "was", "a", text][3:])[0] == found
+    for wrong, why in (("a film", "there is none"), ("a " * 40 + "[MASK]", "its first 32 tokens")):
+        with pytest.raises(DataError, match=why) as caught:
+            predictor(wrong)
+        assert caught.value.code == "E930"
+    rows = [{"text": text}, {"text": "a film"}, {"text": "[MASK] " + "a " * 40}]
+    (folder / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("out.jsonl", "out.csv"):
+        report = predictor.file(folder / "in.jsonl", folder / name, top_k=2)
+        assert (report.rows, report.bad_rows, report.truncated) == (3, 1, 1)
+    row, bad, _ = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    assert row["tokens"] == best and bad["error"].startswith("no mask: write [MASK]")
+    assert row["top_tokens"] == [[*mask] for mask in found.top(2).masks]
+    command = ["predict", str(folder / "runs/whole"), "--text", text, "--top-k", "2"]
+    shown = CliRunner().invoke(main, [*command, "--text", text, "--device", "cpu"]).stdout
+    assert " | ".join(f"{t} {found.masks[0][t]:.4f}" for t in best[:1]) in shown
+    refused: list[Callable[[], Any]] = [lambda: found.top(101)]
+    refused += [lambda: predictor.file(folder / "in.jsonl", folder / "more.csv", top_k=101)]
+    for call in refused:
+        with pytest.raises(ArchspecError, match="at most 100"):
+            call()
+
+
 PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
     "pairs": predicts_pairs,
     "numbers": predicts_numbers,
@@ -402,6 +457,7 @@ PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
     "similarities": predicts_vectors,
     "tags": predicts_tags,
     "answers": predicts_answers,
+    "masks": predicts_masks,
 }
 
 
@@ -440,6 +496,37 @@ def test_metrics_are_those_of_torchmetrics() -> None:
     )
     assert [one.count for one in results] == [30, 30]
     assert results[1].rank("mse") < results[1].rank("pearson")
+
+
+def test_perplexity_is_that_of_torchmetrics() -> None:
+    from torchmetrics.functional.text import perplexity
+
+    torch.manual_seed(0)
+    logits, labels = torch.randn(30, 5, 9), torch.randint(0, 9, (30, 5))
+    labels[torch.rand(30, 5) < 0.5] = IGNORED
+    labels[3] = IGNORED
+    objective = find("masked-lm")(())
+    metrics = objective.metrics(torch.device("cpu"))
+    for part in (slice(0, 7), slice(7, 30)):
+        outputs = torch.cat([logits[part], logits[:2]])  # two rows that do not count
+        batch = {"labels": torch.cat([labels[part], labels[:2]])}
+        metrics.add({"logits": outputs, "hidden": outputs[0]}, batch, len(labels[part]))
+    found, known = metrics.scores(), labels != IGNORED
+    right = logits.argmax(-1)[known] == labels[known]
+    assert found.count == int(known.sum()) and found.loss == pytest.approx(
+        math.log(found.figures["perplexity"])
+    )
+    assert found.figures == pytest.approx({
+        "perplexity": float(perplexity(logits, labels, ignore_index=IGNORED)),
+        "accuracy": float(right.float().mean()),
+    })  # fmt: skip
+    nothing = objective.loss(logits, {"labels": torch.full((30, 5), IGNORED)}, 30)
+    assert (float(nothing.sum), nothing.items) == (0.0, 0)
+    assert found.rank("perplexity") == (-found.figures["perplexity"], -found.loss)
+    wrongs: list[Any] = [(logits, logits), logits[:, :3], logits[..., 0], ()]
+    for wrong in wrongs:
+        with pytest.raises(DataError, match=r"the model should give \[30, 5, vocabulary\]"):
+            objective.loss(wrong, {"labels": labels}, 30)
 
 
 KS = ("accuracy_at_1", "accuracy_at_10")
@@ -503,15 +590,18 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
         layout="transformers",
     )
     missing = theirs.load_state_dict(load_file(tmp_path / "start.safetensors"), strict=False)
-    assert not missing.unexpected_keys and all("position_ids" in k for k in missing.missing_keys)
+    tied = ("position_ids", "cls.predictions.decoder.")
+    assert not missing.unexpected_keys
+    assert all(any(part in key for part in tied) for key in missing.missing_keys)
     resolved = archspec.load(run.path / "spec.yaml")
     data = archspec.open_data(
         tmp_path / "data.jsonl", task=resolved.architecture.task, validation_fraction=0.2
     )
     encoder = encoder_for(resolved)
     feed = DataFeed(data, (encoder, encoder), TrainOptions(batch_size=4))
+    every = given.get("accumulate_grad_batches", 1)
     plan: dict[str, Any] = (
-        {} if name in ("tags", "answers") else {"freeze": ["**.pooler"]}
+        {"freeze": ["**.pooler"]} if name not in ("tags", "answers", "masks") else {}
     )  # some have none
     model = archspec.build(run.path / "spec.yaml", device="cpu", **plan)
     assert not has_unused(model, feed)  # as several processes ask
@@ -519,9 +609,12 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(theirs.train().parameters(), lr=0.1)
     for epoch in range(2):
         loader = batches(data.splits["train"], encoder, batch_size=4, shuffle=True, epoch=epoch)
-        for batch in loader:
-            batch.pop("rows")
-            loss: Tensor = theirs(**batch).loss
+        given_batches = [{k: v for k, v in batch.items() if k != "rows"} for batch in loader]
+        for first in range(0, len(given_batches), every):
+            some = given_batches[first : first + every]
+            counts = [(batch["labels"] != IGNORED).sum() if every > 1 else 1 for batch in some]
+            parts = [theirs(**b).loss * n for b, n in zip(some, counts, strict=True) if n]
+            loss: Any = sum(parts) / sum(counts)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -539,7 +632,7 @@ def test_runs_resume_to_the_bit_and_predict(
     path = written(name, tmp_path)
     whole = archspec.train(spec, path, **given, name="whole")
     cut = cut_short(monkeypatch, lambda: archspec.train(spec, path, **given, name="cut"))
-    assert cut < len(steps(whole))
+    assert cut < len(steps(whole)) * given.get("accumulate_grad_batches", 1)
     resumed = archspec.resume(tmp_path / "runs/cut", progress=False)
     for file in (LAST, "checkpoints/best.safetensors"):
         assert (resumed.path / file).read_bytes() == (whole.path / file).read_bytes()
@@ -563,6 +656,7 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, train: Callable[[], Any]) -> int:
     count = 0
     kinds: list[type[Objective]] = [SingleLabel, MultiLabel, TextRegression]
     kinds += [TextEmbedding, ScoredTextEmbedding, TokenClassification, QuestionAnswering]
+    kinds += [LanguageModel]
     with monkeypatch.context() as patched:
         for kind in kinds:
             loss = kind.loss
