@@ -287,7 +287,7 @@ def _check_alone(spec: Spec, given: Sequence[str]) -> None:
 
 def _is_name(spec: Spec, word: str) -> bool:
     from archspec.lang import patterns
-    from archspec.lang.instances import entries
+    from archspec.lang.layer_parts import entries
 
     if not word.replace("-", "_").isidentifier():
         return False

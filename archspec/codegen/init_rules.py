@@ -17,7 +17,8 @@ from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
 from archspec.lang import patterns
 from archspec.lang.expr.nodes import Name, Span, Subscript, names
-from archspec.lang.instances import Instance, entries, walk
+from archspec.lang.instances import Instance
+from archspec.lang.layer_parts import entries, walk_with_parts
 from archspec.lang.patterns import Tree, Typed
 from archspec.lang.registry import layers
 from archspec.lang.tree import FillNode, RuleNode
@@ -40,7 +41,7 @@ class Initialisation:
 
     def __init__(self, names: Names, writer: Writer) -> None:
         self.names, self.writer = names, writer
-        self.instances = dict(walk(names.spec.root))
+        self.instances = dict(walk_with_parts(names.spec.root))
         self.printer = ArgumentPrinter(names.classes)
 
     @cached_property

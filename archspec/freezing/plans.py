@@ -10,7 +10,7 @@ from torch import nn
 
 from archspec.building.built_specs import spec_of
 from archspec.errors import FreezeError, Place, Problem, UsageError, did_you_mean, listing
-from archspec.lang.instances import entries
+from archspec.lang.layer_parts import entries
 from archspec.lang.patterns import Pattern, Tree
 from archspec.lang.schema import FreezePlan
 from archspec.lang.spec import Spec, as_spec

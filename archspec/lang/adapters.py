@@ -23,8 +23,9 @@ from archspec.lang.expand import Instantiator
 from archspec.lang.expr import Value
 from archspec.lang.expr.nodes import Attribute, Name, Node, walk
 from archspec.lang.inherit import Document
-from archspec.lang.instances import Instance, ancestors, entries
+from archspec.lang.instances import Instance, ancestors
 from archspec.lang.instances import walk as walk_instances
+from archspec.lang.layer_parts import entries
 from archspec.lang.limits import MODULES_VARIABLE, max_modules
 from archspec.lang.params import Override
 from archspec.lang.patterns import Tree
@@ -361,7 +362,7 @@ class _Target:
         layers = [p for p in chosen if p not in trained and self.instances[p].type in known]
         if not layers:
             types = dict.fromkeys(self.instances[p].type for p in chosen)
-            found = f"they select {listing(list(types))}" if types else "they select nothing"
+            found = f"they select {listing(list(types))}" if types else "they select no whole layer"
             message = f"no layer of the adapter's patterns can have {kind}: {found}"
             hint = f"{kind} replaces {listing(known)}; what 'train' selects is left as it is"
             raise SpecError(self.problem("E707", message, hint=hint))

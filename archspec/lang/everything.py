@@ -13,7 +13,8 @@ from archspec.lang.checker import Checker
 from archspec.lang.expand import Instantiator, Scope
 from archspec.lang.expr import Value
 from archspec.lang.inherit import Document
-from archspec.lang.instances import Instance, entries
+from archspec.lang.instances import Instance
+from archspec.lang.layer_parts import entries
 from archspec.lang.patterns import Tree
 from archspec.lang.registry import layers
 from archspec.lang.tree import (

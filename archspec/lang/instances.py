@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from archspec.lang.expr import Value
-from archspec.lang.patterns import Entry
 from archspec.lang.tree import ModuleNode
 from archspec.lang.yaml import Path
 from archspec.report.text import shortened
@@ -94,13 +93,3 @@ def ancestors(path: str) -> list[str]:
     """
     names = path.split(".") if path else []
     return [".".join(names[:i]) for i in range(len(names))]
-
-
-def entries(root: Instance) -> list[Entry]:
-    """The tree as patterns see it: modules, and the tensors that they hold themselves."""
-    found: list[Entry] = []
-    for path, instance in walk(root):
-        found.append(Entry(path, instance.type))
-        prefix = f"{path}." if path else ""
-        found += [Entry(prefix + name, None) for name in instance.tensors]
-    return found

@@ -33,8 +33,9 @@ from archspec.lang.everything import everything
 from archspec.lang.expand import Instantiator
 from archspec.lang.expr import Value, evaluate
 from archspec.lang.inherit import Document
-from archspec.lang.instances import Instance, entries
+from archspec.lang.instances import Instance
 from archspec.lang.json_file import JsonFile
+from archspec.lang.layer_parts import entries
 from archspec.lang.params import Override, Resolved, resolve
 from archspec.lang.patterns import Tree
 from archspec.lang.schema import Architecture, Param, Task

@@ -14,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -89,8 +89,10 @@ class MetaRun(TorchDispatchMode):
     def _dispatched(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         if func is _aten._nested_tensor_from_mask_left_aligned.default:
             return False  # whether padding is only at the ends: it may be anywhere
-        if func is _aten._local_scalar_dense.default and _is_causality_check(sys._getframe(1)):
-            return False
+        if func is _aten._local_scalar_dense.default:
+            value = _VALUES_ASKED_FOR.get(_caller(sys._getframe(1)))
+            if value is not None:
+                return value
         if "device" in kwargs:
             kwargs = {**kwargs, "device": _META}
         kind = _kind_of(func)
@@ -123,15 +125,22 @@ class MetaRun(TorchDispatchMode):
 
 # ------------------------------------------------------------------------------------- operations
 
-_CAUSAL = torch.nn.modules.transformer._detect_is_causal_mask.__code__
+_VALUES_ASKED_FOR: dict[CodeType | None, bool | int] = {
+    torch.nn.modules.transformer._detect_is_causal_mask.__code__: False,  # it may be any mask
+    # Without a momentum, a norm divides by the number of batches that it has seen.
+    torch.nn.modules.batchnorm._BatchNorm.forward.__code__: 1,
+    torch.nn.SyncBatchNorm.forward.__code__: 1,
+}
+"""What PyTorch's own layers get where they ask for a tensor's value, which ``meta`` has not."""
+
 _MODES = ("archspec.", "torch._ops")  # modules that operations pass through
 
 
-def _is_causality_check(frame: FrameType | None) -> bool:
-    """Whether ``nn.Transformer`` checks if a mask is causal: it may be any mask."""
+def _caller(frame: FrameType | None) -> CodeType | None:
+    """The code that asked for an operation."""
     while frame is not None and frame.f_globals["__name__"].startswith(_MODES):
         frame = frame.f_back
-    return frame is not None and frame.f_code is _CAUSAL
+    return None if frame is None else frame.f_code
 
 
 @functools.cache

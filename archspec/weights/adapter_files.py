@@ -20,8 +20,9 @@ from archspec import storage
 from archspec.errors import Problem, UsageError, WeightsError, listing
 from archspec.lang import json_file, patterns
 from archspec.lang.adapters import AppliedAdapter
-from archspec.lang.instances import entries, walk
+from archspec.lang.instances import walk
 from archspec.lang.json_file import JsonFile
+from archspec.lang.layer_parts import entries
 from archspec.lang.params import Override
 from archspec.lang.patterns import Tree
 from archspec.lang.spec import Spec, as_spec

@@ -188,6 +188,17 @@ def test_what_is_not_counted_is_listed() -> None:
     assert not {"view", "t", "transpose", "addmm", "mm", "bmm"} & found.uncounted.keys()
 
 
+def test_a_norm_without_a_momentum() -> None:
+    """In training it divides by the number of batches, a value that ``meta`` has not."""
+    text = (
+        "archspec: 1\nmodel: Net\nblocks:\n  Net:\n    inputs: {x: [batch, 8]}\n    modules:"
+        " {norm: {type: BatchNorm1d, num_features: 8, momentum: null}}\n"
+        "    forward: [{return: norm(x)}]\n"
+    )
+    spec = archspec.loads(text)
+    assert archspec.inspect(spec, batch=4).memory.activations.value > 0
+
+
 def test_llama_3_405b() -> None:
     found = archspec.inspect(LLAMA, batch=1, seq=1024)
     assert found.parameters.value == 405_853_388_800

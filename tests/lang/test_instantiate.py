@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import archspec
 from archspec.errors import Problem, SpecError
 from archspec.lang.expand import MAX_DISTINCT, MAX_REPEAT
-from archspec.lang.instances import Instance, entries, walk
+from archspec.lang.instances import Instance, walk
+from archspec.lang.layer_parts import entries
 from archspec.lang.limits import MAX_MODULES
 from archspec.lang.spec import Spec, loads
 from tests.tables import every

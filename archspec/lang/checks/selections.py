@@ -15,7 +15,8 @@ from archspec.lang import patterns
 from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Value, nodes
 from archspec.lang.expr.nodes import Constant, names
-from archspec.lang.instances import Instance, entries, walk
+from archspec.lang.instances import Instance, walk
+from archspec.lang.layer_parts import entries
 from archspec.lang.patterns import Pattern, PatternError, Rename, Tree
 from archspec.lang.registry import initializers, layers
 from archspec.lang.schema import Joined
