@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from archspec.data import Data, open_data
     from archspec.differences import Diff, diff
     from archspec.differences.lock_files import Lock, lock
-    from archspec.drawing import Drawing, draw, draw_all
+    from archspec.drawing import Canvas, Drawing, draw, draw_all, draw_canvas
     from archspec.errors import (
         ArchspecError,
         BuildError,
@@ -69,7 +69,7 @@ _HOMES = {
     "archspec.builder": ("build", "to_python"),
     "archspec.data": ("Data", "open_data"),
     "archspec.differences": ("Diff", "diff"),
-    "archspec.drawing": ("Drawing", "draw", "draw_all"),
+    "archspec.drawing": ("Canvas", "Drawing", "draw", "draw_all", "draw_canvas"),
     "archspec.errors": (
         "ArchspecError", "BuildError", "DataError", "FreezeError", "Note", "Place", "Problem",
         "RunError", "ShapeError", "SpecError", "UsageError", "WeightsError",
@@ -111,6 +111,7 @@ __all__ = [
     "AnswerPrediction",
     "ArchspecError",
     "BuildError",
+    "Canvas",
     "Data",
     "DataError",
     "Diff",
@@ -153,6 +154,7 @@ __all__ = [
     "diff",
     "draw",
     "draw_all",
+    "draw_canvas",
     "export",
     "find_frontier",
     "freeze",

@@ -27,8 +27,9 @@ ERRORS = {
     "UsageError": "ArchspecError",
     "WeightsError": "ArchspecError",
 }
-DATA = ["Data", "Diff", "Drawing", "Explanation", "FreezeProof", "FreezeReport", "Frontier"]
+DATA = ["Canvas", "Data", "Diff", "Drawing", "Explanation", "FreezeProof", "FreezeReport"]
 DATA += [
+    "Frontier",
     "Inspection",
     "Lock",
     "MultiLabelPrediction",
@@ -43,8 +44,9 @@ DATA += [
 DATA += ["Problem", "Run", "Spec", "Sweep", "TrainCallback", "TrainOptions", "TrainState", "Trial"]
 DATA += ["AnswerPrediction", "MaskPrediction", "TaggedSpan", "TaggedWord", "TokenPrediction"]
 DATA += ["WeightsReport"]
-FUNCTIONS = ["build", "diff", "draw", "draw_all", "export", "find_frontier", "freeze"]
+FUNCTIONS = ["build", "diff", "draw", "draw_all", "draw_canvas", "export", "find_frontier"]
 FUNCTIONS += [
+    "freeze",
     "freeze_proof",
     "generate",
     "inspect",
@@ -198,6 +200,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
     ],
     "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
+    "draw_canvas": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
     "load_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),

@@ -25,7 +25,7 @@ SELECTED = "bert.encoder.layer"
 PLAN = "last-2-and-head"
 # What is there once a tab's first answer is.
 ANSWERED = {
-    "Diagram": ".diagram-view .paper svg",
+    "Diagram": ".diagram-view .canvas-box",
     "Diff": ".diff-view .verdict, .diff-view section",
     "Train": ".train-view [type=submit]",
     "Predict": ".predict-view option",

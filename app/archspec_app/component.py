@@ -6,16 +6,15 @@ the script creates all other elements, with ``textContent`` for every text.
 
 from __future__ import annotations
 
-import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from archspec.drawing.canvas_page import ASSETS as CANVAS_ASSETS
+from archspec.report import scripts
+
 ASSETS = Path(__file__).parent / "assets"
-_IMPORT = re.compile(r"^import [^;]*? from \"\./([\w/]+\.js)\";\n", re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=\w)", re.MULTILINE)
 
 
 def view(name: str, *, label: str, **options: Any) -> gr.HTML:
@@ -38,17 +37,6 @@ def view(name: str, *, label: str, **options: Any) -> gr.HTML:
     )
 
 
-@cache
 def bundle(name: str) -> str:
     """A module of ``assets`` and those that it imports, as one script."""
-    sources: dict[str, str] = {}
-
-    def add(file: str) -> None:
-        if file not in sources:
-            source = (ASSETS / file).read_text(encoding="utf-8")
-            for imported in _IMPORT.findall(source):
-                add(imported)
-            sources[file] = _EXPORT.sub("", _IMPORT.sub("", source))
-
-    add(name)
-    return "\n".join(['(() => {"use strict";', *sources.values(), "})();"])
+    return scripts.bundle(name, (ASSETS, CANVAS_ASSETS))

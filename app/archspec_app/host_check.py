@@ -37,10 +37,11 @@ ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     ("/gradio_api/queue/join", frozenset({"POST"})),
     ("/login/?", frozenset({"POST"})),
     ("/logout", frozenset({"GET"})),
+    ("/archspec/canvas.js", frozenset({"GET"})),
 )
-"""Gradio's routes that the page needs. Closed are all that take files (``upload``), serve files
-(``file=``, ``stream``, ``proxy=``, ``custom_component``), or run a handler past the queue (``run``,
-``call``, ``api``, ``component_server``)."""
+"""The routes that the page needs; the last one is ours. Of Gradio's, those are closed that take
+files (``upload``), serve files (``file=``, ``stream``, ``proxy=``, ``custom_component``), or run a
+handler past the queue (``run``, ``call``, ``api``, ``component_server``)."""
 
 _ROUTES = [(re.compile(path), methods) for path, methods in ROUTES]
 

@@ -14,6 +14,7 @@ from gradio.routes import App
 
 from archspec.errors import Problem, UsageError
 from archspec_app import theme
+from archspec_app.canvas_script import CanvasScript
 from archspec_app.event_bodies import EventBodies
 from archspec_app.events import Event
 from archspec_app.host_check import HostCheck
@@ -103,7 +104,7 @@ def launched(
     app = _WrappedApp()
     inputs = {number: len(function.inputs) for number, function in page.fns.items()}
     app.wrapped = HostCheck(
-        HiddenErrors(BoundedBody(EventBodies(app.gradio, inputs))),
+        HiddenErrors(CanvasScript(BoundedBody(EventBodies(app.gradio, inputs)))),
         host,
         port,
         allow_hosts,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradio.themes import Base
 
-from archspec_app.component import ASSETS
+from archspec_app.component import ASSETS, CANVAS_ASSETS
 
 FONT = ["ui-sans-serif", "system-ui", "sans-serif"]
 MONO = ["ui-monospace", "SF Mono", "Cascadia Code", "DejaVu Sans Mono", "monospace"]
@@ -20,5 +20,9 @@ def theme() -> Base:
 def css() -> str:
     """That of the page, then that of its parts."""
     page = ASSETS / "page.css"
-    parts = [page, *sorted(file for file in ASSETS.glob("*.css") if file != page)]
+    parts = [
+        page,
+        CANVAS_ASSETS / "canvas.css",
+        *sorted(file for file in ASSETS.glob("*.css") if file != page),
+    ]
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)

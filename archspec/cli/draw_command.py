@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from archspec.drawing import Drawing
     from archspec.lang.spec import Spec
 
-_FORMATS = ("svg", "png", "dot")
+_FORMATS = ("svg", "png", "dot", "html")
 
 
 @click.command(cls=Command)
@@ -43,7 +43,7 @@ _FORMATS = ("svg", "png", "dot")
     type=click.Choice(_FORMATS),
     show_default="from the suffix of the file, or svg",
     group="Output",
-    help="Output format.",
+    help="Output format; html is a page on which blocks open in place.",
 )
 @option(
     "-o",
@@ -72,8 +72,9 @@ def draw(
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
     Colors show what is trainable under a freeze plan, arrows are labeled with shapes, and
-    consecutive equal modules share one box. Drawing needs Graphviz: 'dot' on the PATH, or 'pip
-    install graphviz-pure'.
+    consecutive equal modules share one box. With --to html, the whole model is one page to pan,
+    zoom and search, which works without a network. SVG and PNG need Graphviz: 'dot' on the PATH, or
+    'pip install graphviz-pure'.
 
     \b
     Examples:
@@ -81,20 +82,29 @@ def draw(
       archspec draw bert --block BertLayer --freeze last-2-and-head -o layer.png
       archspec draw resnet18 --block "layer2[0]" --batch 8 --to dot
       archspec draw bert --all -o pictures
+      archspec draw bert -o bert.html
     """
     sizes = options.dims_with_batch(sizes, batch)
     if as_json and (to or everything):
         raise click.UsageError("--json goes with neither --to nor --all")
     if everything and (block is not None or output is None):
         raise click.UsageError("--all takes -o FOLDER, and no --block")
+    suffix = output.suffix.removeprefix(".").lower() if output and not everything else ""
+    to = to or suffix or "svg"
+    if to == "html" and not as_json and (everything or block is not None):
+        raise click.UsageError("html has the whole model: it goes with neither --block nor --all")
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if everything and output is not None:
-        _put_all(loaded, plan, sizes, to or "svg", output)
+        _put_all(loaded, plan, sizes, to, output)
         return
 
     from archspec.drawing import draw as drawn
+    from archspec.drawing import draw_canvas
 
+    if to == "html" and not as_json:
+        terminal.write_text(draw_canvas(loaded, freeze=plan, **sizes).html, output)
+        return
     drawing = drawn(loaded, block=block, freeze=plan, **sizes)
     if as_json:
         terminal.write_text(terminal.json_text(drawing.to_dict()) + "\n", output)
@@ -102,9 +112,7 @@ def draw(
         _put(drawing, to, output)
 
 
-def _put(drawing: Drawing, to: str | None, output: Path | None) -> None:
-    suffix = output.suffix.removeprefix(".").lower() if output else ""
-    to = to or suffix or "svg"
+def _put(drawing: Drawing, to: str, output: Path | None) -> None:
     to_stream = output is None or output == Path("-")
     if to == "png" and to_stream:
         terminal.put_bytes(drawing.png())

@@ -65,7 +65,7 @@ class Drawing(Diagram, Displayed):
         if to == "png":
             return self.png()
         if to not in SUFFIXES:
-            hint = f"there are {', '.join(SUFFIXES)}"
+            hint = f"there are {', '.join(SUFFIXES)}; draw_canvas writes html"
             raise UsageError(Problem("E801", f"a drawing cannot be written as '{to}'", hint=hint))
         return (self.svg() if to == "svg" else self.dot).encode()
 

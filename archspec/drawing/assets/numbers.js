@@ -14,6 +14,22 @@ export function formatCount(number) {
   return `${value.toFixed(value < 9.9995 ? 3 : value < 99.995 ? 2 : 1)} ${UNITS[power]}`;
 }
 
+const SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+// Bytes in four digits, in the largest unit that is reached once they are rounded.
+export function formatSize(bytes) {
+  if (bytes < 1024) return `${bytes} B`;
+  let power = 0;
+  let value = bytes;
+  while (power < SIZES.length - 1 && (value >= 1024 || fourDigits(value) === "1024")) {
+    value /= 1024;
+    power += 1;
+  }
+  return `${fourDigits(Math.max(value, 1))} ${SIZES[power]}`;
+}
+
+const fourDigits = (value) => value.toFixed(value < 9.9995 ? 3 : value < 99.995 ? 2 : value < 999.95 ? 1 : 0);
+
 export const formatExact = (number) => number.toLocaleString("en");
 
 export const formatPercent = (share) => `${(100 * share).toFixed(1)} %`;

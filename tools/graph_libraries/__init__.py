@@ -1,0 +1,1 @@
+"""Bundles the graph libraries of the canvas; see ``__main__``."""
