@@ -24,10 +24,9 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts and Lightning keep the weights, the first one counts."""
 
 MAX_PICKLE_BYTES = 100_000_000  # names, shapes and settings, without the tensors' values
-MAX_ENTRIES = 100_000  # of an archive, each a storage
+MAX_ENTRIES = 20_000  # of an archive, each a storage
 _MAX_DIRECTORY_BYTES = 100 * MAX_ENTRIES
-_OPERATIONS = 200_000  # of a pickle that holds no tensors
-_OPERATIONS_A_STORAGE = 100
+_OPERATIONS = 200_000  # of all pickles of a file, beside those of tensors
 _MAX_KEYS = 1_000  # looked at for tensors below them
 _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled
@@ -91,8 +90,9 @@ def _check(file: Path) -> bool:
             start = opened.read(len(_LEGACY))
             opened.seek(0)
             if start == _LEGACY:  # one pickle behind the other, then the values
+                left = _OPERATIONS
                 for _ in range(_LEGACY_PICKLES):
-                    _check_pickle(file, opened, size, 3 * _OPERATIONS)
+                    left -= _check_pickle(file, opened, size, left)
                 return True
         if not start.startswith(_ZIP):
             raise _refusal(file, "not a file of torch.save", hint)
@@ -122,9 +122,9 @@ def _directory_bytes(file: Path) -> int:
     return size
 
 
-def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int, max_operations: int) -> None:
+def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int, max_operations: int) -> int:
     try:
-        pickles.check(pickle, MAX_PICKLE_BYTES, size, max_operations)
+        return pickles.check(pickle, MAX_PICKLE_BYTES, size, max_operations)
     except pickles.Refused as error:
         raise _refusal(file, f"damaged, or holds more than data ({error})"[:300]) from None
 
@@ -133,19 +133,19 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise _refusal(file, f"more than {MAX_ENTRIES:,} entries")
-    max_operations = _OPERATIONS + _OPERATIONS_A_STORAGE * len(entries)
     if any(entry.filename.lower().endswith("/constants.pkl") for entry in entries):
         hint = "save its state_dict with torch.save"
         raise _refusal(file, "a TorchScript archive: it holds code", hint)
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:
         raise _refusal(file, "compressed, or claims more than its size: not from torch.save")
+    left = _OPERATIONS
     for entry in entries:
         if not entry.filename.lower().endswith(".pkl"):  # PyTorch looks it up in any case
             continue
         if entry.file_size > MAX_PICKLE_BYTES:
             raise _refusal(file, "too much beside the tensors")
-        _check_pickle(file, archive.read(entry), size, max_operations)
+        left -= _check_pickle(file, archive.read(entry), size, left)
 
 
 # --------------------------------------------------------------------------------------- contents
