@@ -37,6 +37,20 @@ def view(name: str, *, label: str, **options: Any) -> gr.HTML:
     )
 
 
+def hint(text: str) -> None:
+    """A line that says what a tab is for, until a visitor closes it.
+
+    Args:
+        text: of ours, without markup.
+    """
+    gr.HTML(
+        value="",
+        html_template=f'<div class="hint-view" role="note">{text}</div>',
+        js_on_load=bundle("hint.js"),
+        apply_default_css=False,
+    )
+
+
 def bundle(name: str) -> str:
     """A module of ``assets`` and those that it imports, as one script."""
     return scripts.bundle(name, (ASSETS, CANVAS_ASSETS))

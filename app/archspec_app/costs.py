@@ -58,4 +58,8 @@ def summary_data(built: BuiltSpec) -> list[dict[str, Any]]:
         "Training memory": inspection.memory.training,
         "Inference memory": inspection.memory.inference,
     }
-    return [{"name": name, **figure_data(figure)} for name, figure in figures.items()]
+    notes = {"Trainable": built.request.plan or "nothing frozen"}
+    return [
+        {"name": name, **figure_data(figure), "note": notes.get(name, "")}
+        for name, figure in figures.items()
+    ]

@@ -95,7 +95,7 @@ class EventBinder:
 
         def run(session: Session, event: Event) -> list[Any]:
             session.notice = session.error = ""
-            session.download = None
+            session.download = session.field_error = None
             typed, session.patch, name = None, None, session.name
             try:
                 event.check()

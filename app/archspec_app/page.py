@@ -8,7 +8,7 @@ import gradio as gr
 
 from archspec_app.component import view
 from archspec_app.event_binding import Dispatch, EventBinder, session_id
-from archspec_app.tabs import cost, diagram, diff, predict, spec, train, tree
+from archspec_app.tabs import cost, diagram, diff, predict, spec, start, train, tree
 
 TABS = (
     ("Tree", tree.build),
@@ -31,16 +31,16 @@ def make_page(
     """
     with gr.Blocks(title="archspec", analytics_enabled=False, fill_width=True) as page:
         binder = spec.build_toolbar(dispatch)
+        start.build(binder)
+        summary = view("summary", label="Figures", elem_id="summary")
+        binder.add_outputs([summary], cost.render_summary)
         with gr.Row(elem_id="main"):
             with gr.Column(scale=5, min_width=360, elem_id="left"):
                 spec.build(binder)
-            with gr.Column(scale=7, min_width=360, elem_id="right"):
-                summary = view("summary", label="Figures")
-                binder.add_outputs([summary], cost.render_summary)
-                with gr.Tabs(elem_id="tabs"):
-                    for name, build in TABS:
-                        with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
-                            build(binder)
+            with gr.Column(scale=7, min_width=360, elem_id="right"), gr.Tabs(elem_id="tabs"):
+                for name, build in TABS:
+                    with gr.Tab(name, id=name.lower(), elem_id=f"tab-{name.lower()}"):
+                        build(binder)
         spec.bind_page_events(binder, page)
 
         async def closed(request: gr.Request) -> None:

@@ -4,38 +4,90 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from archspec.errors import Problem, UsageError
+from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.lang.params import Resolved
 from archspec.lang.schema import Param
-from archspec_app.session import BuiltSpec, SpecRequest, dimensions
+from archspec.lang.yaml import Listing, Scalar, find, parse, plain
+from archspec.lang.yaml import Mapping as YamlMapping
+from archspec_app.session import BuiltSpec, FieldError, Session, SpecRequest, dimensions
 
 MAX_LENGTH = 10_000
 
 
-def params_data(
-    params: Mapping[str, Param], resolved: Mapping[str, Resolved], request: SpecRequest
-) -> list[dict[str, Any]]:
-    """A field for each parameter, with the value that the visitor has chosen, valid or not."""
-    return [_field(name, param, resolved.get(name), request) for name, param in params.items()]
+def params_data(session: Session) -> list[dict[str, Any]]:
+    """A field for each parameter, with its value in the text, and what is wrong with that."""
+    params, resolved = session.params
+    problems = _problems_by_param(session) if session.problems else {}
+    fields = [
+        _field(name, param, resolved.get(name), problems.get(name))
+        for name, param in params.items()
+    ]
+    return with_error(fields, session.field_error)
+
+
+def with_error(fields: list[dict[str, Any]], error: FieldError | None) -> list[dict[str, Any]]:
+    """The fields of a form, where one has what was typed into it and why it was not taken over."""
+    if error is None:
+        return fields
+    told = {"value": error.text, "error": error.message}
+    return [field | told if field["name"] == error.key else field for field in fields]
+
+
+@contextmanager
+def at_field(session: Session, key: str, text: object) -> Iterator[None]:
+    """Report what is wrong with a value at its field, not in the toolbar."""
+    try:
+        yield
+    except ArchspecError as error:
+        message = f"{_told(error.problems[0])}; not applied"
+        typed = text[:MAX_LENGTH] if isinstance(text, str) else ""
+        session.field_error = FieldError(key, typed, message)
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.message}: {problem.hint}" if problem.hint else problem.message
+
+
+def _problems_by_param(session: Session) -> dict[str, tuple[str, str]]:
+    """By the names of parameters: a problem of their declaration, and the value that is there."""
+    try:
+        root, _ = parse(session.request.text)
+    except ArchspecError:
+        return {}
+    section = find(root, ("params",))
+    found: dict[str, tuple[str, str]] = {}
+    for name, entry in section.entries.items() if isinstance(section, YamlMapping) else ():
+        key, span = entry.key, entry.value.span
+        start, end = (key.line, key.column), (span.end_line, span.end_column)
+        for problem in session.problems:
+            place = problem.place
+            if place and place.file == session.file and start <= (place.line, place.column) < end:
+                default = find(entry.value, ("default",)) or entry.value
+                value = _shown(plain(default)) if isinstance(default, Scalar | Listing) else ""
+                found.setdefault(str(name), (_told(problem), value))
+    return found
 
 
 def _field(
-    name: str, param: Param, resolved: Resolved | None, request: SpecRequest
+    name: str, param: Param, resolved: Resolved | None, problem: tuple[str, str] | None
 ) -> dict[str, Any]:
-    value = request.params.get(name, resolved.value if resolved else "")
+    value = resolved.value if resolved else ""
+    error, written = problem or ("", "")
     return {
         "name": name,
         "type": type_of(param, resolved),
-        "value": _shown(value),
+        "value": written or _shown(value),
+        "error": error,
         "choices": [_shown(choice) for choice in param.choices] if param.choices else None,
         "min": param.min,
         "max": param.max,
         "help": param.help,
         "origin": resolved.origin if resolved else "no value yet",
-        "changed": name in request.params,
+        "changed": False,
         "nullable": param.nullable or (param.default is None and not param.required),
     }
 

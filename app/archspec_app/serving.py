@@ -47,11 +47,14 @@ class _WrappedApp(App):
         await super().__call__(scope, receive, send)
 
 
-def serve(spec: str = "bert", *, ready: Callable[[str], None] = print, **options: object) -> None:
+def serve(
+    spec: str | None = None, *, ready: Callable[[str], None] = print, **options: object
+) -> None:
     """Show the inspector until Ctrl-C.
 
     Args:
-        spec: opened at first: a packaged name, or a path relative to the folder.
+        spec: opened at first: a packaged name, or a path relative to the folder; None for the
+            start view.
         ready: called with the page's address as soon as it answers.
         **options: of ``launched``.
 
@@ -65,7 +68,7 @@ def serve(spec: str = "bert", *, ready: Callable[[str], None] = print, **options
 
 @contextmanager
 def launched(
-    spec: str = "bert",
+    spec: str | None = None,
     *,
     folder: Path,
     host: str = "127.0.0.1",
@@ -79,7 +82,8 @@ def launched(
     """Run the inspector inside a context; yields the page and its address.
 
     Args:
-        spec: opened at first: a packaged name, or a path relative to the folder.
+        spec: opened at first: a packaged name, or a path relative to the folder; None for the
+            start view.
         folder: that the page works in; nothing outside it is read or written.
         host: address to listen on.
         port: of it.
@@ -144,6 +148,7 @@ def _launch(
             run_history=False,
             theme=theme.theme(),
             css=theme.css(),
+            head=theme.head(),
             _app=app,
         )
     except OSError as error:

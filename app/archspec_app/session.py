@@ -15,8 +15,8 @@ import archspec
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.freezing.toggling import toggle
 from archspec.inspection import Inspection
-from archspec.lang.editing import edit_plan
-from archspec.lang.params import Override, Resolved
+from archspec.lang.editing import edit_param, edit_plan
+from archspec.lang.params import Resolved
 from archspec.lang.schema import FreezePlan, Param
 from archspec.lang.sizes import symbols_of
 from archspec.lang.spec import Spec, loads_with, params_of
@@ -34,10 +34,9 @@ _OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_
 
 @dataclass(frozen=True)
 class SpecRequest:
-    """Everything that the figures depend on: the text, parameters, sizes, and so on."""
+    """Everything that the figures depend on: the text, the plan, sizes, and so on."""
 
     text: str
-    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     plan: str | None = None
     sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     precision: str = "fp32"
@@ -65,11 +64,27 @@ class BuiltSpec:
 
 
 @dataclass(frozen=True)
+class FieldError:
+    """A value of a form that was not taken over.
+
+    Attributes:
+        key: of the field.
+        text: as it was typed.
+        message: what is wrong with it.
+    """
+
+    key: str
+    text: str
+    message: str
+
+
+@dataclass(frozen=True)
 class _Snapshot:
     """A state that undo returns to."""
 
     name: str
     saved: str | None
+    baseline: str
     request: SpecRequest
 
 
@@ -78,13 +93,16 @@ class Session:
 
     Attributes:
         name: of the spec: relative to the folder, or packaged.
-        saved: the text as it was last opened or saved.
+        saved: the content of the spec's file when it was opened or saved; None without a file.
+        baseline: the text that counts as unmodified: as it was opened or saved.
+        train_defaults: values that the form of the tab Train starts with.
         request: what the visitor asks for now; its text may have problems.
         built: the last spec that could be built; it stays while the text has problems.
         problems: of the text, as the terminal reports them.
         selected: the path of the selected module.
         notice, error: the result of the last event, for the toolbar.
         download: a file for the browser to save: its name and its text.
+        field_error: what is wrong with a value that was typed into a form and not taken over.
         revision: grows with every event.
         patch: how the last event changed the text that the page has.
         instance_id: differs in the session that replaces this one when the server is restarted.
@@ -94,12 +112,15 @@ class Session:
         self.workspace = workspace
         self.name = "untitled.yaml"
         self.saved: str | None = None
+        self.baseline = ""
+        self.train_defaults: dict[str, str] = {}
         self.request = SpecRequest("")
         self.built: BuiltSpec | None = None
         self.problems: tuple[Problem, ...] = ()
         self.selected = ""
         self.notice = self.error = ""
         self.download: tuple[str, str] | None = None
+        self.field_error: FieldError | None = None
         self.revision = 0
         self.patch: Patch | None = None
         self.instance_id = token_hex(8)
@@ -113,41 +134,58 @@ class Session:
     def open(self, name: str) -> None:
         """Open a spec of the folder, or a packaged one."""
         text = self.workspace.read(name)
-        self._load(name, text, text if name.endswith(SUFFIXES) else None)
+        self._load(name, text, text if name.endswith(SUFFIXES) else None, baseline=text)
 
-    def paste(self, name: str, text: str) -> None:
-        """Open a text that has no file yet."""
-        self._load(name, text, None)
+    def paste(self, name: str, text: str, *, is_saved: bool = False) -> None:
+        """Open a text that has no file yet.
+
+        Args:
+            name: of the file that it would be.
+            text: of the spec.
+            is_saved: whether nothing is lost when the text is left without saving.
+        """
+        self._load(name, text, None, baseline=text if is_saved else "")
 
     def restore(self, name: str, request: SpecRequest) -> None:
         """Continue with what a page had before it was reloaded."""
-        self._load(name, request.text, self._read_saved(name), request)
+        baseline = self._read_baseline(name)
+        saved = baseline if name.endswith(SUFFIXES) else None
+        self._load(name, request.text, saved, request, baseline=baseline or "")
 
-    def _read_saved(self, name: str) -> str | None:
+    def _read_baseline(self, name: str) -> str | None:
         try:
-            return self.workspace.read(name) if name.endswith(SUFFIXES) else None
+            return self.workspace.read(name)
         except UsageError:
             return None
 
     def _load(
-        self, name: str, text: str, saved: str | None, request: SpecRequest | None = None
+        self,
+        name: str,
+        text: str,
+        saved: str | None,
+        request: SpecRequest | None = None,
+        *,
+        baseline: str,
     ) -> None:
         if self.request == self._unmodified:
             self._undo, self._redo, self._typing = [], [], False
         else:
             self._push_undo()
-        self._restore(_Snapshot(name, saved, request or SpecRequest(text)))
+        self.train_defaults = {}
+        self._restore(_Snapshot(name, saved, baseline, request or SpecRequest(text)))
         self._unmodified = SpecRequest(saved or "") if request else self.request
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        self.name, self.saved, self.built, self.selected = snapshot.name, snapshot.saved, None, ""
+        self.name, self.saved, self.baseline = snapshot.name, snapshot.saved, snapshot.baseline
+        self.built, self.selected = None, ""
         self._build(snapshot.request)
 
     def save(self, name: str) -> None:
         """Write the text into the folder, with or without problems."""
         opened, before = (self.saved if name == self.name else None), self.name
         self.name = self.workspace.save(name, self.request.text, opened=opened)
-        self.saved, self._unmodified = self.request.text, self.request
+        self.saved = self.baseline = self.request.text
+        self._unmodified = self.request
         for steps in (self._undo, self._redo):
             steps[:] = [
                 replace(step, name=self.name) if step.name == before else step for step in steps
@@ -176,25 +214,54 @@ class Session:
         """Change values of the ``SpecRequest``; undone in one step."""
         self._change_to(replace(self.request, **changes))
 
-    def toggle(self, path: str, *, count: int = 1, frozen: bool) -> None:
-        """Freeze or unfreeze everything at a path, by an edit of the plan in the text.
+    def try_change(self, **changes: Any) -> None:
+        """Change values as ``change`` does, unless a good text could not be measured with them.
+
+        Raises:
+            UsageError: what is wrong with the values; everything stays as it was.
+        """
+        if not self.problems:
+            try:
+                self._built_spec(replace(self.request, **changes))
+            except ArchspecError as error:
+                folder = self.workspace.folder
+                problems = [without_paths(problem, folder) for problem in error.problems]
+                raise UsageError(problems) from None
+        self.change(**changes)
+
+    def set_param(self, name: str, value: object) -> None:
+        """Write a parameter's value into the text.
+
+        Raises:
+            ArchspecError: it cannot be written there; the text stays as it was.
+        """
+        self.change(text=edit_param(self.request.text, name, value))
+
+    def toggle(self, rows: Sequence[tuple[str, int]], *, frozen: bool) -> None:
+        """Freeze or unfreeze everything at some paths, by one edit of the plan in the text.
 
         Args:
-            path: of a module.
-            count: how many modules with consecutive numbers, from that one on.
+            rows: paths of modules, each with how many modules with consecutive numbers from it on.
             frozen: whether they are frozen afterwards.
         """
         built = self._current()
         name = self.request.plan or _unused_name(NEW_PLAN, built.plans)
         plan = built.plans.get(name)
-        patterns = toggle(
-            built.model, plan.patterns if plan else [], path, count=count, frozen=frozen
-        )
+        patterns: Sequence[str] = plan.patterns if plan else []
+        for path, count in rows:
+            patterns = toggle(built.model, patterns, path, count=count, frozen=frozen)
         self._write(name, patterns, plan)
 
     def save_plan(self, name: str) -> None:
-        """Copy the current plan to a new name."""
+        """Copy the current plan to a new name.
+
+        Raises:
+            UsageError: E801, another plan has this name.
+        """
         built = self._current()
+        if name in built.plans and name != self.plan:
+            hint = "choose another name, or choose that plan and change it"
+            raise UsageError(Problem("E801", f"there is a plan {name!r:.200} already", hint=hint))
         plan = built.plans.get(self.plan or "")
         self._write(name, plan.patterns if plan else [], plan)
 
@@ -214,7 +281,9 @@ class Session:
 
     def restore_unbuilt(self, name: str, request: SpecRequest, problem: Problem) -> None:
         """Like ``restore``, of a text that could not be built."""
-        self.name, self.saved, self.request = name, self._read_saved(name), request
+        baseline = self._read_baseline(name)
+        self.saved = baseline if name.endswith(SUFFIXES) else None
+        self.name, self.baseline, self.request = name, baseline or "", request
         self.built, self.problems = None, (problem,)
         self._unmodified = SpecRequest(self.saved or "")
 
@@ -258,7 +327,17 @@ class Session:
             folder = self.workspace.folder_of(self.name)
         except UsageError:
             return {}, {}
-        return params_of(self.request.text, _overrides(self.request), name=self.file, folder=folder)
+        return params_of(self.request.text, {}, name=self.file, folder=folder)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been opened yet."""
+        return self.built is None and not self.request.text
+
+    @property
+    def is_modified(self) -> bool:
+        """Whether the text differs from what was opened or saved."""
+        return self.request.text != self.baseline
 
     @property
     def can_undo(self) -> bool:
@@ -279,7 +358,7 @@ class Session:
                 self._restore(snapshot)
 
     def _snapshot(self) -> _Snapshot:
-        return _Snapshot(self.name, self.saved, self.request)
+        return _Snapshot(self.name, self.saved, self.baseline, self.request)
 
     def _push_undo(self) -> None:
         """Let undo return to the current state."""
@@ -325,8 +404,7 @@ class Session:
 
     def _built_spec(self, request: SpecRequest) -> BuiltSpec:
         folder = self.workspace.folder_of(self.name)
-        spec = loads_with(request.text, _overrides(request), name=self.file, folder=folder)
-        params = {key: value for key, value in request.params.items() if key in spec.params}
+        spec = loads_with(request.text, {}, name=self.file, folder=folder)
         plan = request.plan if request.plan in spec.architecture.freeze else None
         sizes = {key: size for key, size in request.sizes.items() if key in dimensions(spec)}
         without = tuple(name for name in request.without if name in optional_inputs(spec))
@@ -339,15 +417,8 @@ class Session:
             without=without,
             **sizes,
         )
-        request = replace(request, params=params, plan=plan, sizes=sizes, without=without)
+        request = replace(request, plan=plan, sizes=sizes, without=without)
         return BuiltSpec(request, spec, inspection)
-
-
-def _overrides(request: SpecRequest) -> dict[str, Override]:
-    # Tolerant: a value of the form for a parameter that is no longer in the text is no problem.
-    return {
-        key: Override(value, "the form", tolerant=True) for key, value in request.params.items()
-    }
 
 
 def dimensions(spec: Spec) -> list[str]:

@@ -17,12 +17,14 @@ def theme() -> Base:
     )  # fmt: skip
 
 
+def head() -> str:
+    """The styles that Gradio must not change."""
+    return f"<style>{(ASSETS / 'states.css').read_text(encoding='utf-8')}</style>"
+
+
 def css() -> str:
     """That of the page, then that of its parts."""
-    page = ASSETS / "page.css"
-    parts = [
-        page,
-        CANVAS_ASSETS / "canvas.css",
-        *sorted(file for file in ASSETS.glob("*.css") if file != page),
-    ]
+    page, states = ASSETS / "page.css", ASSETS / "states.css"
+    others = (file for file in ASSETS.glob("*.css") if file not in (page, states))
+    parts = [page, CANVAS_ASSETS / "canvas.css", *sorted(others)]
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)

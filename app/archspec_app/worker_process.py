@@ -26,6 +26,7 @@ from archspec_app.events import to_json
 from archspec_app.page import make_page
 from archspec_app.server_log import log
 from archspec_app.session import Session
+from archspec_app.tabs.start import packaged
 from archspec_app.worker_pool import FORK, REAP, WorkerRequest
 
 _FILE = b"gradio.FileData"  # in whatever Gradio would take for a file
@@ -60,6 +61,7 @@ def prepare() -> Sequence[Handler]:
 
     _, binder = make_page(unused)
     archspec.inspect("bert")
+    packaged()
     gc.collect()
     gc.freeze()  # otherwise the garbage collector of each worker would copy all of this memory
     return binder.handlers

@@ -27,10 +27,11 @@ class Workspace:
 
     Args:
         folder: that the page works in.
-        first: the spec that a page opens with: packaged, or relative to the folder.
+        first: the spec that a page opens with: packaged, or relative to the folder; None to let
+            the visitor choose.
     """
 
-    def __init__(self, folder: Path, first: str = "bert") -> None:
+    def __init__(self, folder: Path, first: str | None = None) -> None:
         self.folder, self.first = Path(os.path.realpath(folder)), first
 
     def names(self) -> list[str]:

@@ -10,10 +10,11 @@ import click
 from archspec.cli import options, terminal
 from archspec.cli.command import Command
 from archspec.errors import Problem, UsageError
+from archspec.lang.inherit import locate
 
 
 @click.command(cls=Command)
-@click.argument("spec", metavar="[SPEC]", default="bert", type=options.SpecName())
+@click.argument("spec", metavar="[SPEC]", required=False, type=options.SpecName())
 @click.option(
     "--folder",
     metavar="FOLDER",
@@ -51,7 +52,7 @@ from archspec.errors import Problem, UsageError
     help="Time limit for one request, in seconds.",
 )
 def app(
-    spec: str,
+    spec: str | None,
     folder: Path,
     host: str,
     port: int,
@@ -63,8 +64,9 @@ def app(
     """Open the inspector in a browser.
 
     The inspector edits, draws, freezes and compares specs, trains models and predicts with them.
-    SPEC is the spec to open first, bert by default; others can be opened from FOLDER. The server
-    runs until Ctrl-C. Training runs started from the page continue after that.
+    Without SPEC, the page begins with what can be opened: packaged specs, those of FOLDER, models
+    of Hugging Face in it, and an example. The server runs until Ctrl-C. Training runs started from
+    the page continue after that.
 
     \b
     Examples:
@@ -92,7 +94,7 @@ def app(
     if auth is None and host not in ("127.0.0.1", "localhost", "::1"):
         terminal.put("No --auth: everybody who reaches this address can train here", err=True)
     serve(
-        _within(spec, folder),
+        None if spec is None else _within(spec, folder),
         folder=folder,
         host=host,
         port=port,
@@ -105,8 +107,9 @@ def app(
 
 
 def _within(spec: str, folder: Path) -> str:
-    """A path as the page names it: relative to the folder."""
-    if not spec.endswith((".yaml", ".yml")):
+    """A spec as the page names it: packaged, or relative to the folder."""
+    if not spec.endswith((".yaml", ".yml")) and os.sep not in spec:
+        locate(spec)
         return spec
     path, top = Path(os.path.abspath(spec)), Path(os.path.abspath(folder))
     if not path.is_relative_to(top):

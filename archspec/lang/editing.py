@@ -1,4 +1,7 @@
-"""A freeze plan written into a spec's text: the smallest edit, all other lines byte for byte."""
+"""A freeze plan or a parameter's value written into a spec's text: the smallest edit.
+
+All other lines stay byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -56,13 +59,91 @@ def edit_plan(text: str, name: str, patterns: Sequence[str], **switches: bool) -
     wanted = _with_plan(plain(root), name, list(patterns), switches)
     lines = _Lines(text)
     edits = sorted(_edits(lines, root, name, list(patterns), switches), key=lambda e: e.start)
+    return _edited(text, edits, wanted, f"the freeze plan '{name}'")
+
+
+def edit_param(text: str, name: str, value: object) -> str:
+    """Write a parameter's value into the YAML of a spec; comments, order and layout stay.
+
+    A declaration that is there keeps all but its default. A parameter of a parent spec gets its
+    value in the short form, which keeps the rest of the parent's declaration.
+
+    Args:
+        text: of a spec that can be read; it need not be right otherwise.
+        name: of the parameter.
+        value: as plain data. A text that begins with ``$`` is an expression.
+
+    Returns:
+        The new text. It reads as the old one with this value.
+
+    Raises:
+        SpecError: the text is no YAML.
+        UsageError: E801, the value is written in a way that cannot be edited: with an alias.
+
+    Example:
+        >>> print(edit_param("params:\n  width: {default: 8, min: 1}  # mine\n", "width", 16))
+        params:
+          width: {default: 16, min: 1}  # mine
+        <BLANKLINE>
+    """
+    root, problems = parse(text)
+    if problems:
+        raise UsageError(problems)
+    wanted = _with_param(plain(root), name, value)
+    return _edited(text, [_param_edit(_Lines(text), root, name, value)], wanted, f"'{name}'")
+
+
+def _edited(text: str, edits: Sequence[_Edit], wanted: object, what: str) -> str:
+    """The text after edits, which are in order, if it reads as it should."""
     new = text
     for edit in reversed(edits):
         new = new[: edit.start] + edit.new + new[edit.end :]
     if _read(new) != wanted:
         hint = "edit the text by hand"
-        raise UsageError(Problem("E801", f"the freeze plan '{name}' cannot be edited", hint=hint))
+        raise UsageError(Problem("E801", f"{what} cannot be edited", hint=hint))
     return new
+
+
+def _with_param(data: Any, name: str, value: object) -> Any:
+    """What the new text has to say, as plain data."""
+    found: object = data.get("params") or {}
+    if not isinstance(found, dict):
+        raise UsageError(Problem("E801", "'params' holds no parameters"))
+    params = dict(cast("dict[str, Any]", found))
+    old = params.get(name)
+    is_declared = isinstance(old, dict)
+    params[name] = {**cast("dict[str, Any]", old), "default": value} if is_declared else value
+    return {**data, "params": params}
+
+
+def _param_edit(lines: _Lines, root: Mapping, name: str, value: object) -> _Edit:
+    section = root.entries.get("params")
+    if section is None:
+        return _new_section(lines, root, "params", f"{flow(name)}: {flow(value)}")
+    if not isinstance(section.value, Mapping):
+        return _instead(lines, section, f"{flow(name)}: {flow(value)}")
+    entry = section.value.entries.get(name)
+    if entry is None:
+        return _added(lines, section.value, f"{flow(name)}: {flow(value)}")
+    if isinstance(entry.value, Mapping):
+        default = entry.value.entries.get("default")
+        if default is None:
+            return _added(lines, entry.value, f"default: {flow(value)}")
+        entry = default
+    return _replaced(lines, entry, flow(value))
+
+
+def _replaced(lines: _Lines, entry: Entry, new: str) -> _Edit:
+    """Another value behind a key, whatever the old one looks like."""
+    node = entry.value
+    start, end = lines.start(node.span), lines.end(node.span)
+    if end == start:  # nothing is written there
+        colon = lines.text.index(":", lines.end(entry.key)) + 1
+        return _Edit(colon, colon, f" {new}")
+    if lines.is_flow(node) or isinstance(node, Scalar):
+        return _Edit(start, end, new)
+    colon = lines.text.rfind(":", lines.end(entry.key), start)
+    return _Edit(colon + 1, _last(lines, entry), f" {new}")
 
 
 def _read(text: str) -> object:
@@ -150,7 +231,7 @@ def _edits(
     else:
         entry = f"{flow(name)}: {flow(_new_plan(patterns, switches))}"
         if section is None:
-            yield _new_section(lines, root, entry)
+            yield _new_section(lines, root, "freeze", entry)
         elif isinstance(section.value, Mapping):
             yield _added(lines, section.value, entry)
         else:
@@ -271,7 +352,7 @@ def _last(lines: _Lines, entry: Entry) -> int:
 
 
 def _instead(lines: _Lines, empty: Entry, entry: str) -> _Edit:
-    """``freeze:`` without anything behind it gets its first plan."""
+    """A key without anything behind it gets its first entry."""
     start, end = lines.start(empty.value.span), lines.end(empty.value.span)
     if end > start:
         return _Edit(start, end, f"{{{entry}}}")
@@ -279,14 +360,14 @@ def _instead(lines: _Lines, empty: Entry, entry: str) -> _Edit:
     return _Edit(colon, colon, f" {{{entry}}}")
 
 
-def _new_section(lines: _Lines, root: Mapping, entry: str) -> _Edit:
+def _new_section(lines: _Lines, root: Mapping, key: str, entry: str) -> _Edit:
     if lines.is_flow(root):
-        return _added(lines, root, f"freeze: {{{entry}}}")
+        return _added(lines, root, f"{key}: {{{entry}}}")
     break_ = lines.break_
     marker = _MARKER.search(lines.text, lines.end(list(root.entries.values())[-1].key))
     end = marker.start() if marker else len(lines.text)
     begun = lines.text[:end]
     gap = "" if begun.endswith(("\n", "\r")) else break_
     indent = " " * (next(iter(root.entries.values())).key.column - 1)
-    section = f"{gap}{break_}{indent}freeze:{break_}{indent}  {entry}{break_}"
+    section = f"{gap}{break_}{indent}{key}:{break_}{indent}  {entry}{break_}"
     return _Edit(end, end, section)

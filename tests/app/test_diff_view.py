@@ -92,10 +92,11 @@ def test_a_packaged_spec_is_its_own_saved_version(tmp_path: Path) -> None:
     session.open("resnet18")
     assert names_data(session)["has_saved"]
     assert not compared(session, levels=["spec"])["different"]
-    session.change(params={"num_classes": 10})
+    session.set_param("num_classes", 10)
     found = compared(session, levels=["spec"])
-    assert found["new"] == "resnet18 num_classes=10 (editor)"
-    assert found["sections"][0]["lines"][0]["line"] is None, "the form's values have no line"
+    assert found["new"] == "resnet18 (editor)"
+    line = found["sections"][0]["lines"][0]["line"]
+    assert "num_classes: {default: 10" in session.request.text.splitlines()[line - 1]
 
 
 def test_what_was_never_saved(tmp_path: Path) -> None:

@@ -114,18 +114,29 @@ def test_values_are_told_on_the_page(url: str, log: Path) -> None:
 def _are_told(visitor: Visitor) -> None:
     toggle, select = visitor.number("toggle"), visitor.number("select_module")
     rows: list[tuple[int, Any, Any, str]] = [
-        (toggle, [SPEC], {"node": "up", "count": 2**70, "frozen": True}, "more than 64 bits"),
-        (toggle, [SPEC], {"node": "up", "count": 1.0, "frozen": True}, "'count' is not an int"),
         (
             toggle,
             [SPEC],
-            {"node": "up", "count": True, "frozen": True},
+            {"rows": [{"node": "up", "count": 2**70}], "frozen": True},
+            "more than 64 bits",
+        ),
+        (
+            toggle,
+            [SPEC],
+            {"rows": [{"node": "up", "count": 1.0}], "frozen": True},
             "'count' is not an int",
         ),
-        (toggle, [SPEC], {"node": "up", "count": 1, "frozen": "yes"}, "'frozen' is neither true"),
-        (toggle, [SPEC], {"node": 7}, "'node' is not a text"),
+        (
+            toggle,
+            [SPEC],
+            {"rows": [{"node": "up", "count": True}], "frozen": True},
+            "'count' is not an int",
+        ),
+        (toggle, [SPEC], {"rows": [{"node": "up"}], "frozen": "yes"}, "'frozen' is neither true"),
+        (toggle, [SPEC], {"rows": [{"node": 7}]}, "'node' is not a text"),
         (toggle, [SPEC], {"node": "up", "x": float("nan")}, "a number is not finite"),
-        (toggle, [SPEC], {"node": "nowhere", "frozen": True}, "nowhere"),
+        (toggle, [SPEC], {"rows": [{"node": "nowhere"}], "frozen": True}, "nowhere"),
+        (toggle, [SPEC], {"rows": {"node": "up"}}, "'rows' are 1 to 200 rows"),
         (toggle, [SPEC], DEEP, "an event's data is an object"),
         (toggle, [SPEC], {"node": DEEP}, "nested in more than"),
         (toggle, [SPEC], {"node": list(range(20_000))}, "more than 10,000 values"),
@@ -144,11 +155,11 @@ def _are_told(visitor: Visitor) -> None:
 def test_a_draft_names_no_file(url: str, log: Path) -> None:
     """What a page kept of itself comes back as it is: Gradio would copy a file, and give it out."""
     named = {"path": str(log), "meta": {"_type": "gradio.FileData"}, "url": None}
-    draft = {"name": "x.yaml", "text": SPEC, "params": {"width": named, "big": 10**300},
-             "plan": None, "sizes": {}, "precision": "fp32", "optimizer": "adamw",
+    draft = {"name": "x.yaml", "text": SPEC, "sizes": {"width": named, "big": 10**300},
+             "plan": None, "precision": "fp32", "optimizer": "adamw",
              "checkpoint_blocks": [], "without": []}  # fmt: skip
     with Visitor(url, "draft") as visitor:
-        answer = visitor.send(visitor.number("load"), [None, json.dumps(draft)])
+        answer = visitor.send(visitor.number("load"), [None, json.dumps(draft), None])
         assert answer.done and "gradio_api/file" not in answer.text
         assert "Traceback" not in log.read_text()
 

@@ -62,9 +62,7 @@ def test_figures_are_short_and_exact(session: Session) -> None:
 
 def test_forms_have_bounds_and_help(session: Session) -> None:
     assert session.built is not None
-    fields: dict[str, Any] = {
-        field["name"]: field for field in params_data(*session.params, session.request)
-    }
+    fields: dict[str, Any] = {field["name"]: field for field in params_data(session)}
     labels = fields["num_labels"]
     assert (labels["type"], labels["value"], labels["min"], labels["changed"]) == (
         "int",
@@ -106,8 +104,17 @@ def test_inputs_and_checkpoints_change_the_figures(session: Session) -> None:
         cost.set_field(session, data)
         assert shown(data["key"]) == expected and session.problems == ()
     assert kept() < whole / 4
-    cost.set_field(session, {"key": "checkpoint_blocks", "text": "@BertLayers"})
-    assert "did you mean '@BertLayer'" in str(session.problems[0])
+    rejected = [
+        ("checkpoint_blocks", "@BertLayers", "did you mean '@BertLayer'"),
+        ("batch", "0", "an integer of at least 1"), ("batch", "1.5", "an integer of at least 1"),
+        ("precision", "fp7", "fp7"),
+    ]  # fmt: skip
+    before = session.request
+    for key, text, message in rejected:
+        cost.set_field(session, {"key": key, "text": text})
+        error = session.field_error
+        assert error and (error.key, error.text) == (key, text) and message in error.message
+        assert session.request == before and session.problems == ()
     cost.set_field(session, {"key": "checkpoint_blocks", "reset": True})
     assert kept() == whole and session.problems == ()
     cost.set_field(session, {"key": "input:nosuch", "text": "omitted"})

@@ -34,9 +34,11 @@ def test_what_is_asked_for_reaches_the_page(asked: list[dict[str, Any]], tmp_pat
     assert run().exit_code == 0
     assert run("part/mine.yaml", "--port", "8000", "--root-path", "/nets").exit_code == 0
     assert run(str(tmp_path / "part" / "mine.yaml"), "--folder", "part").exit_code == 0
+    missing = run("nosuch")
+    assert missing.exit_code == 1 and "no packaged spec is called 'nosuch'" in missing.output
     first, second, third = asked[:3]
     assert (first["spec"], first["host"], first["port"], first["auth"]) == (
-        "bert", "127.0.0.1", 7860, None,
+        None, "127.0.0.1", 7860, None,
     )  # fmt: skip
     assert (second["spec"], second["port"], second["root_path"]) == (
         "part/mine.yaml",

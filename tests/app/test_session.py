@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.inherit import locate
+from archspec_app.param_form import params_data
 from archspec_app.session import Session, SpecRequest, dimensions
 from archspec_app.text_patch import Patch, with_breaks_of
 from archspec_app.workspace import Workspace
@@ -68,35 +69,40 @@ def test_the_problems_are_those_of_the_terminal(session: Session, tmp_path: Path
     assert len(session.problems) == 2
 
 
-def test_values_sizes_and_plans_change_the_figures_and_not_the_text(session: Session) -> None:
-    session.change(params={"width": 8})
-    assert (
-        session.built
-        and session.built.inspection.parameters.value == 90
-        and session.request.text == TINY
-    )
+def test_values_are_written_into_the_text_sizes_and_plans_are_not(session: Session) -> None:
+    assert not session.is_modified
+    session.set_param("width", 8)
+    assert session.built and session.built.inspection.parameters.value == 90 and session.is_modified
+    wide = TINY.replace("{default: 4,", "{default: 8,")
+    assert session.request.text == wide
     session.change(sizes={"batch": 10}, plan="top")
     assert (
         session.built.inspection.dims["batch"] == 10
         and session.built.inspection.trainable.value == 18
     )
-    session.edit(TINY.replace("  width: {default: 4, min: 1}", "  w: 4").replace("$width", "$w"))
-    assert not session.problems and session.request.params == {}, (
-        "a field that is gone is forgotten"
-    )
-    session.change(params={"w": -1})
-    assert session.problems and session.problems[0].code == "E205"
+    assert session.request.text == wide
+    with pytest.raises(UsageError, match="batch"):
+        session.try_change(sizes={"batch": -1})
+    assert session.request.sizes == {"batch": 10} and not session.problems
+    session.set_param("width", -1)
+    assert [problem.code for problem in session.problems] == ["E209"]
+    field = next(one for one in params_data(session) if one["name"] == "width")
+    assert (field["value"], field["error"]) == (
+        "-1", "parameter 'width': must be at least 1, not -1",
+    )  # fmt: skip
+    session.undo()
+    assert not session.problems and session.request.text == wide
 
 
 def test_a_toggle_is_an_edit_of_the_plan(session: Session) -> None:
     session.change(plan="top")
-    session.toggle("a", frozen=False)
+    session.toggle([("a", 1)], frozen=False)
     assert session.request.text == TINY.replace('"!b"]', '"!b", "!a"]')
     assert session.built and session.built.inspection.trainable.value == 30
-    session.toggle("a", frozen=True)
+    session.toggle([("a", 1)], frozen=True)
     assert session.request.text == TINY
     session.change(plan=None)
-    session.toggle("a", frozen=True)
+    session.toggle([("a", 1)], frozen=True)
     assert session.request.plan == "my-plan"
     assert session.request.text == TINY.replace("all but b\n", "all but b\n  my-plan: [a]\n")
     session.save_plan("mine")
@@ -108,7 +114,7 @@ def test_a_toggle_is_an_edit_of_the_plan(session: Session) -> None:
     assert session.request.plan == "my-plan" and session.can_redo
     session.edit(TINY + "x")
     with pytest.raises(UsageError, match="text has problems"):
-        session.toggle("a", frozen=True)
+        session.toggle([("a", 1)], frozen=True)
 
 
 def test_the_plan_of_an_adapter_is_not_edited_by_toggles(session: Session) -> None:
@@ -116,7 +122,7 @@ def test_the_plan_of_an_adapter_is_not_edited_by_toggles(session: Session) -> No
     session.change(plan="low")
     assert session.built and session.built.inspection.trainable.value == 16
     with pytest.raises(UsageError, match="the plan low belongs to the adapter"):
-        session.toggle("b", frozen=False)
+        session.toggle([("b", 1)], frozen=False)
 
 
 def test_a_plan_of_the_parent_is_written_with_its_switches(tmp_path: Path) -> None:
@@ -126,7 +132,7 @@ def test_a_plan_of_the_parent_is_written_with_its_switches(tmp_path: Path) -> No
     session = Session(Workspace(tmp_path))
     session.open("child.yaml")
     session.change(plan="top")
-    session.toggle("a", frozen=False)
+    session.toggle([("a", 1)], frozen=False)
     assert session.request.text == (
         "archspec: 1\nextends: parent.yaml\n\nfreeze:\n"
         '  top: {patterns: ["**", "!b", "!a"], dropout: false}\n'
@@ -147,7 +153,7 @@ def test_toggles_do_what_they_say_and_can_be_undone(
     session.change(plan=plan)
     text = locate("resnet18").read_text()
     for path, frozen in steps:
-        session.toggle(path, frozen=frozen)
+        session.toggle([(path, 1)], frozen=frozen)
         assert session.built is not None and not session.problems
         named = dict(session.built.model.named_parameters())
         below = [
@@ -164,8 +170,9 @@ def test_toggles_do_what_they_say_and_can_be_undone(
 def test_what_a_page_kept_is_taken_up_again(session: Session, tmp_path: Path) -> None:
     text = TINY.replace("default: 4", "default: 5")
     other = Session(session.workspace)
-    other.restore("tiny.yaml", SpecRequest(text, {"width": 6}, "top", {"batch": 2}))
-    assert other.built and other.built.spec.values["width"] == 6 and other.request.plan == "top"
+    other.restore("tiny.yaml", SpecRequest(text, "top", {"batch": 2}))
+    assert other.built and other.built.spec.values["width"] == 5 and other.request.plan == "top"
+    assert other.is_modified
     other.save("tiny.yaml")
     assert (tmp_path / "tiny.yaml").read_text() == text
     with pytest.raises(UsageError, match="changed since it was opened"):
@@ -249,7 +256,7 @@ def test_what_was_typed_can_be_had_again(session: Session) -> None:
     opened = session.request.text
     session.edit(typed := f"{opened}# one\n")
     session.edit(typed := f"{typed}# two\n")
-    session.toggle("a", frozen=True)
+    session.toggle([("a", 1)], frozen=True)
     session.edit(f"{session.request.text}# three\n")
     session.open("bert")
     session.undo()
@@ -286,6 +293,6 @@ def test_a_parameter_without_a_value_can_be_given_one(session: Session) -> None:
     declared, resolved = session.params
     assert "width" in declared
     assert "width" not in resolved
-    session.change(params={"width": 4})
+    session.set_param("width", 4)
     assert session.built is not None
     assert not session.problems

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import archspec
 from archspec.errors import FreezeError, UsageError
 from archspec.freezing.toggling import toggle
-from archspec.lang.editing import edit_plan
+from archspec.lang.editing import edit_param, edit_plan
 from archspec.lang.inherit import locate
 from archspec.lang.yaml import Listing, Mapping, Node, parse, plain
 
@@ -179,3 +179,23 @@ def test_a_plan_that_others_share_is_not_edited() -> None:
     ):
         with pytest.raises(UsageError, match="cannot be edited"):
             edit_plan(text, name, ["q"])
+
+
+def test_a_parameter_gets_its_value_by_the_smallest_edit() -> None:
+    declared = "params:\n  a: 1  # c\n  b: {type: int}\n  c:\n    - 1\n    - 2\n  # more\n  d:\n"
+    rows: list[tuple[str, str, object, str, str]] = [
+        (declared, "a", [3, 4], "a: 1 ", "a: [3, 4] "),
+        (declared, "b", 2, "{type: int}", "{type: int, default: 2}"),
+        (declared, "c", [3], "c:\n    - 1\n    - 2", "c: [3]"),
+        (declared, "d", None, "d:", "d: null"),
+        (declared, "new", "true", "d:\n", 'd:\n  new: "true"\n'),
+        ("params: {a: 'x'}\r\nb: 1\r\n", "a", "x: #", "'x'", '"x: #"'),
+        ("params:\nx: 1\n", "a", 1, "params:", "params: {a: 1}"),
+        ("x: 1\n", "a", "$b * 2", "x: 1\n", "x: 1\n\nparams:\n  a: $b * 2\n"),
+    ]
+    for text, name, value, old, new in rows:
+        assert text.count(old) == 1
+        assert edit_param(text, name, value) == text.replace(old, new)
+    for text in "params:\n  a: &k 1\n  b: *k\n", "params: [1]\n":
+        with pytest.raises(UsageError):
+            edit_param(text, "a", 5)

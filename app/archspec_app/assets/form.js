@@ -1,11 +1,13 @@
-// Fields of a form; every change is sent to the server, which answers with the new fields. Event: "field"
+// Fields of a form; a change is sent to the server, which answers with the new fields. What a field cannot hold is
+// told at the field while it is typed, and not sent. Event: "field"
 import { button, h, keepFocus, option } from "./dom.js";
 import { change } from "./page.js";
 
 const root = element.querySelector(".form-view");
 
-function input({ name, type, value, choices, help, nullable, min, max }) {
-  const common = { name, "aria-describedby": help ? `help-${name}` : null };
+function input({ name, type, value, choices, help, error, nullable, min, max }) {
+  const described = [help ? `help-${name}` : "", `error-${name}`].filter(Boolean).join(" ");
+  const common = { name, "aria-describedby": described, "aria-invalid": error ? "true" : null };
   const values = choices ?? (type === "bool" ? ["true", "false"] : null);
   if (values)
     return h(
@@ -37,6 +39,7 @@ function fieldRow(field) {
     { class: field.changed ? "changed" : "" },
     h("label", h("span.field-name", label), type, input(field)),
     field.changed ? resetButton(field, label) : "",
+    h("p.control-error", { id: `error-${field.name}`, role: "alert" }, field.error ?? ""),
     field.help ? h("p.quiet", { id: `help-${field.name}` }, field.help) : "",
   );
 }
@@ -47,8 +50,25 @@ function draw() {
   const none = fields.length ? [] : [h("p.quiet", "This spec has no parameters.")];
   keepFocus(root, "name", () => root.replaceChildren(...none, ...fields.map(fieldRow)));
 }
+// What is wrong with what is typed, as far as the field knows.
+function complaint(target) {
+  const field = props.value.fields.find(({ name }) => name === target.name);
+  if (target.validity.valid || !field) return "";
+  return `must be ${field.type === "int" ? "an integer" : "a number"}${bounds(field)}; not applied`;
+}
+function check(target) {
+  const wrong = complaint(target);
+  const message = target.closest(".field")?.querySelector(".control-error");
+  if (message && message.textContent !== wrong) message.textContent = wrong;
+  if (wrong) target.setAttribute("aria-invalid", "true");
+  else target.removeAttribute("aria-invalid");
+  return !wrong;
+}
+root.addEventListener("input", ({ target }) => {
+  if (target.name) check(target);
+});
 root.addEventListener("change", ({ target }) => {
-  if (target.name) change("field", { key: target.name, text: target.value, reset: false });
+  if (target.name && check(target)) change("field", { key: target.name, text: target.value, reset: false });
 });
 watch("value", draw);
 draw();

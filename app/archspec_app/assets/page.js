@@ -2,7 +2,7 @@
 
 const bus = (window.archspecBus ??= new EventTarget());
 export const send = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
-export const on = (name, act) => bus.addEventListener(name, (event) => act(event.detail));
+export const on = (name, act, options = {}) => bus.addEventListener(name, (event) => act(event.detail), options);
 
 // Acts when a node becomes visible, and again whenever the session has changed while it is visible.
 export function whenVisible(node, act) {
@@ -39,10 +39,15 @@ export function oneAtATime(request) {
   return { ask, done };
 }
 
-// Every change carries the editor's text, so each one waits for the answer to the one before.
-export const changes = (window.archspecChanges ??= { waiting: [], timer: null });
-export function change(name, data) {
-  changes.waiting.push(() => trigger(name, data));
+// Every change carries the editor's text, so each one waits for the answer to the one before. If it fails, its control
+// is told: `control` is the element that an error is shown at.
+export const changes = (window.archspecChanges ??= { waiting: [], timer: null, control: null, since: null });
+export function change(name, data, control = null) {
+  changes.waiting.push(() => {
+    changes.control = control;
+    changes.since ??= Date.now();
+    trigger(name, data);
+  });
   if (changes.timer === null) nextChange();
 }
 export function nextChange() {

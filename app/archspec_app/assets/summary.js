@@ -6,9 +6,9 @@ const root = element.querySelector(".summary-view");
 function draw() {
   const figures = props.value?.figures ?? [];
   root.replaceChildren(
-    ...figures.map(({ name, short, full, exact }) => {
+    ...figures.map(({ name, short, full, exact, note }) => {
       const title = `${full}, ${exact ? "exact" : "estimated"}`;
-      return h("div.figure", h("span.quiet", name), h("strong", { title }, short));
+      return h("div.figure", h("span.quiet", name, note ? `, ${note}` : ""), h("strong", { title }, short));
     }),
   );
 }

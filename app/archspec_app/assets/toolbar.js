@@ -1,68 +1,96 @@
-// The open spec, and actions on it.
-// Events: "open" "upload" "save" "undo" "redo" "python" "plan" "save_plan" "sync"
-import { button, download, h, option, specOptions } from "./dom.js";
-import { change, changes, editor, nextChange, send } from "./page.js";
+// The open spec, actions on it, and how the page stands.
+// Events: "open" "upload" "save" "undo" "redo" "python" "sync"
+import { addressed, setAddress } from "./address.js";
+import { watchState } from "./connection.js";
+import { button, download, h, specOptions } from "./dom.js";
+import { bindTabs, openTab, restoreTabs } from "./navigation.js";
+import { change, changes, editor, nextChange, on, send } from "./page.js";
+import { bindShortcuts, showShortcuts } from "./shortcuts.js";
 import { withUnixLineBreaks } from "./text_edits.js";
+import { MAX_UPLOAD, leave, showAtControl, unsaved } from "./work.js";
 
 const root = element.querySelector(".toolbar-view");
-const MAX_UPLOAD = 1000000;
-const textInput = (label, size, attributes = {}) =>
-  h("input", { type: "text", "aria-label": label, spellcheck: "false", size, ...attributes });
+const group = (name, ...children) => h(`span.group.${name}`, ...children);
 
 const specs = h("select", { "aria-label": "Spec" });
+const dot = h("span.modified", { title: "not saved", role: "img", "aria-label": "Not saved" }, "●");
 const upload = h("input.hidden", {
   type: "file",
   accept: ".yaml,.yml",
   "aria-label": "Open a file from this computer",
 });
-const plans = h("select", { "aria-label": "Freeze plan" });
-const planName = textInput("Name for the plan", "12", { placeholder: "plan name" });
-const fileName = textInput("Name to save the spec under", "16");
-const undo = button("Undo", () => change("undo"));
-const redo = button("Redo", () => change("redo"));
+const fileName = h("input", {
+  type: "text",
+  "aria-label": "Name to save the spec under",
+  spellcheck: "false",
+  size: 16,
+});
+const undo = button("↶", () => change("undo"), { "aria-label": "Undo", title: "Undo (Ctrl+Z)" });
+const redo = button("↷", () => change("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" });
+const saveOpen = () => change("save", { spec: fileName.value }, fileName);
+const save = button("Save", saveOpen, { class: "save", title: "Save into this folder (Ctrl+S)" });
+const problems = button("", showProblems, { class: "problem-count", title: "go to the first problem" });
+const state = h("span.state", { role: "status" });
 const notice = h("p.notice", { role: "status" });
 
 const downloadYaml = () => download(fileName.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml");
-const group = (...children) => h("span.group", ...children);
-root.append(
-  group(h("span.brand", "archspec")),
-  group(
-    specs,
-    button("New", () => change("open", { spec: "" })),
+const reopen = () => change("open", { spec: shownName });
+const begin = () => leave(() => change("open", { spec: "" }));
+const menu = h(
+  "details.menu",
+  h("summary", "File"),
+  h(
+    "div.menu-list",
+    button("New", begin),
     button("Open file", () => upload.click()),
-    upload,
-  ),
-  group(undo, redo),
-  group(
-    fileName,
-    button("Save", () => change("save", { spec: fileName.value })),
-    button("Reload", () => change("open", { spec: shownName }), {
-      title: "discard the edits and open the saved version; Undo restores them",
-    }),
-  ),
-  group(
+    h("span.bar", fileName, button("Save as", saveOpen)),
+    button("Reload", reopen, { title: "discard the edits and open the saved version; Undo restores them" }),
     button("Download YAML", downloadYaml),
     button("Download Python", () => change("python"), { title: "the generated PyTorch code" }),
   ),
-  group(
-    h("label.inline", "Plan ", plans),
-    planName,
-    button("Save plan", () => change("save_plan", { plan: planName.value })),
-  ),
+);
+root.append(
+  button("archspec", () => send("home"), { class: "brand", title: "start view: models, specs, the example" }),
+  group("work", specs, dot),
+  group("work", undo, redo),
+  group("work", menu, upload),
+  group("status", state, problems),
+  group("work", save),
+  button("?", showShortcuts, { class: "help", "aria-label": "Keyboard shortcuts", title: "keyboard shortcuts (?)" }),
   notice,
 );
-specs.addEventListener("change", () => change("open", { spec: specs.value }));
-plans.addEventListener("change", () => change("plan", { plan: plans.value }));
+
+specs.addEventListener("change", () => {
+  const name = specs.value;
+  const stay = () => {
+    specs.value = shownName;
+  };
+  leave(() => change("open", { spec: name }), stay);
+});
 upload.addEventListener("change", async () => {
   const file = upload.files[0];
   if (!file) return;
-  if (file.size > MAX_UPLOAD) {
-    notice.textContent = `${file.name}: more than 1 MB`;
-    return;
-  }
-  change("upload", { spec: file.name, text: await file.text() });
+  const text = await file.text();
   upload.value = "";
+  if (file.size > MAX_UPLOAD) notice.textContent = `${file.name}: more than 1 MB`;
+  else leave(() => change("upload", { spec: file.name, text }));
 });
+menu.addEventListener("click", ({ target }) => {
+  if (target.closest("button")) menu.open = false;
+});
+document.addEventListener("pointerdown", ({ target }) => {
+  if (!menu.contains(target)) menu.open = false;
+});
+menu.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+function showProblems() {
+  openTab("yaml");
+  send("first-problem");
+}
+bindShortcuts({ save: saveOpen, undo: () => undo.click(), redo: () => redo.click() });
 
 let shownName = null;
 let downloaded = null;
@@ -70,13 +98,15 @@ let draft = null;
 let instanceId = null;
 let syncTimer = null;
 let syncedText = null;
+let isReloading = false;
 
 // The server has lost this session, as after a restart: reload, which restores it from the draft.
 function reloadIfLost(value) {
   const isOther = instanceId !== null && value.instance_id !== instanceId && value.name === "untitled.yaml";
   instanceId = value.instance_id;
-  if (isOther && draft) location.reload();
-  return isOther && draft;
+  isReloading = Boolean(isOther && draft);
+  if (isReloading) location.reload();
+  return isReloading;
 }
 
 function storeDraft(value) {
@@ -86,9 +116,12 @@ function storeDraft(value) {
     notice.textContent = "This text is too long to be kept when the page is reloaded.";
   }
 }
+const isTyped = () => Boolean(draft && editor.view) && editor.text !== withUnixLineBreaks(draft.text);
 window.addEventListener("pagehide", () => {
-  const isNewer = draft && editor.view && editor.text !== withUnixLineBreaks(draft.text);
-  if (isNewer) storeDraft({ ...draft, text: editor.text });
+  if (isTyped()) storeDraft({ ...draft, text: editor.text });
+});
+window.addEventListener("beforeunload", (event) => {
+  if (!isReloading && unsaved.isModified()) event.preventDefault();
 });
 
 // Answers may cross what is typed: in the end the server must have the text that is on screen.
@@ -98,33 +131,65 @@ function sync(text) {
   syncedText = current;
   trigger("sync");
 }
+// Back and forward: another spec is opened again, after a question if something would be lost.
+window.addEventListener("popstate", () => {
+  const name = addressed("spec");
+  const stay = () => setAddress({ spec: shownName });
+  restoreTabs();
+  if (addressed("start")) send("home");
+  else if (name && name !== shownName) leave(() => change("open", { spec: name }), stay);
+  else send("work");
+});
+bindTabs();
+watchState({ state, getDraft: () => draft, reconnect: () => trigger("sync") });
+
+// A spec that was just opened is in the address; the first time, the tabs are those that the address has.
+function drawName(name) {
+  if (shownName === name) return;
+  if (shownName === null) restoreTabs();
+  else if (addressed("spec") !== name) setAddress({ spec: name, module: "", start: "" }, { isStep: true });
+  setAddress({ spec: name });
+  shownName = name;
+  fileName.value = /\.ya?ml$/.test(name) ? name : `${name}.yaml`;
+}
 
 function draw() {
   const value = props.value;
   if (!value?.names || reloadIfLost(value)) return;
   const { name, names } = value;
+  changes.since = null;
+  const { control } = changes;
+  changes.control = null;
   if (changes.timer !== null) setTimeout(nextChange, 0);
   clearTimeout(syncTimer);
   syncTimer = setTimeout(() => sync(value.draft.text), 1500);
   specs.replaceChildren(...specOptions(names.includes(name) ? names : [name, ...names], name));
   specs.value = name;
-  plans.replaceChildren(option("", null, "nothing frozen"), ...value.plans.map((plan) => option(plan)));
-  plans.value = value.plan ?? "";
-  if (shownName !== name) {
-    shownName = name;
-    fileName.value = /\.ya?ml$/.test(name) ? name : `${name}.yaml`;
-  }
+  if (!value.is_empty) drawName(name);
   undo.disabled = !value.can_undo;
   redo.disabled = !value.can_redo;
-  notice.textContent = value.notice ?? "";
-  notice.classList.toggle("wrong", Boolean(value.is_error));
-  send("revision");
+  const isModified = () => !value.is_empty && (value.is_modified || isTyped());
+  Object.assign(unsaved, { name, isEmpty: value.is_empty, isModified, save: saveOpen });
+  dot.hidden = !isModified();
+  save.classList.toggle("changed", isModified());
+  problems.hidden = !value.problems;
+  problems.textContent = `${value.problems} ${value.problems === 1 ? "problem" : "problems"}`;
+  const error = value.is_error ? value.notice : "";
+  const isAtControl = showAtControl(control, error);
+  notice.textContent = isAtControl ? "" : (value.notice ?? "");
+  notice.classList.toggle("wrong", Boolean(error));
   draft = value.draft;
-  storeDraft(draft);
+  if (!value.is_empty) storeDraft(draft);
   if (value.download && value.download.id !== downloaded) {
     downloaded = value.download.id;
     download(value.download.name, value.download.text, "text/plain");
   }
+  send("answered", { name, error, isEmpty: value.is_empty, problems: value.problems, hasModel: value.has_model });
+  send("revision");
 }
+on("typed", () => {
+  dot.hidden = !unsaved.isModified();
+  save.classList.toggle("changed", unsaved.isModified());
+});
 watch("value", draw);
 draw();

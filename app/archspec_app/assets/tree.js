@@ -1,11 +1,32 @@
-// The module tree: folded repeats, search, freeze toggles, arrow keys. Event: "toggle"
-import { button, h, keepFocus, meter } from "./dom.js";
+// The module tree: folded repeats, search, the freeze plan and its toggles, arrow keys.
+// Events: "toggle" "plan" "save_plan"
+import { addressed, setAddress } from "./address.js";
+import { button, h, keepFocus, meter, option } from "./dom.js";
 import { formatCount, formatExact, formatPercent, formatShapes } from "./numbers.js";
 import { change, on, send } from "./page.js";
 import { MAX_ROWS, findPath, keysAbove, moduleAtLine, parameterCounts, visibleRows } from "./tree_rows.js";
 
 const root = element.querySelector(".tree-view");
-const SYMBOLS = { frozen: "❄", mixed: "◐" };
+const TOGGLES = {
+  trainable: "trained: click to freeze",
+  mixed: "partly frozen: click to freeze all of it",
+  frozen: "frozen: click to train",
+};
+const plans = h("select", { "aria-label": "Freeze plan" });
+const planName = h("input", {
+  type: "text",
+  "aria-label": "Name for the plan",
+  placeholder: "new name",
+  spellcheck: "false",
+  size: 12,
+});
+const savePlan = () => change("save_plan", { plan: planName.value }, planName);
+const planBar = h(
+  "div.bar.plan-bar",
+  h("label.inline", "Freeze plan ", plans),
+  h("span.group", planName, button("Save plan", savePlan, { title: "copy the plan to this name" })),
+);
+plans.addEventListener("change", () => change("plan", { plan: plans.value }, plans));
 const search = h("input", {
   type: "search",
   placeholder: "Search modules",
@@ -24,17 +45,19 @@ const heads = [
 ];
 const table = h(
   "table",
-  { role: "treegrid", "aria-label": "Module tree" },
+  { role: "treegrid", "aria-label": "Module tree", "aria-multiselectable": "true" },
   h("thead", h("tr", { role: "row" }, heads)),
 );
 table.append(body);
 const bar = h("div.bar", search, button("Expand all", expandAll), button("Collapse all", collapseAll), status);
-root.append(bar, h("div.scroll", table));
+root.append(planBar, bar, h("div.scroll", table));
 
 let tree = null;
 let treeName = null;
 let expanded = new Set([""]);
+let isFirst = true;
 let selected = null;
+let picked = new Set(); // keys of the rows that one toggle acts on together
 let rows = [];
 
 const searchedPath = () => (tree ? findPath(tree, search.value.trim()) : null);
@@ -65,9 +88,9 @@ function freezeToggle(row, state) {
     tabindex: "-1",
     "aria-checked": state === "mixed" ? "mixed" : String(state === "frozen"),
     "aria-label": `Frozen: ${what}`,
-    title: state === "mixed" ? "partly frozen" : state,
+    title: TOGGLES[state],
   };
-  return button(SYMBOLS[state] ?? "", null, attributes);
+  return button("❄", null, attributes);
 }
 
 function nameCell({ path, label, kind, level, names, isGroup, canExpand, isOpen }) {
@@ -107,7 +130,7 @@ function drawRow(row) {
       "data-key": key,
       "data-path": path,
       "aria-level": level,
-      "aria-selected": String(isSelected),
+      "aria-selected": String(isSelected || picked.has(key)),
       "aria-expanded": canExpand ? String(isOpen) : null,
       class: `${state} ${isHit ? "hit" : ""}`,
     },
@@ -143,6 +166,7 @@ function collapseAll() {
 }
 function select(path) {
   selected = path;
+  setAddress({ module: path });
   draw();
   send("selected", { path, from: "tree" });
 }
@@ -154,20 +178,36 @@ function reveal(path) {
   draw();
   body.querySelector('tr[aria-selected="true"]')?.scrollIntoView({ block: "nearest" });
 }
+// One row, or all that are picked if it is one of them.
 function toggleFrozen(row) {
-  const { trainable, total } = parameterCounts(tree, row);
-  if (total) change("toggle", { node: row.path, count: row.names.length, frozen: trainable !== 0 });
+  const together = picked.has(row.key) ? rows.filter(({ key }) => picked.has(key)) : [row];
+  const counted = together.map((one) => ({ one, ...parameterCounts(tree, one) })).filter(({ total }) => total);
+  if (!counted.length) return;
+  const frozen = counted.some(({ trainable }) => trainable !== 0);
+  change("toggle", { rows: counted.map(({ one }) => ({ node: one.path, count: one.names.length })), frozen });
+}
+function pick(row, isRange) {
+  const anchor = rows.findIndex(({ key, path, isGroup }) => picked.has(key) || (path === selected && !isGroup));
+  const at = rows.indexOf(row);
+  if (isRange && anchor >= 0) {
+    for (const one of rows.slice(Math.min(anchor, at), Math.max(anchor, at) + 1)) picked.add(one.key);
+  } else if (!picked.delete(row.key)) picked.add(row.key);
+  draw();
 }
 function copyPath({ path }) {
   navigator.clipboard?.writeText(path);
   status.textContent = `copied ${path}`;
 }
 
-body.addEventListener("click", ({ target }) => {
+body.addEventListener("click", (event) => {
+  const { target } = event;
   const row = rowOf(target.closest("tr"));
   if (!row) return;
+  const isPick = event.ctrlKey || event.metaKey || event.shiftKey;
+  if (!isPick && !target.closest(".toggle")) picked.clear();
   if (target.closest(".toggle")) toggleFrozen(row);
   else if (target.closest(".copy")) copyPath(row);
+  else if (isPick) pick(row, event.shiftKey);
   else if (target.closest(".twisty") || row.isGroup) setExpanded(row, !row.isOpen);
   else select(row.path);
 });
@@ -216,6 +256,7 @@ search.addEventListener("input", () => {
 
 on("selected", ({ path, from }) => {
   if (from === "tree") return;
+  setAddress({ module: path });
   search.value = "";
   reveal(path);
 });
@@ -226,13 +267,19 @@ on("line", ({ line, lines }) => {
 
 function refresh() {
   if (!props.value?.kinds) return;
+  plans.replaceChildren(option("", null, "nothing frozen"), ...props.value.plans.map((plan) => option(plan)));
+  plans.value = props.value.plan ?? "";
   tree = props.value.kinds.length ? props.value : null;
   if (tree && treeName !== tree.name) {
     treeName = tree.name;
     search.value = "";
     selected = null;
+    picked = new Set();
     const children = tree.kinds[tree.root].children.map(([name]) => name);
     expanded = new Set(["", ...(children.length < 12 ? children : [])]);
+    const path = addressed("module");
+    if (isFirst && path && keysAbove(tree, path)) setTimeout(() => send("selected", { path, from: "address" }), 0);
+    isFirst = false;
   }
   draw();
 }

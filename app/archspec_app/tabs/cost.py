@@ -7,11 +7,17 @@ from typing import Any
 
 from archspec.errors import Problem, UsageError
 from archspec.lang.spec import Spec
-from archspec_app.component import view
+from archspec_app.component import hint, view
 from archspec_app.costs import cost_data, summary_data
 from archspec_app.event_binding import EventBinder
 from archspec_app.events import flag_of, text_of
-from archspec_app.param_form import param_value, sizes_data, with_field
+from archspec_app.param_form import (
+    at_field,
+    param_value,
+    sizes_data,
+    with_error,
+    with_field,
+)
 from archspec_app.session import BuiltSpec, Session, SpecRequest, optional_inputs
 
 PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
@@ -26,6 +32,10 @@ _PASSED, _OMITTED = "passed", "omitted"
 
 
 def build(binder: EventBinder) -> None:
+    hint(
+        "What the model costs for these sizes. Exact figures are counted,"
+        " estimated ones (≈) are computed from them; nothing has been run."
+    )
     form = view("form", label="Sizes", elem_id="sizes")
     costs = view("cost", label="Cost", elem_id="costs")
     binder.add_outputs([form, costs], _render)
@@ -39,7 +49,8 @@ def render_summary(session: Session) -> list[Any]:
 def _render(session: Session) -> list[Any]:
     if session.built is None:
         return [{"fields": []}, {"groups": []}]
-    return [{"fields": fields(session.built, session.request)}, cost_data(session.built)]
+    shown = with_error(fields(session.built, session.request), session.field_error)
+    return [{"fields": shown}, cost_data(session.built)]
 
 
 def fields(built: BuiltSpec, request: SpecRequest) -> list[dict[str, Any]]:
@@ -80,16 +91,21 @@ def set_field(session: Session, data: dict[str, Any]) -> None:
     """Set a field, or reset it to the spec's value."""
     key, reset = text_of(data, "key"), flag_of(data, "reset")
     text = "" if reset else text_of(data, "text")
+    with at_field(session, key, text):
+        _set_field(session, key, text, reset=reset)
+
+
+def _set_field(session: Session, key: str, text: str, *, reset: bool) -> None:
     if key in ("precision", "optimizer"):
-        session.change(**{key: text})
+        session.try_change(**{key: text})
     elif key == "checkpoint_blocks":
-        session.change(checkpoint_blocks=tuple(text.split()))
+        session.try_change(checkpoint_blocks=tuple(text.split()))
     elif key.startswith(_INPUT):
         name = key.removeprefix(_INPUT)
         others = tuple(other for other in session.request.without if other != name)
-        session.change(without=(*others, name) if text == _OMITTED else others)
+        session.try_change(without=(*others, name) if text == _OMITTED else others)
     else:
         value = None if reset else param_value(text, "int")
-        if not reset and (not isinstance(value, int) or isinstance(value, bool)):
-            raise UsageError(Problem("E801", f"{key} must be an integer"))
-        session.change(sizes=with_field(session.request.sizes, key, value, reset=reset))
+        if not reset and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UsageError(Problem("E801", f"{key} must be an integer of at least 1"))
+        session.try_change(sizes=with_field(session.request.sizes, key, value, reset=reset))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archspec.errors import UsageError
-from archspec_app.component import view
+from archspec_app.component import hint, view
 from archspec_app.diff_view import Pair, diff_data, load_pair, names_data
 from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, text_of, texts_of
@@ -13,6 +13,7 @@ from archspec_app.session import Session
 
 
 def build(binder: EventBinder) -> None:
+    hint("What differs between two specs: by default between the text as saved and as it is now.")
     diff = view("diff", label="Difference", elem_id="diff")
     diff.compare(binder.on_query(_compare, _failed, replaceable=True), [], [diff], **LISTENER)
 

@@ -12,7 +12,7 @@ from typing import Any
 from archspec.errors import Problem, UsageError
 from archspec.lang.schema import Task
 from archspec.tasks import takes_pairs
-from archspec_app.component import view
+from archspec_app.component import hint, view
 from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, flag_of, text_of
 from archspec_app.predictions import (
@@ -29,6 +29,7 @@ Predict = Callable[[Models, Session, Mapping[str, Any]], dict[str, Any]]
 
 
 def build(binder: EventBinder) -> None:
+    hint("Try a finished run, or weights for the open spec, on an input of yours.")
     predict = view("predict", label="Prediction", elem_id="predict")
     for name, act in (("text", _text), ("image", _image), ("sources", None)):
         getattr(predict, name)(_handler(binder, act), [binder.code], [predict], **LISTENER)

@@ -13,24 +13,16 @@ from archspec.errors import Problem, UsageError
 from archspec.lang.yaml import MAX_BYTES
 from archspec_app.component import view
 from archspec_app.event_binding import LISTENER, Dispatch, EventBinder
-from archspec_app.events import Event, flag_of, text_of
-from archspec_app.param_form import param_value, params_data, type_of, with_field
+from archspec_app.events import Event, text_of
+from archspec_app.param_form import at_field, param_value, params_data, type_of
 from archspec_app.session import Session, SpecRequest
+from archspec_app.tabs.start import open_spec, upload
 
-NEW = """archspec: 1
-model: Net
-
-blocks:
-  Net:
-    inputs: {x: [batch, 8]}
-    outputs: {y: [batch, 2]}
-    modules:
-      fc: {type: Linear, in_features: 8, out_features: 2}
-    forward:
-      - return: fc(x)
-
-dims: {batch: 1}
-"""
+_LOAD = """() => [
+    null,
+    sessionStorage.getItem("archspec") ?? "",
+    new URLSearchParams(location.hash.slice(1)).get("spec") ?? "",
+]"""
 
 
 class _Draft(BaseModel):
@@ -40,7 +32,6 @@ class _Draft(BaseModel):
 
     name: str
     text: str
-    params: dict[str, Any]
     plan: str | None
     sizes: dict[str, Any]
     precision: str
@@ -90,23 +81,27 @@ def build(binder: EventBinder) -> None:
 def bind_page_events(binder: EventBinder, page: gr.Blocks) -> None:
     """What happens when the page is loaded, and when somebody types."""
 
-    def load(session: Session, data: dict[str, Any], stored: str | None) -> None:
+    def load(
+        session: Session, data: dict[str, Any], stored: str | None, addressed: str | None
+    ) -> None:
         draft = _Draft.parse(stored)
-        if draft is None:
-            session.open(session.workspace.first)
-        else:
+        if draft is not None and addressed in (None, "", draft.name):
             session.restore(draft.name, draft.request)
+        elif addressed:
+            session.open(addressed)
+        elif session.workspace.first is not None:
+            session.open(session.workspace.first)
 
     def keep(session: Session, event: Event, problem: Problem) -> None:
         if draft := _Draft.parse(event.values[1]):
             session.restore_unbuilt(draft.name, draft.request, problem)
 
-    stored = gr.Textbox(visible=False)
+    stored, addressed = gr.Textbox(visible=False), gr.Textbox(visible=False)
     nothing = gr.State(None)
     page.load(
-        binder.on_change(load, keep=keep), [nothing, stored], binder.outputs,
+        binder.on_change(load, keep=keep), [nothing, stored, addressed], binder.outputs,
         show_progress="hidden", api_visibility="private",
-        js="() => [null, sessionStorage.getItem('archspec') ?? '']",
+        js=_LOAD,
     )  # fmt: skip
     binder.code.input(
         binder.on_change(lambda session, data: None, replaceable=True),
@@ -126,8 +121,10 @@ def _render_toolbar(session: Session) -> list[Any]:
         {
             "name": session.name,
             "names": session.workspace.names(),
-            "plans": list(built.plans) if built else [],
-            "plan": session.plan,
+            "is_empty": session.is_empty,
+            "is_modified": session.is_modified,
+            "problems": len(session.problems),
+            "has_model": built is not None,
             "can_undo": session.can_undo,
             "can_redo": session.can_redo,
             "notice": session.error or session.notice,
@@ -160,26 +157,10 @@ def _render(session: Session) -> list[Any]:
         "patch": asdict(patch) if patch and patch.old != patch.new else None,
         "revision": session.revision,
     }
-    return [value, {"fields": params_data(*session.params, session.request)}]
+    return [value, {"fields": params_data(session)}]
 
 
 # ----------------------------------------------------------------------------------------- actions
-
-
-def _open(session: Session, data: dict[str, Any]) -> None:
-    if name := text_of(data, "spec"):
-        session.open(name)
-    else:
-        session.paste("untitled.yaml", NEW)
-
-
-def _upload(session: Session, data: dict[str, Any]) -> None:
-    text = text_of(data, "text", MAX_BYTES)
-    name = text_of(data, "spec").replace("\\", "/").split("/")[-1].lstrip(".") or "untitled"
-    if not text:
-        message = f"the file is empty, or has more than {MAX_BYTES:,} bytes"
-        raise UsageError(Problem("E801", message))
-    session.paste(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml", text)
 
 
 def _save(session: Session, data: dict[str, Any]) -> None:
@@ -194,38 +175,22 @@ def _python(session: Session, data: dict[str, Any]) -> None:
     session.download = (f"{spec.name}.py", archspec.to_python(spec))
 
 
-def _choose_plan(session: Session, data: dict[str, Any]) -> None:
-    session.change(plan=text_of(data, "plan") or None)
-
-
-def _save_plan(session: Session, data: dict[str, Any]) -> None:
-    name = text_of(data, "plan").strip()
-    if not name:
-        raise UsageError(Problem("E801", "enter a name for the plan"))
-    exists = session.built is not None and name in session.built.plans and name != session.plan
-    session.save_plan(name)
-    session.notice = f"replaced the plan {name}" if exists else f"added the plan {name} to the text"
-
-
 def _set_param(session: Session, data: dict[str, Any]) -> None:
     key = text_of(data, "key")
-    reset = flag_of(data, "reset")
     declared, resolved = session.params
     if key not in declared:
         raise UsageError(Problem("E801", "there is no such parameter"))
     param_type = type_of(declared[key], resolved.get(key))
-    value = None if reset else param_value(data.get("text"), param_type)
-    session.change(params=with_field(session.request.params, key, value, reset=reset))
+    with at_field(session, key, data.get("text")):
+        session.set_param(key, param_value(data.get("text"), param_type))
 
 
 _ACTIONS = {
-    "open": _open,
-    "upload": _upload,
+    "open": open_spec,
+    "upload": upload,
     "save": _save,
     "undo": lambda session, data: session.undo(),
     "redo": lambda session, data: session.redo(),
     "sync": lambda session, data: None,
     "python": _python,
-    "plan": _choose_plan,
-    "save_plan": _save_plan,
 }

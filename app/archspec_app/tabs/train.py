@@ -12,7 +12,7 @@ import gradio as gr
 from archspec.errors import Problem, UsageError
 from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.option_info import OptionInfo
-from archspec_app.component import view
+from archspec_app.component import hint, view
 from archspec_app.data_files import data_below
 from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, number_of, text_of
@@ -33,6 +33,7 @@ _SUGGESTIONS = {
 
 
 def build(binder: EventBinder) -> None:
+    hint("Fine-tune the open spec on data in this folder. A run goes on when this page is closed.")
     train = view("train", label="Training", elem_id="train")
     nothing = gr.State(None)
     for name, act in (("start", _start), ("stop", _stop), ("resume", _resume), ("poll", _poll)):
@@ -68,7 +69,7 @@ def _start(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]
         hint = "fix them first"
         raise UsageError(Problem("E801", "the text in the editor has problems", hint=hint))
     request = session.request
-    key = jobs.start(request.text, session.name, request.params, options)
+    key = jobs.start(request.text, session.name, {}, options)
     return {"started": key, "notice": f"started {key}"}
 
 
@@ -127,8 +128,11 @@ def _fields(session: Session) -> dict[str, Any]:
         },
     }
     fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}
+    fields["data"] = data | {"suggestions": data_below(folder)}
+    for name, value in session.train_defaults.items():
+        fields[name] = fields[name] | {"value": value}
     return {
-        "main": [data | {"suggestions": data_below(folder)}, *(fields[name] for name in _MAIN)],
+        "main": [fields.pop("data"), *(fields[name] for name in _MAIN)],
         "more": [adapter, *(field for name, field in fields.items() if name not in _MAIN)],
     }
 

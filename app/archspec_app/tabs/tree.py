@@ -1,22 +1,32 @@
-"""The tab Tree: the module tree with freeze toggles, and the details of the selected module."""
+"""The tab Tree: the freeze plan, the module tree with its toggles, and a module's details."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from archspec_app.component import view
+from archspec.errors import Problem, UsageError
+from archspec.report.numbers import format_count
+from archspec_app.component import hint, view
 from archspec_app.details import details_data
 from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import MAX_MODULE_PATH, Event, flag_of, number_of, text_of
 from archspec_app.session import Session
 from archspec_app.tree import tree_data
 
+MAX_ROWS = 200
+"""That one click may freeze or unfreeze."""
+
 
 def build(binder: EventBinder) -> None:
+    hint(
+        "Click a snowflake to freeze a module or to train it: the plan in the text changes with it."
+        " Select several rows with Ctrl or Shift."
+    )
     tree = view("tree", label="Modules", elem_id="tree")
     details = view("details", label="Details", elem_id="details")
     binder.add_outputs([tree], _render)
-    binder.listen(tree, "toggle", _toggle)
+    for name, act in ("toggle", _toggle), ("plan", _choose_plan), ("save_plan", _save_plan):
+        binder.listen(tree, name, act)
     select = binder.on_query(_select, _failed, replaceable=True)
     details.select_module(select, [], [details], **LISTENER)
 
@@ -32,14 +42,51 @@ def _failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
 
 
 def _render(session: Session) -> list[Any]:
-    if session.built is None:
-        return [{"kinds": []}]
-    return [{**tree_data(session.built), "file": session.file}]
+    built = session.built
+    if built is None:
+        return [{"kinds": [], "plans": [], "plan": None}]
+    plans = {"plans": list(built.plans), "plan": session.plan}
+    return [{**tree_data(built), **plans, "file": session.file}]
 
 
 def _toggle(session: Session, data: dict[str, Any]) -> None:
-    path, count = text_of(data, "node", MAX_MODULE_PATH), number_of(data, "count", 1, minimum=1)
-    session.toggle(path, count=count, frozen=flag_of(data, "frozen"))
-    plan = session.built.plans.get(session.plan or "") if session.built else None
-    if plan and not plan.gradients:
-        session.notice = f"the plan {session.plan} has gradients: false and freezes no parameters"
+    rows, frozen = rows_of(data), flag_of(data, "frozen")
+    session.toggle(rows, frozen=frozen)
+    built, plan = session.built, session.plan
+    if built is None or plan is None:
+        return
+    if not built.plans[plan].gradients:
+        session.notice = f"the plan {plan} has gradients: false and freezes no parameters"
+        return
+    names = ", ".join(path or "the whole model" for path, _ in rows[:3])
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    trainable = format_count(built.inspection.trainable.value)
+    done = "froze" if frozen else "unfroze"
+    session.notice = f"{done} {names}{more} in the plan {plan}: {trainable} parameters are trained"
+
+
+def rows_of(data: dict[str, Any]) -> list[tuple[str, int]]:
+    """The rows of the tree that an event is about: paths, and how many modules from each on.
+
+    Raises:
+        UsageError: E801, they are not a list of such rows.
+    """
+    rows = data.get("rows")
+    if not isinstance(rows, list) or not 0 < len(rows) <= MAX_ROWS:
+        raise UsageError(Problem("E801", f"invalid event: 'rows' are 1 to {MAX_ROWS} rows"))
+    return [
+        (text_of(row, "node", MAX_MODULE_PATH), number_of(row, "count", 1, minimum=1))
+        for row in (row if isinstance(row, dict) else {} for row in rows)
+    ]
+
+
+def _choose_plan(session: Session, data: dict[str, Any]) -> None:
+    session.change(plan=text_of(data, "plan") or None)
+
+
+def _save_plan(session: Session, data: dict[str, Any]) -> None:
+    name = text_of(data, "plan").strip()
+    if not name:
+        raise UsageError(Problem("E801", "enter a name for the plan"))
+    session.save_plan(name)
+    session.notice = f"added the plan {name} to the text"

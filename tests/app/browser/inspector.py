@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 from tools.find_browser import FLAGS, find_or_install
 
 Scheme = Literal["light", "dark"]
-HUNG_UP = ("AbortError", "Connection errored out")
+HUNG_UP = ("AbortError", "Connection errored out", "ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE")
 """What a page says of the answers that it no longer waits for, when it is loaded anew."""
 _WRITE = """([text, from, to]) => {
     const at = document.querySelector("#editor .cm-content");
@@ -81,7 +81,18 @@ class Inspector:
         return self.page.get_by_role("button", name=name, exact=True)
 
     def labelled(self, name: str) -> Locator:
-        return self.toolbar.get_by_label(name, exact=True)
+        """A control of the toolbar or of the freeze plan; the menu is opened if it is there."""
+        views = self.page.locator(".toolbar-view, .tree-view")
+        control = views.get_by_label(name, exact=True)
+        if not control.is_visible() and name == "Name to save the spec under":
+            self.toolbar.locator("summary").click()
+        return control
+
+    def menu(self, name: str) -> None:
+        """Choose from the menu of the toolbar."""
+        if not self.toolbar.locator("details[open]").count():
+            self.toolbar.locator("summary").click()
+        self.toolbar.get_by_role("button", name=name, exact=True).click()
 
     @property
     def notice(self) -> Locator:
@@ -118,8 +129,10 @@ class Inspector:
         return self.page.evaluate(_READ)
 
     def open(self, name: str, model: str) -> None:
-        """Pick a spec whose root is a ``model``."""
+        """Pick a spec whose root is a ``model``; changes that are not saved are left."""
         self.labelled("Spec").select_option(name)
+        if (leave := self.button("Go on without saving")).is_visible():
+            leave.click()
         expect(self.row("")).to_contain_text(model)
         # The editor may be behind the tree; what is typed before it has the text would be lost.
         self.page.wait_for_function(

@@ -58,5 +58,5 @@ def test_what_was_never_saved(inspector: Inspector) -> None:
     inspector.tab("Diff")
     view = inspector.page.locator(".diff-view")
     expect(view.locator(".verdict")).to_be_visible()
-    inspector.button("New").click()
+    inspector.menu("New")
     expect(view.locator(".said")).to_contain_text("this text has no saved version")

@@ -110,6 +110,7 @@ def test_names_that_visitors_give_stay_text(tiny: Inspector) -> None:
     inspector.labelled("Open a file from this computer").set_input_files(
         {"name": f"{NAME}.yaml", "mimeType": "text/yaml", "buffer": text}
     )
+    inspector.button("Go on without saving").click()
     expect(inspector.labelled("Spec")).to_have_value(f"{NAME}.yaml")
     search = inspector.page.get_by_label("Search modules by name, type or path")
     search.fill(NAME)

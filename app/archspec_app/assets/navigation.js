@@ -1,0 +1,28 @@
+// The tabs, by the names that the page gives them; the address has those that are chosen.
+import { addressed, setAddress } from "./address.js";
+
+const TABS = { tabs: "tab", "spec-tabs": "side" };
+const FIRST = { tab: "tree", side: "yaml" };
+
+export const tabButton = (name) => document.querySelector(`[role="tab"][data-tab-id="${CSS.escape(name)}"]`);
+export const openTab = (name) => tabButton(name)?.click();
+
+let isRestoring = false;
+
+export function bindTabs() {
+  document.addEventListener("click", ({ target }) => {
+    const tab = target.closest?.('[role="tab"]');
+    const key = TABS[tab?.closest("#tabs, #spec-tabs")?.id];
+    if (!key || isRestoring) return;
+    const name = tab.dataset.tabId;
+    setAddress({ [key]: name === FIRST[key] ? "" : name }, { isStep: key === "tab" });
+  });
+}
+export function restoreTabs() {
+  isRestoring = true;
+  for (const key of Object.values(TABS)) {
+    const tab = tabButton(addressed(key) || FIRST[key]);
+    if (tab?.getAttribute("aria-selected") === "false") tab.click();
+  }
+  isRestoring = false;
+}
