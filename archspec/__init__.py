@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from archspec.merging import merge
     from archspec.predicting import (
         AnswerPrediction,
+        ContinuationPrediction,
         Explanation,
         MaskPrediction,
         MultiLabelPrediction,
@@ -87,6 +88,7 @@ _HOMES = {
     "archspec.merging": ("merge",),
     "archspec.predicting": (
         "AnswerPrediction",
+        "ContinuationPrediction",
         "Explanation",
         "MaskPrediction",
         "MultiLabelPrediction",
@@ -112,6 +114,7 @@ __all__ = [
     "ArchspecError",
     "BuildError",
     "Canvas",
+    "ContinuationPrediction",
     "Data",
     "DataError",
     "Diff",

@@ -42,7 +42,14 @@ DATA += [
     "Predictor",
 ]
 DATA += ["Problem", "Run", "Spec", "Sweep", "TrainCallback", "TrainOptions", "TrainState", "Trial"]
-DATA += ["AnswerPrediction", "MaskPrediction", "TaggedSpan", "TaggedWord", "TokenPrediction"]
+DATA += [
+    "AnswerPrediction",
+    "ContinuationPrediction",
+    "MaskPrediction",
+    "TaggedSpan",
+    "TaggedWord",
+    "TokenPrediction",
+]
 DATA += ["WeightsReport"]
 FUNCTIONS = ["build", "diff", "draw", "draw_all", "draw_canvas", "export", "find_frontier"]
 FUNCTIONS += [
@@ -184,7 +191,8 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*weights", None), ("*layout", None), ("*key", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*allow_partial", False), ("*device", "auto"),
         ("*batch_size", 32), ("*optimize", False), ("*tokenizer", None), ("*max_length", None),
-        ("*labels", None), ("*threshold", None), ("*calibrate", False), ("**params", ...),
+        ("*labels", None), ("*threshold", None), ("*calibrate", False),
+        ("*max_new_tokens", None), ("**params", ...),
     ],
     "resume": [
         ("path", ...), ("*data", None), ("*epochs", None), ("*loss", None), ("*callbacks", ()),

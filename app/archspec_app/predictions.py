@@ -17,7 +17,7 @@ import archspec
 from archspec.data import tokenizer_files
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.predicting.report import MultiLabelPrediction, NumberPrediction
-from archspec.predicting.token_report import MaskPrediction
+from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
 from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
 from archspec_app.training.metric_points import number
@@ -134,9 +134,9 @@ class Models:
             ``saliency`` (see ``saliency``; None without ``explain``, or only ``too_long`` where the
             text has more than ``MAX_EXPLAINED_TOKENS``); for embeddings ``size``, ``norm`` and
             ``first``, the first numbers; for numbers ``value``; for a mask ``labels`` and ``rest``,
-            which are of tokens. ``truncated`` has the number of
-            ``tokens`` of a truncated text and ``max_length``, how many were read; otherwise it is
-            None.
+            which are of tokens; for a prompt what ``ContinuationPrediction`` has. ``truncated`` has
+            the number of ``tokens`` of a truncated text and ``max_length``, how many were read;
+            otherwise it is None.
 
         Raises:
             ArchspecError: the visitor's mistake; its text is safe to show.
@@ -269,6 +269,7 @@ class Models:
         columns = run.facts.get("data", {}).get("columns") or {}
         is_image = isinstance(columns, dict) and columns.get("image") is not None
         is_pair = isinstance(columns, dict) and columns.get("text_pair") is not None
+        is_pair = is_pair and "perplexity" not in (run.best or {})  # answers are not read
         best = dict(run.best) if run.best else None
         options = run.facts.get("options")
         name = str(options.get("monitor")) if isinstance(options, dict) else ""
@@ -310,6 +311,8 @@ def _text_answer(
     (prediction,) = model([(text, second) if second else text])
     if isinstance(prediction, MaskPrediction):
         return _tokens(model, prediction)
+    if isinstance(prediction, ContinuationPrediction):
+        return {"kind": model.kind, **prediction.to_dict()}
     if isinstance(prediction, NumberPrediction):
         return {"kind": model.kind, "value": prediction.value}
     if not explain or second or model.decision.several:

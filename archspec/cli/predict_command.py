@@ -122,6 +122,14 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
     "--file, write them to the columns top_labels and top_probabilities.",
 )
 @option(
+    "--max-new-tokens",
+    metavar="INT",
+    type=click.IntRange(min=1),
+    show_default="40",
+    group="Output",
+    help="Maximum number of tokens to add to a prompt, for models of causal-lm.",
+)
+@option(
     "--threshold",
     metavar="FLOAT|best",
     callback=_threshold,

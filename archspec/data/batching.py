@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from archspec.data.causal_rows import causal_items
 from archspec.data.checking import image_fault
 from archspec.data.images import ImageEncoder
 from archspec.data.masking import Masking
@@ -55,9 +56,10 @@ def batches(
     ``IGNORED`` for tokens that are not predicted; left out where the rows have none)
     and ``rows`` (int64 [batch]: places in ``rows``). Of rows with answers, windows of their
     contexts take the place of rows, and ``labels`` are int64 [batch, 2]: the answer's first and
-    last token. Of language models, parts of texts do. Where each text of a row is an input of its
-    own, a batch has the first texts of its rows, then the second ones, and so on; ``rows`` counts
-    on with each column of texts, and ``lengths`` are the tokens of the longest in each.
+    last token. Of language models, parts of texts do, or blocks. Where each text of a row is an
+    input of its own, a batch has the first texts of its rows, then the second ones, and so on;
+    ``rows`` counts on with each column of texts, and ``lengths`` are the tokens of the longest in
+    each.
 
     Texts are padded to the longest of their batch. For a model without a mask, texts that are not
     shuffled are not padded: each batch has texts of one length.
@@ -92,7 +94,9 @@ def batches(
     dataset: Dataset[Any]
     collate: Any
     if isinstance(encoder, TextEncoder):
-        one_length = by_length and not shuffle and not encoder.has_mask
+        # What is behind a token of a causal model, such as padding, changes nothing at it.
+        needs_mask = not encoder.has_mask and rows.language != "causal-lm"
+        one_length = by_length and not shuffle and needs_mask
         encoded = _encoded(encoder, rows)
         dataset = _Texts(encoded, rows, seed if shuffle else None)
         collate = _CollateTexts(encoder, columns, per_token=encoded.per_token)
@@ -329,6 +333,8 @@ def text_items(rows: Rows, encoder: TextEncoder, seed: int = 0, epoch: int = 0) 
 def _encoded(encoder: TextEncoder, rows: Rows) -> _Encoded:
     """Computed once for each encoder and split."""
     cache = _cache.setdefault(encoder, WeakKeyDictionary())
+    if rows not in cache and rows.language == "causal-lm":
+        cache[rows] = _encoded_causal(encoder, rows)
     if rows not in cache and rows.has_answers:
         cache[rows] = _encoded_windows(encoder, rows)
     if rows not in cache:
@@ -367,6 +373,11 @@ def answer_windows(rows: Rows, encoder: TextEncoder) -> AnswerWindows:
     windows = _encoded(encoder, rows).windows
     assert windows is not None
     return windows
+
+
+def _encoded_causal(encoder: TextEncoder, rows: Rows) -> _Encoded:
+    ids, starts, counts, targets = causal_items(rows, encoder)
+    return _Encoded(ids, None, starts, counts, targets)
 
 
 def _encoded_windows(encoder: TextEncoder, rows: Rows) -> _Encoded:

@@ -85,13 +85,16 @@ def _text_encoder(
     from archspec.data.texts import INPUTS, TextEncoder
 
     contracts = model_inputs(spec)
-    required = [name for name, one in contracts.items() if not one.optional]
+    required = [name for name, one in contracts.items() if not one.may_be_left_out]
     if unknown := [name for name in required if name not in INPUTS]:
         hint = f"a tokenizer gives {listing(INPUTS)}"
         raise DataError(Problem("E902", f"no text becomes {spec.name}'s '{unknown[0]}'", hint=hint))
-    # Without a mask the padding would count; token types are zeros but of pairs.
+    # Without a mask the padding would count, unless it is behind all that a token sees; token types
+    # are zeros but of pairs.
+    task = spec.architecture.task
+    left_out = INPUTS[1:] if task is not None and task.kind == "causal-lm" else INPUTS[2:]
     inputs = [
-        name for name in INPUTS if name in required or (name in contracts and name != INPUTS[2])
+        name for name in INPUTS if name in required or (name in contracts and name not in left_out)
     ]
     has_types = INPUTS[2] in contracts
     encoder = TextEncoder(path, max_length, inputs, has_types=has_types, limit=limit, strict=strict)

@@ -193,6 +193,7 @@ def open_data(
     is_pair = columns.text_pair is not None and not finds_answers(task.kind)
     if is_pair and text_pair_column is None:
         what = "pairs of texts" if columns.negative is None else "texts with a positive, a negative"
+        what = "prompts with their answers" if models_language(task.kind) else what
         builder.notes.append(f"{listing(columns.inputs)} are read as {what}")
     if is_embedding and columns.label is not None and label_column is None:
         builder.notes.append(f"column '{columns.label}' is read as the similarity of each pair")
@@ -333,11 +334,12 @@ class _DataBuilder:
         kept_rows = np.array([i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64)
         kept_labels = None if targets is None else targets[kept_rows]
         cells, *others = checked.cells
-        pair = others.pop() if others and takes_pairs(self.task.kind) else None
+        may_be_pair = takes_pairs(self.task.kind) or models_language(self.task.kind)
+        pair = others.pop() if others and may_be_pair else None
         numbers = table.numbers[kept_rows]
         names = self.names or ()
         rows = Rows(split, cells, kept_rows, kept_labels, names, numbers, pair, tuple(others))
-        if self.labelled and self.task.kind == "masked-lm":
+        if self.labelled and (self.task.kind == "masked-lm" or self.task.kind == "causal-lm"):
             rows = replace(rows, language=self.task.kind)
         self.splits[split] = rows
         self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]

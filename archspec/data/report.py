@@ -102,7 +102,7 @@ class Rows:
     numbers: Integers
     pair: Cells | None = None
     others: tuple[Cells, ...] = ()
-    language: Literal["", "masked-lm"] = ""
+    language: Literal["", "masked-lm", "causal-lm"] = ""
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -7,6 +7,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib import metadata
 from itertools import accumulate
 from pathlib import Path
@@ -136,6 +137,7 @@ class TextEncoder:
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.pad_id = _pad_id(self._tokenizer, files.roles.get("pad_token"))
         self.mask_id = self._role(files, "mask_token", _MASK_TOKENS)
+        self._eos = self._role(files, "eos_token", _END_TOKENS)
         self.blank = _first_known(self._tokenizer, (*_UNKNOWN_TOKENS, *_PAD_TOKENS))
         self._tokenizer.no_padding()
         self._windowed: Tokenizer | None = None
@@ -151,6 +153,7 @@ class TextEncoder:
     def definition(self) -> str:
         """Everything that decides what a text becomes: the tokenizer as JSON, and the inputs."""
         facts = [metadata.version("tokenizers"), self._tokenizer.to_str(), self.pad_id, self.inputs]
+        facts += [self._eos]
         return json.dumps(facts)
 
     @property
@@ -172,8 +175,9 @@ class TextEncoder:
 
     @property
     def special_tokens(self) -> dict[str, str]:
-        """The tokens for padding, unknown words and masks, where the vocabulary has them."""
+        """The special tokens by their roles, where the vocabulary has them."""
         ids = {"pad_token": self.pad_id, "unk_token": self._unknown, "mask_token": self.mask_id}
+        ids["eos_token"] = self._eos
         return {role: name for role, i in ids.items() if i is not None and (name := self.name(i))}
 
     @property
@@ -208,6 +212,76 @@ class TextEncoder:
         parts = len(ids) if counts.truncated else 0
         counts = replace(counts, tokens=tokens, unknown=unknown, parts=parts)
         return Encoded(ids, None, frozenset(), counts)
+
+    @cached_property
+    def _whole(self) -> Tokenizer:
+        """The tokenizer, without cutting."""
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The tokens that begin a text, and those that end it: at the end one, or none."""
+        sample = self._whole.encode("a")
+        added = sample.special_tokens_mask
+        first = added.index(0) if 0 in added else len(added)
+        end = [sample.ids[-1]] if added[-1:] == [1] and first < len(added) else []
+        return sample.ids[:first], end or ([] if self._eos is None else [self._eos])
+
+    @property
+    def has_end(self) -> bool:
+        """Whether a token says that a text has ended."""
+        return self.end_id is not None
+
+    @property
+    def end_id(self) -> int | None:
+        """The token that ends a text: the one that the tokenizer adds, else the one for that."""
+        return next(iter(self._around[1]), None)
+
+    def encode_whole(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of whole texts, however long, with the tokens that begin and end a text."""
+        begin, end = self._around
+        return [[*begin, *one.ids, *end] for one in self._plain(texts)]
+
+    def encode_prompts(self, prompts: Sequence[str]) -> list[list[int]]:
+        """The tokens of whole prompts, as ``encode_answers`` has them in front of an answer."""
+        begin, _ = self._around
+        return [[*begin, *one.ids] for one in self._plain([one.rstrip(" ") for one in prompts])]
+
+    def encode_answers(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], int]]:
+        """The tokens of prompts with their answers, however long, and the first of each answer.
+
+        Spaces at the end of a prompt are left out. Where white space stands neither at its end nor
+        at the beginning of its answer, a space joins them.
+        """
+        begin, end = self._around
+        starts = [prompt.rstrip(" ") for prompt, _ in pairs]
+        joined = [
+            start + ("" if start[-1:].isspace() or answer[:1].isspace() else " ") + answer
+            for start, (_, answer) in zip(starts, pairs, strict=True)
+        ]
+        found: list[tuple[list[int], int]] = []
+        for start, one in zip(starts, self._plain(joined, places=True), strict=True):
+            is_answer = (place for place, (_, last) in enumerate(one.offsets) if last > len(start))
+            first = next(is_answer, len(one.ids))
+            found.append(([*begin, *one.ids, *end], len(begin) + first))
+        return found
+
+    def _plain(self, texts: Sequence[str], *, places: bool = False) -> list[Any]:
+        """Whole texts, without special tokens."""
+        encode = self._whole.encode_batch if places else self._whole.encode_batch_fast
+        with as_data_error(self.path, "a text cannot be encoded"):
+            return encode(list(texts), add_special_tokens=False)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, without special ones."""
+        return self._tokenizer.decode(list(ids))
+
+    def count_unknown(self, ids: Any) -> int:
+        """How many tokens of an array stand for unknown words."""
+        return 0 if self._unknown is None else int((ids == self._unknown).sum())
 
     def encode_words(
         self, texts: Sequence[str], starts: Sequence[Sequence[int]]
@@ -408,6 +482,7 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 _MASK_TOKENS = ("[MASK]", "<mask>")
+_END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
 
 def _first_known(tokenizer: Tokenizer, names: Sequence[str]) -> int | None:

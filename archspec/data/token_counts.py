@@ -26,6 +26,10 @@ class TokenCounts:
         lost: of them, those without tokens: words that were cut off, or have no characters that the
             tokenizer knows, and answers that no window holds.
         windows: of contexts, which are not cut; 0 of other texts.
+        blocks: that texts are packed into; 0 of other texts.
+        unused: tokens that fill no block.
+        ends: whether a token stands between packed texts.
+        prompts: whether texts are prompts with answers, which are the targets.
         parts: of texts that are not cut, but go on in further rows; 0 if none is too long.
     """
 
@@ -40,6 +44,10 @@ class TokenCounts:
     lost: int = 0
     windows: int = 0
     parts: int = 0
+    blocks: int = 0
+    unused: int = 0
+    ends: bool = True
+    prompts: bool = False
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -56,6 +64,10 @@ class TokenCounts:
             (self.parts or self.texts) + (other.parts or other.texts)
             if self.parts or other.parts
             else 0,
+            self.blocks + other.blocks,
+            self.unused + other.unused,
+            self.ends and other.ends,
+            self.prompts or other.prompts,
         )
 
     @property
@@ -76,7 +88,15 @@ class TokenCounts:
         elif self.truncated:
             cut = f"{self.truncated:,} of {self.texts:,} texts were cut at {self.max_length:,}"
             notes.append(f"{cut} tokens, the longest has {self.longest:,}: {self._hint}")
-        if self.lost and self.windows:
+        if self.unused:
+            left = f"{self.unused:,} of {self.tokens:,} tokens are left out: at the end of a split"
+            notes.append(f"{left} they fill no block of {self.max_length:,}")
+        if not self.ends:
+            notes.append("the tokenizer has no token that ends a text: texts follow each other")
+        if self.lost and self.prompts:
+            lost = f"{self.lost:,} of {self.targets:,} answers are cut off as a whole"
+            notes.append(f"{lost}: nothing is learned of these rows")
+        elif self.lost and self.windows:
             notes.append(f"{self.lost:,} of {self.targets:,} answers are in no window as a whole")
         elif self.lost:
             lost = f"{self.lost:,} of {self.targets:,} words have no token of their own"
@@ -106,7 +126,8 @@ class TokenCounts:
     def to_dict(self) -> dict[str, Any]:
         """The counts as plain data; optional ones only where there are any."""
         optional = {"targets": self.targets, "lost": self.targets, "windows": self.windows}
-        optional["parts"] = self.parts
+        optional |= {"parts": self.parts, "blocks": self.blocks, "unused": self.blocks}
+        optional |= {"ends": self.blocks, "prompts": self.prompts}
         return {key: value for key, value in asdict(self).items() if optional.get(key, True)}
 
 

@@ -551,6 +551,7 @@ TaskKind = Literal[
     "image-classification",
     "text-embedding",
     "masked-lm",
+    "causal-lm",
 ]
 
 

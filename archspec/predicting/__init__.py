@@ -4,8 +4,8 @@
 them; ``batchnorm_folding`` and ``optimization`` make the model faster;
 ``row_reader``, ``row_writer`` and ``files`` predict on a file in windows; ``saliency`` and
 ``explanation`` find the tokens that a label comes from; ``words`` tags words, ``answers`` finds
-answers, ``masks`` tokens for masks; ``report``, ``span_report`` and ``token_report`` have the
-results.
+answers, ``masks`` tokens for masks, ``continuations`` continues prompts; ``report``,
+``span_report`` and ``token_report`` have the results.
 """
 
 from importlib import import_module
@@ -24,13 +24,14 @@ from archspec.predicting.span_report import (
     TaggedWord,
     TokenPrediction,
 )
-from archspec.predicting.token_report import MaskPrediction
+from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
 
 if TYPE_CHECKING:
     from archspec.predicting.predictor import Predictor
 
 __all__ = [
     "AnswerPrediction",
+    "ContinuationPrediction",
     "Explanation",
     "MaskPrediction",
     "MultiLabelPrediction",

@@ -34,6 +34,7 @@ from archspec.predicting.batching import (
     prepare_texts,
     window_rows,
 )
+from archspec.predicting.continuations import ContinuationColumns, Continuer, prepare_prompts
 from archspec.predicting.decisions import Decision
 from archspec.predicting.engine import Engine, Scores
 from archspec.predicting.masks import MaskColumns, MaskFiller, prepare_masks
@@ -68,6 +69,7 @@ class PredictionSettings:
     labels: tuple[str, ...]
     decision: Decision
     batch_size: int
+    max_new_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,11 @@ def prepared_windows(
             if finds_answers(settings.kind):
                 yield window, prepare_answers(encoder, inputs, size, window.faults)
                 continue
-            if models_language(settings.kind):
+            if settings.kind == "causal-lm":
+                most = settings.max_new_tokens
+                yield window, prepare_prompts(encoder, inputs, most, window.faults)
+                continue
+            if settings.kind == "masked-lm":
                 yield window, prepare_masks(encoder, inputs, size, window.faults)
                 continue
             pair = len(texts) == 2
@@ -299,18 +305,24 @@ class _AddedColumns:
     ) -> None:
         given: dict[str, Any] = {"probabilities": request.probabilities, "wide": wide}
         encoder, top_k = settings.encoder, request.top_k or 0
-        self._made: RowColumns | WordColumns | AnswerColumns | MaskColumns
+        self._made: RowColumns | WordColumns | AnswerColumns | MaskColumns | ContinuationColumns
         if tags_words(settings.kind):
             self._made = WordColumns(WordTagger(settings.engine, settings.labels), **given)
         elif finds_answers(settings.kind):
             self._made = AnswerColumns(Answerer(settings.engine))
-        elif models_language(settings.kind) and isinstance(encoder, TextEncoder):
+        elif settings.kind == "causal-lm" and isinstance(encoder, TextEncoder):
+            model, size = settings.engine.plain.model, settings.batch_size
+            self._made = ContinuationColumns(
+                Continuer(model, encoder, settings.max_new_tokens, size)
+            )
+        elif settings.kind == "masked-lm" and isinstance(encoder, TextEncoder):
             filler = MaskFiller(settings.engine, encoder)
             self._made = MaskColumns(filler, wide=wide, top_k=top_k)
         else:
             self._made = RowColumns(settings, top_k=top_k, **given)
         of_texts = isinstance(settings.encoder, TextEncoder)
-        self._of_texts = of_texts and not finds_answers(settings.kind)  # these are not cut
+        is_whole = finds_answers(settings.kind) or settings.kind == "causal-lm"  # never cut
+        self._of_texts = of_texts and not is_whole
         names = {**self._made.schema, **({"truncated": pa.bool_()} if self._of_texts else {})}
         names["error"] = pa.string()
         while not names.keys().isdisjoint(file.schema):

@@ -18,9 +18,11 @@ from archspec.data.images import MAX_PIXELS, UnreadableImage, decoded
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
+from archspec.freezing.modes import evaluating
 from archspec.lang.schema import TaskKind
 from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answers
 from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
+from archspec.predicting.continuations import Continuer, new_tokens, prepare_prompts
 from archspec.predicting.decisions import Decision, Threshold, decision
 from archspec.predicting.engine import Engine, Scores, model_device
 from archspec.predicting.masks import MaskFiller, prepare_masks
@@ -41,16 +43,16 @@ from archspec.predicting.report import (
     Prediction,
 )
 from archspec.predicting.span_report import AnswerPrediction, TokenPrediction
-from archspec.predicting.token_report import MaskPrediction
+from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
 from archspec.predicting.variants import Variant
 from archspec.predicting.words import WordTagger, prepare_words
 from archspec.tasks import (
     find,
     finds_answers,
-    models_language,
     tags_words,
     takes_pairs,
 )
+from archspec.tasks.language_model import LanguageModel
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from archspec.tasks.objective import Activation, Objective
     from archspec.weights.tensor_names import Resize
 
+_OfTokens = TokenPrediction | AnswerPrediction | MaskPrediction | ContinuationPrediction
 _MAX_BATCH_SIZE = 1_000_000
 
 
@@ -93,6 +96,8 @@ class Predictor:
         threshold: the probability from which on a label is given, 0 to 1: of several labels each,
             left out 0.5; of two labels the second one. ``best``: those that the run's report has.
         calibrate: whether logits are divided by the temperature of the run's report.
+        max_new_tokens: how many tokens are added to a prompt at most, by a model of ``causal-lm``;
+            left out: 40.
         **params: values for the spec's parameters.
 
     Attributes:
@@ -104,6 +109,7 @@ class Predictor:
         labels: the names of the classes; none for embeddings and numbers.
         decision: which labels probabilities lead to.
         size: how many numbers the model gives for each input.
+        max_new_tokens: how many tokens are added to a prompt at most.
         encoder: what makes the model's input of a text or an image.
         engine: what runs the model.
         tokens: of the texts of the last call, and how many of them were cut; None for images.
@@ -145,6 +151,7 @@ class Predictor:
         labels: Sequence[str] | None = None,
         threshold: Threshold | None = None,
         calibrate: bool = False,
+        max_new_tokens: int | None = None,
         **params: Any,
     ) -> None:
         _check(batch_size, max_length, tokenizer, labels)
@@ -164,6 +171,7 @@ class Predictor:
         self.encoder = loaded.encoder
         self.tokens: TokenCounts | None = None
         self.objective = _objective(task)
+        self.max_new_tokens = new_tokens(task.kind, max_new_tokens)
         activation = self.objective.activation if self.objective else ""
         if names is not None and self.objective is not None and not activation:
             raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
@@ -171,6 +179,8 @@ class Predictor:
         self.engine = _engine(
             loaded, task.kind, self.pair, activation, per_token, optimize=optimize
         )
+        if isinstance(self.objective, LanguageModel) and isinstance(self.encoder, TextEncoder):
+            _check_language(loaded, self.objective, self.encoder)
         self.size = self.engine.size
         self.labels = label_names(loaded, self.size) if activation else ()
         of_rows = "" if per_token else activation
@@ -196,7 +206,8 @@ class Predictor:
             several labels, ``MultiLabelPrediction``, for numbers ``NumberPrediction``, and for
             tags of words ``TokenPrediction``, for answers ``AnswerPrediction``. Of a
             ``text-embedding`` task, a float32 tensor [size], or [n, size]. Of ``masked-lm``, whose
-            texts have masks such as ``[MASK]``, a ``MaskPrediction``.
+            texts have masks such as ``[MASK]``, a ``MaskPrediction``; of ``causal-lm`` a
+            ``ContinuationPrediction``.
 
         Raises:
             DataError: E930, inputs that nothing can be predicted on; all of them are reported.
@@ -404,6 +415,7 @@ class Predictor:
             self.labels,
             self.decision,
             self.batch_size,
+            self.max_new_tokens,
         )
 
     def _prediction(self, scores: Scores, truncated: bool) -> AnyPrediction:
@@ -418,13 +430,14 @@ class Predictor:
         return Prediction(best, probabilities[best], probabilities, truncated)
 
     def _of_tokens(self, inputs: list[Any]) -> list[Any]:
-        """The tags of the words of each input, the answer to it, or the tokens for its masks."""
+        """What tokens lead to: tags of words, an answer, tokens for masks, or a continuation."""
         encoder = self.encoder
         assert isinstance(encoder, TextEncoder)
         step = window_rows(encoder, self.batch_size)
         answerer, tagger = Answerer(self.engine), WordTagger(self.engine, self.labels)
         filler = MaskFiller(self.engine, encoder)
-        predictions: list[TokenPrediction | AnswerPrediction | MaskPrediction | None] = []
+        continuer = Continuer(self.model, encoder, self.max_new_tokens, self.batch_size)
+        predictions: list[_OfTokens | None] = []
         tokens: list[TokenCounts] = []
         problems: list[Problem] = []
         for start in range(0, len(inputs), step):
@@ -432,7 +445,10 @@ class Predictor:
             if finds_answers(self.kind):
                 prepared = prepare_answers(encoder, window, self.batch_size)
                 predictions += answerer.predictions(prepared)
-            elif models_language(self.kind):
+            elif self.kind == "causal-lm":
+                prepared = prepare_prompts(encoder, window, self.max_new_tokens)
+                predictions += continuer.predictions(prepared)
+            elif self.kind == "masked-lm":
                 prepared = prepare_masks(encoder, window, self.batch_size)
                 predictions += filler.predictions(prepared)
             else:
@@ -554,6 +570,15 @@ def _engine(
         sample = prepare_images(encoder, lambda i: _pixels(encoder, black), 1, 1)
     engine.probe(sample.batches[0][1], loaded.spec.name)
     return engine
+
+
+def _check_language(loaded: LoadedModel, objective: LanguageModel, encoder: TextEncoder) -> None:
+    """Raise as ``LanguageModel.check``."""
+    device = model_device(loaded.model)
+    batch = encoder.collate(encoder.encode(["a b c d"]))
+    with evaluating(loaded.model), torch.inference_mode():
+        inputs = {name: one.to(device) for name, one in batch.items()}
+        objective.check(loaded.model, inputs, encoder.size)
 
 
 def _problems(faults: dict[int, Fault], start: int, count: int) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""What predicting with language models gives: the tokens behind the masks of a text."""
+"""What predicting with language models gives: tokens for masks, and how a prompt goes on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from archspec.errors import Problem, UsageError
 from archspec.predicting.report import probability_table
 from archspec.report.display import Displayed
+from archspec.report.text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -88,3 +89,42 @@ class MaskPrediction(Displayed):
             shown = dict([*mask.items()][: self.most_shown or 10])
             parts.append(probability_table(shown, [*shown][:1], len(shown)))
         return Group(*parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ContinuationPrediction(Displayed):
+    """How a model continues a prompt, with the most probable token each time.
+
+    Attributes:
+        input: the prompt.
+        continuation: what the model adds, with the space before it if there is one.
+        tokens: how many it adds.
+        ended: whether the model says that the text ends there; else there may be more of it.
+    """
+
+    input: str
+    continuation: str
+    tokens: int
+    ended: bool
+
+    @property
+    def summary(self) -> tuple[str, str]:
+        """The continuation; there is no probability."""
+        return self.continuation.strip(), ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as plain data."""
+        return {
+            "text": self.input,
+            "continuation": self.continuation,
+            "tokens": self.tokens,
+            "ended": self.ended,
+        }
+
+    def __rich__(self) -> RenderableType:
+        from rich.text import Text
+
+        text = Text(printable_lines(self.input)).append(
+            printable_lines(self.continuation), style="bold"
+        )
+        return text if self.ended else text.append(" …")

@@ -21,6 +21,7 @@ _CLASSES = {
     "image-classification": "ImageClassification",
     "text-embedding": "TextEmbedding",
     "masked-lm": "MaskedLm",
+    "causal-lm": "CausalLm",
 }
 IGNORED = -100
 """The label of a token without one, which PyTorch's cross entropy leaves out by default."""
@@ -55,7 +56,7 @@ def sizes_outputs(kind: str) -> bool:
 
 def models_language(kind: str) -> bool:
     """Whether a kind of task has no labels beside its texts: their tokens are what is predicted."""
-    return kind == "masked-lm"
+    return kind in ("masked-lm", "causal-lm")
 
 
 def has_labels(kind: str) -> bool:

@@ -225,11 +225,17 @@ class DataFeed:
         return self._varied.definition != self.encoder.definition
 
     def lengths(self, split: str) -> list[int | None]:
-        """Of each input, in positions; None for images. A row may be several texts, or windows."""
+        """Of each input, in positions; None for images, and for blocks, which have one length.
+
+        A row may be several texts, or windows; or there are blocks in place of rows.
+        """
         rows = self.data.splits[split]
         if not isinstance(self.encoder, TextEncoder):
             return [None] * len(rows)
-        return [*text_lengths(rows, self.encoder).tolist()]
+        lengths = text_lengths(rows, self.encoder).tolist()
+        return (
+            [None] * len(lengths) if rows.language == "causal-lm" and rows.pair is None else lengths
+        )
 
     def of(self, split: str, parts: Sequence[Sequence[int]]) -> Iterator[Batch]:
         """The batches of these inputs, as they are: nothing varies."""

@@ -365,7 +365,9 @@ def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bo
     else:
         refuse(["num_workers", "image_column"], "the spec's inputs are texts")
     if models_language(kind):
-        refuse(["text_pair_column", "label_column", "labels"], f"{kind} learns from texts alone")
+        refuse(["label_column", "labels"], f"{kind} learns from texts alone")
+    if kind == "masked-lm":
+        refuse(["text_pair_column"], "masked-lm learns from single texts")
     if kind != "text-embedding":
         refuse(["negative_column"], f"the task is {kind}")
     if isinstance(data, Data):

@@ -34,7 +34,7 @@ Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Task = Literal[
     "text-classification", "text-regression", "text-embedding", "token-classification",
-    "question-answering", "image-classification", "masked-lm",
+    "question-answering", "image-classification", "masked-lm", "causal-lm",
 ]  # fmt: skip
 Monitor = Literal[
     "accuracy", "loss", "macro_f1", "micro_f1", "entity_f1", "f1", "exact_match", "mrr",

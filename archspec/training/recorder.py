@@ -333,7 +333,7 @@ class Recorder:
             if not math.isfinite(total):
                 raise _diverged(line["step"], self.options)
             at.loss, at.samples = at.loss + total, at.samples + count
-            lines.append({**line, "loss": total / count})
+            lines.append({**line, "loss": total / (count or 1)})  # no token may have a label
         self._waiting = []
         self._write(lines)
         for line in lines:

@@ -19,6 +19,13 @@ SIZES: dict[str, Any] = {
     "vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
     "intermediate_size": 24, "max_position_embeddings": 32,
 }  # fmt: skip
+GPT2: dict[str, Any] = {
+    "vocab_size": 40,
+    "n_embd": 16,
+    "n_layer": 1,
+    "n_head": 2,
+    "n_positions": 64,
+}
 TEXTS = ("a warm film", "it was bad", "so good", "a sad day", "very nice", "poor film")
 ROWS: dict[str, list[dict[str, Any]]] = {
     "pairs": [
@@ -30,6 +37,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"text": text, "labels": ["no", "yes", "so"][: i % 4]} for i, text in enumerate(TEXTS)
     ],
     "masks": [{"text": text} for text in TEXTS],
+    "prompts": [{"prompt": text, "answer": text} for text in TEXTS],
 }
 LORA = """
 archspec: 1
@@ -47,12 +55,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     for name, rows in ROWS.items():
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows * 3)))
         task = {"task": "text-regression"} if name == "numbers" else {}
-        spec = "bert-mlm" if name == "masks" else "bert"
+        spec = {"masks": "bert-mlm", "prompts": "gpt2"}.get(name, "bert")
+        sizes = GPT2 if name == "prompts" else SIZES
         vocabulary = TRAINING / ("masks/vocab.txt" if name == "masks" else "vocab.txt")
         archspec.train(
             spec, folder / f"{name}.jsonl", output_dir=folder / "runs", name=name, epochs=1,
             tokenizer=vocabulary, feature_cache="off", device="cpu", progress=False,
-            **task, **SIZES,
+            **task, **sizes,
         )  # fmt: skip
     return Models(folder, device="cpu", max_models=4)
 
@@ -61,7 +70,7 @@ def test_what_is_predicted(models: Models) -> None:
     runs = {Path(one["name"]).name: one for one in models.sources()["runs"]}
     assert {name: (one["pair"], one["score"]["name"]) for name, one in runs.items()} == {
         "pairs": (True, "accuracy"), "numbers": (False, "Pearson"), "several": (False, "micro F1"),
-        "masks": (False, "perplexity"),
+        "masks": (False, "perplexity"), "prompts": (False, "perplexity"),
     }  # fmt: skip
     answers: dict[str, dict[str, Any]] = {}
     for name in ROWS:
@@ -74,6 +83,9 @@ def test_what_is_predicted(models: Models) -> None:
         answers[name] = answer
         if name == "numbers":
             assert answer["value"] == pytest.approx(expected.value, abs=1e-5)
+            continue
+        if name == "prompts":
+            assert answer == {"kind": "causal-lm", **expected.to_dict(), "truncated": None}
             continue
         shown = {one["label"]: one["probability"] for one in answer["labels"]}
         shares = expected.top(20).masks[0] if name == "masks" else expected.probabilities

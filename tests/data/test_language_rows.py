@@ -32,7 +32,11 @@ WRONG: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [
     ([{"a": PROSE, "b": PROSE}], {}, "E902 data: a, b could each be the text"),
     ([{"a": 1}], {}, "E902 data: no column looks like the text"),
     ([{"text": "a"}], {"text_column": "b"}, "E902 data has no column 'b'"),
-    ([{"text": "a"}], {"label_column": "text"}, "E801 the task is masked-lm: it learns from"),
+    (
+        [{"text": "a"}],
+        {"label_column": "text"},
+        "E801 the task is masked-lm: it learns from",
+    ),
     ([{"text": "a"}], {"text_pair_column": "text"}, "E801 the task is masked-lm: it learns"),
     ([{"text": "a"}], {"labels": ["a", "b"]}, "E801 the task is masked-lm: there are no lab"),
     ([{"text": " "}], {}, "E903 1 of the 1 rows of train are bad: no text 1"),
@@ -140,3 +144,88 @@ def test_long_texts_go_on_in_further_rows() -> None:
         for seed in (0, 1)
     ]
     assert fixed[0] == fixed[1]
+
+
+CAUSAL = Task(kind="causal-lm")
+WORDS = TextEncoder(TRAINING / "vocab.txt", 8, ("input_ids",))
+
+
+def test_texts_are_packed_into_blocks() -> None:
+    texts = ["a film", "good " * 9, "it was so"]
+    data = opened([{"text": text} for text in texts], CAUSAL)
+    rows = data.splits["train"]
+    blocks: dict[int, list[int]] = {}
+    for batch in batches(rows, WORDS, batch_size=2, shuffle=True):
+        assert batch.keys() == {"input_ids", "labels", "rows"}
+        for row, ids, labels in zip(
+            batch["rows"], batch["input_ids"], batch["labels"], strict=True
+        ):
+            blocks[int(row)] = ids.tolist()
+            assert labels.tolist() == [IGNORED, *ids[1:].tolist()]
+    whole = [token for text in texts for token in WORDS.encode_whole([text])[0]]
+    assert [blocks[0], blocks[1]] == [whole[:8], whole[8:16]] and len(blocks) == 2
+    assert [WORDS.name(i) for i in whole[:5]] == ["[CLS]", "a", "film", "[SEP]", "[CLS]"]
+    counts = token_counts(rows, WORDS)
+    assert counts is not None and (counts.tokens, counts.blocks, counts.unused) == (20, 2, 4)
+    told = "4 of 20 tokens are left out: at the end of a split they fill no block of 8"
+    assert counts.notes == (told,) and (counts + counts).unused == 8
+    items = text_items(rows, WORDS)
+    assert items is not None and items.tolist() == [7, 7]
+    few = opened([{"text": "a"}], CAUSAL).splits["train"]
+    with pytest.raises(DataError, match="the train split has 3 tokens: no block of 8") as caught:
+        token_counts(few, WORDS)
+    assert caught.value.code == "E905"
+
+
+def test_answers_are_learned_and_prompts_are_not() -> None:
+    pairs = [("a film", "good"), ("so ", "a film"), ("was it\n", "so"), ("a", "good " * 9),
+             ("good " * 9, "bad")]  # fmt: skip
+    rows = opened([{"n": 1, "instruction": a, "response": b} for a, b in pairs], CAUSAL).splits[
+        "train"
+    ]
+    batch = next(iter(batches(rows, WORDS, batch_size=5, shuffle=False, by_length=False)))
+    names = [
+        [WORDS.name(i) for i, label in zip(ids, labels, strict=True) if label != IGNORED]
+        for ids, labels in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True)
+    ]
+    assert names == [
+        ["good", "[SEP]"], ["a", "film", "[SEP]"], ["so", "[SEP]"], ["good"] * 6, [],
+    ]  # fmt: skip
+    for ids, (prompt, _) in zip(batch["input_ids"].tolist(), pairs, strict=True):
+        (alone,) = WORDS.encode_prompts([prompt])
+        assert ids[: len(alone)] == alone[:8]
+    counts = token_counts(rows, WORDS)
+    assert counts is not None and (counts.targets, counts.lost, counts.longest) == (5, 1, 12)
+    assert counts.notes[0].startswith("2 of 5 texts were cut at 8 tokens, the longest has 12")
+    assert counts.notes[1:] == (
+        "1 of 5 answers are cut off as a whole: nothing is learned of these rows",
+    )
+    lost = opened([{"prompt": "good " * 9, "answer": "a"}], CAUSAL).splits["train"]
+    with pytest.raises(DataError, match="no answer of train has a token among the first 8"):
+        token_counts(lost, WORDS)
+
+
+CAUSAL_COLUMNS: list[tuple[dict[str, str], dict[str, Any], Any]] = [
+    ({"text": "a", "prompt": "b", "answer": "c"}, {}, ("text", None)),
+    ({"Prompt": "a", "Completion": "b"}, {}, ("Prompt", "Completion")),
+    ({"question": "a", "answer": "b"}, {"label_column": False}, ("question", None)),
+    ({"a": "b", "c": "d"}, {"text_column": "c", "text_pair_column": "a"}, ("c", "a")),
+    ({"question": "a", "answer": "b"}, {"text_column": "answer"}, ("answer", None)),
+    ({"a": "b", "c": "d"}, {}, "E902"),
+    ({"instruction": "a", "input": "b", "output": "c"}, {}, "E902"),
+    ({"a": "b", "c": "d"}, {"text_pair_column": "c"}, "E801"),
+    ({"a": "b"}, {"text_column": "a", "text_pair_column": "a"}, "E801"),
+    ({"a": "b"}, {"text_column": "a", "labels": ["a", "b"]}, "E801"),
+]
+
+
+@every("row, given, expected", CAUSAL_COLUMNS)
+def test_which_columns_are_prompts(
+    row: dict[str, str], given: dict[str, Any], expected: Any
+) -> None:
+    try:
+        columns = opened([row], CAUSAL, **given).columns
+        found: Any = (columns.text, columns.text_pair)
+    except ArchspecError as error:
+        found = error.code
+    assert found == expected

@@ -123,6 +123,13 @@ def texts(rng: random.Random) -> list[dict[str, Any]]:
     return [{"text": " ".join(rng.choices(WORDS, k=rng.randint(5, 40)))} for _ in range(ROWS)]
 
 
+def prompts(rng: random.Random) -> list[dict[str, Any]]:
+    """Some answers are cut, and one is cut off as a whole."""
+    rows = [{"prompt": text(rng), "answer": text(rng)} for _ in range(ROWS)]
+    rows[1]["answer"] += " good" * 20
+    return [*rows, {**rows[0], "prompt": "good " * 40}]
+
+
 TAGS = ("O", "B-GOOD", "I-GOOD", "B-BAD")
 Reference = Callable[[], Any]
 
@@ -196,6 +203,23 @@ def mask_filler() -> Any:
     return BertForMaskedLM(BertConfig(**config))
 
 
+GPT2 = {"vocab_size": 40, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+NO_GPT2_DROPOUT = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+
+
+def continuer() -> Any:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config(**GPT2, **NO_GPT2_DROPOUT))
+
+
+def sizes_of(spec: str, *, dropout: bool = False) -> dict[str, Any]:
+    sizes, without = (GPT2, NO_GPT2_DROPOUT) if spec == "gpt2" else (SIZES, NO_DROPOUT)
+    return {**sizes, **({} if dropout else without)}
+
+
+CAUSAL: dict[str, Any] = {"accumulate_grad_batches": 2, "max_length": 20}
+CAUSAL["freeze"] = ["**", "!transformer.h[1]", "!transformer.ln_f"]
 MASKED: dict[str, Any] = {
     "tokenizer": HERE / "masks/vocab.txt",
     "accumulate_grad_batches": 2,
@@ -221,6 +245,8 @@ TASKS: dict[str, tuple[str, Callable[..., list[dict[str, Any]]], Reference, dict
     "tags": ("bert-token-classifier", tagged, token_classifier, {}),
     "answers": ("bert-question-answering", answered, answerer, {}),
     "masks": ("bert-mlm", texts, mask_filler, MASKED),
+    "blocks": ("gpt2", texts, continuer, CAUSAL),
+    "prompts": ("gpt2", prompts, continuer, CAUSAL),
 }
 
 
@@ -449,6 +475,41 @@ def predicts_masks(predictor: archspec.Predictor, folder: Path) -> None:
             call()
 
 
+def continues(predictor: archspec.Predictor, folder: Path) -> None:
+    encoder = predictor.encoder
+    assert isinstance(encoder, TextEncoder) and encoder.name(encoder.end_id or 0) == "[SEP]"
+    model = archspec.Predictor(folder / "runs/whole", device="cpu", max_new_tokens=6)
+    given = ["a good film", "so", "very bad "]
+    found = model(given)
+    for prompt, one in zip(given, found, strict=True):
+        ids = encoder.encode([prompt])[0][:-1]
+        new: list[int] = []
+        with torch.no_grad():
+            while len(new) < 6 and encoder.end_id not in new:
+                tokens = torch.tensor([[*ids, *new]])
+                new.append(int(predictor.model.eval()(tokens)["logits"][0, -1].argmax()))
+        words = [encoder.name(i) for i in new if i not in encoder.special_ids]
+        assert one.continuation.split() == words
+        assert one.tokens == len(new) - (encoder.end_id in new)
+        assert one.ended == (encoder.end_id in new) and one.input == prompt
+    assert predictor.max_new_tokens == 40
+    for wrong, why in ((" ", "no text"), ("good " * 26, "27 tokens and 6 new ones, of 32")):
+        with pytest.raises(DataError, match=why) as caught:
+            model(wrong)
+        assert caught.value.code == "E930"
+    (folder / "in.txt").write_text("a good film\n" + "good " * 26 + "\n")
+    report = model.file(folder / "in.txt", folder / "out.jsonl")
+    assert report.columns == ("continuation", "ended", "error") and report.bad_rows == 1
+    row, bad = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    assert row["continuation"] == found[0].continuation and bad["continuation"] is None
+    command = ["predict", str(folder / "runs/whole"), "--text", given[0], "--device", "cpu"]
+    shown = CliRunner().invoke(main, [*command, "--json", "--max-new-tokens", "6"]).stdout
+    assert json.loads(shown) == [{"input": given[0], **found[0].to_dict()}]
+    for value in (0, True, "6"):
+        with pytest.raises(ArchspecError, match="max_new_tokens is a whole number"):
+            archspec.Predictor(folder / "runs/whole", device="cpu", max_new_tokens=value)  # pyright: ignore
+
+
 PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
     "pairs": predicts_pairs,
     "numbers": predicts_numbers,
@@ -458,6 +519,8 @@ PREDICTS: dict[str, Callable[[archspec.Predictor, Path], None]] = {
     "tags": predicts_tags,
     "answers": predicts_answers,
     "masks": predicts_masks,
+    "blocks": continues,
+    "prompts": continues,
 }
 
 
@@ -529,6 +592,14 @@ def test_perplexity_is_that_of_torchmetrics() -> None:
             objective.loss(wrong, {"labels": labels}, 30)
 
 
+def test_a_step_may_predict_nothing(tmp_path: Path) -> None:
+    given: dict[str, Any] = {**OPTIONS, **MASKED, **SIZES, "batch_size": 1, "epochs": 1}
+    given |= {"accumulate_grad_batches": 1, "output_dir": tmp_path, "feature_cache": "off"}
+    run = archspec.train("bert-mlm", [{"text": "a film"}] * 8, **given)
+    losses = [line["loss"] for line in steps(run)]
+    assert 0.0 in losses and run.status == "finished"
+
+
 KS = ("accuracy_at_1", "accuracy_at_10")
 
 
@@ -580,7 +651,7 @@ def steps(run: archspec.Run) -> list[Mapping[str, Any]]:
 @pytest.mark.parametrize("name", TASKS)
 def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     spec, _, reference, more = TASKS[name]
-    given = {**OPTIONS, **more, "output_dir": tmp_path / "runs", **SIZES, **NO_DROPOUT}
+    given = {**OPTIONS, **more, "output_dir": tmp_path / "runs", **sizes_of(spec)}
     given.pop("freeze", None)
     run = archspec.train(spec, written(name, tmp_path), **given)
     theirs = reference()
@@ -590,7 +661,7 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
         layout="transformers",
     )
     missing = theirs.load_state_dict(load_file(tmp_path / "start.safetensors"), strict=False)
-    tied = ("position_ids", "cls.predictions.decoder.")
+    tied = ("position_ids", "cls.predictions.decoder.", "lm_head.weight")
     assert not missing.unexpected_keys
     assert all(any(part in key for part in tied) for key in missing.missing_keys)
     resolved = archspec.load(run.path / "spec.yaml")
@@ -601,7 +672,7 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     feed = DataFeed(data, (encoder, encoder), TrainOptions(batch_size=4))
     every = given.get("accumulate_grad_batches", 1)
     plan: dict[str, Any] = (
-        {"freeze": ["**.pooler"]} if name not in ("tags", "answers", "masks") else {}
+        {"freeze": ["**.pooler"]} if spec in ("bert", "minilm-l6") else {}
     )  # some have none
     model = archspec.build(run.path / "spec.yaml", device="cpu", **plan)
     assert not has_unused(model, feed)  # as several processes ask
@@ -627,7 +698,7 @@ def test_runs_resume_to_the_bit_and_predict(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, _, _, more = TASKS[name]
-    given = {"freeze": "head-only", **OPTIONS, **more, **SIZES}
+    given = {"freeze": "head-only", **OPTIONS, **more, **sizes_of(spec, dropout=True)}
     given |= {"output_dir": tmp_path / "runs", "save_interval": 0.0}
     path = written(name, tmp_path)
     whole = archspec.train(spec, path, **given, name="whole")
@@ -644,7 +715,10 @@ def test_runs_resume_to_the_bit_and_predict(
     lines = [[{**line, **times} for line in run.epochs] for run in (whole, resumed)]
     assert lines[0] == lines[1]
     whole.verify()
-    if name == "triplets":  # each column by itself, with the same dropout
+    if name == "blocks":
+        kept = json.loads((whole.path / "freeze.json").read_text())["phases"][0]["activations"]
+        assert kept["samples"] == whole.facts["data"]["tokens"]["blocks"], kept
+    if name in ("triplets", "blocks"):  # each column by itself, with the same dropout
         plain = archspec.train(spec, path, **given, feature_cache="off")
         losses = [[line["loss"] for line in steps(run)] for run in (whole, plain)]
         assert losses[0] == pytest.approx(losses[1], abs=2e-6)

@@ -175,6 +175,12 @@ function embedding({ size, norm, first }) {
   return [h("p", `An embedding of size ${size}, norm ${formatScore(norm)}:`), h("pre.code", `${numbers} …`)];
 }
 
+function continuation({ text: prompt, continuation: added, tokens, ended }) {
+  const count = tokens === 1 ? "1 token" : `${formatExact(tokens)} tokens`;
+  const note = ended ? `${count} added; the text ends here.` : `${count} added, the most this page asks for.`;
+  return [h("p.saliency", prompt, h("strong", added)), h("p.quiet", note)];
+}
+
 const number = ({ value }) => h("p.value", { title: String(value) }, formatScore(value));
 
 function drawSources(sources) {
@@ -209,6 +215,7 @@ function draw() {
   if (value.error) answer.replaceChildren(h("pre.notice.wrong", value.error));
   else if (found?.labels)
     answer.replaceChildren(truncation(found), probabilityTable(found), contributions(found.saliency));
+  else if (found && "continuation" in found) answer.replaceChildren(...continuation(found));
   else if (found && "value" in found) answer.replaceChildren(truncation(found), number(found));
   else if (found) answer.replaceChildren(truncation(found), ...embedding(found));
 }
