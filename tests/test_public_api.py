@@ -46,6 +46,7 @@ DATA += [
     "AnswerPrediction",
     "ContinuationPrediction",
     "MaskPrediction",
+    "SegmentationPrediction",
     "TaggedSpan",
     "TaggedWord",
     "TokenPrediction",

@@ -18,6 +18,7 @@ from archspec.data import tokenizer_files
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
 from archspec.predicting.report import MultiLabelPrediction, NumberPrediction
 from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
+from archspec.tasks import labels_pixels, takes_images
 from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
 from archspec_app.training.metric_points import number
@@ -292,7 +293,7 @@ class Models:
 def _text_answer(
     model: archspec.Predictor, text: str, second: str, explain: bool
 ) -> dict[str, Any]:
-    if model.kind == "image-classification":
+    if takes_images(model.kind):
         raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
     if model.kind in ("token-classification", "question-answering"):
         pair = " --text-pair CONTEXT" * bool(model.pair)
@@ -334,8 +335,12 @@ def _truncation(model: archspec.Predictor) -> dict[str, int] | None:
 
 
 def _image_answer(model: archspec.Predictor, data: bytes) -> dict[str, Any]:
-    if model.kind != "image-classification":
+    if not takes_images(model.kind):
         raise UsageError(Problem("E801", f"{model.spec.name} takes text, not images"))
+    if labels_pixels(model.kind):
+        message = f"{model.spec.name} gives masks: not shown here yet"
+        hint = "archspec predict RUN --image FILE -o MASK.png"
+        raise UsageError(Problem("E801", message, hint=hint))
     return _labels(model, model(data))
 
 

@@ -18,7 +18,7 @@ from archspec.cli.command import Command, option
 from archspec.errors import Problem, UsageError
 from archspec.report import option_help
 from archspec.report.text import printable
-from archspec.tasks import ranks_names
+from archspec.tasks import labels_pixels, ranks_names, takes_images
 
 if TYPE_CHECKING:
     from archspec.predicting import Predictor
@@ -103,7 +103,9 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
     "--output",
     metavar="PATH",
     group="Output",
-    help="File to write the predictions of --file to, or an existing folder for several files.",
+    help="File to write the predictions of --file to, or an existing folder for several files. "
+    "With --image and a model that gives masks, PNG file to write the mask to, or an existing "
+    "folder.",
 )
 @option("--overwrite", is_flag=True, group="Output", help="Overwrite existing output files.")
 @option(
@@ -212,17 +214,22 @@ def predict(
         raise _usage("--pair-column goes with --file")
     if not files and (header is not None or encoding is not None):
         raise _usage("--header, --no-header and --encoding go with --file")
+    if output is not None and not files and not images:
+        raise _usage(_OUTPUT)
     pairs = _pairs(files, output, overwrite=overwrite)
+    masks = _mask_paths(images, output, overwrite=overwrite)
     predictor = archspec.Predictor(
         run_or_spec(source, given, config), labels=labels.split(",") if labels else None, **asked
     )
     if explain:
         _put_explained(predictor, inputs, as_json=as_json)
         return
+    if masks and not labels_pixels(predictor.kind):
+        raise _usage(_OUTPUT)
     if not files:
-        _put(predictor, pairs_of_texts, top_k, as_json=as_json)
+        _put(predictor, pairs_of_texts, top_k, masks, as_json=as_json)
         return
-    role = "image" if predictor.kind == "image-classification" else "text"
+    role = "image" if takes_images(predictor.kind) else "text"
     settings: dict[str, Any] = {role: column, "progress": not as_json, "text_pair": pair_column}
     settings |= {"probabilities": probabilities, "max_bad_rows": max_bad_rows}
     settings |= {"overwrite": overwrite, "top_k": top_k}
@@ -237,6 +244,7 @@ def predict(
         terminal.put(report.text(terminal.width()))
 
 
+_OUTPUT = "--file and -o go together, or --image and -o for a model that gives masks"
 _WRITTEN = {  # what is read, as
     ".arrow": ".parquet", ".feather": ".parquet", ".json": ".jsonl", ".txt": ".jsonl",
 }  # fmt: skip
@@ -246,7 +254,7 @@ def _pairs(
     files: tuple[str, ...], output: str | None, *, overwrite: bool
 ) -> list[tuple[Path, Path]]:
     """Each file with its output; all of them can be read and written, as far as is known."""
-    outputs = _outputs(files, output)
+    outputs = _outputs(files, output) if files else []
     if not outputs:
         return []
     from archspec.predicting.files import check_pairs
@@ -257,7 +265,7 @@ def _pairs(
 
 
 def _outputs(files: tuple[str, ...], output: str | None) -> list[Path]:
-    if (output is None) == bool(files):
+    if files and output is None:
         raise _usage("--file and -o go together: what is read, and what is written")
     if output is None or len(files) == 1:
         return [Path(output)] if output is not None else []
@@ -342,11 +350,39 @@ def _check_any(inputs: list[Any]) -> None:
         raise _usage("standard input has no line")
 
 
-def _put(predictor: Predictor, inputs: list[Any], top_k: int | None, *, as_json: bool) -> None:
+def _mask_paths(images: tuple[str, ...], output: str | None, *, overwrite: bool) -> list[Path]:
+    """Where the mask of each image is written; none without ``-o``."""
+    if not images or output is None:
+        return []
+    if Path(output).is_dir():
+        paths = [Path(output) / f"{Path(image).stem}.png" for image in images]
+    elif len(images) > 1:
+        raise _usage(f"{output}: not a folder, which several images need")
+    else:
+        paths = [Path(output)]
+    if twice := [path.name for path in paths if paths.count(path) > 1]:
+        raise _usage(f"two masks would be written as {printable(twice[0])}")
+    from archspec.predicting.segmentation_files import check_mask
+
+    for path in paths:
+        check_mask(path, [*map(Path, images)], overwrite=overwrite)
+    return paths
+
+
+def _put(
+    predictor: Predictor,
+    inputs: list[Any],
+    top_k: int | None,
+    masks: list[Path],
+    *,
+    as_json: bool,
+) -> None:
     _check_any(inputs)
     if top_k is not None and not ranks_names(predictor.kind):
         raise _usage("--top-k is for models that give labels or tokens")
     found: Any = predictor(inputs)
+    for path, prediction in zip(masks, found, strict=False):
+        prediction.save(path)
     if top_k is not None:
         found = [prediction.top(top_k) for prediction in found]
     _tell_optimizations(predictor)
@@ -361,8 +397,9 @@ def _put(predictor: Predictor, inputs: list[Any], top_k: int | None, *, as_json:
         for vector in [] if as_json else vectors:
             terminal.put(json.dumps(vector["embedding"]))
     elif as_json:
-        rows = zip(inputs, found, strict=True)
-        terminal.put_json([{"input": one, **prediction.to_dict()} for one, prediction in rows])
+        written = [{"mask": str(path)} for path in masks] or [{} for _ in found]
+        rows = zip(inputs, found, written, strict=True)
+        terminal.put_json([{"input": one, **row.to_dict(), **mask} for one, row, mask in rows])
     elif len(found) == 1:
         terminal.put(found[0].text(terminal.width()))
     else:

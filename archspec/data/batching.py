@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from archspec.data.causal_rows import causal_items
 from archspec.data.checking import image_fault
-from archspec.data.images import ImageEncoder
+from archspec.data.images import ImageEncoder, RandomKey
 from archspec.data.masking import Masking
+from archspec.data.masks import encode_mask
 from archspec.data.report import Integers, Rows
 from archspec.data.tables import joined
 from archspec.data.texts import TextEncoder, word_starts
@@ -53,7 +54,8 @@ def batches(
     Each batch is a dict of the model's inputs by name, with ``labels`` (int64 [batch]; of numbers
     float32 [batch], of several labels float32 [batch, classes], of tags int64 [batch, seq] with
     ``IGNORED`` for tokens that begin no word, of language models int64 [batch, seq] with
-    ``IGNORED`` for tokens that are not predicted; left out where the rows have none)
+    ``IGNORED`` for tokens that are not predicted, of masks of images int64 [batch, height, width]
+    with ``IGNORED`` for pixels without a class; left out where the rows have none)
     and ``rows`` (int64 [batch]: places in ``rows``). Of rows with answers, windows of their
     contexts take the place of rows, and ``labels`` are int64 [batch, 2]: the answer's first and
     last token. Of language models, parts of texts do, or blocks. Where each text of a row is an
@@ -110,7 +112,7 @@ def batches(
     elif images:
         dataset, collate = _Images(rows, encoder, seed), _collate_images
     else:
-        dataset, collate, num_workers = _Labels(rows), _labels_and_rows, 0
+        dataset, collate, num_workers = _Labels(rows, encoder, seed), _labels_and_rows, 0
     order = BatchOrder(
         count,
         lengths,
@@ -476,30 +478,42 @@ class _Images(Dataset[Any]):
         try:
             data = self.rows[row]
             assert isinstance(data, bytes)
-            pixels = self.encoder.encode(data, (self.seed, epoch, row))
+            key = (self.seed, epoch, row)
+            pixels = self.encoder.encode(data, key)
+            return row, {self.encoder.name: pixels}, _target(self.rows, row, self.encoder, key)
         except Exception as error:  # decoders of broken files raise errors of any type
-            return self._changed(row, error)
-        label = None if self.rows.labels is None else self.rows.labels[row]
-        return row, {self.encoder.name: pixels}, label
-
-    def _changed(self, row: int, error: Exception) -> DataError:
-        fault = ": ".join(filter(None, image_fault(error)))
-        number = int(self.rows.numbers[row])
-        message = f"row {number} of {self.rows.split} is not what was checked: {fault}"
-        hint = "its file has changed, or the task's image settings have"
-        return DataError(Problem("E901", message, hint=hint))
+            return _changed(self.rows, row, error)
 
 
 @dataclass(frozen=True, slots=True)
 class _Labels(Dataset[Any]):
     rows: Rows
+    encoder: ImageEncoder
+    seed: int
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, item: Item) -> tuple[int, None, Any]:
-        row, _ = item
-        return row, None, None if self.rows.labels is None else self.rows.labels[row]
+        row, epoch = item
+        try:
+            return row, None, _target(self.rows, row, self.encoder, (self.seed, epoch, row))
+        except Exception as error:
+            raise _changed(self.rows, row, error) from None
+
+
+def _target(rows: Rows, row: int, encoder: ImageEncoder, key: RandomKey) -> Any:
+    """The label of an image, or those of its pixels, which vary as it does."""
+    if rows.masks is not None:
+        return encode_mask(encoder, rows.mask(row), key)
+    return None if rows.labels is None else rows.labels[row]
+
+
+def _changed(rows: Rows, row: int, error: Exception) -> DataError:
+    fault = ": ".join(filter(None, image_fault(error)))
+    message = f"row {int(rows.numbers[row])} of {rows.split} is not what was checked: {fault}"
+    hint = "its file has changed, or the task's image settings have"
+    return DataError(Problem("E901", message, hint=hint))
 
 
 def _collate_images(items: Sequence[_Image]) -> Batch | DataError:

@@ -36,12 +36,14 @@ class CheckedInputs:
         cells: the column of each input: one, or two of a pair of texts.
         faults: position → what is wrong with a row.
         digests: of each row's text or image; empty where there is a fault.
+        sizes: position → width and height of a good image, in pixels.
         notes: a line for each thing that is worth knowing.
     """
 
     cells: tuple[Cells, ...]
     faults: dict[int, Fault]
     digests: list[bytes]
+    sizes: dict[int, tuple[int, int]]
     notes: tuple[str, ...] = ()
 
 
@@ -63,11 +65,12 @@ def check_inputs(
     faults: dict[int, Fault] = {}
     digests: list[bytes] = []
     animated: list[int] = []
+    sizes = dict[int, tuple[int, int]]()
     with without_size_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(table), _CHUNK):
             positions = np.arange(start, min(start + _CHUNK, len(table)))
             if is_image:
-                check = partial(_image, cells[0], resize, animated)
+                check = partial(_image, cells[0], resize, animated, sizes)
                 results = list(pool.map(check, positions.tolist()))
             elif words:
                 results = list(map(_words, cells[0].words(positions)))
@@ -79,7 +82,7 @@ def check_inputs(
                 elif not isinstance(result, bytes):
                     faults[i] = result
                 digests.append(result if isinstance(result, bytes) else b"")
-    return CheckedInputs(cells, faults, digests, _frame_notes(table, animated))
+    return CheckedInputs(cells, faults, digests, sizes, _frame_notes(table, animated))
 
 
 def _frame_notes(table: Table, animated: list[int]) -> tuple[str, ...]:
@@ -129,13 +132,20 @@ def text_fault(text: str | None) -> Fault | None:
     return ("a NUL character", "") if "\0" in text else None
 
 
-def _image(cells: Cells, resize: int, animated: list[int], position: int) -> bytes | Fault:
+def _image(
+    cells: Cells,
+    resize: int,
+    animated: list[int],
+    sizes: dict[int, tuple[int, int]],
+    position: int,
+) -> bytes | Fault:
     try:
         data = image_bytes(cells, position)
         image, has_more = decoded_frame(data)
         check_enlarged(image.size, resize)
     except Exception as error:
         return image_fault(error)
+    sizes[position] = image.size
     if has_more:
         animated.append(position)
     return hashlib.sha256(data).digest()

@@ -62,7 +62,8 @@ def _unreadable(path: Path, reason: str) -> DataError:
 def class_weights(data: Data, choice: str | Mapping[str, float] | None) -> list[float] | None:
     """The weight of each class, in their order.
 
-    ``balanced`` is rows / (classes × rows of the class), the classes being those that have rows.
+    ``balanced`` is rows / (classes × rows of the class), the classes being those that have rows; of
+    masks it is pixels that are counted.
     Where a row may have several labels it is rows without the label / rows with it. A class
     without rows for that has 1.
 
@@ -77,7 +78,8 @@ def class_weights(data: Data, choice: str | Mapping[str, float] | None) -> list[
         return None
     if isinstance(choice, Mapping):
         return _chosen(data, choice)
-    counts, total = data.splits["train"].counts, len(data.splits["train"])
+    counts, rows = data.splits["train"].counts, len(data.splits["train"])
+    total = rows if data.multi_label else sum(counts.values())
     if data.multi_label:
         return [(total - n) / n if 0 < n < total else 1.0 for n in counts.values()]
     known = sum(n > 0 for n in counts.values())

@@ -16,6 +16,7 @@ from archspec.data.column_errors import (
     with_columns,
 )
 from archspec.data.extras import train_extra
+from archspec.data.mask_columns import find_mask_columns
 from archspec.data.report import Columns
 from archspec.data.splitting import choose_hint
 from archspec.data.tables import Table, arrow_column, is_text, plain_values
@@ -36,7 +37,14 @@ from archspec.data.unsupported_tasks import (
 from archspec.data.word_columns import find_word_columns, holds_tags, holds_words
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.schema import TaskKind
-from archspec.tasks import finds_answers, predicts_numbers, tags_words, takes_pairs
+from archspec.tasks import (
+    finds_answers,
+    labels_pixels,
+    predicts_numbers,
+    tags_words,
+    takes_images,
+    takes_pairs,
+)
 
 with train_extra():
     import pyarrow as pa
@@ -78,7 +86,7 @@ def find_columns(
             task that is not supported.
         UsageError: E801, a column of images was given for a task on texts, or the reverse.
     """
-    is_image_task = kind == "image-classification"
+    is_image_task = takes_images(kind)
     unexpected = (text, text_pair) if is_image_task else (image,)
     if any(name is not None for name in unexpected):
         expected = "images, not text" if is_image_task else "text, not images"
@@ -90,6 +98,11 @@ def find_columns(
     label_name = label if isinstance(label, str) else None
     if tags_words(kind):
         columns = find_word_columns(table, text, label_name, tagged=label is not False)
+        check(table, columns, kind)
+        return columns
+    if labels_pixels(kind):
+        holders = [name for name in names(table) if _holds_images(table, name)]
+        columns = find_mask_columns(table, holders, image, label_name, labelled=label is not False)
         check(table, columns, kind)
         return columns
     if finds_answers(kind):
@@ -142,6 +155,7 @@ def check(table: Table, columns: Columns, kind: TaskKind) -> None:
     problems: list[Problem] = []
     checks = {**_ROLE_CHECKS, **(_WORD_CHECKS if tags_words(kind) else {})}
     checks |= _ANSWER_CHECKS if finds_answers(kind) else {}
+    checks |= {"label": _holds_images} if labels_pixels(kind) else {}
     for role, name in asdict(columns).items():
         if name is None:
             continue

@@ -10,6 +10,7 @@ from archspec.data.sentence_transformers import sentence_length
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.schema import Contract, TextInput
 from archspec.lang.spec import Spec
+from archspec.tasks import takes_images
 
 if TYPE_CHECKING:
     from archspec.data.images import ImageEncoder
@@ -46,7 +47,7 @@ def encoder_for(
     if task is None:
         hint = "give it a task, as {kind: text-classification}"
         raise UsageError(Problem("E801", f"{spec.name} does not say what it is for", hint=hint))
-    if task.kind == "image-classification":
+    if takes_images(task.kind):
         return _image_encoder(spec, train)
     settings = task.text or TextInput.model_validate({})
     path = Path(tokenizer) if tokenizer is not None else _find_tokenizer(spec, settings, weights)

@@ -45,12 +45,13 @@ def image_folders(root: Path) -> Splits:
     return {"images": partial(_image_table, root)}
 
 
-def _is_image(path: Path) -> bool:
+def is_image(path: Path) -> bool:
+    """Whether a file is an image by its suffix."""
     return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _has_images(folder: Path) -> bool:
-    return any(_is_image(path) for path in _files_in(folder))
+    return any(is_image(path) for path in _files_in(folder))
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
@@ -62,7 +63,7 @@ def _has_classes(folder: Path) -> bool:
 
 
 def _has_images_below(folder: Path) -> bool:
-    return any(map(_is_image, walk(folder, MAX_DEPTH)))
+    return any(map(is_image, walk(folder, MAX_DEPTH)))
 
 
 def _refuse_metadata(folders: list[Path]) -> None:
@@ -74,7 +75,7 @@ def _refuse_metadata(folders: list[Path]) -> None:
 
 
 def _refuse_strays(root: Path) -> None:
-    if strays := sorted(path.name for path in _files_in(root) if _is_image(path)):
+    if strays := sorted(path.name for path in _files_in(root) if is_image(path)):
         message = f"{root}: images that lie in no class's folder: {listing(strays)}"
         raise DataError(Problem("E901", message))
 
@@ -97,12 +98,12 @@ def _image_table(root: Path) -> Table:
         _refuse_strays(root)
     names: list[str] = []
     for path in walk(root, MAX_DEPTH, strict=True):
-        if _is_image(path) or (path.parent != root and _is_row(path)):
+        if is_image(path) or (path.parent != root and is_row(path)):
             names.append(path.relative_to(root).as_posix())
         if len(names) > MAX_FILES:
             raise DataError(Problem("E901", f"{root}: more than {MAX_FILES:,} images"))
     n = len(names)
-    _refuse_other_encodings(root, names)
+    refuse_other_encodings(root, names)
     columns = {"image": pa.array(names, pa.large_string())}
     if labelled:
         labels = [name.partition("/")[0] for name in names]
@@ -124,11 +125,13 @@ def _empty_folders(root: Path, filled: set[str]) -> tuple[str, ...]:
     return (f"folders without images are no classes: {listing(empty)}",) if empty else ()
 
 
-def _is_row(path: Path) -> bool:
+def is_row(path: Path) -> bool:
+    """Whether a file among images is one of them, if perhaps broken."""
     return path.suffix.lower() not in _BESIDE and path.name.lower() not in _LITTER
 
 
-def _refuse_other_encodings(root: Path, names: list[str]) -> None:
+def refuse_other_encodings(root: Path, names: list[str]) -> None:
+    """Check that file names can be in a table; raises DataError: E901."""
     for name in names:
         try:
             name.encode()

@@ -209,6 +209,17 @@ class ImageEncoder:
         version = metadata.version("pillow")
         return json.dumps([version, self.settings.model_dump(mode="json"), self.augmentation])
 
+    @property
+    def resampling(self) -> Image.Resampling:
+        """How images are resized."""
+        from PIL import Image
+
+        return Image.Resampling[self.settings.interpolation.upper()]
+
+    def converted(self, image: Image.Image) -> Image.Image:
+        """An image with the channels that the model takes, of 8 bits."""
+        return _to_channels(image, self.settings.channels)
+
     def encode(self, data: bytes, key: RandomKey = (0, 0, 0)) -> torch.Tensor:
         """The image in the bytes of a file as [channels, crop, crop]; raises UnreadableImage.
 
@@ -220,9 +231,12 @@ class ImageEncoder:
 
     def tensor(self, image: Image.Image, key: RandomKey = (0, 0, 0)) -> torch.Tensor:
         """As ``encode``, for an image that Pillow has opened."""
-        image = _to_channels(image, self.settings.channels)
+        return self.pixels(self.framed(self.converted(image), key, self.resampling))
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """An image that is cropped as the model's input: [channels, crop, crop]."""
         shape = (self.settings.crop, self.settings.crop, self.settings.channels)
-        values = np.asarray(self._cropped(image, key)).reshape(shape).transpose(2, 0, 1)
+        values = np.asarray(image).reshape(shape).transpose(2, 0, 1)
         # In NumPy: for so few values torch's threads cost more than they gain.
         pixels = values.astype(np.float32, order="C")
         pixels /= 255
@@ -230,17 +244,20 @@ class ImageEncoder:
         pixels /= np.array(self.settings.std, dtype=np.float32)[:, None, None]
         return torch.from_numpy(pixels)
 
-    def _cropped(self, image: Image.Image, key: RandomKey) -> Image.Image:
-        kind = self.augmentation
+    def framed(
+        self, image: Image.Image, key: RandomKey, resampling: Image.Resampling
+    ) -> Image.Image:
+        """An image resized, cropped and perhaps varied; pixels that are missing there are 0."""
+        kind, shorter = self.augmentation, self.settings.resize
         if kind == "none":
-            return _center_crop(_resized(image, self.settings), self.settings.crop)
+            return _center_crop(resized(image, shorter, resampling), self.settings.crop)
         generator = np.random.Generator(np.random.PCG64(list(key)))
         flipped = generator.random() < 0.5
         if kind == "resized-crop-flip":
-            framed = _random_crop(image, self.settings, generator)
+            framed = _random_crop(image, self.settings.crop, resampling, generator)
         else:
             shift = SHIFT if kind == "shift-flip" else 0
-            framed = _resized(image, self.settings)
+            framed = resized(image, shorter, resampling)
             framed = _shifted(framed, self.settings.crop, shift, generator)
         if not flipped:
             return framed
@@ -249,22 +266,15 @@ class ImageEncoder:
         return framed.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
-def _resampling(settings: ImageInput) -> Image.Resampling:
-    from PIL import Image
-
-    return Image.Resampling[settings.interpolation.upper()]
-
-
-def _resized(image: Image.Image, settings: ImageInput) -> Image.Image:
-    """Resize the shorter side, with antialiasing."""
-    shorter = settings.resize
+def resized(image: Image.Image, shorter: int, resampling: Image.Resampling) -> Image.Image:
+    """Make the shorter side so long, with antialiasing unless the nearest pixels are taken."""
     width, height = image.size
     if min(width, height) == shorter:
         return image
     check_enlarged(image.size, shorter)
     longer = _longer_side(image.size, shorter)
     size = (shorter, longer) if width <= height else (longer, shorter)
-    return image.resize(size, _resampling(settings))
+    return image.resize(size, resampling)
 
 
 def _longer_side(size: tuple[int, int], shorter: int) -> int:
@@ -285,11 +295,12 @@ def check_enlarged(size: tuple[int, int], shorter: int) -> None:
 
 def _center_crop(image: Image.Image, crop: int) -> Image.Image:
     """The centre of an image; missing pixels are black."""
-    left, top = (_margin(size, crop) for size in image.size)
+    left, top = (margin(size, crop) for size in image.size)
     return image.crop((left, top, left + crop, top + crop))
 
 
-def _margin(size: int, crop: int) -> int:
+def margin(size: int, crop: int) -> int:
+    """Where the centre of so many pixels begins; below 0 where some are missing."""
     return -((crop - size) // 2) if size < crop else round((size - crop) / 2)
 
 
@@ -298,12 +309,12 @@ def _shifted(
 ) -> Image.Image:
     """The centre of an image, shifted by up to ``shift`` pixels in each direction."""
     dx, dy = (int(n) for n in generator.integers(-shift, shift + 1, 2))
-    left, top = (_margin(size, crop) for size in image.size)
+    left, top = (margin(size, crop) for size in image.size)
     return image.crop((left + dx, top + dy, left + dx + crop, top + dy + crop))
 
 
 def _random_crop(
-    image: Image.Image, settings: ImageInput, generator: np.random.Generator
+    image: Image.Image, crop: int, resampling: Image.Resampling, generator: np.random.Generator
 ) -> Image.Image:
     """A part of 8 % to 100 % of the area, aspect 3:4 to 4:3, resized.
 
@@ -325,4 +336,4 @@ def _random_crop(
         left, top = (width - w) // 2, (height - h) // 2
         box = (left, top, left + max(1, w), top + max(1, h))
     # As torchvision: crop first, so that no pixels outside the part are blended in.
-    return image.crop(box).resize((settings.crop, settings.crop), _resampling(settings))
+    return image.crop(box).resize((crop, crop), resampling)

@@ -17,13 +17,16 @@ from archspec.lang.schema import ImageInput, Task
 from archspec.tasks import (
     finds_answers,
     has_labels,
+    labels_pixels,
     models_language,
     predicts_numbers,
     tags_words,
+    takes_images,
     takes_pairs,
 )
 
 if TYPE_CHECKING:
+    from archspec.data.masks import CheckedMasks
     from archspec.data.sources import Source
     from archspec.data.tables import Cells, Table
 
@@ -59,7 +62,8 @@ def open_data(
     Args:
         source: a file, a folder, a list of files, a mapping of splits to files, or a name on the
             hub (``owner/name`` or ``owner/name:subset``). Files are CSV, TSV, JSON lines, JSON,
-            Parquet or Arrow; a folder may also hold a folder of images for each class. Or data in
+            Parquet or Arrow; a folder may also hold a folder of images for each class, or folders
+            ``images`` and ``masks``. Or data in
             memory: a ``datasets.Dataset`` or ``DatasetDict``, a frame of pandas or Polars, a list
             of dicts, a dict of columns, or a mapping of splits to such.
         task: what the data is for: ``spec.architecture.task``.
@@ -73,8 +77,8 @@ def open_data(
         negative_column: the column of texts that do not belong to those of ``text_column``, for
             text-embedding. By default it is guessed, unless ``text_column`` is given.
         image_column: the column of images, or of their paths. By default it is guessed.
-        label_column: the column of labels. By default it is guessed. False: none is read, as for
-            prediction.
+        label_column: the column of labels, or of masks. By default it is guessed. False: none is
+            read, as for prediction.
         labels: the classes in order. By default those of the task, of the data, or of its training
             rows.
         validation_fraction: fraction of the training rows, taken evenly from each class, to
@@ -124,7 +128,8 @@ def open_data(
         hint = "give the spec a task, as {kind: text-classification}"
         raise UsageError(Problem("E801", "the spec does not say what it is for", hint=hint))
     form = TextFormat(header, encoding)
-    found = find(source, None if base is None else Path(base), form)
+    masks = labels_pixels(task.kind)
+    found = find(source, None if base is None else Path(base), form, masks=masks)
     labelled = label_column is not False
     is_embedding = labelled and task.kind == "text-embedding"
     wanted = {"train": train_split, "validation": validation_split, "test": test_split}
@@ -136,7 +141,7 @@ def open_data(
         )
         _check_all_used([*left])
     tables = {split: found[name]() for split, name in chosen.of.items()}
-    if task.kind != "image-classification":
+    if not takes_images(task.kind):
         tables = {split: with_texts(table) for split, table in tables.items()}
     if finds_answers(task.kind):
         from archspec.data.answer_columns import with_answer_lists
@@ -146,6 +151,7 @@ def open_data(
         raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
     names = _known_classes(labels, task) if has_labels(task.kind) else None
     main_split = next(iter(tables))
+    names = names or tables[main_split].classes
     if labelled and main_split != "train" and names is None:
         hint = f"{choose_hint('train_split')}, or what the classes are with labels= (--labels)"
         raise DataError(Problem("E904", "there is no train split", hint=hint))
@@ -315,13 +321,16 @@ class _DataBuilder:
         from archspec.data.targets import equal_texts
 
         settings = self.task.image or ImageInput.model_validate({})
-        words = tags_words(self.task.kind)
+        words, masks = tags_words(self.task.kind), None
         checked = check_inputs(table, self.columns, settings.resize, words=words)
         bad_by_row = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
         targets: Targets | None = None
         if self.labelled and self.columns.label is not None:
             if words:
                 targets = self._tags(split, table, checked.cells[0], bad_by_row)
+            elif labels_pixels(self.task.kind):
+                masks = self._masks(split, table, checked.sizes, bad_by_row)
+                targets = masks.counts(len(self.names or ()))
             elif finds_answers(self.task.kind):
                 targets = self._answers(table, checked.cells[1], bad_by_row)
             else:
@@ -341,8 +350,12 @@ class _DataBuilder:
         rows = Rows(split, cells, kept_rows, kept_labels, names, numbers, pair, tuple(others))
         if self.labelled and (self.task.kind == "masked-lm" or self.task.kind == "causal-lm"):
             rows = replace(rows, language=self.task.kind)
+        digests = checked.digests
+        if masks is not None:
+            rows = replace(rows, masks=masks.cells)
+            digests = [one + other for one, other in zip(digests, masks.digests, strict=True)]
         self.splits[split] = rows
-        self.digests[split] = [checked.digests[i] for i in kept_rows.tolist()]
+        self.digests[split] = [digests[i] for i in kept_rows.tolist()]
 
     def _targets(self, split: str, table: Table, bad_by_row: dict[int, _Fault]) -> Targets:
         """What is learned of each row; adds what is wrong there."""
@@ -396,6 +409,25 @@ class _DataBuilder:
         for i, fault in faults.items():
             bad_by_row.setdefault(i, _Fault(i, *fault))
         return numbers
+
+    def _masks(
+        self,
+        split: str,
+        table: Table,
+        sizes: Mapping[int, tuple[int, int]],
+        bad_by_row: dict[int, _Fault],
+    ) -> CheckedMasks:
+        """The masks of the rows; adds what is wrong there."""
+        from archspec.data.masks import check_masks, class_names
+
+        column = self.columns.label
+        assert column is not None
+        found = check_masks(table, column, sizes, self.names)
+        for i, fault in found.faults.items():
+            bad_by_row.setdefault(i, _Fault(i, *fault))
+        if self.names is None:
+            self.names = class_names(found, bad_by_row, table.files[0] if table.files else split)
+        return found
 
     def _answers(self, table: Table, contexts: Cells, bad_by_row: dict[int, _Fault]) -> Targets:
         """The places of the answers of each row; adds what is wrong there."""
@@ -504,6 +536,7 @@ class _DataBuilder:
         small = [f"{c} {n}" for c, n in rows.counts.items() if n < MIN_CLASS_ROWS] if rows else []
         if small and rows:
             what, unit = ("tags", "words") if rows.has_tags else ("classes", "rows")
+            unit = "pixels" if rows.masks is not None else unit
             self.notes.append(f"{what} of fewer than {MIN_CLASS_ROWS} {unit}: {listing(small)}")
 
     def _note_imbalance(self) -> None:
@@ -512,7 +545,7 @@ class _DataBuilder:
         counts = Counter(rows.counts).most_common() if rows else []
         if rows is None or len(counts) < 2 or len(rows) < MIN_ROWS:
             return
-        if self.multi_label or rows.has_tags:
+        if self.multi_label or rows.has_tags or rows.masks is not None:
             return
         (name, max_count), (rare, min_count) = counts[0], counts[-1]
         if max_count < MAX_IMBALANCE * min_count and max_count < MAX_MAJORITY * len(rows):

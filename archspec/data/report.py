@@ -84,12 +84,14 @@ class Rows:
         pair: the column of second texts; None if the input is no pair.
         positions: [n] positions of these rows in ``cells``.
         labels: [n] class numbers (int64) or numbers (float64), or [n, classes] 0 and 1 (uint8);
+            of masks [n, classes] the pixels of each class in the file (int64);
             for embeddings without a score [n] int64, equal where second texts are; for each row an
             array (object) of its words' tags, or of the places of its answers in the second text,
             [answers, 2]; None if labels were not read.
         names: the classes.
         numbers: [n] numbers of the rows in their files, from 1.
         language: the kind of the task, where tokens of the texts are what is predicted; else "".
+        masks: the column of masks, from which the labels of pixels are read; None for other tasks.
         others: the columns of texts that belong together with the first, and of which each is an
             input of its own, as embeddings are learned; none for other tasks.
     """
@@ -103,6 +105,7 @@ class Rows:
     pair: Cells | None = None
     others: tuple[Cells, ...] = ()
     language: Literal["", "masked-lm", "causal-lm"] = ""
+    masks: Cells | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -113,6 +116,13 @@ class Rows:
         if not beside:
             return first
         return str(first), *(str(cells.read(int(self.positions[i]))) for cells in beside)
+
+    def mask(self, i: int) -> bytes:
+        """The bytes of the file of a row's mask."""
+        assert self.masks is not None
+        data = self.masks.read(int(self.positions[i]))
+        assert isinstance(data, bytes)
+        return data
 
     @property
     def columns(self) -> tuple[Rows, ...]:
@@ -151,14 +161,14 @@ class Rows:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of rows, or of words, of each class; empty without labels, and for numbers."""
+        """Number of rows, words or pixels of each class; empty without labels, and for numbers."""
         if self.labels is None or not self.names:
             return {}
         if self.has_tags:
             tags = np.concatenate([np.array([], np.int64), *self.labels])
             return self._named(np.bincount(tags, None, len(self.names)))
-        is_multi = self.labels.ndim == 2
-        counts = self.labels.sum(0) if is_multi else np.bincount(self.labels, None, len(self.names))
+        is_table = self.labels.ndim == 2
+        counts = self.labels.sum(0) if is_table else np.bincount(self.labels, None, len(self.names))
         return self._named(counts)
 
     def _named(self, counts: Integers) -> dict[str, int]:
@@ -216,7 +226,7 @@ class Data(Displayed):
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Split → class → number of rows."""
+        """Split → class → number of rows, words or pixels."""
         return {name: rows.counts for name, rows in self.splits.items()}
 
     def to_dict(self) -> dict[str, Any]:
@@ -254,7 +264,8 @@ class Data(Displayed):
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("class" if self.task_kind != "token-classification" else "words of tag")
+        units = {"token-classification": "words of tag", "image-segmentation": "pixels of class"}
+        table.add_column(units.get(self.task_kind, "class"))
         for split in self.splits:
             table.add_column(Text(printable(split)), justify="right")
         for name in self.labels[:_MAX_CLASSES]:

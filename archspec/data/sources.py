@@ -13,6 +13,7 @@ from archspec.data.folder_walk import MAX_DEPTH, walk
 from archspec.data.hub import is_hub_name, on_hub
 from archspec.data.image_folders import image_folders
 from archspec.data.in_memory import in_memory, is_in_memory
+from archspec.data.mask_folders import holds_masks, mask_folders
 from archspec.data.splitting import split_word
 from archspec.data.tables import SUFFIXES, Splits, read_table
 from archspec.data.text_files import LINE_SUFFIX, PLAIN, TextFormat
@@ -26,8 +27,13 @@ _SHARD = re.compile(r"([-_.]?\d+(-of-\d+)?)$")
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
 
 
-def find(source: Source, base: Path | None, form: TextFormat = PLAIN) -> Splits:
+def find(
+    source: Source, base: Path | None, form: TextFormat = PLAIN, *, masks: bool = False
+) -> Splits:
     """The data's own splits, by its own names; nothing is read yet.
+
+    Args:
+        masks: whether images have masks, not classes.
 
     Raises:
         DataError: E901, there is no such data, or its kind is unknown.
@@ -45,7 +51,9 @@ def find(source: Source, base: Path | None, form: TextFormat = PLAIN) -> Splits:
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         if _exists(path):
-            return _in_folder(path, base, form) if path.is_dir() else _grouped([path], base, form)
+            if path.is_dir():
+                return _in_folder(path, base, form, masks=masks)
+            return _grouped([path], base, form)
         if isinstance(source, str) and is_hub_name(source) and path.suffix.lower() not in SUFFIXES:
             form.refuse_for(source, text=False)
             return on_hub(source)
@@ -114,8 +122,12 @@ def _split_name(path: Path, root: Path | None) -> str:
 # ------------------------------------------------------------------------------------------ folders
 
 
-def _in_folder(root: Path, base: Path | None, form: TextFormat) -> Splits:
-    images = image_folders(root)
+def _in_folder(root: Path, base: Path | None, form: TextFormat, *, masks: bool) -> Splits:
+    if not masks and holds_masks(root):
+        message = f"{root}: images with masks, which say what each pixel is"
+        hint = "they are for task.kind image-segmentation (--task image-segmentation)"
+        raise DataError(Problem("E907", message, hint=hint))
+    images = mask_folders(root) if masks else image_folders(root)
     if images:
         form.refuse_for(str(root), text=False)
         return images

@@ -59,6 +59,7 @@ class Table:
         notes: remarks of the reader, a line each.
         misread: for each file with rows in another encoding, which one fits.
         assumed: whether the column names are a first line without ``header`` being set.
+        classes: their names, if they stand beside the rows.
     """
 
     dataset: datasets.Dataset
@@ -74,6 +75,7 @@ class Table:
     misread: tuple[str, ...] = ()
     assumed: bool = False
     unreadable: Mapping[str, str] = field(default_factory=dict[str, str])
+    classes: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -1,4 +1,4 @@
-"""The report on a trained classifier as Markdown, and its confusion matrices as SVG."""
+"""The report on trained classes as Markdown, and their confusion matrices as SVG."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _MAX_CONFUSIONS = 10
 _MAX_TEXT = 120
 _CELL, _MARGIN, _TOP = 34, 130, 140  # pixels
 _MAX_NAME = 18
+_COLUMNS = {
+    "iou": "IoU", "precision": "precision", "recall": "recall", "f1": "F1",
+    "support": "support", "pixels": "pixels",
+}  # fmt: skip
+_COUNTS = ("support", "pixels")
 
 
 def picture_name(split: str) -> str:
@@ -29,7 +34,7 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], report: Mapping[str, 
     Args:
         title: of the page.
         facts: what is said of the run, a name and a value each.
-        report: as ``class_report`` makes it.
+        report: as ``class_report`` or ``segmentation_report`` makes it.
     """
     lines = [f"# {plain(title)}", "", *table(("", ""), [(plain(n), plain(v)) for n, v in facts])]
     splits: Mapping[str, Mapping[str, Any]] = report["splits"]
@@ -39,10 +44,13 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], report: Mapping[str, 
         (name, f"{split['count']:,}", *(f"{split[key]:.4f}" for key in keys))
         for name, split in splits.items()
     ]
-    lines += table(("split", "rows", *map(figure_name, keys)), rows, "---:")
+    unit = report.get("unit", "rows")
+    lines += table(
+        ("split", "rows" if unit == "rows" else "images", *map(figure_name, keys)), rows, "---:"
+    )
     lines += _calibration(report, splits)
     for name, split in reversed([*splits.items()]):  # the test first
-        lines += [*_classes(name, split), *_confusion(name, report["labels"], split)]
+        lines += [*_classes(name, split), *_confusion(name, report["labels"], split, unit)]
         lines += _mistakes(name, split)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -50,7 +58,7 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], report: Mapping[str, 
 def _calibration(
     report: Mapping[str, Any], splits: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[str]:
-    temperature = report["temperature"]
+    temperature = report.get("temperature")
     if temperature is None:
         return
     yield from ("## Calibration", "")
@@ -77,17 +85,19 @@ def _calibration(
 
 def _classes(name: str, split: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"## Classes: {name}", "")
+    shown = [key for key in _COLUMNS if key in split["classes"][0]]
     rows = [
-        (code(one["label"]), *(f"{one[key]:.4f}" for key in ("precision", "recall", "f1")),
-         f"{one['support']:,}")
+        (code(one["label"]), *(f"{one[k]:,}" if k in _COUNTS else f"{one[k]:.4f}" for k in shown))
         for one in split["classes"]
-    ]  # fmt: skip
-    yield from table(("label", "precision", "recall", "F1", "support"), rows, "---:")
-    if split["not_finite"]:
+    ]
+    yield from table(("label", *(_COLUMNS[key] for key in shown)), rows, "---:")
+    if split.get("not_finite"):
         yield from (f"{split['not_finite']:,} rows have no finite numbers and are left out.", "")
 
 
-def _confusion(name: str, labels: Sequence[str], split: Mapping[str, Any]) -> Iterator[str]:
+def _confusion(
+    name: str, labels: Sequence[str], split: Mapping[str, Any], unit: str
+) -> Iterator[str]:
     confusion: list[list[int]] | None = split.get("confusion")
     if confusion is None:
         return
@@ -106,13 +116,13 @@ def _confusion(name: str, labels: Sequence[str], split: Mapping[str, Any]) -> It
         yield from ("The most frequent:", "")
         most = sorted(cells, key=lambda cell: -cell[0])[:_MAX_CONFUSIONS]
         rows = [(code(true), code(said), f"{count:,}") for count, true, said in most]
-        yield from table(("label", "predicted", "rows"), rows, "---:")
+        yield from table(("label", "predicted", unit), rows, "---:")
     if len(labels) <= MAX_PICTURE:
         yield from (f"![Confusion matrix]({picture_name(name)})", "")
 
 
 def _mistakes(name: str, split: Mapping[str, Any]) -> Iterator[str]:
-    mistakes: list[Mapping[str, Any]] = split["mistakes"]
+    mistakes: list[Mapping[str, Any]] = split.get("mistakes", [])
     if not mistakes:
         return
     yield from (f"## Most confident mistakes: {name}", "")

@@ -549,6 +549,7 @@ TaskKind = Literal[
     "token-classification",
     "question-answering",
     "image-classification",
+    "image-segmentation",
     "text-embedding",
     "masked-lm",
     "causal-lm",

@@ -4,8 +4,9 @@
 them; ``batchnorm_folding`` and ``optimization`` make the model faster;
 ``row_reader``, ``row_writer`` and ``files`` predict on a file in windows; ``saliency`` and
 ``explanation`` find the tokens that a label comes from; ``words`` tags words, ``answers`` finds
-answers, ``masks`` tokens for masks, ``continuations`` continues prompts; ``report``,
-``span_report`` and ``token_report`` have the results.
+answers, ``masks`` tokens for masks, ``continuations`` continues prompts, ``segmentation`` finds a
+class for each pixel; ``report``, ``span_report``, ``token_report`` and ``segmentation_report`` have
+the results.
 """
 
 from importlib import import_module
@@ -18,6 +19,7 @@ from archspec.predicting.report import (
     PredictedFile,
     Prediction,
 )
+from archspec.predicting.segmentation_report import SegmentationPrediction
 from archspec.predicting.span_report import (
     AnswerPrediction,
     TaggedSpan,
@@ -39,6 +41,7 @@ __all__ = [
     "PredictedFile",
     "Prediction",
     "Predictor",
+    "SegmentationPrediction",
     "TaggedSpan",
     "TaggedWord",
     "TokenPrediction",

@@ -20,6 +20,11 @@ from archspec.predicting.variants import Variant
 from archspec.report.text import first_line
 
 Scores = NDArray[np.float32]
+_SHAPES = {  # of so many axes
+    2: ("input", "[batch, …]"),
+    3: ("token", "[batch, seq, …]"),
+    4: ("pixel", "[batch, …, height, width]"),
+}
 NOT_FINITE = ("the model's output is not finite", "")
 
 
@@ -32,15 +37,15 @@ class Engine:
         optimize: whether to look for a faster variant, on the first batch and on the first one
             after a change of the model's tensors.
         optimizations: the result of that, in words.
-        size: number of scores of an input, or of each token of one.
-        per_token: whether each token has scores.
+        size: number of scores of an input, or of each token or pixel of one.
+        axes: of the scores: 2 of inputs, 3 of tokens, 4 of pixels.
     """
 
     plain: Variant
     optimize: bool = False
     optimizations: tuple[str, ...] = ()
     size: int = 0
-    per_token: bool = False
+    axes: int = 2
     _chosen: Variant | None = field(default=None, repr=False)
     _stamp: object = field(default=None, repr=False)
 
@@ -58,11 +63,17 @@ class Engine:
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             message = f"{name} cannot be run on one sample: {first_line(error)}"
             raise BuildError(Problem("E512", message)) from error
-        axes = 3 if self.per_token else 2
-        if output is None or output.ndim != axes or len(output) != count or not output.shape[-1]:
-            what, shape = ("token", "[batch, seq, …]") if axes == 3 else ("input", "[batch, …]")
+        has_axes = output is not None and output.ndim == self.axes and len(output) == count
+        if output is None or not has_axes or not output.shape[-1]:
+            what, shape = _SHAPES[self.axes]
             message = f"{name} gives no row of numbers for each {what}"
             hint = f"predicting takes a model with one output of the shape {shape}"
+            raise DataError(Problem("E906", message, hint=hint))
+        shapes = [list(one.shape[-2:]) for one in batch.values()]
+        if self.axes == 4 and list(output.shape[1:3]) not in shapes:
+            size = " × ".join(map(str, output.shape[1:3]))
+            message = f"{name} gives {size} pixels of an image of {' × '.join(map(str, shapes[0]))}"
+            hint = "a mask has as many as its image: let the model interpolate its output"
             raise DataError(Problem("E906", message, hint=hint))
         self.size = output.shape[-1]
 
@@ -98,6 +109,18 @@ class Engine:
                 scores[i] = np.nan
                 prepared.faults[i] = NOT_FINITE
         return scores
+
+    def each(self, prepared: Prepared) -> Iterator[Tensor]:
+        """The scores of each batch, on the CPU.
+
+        Raises:
+            BuildError: E503, a batch does not fit into the device's memory.
+        """
+        with evaluating(self.plain.model):
+            for rows, batch in prepared.batches:
+                with out_of_memory_as_error(len(rows)), torch.inference_mode():
+                    scores = self._variant(batch).scores(batch).cpu()
+                yield scores
 
     def token_scores(
         self,

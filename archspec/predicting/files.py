@@ -17,7 +17,7 @@ from archspec.data.checking import Fault, image_bytes
 from archspec.data.columns import SAMPLE, find_columns
 from archspec.data.extras import train_extra
 from archspec.data.header_check import first_line_notes
-from archspec.data.images import ImageEncoder
+from archspec.data.images import ImageEncoder, decoded
 from archspec.data.language_columns import find_language_columns
 from archspec.data.report import BadRow
 from archspec.data.tables import Cells
@@ -41,9 +41,17 @@ from archspec.predicting.masks import MaskColumns, MaskFiller, prepare_masks
 from archspec.predicting.report import PredictedFile
 from archspec.predicting.row_reader import RowFile, Window, check_source, row_file
 from archspec.predicting.row_writer import replacing_output, writer_for
+from archspec.predicting.segmentation import SegmentationColumns, Segmenter, prepare_tiles
+from archspec.predicting.segmentation_files import check_mask_folder, replacing_masks
 from archspec.predicting.words import WordColumns, WordTagger, prepare_words
 from archspec.report.progress import counting
-from archspec.tasks import finds_answers, models_language, ranks_names, tags_words
+from archspec.tasks import (
+    finds_answers,
+    labels_pixels,
+    models_language,
+    ranks_names,
+    tags_words,
+)
 
 with train_extra():
     import pyarrow as pa
@@ -145,8 +153,11 @@ def predict_file(
     top: object = request.top_k
     if top is not None and (isinstance(top, bool) or not isinstance(top, int) or top < 1):
         raise UsageError(Problem("E801", f"top_k must be an integer of at least 1, not {top!r}"))
+    has_masks = labels_pixels(settings.kind)
     if top is not None and not ranks_names(settings.kind):
         raise UsageError(Problem("E801", "top_k is for models that give labels or tokens"))
+    if request.probabilities and has_masks:
+        raise UsageError(Problem("E801", "probabilities of pixels are not written"))
     file = row_file(request.source, request.form)
     kind = writer_for(request.out, [request.source], overwrite=request.overwrite)
     if not file.schema:
@@ -154,12 +165,17 @@ def predict_file(
     columns, notes = input_columns(
         file, settings, text=request.text, text_pair=request.text_pair, image=request.image
     )
-    added = _AddedColumns(settings, file, request, wide=kind.delimiter != "")
+    if has_masks:
+        check_mask_folder(request.out, overwrite=request.overwrite)
     tokens: list[TokenCounts] = []
     tally = _Tally()
     start = time.perf_counter()
     with (
         replacing_output(request.out) as out,
+        replacing_masks(request.out) if has_masks else contextlib.nullcontext(Path()) as masks,
+        contextlib.nullcontext(
+            _AddedColumns(settings, file, request, masks, wide=kind.delimiter != "")
+        ) as added,
         counting("rows", file.total, drawn=progress) as advance,
         contextlib.closing(kind(request.out, out, file.schema, added.schema)) as writer,
         contextlib.closing(prepared_windows(file, columns, settings)) as windows,
@@ -262,8 +278,29 @@ def prepared_windows(
     encoder, size = settings.encoder, settings.batch_size
     for window in file.windows(window_rows(encoder, size)):
         if isinstance(encoder, ImageEncoder):
-            pixels = _reader(encoder, window, columns[0], file.path)
-            yield window, prepare_images(encoder, pixels, len(window), size, window.faults)
+            read = _reader(window, columns[0], file.path)
+            if labels_pixels(settings.kind):
+                yield (
+                    window,
+                    prepare_tiles(
+                        encoder,
+                        lambda i, read=read: decoded(read(i)),
+                        len(window),
+                        size,
+                        window.faults,
+                    ),
+                )
+                continue
+            yield (
+                window,
+                prepare_images(
+                    encoder,
+                    lambda i, read=read: encoder.encode(read(i)),
+                    len(window),
+                    size,
+                    window.faults,
+                ),
+            )
         else:
             texts = [window.values(column) for column in columns]
             inputs = texts[0] if len(texts) == 1 else [*zip(*texts, strict=True)]
@@ -284,10 +321,11 @@ def prepared_windows(
             yield window, prepare_texts(encoder, inputs, size, window.faults, pair=pair)
 
 
-def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> Callable[[int], Any]:
+def _reader(window: Window, column: str, file: Path) -> Callable[[int], bytes]:
+    """Position → the bytes of an image."""
     data = window.as_data(file)
     cells = Cells(data.dataset, column, data.base)
-    return lambda i: encoder.encode(image_bytes(cells, i))
+    return lambda i: image_bytes(cells, i)
 
 
 # ------------------------------------------------------------------------------------------ columns
@@ -296,16 +334,32 @@ def _reader(encoder: ImageEncoder, window: Window, column: str, file: Path) -> C
 class _AddedColumns:
     """The columns that are added to a file.
 
+    Args:
+        masks: the folder in which masks are written; not used for other tasks.
+
     Attributes:
         schema: their names and types.
     """
 
     def __init__(
-        self, settings: PredictionSettings, file: RowFile, request: FileRequest, *, wide: bool
+        self,
+        settings: PredictionSettings,
+        file: RowFile,
+        request: FileRequest,
+        masks: Path,
+        *,
+        wide: bool,
     ) -> None:
         given: dict[str, Any] = {"probabilities": request.probabilities, "wide": wide}
         encoder, top_k = settings.encoder, request.top_k or 0
-        self._made: RowColumns | WordColumns | AnswerColumns | MaskColumns | ContinuationColumns
+        self._made: (
+            RowColumns
+            | WordColumns
+            | AnswerColumns
+            | MaskColumns
+            | ContinuationColumns
+            | SegmentationColumns
+        )
         if tags_words(settings.kind):
             self._made = WordColumns(WordTagger(settings.engine, settings.labels), **given)
         elif finds_answers(settings.kind):
@@ -318,6 +372,9 @@ class _AddedColumns:
         elif settings.kind == "masked-lm" and isinstance(encoder, TextEncoder):
             filler = MaskFiller(settings.engine, encoder)
             self._made = MaskColumns(filler, wide=wide, top_k=top_k)
+        elif labels_pixels(settings.kind):
+            segmenter = Segmenter(settings.engine, settings.labels)
+            self._made = SegmentationColumns(segmenter, settings.labels, request.out, masks)
         else:
             self._made = RowColumns(settings, top_k=top_k, **given)
         of_texts = isinstance(settings.encoder, TextEncoder)

@@ -42,6 +42,8 @@ from archspec.predicting.report import (
     PredictedFile,
     Prediction,
 )
+from archspec.predicting.segmentation import MaskSelector, Segmenter, prepare_tiles
+from archspec.predicting.segmentation_report import SegmentationPrediction
 from archspec.predicting.span_report import AnswerPrediction, TokenPrediction
 from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
 from archspec.predicting.variants import Variant
@@ -49,6 +51,7 @@ from archspec.predicting.words import WordTagger, prepare_words
 from archspec.tasks import (
     find,
     finds_answers,
+    labels_pixels,
     tags_words,
     takes_pairs,
 )
@@ -175,15 +178,14 @@ class Predictor:
         activation = self.objective.activation if self.objective else ""
         if names is not None and self.objective is not None and not activation:
             raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
-        per_token = bool(self.objective and self.objective.per_token)
-        self.engine = _engine(
-            loaded, task.kind, self.pair, activation, per_token, optimize=optimize
-        )
+        axes = 3 if self.objective and self.objective.per_token else 2
+        axes = 4 if labels_pixels(task.kind) else axes
+        self.engine = _engine(loaded, task.kind, self.pair, activation, axes, optimize=optimize)
         if isinstance(self.objective, LanguageModel) and isinstance(self.encoder, TextEncoder):
             _check_language(loaded, self.objective, self.encoder)
         self.size = self.engine.size
         self.labels = label_names(loaded, self.size) if activation else ()
-        of_rows = "" if per_token else activation
+        of_rows = activation if axes == 2 else ""
         self.decision = decision(self.labels, of_rows, threshold, calibrate, loaded.report)
         self.engine.plain = replace(self.engine.plain, temperature=self.decision.temperature)
 
@@ -207,7 +209,7 @@ class Predictor:
             tags of words ``TokenPrediction``, for answers ``AnswerPrediction``. Of a
             ``text-embedding`` task, a float32 tensor [size], or [n, size]. Of ``masked-lm``, whose
             texts have masks such as ``[MASK]``, a ``MaskPrediction``; of ``causal-lm`` a
-            ``ContinuationPrediction``.
+            ``ContinuationPrediction``; of ``image-segmentation`` a ``SegmentationPrediction``.
 
         Raises:
             DataError: E930, inputs that nothing can be predicted on; all of them are reported.
@@ -224,6 +226,9 @@ class Predictor:
         except TypeError:
             message = f"{type(inputs).__name__} is neither an input nor a list of them"
             raise DataError(Problem("E930", message)) from None
+        if labels_pixels(self.kind):
+            found = self._segmented(items)
+            return found[0] if is_one else found
         if self.objective is not None and self.objective.per_token:
             found = self._of_tokens(items)
             return found[0] if is_one else found
@@ -461,6 +466,24 @@ class Predictor:
             raise DataError(problems)
         return predictions
 
+    def _segmented(self, inputs: list[Any]) -> list[Any]:
+        """The mask of each image."""
+        encoder, step = self.encoder, self.batch_size
+        assert isinstance(encoder, ImageEncoder)
+        segmenter = Segmenter(self.engine, self.labels)
+        predictions: list[SegmentationPrediction | None] = []
+        problems: list[Problem] = []
+        for start in range(0, len(inputs), step):
+            window = inputs[start : start + step]
+            prepared = prepare_tiles(
+                encoder, lambda i, window=window: _image(window[i]), len(window), step
+            )
+            predictions += segmenter.predictions(prepared)
+            problems += _problems(prepared.faults, start, len(inputs))
+        if problems:
+            raise DataError(problems)
+        return predictions
+
     def _scores(self, inputs: list[Any]) -> tuple[Scores, Set[int]]:
         """The scores of each input, and the positions of the texts that were cut."""
         parts: list[Scores] = []
@@ -552,16 +575,18 @@ def _engine(
     kind: str,
     pair: bool | None,
     activation: Activation,
-    per_token: bool,
+    axes: int,
     *,
     optimize: bool,
 ) -> Engine:
     encoder, size = loaded.encoder, len(loaded.labels) if loaded.labels and activation else None
-    select = OutputSelector(size, 3 if per_token else 2)
+    select = OutputSelector(size, axes)
     if finds_answers(kind):
         select = AnswerSelector()
+    if axes == 4:
+        select = MaskSelector()
     variant = Variant(loaded.model, model_device(loaded.model), select, activation)
-    engine = Engine(variant, optimize, per_token=per_token)
+    engine = Engine(variant, optimize, axes=axes)
     if isinstance(encoder, TextEncoder):
         sample = prepare_texts(encoder, [("a", "a") if pair else "a"], 1)
     else:
@@ -597,20 +622,25 @@ def _is_image(value: object) -> bool:
 
 
 def _pixels(encoder: ImageEncoder, source: Any) -> Tensor:
-    """An image as the model's input; raises UnreadableImage or any error of a decoder."""
+    """An image as the model's input; raises as ``_image``."""
+    return encoder.tensor(_image(source))
+
+
+def _image(source: Any) -> Image:
+    """An image of Pillow's; raises UnreadableImage or any error of a decoder."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
         check_file(path)
-        return encoder.encode(path.read_bytes())
+        return decoded(path.read_bytes())
     if isinstance(source, bytes):
-        return encoder.tensor(decoded(source))
+        return decoded(source)
     image = _from_array(source) if isinstance(source, np.ndarray) else source
     if not _is_image(image):
         raise UnreadableImage("no image", f"{type(source).__name__}")
     width, height = image.size
     if not 0 < width * height <= MAX_PIXELS:
         raise UnreadableImage("too large image" if width else "no image", f"{width:,} × {height:,}")
-    return encoder.tensor(image)
+    return image
 
 
 def _from_array(array: np.ndarray) -> Image:

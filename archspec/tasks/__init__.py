@@ -19,12 +19,13 @@ _CLASSES = {
     "token-classification": "TokenClassification",
     "question-answering": "QuestionAnswering",
     "image-classification": "ImageClassification",
+    "image-segmentation": "ImageSegmentation",
     "text-embedding": "TextEmbedding",
     "masked-lm": "MaskedLm",
     "causal-lm": "CausalLm",
 }
 IGNORED = -100
-"""The label of a token without one, which PyTorch's cross entropy leaves out by default."""
+"""The label of a token or pixel without one, which PyTorch's cross entropy leaves out."""
 KINDS = tuple(_CLASSES)
 """The kinds of task that can be trained."""
 
@@ -49,6 +50,16 @@ def tags_words(kind: str) -> bool:
     return kind == "token-classification"
 
 
+def takes_images(kind: str) -> bool:
+    """Whether the input of a kind of task is an image."""
+    return kind in ("image-classification", "image-segmentation")
+
+
+def labels_pixels(kind: str) -> bool:
+    """Whether a row of a kind of task is an image with a label for each pixel: a mask."""
+    return kind == "image-segmentation"
+
+
 def sizes_outputs(kind: str) -> bool:
     """Whether a kind of task says how many numbers a model gives: one, or one for each label."""
     return kind != "text-embedding" and not models_language(kind)
@@ -67,7 +78,8 @@ def has_labels(kind: str) -> bool:
 
 def ranks_names(kind: str) -> bool:
     """Whether a prediction of a kind of task is several names with probabilities."""
-    return kind == "masked-lm" or (has_labels(kind) and not tags_words(kind))
+    of_parts = tags_words(kind) or labels_pixels(kind)
+    return kind == "masked-lm" or (has_labels(kind) and not of_parts)
 
 
 def find(kind: str, *, multi_label: bool = False, scored: bool = False) -> type[Objective]:

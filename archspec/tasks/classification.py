@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from archspec.tasks import IGNORED
 from archspec.tasks.objective import Loss, Objective, output_of_shape
 
 
@@ -49,6 +50,27 @@ class Criterion:
             )
         return Loss(total, len(labels) if weights is None else weights[labels].sum())
 
+    def dense(self, logits: Tensor, labels: Tensor) -> Loss:
+        """Of logits [rows, labels, …] and class numbers [rows, …], some of which are ``IGNORED``.
+
+        The mean over what has a label in each row, so that no row counts for more than another;
+        weights multiply it.
+        """
+        weights = self._weights(logits.device)
+        each = F.cross_entropy(
+            logits,
+            labels,
+            None if self.gamma else weights,
+            reduction="none",
+            ignore_index=IGNORED,
+            label_smoothing=self.smoothing,
+        )
+        if self.gamma:
+            each = each * self._focus(each)
+            each = each if weights is None else each * weights[labels.clamp(min=0)]
+        counts = (labels != IGNORED).flatten(1).sum(1).clamp(min=1)
+        return Loss((each.flatten(1).sum(1) / counts).sum(), len(labels))
+
     def several(self, logits: Tensor, targets: Tensor) -> Loss:
         """Of logits and targets of 0 and 1 [rows, labels]: the mean over the labels of each row."""
         if self.smoothing:
@@ -80,8 +102,8 @@ class Criterion:
         return self._on[device]
 
 
-class Classification(Objective):
-    """An objective whose model gives logits [batch, labels].
+class WeightedObjective(Objective):
+    """An objective whose loss is that of logits, and takes weights of classes.
 
     Attributes:
         criterion: the loss; cross entropy where nothing else is set.
@@ -90,6 +112,10 @@ class Classification(Objective):
     def __init__(self, labels: Sequence[str]) -> None:
         super().__init__(labels)
         self.criterion = Criterion()
+
+
+class Classification(WeightedObjective):
+    """An objective whose model gives logits [batch, labels]."""
 
     def logits(self, outputs: Any, rows: int) -> Tensor:
         """The logits among a model's outputs for ``rows`` rows; raises as ``loss``."""

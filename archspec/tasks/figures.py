@@ -3,7 +3,7 @@
 FIGURES = (
     "loss", "perplexity",
     "entity_f1", "f1", "exact_match", "accuracy", "micro_f1", "macro_f1", "mrr",
-    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse",
+    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse", "mean_iou", "pixel_accuracy",
 )  # fmt: skip
 """What scores may have, in the order in which it is shown."""
 LOWER_IS_BETTER = ("loss", "perplexity", "mse")
@@ -15,5 +15,11 @@ def figure_name(key: str) -> str:
     >>> figure_name("macro_f1"), figure_name("accuracy_at_10")
     ('macro F1', 'accuracy@10')
     """
-    names = {"mse": "MSE", "mrr": "MRR", "pearson": "Pearson", "spearman": "Spearman"}
+    names = {
+        "mean_iou": "mean IoU",
+        "mse": "MSE",
+        "mrr": "MRR",
+        "pearson": "Pearson",
+        "spearman": "Spearman",
+    }
     return names.get(key) or key.replace("_at_", "@").replace("_", " ").replace("f1", "F1")

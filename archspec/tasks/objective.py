@@ -156,6 +156,14 @@ class Objective(ABC):
         """Metrics to which nothing was added yet."""
 
 
+def tensors_of(outputs: Any) -> list[Tensor]:
+    """The tensors among a model's outputs, in order, whatever they are called."""
+    several: Sequence[Any] = outputs if isinstance(outputs, tuple | list) else (outputs,)
+    if isinstance(outputs, Mapping):
+        several = [*outputs.values()]
+    return [one for one in several if isinstance(one, Tensor)]
+
+
 def output_of_shape(outputs: Any, shape: tuple[int, ...], why: str) -> Tensor:
     """The first of a model's outputs with this shape, in float32.
 
@@ -165,8 +173,7 @@ def output_of_shape(outputs: Any, shape: tuple[int, ...], why: str) -> Tensor:
     Raises:
         DataError: E906, there is none.
     """
-    several: Sequence[Any] = outputs if isinstance(outputs, tuple) else (outputs,)
-    tensors = [output for output in several if isinstance(output, Tensor)]
+    tensors = tensors_of(outputs)
     for tensor in tensors:
         if tuple(tensor.shape) == shape:
             return tensor.float()

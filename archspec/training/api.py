@@ -27,6 +27,7 @@ from archspec.training.model_setup import (
     check_task,
     check_validation,
     prepared,
+    untrained_outputs,
     with_adapter_plan,
     with_class_weights,
     with_classes,
@@ -133,7 +134,7 @@ def train(
     opened_data = replace(opened_data, tokens=feed.token_counts())
     ready = prepared(spec, options, rows)
     notes += known.notes(labels) if ready.has_rows else []
-    notes += ready.notes
+    notes += [*ready.notes, *untrained_outputs(spec)]
     _check_model(ready, options, feed)
     from archspec.training.loop import TrainLoop  # slow to import: nothing is written before
     from archspec.training.recorder import Recorder, new_folder

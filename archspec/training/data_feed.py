@@ -30,8 +30,9 @@ from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.freezing.modes import evaluating
 from archspec.lang.spec import Spec
-from archspec.tasks import find, models_language
-from archspec.tasks.classification import Classification, Criterion
+from archspec.tasks import find, models_language, takes_images
+from archspec.tasks.classification import Criterion, WeightedObjective
+from archspec.tasks.image_segmentation import ImageSegmentation
 from archspec.tasks.language_model import LanguageModel
 from archspec.tasks.objective import Metrics
 from archspec.tasks.own_loss import OwnLoss
@@ -157,7 +158,7 @@ class DataFeed:
         self._varied, self.encoder = encoders
         kind, scored = data.task_kind, data.scored
         self.objective = find(kind, multi_label=data.multi_label, scored=scored)(data.labels)
-        if isinstance(self.objective, Classification):
+        if isinstance(self.objective, WeightedObjective):
             weights = class_weights(data, options.class_weights)
             self.objective.criterion = Criterion(
                 weights, options.label_smoothing, options.focal_gamma
@@ -252,12 +253,20 @@ class DataFeed:
         return batch, known or None
 
     def check(self, model: nn.Module) -> None:
-        """Check that a model on the CPU is one of language; raises as ``LanguageModel.check``."""
+        """Check that a model on the CPU is one of language, or gives a mask.
+
+        Raises:
+            DataError: E906, it is not.
+        """
         if isinstance(self.encoder, TextEncoder) and isinstance(self.objective, LanguageModel):
             (batch,) = self.of("train", [[0]])
             inputs = {name: one[:, :_FEW_TOKENS] for name, one in inputs_of(batch).items()}
             with evaluating(model), torch.inference_mode():
                 self.objective.check(model, inputs, self.encoder.size)
+        if isinstance(self.objective, ImageSegmentation) and self.own_loss is None:
+            (batch,) = self.of("train", [[0]])
+            with evaluating(model), torch.inference_mode():
+                self.objective.loss(model(**inputs_of(batch)), batch, 1)
 
     def rows_for_loss(self) -> Batch:
         """A few rows of training with all that their loss takes, always the same."""
@@ -326,7 +335,7 @@ def encoders(
     """
     given: dict[str, Any] = {"weights": weights, "tokenizer": tokenizer, "max_length": max_length}
     plain = encoder_for(spec, **given)
-    is_image = spec.architecture.task and spec.architecture.task.kind == "image-classification"
+    is_image = spec.architecture.task and takes_images(spec.architecture.task.kind)
     return (encoder_for(spec, train=True, **given) if is_image else plain), plain
 
 

@@ -1,4 +1,4 @@
-"""The report on the best weights of a classification, in the run's folder."""
+"""The report on the best weights of a classification or segmentation, in the run's folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import torch
 from archspec.evaluation.class_report import class_report
 from archspec.evaluation.outcomes import MAX_NUMBERS, Outcome, OutcomeMetrics
 from archspec.evaluation.pages import MAX_PICTURE, confusion_svg, markdown, picture_name
+from archspec.evaluation.segmentation_report import segmentation_report
+from archspec.tasks import labels_pixels
 from archspec.tasks.classification import Classification
 from archspec.tasks.objective import Metrics, Scores
 from archspec.training.data_feed import DataFeed
@@ -22,13 +24,15 @@ class FinalReport:
 
     Attributes:
         splits: what is to be evaluated once more: all that is not training for a classification,
-            only the test for other tasks.
+            and for a segmentation, only the test for other tasks.
     """
 
     def __init__(self, feed: DataFeed) -> None:
         self.feed = feed
         names = [name for name in ("validation", "test") if name in feed.data.splits]
-        self.splits = [name for name in names if name == "test" or self._is_kept(name)]
+        self.has_masks = labels_pixels(feed.data.task_kind)
+        all_splits = self.has_masks
+        self.splits = [one for one in names if one == "test" or all_splits or self._is_kept(one)]
         self.scores = dict[str, Scores]()
         self.outcomes = dict[str, Outcome]()
 
@@ -59,9 +63,12 @@ class FinalReport:
         Raises:
             RunError: E921, it cannot be written.
         """
-        if not self.outcomes:
+        if self.has_masks:
+            report = segmentation_report(self.feed.data.labels, self.scores)
+        elif self.outcomes:
+            report = class_report(self.feed.data, self.scores, self.outcomes)
+        else:
             return ""
-        report = class_report(self.feed.data, self.scores, self.outcomes)
         run = Run.of(folder.path)
         for name, split in report["splits"].items():
             if "confusion" in split and len(report["labels"]) <= MAX_PICTURE:

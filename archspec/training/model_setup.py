@@ -19,8 +19,16 @@ from archspec.data.class_weights import class_weight_notes, read_class_weights
 from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
-from archspec.tasks import KINDS, find, models_language, sizes_outputs, tags_words
-from archspec.tasks.classification import Classification
+from archspec.tasks import (
+    KINDS,
+    find,
+    labels_pixels,
+    models_language,
+    sizes_outputs,
+    tags_words,
+    takes_images,
+)
+from archspec.tasks.classification import WeightedObjective
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos, pattern_and_way
 from archspec.training.options import TrainOptions
@@ -90,7 +98,7 @@ def with_classes(spec: Spec, data: Data) -> Spec:
     name, count = class_param(spec), objective.outputs
     if name is not None and name not in spec.overrides:
         return spec.with_params(**{name: count})
-    size = spec.values[name] if name is not None else _last_dimension(spec)
+    size = spec.values[name] if name is not None else _class_dimension(spec)
     if isinstance(size, int) and size != count:
         outputs = f"{name} is {size}" if name else f"the model has {size} outputs"
         hint = f"leave {name} out: it is set from the data" if name else ""
@@ -156,18 +164,45 @@ def class_param(spec: Spec) -> str | None:
     task = spec.architecture.task
     if task is not None and not sizes_outputs(task.kind):
         return None
-    last = _last_dimension(spec)
+    last = _class_dimension(spec)
     match = _PARAM.fullmatch(last) if isinstance(last, str) else None
     return match[1] if match and match[1] in spec.params else None
 
 
-def _last_dimension(spec: Spec) -> Any:
+def _class_dimension(spec: Spec) -> Any:
     architecture, task = spec.architecture, spec.architecture.task
-    axes = 3 if task is not None and tags_words(task.kind) else 2  # [batch, seq, labels]
+    axes, axis = 2, 1  # [batch, labels]
+    if task is not None and tags_words(task.kind):
+        axes, axis = 3, 2  # [batch, seq, labels]
+    if task is not None and labels_pixels(task.kind):
+        axes, axis = 4, 1  # [batch, labels, height, width]
     for contract in architecture.blocks[architecture.model].outputs.values():
         if contract.shape is not None and len(contract.shape) == axes:
-            return contract.shape[-1]
+            return contract.shape[axis]
     return None
+
+
+def untrained_outputs(spec: Spec) -> tuple[str, ...]:
+    """What to report of outputs that look like the one that is trained, a line each.
+
+    >>> from archspec import load
+    >>> untrained_outputs(load("deeplabv3-resnet50"))[0].partition(":")[0]
+    "'out' is trained, and 'aux' of the same shape has no part in the loss"
+    """
+    architecture, task = spec.architecture, spec.architecture.task
+    if task is None or not labels_pixels(task.kind):
+        return ()
+    outputs = architecture.blocks[architecture.model].outputs
+    maps = {n: one for n, one in outputs.items() if one.shape is not None and len(one.shape) == 4}
+    first, *others = maps or [""]
+    notes: list[str] = []
+    for name in others:
+        match = _PARAM.fullmatch(str(maps[name].when))
+        is_there = match is None or spec.values.get(match[1])
+        if is_there and maps[name].shape == maps[first].shape:
+            note = f"'{first}' is trained, and '{name}' of the same shape has no part in the loss"
+            notes.append(note + (f": {match[1]}=false leaves it out" if match else ""))
+    return tuple(notes)
 
 
 def prepared(spec: Spec, options: TrainOptions, rows: RowsOf | None = None) -> Prepared:
@@ -353,13 +388,13 @@ def check_effect(kind: str, data: object, options: TrainOptions, *, own_loss: bo
         refuse(["momentum"], f"{options.optimizer} has none")
     if options.schedule != "cosine-restarts":
         refuse(["cycles"], f"the schedule {options.schedule} has none")
-    if own_loss or not issubclass(find(kind), Classification):
+    if own_loss or not issubclass(find(kind), WeightedObjective):
         reason = "the loss is your own" if own_loss else f"{kind} does not take it"
         refuse(["class_weights", "label_smoothing", "focal_gamma"], reason)
     if options.weights is None:
         names = ["layout", "key", "ignore", "allow_missing", "resize", "allow_partial"]
         refuse(names, "there are no weights to read")
-    if kind == "image-classification":
+    if takes_images(kind):
         names = ["tokenizer", "max_length", "text_column", "text_pair_column", "negative_column"]
         refuse(names, "the spec's inputs are images")
     else:

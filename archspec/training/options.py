@@ -34,11 +34,12 @@ Schedule = Literal["linear", "cosine", "cosine-restarts", "one-cycle", "constant
 Precision = Literal["fp32", "bf16-mixed", "fp16-mixed"]
 Task = Literal[
     "text-classification", "text-regression", "text-embedding", "token-classification",
-    "question-answering", "image-classification", "masked-lm", "causal-lm",
+    "question-answering", "image-classification", "image-segmentation", "masked-lm", "causal-lm",
 ]  # fmt: skip
 Monitor = Literal[
     "accuracy", "loss", "macro_f1", "micro_f1", "entity_f1", "f1", "exact_match", "mrr",
-    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse", "perplexity",
+    "accuracy_at_1", "accuracy_at_10", "pearson", "spearman", "mse", "perplexity", "mean_iou",
+    "pixel_accuracy",
 ]  # fmt: skip
 Strategy = Literal["auto", "ddp", "fsdp"]
 
@@ -99,7 +100,7 @@ class TrainOptions(BaseModel):
         None, "Column that holds the images.", metavar="COLUMN", unset="detected"
     )
     label_column: str | None = _data(
-        None, "Column that holds the labels.", metavar="COLUMN", unset="detected"
+        None, "Column that holds the labels, or the masks.", metavar="COLUMN", unset="detected"
     )
     labels: Annotated[tuple[str, ...] | None, BeforeValidator(as_names)] = _data(
         None,
@@ -245,7 +246,8 @@ class TrainOptions(BaseModel):
         None,
         "Validation metric used to select the best epoch.",
         unset="accuracy; micro_f1 for several labels, entity_f1 for tags, f1 for answers, pearson "
-        "for numbers, mrr or spearman for embeddings, perplexity for language models",
+        "for numbers, mrr or spearman for embeddings, perplexity for language models, mean_iou for "
+        "masks",
     )
     patience: int | None = _evaluation(
         None,

@@ -102,7 +102,7 @@ def test_the_random_part_is_cut_as_torchvision_cuts_it() -> None:
     spy = Spy()
     spy.__dict__.update(image.__dict__)
     for row in range(2_000):
-        _random_crop(spy, ImageInput(crop=8), np.random.default_rng(row))
+        _random_crop(spy, 8, Image.Resampling.BILINEAR, np.random.default_rng(row))
     assert min(cut) > 0.07 and max(cut) <= 1
     assert abs(sum(cut) / len(cut) - expected) < 0.03
 

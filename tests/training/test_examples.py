@@ -108,6 +108,21 @@ def test_images_from_scratch(images: Path, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_masks_from_scratch(tmp_path: Path) -> None:
+    folder = ROOT / "examples/fashion-masks"
+    module = importlib.util.spec_from_file_location("make_masks", folder / "make_masks.py")
+    assert module is not None and module.loader is not None
+    made = importlib.util.module_from_spec(module)
+    module.loader.exec_module(made)
+    made.main(tmp_path / "masks", 12)
+    (words,) = commands(folder)
+    run = trained(words, tmp_path / "masks", tmp_path, "--epochs", "2", "--batch-size", "6")
+    told(run, {"train": 12, "test": 12})
+    assert run.labels == ("background", "top", "trousers", "shoe", "bag")
+    assert run.facts["trainable"] == run.facts["parameters"] == 486_445
+    assert run.test is not None and 0 < run.test["mean_iou"] < 1
+
+
 def test_texts_on_pretrained_weights(texts: Path, tmp_path: Path) -> None:
     plans = {
         words[words.index("--freeze") + 1] if "--freeze" in words else "lora": words

@@ -50,8 +50,9 @@ let shownSources = "";
 let requestId = 0;
 
 const kind = () => kinds[source.value] ?? "text-classification";
+const takesImages = () => kind().startsWith("image-");
 function showInputs() {
-  const isImage = kind() === "image-classification";
+  const isImage = takesImages();
   textPart.hidden = isImage;
   imagePart.hidden = !isImage;
   specPart.hidden = source.value !== "";
@@ -84,7 +85,7 @@ const showError = (message) => replaceAnswer(h("p.notice.wrong", message));
 
 function predict() {
   const model = { source: source.value, weights: weights.value, key: key.value };
-  if (kind() !== "image-classification") {
+  if (!takesImages()) {
     showBusy();
     const texts = { text: text.value, second: pairs[source.value] ? second.value : "" };
     trigger("text", { ...model, ...texts, request_id: String(requestId), explain: explain.checked });
