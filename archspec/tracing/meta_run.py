@@ -120,6 +120,10 @@ class MetaRun(TorchDispatchMode):
 
     def _computed(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         self.add(NEW_OPERATION - 1)
+        if func is _aten.addmm.default and not kwargs and _is_plain_linear(*args):
+            bias, rows, weight = args
+            shape = rows.shape[0], weight.shape[1]
+            return _checked(torch.empty(shape, dtype=bias.dtype, device=_META))
         return _checked(func(*args, **kwargs))
 
 
@@ -159,6 +163,16 @@ def _kind_of(func: Any) -> str:
     name = schema.name.removesuffix(func._overloadname).rstrip(".")
     resizes = torch.Tag.inplace_view in func.tags or name.startswith(("aten::resize", "aten::set"))
     return "in place" if name.endswith("_") and len(aliases) == 1 and not resizes else "other"
+
+
+def _is_plain_linear(bias: Any, rows: Any, weight: Any) -> bool:
+    """Whether ``addmm`` is a linear layer's, of which PyTorch's own way to the shape is long."""
+    if (bias.ndim, rows.ndim, weight.ndim) != (1, 2, 2) or not (
+        bias.is_meta and rows.is_meta and weight.is_meta
+    ):
+        return False
+    fits = rows.shape[1] == weight.shape[0] and bias.shape[0] == weight.shape[1]
+    return fits and bias.dtype == rows.dtype == weight.dtype
 
 
 def _result_count(func: Any, args: Any) -> int:
