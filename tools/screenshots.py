@@ -1,7 +1,8 @@
 """Pictures of the inspector: ``python -m tools.screenshots [FOLDER]``.
 
-Without a folder, the few that the README shows are made anew in ``docs/images``; with one, every
-tab in light and dark at 1280 and 390 pixels is put there. The same page gives the same picture.
+Without a folder, the few that the docs show are made anew in ``docs/images``; with one, the start
+view and every tab in light and dark at four widths is put there. The same page gives the same
+picture.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from tests.app.page_server import served
 
 expect.set_options(timeout=30_000)
 
+START = "Start"
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-README: tuple[tuple[str, Scheme], ...] = (("Tree", "light"), ("Tree", "dark"))
+README: tuple[tuple[str, Scheme], ...] = (("Tree", "light"), ("Tree", "dark"), (START, "light"))
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-SIZES = {1280: 860, 390: 844}
+SIZES = {1440: 900, 1280: 860, 1024: 768, 768: 1024, 390: 844}
 SELECTED = "bert.encoder.layer"
 PLAN = "last-2-and-head"
 # What is there once a tab's first answer is.
@@ -77,13 +79,17 @@ def opened(browser: Browser, url: str, scheme: Scheme, width: int) -> Inspector:
 
 def every_tab(inspector: Inspector, folder: Path, kind: str) -> None:
     names = inspector.page.get_by_role("tab").all_inner_texts()
-    for name in sorted(names, key="Parameters".__ne__):
+    for name in (*sorted(names, key="Parameters".__ne__), START):
         picture(inspector, name, folder / f"{name.lower()}-{kind}.png")
 
 
 def picture(inspector: Inspector, tab: str, file: Path) -> None:
-    inspector.tab(tab)
     page = inspector.page
+    if tab == START:
+        inspector.button("archspec").click()
+        expect(page.locator(".card").first).to_be_visible()
+    else:
+        inspector.tab(tab)
     if tab in ANSWERED:
         expect(page.locator(ANSWERED[tab]).first).to_be_attached()
     page.mouse.move(0, 0)

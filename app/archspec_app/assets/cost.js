@@ -13,15 +13,15 @@ function row(figure, largest) {
     rowHead(figure.name),
     h("td.number", { title: figure.full }, figure.short),
     h("td.quiet.full", figure.full),
-    h("td", h("span.badge", { class: accuracy }, accuracy)),
-    largest && !isTotal ? h("td.bars", meter(figure.value / largest)) : null,
+    h("td.accuracy", h("span.badge", { class: accuracy }, accuracy)),
+    h("td.bars", largest && !isTotal ? meter(figure.value / largest) : ""),
   );
 }
 
 function section({ title, figures }) {
   const parts = figures.filter(({ name }) => name !== "total").map(({ value }) => value);
   const largest = title.startsWith("Memory") ? Math.max(...parts, 1) : 0;
-  const head = headRow(["Figure", "Value", "Full value", "Exact or estimated"]);
+  const head = headRow(["Figure", "Value", "Full value", "Exact or estimated", "Share of the largest"]);
   head.classList.add("hidden");
   const body = h(
     "tbody",

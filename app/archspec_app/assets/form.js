@@ -36,7 +36,7 @@ function fieldRow(field) {
   const type = h("span.quiet", ` ${field.type}${bounds(field)}`);
   return h(
     "div.field",
-    { class: field.changed ? "changed" : "" },
+    { class: `${field.type === "patterns" ? "patterns" : ""} ${field.changed ? "changed" : ""}` },
     h("label", h("span.field-name", label), type, input(field)),
     field.changed ? resetButton(field, label) : "",
     h("p.control-error", { id: `error-${field.name}`, role: "alert" }, field.error ?? ""),

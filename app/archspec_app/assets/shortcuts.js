@@ -46,7 +46,7 @@ const isWriting = ({ target }) => Boolean(target.closest?.("input, textarea, sel
 
 export function bindShortcuts({ save, undo, redo }) {
   document.addEventListener("keydown", (event) => {
-    if (document.querySelector("dialog[open]")) return;
+    if (event.defaultPrevented || document.querySelector("dialog[open]")) return;
     const isCommand = (event.ctrlKey || event.metaKey) && !event.altKey;
     const key = event.key.toLowerCase();
     const act = isCommand ? { s: save, z: event.shiftKey ? redo : undo, y: redo }[key] : null;
@@ -60,7 +60,9 @@ export function bindShortcuts({ save, undo, redo }) {
 function plainKey(event) {
   if (event.key === "?") showShortcuts();
   else if (event.key === "/") {
+    const search = document.querySelector('.tree-view input[type="search"]');
+    if (!search?.checkVisibility()) return;
     event.preventDefault();
-    document.querySelector('.tree-view input[type="search"]')?.focus();
+    search.focus();
   } else moveAlongTabs(event);
 }

@@ -13,7 +13,7 @@ const root = element.querySelector(".toolbar-view");
 const group = (name, ...children) => h(`span.group.${name}`, ...children);
 
 const specs = h("select", { "aria-label": "Spec" });
-const dot = h("span.modified", { title: "not saved", role: "img", "aria-label": "Not saved" }, "●");
+const dot = h("span.modified", { hidden: true, title: "not saved", role: "img", "aria-label": "Not saved" }, "●");
 const upload = h("input.hidden", {
   type: "file",
   accept: ".yaml,.yml",
@@ -29,7 +29,11 @@ const undo = button("↶", () => change("undo"), { "aria-label": "Undo", title: 
 const redo = button("↷", () => change("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" });
 const saveOpen = () => change("save", { spec: fileName.value }, fileName);
 const save = button("Save", saveOpen, { class: "save", title: "Save into this folder (Ctrl+S)" });
-const problems = button("", showProblems, { class: "problem-count", title: "go to the first problem" });
+const problems = button("", showProblems, {
+  class: "problem-count",
+  hidden: true,
+  title: "go to the first problem",
+});
 const state = h("span.state", { role: "status" });
 const notice = h("p.notice", { role: "status" });
 
@@ -134,7 +138,10 @@ function sync(text) {
 // Back and forward: another spec is opened again, after a question if something would be lost.
 window.addEventListener("popstate", () => {
   const name = addressed("spec");
-  const stay = () => setAddress({ spec: shownName });
+  const stay = () => {
+    specs.value = shownName;
+    setAddress({ spec: shownName });
+  };
   restoreTabs();
   if (addressed("start")) send("home");
   else if (name && name !== shownName) leave(() => change("open", { spec: name }), stay);

@@ -108,7 +108,9 @@ def test_it_follows_edits_and_keeps_what_is_open(drawn: Inspector) -> None:
     expect(drawn.problems).to_have_count(1)
     expect(box(page, "classifier")).to_contain_text("3.076 k")
     drawn.replace("type: Linaer", "type: Linear")
+    drawn.tab("Tree")  # where the plan stands
     drawn.labelled("Freeze plan").select_option("head-only")
+    drawn.tab("Diagram")
     expect(box(page, "bert.encoder")).to_have_class(re.compile(r"\bstate-frozen\b"))
 
 
