@@ -165,6 +165,16 @@ def test_parts_of_texts_on_pretrained_weights(tmp_path: Path) -> None:
         assert last["train_loss"] < first["train_loss"]
 
 
+def test_language_models(tmp_path: Path) -> None:
+    data = few(ROOT / "examples/wordnet-terms", tmp_path / "terms", ".csv")
+    for words in commands(ROOT / "examples/wordnet-glosses"):
+        if "--tokenizer" in words:
+            words[words.index("--tokenizer") + 1] = str(minilm())
+        run = trained(words, data, tmp_path / "runs", *FEW)
+        assert run.status == "finished" and run.facts["data"]["counts"] == {"train": 12, "test": 4}
+        assert run.test is not None and run.test["perplexity"] > 1
+
+
 def test_pairs_on_pretrained_weights(tmp_path: Path) -> None:
     (words,) = commands(ENTAILMENT)
     run = trained(words, few(ENTAILMENT, tmp_path / "data", ".csv"), tmp_path, *FEW)
