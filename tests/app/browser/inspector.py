@@ -50,7 +50,7 @@ class Inspector:
 
     def ready(self) -> None:
         """Wait until the page shows a spec and its editor can be written in."""
-        expect(self.rows.first).to_be_visible()
+        expect(self.rows.first).to_be_attached()  # the address may name another tab
         self.page.wait_for_function(
             "() => sessionStorage.archspec && document.querySelector('#editor .cm-content')"
         )
