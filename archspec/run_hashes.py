@@ -115,6 +115,8 @@ def check_weights(file: Path) -> None:
 def run_of(file: Path) -> Path | None:
     """The folder of the run that a file of weights belongs to; None if there is none."""
     folder = file.absolute().parent.parent
+    if (folder / HASHES).is_file() and file.parent.name == "checkpoints":
+        return folder  # whatever else of it is gone
     return folder if (folder / FACTS).is_file() and (folder / SPEC).is_file() else None
 
 

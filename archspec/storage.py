@@ -39,9 +39,15 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     temporary = temporary_path(path)
     remove_unfinished(path.parent)
     try:
-        with open(temporary, "xb") as file:
+        file = open(temporary, "xb")  # noqa: SIM115 (closed below, whose error must not hide another)
+        try:
             yield file
             sync(file)
+        except BaseException:
+            with contextlib.suppress(OSError):  # what is not written yet may find no room, too
+                file.close()
+            raise
+        file.close()
         replace(temporary, path)
     finally:
         with contextlib.suppress(OSError):

@@ -20,7 +20,7 @@ from archspec.training.options import Phase
 from archspec.training.run_folder import FREEZE, SPEC, STATE, RunFolder
 from archspec.weights import save_weights
 
-_KEYS = {"position", "best", "unfrozen_state", "optimizer", "precision", "average"}
+_KEYS = {"position", "best", "metrics", "unfrozen_state", "optimizer", "precision", "average"}
 
 
 def unfrozen_state(model: nn.Module, proof: FreezeProof) -> dict[str, torch.Tensor]:

@@ -374,7 +374,8 @@ class TrainLoop:
         self.saved_at = time.monotonic()
         content = {
             "position": self.at.to_dict(),
-            "best": [list(self.best.best), self.best.waited, self.record.lines],
+            "best": [list(self.best.best), self.best.waited],
+            "metrics": [self.record.lines, self.record.digest(self.record.lines)],
             "unfrozen_state": tensors,
             "optimizer": optimizer,
             "precision": precision,
@@ -399,10 +400,11 @@ class TrainLoop:
         assert self.saved is not None
         with reading():
             self.at = Position.from_dict(self.saved["position"])
-            best, self.best.waited, lines = self.saved["best"]
+            best, self.best.waited = self.saved["best"]
             self.best.best = (best[0], best[1])
+            lines, digest = self.saved["metrics"]
             restore(self.model, self.saved["unfrozen_state"])
-        self.record.go_back(lines)
+        self.record.go_back(lines, digest)
 
     def _any(self, *wishes: bool) -> list[bool]:
         return any_process(self.fabric, *wishes)

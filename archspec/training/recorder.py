@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import platform
@@ -250,10 +251,30 @@ class Recorder:
         assert run is not None
         return run
 
-    def go_back(self, lines: int) -> None:
-        """Forget what was recorded after the last save, when a run is resumed."""
+    def digest(self, lines: int) -> str:
+        """The hash of the first lines of ``metrics.jsonl``; "" for a process without the folder."""
+        if self.folder is None:
+            return ""
+        text = self.folder.read(METRICS) if (self.folder / METRICS).is_file() else ""
+        kept = "".join(text.splitlines(keepends=True)[:lines])
+        return hashlib.sha256(kept.encode()).hexdigest()
+
+    def go_back(self, lines: int, digest: str) -> None:
+        """Forget what was recorded after the last save, when a run is resumed.
+
+        Args:
+            lines: how many there were.
+            digest: of them.
+
+        Raises:
+            RunError: E920, they are not as they were.
+        """
         self.lines = lines
         if self.folder is not None:
+            if self.digest(lines) != digest:
+                message = f"{self.folder / METRICS}: is not as the run wrote it"
+                hint = "put back a copy of the file, or train anew"
+                raise RunError(Problem("E920", message, hint=hint))
             self.folder.keep_lines(METRICS, lines)
             if (self.folder / METRICS).is_file():
                 kept = lines_of(self.folder.read(METRICS))

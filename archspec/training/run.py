@@ -235,6 +235,9 @@ def tokenizer_of(run: Run, spec: Spec) -> Path | None:
 
 def _no_run(folder: RunFolder) -> Problem:
     if (folder / HASHES).is_file():
+        if any(folder.path.glob("checkpoints/*.safetensors")):
+            hint = "put back a copy of the file, or train anew"
+            return Problem("E920", f"{folder / FACTS}: is gone", hint=hint)
         message = f"{folder.path}: its process ended before the run began, nothing was trained"
         return Problem("E920", message, hint="remove the folder, and train anew")
     hint = "a run's folder has a run.json: 'archspec runs' lists them"

@@ -78,19 +78,24 @@ class RunFolder:
 
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
-        """Where to write what takes the place of ``name`` at the end, if nothing fails before."""
+        """Where to write what takes the place of ``name`` at the end, if nothing fails before.
+
+        Raises:
+            RunError: E921, it cannot be put in its place.
+        """
         temporary = storage.temporary_path(self / name)
         try:
             yield temporary
-            with open(temporary, "rb+") as file:
-                storage.sync(file)
-            if name in _UNHASHED or name.endswith(".svg"):
+            with self._explained(name):
+                with open(temporary, "rb+") as file:
+                    storage.sync(file)
+                if name in _UNHASHED or name.endswith(".svg"):
+                    storage.replace(temporary, self / name)
+                    return
+                run_hashes.note(self.path, name, run_hashes.digest(temporary))
                 storage.replace(temporary, self / name)
-                return
-            run_hashes.note(self.path, name, run_hashes.digest(temporary))
-            storage.replace(temporary, self / name)
-            with contextlib.suppress(OSError):  # then both hashes stay
-                run_hashes.settle(self.path, name)
+                with contextlib.suppress(OSError):  # then both hashes stay
+                    run_hashes.settle(self.path, name)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)

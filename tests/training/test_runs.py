@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
 from archspec.freezing import FreezeProof
-from archspec.training.run_folder import BEST, LAST, STATE, RunFolder
+from archspec.training.run_folder import BEST, LAST, METRICS, STATE, RunFolder
 
 HERE = Path(__file__).parent
 SPEC, DATA = HERE / "tiny.yaml", HERE / "tiny.csv"
@@ -263,6 +263,7 @@ def test_a_resume_file_runs_nothing(tmp_path: Path) -> None:
     [
         ("position", {"phase": 0, "else": 1}),
         ("best", [3]),
+        ("metrics", [3]),
         ("unfrozen_state", {"words.weight": 3}),
         ("optimizer", {"state": {99: {"step": torch.ones(())}}, "param_groups": []}),
         ("optimizer", {}),
@@ -276,6 +277,33 @@ def test_a_resume_file_of_something_else(key: str, value: Any, tmp_path: Path) -
     with pytest.raises(RunError) as caught:
         archspec.resume(run.path, progress=False)
     assert caught.value.code == "E920" and "the resume file does not fit" in caught.value.message
+
+
+def test_metrics_that_were_changed(tmp_path: Path) -> None:
+    run = train(tmp_path, epochs=1)
+    file = run.path / METRICS
+    whole = file.read_text()
+    for text in (whole.replace('"train_loss": ', '"train_loss": 1'), whole[:-60], ""):
+        file.write_text(text)
+        with pytest.raises(RunError) as caught:
+            archspec.resume(run.path, epochs=2, progress=False)
+        assert caught.value.message == f"{file}: is not as the run wrote it"
+    file.write_text(whole)
+    assert len(archspec.resume(run.path, epochs=2, progress=False).epochs) > len(run.epochs)
+
+
+def test_what_is_gone_from_a_trained_run(tmp_path: Path) -> None:
+    run = train(tmp_path, epochs=1)
+    (run.path / "run.json").unlink()
+    for again in (
+        lambda: archspec.resume(run.path, epochs=2, progress=False),
+        lambda: archspec.Predictor(run.path, device="cpu"),
+        lambda: train(tmp_path, epochs=1, weights=run.path / BEST),
+    ):
+        with pytest.raises(RunError) as caught:
+            again()
+        assert caught.value.message == f"{run.path / 'run.json'}: is gone"
+        assert caught.value.hint == "put back a copy of the file, or train anew"
 
 
 def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
