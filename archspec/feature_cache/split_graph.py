@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,12 +49,17 @@ class Part:
                 copies[node] = graph.node_copy(node, copies.__getitem__)
                 copies[node].meta = {}
         graph.output(map_arg(outputs, copies.__getitem__))
-        self._run = fx.GraphModule({}, graph)
+        run = fx.GraphModule({}, graph)
+        self._run: Callable[..., Any] = run
         self.tensors = tuple(trace.tensors[node] for node in nodes if node in trace.tensors)
         self.constants = tuple(trace.constants[node] for node in nodes if node in trace.constants)
         self._owners = [_owner(model, name) for name in self.tensors]
         self.inputs = tuple(trace.inputs[node] for node in inputs)
-        self.code = self._run.code
+        self.code = run.code
+
+    def compile(self, compiled: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Run what ``compiled`` makes of the code, from now on."""
+        self._run = compiled(self._run)
 
     def current(self) -> list[Tensor]:
         """The model's current parameters and buffers, even if they have been replaced."""

@@ -30,7 +30,7 @@ from archspec.report.progress import counting
 from archspec.report.text import first_line
 from archspec.training import environment
 from archspec.training.data_feed import Batch, DataFeed, inputs_of, inputs_of_columns, moved
-from archspec.training.engine import any_process
+from archspec.training.engine import any_process, compiled
 from archspec.training.options import TrainOptions
 from archspec.training.reporting import Reporter
 from archspec.training.run_folder import FREEZE, RunFolder
@@ -124,7 +124,7 @@ class CachedActivations:
                 pass
         return self.cache.read([start + row for row in rows], length=padded)
 
-    def outputs(self, model: nn.Module, split: str, batch: Batch) -> Any:
+    def outputs(self, model: Callable[..., Any], split: str, batch: Batch) -> Any:
         """What the model returns for a batch, from the values on."""
         try:
             if "lengths" not in batch:
@@ -209,6 +209,8 @@ class CacheFiller:
             try:
                 key = _key(frontier, feed, options, device)
                 reuse = _opened(frontier, key, store, feed, options, device)
+                if options.compile:
+                    frontier.split.first.rest.compile(compiled)
             except _MISHAPS as error:
                 reason = _reason(error)
         if self._all(reuse is not None) and reuse is not None:

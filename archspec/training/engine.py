@@ -29,6 +29,7 @@ from archspec.building.devices import pick_device
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.freezing import freeze
 from archspec.inspection.inspecting import checkpointed_blocks
+from archspec.report.text import first_line
 from archspec.training import environment
 from archspec.training.data_feed import DataFeed, inputs_of, moved
 from archspec.training.options import TrainOptions
@@ -124,6 +125,37 @@ def _recomputed(forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*inputs, **named)
     return checkpoint(forward, *inputs, use_reentrant=False, **named)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function, such as a module, as ``torch.compile`` has it, for tensors of all sizes.
+
+    A module's names stay: what is compiled is a function that calls it. What was compiled before,
+    in an earlier run, is forgotten, so that the number of runs does not count as recompilations.
+    """
+    torch.compiler.reset()
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        return function(*inputs, **named)
+
+    return torch.compile(call, dynamic=True)
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[None]:
+    """What was ``compiled`` is called inside.
+
+    Raises:
+        UsageError: E801, it cannot be compiled.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # slow to import
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        cause = getattr(error, "inner_exception", error)  # what the compiler itself raised
+        message = f"the model cannot be compiled: {first_line(cause)}"
+        raise UsageError(Problem("E801", message, hint="leave compile out")) from error
 
 
 def any_process(fabric: Fabric, *wishes: bool) -> list[bool]:

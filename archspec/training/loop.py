@@ -14,7 +14,7 @@ import atexit
 import copy
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -35,6 +35,8 @@ from archspec.training.checkpoints import (
 from archspec.training.data_feed import Batch, DataFeed, inputs_of, inputs_of_columns, moved
 from archspec.training.engine import (
     any_process,
+    compiled,
+    compiling,
     gather,
     gathered,
     launched,
@@ -58,17 +60,19 @@ from archspec.weights import load_weights
 class TrainingStep(nn.Module):
     """A model with the loss of its task: what DDP and FSDP take for one module."""
 
-    def __init__(self, model: nn.Module, feed: DataFeed) -> None:
+    def __init__(self, model: nn.Module, feed: DataFeed, *, compiles: bool = False) -> None:
         super().__init__()
-        self.model, self.feed = model, feed
+        self.model, self.feed, self.compiles = model, feed, compiles
+        self.call = compiled(model) if compiles else model.__call__
 
     def forward(self, batch: Batch, rows: int) -> Loss:
         """The loss of the first ``rows`` of a batch, summed over them."""
-        outputs = outputs_of(self.model, self.feed, "train", batch)
+        with compiling() if self.compiles else nullcontext():
+            outputs = outputs_of(self.call, self.feed, "train", batch)
         return self.feed.objective.loss(outputs, batch, rows)
 
 
-def outputs_of(model: nn.Module, feed: DataFeed, split: str, batch: Batch) -> Any:
+def outputs_of(model: Callable[..., Any], feed: DataFeed, split: str, batch: Batch) -> Any:
     """What a model returns for a batch, computed from the cache on where there is one."""
     if feed.reuse is not None and "values" in batch:
         return feed.reuse.outputs(model, split, batch)
@@ -169,7 +173,8 @@ class TrainLoop:
         # A split model stays split: the whole one is kept beside it.
         self.trained = copy.deepcopy(self.model) if self.is_split else self.model
         self.trained.train()
-        self.step = self.fabric.setup_module(TrainingStep(self.trained, self.feed))
+        step = TrainingStep(self.trained, self.feed, compiles=self.options.compile)
+        self.step = self.fabric.setup_module(step)
         optimizer = optimizer_of(self.trained, self.options)
         self.optimizer = self.fabric.setup_optimizers(optimizer)
         options, decay = self.options, self.options.ema_decay

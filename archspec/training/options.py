@@ -270,6 +270,7 @@ class TrainOptions(BaseModel):
     checkpoint_blocks: _Patterns = _hardware(
         (), option_help.CHECKPOINT_BLOCKS, metavar="PATTERN", repeated=True
     )
+    compile: bool = _hardware(False, "Compile what training steps compute, with torch.compile.")
     num_workers: int = _hardware(
         0,
         "Number of worker processes that load images. 0 uses the main process.",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import archspec
+from archspec.errors import UsageError
 from archspec.training import engine
 from archspec.training.optimization import MovingAverage, lr_factor, peak_rates
 from archspec.training.options import TrainOptions
@@ -94,6 +95,42 @@ def test_recomputed_activations_change_nothing(
     assert (plain.path / LAST).read_bytes() == (run.path / LAST).read_bytes()
     (phase,) = json.loads((run.path / "freeze.json").read_text())["phases"]
     assert phase["activations"] == {"reason": "activations are recomputed block by block"}
+
+
+def test_compiled_steps_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stop(archspec.TrainCallback):
+        def on_batch_end(self, state: archspec.TrainState) -> None:
+            if state.step == 5:
+                state.stop()
+
+    calls: list[Any] = []
+
+    def eager(graph: Any, _: Any) -> Any:
+        def counted(*given: Any) -> Any:
+            calls.append(torch.is_grad_enabled())
+            return graph(*given)
+
+        return counted
+
+    inner = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda one, **how: inner(one, backend=eager, **how))
+    for given in ({"feature_cache": "off"}, {"freeze": "head-only"}):  # whole, and from a cache on
+        plain = train(tmp_path, **given)
+        run = train(tmp_path, **given, compile=True, callbacks=[Stop()])
+        assert run.status == "stopped" and len(calls) == 5
+        run = archspec.resume(run.path, progress=False)
+        assert len(calls) == 22 and all(calls)  # once a batch, and not in the validation
+        assert (plain.path / LAST).read_bytes() == (run.path / LAST).read_bytes(), given
+        del calls[:]
+
+    def broken(graph: Any, _: Any) -> Any:
+        raise ValueError("no compiler here")
+
+    monkeypatch.setattr(torch, "compile", lambda one, **how: inner(one, backend=broken, **how))
+    with pytest.raises(UsageError) as caught:
+        train(tmp_path, compile=True)
+    assert caught.value.message.startswith("the model cannot be compiled: ")
+    assert "no compiler here" in caught.value.message and caught.value.hint == "leave compile out"
 
 
 def test_a_run_with_all_of_it_resumes_to_the_bit(tmp_path: Path) -> None:
