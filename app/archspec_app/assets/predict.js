@@ -1,7 +1,7 @@
 // Predictions for a text or an image. Events: "text" "image" "sources"
 import { button, h, headRow, meter, option, rowHead } from "./dom.js";
 import { formatExact, formatProbability, formatScore } from "./numbers.js";
-import { whenVisible } from "./page.js";
+import { on, whenVisible } from "./page.js";
 
 const root = element.querySelector(".predict-view");
 const MAX_IMAGE_BYTES = 20000000;
@@ -48,6 +48,7 @@ let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
 let shownSources = "";
 let requestId = 0;
+let wanted = null; // the run that another tab has asked for
 
 const kind = () => kinds[source.value] ?? "text-classification";
 const takesImages = () => kind().startsWith("image-");
@@ -199,6 +200,8 @@ function drawSources(sources) {
     h("optgroup", { label: "Runs" }, runOptions),
   );
   source.value = !isFirst && before in kinds ? before : (runs[0]?.name ?? "");
+  if (wanted in kinds) source.value = wanted;
+  wanted = null;
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
   showInputs();
 }
@@ -223,3 +226,8 @@ function draw() {
 watch("value", draw);
 draw();
 whenVisible(root, () => trigger("sources"));
+on("try-run", (run) => {
+  wanted = run;
+  shownSources = "";
+  trigger("sources");
+});

@@ -1,13 +1,17 @@
-// Starts, follows, stops and resumes training runs. Events: "start" "stop" "resume" "poll"
-import { ranges, scaleTo, thinOut, ticks } from "./chart_scale.js";
+// Starts, follows, stops and resumes training runs, and compares and deletes them.
+// Events: "start" "stop" "resume" "poll" "compare" "again" "note" "remove"
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
-import { formatDuration, formatExact, formatPercent, formatScore } from "./numbers.js";
-import { whenVisible } from "./page.js";
+import { formatDuration, formatExact, formatScore } from "./numbers.js";
+import { send, whenVisible } from "./page.js";
+import { chart } from "./run_charts.js";
+import { comparison, scoresOf } from "./run_comparison.js";
+import { badge, bestScore, runTable } from "./run_table.js";
 
 const root = element.querySelector(".train-view");
 const POLL_INTERVAL = 1000;
 const LIST_INTERVAL = 4000;
 const POLL_TIMEOUT = 10000;
+const MAX_COMPARED = 4;
 const ENDED = ["finished", "stopped", "failed", "killed"];
 let figures = {}; // key of a score: its name
 let fields = null;
@@ -17,14 +21,25 @@ let rows = [];
 let shownRows = "";
 let selected = null;
 let run = null;
+let sorting = { column: "started", isDown: true };
+const compared = new Set();
 let lastPoll = 0;
 let pollStarted = 0;
 
 const form = h("form.train-form");
 const notice = h("p.notice", { role: "status" });
 const list = h("div.runs");
+const comparing = h("div.comparison");
 const detail = h("div.run");
-root.append(form, notice, h("h3", "Runs"), list, detail);
+root.append(form, notice, h("h3", "Runs"), list, comparing, detail);
+
+// Columns are left out by the room that the list has, not by the width of the window.
+const ROOM = { tiny: 440, small: 600, medium: 760 };
+const setRoom = ([{ contentRect }]) => {
+  const fitting = Object.keys(ROOM).find((name) => contentRect.width < ROOM[name]);
+  for (const name of Object.keys(ROOM)) list.classList.toggle(name, name === fitting);
+};
+new ResizeObserver(setRoom).observe(list);
 
 // ----------------------------------------------------------------------------------------- form
 function input({ name, type, value, choices, empty, help, placeholder, suggestions, min, max }) {
@@ -97,32 +112,36 @@ function report(text, isError = false) {
 }
 
 // ----------------------------------------------------------------------------------------- runs
-const badge = ({ status }) => h("span.badge", { class: `status-${status}` }, status);
-const bestScore = ({ best }) => (best ? `${best.name} ${formatScore(best.value)}` : "");
-
-function listRow(row) {
-  const { key, share } = row;
-  const isSelected = key === selected;
-  const attributes = { class: "link", "data-run": key, "aria-pressed": String(isSelected) };
-  return h(
-    "tr",
-    { class: isSelected ? "chosen" : "" },
-    h(
-      "td",
-      button(key, () => select(key), attributes),
+function drawList() {
+  keepFocus(list, "data-act", () =>
+    list.replaceChildren(
+      runTable(rows, { selected, compared, sorting }, { select, sortBy, check }),
+      rows.length > 1 ? compareBar() : "",
     ),
-    h("td", badge(row)),
-    h("td.number", share === null ? "–" : formatPercent(share)),
-    h("td.number", bestScore(row)),
   );
 }
 
-function drawList() {
-  const head = headRow(["Run", "Status", "Progress", "Best"], (i) => i > 1);
-  const content = rows.length
-    ? h("table", head, h("tbody", rows.map(listRow)))
-    : h("p.quiet", "No runs in this folder yet.");
-  keepFocus(list, "data-run", () => list.replaceChildren(content));
+function compareBar() {
+  const text = compared.size > 1 ? `Compare ${compared.size} runs` : "Compare runs";
+  const ask = () => trigger("compare", { runs: [...compared] });
+  const hint = `Check 2 to ${MAX_COMPARED} runs to lay their curves over each other.`;
+  return h(
+    "p.compare-bar",
+    button(text, ask, { disabled: compared.size < 2, "data-act": "compare" }),
+    compared.size < 2 ? h("span.quiet", hint) : "",
+  );
+}
+
+function sortBy(column) {
+  sorting = { column, isDown: sorting.column === column ? !sorting.isDown : column !== "key" };
+  drawList();
+}
+
+function check(key, isChecked) {
+  if (isChecked) compared.add(key);
+  else compared.delete(key);
+  if (compared.size > MAX_COMPARED) compared.delete(compared.values().next().value);
+  drawList();
 }
 
 function select(key) {
@@ -153,11 +172,8 @@ function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left,
   return parts.filter(Boolean).join(" · ");
 }
 
-// The scores that a task has, the loss apart.
-const scoresOf = (lines) =>
-  Object.keys(figures).filter((name) => name !== "loss" && lines.some((line) => name in line));
 function testScore(test) {
-  const [name] = [...scoresOf([test]), "loss"];
+  const [name] = [...scoresOf([test], figures), "loss"];
   return `test ${figures[name] ?? name} ${formatScore(test[name])}`;
 }
 const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -176,7 +192,7 @@ function progressBar({ share }) {
 function epochTable(epochs) {
   if (!epochs.length) return "";
   const best = epochs.findLast((epoch) => epoch.best);
-  const names = ["train_loss", "loss", ...scoresOf(epochs)];
+  const names = ["train_loss", "loss", ...scoresOf(epochs, figures)];
   const titles = names.map((name) => (name === "train_loss" ? "Training loss" : capitalized(figures[name] ?? name)));
   const body = epochs.map((epoch) => {
     const cells = names.map((name) => h("td.number", formatScore(epoch[name])));
@@ -201,11 +217,35 @@ function charts({ steps, epochs }) {
     ]),
     chart(
       "Validation",
-      scoresOf(epochs)
+      scoresOf(epochs, figures)
         .slice(0, 2)
         .map((name, i) => ({ name: figures[name], kind: "ab"[i], points: ofEpochs(name), dots: true })),
     ),
   );
+}
+
+function tryModel(key) {
+  send("try-run", `runs/${key}`); // as Predict lists it
+  [...document.querySelectorAll('[role="tab"]')].find((tab) => tab.textContent.trim() === "Predict")?.click();
+}
+function remove(key) {
+  if (window.confirm(`Delete ${key} with its weights and its log? This cannot be undone.`))
+    trigger("remove", { run: key });
+}
+function noteField({ key, note }) {
+  const save = (event) => trigger("note", { run: key, note: event.target.value });
+  const attributes = { type: "text", value: note, maxlength: 300, "data-act": "note", onchange: save };
+  return h("label.note", h("span.quiet", "Note"), h("input", { ...attributes, placeholder: "what this run was for" }));
+}
+
+// Another run with the same options: the form, where those that are not among them have their defaults.
+function fillForm(options) {
+  for (const { name } of [...fields.main, ...fields.more]) {
+    const control = form.elements.namedItem(name);
+    if (control) control.value = options[name] ?? defaults[name] ?? "";
+  }
+  form.querySelector("details").open = true;
+  form.elements.namedItem("data").focus();
 }
 
 function drawRun() {
@@ -214,6 +254,7 @@ function drawRun() {
     return;
   }
   const { row } = run;
+  if (detail.contains(document.activeElement) && document.activeElement.dataset.act === "note") return;
   const log = detail.querySelector(".log");
   const isReading = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4;
   const scrollTop = isReading ? log.scrollTop : null;
@@ -223,7 +264,15 @@ function drawRun() {
     h("h3", row.key, " ", badge(row)),
     progressBar(row),
     h("p.quiet", progressText(row)),
-    h("p", row.can_stop ? action("Stop", "stop") : "", row.can_resume ? action("Resume", "resume") : ""),
+    h(
+      "p.run-actions",
+      row.can_stop ? action("Stop", "stop") : "",
+      row.can_resume ? action("Resume", "resume") : "",
+      row.status === "finished" ? button("Try this model", () => tryModel(row.key), { "data-act": "try" }) : "",
+      row.can_repeat ? action("Again with changes", "again") : "",
+      row.can_delete ? button("Delete", () => remove(row.key), { "data-act": "remove" }) : "",
+    ),
+    noteField(row),
     row.error ? h("pre.notice.wrong", row.error) : "",
     charts(run),
     epochTable(run.epochs),
@@ -237,36 +286,6 @@ function drawRun() {
   keepFocus(detail, "data-act", () => detail.replaceChildren(...content));
   const newLog = detail.querySelector(".log");
   newLog.scrollTop = scrollTop ?? newLog.scrollHeight;
-}
-
-function chart(title, lines) {
-  const [width, height] = [360, 150];
-  const [left, right, top, bottom] = [52, width - 8, 8, height - 22];
-  const isPoint = ([x, y]) => Number.isFinite(x) && Number.isFinite(y);
-  const curves = lines.map((line) => ({ ...line, points: thinOut(line.points.filter(isPoint)) }));
-  const points = curves.flatMap((curve) => curve.points);
-  const keys = curves.map(({ name, kind }) => h("span.key", { class: `key-${kind}` }, name));
-  const caption = h("figcaption", title, " ", keys);
-  if (!points.length) return h("figure", caption, h("p.quiet", "no data yet"));
-  const range = ranges(points);
-  const x = scaleTo(range.x, [left, right]);
-  const y = scaleTo(range.y, [bottom, top]);
-  const latest = curves.filter((curve) => curve.points.length);
-  const values = latest.map((curve) => `${curve.name} ${formatScore(curve.points.at(-1)[1])}`).join(", ");
-  const grid = ticks(range.y).map(({ value, label }) => [
-    h("line.grid", { x1: left, x2: right, y1: y(value), y2: y(value) }),
-    h("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, label),
-  ]);
-  const lastStep = h("text", { x: right, y: height - 6, "text-anchor": "end" }, `step ${formatExact(range.x[1])}`);
-  const drawn = curves.map(({ kind, points: own, dots }) => [
-    h("polyline.curve", {
-      class: `curve-${kind}`,
-      points: own.map((point) => `${x(point[0]).toFixed(1)},${y(point[1]).toFixed(1)}`).join(" "),
-    }),
-    dots ? own.map((point) => h("circle.dot", { class: `dot-${kind}`, cx: x(point[0]), cy: y(point[1]), r: 3 })) : "",
-  ]);
-  const attributes = { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}: latest ${values}` };
-  return h("figure", caption, h("svg", attributes, grid, lastStep, drawn));
 }
 
 // -------------------------------------------------------------------------------------- answers
@@ -297,6 +316,14 @@ function selectFirst() {
   if (first) select(first.key);
 }
 
+function forget(key) {
+  compared.delete(key);
+  comparing.replaceChildren();
+  if (selected !== key) return;
+  selected = run = null;
+  drawRun();
+}
+
 function addPoints(update) {
   const state = () => JSON.stringify([run.row, run.log, run.version]);
   const before = state();
@@ -322,13 +349,17 @@ function receive() {
   rows = value.rows;
   // The message about the last click stays while the page polls.
   if (value.error || value.event !== "poll") report(value.error ?? value.notice ?? "", Boolean(value.error));
+  if (value.again) fillForm(value.again);
+  if (value.compared)
+    comparing.replaceChildren(...comparison(value.compared, figures, () => comparing.replaceChildren()));
+  if (value.removed) forget(value.removed);
   if (value.started) select(value.started);
   else if (!selected) selectFirst();
   const { update } = value;
   if (update && update.key === selected && update.start === run.offset) addPoints(update);
   else if (run && value.event !== "poll") {
     const row = rows.find(({ key }) => key === selected);
-    if (row && row.status !== run.row?.status) {
+    if (row && (row.status !== run.row?.status || row.note !== run.row.note)) {
       run.row = row;
       drawRun();
     }

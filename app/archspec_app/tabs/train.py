@@ -15,9 +15,10 @@ from archspec.training.option_info import OptionInfo
 from archspec_app.component import hint, view
 from archspec_app.data_files import data_below
 from archspec_app.event_binding import LISTENER, EventBinder
-from archspec_app.events import Event, number_of, text_of
+from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
+from archspec_app.training.run_table import compare_runs, delete_run, form_of, write_note
 from archspec_app.training.train_request import OPTIONS, SWITCH
 from archspec_app.weight_files import weights_below
 
@@ -36,7 +37,11 @@ def build(binder: EventBinder) -> None:
     hint("Fine-tune the open spec on data in this folder. A run goes on when this page is closed.")
     train = view("train", label="Training", elem_id="train")
     nothing = gr.State(None)
-    for name, act in (("start", _start), ("stop", _stop), ("resume", _resume), ("poll", _poll)):
+    actions = {
+        "start": _start, "stop": _stop, "resume": _resume, "poll": _poll, "compare": _compare,
+        "again": _again, "note": _note, "remove": _remove,
+    }  # fmt: skip
+    for name, act in actions.items():
         inputs = [binder.code if name == "start" else nothing]
         getattr(train, name)(_handler(binder, name, act), inputs, [train], **LISTENER)
 
@@ -81,6 +86,30 @@ def _stop(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
 def _resume(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     jobs.resume(text_of(data, "run"))
     return {}
+
+
+def _compare(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    return {"compared": compare_runs(jobs, texts_of(data, "runs"))}
+
+
+def _again(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    key = text_of(data, "run")
+    again = form_of(jobs, key)
+    notice = (
+        f"the form has the options of {key}, which trained {again['spec']}; change them and start"
+    )
+    return {"again": again["options"], "notice": f"{notice}: the spec that is open is trained"}
+
+
+def _note(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    write_note(jobs, text_of(data, "run"), text_of(data, "note"))
+    return {}
+
+
+def _remove(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    key = text_of(data, "run")
+    delete_run(jobs, key)
+    return {"removed": key, "notice": f"deleted {key}"}
 
 
 def _poll(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ RUNS, JOBS = "runs", ".jobs"
 _RECORD, _OUTPUT, _LOCK, _STOP, _SPEC = "job.json", "output.txt", "lock", "stop", "spec"
 _MAX_RUN_JSON = 50_000_000  # bytes; it lists the bad rows of the data
 _MAX_RECORD = 1_000_000
+MAX_NOTE_BYTES = 4_000
 _ENDED = ("finished", "stopped", "failed")
 
 
@@ -56,6 +57,11 @@ class Job:
     def spec(self) -> Path:
         """The folder of the spec's text."""
         return self.page_folder / _SPEC
+
+    @property
+    def note(self) -> Path:
+        """What a visitor has written about it."""
+        return self.page_folder / "note.txt"
 
     @property
     def metrics(self) -> Path:
@@ -138,6 +144,13 @@ class JobState:
         page_lock, run_lock = job.locks
         pids = holder(page_lock), holder(run_lock)
         return cls(job, job.facts(), job.read_record(), pids)
+
+    @property
+    def form(self) -> Mapping[str, Any]:
+        """The options as they were entered on the page; empty for a run of a terminal."""
+        form = self.record.get("form")
+        options = form.get("options") if isinstance(form, Mapping) else None
+        return options if isinstance(options, Mapping) else {}
 
     @property
     def times_resumed(self) -> int:

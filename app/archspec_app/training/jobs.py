@@ -26,7 +26,14 @@ from archspec.errors import Problem, RunError, UsageError
 from archspec.file_lock import holder, locked
 from archspec.lang.yaml import MAX_BYTES
 from archspec.training.run_folder import LOCK, LOG, folder_name
-from archspec_app.training.job_status import JOBS, RUNS, Job, JobState, read_text
+from archspec_app.training.job_status import (
+    JOBS,
+    MAX_NOTE_BYTES,
+    RUNS,
+    Job,
+    JobState,
+    read_text,
+)
 from archspec_app.training.metric_points import NewPoints, Summary, clean, log_tail, new_points
 from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow, progress, timestamp
@@ -110,10 +117,10 @@ class Jobs:
             UsageError: E801, there is no such run, it is active or finished, or too many are
                 active.
         """
-        job = self._known(key)
+        job = self.known(key)
         self._wait_for_exit(job)
         with self._slot():
-            row, state = self._row(job), self._state(job)
+            row, state = self._row(job), self.state(job)
             if not row.can_resume or state is None:
                 raise _usage(
                     f"this run is {row.status}", "only stopped, failed and killed runs resume"
@@ -189,7 +196,7 @@ class Jobs:
         Raises:
             UsageError: E801, too many runs are active, or the folder cannot be written.
         """
-        with self._writing():
+        with self.writing():
             active = sum(job.is_held for job in self._jobs_by_age())
             if active >= self.max_active:
                 hint = "stop one, or wait until one has finished"
@@ -197,7 +204,7 @@ class Jobs:
             yield
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Hold the lock for writing into the folder of runs.
 
         Raises:
@@ -226,8 +233,8 @@ class Jobs:
         Raises:
             UsageError: E801, there is no such run, or its process is unknown.
         """
-        job = self._known(key)
-        with self._writing():
+        job = self.known(key)
+        with self.writing():
             lock = next((lock for lock in job.locks if holder(lock) is not None), None)
             pid = None if lock is None else holder(lock)
             if lock is None or pid is None or job.stopping_pid() == pid:
@@ -255,7 +262,7 @@ class Jobs:
         Raises:
             UsageError: E801, there is no such run.
         """
-        job = self._known(key)
+        job = self.known(key)
         if not all(isinstance(n, int) and 0 <= n < _MAX_OFFSET for n in (offset, version)):
             raise _usage("offset and version are those of the last update")
         row = self._row(job)  # read before the points: a run that has ended writes no more of them
@@ -264,7 +271,8 @@ class Jobs:
     def _job(self, key: str) -> Job:
         return Job(key, self._runs / key, self._jobs / key)
 
-    def _known(self, key: object) -> Job:
+    def known(self, key: object) -> Job:
+        """The files of a run; raises UsageError E801 if there is no such run."""
         if isinstance(key, str) and _is_key(key) and not self._is_linked:
             job = self._job(key)
             if not job.is_linked and job.exists:
@@ -288,14 +296,15 @@ class Jobs:
     def _is_linked(self) -> bool:
         return self._runs.is_symlink() or self._jobs.is_symlink()
 
-    def _state(self, job: Job) -> JobState | None:
+    def state(self, job: Job) -> JobState | None:
+        """What its files say; None if they are not those of a run."""
         try:
             return JobState.of(job)
         except RunError:
             return None
 
     def _row(self, job: Job) -> JobRow:
-        state = self._state(job)
+        state = self.state(job)
         if state is None:
             return JobRow(job.key, job.key, "", "failed", error="run.json: not the file of a run")
         status, facts = state.status, state.facts
@@ -303,6 +312,8 @@ class Jobs:
         spec, plan = (self._clean(str(source.get(key) or "")) for key in ("spec", "plan"))
         started = source.get("started")
         fields: dict[str, Any] = {"started": started if timestamp(started) is not None else None}
+        fields["note"] = self._clean(read_text(job.note, MAX_NOTE_BYTES) or "")
+        fields["can_repeat"] = bool(state.form)
         if status == "failed":
             fields["error"] = self._clean(state.error(self._replacements))
         if facts is None:

@@ -34,6 +34,8 @@ class JobRow:
         test: the scores on the test split, as ``FIGURES`` names them.
         started: time in ISO 8601.
         error: why it failed.
+        note: what a visitor has written about it.
+        can_repeat: whether the options are known as they were entered on the page.
     """
 
     key: str
@@ -51,10 +53,16 @@ class JobRow:
     test: Mapping[str, Any] | None = None
     started: str | None = None
     error: str | None = None
+    note: str = ""
+    can_repeat: bool = False
 
     @property
     def can_stop(self) -> bool:
         return self.status in ("starting", "running")
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in ("starting", "running", "stopping")
 
     @property
     def can_resume(self) -> bool:
@@ -62,7 +70,12 @@ class JobRow:
 
     def to_dict(self) -> dict[str, Any]:
         """The row as plain data."""
-        return {**asdict(self), "can_stop": self.can_stop, "can_resume": self.can_resume}
+        return {
+            **asdict(self),
+            "can_stop": self.can_stop,
+            "can_resume": self.can_resume,
+            "can_delete": not self.is_active,
+        }
 
 
 def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> dict[str, Any]:

@@ -406,5 +406,6 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   }
   const select = (path) => data && reveal(path);
   new ResizeObserver(() => layout && moved(transform)).observe(svg);
+  new ResizeObserver(([{ contentRect }]) => root.classList.toggle("narrow", contentRect.width < 640)).observe(root);
   return { show, select, clear, say: (text) => (message.textContent = text) };
 }

@@ -7,6 +7,7 @@ import {
   formatScore,
   formatShapes,
 } from "../../../archspec/drawing/assets/numbers.js";
+import { differences, sortRows } from "../../../app/archspec_app/assets/run_order.js";
 import { locatePatch, withUnixLineBreaks } from "../../../app/archspec_app/assets/text_edits.js";
 
 function table(act, rows) {
@@ -91,4 +92,26 @@ test("a patch is found although somebody has typed before or behind it", () => {
 test("equal shapes are one", () => {
   assert.equal(formatShapes([[1, 2], [3], [3], [3], [4], [4]]), "[1, 2] 3 × [3] [4] [4]");
   assert.equal(formatShapes([]), "");
+});
+
+test("runs are sorted by a column, and those without a value come last", () => {
+  const rows = [
+    { key: "a", best: null, seconds: 20 },
+    { key: "b", best: { name: "accuracy", value: 0.5 }, seconds: 3 },
+    { key: "c", best: { name: "accuracy", value: 0.9 }, seconds: null },
+  ];
+  const order = (column, isDown) =>
+    sortRows(rows, { column, isDown })
+      .map(({ key }) => key)
+      .join("");
+  assert.deepEqual([order("best", true), order("best", false)], ["cba", "bca"]);
+  assert.deepEqual([order("seconds", true), order("key", false)], ["abc", "abc"]);
+});
+
+test("a comparison names the options that differ, and those that only some runs have", () => {
+  const runs = [{ options: { epochs: 1, seed: 3, plan: "head" } }, { options: { epochs: 2, seed: 3 } }];
+  assert.deepEqual(differences(runs), [
+    ["epochs", [1, 2]],
+    ["plan", ["head", undefined]],
+  ]);
 });

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from archspec.file_lock import holder
-from tests.app.browser.conftest import Restartable
+from tests.app.browser.conftest import Restartable, train_here
 from tests.app.browser.inspector import OpenPage
 from tests.app.browser.runs import CLASSES, DATA, OF_CLASS, SPEC, WEIGHTS, Training
 from tests.app.browser.test_hostile import NAME, is_clean
@@ -39,6 +39,38 @@ def metrics(folder: Path, run: str, kind: str) -> list[dict[str, float]]:
     lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     whole = [json.loads(line) for line in lines if line.endswith("\n")]
     return [line for line in whole if line["kind"] == kind]
+
+
+def test_runs_are_sorted_compared_annotated_tried_and_deleted(
+    open_runs: OpenPage, runs_folder: Path
+) -> None:
+    for name, epochs in (("short", 1), ("long", 2)):
+        train_here(runs_folder, "tiny.yaml", "reviews.csv", name, epochs=epochs)
+    inspector = open_runs()
+    page = inspector.page
+    train = Training(inspector)
+    page.get_by_role("button", name="Run", exact=True).click()
+    names = page.locator(".runs [data-run]").all_inner_texts()
+    assert names == sorted(names)
+    for name in ("short", "long"):
+        page.get_by_label(f"Compare {name}", exact=True).check()
+    inspector.button("Compare 2 runs").click()
+    table = page.locator(".comparison table")
+    expect(table.locator("tr").filter(has_text=re.compile("^epochs"))).to_have_text("epochs12")
+    expect(page.locator(".comparison figure").first.locator(".curve")).to_have_count(2)
+    train.row("short").locator("[data-run]").click()
+    page.get_by_label("Note", exact=True).fill("<b>a note")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(train.row("short")).to_contain_text("<b>a note")
+    inspector.button("Try this model").click()
+    expect(page.locator("#predict-source")).to_have_value("runs/short")
+    inspector.tab("Train")
+    page.once("dialog", lambda dialog: dialog.accept())
+    inspector.button("Delete").click()
+    expect(train.row("short")).to_have_count(0)
+    assert not (runs_folder / "runs" / "short").exists()
+    assert (runs_folder / "runs" / "long").exists()
 
 
 def test_a_run_from_start_to_end(

@@ -1,0 +1,47 @@
+// Runs side by side: their curves over each other, and the options in which they differ.
+import { button, h, headRow, rowHead, scrollable } from "./dom.js";
+import { formatScore } from "./numbers.js";
+import { chart } from "./run_charts.js";
+import { differences } from "./run_order.js";
+
+// The scores that a task has, the loss apart.
+export const scoresOf = (lines, figures) =>
+  Object.keys(figures).filter((name) => name !== "loss" && lines.some((line) => name in line));
+
+export function comparison(runs, figures, close) {
+  const [score] = scoresOf(
+    runs.flatMap(({ epochs }) => epochs),
+    figures,
+  );
+  const lines = (of) => runs.map((run, i) => ({ name: run.key, kind: "abcd"[i], ...of(run) }));
+  const ofEpochs =
+    (name) =>
+    ({ epochs }) => ({ points: epochs.map((epoch) => [epoch.step, epoch[name]]), dots: true });
+  const ofSteps = ({ steps }) => ({ points: steps.map(({ step, loss }) => [step, loss]) });
+  const different = differences(runs).map(([name, values]) =>
+    h(
+      "tr",
+      rowHead(name.replaceAll("_", " ")),
+      values.map((value) => h("td", value === undefined ? "–" : String(value))),
+    ),
+  );
+  const results = ["loss", ...(score ? [score] : [])].map((name) =>
+    h(
+      "tr",
+      rowHead(`test ${figures[name] ?? name}`),
+      runs.map(({ test }) => h("td", formatScore(test?.[name]))),
+    ),
+  );
+  const head = headRow(["", ...runs.map(({ key }) => key)]);
+  return [
+    h("h3", `Comparison of ${runs.length} runs `, button("Close", close)),
+    h(
+      "div.charts",
+      chart("Validation loss", lines(ofEpochs("loss"))),
+      score ? chart(`Validation ${figures[score]}`, lines(ofEpochs(score))) : "",
+      chart("Training loss", lines(ofSteps)),
+    ),
+    scrollable("Differences", h("table", head, h("tbody", results, different))),
+    different.length ? "" : h("p.quiet", "Their options are equal."),
+  ];
+}
