@@ -4,6 +4,7 @@ import { formatExact, formatProbability, formatScore } from "./numbers.js";
 import { on, whenVisible } from "./page.js";
 
 const root = element.querySelector(".predict-view");
+const WANTED = "archspec-predict-run";
 const MAX_IMAGE_BYTES = 20000000;
 const KEY_HELP = "Key of the state dict in the checkpoint, such as params_ema or teacher.";
 
@@ -48,7 +49,6 @@ let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
 let shownSources = "";
 let requestId = 0;
-let wanted = null; // the run that another tab has asked for
 
 const kind = () => kinds[source.value] ?? "text-classification";
 const takesImages = () => kind().startsWith("image-");
@@ -200,8 +200,9 @@ function drawSources(sources) {
     h("optgroup", { label: "Runs" }, runOptions),
   );
   source.value = !isFirst && before in kinds ? before : (runs[0]?.name ?? "");
+  const wanted = sessionStorage.getItem(WANTED); // the run that another tab has asked for
   if (wanted in kinds) source.value = wanted;
-  wanted = null;
+  sessionStorage.removeItem(WANTED);
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
   showInputs();
 }
@@ -226,8 +227,7 @@ function draw() {
 watch("value", draw);
 draw();
 whenVisible(root, () => trigger("sources"));
-on("try-run", (run) => {
-  wanted = run;
+on("try-run", () => {
   shownSources = "";
   trigger("sources");
 });

@@ -225,7 +225,8 @@ function charts({ steps, epochs }) {
 }
 
 function tryModel(key) {
-  send("try-run", `runs/${key}`); // as Predict lists it
+  sessionStorage.setItem("archspec-predict-run", `runs/${key}`); // Predict may not be there yet
+  send("try-run");
   [...document.querySelectorAll('[role="tab"]')].find((tab) => tab.textContent.trim() === "Predict")?.click();
 }
 function remove(key) {
