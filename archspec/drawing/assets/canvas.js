@@ -47,7 +47,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
       make("path.head", { d: "M0,0 L8,4 L0,8 z" }),
     ),
   );
-  const viewport = make("g");
+  const viewport = make("g", { role: "presentation" });
   const svg = make("svg.canvas-svg", { role: "tree", "aria-label": "Model", tabindex: "0" }, defs, viewport);
   const overview = make("svg.canvas-overview", { "aria-hidden": "true" });
   const legend = make("div.canvas-legend");

@@ -28,7 +28,7 @@ export function drawLayout(layout, view, prefix = "") {
   const arrows = layout.arrows.map((arrow) => drawArrow(arrow, view, prefix + arrow.key));
   return make(
     "g",
-    {},
+    { role: "group" },
     arrows,
     layout.boxes.map((box) => drawBox(box, view, prefix + box.key)),
   );
