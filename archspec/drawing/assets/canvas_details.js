@@ -63,7 +63,9 @@ export function describeBox(data, { box, path }, onPlace) {
       node.kind === "tensor" && row("Path", make("code", {}, node.path)),
       node.text && unit.kind !== "steps" && row(isModule ? "Arguments" : "Call", make("code", {}, node.text)),
       isModule && figures(data, node, (name) => figureOf(flow, unit, name)),
-      node.kind === "tensor" && node.parameters > 0 && row("Parameters", formatExact(node.parameters), ` · ${node.state}`),
+      node.kind === "tensor" &&
+        node.parameters > 0 &&
+        row("Parameters", formatExact(node.parameters), ` · ${node.state}`),
       isModule && node.calls > 1 && row("Called", `${formatExact(node.calls)} ×, figures of all calls`),
       node.shared && row("Shared", "some of its parameters are another module's"),
       isModule && shapes("Takes", node.inputs, node.input_names),
