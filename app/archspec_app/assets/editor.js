@@ -77,6 +77,16 @@ on("place", ({ line, file: where, focus, scroll = true }) => {
   if (selectedLine && scroll) editor.reveal(selectedLine, 1, focus);
 });
 
+// The first problem that the text has a place for; without one, as in a spec that it extends, the list.
+on("first-problem", () => {
+  const { line, column } = problems.find((problem) => problem.line && problem.file === file) ?? {};
+  requestAnimationFrame(() => {
+    // The tab of the editor is shown by now.
+    if (line) editor.reveal(line, column);
+    else root.scrollIntoView({ block: "nearest" });
+  });
+});
+
 function applyPatch(patch) {
   const from = editor.view ? locatePatch(editor.text, patch) : null;
   if (from !== null) editor.view.dispatch({ changes: { from, to: from + patch.old.length, insert: patch.new } });

@@ -25,6 +25,12 @@ _READ = """() => {
     return (at.cmTile?.root?.view ?? at.cmView?.rootView?.view).state.doc.toString();
 }"""
 
+_CARET = """() => {
+    const at = document.querySelector("#editor .cm-content");
+    const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
+    return view.state.doc.lineAt(view.state.selection.main.head).number;
+}"""
+
 
 def launch(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=find_or_install(), args=[*FLAGS])
@@ -179,11 +185,11 @@ class Inspector:
     @property
     def caret(self) -> int:
         """The number of the line that the caret is in."""
-        return self.page.evaluate("""() => {
-            const at = document.querySelector("#editor .cm-content");
-            const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
-            return view.state.doc.lineAt(view.state.selection.main.head).number;
-        }""")
+        return self.page.evaluate(_CARET)
+
+    def has_caret(self, line: int) -> None:
+        """Wait until the caret is in a line."""
+        self.page.wait_for_function(f"line => ({_CARET})() === line", arg=line)
 
     def reload(self) -> None:
         self.page.reload()
