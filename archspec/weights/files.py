@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from archspec import run_hashes
 from archspec.errors import Problem, UsageError, WeightsError, listing
+from archspec.report.text import first_line
 from archspec.weights import pytorch_files
 from archspec.weights.file_kinds import START, kind_of
 from archspec.weights.layout_plans import Piece
@@ -25,6 +27,7 @@ MAX_INDEX_BYTES = 100_000_000
 MAX_TENSORS = 250_000
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 _MAX_COMMAS = 12 * MAX_TENSORS  # between tensors, their facts and their sizes
+_LONG_LIST = re.compile(rb"\[[\d,\s]{2000}")  # PyTorch has at most 64 dimensions
 MAX_NAME = 500  # characters of a tensor's name
 MAX_DEPTH = 60  # dots in it
 
@@ -174,8 +177,8 @@ def _equal(a: torch.Tensor, b: torch.Tensor) -> bool:
     return torch.equal(*(t.contiguous().reshape(-1).view(torch.uint8) for t in (a, b)))
 
 
-def _unreadable(file: Path, error: object) -> WeightsError:
-    return WeightsError(Problem("E601", f"{file}: {error}"))
+def _unreadable(file: Path, error: object, hint: str = "") -> WeightsError:
+    return WeightsError(Problem("E601", f"{file}: {error}", hint=hint))
 
 
 def _found(path: Path) -> Path:
@@ -222,7 +225,8 @@ def _check_kind(file: Path) -> None:
     """A file that was downloaded may be anything but what its name says."""
     try:
         with open(file, "rb") as opened:
-            kind = kind_of(opened.read(START))
+            is_known = file.suffix in (".safetensors", *pytorch_files.SUFFIXES)
+            kind = kind_of(opened.read(START), file.suffix if is_known else "")
     except OSError as error:
         raise _unreadable(file, error.strerror) from None
     if kind is not None:
@@ -251,7 +255,8 @@ def _headers(file: Path) -> dict[str, TensorInfo]:
                     name, tuple(tensor.get_shape()), DTYPES.get(dtype, dtype.lower())
                 )
     except _ERRORS as error:
-        raise _unreadable(file, error) from None
+        hint = "the file was changed or cut: get it once more"
+        raise _unreadable(file, first_line(error), hint) from None
     return headers
 
 
@@ -269,7 +274,7 @@ def _check_counts(file: Path, text: bytes) -> None:
     """Whether a text of JSON says more than the most tensors that there may be."""
     if text.count(b"{") > MAX_TENSORS + 100 or text.count(b",") > _MAX_COMMAS:
         raise _unreadable(file, f"more than {MAX_TENSORS:,} tensors")
-    if text.count(b"[") > 4 * MAX_TENSORS:
+    if text.count(b"[") > 4 * MAX_TENSORS or _LONG_LIST.search(text):
         raise _unreadable(file, "lists beyond reason in its header")
 
 
