@@ -77,26 +77,29 @@ function layoutFlow(data, index, state, measure) {
   const ranker = units.length > 60 ? "longest-path" : "network-simplex";
   graph.setGraph({ rankdir: "TB", nodesep: 18, edgesep: 12, ranksep: 26, ranker });
   const boxes = units.map((unit) => boxOfUnit(data, flow, unit, state, measure));
-  for (const box of boxes) graph.setNode(box.key, { width: box.width, height: box.height });
+  // The graph keeps its nodes in plain objects: names of modules, such as "constructor", are no keys for it.
+  for (const [i, box] of boxes.entries()) graph.setNode(i, { width: box.width, height: box.height });
   const arrows = arrowsOf(flow, units).map((arrow) => ({ ...arrow, text: shorten(arrowText(arrow)) }));
   const orders = new Map(units.map((unit, i) => [unit, i]));
-  for (const { source, target, text } of arrows) {
+  const ends = ({ source, target }) => [orders.get(source), orders.get(target)];
+  for (const arrow of arrows) {
+    const { source, target, text } = arrow;
     const isNext = orders.get(target) === orders.get(source) + 1; // the main line of a block is straight
     const label = { width: measure(text, false) + 8, height: LINE, labelpos: "c", weight: isNext ? 8 : 1 };
-    graph.setEdge(source.key, target.key, label);
+    graph.setEdge(...ends(arrow), label);
   }
   graphLibraries.dagreLayout(graph);
-  if (isMirrored(boxes.map((box) => graph.node(box.key)))) mirror(graph);
+  if (isMirrored(boxes.map((_, i) => graph.node(i)))) mirror(graph);
   const { width, height } = graph.graph();
   const layout = {
     width,
     height,
-    boxes: boxes.map((box) => {
-      const { x, y } = graph.node(box.key);
+    boxes: boxes.map((box, i) => {
+      const { x, y } = graph.node(i);
       return { ...box, x: x - box.width / 2, y: y - box.height / 2 };
     }),
     arrows: arrows.map((arrow) => {
-      const { points, x, y } = graph.edge(arrow.source.key, arrow.target.key);
+      const { points, x, y } = graph.edge(...ends(arrow));
       return { ...arrow, flow, points, x, y };
     }),
   };

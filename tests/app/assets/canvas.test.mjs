@@ -139,6 +139,20 @@ test("only open blocks are laid out, and what is in one stands inside it", () =>
   assert.equal(at.has("layer.0.fc"), false);
 });
 
+test("modules are laid out whatever their names", () => {
+  const names = ["constructor", "toString", "__proto__", "hasOwnProperty"];
+  const edges = names.map((_, i) => edge(i, i + 1));
+  const flow = { nodes: [input, ...names.map((name) => module(name))], edges, chains: [], notes: [] };
+  const data = { spec: "net", root: { kind: "module", name: "Net", type: "Net", flow: 0 }, flows: [flow] };
+  const state = { open: new Set([ROOT]), unfolded: new Set(), overlay: "state", cache: new Map() };
+  const [{ inner }] = layoutModel(data, state, (text) => 7 * text.length).boxes;
+  assert.deepEqual(
+    inner.boxes.map(({ title }) => title),
+    ["x", ...names],
+  );
+  assert.ok(inner.boxes.every(({ y }, i) => !i || y > inner.boxes[i - 1].y));
+});
+
 test("all blocks are opened as far as there is room, the outer ones first", () => {
   const data = model(3);
   const [, group] = unitsOf(data.flows[0], `${ROOT}/`, new Set());
