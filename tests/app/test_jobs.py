@@ -90,7 +90,7 @@ def message(caught: pytest.ExceptionInfo[UsageError]) -> str:
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Jobs, str]:
     """A run that began as it should, and has finished."""
     jobs = Jobs(put(tmp_path_factory.mktemp("done") / "start"))
-    key = jobs.start(TEXT, "specs/tiny.yaml", {"p": 0.0}, SHORT)
+    key = jobs.start(TEXT, "specs/tiny.yaml", SHORT)
     assert row(jobs, key).status == "starting" and row(jobs, key).spec == "tiny"
     until(jobs, key, ENDED)
     return jobs, key
@@ -105,7 +105,6 @@ def test_a_run_goes_to_its_end(done: tuple[Jobs, str]) -> None:
     assert found.best and found.best["name"] == "accuracy" and 0.5 <= found.best["value"] <= 1
     run = archspec.Run.of(jobs.folder / "runs" / key)
     assert run.status == "finished" and run.path.name == key
-    assert archspec.load(run.path / "spec.yaml").values["p"] == 0.0
     assert (run.path / "vocab.txt").read_bytes() == (TINY / "vocab.txt").read_bytes()
     json.dumps(found.to_dict(), allow_nan=False)
 
@@ -147,7 +146,7 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
         assert holder(folder / "mine") is not None, (folder / "said.txt").read_text()
         time.sleep(0.05)
     with pytest.raises(UsageError) as caught:
-        other.start(TEXT, "specs/tiny.yaml", {}, SHORT)
+        other.start(TEXT, "specs/tiny.yaml", SHORT)
     assert message(caught) == "1 of at most 1 runs are active"
     found = until(jobs, key, lambda one: one.step >= 200 and one.seconds_left is not None)
     assert found.status == "running" and found.seconds_left and found.share
@@ -184,7 +183,7 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
 def test_stopped_before_it_begins_and_then_failing_as_in_a_terminal(folder: Path) -> None:
     (folder / "torch.py").write_text("raise SystemExit('imported from the start folder')")
     jobs = Jobs(folder)
-    key = jobs.start(TEXT, "specs/tiny.yaml", {}, SHORT)
+    key = jobs.start(TEXT, "specs/tiny.yaml", SHORT)
     jobs.stop(key)
     assert row(jobs, key).status in ("stopping", "stopped")
     assert until(jobs, key, ENDED).status == "stopped" and jobs.follow(key).points.steps == []
@@ -204,13 +203,11 @@ def test_stopped_before_it_begins_and_then_failing_as_in_a_terminal(folder: Path
 def test_a_parent_in_the_folder_is_merged_in(tmp_path: Path) -> None:
     folder = put(tmp_path / "start")
     child = "archspec: 1\nextends: tiny.yaml\nparams: {width: 8}\n"
-    order = read_request(folder, child, "specs/child.yaml", {"p": 0.5}, {"data": "reviews.csv"})
+    order = read_request(folder, child, "specs/child.yaml", {"data": "reviews.csv"})
     assert "extends" not in order.text and archspec.loads(order.text).values["width"] == 8
     assert order.stem == "child" and "--tokenizer=./specs/vocab.txt" in order.arguments
-    assert "--data=./reviews.csv" in order.arguments and "--param=p=0.5" in order.arguments
-    same = read_request(
-        folder, TEXT, "specs/tiny.yaml", {}, {"data": ["reviews.csv", "reviews.csv"]}
-    )
+    assert "--data=./reviews.csv" in order.arguments
+    same = read_request(folder, TEXT, "specs/tiny.yaml", {"data": ["reviews.csv", "reviews.csv"]})
     assert same.text == TEXT and same.arguments.count("--data=./reviews.csv") == 2
 
 
@@ -218,10 +215,10 @@ def test_key_and_partial(tmp_path: Path) -> None:
     folder = put(tmp_path / "start")
     (folder / "a.pt").touch()
     asked = {"data": "reviews.csv", "weights": "a.pt", "key": "ema", "allow_partial": "yes"}
-    words = read_request(folder, TEXT, "specs/tiny.yaml", {}, asked).arguments
+    words = read_request(folder, TEXT, "specs/tiny.yaml", asked).arguments
     assert "--key=ema" in words and "--allow-partial" in words
     words = read_request(
-        folder, TEXT, "specs/tiny.yaml", {}, {**asked, "allow_partial": "no"}
+        folder, TEXT, "specs/tiny.yaml", {**asked, "allow_partial": "no"}
     ).arguments
     assert "--allow-partial" not in words
 
@@ -266,7 +263,7 @@ def test_options_that_make_no_sense(options: dict[str, Any], said: str, tmp_path
     folder = put(tmp_path / "start")
     (folder / "out").symlink_to(tmp_path)
     with pytest.raises(UsageError) as caught:
-        Jobs(folder).start(TEXT, "specs/tiny.yaml", {}, options)
+        Jobs(folder).start(TEXT, "specs/tiny.yaml", options)
     assert said in message(caught)
     assert not (folder / "runs").exists()
 
@@ -274,15 +271,13 @@ def test_options_that_make_no_sense(options: dict[str, Any], said: str, tmp_path
 def test_a_wrong_spec_is_told_at_its_line(tmp_path: Path) -> None:
     jobs = Jobs(put(tmp_path / "start"))
     with pytest.raises(SpecError) as caught:
-        jobs.start(TEXT.replace("Linear", "Liner"), "specs/tiny.yaml", {}, SHORT)
+        jobs.start(TEXT.replace("Linear", "Liner"), "specs/tiny.yaml", SHORT)
     assert caught.value.code == "E206" and caught.value.place and caught.value.place.line == 9
-    with pytest.raises(SpecError):
-        jobs.start(TEXT, "specs/tiny.yaml", {"with": 3}, SHORT)
 
 
 def test_a_name_on_the_hub_has_to_be_allowed(tmp_path: Path) -> None:
     folder, asked = put(tmp_path / "start"), {"data": "owner/name"}
-    order = read_request(folder, TEXT, "specs/tiny.yaml", {}, asked, allow_hub=True)
+    order = read_request(folder, TEXT, "specs/tiny.yaml", asked, allow_hub=True)
     assert "--data=owner/name" in order.arguments
 
 
@@ -342,7 +337,7 @@ def test_hostile_files_in_the_folder(tmp_path: Path) -> None:
     secret.write_text("mine")
     for name in ("output.txt", "stop", "lock"):
         (runs / ".jobs" / "d" / name).symlink_to(secret)
-    form = {"name": "specs/tiny.yaml", "params": {}, "options": {"data": "../secret"}}
+    form = {"name": "specs/tiny.yaml", "options": {"data": "../secret"}}
     job = {"resumed_before": -1, "spec": "tiny", "words": ["train", "--output-dir=/"], "form": form}
     (runs / ".jobs" / "d" / "job.json").write_text(json.dumps(job))
     assert {one.key: one.status for one in jobs.rows()} == {

@@ -116,7 +116,7 @@ def test_adapters_in_the_form(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
 
     def request(**options: str) -> Any:
-        return read_request(tmp_path, LORA, "lora.yaml", {}, {"data": "d.csv", **options})
+        return read_request(tmp_path, LORA, "lora.yaml", {"data": "d.csv", **options})
 
     mapping = '{kind: lora, match: ["**.value"], rank: 4}'
     for given, plan in (("small", "small"), ("none", "none"), (mapping, "lora")):

@@ -74,7 +74,7 @@ def _start(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]
         hint = "fix them first"
         raise UsageError(Problem("E801", "the text in the editor has problems", hint=hint))
     request = session.request
-    key = jobs.start(request.text, session.name, {}, options)
+    key = jobs.start(request.text, session.name, options)
     return {"started": key, "notice": f"started {key}"}
 
 

@@ -85,23 +85,20 @@ class Jobs:
 
     # ------------------------------------------------------------------------------------- starting
 
-    def start(
-        self, text: str, name: str, params: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> str:
+    def start(self, text: str, name: str, options: Mapping[str, Any]) -> str:
         """Start a run; returns its key.
 
         Args:
             text: of the spec, from the editor.
             name: of a packaged spec, or of the spec's file relative to the folder.
-            params: values for its parameters.
             options: named as in ``train_request.OPTIONS``.
 
         Raises:
             UsageError: E801, an option is wrong, or too many runs are active.
-            SpecError: the text or a parameter is wrong.
+            SpecError: the text is wrong.
         """
-        request = self._read(text, name, params, options)
-        form = {"name": name, "params": dict(params), "options": dict(options)}
+        request = self._read(text, name, options)
+        form = {"name": name, "options": dict(options)}
         with self._slot():
             job = self._new_job(f"{request.stem}-{request.plan}")
             job.spec.mkdir()
@@ -139,17 +136,17 @@ class Jobs:
                 return
             time.sleep(_EXIT_PAUSE)
 
-    def _read(self, text: str, name: str, params: Any, options: Any) -> TrainRequest:
-        return read_request(self.folder, text, name, params, options, allow_hub=self.allow_hub)
+    def _read(self, text: str, name: str, options: Any) -> TrainRequest:
+        return read_request(self.folder, text, name, options, allow_hub=self.allow_hub)
 
     def _read_again(self, job: Job, record: Mapping[str, Any]) -> TrainRequest:
         """The request that a run was started with, checked again."""
         form, stem = record.get("form"), record.get("spec")
         if isinstance(form, Mapping) and isinstance(stem, str) and _is_key(stem):
             text = read_text(job.spec / f"{stem}.yaml", MAX_BYTES)
-            name, params, options = (form.get(key) for key in ("name", "params", "options"))
+            name, options = form.get("name"), form.get("options")
             if text and isinstance(name, str):
-                request = self._read(text, name, params, options)
+                request = self._read(text, name, options)
                 if request.stem == stem:
                     return request
         raise _usage("the options of this run are lost", "start a new one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -17,15 +16,14 @@ from archspec.lang.packaged import is_packaged, packaged_specs
 from archspec.lang.params import overrides_from_options
 from archspec.lang.schema import Architecture
 from archspec.lang.spec import Spec
-from archspec.lang.yaml import MAX_BYTES, dump, flow
+from archspec.lang.yaml import MAX_BYTES, dump
 from archspec.training.option_info import OptionInfo, option_infos
 from archspec.training.options import Phase, TrainOptions
 from archspec_app.workspace import inside, refuse_links_out
 
-MAX_TEXT, MAX_PARAMS, MAX_FILES, MAX_WORKERS = 200, 100_000, 100, 16
+MAX_TEXT, MAX_FILES, MAX_WORKERS = 200, 100, 16
 _HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(?::[\w.-]+)?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
-_PARAM = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _FILES = ("data", "weights", "tokenizer")
 _BESIDE = ("data", "adapter")  # what a form may say that is no option
 _SERVER_ONLY = (  # what the page decides, and what a form cannot say
@@ -61,7 +59,6 @@ def read_request(
     folder: Path,
     text: str,
     name: str,
-    params: Mapping[str, Any],
     options: Mapping[str, Any],
     *,
     allow_hub: bool = False,
@@ -72,20 +69,19 @@ def read_request(
         folder: the start folder; whatever is named lies below it.
         text: the spec's, as it stands in the editor.
         name: of a packaged spec, or of the spec's file relative to ``folder``.
-        params: values for its parameters.
         options: as ``OPTIONS`` names them, ``data``, and ``adapter``: one of the spec's by its
             name, ``none``, or a mapping in YAML.
         allow_hub: whether ``data`` may be a name on the hub.
 
     Raises:
         UsageError: E801, every option that is not what ``archspec.train`` takes, or leads out.
-        SpecError: the text or a parameter is wrong.
+        SpecError: the text is wrong.
     """
-    spec = _spec(folder, text, name, params)
+    spec = _spec(folder, text, name)
     problems: list[Problem] = []
     values = _values(options, problems)
     adapter = values.pop("adapter", None)
-    adapted = spec if adapter is None else _adapted(folder, text, name, params, adapter)
+    adapted = spec if adapter is None else _adapted(folder, text, name, adapter)
     files = _files(folder, name, spec, values, problems, allow_hub=allow_hub)
     chosen = {key: value for key, value in values.items() if key not in _file_options(values)}
     phases = _phases(chosen, adapted.architecture, problems)
@@ -93,7 +89,6 @@ def read_request(
         raise UsageError(problems)
     words = [f"--{key}={value}" for key, value in files]
     words += [_word(OPTIONS[key], value) for key, value in chosen.items()]
-    words += [f"--param={key}={flow(value)}" for key, value in params.items()]
     words += [] if adapter is None else [f"--adapter={adapter}"]
     plan = "+".join(phase.label for phase in phases)
     if adapted.adapter is not None and not {"freeze", "phases"} & set(chosen):
@@ -113,31 +108,21 @@ def _stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", Path(name).stem).strip("-.")[:60] or "spec"
 
 
-def _spec(folder: Path, text: str, name: str, params: Mapping[str, Any]) -> Spec:
+def _spec(folder: Path, text: str, name: str, **params: Any) -> Spec:
     if not isinstance(text, str) or len(text) > MAX_BYTES:
         raise _usage(f"a spec is a text of at most {MAX_BYTES:,} bytes")
-    if not _is_plain(params) or not all(_PARAM.fullmatch(key) for key in params):
-        raise _usage("the parameters are not names with plain values")
     packaged = name in packaged_specs()
     beside = folder if packaged else inside(folder, name, must_exist=False).parent
     return archspec.loads(text, name=name, folder=beside, **params)
 
 
-def _adapted(folder: Path, text: str, name: str, params: Mapping[str, Any], adapter: str) -> Spec:
+def _adapted(folder: Path, text: str, name: str, adapter: str) -> Spec:
     """The spec with an adapter; folders of adapters, which a command line takes, are refused."""
     value = overrides_from_options([f"adapter={adapter}"])["adapter"].value
     if isinstance(value, str) and os.sep in value:
         hint = "the name of one of the spec's adapters, or a mapping"
         raise _usage(f"{_quoted(adapter)} is a folder", hint)
-    return _spec(folder, text, name, {**params, "adapter": value})
-
-
-def _is_plain(params: object) -> bool:
-    """Whether parameters are JSON, and not much of it."""
-    try:
-        return isinstance(params, Mapping) and len(json.dumps(dict(params))) <= MAX_PARAMS
-    except (TypeError, ValueError, RecursionError):
-        return False
+    return _spec(folder, text, name, adapter=value)
 
 
 def _standalone(spec: Spec, text: str) -> str:
