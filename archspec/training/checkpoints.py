@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from archspec.builder import build
-from archspec.errors import FreezeError, Problem, RunError, UsageError
+from archspec.errors import FreezeError, Problem, RunError, UsageError, WeightsError
 from archspec.freezing import FreezeProof, freeze
 from archspec.report.text import first_line
 from archspec.training.options import Phase
@@ -40,18 +40,20 @@ def write_state(folder: RunFolder, content: dict[str, Any]) -> None:
         with folder.replacing(STATE) as place:
             torch.save(content, place)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
-        message = f"{folder / STATE}: cannot be written: {first_line(error)}"
-        raise RunError(Problem("E921", message)) from None
+        raise folder.unwritable(STATE, error) from None
 
 
 def write_weights(folder: RunFolder, name: str, model: nn.Module) -> None:
     """Save a model's weights in a run's folder.
 
     Raises:
-        WeightsError: E601, they cannot be written.
+        RunError: E921, they cannot be written.
     """
-    with folder.replacing(name) as place:
-        save_weights(model, place)
+    try:
+        with folder.replacing(name) as place:
+            save_weights(model, place)
+    except WeightsError as error:  # which names the temporary file
+        raise folder.unwritable(name, error.__cause__ or error) from None
 
 
 def read_state(folder: RunFolder) -> dict[str, Any]:

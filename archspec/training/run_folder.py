@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from archspec import run_hashes, storage
 from archspec.errors import Problem, RunError, UsageError
 from archspec.file_lock import holder, locked, write_holder
+from archspec.report.text import first_line
 
 SPEC, FACTS, HASHES = run_hashes.SPEC, run_hashes.FACTS, run_hashes.HASHES
 SOURCE, FREEZE = "model.py", "freeze.json"
@@ -186,9 +187,19 @@ class RunFolder:
             write_holder(file, os.getpid())
             yield
 
+    def unwritable(self, name: str, error: BaseException) -> RunError:
+        """E921: a file cannot be written."""
+        reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+        return _unwritable(self / name, reason, self._way_on)
+
+    @property
+    def _way_on(self) -> str:
+        if (self / STATE).is_file():
+            return "what was saved before is still there: 'archspec resume' goes on from it"
+        return "nothing was saved yet: make room, or write elsewhere: output_dir= (--output-dir)"
+
     def _explained(self, name: str = "") -> contextlib.AbstractContextManager[None]:
-        saved = "what was saved before is still there: 'archspec resume' goes on from it"
-        return _explained(self / name, saved if (self / STATE).is_file() else "")
+        return _explained(self / name, self._way_on)
 
     @property
     def is_locked(self) -> bool:

@@ -170,7 +170,7 @@ def write(
                 storage.sync(file)
         replace_files(place, waiting)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from None
+        raise WeightsError(Problem("E601", f"{place}: cannot be written: {error}")) from error
     finally:
         remove(waiting.values())
     return tuple(waiting)
