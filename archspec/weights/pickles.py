@@ -131,6 +131,8 @@ class _Walker:
                 push(_Value("object"))
             case "PROTO" | "STOP":
                 pass
+            case "FRAME":
+                raise Refused("a pickle of protocol 4 or later, where torch.save writes 2")
             case _:
                 raise Refused(f"the operation {name}")
 

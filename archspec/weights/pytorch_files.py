@@ -25,6 +25,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 MAX_PICKLE_BYTES = 100_000_000  # names, shapes and settings, without the tensors' values
 MAX_ENTRIES = 20_000  # of an archive, each a storage
+_ANEW = "save the state_dict once more with today's torch.save, or as safetensors"
 _MAX_DIRECTORY_BYTES = 100 * MAX_ENTRIES
 _OPERATIONS = 200_000  # of all pickles of a file, beside those of tensors
 _MAX_KEYS = 1_000  # looked at for tensors below them
@@ -83,7 +84,6 @@ def _reason(error: Exception) -> tuple[str, str]:
 
 def _check(file: Path) -> bool:
     """Refuse what holds no tensors, or would take more than the file's size; whether it is old."""
-    hint = "save the state_dict once more with today's torch.save, or as safetensors"
     try:
         size = file.stat().st_size
         with open(file, "rb") as opened:
@@ -95,9 +95,9 @@ def _check(file: Path) -> bool:
                     left -= _check_pickle(file, opened, size, left)
                 return True
         if not start.startswith(_ZIP):
-            raise _refusal(file, "not a file of torch.save", hint)
+            raise _refusal(file, "not a file of torch.save", _ANEW)
         if _directory_bytes(file) > _MAX_DIRECTORY_BYTES:
-            raise _refusal(file, f"more than {MAX_ENTRIES:,} entries")
+            raise _refusal(file, f"more than {MAX_ENTRIES:,} entries", _ANEW)
         with zipfile.ZipFile(file) as archive:
             _check_entries(file, archive, size)
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError) as error:
@@ -126,13 +126,14 @@ def _check_pickle(file: Path, pickle: bytes | IO[bytes], size: int, max_operatio
     try:
         return pickles.check(pickle, MAX_PICKLE_BYTES, size, max_operations)
     except pickles.Refused as error:
-        raise _refusal(file, f"damaged, or holds more than data ({error})"[:300]) from None
+        reason = f"damaged, or holds more than data ({error})"[:300]
+        raise _refusal(file, reason, _ANEW) from None
 
 
 def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
-        raise _refusal(file, f"more than {MAX_ENTRIES:,} entries")
+        raise _refusal(file, f"more than {MAX_ENTRIES:,} entries", _ANEW)
     if any(entry.filename.lower().endswith("/constants.pkl") for entry in entries):
         hint = "save its state_dict with torch.save"
         raise _refusal(file, "a TorchScript archive: it holds code", hint)
@@ -158,7 +159,7 @@ def _unwrapped(file: Path, content: Any, key: str | None) -> PyTorchFile:
         if kinds:
             hint = f"say under which the weights stand: {_as_options(kinds)}, or --key"
             raise _refusal(file, f"no tensors at the top: {_counted(kinds)}", hint)
-        hint = f"weights are a dict of tensors, or one under {', '.join(WRAPPERS)}"
+        hint = f"weights are a dict of tensors (not arrays), or one under {', '.join(WRAPPERS)}"
         raise _refusal(file, f"no tensors with names: {_about(content)}", hint)
     for name, tensor in weights.tensors.items():
         _check_plain(file, name, tensor)
