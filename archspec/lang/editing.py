@@ -81,10 +81,8 @@ def edit_param(text: str, name: str, value: object) -> str:
         UsageError: E801, the value is written in a way that cannot be edited: with an alias.
 
     Example:
-        >>> print(edit_param("params:\n  width: {default: 8, min: 1}  # mine\n", "width", 16))
-        params:
-          width: {default: 16, min: 1}  # mine
-        <BLANKLINE>
+        >>> edit_param("params: {width: 8}  # mine", "width", 16)
+        'params: {width: 16}  # mine'
     """
     root, problems = parse(text)
     if problems:

@@ -179,6 +179,7 @@ def test_ctrl_c_when_patience_is_at_its_end(
 
 
 def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGINT)
     data = {"train": str(DATA), "test": str(DATA)}
     with monkeypatch.context() as patch:
         patch.setattr(loop, "load_weights", interrupted(loop.load_weights))
@@ -193,7 +194,7 @@ def test_ctrl_c_in_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     resumed = archspec.resume(run.path, progress=False)
     assert resumed.status == "finished" and resumed.test is not None
     assert [line["kind"] for line in resumed.metrics].count("test") == 1
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_ctrl_c_twice_in_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
