@@ -26,7 +26,7 @@ const COLUMNS = {
     isNumber: true,
     kind: "second",
   },
-  best: { name: "Best", cell: bestScore, isNumber: true },
+  best: { name: "Best", cell: bestScore, isNumber: true, kind: "first" },
   started: { name: "Started", cell: time, kind: "third" },
 };
 
