@@ -14,7 +14,7 @@ from archspec.data import TextEncoder
 from archspec.data.checking import Fault
 from archspec.data.extras import train_extra
 from archspec.data.windows import AnswerWindows
-from archspec.predicting.batching import Prepared, input_fault, text_batches
+from archspec.predicting.batching import Prepared, input_fault, sorted_out, text_batches
 from archspec.predicting.engine import NOT_FINITE, Engine
 from archspec.predicting.span_report import AnswerPrediction
 from archspec.tasks.question_answering import answer_logits, best_span
@@ -57,11 +57,7 @@ def prepare_answers(
         inputs: anything but a pair of texts is a fault.
         known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known_faults or {})
-    for i, one in enumerate(inputs):
-        if i not in faults and (fault := input_fault(one, pair=True)):
-            faults[i] = fault
-    good = [i for i in range(len(inputs)) if i not in faults]
+    faults, good = sorted_out(inputs, known_faults, lambda one: input_fault(one, pair=True))
     pairs: list[Any] = [inputs[i] for i in good]
     found = encoder.encode_windows([(str(one[0]), str(one[1])) for one in pairs])
     for i in found.too_long:

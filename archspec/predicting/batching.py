@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -18,6 +18,7 @@ from archspec.data.images import without_size_warnings
 from archspec.data.report import Integers
 from archspec.data.texts import Text
 from archspec.data.token_counts import TokenCounts
+from archspec.errors import Problem
 
 T = TypeVar("T")
 WINDOW_BATCHES = 64  # batches among which texts are sorted by length
@@ -52,7 +53,7 @@ def prepare_texts(
     encoder: TextEncoder,
     texts: Sequence[object],
     batch_size: int,
-    known_faults: dict[int, Fault] | None = None,
+    known_faults: Mapping[int, Fault] | None = None,
     *,
     pair: bool | None = None,
 ) -> Prepared:
@@ -63,11 +64,7 @@ def prepare_texts(
         pair: whether they must be pairs; None: either.
         known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known_faults or {})
-    for i, text in enumerate(texts):
-        if i not in faults and (fault := input_fault(text, pair)):
-            faults[i] = fault
-    good = [i for i in range(len(texts)) if i not in faults]
+    faults, good = sorted_out(texts, known_faults, lambda text: input_fault(text, pair))
     encoded = encoder.encode_counted([_as_text(texts[i]) for i in good])
     positions = np.array(good, dtype=np.int64)
     batches = text_batches(encoder, encoded.ids, encoded.types, positions, batch_size)
@@ -110,6 +107,28 @@ def by_length(
     return chunk_rows(order, batch_size, sizes if one_length else None)
 
 
+def sorted_out(
+    inputs: Sequence[Any],
+    known_faults: Mapping[int, Fault] | None,
+    fault_of: Callable[[Any], Fault | None],
+) -> tuple[dict[int, Fault], list[int]]:
+    """The faults of inputs by their positions, with those known before; the positions of others."""
+    faults = dict(known_faults or {})
+    for i, one in enumerate(inputs):
+        if i not in faults and (fault := fault_of(one)):
+            faults[i] = fault
+    return faults, [i for i in range(len(inputs)) if i not in faults]
+
+
+def problems_of(faults: Mapping[int, Fault], start: int, count: int) -> list[Problem]:
+    """E930 for each fault of ``count`` inputs, whose positions count on from ``start``."""
+    problems: list[Problem] = []
+    for i, (reason, detail) in sorted(faults.items()):
+        where = f"input {start + i + 1}: " if count > 1 else ""
+        problems.append(Problem("E930", f"{where}{reason}{f': {detail}' if detail else ''}"))
+    return problems
+
+
 def input_fault(text: object, pair: bool | None) -> Fault | None:
     """Why an input of a text task is bad; None if it is good."""
     is_pair = isinstance(text, tuple | list)
@@ -134,7 +153,7 @@ def prepare_images(
     read: Callable[[int], Tensor],
     count: int,
     batch_size: int,
-    known_faults: dict[int, Fault] | None = None,
+    known_faults: Mapping[int, Fault] | None = None,
 ) -> Prepared:
     """Make batches of images, in their order.
 

@@ -14,7 +14,7 @@ from archspec.data.checking import Fault
 from archspec.data.extras import train_extra
 from archspec.errors import Problem, UsageError
 from archspec.generation import MAX_NEW_TOKENS, generate
-from archspec.predicting.batching import Prepared, by_length, input_fault
+from archspec.predicting.batching import Prepared, by_length, input_fault, sorted_out
 from archspec.predicting.engine import out_of_memory_as_error
 from archspec.predicting.token_report import ContinuationPrediction
 
@@ -45,11 +45,7 @@ def prepare_prompts(
         inputs: anything but a text that leaves room for new tokens is a fault.
         known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known_faults or {})
-    for i, one in enumerate(inputs):
-        if i not in faults and (fault := input_fault(one, pair=False)):
-            faults[i] = fault
-    good = [i for i in range(len(inputs)) if i not in faults]
+    faults, good = sorted_out(inputs, known_faults, lambda one: input_fault(one, pair=False))
     texts = {i: str(inputs[i]) for i in good}
     ids = dict(zip(good, encoder.encode_prompts([*texts.values()]), strict=True))
     for i, tokens in ids.items():

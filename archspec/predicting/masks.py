@@ -13,7 +13,7 @@ import torch
 from archspec.data import TextEncoder
 from archspec.data.checking import Fault
 from archspec.data.extras import train_extra
-from archspec.predicting.batching import Prepared, input_fault, text_batches
+from archspec.predicting.batching import Prepared, input_fault, sorted_out, text_batches
 from archspec.predicting.engine import Engine
 from archspec.predicting.token_report import MAX_TOKENS, MaskPrediction, check_top
 
@@ -46,11 +46,7 @@ def prepare_masks(
         inputs: anything but a text with a mask among the tokens that the model sees is a fault.
         known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known_faults or {})
-    for i, one in enumerate(inputs):
-        if i not in faults and (fault := input_fault(one, pair=False)):
-            faults[i] = fault
-    good = [i for i in range(len(inputs)) if i not in faults]
+    faults, good = sorted_out(inputs, known_faults, lambda one: input_fault(one, pair=False))
     encoded = encoder.encode_counted([str(inputs[i]) for i in good])
     places: dict[int, Sequence[int]] = {}
     mask, mark = encoder.mask_id, encoder.name(encoder.mask_id or 0)

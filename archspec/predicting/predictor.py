@@ -10,21 +10,25 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from archspec.data import ImageEncoder, TextEncoder
-from archspec.data.checking import Fault, check_file
-from archspec.data.images import MAX_PIXELS, UnreadableImage, decoded
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
 from archspec.freezing.modes import evaluating
 from archspec.lang.schema import TaskKind
 from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answers
-from archspec.predicting.batching import Prepared, prepare_images, prepare_texts, window_rows
+from archspec.predicting.batching import (
+    Prepared,
+    prepare_images,
+    prepare_texts,
+    problems_of,
+    window_rows,
+)
 from archspec.predicting.continuations import Continuer, new_tokens, prepare_prompts
 from archspec.predicting.decisions import Decision, Threshold, decision
 from archspec.predicting.engine import Engine, Scores, model_device
+from archspec.predicting.image_inputs import is_image, opened_image, pixels
 from archspec.predicting.masks import MaskFiller, prepare_masks
 from archspec.predicting.model_source import (
     LoadedModel,
@@ -58,8 +62,6 @@ from archspec.tasks import (
 from archspec.tasks.language_model import LanguageModel
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from archspec.lang.schema import Task
     from archspec.lang.spec import Spec
     from archspec.predicting.files import PredictionSettings
@@ -218,9 +220,9 @@ class Predictor:
         if isinstance(inputs, Mapping | Set):
             message = f"inputs are one, or a list of them, not a {type(inputs).__name__}"
             raise UsageError(Problem("E801", message))
-        is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or _is_image(inputs)
-        is_one = is_one or (bool(self.pair) and _is_pair(inputs))
-        is_one = is_one or (tags_words(self.kind) and _are_words(inputs))
+        is_one = isinstance(inputs, str | bytes | os.PathLike | np.ndarray) or is_image(inputs)
+        is_one = is_one or (bool(self.pair) and _are_texts(inputs, 2))
+        is_one = is_one or (tags_words(self.kind) and _are_texts(inputs))
         try:
             items: list[Any] = [inputs] if is_one else [*inputs]  # pyright: ignore[reportGeneralTypeIssues]
         except TypeError:
@@ -459,7 +461,7 @@ class Predictor:
             else:
                 prepared = prepare_words(encoder, window, self.batch_size)
                 predictions += tagger.predictions(prepared)
-            problems += _problems(prepared.faults, start, len(inputs))
+            problems += problems_of(prepared.faults, start, len(inputs))
             tokens += [prepared.tokens] if prepared.tokens else []
         self.tokens = total(tokens)
         if problems:
@@ -476,10 +478,10 @@ class Predictor:
         for start in range(0, len(inputs), step):
             window = inputs[start : start + step]
             prepared = prepare_tiles(
-                encoder, lambda i, window=window: _image(window[i]), len(window), step
+                encoder, lambda i, window=window: opened_image(window[i]), len(window), step
             )
             predictions += segmenter.predictions(prepared)
-            problems += _problems(prepared.faults, start, len(inputs))
+            problems += problems_of(prepared.faults, start, len(inputs))
         if problems:
             raise DataError(problems)
         return predictions
@@ -493,7 +495,7 @@ class Predictor:
         start = 0
         for prepared in self._prepared(inputs):
             parts.append(self.engine.scores(prepared))
-            problems += _problems(prepared.faults, start, len(inputs))
+            problems += problems_of(prepared.faults, start, len(inputs))
             truncated |= {start + i for i in prepared.truncated}
             tokens += [prepared.tokens] if prepared.tokens else []
             start += prepared.count
@@ -512,7 +514,7 @@ class Predictor:
             else:
                 yield prepare_images(
                     encoder,
-                    lambda i, window=window: _pixels(encoder, window[i]),
+                    lambda i, window=window: pixels(encoder, window[i]),
                     len(window),
                     self.batch_size,
                 )
@@ -552,16 +554,11 @@ def _takes_pairs(task: Task) -> bool | None:
     return task.text.pair if task.text else None
 
 
-def _is_pair(inputs: object) -> bool:
-    return (
-        isinstance(inputs, tuple)
-        and len(inputs) == 2
-        and all(isinstance(one, str) for one in inputs)
-    )
-
-
-def _are_words(inputs: object) -> bool:
-    return isinstance(inputs, tuple) and all(isinstance(one, str) for one in inputs)
+def _are_texts(inputs: object, count: int | None = None) -> bool:
+    """Whether it is a tuple of texts: of so many, or of any number."""
+    if not isinstance(inputs, tuple) or count not in (None, len(inputs)):
+        return False
+    return all(isinstance(one, str) for one in inputs)
 
 
 def _objective(task: Task) -> Objective | None:
@@ -592,7 +589,7 @@ def _engine(
     else:
         size = encoder.settings.crop
         black = np.zeros((size, size), dtype=np.uint8)
-        sample = prepare_images(encoder, lambda i: _pixels(encoder, black), 1, 1)
+        sample = prepare_images(encoder, lambda i: pixels(encoder, black), 1, 1)
     engine.probe(sample.batches[0][1], loaded.spec.name)
     return engine
 
@@ -604,51 +601,3 @@ def _check_language(loaded: LoadedModel, objective: LanguageModel, encoder: Text
     with evaluating(loaded.model), torch.inference_mode():
         inputs = {name: one.to(device) for name, one in batch.items()}
         objective.check(loaded.model, inputs, encoder.size)
-
-
-def _problems(faults: dict[int, Fault], start: int, count: int) -> list[Problem]:
-    problems: list[Problem] = []
-    for i, (reason, detail) in sorted(faults.items()):
-        where = f"input {start + i + 1}: " if count > 1 else ""
-        problems.append(Problem("E930", f"{where}{reason}{f': {detail}' if detail else ''}"))
-    return problems
-
-
-# ------------------------------------------------------------------------------------------- images
-
-
-def _is_image(value: object) -> bool:
-    return hasattr(value, "getbands")  # as Pillow's images have; Pillow may not be installed
-
-
-def _pixels(encoder: ImageEncoder, source: Any) -> Tensor:
-    """An image as the model's input; raises as ``_image``."""
-    return encoder.tensor(_image(source))
-
-
-def _image(source: Any) -> Image:
-    """An image of Pillow's; raises UnreadableImage or any error of a decoder."""
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        check_file(path)
-        return decoded(path.read_bytes())
-    if isinstance(source, bytes):
-        return decoded(source)
-    image = _from_array(source) if isinstance(source, np.ndarray) else source
-    if not _is_image(image):
-        raise UnreadableImage("no image", f"{type(source).__name__}")
-    width, height = image.size
-    if not 0 < width * height <= MAX_PIXELS:
-        raise UnreadableImage("too large image" if width else "no image", f"{width:,} × {height:,}")
-    return image
-
-
-def _from_array(array: np.ndarray) -> Image:
-    from PIL import Image
-
-    shape = array.shape[:2] if array.ndim == 3 and array.shape[2] == 1 else array.shape
-    fits = array.ndim in (2, 3) and (len(shape) == 2 or shape[2] in (3, 4)) and array.size
-    if array.dtype != np.uint8 or not fits:
-        detail = f"{array.dtype} {list(array.shape)}, not uint8 [height, width] or […, channels]"
-        raise UnreadableImage("no image", detail)
-    return Image.fromarray(np.ascontiguousarray(array).reshape(shape))

@@ -15,7 +15,7 @@ from archspec.data.checking import Fault, text_fault, words_fault
 from archspec.data.extras import train_extra
 from archspec.data.tables import joined
 from archspec.data.texts import word_starts
-from archspec.predicting.batching import Prepared, text_batches
+from archspec.predicting.batching import Prepared, sorted_out, text_batches
 from archspec.predicting.engine import Engine
 from archspec.predicting.span_report import TaggedSpan, TaggedWord, TokenPrediction
 from archspec.tasks.entities import TagScheme
@@ -67,11 +67,7 @@ def prepare_words(
         inputs: anything but a text or a list of words is a fault.
         known_faults: position → fault, of inputs that are already known to be bad.
     """
-    faults = dict(known_faults or {})
-    for i, one in enumerate(inputs):
-        if i not in faults and (fault := _fault(one)):
-            faults[i] = fault
-    good = [i for i in range(len(inputs)) if i not in faults]
+    faults, good = sorted_out(inputs, known_faults, _fault)
     given = [_text_and_places(inputs[i]) for i in good]
     encoded, firsts = encoder.encode_words(
         [text for text, _ in given], [[start for start, _ in places] for _, places in given]

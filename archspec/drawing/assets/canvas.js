@@ -98,7 +98,10 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   const zoomer = graphLibraries
     .zoom()
     .scaleExtent(ZOOM)
-    .on("zoom", (event) => moved(event.transform));
+    .on("zoom", (event) => {
+      isFitted = false;
+      moved(event.transform);
+    });
   const pane = graphLibraries.select(svg).call(zoomer).on("dblclick.zoom", null);
   function moved(to) {
     transform = to;
@@ -126,7 +129,11 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     const top = height * k > room.height - 32 ? 16 - y * k : room.height / 2 - (y + height / 2) * k;
     moveTo(room.width / 2 - (x + width / 2) * k, top, k);
   }
-  const fit = () => layout && frame({ x: 0, y: 0, ...layout });
+  let isFitted = false; // until something else is looked at: then another width shows all again
+  function fit() {
+    if (layout) frame({ x: 0, y: 0, ...layout });
+    isFitted = Boolean(layout);
+  }
 
   // -------------------------------------------------------------------------------------- drawing
   function redraw() {
@@ -405,7 +412,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     legend.replaceChildren();
   }
   const select = (path) => data && reveal(path);
-  new ResizeObserver(() => layout && moved(transform)).observe(svg);
+  new ResizeObserver(() => (isFitted ? fit() : layout && moved(transform))).observe(svg);
   new ResizeObserver(([{ contentRect }]) => root.classList.toggle("narrow", contentRect.width < 640)).observe(root);
   return { show, select, clear, say: (text) => (message.textContent = text) };
 }
