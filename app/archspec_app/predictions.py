@@ -22,6 +22,7 @@ from archspec.tasks import labels_pixels, takes_images
 from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
 from archspec_app.training.metric_points import number
+from archspec_app.training.run_rows import timestamp
 from archspec_app.weight_files import companion_files, stamp, weights_below
 from archspec_app.workspace import inside, refuse_links_out, without_paths
 
@@ -108,10 +109,10 @@ class Models:
         """The runs and weights that can be used.
 
         Returns:
-            ``runs``, newest first, each with ``name``, ``spec``, ``status``, ``kind``, ``pair``
-            (whether it takes two texts), ``classes``, ``best`` (the metrics of the epoch) and
-            ``score`` (name and value of the monitored one); ``weights``, each with ``name`` and
-            ``bytes``.
+            ``runs``, those that ended last first, each with ``name``, ``spec``, ``status``,
+            ``kind``, ``pair`` (whether it takes two texts), ``classes``, ``best`` (the metrics of
+            the epoch) and ``score`` (name and value of the monitored one); ``weights``, each with
+            ``name`` and ``bytes``.
         """
         return {"runs": self._runs(), "weights": weights_below(self.folder)}
 
@@ -256,7 +257,7 @@ class Models:
         except UsageError:
             return []
         usable = [run for run in runs if (run.path / BEST).is_file() and self._is_inside(run.path)]
-        return [self._run_data(run) for run in reversed(usable[-MAX_RUNS:])]
+        return [self._run_data(run) for run in sorted(usable, key=_end)[: -MAX_RUNS - 1 : -1]]
 
     def _is_inside(self, run: Path) -> bool:
         """Whether all files of a run lie in the folder."""
@@ -285,6 +286,13 @@ class Models:
             "best": best,
             "score": None if value is None else {"name": figure_name(name), "value": value},
         }
+
+
+def _end(run: archspec.Run) -> tuple[float, str]:
+    """When a run ended, or began to train last if it has not; the names of runs need no order."""
+    resumed = run.facts.get("resumed")
+    times = [run.facts.get("started"), *(resumed if isinstance(resumed, list) else [])]
+    return timestamp(run.facts.get("ended")) or timestamp(times[-1]) or 0.0, run.path.name
 
 
 # ---------------------------------------------------------------------------------------- answers

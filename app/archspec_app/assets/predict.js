@@ -1,16 +1,19 @@
 // Predictions for a text or an image. Events: "text" "image" "sources"
 import { button, h, headRow, meter, option, rowHead } from "./dom.js";
 import { formatExact, formatProbability, formatScore } from "./numbers.js";
-import { on, whenVisible } from "./page.js";
+import { on } from "./page.js";
 
 const root = element.querySelector(".predict-view");
 const WANTED = "archspec-predict-run";
 const MAX_IMAGE_BYTES = 20000000;
+const LIST_INTERVAL = 4000;
+const LIST_TIMEOUT = 15000;
 const KEY_HELP = "Key of the state dict in the checkpoint, such as params_ema or teacher.";
 
 const textInput = (id, placeholder, attributes = {}) =>
   h("input", { type: "text", id, placeholder, spellcheck: "false", ...attributes });
-const source = h("select", { id: "predict-source" });
+const source = h("select", { id: "predict-source" }, option("", null, "Looking for models …"));
+const moved = h("small.quiet", { role: "status" });
 const weights = textInput("predict-weights", "file or folder with weights", { list: "predict-weights-list" });
 const weightsList = h("datalist", { id: "predict-weights-list" });
 const key = textInput("predict-key", "state_dict, model_state_dict or model, if present", {
@@ -38,13 +41,19 @@ const specPart = h(
   h("small.quiet", { id: "help-predict-key" }, KEY_HELP),
 );
 root.append(
-  h("div.fields.sources", h("div.stack", label("predict-source", "Model"), source), specPart),
+  h("div.fields.sources", h("div.stack", label("predict-source", "Model"), source, moved), specPart),
   textPart,
   imagePart,
   h("p.go", button("Predict", predict, { class: "primary" })),
   answer,
 );
 
+let chosen = null; // the model that the visitor has chosen; without a choice, it is the latest finished run
+let isListed = false; // whether the list of models is of this visit of the tab
+let isWaiting = false; // a click on Predict waits for that list
+let listId = 0;
+let askedAt = 0;
+let answering = ""; // the name of the model that was asked
 let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
 let shownSources = "";
@@ -64,6 +73,8 @@ function showInputs() {
   explainLabel.hidden = kind() === "text-embedding" || (mayBePair && isRun);
 }
 source.addEventListener("change", () => {
+  chosen = source.value;
+  moved.textContent = "";
   showInputs();
   replaceAnswer();
 });
@@ -85,6 +96,12 @@ const showBusy = () => replaceAnswer(h("p.quiet", "Predicting …"));
 const showError = (message) => replaceAnswer(h("p.notice.wrong", message));
 
 function predict() {
+  isWaiting = chosen === null && !isListed;
+  if (isWaiting) {
+    showBusy();
+    return;
+  }
+  answering = source.value || weights.value;
   const model = { source: source.value, weights: weights.value, key: key.value };
   if (!takesImages()) {
     showBusy();
@@ -183,12 +200,18 @@ function continuation({ text: prompt, continuation: added, tokens, ended }) {
   return [h("p.saliency", prompt, h("strong", added)), h("p.quiet", note)];
 }
 
+function answerParts(found) {
+  if (found.labels) return [truncation(found), probabilityTable(found), contributions(found.saliency)];
+  if ("continuation" in found) return continuation(found);
+  return "value" in found ? [truncation(found), number(found)] : [truncation(found), ...embedding(found)];
+}
+
 const number = ({ value }) => h("p.value", { title: String(value) }, formatScore(value));
 
 function drawSources(sources) {
   const { runs, spec } = sources;
-  const isFirst = !source.options.length;
   const before = source.value;
+  const isFirst = !(before in kinds);
   kinds = Object.fromEntries([["", sources.kind], ...runs.map((run) => [run.name, run.kind])]);
   pairs = Object.fromEntries([["", sources.pair], ...runs.map((run) => [run.name, run.pair])]);
   const runOptions = runs.map(({ name, score }) => {
@@ -199,10 +222,13 @@ function drawSources(sources) {
     option("", null, `${spec} from the editor, with weights`),
     h("optgroup", { label: "Runs" }, runOptions),
   );
-  source.value = !isFirst && before in kinds ? before : (runs[0]?.name ?? "");
   const wanted = sessionStorage.getItem(WANTED); // the run that another tab has asked for
-  if (wanted in kinds) source.value = wanted;
   sessionStorage.removeItem(WANTED);
+  if (wanted in kinds) chosen = wanted;
+  if (!(chosen in kinds)) chosen = null; // a run that was deleted
+  const latest = runs.find(({ status }) => status === "finished") ?? runs[0];
+  source.value = chosen ?? latest?.name ?? "";
+  if (!isFirst && chosen === null && source.value !== before) moved.textContent = "The run that finished last.";
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
   showInputs();
 }
@@ -215,19 +241,38 @@ function draw() {
     shownSources = sources;
     drawSources(value.sources);
   }
+  if (value.request_id === `list ${listId}`) {
+    isListed = true;
+    if (isWaiting) predict();
+  }
   if (value.request_id !== String(requestId)) return;
   const found = value.answer;
   if (value.error) answer.replaceChildren(h("pre.notice.wrong", value.error));
-  else if (found?.labels)
-    answer.replaceChildren(truncation(found), probabilityTable(found), contributions(found.saliency));
-  else if (found && "continuation" in found) answer.replaceChildren(...continuation(found));
-  else if (found && "value" in found) answer.replaceChildren(truncation(found), number(found));
-  else if (found) answer.replaceChildren(truncation(found), ...embedding(found));
+  else if (found) answer.replaceChildren(h("p.quiet", `Answer of ${answering}`), ...answerParts(found));
 }
 watch("value", draw);
 draw();
-whenVisible(root, () => trigger("sources"));
+
+// -------------------------------------------------------------------------------- list of models
+function askSources() {
+  listId += 1;
+  askedAt = Date.now();
+  trigger("sources", { request_id: `list ${listId}` });
+}
+// What was trained meanwhile is in the list as soon as the tab is shown, and what is trained now when it has finished.
+new IntersectionObserver((entries) => {
+  isListed = false;
+  if (entries.at(-1).isIntersecting) askSources();
+}).observe(root);
+on("revision", () => {
+  if (root.offsetParent) askSources();
+});
+const timer = setInterval(() => {
+  if (!document.body.contains(root)) clearInterval(timer);
+  else if (!document.hidden && root.offsetParent && Date.now() - askedAt > (isListed ? LIST_INTERVAL : LIST_TIMEOUT))
+    askSources();
+}, 1000);
 on("try-run", () => {
   shownSources = "";
-  trigger("sources");
+  askSources();
 });

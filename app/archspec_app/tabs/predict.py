@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from archspec.errors import Problem, UsageError
 from archspec.lang.schema import Task
 from archspec.tasks import takes_pairs
@@ -31,29 +33,37 @@ Predict = Callable[[Models, Session, Mapping[str, Any]], dict[str, Any]]
 def build(binder: EventBinder) -> None:
     hint("Try a finished run, or weights for the open spec, on an input of yours.")
     predict = view("predict", label="Prediction", elem_id="predict")
-    for name, act in (("text", _text), ("image", _image), ("sources", None)):
-        getattr(predict, name)(_handler(binder, act), [binder.code], [predict], **LISTENER)
+    nothing = gr.State(None)
+    predict.text(_predictions(binder, _text), [binder.code], [predict], **LISTENER)
+    predict.image(_predictions(binder, _image), [binder.code], [predict], **LISTENER)
+    predict.sources(binder.on_query(_list, _list_failed), [nothing], [predict], **LISTENER)
 
 
-def _handler(binder: EventBinder, act: Predict | None) -> Callable[..., Any]:
+def _predictions(binder: EventBinder, act: Predict) -> Callable[..., Any]:
     def run(session: Session, event: Event) -> dict[str, Any]:
         if event.text is not None:
             session.edit(event.text)
-        models = _models(session.workspace.folder)
-        value: dict[str, Any] = {"request_id": text_of(event.data, "request_id", 20)}
-        if act is not None:
-            value["answer"] = act(models, session, event.data)
-        return {**value, "sources": _sources(models, session)}
+        answer = act(_models(session.workspace.folder), session, event.data)
+        return {"request_id": _request_id(event), "answer": answer}
 
     def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
-        request_id = event.data.get("request_id")
-        return {
-            "request_id": request_id[:20] if isinstance(request_id, str) else "",
-            "error": problem,
-            "sources": _sources(_models(session.workspace.folder), session),
-        }
+        return {"request_id": _request_id(event), "error": problem}
 
-    return binder.on_query(run, failed, model_key=_model_key if act else lambda event: None)
+    return binder.on_query(run, failed, model_key=_model_key)
+
+
+def _list(session: Session, event: Event) -> dict[str, Any]:
+    sources = _sources(_models(session.workspace.folder), session)
+    return {"request_id": _request_id(event), "sources": sources}
+
+
+def _list_failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+    return {"request_id": _request_id(event), "error": problem}
+
+
+def _request_id(event: Event) -> str:
+    value = event.data.get("request_id")
+    return value[:20] if isinstance(value, str) else ""
 
 
 def _model_key(event: Event) -> str | None:

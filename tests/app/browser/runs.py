@@ -43,7 +43,7 @@ def fill(folder: Path) -> Path:
     for split, count in OF_CLASS.items():
         with open(EXAMPLE / f"{split}.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        few = [row for one in {r["label"] for r in rows} for row in _of(rows, one)[:count]]
+        few = [row for one in sorted({r["label"] for r in rows}) for row in _of(rows, one)[:count]]
         with open(folder / DATA / f"{split}.csv", "w", newline="", encoding="utf-8") as file:
             table = csv.DictWriter(file, ["text", "label"])
             table.writeheader()
