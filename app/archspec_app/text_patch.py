@@ -37,7 +37,7 @@ class Patch:
         >>> Patch.between("one two three", "one 2 three").old
         'two'
         """
-        old, new = _BREAK.sub("\n", old), _BREAK.sub("\n", new)
+        old, new = with_unix_breaks(old), with_unix_breaks(new)
         head = _common_prefix(old, new)
         tail = _common_prefix(old[head:][::-1], new[head:][::-1])
         end = len(old) - tail
@@ -58,6 +58,15 @@ def _common_prefix(a: str, b: str) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if a[:middle] == b[:middle] else (low, middle - 1)
     return low
+
+
+def with_unix_breaks(text: str) -> str:
+    """The text as an editor has it.
+
+    >>> with_unix_breaks("a\\r\\nb")
+    'a\\nb'
+    """
+    return _BREAK.sub("\n", text)
 
 
 def with_breaks_of(old: str, new: str) -> str:

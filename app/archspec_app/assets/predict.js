@@ -1,10 +1,11 @@
 // Predictions for a text or an image. Events: "text" "image" "sources"
+import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, meter, option, rowHead } from "./dom.js";
 import { formatExact, formatProbability, formatScore } from "./numbers.js";
 import { on } from "./page.js";
 
 const root = element.querySelector(".predict-view");
-const WANTED = "archspec-predict-run";
+const EDITOR = "editor"; // in the address: the spec in the editor; all other models are runs
 const MAX_IMAGE_BYTES = 20000000;
 const LIST_INTERVAL = 4000;
 const LIST_TIMEOUT = 15000;
@@ -48,7 +49,7 @@ root.append(
   answer,
 );
 
-let chosen = null; // the model that the visitor has chosen; without a choice, it is the latest finished run
+let chosen = null; // the model that the address has; without one, it is the run that finished last
 let isListed = false; // whether the list of models is of this visit of the tab
 let isWaiting = false; // a click on Predict waits for that list
 let listId = 0;
@@ -56,6 +57,7 @@ let askedAt = 0;
 let answering = ""; // the name of the model that was asked
 let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
+let latest = ""; // the run that finished last
 let shownSources = "";
 let requestId = 0;
 
@@ -72,7 +74,10 @@ function showInputs() {
   second.placeholder = isRun ? "Enter the second text" : "Leave this empty for a single text";
   explainLabel.hidden = kind() === "text-embedding" || (mayBePair && isRun);
 }
+for (const [name, control] of Object.entries({ weights, key }))
+  control.addEventListener("change", () => setAddress({ [name]: control.value }));
 source.addEventListener("change", () => {
+  setAddress({ model: source.value || EDITOR });
   chosen = source.value;
   moved.textContent = "";
   showInputs();
@@ -208,10 +213,31 @@ function answerParts(found) {
 
 const number = ({ value }) => h("p.value", { title: String(value) }, formatScore(value));
 
+function addressedModel() {
+  const name = addressed("model");
+  if (!name) return null;
+  return name === EDITOR ? "" : name;
+}
+function readWeights() {
+  weights.value = addressed("weights");
+  key.value = addressed("key");
+}
+function choose() {
+  chosen = addressedModel();
+  source.value = chosen ?? latest;
+  if (source.selectedIndex < 0) {
+    moved.textContent = `${chosen} is not there.`; // not yet, or not any more
+    source.value = latest;
+    chosen = null;
+  }
+  showInputs();
+}
+
 function drawSources(sources) {
   const { runs, spec } = sources;
   const before = source.value;
-  const isFirst = !(before in kinds);
+  const isFirst = shownSources === "";
+  shownSources = JSON.stringify(sources);
   kinds = Object.fromEntries([["", sources.kind], ...runs.map((run) => [run.name, run.kind])]);
   pairs = Object.fromEntries([["", sources.pair], ...runs.map((run) => [run.name, run.pair])]);
   const runOptions = runs.map(({ name, score }) => {
@@ -222,25 +248,16 @@ function drawSources(sources) {
     option("", null, `${spec} from the editor, with weights`),
     h("optgroup", { label: "Runs" }, runOptions),
   );
-  const wanted = sessionStorage.getItem(WANTED); // the run that another tab has asked for
-  sessionStorage.removeItem(WANTED);
-  if (wanted in kinds) chosen = wanted;
-  if (!(chosen in kinds)) chosen = null; // a run that was deleted
-  const latest = runs.find(({ status }) => status === "finished") ?? runs[0];
-  source.value = chosen ?? latest?.name ?? "";
+  latest = (runs.find(({ status }) => status === "finished") ?? runs[0])?.name ?? "";
+  choose();
   if (!isFirst && chosen === null && source.value !== before) moved.textContent = "The run that finished last.";
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
-  showInputs();
 }
 
 function draw() {
   const value = props.value;
   if (!value) return;
-  const sources = JSON.stringify(value.sources);
-  if (value.sources && sources !== shownSources) {
-    shownSources = sources;
-    drawSources(value.sources);
-  }
+  if (value.sources && JSON.stringify(value.sources) !== shownSources) drawSources(value.sources);
   if (value.request_id === `list ${listId}`) {
     isListed = true;
     if (isWaiting) predict();
@@ -250,6 +267,7 @@ function draw() {
   if (value.error) answer.replaceChildren(h("pre.notice.wrong", value.error));
   else if (found) answer.replaceChildren(h("p.quiet", `Answer of ${answering}`), ...answerParts(found));
 }
+readWeights();
 watch("value", draw);
 draw();
 
@@ -272,7 +290,16 @@ const timer = setInterval(() => {
   else if (!document.hidden && root.offsetParent && Date.now() - askedAt > (isListed ? LIST_INTERVAL : LIST_TIMEOUT))
     askSources();
 }, 1000);
-on("try-run", () => {
-  shownSources = "";
+// Back, forward, and "Try this model": a run that the list lacks is in the next one.
+function follow() {
+  readWeights();
+  moved.textContent = "";
+  if (!shownSources) return;
+  choose();
+  replaceAnswer();
   askSources();
+}
+window.addEventListener("popstate", () => {
+  if (source.value !== (addressedModel() ?? latest)) follow();
 });
+on("try-run", follow);

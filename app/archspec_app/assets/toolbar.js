@@ -7,7 +7,7 @@ import { bindTabs, openTab, restoreTabs } from "./navigation.js";
 import { change, changes, editor, nextChange, on, send } from "./page.js";
 import { bindShortcuts, showShortcuts } from "./shortcuts.js";
 import { withUnixLineBreaks } from "./text_edits.js";
-import { MAX_UPLOAD, leave, showAtControl, unsaved } from "./work.js";
+import { MAX_UPLOAD, leave, showAtControl, unsaved, withdrawQuestion } from "./work.js";
 
 const root = element.querySelector(".toolbar-view");
 const group = (name, ...children) => h(`span.group.${name}`, ...children);
@@ -135,16 +135,22 @@ function sync(text) {
   syncedText = current;
   trigger("sync");
 }
-// Back and forward: another spec is opened again, after a question if something would be lost.
-window.addEventListener("popstate", () => {
+// The spec of the address is opened in place of another, after a question if something would be lost.
+function openAddressed() {
   const name = addressed("spec");
   const stay = () => {
     specs.value = shownName;
     setAddress({ spec: shownName });
   };
+  leave(() => change("open", { spec: name }), stay);
+}
+// Back and forward.
+window.addEventListener("popstate", () => {
+  const name = addressed("spec");
+  withdrawQuestion();
   restoreTabs();
   if (addressed("start")) send("home");
-  else if (name && name !== shownName) leave(() => change("open", { spec: name }), stay);
+  else if (name && name !== shownName) openAddressed();
   else send("work");
 });
 bindTabs();
@@ -153,9 +159,12 @@ watchState({ state, getDraft: () => draft, reconnect: () => trigger("sync") });
 // A spec that was just opened is in the address; the first time, the tabs are those that the address has.
 function drawName(name) {
   if (shownName === name) return;
-  if (shownName === null) restoreTabs();
-  else if (addressed("spec") !== name) setAddress({ spec: name, module: "", start: "" }, { isStep: true });
-  setAddress({ spec: name });
+  if (shownName === null) {
+    restoreTabs();
+    // Loaded at the address of another spec, with a text that is not saved: as after Back.
+    if (addressed("spec") && addressed("spec") !== name) setTimeout(openAddressed, 0);
+    else setAddress({ spec: name });
+  } else if (addressed("spec") !== name) setAddress({ spec: name, module: "", start: "" }, { isStep: true });
   shownName = name;
   fileName.value = /\.ya?ml$/.test(name) ? name : `${name}.yaml`;
 }

@@ -1,7 +1,9 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
 // Events: "start" "stop" "resume" "poll" "compare" "again" "note" "remove"
+import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
+import { openTab } from "./navigation.js";
 import { send, whenVisible } from "./page.js";
 import { chart } from "./run_charts.js";
 import { comparison, scoresOf } from "./run_comparison.js";
@@ -148,7 +150,7 @@ function select(key) {
   selected = key;
   const row = rows.find((other) => other.key === key);
   run = { row, steps: [], epochs: [], offset: 0, version: 0, log: "" };
-  sessionStorage.setItem("archspec-run", key);
+  setAddress({ run: key });
   drawList();
   drawRun();
   poll();
@@ -225,9 +227,9 @@ function charts({ steps, epochs }) {
 }
 
 function tryModel(key) {
-  sessionStorage.setItem("archspec-predict-run", `runs/${key}`); // Predict may not be there yet
+  openTab("predict");
+  setAddress({ model: `runs/${key}` }); // Predict may not be there yet
   send("try-run");
-  [...document.querySelectorAll('[role="tab"]')].find((tab) => tab.textContent.trim() === "Predict")?.click();
 }
 function remove(key) {
   if (window.confirm(`Delete ${key} with its weights and its log? This cannot be undone.`))
@@ -312,16 +314,20 @@ whenVisible(root, () => {
 });
 
 function selectFirst() {
-  const stored = sessionStorage.getItem("archspec-run");
-  const first = rows.find(({ key }) => key === stored) ?? rows[0];
+  const first = rows.find(({ key }) => key === addressed("run")) ?? rows[0];
   if (first) select(first.key);
 }
+window.addEventListener("popstate", () => {
+  const key = addressed("run");
+  if (key !== selected && rows.some((row) => row.key === key)) select(key);
+});
 
 function forget(key) {
   compared.delete(key);
   comparing.replaceChildren();
   if (selected !== key) return;
   selected = run = null;
+  setAddress({ run: "" });
   drawRun();
 }
 

@@ -25,22 +25,29 @@ export function showAtControl(control, message) {
   return true;
 }
 
+let question = null;
+// The view has changed under the question: it is asked anew, if at all.
+export function withdrawQuestion() {
+  question?.remove();
+  question = null;
+}
+
 // Acts at once if nothing is lost, otherwise when the visitor has chosen to go on.
 export function leave(act, cancel = () => {}) {
   if (!unsaved.isModified()) {
     act();
     return;
   }
+  withdrawQuestion();
   const finish = (next) => {
-    dialog.close();
-    dialog.remove();
+    withdrawQuestion();
     next();
   };
   const saveFirst = () => {
     on("answered", ({ error }) => (error ? cancel() : act()), { once: true });
     unsaved.save();
   };
-  const dialog = h(
+  question = h(
     "dialog.dialog-view",
     { "aria-label": "Unsaved changes" },
     h("p", h("strong", unsaved.name), " has changes that are not saved."),
@@ -51,7 +58,7 @@ export function leave(act, cancel = () => {}) {
       button("Cancel", () => finish(cancel)),
     ),
   );
-  dialog.addEventListener("cancel", () => finish(cancel));
-  document.body.append(dialog);
-  dialog.showModal();
+  question.addEventListener("cancel", () => finish(cancel));
+  document.body.append(question);
+  question.showModal();
 }

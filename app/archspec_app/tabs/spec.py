@@ -17,6 +17,7 @@ from archspec_app.events import Event, text_of
 from archspec_app.param_form import at_field, param_value, params_data, type_of
 from archspec_app.session import Session, SpecRequest
 from archspec_app.tabs.start import open_spec, upload
+from archspec_app.text_patch import with_unix_breaks
 
 _LOAD = """() => [
     null,
@@ -46,6 +47,14 @@ class _Draft(BaseModel):
             return cls.model_validate_json(text or "") if len(text or "") <= 3 * MAX_BYTES else None
         except ValidationError:
             return None
+
+    def is_unsaved(self, session: Session) -> bool:
+        """Whether its text is not that of the spec's file, or of the packaged spec."""
+        try:
+            saved = session.workspace.read(self.name)
+        except UsageError:
+            saved = ""
+        return with_unix_breaks(self.text) != with_unix_breaks(saved)
 
     @property
     def request(self) -> SpecRequest:
@@ -85,8 +94,9 @@ def bind_page_events(binder: EventBinder, page: gr.Blocks) -> None:
         session: Session, data: dict[str, Any], stored: str | None, addressed: str | None
     ) -> None:
         draft = _Draft.parse(stored)
-        if draft is not None and addressed in (None, "", draft.name):
-            session.restore(draft.name, draft.request)
+        is_same = draft is not None and addressed in (None, "", draft.name)
+        if draft is not None and (is_same or draft.is_unsaved(session)):
+            session.restore(draft.name, draft.request)  # the page asks, and then opens the other
         elif addressed:
             session.open(addressed)
         elif session.workspace.first is not None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Route, expect
 import archspec
 from tests.app.browser.conftest import train_here
 from tests.app.browser.inspector import OpenPage
-from tests.app.browser.runs import CLASSES, HOSTILE_LABEL, WEIGHTS, Predicting
+from tests.app.browser.runs import CLASSES, HOSTILE_LABEL, WEIGHTS, Predicting, Training
 from tests.app.browser.test_hostile import PAYLOADS, is_clean
 from tests.app.browser.test_looks import faults
 
@@ -108,6 +108,44 @@ def test_the_run_that_finished_last_is_the_model(open_runs: OpenPage, runs_folde
     train("n-fourth")
     expect(predicting.source.locator("option[value='runs/n-fourth']")).to_be_attached()
     expect(predicting.source).to_have_value(first)
+
+
+def test_the_address_keeps_what_is_chosen(open_runs: OpenPage, runs_folder: Path) -> None:
+    names = [
+        train_here(runs_folder, "tiny.yaml", "reviews.csv", name, epochs=1)
+        for name in ("kept", "other")
+    ]
+    inspector = open_runs()
+    page = inspector.page
+    training = Training(inspector)
+    training.row(names[0]).locator("[data-run]").click()
+    expect(training.detail.locator("h3")).to_contain_text("kept")
+    predicting = Predicting(inspector)
+    expect(predicting.source).to_have_value("runs/other")
+    predicting.source.select_option("runs/kept")
+    expect(page).to_have_url(re.compile("tab=predict&run=kept&model=runs%2Fkept$"))
+    inspector.reload()
+    expect(predicting.source).to_have_value("runs/kept")
+    inspector.tab("Train")
+    expect(training.detail.locator("h3")).to_contain_text("kept")
+    training.row(names[1]).locator("[data-run]").click()
+    inspector.button("Try this model").click()
+    expect(predicting.source).to_have_value("runs/other")
+    page.go_back()
+    expect(training.detail.locator("h3")).to_contain_text("other")
+    page.go_back()
+    expect(predicting.source).to_have_value("runs/kept")
+    predicting.source.select_option("")
+    page.get_by_label("Weights", exact=True).last.fill(WEIGHTS)
+    page.keyboard.press("Tab")
+    inspector.reload()
+    expect(predicting.source).to_have_value("")
+    expect(page.get_by_label("Weights", exact=True).last).to_have_value(WEIGHTS)
+    # A link to a run that is not there leads to the one that finished last.
+    page.goto(page.url.replace("model=editor", "model=runs%2F%3Cb%3Egone"))
+    page.reload()
+    expect(predicting.source).to_have_value("runs/other")
+    expect(page.get_by_text("runs/<b>gone is not there.")).to_be_visible()
 
 
 def test_texts_and_labels_stay_text(open_runs: OpenPage, topics_run: str, hostile_run: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -155,6 +156,41 @@ def test_a_reload_keeps_the_draft(tiny: Inspector) -> None:
     expect(tiny.figure("Parameters")).to_have_text("83")
     expect(tiny.figure("Trainable")).to_have_text("15")
     expect(tiny.field("width")).to_have_value("4")
+
+
+def test_a_reload_while_unsaved_work_is_asked_about_loses_nothing(open_page: OpenPage) -> None:
+    inspector = open_page()
+    page, question = inspector.page, inspector.page.get_by_role("dialog", name="Unsaved changes")
+    page.on("dialog", lambda dialog: dialog.accept())  # the browser's own question
+    inspector.open("more/other.yaml", "Other")
+    inspector.open("tiny.yaml", "Tiny")
+    text = inspector.replace("classifier", "of mine")
+    page.go_back()
+    expect(question).to_be_visible()
+    page.go_back()  # once more: asked anew, not twice
+    expect(question).to_have_count(1)
+    page.go_forward()
+    expect(question).to_be_visible()
+    inspector.reload()
+    inspector.has_text(text)
+    expect(question).to_be_visible()
+    expect(page).to_have_url(re.compile("spec=more%2Fother.yaml"))
+    inspector.button("Cancel").click()
+    expect(page).to_have_url(re.compile("spec=tiny.yaml"))
+    inspector.reload()
+    inspector.has_text(text)
+    expect(question).to_have_count(0)
+    page.go_back()
+    inspector.reload()
+    inspector.button("Go on without saving").click()
+    expect(inspector.row("")).to_contain_text(re.compile("Other|Bert"))
+    expect(inspector.labelled("Undo")).to_be_enabled()
+    # What is saved is left without a question.
+    inspector.open("tiny.yaml", "Tiny")
+    page.goto(page.url.replace("spec=tiny.yaml", "spec=more%2Fother.yaml"))
+    page.reload()
+    expect(inspector.row("")).to_contain_text("Other")
+    expect(question).to_have_count(0)
 
 
 def test_a_draft_that_somebody_changed_is_no_harm(tiny: Inspector) -> None:
