@@ -66,9 +66,12 @@ def export(
     model = run.model(weights=weights, device="cpu")
     spec = spec_of(model)
     assert spec is not None
-    config = _config(run, spec.plain) if to == "transformers" else None
-    model = merge(model) if spec.adapter is not None else model
     encoder = _text_encoder(run, spec)
+    config = _config(run, spec.plain) if to == "transformers" else None
+    if config is not None and encoder is not None:
+        # Left out, they would be those of the type's first model, which this vocabulary may lack.
+        config |= {"bos_token_id": encoder.begin_id, "eos_token_id": encoder.end_id}
+    model = merge(model) if spec.adapter is not None else model
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:

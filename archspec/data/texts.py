@@ -137,6 +137,7 @@ class TextEncoder:
         self.size = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
         self.pad_id = _pad_id(self._tokenizer, files.roles.get("pad_token"))
         self.mask_id = self._role(files, "mask_token", _MASK_TOKENS)
+        self._bos = self._role(files, "bos_token", _BEGIN_TOKENS)
         self._eos = self._role(files, "eos_token", _END_TOKENS)
         self.blank = _first_known(self._tokenizer, (*_UNKNOWN_TOKENS, *_PAD_TOKENS))
         self._tokenizer.no_padding()
@@ -177,7 +178,7 @@ class TextEncoder:
     def special_tokens(self) -> dict[str, str]:
         """The special tokens by their roles, where the vocabulary has them."""
         ids = {"pad_token": self.pad_id, "unk_token": self._unknown, "mask_token": self.mask_id}
-        ids["eos_token"] = self._eos
+        ids |= {"bos_token": self.begin_id, "eos_token": self.end_id}
         return {role: name for role, i in ids.items() if i is not None and (name := self.name(i))}
 
     @property
@@ -234,6 +235,11 @@ class TextEncoder:
     def has_end(self) -> bool:
         """Whether a token says that a text has ended."""
         return self.end_id is not None
+
+    @property
+    def begin_id(self) -> int | None:
+        """The token that begins a text: the one that the tokenizer adds, else the one for that."""
+        return next(iter(self._around[0]), self._bos)
 
     @property
     def end_id(self) -> int | None:
@@ -482,6 +488,7 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|padding|>")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 _MASK_TOKENS = ("[MASK]", "<mask>")
+_BEGIN_TOKENS = ("<s>", "<bos>", "<|begin_of_text|>", "<|endoftext|>")
 _END_TOKENS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
 

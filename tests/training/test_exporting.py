@@ -67,6 +67,35 @@ def test_transformers_opens_what_was_trained(bert: archspec.Run, tmp_path: Path)
     assert [one["label"] for one in classify(TEXTS)] == [bert.labels[i] for i in best]
 
 
+def test_a_language_model_ends_with_a_token_of_its_vocabulary(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes: dict[str, Any] = {
+        "vocab_size": 40,
+        "n_embd": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_positions": 32,
+    }
+    run = archspec.train(
+        "gpt2", TINY / "tiny.csv", output_dir=tmp_path, tokenizer=TINY / "vocab.txt", max_length=12,
+        epochs=1, device="cpu", progress=False, **sizes,
+    )  # fmt: skip
+    archspec.export(run, tmp_path / "out", to="transformers")
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "out")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    ids = [tokens.convert_tokens_to_ids(name) for name in ("[CLS]", "[SEP]")]  # those it adds
+    assert [model.config.bos_token_id, model.config.eos_token_id] == ids
+    assert [model.generation_config.bos_token_id, model.generation_config.eos_token_id] == ids
+    assert [tokens.bos_token_id, tokens.eos_token_id] == ids
+    with torch.no_grad():  # the last token of a text is the most probable one from now on
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[ids[1]] = 1
+        model.transformer.ln_f.weight.zero_()
+        model.transformer.ln_f.bias.fill_(1)
+    found = model.generate(torch.tensor([[ids[0], 5]]), max_new_tokens=9, pad_token_id=0)
+    assert found.tolist() == [[ids[0], 5, ids[1]]]
+
+
 def test_a_folder_runs_without_archspec(bert: archspec.Run, tmp_path: Path) -> None:
     arguments = ["export", str(bert.path), "--to", "folder", "-o", str(tmp_path / "out")]
     result = CliRunner().invoke(main, arguments)
