@@ -32,6 +32,7 @@ from archspec.data.unsupported_tasks import (
     refuse_other_labels,
     refuse_other_targets,
     refuse_tokens,
+    refuse_written_texts,
     sample_texts,
 )
 from archspec.data.word_columns import find_word_columns, holds_tags, holds_words
@@ -120,6 +121,8 @@ def find_columns(
         if table.image is not None:
             raise _images_not_text(table, table.image)
         refuse_tokens(table, text)
+        if text is None and label is None:
+            refuse_written_texts(table, _label_candidates(table, label_name))
         if text is None:
             first, second = _find_texts(table, [label_name], pair if takes_pairs(kind) else None)
             if second is not None and not takes_pairs(kind):
@@ -305,6 +308,15 @@ def _named_label(table: Table, others: set[str | None], kind: TaskKind) -> str |
     if len(matches) > 1 and matches[0].casefold() not in usual[:2]:
         raise ambiguous(table, "label", matches)
     return matches[0] if matches else None
+
+
+def _label_candidates(table: Table, named: str | None) -> list[str]:
+    """The columns that labels or numbers may be in, by their names or content."""
+    return [
+        name
+        for name in names(table)
+        if name == named or _has_few_values(table, name) or _holds_fractions(table, name)
+    ]
 
 
 def _find_label(table: Table, columns: Columns) -> str:

@@ -9,7 +9,7 @@ from archspec.data.columns import TEXT_NAMES, check, text_candidates
 from archspec.data.report import Columns
 from archspec.data.tables import Table
 from archspec.data.unsupported_tasks import holds_prose, refuse_tokens
-from archspec.errors import DataError, Problem, UsageError
+from archspec.errors import DataError, Problem, UsageError, listing
 from archspec.lang.schema import TaskKind
 
 _ANSWERS = {  # of prompts, by the names of both columns
@@ -56,7 +56,7 @@ def find_language_columns(
     if first is None:
         first, second = _find_prompts(table) if kind == "causal-lm" else (None, None)
     if first is None:
-        first = _find_text(table)
+        first = _find_text(table, kind)
     columns = Columns(text=first, text_pair=None if label is False else second)
     check(table, columns, kind)
     return columns
@@ -83,7 +83,7 @@ def _find_prompts(table: Table) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _find_text(table: Table) -> str:
+def _find_text(table: Table, kind: TaskKind) -> str:
     """The column with the usual name, or the only one of texts, or of several words.
 
     Raises:
@@ -94,6 +94,12 @@ def _find_text(table: Table) -> str:
         return named[0]
     prose = [name for name in candidates if holds_prose(table, name)]
     found = candidates if len(candidates) == 1 else prose
-    if len(found) != 1:
+    if len(found) == 1:
+        return found[0]
+    if kind != "causal-lm" or not found:
         raise ambiguous(table, "text", found or candidates)
-    return found[0]
+    message = (
+        f"{table.files[0]}: {listing(found)} could each be the text, or be prompts and answers"
+    )
+    hint = "one of them: text_column= (--text-column); its answers: text_pair_column= as well"
+    raise DataError(Problem("E902", message, hint=with_columns(table, hint)))

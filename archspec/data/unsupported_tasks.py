@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from archspec.data.extras import train_extra
@@ -35,6 +35,20 @@ _PAIRS_OF_TEXTS = (  # unless one of them looks like a label
     ("document", "summary"), ("article", "summary"), ("headline", "body"),
     ("post", "reply"), ("comment", "reply"), ("tweet", "reply"), ("original", "paraphrase"),
 )  # fmt: skip
+_WRITTEN = {  # the second text is written from the first
+    "translation": (
+        ("source", "target"), ("src", "tgt"), ("source_text", "target_text"),
+        ("source_sentence", "target_sentence"),
+    ),
+    "summarization": (
+        ("document", "summary"), ("article", "summary"), ("article", "highlights"),
+        ("dialogue", "summary"), ("text", "summary"),
+    ),
+}  # fmt: skip
+_LANGUAGES = frozenset(
+    "ar bg bn ca cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv nl no pl pt ro ru sk "
+    "sl sr sv sw ta th tr uk ur vi zh".split()
+)
 _STEMS = {"text", "sentence", "sent", "question", "query", "premise", "passage", "document", "doc"}
 _ENDS = (("1", "2"), ("a", "b"), ("first", "second"), ("left", "right"), ("one", "two"))
 _ANSWERS = {"answer", "answers", "answer_start"}
@@ -78,7 +92,7 @@ def _numbers(table: Table, evidence: str) -> DataError:
 
 
 def refuse_tokens(table: Table, text: str | None) -> None:
-    """Stop if texts are lists of tokens.
+    """Stop if texts are lists of tokens, or objects with a text in each of several languages.
 
     Args:
         text: the column of texts that the user gives, if any.
@@ -93,6 +107,10 @@ def refuse_tokens(table: Table, text: str | None) -> None:
             raise not_supported(table, "conversations are", f"column '{name}' holds lists")
         if name.casefold() in _CHOICES:
             raise not_supported(table, "multiple choice is", f"column '{name}' holds lists")
+    for name in table.dataset.column_names if text is None else ():
+        if _normalised(name) == "translation" and _holds_objects(table, name):
+            evidence = f"column '{name}' holds a text and its translations"
+            raise _written(table, "translation", evidence, "write two of them into columns: ")
     texts = [name for name in table.dataset.column_names if holds_prose(table, name)]
     if text in lists or (text is None and lists and (tokens or not texts)):
         shown = listing([text] if text in lists and len(lists) == 1 else lists)
@@ -111,6 +129,38 @@ def refuse_answers(table: Table) -> None:
         message = f"{table.files[0]}: questions with their contexts and answers are another task"
         hint = "for it: --task question-answering, with a model of two [batch, seq], such as "
         raise DataError(Problem("E907", message, hint=f"{hint}bert-question-answering"))
+
+
+def refuse_written_texts(table: Table, labels: Collection[str]) -> None:
+    """Stop if the names of columns say that a text is to be written from another one.
+
+    Args:
+        labels: the columns that may hold labels or numbers; texts with one are a pair.
+
+    Raises:
+        DataError: E907.
+    """
+    by_name = {_normalised(name): name for name in reversed(table.dataset.column_names)}
+    codes = [name for name in by_name if name in _LANGUAGES and holds_prose(table, by_name[name])]
+    pairs = [(job, pair) for job, pairs in _WRITTEN.items() for pair in pairs]
+    pairs += [("translation", (codes[1], codes[0]))] if len(codes) == 2 else []
+    for job, (first, second) in pairs:
+        found = [by_name[name] for name in (first, second) if name in by_name]
+        is_pair = len(found) == 2 and all(_has_many_values(table, name) for name in found)
+        if is_pair and {*labels} <= {*found} and holds_prose(table, found[1]):
+            raise _written(table, job, f"columns named {listing(found)}")
+
+
+def _written(table: Table, job: str, evidence: str, before: str = "") -> DataError:
+    message = f"{table.files[0]}: {evidence}: {job} is not supported yet"
+    hint = f"{before}--task causal-lm learns to go on from one with the other, and --task "
+    hint += "text-embedding to find one by the other, of text_column= and text_pair_column="
+    return DataError(Problem("E907", message, hint=hint))
+
+
+def _holds_objects(table: Table, name: str) -> bool:
+    is_struct = pa.types.is_struct(arrow_column(table.dataset, name).type)
+    return is_struct or _misfit_fraction(table, name, "an object") > _MIN_FRACTION
 
 
 def in_order(name: str, partner: str) -> tuple[str, str]:

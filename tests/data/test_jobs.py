@@ -74,6 +74,12 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
     ("conversations are", ".jsonl", {"messages": [[{"role": "user", "content": "a"}]]}, {}),
     ("generation of text is", ".csv", {"text": texts("a"), "target": texts("b")},
      {"text_column": "text"}),
+    *(("translation is", ".csv", {one: texts("a"), other: texts("b")}, {})
+      for one, other in (("source", "target"), ("Source Text", "Target Text"), ("src", "tgt"),
+                         ("en", "fr"))),
+    ("translation is", ".jsonl", {"translation": [{"en": "a house", "fr": "une maison"}]}, {}),
+    *(("summarization is", ".csv", {one: texts("a"), other: texts("b")}, {})
+      for one, other in (("article", "highlights"), ("document", "summary"), ("text", "summary"))),
 ]  # fmt: skip
 
 
@@ -105,10 +111,43 @@ def test_what_only_looks_like_such_a_job(tmp_path: Path) -> None:
         (".csv", label("O", "A", "B", "AB"), ("A", "AB", "B", "O")),
         (".csv", label("[deleted]", "kept"), ("[deleted]", "kept")),
         (".csv", {"text": texts("[a]"), "tag": ["b", "c"]}, ("b", "c")),
+        (".csv", {"id": [*N], "text": texts("a"), "it": ["b", "c"]}, ("b", "c")),
     ]
     for i, (suffix, columns, names) in enumerate(reads):
         data = archspec.open_data(write(tmp_path / f"{i}{suffix}", columns), task=TASK)
         assert (data.labels, data.notes) == (names, ())
+
+
+def test_texts_and_their_translations_with_a_label(tmp_path: Path) -> None:
+    """How good a translation or a summary is, is a label of a pair."""
+    for one, other in (("src", "tgt"), ("source", "target"), ("article", "summary")):
+        columns = {one: texts("a"), other: texts("b"), "label": ["good", "bad"]}
+        path = write(tmp_path / f"{one}.csv", columns)
+        data = archspec.open_data(path, task=TASK)
+        assert data.columns.inputs == (one, other) and data.labels == ("bad", "good")
+        data = archspec.open_data(path, task=TASK, text_column=other, label_column="label")
+        assert data.columns.inputs == (other,)
+
+
+def test_ways_on_of_texts_that_are_written(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", {"en": texts("a"), "fr": texts("b")})
+    with pytest.raises(DataError) as caught:
+        archspec.open_data(path, task=TASK)
+    (problem,) = caught.value.problems
+    assert problem.message == "a.csv: columns named en, fr: translation is not supported yet"
+    for kind in ("causal-lm", "text-embedding"):
+        assert f"--task {kind}" in problem.hint
+        task = Task(kind=kind)
+        data = archspec.open_data(path, task=task, text_column="en", text_pair_column="fr")
+        assert data.columns.inputs == ("en", "fr")
+    with pytest.raises(DataError) as caught:
+        archspec.open_data(path, task=Task(kind="causal-lm"))
+    assert caught.value.code == "E902" and "its answers: text_pair_column=" in caught.value.hint
+    path = write(tmp_path / "b.jsonl", {"translation": [{"en": "a", "fr": "b"}]})
+    for kind in ("text-regression", "masked-lm", "causal-lm", "text-embedding"):
+        with pytest.raises(DataError) as caught:
+            archspec.open_data(path, task=Task(kind=kind))
+        assert caught.value.code == "E907" and "into columns: --task" in caught.value.hint, kind
 
 
 def test_pairs_are_found_in_their_order(tmp_path: Path) -> None:
