@@ -165,6 +165,32 @@ def test_parts_of_texts_on_pretrained_weights(tmp_path: Path) -> None:
         assert 0 < last["train_loss"] != first["train_loss"]
 
 
+def test_kinds_and_numbers_on_pretrained_weights(tmp_path: Path) -> None:
+    cases = (
+        ("kinds", ".jsonl", "micro_f1", "classifier=0.01", 3_553_548),
+        ("similarity", ".csv", "pearson", "classifier=0.002", 7_246_081),
+    )
+    for name, suffix, figure, rate, trainable in cases:
+        folder = ROOT / f"examples/wordnet-{name}"
+        (words,) = commands(folder)
+        data = few(folder, tmp_path / name, suffix)
+        if name == "kinds":  # one row of each, as all must be known
+            rows = (folder / "train.jsonl").read_text().splitlines(True)
+            of_kind = {kind: row for row in reversed(rows) for kind in json.loads(row)["labels"]}
+            (data / "train.jsonl").write_text("".join(of_kind.values()))
+        run = trained(words, data, tmp_path / "runs", *FEW, "--name", name)
+        told(run, {"train": 12, "test": 4})
+        assert run.facts["options"]["learning_rates"] == [rate]
+        assert run.facts["weights"]["fresh"] == ["classifier.weight", "classifier.bias"]
+        assert run.test is not None and -1 <= run.test[figure] <= 1
+        assert run.facts["trainable"] == trainable
+        assert f"| {trainable:,} |" in (folder / "README.md").read_text()
+        if name == "kinds":
+            assert run.facts["data"]["columns"]["label"] == "labels" and len(run.labels) == 12
+        else:
+            assert run.facts["data"]["columns"]["text_pair"] == "text_b" and run.labels == ()
+
+
 def test_language_models(tmp_path: Path) -> None:
     data = few(ROOT / "examples/wordnet-terms", tmp_path / "terms", ".csv")
     for words in commands(ROOT / "examples/wordnet-glosses"):
