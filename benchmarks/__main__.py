@@ -17,6 +17,7 @@ from benchmarks import (
     editing,
     forward,
     generating,
+    gpu,
     loading,
     predicting,
     training,
@@ -36,6 +37,7 @@ SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "validate": validating.pairs,
     "train": training.results,
     "edit": editing.pairs,
+    "gpu": gpu.pairs,
 }
 ROW = "{:42} {:>10} {:>10} {:>6}  {:11} {:>6}  {}"
 
@@ -55,7 +57,9 @@ def main() -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     if arguments.runs < 1:
         parser.error("--runs is at least 1")
-    names = arguments.names or list(SUITES)
+    names = arguments.names or [name for name in SUITES if name != "gpu" or _has_gpu()]
+    if "gpu" in names and not _has_gpu():
+        parser.error("gpu needs a CUDA device")
     shown = sys.stderr if arguments.json else sys.stdout
     print(_setting(arguments.runs), file=shown)
     print(ROW.format("", "ours", "theirs", "ratio", "min–max", "target", ""), file=shown)
@@ -69,8 +73,15 @@ def main() -> None:
             print(f"  {editing.told(results[-1])}", file=shown, flush=True)
         if name == "meta":
             print(f"  {building.first()}", file=shown, flush=True)
+        if name == "gpu":
+            for line in gpu.memory():
+                print(line, file=shown, flush=True)
     if arguments.json:
         print(json.dumps([_plain(result) for result in results], indent=2))
+
+
+def _has_gpu() -> bool:
+    return torch.cuda.is_available()
 
 
 def _setting(runs: int) -> str:

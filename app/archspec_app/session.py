@@ -29,7 +29,9 @@ MAX_UNDO_LENGTH = 8_000_000
 """Characters of all texts in the undo history."""
 
 NEW_PLAN = "my-plan"
-_OPTIONS = frozenset({"source", "freeze", "precision", "optimizer", "checkpoint_blocks", "without"})
+_OPTIONS = frozenset(
+    {"source", "freeze", "precision", "optimizer", "checkpoint_blocks", "without", "device"}
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class SpecRequest:
     optimizer: str = "adamw"
     checkpoint_blocks: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -415,6 +418,7 @@ class Session:
             optimizer=request.optimizer,
             checkpoint_blocks=request.checkpoint_blocks,
             without=without,
+            device=request.device,
             **sizes,
         )
         request = replace(request, plan=plan, sizes=sizes, without=without)

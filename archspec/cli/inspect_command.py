@@ -45,6 +45,13 @@ if TYPE_CHECKING:
     "sgd-momentum, rmsprop, adagrad or none.",
 )
 @option(
+    "--device",
+    metavar="NAME",
+    default="cpu",
+    group="Training",
+    help="Device whose kernels decide what is saved for the backward pass: cpu or cuda.",
+)
+@option(
     "--checkpoint-blocks",
     "checkpoint_blocks",
     metavar="PATTERN",
@@ -72,6 +79,7 @@ def inspect(
     without: tuple[str, ...],
     precision: str,
     optimizer: str,
+    device: str,
     checkpoint_blocks: tuple[str, ...],
     gib: float | None,
     table: bool,
@@ -88,7 +96,7 @@ def inspect(
     Examples:
       archspec inspect bert --batch 8 --dim seq=512
       archspec inspect bert --without attention_mask
-      archspec inspect bert --freeze last-2-and-head --precision bf16-mixed
+      archspec inspect bert --freeze last-2-and-head --precision bf16-mixed --device cuda
       archspec inspect bert --checkpoint-blocks 'bert.encoder.layer.*'
       archspec inspect resnet50 --largest-batch 16
       archspec inspect resnet18 --table
@@ -112,7 +120,9 @@ def inspect(
 
     if gib is not None:
         sizes = {**sizes, "batch": 1}
-    case = MeasuredModel.of(loaded, sizes, plan, precision, optimizer, checkpoint_blocks, without)
+    case = MeasuredModel.of(
+        loaded, sizes, plan, precision, optimizer, checkpoint_blocks, without, device
+    )
     if gib is None:
         inspection = case.inspection()
         if as_json:

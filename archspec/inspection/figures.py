@@ -125,13 +125,15 @@ class Memory:
     Attributes:
         weights, buffers: in the dtypes in which they are stored.
         gradients, optimizer: for the trainable parameters.
-        activations: saved for backward, for all samples of the batch, as PyTorch's CPU kernels
-            save them.
+        activations: saved for backward, for all samples of the batch, as PyTorch's kernels for the
+            device save them.
         temporary: peak memory of the forward pass in training beyond ``activations``;
             ``recomputed`` takes its place after the forward pass.
         live: peak memory of activations in a forward pass without gradients.
         recomputed: activations of the largest checkpointed module, recomputed during backward.
         kv_cache: keys and values of causal attention for all tokens of the inputs; 0 without it.
+        peak: the most that a training step needs at once. It is less than the sum of all parts:
+            gradients of weights come as activations go.
     """
 
     weights: Figure
@@ -143,6 +145,7 @@ class Memory:
     live: Figure
     recomputed: Figure
     kv_cache: Figure
+    peak: Figure
 
     @property
     def training_parts(self) -> dict[str, Figure]:
@@ -162,7 +165,7 @@ class Memory:
 
     @property
     def training(self) -> Figure:
-        """Total of a training step."""
+        """Sum of the parts of a training step."""
         return _total(self.training_parts)
 
     @property
@@ -178,7 +181,9 @@ class Memory:
     def to_dict(self) -> dict[str, Any]:
         generation = self.generation_parts
         return {
-            "training": figure_dicts({**self.training_parts, "total": self.training}),
+            "training": figure_dicts(
+                {**self.training_parts, "total": self.training, "peak": self.peak}
+            ),
             "inference": figure_dicts({**self.inference_parts, "total": self.inference}),
             "generation": figure_dicts(
                 {**generation, "total": self.generation} if generation else {}

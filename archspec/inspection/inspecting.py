@@ -24,6 +24,7 @@ from archspec.inspection.memory import (
     Precision,
     StaticMemory,
     memory,
+    pick_kernels,
     pick_optimizer,
     pick_precision,
 )
@@ -51,6 +52,7 @@ def inspect(
     optimizer: str = "adamw",
     checkpoint_blocks: Sequence[str] = (),
     without: Sequence[str] = (),
+    device: str = "cpu",
     **dims: int,
 ) -> Inspection:
     """What a model consists of and what it costs, without allocating memory for it.
@@ -69,14 +71,16 @@ def inspect(
         checkpoint_blocks: patterns of modules whose activations are recomputed during backward,
             as ``torch.utils.checkpoint`` does.
         without: names of optional inputs to leave out, such as an attention mask.
+        device: whose kernels decide what is saved for backward: ``cpu``, or ``cuda`` for a GPU
+            with fused attention (compute capability 8.0 or newer); a GPU often saves much less.
         **dims: sizes of the spec's symbolic dimensions; they override its ``dims``.
 
     Returns:
         Figures with units: parameters and buffers (elements), MACs of one forward pass, bytes.
 
     Raises:
-        UsageError: E801 for an unknown precision, optimizer, dimension or input, for a dimension
-            without a size, and for an input in ``without`` that is required.
+        UsageError: E801 for an unknown precision, optimizer, device, dimension or input, for a
+            dimension without a size, and for an input in ``without`` that is required.
         ShapeError, SpecError, BuildError, FreezeError: as ``build``.
 
     Example:
@@ -85,7 +89,9 @@ def inspect(
         (48318973440, '109,483,778 parameters')
     """
     sizes = dims if batch is None else {**dims, "batch": batch}
-    case = MeasuredModel.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
+    case = MeasuredModel.of(
+        source, sizes, freeze, precision, optimizer, checkpoint_blocks, without, device
+    )
     return case.inspection()
 
 
@@ -98,6 +104,7 @@ def largest_batch(
     optimizer: str = "adamw",
     checkpoint_blocks: Sequence[str] = (),
     without: Sequence[str] = (),
+    device: str = "cpu",
     **dims: int,
 ) -> int:
     """The largest batch with which a training step fits into ``gib`` GiB.
@@ -113,6 +120,7 @@ def largest_batch(
         optimizer: as for ``inspect``.
         checkpoint_blocks: as for ``inspect``.
         without: as for ``inspect``.
+        device: as for ``inspect``.
         **dims: sizes of the spec's symbolic dimensions.
 
     Returns:
@@ -129,7 +137,9 @@ def largest_batch(
     if "batch" in dims:
         raise _usage("largest_batch finds the batch: it cannot be given")
     sizes = {**dims, "batch": 1}
-    case = MeasuredModel.of(source, sizes, freeze, precision, optimizer, checkpoint_blocks, without)
+    case = MeasuredModel.of(
+        source, sizes, freeze, precision, optimizer, checkpoint_blocks, without, device
+    )
     return case.largest_batch(gib)
 
 
@@ -165,6 +175,7 @@ class MeasuredModel:
     ties: tuple[SharedFrozen, ...]
     checkpointed: tuple[str, ...]
     without: tuple[str, ...]
+    device: str
 
     @classmethod
     def of(
@@ -176,8 +187,10 @@ class MeasuredModel:
         optimizer: str,
         checkpoint_blocks: Sequence[str] = (),
         without: Sequence[str] = (),
+        device: str = "cpu",
     ) -> MeasuredModel:
         chosen, optimizer = pick_precision(precision), pick_optimizer(optimizer)
+        device = pick_kernels(device)
         spec = as_spec(source, {})
         left_out = _check_omitted(spec, without)
         spec = _with_sizes(spec, sizes, left_out)
@@ -185,7 +198,9 @@ class MeasuredModel:
         static = StaticMemory.of(model, optimizer)
         ties = () if freeze is None else apply_plan(model, freeze, spec=spec).ties
         checkpointed = checkpointed_blocks(model, checkpoint_blocks)
-        return cls(spec, model, freeze, chosen, optimizer, static, ties, checkpointed, left_out)
+        return cls(
+            spec, model, freeze, chosen, optimizer, static, ties, checkpointed, left_out, device
+        )
 
     def with_batch(self, batch: int) -> MeasuredModel:
         return replace(self, spec=_with_sizes(self.spec, {"batch": batch}, self.without))
@@ -206,16 +221,17 @@ class MeasuredModel:
             buffers=Figure(root.buffers, "elements"),
             macs=Figure(root.macs, "MACs"),
             training_macs=Figure(root.training_macs, "MACs"),
-            memory=memory(self.static, trained, inferred),
+            memory=memory(self.static, trained, inferred, self.device),
             uncounted=dict(inferred.uncounted.most_common()),
             ties=self.ties,
             checkpointed=self.checkpointed,
             without=self.without,
+            device=self.device,
             warnings=tuple(_warnings(root, {**trained.beyond, **inferred.beyond})),
         )
 
     def memory(self) -> Memory:
-        return memory(self.static, *self._runs())
+        return memory(self.static, *self._runs(), self.device)
 
     def largest_batch(self, gib: float) -> int:
         """As the function of that name; the case is one with a batch of 1."""
@@ -260,7 +276,8 @@ class MeasuredModel:
             name: _in_precision(value, precision.stored)
             for name, value in _inputs(spec, self.without).items()
         }
-        options = {"kinds": kinds, "autocast": precision.computed if precision.mixed else None}
+        autocast = precision.computed if precision.mixed else None
+        options: dict[str, Any] = {"kinds": kinds, "autocast": autocast, "device": self.device}
         try:
             with torch.enable_grad():
                 trained = run(model, inputs, **options, checkpointed=frozenset(self.checkpointed))

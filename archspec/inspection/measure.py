@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,22 @@ _LOWERED = frozenset(
 """What autocast runs in the lower precision; all else keeps the precision of its inputs."""
 
 
+_RAISED = frozenset(
+    getattr(owner, name)
+    for owner in (torch, torch.Tensor, F)
+    for name in (
+        "acos asin binary_cross_entropy_with_logits cdist cosh cosine_similarity cross_entropy"
+        " cumprod cumsum dist erfinv exp expm1 group_norm huber_loss interpolate kl_div l1_loss"
+        " layer_norm log log10 log1p log2 log_softmax logsumexp mse_loss nll_loss norm pow __pow__"
+        " prod reciprocal renorm rms_norm rsqrt sinh smooth_l1_loss softmax softplus sum tan"
+    ).split()
+    if hasattr(owner, name)
+)
+"""What autocast computes in float32 on a GPU; on a CPU it keeps the precision of its inputs."""
+
+_MAX_FLASH_SIZE = 256  # channels of a head
+
+
 def run(
     model: nn.Module,
     inputs: Mapping[str, Any],
@@ -54,6 +70,7 @@ def run(
     kinds: Mapping[str, object] | None = None,
     autocast: torch.dtype | None = None,
     checkpointed: frozenset[str] = frozenset(),
+    device: str = "cpu",
 ) -> Run:
     """Run ``model`` (on ``meta``, in its current mode) forward once and record it.
 
@@ -66,6 +83,7 @@ def run(
         autocast: dtype in which autocast computes matrix products and convolutions.
         checkpointed: paths of modules that save only their inputs and run again during backward;
             modules that are equal in ``kinds`` have the same ones below.
+        device: whose kernels decide what is saved for backward, ``cpu`` or ``cuda``.
     """
     record = ForwardRecord(model)
     record.see(inputs)
@@ -86,10 +104,11 @@ def run(
         contexts.enter_context(saved_tensors_hooks(save, lambda tensor: tensor))
         contexts.enter_context(_Operations(record))
         contexts.enter_context(IndexValues(lambda *lookup: record.note("beyond", lookup)))
-        contexts.enter_context(_Functions(autocast, record))
+        contexts.enter_context(_Functions(autocast, record, device))
         if autocast is not None:  # does nothing on meta, but layers ask whether there is one
             contexts.enter_context(torch.autocast("cpu", autocast))
         result = model(**inputs)
+        record.returned(result)
         del result
     return record.run()
 
@@ -193,20 +212,26 @@ def _computes(func: Any) -> bool:
 
 
 class _Functions(TorchFunctionMode):
-    """Makes functions behave on ``meta`` as they do on a CPU.
+    """Makes functions behave on ``meta`` as they do on a CPU or with CUDA.
 
     ``meta`` itself ignores autocast and always materialises all attention weights; a CPU or a GPU
     does so only where there is no fused kernel, as with dropout on a CPU.
     """
 
-    def __init__(self, lowered: torch.dtype | None, record: ForwardRecord) -> None:
+    def __init__(self, lowered: torch.dtype | None, record: ForwardRecord, device: str) -> None:
         super().__init__()
         self.lowered, self.record, self.copies = lowered, record, record.copies
+        self.on_cuda = device == "cuda"
         self._causal: Any = WeakIdKeyDictionary()  # masks that hide the tokens behind each one
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = self._called(func, args, kwargs)
+        made = [t for t in tensors_in(result) if _passes_gradient(t)]
+        if made and not self.record.is_recomputed:
+            taken = [t for t in tensors_in((args, kwargs)) if _passes_gradient(t)]
+            size = sum(t.numel() * t.itemsize for t in (*made, *taken))
+            self.record.note("differentiated", size)
         if isinstance(result, torch.Tensor) and result.ndim >= 2:
             inputs = tensors_in((args, kwargs))
             sizes = result.shape[-2:]
@@ -227,8 +252,15 @@ class _Functions(TorchFunctionMode):
             kwargs = {name: self._lower(value) for name, value in kwargs.items()}
         if self.lowered is not None and func is torch.bilinear:  # a GPU's; a CPU's knows none
             args = [arg if arg is None else arg.float() for arg in args]
+        if self.lowered is not None and self.on_cuda and func in _RAISED:
+            args = [_raised(value) for value in args]
+            kwargs = {name: _raised(value) for name, value in kwargs.items()}
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **kwargs)
+        if func is F.dropout and self.on_cuda:
+            return _dropout(*args, **kwargs)
+        if func in (F.rms_norm, torch.rms_norm) and self.on_cuda:
+            return _rms_norm(*args, **kwargs)
         return func(*args, **kwargs)
 
     def _lower(self, value: Any) -> Any:
@@ -259,12 +291,97 @@ class _Functions(TorchFunctionMode):
             is_causal or (attn_mask is not None and attn_mask in self._causal)
         ):
             self.record.note("cached", sum(t.numel() * t.itemsize for t in (key, value)))
+        if self.on_cuda:
+            kernel = _cuda_attention(*arguments, scale, enable_gqa)
+            if kernel is not None:
+                return kernel()
+            return F.scaled_dot_product_attention(*arguments, scale=scale, enable_gqa=enable_gqa)
         if not _is_fused(*arguments, scale, enable_gqa):
             return F.scaled_dot_product_attention(*arguments, scale=scale, enable_gqa=enable_gqa)
         if attn_mask is not None and attn_mask.dtype == torch.bool:
             attn_mask = attn_mask.to(query.dtype)
         keywords = {"attn_mask": attn_mask, "scale": scale}
         return _FUSED(query, key, value, dropout_p, is_causal, **keywords)[0]
+
+
+def _passes_gradient(tensor: torch.Tensor) -> bool:
+    """Whether backward makes a gradient of it that is not one of a weight."""
+    return tensor.requires_grad and not tensor.is_leaf
+
+
+def _raised(value: Any) -> Any:
+    """A tensor of lower precision in float32, for what autocast computes in that on a GPU."""
+    if not isinstance(value, torch.Tensor) or value.dtype not in (torch.bfloat16, torch.float16):
+        return value
+    return value.float()
+
+
+def _dropout(
+    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> torch.Tensor:
+    """Dropout as CUDA's kernel has it, which saves a mask of one byte an element."""
+    if not training or not 0 < p < 1 or inplace or not torch.is_grad_enabled():
+        return F.dropout(input, p, training, inplace)
+    return torch.native_dropout(input, p, True)[0]
+
+
+def _rms_norm(
+    input: torch.Tensor,
+    normalized_shape: Sequence[int],
+    weight: torch.Tensor | None = None,
+    eps: float | None = None,
+) -> torch.Tensor:
+    """The norm as CUDA's kernel has it, which saves its input and one number a row."""
+    is_fused = weight is None or weight.dtype == input.dtype
+    if is_fused and torch.is_grad_enabled() and input.is_meta:
+        return cast("torch.Tensor", _FusedNorm.apply(input, weight, len(normalized_shape)))
+    return F.rms_norm(input, list(normalized_shape), weight, eps)
+
+
+class _FusedNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, input: torch.Tensor, weight: torch.Tensor | None, dims: int
+    ) -> torch.Tensor:
+        rows = input.new_empty((*input.shape[:-dims], *[1] * dims), dtype=torch.float32)
+        ctx.save_for_backward(input, rows, *([] if weight is None else [weight]))
+        return torch.empty_like(input)
+
+
+def _cuda_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+    causal: bool,
+    scale: float | None,
+    gqa: bool,
+) -> Callable[[], torch.Tensor] | None:
+    """The fused kernel that PyTorch chooses with CUDA on GPUs since 2020 (sm80); None for none."""
+    tensors = (query, key, value)
+    sizes = {tensor.shape[-1] for tensor in tensors}
+    is_half = query.dtype in (torch.bfloat16, torch.float16)
+    if any(tensor.ndim != 4 for tensor in tensors) or query.dtype == torch.float64:
+        return None
+    aten = torch.ops.aten
+    if is_half and mask is None and len(sizes) == 1 and max(sizes) <= _MAX_FLASH_SIZE:
+        if gqa:
+            times = query.shape[1] // key.shape[1]
+            key, value = (one.repeat_interleave(times, 1) for one in (key, value))
+        flash = aten._scaled_dot_product_flash_attention
+        return lambda: flash(query, key, value, dropout, causal, False, scale=scale)[0]
+    if gqa or (mask is not None and mask.ndim > 4):
+        return None
+    if mask is not None:
+        if mask.dtype == torch.bool:
+            mask = torch.zeros_like(mask, dtype=query.dtype)
+        while mask.ndim < 4:
+            mask = mask.unsqueeze(0)
+        mask = mask.expand(*query.shape[:3], key.shape[2])
+    saves = any(tensor.requires_grad for tensor in tensors)
+    efficient = aten._scaled_dot_product_efficient_attention
+    return lambda: efficient(query, key, value, mask, saves, dropout, causal, scale=scale)[0]
 
 
 @functools.cache

@@ -28,6 +28,8 @@ OPTIMIZERS = {
 As in ``torch.optim`` with default options, without its step counters of four bytes a tensor.
 """
 _BLOCK_SIZE, _MIN_8_BIT_SIZE = 256, 4096
+_WORKSPACE = 32 * 2**20
+"""Bytes that PyTorch allocates for cuBLAS on GPUs since Hopper (sm90); 8 MiB on older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ PRECISIONS = {
 }
 
 
+KERNELS = ("cpu", "cuda")
+"""Devices whose kernels are known, in what they save for backward."""
+
+
 def pick_precision(name: str) -> Precision:
     """Raises UsageError E801 for an unknown name."""
     if not isinstance(name, str) or name not in PRECISIONS:  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -72,6 +78,13 @@ def pick_optimizer(name: str) -> str:
     """Raises UsageError E801 for an unknown name."""
     if not isinstance(name, str) or name not in OPTIMIZERS:  # pyright: ignore[reportUnnecessaryIsInstance]
         raise unknown("optimizer", name, list(OPTIMIZERS))
+    return name
+
+
+def pick_kernels(name: str) -> str:
+    """Raises UsageError E801 for an unknown device."""
+    if not isinstance(name, str) or name not in KERNELS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise unknown("device", name, list(KERNELS))
     return name
 
 
@@ -118,12 +131,13 @@ def _state(model: nn.Module, optimizer: str) -> Figure:
     return Figure(total, "bytes", exact=optimizer != EIGHT_BITS)
 
 
-def memory(static: StaticMemory, trained: Run, inferred: Run) -> Memory:
+def memory(static: StaticMemory, trained: Run, inferred: Run, device: str) -> Memory:
     """The bytes of a model and of its activations.
 
     Args:
         trained: a forward pass in training mode, with gradients.
         inferred: one in inference mode, without.
+        device: ``cpu`` or ``cuda``.
     """
     saved = sum(trained.kept.values())
     return Memory(
@@ -136,7 +150,15 @@ def memory(static: StaticMemory, trained: Run, inferred: Run) -> Memory:
         live=Figure(inferred.peak, "bytes", exact=False),
         recomputed=Figure(trained.recomputed, "bytes", exact=False),
         kv_cache=Figure(inferred.cached, "bytes", exact=False),
+        peak=Figure(_peak(static, trained, device), "bytes", exact=False),
     )
+
+
+def _peak(static: StaticMemory, trained: Run, device: str) -> int:
+    """The most bytes at once: in the forward pass, the backward pass, or the optimizer's step."""
+    always = static.weights.value + static.buffers.value + static.optimizer.value
+    always += _WORKSPACE if device == "cuda" else 0
+    return always + max(trained.peak, trained.backward_peak, static.gradients.value)
 
 
 def _bytes(tensors: Iterable[torch.Tensor]) -> Figure:

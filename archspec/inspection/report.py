@@ -53,6 +53,7 @@ class Inspection(Displayed):
         freeze: the plan's name, or patterns, or None.
         checkpointed: paths of the modules whose activations are recomputed during backward.
         without: names of the optional inputs that are left out.
+        device: whose kernels decide what is saved for backward, ``cpu`` or ``cuda``.
         macs: multiply-accumulates of one forward pass over the batch in inference; a freeze plan
             does not change them.
         training_macs: the same for a forward pass in training.
@@ -79,6 +80,7 @@ class Inspection(Displayed):
     warnings: tuple[Note, ...] = ()
     checkpointed: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    device: str = "cpu"
 
     @property
     def totals(self) -> dict[str, Figure]:
@@ -101,6 +103,7 @@ class Inspection(Displayed):
             "freeze": list(plan) if isinstance(plan, tuple) else plan,
             "checkpointed": list(self.checkpointed),
             "without": list(self.without),
+            "device": self.device,
             **figure_dicts(self.totals),
             "memory": self.memory.to_dict(),
             "uncounted": dict(self.uncounted),
@@ -200,6 +203,7 @@ def _heading(inspection: Inspection) -> str:
     checkpointed = f"{count} module{'s' if count > 1 else ''} checkpointed" if count else ""
     without = f"without {', '.join(inspection.without)}" if inspection.without else ""
     options = [inspection.precision, inspection.optimizer]
+    options += [inspection.device] if inspection.device != "cpu" else []
     return "; ".join(filter(None, [sizes, without, *options, frozen, checkpointed]))
 
 
@@ -219,6 +223,7 @@ def grouped_figures(inspection: Inspection) -> dict[str, dict[str, Figure]]:
         "Memory, training": {
             **_named(memory.training_parts, "activations saved for backward"),
             "total": memory.training,
+            "peak of a step": memory.peak,
         },
         "Memory, inference": {
             **_named(memory.inference_parts, "peak activations"),

@@ -22,12 +22,22 @@ class Event(NamedTuple):
 
     ``value`` is a number of multiply-accumulates or bytes, the name of an operation, shapes, or the
     number of rows of a table and an index beyond it. It holds ``times`` times: in that many rounds
-    of a loop.
+    of a loop. "differentiated" are the bytes of the gradients of a function's inputs and outputs,
+    weights left out.
     """
 
     path: str
     what: Literal[
-        "macs", "kept", "anew", "recomputed", "cached", "uncounted", "inputs", "outputs", "beyond"
+        "macs",
+        "kept",
+        "anew",
+        "recomputed",
+        "cached",
+        "uncounted",
+        "inputs",
+        "outputs",
+        "beyond",
+        "differentiated",
     ]
     value: Any
     times: int = 1
@@ -45,6 +55,9 @@ class Run:
         uncounted: operations without a count, with their number.
         peak: maximum bytes of activations at once, with those saved for backward.
         recomputed: maximum bytes that one checkpointed module saves when backward runs it again.
+        backward_peak: maximum bytes at once in the backward pass: what the model returned,
+            activations that are still needed, gradients of weights so far, and those of the inputs
+            and outputs of one function.
         cached: bytes of the keys and values of causal attention.
         beyond: tables that are indexed out of range: number of rows, and the index.
     """
@@ -57,6 +70,7 @@ class Run:
     uncounted: Counter[str] = field(default_factory=Counter[str])
     peak: int = 0
     recomputed: int = 0
+    backward_peak: int = 0
     cached: int = 0
     beyond: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
 
@@ -96,9 +110,14 @@ class ForwardRecord:
 
     def __init__(self, model: nn.Module) -> None:
         self.events: list[Event] = []
-        self.live = self.peak = 0
+        self.live = self.peak = self._held = 0
         self.paths: list[str] = [""]
         self.copies: dict[int, torch.Tensor] = {}
+        self._gradients = {
+            path: [(id(p), p.numel() * p.itemsize) for p in own if p.requires_grad]
+            for path, module in model.named_modules()
+            if (own := [*module.parameters(recurse=False)])
+        }
         tensors = (*model.parameters(), *model.buffers())
         self._weights = {storage_key(tensor) for tensor in tensors}
         self._alive: dict[int, weakref.ref[Any]] = {}
@@ -119,6 +138,15 @@ class ForwardRecord:
             raise too_many_events()
         self.events += [event._replace(path=path + event.path[len(prefix) :]) for event in events]
 
+    def returned(self, values: Any) -> None:
+        """Record what the model returns: its caller holds it during the backward pass."""
+        storages = {
+            storage_key(tensor): tensor.untyped_storage().nbytes()
+            for tensor in tensors_in(values)
+            if not self.is_weight(tensor) and not self.is_kept(tensor)
+        }
+        self._held = sum(storages.values())
+
     def run(self) -> Run:
         """The totals of all events."""
         totals = Run(peak=self.peak)
@@ -138,7 +166,33 @@ class ForwardRecord:
                 totals.beyond[path] = max(value, totals.beyond.get(path, value))
             elif what in ("macs", "kept"):
                 getattr(totals, what)[path] += value * times
+        totals.backward_peak = self._backward_peak(totals)
         return totals
+
+    def _backward_peak(self, totals: Run) -> int:
+        """The events backwards: what was saved is freed, and gradients of weights are made.
+
+        A module's weights get theirs when its last call is differentiated, with those of modules
+        below it that are not called.
+        """
+        waiting: dict[str, list[tuple[int, int]]] = {}
+        for path, tensors in self._gradients.items():
+            while path and path not in totals.calls:
+                path = path.rpartition(".")[0]
+            waiting.setdefault(path, []).extend(tensors)
+        saved, made, peak = sum(totals.kept.values()), 0, 0
+        done = set[int]()
+        for path, what, value, times in reversed(self.events):
+            if what == "differentiated":
+                peak = max(peak, saved + made + value)
+            elif what == "kept":
+                saved -= value * times
+            elif what == "outputs":
+                for key, size in waiting.pop(path, ()):
+                    made += 0 if key in done else size
+                    done.add(key)
+                peak = max(peak, saved + made)
+        return peak + totals.recomputed + self._held
 
     # -------------------------------------------------------------------------------- memory
 

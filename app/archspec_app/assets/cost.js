@@ -3,9 +3,10 @@ import { h, headRow, meter, rowHead } from "./dom.js";
 import { formatExact } from "./numbers.js";
 
 const root = element.querySelector(".cost-view");
+const SUMS = new Set(["total", "peak of a step"]); // not parts of the sum
 
 function row(figure, largest) {
-  const isTotal = figure.name === "total";
+  const isTotal = SUMS.has(figure.name);
   const accuracy = figure.exact ? "exact" : "estimated";
   return h(
     "tr",
@@ -19,7 +20,7 @@ function row(figure, largest) {
 }
 
 function section({ title, figures }) {
-  const parts = figures.filter(({ name }) => name !== "total").map(({ value }) => value);
+  const parts = figures.filter(({ name }) => !SUMS.has(name)).map(({ value }) => value);
   const largest = title.startsWith("Memory") ? Math.max(...parts, 1) : 0;
   const head = headRow(["Figure", "Value", "Full value", "Exact or estimated", "Share of the largest"]);
   head.classList.add("hidden");

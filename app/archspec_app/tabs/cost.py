@@ -22,6 +22,7 @@ from archspec_app.session import BuiltSpec, Session, SpecRequest, optional_input
 
 PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
 OPTIMIZERS = ["adamw", "adamw-8bit", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
+DEVICES = ["cpu", "cuda"]
 
 CHECKPOINTS = (
     "Activation checkpointing: patterns of module names, such as bert.encoder.layer.*, separated by"
@@ -60,6 +61,7 @@ def fields(built: BuiltSpec, request: SpecRequest) -> list[dict[str, Any]]:
         *_inputs(built.spec, request.without),
         _choice("precision", request.precision, PRECISIONS),
         _choice("optimizer", request.optimizer, OPTIMIZERS),
+        _choice("device", request.device, DEVICES),
         {
             "name": "checkpoint_blocks",
             "label": "checkpointed modules",
@@ -96,7 +98,7 @@ def set_field(session: Session, data: dict[str, Any]) -> None:
 
 
 def _set_field(session: Session, key: str, text: str, *, reset: bool) -> None:
-    if key in ("precision", "optimizer"):
+    if key in ("precision", "optimizer", "device"):
         session.try_change(**{key: text})
     elif key == "checkpoint_blocks":
         session.try_change(checkpoint_blocks=tuple(text.split()))
