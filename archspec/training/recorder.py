@@ -51,7 +51,6 @@ _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
 _RECORDED_AFTER = 1.0  # seconds, where steps are slow
 _PACKAGES = (
     "archspec-nn",
-    "torch",
     "datasets",
     "tokenizers",
     "numpy",
@@ -156,6 +155,7 @@ def versions() -> dict[str, str]:
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
+    versions["torch"] = str(torch.__version__)  # with the CUDA that it was built for
     # It may have come as a part of another package.
     return {**versions, "lightning-fabric": str(vars(lightning_fabric)["__version__"])}
 
