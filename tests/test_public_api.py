@@ -185,7 +185,7 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("*device", "auto"), ("*devices", 1), ("*strategy", "auto"), ("*precision", "fp32"),
         ("*checkpoint_blocks", ()), ("*compile", False), ("*num_workers", 0),
         ("*output_dir", "runs"), ("*name", None),
-        ("*save_interval", 120.0),
+        ("*save_interval", 120.0), ("*track", None),
         ("*feature_cache", "auto"), ("*feature_cache_size", 20.0), ("*loss", None),
         ("*callbacks", ()), ("*progress", True), ("**params", ...),
     ],

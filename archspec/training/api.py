@@ -77,7 +77,7 @@ def train(
 
     Raises:
         UsageError: E801, an option is unknown, out of its bounds or without effect, or the extra
-            ``train`` is not installed.
+            ``train``, or that of ``track``, is not installed.
         SpecError: the spec is wrong.
         DataError: E9xx, the data cannot be read, or does not fit the spec.
         WeightsError: E6xx, the weights cannot be read, or do not fit.
@@ -101,6 +101,7 @@ def train(
     environment.require()
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.device, options.devices)
+    environment.check_tracking(options.track, options.devices)
     callbacks = check_callbacks(callbacks)
     own_loss = None if loss is None else OwnLoss(loss)
     is_first = environment.rank(options.devices) == 0
@@ -263,6 +264,7 @@ def resume(
     more = None if epochs is None else options.with_epochs(epochs)
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.device, options.devices)
+    environment.check_tracking(options.track, options.devices)
     folder = RunFolder(run.path)
     own_folder = folder if environment.rank(options.devices) == 0 else None
     with _locked(own_folder):

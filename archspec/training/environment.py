@@ -12,6 +12,7 @@ from types import ModuleType
 from archspec.building.devices import pick_device
 from archspec.errors import Problem, UsageError
 from archspec.report.text import first_line
+from archspec.tracking import check_tracker
 
 
 def require() -> None:
@@ -106,6 +107,16 @@ def check_strategy(name: str, device: str, devices: int) -> None:
     if name == "fsdp" and world(devices) == 1:
         hint = "torchrun --nproc-per-node 2 -m archspec train …, or devices=2"
         raise UsageError(Problem("E801", "fsdp is for several processes", hint=hint))
+
+
+def check_tracking(service: str | None, devices: int) -> None:
+    """Whether the first process, which alone tells it, can use a tracking service.
+
+    Raises:
+        UsageError: E801, it cannot.
+    """
+    if service is not None and rank(devices) == 0:
+        check_tracker(service)
 
 
 def rank(devices: int) -> int:

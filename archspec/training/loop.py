@@ -346,7 +346,7 @@ class TrainLoop:
             scores = self._measure(model, split, metrics, may_stop=split == "test")
             report.add(split, scores, metrics)
             if split == "test":
-                self.record.test(self._evaluated(split, scores))
+                self.record.test(self.at.step, self._evaluated(split, scores))
         if folder is not None:
             self.record.report_written(report.write(folder))
 

@@ -42,6 +42,7 @@ Monitor = Literal[
     "pixel_accuracy",
 ]  # fmt: skip
 Strategy = Literal["auto", "ddp", "fsdp"]
+Service = Literal["wandb", "mlflow"]
 
 _MAX_INT = 2**32 - 1
 _WARMUP = {"constant": 0.0, "one-cycle": 0.3}  # 0.1 for the others
@@ -287,6 +288,11 @@ class TrainOptions(BaseModel):
     )
     save_interval: float = _output(
         120.0, "Seconds between checkpoints within an epoch.", metavar="SECONDS", ge=0, le=1e30
+    )
+    track: Service | None = _output(
+        None,
+        "Log options, metrics and reports to Weights & Biases or MLflow as well.",
+        unset="no tracking",
     )
     feature_cache: Annotated[str, BeforeValidator(as_cache_folder)] = _output(
         "auto",

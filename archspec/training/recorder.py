@@ -29,6 +29,7 @@ from archspec.freezing.report import FreezeReport
 from archspec.lang.yaml import dump
 from archspec.tasks import takes_pairs
 from archspec.tasks.objective import Loss, Scores, format_numbers
+from archspec.tracking import Rows, TrackedRun, Tracking
 from archspec.training.data_feed import DataFeed, DataSource
 from archspec.training.model_setup import Prepared
 from archspec.training.options import TrainOptions
@@ -40,6 +41,8 @@ from archspec.training.run_folder import (
     FREEZE,
     LOG,
     METRICS,
+    PAGE,
+    REPORT,
     SOURCE,
     SPEC,
     RunFolder,
@@ -49,6 +52,7 @@ from archspec.training.state import Position, Stopped
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
 _RECORDED_AFTER = 1.0  # seconds, where steps are slow
+_UNTRACKED = {"status", "started", "ended", "seconds", "resumed", "error", "trainable", "tracking"}
 _PACKAGES = (
     "archspec-nn",
     "datasets",
@@ -192,6 +196,7 @@ class Recorder:
         self._waiting: list[dict[str, Any]] = []
         self._losses: list[Loss] = []
         self._logs: Logs | None = None
+        self._tracking: Tracking | None = None
         if folder is not None:
             report.log = folder / LOG
 
@@ -201,6 +206,19 @@ class Recorder:
         self.path = fabric.broadcast(self.path)
         if self.folder is not None:
             self._logs = Logs(self.folder / "logs", scores, self.report)
+            if self.options.track is not None:
+                self._track(self.folder, self.options.track)
+
+    def _track(self, folder: RunFolder, service: str) -> None:
+        """Begin the tracking, or go on in the service's run, whose id is in ``run.json``."""
+        facts = folder.read_json(FACTS)
+        before = (facts.get("tracking") or {}).get("id")
+        told = {key: value for key, value in facts.items() if key not in _UNTRACKED}
+        self._tracking = Tracking(service, self.report)
+        found = self._tracking.begin(TrackedRun(folder.path, told, before))
+        if found is not None and found != before:
+            folder.write_json(FACTS, {**facts, "tracking": {"service": service, "id": found}})
+        self._tracking.files([folder / SPEC])
 
     @contextlib.contextmanager
     def running(self, *, resumed: bool) -> Iterator[None]:
@@ -242,6 +260,11 @@ class Recorder:
         total = round(facts.get("seconds", 0.0) + seconds, 3)
         facts |= {"status": status, "error": error or None, "ended": now(), "seconds": total}
         self.folder.write_json(FACTS, facts)
+        if self._tracking is not None:
+            names = (FACTS, FREEZE, CURVES, REPORT, PAGE)
+            pictures = sorted(self.folder.path.glob("confusion-*.svg"))
+            self._tracking.files([*map(self.folder.path.joinpath, names), *pictures])
+            self._tracking.end(status)
 
     def result(self) -> Run:
         """The run as the first process reads it: others may not see its folder."""
@@ -294,6 +317,8 @@ class Recorder:
             return known
         phases = [*phases, {"report": report.to_dict(), "proof": proof.to_dict()}]
         self.folder.write_json(FREEZE, {"phases": phases})
+        if self._tracking is not None:
+            self._tracking.files([self.folder / FREEZE])
         facts = self.folder.read_json(FACTS)
         self.folder.write_json(FACTS, {**facts, "trainable": report.trainable})
         return proof
@@ -357,9 +382,8 @@ class Recorder:
             lines.append({**line, "loss": total / (count or 1)})  # no token may have a label
         self._waiting = []
         self._write(lines)
-        for line in lines:
-            values = {"train/loss": line["loss"], "learning_rate": line["learning_rate"]}
-            self._log(values, line["step"])
+        names = {"train/loss": "loss", "learning_rate": "learning_rate"}
+        self._log([(line["step"], {k: line[n] for k, n in names.items()}) for line in lines])
 
     def epoch(self, at: Position, scores: Scores | None, *, is_best: bool) -> None:
         """An epoch is done and evaluated; ``flush`` was called."""
@@ -377,7 +401,8 @@ class Recorder:
         self._write([line])
         parts = [f"epoch {line['epoch']}: train loss {line['train_loss']:.4f}"]
         if scores is not None:
-            self._log({f"validation/{key}": n for key, n in scores.numbers.items()}, at.step)
+            values = {f"validation/{key}": n for key, n in scores.numbers.items()}
+            self._log([(at.step, values)])
             parts.append(f"validation {format_numbers(scores.numbers)}")
         parts.append(f"{line['seconds']:.1f} s{', best so far' if is_best else ''}")
         self._line = ", ".join(parts)
@@ -389,10 +414,13 @@ class Recorder:
             self.folder.write(CURVES, curves(self.epochs))
             self.report(self._line)
 
-    def test(self, scores: Scores) -> None:
-        """The test is done."""
+    def test(self, step: int, scores: Scores) -> None:
+        """The test is done, after so many steps."""
         if self.folder is not None:
             self._write([{"kind": "test", **scores.to_dict()}])
+            if self._tracking is not None:
+                values = {f"test/{key}": n for key, n in scores.numbers.items()}
+                self._tracking.result(step, values)
             self.report(f"test: {format_numbers(scores.numbers)}")
 
     def report_written(self, name: str) -> None:
@@ -405,9 +433,12 @@ class Recorder:
         if self.folder is not None:
             self.folder.append(METRICS, [json.dumps(_finite(line)) for line in lines])
 
-    def _log(self, values: dict[str, float], step: int) -> None:
+    def _log(self, rows: Rows) -> None:
         if self._logs is not None:
-            self._logs.record(values, step)
+            for step, values in rows:
+                self._logs.record(values, step)
+        if self._tracking is not None:
+            self._tracking.metrics(rows)
 
 
 def _outcome(problem: BaseException) -> tuple[str, str]:

@@ -278,6 +278,11 @@ class _Data(_Record):
     tokens: dict[str, Any] | None = None
 
 
+class _Tracking(_Record):
+    service: str = ""
+    id: str = ""
+
+
 class RunRecord(_Record):
     """What runs write; a file may say less, and what else it says is not read.
 
@@ -296,6 +301,7 @@ class RunRecord(_Record):
     loss: str | None = None
     data: _Data = _Data()
     weights: _Weights = _Weights()
+    tracking: _Tracking | None = None
     versions: dict[str, str] = {}
     threads: _Count = 0
     started: str = ""
@@ -322,5 +328,5 @@ def check_record(facts: Mapping[str, Any], place: Path) -> None:
 
 def _fields(location: tuple[int | str, ...]) -> list[str]:
     """The names of a location, without what is inside a field: ``("data", "bad", 0)``."""
-    depth = 2 if location[0] in ("data", "weights") else 1
+    depth = 2 if location[0] in ("data", "weights", "tracking") else 1
     return [str(part) for part in location[:depth]]

@@ -27,7 +27,7 @@ _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 _FILES = ("data", "weights", "tokenizer")
 _BESIDE = ("data", "adapter")  # what a form may say that is no option
 _SERVER_ONLY = (  # what the page decides, and what a form cannot say
-    "output_dir", "name", "devices", "strategy", "feature_cache", "feature_cache_size",
+    "output_dir", "name", "devices", "strategy", "track", "feature_cache", "feature_cache_size",
     "labels", "ignore", "allow_missing",
 )  # fmt: skip
 OPTIONS = {
