@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import torch
 
 import archspec
 from archspec.data import tokenizer_files
 from archspec.errors import ArchspecError, DataError, Problem, UsageError
-from archspec.predicting.report import MultiLabelPrediction, NumberPrediction
-from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
-from archspec.tasks import labels_pixels, takes_images
+from archspec.lang.schema import TaskKind
+from archspec.lang.yaml import MAX_BYTES
+from archspec.predicting.files import PredictionSettings, input_columns
+from archspec.predicting.row_reader import row_file
+from archspec.tasks import models_language, takes_pairs
 from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
+from archspec_app.answers import image_answer, row_answers, text_answer, truncation
+from archspec_app.example_inputs import examples_of
+from archspec_app.training.job_status import read_text
 from archspec_app.training.metric_points import number
 from archspec_app.training.run_rows import timestamp
 from archspec_app.weight_files import companion_files, stamp, weights_below
@@ -29,13 +35,13 @@ from archspec_app.workspace import inside, refuse_links_out, without_paths
 MAX_TEXT_LENGTH = 100_000
 MAX_IMAGE_BYTES = 20_000_000
 MAX_TOKENS = 4_096
-MAX_EXPLAINED_TOKENS = 512
-MAX_LABELS = 20
-MAX_COMPONENTS = 16  # of an embedding
+MAX_ROWS = 200  # of a file
+MAX_AT_ONCE = 20  # texts in one request: a page asks for more of them in turn
+MAX_HITS = 20
+_BATCH_SIZE = 16
 MAX_RUNS = 200
+_KIND = re.compile(r"^task:\n(?:  .*\n)*?  kind: ([a-z-]+)$", re.MULTILINE)
 _RUN_FILES = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt", *tokenizer_files.BESIDE)
-_MIN_STEPS, _MAX_STEPS = 8, 16  # of an explanation
-_FULL_TOKENS = 128  # texts of up to so many tokens are explained in the most steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +149,11 @@ class Models:
         Raises:
             ArchspecError: the visitor's mistake; its text is safe to show.
         """
-        for one in (text, second):
-            if not isinstance(one, str):
-                raise DataError(Problem("E930", "no text"))
-            if len(one) > MAX_TEXT_LENGTH:
-                message = f"a text of {len(one):,} characters; the maximum is {MAX_TEXT_LENGTH:,}"
-                raise DataError(Problem("E930", message))
+        _check_texts([text, second])
 
         def predict(model: archspec.Predictor) -> dict[str, Any]:
-            answer = _text_answer(model, text, second, explain)
-            return {**answer, "truncated": _truncation(model)}
+            answer = text_answer(model, text, second, explain)
+            return {**answer, "truncated": truncation(model)}
 
         return self._predict(source, predict)
 
@@ -172,7 +173,93 @@ class Models:
         if len(image) > MAX_IMAGE_BYTES:
             message = f"a file of {len(image):,} bytes; the maximum is {MAX_IMAGE_BYTES:,}"
             raise DataError(Problem("E930", message))
-        return self._predict(source, lambda model: _image_answer(model, image))
+        return self._predict(source, lambda model: image_answer(model, image))
+
+    def predict_rows(self, source: Source, inputs: Sequence[Sequence[str]]) -> dict[str, Any]:
+        """The predictions for several texts, or pairs of texts.
+
+        Args:
+            source: the model.
+            inputs: at most ``MAX_AT_ONCE``, of one or two texts each.
+
+        Returns:
+            ``rows``, as ``row_answers`` has them.
+
+        Raises:
+            ArchspecError: the visitor's mistake; its text is safe to show.
+        """
+        if not 0 < len(inputs) <= MAX_AT_ONCE:
+            raise UsageError(Problem("E801", f"1 to {MAX_AT_ONCE} texts are predicted at once"))
+        _check_texts([text for one in inputs for text in one])
+        pairs = [tuple(one) if any(one[1:]) else (one[0],) for one in inputs]
+        return self._predict(source, lambda model: {"rows": row_answers(model, pairs)})
+
+    def inputs_of_file(self, source: Source, name: str) -> dict[str, Any]:
+        """The first texts of a file, in the columns that the model would read.
+
+        Args:
+            source: the model.
+            name: of the file, relative to the folder.
+
+        Returns:
+            ``inputs``, of one or two texts each, at most ``MAX_ROWS``; ``total``, the number of
+            rows; ``columns``, their names.
+
+        Raises:
+            ArchspecError: the visitor's mistake; its text is safe to show.
+        """
+        path = self._file(name)
+
+        def read(model: archspec.Predictor) -> dict[str, Any]:
+            file = row_file(path)
+            columns, _ = input_columns(file, _settings(model))
+            window = file.first(MAX_ROWS)
+            values = [[_cell(cell) for cell in window.values(name)] for name in columns]
+            return {
+                "inputs": [*zip(*values, strict=True)],
+                "total": file.total,
+                "columns": columns,
+            }
+
+        return self._predict(source, read)
+
+    def nearest(self, source: Source, text: str, name: str) -> dict[str, Any]:
+        """The rows of a file whose texts are nearest to a text.
+
+        Args:
+            source: a model that gives vectors.
+            text: what is looked for.
+            name: of the file, relative to the folder.
+
+        Returns:
+            ``hits``, the nearest first, each with ``row``, ``text`` and ``score``; ``rows``, the
+            number of all; ``notes``.
+
+        Raises:
+            ArchspecError: the visitor's mistake; its text is safe to show.
+        """
+        _check_texts([text])
+        path = self._file(name)
+
+        def search(model: archspec.Predictor) -> dict[str, Any]:
+            found = model.search(text, path, top=MAX_HITS)
+            hits = [{"row": hit.row, "text": hit.text, "score": hit.score} for hit in found.hits]
+            return {"kind": "nearest", "hits": hits, "rows": found.rows, "notes": [*found.notes]}
+
+        return self._predict(source, search)
+
+    def examples(self, name: str) -> list[dict[str, Any]]:
+        """A few inputs from the data of a run, as ``examples_of`` has them.
+
+        Raises:
+            ArchspecError: there is no such run.
+        """
+        return examples_of(archspec.Run.of(inside(self.folder, name, must_exist=True)), self.folder)
+
+    def _file(self, name: str) -> Path:
+        path = inside(self.folder, name, must_exist=True)
+        refuse_links_out(self.folder, path)
+        return path
 
     # ---------------------------------------------------------------------------------- models
 
@@ -231,7 +318,7 @@ class Models:
         task = spec.architecture.task
         if task and task.text and task.text.max_length > MAX_TOKENS:
             options["max_length"] = MAX_TOKENS
-        predictor = archspec.Predictor(model, device=self.device, batch_size=1, **options)
+        predictor = archspec.Predictor(model, device=self.device, batch_size=_BATCH_SIZE, **options)
         return _LoadedModel(predictor, size)
 
     def _predictor_arguments(self, source: Source) -> tuple[archspec.Spec, Any, dict[str, Any]]:
@@ -269,9 +356,8 @@ class Models:
 
     def _run_data(self, run: archspec.Run) -> dict[str, Any]:
         columns = run.facts.get("data", {}).get("columns") or {}
-        is_image = isinstance(columns, dict) and columns.get("image") is not None
         is_pair = isinstance(columns, dict) and columns.get("text_pair") is not None
-        is_pair = is_pair and "perplexity" not in (run.best or {})  # answers are not read
+        kind = _kind(run)
         best = dict(run.best) if run.best else None
         options = run.facts.get("options")
         name = str(options.get("monitor")) if isinstance(options, dict) else ""
@@ -280,12 +366,41 @@ class Models:
             "name": run.path.relative_to(self.folder).as_posix(),
             "spec": run.facts.get("spec", ""),
             "status": run.status,
-            "kind": "image-classification" if is_image else "text-classification",
-            "pair": is_pair,
+            "kind": kind,
+            "pair": is_pair and takes_pairs(kind) and not models_language(kind),
             "classes": len(run.labels),
             "best": best,
             "score": None if value is None else {"name": figure_name(name), "value": value},
         }
+
+
+def _kind(run: archspec.Run) -> TaskKind:
+    """Of its task, as the run has written its spec."""
+    text = read_text(run.path / SPEC, MAX_BYTES) or ""
+    found = _KIND.search(text)
+    is_known = found is not None and found[1] in get_args(TaskKind)
+    return cast("TaskKind", found[1]) if found and is_known else "text-classification"
+
+
+def _settings(model: archspec.Predictor) -> PredictionSettings:
+    return PredictionSettings(
+        model.engine, model.encoder, model.kind, model.pair, model.labels, model.decision,
+        model.batch_size, model.max_new_tokens,
+    )  # fmt: skip
+
+
+def _cell(value: object) -> str:
+    """A text of a table; a broken row has none."""
+    return value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
+
+
+def _check_texts(texts: Sequence[object]) -> None:
+    for one in texts:
+        if not isinstance(one, str):
+            raise DataError(Problem("E930", "no text"))
+        if len(one) > MAX_TEXT_LENGTH:
+            message = f"a text of {len(one):,} characters; the maximum is {MAX_TEXT_LENGTH:,}"
+            raise DataError(Problem("E930", message))
 
 
 def _end(run: archspec.Run) -> tuple[float, str]:
@@ -293,132 +408,6 @@ def _end(run: archspec.Run) -> tuple[float, str]:
     resumed = run.facts.get("resumed")
     times = [run.facts.get("started"), *(resumed if isinstance(resumed, list) else [])]
     return timestamp(run.facts.get("ended")) or timestamp(times[-1]) or 0.0, run.path.name
-
-
-# ---------------------------------------------------------------------------------------- answers
-
-
-def _text_answer(
-    model: archspec.Predictor, text: str, second: str, explain: bool
-) -> dict[str, Any]:
-    if takes_images(model.kind):
-        raise UsageError(Problem("E801", f"{model.spec.name} takes images, not text"))
-    if model.kind in ("token-classification", "question-answering"):
-        pair = " --text-pair CONTEXT" * bool(model.pair)
-        message = f"{model.spec.name} gives parts of a text: not shown here yet"
-        raise UsageError(Problem("E801", message, hint=f"archspec predict RUN --text TEXT{pair}"))
-    if model.pair and not second:
-        hint = "enter the second text"
-        raise UsageError(Problem("E801", f"{model.spec.name} takes pairs of texts", hint=hint))
-    if second and model.pair is False:
-        hint = "leave the second text empty"
-        raise UsageError(Problem("E801", f"{model.spec.name} takes one text", hint=hint))
-    if model.kind == "text-embedding":
-        vector = model(text)
-        norm, first = float(vector.norm()), vector[:MAX_COMPONENTS].tolist()
-        return {"kind": model.kind, "size": model.size, "norm": norm, "first": first}
-    (prediction,) = model([(text, second) if second else text])
-    if isinstance(prediction, MaskPrediction):
-        return _tokens(model, prediction)
-    if isinstance(prediction, ContinuationPrediction):
-        return {"kind": model.kind, **prediction.to_dict()}
-    if isinstance(prediction, NumberPrediction):
-        return {"kind": model.kind, "value": prediction.value}
-    if not explain or second or model.decision.several:
-        return {**_labels(model, prediction), "saliency": None}
-    count = len(model.encoder.encode([text])[0])  # pyright: ignore[reportArgumentType, reportCallIssue]
-    if count > MAX_EXPLAINED_TOKENS:
-        return {**_labels(model, prediction), "saliency": {"too_long": count}}
-    explanation = model.explain(
-        text, steps=max(_MIN_STEPS, min(_MAX_STEPS, _MAX_STEPS * _FULL_TOKENS // count))
-    )
-    return {**_labels(model, explanation.prediction), "saliency": saliency(explanation)}
-
-
-def _truncation(model: archspec.Predictor) -> dict[str, int] | None:
-    counts = model.tokens
-    if counts is None or not counts.truncated:
-        return None
-    return {"tokens": counts.longest, "max_length": counts.max_length}
-
-
-def _image_answer(model: archspec.Predictor, data: bytes) -> dict[str, Any]:
-    if not takes_images(model.kind):
-        raise UsageError(Problem("E801", f"{model.spec.name} takes text, not images"))
-    if labels_pixels(model.kind):
-        message = f"{model.spec.name} gives masks: not shown here yet"
-        hint = "archspec predict RUN --image FILE -o MASK.png"
-        raise UsageError(Problem("E801", message, hint=hint))
-    return _labels(model, model(data))
-
-
-def _labels(
-    model: archspec.Predictor, prediction: archspec.Prediction | MultiLabelPrediction
-) -> dict[str, Any]:
-    ordered = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    shown = [{"label": name, "probability": value} for name, value in ordered[:MAX_LABELS]]
-    others = [value for _, value in ordered[MAX_LABELS:]]
-    # Each of several labels has a probability by itself: there is none of all others.
-    several = model.decision.several
-    total = None if several else sum(others)
-    rest = {"count": len(others), "probability": total} if others else None
-    threshold = model.decision.thresholds[0] if several else None  # one for all labels
-    return {"kind": model.kind, "labels": shown, "rest": rest, "threshold": threshold}
-
-
-def _tokens(model: archspec.Predictor, prediction: MaskPrediction) -> dict[str, Any]:
-    """The tokens for a mask, as ``_labels`` has labels."""
-    if len(prediction.masks) > 1:
-        message = f"the text has {len(prediction.masks)} masks: one at a time is shown here"
-        raise UsageError(Problem("E801", message, hint="archspec predict RUN --text TEXT"))
-    tokens = prediction.top(MAX_LABELS).masks[0]
-    shown = [{"label": name, "probability": value} for name, value in tokens.items()]
-    others = max(model.encoder.size - len(shown), 0)  # pyright: ignore[reportAttributeAccessIssue]
-    rest = {"count": others, "probability": max(1 - sum(tokens.values()), 0.0)} if others else None
-    answer = {"kind": model.kind, "labels": shown, "rest": rest, "threshold": None}
-    return {**answer, "saliency": None}
-
-
-def saliency(explanation: archspec.Explanation) -> dict[str, Any]:
-    """An explanation for the page, in segments of text, so that no offsets are needed.
-
-    Returns:
-        ``label``, ``logit``, ``baseline``, ``gap`` and ``steps``, as ``Explanation`` has them;
-        ``segments``, which together are the text: ``text``, ``score`` (None between words), and
-        ``share``, the score divided by the largest of all, -1 to 1; ``tokens``; ``unread``, the
-        number of characters beyond the model's maximum length.
-    """
-    largest = max((abs(word.score) for word in explanation.words()), default=0.0) or 1.0
-    return {
-        "label": explanation.label,
-        "logit": explanation.logit,
-        "baseline": explanation.baseline,
-        "gap": explanation.gap,
-        "steps": explanation.steps,
-        "segments": [
-            {"text": text, "score": score, "share": None if score is None else score / largest}
-            for text, score in _segments(explanation)
-        ],
-        "tokens": [
-            {"name": t.name, "score": t.score, "added": t.added, "continues": t.continues}
-            for t in explanation.tokens
-        ],
-        "unread": len(explanation.input) - explanation.read if explanation.truncated else 0,
-    }
-
-
-def _segments(explanation: archspec.Explanation) -> Iterator[tuple[str, float | None]]:
-    position = 0
-    for word in explanation.words():
-        if word.end <= position:
-            continue
-        start = max(word.start, position)  # two tokens may share a character
-        if start > position:
-            yield explanation.input[position:start], None
-        yield explanation.input[start : word.end], word.score
-        position = word.end
-    if position < len(explanation.input):
-        yield explanation.input[position:], None
 
 
 def _tensor_bytes(spec: archspec.Spec) -> int:

@@ -32,7 +32,8 @@ HOSTILE: list[Any] = [
 ]  # fmt: skip
 KEYS = (
     "node", "count", "frozen", "key", "reset", "text", "view", "a", "b", "levels", "spec", "plan",
-    "source", "weights", "explain", "data", "request_id", "options", "run", "offset", "version",
+    "source", "weights", "file", "texts", "seconds", "explain", "data", "request_id", "options",
+    "run", "offset", "version",
 )  # fmt: skip
 WHOLE: list[Any] = [
     None,

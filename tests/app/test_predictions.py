@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -11,12 +12,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 import archspec
 from archspec.errors import ArchspecError, DataError, UsageError
-from archspec_app import predictions
+from archspec_app import answers
+from archspec_app.example_inputs import examples_of
 from archspec_app.predictions import Models, RunSource, SpecSource
 
 HERE = Path(__file__).parent
@@ -36,6 +39,20 @@ blocks:
     forward:
       - return: fc(mean(relu(conv(x)), [2, 3]))
 task: {kind: image-classification, image: {resize: 8, crop: 8}}
+"""
+
+
+PIXELS = """
+archspec: 1
+model: Net
+dims: {batch: 2, height: 8, width: 8}
+blocks:
+  Net:
+    inputs: {x: [batch, 3, height, width]}
+    modules:
+      conv: {type: Conv2d, in_channels: 3, out_channels: 3, kernel_size: 3, padding: 1}
+    forward: [{return: conv(x)}]
+task: {kind: image-segmentation, image: {resize: 8, crop: 8}, labels: [sky, road, car]}
 """
 
 
@@ -137,6 +154,105 @@ def test_an_embedding_is_told_by_its_norm_and_its_first_numbers(trained: Path) -
     }
     long = Models(trained, device="cpu").predict_text(SpecSource(spec, "a"), "sad " * 20)
     assert long["truncated"] == {"tokens": 22, "max_length": 12}
+
+
+def test_several_texts_get_an_answer_each(models: Models, trained: Path) -> None:
+    texts = ["so good", " ", "a <b>hard</b> film", "so good"]
+    found = models.predict_rows(RUN, [(text, "") for text in texts])["rows"]
+    assert [*found[1]] == ["error"] and "no text" in found[1]["error"]
+    predictor = archspec.Predictor(trained / "runs" / "first", device="cpu")
+    for i in (0, 2, 3):
+        one = predictor(texts[i])
+        assert found[i]["label"] == one.label
+        assert found[i]["probability"] == pytest.approx(one.probability, abs=1e-5)
+    for wrong in ([], [("a", "")] * 21):
+        with pytest.raises(UsageError, match="1 to 20 texts"):
+            models.predict_rows(RUN, wrong)
+    with pytest.raises(UsageError, match="takes images, not text"):
+        models.predict_rows(NET, [("a", "")])
+    with pytest.raises(DataError, match="a text of 100,001 characters"):
+        models.predict_rows(RUN, [("a" * 100_001, "")])
+
+
+def test_the_texts_of_a_file(models: Models, trained: Path) -> None:
+    rows = [f"<i>text</i> {i}" for i in range(300)]
+    (trained / "texts.csv").write_text("text,other\n" + "".join(f"{one},1\n" for one in rows))
+    found = models.inputs_of_file(RUN, "texts.csv")
+    assert [one for (one,) in found["inputs"]] == rows[:200]
+    assert (found["total"], found["columns"]) == (300, ("text",))
+    for name in ("../x.csv", "nothing.csv", "a/vocab.pdf"):
+        with pytest.raises(ArchspecError) as caught:
+            models.inputs_of_file(RUN, name)
+        assert str(models.folder) not in str(caught.value)
+
+
+def test_the_nearest_texts_of_a_file(models: Models, trained: Path) -> None:
+    spec = archspec.loads(TINY.read_text("utf-8").replace("text-classification", "text-embedding"))
+    source = SpecSource(spec, "a")
+    (trained / "near.csv").write_text("text\nso sad\nso good\na film\n")
+    found = models.nearest(source, "so good", "near.csv")
+    assert (found["hits"][0]["row"], found["hits"][0]["text"]) == (2, "so good")
+    assert found["hits"][0]["score"] == pytest.approx(1) and found["rows"] == 3
+    with pytest.raises(UsageError, match="no vectors"):
+        models.nearest(RUN, "so good", "near.csv")
+    with pytest.raises(UsageError, match="gives no labels"):
+        models.predict_rows(source, [("a", "")])
+
+
+def test_a_mask_is_drawn_over_the_image(trained: Path) -> None:
+    spec = archspec.loads(PIXELS, name="pixels")
+    archspec.save_weights(archspec.build(spec, device="cpu"), trained / "pixels.safetensors")
+    models = Models(trained, device="cpu")
+    image = png(30, 20)
+    found = models.predict_image(SpecSource(spec, "pixels.safetensors"), image)["mask"]
+    expected = archspec.Predictor(
+        spec, weights=trained / "pixels.safetensors", device="cpu"
+    )(image)  # fmt: skip
+    drawn = np.asarray(Image.open(BytesIO(base64.b64decode(found["image"]))))
+    assert drawn.shape == (20, 30, 3)
+    colors = np.array(answers.COLORS, dtype=np.uint16)[expected.mask]
+    assert (drawn == (np.array([255, 0, 0], dtype=np.uint16) + colors) // 2).all()
+    shares = {one["label"]: one["share"] for one in found["classes"]}
+    counts = {name: count / 600 for name, count in expected.pixels.items() if count}
+    assert shares == counts and sum(shares.values()) == pytest.approx(1)
+    assert [*shares.values()] == sorted(shares.values(), reverse=True)
+
+
+def test_examples_come_from_the_data_of_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    folder.mkdir()
+    data = shutil.copy(TRAINING / "tiny.csv", folder / "tiny.csv")
+    run = archspec.train(
+        TINY, data, output_dir=folder / "runs", name="one", epochs=1, progress=False, device="cpu"
+    )
+    found = Models(folder, device="cpu").examples("runs/one")
+    rows = dict(line.rsplit(",", 1) for line in Path(data).read_text().splitlines()[1:])
+    assert [one["label"] for one in found] == ["yes", "no", "yes", "no", "yes", "no"]
+    assert all(rows[one["text"]] == one["label"] and one["second"] == "" for one in found)
+    facts = json.loads((run.path / "run.json").read_text())
+    outside = tmp_path / "outside.csv"
+    shutil.copy(data, outside)
+    for source in (str(outside), "../outside.csv", "nothing.csv", ["a"], None, 3):
+        facts["data"]["source"] = source
+        changed = archspec.Run(run.path, run.status, facts, ())
+        assert examples_of(changed, folder) == []
+
+
+def test_examples_of_images(tmp_path: Path) -> None:
+    folder = tmp_path / "page"
+    for name in ("train/a", "test/b", "test/c"):
+        (folder / "images" / name).mkdir(parents=True)
+        (folder / "images" / name / "1.png").write_bytes(png())
+    facts = {"data": {"source": "images", "columns": {"image": "image", "label": "label"}}}
+    run = archspec.Run(folder, "finished", facts, ())
+    found = examples_of(run, folder)
+    assert [one["label"] for one in found] == ["b", "c"]
+    assert all(base64.b64decode(one["image"]) == png() for one in found)
+    # Paths in a table may lead anywhere.
+    (tmp_path / "secret.png").write_bytes(png())
+    (folder / "table.csv").write_text("image,label\n../secret.png,x\nimages/test/b/1.png,y\n")
+    facts["data"]["source"] = "table.csv"
+    assert [one["label"] for one in examples_of(run, folder)] == ["y"]
 
 
 # ------------------------------------------------------------------------------------------ memory
@@ -271,6 +387,6 @@ def test_images_that_are_refused(models: Models) -> None:
 def test_a_text_too_long_to_be_explained_is_predicted_on(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictions, "MAX_EXPLAINED_TOKENS", 5)
+    monkeypatch.setattr(answers, "MAX_EXPLAINED_TOKENS", 5)
     found = models.predict_text(RUN, "so very good and nice", explain=True)
     assert found["saliency"] == {"too_long": 7} and len(found["labels"]) == 2

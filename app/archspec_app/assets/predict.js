@@ -1,20 +1,31 @@
-// Predictions for a text or an image. Events: "text" "image" "sources"
+// Predictions for texts or images, with one model or two.
+// Events: "text" "image" "rows" "file" "nearest" "examples" "sources"
 import { addressed, setAddress } from "./address.js";
-import { button, h, headRow, meter, option, rowHead } from "./dom.js";
-import { formatExact, formatProbability, formatScore } from "./numbers.js";
+import { button, h, option } from "./dom.js";
+import { formatExact, formatScore } from "./numbers.js";
 import { on } from "./page.js";
+import { answerPanel } from "./predict_answers.js";
+import { rowsTable } from "./predict_rows.js";
+import { requestQueue } from "./requests.js";
 
 const root = element.querySelector(".predict-view");
 const EDITOR = "editor"; // in the address: the spec in the editor; all other models are runs
+const STORED = "archspec-predict"; // the texts, for a reload
 const MAX_IMAGE_BYTES = 20000000;
+const MAX_INPUTS = 200;
+const AT_ONCE = 20; // rows of one request
 const LIST_INTERVAL = 4000;
-const LIST_TIMEOUT = 15000;
 const KEY_HELP = "Key of the state dict in the checkpoint, such as params_ema or teacher.";
+const MODES = { one: "One text", lines: "Several texts", file: "A file" };
 
 const textInput = (id, placeholder, attributes = {}) =>
   h("input", { type: "text", id, placeholder, spellcheck: "false", ...attributes });
+const label = (id, name) => h("label", { for: id }, name);
+const stack = (id, name, ...controls) => h("div.stack", label(id, name), controls);
+
 const source = h("select", { id: "predict-source" }, option("", null, "Looking for models …"));
 const moved = h("small.quiet", { role: "status" });
+const other = h("select", { id: "predict-other" });
 const weights = textInput("predict-weights", "file or folder with weights", { list: "predict-weights-list" });
 const weightsList = h("datalist", { id: "predict-weights-list" });
 const key = textInput("predict-key", "state_dict, model_state_dict or model, if present", {
@@ -23,14 +34,26 @@ const key = textInput("predict-key", "state_dict, model_state_dict or model, if 
 const text = h("textarea", { id: "predict-text", rows: "4", placeholder: "Enter a text" });
 const second = h("textarea", { id: "predict-second", rows: "4" });
 const explain = h("input", { type: "checkbox", id: "predict-explain", checked: true });
-const picture = h("input", { type: "file", accept: "image/*", id: "predict-image" });
+const lines = h("textarea", { id: "predict-lines", rows: "6" });
+const file = textInput("predict-file", "a table in the working folder", { list: "predict-files" });
+const filesList = h("datalist", { id: "predict-files" });
+const picture = h("input", { type: "file", accept: "image/*", multiple: true, id: "predict-image" });
 const preview = h("div.preview");
+const examples = h("div.examples");
 const answer = h("div.answer", { role: "status", "aria-live": "polite" });
 
-const label = (id, name) => h("label", { for: id }, name);
+const modes = Object.entries(MODES).map(([name, shown]) => {
+  const radio = h("input", { type: "radio", name: "predict-mode", value: name, onchange: changeMode });
+  return h("label.inline", radio, ` ${shown}`);
+});
+const modePart = h("fieldset.modes", h("legend.hidden", "Input"), modes);
 const explainLabel = h("label.inline", { for: "predict-explain" }, explain, " show how much each word contributes");
-const secondPart = h("div.stack", label("predict-second", "Second text"), second);
-const textPart = h("div.stack", label("predict-text", "Text"), text, secondPart, explainLabel);
+const secondPart = stack("predict-second", "Second text", second);
+const onePart = h("div", stack("predict-text", "Text", text), secondPart, explainLabel);
+const linesLabel = label("predict-lines", "Texts, one a line");
+const linesPart = h("div.stack", linesLabel, lines);
+const fileLabel = label("predict-file", "File");
+const filePart = h("div.stack", fileLabel, file, filesList);
 const imagePart = h("div.stack", label("predict-image", "Image"), picture, preview);
 const specPart = h(
   "div.stack",
@@ -42,9 +65,18 @@ const specPart = h(
   h("small.quiet", { id: "help-predict-key" }, KEY_HELP),
 );
 root.append(
-  h("div.fields.sources", h("div.stack", label("predict-source", "Model"), source, moved), specPart),
-  textPart,
+  h(
+    "div.fields.sources",
+    stack("predict-source", "Model", source, moved),
+    stack("predict-other", "Compare with", other),
+  ),
+  specPart,
+  modePart,
+  onePart,
+  linesPart,
+  filePart,
   imagePart,
+  examples,
   h("p.go", button("Predict", predict, { class: "primary" })),
   answer,
 );
@@ -52,175 +84,269 @@ root.append(
 let chosen = null; // the model that the address has; without one, it is the run that finished last
 let isListed = false; // whether the list of models is of this visit of the tab
 let isWaiting = false; // a click on Predict waits for that list
-let listId = 0;
-let askedAt = 0;
-let answering = ""; // the name of the model that was asked
+let visits = 0;
+let listedAt = 0;
 let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
 let latest = ""; // the run that finished last
 let shownSources = "";
-let requestId = 0;
+let examplesOf = null;
+let pictures = []; // `name`, `bytes`, `url`, and `read` for the content in base64
+let mode = "one";
+let turn = 0; // answers to what was asked before are not shown
+const { ask, receive, drop } = requestQueue((event, data) => trigger(event, data));
 
-const kind = () => kinds[source.value] ?? "text-classification";
-const takesImages = () => kind().startsWith("image-");
+// ---------------------------------------------------------------------------------------- inputs
+const kindOf = (name) => kinds[name] ?? "text-classification";
+const takesImages = (name = source.value) => kindOf(name).startsWith("image-");
+const givesVectors = () => kindOf(source.value) === "text-embedding";
+const isPair = () => Boolean(pairs[source.value]);
+
 function showInputs() {
-  const isImage = takesImages();
-  textPart.hidden = isImage;
-  imagePart.hidden = !isImage;
-  specPart.hidden = source.value !== "";
-  const mayBePair = Boolean(pairs[source.value]);
+  const isText = !takesImages();
+  const isVector = givesVectors();
+  const shown = isVector ? "one" : mode;
   const isRun = source.value !== ""; // what a run takes is known, a spec may be for both
-  secondPart.hidden = !mayBePair;
+  modePart.hidden = !isText || isVector;
+  onePart.hidden = !isText || shown !== "one";
+  linesPart.hidden = !isText || shown !== "lines";
+  filePart.hidden = !isText || !(shown === "file" || isVector);
+  imagePart.hidden = isText;
+  specPart.hidden = isRun;
+  secondPart.hidden = !isPair();
   second.placeholder = isRun ? "Enter the second text" : "Leave this empty for a single text";
-  explainLabel.hidden = kind() === "text-embedding" || (mayBePair && isRun);
+  explainLabel.hidden = kindOf(source.value) !== "text-classification" || (isPair() && isRun);
+  linesLabel.textContent = isPair() ? "Texts, one a line, the second text behind a tab" : "Texts, one a line";
+  fileLabel.textContent = isVector ? "Nearest texts in the file" : "File";
+  for (const { value, parentElement } of root.querySelectorAll("[name=predict-mode]"))
+    parentElement.firstChild.checked = value === mode;
 }
+function changeMode({ target }) {
+  mode = target.value;
+  showInputs();
+  replaceAnswer();
+  store();
+}
+function store() {
+  const texts = { mode, text: text.value, second: second.value, lines: lines.value, file: file.value };
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify(texts));
+  } catch {
+    sessionStorage.removeItem(STORED); // too long to be kept
+  }
+}
+function restore() {
+  weights.value = addressed("weights");
+  key.value = addressed("key");
+  const stored = JSON.parse(sessionStorage.getItem(STORED) ?? "{}");
+  for (const [name, control] of Object.entries({ text, second, lines, file })) control.value = stored[name] ?? "";
+  if (stored.mode in MODES) ({ mode } = stored);
+}
+root.addEventListener("input", store);
+
 for (const [name, control] of Object.entries({ weights, key }))
   control.addEventListener("change", () => setAddress({ [name]: control.value }));
 source.addEventListener("change", () => {
   setAddress({ model: source.value || EDITOR });
   chosen = source.value;
   moved.textContent = "";
-  showInputs();
+  changeModel();
+});
+other.addEventListener("change", () => {
+  setAddress({ with: other.value });
   replaceAnswer();
 });
-for (const area of [text, second])
-  area.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) predict();
-  });
+root.addEventListener("keydown", (event) => {
+  const isField = event.target.matches("textarea") || event.target === file;
+  if (isField && event.key === "Enter" && (event.ctrlKey || event.metaKey || event.target === file)) predict();
+});
 picture.addEventListener("change", () => {
-  const file = picture.files[0];
-  preview.replaceChildren(file ? h("img", { src: URL.createObjectURL(file), alt: file.name }) : "");
+  setPictures([...picture.files].map((found) => ({ name: found.name, bytes: found.size, content: found })));
 });
 
+function setPictures(found) {
+  for (const { url } of pictures) URL.revokeObjectURL(url);
+  pictures = found.map((one) => ({ ...one, url: URL.createObjectURL(one.content) }));
+  preview.replaceChildren(...pictures.slice(0, 12).map(({ url, name }) => h("img", { src: url, alt: name })));
+}
+const inBase64 = ({ content }) =>
+  new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.addEventListener("load", () => resolve(reader.result.split(",")[1] ?? ""));
+    reader.addEventListener("error", () => reject(new Error("The file cannot be read.")));
+    reader.readAsDataURL(content);
+  });
+
+// -------------------------------------------------------------------------------------- examples
+async function askExamples() {
+  const name = source.value;
+  if (examplesOf === name) return;
+  examplesOf = name;
+  examples.replaceChildren();
+  if (!name) return;
+  const { examples: found } = await ask("examples", { source: name });
+  if (examplesOf !== name || !found?.length) return;
+  examples.append(h("span.quiet", "Examples from its data:"), ...found.map(exampleButton));
+}
+function exampleButton(example) {
+  const { text: first, second: next, image, label: given } = example;
+  const title = given === null ? "an example" : `in the data: ${given}`;
+  if (!image) {
+    const shown = next ? `${first} | ${next}` : first;
+    return button(h("span", shown), () => tryText(example), { class: "chip", title });
+  }
+  const content = new Blob([Uint8Array.from(atob(image), (letter) => letter.charCodeAt(0))]);
+  const url = URL.createObjectURL(content);
+  const act = () => tryImage({ name: given ?? "example", bytes: content.size, content });
+  return button(h("img", { src: url, alt: title }), act, { class: "chip", title });
+}
+function tryText(example) {
+  text.value = example.text;
+  second.value = example.second;
+  mode = "one";
+  store();
+  showInputs();
+  predict();
+}
+function tryImage(found) {
+  setPictures([found]);
+  picture.value = "";
+  predict();
+}
+
+// ------------------------------------------------------------------------------------ predicting
 // The answers to earlier requests, which may still arrive, are ignored from now on.
 function replaceAnswer(...content) {
-  requestId += 1;
+  turn += 1;
+  isWaiting = false;
+  drop(["text", "image", "rows", "file", "nearest"]);
   answer.replaceChildren(...content);
+  return turn;
 }
-const showBusy = () => replaceAnswer(h("p.quiet", "Predicting …"));
 const showError = (message) => replaceAnswer(h("p.notice.wrong", message));
 
+const models = () => [source.value, ...(other.value ? [other.value] : [])].map((name) => (name === EDITOR ? "" : name));
+const nameOf = (name) => name || weights.value || "the spec in the editor";
+const modelData = (name) => ({ source: name, weights: weights.value, key: key.value });
+
 function predict() {
+  const mine = replaceAnswer(h("p.quiet", "Predicting …"));
   isWaiting = chosen === null && !isListed;
-  if (isWaiting) {
-    showBusy();
-    return;
-  }
-  answering = source.value || weights.value;
-  const model = { source: source.value, weights: weights.value, key: key.value };
-  if (!takesImages()) {
-    showBusy();
-    const texts = { text: text.value, second: pairs[source.value] ? second.value : "" };
-    trigger("text", { ...model, ...texts, request_id: String(requestId), explain: explain.checked });
-    return;
-  }
-  const file = picture.files[0];
-  if (!file) showError("Choose an image first.");
-  else if (file.size > MAX_IMAGE_BYTES) showError("The image is larger than 20 MB.");
-  else {
-    showBusy();
-    sendImage(file, { ...model, request_id: String(requestId) });
-  }
+  if (isWaiting) return;
+  if (takesImages()) predictPictures(mine);
+  else if (givesVectors() && file.value) predictOne(mine, "nearest", { text: text.value, file: file.value });
+  else if (givesVectors() || mode === "one") predictText(mine, text.value, isPair() ? second.value : "");
+  else if (mode === "file") predictFile(mine);
+  else predictLines(mine);
 }
-function sendImage(file, request) {
-  const reader = new FileReader();
-  reader.addEventListener("load", () => trigger("image", { ...request, data: reader.result.split(",")[1] }));
-  reader.addEventListener("error", () => showError("The file cannot be read."));
-  reader.readAsDataURL(file);
+const predictText = (mine, first, next, place = answer) =>
+  predictOne(mine, "text", { text: first, second: next, explain: explain.checked }, place);
+
+// The whole answers of all models to one input, beside each other.
+async function predictOne(mine, event, input, place = answer) {
+  const panels = [];
+  for (const name of models()) {
+    const value = await ask(event, { ...modelData(name), ...input });
+    if (mine !== turn) return;
+    panels.push(answerPanel(nameOf(name), value));
+  }
+  place.replaceChildren(h("div.panels", panels));
 }
 
-// -------------------------------------------------------------------------------------- answers
-function probabilityTable({ labels, rest, threshold }) {
-  const isGiven = (probability, i) => (threshold === null ? i === 0 : probability !== null && probability >= threshold);
-  const others = rest ? [{ label: `${formatExact(rest.count)} others`, probability: rest.probability }] : [];
-  const head = headRow(["Label", "Bar", "Probability"]);
-  head.classList.add("hidden");
-  const rows = [...labels, ...others].map(({ label: name, probability }, i) => {
-    const isBest = isGiven(probability, i);
-    if (probability === null) return h("tr", rowHead(name), h("td.bar-cell"), h("td.number", "–"));
-    const value = h("td.number", { title: String(probability) }, formatProbability(probability));
-    return h("tr", { class: isBest ? "best" : "" }, rowHead(name), h("td.bar-cell", meter(probability)), value);
-  });
-  if (threshold === null) return h("table.bars", head, h("tbody", rows));
-  const count = labels.filter(({ probability }) => probability >= threshold).length;
-  const given = count === 1 ? "1 label is" : `${formatExact(count)} labels are`;
-  const explained = h(
-    "p.quiet",
-    `${given} given: those of a probability of ${threshold} or more, the mark on the bars.`,
-  );
-  const style = `--threshold:${100 * threshold}%`;
-  return h("div", h("table.bars.several", { style }, head, h("tbody", rows)), explained);
+function predictLines(mine) {
+  const rows = lines.value.split("\n").filter((line) => line.trim());
+  if (!rows.length) showError("Enter a text in each line.");
+  else if (rows.length > MAX_INPUTS) showError(`Enter at most ${MAX_INPUTS} texts, or choose a file.`);
+  else
+    predictTexts(
+      mine,
+      rows.map((row) => (isPair() ? row.split("\t", 2) : [row])),
+    );
 }
 
-function word({ text: letters, score, share }) {
-  if (score === null) return letters;
-  const value = score.toFixed(3);
-  const sign = score < 0 ? "−" : "+";
-  const attributes = {
-    class: score < 0 ? "against" : "for",
-    style: `--share:${Math.abs(share).toFixed(3)}`,
-    tabindex: "0",
-    role: "img",
-    "aria-label": `${letters}: ${value}`,
-    title: `adds ${value} to the logit`,
+async function predictFile(mine) {
+  const data = { ...modelData(source.value), file: file.value };
+  const { answer: found, error } = await ask("file", data);
+  if (mine !== turn) return;
+  if (error || !found.inputs.length) {
+    answer.replaceChildren(h("pre.notice.wrong", error ?? "The file has no rows."));
+    return;
+  }
+  const { inputs, total, columns } = found;
+  const which = inputs.length < total ? `The first ${inputs.length} of ${formatExact(total)} rows` : "All rows";
+  predictTexts(mine, inputs, h("p.quiet", `${which} of ${file.value}, column ${columns.join(" and ")}.`));
+}
+
+async function predictTexts(mine, inputs, note = "") {
+  const detail = h("div.detail");
+  const names = models();
+  const open = ([first, next = ""]) => {
+    detail.replaceChildren(h("p.quiet", "Predicting …"));
+    predictText(mine, first, next, detail);
   };
-  return h("span.word", attributes, letters, h("sub", { "aria-hidden": "true" }, Math.abs(share) >= 0.15 ? sign : ""));
-}
-
-function contributions(found) {
-  if (!found) return "";
-  if (found.too_long) {
-    const count = formatExact(found.too_long);
-    return h("p.quiet", `The text has ${count} tokens, too many to compute what each word contributes.`);
-  }
-  const { steps, logit, baseline, gap, unread } = found;
-  const method =
-    `Integrated gradients, ${steps} steps: the logit is ${logit.toFixed(3)}, that of an empty text ` +
-    `${baseline.toFixed(3)}; the contributions add up to the difference, with an error of ${Math.abs(gap).toFixed(3)}.`;
-  const characters = unread === 1 ? "character is" : `${formatExact(unread)} characters are`;
-  const rest = unread ? ` The last ${characters} beyond the model's maximum length.` : "";
-  return h(
-    "section",
-    h("h3", `What each word contributes to ${found.label}: + for, − against`),
-    h("p.saliency", found.segments.map(word)),
-    h("p.quiet", method + rest),
+  const table = rowsTable(
+    inputs.map(([first, next]) => ({ text: first, second: next })),
+    names.map(nameOf),
+    (i) => open(inputs[i]),
   );
+  answer.replaceChildren(note, ...table.head, detail, table.body);
+  for (let start = 0; start < inputs.length; start += AT_ONCE) {
+    const few = inputs.slice(start, start + AT_ONCE);
+    const texts = { texts: few.map(([first]) => first), seconds: few.map(([, next = ""]) => next) };
+    for (const [i, name] of names.entries()) {
+      const { answer: found, error } = await ask("rows", { ...modelData(name), ...texts });
+      if (mine !== turn) return;
+      if (error) {
+        detail.replaceChildren(h("pre.notice.wrong", error));
+        return;
+      }
+      table.fill(i, start, found.rows);
+    }
+  }
 }
 
-function truncation({ truncated }) {
-  if (!truncated) return "";
-  const { tokens, max_length: read } = truncated;
-  const counts = `the model read ${formatExact(read)} of its ${formatExact(tokens)} tokens`;
-  return h("p.notice", `The text was truncated: ${counts}.`);
+async function predictPictures(mine) {
+  if (!pictures.length) return void showError("Choose an image first.");
+  if (pictures.some(({ bytes }) => bytes > MAX_IMAGE_BYTES))
+    return void showError(pictures.length > 1 ? "An image is larger than 20 MB." : "The image is larger than 20 MB.");
+  if (pictures.length > MAX_INPUTS) return void showError(`Choose at most ${MAX_INPUTS} images.`);
+  try {
+    if (pictures.length === 1) await predictOne(mine, "image", { data: await inBase64(pictures[0]) });
+    else await predictAlbum(mine, pictures);
+  } catch (error) {
+    showError(error.message);
+  }
 }
 
-function embedding({ size, norm, first }) {
-  const numbers = first.map((value) => value.toFixed(5)).join("  ");
-  return [h("p", `An embedding of size ${size}, norm ${formatScore(norm)}:`), h("pre.code", `${numbers} …`)];
+async function predictAlbum(mine, album) {
+  const detail = h("div.detail");
+  const names = models();
+  const open = async (i) => predictOne(mine, "image", { data: await inBase64(album[i]) }, detail);
+  const inputs = album.map(({ name, url }) => ({ text: name, url }));
+  const table = rowsTable(inputs, names.map(nameOf), open);
+  answer.replaceChildren(...table.head, detail, table.body);
+  for (const [i, one] of album.entries()) {
+    const data = await inBase64(one);
+    for (const [model, name] of names.entries()) {
+      const value = await ask("image", { ...modelData(name), data });
+      if (mine !== turn) return;
+      table.fill(model, i, [imageRow(value)]);
+    }
+  }
+}
+function imageRow({ answer: found, error }) {
+  if (error) return { error };
+  if (found.mask) return { label: found.mask.classes.map((one) => one.label).join(", ") };
+  if (found.threshold === null) return found.labels[0];
+  const given = found.labels.filter(({ probability }) => probability >= found.threshold);
+  return { label: given.map((one) => one.label).join(", ") || "–" };
 }
 
-function continuation({ text: prompt, continuation: added, tokens, ended }) {
-  const count = tokens === 1 ? "1 token" : `${formatExact(tokens)} tokens`;
-  const note = ended ? `${count} added; the text ends here.` : `${count} added, the most this page asks for.`;
-  return [h("p.saliency", prompt, h("strong", added)), h("p.quiet", note)];
-}
-
-function answerParts(found) {
-  if (found.labels) return [truncation(found), probabilityTable(found), contributions(found.saliency)];
-  if ("continuation" in found) return continuation(found);
-  return "value" in found ? [truncation(found), number(found)] : [truncation(found), ...embedding(found)];
-}
-
-const number = ({ value }) => h("p.value", { title: String(value) }, formatScore(value));
-
+// -------------------------------------------------------------------------------- list of models
 function addressedModel() {
   const name = addressed("model");
   if (!name) return null;
   return name === EDITOR ? "" : name;
-}
-function readWeights() {
-  weights.value = addressed("weights");
-  key.value = addressed("key");
 }
 function choose() {
   chosen = addressedModel();
@@ -230,7 +356,24 @@ function choose() {
     source.value = latest;
     chosen = null;
   }
+  drawOthers();
   showInputs();
+  askExamples();
+}
+function changeModel() {
+  drawOthers();
+  showInputs();
+  replaceAnswer();
+  askExamples();
+}
+// Models that take the same inputs.
+function drawOthers() {
+  const isPossible = (name) => name !== source.value && takesImages(name) === takesImages();
+  const runs = Object.keys(kinds).filter((name) => name && isPossible(name));
+  const spec = isPossible("") ? [option(EDITOR, null, "the spec in the editor")] : [];
+  other.replaceChildren(option("", null, "no other model"), ...spec, ...runs.map((name) => option(name)));
+  other.value = addressed("with");
+  if (other.selectedIndex < 0) other.value = "";
 }
 
 function drawSources(sources) {
@@ -252,33 +395,22 @@ function drawSources(sources) {
   choose();
   if (!isFirst && chosen === null && source.value !== before) moved.textContent = "The run that finished last.";
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
+  filesList.replaceChildren(...sources.files.map((name) => option(name)));
 }
 
-function draw() {
-  const value = props.value;
-  if (!value) return;
-  if (value.sources && JSON.stringify(value.sources) !== shownSources) drawSources(value.sources);
-  if (value.request_id === `list ${listId}`) {
-    isListed = true;
-    if (isWaiting) predict();
-  }
-  if (value.request_id !== String(requestId)) return;
-  const found = value.answer;
-  if (value.error) answer.replaceChildren(h("pre.notice.wrong", value.error));
-  else if (found) answer.replaceChildren(h("p.quiet", `Answer of ${answering}`), ...answerParts(found));
-}
-readWeights();
-watch("value", draw);
-draw();
-
-// -------------------------------------------------------------------------------- list of models
-function askSources() {
-  listId += 1;
-  askedAt = Date.now();
-  trigger("sources", { request_id: `list ${listId}` });
+async function askSources() {
+  const visit = visits;
+  drop(["sources"]);
+  listedAt = Date.now();
+  const { sources } = await ask("sources", {});
+  if (!sources) return;
+  if (JSON.stringify(sources) !== shownSources) drawSources(sources);
+  isListed = visit === visits;
+  if (isListed && isWaiting) predict();
 }
 // What was trained meanwhile is in the list as soon as the tab is shown, and what is trained now when it has finished.
 new IntersectionObserver((entries) => {
+  visits += 1;
   isListed = false;
   if (entries.at(-1).isIntersecting) askSources();
 }).observe(root);
@@ -287,12 +419,11 @@ on("revision", () => {
 });
 const timer = setInterval(() => {
   if (!document.body.contains(root)) clearInterval(timer);
-  else if (!document.hidden && root.offsetParent && Date.now() - askedAt > (isListed ? LIST_INTERVAL : LIST_TIMEOUT))
-    askSources();
+  else if (!document.hidden && root.offsetParent && Date.now() - listedAt > LIST_INTERVAL) askSources();
 }, 1000);
 // Back, forward, and "Try this model": a run that the list lacks is in the next one.
 function follow() {
-  readWeights();
+  restore();
   moved.textContent = "";
   if (!shownSources) return;
   choose();
@@ -300,6 +431,10 @@ function follow() {
   askSources();
 }
 window.addEventListener("popstate", () => {
-  if (source.value !== (addressedModel() ?? latest)) follow();
+  if (source.value !== (addressedModel() ?? latest) || other.value !== addressed("with")) follow();
 });
 on("try-run", follow);
+
+restore();
+showInputs();
+watch("value", () => receive(props.value));

@@ -15,8 +15,9 @@ from archspec.errors import Problem, UsageError
 from archspec.lang.schema import Task
 from archspec.tasks import takes_pairs
 from archspec_app.component import hint, view
+from archspec_app.data_files import data_below
 from archspec_app.event_binding import LISTENER, EventBinder
-from archspec_app.events import Event, flag_of, text_of
+from archspec_app.events import Event, flag_of, text_of, texts_of
 from archspec_app.predictions import (
     MAX_IMAGE_BYTES,
     MAX_TEXT_LENGTH,
@@ -34,8 +35,10 @@ def build(binder: EventBinder) -> None:
     hint("Try a finished run, or weights for the open spec, on an input of yours.")
     predict = view("predict", label="Prediction", elem_id="predict")
     nothing = gr.State(None)
-    predict.text(_predictions(binder, _text), [binder.code], [predict], **LISTENER)
-    predict.image(_predictions(binder, _image), [binder.code], [predict], **LISTENER)
+    answers = {"text": _text, "image": _image, "rows": _rows, "file": _file, "nearest": _nearest}
+    for name, act in answers.items():
+        getattr(predict, name)(_predictions(binder, act), [binder.code], [predict], **LISTENER)
+    predict.examples(binder.on_query(_examples, _list_failed), [nothing], [predict], **LISTENER)
     predict.sources(binder.on_query(_list, _list_failed), [nothing], [predict], **LISTENER)
 
 
@@ -98,6 +101,36 @@ def _image(models: Models, session: Session, data: Mapping[str, Any]) -> dict[st
     return models.predict_image(_source(session, data), content)
 
 
+def _rows(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
+    firsts, seconds = texts_of(data, "texts"), texts_of(data, "seconds")
+    if len(firsts) != len(seconds):
+        raise UsageError(Problem("E801", "every text has a second one, which may be empty"))
+    return models.predict_rows(_source(session, data), [*zip(firsts, seconds, strict=True)])
+
+
+def _file(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
+    return models.inputs_of_file(_source(session, data), _file_name(data))
+
+
+def _nearest(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
+    text = text_of(data, "text", MAX_TEXT_LENGTH)
+    return models.nearest(_source(session, data), text, _file_name(data))
+
+
+def _file_name(data: Mapping[str, Any]) -> str:
+    name = text_of(data, "file")
+    if not name:
+        hint = "a table in the working folder, such as data/test.csv"
+        raise UsageError(Problem("E801", "choose a file of texts", hint=hint))
+    return name
+
+
+def _examples(session: Session, event: Event) -> dict[str, Any]:
+    name = text_of(event.data, "source")
+    found = _models(session.workspace.folder).examples(name)
+    return {"request_id": _request_id(event), "examples": found}
+
+
 def _source(session: Session, data: Mapping[str, Any]) -> Source:
     if run := text_of(data, "source"):
         return RunSource(run)
@@ -119,6 +152,7 @@ def _sources(models: Models, session: Session) -> dict[str, Any]:
     name = spec.name if spec else session.name
     return {
         **models.sources(),
+        "files": [name for name in data_below(session.workspace.folder) if "." in Path(name).name],
         "spec": name,
         "kind": task.kind if task else None,
         "pair": task is not None and takes_pairs(task.kind) and _may_be_pair(task),

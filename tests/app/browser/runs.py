@@ -133,6 +133,19 @@ class Predicting:
         self.wrong = self.answer.locator(".notice.wrong")
         expect(self.source).to_be_visible()
 
+    def lines(self, source: str, texts: str) -> None:
+        """Ask for the labels of several texts."""
+        self.source.select_option(source)
+        self.page.get_by_label("Several texts").check()
+        self.page.get_by_label("Texts, one a line").fill(texts)
+        self.inspector.button("Predict").click()
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The table of several inputs, without its head."""
+        rows = self.answer.locator(".rows tbody tr").all()
+        return [row.locator("td").all_inner_texts() for row in rows]
+
     def text(self, source: str, text: str) -> None:
         """Ask for a text's labels; ``source`` is a run, or "" for the spec in the editor."""
         self.source.select_option(source)

@@ -15,9 +15,18 @@ from playwright.sync_api import Route, expect
 import archspec
 from tests.app.browser.conftest import train_here
 from tests.app.browser.inspector import OpenPage
-from tests.app.browser.runs import CLASSES, HOSTILE_LABEL, WEIGHTS, Predicting, Training
+from tests.app.browser.runs import (
+    CLASSES,
+    DATA,
+    HOSTILE_LABEL,
+    OF_CLASS,
+    WEIGHTS,
+    Predicting,
+    Training,
+)
 from tests.app.browser.test_hostile import PAYLOADS, is_clean
 from tests.app.browser.test_looks import faults
+from tests.app.test_predictions import PIXELS
 
 ANIMAL = "a small wild cat with a long tail that hunts birds"
 FOOD = "sweet baked cake of flour, butter and sugar"
@@ -77,7 +86,7 @@ def test_the_run_that_finished_last_is_the_model(open_runs: OpenPage, runs_folde
     held: list[Route] = []
 
     def hold_lists(route: Route) -> None:
-        if r'"list ' in (route.request.post_data or ""):
+        if '"sources ' in (route.request.post_data or ""):
             held.append(route)
         else:
             route.continue_()
@@ -217,14 +226,144 @@ def test_an_embedding(open_runs: OpenPage) -> None:
     assert len(numbers) == 16 and all(abs(one) < 1 for one in numbers) and any(numbers)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_answers_can_be_read(
-    scheme: str, open_runs: OpenPage, topics_run: str, image_run: str
+def test_several_texts_and_two_models(
+    open_runs: OpenPage, runs_folder: Path, topics_run: str, hostile_run: str
 ) -> None:
-    inspector = open_runs(scheme=scheme)
+    texts = [ANIMAL, PAYLOADS[0], *(f"text {i}" for i in range(21))]
+    expected = labels_of(runs_folder, topics_run, texts)
+    inspector = open_runs()
+    page, predicting = inspector.page, Predicting(inspector)
+    predicting.lines(f"runs/{topics_run}", "\n".join([*texts[:2], "", *texts[2:]]))
+    expect(predicting.answer).to_contain_text("23 answers: ")
+    rows = predicting.rows
+    assert [row[1] for row in rows] == texts and [row[2] for row in rows] == expected
+    shares = archspec.Predictor(runs_folder / "runs" / topics_run, device="cpu")(texts)
+    shown = [float(row[3].removesuffix(" %")) / 100 for row in rows]
+    assert shown == pytest.approx([one.probability for one in shares], abs=6e-4)
+    # The whole answer to one of them, and another model beside.
+    predicting.answer.locator(".rows button").first.click()
+    expect(predicting.answer.locator(".bars tr.best th")).to_have_text(expected[0])
+    page.get_by_label("Compare with").select_option(f"runs/{hostile_run}")
+    inspector.button("Predict").click()
+    other = labels_of(runs_folder, hostile_run, texts)
+    expect(predicting.answer).to_contain_text("A and B differ in 23 of 23 answers")
+    assert [row[4] for row in predicting.rows] == other
+    assert {HOSTILE_LABEL, "yes"} >= set(other)
+    expect(predicting.answer.locator(".rows .differs")).to_have_count(23)
+    predicting.answer.locator(".rows button").nth(1).click()
+    expect(predicting.answer.locator(".panel")).to_have_count(2)
+    is_clean(inspector)
+    # A reload keeps texts and models.
+    inspector.reload()
+    expect(page.get_by_label("Texts, one a line")).to_have_value(re.compile(ANIMAL))
+    expect(page.get_by_label("Compare with")).to_have_value(f"runs/{hostile_run}")
+    # The rows of a file, and a file that is none.
+    page.get_by_label("A file", exact=True).check()
+    page.get_by_label("File", exact=True).fill(f"{DATA}/test.csv")
+    page.keyboard.press("Enter")
+    expect(predicting.answer).to_contain_text(f"All rows of {DATA}/test.csv, column text.")
+    expect(predicting.answer).to_contain_text(f"of {CLASSES * OF_CLASS['test']} answers")
+    page.get_by_label("File", exact=True).fill("../outside.csv")
+    page.keyboard.press("Enter")
+    expect(predicting.wrong).to_contain_text("not a name inside the folder")
+
+
+def test_examples_of_a_run(
+    open_runs: OpenPage, runs_folder: Path, topics_run: str, image_run: str
+) -> None:
+    inspector = open_runs()
+    predicting = Predicting(inspector)
+    predicting.source.select_option(f"runs/{topics_run}")
+    chips = inspector.page.locator(".predict-view .examples button")
+    expect(chips).to_have_count(6)
+    text = chips.nth(2).inner_text()
+    assert text in (runs_folder / DATA / "test.csv").read_text()
+    chips.nth(2).click()
+    expect(inspector.page.get_by_label("Text", exact=True)).to_have_value(text)
+    (label,) = labels_of(runs_folder, topics_run, [text])
+    expect(predicting.answer.locator(".bars tr.best th")).to_have_text(label)
+    predicting.source.select_option(f"runs/{image_run}")
+    expect(chips.locator("img").first).to_be_visible()
+    chips.first.click()
+    expect(predicting.answer.locator(".bars tbody tr")).to_have_count(2)
+
+
+def test_several_images(open_runs: OpenPage, runs_folder: Path, image_run: str) -> None:
+    inspector = open_runs()
+    predicting = Predicting(inspector)
+    predicting.source.select_option(f"runs/{image_run}")
+    pictures = [picture("red"), picture("blue"), b"no image"]
+    names = ["red.png", "<img src=x onerror=window.__pwned=41>.png", "broken.png"]
+    files: Any = [
+        {"name": name, "mimeType": "image/png", "buffer": content}
+        for name, content in zip(names, pictures, strict=True)
+    ]
+    inspector.page.get_by_label("Image", exact=True).set_input_files(files)
+    inspector.button("Predict").click()
+    expect(predicting.answer).to_contain_text("3 answers: ")
+    rows = predicting.rows
+    assert [row[1].strip() for row in rows] == names
+    assert [row[2] for row in rows[:2]] == labels_of(runs_folder, image_run, pictures[:2])
+    assert "E930" in rows[2][2]
+    is_clean(inspector)
+
+
+def test_a_mask_over_the_image(open_runs: OpenPage, runs_folder: Path) -> None:
+    spec = archspec.loads(PIXELS, name="pixels")
+    archspec.save_weights(archspec.build(spec, device="cpu"), runs_folder / "pixels.safetensors")
+    (runs_folder / "pixels.yaml").write_text(PIXELS)
+    inspector = open_runs(width=390)
+    inspector.open("pixels.yaml", "Net")
+    predicting = Predicting(inspector)
+    predicting.source.select_option("")
+    inspector.page.get_by_label("Weights", exact=True).last.fill("pixels.safetensors")
+    predicting.image("", "red.png", picture("red"))
+    drawn = predicting.answer.get_by_role("img", name="The image beneath the colors of its classes")
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") == 12
+    expected = archspec.Predictor(
+        spec, weights=runs_folder / "pixels.safetensors", device="cpu"
+    )(picture("red"))  # fmt: skip
+    for label, count in expected.pixels.items():
+        row = predicting.answer.locator(".classes tr").filter(has_text=label)
+        if count:
+            expect(row).to_contain_text(f"{100 * count / 144:.1f} %")
+    is_clean(inspector)
+    assert faults(inspector, "#predict") == []
+
+
+def test_neighbours_of_an_embedding(open_runs: OpenPage, runs_folder: Path) -> None:
+    inspector = open_runs()
+    inspector.open("minilm-l6", "")
+    predicting = Predicting(inspector)
+    predicting.source.select_option("")
+    page = inspector.page
+    page.get_by_label("Weights", exact=True).last.fill(WEIGHTS)
+    page.get_by_label("Nearest texts in the file").fill(f"{DATA}/test.csv")
+    predicting.text("", FOOD)
+    expect(predicting.answer).to_contain_text(f"The nearest of {CLASSES * OF_CLASS['test']} rows.")
+    hits = predicting.answer.locator(".hits tbody tr")
+    expect(hits).to_have_count(20)
+    scores = [float(one) for one in hits.locator(".number").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True) and scores[0] < 1
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
+def test_answers_can_be_read(
+    scheme: str,
+    width: int,
+    open_runs: OpenPage,
+    topics_run: str,
+    hostile_run: str,
+    image_run: str,
+) -> None:
+    inspector = open_runs(scheme=scheme, width=width)
     predicting = Predicting(inspector)
     predicting.text(f"runs/{topics_run}", ANIMAL)
     expect(predicting.words.first).to_be_visible()
+    assert faults(inspector, "#predict") == []
+    inspector.page.get_by_label("Compare with").select_option(f"runs/{hostile_run}")
+    predicting.lines(f"runs/{topics_run}", f"{ANIMAL}\n{FOOD}")
+    expect(predicting.answer.locator(".rows td.label").last).not_to_be_empty()
     assert faults(inspector, "#predict") == []
     predicting.image(f"runs/{image_run}", "red.png", picture("red"))
     expect(predicting.answer.locator(".bars tr.best th")).to_have_text(re.compile("red|blue"))
