@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+from google.protobuf.message import DecodeError
 
 import archspec
 from archspec.errors import UsageError
@@ -72,9 +74,22 @@ def records(file: Path) -> Iterator[Any]:
         at += 7 + size
         if kind in (1, 4):  # whole, or the last part
             record = Record()
-            record.ParseFromString(parts)
+            try:
+                record.ParseFromString(parts)
+            except DecodeError:  # its end is not written yet
+                return
             yield record
             parts = b""
+
+
+def whole(file: Path) -> list[Any]:
+    """The records of a run that has ended: wandb's own process may still be writing the last."""
+    for _ in range(600):
+        found = [*records(file)]
+        if found and found[-1].HasField("exit"):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{file} has no end")
 
 
 def items(updates: Any) -> dict[str, Any]:
@@ -89,7 +104,7 @@ class WandbRun:
         self.ids, self.names = set[str](), set[str]()
         self.config, self.summary = dict[str, Any](), dict[str, Any]()
         self.history, self.uploads = dict[int, dict[str, Any]](), set[str]()
-        for record in [record for file in self.files for record in records(file)]:
+        for record in [record for file in self.files for record in whole(file)]:
             if record.HasField("run"):
                 self.ids.add(record.run.run_id)
                 self.names.add(f"{record.run.project}/{record.run.display_name}")
