@@ -40,7 +40,8 @@ MAX_AT_ONCE = 20  # texts in one request: a page asks for more of them in turn
 MAX_HITS = 20
 _BATCH_SIZE = 16
 MAX_RUNS = 200
-_KIND = re.compile(r"^task:\n(?:  .*\n)*?  kind: ([a-z-]+)$", re.MULTILINE)
+_TASK = re.compile(r"^task:.*\n(?: .*\n)*", re.MULTILINE)
+_KIND = re.compile(r"\bkind: ([a-z-]+)")
 _RUN_FILES = (BEST, FACTS, SPEC, "tokenizer.json", "vocab.txt", *tokenizer_files.BESIDE)
 
 
@@ -377,7 +378,8 @@ class Models:
 def _kind(run: archspec.Run) -> TaskKind:
     """Of its task, as the run has written its spec."""
     text = read_text(run.path / SPEC, MAX_BYTES) or ""
-    found = _KIND.search(text)
+    task = _TASK.search(text)
+    found = _KIND.search(task[0]) if task else None
     is_known = found is not None and found[1] in get_args(TaskKind)
     return cast("TaskKind", found[1]) if found and is_known else "text-classification"
 
