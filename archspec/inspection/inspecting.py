@@ -235,23 +235,24 @@ class MeasuredModel:
 
     def largest_batch(self, gib: float) -> int:
         """As the function of that name; the case is one with a batch of 1."""
+
+        def needs(batch: int) -> int:
+            return self.with_batch(batch).memory().training.value
+
         if not isinstance(gib, int | float) or isinstance(gib, bool) or not 0 <= gib < float("inf"):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise _usage(f"the memory is a number of GiB, not {gib!r}")
         limit = gib * 2**30
         try:
-            low, used = 1, self.memory().training.value
+            low, used = 1, needs(1)
         except BuildError as error:
             if error.__cause__ is None or not _has_too_few_values(error.__cause__):
                 raise
-            low, used = (
-                2,
-                self.with_batch(2).memory().training.value,
-            )  # no batch of 1 can be trained
+            low, used = 2, needs(2)  # no batch of 1 can be trained
         if used > limit:
             return 0
         high, guess, rounds = MAX_SIZE + 1, low + 1, 0
         while high - low > 1:
-            needed = self.with_batch(guess).memory().training.value
+            needed = needs(guess)
             slope = (needed - used) / (guess - low)  # nearly the same everywhere
             if needed <= limit:
                 low, used = guess, needed

@@ -221,21 +221,21 @@ def grouped_figures(inspection: Inspection) -> dict[str, dict[str, Figure]]:
             **(in_training if inspection.training_macs != inspection.macs else {}),
         },
         "Memory, training": {
-            **_named(memory.training_parts, "activations saved for backward"),
+            **named_parts(memory.training_parts, "activations saved for backward"),
             "total": memory.training,
             "peak of a step": memory.peak,
         },
         "Memory, inference": {
-            **_named(memory.inference_parts, "peak activations"),
+            **named_parts(memory.inference_parts, "peak activations"),
             "total": memory.inference,
         },
     }
     if parts := memory.generation_parts:
-        groups["Memory, generation"] = {**_named(parts, ""), "total": memory.generation}
+        groups["Memory, generation"] = {**named_parts(parts, ""), "total": memory.generation}
     return groups
 
 
-def _named(parts: Mapping[str, Figure], activations: str) -> dict[str, Figure]:
+def named_parts(parts: Mapping[str, Figure], activations: str) -> dict[str, Figure]:
     names = {
         "activations": activations,
         "temporary": "temporary tensors",

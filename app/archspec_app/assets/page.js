@@ -4,11 +4,13 @@ const bus = (window.archspecBus ??= new EventTarget());
 export const send = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
 export const on = (name, act, options = {}) => bus.addEventListener(name, (event) => act(event.detail), options);
 
-// Acts when a node becomes visible, and again whenever the session has changed while it is visible.
-export function whenVisible(node, act) {
+// Acts when a node becomes visible, and again whenever the session has changed while it is visible: it is on the
+// open tab, or, with `isScrolledTo`, also within the window.
+export function whenVisible(node, act, { isScrolledTo = false } = {}) {
   let isStale = true;
+  let isWithin = false;
   const check = () => {
-    if (!isStale || !node.offsetParent) return;
+    if (!isStale || !node.offsetParent || (isScrolledTo && !isWithin)) return;
     isStale = false;
     act();
   };
@@ -16,7 +18,10 @@ export function whenVisible(node, act) {
     isStale = true;
     check();
   });
-  new IntersectionObserver(check).observe(node);
+  new IntersectionObserver((entries) => {
+    isWithin = entries.at(-1).isIntersecting;
+    check();
+  }).observe(node);
 }
 
 // One request at a time: while one is under way, all further ones are combined into one.

@@ -9,8 +9,8 @@ from archspec.errors import Problem, UsageError
 from archspec.lang.spec import Spec
 from archspec_app.component import hint, view
 from archspec_app.costs import cost_data, summary_data
-from archspec_app.event_binding import EventBinder
-from archspec_app.events import flag_of, text_of
+from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.events import Event, flag_of, text_of
 from archspec_app.param_form import (
     at_field,
     param_value,
@@ -19,6 +19,7 @@ from archspec_app.param_form import (
     with_field,
 )
 from archspec_app.session import BuiltSpec, Session, SpecRequest, optional_inputs
+from archspec_app.training_memory import gpus_data, plans_data
 
 PRECISIONS = ["fp32", "bf16-mixed", "fp16-mixed", "bf16", "fp16"]
 OPTIMIZERS = ["adamw", "adamw-8bit", "adam", "sgd", "sgd-momentum", "rmsprop", "adagrad", "none"]
@@ -41,6 +42,18 @@ def build(binder: EventBinder) -> None:
     costs = view("cost", label="Cost", elem_id="costs")
     binder.add_outputs([form, costs], _render)
     binder.listen(form, "field", set_field)
+    memory = view("memory", label="Memory of a training step", elem_id="memory")
+    memory.compute(binder.on_query(_memory, _failed, replaceable=True), [], [memory], **LISTENER)
+
+
+def _memory(session: Session, event: Event) -> dict[str, Any]:
+    if session.built is None:
+        raise UsageError(Problem("E801", "there is no model yet"))
+    return {"plans": plans_data(session.built), "gpus": gpus_data(session.built)}
+
+
+def _failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+    return {"error": problem}
 
 
 def render_summary(session: Session) -> list[Any]:

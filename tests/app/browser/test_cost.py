@@ -59,3 +59,34 @@ def test_what_cannot_be_is_told_at_its_field(inspector: Inspector) -> None:
         expect(field).to_have_value(value)
     expect(inspector.problems).to_have_count(0)
     expect(inspector.figure(TRAINING)).to_have_text(before)
+
+
+def test_memory_by_plan_and_the_gpus_that_it_fits_on(inspector: Inspector) -> None:
+    inspector.tab("Cost")
+    memory = inspector.page.locator(".memory-view")
+    memory.scroll_into_view_if_needed()
+    plans, gpus = memory.locator("table.plans tbody tr"), memory.locator("table.gpus tbody tr")
+    expect(plans.filter(has_text="nothing frozen")).to_have_class("chosen")
+    for name, freeze in (("nothing frozen", None), ("last-2-and-head", "last-2-and-head")):
+        total = archspec.inspect("bert", freeze=freeze).memory.training.value
+        row = plans.filter(has_text=name)
+        expect(row).to_contain_text(f"≈ {format_size(total)}", timeout=60_000)
+        expect(plans.filter(has_text=name)).to_contain_text("weights 417.6 MiB")  # spoken
+    batch = archspec.largest_batch("bert", 0.9 * 24 * 10**9 / 2**30, device="cuda")
+    expect(gpus.filter(has_text="24 GB").locator("td.number")).to_have_text(f"≈ {batch:,}")
+    inspector.field("batch", "#sizes").fill("100000")
+    inspector.field("batch", "#sizes").press("Tab")
+    expect(gpus.filter(has_text="192 GB")).to_contain_text("no", timeout=60_000)
+    for table in ("table.plans", "table.gpus"):
+        box, inside = memory.bounding_box(), memory.locator(table).bounding_box()
+        assert box and inside and inside["x"] + inside["width"] <= box["x"] + box["width"] + 1
+
+
+def test_the_figures_of_the_cost_tab_do_not_overlap(inspector: Inspector) -> None:
+    inspector.tab("Cost")
+    overlaps = inspector.page.evaluate(
+        """() => [...document.querySelectorAll(".cost-view td")]
+          .filter((cell) => cell.offsetParent && cell.scrollWidth > cell.clientWidth + 1)
+          .map((cell) => cell.textContent)"""
+    )
+    assert overlaps == []
