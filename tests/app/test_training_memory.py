@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import archspec
@@ -35,7 +37,7 @@ def built(plan: str | None, size: str = "batch", more: str = "", **options: str)
 @pytest.mark.parametrize("plan", [None, "head"])
 def test_plans_have_the_figures_of_inspect(plan: str | None) -> None:
     """A plan that freezes nothing is not shown again."""
-    options = {"precision": "bf16-mixed", "optimizer": "sgd", "device": "cuda"}
+    options: dict[str, Any] = {"precision": "bf16-mixed", "optimizer": "sgd", "device": "cuda"}
     rows = plans_data(built(plan, **options))
     assert [(row["plan"], row["chosen"]) for row in rows] == [
         ("nothing frozen", plan is None), ("head", plan == "head"),
