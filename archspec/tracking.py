@@ -72,6 +72,10 @@ class Tracker(ABC):
         """Add values of steps, which only grow while the process lives."""
 
     @abstractmethod
+    def again(self, rows: Rows) -> None:
+        """Add values of before the run was resumed, as far as they may be missing."""
+
+    @abstractmethod
     def result(self, step: int, values: Mapping[str, float]) -> None:
         """Add what is known of the run as a whole, such as its test."""
 
@@ -131,6 +135,13 @@ class _Wandb(Tracker):
         for step, values in rows:
             self.run.log(dict(values), step=step)
 
+    def again(self, rows: Rows) -> None:
+        """All of them: a kill loses what was not sent yet, and offline the last folder is whole.
+
+        Online, steps that are there are left out.
+        """
+        self.metrics(rows)
+
     def result(self, step: int, values: Mapping[str, float]) -> None:
         self.run.summary.update(dict(values))
 
@@ -188,6 +199,9 @@ class _MLflow(Tracker):
         now = int(time.time() * 1000)
         metrics = [Metric(key, n, now, step) for step, row in rows for key, n in row.items()]
         self.client.log_batch(self.id, metrics=metrics)
+
+    def again(self, rows: Rows) -> None:
+        """None: MLflow had stored each of them before the next step."""
 
     def result(self, step: int, values: Mapping[str, float]) -> None:
         self.metrics([(step, values)])
@@ -257,6 +271,12 @@ class Tracking:
             with self._attempt():
                 self.tracker.metrics(rows)
                 self.step = rows[-1][0]
+
+    def again(self, rows: Rows) -> None:
+        """Values of before the run was resumed."""
+        if rows and not self.is_lost:
+            with self._attempt():
+                self.tracker.again(rows)
 
     def result(self, step: int, values: Mapping[str, float]) -> None:
         """Values of the whole run."""

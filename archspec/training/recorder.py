@@ -9,7 +9,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +28,7 @@ from archspec.freezing import FreezeProof
 from archspec.freezing.report import FreezeReport
 from archspec.lang.yaml import dump
 from archspec.tasks import takes_pairs
+from archspec.tasks.figures import FIGURES
 from archspec.tasks.objective import Loss, Scores, format_numbers
 from archspec.tracking import Rows, TrackedRun, Tracking
 from archspec.training.data_feed import DataFeed, DataSource
@@ -302,6 +303,8 @@ class Recorder:
             if (self.folder / METRICS).is_file():
                 kept = lines_of(self.folder.read(METRICS))
                 self.epochs = [dict(line) for line in kept if line.get("kind") == "epoch"]
+                if self._tracking is not None:
+                    self._tracking.again(_rows(kept))
 
     # --------------------------------------------------------------------------------------- phases
 
@@ -382,8 +385,7 @@ class Recorder:
             lines.append({**line, "loss": total / (count or 1)})  # no token may have a label
         self._waiting = []
         self._write(lines)
-        names = {"train/loss": "loss", "learning_rate": "learning_rate"}
-        self._log([(line["step"], {k: line[n] for k, n in names.items()}) for line in lines])
+        self._log(_rows(lines))
 
     def epoch(self, at: Position, scores: Scores | None, *, is_best: bool) -> None:
         """An epoch is done and evaluated; ``flush`` was called."""
@@ -401,8 +403,7 @@ class Recorder:
         self._write([line])
         parts = [f"epoch {line['epoch']}: train loss {line['train_loss']:.4f}"]
         if scores is not None:
-            values = {f"validation/{key}": n for key, n in scores.numbers.items()}
-            self._log([(at.step, values)])
+            self._log(_rows([line]))
             parts.append(f"validation {format_numbers(scores.numbers)}")
         parts.append(f"{line['seconds']:.1f} s{', best so far' if is_best else ''}")
         self._line = ", ".join(parts)
@@ -439,6 +440,18 @@ class Recorder:
                 self._logs.record(values, step)
         if self._tracking is not None:
             self._tracking.metrics(rows)
+
+
+def _rows(lines: Sequence[Mapping[str, Any]]) -> Rows:
+    """Lines of steps and epochs as logs and services have them, without null."""
+    rows: list[tuple[int, dict[str, float]]] = []
+    for line in lines:
+        names = {"train/loss": "loss", "learning_rate": "learning_rate"}
+        if line["kind"] == "epoch":
+            names = {f"validation/{key}": key for key in FIGURES if key in line}
+        values = {name: line[key] for name, key in names.items() if line[key] is not None}
+        rows.append((line["step"], values))
+    return rows
 
 
 def _outcome(problem: BaseException) -> tuple[str, str]:

@@ -97,10 +97,10 @@ def items(updates: Any) -> dict[str, Any]:
 
 
 class WandbRun:
-    """What is in the folders of a run that ``wandb sync`` uploads, oldest first."""
+    """What ``wandb sync`` uploads of a run: the last folder, if it was resumed."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = sorted(folder.glob("logs/wandb/offline-run-*/*.wandb"))
+        self.files = sorted(folder.glob("logs/wandb/offline-run-*/*.wandb"))[-1:]
         self.ids, self.names = set[str](), set[str]()
         self.config, self.summary = dict[str, Any](), dict[str, Any]()
         self.history, self.uploads = dict[int, dict[str, Any]](), set[str]()
@@ -126,7 +126,8 @@ def test_wandb_goes_on_in_the_same_run(tmp_path: Path) -> None:
     run = archspec.resume(run.path, progress=False)
     assert run.status == "finished" and "tracked with wandb" in log_of(run)
     found = WandbRun(run.path)
-    assert len(found.files) == 2 and found.ids == {run.facts["tracking"]["id"]}
+    assert before.files != found.files and before.ids == found.ids
+    assert found.ids == {run.facts["tracking"]["id"]}
     assert found.names == {"archspec/mine"}
     assert found.config["options"]["learning_rate"] == 1e-2 and found.config["seed"] == 0
     assert found.config["options"]["phases"] == [{"plan": "head-only", "epochs": 2}]
@@ -281,6 +282,20 @@ def test_a_failed_run_is_called_so(store: Path, tmp_path: Path) -> None:
     assert mlflow.MlflowClient().get_run(run.facts["tracking"]["id"]).info.status == "FAILED"
     facts = json.loads((folder_of(store, run) / "artifacts/run.json").read_text())
     assert (facts["status"], facts["error"]) == ("failed", "ValueError")
+
+
+@pytest.mark.usefixtures("store")
+def test_each_trial_of_a_sweep_is_a_run_there(tmp_path: Path) -> None:
+    found = archspec.sweep(
+        SPEC, DATA, {"learning_rate": "0.01,0.1"}, trials=2, output_dir=tmp_path, name="both",
+        track="mlflow", epochs=1, device="cpu", progress=False,
+    )  # fmt: skip
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("archspec")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    told = {run.info.run_name: run.data.params["options.learning_rate"] for run in runs}
+    assert told == {one.name: str(one.values["learning_rate"]) for one in found.trials}
 
 
 # ---------------------------------------------------------------------------------------- refusals
