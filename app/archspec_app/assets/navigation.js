@@ -1,10 +1,10 @@
 // The tabs, by the names that the page gives them; the address has those that are chosen.
 import { addressed, setAddress } from "./address.js";
+import { nameOfTab, tabButton } from "./framework.js";
 
 const TABS = { tabs: "tab", "spec-tabs": "side" };
 const FIRST = { tab: "tree", side: "yaml" };
 
-export const tabButton = (name) => document.querySelector(`[role="tab"][data-tab-id="${CSS.escape(name)}"]`);
 export const openTab = (name) => tabButton(name)?.click();
 
 let isRestoring = false;
@@ -14,7 +14,7 @@ export function bindTabs() {
     const tab = target.closest?.('[role="tab"]');
     const key = TABS[tab?.closest("#tabs, #spec-tabs")?.id];
     if (!key || isRestoring) return;
-    const name = tab.dataset.tabId;
+    const name = nameOfTab(tab);
     setAddress({ [key]: name === FIRST[key] ? "" : name }, { isStep: key === "tab" });
   });
 }

@@ -62,26 +62,18 @@ export function nextChange() {
   act?.();
 }
 
+// The editor of the page, once it is there.
 export const editor = {
-  get dom() {
-    return document.querySelector("#editor .cm-content");
+  get mounted() {
+    return window.archspecEditor ?? null;
   },
   get view() {
-    return this.dom?.cmTile?.root?.view ?? this.dom?.cmView?.rootView?.view;
+    return this.mounted?.view;
   },
   get text() {
-    return this.view?.state.doc.toString() ?? "";
+    return this.mounted?.text ?? "";
   },
   reveal(line, column = 1, focus = true) {
-    const view = this.view;
-    if (!view) return;
-    const target = view.state.doc.line(Math.max(1, Math.min(line, view.state.doc.lines)));
-    const anchor = Math.min(target.from + column - 1, target.to);
-    const top = view.lineBlockAt(anchor).top - view.scrollDOM.clientHeight / 3;
-    if (focus) {
-      view.dispatch({ selection: { anchor } });
-      view.focus();
-    }
-    view.scrollDOM.scrollTop = Math.max(0, top);
+    this.mounted?.reveal(line, column, focus);
   },
 };

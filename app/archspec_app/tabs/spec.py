@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -11,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.yaml import MAX_BYTES
-from archspec_app.component import view
+from archspec_app.component import editor, view
 from archspec_app.event_binding import LISTENER, Dispatch, EventBinder
 from archspec_app.events import Event, text_of
 from archspec_app.param_form import at_field, param_value, params_data, type_of
@@ -64,11 +63,7 @@ class _Draft(BaseModel):
 def build_toolbar(dispatch: Dispatch) -> EventBinder:
     """The toolbar; and the editor, which ``build`` puts in its place."""
     toolbar = view("toolbar", label="Spec")
-    code = gr.Code(
-        language="yaml", label="Spec", elem_id="editor", interactive=True, render=False,
-        show_label=False, lines=20, max_lines=34, buttons=[],
-    )  # fmt: skip
-    binder = EventBinder(code, dispatch)
+    binder = EventBinder(editor(), dispatch)
     binder.add_outputs([toolbar], _render_toolbar)
     for name, act in _ACTIONS.items():
         binder.listen(toolbar, name, act)
@@ -80,7 +75,7 @@ def build(binder: EventBinder) -> None:
     with gr.Tabs(elem_id="spec-tabs"):
         with gr.Tab("YAML", id="yaml", elem_id="tab-yaml"):
             binder.code.render()
-            problems = view("editor", label="Problems", elem_id="problems")
+            problems = view("problems", label="Problems", elem_id="problems")
         with gr.Tab("Parameters", id="parameters", elem_id="tab-parameters"):
             form = view("form", label="Parameters", elem_id="params")
     binder.add_outputs([problems, form], _render)
@@ -156,15 +151,14 @@ def _render(session: Session) -> list[Any]:
             "file": problem.place.file if problem.place else None,
             "line": problem.place.line if problem.place else None,
             "column": problem.place.column if problem.place else None,
+            "end_column": problem.place.end_column if problem.place else None,
         }
         for problem in session.problems
     ]
-    patch = session.patch
     value = {
         "problems": problems,
         "file": session.file,
         "has_model": session.built is not None,
-        "patch": asdict(patch) if patch and patch.old != patch.new else None,
         "revision": session.revision,
     }
     return [value, {"fields": params_data(session)}]

@@ -1,4 +1,4 @@
-/*! Written by tools/graph_libraries; do not edit.
+/*! Written by tools/js_libraries; do not edit.
 
 @dagrejs/dagre 3.1.3
 

@@ -14,22 +14,18 @@ from tools.find_browser import FLAGS, find_or_install
 Scheme = Literal["light", "dark"]
 HUNG_UP = ("AbortError", "Connection errored out", "ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE")
 """What a page says of the answers that it no longer waits for, when it is loaded anew."""
-_WRITE = """([text, from, to]) => {
-    const at = document.querySelector("#editor .cm-content");
-    const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
-    const changes = { from, to: to ?? view.state.doc.length, insert: text };
-    view.dispatch({ changes, userEvent: "input.paste" });
-}"""
-_READ = """() => {
-    const at = document.querySelector("#editor .cm-content");
-    return (at.cmTile?.root?.view ?? at.cmView?.rootView?.view).state.doc.toString();
-}"""
+_VIEW = "window.archspecEditor.view"
+_WRITE = f"""([text, from, to]) => {{
+    const changes = {{ from, to: to ?? {_VIEW}.state.doc.length, insert: text }};
+    {_VIEW}.dispatch({{ changes, userEvent: "input.paste" }});
+}}"""
+_READ = f"() => {_VIEW}.state.doc.toString()"
+_CARET = f"() => {_VIEW}.state.doc.lineAt({_VIEW}.state.selection.main.head).number"
 
-_CARET = """() => {
-    const at = document.querySelector("#editor .cm-content");
-    const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
-    return view.state.doc.lineAt(view.state.selection.main.head).number;
-}"""
+
+def _units(text: str) -> int:
+    """The length of a text as a browser counts it."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def launch(playwright: Playwright) -> Browser:
@@ -122,7 +118,7 @@ class Inspector:
 
     @property
     def problems(self) -> Locator:
-        return self.page.locator(".editor-view .problem")
+        return self.page.locator(".problems-view .problem")
 
     def field(self, name: str, within: str = "#params") -> Locator:
         return self.page.locator(f'{within} [name="{name}"]')
@@ -157,8 +153,8 @@ class Inspector:
         """Change the one stretch of the text that says ``old``; returns the new text."""
         text = self.text
         assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
-        at = text.index(old)
-        self.page.evaluate(_WRITE, [new, at, at + len(old)])
+        at = _units(text[: text.index(old)])
+        self.page.evaluate(_WRITE, [new, at, at + _units(old)])
         return text.replace(old, new)
 
     def has_text(self, text: str) -> None:
@@ -172,15 +168,11 @@ class Inspector:
     @property
     def marked(self) -> list[int]:
         """The numbers of the lines that are marked as wrong."""
-        return self.page.evaluate("""() => {
-            const at = document.querySelector("#editor .cm-content");
-            const view = at.cmTile?.root?.view ?? at.cmView?.rootView?.view;
-            return [...document.querySelectorAll(".line-mark.wrong")].map((mark) => {
-                const top = parseFloat(mark.style.top) - view.documentPadding.top;
-                const place = view.lineBlockAtHeight(top + 1).from;
-                return view.state.doc.lineAt(place).number;
-            });
-        }""")
+        return self.page.evaluate(f"""() => {{
+            const lines = document.querySelectorAll("#editor .wrong-line");
+            const line = (at) => {_VIEW}.state.doc.lineAt({_VIEW}.posAtDOM(at)).number;
+            return [...lines].map(line);
+        }}""")
 
     @property
     def caret(self) -> int:

@@ -12,7 +12,7 @@ from tests.app.browser.inspector import Inspector, OpenPage, Scheme
 
 # What may scroll by itself: text in lines, and tables inside .wide.
 CUT_OFF = """() => {
-    const scrolls = ".cm-scroller, .cm-content, pre, .wide, .line-marks, select, input, textarea";
+    const scrolls = ".cm-scroller, .cm-content, pre, .wide, select, input, textarea";
     const wrong = [], told = (one) => `${one.tagName}.${one.className} ${one.innerText ?? ""}`;
     if (document.documentElement.scrollWidth > innerWidth) wrong.push("the page scrolls sideways");
     for (const one of document.querySelectorAll(".gradio-container *")) {
@@ -34,8 +34,7 @@ WIDTHS = {1280: 900, 390: 844}
 
 def serious(inspector: Inspector, within: str = "body") -> list[dict[str, Any]]:
     """Serious violations that axe finds in a part of the page."""
-    # The colours of words in the editor are those of Gradio's own theme.
-    context = {"include": [[within]], "exclude": [[".cm-line"]]}
+    context = {"include": [[within]]}
     options = {"resultTypes": ["violations"]}
     violations = Axe().run(inspector.page, context=context, options=options).response["violations"]
     return [

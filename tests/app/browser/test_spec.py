@@ -203,7 +203,7 @@ def test_a_draft_that_somebody_changed_is_no_harm(tiny: Inspector) -> None:
         tiny.page.evaluate("text => { sessionStorage.archspec = text; }", wrong)
         tiny.page.reload()
         tiny.page.wait_for_function("() => document.querySelector('.toolbar-view select option')")
-        expect(tiny.page.locator(".editor-view")).to_contain_text("roblem")
+        expect(tiny.page.locator(".problems-view")).to_contain_text("roblem")
         expect(tiny.page.locator("body")).not_to_contain_text("Outside")
 
 

@@ -154,7 +154,7 @@ def test_lines_and_modules_lead_to_each_other(tiny: Inspector) -> None:
     lines = tiny.text.splitlines()
     (norm,) = (n for n, line in enumerate(lines, 1) if line.startswith("      norm:"))
     tiny.row("norm").click()
-    chosen = tiny.page.locator(".line-mark.chosen")
+    chosen = tiny.page.locator(".chosen-line")
     expect(chosen).to_be_visible()
 
     def distance() -> float:

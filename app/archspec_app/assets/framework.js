@@ -1,0 +1,10 @@
+// All that the page's scripts take for granted of Gradio, beside `element`, `props`, `trigger` and `watch`, which it
+// documents: its address, its tabs, and a request that it answers at once. `component.py` is the same for Python.
+
+// A script of ours that the server has beside Gradio's files.
+export const loadScript = (name) => import(`${window.gradio_config?.root ?? "."}/archspec/${name}`);
+
+export const askServer = () => fetch("gradio_api/app_id", { cache: "no-store" });
+
+export const tabButton = (name) => document.querySelector(`[role="tab"][data-tab-id="${CSS.escape(name)}"]`);
+export const nameOfTab = (button) => button.dataset.tabId;

@@ -1,0 +1,51 @@
+// Problems of the text, below the editor and in it.
+import { button, h } from "./dom.js";
+import { editor, on, send } from "./page.js";
+
+const root = element.querySelector(".problems-view");
+let problems = [];
+let file = "";
+let hasModel = true;
+
+function problemButton({ file: where, line, column, text }) {
+  const attributes = { class: "problem", disabled: !line || where !== file };
+  return button(h("pre", text), () => editor.reveal(line, column), attributes);
+}
+
+function draw() {
+  const count = `${problems.length} ${problems.length === 1 ? "problem" : "problems"}`;
+  const consequence = hasModel ? "the last valid model is shown" : "there is no model yet";
+  const head = problems.length
+    ? h("p.problems-head", { role: "alert" }, `${count}; ${consequence}`)
+    : h("p.problems-head.good", { role: "status" }, "No problems");
+  root.replaceChildren(head, ...problems.map(problemButton));
+  underline();
+}
+function underline() {
+  editor.mounted?.showProblems(problems.filter((problem) => problem.line && problem.file === file));
+}
+
+// The first problem that the text has a place for; without one, as in a spec that it extends, the list.
+on("first-problem", () => {
+  const { line, column } = problems.find((problem) => problem.line && problem.file === file) ?? {};
+  requestAnimationFrame(() => {
+    // The tab of the editor is shown by now.
+    if (line) editor.reveal(line, column);
+    else root.scrollIntoView({ block: "nearest" });
+  });
+});
+on("place", ({ line, file: where, focus, scroll = true }) => {
+  const chosen = where === file ? line : null;
+  editor.mounted?.showLine(chosen);
+  if (chosen && scroll) editor.reveal(chosen, 1, focus);
+});
+on("caret", ({ line, lines }) => send("line", { line, lines, file }));
+on("editor-ready", underline);
+
+function refresh() {
+  if (!props.value?.problems) return;
+  ({ problems, file, has_model: hasModel } = props.value);
+  draw();
+}
+watch("value", refresh);
+refresh();

@@ -1,1 +1,0 @@
-"""Bundles the graph libraries of the canvas; see ``__main__``."""

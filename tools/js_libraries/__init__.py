@@ -1,0 +1,1 @@
+"""Bundles the JavaScript libraries of the page; see ``__main__``."""
