@@ -6,6 +6,7 @@ the script creates all other elements, with ``textContent`` for every text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import gradio as gr
 
 from archspec.drawing.canvas_page import ASSETS as CANVAS_ASSETS
 from archspec.report import scripts
+from archspec_app.language_data import language_json
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -67,11 +69,12 @@ def editor() -> gr.HTML:
     )
 
 
-def served_scripts() -> dict[str, str]:
-    """The scripts that the page loads by themselves, by name."""
+def served_files() -> dict[str, Callable[[], str]]:
+    """The files that the page loads by themselves, by name; see ``ServedFiles``."""
     return {
-        "canvas.js": scripts.bundle("inspector_canvas.js", (CANVAS_ASSETS,)),
-        "editor.js": bundle("code_editor.js"),
+        "canvas.js": lambda: scripts.bundle("inspector_canvas.js", (CANVAS_ASSETS,)),
+        "editor.js": lambda: bundle("code_editor.js"),
+        "language.json": language_json,
     }
 
 

@@ -37,7 +37,7 @@ ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     ("/gradio_api/queue/join", frozenset({"POST"})),
     ("/login/?", frozenset({"POST"})),
     ("/logout", frozenset({"GET"})),
-    ("/archspec/(?:canvas|editor).js", frozenset({"GET"})),
+    ("/archspec/(?:canvas[.]js|editor[.]js|language[.]json)", frozenset({"GET"})),
 )
 """The routes that the page needs; the last one is ours. Of Gradio's, those are closed that take
 files (``upload``), serve files (``file=``, ``stream``, ``proxy=``, ``custom_component``), or run a

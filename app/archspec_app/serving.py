@@ -14,7 +14,7 @@ from gradio.routes import App
 
 from archspec.errors import Problem, UsageError
 from archspec_app import theme
-from archspec_app.component import served_scripts
+from archspec_app.component import served_files
 from archspec_app.event_bodies import EventBodies
 from archspec_app.events import Event
 from archspec_app.host_check import HostCheck
@@ -110,7 +110,7 @@ def launched(
     inputs = {number: len(function.inputs) for number, function in page.fns.items()}
     events = EventBodies(app.gradio, inputs)
     app.wrapped = HostCheck(
-        HiddenErrors(ServedFiles(CompressedPage(BoundedBody(events)), served_scripts())),
+        HiddenErrors(ServedFiles(CompressedPage(BoundedBody(events)), served_files())),
         host,
         port,
         allow_hosts,

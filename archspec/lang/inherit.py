@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from archspec.errors import Note, Place, Problem, SpecError, did_you_mean
 from archspec.lang import yaml
@@ -28,6 +29,7 @@ MAX_PARENTS = 16
 MAX_FILES = 100  # that one spec extends and uses, all together
 MAX_NODES = 40_000  # keys and values of these, twice what one file may have
 MAX_SEARCHED = 10_000  # characters
+_JOINING = ("extends", "remove", "rename", "use")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SHOWN_BY_LIST = "'archspec list' shows the packaged specs"
 
@@ -81,6 +83,15 @@ class Document:
         """A note on the declaration at ``cause``, if that is in another file than ``place``."""
         declared = self.place(cause, key=True) if cause else place
         return (Note("declared here", declared),) if declared.file != place.file else ()
+
+    def sources(self) -> dict[str, str]:
+        """The texts of the files that this is made of, by the names that users are shown."""
+        return {name: file.text for name, file in yaml.sources(self.root).items()}
+
+    def resolved(self) -> str:
+        """The spec as one text, with everything in it that it extends and uses."""
+        keys = cast("dict[str, object]", yaml.plain(self.whole or self.root))
+        return yaml.dump({key: value for key, value in keys.items() if key not in _JOINING})
 
     def stretch(self, path: yaml.Path, start: int, end: int) -> Place:
         """The place of ``[start, end)`` of the text of the scalar at ``path``, or of all."""

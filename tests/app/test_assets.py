@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
@@ -16,6 +17,14 @@ from archspec_app.component import ASSETS, CANVAS_ASSETS, bundle
 TOOLS = Path(__file__).parents[2] / "tools" / "js_libraries"
 TESTS = sorted((Path(__file__).parent / "assets").glob("*.test.mjs"))
 LIBRARIES = {"graph_libraries.js": 3, "editor_libraries.js": 9}
+_COMPILE = """
+import { readFileSync } from "node:fs";
+const { default: vm } = await import("node:vm");
+for (const [name, code] of Object.entries(JSON.parse(readFileSync(process.argv[1], "utf8")))) {
+  new vm.Script(code, { filename: name });
+  console.log(name);
+}
+"""
 QUIET = "--disable-warning=MODULE_TYPELESS_PACKAGE_JSON"
 
 
@@ -61,9 +70,15 @@ def test_lines_are_at_most_120_characters() -> None:
 
 def test_a_bundle_is_one_script_that_makes_no_markup_of_text() -> None:
     views = [file.name for file in ASSETS.glob("*.js") if "watch(" in file.read_text()]
-    assert len(views) == 13
+    assert len(views) == 14
     for name in views:
         assert not re.search("^(import|export) ", bundle(name), re.MULTILINE), name
+    scripts = {name: bundle(name) for name in [*views, "code_editor.js"]}
+    with NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(scripts, file)
+        file.flush()
+        compiled = run_node("--input-type=module", "-e", _COMPILE, file.name)
+    assert compiled.split() == [*scripts], "no two modules have a name in common"
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\.html\(|DOMParser"
     for file in [*ASSETS.glob("*.js"), *CANVAS_ASSETS.glob("*.js")]:
         assert file.name in LIBRARIES or not re.search(markup, file.read_text()), file.name

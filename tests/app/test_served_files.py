@@ -34,7 +34,7 @@ def ask(app: Any, path: str, **headers: str) -> tuple[int, dict[bytes, bytes], b
 
 
 def test_a_script_is_sent_once_and_then_kept() -> None:
-    app = ServedFiles(_app, {"editor.js": "code;"})
+    app = ServedFiles(_app, {"editor.js": lambda: "code;"})
     status, headers, body = ask(app, "/proxy/archspec/editor.js")
     assert (status, gzip.decompress(body)) == (200, b"code;")
     assert headers[b"content-type"] == b"text/javascript; charset=utf-8"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import archspec
 from archspec.errors import Problem, SpecError
 from archspec.lang.inherit import read
+from archspec.lang.packaged import packaged_specs
 from archspec.lang.yaml import plain
 from tests.tables import every
 
@@ -406,3 +408,29 @@ def test_the_same_path_twice_is_gone_the_second_time(write: Write) -> None:
 def test_remove_of_another_kind(write: Write, value: str) -> None:
     extend(write, f"remove: {value}")
     assert (refused().code, at(refused())) == ("E202", "child.yaml:3:9")
+
+
+def test_a_resolved_document_is_the_same_spec_in_one_file(tmp_path: Path) -> None:
+    (tmp_path / "blocks.yaml").write_text(
+        "archspec: 1\nmodel: Up\nblocks:\n  Up:\n    inputs: {x: [batch, 4]}\n"
+        "    modules: {fc: {type: Linear, in_features: 4, out_features: 4}}\n"
+    )
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "archspec: 1\nextends: resnet18\nuse: [blocks.yaml]\nrename: {ResNet: Mine}\n"
+        "remove: [freeze.head-only]\nparams: {num_classes: 4}\nblocks:\n  Mine:\n"
+        "    modules: {up: {type: Up}}\n"
+    )
+    differing: list[str] = []
+    for name in (*[*packaged_specs()][::5], own):
+        spec = archspec.load(name)
+        text = spec.document.resolved()
+        merged = archspec.loads(text)
+        same_code = archspec.to_python(merged) == archspec.to_python(spec)
+        is_joined = re.search("^(extends|use|rename|remove):", text, re.MULTILINE)
+        if not same_code or merged.values != spec.values or is_joined:
+            differing.append(str(name))
+    assert differing == []
+    assert {*archspec.load(own).document.sources()} == {
+        str(own), str(tmp_path / "blocks.yaml"), "specs/vision/resnet18.yaml",
+    }  # fmt: skip

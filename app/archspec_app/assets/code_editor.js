@@ -1,5 +1,6 @@
 // The editor of specs, made of CodeMirror's packages. It knows nothing of the page but its messages.
 import { editorLibraries } from "./editor_libraries.js";
+import { languageSupport } from "./language_support.js";
 import { changedPart, offsetOf, rangeOf } from "./positions.js";
 import { send } from "./page.js";
 import { locatePatch, withUnixLineBreaks } from "./text_edits.js";
@@ -12,7 +13,6 @@ const {
   HighlightStyle,
   StateEffect,
   StateField,
-  autocompletion,
   bracketMatching,
   closeBrackets,
   closeBracketsKeymap,
@@ -92,7 +92,9 @@ function reportCaret(onCaret) {
   });
 }
 
-function extensions(onChange) {
+const theme = () => EditorView.theme({}, { dark: document.body.classList.contains("dark") });
+
+function extensions(onChange, support) {
   const listen = EditorView.updateListener.of(({ docChanged, state, transactions }) => {
     if (docChanged) onChange(state.doc.toString(), !transactions.some((one) => one.annotation(fromServer)));
   });
@@ -108,13 +110,13 @@ function extensions(onChange) {
     indentUnit.of("  "),
     bracketMatching(),
     closeBrackets(),
-    autocompletion(),
+    languageSupport(support),
     highlightSelectionMatches(),
     search({ top: true }),
     yaml(),
     syntaxHighlighting(colours),
     markedLines,
-    EditorView.theme({}, { dark: document.body.classList.contains("dark") }),
+    theme(),
     EditorView.contentAttributes.of({ "aria-label": LABEL, tabindex: "0" }),
     keymap.of([
       ...closeBracketsKeymap,
@@ -133,12 +135,27 @@ function extensions(onChange) {
 
 // `onChange(text, isTyped)` is called with every new text.
 function mountEditor(place, { onChange }) {
-  const all = extensions(onChange);
+  let known = { file: "", inherited: null };
+  const open = ({ at, file, line }) => {
+    if (at !== undefined) go(at);
+    else if (file === known.file) controls.reveal(line, 1, true);
+    else send("open-file", { file, line });
+  };
+  const all = extensions(onChange, { getInherited: () => known.inherited, open });
   const stateOf = (doc) => EditorState.create({ doc, extensions: all });
   const view = new EditorView({ parent: place, state: stateOf("") });
   let spec = null;
   const setLinesOf = (kind, lines) => view.dispatch({ effects: setLines.of({ kind, lines }) });
-  return {
+  // Shows an offset in the upper third.
+  const go = (anchor, focus = true) => {
+    if (focus) {
+      view.dispatch({ selection: { anchor } });
+      view.focus();
+    }
+    const top = view.lineBlockAt(anchor).top - view.scrollDOM.clientHeight / 3;
+    view.scrollDOM.scrollTop = Math.max(0, top);
+  };
+  const controls = {
     view,
     get text() {
       return view.state.doc.toString();
@@ -147,8 +164,10 @@ function mountEditor(place, { onChange }) {
     setText(text, name) {
       const plain = withUnixLineBreaks(text);
       const changes = changedPart(this.text, plain);
-      if (name !== spec) view.setState(stateOf(plain));
-      else if (changes) view.dispatch({ changes, annotations: fromServer.of(true) });
+      if (name !== spec) {
+        view.setState(stateOf(plain));
+        view.scrollDOM.scrollTo(0, 0);
+      } else if (changes) view.dispatch({ changes, annotations: fromServer.of(true) });
       spec = name;
     },
     applyPatch(patch) {
@@ -167,15 +186,30 @@ function mountEditor(place, { onChange }) {
       );
     },
     showLine: (line) => setLinesOf("chosen", line ? [line] : []),
-    reveal(line, column, focus) {
+    reveal: (line, column, focus) => go(offsetOf(view.state.doc, line, column), focus),
+    // The spec's file, and the names that it has from others.
+    setNames(file, inherited) {
+      known = { file, inherited };
+    },
+    mountReader,
+  };
+  return controls;
+}
+
+// A text that cannot be changed: `show(text, line, label)`.
+function mountReader(place) {
+  const view = new EditorView({ parent: place });
+  return {
+    show(text, line, label) {
+      const attributes = { "aria-label": `${label}, read-only`, "aria-readonly": "true", tabindex: "0" };
+      const looks = [lineNumbers(), foldGutter(), yaml(), syntaxHighlighting(colours), markedLines, theme()];
+      const reads = [EditorState.readOnly.of(true), EditorView.contentAttributes.of(attributes)];
+      const finds = [search({ top: true }), keymap.of([...searchKeymap, ...foldKeymap, ...defaultKeymap])];
+      view.setState(EditorState.create({ doc: withUnixLineBreaks(text), extensions: [looks, reads, finds] }));
       const { doc } = view.state;
-      const anchor = offsetOf(doc, line, column);
-      if (focus) {
-        view.dispatch({ selection: { anchor } });
-        view.focus();
-      }
-      const top = view.lineBlockAt(anchor).top - view.scrollDOM.clientHeight / 3;
-      view.scrollDOM.scrollTop = Math.max(0, top);
+      if (line > 1) view.dispatch({ effects: setLines.of({ kind: "chosen", lines: [line] }) });
+      const start = offsetOf(doc, line);
+      view.dispatch({ effects: EditorView.scrollIntoView(start, { y: "start" }) });
     },
   };
 }

@@ -8,7 +8,7 @@ const QUIET = 120; // milliseconds without a key, after which the server is told
 const AT_MOST = 600;
 
 const root = element.querySelector(".editor-view");
-const place = h("div.editor-place");
+const place = h("div.code-place");
 root.append(place);
 
 let mounted = null;

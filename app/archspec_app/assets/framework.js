@@ -4,6 +4,11 @@
 // A script of ours that the server has beside Gradio's files.
 export const loadScript = (name) => import(`${window.gradio_config?.root ?? "."}/archspec/${name}`);
 
+export async function loadData(name) {
+  const answer = await fetch(`${window.gradio_config?.root ?? "."}/archspec/${name}`);
+  return answer.json();
+}
+
 export const askServer = () => fetch("gradio_api/app_id", { cache: "no-store" });
 
 export const tabButton = (name) => document.querySelector(`[role="tab"][data-tab-id="${CSS.escape(name)}"]`);

@@ -6,6 +6,7 @@ const root = element.querySelector(".problems-view");
 let problems = [];
 let file = "";
 let hasModel = true;
+let names = null;
 
 function problemButton({ file: where, line, column, text }) {
   const attributes = { class: "problem", disabled: !line || where !== file };
@@ -19,10 +20,13 @@ function draw() {
     ? h("p.problems-head", { role: "alert" }, `${count}; ${consequence}`)
     : h("p.problems-head.good", { role: "status" }, "No problems");
   root.replaceChildren(head, ...problems.map(problemButton));
-  underline();
+  tellEditor();
 }
-function underline() {
+// In the editor: problems, and the names that it completes.
+function tellEditor() {
   editor.mounted?.showProblems(problems.filter((problem) => problem.line && problem.file === file));
+  editor.mounted?.setNames(file, names);
+  send("parents", names?.files ?? []);
 }
 
 // The first problem that the text has a place for; without one, as in a spec that it extends, the list.
@@ -40,11 +44,11 @@ on("place", ({ line, file: where, focus, scroll = true }) => {
   if (chosen && scroll) editor.reveal(chosen, 1, focus);
 });
 on("caret", ({ line, lines }) => send("line", { line, lines, file }));
-on("editor-ready", underline);
+on("editor-ready", tellEditor);
 
 function refresh() {
   if (!props.value?.problems) return;
-  ({ problems, file, has_model: hasModel } = props.value);
+  ({ problems, file, has_model: hasModel, names } = props.value);
   draw();
 }
 watch("value", refresh);

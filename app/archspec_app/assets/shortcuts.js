@@ -10,6 +10,8 @@ const LIST = [
   ["Enter", "in the tree: select a module"],
   ["Space", "in the tree: freeze or train it"],
   ["Ctrl+click, Shift+click", "in the tree: select several modules"],
+  ["Ctrl+Space", "in the editor: what can be typed here"],
+  ["F12, Ctrl+click", "in the editor: to the declaration of a name"],
   ["Ctrl+F", "in the editor: find and replace"],
   ["F8", "in the editor: the next problem"],
   ["Escape, Tab", "leave the editor"],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import posixpath
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 from typing import Any
 
 import gradio as gr
@@ -9,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import archspec
 from archspec.errors import Problem, UsageError
+from archspec.lang.inherit import Document
 from archspec.lang.yaml import MAX_BYTES
 from archspec_app.component import editor, view
 from archspec_app.event_binding import LISTENER, Dispatch, EventBinder
-from archspec_app.events import Event, text_of
+from archspec_app.events import Event, number_of, text_of
+from archspec_app.inherited_names import known_names
 from archspec_app.param_form import at_field, param_value, params_data, type_of
 from archspec_app.session import Session, SpecRequest
 from archspec_app.tabs.start import open_spec, upload
@@ -75,11 +80,15 @@ def build(binder: EventBinder) -> None:
     with gr.Tabs(elem_id="spec-tabs"):
         with gr.Tab("YAML", id="yaml", elem_id="tab-yaml"):
             binder.code.render()
+            reader = view("reader", label="Files and merged text", elem_id="reader")
             problems = view("problems", label="Problems", elem_id="problems")
         with gr.Tab("Parameters", id="parameters", elem_id="tab-parameters"):
             form = view("form", label="Parameters", elem_id="params")
     binder.add_outputs([problems, form], _render)
     binder.listen(form, "field", _set_param)
+    for name, act in ("file", _read_file), ("resolved", _read_resolved):
+        handler = binder.on_query(act, lambda session, event, problem: {"error": problem})
+        getattr(reader, name)(handler, [binder.code], [reader], **LISTENER)
 
 
 def bind_page_events(binder: EventBinder, page: gr.Blocks) -> None:
@@ -159,9 +168,38 @@ def _render(session: Session) -> list[Any]:
         "problems": problems,
         "file": session.file,
         "has_model": session.built is not None,
+        "names": known_names(session.built.spec) if session.built else None,
         "revision": session.revision,
     }
     return [value, {"fields": params_data(session)}]
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+def _document(session: Session) -> Document:
+    if session.built is None:
+        raise UsageError(Problem("E801", "there is no model yet", hint="fix the problems first"))
+    return session.built.spec.document
+
+
+def _read_file(session: Session, event: Event) -> dict[str, Any]:
+    """The text of a file that the spec is made of; a visitor can name no other."""
+    asked = text_of(event.data, "file")
+    sources = _document(session).sources()
+    beside = posixpath.normpath(posixpath.join(posixpath.dirname(session.file), asked))
+    packaged = [name for name in sources if fnmatchcase(name, "specs/*/*.yaml")]
+    candidates = [asked, beside, *(name for name in packaged if PurePosixPath(name).stem == asked)]
+    name = next((name for name in candidates if name in sources), None)
+    if name is None:
+        raise UsageError(Problem("E801", f"{asked!r:.200}: the spec does not extend or use it"))
+    return {"name": name, "text": sources[name], "line": number_of(event.data, "line", 1, 1)}
+
+
+def _read_resolved(session: Session, event: Event) -> dict[str, Any]:
+    """The spec with its parents merged."""
+    text = _document(session).resolved()
+    return {"name": f"{session.name}, parents merged", "text": text, "line": 1}
 
 
 # ----------------------------------------------------------------------------------------- actions

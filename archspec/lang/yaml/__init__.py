@@ -24,6 +24,7 @@ from archspec.lang.yaml.tree import (
     find,
     place_of,
     plain,
+    sources,
 )
 from archspec.lang.yaml.tree_builder import MAX_DEPTH, MAX_NODES
 from archspec.lang.yaml.writing import dump, flow
@@ -51,4 +52,5 @@ __all__ = [
     "place_of",
     "plain",
     "read",
+    "sources",
 ]

@@ -187,6 +187,23 @@ def count(node: Node) -> int:
             return 1 + sum(1 + count(entry.value) for entry in node.entries.values())
 
 
+def sources(node: Node) -> dict[str, SourceFile]:
+    """The files that a tree is made of, by the names that users are shown."""
+    found: dict[str, SourceFile] = {}
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        found.setdefault(part.span.file.name, part.span.file)
+        match part:
+            case Mapping():
+                waiting += [entry.value for entry in part.entries.values()]
+            case Listing():
+                waiting += part.items
+            case Scalar():
+                pass
+    return found
+
+
 def find(node: Node, path: Path) -> Node | None:
     """The node at ``path`` below ``node``, or None if the path leads nowhere."""
     found, rest = _descend(node, path)

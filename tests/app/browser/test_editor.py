@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.app.browser.inspector import Inspector, OpenPage
-from tests.app.browser.test_looks import faults
+from tests.app.browser.test_looks import faults, serious
 
 TINY = (Path(__file__).parent / "specs" / "tiny.yaml").read_text()
 
@@ -71,3 +71,99 @@ def test_undo_in_the_editor_stays_in_its_spec(open_page: OpenPage) -> None:
     expect(tiny.toggle("norm")).not_to_be_checked()
     tiny.page.keyboard.press("Control+y")
     expect(tiny.toggle("norm")).to_be_checked()
+
+
+def options(tiny: Inspector) -> Locator:
+    return tiny.page.locator(".cm-tooltip-autocomplete li")
+
+
+def test_arguments_layers_and_names_are_completed(tiny: Inspector) -> None:
+    keyboard = tiny.page.keyboard
+    line = TINY.splitlines().index(
+        "      head: {type: Linear, in_features: $width, out_features: 3}"
+    )
+    tiny.line(line + 1).click()
+    keyboard.press("End")
+    keyboard.press("ArrowLeft")
+    keyboard.type(", bi")
+    expect(options(tiny)).to_contain_text(["bias= true"])
+    tiny.page.wait_for_timeout(150)  # a list that has only just appeared takes no keys
+    keyboard.press("Enter")
+    keyboard.type("f")
+    expect(options(tiny).first).to_contain_text("false")
+    assert serious(tiny, "#editor") == []
+    keyboard.press("Tab")
+    tiny.has_text(TINY.replace("out_features: 3}", "out_features: 3, bias: false}"))
+    expect(tiny.figure("Parameters")).to_have_text("296")
+
+    keyboard.press("End")
+    keyboard.type("\nact: {type: ge")
+    expect(options(tiny).filter(has_text="GELU")).to_have_count(1)
+    keyboard.press("Escape")
+    keyboard.press("Control+Space")
+    expect(options(tiny).filter(has_text="GELU")).to_have_count(1)
+    tiny.page.wait_for_timeout(150)
+    keyboard.press("Enter")
+    expect(options(tiny)).to_have_count(0)
+    assert "      act: {type: GELU}\n" in tiny.text
+
+
+def test_what_is_said_of_a_word_and_where_it_is_declared(tiny: Inspector) -> None:
+    word = tiny.page.locator("#editor .cm-line", has_text="relu(dense(x))")
+    lines = TINY.splitlines()
+    help_text = tiny.page.locator(".hover-help")
+    at = """([word]) => {
+        const { text, view } = window.archspecEditor;
+        return view.coordsAtPos(text.indexOf(word));
+    }"""
+
+    def point(name: str) -> None:
+        word.scroll_into_view_if_needed()
+        box = tiny.page.evaluate(at, [name])
+        tiny.page.mouse.move(box["left"] + 4, (box["top"] + box["bottom"]) / 2)
+
+    point("relu(dense")
+    expect(help_text).to_contain_text("relu(input, inplace)")
+    expect(help_text).to_contain_text("Applies the rectified linear unit function element-wise.")
+    point("dense(x)")
+    expect(help_text).to_contain_text("Linear(in_features, out_features, bias=True)")
+    tiny.button("Go to declaration").click()
+    tiny.has_caret(next(n for n, line in enumerate(lines, 1) if line.startswith("      dense:")))
+    point("width, out_features: $width}\n    forward")
+    expect(help_text).to_contain_text("width: int")
+    expect(help_text).to_contain_text("value 8, at least 1, at most 64")
+    expect(help_text).to_contain_text("channels of the hidden layer")
+    box = tiny.page.evaluate(at, ["width, out_features: $width}\n    forward"])
+    tiny.page.keyboard.down("Control")
+    tiny.page.mouse.click(box["left"] + 4, (box["top"] + box["bottom"]) / 2)
+    tiny.page.keyboard.up("Control")
+    tiny.has_caret(lines.index("params:") + 2)
+    tiny.page.keyboard.press("F12")
+    tiny.has_caret(lines.index("params:") + 2)
+
+
+def test_a_parent_opens_beside_and_the_merged_text(inspector: Inspector) -> None:
+    reader = inspector.page.locator(".reader-pane")
+    expect(reader).to_be_hidden()
+    inspector.page.evaluate("""() => {
+        const { text, view } = window.archspecEditor;
+        view.dispatch({ selection: { anchor: text.indexOf("type: BertModel") + 8 } });
+        view.focus();
+    }""")
+    inspector.page.keyboard.press("F12")
+    expect(reader.locator("strong")).to_have_text("specs/text/bert-model.yaml")
+    expect(reader.locator(".chosen-line")).to_have_text("  BertModel:")
+    expect(reader.locator(".chosen-line")).to_be_in_viewport()
+    before = inspector.text
+    reader.locator(".chosen-line").click()
+    inspector.page.keyboard.type("x")
+    expect(reader.locator(".chosen-line")).to_have_text("  BertModel:")
+    assert inspector.text == before
+    assert faults(inspector, "#reader") == []
+    inspector.page.set_viewport_size({"width": 1280, "height": 900})
+    inspector.button("Show with parents merged").click()
+    expect(reader.locator("strong")).to_have_text("bert, parents merged")
+    expect(reader).to_contain_text("vocab_size: {default: 30522, min: 1}")
+    expect(reader).not_to_contain_text("extends")
+    reader.get_by_role("button", name="Close").click()
+    expect(reader).to_be_hidden()

@@ -4,7 +4,6 @@ export {
   closeBrackets,
   closeBracketsKeymap,
   completionKeymap,
-  startCompletion,
 } from "@codemirror/autocomplete";
 export { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 export { yaml } from "@codemirror/lang-yaml";
@@ -19,14 +18,12 @@ export {
 } from "@codemirror/language";
 export { lintGutter, lintKeymap, setDiagnostics } from "@codemirror/lint";
 export { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
-export { Annotation, Compartment, EditorState, StateEffect, StateField } from "@codemirror/state";
+export { Annotation, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
 export {
   Decoration,
   EditorView,
-  closeHoverTooltips,
   drawSelection,
   dropCursor,
-  highlightActiveLine,
   highlightSpecialChars,
   hoverTooltip,
   keymap,

@@ -1,0 +1,90 @@
+// Completion, what is said of the word under the pointer, and the way to declarations, as parts of the editor.
+import { complete } from "./completions.js";
+import { button, h } from "./dom.js";
+import { editorLibraries } from "./editor_libraries.js";
+import { loadData } from "./framework.js";
+import { referenceAt } from "./references.js";
+
+const CLASSES = { key: "k", argument: "a", layer: "L", block: "B", function: "ƒ", parameter: "P" };
+
+let language = null; // a promise of what the server knows, asked for when it is first needed
+function knowledge() {
+  language ??= loadData("language.json").catch(() => {
+    language = null; // the server may be back the next time
+    return null;
+  });
+  return language;
+}
+
+// `getInherited` returns the names that the server has found; `open(target)` shows a declaration.
+export function languageSupport({ getInherited, open }) {
+  const { EditorView, Prec, acceptCompletion, autocompletion, hoverTooltip, keymap } = editorLibraries;
+  const asked = async (ask, state, offset) => {
+    const known = await knowledge();
+    return known ? ask(state.doc.toString(), offset, { language: known, inherited: getInherited() }) : null;
+  };
+
+  async function source(context) {
+    const { state, pos, explicit } = context;
+    if (!explicit && !/[\w$@]/.test(state.sliceDoc(pos - 1, pos))) return null;
+    const found = await asked(complete, state, pos);
+    if (!found?.options.length || (!explicit && found.from === pos)) return null;
+    const options = found.options.map(({ label, kind, detail, info, apply, isFirst }) => ({
+      label,
+      type: kind,
+      detail: detail.length > 48 ? `${detail.slice(0, 47)}…` : detail,
+      info: info || undefined,
+      apply,
+      boost: isFirst ? 10 : 0,
+    }));
+    return { from: found.from, options, validFor: /^[\w$@.-]*$/ };
+  }
+
+  const hover = hoverTooltip(
+    async (view, pos) => {
+      const found = await asked(referenceAt, view.state, pos);
+      if (!found) return null;
+      const { from, to, title, lines, target } = found;
+      const go =
+        target && target.at !== from ? button("Go to declaration", () => open(target), { class: "link" }) : null;
+      const parts = [h("code", title), ...lines.map((line) => h("p", line)), go];
+      return { pos: from, end: to, create: () => ({ dom: h("div.hover-help", ...parts) }) };
+    },
+    { hideOnChange: true },
+  );
+
+  async function goTo(view, pos) {
+    const found = await asked(referenceAt, view.state, pos);
+    if (found?.target) open(found.target);
+  }
+  const follow = (view) => {
+    goTo(view, view.state.selection.main.head);
+    return true;
+  };
+  const click = EditorView.domEventHandlers({
+    mousedown(event, view) {
+      if (!(event.ctrlKey || event.metaKey) || event.button !== 0) return false;
+      const pos = view.posAtCoords({ x: event.clientX, y: event.clientY });
+      if (pos === null) return false;
+      event.preventDefault();
+      goTo(view, pos);
+      return true;
+    },
+  });
+  return [
+    autocompletion({
+      override: [source],
+      icons: false,
+      addToOptions: [
+        {
+          render: ({ type }) => h("span.option-kind", { title: type, "aria-hidden": "true" }, CLASSES[type] ?? "·"),
+          position: 20,
+        },
+      ],
+    }),
+    hover,
+    click,
+    Prec.high(keymap.of([{ key: "Tab", run: acceptCompletion }])),
+    keymap.of([{ key: "F12", run: follow }]),
+  ];
+}
