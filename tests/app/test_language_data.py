@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from archspec.lang.registry import functions, layers
 from archspec_app.events import Event
 from archspec_app.inherited_names import known_names
 from archspec_app.language_data import first_line, language_json
-from archspec_app.session import Session
+from archspec_app.session import Session, SpecRequest
 from archspec_app.tabs import spec as spec_tab
 from archspec_app.workspace import Workspace
 from tests.app.test_assets import run_node
@@ -150,3 +151,8 @@ def test_the_merged_text_builds_the_same(child: Session) -> None:
     merged = archspec.loads(told["text"])
     assert child.built
     assert archspec.to_python(merged) == archspec.to_python(child.built.spec)
+
+
+def test_a_draft_holds_all_that_a_session_is_asked_for() -> None:
+    draft = spec_tab._Draft  # pyright: ignore[reportPrivateUsage]
+    assert {*draft.model_fields} == {"name", *(field.name for field in fields(SpecRequest))}

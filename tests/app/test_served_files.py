@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from archspec_app.served_files import CompressedPage, ServedFiles
@@ -28,7 +29,8 @@ def ask(app: Any, path: str, **headers: str) -> tuple[int, dict[bytes, bytes], b
 
     listed = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "method": "GET", "path": path, "headers": listed}
-    asyncio.run(app(scope, receive, send))
+    with ThreadPoolExecutor(1) as pool:  # browser tests leave an event loop in this thread
+        pool.submit(lambda: asyncio.run(app(scope, receive, send))).result()
     body = b"".join(part["body"] for part in sent[1:])
     return sent[0]["status"], dict(sent[0]["headers"]), body
 

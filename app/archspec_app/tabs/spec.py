@@ -43,6 +43,7 @@ class _Draft(BaseModel):
     optimizer: str
     checkpoint_blocks: tuple[str, ...]
     without: tuple[str, ...]
+    device: str
 
     @classmethod
     def parse(cls, text: str | None) -> _Draft | None:
