@@ -164,6 +164,7 @@ def _layout(layout: Checkpoint) -> str:
     for kind, joins in (("split", layout.split), ("stack", layout.stack)):
         lines += [f"{', '.join(j.ours)} → {', '.join(j.theirs)} ({kind}, {j.dim})" for j in joins]
     lines += [f"transposes {pattern}" for pattern in layout.transpose]
+    lines += [f"reshapes {pattern} to {sizes}" for pattern, sizes in layout.reshape.items()]
     lines += [f"prefix {layout.prefix}"] if layout.prefix else []
     lines += [f"ignores {pattern}" for pattern in layout.ignore]
     lines += [f"may lack {pattern}" for pattern in layout.optional]

@@ -458,6 +458,9 @@ class Joined(Model):
     )
 
 
+Size = Annotated[int, Field(ge=-1, le=1_000_000_000)]
+
+
 class Checkpoint(Model):
     """A foreign layout of the weights: its names, as they differ from ours."""
 
@@ -470,6 +473,10 @@ class Checkpoint(Model):
     )
     transpose: list[str] = Field(
         default=[], description="our tensors whose last two dimensions are swapped there"
+    )
+    reshape: dict[str, Annotated[list[Size], Field(min_length=1, max_length=8)]] = Field(
+        default={},
+        description="our pattern: the shape there; 0 is our size in that place, -1 what is left",
     )
     prefix: str = Field(default="", description="what every foreign name begins with")
     ignore: list[str] = Field(default=[], description="foreign names that are left unread")

@@ -1,12 +1,14 @@
-"""Tensors that are one on one side and several on the other, or transposed: plans, no values."""
+"""Tensors that are one on one side and several on the other, or turned: plans, no values."""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from archspec.errors import Problem, WeightsError
 from archspec.weights.layouts import Join, Naming
 from archspec.weights.rows import Rule, TensorInfo
 from archspec.weights.tensor_names import ModelAndFile, Names, Target
@@ -21,13 +23,14 @@ class Piece:
 
     Attributes:
         how: ``part`` of a longer tensor, ``item`` of a stack, the ``cat`` or ``stack`` of several,
-            or a ``whole`` that is transposed.
+            or a ``whole`` that is transposed or has another shape.
         foreign: names of the file, of one tensor or of several.
         index: which part or item it is, ``count`` how many there are.
         ratio: of the sizes of a ``cat``, where the layout says it.
         start, size: of a part, along ``dim``, of ``total``.
         dim: a dimension of the file's one tensor; of those of a ``cat`` or ``stack``, joined.
         transposed: whether the last two dimensions of ours are swapped in the file.
+        reshaped: the shape before and after, of what is ours and perhaps transposed; None if alike.
         rules: where the spec says so.
     """
 
@@ -41,6 +44,7 @@ class Piece:
     size: int = 0
     total: int = 0
     transposed: bool = False
+    reshaped: tuple[Shape, Shape] | None = None
     ratio: tuple[int, ...] = ()
 
     def sizes(self, total: int) -> list[int]:
@@ -64,37 +68,69 @@ class Piece:
             case "item":
                 return f"{first}[{self.index}]"
             case "whole":
-                return f"{first}.T"
+                shape = f" as {list(self.reshaped[0])}" if self.reshaped else ""
+                return f"{first}{shape}{'.T' if self.transposed else ''}"
             case _:
                 return f"{first} … {self.foreign[-1]}"
 
 
 def pieces_of(naming: Naming, target: Target) -> dict[str, Piece]:
-    """Our tensors that a layout joins, takes apart or transposes.
+    """Our tensors that a layout joins, takes apart, transposes or reshapes.
 
     Args:
         naming: its prefixes are those of the file.
         target: the model's side.
+
+    Raises:
+        WeightsError: E603, a tensor cannot have the shape that the layout says.
     """
-    if not naming.joins and not naming.transposed:
+    if not naming.joins and not naming.transposed and not naming.reshaped:
         return {}
-    swapped = Names(target.tensors, target.types).selected(naming.transposed)
+    names = Names(target.tensors, target.types)
+    swapped = {
+        name: rule
+        for name, rule in names.selected(naming.transposed).items()
+        if len(target.tensors[name].shape) > 1
+    }
     shapes = {n: _swapped(t.shape) if n in swapped else t.shape for n, t in target.tensors.items()}
+    reshaped: dict[str, tuple[Rule, tuple[Shape, Shape]]] = {}
+    for pattern, rule, sizes in naming.reshaped:
+        for name in names.selected(((pattern, rule),)):
+            there = _resolved(name, shapes[name], sizes, rule)
+            reshaped[name] = rule, (shapes[name], there)
+    shapes |= {name: there for name, (_, (_, there)) in reshaped.items()}
     pieces: dict[str, Piece] = {}
     for join in naming.joins:
         shapes_left = {name: shape for name, shape in shapes.items() if name not in pieces}
         pieces |= dict(
             _several(join, shapes_left) if join.is_ours_several else _one(join, shapes_left)
         )
-    for name, rule in swapped.items():
-        if len(target.tensors[name].shape) < 2:
-            continue
-        joined = pieces.get(name)
-        if joined is None and (plain := naming.renamed(name)):
-            pieces[name] = Piece("whole", (plain[0],), (*plain[1], rule), transposed=True)
-        elif joined is not None:
-            pieces[name] = replace(joined, transposed=True, rules=(*joined.rules, rule))
+    for name in swapped | reshaped:
+        foreign, rules = naming.renamed(name)
+        piece = pieces.get(name) or Piece("whole", (foreign,), rules)
+        if name in swapped:
+            piece = replace(piece, transposed=True, rules=(*piece.rules, swapped[name]))
+        if name in reshaped:
+            rule, both = reshaped[name]
+            piece = replace(piece, reshaped=both, rules=(*piece.rules, rule))
+        pieces[name] = piece
     return {name: _placed(piece, naming) for name, piece in pieces.items()}
+
+
+def _resolved(name: str, shape: Shape, sizes: tuple[int, ...], rule: Rule) -> Shape:
+    """The shape in the file, of the layout's sizes.
+
+    >>> _resolved("fc", (4096, 25088), (0, -1, 7, 7), Rule(""))
+    (4096, 512, 7, 7)
+    """
+    known = [shape[i] if not size and i < len(shape) else size for i, size in enumerate(sizes)]
+    rest = math.prod(size for size in known if size != -1)
+    if -1 in known and rest:
+        known[known.index(-1)] = math.prod(shape) // rest
+    if math.prod(known) != math.prod(shape) or -1 in known:
+        message = f"'{name}' of shape {list(shape)} cannot have the shape {list(sizes)} in a file"
+        raise WeightsError(Problem("E603", message, rule.place))
+    return tuple(known)
 
 
 def _placed(piece: Piece, naming: Naming) -> Piece:
@@ -154,6 +190,11 @@ def arranged(naming: Naming, sides: ModelAndFile) -> tuple[Naming, ModelAndFile,
         shape = _shape_of(piece, [t.shape for t in tensors]) if one_dtype else None
         if len(tensors) != len(names) or shape is None or piece.name in sides.in_file:
             continue
+        if piece.reshaped is not None:
+            here, there = piece.reshaped
+            if shape != there:
+                continue
+            shape = here
         shape = _swapped(shape) if piece.transposed else shape
         tensors_by_name[piece.name] = TensorInfo(piece.name, shape, tensors[0].dtype)
         placed[ours], made[piece.name] = (piece.name, piece.rules), piece
@@ -172,11 +213,11 @@ def arranged(naming: Naming, sides: ModelAndFile) -> tuple[Naming, ModelAndFile,
 
 def _shape_of(piece: Piece, shapes: list[Shape]) -> Shape | None:
     """What ours would be, as the file turns it; None if the file's do not fit together."""
-    if not shapes or (piece.how != "whole" and not shapes[0]):
+    if not shapes:
         return None
     first, dim = shapes[0], piece.dim
     if piece.how == "whole":
-        return first if len(first) > 1 else None
+        return first if len(first) > 1 or piece.reshaped or not piece.transposed else None
     if piece.how == "stack":
         return (*first[:dim], len(shapes), *first[dim:]) if len(set(shapes)) == 1 else None
     if dim >= len(first):

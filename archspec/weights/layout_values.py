@@ -1,4 +1,4 @@
-"""The values of tensors that a file has joined, apart or transposed, in both directions."""
+"""The values of tensors that a file has joined, apart or turned, in both directions."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def ours_of(piece: Piece, file_tensors: State) -> torch.Tensor:
             tensor = torch.stack(tensors, piece.dim)
         case "whole":
             tensor = tensors[0]
+    tensor = tensor if piece.reshaped is None else tensor.reshape(piece.reshaped[0])
     tensor = tensor.mT if piece.transposed else tensor
     return tensor.clone(memory_format=torch.contiguous_format)
 
@@ -73,7 +74,8 @@ def theirs_of(pieces: Mapping[str, Piece], state: State) -> dict[str, torch.Tens
 
 
 def _joined(foreign: str, piece: Piece, parts: list[torch.Tensor]) -> torch.Tensor:
-    outlines = {(t.dtype, *t.shape[: piece.dim], -1, *t.shape[piece.dim + 1 :]) for t in parts}
+    dim = piece.dim
+    outlines = {(t.dtype, t.ndim, *t.shape[:dim], -1, *t.shape[dim + 1 :]) for t in parts}
     alike = outlines if piece.how == "part" else {(t.dtype, t.shape) for t in parts}
     if len(alike) > 1:
         shapes = "; ".join(str(list(tensor.shape)) for tensor in parts)
@@ -84,4 +86,5 @@ def _joined(foreign: str, piece: Piece, parts: list[torch.Tensor]) -> torch.Tens
 
 def _turned(tensor: torch.Tensor, piece: Piece) -> torch.Tensor:
     tensor = tensor.detach()
-    return tensor.mT if piece.transposed else tensor
+    tensor = tensor.mT if piece.transposed else tensor
+    return tensor if piece.reshaped is None else tensor.reshape(piece.reshaped[1])

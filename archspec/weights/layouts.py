@@ -83,6 +83,7 @@ class Naming:
         optional: patterns over ours.
         joins: tensors that are several on one side.
         transposed: patterns over ours.
+        reshaped: patterns over ours, with the sizes of the file as the layout says them.
         placed: our names of tensors that stand otherwise in a file → what they are called.
         added: what the file's names begin with besides.
         lacking: what the file's names should begin with and do not.
@@ -96,6 +97,7 @@ class Naming:
     optional: tuple[tuple[str, Rule], ...] = ()
     joins: tuple[Join, ...] = ()
     transposed: tuple[tuple[str, Rule], ...] = ()
+    reshaped: tuple[tuple[str, Rule, tuple[int, ...]], ...] = ()
     placed: Mapping[str, tuple[str, tuple[Rule, ...]]] = field(
         default_factory=dict[str, tuple[str, tuple[Rule, ...]]]
     )
@@ -237,7 +239,17 @@ def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
         for i, joined in enumerate(several)
     ]
     transposed = listed("transpose", layout.transpose)
-    return Naming(name, prefix, place, renames, ignore, optional, tuple(joins), transposed)
+    reshaped = tuple(
+        (
+            text,
+            Rule(f"reshape {text}", spec.document.place((*path, "reshape", text), key=True)),
+            tuple(sizes),
+        )
+        for text, sizes in layout.reshape.items()
+    )
+    return Naming(
+        name, prefix, place, renames, ignore, optional, tuple(joins), transposed, reshaped
+    )
 
 
 def _join(kind: str, joined: Joined, place: Place | None) -> Join:

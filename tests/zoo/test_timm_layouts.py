@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models.convnext import ConvNeXt
 from timm.models.swin_transformer import SwinTransformer
+from timm.models.vgg import VGG
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -37,6 +39,16 @@ CASES: dict[str, tuple[nn.Module, int, dict[str, Any]]] = {
         },
     ),
     "swin-t": (SwinTransformer(128, 4, **SWIN), 128, SWIN),
+    "convnext-tiny": (
+        ConvNeXt(num_classes=5, depths=(1, 2, 2, 1), dims=(4, 8, 12, 16)),
+        64,
+        {"num_classes": 5, "depths": [1, 2, 2, 1], "dims": [4, 8, 12, 16]},
+    ),
+    "vgg16-bn": (
+        VGG([4, "M", 8, "M", 8, "M", 12, "M", 12, "M"], num_classes=5, norm_layer=nn.BatchNorm2d),
+        224,
+        {"num_classes": 5, "stages": [[4], [8], [8], [12], [12]]},
+    ),
 }
 
 

@@ -122,6 +122,13 @@ class SelectionChecker:
                 self._parsed((*at, "ignore", i), patterns.parse, text)
             for part, texts in (("optional", layout.optional), ("transpose", layout.transpose)):
                 self._check_patterns(texts, (*at, part))
+            for text, sizes in layout.reshape.items():
+                place = (*at, "reshape", text)
+                self._check_patterns([text], place)
+                if text.startswith("!"):
+                    self.checker.add("E702", "a reshape cannot exclude", place, key=True)
+                if sizes.count(-1) > 1:
+                    self.checker.add("E207", "only one size can be what is left (-1)", place)
             for kind, joins in (("split", layout.split), ("stack", layout.stack)):
                 for i, joined in enumerate(joins):
                     self._check_joined(kind, joined, (*at, kind, i))
@@ -134,7 +141,7 @@ class SelectionChecker:
         for one in self.architecture.adapters.values():
             texts += [*one.match, *one.feedforward, *one.train]
         for one in self.architecture.checkpoints.values():
-            texts += [*one.rename, *one.optional, *one.transpose]
+            texts += [*one.rename, *one.optional, *one.transpose, *one.reshape]
             texts += [text for joined in (*one.split, *one.stack) for text in joined.ours]
         return texts
 
