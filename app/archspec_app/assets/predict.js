@@ -88,6 +88,7 @@ let visits = 0;
 let listedAt = 0;
 let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
+let missing = null; // a model that the address has and the list lacks
 let latest = ""; // the run that finished last
 let shownSources = "";
 let examplesOf = null;
@@ -183,7 +184,7 @@ async function askExamples() {
   if (examplesOf === name) return;
   examplesOf = name;
   examples.replaceChildren();
-  if (!name) return;
+  if (!name || kindOf(name) === "masked-lm") return; // its texts need a mask
   const { examples: found } = await ask("examples", { source: name });
   if (examplesOf !== name || !found?.length) return;
   examples.append(h("span.quiet", "Examples from its data:"), ...found.map(exampleButton));
@@ -351,8 +352,8 @@ function addressedModel() {
 function choose() {
   chosen = addressedModel();
   source.value = chosen ?? latest;
-  if (source.selectedIndex < 0) {
-    moved.textContent = `${chosen} is not there.`; // not yet, or not any more
+  missing = source.selectedIndex < 0 ? chosen : null; // not there yet, or not any more
+  if (missing !== null) {
     source.value = latest;
     chosen = null;
   }
@@ -392,8 +393,12 @@ function drawSources(sources) {
     h("optgroup", { label: "Runs" }, runOptions),
   );
   latest = (runs.find(({ status }) => status === "finished") ?? runs[0])?.name ?? "";
+  const wasMissing = missing;
   choose();
-  if (!isFirst && chosen === null && source.value !== before) moved.textContent = "The run that finished last.";
+  const hasMoved = !isFirst && chosen === null && source.value !== before;
+  if (missing !== null) moved.textContent = `${missing} is not there.`;
+  else if (hasMoved) moved.textContent = "The run that finished last.";
+  else if (wasMissing !== null) moved.textContent = "";
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
   filesList.replaceChildren(...sources.files.map((name) => option(name)));
 }

@@ -1,5 +1,5 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
-// Events: "start" "stop" "resume" "poll" "compare" "again" "note" "remove"
+// Events: "preview" "start" "stop" "resume" "poll" "compare" "again" "note" "remove"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
@@ -8,6 +8,7 @@ import { send, whenVisible } from "./page.js";
 import { chart } from "./run_charts.js";
 import { comparison, scoresOf } from "./run_comparison.js";
 import { badge, bestScore, runTable } from "./run_table.js";
+import { previewPanel } from "./train_preview.js";
 
 const root = element.querySelector(".train-view");
 const POLL_INTERVAL = 1000;
@@ -30,10 +31,11 @@ let pollStarted = 0;
 
 const form = h("form.train-form");
 const notice = h("p.notice", { role: "status" });
+const previewed = h("div.preview");
 const list = h("div.runs");
 const comparing = h("div.comparison");
 const detail = h("div.run");
-root.append(form, notice, h("h3", "Runs"), list, comparing, detail);
+root.append(form, notice, previewed, h("h3", "Runs"), list, comparing, detail);
 
 // Columns are left out by the room that the list has, not by the width of the window.
 const ROOM = { tiny: 440, small: 600, medium: 760 };
@@ -82,7 +84,13 @@ function drawForm() {
   form.replaceChildren(
     h("div.fields", fields.main.map(fieldLabel)),
     h("details", { open: isOpen }, h("summary", "More options"), more),
-    h("button.primary", { type: "submit" }, "Start training"),
+    h(
+      "p.bar",
+      h("button.primary", { type: "submit" }, "Start training"),
+      button("Preview", showPreview, {
+        title: "the data, the lengths, the memory, and the command line that does the same",
+      }),
+    ),
   );
   restoreForm(Object.fromEntries(values));
 }
@@ -99,14 +107,23 @@ function restoreForm(values) {
   }
 }
 
+function formOptions() {
+  const values = {};
+  for (const { name, type, value, valueAsNumber } of form.elements)
+    if (name && value !== "") values[name] = type === "number" ? valueAsNumber : value;
+  return values;
+}
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const options = {};
-  for (const { name, type, value, valueAsNumber } of form.elements)
-    if (name && value !== "") options[name] = type === "number" ? valueAsNumber : value;
   report("Starting …");
-  trigger("start", { options });
+  trigger("start", { options: formOptions() });
 });
+function showPreview() {
+  report("Reading the data …");
+  trigger("preview", { options: formOptions() });
+}
+// What was read is of other options as soon as one changes.
+form.addEventListener("input", () => previewed.classList.add("outdated"));
 
 function report(text, isError = false) {
   notice.textContent = text;
@@ -356,6 +373,10 @@ function receive() {
   rows = value.rows;
   // The message about the last click stays while the page polls.
   if (value.error || value.event !== "poll") report(value.error ?? value.notice ?? "", Boolean(value.error));
+  if (value.preview) {
+    previewed.classList.remove("outdated");
+    previewed.replaceChildren(...previewPanel(value.preview, () => previewed.replaceChildren()));
+  }
   if (value.again) fillForm(value.again);
   if (value.compared)
     comparing.replaceChildren(...comparison(value.compared, figures, () => comparing.replaceChildren()));

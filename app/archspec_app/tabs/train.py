@@ -18,8 +18,15 @@ from archspec_app.event_binding import LISTENER, EventBinder
 from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
+from archspec_app.training.preview import preview
 from archspec_app.training.run_table import compare_runs, delete_run, form_of, write_note
-from archspec_app.training.train_request import OPTIONS, SWITCH
+from archspec_app.training.train_request import (
+    OPTIONS,
+    SWITCH,
+    field_label,
+    in_words_of_the_form,
+    read_request,
+)
 from archspec_app.weight_files import weights_below
 
 Action = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
@@ -38,11 +45,11 @@ def build(binder: EventBinder) -> None:
     train = view("train", label="Training", elem_id="train")
     nothing = gr.State(None)
     actions = {
-        "start": _start, "stop": _stop, "resume": _resume, "poll": _poll, "compare": _compare,
-        "again": _again, "note": _note, "remove": _remove,
+        "preview": _preview, "start": _start, "stop": _stop, "resume": _resume, "poll": _poll,
+        "compare": _compare, "again": _again, "note": _note, "remove": _remove,
     }  # fmt: skip
     for name, act in actions.items():
-        inputs = [binder.code if name == "start" else nothing]
+        inputs = [binder.code if name in ("preview", "start") else nothing]
         getattr(train, name)(_handler(binder, name, act), inputs, [train], **LISTENER)
 
 
@@ -56,7 +63,7 @@ def _handler(binder: EventBinder, name: str, act: Action) -> Callable[..., Any]:
         return {**answer, **_current(session), "event": name}
 
     def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
-        return {"error": problem, **_current(session), "event": name}
+        return {"error": in_words_of_the_form(problem), **_current(session), "event": name}
 
     return binder.on_query(run, failed)
 
@@ -67,15 +74,25 @@ def _jobs(folder: Path) -> Jobs:
 
 
 def _start(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    key = jobs.start(session.request.text, session.name, _options(session, data))
+    return {"started": key, "notice": f"started {key}"}
+
+
+def _preview(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    options, folder = _options(session, data), session.workspace.folder
+    request = read_request(folder, session.request.text, session.name, options)
+    return {"preview": {**preview(folder, session.name, request), "saved": not session.is_modified}}
+
+
+def _options(session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    """Of the form; the spec must be one that can be trained."""
     options = data.get("options")
     if not isinstance(options, dict):
         raise UsageError(Problem("E801", "the options are missing"))
     if session.problems:
         hint = "fix them first"
         raise UsageError(Problem("E801", "the text in the editor has problems", hint=hint))
-    request = session.request
-    key = jobs.start(request.text, session.name, options)
-    return {"started": key, "notice": f"started {key}"}
+    return options
 
 
 def _stop(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
@@ -170,7 +187,7 @@ def _field(info: OptionInfo) -> dict[str, Any]:
     """A field of the form as the option declares it."""
     field: dict[str, Any] = {
         "name": info.name,
-        "label": info.name.replace("_", " ").capitalize(),
+        "label": field_label(info.name),
         "help": info.description,
         "placeholder": info.unset,
     }

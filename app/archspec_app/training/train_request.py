@@ -47,12 +47,18 @@ class TrainRequest:
         stem: the spec's file is called so; what the run is named for.
         plan: the freeze plans in a word.
         arguments: of ``archspec train`` behind the spec; files are relative to the start folder.
+        spec: what the text says, with the adapter.
+        options: those that are no files.
+        files: option and file, relative to the start folder.
     """
 
     text: str
     stem: str
     plan: str
     arguments: tuple[str, ...]
+    spec: Spec
+    options: TrainOptions
+    files: tuple[tuple[str, str], ...]
 
 
 def read_request(
@@ -93,7 +99,29 @@ def read_request(
     plan = "+".join(phase.label for phase in phases)
     if adapted.adapter is not None and not {"freeze", "phases"} & set(chosen):
         plan = adapted.adapter.name
-    return TrainRequest(_standalone(spec, text), _stem(name), plan, tuple(words))
+    return TrainRequest(
+        _standalone(spec, text), _stem(name), plan, tuple(words), adapted,
+        TrainOptions(**chosen), tuple(files),
+    )  # fmt: skip
+
+
+def field_label(name: str) -> str:
+    """What the form calls an option."""
+    return name.replace("_", " ").capitalize()
+
+
+def in_words_of_the_form(text: str) -> str:
+    """A message that names options as Python and the command line do, for who sees the form.
+
+    >>> in_words_of_the_form("say which with max_length=190 (--max-length 190)")
+    'say which with "Max length" 190'
+    """
+
+    def named(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return f'"{field_label(name)}"{value and f" {value}"}' if name in OPTIONS else found[0]
+
+    return re.sub(r"\b([a-z_]+)=([\w.-]*)", named, re.sub(r" \(--[^()]*\)", "", text))
 
 
 def _word(info: OptionInfo, value: object) -> str:

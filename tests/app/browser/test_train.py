@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import shlex
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
+import archspec
 from archspec.file_lock import holder
 from tests.app.browser.conftest import Restartable, train_here
-from tests.app.browser.inspector import OpenPage
-from tests.app.browser.runs import CLASSES, DATA, OF_CLASS, SPEC, WEIGHTS, Training
+from tests.app.browser.inspector import OpenPage, Scheme
+from tests.app.browser.runs import CLASSES, DATA, OF_CLASS, SPEC, TINY, WEIGHTS, Training
 from tests.app.browser.test_hostile import NAME, is_clean
 from tests.app.browser.test_looks import faults
+from tests.app.test_predictions import PIXELS
 
 EPOCHS, BATCH = 4, 16
 OPTIONS = {
@@ -232,3 +238,87 @@ def test_a_run_can_be_read(
         expect(training.epoch_rows.first).to_be_visible()
         training.detail.locator("summary").click()
         assert faults(inspector, "#train") == []
+
+
+HOSTILE_ROWS = [("<img src=x onerror=window.__pwned=51>", "<b>no</b>"), ("so good", "yes")]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
+def test_a_preview_tells_what_a_run_would_train_on(
+    scheme: Scheme, width: int, open_runs: OpenPage, runs_folder: Path
+) -> None:
+    with open(runs_folder / "long.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *HOSTILE_ROWS * 12, ("a " * 30, "yes")])
+    inspector = open_runs(scheme=scheme, width=width)
+    inspector.open("tiny.yaml", "Tiny")
+    training = Training(inspector)
+    preview = training.page.locator("#train .preview")
+    for name, value in {"data": "long.csv", "epochs": "4", "batch_size": "4"}.items():
+        training.form.locator(f'[name="{name}"]').fill(value)
+    listed = training.page.locator("#train .runs tbody tr").count()
+    inspector.button("Preview").click()
+    expect(preview).to_contain_text("text: column text")
+    head, *splits = [
+        row.locator("th, td").all_inner_texts()
+        for row in preview.get_by_role("region", name="Splits").locator("tr").all()
+    ]
+    assert head == ["Split", "Rows", "<b>no</b>", "yes"]
+    data = archspec.open_data(
+        runs_folder / "long.csv", task=archspec.load(TINY / "tiny.yaml").architecture.task
+    )
+    assert splits == [
+        [name, str(len(rows)), *map(str, rows.counts.values())]
+        for name, rows in data.splits.items()
+    ]
+    expect(preview.locator(".first-rows td").first).to_have_text(str(data.splits["train"][0]))
+    expect(preview.locator(".facts")).to_contain_text(
+        "Lengths of 25 texts: the longest has 32 tokens; 13 have more than 12."
+    )
+    steps = -(-len(data.splits["train"]) // 4)
+    expect(preview.locator(".facts")).to_contain_text(f"{steps} steps in each of 4 epochs.")
+    expect(preview.locator(".facts")).to_contain_text(re.compile(r"A step takes ≈ .*: it fits\."))
+    expect(preview.locator(".facts")).to_contain_text('"Max length" 32 keeps')
+    line = preview.locator("pre").inner_text()
+    assert shlex.split(line)[:3] == ["archspec", "train", "tiny.yaml"]
+    assert "--data=./long.csv" in line and "--epochs=4" in line and str(runs_folder) not in line
+    is_clean(inspector)
+    assert faults(inspector, "#train") == []
+    # Nothing was started, and what is changed dims it.
+    expect(training.page.locator("#train .runs tbody tr")).to_have_count(listed)
+    training.form.locator('[name="epochs"]').fill("5")
+    expect(preview).to_have_class(re.compile("outdated"))
+    more = training.form.locator("details")
+    if more.get_attribute("open") is None:
+        more.locator("summary").click()
+    training.form.locator('[name="label_column"]').fill("nothing")
+    inspector.button("Preview").click()
+    expect(training.notice).to_contain_text("long.csv has no column 'nothing'")
+    expect(training.notice).not_to_contain_text("--")
+
+
+def test_a_preview_of_images_and_their_masks(open_runs: OpenPage, runs_folder: Path) -> None:
+    for i in range(4):
+        shades = np.kron(np.arange(4).reshape(2, 2) % 3, np.ones((4, 4)))
+        for name, content in (("images", 60 * shades), ("masks", shades)):
+            place = runs_folder / "fields" / name
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(content.astype(np.uint8)).save(place / f"{i}.png")
+    (runs_folder / "pixels.yaml").write_text(PIXELS)
+    inspector = open_runs()
+    inspector.open("pixels.yaml", "Net")
+    training = Training(inspector)
+    training.form.locator('[name="data"]').fill("fields")
+    inspector.button("Preview").click()
+    preview = training.page.locator("#train .preview")
+    expect(preview.locator(".facts")).to_contain_text("The counts of classes are pixels.")
+    expect(preview).to_contain_text("image: column image")
+    pictures = preview.locator(".first-rows img")
+    expect(pictures).to_have_count(3)
+    assert pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
+    training.start(epochs="1", batch_size="2", device="cpu")
+    expect(training.badge).to_have_text("finished", timeout=SLOWLY)
+    inspector.button("Try this model").click()
+    inspector.page.locator(".predict-view .examples button").first.click()
+    expect(inspector.page.locator(".predict-view .classes")).to_contain_text(
+        re.compile("sky|road|car")
+    )
