@@ -11,7 +11,14 @@ import pytest
 from archspec.errors import UsageError
 from archspec.file_lock import locked
 from archspec_app.training.jobs import Jobs
-from archspec_app.training.run_table import compare_runs, delete_run, form_of, write_note
+from archspec_app.training.run_table import (
+    compare_runs,
+    delete_run,
+    form_of,
+    rename_run,
+    spec_differences,
+    write_note,
+)
 
 
 @pytest.fixture
@@ -54,6 +61,43 @@ def test_runs_are_compared_by_their_curves_and_options(jobs: Jobs) -> None:
     for keys in ([], ["page"], ["page", "page"], ["page", "../page"], ["page"] * 5):
         with pytest.raises(UsageError):
             compare_runs(jobs, keys)
+
+
+def test_a_run_is_renamed_with_all_that_is_known_of_it(jobs: Jobs) -> None:
+    write_note(jobs, "page", "of mine")
+    assert rename_run(jobs, "page", " better-1 ") == "better-1"
+    found = rows(jobs)
+    assert found.keys() == {"better-1", "terminal"} and found["better-1"]["note"] == "of mine"
+    assert form_of(jobs, "better-1")["spec"] == "tiny"
+    assert rename_run(jobs, "better-1", "better-1") == "better-1"
+    for wrong in ("", "../x", ".x", "a b", "<b>", "terminal", "x" * 121, "a/b"):
+        with pytest.raises(UsageError) as caught:
+            rename_run(jobs, "better-1", wrong)
+        assert caught.value.code == "E801" and str(jobs.folder) not in str(caught.value)
+    with pytest.raises(UsageError, match="no such run"):
+        rename_run(jobs, "page", "other")
+    (jobs.folder / "runs" / ".jobs" / "kept").mkdir()
+    with pytest.raises(UsageError, match="there is a run 'kept' already"):
+        rename_run(jobs, "better-1", "kept")
+    lock = jobs.folder / "runs" / "terminal" / ".lock"
+    with locked(lock), pytest.raises(UsageError, match="active"):
+        rename_run(jobs, "terminal", "other")
+    assert rows(jobs).keys() == {"better-1", "terminal"}
+
+
+def test_the_specs_of_runs_are_compared(jobs: Jobs) -> None:
+    text = (Path(__file__).parent.parent / "training" / "tiny.yaml").read_text()
+    for key, old in (("page", "p: 0.1"), ("terminal", "p: 0.5")):
+        (jobs.folder / "runs" / key / "spec.yaml").write_text(text.replace("p: 0.1", old))
+    if "p: 0.1" not in text:
+        pytest.fail("tiny.yaml has changed")
+    (found,) = spec_differences(jobs, ["page", "terminal"])
+    assert (found["key"], found["omitted"], found["error"]) == ("terminal", 0, "")
+    (line,) = found["lines"]
+    assert (line["kind"], line["what"]) == ("changed", "params.p") and "0.5" in line["how"]
+    (jobs.folder / "runs" / "terminal" / "spec.yaml").write_text("archspec: 1\nmodel: X\n")
+    (found,) = spec_differences(jobs, ["page", "terminal"])
+    assert found["lines"] == [] and found["error"] and str(jobs.folder) not in found["error"]
 
 
 def test_a_run_of_the_page_is_started_again_with_changes(jobs: Jobs) -> None:

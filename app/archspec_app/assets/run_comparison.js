@@ -45,3 +45,17 @@ export function comparison(runs, figures, close) {
     different.length ? "" : h("p.quiet", "Their options are equal."),
   ];
 }
+
+const SIGNS = { kept: "=", added: "+", removed: "−", changed: "~", moved: "→" };
+
+// What the specs of the other runs say, and that of the first does not.
+export function specDifferences(first, others) {
+  const line = ({ kind, what, how }) =>
+    h("li", { class: kind }, h("span.sign", SIGNS[kind] ?? "", " "), h("strong", what), " ", h("span", how));
+  return others.map(({ key, lines, omitted, error }) => {
+    if (error) return h("p.quiet", `The specs of ${first} and ${key} cannot be compared: ${error}`);
+    if (!lines.length) return h("p.quiet", `The specs of ${first} and ${key} are equal.`);
+    const rest = omitted ? h("p.quiet", `${omitted} more`) : "";
+    return h("section.specs", h("h3", `Spec of ${key}, compared with ${first}`), h("ul", lines.map(line)), rest);
+  });
+}

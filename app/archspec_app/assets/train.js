@@ -1,12 +1,12 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
-// Events: "preview" "start" "stop" "resume" "poll" "compare" "again" "note" "remove"
+// Events: "preview" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
 import { openTab } from "./navigation.js";
 import { send, whenVisible } from "./page.js";
 import { chart } from "./run_charts.js";
-import { comparison, scoresOf } from "./run_comparison.js";
+import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
 import { badge, bestScore, runTable } from "./run_table.js";
 import { previewPanel } from "./train_preview.js";
 
@@ -26,6 +26,7 @@ let selected = null;
 let run = null;
 let sorting = { column: "started", isDown: true };
 const compared = new Set();
+let drawnKey = null; // of the run whose details are shown
 let lastPoll = 0;
 let pollStarted = 0;
 
@@ -252,10 +253,25 @@ function remove(key) {
   if (window.confirm(`Delete ${key} with its weights and its log? This cannot be undone.`))
     trigger("remove", { run: key });
 }
-function noteField({ key, note }) {
-  const save = (event) => trigger("note", { run: key, note: event.target.value });
-  const attributes = { type: "text", value: note, maxlength: 300, "data-act": "note", onchange: save };
-  return h("label.note", h("span.quiet", "Note"), h("input", { ...attributes, placeholder: "what this run was for" }));
+function textFields({ key, note, can_delete: isIdle }) {
+  const field = (label, act, attributes) =>
+    h("label.note", h("span.quiet", label), h("input", { type: "text", "data-act": act, ...attributes }));
+  const saveNote = (event) => trigger("note", { run: key, note: event.target.value });
+  const rename = (event) => trigger("rename", { run: key, name: event.target.value });
+  const placeholder = "what this run was for";
+  return h(
+    "div.run-fields",
+    isIdle ? field("Name", "name", { value: key, maxlength: 120, onchange: rename, spellcheck: "false" }) : "",
+    field("Note", "note", { value: note, maxlength: 300, onchange: saveNote, placeholder }),
+  );
+}
+// The run of another name: wherever it was chosen, it still is.
+function renamed({ from, to }) {
+  if (compared.delete(from)) compared.add(to);
+  comparing.replaceChildren();
+  for (const name of ["model", "with"]) if (addressed(name) === `runs/${from}`) setAddress({ [name]: `runs/${to}` });
+  send("try-run");
+  select(to);
 }
 
 // Another run with the same options: the form, where those that are not among them have their defaults.
@@ -274,7 +290,9 @@ function drawRun() {
     return;
   }
   const { row } = run;
-  if (detail.contains(document.activeElement) && document.activeElement.dataset.act === "note") return;
+  const isTyping = ["note", "name"].includes(document.activeElement.dataset.act);
+  if (isTyping && detail.contains(document.activeElement) && row.key === drawnKey) return;
+  drawnKey = row.key;
   const log = detail.querySelector(".log");
   const isReading = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4;
   const scrollTop = isReading ? log.scrollTop : null;
@@ -292,7 +310,7 @@ function drawRun() {
       row.can_repeat ? action("Again with changes", "again") : "",
       row.can_delete ? button("Delete", () => remove(row.key), { "data-act": "remove" }) : "",
     ),
-    noteField(row),
+    textFields(row),
     row.error ? h("pre.notice.wrong", row.error) : "",
     charts(run),
     epochTable(run.epochs),
@@ -379,8 +397,12 @@ function receive() {
   }
   if (value.again) fillForm(value.again);
   if (value.compared)
-    comparing.replaceChildren(...comparison(value.compared, figures, () => comparing.replaceChildren()));
+    comparing.replaceChildren(
+      ...comparison(value.compared, figures, () => comparing.replaceChildren()),
+      ...specDifferences(value.compared[0].key, value.specs),
+    );
   if (value.removed) forget(value.removed);
+  if (value.renamed) renamed(value.renamed);
   if (value.started) select(value.started);
   else if (!selected) selectFirst();
   const { update } = value;

@@ -19,7 +19,14 @@ from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.preview import preview
-from archspec_app.training.run_table import compare_runs, delete_run, form_of, write_note
+from archspec_app.training.run_table import (
+    compare_runs,
+    delete_run,
+    form_of,
+    rename_run,
+    spec_differences,
+    write_note,
+)
 from archspec_app.training.train_request import (
     OPTIONS,
     SWITCH,
@@ -46,7 +53,8 @@ def build(binder: EventBinder) -> None:
     nothing = gr.State(None)
     actions = {
         "preview": _preview, "start": _start, "stop": _stop, "resume": _resume, "poll": _poll,
-        "compare": _compare, "again": _again, "note": _note, "remove": _remove,
+        "compare": _compare, "again": _again, "note": _note, "rename": _rename,
+        "remove": _remove,
     }  # fmt: skip
     for name, act in actions.items():
         inputs = [binder.code if name in ("preview", "start") else nothing]
@@ -106,7 +114,8 @@ def _resume(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any
 
 
 def _compare(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
-    return {"compared": compare_runs(jobs, texts_of(data, "runs"))}
+    keys = texts_of(data, "runs")
+    return {"compared": compare_runs(jobs, keys), "specs": spec_differences(jobs, keys)}
 
 
 def _again(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
@@ -121,6 +130,12 @@ def _again(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]
 def _note(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     write_note(jobs, text_of(data, "run"), text_of(data, "note"))
     return {}
+
+
+def _rename(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    key = text_of(data, "run")
+    name = rename_run(jobs, key, text_of(data, "name"))
+    return {"renamed": {"from": key, "to": name}, "notice": f"{key} is called {name} now"}
 
 
 def _remove(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:

@@ -1,19 +1,27 @@
-"""What the table of runs can do with them: compare, repeat, annotate and delete."""
+"""What the table of runs can do with them: compare, repeat, rename, annotate and delete."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import archspec
 from archspec import storage
-from archspec.errors import Problem, UsageError
-from archspec_app.training.job_status import MAX_NOTE_BYTES, JobState
+from archspec.differences import text_lines
+from archspec.differences.text_lines import Line
+from archspec.errors import ArchspecError, Problem, UsageError
+from archspec.training.run_folder import SPEC, check_name
+from archspec_app.training.job_status import JOBS, MAX_NOTE_BYTES, RUNS, Job, JobState
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import new_points
+from archspec_app.workspace import without_paths
 
 MAX_COMPARED = 4
+MAX_LINES = 200
+"""Of the differences between two specs."""
 MAX_NOTE = 300
 """Characters of a note."""
 
@@ -31,6 +39,32 @@ def delete_run(jobs: Jobs, key: str) -> None:
         for folder in (job.run, job.page_folder):
             if folder.exists():
                 shutil.rmtree(folder)  # of links, it removes the link
+
+
+def rename_run(jobs: Jobs, key: str, name: str) -> str:
+    """Give a run another name, that of its folder; returns the name.
+
+    Raises:
+        UsageError: E801, there is no such run, it is active, or it cannot have this name.
+    """
+    job, runs = jobs.known(key), jobs.folder / RUNS
+    name = name.strip()
+    if name == key:
+        return key
+    with jobs.writing():
+        if job.is_held:
+            raise _usage("this run is active", "stop it first")
+        try:
+            check_name(runs, name)
+        except UsageError as error:
+            raise UsageError([without_paths(one, jobs.folder) for one in error.problems]) from None
+        moves = [(job.run, runs / name), (job.page_folder, runs / JOBS / name)]
+        if any(os.path.lexists(new) for _, new in moves):
+            raise _usage(f"there is a run '{name}' already")
+        for old, new in moves:
+            if old.exists():
+                old.rename(new)
+    return name
 
 
 def write_note(jobs: Jobs, key: str, text: str) -> None:
@@ -89,6 +123,36 @@ def compare_runs(jobs: Jobs, keys: Sequence[str]) -> list[dict[str, Any]]:
             "options": _options(state) if state else {},
         })  # fmt: skip
     return compared
+
+
+def spec_differences(jobs: Jobs, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """In what the specs of runs differ from that of the first.
+
+    Returns:
+        For each run but the first ``key``, ``lines`` (with ``kind``, ``what`` and ``how``),
+        ``omitted``, the number of further lines, and ``error``: "" if both could be read.
+    """
+    first, *others = [jobs.known(key) for key in keys]
+    found: list[dict[str, Any]] = []
+    for other in others:
+        lines: list[Line] = []
+        error = ""
+        try:
+            diff = archspec.diff(_spec(jobs, first), _spec(jobs, other), levels=("spec",))
+            lines = [line for _, section in text_lines.sections(diff) for line in section]
+        except ArchspecError as problem:
+            error = without_paths(problem.problems[0], jobs.folder).message
+        shown = [{"kind": one.kind, "what": one.what, "how": one.how} for one in lines[:MAX_LINES]]
+        omitted = max(0, len(lines) - MAX_LINES)
+        found.append({"key": other.key, "lines": shown, "omitted": omitted, "error": error})
+    return found
+
+
+def _spec(jobs: Jobs, job: Job) -> archspec.Spec:
+    file = job.run / SPEC
+    if not file.is_file() or file.is_symlink():
+        raise _usage(f"{job.key} has no spec yet")
+    return archspec.load(file)
 
 
 def _options(state: JobState) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def metrics(folder: Path, run: str, kind: str) -> list[dict[str, float]]:
 def test_runs_are_sorted_compared_annotated_tried_and_deleted(
     open_runs: OpenPage, runs_folder: Path
 ) -> None:
-    for name, epochs in (("short", 1), ("long", 2)):
-        train_here(runs_folder, "tiny.yaml", "reviews.csv", name, epochs=epochs)
+    for name, epochs, p in (("short", 1, 0.1), ("long", 2, 0.5)):
+        train_here(runs_folder, "tiny.yaml", "reviews.csv", name, epochs=epochs, p=p)
     inspector = open_runs()
     page = inspector.page
     train = Training(inspector)
@@ -64,7 +64,27 @@ def test_runs_are_sorted_compared_annotated_tried_and_deleted(
     table = page.locator(".comparison table")
     expect(table.locator("tr").filter(has_text=re.compile("^epochs"))).to_have_text("epochs12")
     expect(page.locator(".comparison figure").first.locator(".curve")).to_have_count(2)
+    specs = page.locator(".comparison .specs")
+    expect(specs.get_by_role("heading")).to_have_text("Spec of long, compared with short")
+    expect(specs.locator("li.changed")).to_contain_text(re.compile("params.p.*0.1.*0.5"))
+    assert faults(inspector, "#train") == []
     train.row("short").locator("[data-run]").click()
+    # Another name: an impossible one is told, and the old one stays.
+    name = train.detail.get_by_label("Name", exact=True)
+    for wrong in ("../short", "long"):
+        name.fill(wrong)
+        page.keyboard.press("Tab")
+        expect(train.notice).to_contain_text("error[E801]")
+        expect(train.row("short")).to_be_visible()
+    name.fill("tiny-1")
+    page.keyboard.press("Tab")
+    expect(train.notice).to_have_text("short is called tiny-1 now")
+    expect(train.row("short")).to_have_count(0)
+    expect(train.detail.locator("h3")).to_contain_text("tiny-1")
+    expect(page).to_have_url(re.compile("run=tiny-1"))
+    name.fill("short")
+    page.keyboard.press("Tab")
+    expect(train.row("short")).to_be_visible()
     page.get_by_label("Note", exact=True).fill("<b>a note")
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
