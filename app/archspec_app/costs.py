@@ -6,7 +6,7 @@ from typing import Any
 
 from archspec.inspection import Figure
 from archspec.inspection.report import grouped_figures
-from archspec.report.numbers import format_count, format_size
+from archspec.report.numbers import format_count, format_operations, format_size
 from archspec_app.session import BuiltSpec
 
 _KINDS = {
@@ -17,10 +17,12 @@ _KINDS = {
     "bytes": "bytes",
 }
 
+_FORMATS = {"bytes": format_size, "MACs": format_operations, "FLOPs": format_operations}
+
 
 def figure_data(figure: Figure) -> dict[str, Any]:
     """A figure, rounded to four digits and in full."""
-    rounded = (format_size if figure.unit == "bytes" else format_count)(figure.value)
+    rounded = _FORMATS.get(figure.unit, format_count)(figure.value)
     return {
         "short": rounded if figure.exact else f"≈ {rounded}",
         "full": f"{figure.value:,} {_KINDS[figure.unit]}",

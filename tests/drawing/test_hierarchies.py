@@ -76,7 +76,7 @@ def test_a_large_model_is_small_on_paper() -> None:
     found = archspec.draw(LLAMA)
     assert len(found.nodes) == 20
     assert outline(found)["model.layers.0"][1] == 126
-    assert "405.9 G" in found.dot
+    assert "405.9 B" in found.dot
 
 
 MANY = """archspec: 1

@@ -2,7 +2,7 @@
 // Events: "toggle" "plan" "save_plan"
 import { addressed, setAddress } from "./address.js";
 import { button, h, keepFocus, meter, option } from "./dom.js";
-import { formatCount, formatExact, formatPercent, formatShapes } from "./numbers.js";
+import { formatCount, formatExact, formatOperations, formatPercent, formatShapes } from "./numbers.js";
 import { change, on, send } from "./page.js";
 import { MAX_ROWS, findPath, keysAbove, moduleAtLine, parameterCounts, visibleRows } from "./tree_rows.js";
 
@@ -138,7 +138,7 @@ function drawRow(row) {
     cell("number", `${formatExact(total)} parameters${each}`, total ? formatCount(total) : "–"),
     cell("share", null, total ? meter(share, { title: shareTitle }) : ""),
     cell("shape", null, shapes),
-    cell("number macs", `${formatExact(macs)} multiply-accumulates`, macs ? formatCount(macs) : "–"),
+    cell("number macs", `${formatExact(macs)} multiply-accumulates`, macs ? formatOperations(macs) : "–"),
     cell("freeze", null, total ? freezeToggle(row, state) : ""),
   );
 }

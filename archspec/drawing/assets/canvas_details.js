@@ -1,7 +1,7 @@
 // What is known of the selected box, arrow, or of the model.
 import { figureOf, unitText } from "./canvas_model.js";
 import { make, makeButton } from "./elements.js";
-import { formatCount, formatExact, formatPercent, formatSize } from "./numbers.js";
+import { formatExact, formatOperations, formatPercent, formatSize } from "./numbers.js";
 
 const row = (name, ...value) => [make("dt", {}, name), make("dd", {}, ...value)];
 const product = (shape) => shape.reduce((a, b) => a * b, 1);
@@ -37,7 +37,7 @@ function figures(data, node, valueOf) {
   const activations = valueOf("activations");
   return [
     row("Parameters", formatExact(parameters), share(parameters, data.root.parameters), frozen),
-    row("MACs", formatCount(valueOf("macs")), share(valueOf("macs"), data.root.macs)),
+    row("MACs", formatOperations(valueOf("macs")), share(valueOf("macs"), data.root.macs)),
     row(
       "Activations saved for backward",
       activations ? `≈ ${formatSize(activations)}, ${data.precision}` : "none",

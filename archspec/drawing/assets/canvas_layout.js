@@ -2,7 +2,7 @@
 // has to be, and one box of the block around it. What was laid out before is taken as it was.
 import { arrowsOf, arrowText, figureOf, pathOf, ROOT, stateOf, unitsOf, unitText } from "./canvas_model.js";
 import { graphLibraries } from "./graph_libraries.js";
-import { formatCount, formatSize } from "./numbers.js";
+import { formatCount, formatOperations, formatSize } from "./numbers.js";
 
 const LINE = 15;
 const HEAD = 26;
@@ -12,7 +12,7 @@ const MAX_TEXT = 48;
 export const OVERLAYS = {
   state: { label: "Trainable or frozen", figure: "parameters", format: formatCount },
   parameters: { label: "Parameters", figure: "parameters", format: formatCount },
-  macs: { label: "MACs", figure: "macs", format: formatCount, unit: " MACs" },
+  macs: { label: "MACs", figure: "macs", format: formatOperations, unit: " MACs" },
   activations: { label: "Activations saved for backward", figure: "activations", format: formatSize, about: "≈ " },
 };
 

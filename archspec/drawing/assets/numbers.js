@@ -1,18 +1,24 @@
 // Numbers for people, in the same format as on the server.
 
-const UNITS = ["", "k", "M", "G", "T", "P"];
+const COUNTS = ["", "k", "M", "B", "T"]; // thousands, millions, billions, as models are called
+const OPERATIONS = ["", "k", "M", "G", "T", "P"];
 
-// Four digits, in the largest unit that is reached once they are rounded: 109483778 is "109.5 M".
-export function formatCount(number) {
+// Four digits, in the largest unit that is reached once they are rounded.
+function scaled(number, units) {
   let power = 0;
   let value = number;
-  while (power < UNITS.length - 1 && value >= (power ? 999.95 : 1000)) {
+  while (power < units.length - 1 && value >= (power ? 999.95 : 1000)) {
     value /= 1000;
     power += 1;
   }
-  if (power === 0) return String(number);
-  return `${value.toFixed(value < 9.9995 ? 3 : value < 99.995 ? 2 : 1)} ${UNITS[power]}`;
+  return power === 0 ? String(number) : `${fourDigits(value)} ${units[power]}`;
 }
+
+// Parameters or elements: 109483778 is "109.5 M".
+export const formatCount = (number) => scaled(number, COUNTS);
+
+// Multiply-accumulates: 11174217216 is "11.17 G".
+export const formatOperations = (number) => scaled(number, OPERATIONS);
 
 const SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
