@@ -100,6 +100,17 @@ def test_the_specs_of_runs_are_compared(jobs: Jobs) -> None:
     assert found["lines"] == [] and found["error"] and str(jobs.folder) not in found["error"]
 
 
+def test_options_do_not_tell_where_the_folder_is(jobs: Jobs) -> None:
+    file = jobs.folder / "runs" / "page" / "run.json"
+    facts = json.loads(file.read_text())
+    facts["options"] |= {"output_dir": str(jobs.folder / "runs"), "tokenizer": f"{jobs.folder}/v"}
+    facts["data"]["source"] = str(jobs.folder / "reviews.csv")
+    file.write_text(json.dumps(facts))
+    options = compare_runs(jobs, ["page", "terminal"])[0]["options"]
+    assert (options["data"], options["tokenizer"]) == ("reviews.csv", "v")
+    assert str(jobs.folder) not in json.dumps(options) and "output_dir" not in options
+
+
 def test_a_run_of_the_page_is_started_again_with_changes(jobs: Jobs) -> None:
     assert form_of(jobs, "page") == {"options": {"epochs": 3, "data": "x.csv"}, "spec": "tiny"}
     assert {key: row["can_repeat"] for key, row in rows(jobs).items()} == {

@@ -11,6 +11,7 @@ import { badge, bestScore, runTable } from "./run_table.js";
 import { previewPanel } from "./train_preview.js";
 
 const root = element.querySelector(".train-view");
+const STORED = "archspec-train"; // the form, for a reload
 const POLL_INTERVAL = 1000;
 const LIST_INTERVAL = 4000;
 const POLL_TIMEOUT = 10000;
@@ -78,8 +79,15 @@ function fieldLabel(field) {
   );
 }
 
+const enteredValues = () => [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
+function storeForm() {
+  sessionStorage.setItem(STORED, JSON.stringify({ defaults, values: enteredValues() }));
+}
+
 function drawForm() {
-  const values = [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
+  const stored = form.elements.length ? null : JSON.parse(sessionStorage.getItem(STORED)); // the page was reloaded
+  if (stored) ({ defaults } = stored);
+  const values = stored?.values ?? enteredValues();
   const isOpen = form.querySelector("details")?.open ?? false;
   const more = h("div.fields", fields.more.map(fieldLabel));
   form.replaceChildren(
@@ -124,7 +132,10 @@ function showPreview() {
   trigger("preview", { options: formOptions() });
 }
 // What was read is of other options as soon as one changes.
-form.addEventListener("input", () => previewed.classList.add("outdated"));
+form.addEventListener("input", () => {
+  previewed.classList.add("outdated");
+  storeForm();
+});
 
 function report(text, isError = false) {
   notice.textContent = text;
@@ -280,6 +291,7 @@ function fillForm(options) {
     const control = form.elements.namedItem(name);
     if (control) control.value = options[name] ?? defaults[name] ?? "";
   }
+  storeForm();
   form.querySelector("details").open = true;
   form.elements.namedItem("data").focus();
 }

@@ -19,6 +19,7 @@ from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.preview import preview
+from archspec_app.training.run_rows import JobRow
 from archspec_app.training.run_table import (
     compare_runs,
     delete_run,
@@ -150,11 +151,16 @@ def _poll(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
         return {}
     offset, version = number_of(data, "offset", 0), number_of(data, "version", 0)
     update = jobs.follow(key, offset, version)
-    return {"update": {**update.to_dict(), "key": key, "start": offset}}
+    return {"update": {**update.to_dict(), "row": _row(update.row), "key": key, "start": offset}}
+
+
+def _row(row: JobRow) -> dict[str, Any]:
+    error = row.error and in_words_of_the_form(row.error)
+    return {**row.to_dict(), "error": error}
 
 
 def _current(session: Session) -> dict[str, Any]:
-    rows = [row.to_dict() for row in _jobs(session.workspace.folder).rows()]
+    rows = [_row(row) for row in _jobs(session.workspace.folder).rows()]
     figures = {name: figure_name(name) for name in FIGURES}
     return {"fields": _fields(session), "rows": rows, "figures": figures}
 

@@ -217,7 +217,7 @@ class Jobs:
         except OSError as error:
             raise _usage(f"'{RUNS}' cannot be written: {error.strerror or error}") from None
         except RunError as error:
-            raise _usage(self._clean(error.message)) from None
+            raise _usage(self.clean(error.message)) from None
 
     # ------------------------------------------------------------------------------------- stopping
 
@@ -306,13 +306,13 @@ class Jobs:
             return JobRow(job.key, job.key, "", "failed", error="run.json: not the file of a run")
         status, facts = state.status, state.facts
         source = state.record if facts is None else facts
-        spec, plan = (self._clean(str(source.get(key) or "")) for key in ("spec", "plan"))
+        spec, plan = (self.clean(str(source.get(key) or "")) for key in ("spec", "plan"))
         started = source.get("started")
         fields: dict[str, Any] = {"started": started if timestamp(started) is not None else None}
-        fields["note"] = self._clean(read_text(job.note, MAX_NOTE_BYTES) or "")
+        fields["note"] = self.clean(read_text(job.note, MAX_NOTE_BYTES) or "")
         fields["can_repeat"] = bool(state.form)
         if status == "failed":
-            fields["error"] = self._clean(state.error(self._replacements))
+            fields["error"] = self.clean(state.error(self._replacements))
         if facts is None:
             return JobRow(job.key, spec, plan, status, **fields)
         with self._reading:
@@ -330,7 +330,8 @@ class Jobs:
             else log_tail(job.output, self._replacements) or log
         )
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
+        """A text without control characters, and without paths of the server."""
         return clean(text, self._replacements)
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from archspec.tasks.figures import FIGURES
+from archspec.tasks.figures import FIGURES, figure_name
 from archspec_app.training.metric_points import Summary, number
 
 JobStatus = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "killed"]
@@ -30,7 +30,7 @@ class JobRow:
         seconds: that all its processes together have taken.
         seconds_left: estimated from the latest steps, until the last epoch ends, without the test;
             None if it is unknown, as before the last of several phases.
-        best: the monitored score of the best epoch: ``name`` and ``value``.
+        best: the monitored score of the best epoch: ``name``, as people say it, and ``value``.
         test: the scores on the test split, as ``FIGURES`` names them.
         started: time in ISO 8601.
         error: why it failed.
@@ -155,4 +155,4 @@ def _best(options: Mapping[str, Any], summary: Summary) -> dict[str, Any] | None
     if summary.best is None or name not in FIGURES:
         return None
     value = summary.best.get(name)
-    return None if value is None else {"name": name, "value": value}
+    return None if value is None else {"name": figure_name(name), "value": value}

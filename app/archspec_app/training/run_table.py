@@ -120,7 +120,7 @@ def compare_runs(jobs: Jobs, keys: Sequence[str]) -> list[dict[str, Any]]:
             "steps": points.steps,
             "epochs": points.epochs,
             "test": points.test,
-            "options": _options(state) if state else {},
+            "options": _cleaned(jobs, _options(state)) if state else {},
         })  # fmt: skip
     return compared
 
@@ -168,7 +168,16 @@ def _options(state: JobState) -> dict[str, Any]:
     options = options if isinstance(options, Mapping) else {}
     phases = options.get("phases")
     one_phase = isinstance(phases, list) and len(phases) == 1  # the plan and the epochs say it
-    return _plain({**about, **options, "name": None, **({"phases": None} if one_phase else {})})
+    own = {"name": None, "output_dir": None}  # where the run is, which its name says
+    return _plain({**about, **options, **own, **({"phases": None} if one_phase else {})})
+
+
+def _cleaned(jobs: Jobs, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the paths of the server, which a run of a terminal has."""
+    return {
+        name: jobs.clean(value) if isinstance(value, str) else value
+        for name, value in options.items()
+    }
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def test_runs_are_sorted_compared_annotated_tried_and_deleted(
     specs = page.locator(".comparison .specs")
     expect(specs.get_by_role("heading")).to_have_text("Spec of long, compared with short")
     expect(specs.locator("li.changed")).to_contain_text(re.compile("params.p.*0.1.*0.5"))
-    assert faults(inspector, "#train") == []
+    assert faults(inspector, "#train") == [] and str(runs_folder) not in page.content()
     train.row("short").locator("[data-run]").click()
     # Another name: an impossible one is told, and the old one stays.
     name = train.detail.get_by_label("Name", exact=True)
@@ -303,10 +303,13 @@ def test_a_preview_tells_what_a_run_would_train_on(
     assert "--data=./long.csv" in line and "--epochs=4" in line and str(runs_folder) not in line
     is_clean(inspector)
     assert faults(inspector, "#train") == []
-    # Nothing was started, and what is changed dims it.
+    # Nothing was started, what is changed dims it, and a reload keeps the form.
     expect(training.page.locator("#train .runs tbody tr")).to_have_count(listed)
     training.form.locator('[name="epochs"]').fill("5")
     expect(preview).to_have_class(re.compile("outdated"))
+    inspector.reload()
+    for name, value in {"data": "long.csv", "epochs": "5", "batch_size": "4"}.items():
+        expect(training.form.locator(f'[name="{name}"]')).to_have_value(value)
     more = training.form.locator("details")
     if more.get_attribute("open") is None:
         more.locator("summary").click()
@@ -336,6 +339,7 @@ def test_a_preview_of_images_and_their_masks(open_runs: OpenPage, runs_folder: P
     expect(pictures).to_have_count(3)
     assert pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
     training.start(epochs="1", batch_size="2", device="cpu")
+    expect(training.detail.locator("h3")).to_contain_text("pixels", timeout=SLOWLY)
     expect(training.badge).to_have_text("finished", timeout=SLOWLY)
     inspector.button("Try this model").click()
     inspector.page.locator(".predict-view .examples button").first.click()
