@@ -14,6 +14,7 @@ import gradio as gr
 
 from archspec.drawing.canvas_page import ASSETS as CANVAS_ASSETS
 from archspec.report import scripts
+from archspec_app.framework import element
 from archspec_app.language_data import language_json
 
 ASSETS = Path(__file__).parent / "assets"
@@ -29,14 +30,8 @@ def view(name: str, *, label: str, **options: Any) -> gr.HTML:
         label: what the element is, for screen readers.
         **options: of ``gr.HTML``, such as ``elem_id``.
     """
-    # No subclass: Gradio writes a stub file beside the source of every class of components.
-    return gr.HTML(
-        value={},  # pyright: ignore[reportArgumentType]
-        html_template=f'<div class="{name}-view" role="region" aria-label="{label}"></div>',
-        js_on_load=bundle(f"{name}.js"),
-        apply_default_css=False,
-        **options,
-    )
+    markup = f'<div class="{name}-view" role="region" aria-label="{label}"></div>'
+    return element(markup, bundle(f"{name}.js"), value={}, **options)
 
 
 def hint(text: str) -> None:
@@ -45,12 +40,7 @@ def hint(text: str) -> None:
     Args:
         text: of ours, without markup.
     """
-    gr.HTML(
-        value="",
-        html_template=f'<div class="hint-view" role="note">{text}</div>',
-        js_on_load=bundle("hint.js"),
-        apply_default_css=False,
-    )
+    element(f'<div class="hint-view" role="note">{text}</div>', bundle("hint.js"), value="")
 
 
 def editor() -> gr.HTML:
@@ -59,14 +49,8 @@ def editor() -> gr.HTML:
     What is sent to it is ``{"text": …, "spec": …}``, to show another text, or ``{"patch": …}``, and
     grows old with ``revision``. Event: ``input``, a while after somebody has typed.
     """
-    return gr.HTML(
-        value=None,
-        html_template='<div class="editor-view" role="region" aria-label="Spec"></div>',
-        js_on_load=bundle("editor.js"),
-        apply_default_css=False,
-        elem_id="editor",
-        render=False,
-    )
+    markup = '<div class="editor-view" role="region" aria-label="Spec"></div>'
+    return element(markup, bundle("editor.js"), value=None, elem_id="editor", render=False)
 
 
 def served_files() -> dict[str, Callable[[], str]]:

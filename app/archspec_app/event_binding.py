@@ -10,7 +10,8 @@ from typing import Any
 import gradio as gr
 
 from archspec.errors import ArchspecError, Problem
-from archspec_app.events import Event, unpacked
+from archspec_app.events import Event
+from archspec_app.framework import LISTENER, event_data, session_id
 from archspec_app.session import Session
 from archspec_app.text_patch import Patch
 
@@ -25,11 +26,6 @@ class NoAnswer(Exception):
 
 Dispatch = Callable[[str, int, Event], Awaitable[Any]]
 """Sends an event of a session to a handler, by its number; raises ``NoAnswer``."""
-
-# Of every listener: the views say themselves what is under way, and each event counts.
-LISTENER: dict[str, Any] = {
-    "show_progress": "hidden", "trigger_mode": "multiple", "api_visibility": "private",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +153,9 @@ class EventBinder:
         self.handlers.append(handler)
 
         async def handle(request: gr.Request, event: gr.EventData, *values: Any) -> Any:
-            data = unpacked(event._data)  # pyright: ignore[reportPrivateUsage]
             try:
-                output = await self.dispatch(session_id(request), number, Event.of(data, values))
+                sent = Event.of(event_data(event), values)
+                output = await self.dispatch(session_id(request), number, sent)
             except NoAnswer as error:
                 raise gr.Error(str(error), print_exception=False) from None
             return finish(output)
@@ -202,7 +198,3 @@ def _editor_message(session: Session, typed: str | None) -> dict[str, Any] | Non
     if typed == text:
         return None
     return {"text": text, "spec": session.name, "revision": session.revision}
-
-
-def session_id(request: gr.Request) -> str:
-    return str(request.session_hash or "")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import gradio as gr
 
 from archspec_app.component import view
-from archspec_app.event_binding import Dispatch, EventBinder, session_id
+from archspec_app.event_binding import Dispatch, EventBinder
+from archspec_app.framework import session_id
 from archspec_app.tabs import cost, diagram, diff, predict, spec, start, train, tree
 
 TABS = (

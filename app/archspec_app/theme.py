@@ -23,8 +23,8 @@ def head() -> str:
 
 
 def css() -> str:
-    """That of the page, then that of its parts."""
-    page, states = ASSETS / "page.css", ASSETS / "states.css"
-    others = (file for file in ASSETS.glob("*.css") if file not in (page, states))
-    parts = [page, CANVAS_ASSETS / "canvas.css", *sorted(others)]
+    """Rules for Gradio's markup, then those of the page, then those of its parts."""
+    first = [ASSETS / "framework.css", ASSETS / "page.css"]
+    others = (file for file in ASSETS.glob("*.css") if file not in (*first, ASSETS / "states.css"))
+    parts = [*first, CANVAS_ASSETS / "canvas.css", *sorted(others)]
     return "\n".join(part.read_text(encoding="utf-8") for part in parts)

@@ -16,7 +16,8 @@ import { keysOf, parseTree, placeAt, valueAt } from "./yaml_tree.js";
 const MARK = "\uE000"; // stands for the caret, so that there is a word at an empty place, too
 
 const choice = (label, kind, detail = "", more = {}) => ({ label, kind, detail, info: "", ...more });
-const choiceOf = ({ name, kind, detail, about }) => choice(name, kind, detail, { info: about?.help ?? "" });
+const choiceOf = ({ name, kind, detail, about }) =>
+  choice(name, kind, about?.type || detail, { info: about?.help ?? "" });
 
 // The options at an offset: {from, options}, each {label, kind, detail, info, apply, isFirst}; or null.
 export function complete(text, offset, { language, inherited }) {

@@ -1,5 +1,6 @@
 // All that the page's scripts take for granted of Gradio, beside `element`, `props`, `trigger` and `watch`, which it
-// documents: its address, its tabs, and a request that it answers at once. `component.py` is the same for Python.
+// documents: its address, its tabs, and a request that it answers at once. `framework.py` is the same for Python,
+// and `framework.css` for its markup.
 
 // A script of ours that the server has beside Gradio's files.
 export const loadScript = (name) => import(`${window.gradio_config?.root ?? "."}/archspec/${name}`);

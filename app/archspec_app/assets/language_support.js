@@ -7,6 +7,8 @@ import { referenceAt } from "./references.js";
 
 const CLASSES = { key: "k", argument: "a", layer: "L", block: "B", function: "ƒ", parameter: "P" };
 
+const BOOSTS = { argument: 8, key: 0, layer: 0, function: 0, value: 9, constant: -5 };
+
 let language = null; // a promise of what the server knows, asked for when it is first needed
 function knowledge() {
   language ??= loadData("language.json").catch(() => {
@@ -18,7 +20,8 @@ function knowledge() {
 
 // `getInherited` returns the names that the server has found; `open(target)` shows a declaration.
 export function languageSupport({ getInherited, open }) {
-  const { EditorView, Prec, acceptCompletion, autocompletion, hoverTooltip, keymap } = editorLibraries;
+  const { EditorView, Prec, acceptCompletion, autocompletion, completionStatus, hoverTooltip, keymap } =
+    editorLibraries;
   const asked = async (ask, state, offset) => {
     const known = await knowledge();
     return known ? ask(state.doc.toString(), offset, { language: known, inherited: getInherited() }) : null;
@@ -35,7 +38,7 @@ export function languageSupport({ getInherited, open }) {
       detail: detail.length > 48 ? `${detail.slice(0, 47)}…` : detail,
       info: info || undefined,
       apply,
-      boost: isFirst ? 10 : 0,
+      boost: isFirst ? 10 : (BOOSTS[kind] ?? 5), // what the spec itself names is likelier
     }));
     return { from: found.from, options, validFor: /^[\w$@.-]*$/ };
   }
@@ -43,7 +46,7 @@ export function languageSupport({ getInherited, open }) {
   const hover = hoverTooltip(
     async (view, pos) => {
       const found = await asked(referenceAt, view.state, pos);
-      if (!found) return null;
+      if (!found || completionStatus(view.state)) return null;
       const { from, to, title, lines, target } = found;
       const go =
         target && target.at !== from ? button("Go to declaration", () => open(target), { class: "link" }) : null;

@@ -9,8 +9,9 @@ from archspec.errors import Problem, UsageError
 from archspec.lang.spec import Spec
 from archspec_app.component import hint, view
 from archspec_app.costs import cost_data, summary_data
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, flag_of, text_of
+from archspec_app.framework import LISTENER
 from archspec_app.param_form import (
     at_field,
     param_value,

@@ -7,8 +7,9 @@ from typing import Any
 from archspec.drawing.canvas import canvas_of
 from archspec.errors import Problem, UsageError
 from archspec_app.component import view
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event
+from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from archspec.errors import UsageError
 from archspec_app.component import hint, view
 from archspec_app.diff_view import Pair, diff_data, load_pair, names_data
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, text_of, texts_of
+from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 
 

@@ -16,8 +16,9 @@ from archspec.lang.schema import Task
 from archspec.tasks import takes_pairs
 from archspec_app.component import hint, view
 from archspec_app.data_files import data_below
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, flag_of, text_of, texts_of
+from archspec_app.framework import LISTENER
 from archspec_app.predictions import (
     MAX_IMAGE_BYTES,
     MAX_TEXT_LENGTH,

@@ -15,8 +15,9 @@ from archspec.errors import Problem, UsageError
 from archspec.lang.inherit import Document
 from archspec.lang.yaml import MAX_BYTES
 from archspec_app.component import editor, view
-from archspec_app.event_binding import LISTENER, Dispatch, EventBinder
+from archspec_app.event_binding import Dispatch, EventBinder
 from archspec_app.events import Event, number_of, text_of
+from archspec_app.framework import LISTENER
 from archspec_app.inherited_names import known_names
 from archspec_app.param_form import at_field, param_value, params_data, type_of
 from archspec_app.session import Session, SpecRequest

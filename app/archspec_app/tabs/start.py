@@ -10,9 +10,10 @@ from archspec.lang.catalog import catalog
 from archspec.lang.yaml import MAX_BYTES
 from archspec.report.numbers import format_count
 from archspec_app.component import view
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, text_of
 from archspec_app.example import FOLDER, OPTIONS, SPEC, write_example
+from archspec_app.framework import LISTENER
 from archspec_app.model_folders import model_folders_below, text_of_folder
 from archspec_app.session import Session
 from archspec_app.workspace import SUFFIXES

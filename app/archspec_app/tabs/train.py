@@ -14,8 +14,9 @@ from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.option_info import OptionInfo
 from archspec_app.component import hint, view
 from archspec_app.data_files import data_below
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of, texts_of
+from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.preview import preview

@@ -8,8 +8,9 @@ from archspec.errors import Problem, UsageError
 from archspec.report.numbers import format_count
 from archspec_app.component import hint, view
 from archspec_app.details import details_data
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import MAX_MODULE_PATH, Event, flag_of, number_of, text_of
+from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 from archspec_app.tree import tree_data
 

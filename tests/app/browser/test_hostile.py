@@ -27,7 +27,7 @@ paper: '{EVIL}'
 params:
   width: {{default: 4, help: '{EVIL}'}}
   words: {{default: '{EVIL}', help: '{EVIL}'}}
-  choice: {{default: '{EVIL}', choices: ['{EVIL}', b]}}
+  choice: {{default: '{EVIL}', choices: ['{EVIL}', b], help: '{EVIL}'}}
 dims: {{batch: 2}}
 blocks:
   Net:
@@ -64,6 +64,33 @@ def every_tab(inspector: Inspector) -> None:
     inspector.tab("Tree")
 
 
+def in_the_editor(inspector: Inspector) -> None:
+    """What is said of a word, what is offered beside it, and the merged text."""
+    page = inspector.page
+    at = "word => window.archspecEditor.text.indexOf(word)"
+    place = page.evaluate(at, "width: {default")
+    box = page.evaluate("at => window.archspecEditor.view.coordsAtPos(at)", place)
+    page.mouse.move(box["left"] + 4, (box["top"] + box["bottom"]) / 2)
+    expect(page.locator(".hover-help")).to_contain_text("<img src=x onerror=")
+    is_clean(inspector)
+    expression = page.evaluate(at, "$width") + 1
+    page.evaluate(
+        """at => {
+            const { view } = window.archspecEditor;
+            view.dispatch({ selection: { anchor: at } });
+            view.focus();
+        }""",
+        expression,
+    )
+    page.keyboard.press("Control+Space")
+    for name in ("words", "choice"):
+        option = page.locator(".cm-tooltip-autocomplete li", has_text=name)
+        expect(option).to_contain_text("str")
+    expect(page.locator(".cm-completionInfo")).to_contain_text("<img src=x onerror=")
+    is_clean(inspector)
+    page.keyboard.press("Escape")
+
+
 def test_text_of_a_spec_stays_text(inspector: Inspector, folder: Path) -> None:
     file = folder / f"{NAME}.yaml"
     file.write_text(HOSTILE)
@@ -78,6 +105,7 @@ def test_text_of_a_spec_stays_text(inspector: Inspector, folder: Path) -> None:
         expect(inspector.toggle("up")).to_be_checked()
         inspector.row("up").click()
         expect(inspector.page.locator(".details-view h3")).to_have_text("up Linear")
+        in_the_editor(inspector)
         every_tab(inspector)
         inspector.tab("Parameters")
         expect(inspector.page.locator("#params")).to_contain_text(plan)
