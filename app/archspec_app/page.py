@@ -9,7 +9,7 @@ import gradio as gr
 from archspec_app.component import view
 from archspec_app.event_binding import Dispatch, EventBinder
 from archspec_app.framework import session_id
-from archspec_app.tabs import cost, diagram, diff, predict, spec, start, train, tree
+from archspec_app.tabs import cost, diagram, diff, predict, spec, start, train, tree, weights
 
 TABS = (
     ("Tree", tree.build),
@@ -18,6 +18,7 @@ TABS = (
     ("Diff", diff.build),
     ("Train", train.build),
     ("Predict", predict.build),
+    ("Weights", weights.build),
 )
 
 

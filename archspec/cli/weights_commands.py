@@ -1,4 +1,4 @@
-"""``archspec weights``: whether a checkpoint fits a spec, and the same in another layout."""
+"""``archspec weights``: whether a checkpoint fits, the same in another layout, its values."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def _bytes(ctx: click.Context, param: click.Parameter, given: str | None) -> int
 _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 
 
-@click.group(short_help="Check whether a checkpoint fits a spec, or convert it.")
+@click.group(short_help="Check, convert or describe a checkpoint.")
 def weights() -> None:
-    """Check whether a checkpoint fits a spec, or convert it to another layout.
+    """Check whether a checkpoint fits a spec, convert it, or describe its values.
 
     FILE is a safetensors file, a torch.save file (.pt, .pth, .bin, .ckpt), an index of a sharded
     checkpoint, or a folder with model.safetensors or pytorch_model.bin. No code in it is run.
@@ -187,6 +187,59 @@ def convert(
 
     for path in files:
         terminal.put(printable(str(path)))
+
+
+@weights.command(cls=Command)
+@_file
+@options.key
+@option(
+    "--notes-only",
+    is_flag=True,
+    group="Output",
+    help="Show only the tensors whose values may be wrong.",
+)
+@options.as_json
+def stats(file: Path, key: str | None, notes_only: bool, as_json: bool) -> None:
+    """Show what the values of the tensors of FILE are like.
+
+    For FILE, see 'archspec weights --help'; the folder of a run is taken, too. Noted are values
+    that are not finite, matrices whose values are all equal, several rows of zeros, and standard
+    deviations ten times larger or smaller than those of tensors alike. The exit status is 0 also
+    if something is noted.
+
+    \b
+    Examples:
+      archspec weights stats model.safetensors
+      archspec weights stats runs/topics --notes-only
+    """
+    from archspec.report.tables import format_rows
+    from archspec.report.text import printable
+    from archspec.weights import weight_statistics
+
+    found = weight_statistics(file, key)
+    noted = [one for one in found if one.notes]
+    shown = noted if notes_only else found
+    if as_json:
+        terminal.put_json([one.to_dict() for one in shown])
+        return
+    heads = ("tensor", "shape", "mean", "std", "lowest", "highest", "zeros")
+    rows = [
+        (
+            one.name,
+            str(list(one.shape)),
+            *(
+                "-" if n is None else f"{n:.4g}"
+                for n in (one.mean, one.std, one.lowest, one.highest)
+            ),
+            f"{one.zeros:.1%}",
+        )
+        for one in shown
+    ]
+    if rows:
+        terminal.put(format_rows([heads, *rows]))
+    for one in noted:
+        terminal.put(f"{printable(one.name)}: {'; '.join(one.notes)}")
+    terminal.put(f"{len(found):,} tensors, {len(noted):,} of them noted")
 
 
 def _examined(

@@ -11,16 +11,19 @@ from archspec.weights.loading import Checkpoint, assign, load_weights
 from archspec.weights.report import WeightsReport
 from archspec.weights.rows import Row, Rule, TensorInfo
 from archspec.weights.saving import save_weights
+from archspec.weights.statistics import TensorStatistics, weight_statistics
 
 __all__ = [
     "Checkpoint",
     "Row",
     "Rule",
     "TensorInfo",
+    "TensorStatistics",
     "WeightsReport",
     "assign",
     "load_weights",
     "save_adapter",
     "save_weights",
     "to_foreign",
+    "weight_statistics",
 ]

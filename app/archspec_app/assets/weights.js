@@ -1,0 +1,104 @@
+// What the values of a checkpoint are like, tensor by tensor. Events: "files", "describe"
+import { button, h, headRow, option, rowHead, scrollable } from "./dom.js";
+import { formatExact, formatPercent } from "./numbers.js";
+import { oneAtATime, whenVisible } from "./page.js";
+
+const root = element.querySelector(".weights-view");
+const choice = h("select", { name: "weights", "aria-label": "Weights", onchange: describe });
+const search = h("input", { type: "search", "aria-label": "Search tensors", placeholder: "Search tensors" });
+const noted = h("input", { type: "checkbox" });
+const message = h("p.said", { role: "status" });
+const place = h("div");
+root.append(
+  h("div.bar", choice, button("Read again", describe), search, h("label", noted, " only those with a note")),
+  message,
+  place,
+);
+
+let shown = null;
+let data = null;
+const { ask, done } = oneAtATime(() => trigger("files", {}));
+
+function describe() {
+  if (!choice.value) return;
+  message.textContent = `Reading ${choice.value} …`;
+  place.classList.add("old");
+  trigger("describe", { file: choice.value });
+}
+
+const WIDTH = 96;
+const HEIGHT = 22;
+function histogram(counts) {
+  const most = Math.max(...counts, 1);
+  const x = (i) => ((i * WIDTH) / counts.length).toFixed(1);
+  const y = (count) => (HEIGHT - (HEIGHT * count) / most).toFixed(1);
+  const steps = counts.map((count, i) => `${x(i)},${y(count)} ${x(i + 1)},${y(count)}`);
+  const points = `0,${HEIGHT} ${steps.join(" ")} ${WIDTH},${HEIGHT}`;
+  return h(
+    "svg",
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, "aria-hidden": "true" },
+    h("polyline", { points }),
+  );
+}
+
+const number = (value) => (value === null ? "–" : Number(value.toPrecision(4)).toString());
+
+function row(tensor) {
+  const { name, shape, dtype, mean, std, lowest, highest, zeros, notes } = tensor;
+  return h(
+    "tr",
+    { class: notes.length ? "noted" : "" },
+    rowHead(h("span.tensor", name), notes.length ? h("span.note", notes.join("; ")) : ""),
+    h("td", { title: dtype }, `[${shape.join(", ")}]`),
+    h("td", histogram(tensor.histogram)),
+    [mean, std, lowest, highest].map((value) => h("td.number", number(value))),
+    h("td.number", formatPercent(zeros)),
+  );
+}
+
+const HEADS = ["Tensor", "Shape", "Histogram", "Mean", "Std. dev.", "Lowest", "Highest", "Zeros"];
+
+function drawTable() {
+  if (!data) return;
+  const wanted = search.value.trim().toLowerCase();
+  const rows = data.tensors.filter(
+    ({ name, notes }) => name.toLowerCase().includes(wanted) && (!noted.checked || notes.length),
+  );
+  const count = data.tensors.filter(({ notes }) => notes.length).length;
+  const all = data.tensors.length + data.left_out;
+  const rest = data.left_out ? `; ${formatExact(data.left_out)} without a note are not shown` : "";
+  message.textContent = `${data.file}: ${formatExact(all)} tensors, ${formatExact(count)} with a note${rest}`;
+  place.classList.remove("old");
+  const table = h(
+    "table",
+    headRow(HEADS, (i) => i > 2),
+    h("tbody", rows.map(row)),
+  );
+  place.replaceChildren(rows.length ? scrollable("Tensors", table) : h("p.quiet", "No tensor is shown."));
+}
+
+function drawFiles(files) {
+  const chosen = choice.value;
+  choice.replaceChildren(option("", chosen, "Choose weights …"), ...files.map((name) => option(name, chosen)));
+  if (!files.length) message.textContent = "There are no weights in this folder: train a model, or copy a checkpoint.";
+}
+
+function draw() {
+  const value = props.value;
+  if (value?.answer_id === undefined || shown === value.answer_id) return;
+  shown = value.answer_id;
+  if (value.files) {
+    done();
+    drawFiles(value.files);
+  } else if (value.error) {
+    done();
+    message.textContent = value.error;
+  } else if (value.tensors) {
+    data = value;
+    drawTable();
+  }
+}
+search.addEventListener("input", drawTable);
+noted.addEventListener("change", drawTable);
+watch("value", draw);
+whenVisible(root, ask);
