@@ -73,7 +73,7 @@ def test_lines_are_at_most_120_characters() -> None:
 
 def test_a_bundle_is_one_script_that_makes_no_markup_of_text() -> None:
     views = [file.name for file in ASSETS.glob("*.js") if "watch(" in file.read_text()]
-    assert len(views) == 16
+    assert len(views) == 17
     for name in views:
         assert not re.search("^(import|export) ", bundle(name), re.MULTILINE), name
     scripts = {name: bundle(name) for name in [*views, "code_editor.js"]}
