@@ -7,8 +7,9 @@ from typing import Any
 from archspec.errors import Problem, UsageError
 from archspec.weights import TensorStatistics, weight_statistics
 from archspec_app.component import hint, view
-from archspec_app.event_binding import LISTENER, EventBinder
+from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, text_of
+from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 from archspec_app.weight_files import companion_files, stamp, weights_below
 from archspec_app.workspace import inside
