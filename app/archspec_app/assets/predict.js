@@ -7,6 +7,7 @@ import { on } from "./page.js";
 import { answerPanel } from "./predict_answers.js";
 import { rowsTable } from "./predict_rows.js";
 import { requestQueue } from "./requests.js";
+import { readStored, writeStored } from "./stored.js";
 
 const root = element.querySelector(".predict-view");
 const EDITOR = "editor"; // in the address: the spec in the editor; all other models are runs
@@ -130,16 +131,12 @@ function changeMode({ target }) {
 }
 function store() {
   const texts = { mode, text: text.value, second: second.value, lines: lines.value, file: file.value };
-  try {
-    sessionStorage.setItem(STORED, JSON.stringify(texts));
-  } catch {
-    sessionStorage.removeItem(STORED); // too long to be kept
-  }
+  writeStored(STORED, texts);
 }
 function restore() {
   weights.value = addressed("weights");
   key.value = addressed("key");
-  const stored = JSON.parse(sessionStorage.getItem(STORED) ?? "{}");
+  const stored = readStored(STORED);
   for (const [name, control] of Object.entries({ text, second, lines, file })) control.value = stored[name] ?? "";
   if (stored.mode in MODES) ({ mode } = stored);
 }

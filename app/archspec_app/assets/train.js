@@ -8,6 +8,7 @@ import { send, whenVisible } from "./page.js";
 import { chart } from "./run_charts.js";
 import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
 import { badge, bestScore, runTable } from "./run_table.js";
+import { readStored, writeStored } from "./stored.js";
 import { previewPanel } from "./train_preview.js";
 
 const root = element.querySelector(".train-view");
@@ -81,13 +82,14 @@ function fieldLabel(field) {
 
 const enteredValues = () => [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
 function storeForm() {
-  sessionStorage.setItem(STORED, JSON.stringify({ defaults, values: enteredValues() }));
+  writeStored(STORED, { defaults, values: Object.fromEntries(enteredValues()) });
 }
 
 function drawForm() {
-  const stored = form.elements.length ? null : JSON.parse(sessionStorage.getItem(STORED)); // the page was reloaded
-  if (stored) ({ defaults } = stored);
-  const values = stored?.values ?? enteredValues();
+  const isFirst = !form.elements.length; // the page may have been reloaded
+  const stored = isFirst ? readStored(STORED) : {};
+  if (isFirst) defaults = stored.defaults ?? {};
+  const values = isFirst ? (stored.values ?? {}) : Object.fromEntries(enteredValues());
   const isOpen = form.querySelector("details")?.open ?? false;
   const more = h("div.fields", fields.more.map(fieldLabel));
   form.replaceChildren(
@@ -101,7 +103,7 @@ function drawForm() {
       }),
     ),
   );
-  restoreForm(Object.fromEntries(values));
+  restoreForm(values);
 }
 
 // Values that were entered stay, unless the default has changed since: a plan chosen in the toolbar comes first.

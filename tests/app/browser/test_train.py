@@ -310,6 +310,12 @@ def test_a_preview_tells_what_a_run_would_train_on(
     inspector.reload()
     for name, value in {"data": "long.csv", "epochs": "5", "batch_size": "4"}.items():
         expect(training.form.locator(f'[name="{name}"]')).to_have_value(value)
+    for wrong in ("[", "3", '{"values": 3, "defaults": null}'):
+        training.page.evaluate("text => { sessionStorage['archspec-train'] = text; }", wrong)
+        training.page.evaluate("text => { sessionStorage['archspec-predict'] = text; }", wrong)
+        inspector.reload()
+        expect(training.form.locator('[name="data"]')).to_have_value("")
+    training.form.locator('[name="data"]').fill("long.csv")
     more = training.form.locator("details")
     if more.get_attribute("open") is None:
         more.locator("summary").click()
