@@ -191,6 +191,8 @@ function mountEditor(place, { onChange }) {
     setNames(file, inherited) {
       known = { file, inherited };
     },
+    // Whether a file is one that the spec extends or uses.
+    isParent: (file) => Boolean(known.inherited?.files.includes(file)),
     mountReader,
   };
   return controls;

@@ -10,12 +10,15 @@ let selected = "";
 let revealed = null;
 const { ask, done } = oneAtATime(() => trigger("select_module", { node: selected }));
 
+const fileLink = (label, file, line) =>
+  button(label, () => send("open-file", { file, line }), { class: "link", title: "show this file below the editor" });
 const lineLink = (label, line) => button(label, () => editor.reveal(line), { class: "link", title: IN_EDITOR });
 
 function place({ file, line }, openFile) {
   if (!line) return "";
   const text = `${file.split("/").at(-1)}:${line}`;
-  return file === openFile ? lineLink(text, line) : h("span.quiet", text);
+  if (file === openFile) return lineLink(text, line);
+  return editor.mounted?.isParent(file) ? fileLink(text, file, line) : h("span.quiet", text);
 }
 
 function excerpt({ title, file, first, lines, marked, omitted }, openFile, language) {
@@ -32,7 +35,9 @@ function excerpt({ title, file, first, lines, marked, omitted }, openFile, langu
       if (index >= 0) editor.reveal(first + index);
     });
   const line = marked[0] ?? first;
-  const source = isOpen ? lineLink(`${file}:${line}`, line) : (file ?? "");
+  const isParent = !isOpen && editor.mounted?.isParent(file);
+  const link = isOpen ? lineLink(`${file}:${line}`, line) : "";
+  const source = isParent ? fileLink(`${file}:${line}`, file, line) : link || (file ?? "");
   return h("div.excerpt", h("p.quiet", title, file ? ", " : "", source), code);
 }
 

@@ -9,8 +9,10 @@ let hasModel = true;
 let names = null;
 
 function problemButton({ file: where, line, column, text }) {
-  const attributes = { class: "problem", disabled: !line || where !== file };
-  return button(h("pre", text), () => editor.reveal(line, column), attributes);
+  const isParent = editor.mounted?.isParent(where);
+  const attributes = { class: "problem", disabled: !line || (where !== file && !isParent) };
+  const go = () => (isParent ? send("open-file", { file: where, line }) : editor.reveal(line, column));
+  return button(h("pre", text), go, attributes);
 }
 
 function draw() {
@@ -19,8 +21,8 @@ function draw() {
   const head = problems.length
     ? h("p.problems-head", { role: "alert" }, `${count}; ${consequence}`)
     : h("p.problems-head.good", { role: "status" }, "No problems");
-  root.replaceChildren(head, ...problems.map(problemButton));
   tellEditor();
+  root.replaceChildren(head, ...problems.map(problemButton));
 }
 // In the editor: problems, and the names that it completes.
 function tellEditor() {

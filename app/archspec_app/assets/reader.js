@@ -1,6 +1,7 @@
 // A text to read beside the editor: a file that the spec extends or uses, or the spec with all of them merged.
 // Events: "file" "resolved"
 import { button, h } from "./dom.js";
+import { openTab } from "./navigation.js";
 import { editor, on } from "./page.js";
 
 const root = element.querySelector(".reader-view");
@@ -42,7 +43,10 @@ function show({ name, text, line }) {
   reader.show(text, line, name);
 }
 
-on("open-file", ({ file, line }) => ask("file", { file, line }));
+on("open-file", ({ file, line }) => {
+  openTab("yaml");
+  ask("file", { file, line });
+});
 on("parents", (files) => {
   bar.hidden = !files.length;
   const link = (file) => button(file, () => ask("file", { file, line: 1 }), { class: "link" });

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.app.browser.inspector import Inspector
@@ -27,7 +29,9 @@ def test_a_parent_file_is_named(inspector: Inspector) -> None:
     inspector.row("bert.embeddings").click()
     details = inspector.page.locator(".details-view")
     expect(details.locator("h3")).to_have_text("bert.embeddings BertEmbeddings")
-    expect(details.locator(".excerpt p").first).to_have_text("Declared, specs/text/bert-model.yaml")
+    expect(details.locator(".excerpt p").first).to_have_text(
+        re.compile("^Declared, specs/text/bert-model.yaml:")
+    )
     expect(details.locator("pre.code").last).to_contain_text("class BertEmbeddings(nn.Module):")
 
 
