@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
-    from archspec.exporting import export
+    from archspec.exporting import export, merge
     from archspec.feature_cache import Frontier, NoFrontier, find_frontier
     from archspec.freezing import (
         FreezeProof,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from archspec.lang.registry.functions import register_op
     from archspec.lang.registry.layers import register_layer
     from archspec.lang.spec import Spec, load, loads
-    from archspec.merging import merge
     from archspec.predicting import (
         AnswerPrediction,
         ContinuationPrediction,
@@ -79,14 +78,13 @@ _HOMES = {
     "archspec.freezing": (
         "FreezeProof", "FreezeReport", "freeze", "freeze_proof", "trainable_parameters",
     ),
-    "archspec.exporting": ("export",),
+    "archspec.exporting": ("export", "merge"),
     "archspec.feature_cache": ("Frontier", "NoFrontier", "find_frontier"),
     "archspec.generation": ("generate",),
     "archspec.lang.registry.functions": ("register_op",),
     "archspec.inspection": ("Inspection", "inspect", "largest_batch"),
     "archspec.lang.registry.layers": ("register_layer",),
     "archspec.differences.lock_files": ("Lock", "lock"),
-    "archspec.merging": ("merge",),
     "archspec.predicting": (
         "AnswerPrediction",
         "ContinuationPrediction",

@@ -156,3 +156,8 @@ def _is_test(name: str) -> bool:
     file, _, function = name.partition("::")
     path = ROOT / file
     return path.is_file() and f"def {function or 'test_'}" in path.read_text(encoding="utf-8")
+
+
+def test_few_modules_stand_beside_the_packages() -> None:
+    modules = sorted(path.name for path in (ROOT / "archspec").glob("*.py"))
+    assert len(modules) <= 12, modules

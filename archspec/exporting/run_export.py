@@ -14,10 +14,10 @@ from archspec.building.built_specs import spec_of
 from archspec.codegen import generate
 from archspec.data import TextEncoder, encoder_for
 from archspec.errors import ArchspecError, Problem, UsageError
+from archspec.exporting.merging import merge
+from archspec.exporting.model_card import card
 from archspec.lang.spec import Spec, load
 from archspec.lang.written_config import config_of
-from archspec.merging import merge
-from archspec.model_card import card
 from archspec.training.run import Run, tokenizer_of
 from archspec.training.run_folder import SPEC
 from archspec.weights import save_weights
