@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import Any, cast
 
 from archspec.codegen.groups import Items, Loops, loop_header, needs_loop
-from archspec.codegen.names import Names, class_params, forward_names, known_value, names_used
+from archspec.codegen.names import Names, attributes_of, class_params, known_value, names_used
 from archspec.codegen.printing import ArgumentPrinter, constant, identifier
 from archspec.codegen.writer import Writer
 from archspec.errors import Problem, SpecError
 from archspec.lang import schema
-from archspec.lang.expr import Node, evaluate
+from archspec.lang.expr import Node
 from archspec.lang.expr.nodes import Conditional, Constant, Name
 from archspec.lang.expr.printing import OR, TERNARY, written
 from archspec.lang.params import needed_names, ordered
@@ -57,7 +57,7 @@ class Constructor:
             return
         add("super().__init__()", BODY, block.path)
         self._defaults()
-        self._store_for_forward()
+        self._store_params()
         for name, module in block.modules.items():
             self._child(name, module)
         self._tensors()
@@ -99,16 +99,17 @@ class Constructor:
     def _param_value(self, param: ParamNode, value: Node) -> str:
         return self._class(value) if param.is_class else self.printer.text(value)
 
-    def _store_for_forward(self) -> None:
-        """What forward needs of the parameters, it reads from the module, as the field does."""
-        used = forward_names(self.block)
+    def _store_params(self) -> None:
+        """What other methods need of the parameters, they read from the module."""
+        attributes = attributes_of(self.block)
         for name, declared in {**self.names.tree.params, **self.names.tree.let}.items():
-            if name in used and name in self.names.values:
-                name = identifier(name)
-                self.writer.add(f"self.{name} = config.{name}", BODY, declared.path)
+            if name in attributes and name in self.names.values:
+                text = f"self.{identifier(attributes[name])} = config.{identifier(name)}"
+                self.writer.add(text, BODY, declared.path)
         for name, declared in {**self.block.params, **self.block.let}.items():
-            if name in used:
-                self.writer.add(f"self.{identifier(name)} = {name}", BODY, declared.path)
+            if name in attributes:
+                text = f"self.{identifier(attributes[name])} = {identifier(name)}"
+                self.writer.add(text, BODY, declared.path)
 
     # ------------------------------------------------------------------------------- children
 
@@ -306,6 +307,7 @@ class Constructor:
         if self.block.computed:
             add("@torch.no_grad()", 4)
         add("def reset_parameters(self):", 4)
+        printer = ArgumentPrinter(self.names.classes, "self", attributes_of(self.block))
         for name, tensor in self.block.tensors.items():
             indent = BODY
             if not tensor.always:
@@ -315,12 +317,8 @@ class Constructor:
                 text = f"self.{identifier(name)}.copy_(self.{identifier(tensor.method)}())"
                 add(text, indent, tensor.path)
                 continue
-            # What is known when the code is made is written down: self has no config.
-            values = {
-                key: constant(evaluate(node, self.names.spec.values))
-                for key, node in tensor.init.arguments.items()
-            }
-            text = initializer_text(tensor.init, f"self.{identifier(name)}", values.items())
+            values = [(key, printer.text(node)) for key, node in tensor.init.arguments.items()]
+            text = initializer_text(tensor.init, f"self.{identifier(name)}", values)
             add(text, indent, tensor.path)
 
     def _first(self, tensor: TensorNode) -> str:

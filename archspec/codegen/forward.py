@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from archspec.codegen.constructor import BODY
 from archspec.codegen.line_breaks import LINE_LENGTH
-from archspec.codegen.names import Names
+from archspec.codegen.names import Names, attributes_of
 from archspec.codegen.printing import ForwardPrinter, constant, docstring, identifier
 from archspec.codegen.writer import Writer
 from archspec.lang import schema
@@ -22,7 +22,7 @@ class Forward:
 
     def __init__(self, names: Names, name: str, writer: Writer) -> None:
         self.blocks, self.block, self.writer = names.tree.blocks, names.tree.blocks[name], writer
-        self.printer = ForwardPrinter(names.classes)
+        self.printer = ForwardPrinter(names.classes, attributes_of(self.block))
 
     def write(self) -> None:
         if self.block.container is None or self.block.inputs:  # else that of a Sequential

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate
 from archspec.lang.expr.nodes import Constant, names, outcomes
 from archspec.lang.instances import walk
+from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
 from archspec.lang.spec import Spec
 from archspec.lang.tree import (
     BlockNode,
@@ -16,6 +17,7 @@ from archspec.lang.tree import (
     constructor_expressions,
     forward_expressions,
     groups_among,
+    init_expressions,
     modules_of_block,
 )
 
@@ -141,9 +143,9 @@ def _children_first(root: str, uses: dict[str, set[str]]) -> tuple[str, ...]:
 
 
 def names_used(block: BlockNode) -> set[str]:
-    """Every name that occurs in the constructor or the forward of a block."""
+    """Every name that occurs in the constructor or another method of a block."""
     expressions = constructor_expressions(block)
-    return {name.id for node in expressions for name in names(node)} | forward_names(block)
+    return {name.id for node in expressions for name in names(node)} | attributes_of(block).keys()
 
 
 def local_names(block: BlockNode) -> set[str]:
@@ -157,10 +159,21 @@ def local_names(block: BlockNode) -> set[str]:
     return declared
 
 
-def forward_names(block: BlockNode) -> set[str]:
-    """Every parameter and local value that the forward steps name."""
-    used = (name for node in forward_expressions(block) for name in names(node))
-    return {one.id for one in used if one.symbol and one.symbol.kind in ("global", "param", "let")}
+def attributes_of(block: BlockNode) -> dict[str, str]:
+    """Each parameter or local value that methods of a block read → the attribute that keeps it.
+
+    It has the name of the parameter, unless a child, a tensor or a method has that.
+    """
+    expressions = (*forward_expressions(block), *init_expressions(block))
+    used = {name.id for node in expressions for name in names(node) if name.is_param}
+    taken = {*block.held, *block.methods, *(tensor.method for tensor in block.computed)}
+    attributes = {name: name for name in used - taken}
+    for name in sorted(used & taken):
+        attribute = f"{name}_value"
+        while attribute in {*taken, *attributes.values(), *MODULE_ATTRIBUTES}:
+            attribute += "_"
+        attributes[name] = attribute
+    return attributes
 
 
 def _names_in_rules(tree: SpecTree) -> set[str]:

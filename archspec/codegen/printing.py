@@ -51,13 +51,19 @@ class _WithClasses(Printer):
 class ArgumentPrinter(_WithClasses):
     """Expressions in constructors, in ``Config`` and in ``initialize``."""
 
-    def __init__(self, classes: Mapping[str, Value], owner: str = "config") -> None:
+    def __init__(
+        self,
+        classes: Mapping[str, Value],
+        owner: str = "config",
+        attributes: Mapping[str, str] | None = None,
+    ) -> None:
         """
         Args:
             classes: the global parameters that hold classes, which are known when code is made.
             owner: what holds the other global parameters.
+            attributes: their names there, if those are not their own.
         """
-        self.classes, self.owner = classes, owner
+        self.classes, self.owner, self.attributes = classes, owner, attributes or {}
 
     def visit_name(self, node: Name) -> Printed:
         if node.symbol is not None and node.symbol.kind == "constant":
@@ -66,7 +72,7 @@ class ArgumentPrinter(_WithClasses):
             return identifier(node.id), ATOM
         if node.id in self.classes:
             return constant(self.classes[node.id]), ATOM
-        return f"{self.owner}.{identifier(node.id)}", ATOM
+        return f"{self.owner}.{identifier(self.attributes.get(node.id, node.id))}", ATOM
 
     def visit_sequence(self, node: Sequence) -> Printed:
         """Values are tuples, a list too."""
@@ -82,8 +88,9 @@ class ArgumentPrinter(_WithClasses):
 class ForwardPrinter(_WithClasses):
     """Expressions in ``forward``."""
 
-    def __init__(self, classes: Mapping[str, Value]) -> None:
-        self.classes = classes
+    def __init__(self, classes: Mapping[str, Value], attributes: Mapping[str, str]) -> None:
+        """``attributes``: each parameter and local value that is read → its name in the module."""
+        self.classes, self.attributes = classes, attributes
 
     def visit_name(self, node: Name) -> Printed:
         match node.symbol:
@@ -94,7 +101,8 @@ class ForwardPrinter(_WithClasses):
             case Symbol(kind="global") if node.id in self.classes:
                 return constant(self.classes[node.id]), ATOM
             case _:
-                return f"self.{identifier(node.id)}", ATOM
+                name = self.attributes[node.id] if node.is_param else node.id
+                return f"self.{identifier(name)}", ATOM
 
     def visit_call(self, node: Call) -> Printed:
         if _is_numeric(node.function) or node.name == "finfo":

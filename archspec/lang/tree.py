@@ -392,6 +392,12 @@ def constructor_expressions(block: BlockNode) -> Iterator[Node]:
         yield from (tensor.when, *(tensor.shape or ()))
 
 
+def init_expressions(block: BlockNode) -> Iterator[Node]:
+    """The arguments of the functions that fill the raw tensors of a block."""
+    for tensor in block.tensors.values():
+        yield from tensor.init.arguments.values()
+
+
 def forward_expressions(block: BlockNode) -> Iterator[Node]:
     """Every expression that computes with tensors, and what decides which outputs there are."""
     for entry in block.entries.values():

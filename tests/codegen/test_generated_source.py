@@ -402,6 +402,49 @@ def test_where_a_module_is_made() -> None:
     assert lines[first - 1 : first - 1 + len(source)] == source
 
 
+def test_first_values_of_raw_tensors_follow_the_config() -> None:
+    """A Config that is made of other values gives what ``build`` gives with them."""
+    text = """\
+archspec: 1
+model: Net
+params: {scale: 0.5, d: 16, act: {type: layer, default: ReLU}}
+let: {inner: $2 * d}
+dims: {batch: 1}
+blocks:
+  Net:
+    inputs: {x: [batch, 8]}
+    modules: {fc: {type: Cell}}
+    buffers: {top: {shape: [2], init: {constant_: {val: $scale if act is not None else 1}}}}
+  Cell:
+    inputs: {x: [batch, 8]}
+    parameters:
+      a: {shape: [1], init: {constant_: {val: $scale}}}
+      b: {shape: [1], init: {constant_: {val: $sqrt(d) / 2}}}
+      c: {shape: [1], init: {constant_: {val: "$max(inner, 3)"}}}
+      scale: {shape: [1], init: {constant_: {val: $-scale}}, when: $d > 3}
+    forward: [{return: x * a + b * c}]
+"""
+    values: dict[str, Any] = {"scale": 3.0, "d": 64}
+    module = executed(to_python(loads(text)))
+    made = module.Net(module.Config(**values)).state_dict()
+    built = build(loads(text, **values), device="cpu").state_dict()
+    found = {name: tensor.tolist() for name, tensor in made.items()}
+    assert found == {name: tensor.tolist() for name, tensor in built.items()}
+    assert found["top"] == [3.0, 3.0]
+    assert [found[f"fc.{name}"] for name in ("a", "b", "c", "scale")] == [[3], [4], [128], [-3]]
+
+
+def test_packaged_first_values_follow_the_config() -> None:
+    module = executed(to_python("convnext-tiny"))
+    sizes: dict[str, Any] = {"dims": (8, 8, 8, 8), "depths": (1, 1, 2, 1), "layer_scale": 0.5}
+    made = module.ConvNeXt(module.Config(**sizes)).state_dict()
+    built = build("convnext-tiny", device="cpu", seed=0, **sizes).state_dict()
+    names = [name for name in made if name.endswith(".scale")]
+    assert len(names) == 5
+    for name in names:
+        assert made[name].flatten().tolist() == built[name].flatten().tolist() == [0.5] * 8
+
+
 def test_a_parameter_that_only_init_uses() -> None:
     text = """\
 archspec: 1

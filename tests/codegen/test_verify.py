@@ -117,7 +117,7 @@ class Mixer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self):
-        nn.init.normal_(self.weight, std=0.5)
+        nn.init.normal_(self.weight, std=0.5 / math.sqrt(self.scale))
         nn.init.zeros_(self.count)
         self.table.copy_(self.compute_table())
         self.start.copy_(self.compute_start())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -56,12 +58,52 @@ def test_each_means_what_it_says() -> None:
     assert archspec.inspect(spec).text()
 
 
+COMPUTED = """\
+archspec: 1
+model: Net
+params: {scale: 3.0, d: 16, aux: true}
+blocks:
+  Net:
+    params: {k: 2, sizes: [1, 2], seq: 5}
+    let: {kk: $k + 1}
+    inputs: {x: [batch, 4]}
+    outputs: {y: [batch, 4], z: {shape: [batch, 4], when: $aux and training}}
+    modules:
+      aux: {type: ReLU}
+      kk: {type: Linear, in_features: 4, out_features: 4}
+      sizes: {type: Sequential, items: [{type: ReLU}]}
+      seq: {type: ReLU, when: $scale < 0}
+    buffers:
+      scale: {value: "$ones(4) * scale * kk + sizes[1] + len(sizes) + seq"}
+      d: {shape: [4], init: {constant_: {val: $sqrt(d) / 2}}}
+      scale_value: {shape: [2], init: {constant_: {val: $scale}}, when: $d > 3}
+    forward:
+      - x: kk(sizes(aux(x))) * scale + d
+      - return: x, x
+"""
+
+
+@every(
+    "params, buffers, returned",
+    [
+        ({}, {"scale": [18.0] * 4, "d": [2.0] * 4, "scale_value": [3.0] * 2}, 2),
+        ({"scale": 1.0, "d": 1, "aux": False}, {"scale": [12.0] * 4, "d": [0.5] * 4}, 1),
+    ],
+)
+def test_what_is_computed_when_the_model_is_made_means_the_parameter(
+    params: dict[str, Any], buffers: dict[str, list[float]], returned: int
+) -> None:
+    model = archspec.build(archspec.loads(COMPUTED, **params), device="cpu").train()
+    assert {name: buffer.tolist() for name, buffer in model.named_buffers()} == buffers
+    result = model(torch.ones(2, 4))
+    assert (len(result) if isinstance(result, tuple) else 1) == returned
+
+
 HEAD = "archspec: 1\nmodel: Net\nparams: {a: 2.0}\nblocks:\n  Net:\n    inputs: {x: [batch, 4]}\n"
 MODULE = HEAD + "    modules: {a: {type: ReLU}}\n"
 MISTAKES = [
     (MODULE + "    forward: [{return: a(x) * a}]", "E305", 8, "'a' is a module, not a value"),
     (MODULE + "    forward: [{y: a(x)}, {a: y}, {return: y}]", "E308", 8, "it is a module"),
-    (MODULE + "    buffers: {b: {value: $ones(4) * a}}", "E303", 8, "the parameter is hidden"),
     (MODULE + "    parameters: {a: {shape: [4]}}", "E207", 8, "'a' is already a module"),
     (HEAD + "    modules: {x: {type: ReLU}}", "E207", 6, "'x' is already a module"),
     (HEAD + "    params: {a: 3}", "E207", 7, "'a' is already a global parameter"),

@@ -72,10 +72,12 @@ class BlockClass:
             check_no_grad(decorator)
             self.file.must_import(function, "torch")
         self.file.must_import(function, "nn")
+        scope: dict[str, Kind] = {"self": self.constructor.block}
+        values = Expressions(scope, frozenset(self.file.imported))
         for statement in function.body:
             for fill in _if_there(statement):
                 if not self._is_copy(fill):
-                    check_fill(fill, "self", Expressions({}, frozenset(self.file.imported)))
+                    check_fill(fill, "self", values)
 
     def _is_copy(self, statement: ast.stmt) -> bool:
         """Whether it is ``self.x.copy_(self.compute_x())``."""

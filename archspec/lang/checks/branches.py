@@ -55,8 +55,6 @@ def check_branches(checker: Checker, blocks: Blocks, root: Instance, values: _Va
     for kind, instance, below in _distinct(blocks, root, kinds):
         block = blocks.get(instance.type)
         known: Mapping[str, Value] = {**values, **instance.values}
-        held = block.held if block else frozenset[str]()
-        known = {name: value for name, value in known.items() if name not in held}
         for tensor in block.computed if block else ():
             if tensor.name in instance.left_out:
                 continue
@@ -276,7 +274,7 @@ class _Walk:
                         stack.enter_context(self.known.assuming(part, word == "and"))
             case nodes.Name(id=name) if name in self.instance.left_out:
                 held = {**self.block.modules, **self.block.tensors}
-                if name in held and name not in self.known.targets:
+                if not node.is_param and name in held and name not in self.known.targets:
                     self._left_out(node, name, held[name], self.instance)
             case nodes.Attribute(value=owner):
                 self._visit(owner)

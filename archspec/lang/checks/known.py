@@ -23,8 +23,9 @@ class Known:
     """Follows the steps of one block: ``enter`` a loop, ``assign`` what a step gives."""
 
     def __init__(self, block: BlockNode, instance: Instance, values: Mapping[str, Value]) -> None:
-        """``values`` are those of the parameters and local values that steps can name."""
-        self.values = dict(values)
+        """``values`` are those of the parameters and local values."""
+        self.params = values
+        self.values = {name: value for name, value in values.items() if name not in block.held}
         self.targets: dict[str, list[Instance]] = {}  # of loops → the modules that they stand for
         self._truths: dict[str, bool] = {}  # of names of which nothing more is known
         self._declared, self._children = block.modules, dict(instance.children)
@@ -139,6 +140,8 @@ class Known:
     def modules(self, node: Node) -> list[Instance] | None:
         """The modules that ``node`` can stand for; None if it is a value."""
         match node:
+            case nodes.Name(is_param=True):
+                return None
             case nodes.Name(id=name) if name in self.targets:
                 return self.targets[name]
             case nodes.Name(id=name) if name in self._declared:
@@ -176,6 +179,12 @@ class _StepEvaluator(Evaluator):
     def __init__(self, known: Known) -> None:
         super().__init__(known.values)
         self.known = known
+
+    def visit_name(self, node: nodes.Name) -> Value:
+        """A parameter may have the name of a module or tensor, which steps mean."""
+        if node.is_param and node.id in self.known.params:
+            return self.known.params[node.id]
+        return super().visit_name(node)
 
     def visit_call(self, node: nodes.Call) -> Value:
         match node:

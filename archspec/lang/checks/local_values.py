@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from archspec.lang.checker import Checker
 from archspec.lang.checks.names import check_names, is_taken
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import Clause, names, walk
+from archspec.lang.expr.nodes import Clause, walk
 from archspec.lang.expr.numeric import FUNCTIONS
 from archspec.lang.params import needed_names, ordered, report_circles
 from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
-from archspec.lang.tree import BlockNode, SpecTree, constructor_expressions, steps_below
+from archspec.lang.tree import BlockNode, SpecTree, constructor_expressions, init_expressions
 
 
 def check_local_values(checker: Checker, tree: SpecTree) -> None:
@@ -29,23 +29,9 @@ def check_local_values(checker: Checker, tree: SpecTree) -> None:
         report_circles(
             checker, ordered(needed_names(block.params, block.let))[1], block.params, block.path
         )
-        _check_hidden(checker, block)
         own = {*shared, *block.params, *block.let}
         for node in _block_expressions(block):
             _check_targets(checker, node, own)
-
-
-def _check_hidden(checker: Checker, block: BlockNode) -> None:
-    """Where steps are generated, ``self.dropout`` is the child, and no parameter of that name."""
-    outputs = [one.when for entry in block.entries.values() for one in entry.outputs.values()]
-    values = [step.value for tensor in block.computed for step in steps_below(tensor.value)]
-    for node in (*outputs, *values):
-        for name in names(node):
-            kind = name.symbol.kind if name.symbol else ""
-            if kind in ("global", "param", "let") and name.id in block.held:
-                message = f"'{name.id}' is also what the block holds: the parameter is hidden here"
-                hint = f"write let: {{{name.id}_value: ${name.id}}}, and {name.id}_value here"
-                checker.refuse(name, "E303", message, hint)
 
 
 def _global_expressions(tree: SpecTree) -> Iterator[Node]:
@@ -62,8 +48,7 @@ def _block_expressions(block: BlockNode) -> Iterator[Node]:
     yield from constructor_expressions(block)
     for contract in (*block.inputs.values(), *block.outputs.values()):
         yield from contract.shape
-    for tensor in block.tensors.values():
-        yield from tensor.init.arguments.values()
+    yield from init_expressions(block)
 
 
 def _check_targets(checker: Checker, node: Node, names: set[str]) -> None:

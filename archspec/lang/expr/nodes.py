@@ -97,6 +97,11 @@ class Name(Node):
     id: str
     symbol: Symbol | None = field(default=None, compare=False)
 
+    @property
+    def is_param(self) -> bool:
+        """Whether it means a parameter or a local value, which a module may have the name of."""
+        return self.symbol is not None and self.symbol.kind in ("global", "param", "let")
+
 
 @dataclass(frozen=True, slots=True)
 class Broken(Node):
