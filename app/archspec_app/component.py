@@ -44,13 +44,20 @@ def hint(text: str) -> None:
 
 
 def editor() -> gr.HTML:
-    """The editor: it sends its text with every event, and is sent what changes the text.
-
-    What is sent to it is ``{"text": …, "spec": …}``, to show another text, or ``{"patch": …}``, and
-    grows old with ``revision``. Event: ``input``, a while after somebody has typed.
-    """
+    """The editor; its value is its text. Event: ``input``, a while after somebody has typed."""
     markup = '<div class="editor-view" role="region" aria-label="Spec"></div>'
     return element(markup, bundle("editor.js"), value=None, elem_id="editor", render=False)
+
+
+def editor_messages() -> gr.HTML:
+    """What the server sends to the editor, apart from the editor's own value: typing sets that.
+
+    The value is ``{"text": …, "spec": …, "revision": …}``, to show another text, or has ``patch``
+    in place of the first two.
+    """
+    markup = '<div class="messages-view"></div>'
+    script = bundle("editor_messages.js")
+    return element(markup, script, value=None, elem_id="editor-messages", render=False)
 
 
 def served_files() -> dict[str, Callable[[], str]]:

@@ -53,15 +53,16 @@ class EventBinder:
 
     Args:
         code: the editor, whose text is sent with every event; see ``component.editor``.
+        messages: what the editor is sent; see ``component.editor_messages``.
         dispatch: sends events to the process of their session, where the handlers run.
 
     Attributes:
         handlers: all of them; the page is built alike in every process, so a number names one.
     """
 
-    def __init__(self, code: gr.HTML, dispatch: Dispatch) -> None:
-        self.code, self.dispatch = code, dispatch
-        self.outputs: list[Any] = [code]
+    def __init__(self, code: gr.HTML, messages: gr.HTML, dispatch: Dispatch) -> None:
+        self.code, self.messages, self.dispatch = code, messages, dispatch
+        self.outputs: list[Any] = [messages]
         self.handlers: list[Handler] = []
         self._renders: list[tuple[int, Render]] = []
 

@@ -1,8 +1,8 @@
-// The editor, of which the script is loaded by itself. The value is its text; from the server come texts and patches of
-// it. Event: "input"
+// The editor, of which the script is loaded by itself. The value is its text; what the server sends, texts and patches,
+// comes by itself, so that no key that is pressed meanwhile takes its place. Event: "input"
 import { h } from "./dom.js";
 import { loadScript } from "./framework.js";
-import { send } from "./page.js";
+import { on, send } from "./page.js";
 
 const QUIET = 120; // milliseconds without a key, after which the server is told
 const AT_MOST = 600;
@@ -12,7 +12,8 @@ const place = h("div.code-place");
 root.append(place);
 
 let mounted = null;
-const pending = [];
+const messages = (window.archspecEditorMessages ??= []);
+let revision = null;
 let timer = null;
 let typedSince = null;
 
@@ -28,19 +29,15 @@ function changed(text, isTyped) {
   timer = setTimeout(tell, Math.max(0, Math.min(QUIET, typedSince + AT_MOST - Date.now())));
 }
 
-function applyPending() {
-  while (mounted && pending.length) {
-    const { text, spec, patch } = pending.shift();
-    if (patch) mounted.applyPatch(patch);
-    else mounted.setText(text, spec);
+function applyMessages() {
+  while (mounted && messages.length) {
+    const message = messages.shift();
+    if (message.revision === revision) continue; // it was there before this script, and came again
+    revision = message.revision;
+    if (message.patch) mounted.applyPatch(message.patch);
+    else mounted.setText(message.text, message.spec);
     props.value = mounted.text;
   }
-}
-function receive() {
-  const message = props.value;
-  if (message?.revision === undefined) return; // the text itself
-  pending.push(message);
-  applyPending();
 }
 
 async function mount() {
@@ -52,9 +49,8 @@ async function mount() {
   }
   mounted = globalThis.archspecMountEditor(place, { onChange: changed });
   window.archspecEditor = mounted;
-  applyPending();
+  applyMessages();
   send("editor-ready");
 }
-watch("value", receive);
-receive();
+on("editor-message", applyMessages);
 mount();

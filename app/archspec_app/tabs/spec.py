@@ -14,7 +14,7 @@ import archspec
 from archspec.errors import Problem, UsageError
 from archspec.lang.inherit import Document
 from archspec.lang.yaml import MAX_BYTES
-from archspec_app.component import editor, view
+from archspec_app.component import editor, editor_messages, view
 from archspec_app.event_binding import Dispatch, EventBinder
 from archspec_app.events import Event, number_of, text_of
 from archspec_app.framework import LISTENER
@@ -70,7 +70,7 @@ class _Draft(BaseModel):
 def build_toolbar(dispatch: Dispatch) -> EventBinder:
     """The toolbar; and the editor, which ``build`` puts in its place."""
     toolbar = view("toolbar", label="Spec")
-    binder = EventBinder(editor(), dispatch)
+    binder = EventBinder(editor(), editor_messages(), dispatch)
     binder.add_outputs([toolbar], _render_toolbar)
     for name, act in _ACTIONS.items():
         binder.listen(toolbar, name, act)
@@ -82,6 +82,7 @@ def build(binder: EventBinder) -> None:
     with gr.Tabs(elem_id="spec-tabs"):
         with gr.Tab("YAML", id="yaml", elem_id="tab-yaml"):
             binder.code.render()
+            binder.messages.render()
             reader = view("reader", label="Files and merged text", elem_id="reader")
             problems = view("problems", label="Problems", elem_id="problems")
         with gr.Tab("Parameters", id="parameters", elem_id="tab-parameters"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.app.browser.inspector import Inspector, OpenPage, Scheme
 
@@ -44,11 +44,17 @@ def serious(inspector: Inspector, within: str = "body") -> list[dict[str, Any]]:
     ]
 
 
+def resize(page: Page, width: int, height: int) -> None:
+    """Resize the window, and wait until the scripts that follow its size have run."""
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+
+
 def faults(inspector: Inspector, within: str = "body") -> list[str]:
     """What is cut off or unreadable at any width; the whole page is checked for what is cut off."""
     found: list[str] = []
     for width, height in WIDTHS.items():
-        inspector.page.set_viewport_size({"width": width, "height": height})
+        resize(inspector.page, width, height)
         found += [f"{width}: {fault}" for fault in inspector.page.evaluate(CUT_OFF)]
         found += [f"{width}: {fault}" for fault in serious(inspector, within)]
     return found
