@@ -56,12 +56,19 @@ def test_plans_are_listed() -> None:
         ["none", "trains", "109,483,778"],
         ["all", "trains", "0"],
         ["embeddings", "trains", "85,646,594"],
+        ["norms", "trains", "109,445,378"],
         ["head-only", "trains", "1,538"],
         ["last-2-and-head", "trains", "14,177,282"],
     ]
-    assert lines[3].endswith("parameters  **  !dropout  !classifier")
+    assert lines[4].endswith("parameters  **  !dropout  !classifier")
     data = loaded("freeze", "resnet18", "--json")
-    assert [found["plan"] for found in data] == ["none", "all", "head-only", "last-stage-and-head"]
+    assert [found["plan"] for found in data] == [
+        "none",
+        "all",
+        "head-only",
+        "last-stage-and-head",
+        "norms",
+    ]
     assert data[2] == report("resnet18", "head-only")
     assert run("freeze", GPT2).output == "no freeze plans\n"
     assert loaded("freeze", GPT2, "--json") == []
@@ -75,7 +82,7 @@ COMMANDS = [["freeze", "bert"], ["build", "bert", "--device", "meta"], ["inspect
     ("words", "code", "hint"),
     [
         (["head-onyl"], "E703", "did you mean 'head-only'?"),
-        (["clasifier"], "E703", "plans: none, all, embeddings, head-only, last-2-and-head"),
+        (["clasifier"], "E703", "plans: none, all, embeddings, norms, head-only, last-2-and-head"),
         (["**.clasifier"], "E701", "did you mean '**.classifier'?"),
         (["**", "!clasifier"], "E701", "did you mean '!classifier'?"),
         (["**", "["], "E702", ""),

@@ -20,9 +20,12 @@ blocks:
     ("plan", "hint"),
     [
         ("head-onlly", "did you mean 'head-only'?"),
-        ("xyz", "plans: none, all, head-only, last-stage-and-head"),
-        ("", "plans: none, all, head-only, last-stage-and-head"),
-        ("**", "plans: none, all, head-only, last-stage-and-head"),  # patterns come in a list
+        ("xyz", "plans: none, all, head-only, last-stage-and-head, norms"),
+        ("", "plans: none, all, head-only, last-stage-and-head, norms"),
+        (
+            "**",
+            "plans: none, all, head-only, last-stage-and-head, norms",
+        ),  # patterns come in a list
     ],
 )
 def test_an_unknown_plan(plan: str, hint: str) -> None:

@@ -36,19 +36,19 @@ def _shufflenet(random: Random) -> Small:
     return Small(models.ShuffleNetV2(depths, widths, classes), params, args=(image(random),))
 
 
-def _vgg(random: Random) -> Small:
+def _vgg(batch_norm: bool, random: Random) -> Small:
     stages = [[random.randint(2, 6) for _ in range(random.randint(1, 2))] for _ in range(3)]
-    hidden, classes, norm = random.randint(2, 9), random.randint(1, 9), random.random() < 0.7
+    hidden, classes = random.randint(2, 9), random.randint(1, 9)
     sizes = [size for stage in stages for size in (*stage, "M")]
     with torch.device("meta"):  # its first layer is that of a large model
         theirs = models.VGG(nn.Module(), classes)
-    theirs.features = make_layers(sizes, batch_norm=norm)
+    theirs.features = make_layers(sizes, batch_norm=batch_norm)
     theirs.classifier[0] = nn.Linear(49 * stages[-1][-1], hidden)
     theirs.classifier[3], theirs.classifier[6] = (
         nn.Linear(hidden, hidden),
         nn.Linear(hidden, classes),
     )
-    params = {"stages": stages, "hidden": hidden, "num_classes": classes, "batch_norm": norm}
+    params = {"stages": stages, "hidden": hidden, "num_classes": classes, "batch_norm": batch_norm}
     return Small(theirs, params, args=(image(random, 56, 64),))
 
 
@@ -128,11 +128,12 @@ REFERENCES = {
     "shufflenet-v2-x1-0": Reference(models.shufflenet_v2_x1_0, _shufflenet),
     "shufflenet-v2-x1-5": Reference(models.shufflenet_v2_x1_5),
     "shufflenet-v2-x2-0": Reference(models.shufflenet_v2_x2_0),
-    "vgg16": Reference(models.vgg16, _vgg),
+    "vgg16": Reference(models.vgg16, partial(_vgg, False)),
     **{
-        name: Reference(getattr(models, name.replace("-", "_")))
-        for name in ("vgg11", "vgg13", "vgg19", "vgg11-bn", "vgg13-bn", "vgg16-bn", "vgg19-bn")
+        f"vgg{n}-bn": Reference(getattr(models, f"vgg{n}_bn"), partial(_vgg, True))
+        for n in (11, 13, 16, 19)
     },
+    **{f"vgg{n}": Reference(getattr(models, f"vgg{n}")) for n in (11, 13, 19)},
     "densenet121": Reference(models.densenet121, _densenet),
     "densenet161": Reference(models.densenet161),
     "densenet169": Reference(models.densenet169),
