@@ -32,6 +32,7 @@ from archspec.lang.schema import (
 Schema = dict[str, Any]
 
 _POINTER = "#/definitions/"
+_OWN = ".own"  # ends the definitions of files whose blocks have names of layers
 _EXPRESSION = r"^\$[^$]"
 _ITEM_KEYS = ("repeat", "index", "name")  # they mean nothing outside a container
 _CONTAINERS = {
@@ -64,7 +65,8 @@ _SAID = {  # what an editor says in place of a pattern
 def json_schema() -> Schema:
     """The JSON Schema of spec files, with a branch for each layer that is known now.
 
-    A spec with ``extends`` may leave out whatever its parent may have.
+    A spec with ``extends`` may leave out whatever its parent may have. Where a block of the file
+    has the name of a layer, the block is meant, and arguments of all layers are left open.
 
     >>> from jsonschema import Draft7Validator
     >>> fc = {"type": "Linear", "in_features": 3, "out_features": 5, "bais": False}
@@ -75,13 +77,23 @@ def json_schema() -> Schema:
     models = _models()
     _allow_short_forms(models)
     definitions = {**_initialisation(models), **_steps(models), **_modules(models), **models}
+    definitions |= _own_names(definitions)
     definitions |= _partials(definitions)
+    no_layer = {"propertyNames": {"not": {"enum": list(layers.names())}}}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "if": {"required": ["extends"], "properties": {"extends": {"type": "string"}}},
-        "then": _ref("Architecture.partial"),
-        "else": _ref("Architecture"),
+        "if": {"properties": {"blocks": no_layer}},
+        "then": _with_parent("Architecture"),
+        "else": _with_parent(f"Architecture{_OWN}"),
         "definitions": dict(sorted(definitions.items())),
+    }
+
+
+def _with_parent(name: str) -> Schema:
+    return {
+        "if": {"required": ["extends"], "properties": {"extends": {"type": "string"}}},
+        "then": _ref(f"{name}.partial"),
+        "else": _ref(name),
     }
 
 
@@ -387,6 +399,46 @@ def _default(value: object) -> Schema:
 def _literally(text: str) -> str:
     # Not re.escape: JavaScript takes no backslash before what needs none, such as "-".
     return re.sub(r"[\\^$.|?*+()\[\]{}]", r"\\\g<0>", text)
+
+
+# ---------------------------------------------------------------- blocks with the names of layers
+
+
+def _own_names(definitions: dict[str, Schema]) -> dict[str, Schema]:
+    """Each definition that leads to a module, without what it says of the arguments of layers."""
+    of_layers = {_definition(layer) for name in layers.names() if (layer := layers.find(name))}
+    module = definitions["Module"]
+    branches = [one for one in module["allOf"] if not _refs(one) & of_layers]
+    others = {name: whole for name, whole in definitions.items() if name not in of_layers}
+    others["Module"] = {**module, "allOf": branches}
+    changed = {"Module"}
+    while more := {n for n, whole in others.items() if n not in changed and _refs(whole) & changed}:
+        changed |= more
+    return {f"{name}{_OWN}": _renamed(others[name], changed) for name in changed}
+
+
+def _refs(schema: Any) -> set[str]:
+    """The definitions that a schema refers to."""
+    if isinstance(schema, list):
+        return {name for one in cast("list[Any]", schema) for name in _refs(one)}
+    if not isinstance(schema, dict):
+        return set()
+    whole = cast(Schema, schema)
+    own = {str(whole["$ref"]).removeprefix(_POINTER)} if "$ref" in whole else set[str]()
+    return own | {name for value in whole.values() for name in _refs(value)}
+
+
+def _renamed(schema: Any, changed: set[str]) -> Any:
+    """A schema that refers to the changed definitions."""
+    if isinstance(schema, list):
+        return [_renamed(one, changed) for one in cast("list[Any]", schema)]
+    if not isinstance(schema, dict):
+        return schema
+    whole = cast(Schema, schema)
+    made = {key: _renamed(value, changed) for key, value in whole.items()}
+    if "$ref" in whole and str(whole["$ref"]).removeprefix(_POINTER) in changed:
+        made["$ref"] = f"{whole['$ref']}{_OWN}"
+    return made
 
 
 # --------------------------------------------------------------------------------- with a parent
