@@ -184,17 +184,18 @@ def test_what_the_models_take_is_valid(text: str) -> None:
     assert underlined(document) == set()
 
 
-OWN = """archspec: 1
+OWN = """\
+archspec: 1
 model: Net
 blocks:
-  Transformer: {params: {size: int}, items: [{type: Linear, in_features: $size, out_features: $size}]}
-  Linear: {params: {from: int, to: int}, items: [{type: Net, when: false, width: 3}]}
+  Transformer: {params: {size: int}, items: [{type: Linear, given: $size, made: $size}]}
+  Linear: {params: {given: int, made: int}, items: [{type: ReLU}]}
   Net:
     inputs: {x: [batch, 4]}
     modules:
       a: {type: Transformer, size: 4, renamed_from: b}
       b: {type: Sequential, items: [{type: Transformer, size: 4, repeat: 2, index: i}]}
-      c: {type: Linear, from: 3, to: 5}
+      c: {type: Linear, given: 3, made: 5}
 """
 OF_PARENT = OWN.replace("model: Net\n", "extends: resnet18\n")
 
@@ -202,6 +203,12 @@ OF_PARENT = OWN.replace("model: Net\n", "extends: resnet18\n")
 @every("text", [OWN, OF_PARENT, OF_PARENT.replace("a: {type: Transformer, ", "a: {")])
 def test_a_block_may_have_the_name_of_a_layer(text: str) -> None:
     assert underlined(plain(text)) == set()
+    without = text.replace("  Transformer:", "  Transformer2:").replace("  Linear:", "  Linear2:")
+    assert ("blocks.Net.modules.c", "additionalProperties") in underlined(plain(without))
+
+
+def test_the_block_is_what_the_language_means() -> None:
+    assert archspec.loads(OWN).root.type == "Net"
 
 
 @every(
@@ -216,13 +223,12 @@ def test_a_block_may_have_the_name_of_a_layer(text: str) -> None:
         ),
         ("repeat: 2", "repeat: n", "blocks.Net.modules.b.items.0.repeat", "pattern"),
         ("    inputs", "    input", "blocks.Net", "additionalProperties"),
-        ("  Transformer", "  Transformer2", "blocks.Net.modules.c", ""),
     ],
 )
 def test_all_else_is_underlined_beside_such_a_block(
     old: str, new: str, path: str, keyword: str
 ) -> None:
-    assert underlined(plain(OWN.replace(old, new))) == ({(path, keyword)} if keyword else set())
+    assert underlined(plain(OWN.replace(old, new))) == {(path, keyword)}
 
 
 FC = "blocks.Net.modules.fc"
