@@ -52,9 +52,12 @@ def lock(
     """
     from archspec.differences.lock_files import Lock, beside
     from archspec.differences.lock_files import lock as lock_of
+    from archspec.lang.model_folder import is_model_folder
 
-    if (given or config) and output is None and not as_json:
-        raise click.UsageError("with parameters the lock file needs a name: -o FILE")
+    if output is None and not as_json:
+        for is_unnamed, what in ((given or config, "parameters"), (is_model_folder(spec), "hf:")):
+            if is_unnamed:
+                raise click.UsageError(f"with {what} the lock file needs a name: -o FILE")
     file = output or beside(spec)
     now = lock_of(options.load(spec, given, config))
     if check:

@@ -71,11 +71,13 @@ def read(name: str) -> ModelFolder:
 
 
 def _spec_of(config: JsonFile) -> str:
-    """The packaged spec of the model's class; of its type alone if there is only one."""
+    """The packaged spec of the model's class; of its type alone if the file names no class."""
     model_type, classes = config.data.get("model_type"), config.data.get("architectures")
     classes = cast("list[Any]", classes) if isinstance(classes, list) else []
     specs = packaged_of(model_type)
-    fitting = [name for name, model in specs.items() if model in classes or len(specs) == 1]
+    fitting = [name for name, model in specs.items() if model in classes]
+    if not classes and len(specs) == 1:
+        fitting = [*specs]
     if len(fitting) == 1:
         return fitting[0]
     if not specs:

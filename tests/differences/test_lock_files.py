@@ -160,3 +160,10 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert archspec.Lock.read("five.lock").totals["parameters"] == 90
     missing = run(main, ["lock", "bert", "--check"])
     assert missing.exit_code == 1 and "bert.lock" in missing.output
+
+
+def test_a_lock_file_without_a_name_of_its_own_needs_one(tmp_path: Path) -> None:
+    """With parameters, or of a model folder, which may be shared."""
+    for words in (["bert", "-p", "num_labels=3"], [f"hf:{tmp_path}"]):
+        done = CliRunner().invoke(main, ["lock", *words])
+        assert done.exit_code == 2 and "the lock file needs a name: -o FILE" in done.stderr, words

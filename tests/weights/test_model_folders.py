@@ -44,6 +44,18 @@ def test_spec_values_labels_and_weights(tmp_path: Path) -> None:
         archspec.load(source, config=tmp_path / "config.json")
 
 
+def test_another_class_of_a_type_is_no_spec_of_it(tmp_path: Path) -> None:
+    """Though the type has one packaged spec: its model would have other weights, or lack some."""
+    llama = {"model_type": "llama", **SMALL}
+    for classes in (["LlamaModel"], ["LlamaForSequenceClassification"]):
+        config = {**llama, "architectures": classes}
+        with pytest.raises(SpecError, match=f"no packaged spec builds {classes[0]}") as caught:
+            archspec.load(folder_of(tmp_path, config, weights=""))
+        assert caught.value.code == "E108" and "of llama there are llama" in str(caught.value)
+    for config in (llama, {**llama, "architectures": ["LlamaForCausalLM"]}):
+        assert archspec.load(folder_of(tmp_path, config, weights="")).name == "llama"
+
+
 def test_what_is_no_model_folder(tmp_path: Path) -> None:
     rows = [
         ({"architectures": ["BertForMultipleChoice"]}, "no packaged spec builds BertForMultipleC"),

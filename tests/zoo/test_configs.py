@@ -90,7 +90,7 @@ TABLE: dict[str, dict[str, Values]] = {
         "is_gated_act": ([True], []),
         "feed_forward_proj": ([], ["gated-silu"]),
         "scale_decoder_outputs": ([None], []),
-        "tie_word_embeddings": ([], [False]),
+        "tie_word_embeddings": ([False], []),
     },
     "whisper": {
         "activation_function": ([], ["relu"]),
@@ -103,6 +103,8 @@ TABLE: dict[str, dict[str, Values]] = {
         "add_adapter": ([], [True]),
     },
     "clip": {
+        "text_config.tie_word_embeddings": ([True, False], []),
+        "vision_config.tie_word_embeddings": ([True, False], []),
         "text_config.hidden_act": ([], ["relu"]),
         "vision_config.layer_norm_eps": ([], [0.1]),
         "text_config.eos_token_id": ([2], []),
