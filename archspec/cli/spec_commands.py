@@ -31,12 +31,13 @@ def list_specs(words: tuple[str, ...], as_json: bool) -> None:
 
     Shows the name, field, number of parameters, task and description of each. SEARCH keeps the
     specs with all of these words in what is shown, the class of the model, the paper or the
-    model_type.
+    model_type. KEY=WORD looks only at that key of the JSON.
 
     \b
     Examples:
       archspec list
       archspec list vision
+      archspec list model_type=llama
       archspec list image-classification 2015
       archspec list --json
     """

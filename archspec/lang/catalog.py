@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from archspec.lang import inherit, yaml
 from archspec.lang.packaged import packaged_specs, parameter_counts
@@ -39,11 +39,16 @@ class CatalogEntry:
         """Whether a word of its texts begins with each of these, in lower or upper case.
 
         A word begins behind all but a letter, and with a capital: ``net`` finds ``ResNet``.
+        ``model_type=llama`` is looked for in that text alone, and so with the other texts.
         """
-        texts = (self.name, self.field, self.model, self.task)
-        texts += (self.description, self.paper, self.model_type)
-        text = "\n".join(texts)
-        return all(re.search(f"{_START}(?i:{re.escape(word)})", text) for word in words)
+        texts = {key: text for key, text in asdict(self).items() if isinstance(text, str)}
+        everything = "\n".join(texts.values())
+        for word in words:
+            key, equals, value = word.partition("=")
+            text, word = (texts[key], value) if equals and key in texts else (everything, word)
+            if not re.search(f"{_START}(?i:{re.escape(word)})", text):
+                return False
+        return True
 
 
 def catalog() -> list[CatalogEntry]:

@@ -122,6 +122,10 @@ def test_list(golden: Golden) -> None:
     assert "resnet18" in {entry["name"] for entry in loaded("list", "--json", "net")}  # ResNet
     assert loaded("list", "--json", "supervised") == []  # gpt2 and dcgan: Unsupervised
     assert {entry["field"] for entry in loaded("list", "--json", "vision")} == {"vision"}
+    llamas = loaded("list", "--json", "model_type=LLAMA", "task=causal")
+    assert [entry["name"] for entry in llamas] == ["llama"]
+    others = ("model_type=lama", "task=llama", "parameters=8", "=llama", "xyz=llama")
+    assert [word for word in others if loaded("list", "--json", word)] == []
     assert run("list", "xyz").output == "no packaged spec has all of these words\n"
     assert found["xyz"] == []
 
