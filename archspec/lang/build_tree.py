@@ -24,6 +24,7 @@ from archspec.lang.expr.nodes import (
 )
 from archspec.lang.expr.parse import parse, template, value_node
 from archspec.lang.plain_numbers import with_numeric_calls
+from archspec.lang.python_names import without_owners
 from archspec.lang.references import Blocks, Modules, loop_items
 from archspec.lang.registry import functions
 from archspec.lang.registry.initializers import parts, split_fill
@@ -95,8 +96,9 @@ class _Reader:
             return Broken(Span(path))
 
     def resolve(self, node: Node, scope: Scope, *, classes: bool = False) -> Node:
+        node, errors = without_owners(node, scope, "$")
         node = resolved(node, scope)
-        for error in argument_errors(node, scope, classes=classes):
+        for error in (*errors, *argument_errors(node, scope, classes=classes)):
             self.checker.report(error)
         return node
 
@@ -452,6 +454,9 @@ class _BlockReader(_Reader):
                 message = "a comprehension is no part of a forward step"
                 self.checker.report(ExpressionError("E302", message, part, hint))
                 return Broken(Span(path))
+        node, errors = without_owners(node, scope, "$" * offset if path[-1:] == ("value",) else "")
+        for error in errors:
+            self.checker.report(error)
         return resolved(node, scope)
 
 

@@ -86,6 +86,67 @@ def test_steps(step: str, message: str, hint: str) -> None:
         archspec.build(archspec.loads(STEP % followed[1]), device="meta")
 
 
+OWNED = """\
+archspec: 1
+model: Net
+params: {width: 4}
+dims: {batch: 2}
+blocks:
+  Net:
+    inputs: {x: [batch, $width]}
+    modules:
+      fc: {type: Linear, in_features: %s, out_features: 4}
+      layers: {type: ModuleList, items: [{type: Dropout, p: "%s", repeat: 2}]}
+    buffers: {scale: {value: "%s"}}
+    forward:
+      - y: "%s"
+      - for: "layer in %s"
+        do:
+          - y: layer(y)
+      - return: "%s"
+"""
+PLAIN = ("$width", "$sqrt(width) / 4", "$ones(width)", "fc(x)", "layers", "y + scale")
+
+
+@every(
+    "at, owned, hints, followed",
+    [
+        (0, "$self.width", ["$width in place of $self.width"], "$width"),
+        (0, "$config.width", ["$width in place of $config.width"], "$width"),
+        (0, "$self.config.width", ["$width in place of $self.config.width"], "$width"),
+        (0, "$2 * params.width // 2", ["width in place of params.width"], "$2 * width // 2"),
+        (1, "$math.sqrt(cfg.width) / 4", ["sqrt(width)", "width in place of cfg.width"],
+         "$sqrt(width) / 4"),
+        (2, "$torch.ones(self.width)", ["$ones(width)", "width in place of self.width"],
+         "$ones(width)"),
+        (3, "self.fc(x)", ["fc(x)"], "fc(x)"),
+        (3, "torch.nn.functional.linear(x, self.fc.weight)",
+         ["linear(x, fc.weight)", "fc in place of self.fc"], "linear(x, fc.weight)"),
+        (4, "self.layers", ["layers in place of self.layers"], "layers"),
+        (5, "y if self.training else y.new_ones(4) + self.scale",
+         ["training in place of self.training", "scale in place of self.scale"],
+         "y if training else y + scale"),
+        (5, "y + zeros(4, dtype=torch.float32)", ["float32 in place of torch.float32"],
+         "y + zeros(4, dtype=float32)"),
+    ],
+)  # fmt: skip
+def test_owners_in_front_of_names(at: int, owned: str, hints: list[str], followed: str) -> None:
+    problems = problems_of(OWNED % (*PLAIN[:at], owned, *PLAIN[at + 1 :]))
+    found = [problem.hint for problem in problems if problem.code == "E303"]
+    assert sorted(found) == sorted(f"write {hint}" for hint in hints)
+    assert len(problems) == len(found) + ("new_ones" in owned)
+    text = OWNED % (*PLAIN[:at], followed, *PLAIN[at + 1 :])
+    archspec.build(archspec.loads(text), device="meta")
+
+
+def test_targets_have_plain_names() -> None:
+    step = STEP % "self.z: relu(self.y)"
+    first, second = problems_of(step.replace("- return: y", "- return: self.z"))[:2]
+    assert (first.code, first.message) == ("E207", "'self.z' is not a name")
+    assert first.hint == "write z: what a step computes has a plain name"
+    assert second.hint == "write z in place of self.z"
+
+
 @every(
     "params, message, hint",
     [

@@ -156,6 +156,7 @@ _EXPECTED_IN = {
     "outputs": "a list of sizes",
 }
 _STEPS = ("forward", "do", "value")
+_SELF = "self."
 _ONE_KEY = "a step has one key: start a new step with '-'"
 
 
@@ -227,7 +228,9 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
         hint = "write {for: x in layers, do: [steps]}"
         return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
     hint = "a name is letters, digits and _, and begins with a letter"
-    if _among_steps(path) and "(" in text:
+    if _among_steps(path) and text.startswith(_SELF):
+        hint = f"write {text.replace(_SELF, '')}: what a step computes has a plain name"
+    elif _among_steps(path) and "(" in text:
         hint = "unpack in two steps: {y, state: …}, then {h, c: state}"
     if len(path) > 1 and path[-2] == "items":
         hint = "a module's name has no dot and no space"
@@ -328,7 +331,7 @@ def _targets(below: Path, value: Any) -> Iterator[str]:
     step = cast("dict[Any, Any]", value) if isinstance(value, dict) else {}
     for key in [below[0]] if below else step:
         text = str(step.get("for", "")) if key in ("for", "do") else str(key)
-        yield from schema.split_targets(text.partition(" in ")[0])
+        yield from schema.split_targets(text.partition(" in ")[0].replace(_SELF, ""))
 
 
 def _cut_out(path: Path, data: dict[str, Any]) -> bool:
