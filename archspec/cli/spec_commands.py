@@ -6,6 +6,7 @@ The library is imported where it is used, so that help and completion answer at 
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,6 +79,9 @@ def validate(
       archspec validate bert -p num_attention_heads=7
       archspec validate --json my-model.yaml
     """
+    gc.set_threshold(
+        100_000
+    )  # of a spec much lives until it is checked: looking again costs a tenth
     overrides, config_file = options.given_values(given, config)
     results: list[dict[str, Any]] = []
     for file in files:
