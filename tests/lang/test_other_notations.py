@@ -86,6 +86,87 @@ def test_steps(step: str, message: str, hint: str) -> None:
         archspec.build(archspec.loads(STEP % followed[1]), device="meta")
 
 
+HYDRA = [
+    "model:\n  _target_: torch.nn.Linear\n  in_features: 4\n  out_features: 2",
+    "archspec: 1\nmodel: {type: Linear, in_features: 4, out_features: 2}",
+    "model:\n  class_path: torch.nn.Linear\n  init_args: {in_features: 4, out_features: 2}",
+    "model:\n  _target_: torch.nn.Linear\n  _args_: [4, 2]\nparams: {width: 4}",
+    "_target_: torch.nn.Sequential\n_args_:\n  - {_target_: torch.nn.Linear, _args_: [4, 2]}\n"
+    "  - {_target_: torch.nn.ReLU, inplace: true, _convert_: all}",
+    "class_path: torch.nn.Linear\ninit_args: {in_features: 4, out_features: 2}",
+    "archspec: 1\ntype: Linear\nin_features: 4\nout_features: 2",
+]
+
+
+@every("text", HYDRA)
+def test_a_class_as_the_whole_file(text: str) -> None:
+    (problem,) = problems_of(text)
+    assert (problem.code, problem.message) == ("E202", "a model is the name of a block")
+    followed = problem.hint.removeprefix("write ")
+    if "archspec: 1" in text:
+        followed = f"archspec: 1, {followed}"
+    model = archspec.build(archspec.loads(f"{{{followed}}}"), device="meta")
+    assert [tuple(one.shape) for one in model.parameters()] == [(2, 4), (2,)]
+
+
+def test_a_class_as_the_model_beside_blocks() -> None:
+    text = "archspec: 1\nmodel: {_target_: nn.ReLU}\nblocks: {Net: {items: []}}"
+    (problem,) = problems_of(text)
+    assert problem.hint == "write model: Model; and among the blocks Model: {items: [{type: ReLU}]}"
+    (problem,) = problems_of("archspec: 1\nmodel: {_target_: my.Net, size: 3}")
+    hint = "write model: Model, blocks: {Model: {items: [{type: Net, size: 3}]}}; Net must be a "
+    assert problem.hint.startswith(hint)
+    (problem,) = problems_of('archspec: 1\nmodel: {_target_: nn.Dropout, p: "${rate}"}')
+    assert problem.hint == "write model: Net, blocks: {Net: {items: [{type: NAME, …}]}}"
+
+
+@every(
+    "block, message, followed",
+    [
+        ("{_target_: torch.nn.Linear, in_features: 4, out_features: 2}", "unknown key '_target_'",
+         "items: [{type: Linear, in_features: 4, out_features: 2}]"),
+        ("{type: Linear, in_features: 4, out_features: 2}", "unknown key 'type'",
+         "items: [{type: Linear, in_features: 4, out_features: 2}]"),
+        ("{_target_: nn.Sequential, _args_: [{_target_: nn.Linear, _args_: [4, 2]}]}",
+         "unknown key '_target_'", "items: [{type: Linear, in_features: 4, out_features: 2}]"),
+    ],
+)  # fmt: skip
+def test_a_class_as_a_block(block: str, message: str, followed: str) -> None:
+    text = "archspec: 1\nmodel: Net\nblocks: {Net: %s}"
+    (problem,) = problems_of(text % block)
+    assert (problem.code, problem.message) == ("E201", message)
+    assert problem.hint == f"a block is made of modules: write {followed}"
+    archspec.build(archspec.loads(text % f"{{{followed}}}"), device="meta")
+
+
+def test_a_class_beside_what_a_block_has() -> None:
+    text = "archspec: 1\nmodel: Net\nblocks: {Net: {type: Module, modules: {a: {type: ReLU}}}}"
+    (problem,) = problems_of(text)
+    assert problem.hint == "leave it out: a block is a class of its own"
+    archspec.loads(text.replace("type: Module, ", ""))
+
+
+@every(
+    "key, hint",
+    [
+        ("_target_: torch.nn.ReLU", "leave it out: the class is the type"),
+        ("class_path: torch.nn.ReLU", "leave it out: the class is the type"),
+        ("_partial_: true", "leave it out: a module is made where it stands"),
+        ("_convert_: all", "leave it out: a module is made where it stands"),
+        ("_args_: [true]", "write the arguments beside type, by name"),
+    ],
+)
+def test_what_hydra_has_beside_a_type(key: str, hint: str) -> None:
+    for place in (
+        MODULE % "{type: ReLU, %s}",
+        MODULE % "{type: Sequential, items: [{type: ReLU, %s}]}",
+    ):
+        (problem,) = problems_of(place % key)
+        name = key.partition(":")[0]
+        assert (problem.code, problem.message) == ("E203", f"ReLU has no argument '{name}'")
+        assert problem.hint == hint
+
+
 OWNED = """\
 archspec: 1
 model: Net
@@ -154,13 +235,18 @@ def test_targets_have_plain_names() -> None:
             "{rope_parameters: {rope_theta: 1e4, rope_type: default}}",
             *("is a mapping: a parameter has one value", "read: {rope_theta: rope_parameters"),
         ),
+        (
+            "{rope_scaling: {type: linear, factor: 2.0}}",
+            *("is a mapping: a parameter has one value", "of its keys: factor: 2.0; of a config"),
+        ),
+        ("{rope: {type: linear, min: 2}}", "unknown type 'linear'", "types: int, float"),
+        ("{rope: {type: itn, factor: 2}}", "unknown type 'itn'", "did you mean 'int'?"),
         ("{width: {typ: int, default: 3}}", "unknown key 'typ'", "did you mean 'type'?"),
     ],
 )
 def test_parameters(params: str, message: str, hint: str) -> None:
     text = f"archspec: 1\nmodel: N\nparams: {params}\nblocks: {{N: {{items: []}}}}\n"
-    (problem,) = problems_of(text)
-    assert message in problem.message
+    problem = next(one for one in problems_of(text) if message in one.message)
     assert hint in problem.hint
 
 

@@ -12,16 +12,23 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from typing import Any, cast
 
-from archspec.errors import Findings
+from archspec.errors import Findings, did_you_mean
 from archspec.lang import schema, yaml
+from archspec.lang.checks.class_notations import (
+    ARGUMENTS,
+    OF_HYDRA,
+    OTHER_CLASS,
+    class_of,
+    is_known,
+    items_text,
+    target_key,
+)
+from archspec.lang.declarations import looks_like_type
 from archspec.lang.inherit import Document
 from archspec.lang.registry import layers
 from archspec.lang.yaml import Path
 
 _Data = dict[str, Any]
-_TARGETS = ("_target_", "class_path", "class_name", "cls", "class", "module", "name")
-_ARGUMENTS = ("init_args", "kwargs", "args", "_args_", "dict_kwargs")
-_OF_HYDRA = ("_partial_", "_recursive_", "_convert_")
 _MOST_PIECES = 20  # of one call that commas have cut
 _STEPS = ("forward", "do", "value")
 _CONDITIONS = ("if", "elif", "else", "while", "when", "unless")
@@ -48,8 +55,12 @@ class _Reader:
             self._merge_keys(data, path)
         self._join_calls(data, path)
         is_module = path[:1] == ("blocks",) and path[2:3] in (("modules",), ("items",))
-        if is_module and len(path) > 3 and "type" not in data:
-            self._target(data, path)
+        if is_module and len(path) > 3:
+            (self._target if "type" not in data else self._beside_type)(data, path)
+        elif not path:
+            self._whole(data)
+        elif len(path) == 2 and path[0] == "blocks":
+            self._block(data, path)
         for key, value in data.items():
             inner = (*path, key)
             if key == "params" and isinstance(value, dict) and len(path) in (0, 2):
@@ -123,20 +134,20 @@ class _Reader:
     # ------------------------------------------------------------------------------- modules
 
     def _target(self, data: _Data, path: Path) -> None:
-        key = next((k for k in _TARGETS if isinstance(data.get(k), str)), None)
-        text = str(data.get(key or ""))
-        last = text.rpartition(".")[2]
-        known = last in self.blocks or last in layers.CONTAINERS or layers.find(last) is not None
-        if key is None or not last.isidentifier() or (key in ("name", "module") and not known):
+        key = target_key(data, self.blocks)
+        if not key:
             return
+        text = str(data[key])
+        last = class_of(text)
+        known = is_known(last, self.blocks)
         hint = f"write type: {last} in place of {key}: {text}"
-        folded = [k for k in _ARGUMENTS if k in data]
+        folded = [k for k in ARGUMENTS if k in data]
         if folded:
             hint += f", and its arguments beside it, by name, in place of {folded[0]}"
-        if extra := [k for k in _OF_HYDRA if k in data]:
+        if extra := [k for k in OF_HYDRA if k in data]:
             hint += f"; leave out {', '.join(extra)}"
         if not known:
-            hint += "; it must be a block of this spec, or see archspec.register_layer"
+            hint += f"; it {OTHER_CLASS}"
         where = f" in '{path[-1]}'" if isinstance(path[-1], str) else ""
         self._add("E202", f"the key 'type' is missing{where}", path, hint)
         del data[key]
@@ -150,16 +161,75 @@ class _Reader:
             for k in [k for k in data if k not in schema.Module.model_fields]:
                 del data[k]  # nobody knows what it takes
 
+    def _beside_type(self, data: _Data, path: Path) -> None:
+        """What of those notations stands beside a ``type``."""
+        layer = layers.find(str(data["type"]))
+        for key in [k for k in data if k in ("_target_", "class_path", "_args_", *OF_HYDRA)]:
+            if layer is None or not layer.argument(key):
+                hint = "leave it out: the class is the type"
+                if key == "_args_":
+                    hint = "write the arguments beside type, by name"
+                elif key in OF_HYDRA:
+                    hint = "leave it out: a module is made where it stands"
+                self._add("E203", f"{data['type']} has no argument '{key}'", (*path, key), hint)
+                del data[key]
+
+    def _block(self, data: _Data, path: Path) -> None:
+        """A block that names a class, as if it were a module."""
+        key = "type" if isinstance(data.get("type"), str) else ""
+        key = key or target_key(data, self.blocks, certain=True)
+        if not key:
+            return
+        own = {k: v for k, v in data.items() if k in schema.Block.model_fields}
+        hint = "leave it out: a block is a class of its own"
+        if own.keys().isdisjoint(("modules", "items", "forward")):
+            given = {k: v for k, v in data.items() if k not in own}
+            items, missing = items_text(given, self.blocks)
+            hint = f"a block is made of modules: write items: {items}{missing}"
+            for k in given:
+                del data[k]
+            data["items"] = []
+        else:
+            del data[key]
+        self._add("E201", f"unknown key '{key}'", (*path, key), hint)
+
+    def _whole(self, data: _Data) -> None:
+        """A class at the top of a file, or as its model."""
+        model = data.get("model")
+        given = cast(_Data, model) if isinstance(model, dict) else {}
+        place: Path = ("model",)
+        if not given:
+            others = {k: v for k, v in data.items() if k not in schema.Architecture.model_fields}
+            key = target_key(others, self.blocks, certain=True)
+            key = key or ("type" if is_known(str(others.get("type")), self.blocks) else "")
+            given, place = (others, (key,)) if key else ({}, place)
+        if not given:
+            return
+        items, missing = items_text(given, self.blocks)
+        name = "Net" if "Net" not in self.blocks and "type: Net" not in items else "Model"
+        parts = ["archspec: 1"] * ("archspec" not in data) + [f"model: {name}"]
+        block = f"{name}: {{items: {items}}}"
+        blocks = data.get("blocks")
+        parts += [f"blocks: {{{block}}}"] if not isinstance(blocks, dict) else []
+        more = f"; and among the blocks {block}" if isinstance(blocks, dict) else ""
+        message = "a model is the name of a block"
+        self._add("E202", message, place, f"write {', '.join(parts)}{more}{missing}")
+        for k in given if place != ("model",) else ():
+            del data[k]
+        data.setdefault("archspec", 1)
+        data["model"] = name
+        data["blocks"] = {name: {"items": []}} | (cast(_Data, blocks) if more else {})
+
     # ---------------------------------------------------------------------------- parameters
 
     def _params(self, params: _Data, path: Path) -> None:
         fields = list(schema.Param.model_fields)
         for name, value in params.items():
             keys = list(cast(_Data, value)) if isinstance(value, dict) else []
-            meant = [k for k in keys if difflib.get_close_matches(str(k), fields, cutoff=0.8)]
-            if not keys or meant or name == "<<":
+            meant = [k for k in keys if _near(str(k), fields)]
+            if not keys or name == "<<" or (meant and not _is_value(cast(_Data, value), fields)):
                 continue
-            first = keys[0]
+            first = next((k for k in keys if k not in fields), keys[0])
             declared = yaml.flow({first: cast(_Data, value)[first]})
             hint = (
                 f"declare a parameter for each of its keys: {declared[1:-1]}; of a config.json it "
@@ -185,6 +255,19 @@ class _Reader:
                 self.findings.broken.add(("blocks", path[1], "targets", name))
             last = i == len(steps) - 1 and path[-1] != "do"
             steps[i] = {"return": "None"} if last else {"_": "None"}
+
+
+def _is_value(declared: _Data, fields: list[str]) -> bool:
+    """Whether a mapping that has a ``type`` is no declaration: ``{type: linear, factor: 2.0}``."""
+    kind = declared.get("type")
+    if not isinstance(kind, str) or looks_like_type(kind) or did_you_mean(kind, schema.PARAM_TYPES):
+        return False
+    others = [str(key) for key in declared if key != "type"]
+    return bool(others) and not any(_near(key, fields) for key in others)
+
+
+def _near(key: str, fields: list[str]) -> bool:
+    return bool(difflib.get_close_matches(key, fields, cutoff=0.8))
 
 
 def _closing(first: str, rest: Iterable[str]) -> list[str]:
