@@ -179,4 +179,6 @@ def _contradictions(param: Param) -> Iterator[tuple[yaml.Path, str, str]]:
     for i, choice in enumerate(param.choices or ()):
         _, complaint = fit_one(choice, _UNBOUNDED, inner)
         if complaint and choice is not None:
-            yield ("choices", i), f"a choice {complaint}", ""
+            is_expression = isinstance(choice, str) and choice.startswith("$")
+            hint = "choices are plain values: no expression is computed here" * is_expression
+            yield ("choices", i), f"a choice {complaint}", hint

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+from archspec import build
 from archspec.errors import SpecError
 from archspec.lang.checks import names
 from archspec.lang.checks.names import MAX_NAME, MODULE_ATTRIBUTES, item_name_complaint
@@ -107,3 +109,85 @@ def test_functions_and_dimensions_leave_their_names_free(name: str) -> None:
 def test_containers_are_no_blocks(name: str) -> None:
     text = net().replace("Net", name)
     assert codes(text) == ["E207"]
+
+
+PLAIN = """\
+archspec: 1
+model: Net
+params: {{w: {{default: 3, min: {min}}}, c: {{default: 3, choices: [1, 3]}}}}
+dims: {{b: {b}}}
+blocks:
+  Net:
+    params: {{k: {{default: 3, max: {max}}}}}
+    inputs: {{x: {{shape: [b, 4], optional: {optional}}}}}
+    modules: {{fc: {{type: Linear, in_features: 4, out_features: 2}}}}
+freeze: {{head: {{patterns: [fc], dropout: {dropout}}}}}
+"""
+RIGHT = {"min": "1", "b": "2", "max": "4", "optional": "false", "dropout": "true"}
+
+
+@every(
+    "key, text, followed",
+    [
+        ("min", '"$max(1, 2)"', "2"),
+        ("min", "$1.5 * 2", "3.0"),
+        ("max", "$2 ** 3", "8"),
+        ("max", "$w", ""),
+        ("b", "$2", "2"),
+        ("b", "$w", ""),
+        ("b", "$5 / 2", ""),
+        ("b", "$(", ""),
+        ("optional", "$not true", ""),
+        ("optional", "$false", "false"),
+        ("dropout", "$1 > 2", "false"),
+    ],
+)
+def test_where_nothing_is_computed(key: str, text: str, followed: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(PLAIN.format(**{**RIGHT, key: text}))
+    (problem,) = caught.value.problems
+    assert problem.code == "E202"
+    assert problem.message.startswith(f"'{key}': expected ")
+    no_value = "no expression is computed here: write the value itself"
+    assert problem.hint == (f"write {followed}" if followed else no_value)
+    loads(PLAIN.format(**{**RIGHT, key: followed or RIGHT[key]}))
+
+
+def test_choices_are_plain_values() -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(PLAIN.format(**RIGHT).replace("[1, 3]", "[$1, 3]"))
+    (problem,) = caught.value.problems
+    assert problem.hint == "choices are plain values: no expression is computed here"
+
+
+WRAPPER = """\
+archspec: 1
+model: Wrapper
+params: {aux: true}
+dims: {batch: 2}
+blocks:
+  Net:
+    inputs: {x: [batch, 4]}
+    outputs: {y: [batch, 4], aux_y: {shape: [batch, 4], when: $training and aux}}
+    modules: {fc: {type: Linear, in_features: 4, out_features: 4}}
+    forward: [{y: fc(x)}, {return: {y: y, aux_y: y}}]
+  Wrapper:
+    inputs: {x: [batch, 4]}
+    outputs: {like: Net}
+    modules: {net: {type: Net}, result: {type: Identity}}
+    forward:
+      - return: net(x)
+"""
+
+
+def test_a_wrapper_returns_optional_outputs_by_name() -> None:
+    with pytest.raises(SpecError) as caught:
+        loads(WRAPPER)
+    (problem,) = caught.value.problems
+    assert problem.code == "E305"
+    steps = [step.strip() for step in problem.hint.removeprefix("write ").split(", then ")]
+    assert steps[0] == "{results: net(x)}"
+    text = WRAPPER.replace("      - return: net(x)", "".join(f"      - {one}\n" for one in steps))
+    model = build(loads(text), device="cpu", seed=0)
+    assert [*model.train()(torch.ones(2, 4))] == ["y", "aux_y"]
+    assert [*model.eval()(torch.ones(2, 4))] == ["y"]

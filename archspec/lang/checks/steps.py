@@ -168,9 +168,19 @@ class _StepChecker:
         elif not step.names and (optional := [o for o in outputs.values() if not o.always]):
             together = all(output.when == optional[0].when for output in optional)
             if values is None or not together or len(optional) == len(outputs):
-                hint = "return each with its name: {return: {out: a, aux: b}}"
+                hint = self._each_by_name(value)
                 message = "without names, all outputs with 'when' have the same one"
                 self.refuse(value, "E305", message, hint)
+
+    def _each_by_name(self, value: nodes.Node) -> str:
+        """How outputs of which some may be left out are returned, also those of another block."""
+        called = modules_of(value.function, self.blocks) if isinstance(value, nodes.Call) else ()
+        blocks = [self.blocks.get(module.kind) for module in called or ()]
+        if not blocks or not all(block and returns_names(block) for block in blocks):
+            return "return each with its name: {return: {out: a, aux: b}}"
+        name = next(n for n in ("result", "results", "returned") if n not in self.taken)
+        items = ", ".join(f"{key}: \"{name}['{key}']\"" for key in self.block.outputs)
+        return f"write {{{name}: {written(value)}}}, then {{return: {{{items}}}}}"
 
     def _bind(self, target: str, path: Path) -> None:
         """A step may rebind an input or an earlier target, nothing else."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from archspec.errors import Findings, Problem, did_you_mean, listing
 from archspec.lang import schema, yaml
 from archspec.lang.checks.other_notations import read_as_meant
+from archspec.lang.expr import ExpressionError, evaluate, parse
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
 from archspec.lang.yaml import Path
@@ -192,7 +193,7 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
             expected = "an integer, a name or an $expression"
         message = f"expected {expected}"
     if words or kinds[0] == "value_error":
-        hint = _kind_hint(path, details[0]["input"])
+        hint = _kind_hint(path, details[0]["input"]) or _plain_hint(details[0]["input"], words)
     if isinstance(last, str) and last:
         message = f"'{_short(last)}': {message}"
     return document.problem("E202", message, path, hint=hint)
@@ -250,6 +251,28 @@ def _kind_hint(path: Path, given: Any) -> str:
     if len(path) > 1 and path[-2] == "modules":
         return "a module is {type: NAME, …}"
     return ""
+
+
+_PLAIN_VALUES: dict[str, tuple[type, ...]] = {
+    "an integer": (int,), "a number": (int, float), "true or false": (bool,),
+}  # fmt: skip
+
+
+def _plain_hint(given: Any, words: list[str]) -> str:
+    """What to write for an expression where only a plain number or flag may stand."""
+    kinds = {kind for word in words for kind in _PLAIN_VALUES.get(word, ())}
+    if not kinds or not isinstance(given, str) or not given.startswith("$"):
+        return ""
+    text = {"true": "True", "false": "False"}.get(given[1:], given[1:])
+    try:
+        value = evaluate(parse(text), {})
+    except ExpressionError:
+        value = None
+    return (
+        f"write {yaml.flow(value)}"
+        if type(value) in kinds
+        else "no expression is computed here: write the value itself"
+    )
 
 
 def _keys_at(path: Path) -> list[str]:
