@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 import torch
 from torch import nn
 
+from archspec.building.growing_tensors import growing_hint
 from archspec.codegen import Generated
 from archspec.errors import Note, Place, Problem
 from archspec.lang.expr import Node, nodes
@@ -113,10 +114,20 @@ class FailureReport:
         if not frames:
             return Problem(code, message, hint=hint, notes=tuple(notes))
         here = frames[-1]
+        if code == "E505" and (growing := self._growing(frames)):
+            hint = "; or ".join(filter(None, (growing, hint)))
         if shapes := self._locals(here):
             notes.append(Note(f"shapes: {shapes}"))
         notes += self._call_notes(frames)
         return Problem(code, message, self._place(here), hint, tuple(notes))
+
+    def _growing(self, frames: Sequence[_GeneratedFrame]) -> str:
+        """What to write where a loop makes a tensor longer; "" if none does."""
+        for call in reversed(frames):
+            block = self.spec.tree.blocks.get(str(call.step[1])) if len(call.step) > 1 else None
+            if block is not None and (hint := growing_hint(block, call.step)):
+                return hint
+        return ""
 
     def failing_block(self, error: Exception) -> nn.Module | None:
         """The block whose forward or contract failed."""
