@@ -59,7 +59,7 @@ def _definitions() -> dict[str, Any]:
     kept = {
         name: schema
         for name, schema in definitions.items()
-        if name not in known and name not in CONTAINERS and not name.endswith(".partial")
+        if name not in known and name not in CONTAINERS and not name.endswith((".partial", ".own"))
     }
     module = dict(kept["Module"])
     del module["properties"]["type"]["anyOf"]  # again all layers
