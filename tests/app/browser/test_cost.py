@@ -66,14 +66,16 @@ def test_memory_by_plan_and_the_gpus_that_it_fits_on(inspector: Inspector) -> No
     memory = inspector.page.locator(".memory-view")
     memory.scroll_into_view_if_needed()
     plans, gpus = memory.locator("table.plans tbody tr"), memory.locator("table.gpus tbody tr")
-    expect(plans.filter(has_text="nothing frozen")).to_have_class("chosen")
+    chosen = plans.filter(has_text="nothing frozen")
+    expect(chosen).to_have_class("chosen", timeout=60_000)
     for name, freeze in (("nothing frozen", None), ("last-2-and-head", "last-2-and-head")):
         total = archspec.inspect("bert", freeze=freeze).memory.training.value
         row = plans.filter(has_text=name)
         expect(row).to_contain_text(f"≈ {format_size(total)}", timeout=60_000)
         expect(plans.filter(has_text=name)).to_contain_text("weights 417.6 MiB")  # spoken
     batch = archspec.largest_batch("bert", 0.9 * 24 * 10**9 / 2**30, device="cuda")
-    expect(gpus.filter(has_text="24 GB").locator("td.number")).to_have_text(f"≈ {batch:,}")
+    number = gpus.filter(has_text="24 GB").locator("td.number")
+    expect(number).to_have_text(f"≈ {batch:,}", timeout=60_000)
     inspector.field("batch", "#sizes").fill("100000")
     inspector.field("batch", "#sizes").press("Tab")
     expect(gpus.filter(has_text="192 GB")).to_contain_text("no", timeout=60_000)
