@@ -16,16 +16,16 @@ MAX_PLANS = 12
 GPUS = {
     8: "RTX 4060",
     12: "RTX 3060, 4070",
-    16: "T4, V100, RTX 4080",
+    16: "RTX 4080, RTX A4000",
     24: "RTX 3090, 4090, A10, L4",
-    32: "RTX 5090, V100",
+    32: "RTX 5090",
     40: "A100",
     48: "L40S, RTX 6000 Ada",
     80: "A100, H100",
     141: "H200",
-    192: "MI300X, B200",
+    192: "B200",
 }
-"""GB of memory → some GPUs with so much."""
+"""GB of memory → some GPUs with so much, of compute capability 8.0 or newer."""
 
 USABLE = 0.9
 """The part of a GPU's memory that a step may take; the rest is for CUDA and fragmentation."""
@@ -33,8 +33,11 @@ USABLE = 0.9
 _BATCHES = 2, 10
 
 
-def plans_data(built: BuiltSpec) -> list[dict[str, Any]]:
-    """Nothing frozen, the chosen plan, and others that freeze something: parts and total."""
+def plans_data(built: BuiltSpec) -> tuple[list[dict[str, Any]], int]:
+    """Nothing frozen, the chosen plan, and others that freeze something: parts and total.
+
+    The second value is the number of plans that are left out.
+    """
     chosen, whole = built.request.plan, _case(built, None)
     others = [name for name in built.spec.architecture.freeze if name != chosen]
     rows = [_row(None, whole, chosen=chosen is None)]
@@ -44,7 +47,7 @@ def plans_data(built: BuiltSpec) -> list[dict[str, Any]]:
         case = _case(built, name)
         if case.static != whole.static:
             rows.append(_row(name, case, chosen=False))
-    return rows
+    return rows, len(others[MAX_PLANS:])
 
 
 def _case(built: BuiltSpec, plan: str | None, device: str | None = None) -> MeasuredModel:

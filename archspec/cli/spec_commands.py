@@ -79,9 +79,7 @@ def validate(
       archspec validate bert -p num_attention_heads=7
       archspec validate --json my-model.yaml
     """
-    gc.set_threshold(
-        100_000
-    )  # of a spec much lives until it is checked: looking again costs a tenth
+    gc.set_threshold(100_000)  # what a spec consists of lives until it is checked
     overrides, config_file = options.given_values(given, config)
     results: list[dict[str, Any]] = []
     for file in files:

@@ -38,7 +38,8 @@ def built(plan: str | None, size: str = "batch", more: str = "", **options: str)
 def test_plans_have_the_figures_of_inspect(plan: str | None) -> None:
     """A plan that freezes nothing is not shown again."""
     options: dict[str, Any] = {"precision": "bf16-mixed", "optimizer": "sgd", "device": "cuda"}
-    rows = plans_data(built(plan, **options))
+    rows, left_out = plans_data(built(plan, **options))
+    assert left_out == 0
     assert [(row["plan"], row["chosen"]) for row in rows] == [
         ("nothing frozen", plan is None), ("head", plan == "head"),
     ]  # fmt: skip
@@ -54,7 +55,8 @@ def test_plans_have_the_figures_of_inspect(plan: str | None) -> None:
 
 def test_a_chosen_plan_is_among_many() -> None:
     more = "".join(f'  plan-{i}: ["**", "!last"]\n' for i in range(3 * MAX_PLANS))
-    rows = plans_data(built(f"plan-{3 * MAX_PLANS - 1}", more=more))
+    rows, left_out = plans_data(built(f"plan-{3 * MAX_PLANS - 1}", more=more))
+    assert left_out == 3 * MAX_PLANS + 1 - MAX_PLANS
     assert [row["plan"] for row in rows if row["chosen"]] == [f"plan-{3 * MAX_PLANS - 1}"]
     assert len(rows) == MAX_PLANS + 1  # without the one that freezes nothing
 

@@ -35,7 +35,7 @@ function planRow({ plan, chosen, parts, total }, largest) {
   );
 }
 
-function plans(rows) {
+function plans(rows, leftOut) {
   const largest = Math.max(...rows.map(({ total }) => total.value), 1);
   const named = rows.reduce((most, { parts }) => (parts.length > most.length ? parts : most), []);
   return h(
@@ -56,6 +56,7 @@ function plans(rows) {
         ),
       ),
     ),
+    leftOut ? h("p.quiet", `Further plans, not shown: ${leftOut}.`) : "",
   );
 }
 
@@ -95,7 +96,7 @@ function draw() {
   message.textContent = value.error ?? "";
   if (value.error) return;
   place.classList.remove("old");
-  place.replaceChildren(plans(value.plans), gpus(value.gpus));
+  place.replaceChildren(plans(value.plans, value.left_out), gpus(value.gpus));
 }
 watch("value", draw);
 whenVisible(root, ask, { isScrolledTo: true });

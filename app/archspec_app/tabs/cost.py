@@ -50,7 +50,8 @@ def build(binder: EventBinder) -> None:
 def _memory(session: Session, event: Event) -> dict[str, Any]:
     if session.built is None:
         raise UsageError(Problem("E801", "there is no model yet"))
-    return {"plans": plans_data(session.built), "gpus": gpus_data(session.built)}
+    plans, left_out = plans_data(session.built)
+    return {"plans": plans, "left_out": left_out, "gpus": gpus_data(session.built)}
 
 
 def _failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
