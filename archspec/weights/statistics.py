@@ -81,10 +81,8 @@ def weight_statistics(
         'bn1.bias'
     """
     files = WeightFiles.open(path, key)
-    found = [
-        _statistics(name, files.read([name], "cpu")[name], files.tensors[name].dtype)
-        for name in files.tensors
-    ]
+    tensors = files.read(files.tensors, "cpu")  # views of the mapped files
+    found = [_statistics(name, tensors[name], info.dtype) for name, info in files.tensors.items()]
     return tuple(_compared(found))
 
 
