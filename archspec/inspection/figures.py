@@ -132,8 +132,9 @@ class Memory:
         live: peak memory of activations in a forward pass without gradients.
         recomputed: activations of the largest checkpointed module, recomputed during backward.
         kv_cache: keys and values of causal attention for all tokens of the inputs; 0 without it.
-        peak: the most that a training step needs at once. It is less than the sum of all parts:
-            gradients of weights come as activations go.
+        peak: the most that a training step needs at once. Gradients of weights come as activations
+            go, so a large model needs less than the sum of all parts; what the model returns, and
+            with CUDA the workspace of cuBLAS, come on top.
     """
 
     weights: Figure
