@@ -49,7 +49,7 @@ _OWN = frozenset(
     "lora_A lora_B lora_dropout lora_embedding_A lora_embedding_B lora_magnitude_vector "
     "ia3_l".split()
 )
-_SETTINGS = ("rank", "alpha", "dropout")  # which ia3 has not
+_SETTINGS = ("rank", "alpha", "dropout", "rslora")  # which ia3 has not
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +316,7 @@ def _arguments(
     """What the block is given: the layer's own arguments, and the adapter's settings."""
     settings = {
         "rank": adapter.rank,
-        "alpha": float(adapter.alpha),
+        "scaling": adapter.scaling,
         "dropout": float(adapter.dropout),
     }
     given = {**layer.arguments, **settings}

@@ -6,6 +6,7 @@ arguments) is checked by the layers above; places are found by path in the docum
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -410,6 +411,9 @@ class Adapter(Model):
         allow_inf_nan=False,
         description="the update is scaled by alpha / rank, for lora and dora",
     )
+    rslora: bool = Field(
+        default=False, description="the update is scaled by alpha / sqrt(rank), for lora and dora"
+    )
     dropout: int | float = Field(
         default=0.0, ge=0, lt=1, description="of the update's input, for lora and dora"
     )
@@ -419,6 +423,15 @@ class Adapter(Model):
     train: Annotated[list[str], BeforeValidator(_one_or_more)] = Field(
         default=[], description="what else is trained, as a whole, such as the classifier"
     )
+
+    @property
+    def scaling(self) -> float:
+        """The factor of the update; with ``rslora`` that of Kalajdzievski 2023, arXiv:2312.03732.
+
+        >>> Adapter(match=["fc"], kind="lora", rank=16, alpha=8, rslora=True).scaling
+        2.0
+        """
+        return self.alpha / (math.sqrt(self.rank) if self.rslora else self.rank)
 
 
 class Block(Model):

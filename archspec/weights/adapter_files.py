@@ -47,8 +47,8 @@ _ENDINGS = (
     "ia3_l",
 )
 _READ = frozenset(
-    "peft_type r lora_alpha lora_dropout use_dora target_modules exclude_modules modules_to_save "
-    "feedforward_modules layers_to_transform layers_pattern".split()
+    "peft_type r lora_alpha lora_dropout use_dora use_rslora target_modules exclude_modules "
+    "modules_to_save feedforward_modules layers_to_transform layers_pattern".split()
 )
 # What says nothing about what the adapter computes.
 _IGNORED = frozenset(
@@ -199,6 +199,7 @@ class _Folder:
             "rank": data.get("r", 8),
             "alpha": data.get("lora_alpha", 8),
             "dropout": data.get("lora_dropout", 0.0),
+            "rslora": data.get("use_rslora", False),
         }
 
     def _refused(self, key: str, what: str) -> WeightsError:
@@ -359,6 +360,7 @@ def _config(
         "lora_alpha": declared.alpha,
         "lora_dropout": declared.dropout,
         "use_dora": declared.kind == "dora",
+        "use_rslora": declared.rslora,
         "bias": "none",
     }
 

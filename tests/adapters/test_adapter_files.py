@@ -40,7 +40,7 @@ def test_a_folder_of_an_adapter(tmp_path: Path) -> None:
 @every(
     "config, tensors, code, words",
     [
-        ({**LORA, "use_rslora": True}, TENSORS, "E601", "use_rslora is True"),
+        ({**LORA, "use_rslora": "yes"}, TENSORS, "E205", "rslora"),
         ({**LORA, "bias": "all"}, TENSORS, "E601", "bias is all"),
         ({**LORA, "alpha_pattern": {"fc": 3}}, TENSORS, "E601", "alpha_pattern is set"),
         ({**LORA, "peft_type": "VERA"}, TENSORS, "E601", "'VERA'"),

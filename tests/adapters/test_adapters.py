@@ -57,9 +57,9 @@ def test_the_tree_has_the_blocks_and_the_plain_spec_is_kept() -> None:
 def test_the_source_is_plain_pytorch_that_starts_as_the_base_does() -> None:
     text = archspec.to_python("bert", adapter=LORA, **SMALL)
     assert "        for i in range(3):\n" in text
-    call = ".query = LoraLinear(in_features=32, out_features=32, rank=4, alpha=8.0)"
+    call = ".query = LoraLinear(in_features=32, out_features=32, rank=4, scaling=2.0)"
     assert call in re.sub(r"\s*\n\s*", "", text).replace(",rank", ", rank").replace(
-        ",alpha", ", alpha"
+        ",scaling", ", scaling"
     )
     model: Any = compiled(text, "exported").BertForSequenceClassification()
     query = model.bert.encoder.layer[2].attention.self.query

@@ -28,6 +28,7 @@ MATCH = ["**.query", "**.value", "**.intermediate.dense"]
 IDS = torch.arange(14).reshape(2, 7)
 CONFIGS: dict[str, Any] = {
     "lora": LoraConfig(r=4, lora_alpha=12, target_modules=[*TARGETS, "word_embeddings"]),
+    "rslora": LoraConfig(r=4, lora_alpha=6, target_modules=TARGETS, use_rslora=True),
     "dora": LoraConfig(
         r=4, lora_alpha=12, lora_dropout=0.1, target_modules=TARGETS, use_dora=True,
         modules_to_save=["classifier"],
@@ -36,6 +37,7 @@ CONFIGS: dict[str, Any] = {
 }  # fmt: skip
 ADAPTERS: dict[str, Any] = {
     "lora": {"kind": "lora", "match": [*MATCH, "**.word_embeddings"], "rank": 4, "alpha": 12},
+    "rslora": {"kind": "lora", "match": MATCH, "rank": 4, "alpha": 6, "rslora": True},
     "dora": {"kind": "dora", "match": MATCH, "rank": 4, "alpha": 12, "dropout": 0.1,
              "train": "classifier"},
     "ia3": {"kind": "ia3", "match": MATCH, "feedforward": "**.intermediate.dense"},
