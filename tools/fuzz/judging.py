@@ -18,6 +18,7 @@ import archspec
 from archspec.errors import ArchspecError, BuildError, SpecError
 from archspec.lang.spec import Spec
 from archspec.lang.spec import loads as load_text
+from archspec.tracing.limits import RunLimitExceeded
 
 SECONDS = 2.0  # of CPU time, for one step, on a machine that reads BERT's spec in LOAD_SECONDS
 LOAD_SECONDS = 0.025
@@ -166,6 +167,8 @@ def _unplaced(step: str, last: str, error: ArchspecError) -> Finding | None:
     if isinstance(error, SpecError) and step != "load":
         return _finding(f"{error.code} though it loads", step, error, error.message)
     has_inputs = not error.hint.startswith("declare its inputs")  # else nothing was run before
+    if step == "draw" and isinstance(error.__cause__, RunLimitExceeded):
+        return None  # build runs one of a loop's equal iterations, a drawing has each
     if isinstance(error, BuildError) and has_inputs and step not in ("load", "build", "fill"):
         return _finding(f"{error.code} though it builds", step, error, error.message)
     return None if isinstance(error, ArchspecError) else _finding(kind, step, error, str(error))
