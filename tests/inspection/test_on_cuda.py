@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 import archspec
-from archspec.lang.packaged import packaged_specs
 
 MEASURED = [  # with PyTorch 2.11 on an H200, by ``python -m benchmarks gpu``
     ("bert", {"batch": 32, "seq": 128}, None, "fp32", 2_523_390_976),
@@ -58,7 +57,7 @@ def test_activations_are_those_that_were_measured_on_a_gpu() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16-mixed"])
 def test_kernels_compute_the_same(precision: str) -> None:
     """Whatever they save: each has a formula of its own for its multiply-accumulates."""
-    for name in list(packaged_specs())[::6]:
+    for name in ("albert", "gemma3", "siglip", "convnext-tiny", "mixtral"):
         cpu, cuda = (
             archspec.inspect(name, precision=precision, device=device) for device in ("cpu", "cuda")
         )
