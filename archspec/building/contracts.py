@@ -17,7 +17,6 @@ from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Name
 from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
-from archspec.lang.schema import LEADING
 from archspec.lang.sizes import bind, size_of, symbol, symbols_in
 from archspec.lang.tree import BlockNode, ContractNode
 from archspec.tracing.forward_record import tensors_in
@@ -218,12 +217,11 @@ class ContractChecks(ExitStack):
             size not in (None, own) for size, own in zip(wanted, actual, strict=True)
         ):
             pairs = zip(sizes, wanted, strict=True)
-            texts = [_size_text(size, known) for size, known in pairs]
-            expected = ", ".join([LEADING, *texts] if contract.declared.has_leading else texts)
+            expected = contract.shape_text([_size_text(size, known) for size, known in pairs])
             shape = self.report.shape(value.shape)
             causes = tuple(self._causes(call.module, contract))
             where = f" at [{number}]" if contract.declared.index else ""
-            raise broken(f"has the shape {shape}{where}, the contract is [{expected}]", causes)
+            raise broken(f"has the shape {shape}{where}, the contract is {expected}", causes)
         dtype = str(value.dtype).removeprefix("torch.")
         declared = contract.declared.dtype
         if declared is not None and dtype != declared:

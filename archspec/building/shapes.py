@@ -203,7 +203,7 @@ class _ShapeRun:
         found = [contract.shape_of(0) for contract in outputs.values()]
         shapes = [[size_of(size, values, symbol_sizes) for size in shape] for shape in found]
         unknown = any(None in shape for shape in shapes)
-        unknown = unknown or any(c.declared.has_leading for c in outputs.values())
+        unknown = unknown or any(c.declared.open_at is not None for c in outputs.values())
         if not shapes or block is self.model or unknown:
             return False
         examples = {

@@ -163,8 +163,7 @@ def contract_text(contract: ContractNode) -> str:
     """A contract for a docstring: ``[batch, seq, hidden_size]``."""
     declared = contract.declared
     sizes = [str(s.value) if isinstance(s, Constant) else written(s) for s in contract.shape]
-    sizes = [schema.LEADING, *sizes] if declared.has_leading else sizes
-    text = f"[{', '.join(sizes)}]" if declared.shape is not None else str(declared.dtype)
+    text = contract.shape_text(sizes) if declared.shape is not None else str(declared.dtype)
     text = f"list of {text}" if declared.is_list else text
     text = f"{text} for {declared.index} = 0, 1, ..." if declared.index else text
     return f"{text}{' or None' if declared.optional else ''}"

@@ -176,7 +176,7 @@ class _BlockReader(_Reader):
         self.sizes = {
             str(size): Symbol("size", str(size))
             for size in symbols
-            if isinstance(size, str) and not size.startswith("$") and size != schema.LEADING
+            if isinstance(size, str) and not size.startswith("$") and size != schema.ANY_DIMENSIONS
         }
 
     def block(self) -> tree.BlockNode:
@@ -215,11 +215,12 @@ class _BlockReader(_Reader):
         if declared.index is not None:
             scope |= {declared.index: Symbol("counter", declared.index, (*at, "index"))}
         when = self.value(declared.when, (*at, "when"), {**_TRAINING, **self.scope})
+        sizes = self._shape(declared.sizes, path, scope)
         return tree.ContractNode(
             name,
             at,
             declared,
-            shape=self._shape(declared.sizes, path, scope)[declared.has_leading :],
+            shape=tuple(size for i, size in enumerate(sizes) if i != declared.open_at),
             below=self.value_if_given(declared.below, (*at, "below"), self.scope),
             length=self.value_if_given(declared.length, (*at, "length"), self.scope),
             when=when,

@@ -24,7 +24,7 @@ from pydantic import (
 IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_]*$"
 TARGETS = rf"^{IDENTIFIER[1:-1]}(\s*,\s*{IDENTIFIER[1:-1]})*$"
 PYTHON_TYPES = ("bool", "int", "float")  # of inputs that are no tensors
-LEADING = "..."  # in a shape: any dimensions in front
+ANY_DIMENSIONS = "..."  # in a shape: any number of dimensions, also none
 PARAM_TYPES = ("int", "float", "bool", "str", "block", "layer")
 ONE_OR_LIST = {f"{name} | list[{name}]": name for name in PARAM_TYPES[:4]}
 """The types of what may be one value or a list of such → the type of one."""
@@ -102,8 +102,8 @@ class Contract(Model):
 
     shape: list[Dimension | list[Dimension]] | None = Field(
         None,
-        description="sizes, symbolic names, or $expressions, behind ... for any dimensions in "
-        "front; in double brackets: of a list",
+        description="sizes, symbolic names, or $expressions, and once ... for any dimensions; "
+        "in double brackets: of a list",
     )
     dtype: InputType | None = Field(
         None, description="left out: floating point; without a shape: bool, int or float"
@@ -146,9 +146,9 @@ class Contract(Model):
         return found
 
     @property
-    def has_leading(self) -> bool:
-        """Whether any number of dimensions may stand in front, as ``...`` says."""
-        return self.sizes[:1] == [LEADING]
+    def open_at(self) -> int | None:
+        """The place of ``...``, where any number of dimensions may stand; None without one."""
+        return next((i for i, size in enumerate(self.sizes) if size == ANY_DIMENSIONS), None)
 
     @property
     def may_be_left_out(self) -> bool:

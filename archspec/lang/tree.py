@@ -56,8 +56,8 @@ class ContractNode:
     """An input or an output.
 
     Attributes:
-        shape: the sizes of the tensor, or of each tensor in a list, without what any dimensions in
-            front may be; a symbolic dimension is a constant text.
+        shape: the sizes of the tensor, or of each tensor in a list, without the ``...`` of any
+            dimensions; a symbolic dimension is a constant text.
         length: how many tensors a list has; None: any number.
         when: whether an output is returned at all.
     """
@@ -82,9 +82,15 @@ class ContractNode:
         return tuple(_with_number(size, self.declared.index, number) for size in self.shape)
 
     def own_sizes(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """The sizes of a tensor that the contract speaks of: all, or those behind ``...``."""
-        extra = len(shape) - len(self.shape) if self.declared.has_leading else 0
-        return tuple(shape[max(extra, 0) :])
+        """The sizes of a tensor that the contract speaks of: all but those at ``...``."""
+        at, extra = self.declared.open_at, max(len(shape) - len(self.shape), 0)
+        return tuple(shape) if at is None else (*shape[:at], *shape[at + extra :])
+
+    def shape_text(self, sizes: Sequence[str]) -> str:
+        """``[batch, ..., 8]``, of texts for the sizes that the contract speaks of."""
+        at = self.declared.open_at
+        texts = sizes if at is None else (*sizes[:at], schema.ANY_DIMENSIONS, *sizes[at:])
+        return f"[{', '.join(texts)}]"
 
 
 def _with_number(node: Node, index: str, number: int) -> Node:

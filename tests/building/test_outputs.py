@@ -108,6 +108,17 @@ def test_contracts_are_taken_over_in_their_place() -> None:
             "{x: [b, _], y: [b, $_ + 1]} → {z: [b, _, $s - s]} → x",
             "the contract is [b=2, _, s - s]",
         ),
+        ("{x: [b, ..., s]} → {y: [b, ...]} → x[..., None]", ""),
+        ("{x: [b, ..., s]} → {y: [b, ..., s], z: [..., b, s]} → x, x[None, None]", ""),
+        (
+            "{x: [b, ..., s]} → {y: [b, ..., 4]} → x",
+            "Net's output 'y' has the shape [batch=2, 7], the contract is [b=2, ..., 4]",
+        ),
+        (
+            "{x: [b, s]} → {y: [b, ..., s]} → x[0]",
+            "has the shape [7], the contract is [b=2",
+        ),
+        ("{x: [..., b, ...]} → {} → x", "'...' is no size"),
         ("{x: [b, s]} → {y: [b, s], n: int} → x, 2", ""),
         ("{x: [b, s]} → {y: [b, s], n: int} → x, 2.5", "is float, the contract is int"),
     ],

@@ -13,6 +13,10 @@ from archspec.lang.checks.names import check_names
 from archspec.lang.expr.nodes import Clause, Constant, is_literal, walk
 from archspec.lang.tree import BlockNode, ContractNode
 
+_SIZES = {
+    schema.ANY_DIMENSIONS: "it stands in one place of a shape only",
+    **dict.fromkeys(("*", "?", "-1", "None", ":"), "a size that may be any is a name, or _"),
+}
 _TYPES = {"bool": bool, "int": int, "float": (int, float)}
 
 
@@ -100,7 +104,7 @@ def _check_dimensions(checker: Checker, contract: ContractNode, params: Collecti
         if not isinstance(name, str):
             continue
         if not name.isidentifier() or keyword.iskeyword(name):
-            hint = "a size is an integer, a name, or an $expression"
+            hint = _SIZES.get(name, "a size is an integer, a name, or an $expression")
             checker.add("E202", f"'{name}' is no size", size.span.path, hint=hint)
         elif name in params:
             message = f"'{name}' is a parameter, here a dimension"
