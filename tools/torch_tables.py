@@ -191,21 +191,22 @@ TORCH = """
     argmax argmin argsort asin asinh atan atan2 atanh atleast_1d atleast_2d atleast_3d baddbmm
     bernoulli bitwise_and bitwise_not bitwise_or bitwise_xor block_diag bmm broadcast_tensors
     broadcast_to bucketize cat cdist ceil chunk clamp clamp_max clamp_min clone complex concat conj
-    copysign cos cosh count_nonzero cross cummax cummin cumprod cumsum detach diag diag_embed
-    diagonal diff div dot dstack einsum eq erf erfc erfinv exp exp2 expm1 eye flatten float_power
-    floor floor_divide fmod frac full full_like gather ge gt hamming_window hann_window heaviside
-    hstack hypot imag index_add index_copy index_fill index_select inner is_complex
-    is_floating_point isclose isfinite isin isinf isnan istft kron kthvalue le lerp linspace log
-    log10 log1p log2 logaddexp logcumsumexp logical_and logical_not logical_or logical_xor logit
-    logspace logsumexp lt masked_fill masked_scatter matmul max maximum mean median meshgrid min
-    minimum mm moveaxis movedim mul multinomial mv nan_to_num nanmean nansum narrow ne neg numel
-    ones ones_like outer polar pow prod quantile rand rand_like randint randint_like randn
-    randn_like randperm ravel real reciprocal remainder repeat_interleave roll rot90 round rsqrt
-    scatter scatter_add scatter_reduce searchsorted select sigmoid sigmoid_ sign sin sinc sinh sort
-    split sqrt square squeeze stack std std_mean stft sub sum swapaxes swapdims t take_along_dim tan
-    tanh tanh_ tensor tensor_split tensordot topk trace transpose tril tril_indices triu
-    triu_indices true_divide trunc unbind unflatten unsqueeze var var_mean view_as_complex
-    view_as_real vstack where xlogy zeros zeros_like
+    copysign cos cosh count_nonzero cross cummax cummin cumprod cumsum det detach diag diag_embed
+    diagonal diagonal_scatter diff digamma div dot dstack einsum eq erf erfc erfinv exp exp2 expm1
+    eye flatten float_power floor floor_divide fmod frac full full_like gather ge gt hamming_window
+    hann_window heaviside hstack hypot imag index_add index_copy index_fill index_put index_select
+    inner inverse is_complex is_floating_point isclose isfinite isin isinf isnan istft kron kthvalue
+    le lerp lgamma linspace log log10 log1p log2 logaddexp logcumsumexp logdet logical_and
+    logical_not logical_or logical_xor logit logspace logsumexp lt masked_fill masked_scatter matmul
+    matrix_exp matrix_power max maximum mean median meshgrid min minimum mm moveaxis movedim mul
+    multinomial mv nan_to_num nanmean nansum narrow ne neg numel ones ones_like outer polar pow prod
+    quantile rand rand_like randint randint_like randn randn_like randperm ravel real reciprocal
+    remainder repeat_interleave roll rot90 round rsqrt scatter scatter_add scatter_reduce
+    searchsorted select select_scatter sigmoid sigmoid_ sign sin sinc sinh slice_scatter slogdet
+    sort split sqrt square squeeze stack std std_mean stft sub sum swapaxes swapdims t
+    take_along_dim tan tanh tanh_ tensor tensor_split tensordot topk trace transpose tril
+    tril_indices triu triu_indices true_divide trunc unbind unflatten unsqueeze var var_mean
+    view_as_complex view_as_real vstack where xlogy zeros zeros_like
 """
 FUNCTIONAL = """
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
@@ -226,12 +227,13 @@ FUNCTIONAL = """
     triplet_margin_loss unfold
 """
 METHODS = """
-    add_ bfloat16 bool contiguous double expand expand_as flip float half int long new_full new_ones
-    new_zeros permute repeat reshape reshape_as short sum_to_size tile to type_as view view_as
+    add_ bfloat16 bool contiguous copy_ double expand expand_as flip float half int long new_full
+    new_ones new_zeros permute repeat reshape reshape_as short sum_to_size tile to type_as view
+    view_as
 """
 ELSEWHERE = {
     "norm": "torch.linalg.norm",
-    "vector_norm": "torch.linalg.vector_norm",
+    **{name: f"torch.linalg.{name}" for name in "cholesky solve vector_norm".split()},
     **{name: f"torch.fft.{name}" for name in "fft fft2 fftn fftshift ifft ifft2 ifftn".split()},
     **{name: f"torch.fft.{name}" for name in "ifftshift irfft irfft2 rfft rfft2".split()},
 }

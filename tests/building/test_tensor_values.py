@@ -160,6 +160,28 @@ def test_what_no_value_can_be(tensors: str, code: str, column: int, said: str) -
     assert said in f"{problem.message}; {problem.hint}"
 
 
+def test_a_buffer_that_a_step_writes_is_kept_and_exported() -> None:
+    """A running mean: in training it moves, in eval it stands, and nothing of the graph is kept."""
+    model: Any = archspec.build(
+        archspec.loads(
+            "archspec: 1\nmodel: Net\ndims: {batch: 2}\nblocks:\n  Net:\n"
+            "    inputs: {x: [batch, 4]}\n    buffers: {average: {shape: [4]}}\n    forward:\n"
+            "      - now: detach(mean(x, 0))\n"
+            '      - {_: "copy_(average, lerp(average, now, 0.25)) if training else x"}\n'
+            "      - return: x - average\n"
+        ),
+        device="cpu",
+    )
+    x = torch.ones(2, 4, requires_grad=True)
+    for times in (1, 2):
+        model.train()(x).sum().backward()
+        torch.testing.assert_close(model.average, torch.full((4,), 1 - 0.75**times))
+    torch.testing.assert_close(model.eval()(x), torch.full((2, 4), 0.75**2))
+    exported = torch.export.export(model.train(), (torch.ones(2, 4),)).module()
+    exported(torch.ones(2, 4))
+    torch.testing.assert_close(exported.average, torch.full((4,), 1 - 0.75**3))
+
+
 def test_a_large_model_computes_equal_values_once() -> None:
     """2,000 equal blocks of 10 operations are 20,000, were each of them counted."""
     text = WRONG.format('buffers: {b: {value: "$' + " + ".join(["arange(2)"] * 5) + '"}}')

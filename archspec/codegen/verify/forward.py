@@ -74,16 +74,24 @@ class ForwardExpressions(Expressions):
             return
         owner = self.kind(function.value)
         if owner.is_value and not owner.is_callable:
-            self._method(node, function.attr)
+            self._method(node, function)
         elif called := owner.attribute(function.attr):
             self._call_kind(node, called)
         else:
             raise Refusal(node, f"'{function.attr}' is not called here")
 
-    def _method(self, node: ast.Call, name: str) -> None:
+    def _method(self, node: ast.Call, function: ast.Attribute) -> None:
+        name = function.attr
         entry = functions.find(name)
         if entry is None or entry.registered or not entry.is_method:
             raise Refusal(node, f"the method '{name}' is not in the table of functions")
+        match function:
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="self"))):
+                pass
+            case ast.Attribute(attr="copy_"):
+                raise Refusal(node, "copy_ writes into a buffer of self")
+            case _:
+                pass
         self._call_function(node, entry, entry.arguments[1:])
 
     def _call_function(self, node: ast.Call, entry: Function, known: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ is changed to what it stands for, so that the later checks find what else is wro
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
 from typing import Any, cast
@@ -23,6 +24,7 @@ from archspec.lang.checks.class_notations import (
     items_text,
     target_key,
 )
+from archspec.lang.checks.python_notations import meant_step
 from archspec.lang.declarations import looks_like_type
 from archspec.lang.inherit import Document
 from archspec.lang.registry import layers
@@ -30,8 +32,8 @@ from archspec.lang.yaml import Path
 
 _Data = dict[str, Any]
 _MOST_PIECES = 20  # of one call that commas have cut
-_STEPS = ("forward", "do", "value")
 _CONDITIONS = ("if", "elif", "else", "while", "when", "unless")
+_REVERSED = re.compile(r"\breversed\((\w+)\)", re.ASCII)
 _WHILE = "loops have a known number of rounds: {for: i in range(n), do: [steps]}"
 
 
@@ -65,7 +67,7 @@ class _Reader:
             inner = (*path, key)
             if key == "params" and isinstance(value, dict) and len(path) in (0, 2):
                 self._params(cast(_Data, value), inner)
-            if key in _STEPS and isinstance(value, list) and path[:1] == ("blocks",):
+            if isinstance(value, list) and _are_steps(inner):
                 self._steps(cast("list[Any]", value), inner)
             self._inside(cast(object, value), inner)
 
@@ -244,7 +246,11 @@ class _Reader:
 
     def _steps(self, steps: list[Any], path: Path) -> None:
         for i, step in enumerate(steps):
+            if isinstance(step, str):
+                steps[i] = self._statement(step, (*path, i), last=i == len(steps) - 1)
+                continue
             keys = cast(_Data, step) if isinstance(step, dict) else {}
+            self._reversed(keys, (*path, i))
             found = next((k for k in keys if k in _CONDITIONS), None)
             if found is None or (found in ("when", "unless") and len(keys) == 1):
                 continue
@@ -255,6 +261,42 @@ class _Reader:
                 self.findings.broken.add(("blocks", path[1], "targets", name))
             last = i == len(steps) - 1 and path[-1] != "do"
             steps[i] = {"return": "None"} if last else {"_": "None"}
+
+    def _reversed(self, step: _Data, path: Path) -> None:
+        """``for: x in reversed(xs)``"""
+        text = step.get("for")
+        meant = _REVERSED.sub(r"\1[::-1]", text) if isinstance(text, str) else text
+        if meant != text:
+            hint = f"write {yaml.flow({'for': meant})[:-1]}, do: […]}}"
+            problem = self.document.problem(
+                "E304", "no function is called 'reversed'", (*path, "for"), hint=hint
+            )
+            self.findings.add(problem)
+            step["for"] = meant
+
+    def _statement(self, text: str, path: Path, *, last: bool) -> _Data:
+        """A step that is text, such as ``x = fc(x)``, as the one that it stands for."""
+        hint, meant = meant_step(text)
+        problem = self.document.problem("E202", "expected a mapping", path, hint=hint)
+        self.findings.add(problem)
+        if not meant and last and path[-2] != "do":
+            return {"return": "None"}
+        return dict(meant) or {"_": "None"}
+
+
+def _are_steps(path: Path) -> bool:
+    """Whether a list at a path of the document holds steps."""
+    match path:
+        case ("blocks", _, "forward") | ("blocks", _, "methods", _):
+            return True
+        case ("blocks", _, "methods", _, "forward"):
+            return True
+        case ("blocks", _, "parameters" | "buffers", _, "value"):
+            return True
+        case ("blocks", _, "forward" | "methods" | "parameters" | "buffers", *_, "do"):
+            return True
+        case _:
+            return False
 
 
 def _is_value(declared: _Data, fields: list[str]) -> bool:

@@ -21,6 +21,7 @@ from archspec.lang.checks.calls import (
     values_returned,
 )
 from archspec.lang.checks.names import BUILTINS, GENERATED_NAMES, is_reserved
+from archspec.lang.checks.python_notations import attribute_hint, in_place_hint, method_hint
 from archspec.lang.expr import Node, Symbol, nodes, numeric
 from archspec.lang.expr.nodes import LOOPS
 from archspec.lang.expr.printing import written
@@ -37,6 +38,7 @@ from archspec.lang.references import (
 )
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
+from archspec.lang.sizes import symbol
 from archspec.lang.tree import (
     AssignNode,
     BlockNode,
@@ -198,6 +200,8 @@ class _StepChecker:
             message = f"'{target}' cannot be a target: it is {means}"
             notes = (Note("declared here", document.place(at, key=True)),) if at else ()
             place, hint = document.place(path, key=key), "choose another name"
+            if target in self.block.buffers:
+                hint = f"a buffer is updated in place: {{_: copy_({target}, …)}}"
             self.checker.findings.add(Problem("E308", message, place, hint, notes))
         self.targets.add(target)
 
@@ -302,6 +306,7 @@ class _StepChecker:
             hint = did_you_mean(node.id, known)
             if not hint and functions.find(node.id):
                 hint = f"{node.id} is a function: call it"
+            hint = self._size_hint(node.id) or hint
             hint = hint or "a name is an input, a child, a parameter or an earlier target"
             self.refuse(node, "E303", f"unknown name '{node.id}'", hint)
         elif node.symbol.kind == "param" and node.symbol.is_class:
@@ -310,10 +315,20 @@ class _StepChecker:
             message = f"'{node.id}' is a method, not a value"
             self.refuse(node, "E305", message, f"call it: {node.id}(…)")
 
+    def _size_hint(self, name: str) -> str:
+        """What to write for the name of a dimension."""
+        for contract in self.block.inputs.values():
+            at = next((i for i, size in enumerate(contract.shape) if symbol(size) == name), None)
+            if at is not None and contract.declared.is_tensor:
+                behind = contract.declared.open_at is not None and at >= contract.declared.open_at
+                return f"write {contract.name}.shape[{at - len(contract.shape) if behind else at}]"
+        return ""
+
     def _attribute(self, node: nodes.Attribute, owners: Modules) -> Modules:
         if owners is None:
             if node.name not in VALUE_ATTRIBUTES:
                 hint = f"values have {', '.join(sorted(VALUE_ATTRIBUTES))}"
+                hint = attribute_hint(node.name, written(node.value)) or hint
                 self.refuse(node, "E304", f"no attribute '{node.name}'", hint)
             return None
         if node.name in MODULE_ATTRIBUTES:
@@ -389,6 +404,12 @@ class _StepChecker:
                 self._called_value(name, symbol, call)
             case nodes.Attribute(value=owner) if self._is_value(owner):
                 self._method(call.function, owner)
+            case nodes.Attribute(value=nodes.Attribute() | nodes.Subscript() as owner) if (
+                modules_of(owner, self.blocks) is None
+            ):  # fc.weight.t(), xs[0].size()
+                before = len(self.checker.findings)
+                if self._resolve(owner) is None and len(self.checker.findings) == before:
+                    self._method(call.function, owner)
             case function:
                 self._module_call(call, function)
 
@@ -418,9 +439,10 @@ class _StepChecker:
         known = functions.find(node.name) is not None
         if isinstance(owner, nodes.Name) and owner.symbol is None:
             hint = f"write {node.name}(…)" if known else "functions have plain names"
+            hint = _NO_RECURSION if node.name == "forward" else hint
             self.refuse(owner, "E303", f"unknown name '{owner.id}'", hint)
         else:
-            hint = f"write {node.name}({written(owner)}, …)" if known else ""
+            hint = method_hint(node.name, written(owner))
             message = f"values have no methods such as '{node.name}'"
             self.refuse(node, "E304", message, hint)
 
@@ -446,10 +468,18 @@ class _StepChecker:
             if complaint := function.problem_with(len(call.arguments), keywords):
                 hint = f"its arguments: {listing(function.arguments)}" if function.arguments else ""
                 self.refuse(call, "E305", complaint, hint)
+            elif name == "copy_" and not self._is_own_buffer(call.arguments[0]):
+                hint = "everything else is computed anew: {x: …}"
+                self.refuse(call, "E305", "copy_ writes into a buffer of the block alone", hint)
         else:
-            hint = functions.instead_of(name, [*self.block.modules, "len"])
+            hint = in_place_hint(name)
+            hint = hint or functions.instead_of(name, [*self.block.modules, "len"])
+            hint = _NO_RECURSION if name == "forward" else hint
             message = f"no function or child is called '{name}'"
             self.refuse(call.function, "E304", message, hint)
+
+    def _is_own_buffer(self, node: Node) -> bool:
+        return isinstance(node, nodes.Name) and node.id in self.block.buffers
 
     def _finfo(self, node: nodes.Attribute, call: nodes.Call) -> None:
         """``finfo(x.dtype).min``"""
@@ -545,6 +575,7 @@ def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:
         checker.refuse(call, "E305", complaint, hint, cause=cause)
 
 
+_NO_RECURSION = "a block does not call itself: call a child, fc(x), or one of its methods"
 _KEYWORDS = {
     "break": "there is no early exit: run all rounds, and choose the result with a if c else b",
     "continue": "there is no early exit: choose with a if c else b",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from archspec.errors import Findings, Problem, did_you_mean, listing
 from archspec.lang import schema, yaml
 from archspec.lang.checks.other_notations import read_as_meant
+from archspec.lang.checks.python_notations import target_hint
 from archspec.lang.expr import ExpressionError, evaluate, parse
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
@@ -229,7 +230,9 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
         hint = "write {for: x in layers, do: [steps]}"
         return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
     hint = "a name is letters, digits and _, and begins with a letter"
-    if _among_steps(path) and text.startswith(_SELF):
+    if _among_steps(path) and (step := target_hint(str(detail["input"]))):
+        hint = step
+    elif _among_steps(path) and text.startswith(_SELF):
         hint = f"write {text.replace(_SELF, '')}: what a step computes has a plain name"
     elif _among_steps(path) and "(" in text:
         hint = "unpack in two steps: {y, state: …}, then {h, c: state}"
@@ -242,6 +245,10 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
 def _kind_hint(path: Path, given: Any) -> str:
     if "value" in path[4:5] and isinstance(given, int | float):
         return "write numbers as a tensor: $tensor([…])"
+    if isinstance(path[-1], int) and not {"inputs", "outputs"}.isdisjoint(path):
+        return "a size that may be any is a name, such as batch, or _"
+    if path[-1:] == ("inputs",) and isinstance(given, list):
+        return "write inputs: {x: [batch, 3]}, a shape for each"
     if len(path) > 1 and path[-2] in _STEPS:
         return "a step is {name: expression} or {return: expression}"
     if path[-1:] == ("return",) and isinstance(given, dict):

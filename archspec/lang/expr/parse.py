@@ -41,7 +41,7 @@ _COMPARE: dict[type[ast.cmpop], str] = {
 _OUTSIDE: dict[type[ast.AST], tuple[str, str]] = {
     ast.Lambda: ("lambda", ""), ast.NamedExpr: ("assignment (:=)", ""),
     ast.JoinedStr: ("an f-string", ""), ast.Starred: ("unpacking with *", ""),
-    ast.Dict: ("a dict", "return several values as a tuple: a, b"),
+    ast.Dict: ("a dict", "a return gives names to values: {return: {out: y, aux: a}}"),
     ast.Set: ("a set", "write a name without braces"),
     ast.Await: ("await", ""), ast.Yield: ("yield", ""), ast.YieldFrom: ("yield", ""),
     ast.SetComp: ("a set", "write [… for x in xs]"), ast.DictComp: ("a dict", ""),
@@ -160,6 +160,8 @@ def _parsed(text: str) -> ast.expr:
 def _syntax_hint(text: str) -> str:
     if text.startswith("$"):
         return "this is always an expression: leave out the $"
+    if found := re.match(r"[A-Za-z_]\w*\.(\d+)", text):
+        return f"write {found[0].replace(f'.{found[1]}', f'[{found[1]}]')}"
     if "=" in text and not any(op in text for op in ("==", "<=", ">=", "!=")) and "(" not in text:
         return "an expression computes a value; write {name: expression} to give it a name"
     return ""

@@ -152,8 +152,12 @@ _INSTEAD = {
     "divisible": "it takes plain numbers",
     "pair": "it takes plain numbers",
     "nonzero": "its shape depends on values: use where(…) or masked_fill(…); for experts route(…)",
+    "checkpoint": "leave it out: what is kept for backward is for who trains the model",
     "max_pool": "write max_pool2d(…)",
+    "print": "leave it out: archspec inspect shows all shapes",
+    "rearrange": "write unflatten(…), permute(…) and flatten(…)",
     "repeat_kv": "write repeat_interleave(…)",
+    "reversed": "write xs[::-1], with quotes around the expression",
 }
 
 
