@@ -31,12 +31,13 @@ _KNOWN = frozenset(
     """
     _attn_implementation _commit_hash _name_or_path architectures attn_implementation
     chunk_size_feed_forward dtype finetuning_task gradient_checkpointing model_type name_or_path
-    output_attentions output_hidden_states output_scores return_dict return_dict_in_generate
-    task_specific_params tf_legacy_loss tokenizer_class torch_dtype torchscript
-    transformers.js_config transformers_version use_bfloat16 use_cache use_return_dict
+    output_attentions output_hidden_states output_past output_scores return_dict
+    return_dict_in_generate task_specific_params tf_legacy_loss tokenizer_class torch_dtype torchscript
+    transformers.js_config transformers_version unsloth_fixed unsloth_version use_bfloat16
+    use_cache use_return_dict xla_device
 
-    bad_words_ids begin_suppress_tokens bos_token_id decoder_start_token_id diversity_penalty
-    do_sample early_stopping encoder_no_repeat_ngram_size eos_token_id
+    bad_words_ids begin_suppress_tokens bos_token_id cache_implementation decoder_start_token_id
+    diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size eos_token_id
     exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty
     max_length max_new_tokens min_length min_new_tokens no_repeat_ngram_size num_beam_groups
     num_beams num_return_sequences prefix remove_invalid_values repetition_penalty sep_token_id

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 import archspec
 from archspec import SpecError, UsageError
+from archspec.lang.packaged import packaged_specs
 
 SMALL: dict[str, Any] = {
     "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
@@ -42,6 +44,19 @@ def test_spec_values_labels_and_weights(tmp_path: Path) -> None:
     assert other.get_parameter("classifier.weight").shape == (5, 8)
     with pytest.raises(UsageError, match=r"has a config\.json of its own"):
         archspec.load(source, config=tmp_path / "config.json")
+
+
+def test_a_spec_has_the_name_of_the_class_that_it_builds() -> None:
+    """By the class that a file names, a folder finds its spec; it is one of the model's type."""
+    wrong: list[str] = []
+    for name in packaged_specs():
+        architecture = archspec.load(name).architecture
+        if architecture.config is None or not architecture.config.model_type or name == "minilm-l6":
+            continue
+        theirs = getattr(transformers, architecture.model, None)
+        if theirs is None or theirs.config_class.model_type not in architecture.config.model_type:
+            wrong.append(f"{name}: {architecture.model}, {architecture.config.model_type}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_another_class_of_a_type_is_no_spec_of_it(tmp_path: Path) -> None:
