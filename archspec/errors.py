@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice, pairwise
-from typing import cast
+from typing import Any, Literal, cast
 
 from archspec.report.text import printable
 
@@ -177,8 +177,8 @@ class Problem:
             "code": self.code,
             "message": self.message,
             "hint": self.hint,
-            **_place_dict(self.place),
-            "notes": [{"message": n.message, **_place_dict(n.place)} for n in self.notes],
+            **place_fields(self.place),
+            "notes": [{"message": n.message, **place_fields(n.place)} for n in self.notes],
         }
 
 
@@ -407,7 +407,16 @@ def _printable(text: str) -> str:
     return printable(text.replace("\t", " ").replace("\n", " "))
 
 
-def _place_dict(place: Place | None) -> dict[str, object]:
-    if place is None:
-        return {"file": None, "line": None, "column": None}
-    return {"file": place.file, "line": place.line, "column": place.column}
+def place_fields(
+    place: Place | None, *names: Literal["file", "line", "column", "end_column"]
+) -> dict[str, Any]:
+    """A place as fields of a JSON object, null where there is none.
+
+    Args:
+        place: or None.
+        names: of the fields; left out, file, line and column.
+
+    >>> place_fields(None, "file", "line")
+    {'file': None, 'line': None}
+    """
+    return {name: getattr(place, name, None) for name in names or ("file", "line", "column")}

@@ -10,6 +10,7 @@ from torch import nn
 
 from archspec.building.init_report import first_values
 from archspec.codegen import generate
+from archspec.errors import place_fields
 from archspec.inspection import Figure, Node
 from archspec.lang.instances import Instance, ancestors, walk
 from archspec.lang.spec import Spec
@@ -91,8 +92,7 @@ def _tensors(model: nn.Module, path: str) -> list[dict[str, Any]]:
             "initial": [
                 {
                     "text": " ".join(filter(None, [value.part, value.text])),
-                    "file": value.place.file if value.place else None,
-                    "line": value.place.line if value.place else None,
+                    **place_fields(value.place, "file", "line"),
                 }
                 for value in initial[name]
             ],

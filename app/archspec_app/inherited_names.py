@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from archspec.errors import place_fields
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Block
 from archspec.lang.spec import Spec
@@ -71,8 +72,7 @@ def _block(spec: Spec, name: str) -> dict[str, Any]:
 
 
 def _place(spec: Spec, path: tuple[str, ...]) -> dict[str, Any]:
-    place = spec.document.place(path, key=True)
-    return {"file": place.file, "line": place.line}
+    return place_fields(spec.document.place(path, key=True), "file", "line")
 
 
 def _named(document: Document, path: tuple[str, ...]) -> tuple[str, str, int]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from archspec.errors import ArchspecError, Place
+from archspec.errors import ArchspecError, place_fields
 from archspec.lang.instances import Instance, walk
 from archspec.lang.spec import Spec
 
@@ -87,7 +87,7 @@ def _params(spec: Spec) -> dict[str, Any]:
             "value": found.value,
             "type": found.type,
             "origin": found.origin,
-            **_place(found.place),
+            **place_fields(found.place),
             "help": spec.architecture.params[name].help,
         }
         for name, found in spec.params.items()
@@ -101,13 +101,7 @@ def _blocks(spec: Spec) -> dict[str, Any]:
             "instances": instances[name],
             "inputs": {key: contract.model_dump() for key, contract in block.inputs.items()},
             "outputs": {key: contract.model_dump() for key, contract in block.outputs.items()},
-            **_place(spec.document.place(("blocks", name), key=True)),
+            **place_fields(spec.document.place(("blocks", name), key=True)),
         }
         for name, block in spec.architecture.blocks.items()
     }
-
-
-def _place(place: Place | None) -> dict[str, Any]:
-    if place is None:
-        return {"file": None, "line": None, "column": None}
-    return {"file": place.file, "line": place.line, "column": place.column}

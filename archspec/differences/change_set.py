@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from archspec.differences.deltas import Delta
 from archspec.differences.outline import Tensor
-from archspec.errors import Place
+from archspec.errors import Place, place_fields
 from archspec.lang.yaml import Path
 
 if TYPE_CHECKING:
@@ -87,15 +87,10 @@ class TreeChange:
     new_place: Place | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        sides = ("old", self.old, self.old_type, self.old_place), (
-            "new", self.new, self.new_type, self.new_place,
-        )  # fmt: skip
         return {
             "kind": self.kind,
-            **{
-                side: None if path is None else {"path": path, "type": kind, **_place(place)}
-                for side, path, kind, place in sides
-            },
+            "old": _side(self.old, self.old_type, self.old_place),
+            "new": _side(self.new, self.new_type, self.new_place),
             "arguments": {name: list(pair) for name, pair in self.arguments.items()},
             "modules": self.modules,
             "wraps": list(self.wraps),
@@ -201,10 +196,10 @@ class ChangeSet:
         return {status: (numbers[status], elements[status]) for status in order}
 
 
-def _place(place: Place | None) -> dict[str, Any]:
-    if place is None:
-        return {"file": None, "line": None}
-    return {"file": place.file, "line": place.line}
+def _side(path: str | None, kind: str, place: Place | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    return {"path": path, "type": kind, **place_fields(place, "file", "line")}
 
 
 def _tensor(name: str | None, tensor: Tensor | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from archspec.errors import Place, Problem, UsageError
+from archspec.errors import Place, Problem, UsageError, place_fields
 
 Kind = Literal["module", "operation", "input", "output", "tensor", "constant", "more"]
 State = Literal["trainable", "frozen", "partly frozen", "no parameters", ""]
@@ -52,12 +52,9 @@ class Box:
 
     def to_dict(self) -> dict[str, Any]:
         """The box as plain data; a place is a file, a line, a column."""
-        place = self.place
         return {
             **{name: getattr(self, name) for name in Box.__slots__ if name != "place"},
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-            "column": place.column if place else None,
+            **place_fields(self.place),
         }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from archspec.errors import Place
+from archspec.errors import Place, place_fields
 
 Shape = tuple[int, ...]
 
@@ -98,7 +98,6 @@ class Node:
 
     def facts(self) -> dict[str, Any]:
         """What ``to_dict`` says of the node itself, without its path and children."""
-        place = self.place
         return {
             "type": self.type,
             "text": self.text,
@@ -112,9 +111,7 @@ class Node:
             "macs": self.macs,
             "training_macs": self.training_macs,
             "activations": self.activations,
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-            "column": place.column if place else None,
+            **place_fields(self.place),
         }
 
 

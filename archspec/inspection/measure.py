@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn.attention import SDPBackend
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 from torch.utils.weak import WeakIdKeyDictionary
 
 from archspec.inspection import recurrent
+from archspec.inspection.kernels import (
+    CPU_ATTENTION,
+    Attention,
+    cuda_dropout,
+    cuda_rms_norm,
+    in_float32,
+)
 from archspec.tracing.forward_record import ForwardRecord, Run, shapes_in, tensors_in
 from archspec.tracing.index_values import IndexValues
 from archspec.tracing.loops import short_loops
 from archspec.tracing.meta_run import MetaRun
 from archspec.tracing.repeats import Repeats
 
-_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 _TRIANGULAR = (torch.tril, torch.triu, torch.Tensor.tril, torch.Tensor.triu)
-_MAX_PROBE_SIZE = 4096  # rows and columns of the tensors that probe which kernel PyTorch chooses
 
 _LOWERED = frozenset(
     getattr(owner, name)
@@ -59,8 +63,6 @@ _RAISED = frozenset(
     if hasattr(owner, name)
 )
 """What autocast computes in float32 on a GPU; on a CPU it keeps the precision of its inputs."""
-
-_MAX_FLASH_SIZE = 256  # channels of a head
 
 
 def run(
@@ -195,7 +197,7 @@ def _trilinear_flops(first: Any, weight: Any, *args: Any, **kwargs: Any) -> int:
 
 
 _FORMULAS = {
-    _FUSED: _attention_flops,
+    CPU_ATTENTION: _attention_flops,
     recurrent.LAYER: _lstm_flops,
     torch.ops.aten._trilinear: _trilinear_flops,
 }
@@ -253,14 +255,14 @@ class _Functions(TorchFunctionMode):
         if self.lowered is not None and func is torch.bilinear:  # a GPU's; a CPU's knows none
             args = [arg if arg is None else arg.float() for arg in args]
         if self.lowered is not None and self.on_cuda and func in _RAISED:
-            args = [_raised(value) for value in args]
-            kwargs = {name: _raised(value) for name, value in kwargs.items()}
+            args = [in_float32(value) for value in args]
+            kwargs = {name: in_float32(value) for name, value in kwargs.items()}
         if func is F.scaled_dot_product_attention:
-            return self._attention(*args, **kwargs)
+            return self._attention(Attention(*args, **kwargs))
         if func is F.dropout and self.on_cuda:
-            return _dropout(*args, **kwargs)
+            return cuda_dropout(*args, **kwargs)
         if func in (F.rms_norm, torch.rms_norm) and self.on_cuda:
-            return _rms_norm(*args, **kwargs)
+            return cuda_rms_norm(*args, **kwargs)
         return func(*args, **kwargs)
 
     def _lower(self, value: Any) -> Any:
@@ -275,113 +277,19 @@ class _Functions(TorchFunctionMode):
             self.copies[id(value)] = value.to(self.lowered)
         return self.copies[id(value)]
 
-    def _attention(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attn_mask: torch.Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> torch.Tensor:
-        arguments = (query, key, value, attn_mask, dropout_p, is_causal)
+    def _attention(self, call: Attention) -> torch.Tensor:
+        mask = call.attn_mask
         if not torch.is_grad_enabled() and (
-            is_causal or (attn_mask is not None and attn_mask in self._causal)
+            call.is_causal or (mask is not None and mask in self._causal)
         ):
-            self.record.note("cached", sum(t.numel() * t.itemsize for t in (key, value)))
-        if self.on_cuda:
-            kernel = _cuda_attention(*arguments, scale, enable_gqa)
-            if kernel is not None:
-                return kernel()
-            return F.scaled_dot_product_attention(*arguments, scale=scale, enable_gqa=enable_gqa)
-        if not _is_fused(*arguments, scale, enable_gqa):
-            return F.scaled_dot_product_attention(*arguments, scale=scale, enable_gqa=enable_gqa)
-        if attn_mask is not None and attn_mask.dtype == torch.bool:
-            attn_mask = attn_mask.to(query.dtype)
-        keywords = {"attn_mask": attn_mask, "scale": scale}
-        return _FUSED(query, key, value, dropout_p, is_causal, **keywords)[0]
+            cached = sum(t.numel() * t.itemsize for t in (call.key, call.value))
+            self.record.note("cached", cached)
+        return call.on_cuda() if self.on_cuda else call.on_cpu()
 
 
 def _passes_gradient(tensor: torch.Tensor) -> bool:
     """Whether backward makes a gradient of it that is not one of a weight."""
     return tensor.requires_grad and not tensor.is_leaf
-
-
-def _raised(value: Any) -> Any:
-    """A tensor of lower precision in float32, for what autocast computes in that on a GPU."""
-    if not isinstance(value, torch.Tensor) or value.dtype not in (torch.bfloat16, torch.float16):
-        return value
-    return value.float()
-
-
-def _dropout(
-    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> torch.Tensor:
-    """Dropout as CUDA's kernel has it, which saves a mask of one byte an element."""
-    if not training or not 0 < p < 1 or inplace or not torch.is_grad_enabled():
-        return F.dropout(input, p, training, inplace)
-    return torch.native_dropout(input, p, True)[0]
-
-
-def _rms_norm(
-    input: torch.Tensor,
-    normalized_shape: Sequence[int],
-    weight: torch.Tensor | None = None,
-    eps: float | None = None,
-) -> torch.Tensor:
-    """The norm as CUDA's kernel has it, which saves its input and one number a row."""
-    is_fused = weight is None or weight.dtype == input.dtype
-    if is_fused and torch.is_grad_enabled() and input.is_meta:
-        return cast("torch.Tensor", _FusedNorm.apply(input, weight, len(normalized_shape)))
-    return F.rms_norm(input, list(normalized_shape), weight, eps)
-
-
-class _FusedNorm(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, input: torch.Tensor, weight: torch.Tensor | None, dims: int
-    ) -> torch.Tensor:
-        rows = input.new_empty((*input.shape[:-dims], *[1] * dims), dtype=torch.float32)
-        ctx.save_for_backward(input, rows, *([] if weight is None else [weight]))
-        return torch.empty_like(input)
-
-
-def _cuda_attention(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    dropout: float,
-    causal: bool,
-    scale: float | None,
-    gqa: bool,
-) -> Callable[[], torch.Tensor] | None:
-    """The fused kernel that PyTorch chooses with CUDA on GPUs since 2020 (sm80); None for none."""
-    tensors = (query, key, value)
-    sizes = {tensor.shape[-1] for tensor in tensors}
-    is_half = query.dtype in (torch.bfloat16, torch.float16)
-    if any(tensor.ndim != 4 for tensor in tensors) or query.dtype == torch.float64:
-        return None
-    aten = torch.ops.aten
-    if is_half and mask is None and len(sizes) == 1 and max(sizes) <= _MAX_FLASH_SIZE:
-        if gqa:
-            times = query.shape[1] // key.shape[1]
-            key, value = (one.repeat_interleave(times, 1) for one in (key, value))
-        flash = aten._scaled_dot_product_flash_attention
-        return lambda: flash(query, key, value, dropout, causal, False, scale=scale)[0]
-    if gqa or (mask is not None and mask.ndim > 4):
-        return None
-    if mask is not None:
-        if mask.dtype == torch.bool:
-            mask = torch.zeros_like(mask, dtype=query.dtype)
-        while mask.ndim < 4:
-            mask = mask.unsqueeze(0)
-        mask = mask.expand(*query.shape[:3], key.shape[2])
-    saves = any(tensor.requires_grad for tensor in tensors)
-    efficient = aten._scaled_dot_product_efficient_attention
-    return lambda: efficient(query, key, value, mask, saves, dropout, causal, scale=scale)[0]
 
 
 @functools.cache
@@ -392,36 +300,3 @@ def _traceable_attention() -> Any:
     copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
     copy.__kwdefaults__ = function.__kwdefaults__
     return copy
-
-
-def _is_fused(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    dropout: float,
-    causal: bool,
-    scale: float | None,
-    gqa: bool,
-) -> bool:
-    """Whether PyTorch chooses a fused kernel on a CPU for small tensors of the same kind."""
-    tensors = (query, key, value, *([] if mask is None else [mask]))
-    if any(not tensor.is_meta or tensor.ndim < 2 for tensor in tensors):
-        return False
-    with _disable_current_modes():
-        choose: Any = torch._fused_sdp_choice  # pyright: ignore[reportPrivateImportUsage]
-        small = [_small(tensor) for tensor in tensors]
-        small_mask = small[3] if mask is not None else None
-        backend = choose(*small[:3], small_mask, dropout, causal, scale=scale, enable_gqa=gqa)
-    return backend == SDPBackend.FLASH_ATTENTION.value
-
-
-def _small(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor of the same kind on the CPU, with memory for one row only.
-
-    Rows and columns are cut alike, so that a mask still fits the queries and the keys.
-    """
-    rows, columns = (min(size, _MAX_PROBE_SIZE) for size in tensor.shape[-2:])
-    row = torch.empty(columns, dtype=tensor.dtype)
-    small = row.expand(*tensor.shape[:-2], rows, -1)
-    return small.requires_grad_() if tensor.requires_grad else small

@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from archspec.errors import Note
+from archspec.errors import Note, place_fields
 from archspec.inspection.figures import UNITS, Figure, Memory, Node, Shape, figure_dicts
 from archspec.report.display import Displayed
 from archspec.report.folding import fold_neighbours
@@ -121,13 +121,7 @@ class Inspection(Displayed):
 
 
 def _warning_dict(note: Note) -> dict[str, Any]:
-    place = note.place
-    return {
-        "message": note.message,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
-    }
+    return {"message": note.message, **place_fields(note.place)}
 
 
 # ----------------------------------------------------------------------------------------- tree

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from archspec.errors import Place
+from archspec.errors import Place, place_fields
 
 Kind = Literal[
     "loaded", "renamed", "resized", "tied", "missing", "ignored", "unexpected", "unfit"
@@ -55,12 +55,7 @@ class Rule:
     place: Place | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        place = self.place
-        return {
-            "text": self.text,
-            "file": place.file if place else None,
-            "line": place.line if place else None,
-        }
+        return {"text": self.text, **place_fields(self.place, "file", "line")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import gradio as gr
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import archspec
-from archspec.errors import Problem, UsageError
+from archspec.errors import Problem, UsageError, place_fields
 from archspec.lang.inherit import Document
 from archspec.lang.yaml import MAX_BYTES
 from archspec_app.component import editor, editor_messages, view
@@ -160,10 +160,7 @@ def _render(session: Session) -> list[Any]:
             "text": str(problem),
             "code": problem.code,
             "message": problem.message,
-            "file": problem.place.file if problem.place else None,
-            "line": problem.place.line if problem.place else None,
-            "column": problem.place.column if problem.place else None,
-            "end_column": problem.place.end_column if problem.place else None,
+            **place_fields(problem.place, "file", "line", "column", "end_column"),
         }
         for problem in session.problems
     ]
