@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -81,6 +82,20 @@ class _GeneratedFrame:
     step: Path
 
 
+class SizeMismatch(NamedTuple):
+    """An input whose sizes are not those that an argument of a layer asks for.
+
+    Attributes:
+        fitting: the shape that the input would have with the sizes expected.
+    """
+
+    layer: nn.Module
+    argument: str
+    expected: tuple[int, ...]
+    actual: tuple[int, ...]
+    fitting: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class FailureReport:
     """What is needed to explain a failing run.
@@ -136,6 +151,11 @@ class FailureReport:
         frames = list(self._frames(error.__traceback__))
         return frames[-1].module if frames else None
 
+    def mismatch(self, error: Exception) -> SizeMismatch | None:
+        """The input of a layer that has other sizes than the layer asks for, if that failed."""
+        culprit = _failing_layer(error.__traceback__, self.paths)
+        return None if culprit is None else size_mismatch(*culprit)
+
     # --------------------------------------------------------------------------------- shapes
 
     def shape(self, sizes: Sequence[int]) -> str:
@@ -187,9 +207,10 @@ class FailureReport:
         """The message that a layer does not accept its input, and where the layer is declared."""
         path = self.paths[id(layer)]
         title = instance_text(path, type(layer).__name__)
-        argument, expected, actual = _sizes(layer, input_tensor)
+        mismatch, argument = size_mismatch(layer, input_tensor), ""
         message = f"{title} does not fit its input"
-        if argument:
+        if mismatch is not None:
+            argument, (expected, actual) = mismatch.argument, map(_size, mismatch[2:4])
             message = f"{title} takes {argument}={expected}, its input has {actual}"
         if input_tensor is not None:
             message += f": {self.shape(input_tensor.shape)}"
@@ -348,41 +369,39 @@ def _failing_layer(
     return failing
 
 
-def _sizes(layer: nn.Module, input_tensor: torch.Tensor | None) -> tuple[str, object, object]:
-    """The argument that the input's size must match, its value, and the input's size."""
-    if input_tensor is None:
-        return "", None, None
+def size_mismatch(layer: nn.Module, tensor: torch.Tensor | None) -> SizeMismatch | None:
+    """How an input's sizes differ from those that an argument of a layer asks for, if they do."""
+    if tensor is None:
+        return None
     if isinstance(layer, nn.Linear):
-        expected = ("in_features", layer.in_features, -1)
+        argument, expected, axis = "in_features", (layer.in_features,), -1
     elif isinstance(layer, nn.modules.conv._ConvNd):
-        expected = (
-            "in_channels",
-            layer.in_channels,
-            input_tensor.ndim - 1 - len(layer.kernel_size),
-        )
+        axis = -1 - len(layer.kernel_size)
+        argument, expected = "in_channels", (layer.in_channels,)
     elif isinstance(layer, nn.modules.batchnorm._NormBase):
-        expected = ("num_features", layer.num_features, 1)
+        argument, expected, axis = "num_features", (layer.num_features,), 1
     elif isinstance(layer, nn.GroupNorm):
-        expected = ("num_channels", layer.num_channels, 1)
+        argument, expected, axis = "num_channels", (layer.num_channels,), 1
     elif isinstance(layer, nn.LayerNorm | nn.RMSNorm):
-        shape = tuple(layer.normalized_shape)
-        actual = tuple(input_tensor.shape[-len(shape) :])
-        if actual == shape:
-            return "", None, None
-        is_single = len(shape) == 1
-        return (
-            "normalized_shape",
-            shape[0] if is_single else shape,
-            actual[0] if is_single else actual,
-        )
+        expected = tuple(layer.normalized_shape)
+        argument, axis = "normalized_shape", -len(expected)
     elif isinstance(layer, nn.RNNBase):
-        expected = ("input_size", layer.input_size, -1)
+        argument, expected, axis = "input_size", (layer.input_size,), -1
     else:
-        return "", None, None
-    name, size, axis = expected
-    if not -input_tensor.ndim <= axis < input_tensor.ndim or input_tensor.shape[axis] == size:
-        return "", None, None
-    return name, size, input_tensor.shape[axis]
+        return None
+    if not -tensor.ndim <= axis < tensor.ndim:
+        return None
+    first = axis % tensor.ndim
+    last = first + len(expected)
+    actual = tuple(tensor.shape[first:last])
+    if actual == expected:
+        return None
+    fitting = (*tensor.shape[:first], *expected, *tensor.shape[last:])
+    return SizeMismatch(layer, argument, expected, actual, fitting)
+
+
+def _size(sizes: tuple[int, ...]) -> int | tuple[int, ...]:
+    return sizes[0] if len(sizes) == 1 else sizes
 
 
 def _arithmetic(error: Exception) -> str:

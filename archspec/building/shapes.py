@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import ModuleType
@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from archspec.building.contracts import ContractChecks
 from archspec.building.examples import example, example_inputs
-from archspec.building.forward_errors import FailureReport
+from archspec.building.forward_errors import FailureReport, SizeMismatch, size_mismatch
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
 from archspec.lang.checks.calls import returns_names
@@ -184,14 +184,33 @@ class _ShapeRun:
                 problem = self.report.problem(error)
                 if all((p.code, p.place) != (problem.code, problem.place) for p in problems):
                     problems.append(problem)
-                block = self.report.failing_block(error)
-                if (
-                    block is None
-                    or problem.code == "E505"
-                    or not self._replace_block(block, replaced)
-                ):
+                if problem.code == "E505" or not self._mend(error, replaced):
                     break
         return problems
+
+    def _mend(self, error: Exception, replaced: ExitStack) -> bool:
+        """Let what failed run in the rest of this check, so that later problems are their own."""
+        mismatch = self.report.mismatch(error)
+        if mismatch is not None and self._fit_input(mismatch, replaced):
+            return True
+        block = self.report.failing_block(error)
+        return block is not None and self._replace_block(block, replaced)
+
+    def _fit_input(self, mismatch: SizeMismatch, replaced: ExitStack) -> bool:
+        """Let a layer, and all equal layers, take an input of the size that it asks for."""
+        if len(mismatch.expected) > 1:
+            return False  # which of the sizes is wrong is not known
+
+        def fitted(layer: nn.Module) -> Callable[..., Any]:
+            forward = layer.forward
+
+            def run(x: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+                found = size_mismatch(layer, x)
+                return forward(x if found is None else x.new_empty(found.fitting), *args, **kwargs)
+
+            return run
+
+        return self._replace(mismatch.layer, fitted, replaced)
 
     def _replace_block(self, block: nn.Module, replaced: ExitStack) -> bool:
         """Let a block, and all equal blocks, return tensors that fit its contract."""
@@ -214,13 +233,25 @@ class _ShapeRun:
         named = returns_names(node)
         several = tuple(examples.values()) if len(examples) != 1 else next(iter(examples.values()))
         result = examples if named else several
-        replacements = list[nn.Module]()
+        return self._replace(block, lambda _: lambda *args, **kwargs: result, replaced)
+
+    def _replace(
+        self,
+        module: nn.Module,
+        forward: Callable[[nn.Module], Callable[..., Any]],
+        replaced: ExitStack,
+    ) -> bool:
+        """Give a module, and all equal ones, another forward; whether any had its own until now."""
+        instance = self.report.instances.get(self.report.paths[id(module)])
+        if instance is None:  # a part of one of PyTorch's layers
+            return False
+        changed = False
         for path, child in self.model.named_modules():
             if self.report.instances.get(path) is instance and "forward" not in child.__dict__:
-                child.__dict__["forward"] = lambda *args, **kwargs: result
+                child.__dict__["forward"] = forward(child)
                 replaced.callback(child.__dict__.pop, "forward")
-                replacements.append(child)
-        return bool(replacements)
+                changed = True
+        return changed
 
     def _failure(self, entry: str, inputs: Mapping[str, Any]) -> Exception | None:
         kinds = {path: id(instance) for path, instance in self.report.instances.items()}

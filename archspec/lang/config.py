@@ -32,9 +32,9 @@ _KNOWN = frozenset(
     _attn_implementation _commit_hash _name_or_path architectures attn_implementation
     chunk_size_feed_forward dtype finetuning_task gradient_checkpointing model_type name_or_path
     output_attentions output_hidden_states output_past output_scores return_dict
-    return_dict_in_generate task_specific_params tf_legacy_loss tokenizer_class torch_dtype torchscript
-    transformers.js_config transformers_version unsloth_fixed unsloth_version use_bfloat16
-    use_cache use_return_dict xla_device
+    return_dict_in_generate task_specific_params tf_legacy_loss tokenizer_class torch_dtype
+    torchscript transformers.js_config transformers_version unsloth_fixed unsloth_version
+    use_bfloat16 use_cache use_return_dict xla_device
 
     bad_words_ids begin_suppress_tokens bos_token_id cache_implementation decoder_start_token_id
     diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size eos_token_id

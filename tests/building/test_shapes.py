@@ -394,12 +394,42 @@ def test_a_block_that_fails_is_taken_for_what_its_outputs_promise() -> None:
     # Without a promise, what comes after may follow from it.
     error = failure(
         (
-            "    outputs: {y: [batch, 8]}\n    modules: {fc: {type: Linear, in_features: 5",
-            "    modules: {fc: {type: Linear, in_features: 5",
+            "    outputs: {y: [batch, 8]}\n    modules: {fc: {type: Linear, in_features: 5,"
+            " out_features: 8}}\n    forward: [{return: fc(x)}]",
+            "    forward: [{return: 'matmul(x, x)'}]",
         ),
         text=SEVERAL,
     )
-    assert [(p.code, p.place.line) for p in error.problems if p.place] == [("E510", 7)]
+    assert [(p.code, p.place.line) for p in error.problems if p.place] == [("E510", 6)]
+
+
+MISFITS = """\
+archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 3, 8, 8]}
+    modules:
+      conv: {type: Conv2d, in_channels: 4, out_channels: 6, kernel_size: 3}
+      norm: {type: BatchNorm2d, num_features: 5}
+      next: {type: Conv2d, in_channels: 5, out_channels: 7, kernel_size: 1}
+      last: {type: LayerNorm, normalized_shape: 9}
+      head: {type: Linear, in_features: 9, out_features: 6}
+    forward: [{x: next(norm(conv(x)))}, {y: head(last(x))}, {return: head(y) + y}]
+"""
+
+
+def test_a_layer_whose_input_has_another_size_is_taken_for_what_it_gives() -> None:
+    """What follows has the sizes that the layer declares, whatever it was given."""
+    error = failure(text=MISFITS)
+    assert [(p.code, p.place.column) for p in error.problems if p.place] == [
+        ("E510", 29), ("E510", 24), ("E510", 50), ("E510", 70),
+    ]  # fmt: skip
+    messages = [p.message.partition(",")[0] for p in error.problems]
+    assert messages == [
+        "conv (Conv2d) takes in_channels=4", "norm (BatchNorm2d) takes num_features=5",
+        "last (LayerNorm) takes normalized_shape=9", "head (Linear) takes in_features=9",
+    ]  # fmt: skip
 
 
 def test_the_model_is_as_it_was_after_several_failures() -> None:
