@@ -101,6 +101,41 @@ def reference(text: str, entries: list[Entry]) -> set[int]:
     return {i for i, e in enumerate(entries) if any(is_below(e.path, top) for top in found)}
 
 
+@st.composite
+def numbered(draw: st.DrawFn) -> tuple[str, str, str, str]:
+    """Two sides with the same numbers, and the names that they are with random values."""
+    values = {name: draw(st.integers(0, 12)) for name in draw(st.sets(st.sampled_from("ijs")))}
+    sides: list[str] = []
+    paths: list[str] = []
+    for _ in range(2):
+        order = [*values, *draw(st.lists(st.sampled_from([*values] or ["i"]), max_size=2))]
+        names, written = ["a"], ["a"]
+        for name in order if values else []:
+            more = draw(st.integers(-min(values[name], 3), 3))
+            addend = f" {'+' if more > 0 else '-'} {abs(more)}" if more else ""
+            before, behind = (
+                draw(st.sampled_from(["", "b", "b-"])),
+                draw(st.sampled_from(["", "x"])),
+            )
+            pieces = f"{before}{{{name}{addend}}}{behind}", f"{before}{values[name] + more}{behind}"
+            if draw(st.booleans()) and before:  # in one name, such as block2-3
+                names[-1], written[-1] = names[-1] + pieces[0], written[-1] + pieces[1]
+            else:
+                names.append(pieces[0])
+                written.append(pieces[1])
+        sides.append(".".join(names))
+        paths.append(".".join(written))
+    return (*sides, *paths)  # pyright: ignore[reportReturnType]
+
+
+@given(numbered())
+def test_numbers_are_the_same_on_both_sides(case: tuple[str, str, str, str]) -> None:
+    ours, theirs, our_path, their_path = case
+    assert Rename(ours, theirs).to_foreign(f"{our_path}.weight") == f"{their_path}.weight"
+    assert Rename(theirs, ours).to_foreign(f"{their_path}.weight") == f"{our_path}.weight"
+    assert Rename(f"**.{ours}", f"**.{theirs}").to_foreign(f"m.n.{our_path}") == f"m.n.{their_path}"
+
+
 @given(trees(), patterns() | SLICED)
 def test_select_equals_the_reference(entries: list[Entry], text: str) -> None:
     assert Tree(entries).select(parse(text)) == reference(text, entries)
@@ -211,6 +246,14 @@ def test_no_pattern_takes_long(text: str, tree_of_20_000: Tree) -> None:
 def test_no_rename_takes_long(text: str) -> None:
     rename = Rename(new=text, old=text)
     assert seconds(lambda: [rename.to_foreign(path) for path in near_paths(hostile_tree(300))]) < 2
+
+
+def test_no_number_takes_long() -> None:
+    text = "**." + "x".join(f"{{n{i}}}" for i in range(120))
+    rename = Rename(new=text, old=text)
+    paths = [".".join(["x".join("1" * n)] * 9) + ".weight" for n in range(110, 130)]
+    assert seconds(lambda: [rename.to_foreign(path) for path in paths]) < 2
+    assert rename.to_foreign(paths[10]) == paths[10]
 
 
 def near_paths(tree: Tree) -> list[str]:

@@ -37,6 +37,15 @@ from tests.tables import every
         ("*.*.layers.*", "*.*.*", "f.d1.layers.l0.weight", "f.d1.l0.weight"),
         ("**.a.**", "**.x.**.y", "p.a.q.r", "p.x.q.r.y"),
         ("a.**", "b", "a.x.weight", "b.x.weight"),
+        ("f.{s + 1}.{i}", "b.{s}.{i}", "f.3.0.weight", "b.2.0.weight"),
+        ("f.{s+1}", "b.{ s }", "f.0", None),  # s would be -1
+        ("f.{s}", "b.{s - 1}", "f.0", None),
+        ("f.{s}", "b.{s}", "f.01", None),
+        ("f.{s}", "b.{s}", "f.x", None),
+        ("block{s}.block{s}-{i}.a", "s{s}.b{i + 1}.a", "block2.block2-0.a", "s2.b1.a"),
+        ("block{s}.block{s}-{i}.a", "s{s}.b{i + 1}.a", "block2.block1-0.a", None),
+        ("a.{i}.*.b", "x.*.{i}", "a.4.q.b.w", "x.q.4.w"),
+        ("**.a.{i}.b.{i + 1}", "**.c.{i}", "a.1.b.1.a.1.b.2", "a.1.b.1.c.1"),
     ],
 )
 def test_rename(ours: str, foreign: str, path: str, expected: str | None) -> None:
@@ -61,6 +70,26 @@ def test_rename(ours: str, foreign: str, path: str, expected: str | None) -> Non
         ("a", "b.@Linear", "b.@Linear", (2, 9), "a rename cannot have '@Linear'"),
         ("a", "!b", "!b", (0, 1), "a rename cannot have '!'"),
         ("a..b", "a", "a..b", (1, 3), "a name is missing"),
+        ("{i}..b", "{i}", "{i}..b", (3, 5), "a name is missing"),
+        ("a.{i}", "b.{j}", "b.{j}", (0, 5), "'a.{i}' has the numbers {i}, 'b.{j}' has {j}: both"),
+        ("a.{i}", "b.*", "b.*", (0, 3), "'a.{i}' has the numbers {i}, 'b.*' has none: both sides"),
+        (
+            "a.{i * 2}",
+            "b.{i}",
+            "a.{i * 2}",
+            (2, 9),
+            "a number in braces is {i}, {i + 1} or {i - 1}",
+        ),
+        ("a.{i", "b.{i}", "a.{i", (2, 3), "a number in braces is {i}, {i + 1} or {i - 1}"),
+        ("a.x{i}*", "b.{i}*", "a.x{i}*", (2, 7), "a number in braces stands in a name without"),
+        ("a.1{i}", "b.{i}", "a.1{i}", (2, 6), "a number in braces stands in a name without"),
+        (
+            "a.{i}{j}",
+            "b.{i}.{j}",
+            "a.{i}{j}",
+            (2, 8),
+            "a number in braces stands in a name without",
+        ),
         ("a", "b**", "b**", (0, 3), "'**' stands alone between dots"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
 from timm.models.convnext import ConvNeXt
@@ -48,6 +49,13 @@ CASES: dict[str, tuple[nn.Module, int, dict[str, Any]]] = {
         VGG([4, "M", 8, "M", 8, "M", 12, "M", 12, "M"], num_classes=5, norm_layer=nn.BatchNorm2d),
         224,
         {"num_classes": 5, "stages": [[4], [8], [8], [12], [12]]},
+    ),
+    "regnet-y-400mf": (timm.create_model("regnety_004", num_classes=5), 64, {"num_classes": 5}),
+    "regnet-x-400mf": (timm.create_model("regnetx_004_tv", num_classes=5), 64, {"num_classes": 5}),
+    "efficientnet-b1": (
+        timm.create_model("efficientnet_b1", num_classes=5),
+        64,
+        {"num_classes": 5},
     ),
 }
 

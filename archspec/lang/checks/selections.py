@@ -322,7 +322,8 @@ class SelectionChecker:
                 continue
             shadowed = any(rename.to_foreign(tensor) is not None for tensor in self.tensors)
             hint = "an earlier line applies to all that it selects" if shadowed else ""
-            hint = hint or self._near_misses(patterns.parse(ours), self.tree)
+            selected = patterns.parse(patterns.without_numbers(ours))
+            hint = hint or self._near_misses(selected, self.tree)
             message = f"the rename '{ours}' renames nothing"
             self.checker.add("E701", message, (*path, ours), key=True, hint=hint)
 

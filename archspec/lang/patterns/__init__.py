@@ -6,6 +6,7 @@
     bert.encoder.layer[-2:]   the last two children of that container, as Python slices
     @BatchNorm2d              every module of that type, at any depth; short for **.@BatchNorm2d
     !fc                       the same paths as fc; what "not" means is the caller's business
+    features.{s + 1}          in a rename: a number, which is {s} on the other side
 
 A path that a pattern matches is selected with its whole subtree. The root has the path "" and is
 selected by ``**`` and by its own type only. Positions in brackets count the modules below a path
@@ -23,6 +24,7 @@ from archspec.lang.patterns.grammar import (
     Typed,
     parse,
 )
+from archspec.lang.patterns.numbers import without_numbers
 from archspec.lang.patterns.rename import Rename, parse_rename
 from archspec.lang.patterns.tree import Entry, Tree
 
@@ -40,4 +42,5 @@ __all__ = [
     "Typed",
     "parse",
     "parse_rename",
+    "without_numbers",
 ]

@@ -8,16 +8,22 @@ from functools import lru_cache
 
 from archspec.lang.patterns.automaton import stars
 from archspec.lang.patterns.grammar import PatternError, parse
+from archspec.lang.patterns.numbers import (
+    names_of_numbers,
+    numbers_in,
+    same_length,
+    with_numbers,
+)
 
 Side = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """A rename; each wildcard of our side fills its like on the other.
+    """A rename; each wildcard of our side fills its like on the other, each number its namesakes.
 
     A path is renamed with its whole subtree. Where a pattern fits in several ways, the earliest
-    fit counts.
+    fit counts. Numbers are counted from 0: ``{i + 1}`` is no name for a 0.
 
     Attributes:
         new: pattern over our paths, the left side in a spec.
@@ -25,10 +31,12 @@ class Rename:
 
     Raises:
         PatternError: if a side is no pattern, has a slice, a type or a ``!``, or if the two
-            sides have not the same wildcards in the same order.
+            sides have not the same wildcards in the same order, and the same numbers.
 
     >>> Rename("**.shortcut", "**.downsample").to_foreign("layer2.0.shortcut.0.weight")
     'layer2.0.downsample.0.weight'
+    >>> Rename("features.{s + 1}.{i}", "s{s}.b{i + 1}").to_foreign("features.3.0.weight")
+    's2.b1.weight'
     """
 
     new: str
@@ -41,7 +49,7 @@ class Rename:
         """The foreign name of one of our paths; None if the rename does not apply to it."""
         source, target = _sides(self.new, self.old)
         caught = _caught(source, path.split(".") if path else [])
-        return None if caught is None else _filled(target, caught)
+        return None if caught is None else _filled(target, *caught)
 
     def numbered(self, path: str) -> tuple[int, str] | None:
         """The number that ``#`` stands for in one of our paths, and the foreign name without it.
@@ -52,12 +60,13 @@ class Rename:
         source, target = _sides(self.new, self.old)
         before = ".**.".join(map(".".join, source)).partition("#")[0]
         starred = tuple(tuple(name.replace("#", "*") for name in block) for block in source)
-        caught = _caught(starred, path.split(".") if path else [])
-        if caught is None:
+        found = _caught(starred, path.split(".") if path else [])
+        if found is None:
             return None
+        caught, numbers = found
         number = caught.pop(len(re.findall(r"\*+", before)))
         is_number = number.isdecimal() and number.isascii() and str(int(number)) == number
-        foreign = _filled(target, caught) if is_number else None
+        foreign = _filled(target, caught, numbers) if is_number else None
         return None if foreign is None else (int(number), foreign)
 
 
@@ -74,6 +83,11 @@ def _sides(ours: str, foreign: str) -> tuple[Side, Side]:
     ``**.layers: **`` takes a name out of paths, and what is below it stays below.
     """
     written = _names(ours), _names(foreign)
+    numbers = names_of_numbers(ours), names_of_numbers(foreign)
+    if numbers[0] != numbers[1]:
+        have = [" ".join(f"{{{name}}}" for name in sorted(side)) or "none" for side in numbers]
+        message = f"'{ours}' has the numbers {have[0]}, '{foreign}' has {have[1]}: both sides need"
+        raise PatternError(f"{message} the same", 0, len(foreign), foreign)
     is_open = [len(side) > 1 and side[-1] == () for side in written]
     whole = [side if open_ else (*side, ()) for side, open_ in zip(written, is_open, strict=True)]
     other = written if is_open[0] else [(*side, ()) for side in written]
@@ -87,7 +101,11 @@ def _sides(ours: str, foreign: str) -> tuple[Side, Side]:
 
 def _names(text: str) -> Side:
     """The names between the ``**`` of a pattern, as they are written."""
-    parse(text)
+    names_of_numbers(text)
+    try:
+        parse(same_length(text))
+    except PatternError as error:
+        raise PatternError(error.message, error.start, error.end, text) from None
     if wrong := re.search(r"^!|\[[^.]*|@[^.]*", text):
         message = f"a rename cannot have '{wrong[0]}'"
         raise PatternError(message, wrong.start(), wrong.end(), text)
@@ -104,48 +122,61 @@ def _wildcards(side: Side) -> list[str]:
     return re.findall(r"\*+", ".**.".join(map(".".join, side)))
 
 
-def _caught(side: Side, names: list[str]) -> list[str] | None:
-    """What each wildcard stands for. The first fit of a block will do, as a ``**`` follows."""
+def _caught(side: Side, names: list[str]) -> tuple[list[str], dict[str, int]] | None:
+    """What each wildcard stands for, and each number by its name.
+
+    The first fit of a block will do, as a ``**`` follows.
+    """
     caught: list[str] = []
+    numbers: dict[str, int] = {}
     at = 0
     for index, block in enumerate(side[:-1]):
         starts = range(at, len(names) - len(block) + 1) if index else range(1)
-        start, inner = _first_fit(block, names, starts)
+        start, inner = _first_fit(block, names, starts, numbers)
         if inner is None:
             return None
         caught += [".".join(names[at:start]), *inner] if index else inner
         at = start + len(block)
-    return [*caught, ".".join(names[at:])]
+    return [*caught, ".".join(names[at:])], numbers
 
 
 def _first_fit(
-    block: tuple[str, ...], names: list[str], starts: range
+    block: tuple[str, ...], names: list[str], starts: range, numbers: dict[str, int]
 ) -> tuple[int, list[str] | None]:
     for start in starts:
-        inner = _fit(block, names[start : start + len(block)])
+        inner = _fit(block, names[start : start + len(block)], numbers)
         if inner is not None:
             return start, inner
     return 0, None
 
 
-def _fit(block: tuple[str, ...], names: list[str]) -> list[str] | None:
+def _fit(block: tuple[str, ...], names: list[str], numbers: dict[str, int]) -> list[str] | None:
+    """What the wildcards of a block stand for; adds its numbers, which agree with those before."""
     if len(block) != len(names):
         return None
     caught: list[str] = []
+    found = dict(numbers)
     for glob, name in zip(block, names, strict=True):
-        inner = stars(glob, name)
-        if inner is None:
+        inner = numbers_in(glob, name) if "{" in glob else None
+        stretches = [] if inner is not None else stars(glob, name)
+        if stretches is None or any(found.setdefault(k, v) != v for k, v in (inner or {}).items()):
             return None
-        caught += inner
+        caught += stretches
+    numbers |= found
     return caught
 
 
-def _filled(side: Side, caught: list[str]) -> str | None:
-    """The path of that side, with ``caught`` in place of its wildcards; None if a name is empty."""
+def _filled(side: Side, caught: list[str], numbers: dict[str, int]) -> str | None:
+    """The path of that side, with what its wildcards and numbers are; None if a name is empty."""
     values = iter(caught)
     names: list[str] = []
     for index, block in enumerate(side):
         if index and (between := next(values)):
             names.append(between)
-        names += [re.sub(r"\*", lambda _: next(values), glob) for glob in block]
+        names += [
+            with_numbers(glob, numbers)
+            if "{" in glob
+            else re.sub(r"\*", lambda _: next(values), glob)
+            for glob in block
+        ]
     return ".".join(names) if all(names) else None

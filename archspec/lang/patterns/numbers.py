@@ -1,0 +1,100 @@
+"""Numbers in the names of a rename: ``features.{s + 1}`` is ``blocks.{s}`` elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from archspec.lang.patterns.grammar import PatternError
+
+_BRACES = re.compile(r"\{[^{}]*\}|[{}]")
+_NUMBER = re.compile(r"\{ *([A-Za-z_]\w*) *(?:([+-]) *([0-9]{1,6}) *)?\}", re.ASCII)
+_BESIDE = re.compile(r"\}[{0-9]|[0-9]\{")  # what would let a name match in several ways
+_DIGITS = "(0|[1-9][0-9]{0,8})"
+
+Numbers = Mapping[str, int]
+
+
+def without_numbers(text: str) -> str:
+    """A pattern with a wildcard for each of its numbers.
+
+    >>> without_numbers("features.{s + 1}.{i}")
+    'features.*.*'
+    """
+    return _NUMBER.sub("*", text)
+
+
+def same_length(text: str) -> str:
+    """A pattern with digits for its numbers: the rest keeps its place.
+
+    >>> same_length("features.{s + 1}")
+    'features.0000000'
+    """
+    return _NUMBER.sub(lambda found: "0" * len(found[0]), text)
+
+
+def names_of_numbers(text: str) -> frozenset[str]:
+    """What the numbers of a pattern are called.
+
+    Raises:
+        PatternError: for other braces, for numbers side by side, and in a name with a wildcard.
+
+    >>> sorted(names_of_numbers("block{s}-{i + 1}.{i}"))
+    ['i', 's']
+    """
+    found = set[str]()
+    for brace in _BRACES.finditer(text):
+        number = _NUMBER.fullmatch(brace[0])
+        if number is None:
+            message = "a number in braces is {i}, {i + 1} or {i - 1}"
+            raise PatternError(message, brace.start(), brace.end(), text)
+        found.add(number[1])
+        start, end = text.rfind(".", 0, brace.start()) + 1, text.find(".", brace.end())
+        whole = text[start : end if end >= 0 else len(text)]
+        if not {"*", "#"}.isdisjoint(whole) or _BESIDE.search(whole):
+            message = "a number in braces stands in a name without * and #, and beside no digit"
+            raise PatternError(message, start, start + len(whole), text)
+    return frozenset(found)
+
+
+def numbers_in(glob: str, name: str) -> dict[str, int] | None:
+    """What the numbers of a name stand for; None if the name does not match.
+
+    >>> numbers_in("block{s}-{i + 1}", "block2-3"), numbers_in("{i + 1}", "0")
+    ({'s': 2, 'i': 2}, None)
+    """
+    pattern, places = _compiled(glob)
+    match = pattern.fullmatch(name)
+    if match is None:
+        return None
+    found: dict[str, int] = {}
+    for (which, more), digits in zip(places, match.groups(), strict=True):
+        value = int(digits) - more
+        if value < 0 or found.setdefault(which, value) != value:
+            return None
+    return found
+
+
+def with_numbers(glob: str, numbers: Numbers) -> str:
+    """The name with its numbers; "" if one would be negative.
+
+    >>> with_numbers("b{i + 1}", {"i": 3}), with_numbers("b{i - 1}", {"i": 0})
+    ('b4', '')
+    """
+    _, places = _compiled(glob)
+    values = [numbers[name] + more for name, more in places]
+    rest = iter(values)
+    return "" if min(values, default=0) < 0 else _NUMBER.sub(lambda _: str(next(rest)), glob)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(glob: str) -> tuple[re.Pattern[str], tuple[tuple[str, int], ...]]:
+    """An expression with a group for each number, and the name and addend of each."""
+    places: list[tuple[str, int]] = []
+    text, at = "", 0
+    for one in _NUMBER.finditer(glob):
+        places.append((one[1], int(f"{one[2] or '+'}{one[3] or 0}")))
+        text += re.escape(glob[at : one.start()]) + _DIGITS
+        at = one.end()
+    return re.compile(text + re.escape(glob[at:])), tuple(places)
