@@ -111,13 +111,15 @@ def numbered(draw: st.DrawFn) -> tuple[str, str, str, str]:
         order = [*values, *draw(st.lists(st.sampled_from([*values] or ["i"]), max_size=2))]
         names, written = ["a"], ["a"]
         for name in order if values else []:
-            more = draw(st.integers(-min(values[name], 3), 3))
-            addend = f" {'+' if more > 0 else '-'} {abs(more)}" if more else ""
+            factor, more = draw(st.integers(1, 3)), draw(st.integers(-min(values[name], 3), 3))
+            text = f"{factor} * {name}" if factor > 1 or draw(st.booleans()) else name
+            text += f" {'+' if more > 0 else '-'} {abs(more)}" if more else ""
             before, behind = (
                 draw(st.sampled_from(["", "b", "b-"])),
                 draw(st.sampled_from(["", "x"])),
             )
-            pieces = f"{before}{{{name}{addend}}}{behind}", f"{before}{values[name] + more}{behind}"
+            number = factor * values[name] + more
+            pieces = f"{before}{{{text}}}{behind}", f"{before}{number}{behind}"
             if draw(st.booleans()) and before:  # in one name, such as block2-3
                 names[-1], written[-1] = names[-1] + pieces[0], written[-1] + pieces[1]
             else:

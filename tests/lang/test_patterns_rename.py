@@ -40,6 +40,9 @@ from tests.tables import every
         ("f.{s + 1}.{i}", "b.{s}.{i}", "f.3.0.weight", "b.2.0.weight"),
         ("f.{s+1}", "b.{ s }", "f.0", None),  # s would be -1
         ("f.{s}", "b.{s - 1}", "f.0", None),
+        ("f.{2 * s + 1}", "b.{s}", "f.7.w", "b.3.w"),
+        ("f.{2 * s + 1}", "b.{s}", "f.6.w", None),
+        ("f.{s}", "b.{3*s - 1}", "f.2.w", "b.5.w"),
         ("f.{s}", "b.{s}", "f.01", None),
         ("f.{s}", "b.{s}", "f.x", None),
         ("block{s}.block{s}-{i}.a", "s{s}.b{i + 1}.a", "block2.block2-0.a", "s2.b1.a"),
@@ -78,9 +81,9 @@ def test_rename(ours: str, foreign: str, path: str, expected: str | None) -> Non
             "b.{i}",
             "a.{i * 2}",
             (2, 9),
-            "a number in braces is {i}, {i + 1} or {i - 1}",
+            "a number in braces is {i}, {i + 1} or {2 * i - 1}",
         ),
-        ("a.{i", "b.{i}", "a.{i", (2, 3), "a number in braces is {i}, {i + 1} or {i - 1}"),
+        ("a.{i", "b.{i}", "a.{i", (2, 3), "a number in braces is {i}, {i + 1} or {2 * i - 1}"),
         ("a.x{i}*", "b.{i}*", "a.x{i}*", (2, 7), "a number in braces stands in a name without"),
         ("a.1{i}", "b.{i}", "a.1{i}", (2, 6), "a number in braces stands in a name without"),
         (

@@ -9,7 +9,9 @@ from functools import lru_cache
 from archspec.lang.patterns.grammar import PatternError
 
 _BRACES = re.compile(r"\{[^{}]*\}|[{}]")
-_NUMBER = re.compile(r"\{ *([A-Za-z_]\w*) *(?:([+-]) *([0-9]{1,6}) *)?\}", re.ASCII)
+_NUMBER = re.compile(
+    r"\{ *(?:([1-9][0-9]{0,5}) *\* *)?([A-Za-z_]\w*) *(?:([+-]) *([0-9]{1,6}) *)?\}", re.ASCII
+)
 _BESIDE = re.compile(r"\}[{0-9]|[0-9]\{")  # what would let a name match in several ways
 _DIGITS = "(0|[1-9][0-9]{0,8})"
 
@@ -47,12 +49,12 @@ def names_of_numbers(text: str) -> frozenset[str]:
     for brace in _BRACES.finditer(text):
         number = _NUMBER.fullmatch(brace[0])
         if number is None:
-            message = "a number in braces is {i}, {i + 1} or {i - 1}"
+            message = "a number in braces is {i}, {i + 1} or {2 * i - 1}"
             raise PatternError(message, brace.start(), brace.end(), text)
-        found.add(number[1])
+        found.add(number[2])
         start, end = text.rfind(".", 0, brace.start()) + 1, text.find(".", brace.end())
         whole = text[start : end if end >= 0 else len(text)]
-        if not {"*", "#"}.isdisjoint(whole) or _BESIDE.search(whole):
+        if not {"*", "#"}.isdisjoint(_NUMBER.sub("", whole)) or _BESIDE.search(whole):
             message = "a number in braces stands in a name without * and #, and beside no digit"
             raise PatternError(message, start, start + len(whole), text)
     return frozenset(found)
@@ -61,7 +63,7 @@ def names_of_numbers(text: str) -> frozenset[str]:
 def numbers_in(glob: str, name: str) -> dict[str, int] | None:
     """What the numbers of a name stand for; None if the name does not match.
 
-    >>> numbers_in("block{s}-{i + 1}", "block2-3"), numbers_in("{i + 1}", "0")
+    >>> numbers_in("block{s}-{i + 1}", "block2-3"), numbers_in("{2 * i}", "3")
     ({'s': 2, 'i': 2}, None)
     """
     pattern, places = _compiled(glob)
@@ -69,9 +71,9 @@ def numbers_in(glob: str, name: str) -> dict[str, int] | None:
     if match is None:
         return None
     found: dict[str, int] = {}
-    for (which, more), digits in zip(places, match.groups(), strict=True):
-        value = int(digits) - more
-        if value < 0 or found.setdefault(which, value) != value:
+    for (factor, which, more), digits in zip(places, match.groups(), strict=True):
+        value, rest = divmod(int(digits) - more, factor)
+        if value < 0 or rest or found.setdefault(which, value) != value:
             return None
     return found
 
@@ -83,18 +85,18 @@ def with_numbers(glob: str, numbers: Numbers) -> str:
     ('b4', '')
     """
     _, places = _compiled(glob)
-    values = [numbers[name] + more for name, more in places]
+    values = [factor * numbers[name] + more for factor, name, more in places]
     rest = iter(values)
     return "" if min(values, default=0) < 0 else _NUMBER.sub(lambda _: str(next(rest)), glob)
 
 
 @lru_cache(maxsize=1024)
-def _compiled(glob: str) -> tuple[re.Pattern[str], tuple[tuple[str, int], ...]]:
-    """An expression with a group for each number, and the name and addend of each."""
-    places: list[tuple[str, int]] = []
+def _compiled(glob: str) -> tuple[re.Pattern[str], tuple[tuple[int, str, int], ...]]:
+    """An expression with a group for each number, and the factor, name and addend of each."""
+    places: list[tuple[int, str, int]] = []
     text, at = "", 0
     for one in _NUMBER.finditer(glob):
-        places.append((one[1], int(f"{one[2] or '+'}{one[3] or 0}")))
+        places.append((int(one[1] or 1), one[2], int(f"{one[3] or '+'}{one[4] or 0}")))
         text += re.escape(glob[at : one.start()]) + _DIGITS
         at = one.end()
     return re.compile(text + re.escape(glob[at:])), tuple(places)

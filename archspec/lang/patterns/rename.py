@@ -64,7 +64,7 @@ class Rename:
         if found is None:
             return None
         caught, numbers = found
-        number = caught.pop(len(re.findall(r"\*+", before)))
+        number = caught.pop(len(_stars(before)))
         is_number = number.isdecimal() and number.isascii() and str(int(number)) == number
         foreign = _filled(target, caught, numbers) if is_number else None
         return None if foreign is None else (int(number), foreign)
@@ -119,7 +119,11 @@ def _names(text: str) -> Side:
 
 
 def _wildcards(side: Side) -> list[str]:
-    return re.findall(r"\*+", ".**.".join(map(".".join, side)))
+    return _stars(".**.".join(map(".".join, side)))
+
+
+def _stars(text: str) -> list[str]:
+    return re.findall(r"\*+", same_length(text))
 
 
 def _caught(side: Side, names: list[str]) -> tuple[list[str], dict[str, int]] | None:
