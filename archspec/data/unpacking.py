@@ -1,7 +1,7 @@
 """Refuses Parquet and Arrow files that unpack to far more than their size, before unpacking them.
 
-A few kilobytes can expand to gigabytes: pages are compressed, and the values of a dictionary are
-repeated by their indices.
+A few kilobytes can expand to gigabytes: pages are compressed, the values of a dictionary are
+repeated by their indices, and rows of equal or missing values take next to nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ with train_extra():
 
 MIN_REFUSED_BYTES = 1_000_000_000  # bytes
 MAX_RATIO = 50  # unpacked bytes per byte of the file
+MIN_REFUSED_ROWS = 1_000_000
+MAX_ROWS_PER_BYTE = 8  # of the file: one bit for each row
 _BATCH_ROWS = 16_384  # rows of a batch with dictionary-encoded texts
 
 
@@ -36,6 +38,11 @@ def refuse_parquet_bomb(path: Path) -> None:
         meta = file.metadata
         groups = [meta.row_group(i) for i in range(meta.num_row_groups)]
         _check(path, sum(group.total_byte_size for group in groups), size)
+        # The values of a list are more than its rows.
+        counts = [
+            sum(group.column(i).num_values for group in groups) for i in range(meta.num_columns)
+        ]
+        _check_rows(path, max(meta.num_rows, *counts, 0), size)
         dictionary_columns = {
             chunk.path_in_schema
             for group in groups
@@ -97,7 +104,7 @@ def refuse_arrow_bomb(path: Path) -> None:
         DataError: E901.
         ArrowException, OSError, struct.error: it cannot be read.
     """
-    unpacked = 0
+    unpacked, rows, size = 0, 0, path.stat().st_size
     with pa.memory_map(str(path)) as source:
         if source.read(6) == b"ARROW1":
             source.seek(8)  # a file is a stream between magic bytes, with an index
@@ -105,19 +112,39 @@ def refuse_arrow_bomb(path: Path) -> None:
             source.seek(0)
         for message in pa.ipc.MessageReader.open_stream(source):
             if message.type in ("record batch", "dictionary"):
-                unpacked += _message_bytes(message)
-                _check(path, unpacked, path.stat().st_size)
+                metadata = message.metadata.to_pybytes()
+                batch = _record_batch(metadata, message.type == "dictionary")
+                rows += _message_rows(metadata, batch)
+                _check_rows(path, rows, size)
+                unpacked += _message_bytes(metadata, batch, message.body)
+                _check(path, unpacked, size)
 
 
-def _message_bytes(message: Any) -> int:
-    """The unpacked size that its buffers declare: each compressed one begins with its length.
+def _record_batch(metadata: bytes, is_dictionary: bool) -> int:
+    """The position of a message's record batch.
 
     https://github.com/apache/arrow/blob/main/format/Message.fbs
     """
-    metadata, body = message.metadata.to_pybytes(), message.body
     batch = _follow_offset(metadata, _field_offset(metadata, _follow_offset(metadata, 0), 2))
-    if message.type == "dictionary":
+    if is_dictionary:
         batch = _follow_offset(metadata, _field_offset(metadata, batch, 1))
+    return batch
+
+
+def _message_rows(metadata: bytes, batch: int) -> int:
+    """The rows of a record batch, or the values of a column in it, where those are more."""
+    length, nodes = _field_offset(metadata, batch, 0), _field_offset(metadata, batch, 1)
+    rows = struct.unpack_from("<q", metadata, length)[0] if length else 0
+    if not nodes:
+        return rows
+    vector = _follow_offset(metadata, nodes)
+    (count,) = struct.unpack_from("<I", metadata, vector)
+    lengths = [struct.unpack_from("<q", metadata, vector + 4 + 16 * i)[0] for i in range(count)]
+    return max(rows, *lengths, 0)
+
+
+def _message_bytes(metadata: bytes, batch: int, body: Any) -> int:
+    """The unpacked size that its buffers declare: each compressed one begins with its length."""
     buffers, is_compressed = _field_offset(metadata, batch, 2), _field_offset(metadata, batch, 3)
     if not buffers or not is_compressed:
         return 0
@@ -154,6 +181,12 @@ def refuse_dictionary_bomb(name: str, table: Any) -> None:
     """
     columns = [column for column in table.columns if pa.types.is_dictionary(column.type)]
     _check(name, sum(map(unpacked_bytes, columns)), table.nbytes)
+
+
+def _check_rows(path: object, rows: int, size: int) -> None:
+    if rows > MIN_REFUSED_ROWS and rows > MAX_ROWS_PER_BYTE * size:
+        message = f"{path}: {size:,} bytes that claim {rows:,} rows, less than a bit for each"
+        raise DataError(Problem("E901", message))
 
 
 def _check(path: object, unpacked: int, size: int) -> None:

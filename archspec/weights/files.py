@@ -27,6 +27,7 @@ MAX_INDEX_BYTES = 100_000_000
 MAX_TENSORS = 250_000
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 _MAX_COMMAS = 12 * MAX_TENSORS  # between tensors, their facts and their sizes
+_MAX_QUOTES = 12 * MAX_TENSORS  # five names and words of a tensor, and what is said of the file
 _LONG_LIST = re.compile(rb"\[[\d,\s]{2000}")  # PyTorch has at most 64 dimensions
 MAX_NAME = 500  # characters of a tensor's name
 MAX_DEPTH = 60  # dots in it
@@ -274,6 +275,8 @@ def _check_counts(file: Path, text: bytes) -> None:
     """Whether a text of JSON says more than the most tensors that there may be."""
     if text.count(b"{") > MAX_TENSORS + 100 or text.count(b",") > _MAX_COMMAS:
         raise _unreadable(file, f"more than {MAX_TENSORS:,} tensors")
+    if text.count(b'"') > _MAX_QUOTES:
+        raise _unreadable(file, "more in its header than names of tensors")
     if text.count(b"[") > 4 * MAX_TENSORS or _LONG_LIST.search(text):
         raise _unreadable(file, "lists beyond reason in its header")
 

@@ -34,7 +34,7 @@ def write_arrow(path: Path, table: pa.Table, compression: str | None = None) -> 
 
 
 def test_tables_that_unpack_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "MIN_REFUSED_BYTES", 10_000_000)
+    monkeypatch.setattr(unpacking, "MIN_REFUSED_BYTES", 5_000_000)
     numbers = pa.array(np.zeros(ROWS, np.int32))
     repeated = pa.DictionaryArray.from_arrays(numbers, pa.array(["x" * 300_000]))
     lists = pa.ListArray.from_arrays(pa.array(range(ROWS + 1), pa.int32()), repeated)
@@ -43,7 +43,7 @@ def test_tables_that_unpack_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     whole["dictionary_pagesize_limit"] = 2**30
     pq.write_table(pa.table({"text": repeated, "label": label}), tmp_path / "a.parquet", **whole)
     pq.write_table(pa.table({"text": lists, "label": label}), tmp_path / "b.parquet", **whole)
-    zeros = pa.table({"text": pa.nulls(4_000_000, pa.int64())})
+    zeros = pa.table({"text": pa.nulls(1_000_000, pa.int64())})
     write_arrow(tmp_path / "c.feather", zeros, "zstd")
     write_arrow(tmp_path / "d.arrow", zeros, "zstd")
     write_arrow(tmp_path / "e.arrow", pa.table({"text": repeated, "label": label}))
@@ -55,7 +55,33 @@ def test_tables_that_unpack_to_much(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         if path.name != "e.arrow":
             with pytest.raises(DataError, match="bytes that unpack to"):
                 row_file(path)
-        assert pa.total_allocated_bytes() - before < 10_000_000
+        assert pa.total_allocated_bytes() - before < 5_000_000
+
+
+def test_rows_that_take_no_space(tmp_path: Path) -> None:
+    """Equal and missing values are counted, not written: a few bytes hold millions of them."""
+    few, many = 2_000, 2_000_000
+    lists = pa.ListArray.from_arrays(pa.array([0, many, many], pa.int32()), pa.nulls(many))
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([many], pa.int32()), pa.array(["x"]))
+    for name, label in (("nulls", pa.nulls(many, pa.string())), ("zeros", pa.array([0] * many))):
+        table = pa.table({"text": pa.nulls(many, pa.string()), "label": label})
+        pq.write_table(table, tmp_path / f"{name}.parquet", compression="zstd")
+    write_arrow(tmp_path / "nulls.feather", table, "zstd")
+    write_arrow(tmp_path / "nothing.arrow", pa.table({"text": pa.nulls(many)}))
+    write_arrow(tmp_path / "runs.arrow", pa.table({"text": runs}))
+    write_arrow(tmp_path / "lists.arrow", pa.table({"text": lists}))
+    pq.write_table(pa.table({"text": lists}), tmp_path / "lists.parquet", compression="zstd")
+    for path in sorted(tmp_path.iterdir()):
+        for read in (lambda path: read_table([path]), row_file):
+            with pytest.raises(DataError, match=r"bytes that claim 2,000,00\d rows") as caught:
+                read(path)
+            assert caught.value.code == "E901", path.name
+    texts = pa.nulls(few, pa.string())
+    table = pa.table({"text": texts, "label": pa.array([0] * few)})
+    for name in ("few.parquet", "few.feather"):
+        path = tmp_path / name
+        pq.write_table(table, path) if name.endswith("t") else write_arrow(path, table)
+        assert len(read_table([path])) == few
 
 
 def test_what_is_large_for_good_reasons_is_read(tmp_path: Path) -> None:

@@ -367,6 +367,16 @@ def test_more_tensors_than_any_model_has(
     assert refused(tmp_path).endswith("more than 1 tensors")
 
 
+def test_a_header_that_says_much_beside_its_tensors(
+    refused: Refused, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file(state, path, metadata={str(i): "" for i in range(2_000)})
+    assert len(files.WeightFiles.open(path).tensors) == len(state)
+    monkeypatch.setattr(files, "_MAX_QUOTES", 4_000)
+    assert refused(path).endswith("more in its header than names of tensors")
+
+
 def test_an_index_beyond_reason(
     refused: Refused, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
