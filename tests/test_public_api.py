@@ -210,7 +210,9 @@ SIGNATURES: dict[str, list[tuple[str, Any]]] = {
         ("source", ...), ("*block", None), ("*freeze", None), ("*batch", None), ("**dims", ...),
     ],
     "draw_all": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
-    "draw_canvas": [("source", ...), ("*freeze", None), ("*batch", None), ("**dims", ...)],
+    "draw_canvas": [
+        ("source", ...), ("*freeze", None), ("*batch", None), ("*against", None), ("**dims", ...),
+    ],
     "load_weights": [
         ("model", ...), ("path", ...), ("*layout", None), ("*spec", None), ("*ignore", ()),
         ("*allow_missing", ()), ("*resize", None), ("*key", None), ("*allow_partial", False),

@@ -74,17 +74,41 @@ def load_pair(session: Session, pair: Pair) -> Comparison:
         UsageError: E801, there is no such spec.
         SpecError: one of them has problems.
     """
-    old, new = _spec(session, pair.a), _spec(session, pair.b)
+    old, new = spec_named(session, pair.a), spec_named(session, pair.b)
     plan = session.built.request.plan if session.built else None
     known = all(plan in spec.architecture.freeze for spec in (old, new))
     return Comparison(old, new, pair, session.file, plan if known else None)
+
+
+def spec_named(session: Session, name: str) -> Spec:
+    """The spec of a name, with ``SAVED`` and ``EDITED`` for the two texts of the open one.
+
+    Raises:
+        UsageError: E801, there is no such spec.
+        SpecError: it has problems.
+    """
+    if name == EDITED:
+        if session.built is None:
+            raise UsageError(
+                Problem("E801", "the text in the editor has problems", hint="fix them first")
+            )
+        return session.built.spec
+    if name == SAVED:
+        text, name = _saved(session), session.name
+        if text is None:
+            hint = "save it, or choose another spec to compare with"
+            raise UsageError(Problem("E801", "this text has no saved version", hint=hint))
+    else:
+        text = session.workspace.read(name)
+    file = name if name.endswith(SUFFIXES) else f"{name}.yaml"
+    return loads_with(text, {}, name=file, folder=session.workspace.folder_of(name))
 
 
 def diff_data(comparison: Comparison) -> dict[str, Any]:
     """The differences, as sections of lines and tables of figures; raises as ``diff``."""
     pair = comparison.pair
     diff = archspec.diff(comparison.old, comparison.new, levels=pair.levels, freeze=comparison.plan)
-    diff = replace(diff, old=_label(diff.old, pair.a), new=_label(diff.new, pair.b))
+    diff = replace(diff, old=side_label(diff.old, pair.a), new=side_label(diff.new, pair.b))
     return {
         "a": pair.a,
         "b": pair.b,
@@ -134,26 +158,9 @@ def _in_editor(line: text_lines.Line, comparison: Comparison) -> int | None:
     return of(line.new, comparison.pair.b) or of(line.old, comparison.pair.a)
 
 
-def _label(name: str, side: str) -> str:
+def side_label(name: str, side: str) -> str:
+    """A spec's name, with which text of the open one it is."""
     return f"{name} ({_SIDES[side]})" if side in _SIDES else name
-
-
-def _spec(session: Session, name: str) -> Spec:
-    if name == EDITED:
-        if session.built is None:
-            raise UsageError(
-                Problem("E801", "the text in the editor has problems", hint="fix them first")
-            )
-        return session.built.spec
-    if name == SAVED:
-        text, name = _saved(session), session.name
-        if text is None:
-            hint = "save it, or choose another spec to compare with"
-            raise UsageError(Problem("E801", "this text has no saved version", hint=hint))
-    else:
-        text = session.workspace.read(name)
-    file = name if name.endswith(SUFFIXES) else f"{name}.yaml"
-    return loads_with(text, {}, name=file, folder=session.workspace.folder_of(name))
 
 
 def _saved(session: Session) -> str | None:

@@ -46,6 +46,14 @@ _FORMATS = ("svg", "png", "dot", "html")
     help="Output format; html is a page on which blocks open in place.",
 )
 @option(
+    "--against",
+    metavar="SPEC",
+    type=options.SpecName(),
+    group="Output",
+    show_default="none",
+    help="Another spec: the page of --to html shows which modules differ from it.",
+)
+@option(
     "-o",
     "--output",
     metavar="FILE",
@@ -62,6 +70,7 @@ def draw(
     block: str | None,
     everything: bool,
     to: str | None,
+    against: str | None,
     freeze: tuple[str, ...],
     batch: int | None,
     sizes: dict[str, int],
@@ -83,6 +92,7 @@ def draw(
       archspec draw resnet18 --block "layer2[0]" --batch 8 --to dot
       archspec draw bert --all -o pictures
       archspec draw bert -o bert.html
+      archspec draw resnet34 --against resnet18 -o difference.html
     """
     sizes = options.dims_with_batch(sizes, batch)
     if as_json and (to or everything):
@@ -93,6 +103,8 @@ def draw(
     to = to or suffix or "svg"
     if to == "html" and not as_json and (everything or block is not None):
         raise click.UsageError("html has the whole model: it goes with neither --block nor --all")
+    if against is not None and (to != "html" or as_json):
+        raise click.UsageError("--against goes with --to html")
     loaded = options.load(spec, given, config)
     plan = options.plan(loaded, freeze)
     if everything and output is not None:
@@ -103,7 +115,9 @@ def draw(
     from archspec.drawing import draw_canvas
 
     if to == "html" and not as_json:
-        terminal.write_text(draw_canvas(loaded, freeze=plan, **sizes).html, output)
+        other = None if against is None else options.load(against, (), None)
+        page = draw_canvas(loaded, freeze=plan, against=other, **sizes).html
+        terminal.write_text(page, output)
         return
     drawing = drawn(loaded, block=block, freeze=plan, **sizes)
     if as_json:

@@ -3,7 +3,8 @@
 ``drawn_model`` builds the model; ``hierarchy`` reads its tree, ``flow_recorder`` records a forward
 pass; ``folding`` makes the graph smaller; ``diagram`` is the graph as data, which ``dot``,
 ``graphviz_engines`` and ``plain_text`` show; ``drawing`` is the result, ``pictures`` makes it.
-``canvas`` is the data of all blocks at once, ``canvas_page`` the page that shows it with the
+``canvas`` is the data of all blocks at once, ``module_changes`` what
+differs in them from another spec, ``canvas_page`` the page that shows it with the
 scripts of ``assets``.
 """
 

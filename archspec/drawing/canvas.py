@@ -13,10 +13,11 @@ from archspec.drawing.diagram import Arrow, Box
 from archspec.drawing.drawn_model import DrawnModel
 from archspec.drawing.flow_recorder import RecordedFlow
 from archspec.drawing.folding import find_chains
+from archspec.drawing.module_changes import module_changes
 from archspec.drawing.pictures import record_flows
 from archspec.inspection import Inspection, Node, inspect
 from archspec.inspection.inspecting import example_run
-from archspec.lang.spec import Spec
+from archspec.lang.spec import Spec, as_spec
 from archspec.report.subtrees import SubtreeNumbers
 
 _BOX = ("kind", "name", "type", "text", "calls", "parameters", "trainable", "state", "shared")
@@ -45,7 +46,8 @@ class Canvas:
         of the forward; ``edges`` refer to them by index, as do ``chains`` of equal modules.
         The ``path`` of a node is relative to the block, unless ``outside`` is set; its ``flow`` is
         the index of what is inside. ``root`` is the node of the whole model. What is left out has
-        its usual value: no text, no flow, false, 0, or one call.
+        its usual value: no text, no flow, false, 0, or one call. ``changes`` is what differs from
+        another spec, if there is one: see ``module_changes``.
         """
         return dict(self.data)
 
@@ -68,6 +70,7 @@ def draw_canvas(
     *,
     freeze: str | Sequence[str] | None = None,
     batch: int | None = None,
+    against: str | os.PathLike[str] | Spec | None = None,
     **dims: int,
 ) -> Canvas:
     """The whole model for one interactive canvas, in which blocks open in place.
@@ -79,6 +82,7 @@ def draw_canvas(
         source: as for ``draw``.
         freeze: as for ``draw``.
         batch: as for ``draw``.
+        against: another spec, from which the canvas shows what differs.
         **dims: as for ``draw``.
 
     Returns:
@@ -95,11 +99,16 @@ def draw_canvas(
         1814073344
     """
     spec, _ = example_run(source, dims if batch is None else {**dims, "batch": batch})
-    return canvas_of(inspect(spec, freeze=freeze), spec)
+    other = None if against is None else as_spec(against, {})
+    return canvas_of(inspect(spec, freeze=freeze), spec, against=other)
 
 
-def canvas_of(inspection: Inspection, source: str | os.PathLike[str] | Spec) -> Canvas:
-    """The canvas of a model that has been inspected: with its sizes, inputs, plan and precision."""
+def canvas_of(inspection: Inspection, source: Spec, *, against: Spec | None = None) -> Canvas:
+    """The canvas of a model that has been inspected: with its sizes, inputs, plan and precision.
+
+    Args:
+        against: as for ``draw_canvas``.
+    """
     plan = inspection.freeze
     freeze = list(plan) if isinstance(plan, tuple) else plan
     subject = DrawnModel.of(source, freeze, inspection.dims, inspection.without)
@@ -115,6 +124,8 @@ def canvas_of(inspection: Inspection, source: str | os.PathLike[str] | Spec) -> 
         "flows": [flows.flow(path, files) for path in flows.recorded],
         "files": list(files),
     }
+    if against is not None:
+        data["changes"] = module_changes(against, source)
     return Canvas(inspection.name, data)
 
 

@@ -100,6 +100,33 @@ def test_bert_is_small_and_says_what_it_was_measured_for() -> None:
     assert repr(canvas) == f"<Canvas bert: {len(data['flows'])} data flows>"
 
 
+def test_modules_that_differ_from_another_spec() -> None:
+    new = archspec.loads(NET, name="net.yaml")
+    former = NET.replace("first: {type", "start: {type").replace("first(x)", "start(x)")
+    tail = "tail: {type: Linear, in_features: 4, out_features: 4}"
+    former = former.replace("kernel_size: 2}", f"kernel_size: 2}}\n      {tail}")
+    former = former.replace("repeat: 3", "repeat: 2").replace("MaxPool1d", "AvgPool1d")
+    former = former.replace("return: head(x) + x", "return: tail(head(x)) + x")
+    old = archspec.loads(former, name="old.yaml")
+    changes = archspec.draw_canvas(new, against=old).to_dict()["changes"]
+    assert changes == {
+        "against": "old",
+        "modules": {
+            "pool": {"kind": "changed", "types": ["AvgPool1d", "MaxPool1d"]},
+            "blocks.2": {"kind": "added"},
+            "first": {"kind": "moved", "was": "start"},
+        },
+        "removed": {"": [["tail", "Linear", 1]]},
+    }
+    wider = archspec.loads(NET.replace("kernel_size: 2", "kernel_size: 4"), name="net.yaml")
+    changes = archspec.draw_canvas(wider, against=new).to_dict()["changes"]
+    assert changes["modules"] == {
+        "pool": {"kind": "changed", "arguments": [["kernel_size", "2", "4"]]}
+    }
+    assert archspec.draw_canvas(new, against=new).to_dict()["changes"]["modules"] == {}
+    assert "changes" not in archspec.draw_canvas(new).to_dict()
+
+
 def test_names_stay_text_in_the_page_and_nothing_is_loaded(tmp_path: Path) -> None:
     spec = archspec.loads(HOSTILE.read_text(), name="</title><script>hit=1</script>.yaml")
     archspec.draw_canvas(spec).save(tmp_path / "page.html")
@@ -123,6 +150,13 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     assert (done.exit_code, done.output) == (0, "")
     expected = archspec.draw_canvas(spec, freeze=["blocks"], length=6)
     assert page.read_text(encoding="utf-8") == expected.html
+    other = tmp_path / "other.yaml"
+    other.write_text(NET.replace("repeat: 3", "repeat: 2"))
+    words = ["draw", str(spec), "--against", str(other)]
+    assert run.invoke(main, [*words, "-o", str(page)]).exit_code == 0
+    assert page.read_text(encoding="utf-8") == archspec.draw_canvas(spec, against=other).html
+    refused = run.invoke(main, [*words, "--to", "dot"])
+    assert refused.exit_code == 2 and "--against goes with --to html" in refused.output
     refused = (["--block", "Block"], ["--all", "-o", str(tmp_path)])
     for words in refused:
         done = run.invoke(main, ["draw", str(spec), "--to", "html", *words])

@@ -1,19 +1,28 @@
 // The whole model on one canvas, of which the library has the script. Event: "draw"
-import { h } from "./dom.js";
+import { h, option, specOptions } from "./dom.js";
 import { loadScript } from "./framework.js";
 import { on, oneAtATime, send, whenVisible } from "./page.js";
 
 const root = element.querySelector(".diagram-view");
 const place = h("div");
 const message = h("p.said", { role: "status" }, "Drawing …");
-root.append(message, place);
+const against = h("select", { "aria-label": "Compare with" });
+const compare = h("label.diagram-against", { hidden: true }, "Compare with ", against);
+root.append(compare, message, place);
 
 let canvas = null;
 let selected = "";
 let needsSelection = false;
 let shown = null;
+let chosen = ""; // the spec to compare with
+let open = null;
 
-const { ask, done } = oneAtATime(() => trigger("draw", {}));
+const { ask, done } = oneAtATime(() => trigger("draw", { against: chosen }));
+against.addEventListener("change", () => {
+  chosen = against.value;
+  message.textContent = chosen ? "Comparing …" : "";
+  ask();
+});
 
 async function loadCanvas() {
   await loadScript("canvas.js");
@@ -24,6 +33,18 @@ async function loadCanvas() {
     },
     onPlace: (file, line) => send("place", { file, line, focus: false }),
   });
+}
+
+// What the model can be compared with. Another spec that is opened is compared with nothing at first.
+function offer(value) {
+  if (value.open !== open && open !== null && chosen) {
+    chosen = "";
+    ask();
+  }
+  open = value.open;
+  const saved = value.has_saved ? option("@saved", chosen, `${open}, as saved`) : "";
+  against.replaceChildren(option("", chosen, "nothing"), saved, ...specOptions(value.names, chosen));
+  compare.hidden = false;
 }
 
 async function refresh() {
@@ -37,7 +58,8 @@ async function refresh() {
     message.textContent = "The canvas could not be loaded; load the page anew.";
     return;
   }
-  message.textContent = value.error ?? "";
+  message.textContent = value.error ?? value.problem ?? "";
+  if (value.names) offer(value);
   if (value.canvas) canvas.show(value.canvas);
   else if (value.canvas === null) canvas.clear("");
   update();

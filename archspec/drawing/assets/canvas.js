@@ -1,4 +1,5 @@
 // The whole model on one canvas: blocks open in place; pan, zoom, search, overview, and figures.
+import { changeOfAll, CHANGES } from "./canvas_changes.js";
 import { asPng, asSvg, drawLayout, HEAT_LABELS } from "./canvas_draw.js";
 import { drawOverview } from "./canvas_overview.js";
 import { describeArrow, describeBox, describeModel } from "./canvas_details.js";
@@ -34,8 +35,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     onkeydown: (event) => onSearchKey(event),
   });
   const hits = make("div.canvas-hits", { role: "listbox", "aria-label": "Modules found", hidden: "" });
-  const overlays = Object.entries(OVERLAYS).map(([name, { label }]) => make("option", { value: name }, label));
-  const overlay = make("select", { "aria-label": "Color by", onchange: () => setOverlay() }, overlays);
+  const overlay = make("select", { "aria-label": "Color by", onchange: () => setOverlay() });
   const percent = make("span.canvas-percent");
   const message = make("p.canvas-message", { role: "status" });
   const defs = make(
@@ -142,7 +142,8 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     places = new Map([...boxesOf(layout)].map((place) => [place.key, place]));
     const paths = new Map([...places.values()].map(({ key, path }) => [key, path]));
     const total = data.root[OVERLAYS[state.overlay].figure] ?? 0;
-    viewport.replaceChildren(drawLayout(layout, { act, measure, paths, overlay: state.overlay, total }));
+    const changeOf = (key) => changeOfAll(data.changes, places.get(key).modules);
+    viewport.replaceChildren(drawLayout(layout, { act, measure, paths, overlay: state.overlay, total, changeOf }));
     moved(transform);
     mark();
     drawLegend();
@@ -150,12 +151,13 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   }
   const elementOf = (key) => viewport.querySelector(`[data-key="${CSS.escape(key)}"]`);
   function drawLegend() {
-    const isState = state.overlay === "state";
-    const entries = isState
-      ? STATES.map((name) => [name, `state-${name.replaceAll(" ", "-")}`])
-      : HEAT_LABELS.map((name, i) => [name, `heat-${i}`]);
+    const shares = HEAT_LABELS.map((name, i) => [name, `heat-${i}`]);
+    const [title, entries] = {
+      state: ["", STATES.map((name) => [name, `state-${name.replaceAll(" ", "-")}`])],
+      changes: ["Compared:", Object.entries(CHANGES).map(([kind, name]) => [name, `change-${kind}`])],
+    }[state.overlay] ?? ["Share of the model:", shares];
     const swatches = entries.map(([name, kind]) => make("span", {}, make(`i.canvas-swatch.${kind}`), name));
-    legend.replaceChildren(isState ? "" : make("span", {}, "Share of the model:"), ...swatches);
+    legend.replaceChildren(title && make("span", {}, title), ...swatches);
   }
 
   // Moves the canvas no more than is needed to see a box, or its upper left corner if it is larger.
@@ -265,6 +267,18 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   function setOverlay() {
     state.overlay = overlay.value;
     redraw();
+  }
+  // Differences can be chosen where there is another spec, and are what is shown once there is one.
+  function offerOverlays(former) {
+    const { changes } = data;
+    if (changes && !former) state.overlay = "changes";
+    else if (!changes && state.overlay === "changes") state.overlay = "state";
+    const offered = Object.entries(OVERLAYS).filter(([name]) => name !== "changes" || changes);
+    const labels = { changes: `Difference from ${changes?.against}` };
+    overlay.replaceChildren(
+      ...offered.map(([name, { label }]) => make("option", { value: name }, labels[name] ?? label)),
+    );
+    overlay.value = state.overlay;
   }
 
   // --------------------------------------------------------------------------------------- search
@@ -390,7 +404,9 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   // ----------------------------------------------------------------------------------------- data
   function show(value) {
     const isNew = data?.spec !== value.spec || data.root.type !== value.root.type;
+    const former = data?.changes;
     data = value;
+    offerOverlays(former);
     state.cache.clear();
     message.textContent = "";
     if (isNew) {

@@ -1,7 +1,10 @@
 // What is known of the selected box, arrow, or of the model.
 import { figureOf, unitText } from "./canvas_model.js";
+import { changeText, countText, removedFrom } from "./canvas_changes.js";
 import { make, makeButton } from "./elements.js";
 import { formatExact, formatOperations, formatPercent, formatSize } from "./numbers.js";
+
+const MAX_LINES = 8;
 
 const row = (name, ...value) => [make("dt", {}, name), make("dd", {}, ...value)];
 const product = (shape) => shape.reduce((a, b) => a * b, 1);
@@ -18,6 +21,7 @@ export function describeModel(data) {
       row("Sizes", sizes.join(", ") || "–"),
       row("Freeze plan", plan),
       data.without.length > 0 && row("Without the inputs", data.without.join(", ")),
+      data.changes && row(`Compared with ${data.changes.against}`, countText(data.changes)),
       figures(data, data.root, (name) => data.root[name] ?? 0),
     ),
     make(
@@ -46,7 +50,24 @@ function figures(data, node, valueOf) {
   ];
 }
 
-export function describeBox(data, { box, path }, onPlace) {
+// What another spec has otherwise in the modules of a box.
+function differences(changes, modules) {
+  const texts = modules.map((path) => [path, changeText(changes, path)]).filter(([, text]) => text);
+  const gone = modules.flatMap((path) => removedFrom(changes, path));
+  const isOne = modules.length === 1;
+  const lines = texts.slice(0, MAX_LINES).map(([path, text]) => make("div", {}, isOne ? text : `${path}: ${text}`));
+  const former = gone.slice(0, MAX_LINES).map(([path, type, count]) => {
+    const more = count > 1 ? `, ${formatExact(count)} modules` : "";
+    return make("div", {}, make("code", {}, path || "the whole model"), ` ${type}${more}`);
+  });
+  const rest = (list) => list.length > MAX_LINES && make("div", {}, `and ${formatExact(list.length - MAX_LINES)} more`);
+  return [
+    row(`Compared with ${changes.against}`, lines.length ? lines : "the same by itself", rest(texts)),
+    former.length > 0 && row("Removed from here", former, rest(gone)),
+  ];
+}
+
+export function describeBox(data, { box, path, modules }, onPlace) {
   const { node, unit, flow } = box;
   const isModule = node.kind === "module" && unit.kind !== "steps";
   const text = unitText(flow, unit);
@@ -71,6 +92,7 @@ export function describeBox(data, { box, path }, onPlace) {
       isModule && shapes("Takes", node.inputs, node.input_names),
       isModule && shapes("Gives", node.outputs, node.names),
       line && row("Step", place(data.files[file], line, onPlace)),
+      data.changes && isModule && differences(data.changes, modules),
     ),
     ...notes.map((note) => make("p.canvas-hint", {}, note)),
   ];

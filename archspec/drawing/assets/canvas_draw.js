@@ -1,4 +1,5 @@
 // Draws a layout as SVG elements, and saves them as a picture.
+import { CHANGES } from "./canvas_changes.js";
 import { make } from "./elements.js";
 
 const HEATS = [0.001, 0.01, 0.03, 0.1, 0.3]; // shares of the whole model
@@ -23,7 +24,8 @@ export function lineThrough(points) {
 const round = (number) => Math.round(10 * number) / 10;
 
 // The group of a layout's arrows and boxes. View: "act", called with what was clicked, "paths",
-// from the key of a box to its path, "measure", the overlay, and the figure of the whole model.
+// from the key of a box to its path, "measure", the overlay, the figure of the whole model, and "changeOf", from the
+// key of a box to what differs in it.
 export function drawLayout(layout, view, prefix = "") {
   const arrows = layout.arrows.map((arrow) => drawArrow(arrow, view, prefix + arrow.key));
   return make(
@@ -46,14 +48,22 @@ function drawArrow(arrow, view, key) {
   );
 }
 
+function colorOf({ node, state, value }, view, change) {
+  if (node.kind !== "module" && (node.kind !== "tensor" || change)) return `kind-${node.kind}`;
+  if (change) return `change-${change}`;
+  return view.overlay === "state"
+    ? `state-${(state || node.kind).replaceAll(" ", "-")}`
+    : `heat-${heatOf(value, view.total)}`;
+}
+
 function drawBox(box, view, key) {
   const { width, height, node, inner } = box;
   const isRound = ["operation", "input", "output"].includes(node.kind);
-  const state = (box.state || node.kind).replaceAll(" ", "-");
-  const color = view.overlay === "state" ? `state-${state}` : `heat-${heatOf(box.value, view.total)}`;
-  const kind = node.kind === "module" || node.kind === "tensor" ? color : `kind-${node.kind}`;
+  const change = view.overlay === "changes" ? view.changeOf(key) : "";
+  const kind = colorOf(box, view, change);
   const stack = box.unit.kind !== "one" && make("rect.stack", { x: 4, y: 4, width, height, rx: 3 });
-  const label = [box.title, box.sub, box.canOpen && (inner ? "open" : "closed")].filter(Boolean).join(", ");
+  const said = change && change !== "same" && CHANGES[change];
+  const label = [box.title, box.sub, said, box.canOpen && (inner ? "open" : "closed")].filter(Boolean).join(", ");
   const attributes = {
     transform: `translate(${round(box.x)},${round(box.y)})`,
     role: "treeitem",

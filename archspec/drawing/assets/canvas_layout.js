@@ -14,6 +14,7 @@ export const OVERLAYS = {
   parameters: { label: "Parameters", figure: "parameters", format: formatCount },
   macs: { label: "MACs", figure: "macs", format: formatOperations, unit: " MACs" },
   activations: { label: "Activations saved for backward", figure: "activations", format: formatSize, about: "≈ " },
+  changes: { label: "Difference from another spec", figure: "parameters", format: formatCount },
 };
 
 const shorten = (text) => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT - 1)}…` : text);
@@ -128,13 +129,15 @@ function mirror(graph) {
 }
 
 // All boxes of a layout with their keys, paths and places on the canvas, those of open blocks before
-// what is in them. The path is null for what is no module.
+// what is in them. The path is null for what is no module; "modules" has the paths of all that a box stands for.
 export function* boxesOf(layout, parent = { key: "", path: "", x: 0, y: 0, depth: 0 }) {
   for (const box of layout.boxes) {
     const key = parent.key + box.key;
     const isModule = box.node.kind === "module" && box.unit.kind !== "steps";
     const path = isModule ? pathOf(box.node, parent.path) : null;
-    const at = { box, key, path, x: parent.x + box.x, y: parent.y + box.y, depth: parent.depth };
+    const nodes = box.unit.members.map((member) => box.flow.nodes[member]).filter(({ kind }) => kind === "module");
+    const modules = nodes.map((node) => pathOf(node, parent.path));
+    const at = { box, key, path, modules, x: parent.x + box.x, y: parent.y + box.y, depth: parent.depth };
     yield at;
     if (!box.inner) continue;
     const inner = { key: `${key}/`, path, x: at.x + box.innerX, y: at.y + box.innerY, depth: at.depth + 1 };
