@@ -6,7 +6,7 @@ the script creates all other elements, with ``textContent`` for every text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,49 @@ from archspec_app.language_data import language_json
 ASSETS = Path(__file__).parent / "assets"
 
 
+VIEWS: Mapping[str, Sequence[str]] = {
+    "cost": (),
+    "details": ("select_module",),
+    "diagram": ("draw",),
+    "editor": ("input",),
+    "editor_messages": (),
+    "form": ("field",),
+    "hint": (),
+    "memory": ("compute",),
+    "problems": (),
+    "reader": ("file", "resolved"),
+    "start": ("open", "upload", "folder", "example", "choices"),
+    "summary": (),
+    "toolbar": ("open", "upload", "save", "undo", "redo", "python", "sync"),
+    "tree": ("toggle", "plan", "save_plan"),
+}
+"""The scripts of views, with the events that each of them triggers."""
+
+TAB_VIEWS: Mapping[str, Sequence[str]] = {
+    "diff": ("compare",),
+    "predict": ("text", "image", "rows", "file", "nearest", "examples", "sources"),
+    "train": (
+        "preview", "start", "stop", "resume", "poll", "compare", "again", "note", "rename",
+        "remove",
+    ),
+    "weights": ("files", "describe"),
+}  # fmt: skip
+"""Of tabs that few visits open: these are loaded when one of them is."""
+
+
 def view(name: str, *, label: str, **options: Any) -> gr.HTML:
     """An element of class ``NAME-view`` that ``assets/NAME.js`` fills from its value.
 
-    Gradio finds the events that the script triggers by their names in quotes.
-
     Args:
-        name: of the script.
+        name: of the script, one of ``VIEWS`` or ``TAB_VIEWS``.
         label: what the element is, for screen readers.
         **options: of ``gr.HTML``, such as ``elem_id``.
     """
     markup = f'<div class="{name}-view" role="region" aria-label="{label}"></div>'
-    return element(markup, bundle(f"{name}.js"), value={}, **options)
+    is_late = name in TAB_VIEWS
+    script, events = ("tabs.js", TAB_VIEWS) if is_late else ("views.js", VIEWS)
+    options = {"value": {}} | options
+    return element(markup, script, name, events[name], is_late=is_late, **options)
 
 
 def hint(text: str) -> None:
@@ -40,13 +71,12 @@ def hint(text: str) -> None:
     Args:
         text: of ours, without markup.
     """
-    element(f'<div class="hint-view" role="note">{text}</div>', bundle("hint.js"), value="")
+    element(f'<div class="hint-view" role="note">{text}</div>', "views.js", "hint", value="")
 
 
 def editor() -> gr.HTML:
     """The editor; its value is its text. Event: ``input``, a while after somebody has typed."""
-    markup = '<div class="editor-view" role="region" aria-label="Spec"></div>'
-    return element(markup, bundle("editor.js"), value=None, elem_id="editor", render=False)
+    return view("editor", label="Spec", value=None, elem_id="editor", render=False)
 
 
 def editor_messages() -> gr.HTML:
@@ -56,8 +86,8 @@ def editor_messages() -> gr.HTML:
     in place of the first two.
     """
     markup = '<div class="messages-view"></div>'
-    script = bundle("editor_messages.js")
-    return element(markup, script, value=None, elem_id="editor-messages", render=False)
+    options = {"value": None, "elem_id": "editor-messages", "render": False}
+    return element(markup, "views.js", "editor_messages", **options)
 
 
 def served_files() -> dict[str, Callable[[], str]]:
@@ -65,8 +95,16 @@ def served_files() -> dict[str, Callable[[], str]]:
     return {
         "canvas.js": lambda: scripts.bundle("inspector_canvas.js", (CANVAS_ASSETS,)),
         "editor.js": lambda: bundle("code_editor.js"),
+        "editor_tools.js": lambda: bundle("editor_tools.js"),
+        "tabs.js": lambda: views(TAB_VIEWS),
+        "views.js": lambda: views(VIEWS),
         "language.json": language_json,
     }
+
+
+def views(names: Iterable[str]) -> str:
+    """Views as one script, with what they share once."""
+    return scripts.view_bundle(tuple(f"{name}.js" for name in names), (ASSETS, CANVAS_ASSETS))
 
 
 def bundle(name: str) -> str:

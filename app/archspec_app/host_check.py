@@ -37,9 +37,12 @@ ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     ("/gradio_api/queue/join", frozenset({"POST"})),
     ("/login/?", frozenset({"POST"})),
     ("/logout", frozenset({"GET"})),
-    ("/archspec/(?:canvas[.]js|editor[.]js|language[.]json)", frozenset({"GET"})),
+    (
+        "/archspec/(?:(?:canvas|editor|editor_tools|tabs|views)[.]js|language[.]json)",
+        frozenset({"GET"}),
+    ),
 )
-"""The routes that the page needs; the last one is ours. Of Gradio's, those are closed that take
+"""The routes that the page needs; the last two are ours. Of Gradio's, those are closed that take
 files (``upload``), serve files (``file=``, ``stream``, ``proxy=``, ``custom_component``), or run a
 handler past the queue (``run``, ``call``, ``api``, ``component_server``)."""
 

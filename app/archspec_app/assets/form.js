@@ -1,8 +1,9 @@
 // Fields of a form; a change is sent to the server, which answers with the new fields. What a field cannot hold is
 // told at the field while it is typed, and not sent. Event: "field"
 import { button, h, keepFocus, option } from "./dom.js";
-import { change } from "./page.js";
+import { changeBy } from "./page.js";
 
+const change = changeBy(trigger);
 const root = element.querySelector(".form-view");
 
 function input({ name, type, value, choices, help, error, nullable, min, max }) {

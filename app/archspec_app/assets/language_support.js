@@ -1,7 +1,7 @@
 // Completion, what is said of the word under the pointer, and the way to declarations, as parts of the editor.
 import { complete } from "./completions.js";
 import { button, h } from "./dom.js";
-import { editorLibraries } from "./editor_libraries.js";
+import { editorToolsLibraries } from "./editor_tools_libraries.js";
 import { loadData } from "./framework.js";
 import { referenceAt } from "./references.js";
 
@@ -20,8 +20,8 @@ function knowledge() {
 
 // `getInherited` returns the names that the server has found; `open(target)` shows a declaration.
 export function languageSupport({ getInherited, open }) {
-  const { EditorView, Prec, acceptCompletion, autocompletion, completionStatus, hoverTooltip, keymap } =
-    editorLibraries;
+  const { acceptCompletion, autocompletion, completionStatus } = editorToolsLibraries;
+  const { EditorView, Prec, hoverTooltip, keymap } = globalThis.archspecEditorLibraries;
   const asked = async (ask, state, offset) => {
     const known = await knowledge();
     return known ? ask(state.doc.toString(), offset, { language: known, inherited: getInherited() }) : null;
@@ -29,9 +29,9 @@ export function languageSupport({ getInherited, open }) {
 
   async function source(context) {
     const { state, pos, explicit } = context;
-    if (!explicit && !/[\w$@]/.test(state.sliceDoc(pos - 1, pos))) return null;
+    if (!explicit && !/[\w$@.]/.test(state.sliceDoc(pos - 1, pos))) return null;
     const found = await asked(complete, state, pos);
-    if (!found?.options.length || (!explicit && found.from === pos)) return null;
+    if (!found?.options.length || (!explicit && found.from === pos && !found.isPath)) return null;
     const options = found.options.map(({ label, kind, detail, info, apply, isFirst }) => ({
       label,
       type: kind,
@@ -40,7 +40,7 @@ export function languageSupport({ getInherited, open }) {
       apply,
       boost: isFirst ? 10 : (BOOSTS[kind] ?? 5), // what the spec itself names is likelier
     }));
-    return { from: found.from, options, validFor: /^[\w$@.-]*$/ };
+    return { from: found.from, options, validFor: found.isPath ? /^[\w-]*$/ : /^[\w$@-]*$/ };
   }
 
   const hover = hoverTooltip(

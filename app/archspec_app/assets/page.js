@@ -45,15 +45,17 @@ export function oneAtATime(request) {
 }
 
 // Every change carries the editor's text, so each one waits for the answer to the one before. If it fails, its control
-// is told: `control` is the element that an error is shown at.
+// is told: `control` is the element that an error is shown at. `trigger` is the view's that changes something.
 export const changes = (window.archspecChanges ??= { waiting: [], timer: null, control: null, since: null });
-export function change(name, data, control = null) {
-  changes.waiting.push(() => {
-    changes.control = control;
-    changes.since ??= Date.now();
-    trigger(name, data);
-  });
-  if (changes.timer === null) nextChange();
+export function changeBy(trigger) {
+  return (name, data, control = null) => {
+    changes.waiting.push(() => {
+      changes.control = control;
+      changes.since ??= Date.now();
+      trigger(name, data);
+    });
+    if (changes.timer === null) nextChange();
+  };
 }
 export function nextChange() {
   clearTimeout(changes.timer);

@@ -8,10 +8,20 @@ const root = element.querySelector(".reader-view");
 const title = h("strong");
 const message = h("p.notice.wrong", { role: "alert" });
 const place = h("div.code-place");
+const copy = button("", copyHere, {
+  hidden: true,
+  title: "put it into the text that you edit; Undo takes it out again",
+});
 const pane = h(
   "section.reader-pane",
   { hidden: true, "aria-label": "Text to read" },
-  h("div.bar", title, h("span.quiet", "read-only"), button("×", close, { class: "close", "aria-label": "Close" })),
+  h(
+    "div.bar",
+    title,
+    h("span.quiet", "read-only"),
+    copy,
+    button("×", close, { class: "close", "aria-label": "Close" }),
+  ),
   place,
 );
 const merged = button("Show with parents merged", () => ask("resolved", {}), {
@@ -24,6 +34,8 @@ root.append(bar, message, pane);
 let reader = null;
 let shown = null;
 let asked = null;
+let source = null; // what is shown: its name and its text
+let declaration = null; // in it, what can be copied
 
 function ask(name, data) {
   asked = { name, data };
@@ -39,8 +51,27 @@ function close() {
 function show({ name, text, line }) {
   title.textContent = name;
   pane.hidden = false;
-  reader ??= editor.mounted.mountReader(place);
+  source = { name, text };
+  reader ??= editor.mounted.mountReader(place, offerCopy);
   reader.show(text, line, name);
+}
+
+// The block or parameter that the caret is in can be copied, unless the spec has it already.
+async function offerCopy(offset) {
+  const { name, text } = source;
+  const tools = await editor.mounted.loadTools();
+  if (text !== source.text || !tools) return;
+  const declared = tools.declarationAt(text.replaceAll("\r\n", "\n"), offset);
+  declaration = declared && tools.canCopy(editor.text, name, declared) ? declared : null;
+  copy.hidden = !declaration;
+  copy.textContent = declaration ? `Copy ${declaration.name} into this spec` : "";
+}
+async function copyHere() {
+  const tools = await editor.mounted.loadTools();
+  if (!tools || !declaration || !tools.canCopy(editor.text, source.name, declaration)) return;
+  const { from, insert } = tools.copyInto(editor.text, source.text, declaration);
+  copy.hidden = true;
+  editor.mounted.insert(from, insert);
 }
 
 on("open-file", ({ file, line }) => {

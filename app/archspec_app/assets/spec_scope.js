@@ -141,6 +141,91 @@ export function blockScope(tree, inherited, block) {
   };
 }
 
+// ------------------------------------------------------------------------------ what is behind a dot
+
+const OF_VALUES = ["shape", "ndim", "dtype", "device"];
+const LIMITS = ["min", "max", "eps", "tiny"]; // of finfo(…)
+const member = (name, kind, detail = "") => ({ name, kind, detail });
+
+// A module as far as the text says what it is: {type, items}, of which `items` are the modules of a container.
+function moduleOf(tree, inherited, path, node) {
+  const items = valueAt(node, "items");
+  const isNamed = items?.kind === "map";
+  const listed = isNamed ? items.entries.map(({ value }) => value) : (items?.items ?? []);
+  const flat = listed.flatMap((item) => (typeOf(item) ? [item] : (valueAt(item, "items")?.items ?? []))); // of groups
+  return {
+    type: moduleType(tree, inherited, path, node),
+    names: isNamed ? keysOf(items) : null,
+    items: flat.map((item) => moduleOf(tree, inherited, [], item)),
+  };
+}
+function childOf(tree, inherited, block, name) {
+  const path = ["blocks", block, "modules", name];
+  const known = blockScope(tree, inherited, block).children.some((child) => child.name === name);
+  return known ? moduleOf(tree, inherited, path, valueAt(tree, ...path)) : null;
+}
+const isBlock = (tree, inherited, type) => blockNames(tree, inherited).some(({ name }) => name === type);
+
+// One step down: a child of a block by its name; an item of a container, of which any number is like the first.
+function moduleBelow(tree, inherited, { type, items, names }, name) {
+  if (items.length) return items[Math.max(0, names?.indexOf(name) ?? 0)];
+  return isBlock(tree, inherited, type) ? childOf(tree, inherited, type, name) : null;
+}
+
+// The modules and tensors that a module has by name.
+function membersOf(language, tree, inherited, { type, names }) {
+  if (names) return names.map((name) => member(name, "child"));
+  if (CONTAINERS.includes(type)) return [];
+  if (!isBlock(tree, inherited, type))
+    return (layerOf(language, type)?.members ?? []).map((name) => member(name, "tensor"));
+  const { children, tensors, methods } = blockScope(tree, inherited, type);
+  return [...children, ...tensors, ...methods];
+}
+
+// What can stand behind "encoder.layer[0]." in a step; null if nothing is known of it.
+export function membersBehind(language, tree, inherited, { path, offset, owner }) {
+  if (/\bfinfo\([^()]*(?:\([^()]*\)[^()]*)*\)$/.test(owner)) return LIMITS.map((name) => member(name, "attribute"));
+  const chain = /([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[[^[\]]*\])*)$/.exec(owner);
+  if (!chain || /[\w.)\]]$/.test(owner.slice(0, chain.index))) return null;
+  const [, first, rest] = chain;
+  const loop = stepNames(tree, path, offset).find(({ name, kind }) => name === first && kind === "loop variable");
+  const start = loop ? (/\bin\s+(?:enumerate\()?([A-Za-z_]\w*)/.exec(loop.detail)?.[1] ?? first) : first;
+  let module = path[0] === "blocks" ? childOf(tree, inherited, path[1], start) : null;
+  if (loop && module) module = moduleBelow(tree, inherited, module, "0");
+  if (!module) {
+    const isKnown = expressionNames(tree, inherited, { path, offset, inStep: true }).some(({ name }) => name === first);
+    return isKnown ? OF_VALUES.map((name) => member(name, "attribute")) : null;
+  }
+  for (const [, name] of rest.matchAll(/\.([A-Za-z_]\w*)|\[[^[\]]*\]/g)) {
+    module = moduleBelow(tree, inherited, module, name ?? "0");
+    if (!module) return OF_VALUES.map((one) => member(one, "attribute"));
+  }
+  return membersOf(language, tree, inherited, module);
+}
+
+// ----------------------------------------------------------------------------- paths and sizes by name
+
+// What can come next in a pattern: names below the modules that `steps` lead to from the root.
+export function pathsBelow(language, tree, inherited, steps) {
+  const root = valueAt(tree, "model")?.text || inherited?.model || "";
+  let module = root ? { type: root, items: [], names: null } : null;
+  for (const step of steps) module = module && moduleBelow(tree, inherited, module, step);
+  return module ? membersOf(language, tree, inherited, module).filter(({ kind }) => kind !== "method") : [];
+}
+
+// The names of sizes: those with a value in `dims`, and those in shapes.
+export function sizeNames(tree, inherited) {
+  const names = new Set([...keysOf(valueAt(tree, "dims")), ...(inherited?.dims ?? [])]);
+  const walk = (node) => {
+    if (node?.kind === "list")
+      for (const { text } of node.items) if (/^[A-Za-z_]\w*$/.test(text ?? "")) names.add(text);
+    for (const { value } of entriesOf(node)) walk(value);
+  };
+  for (const { value } of entriesOf(valueAt(tree, "blocks")))
+    for (const part of ["inputs", "outputs"]) walk(valueAt(value, part));
+  return [...names];
+}
+
 // The names of rounds: `index` and `each` of the items around a place.
 export function roundNames(tree, path) {
   const names = [];

@@ -3,9 +3,10 @@
 import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
 import { openTab } from "./navigation.js";
-import { change, on, oneAtATime, send, whenVisible } from "./page.js";
+import { changeBy, on, oneAtATime, send, whenVisible } from "./page.js";
 import { MAX_UPLOAD, leave, setAtStart, unsaved } from "./work.js";
 
+const change = changeBy(trigger);
 const root = element.querySelector(".start-view");
 const FIELDS = ["all", "text", "vision", "audio", "multimodal"];
 const MAX_RECENT = 6;
@@ -131,7 +132,7 @@ function resume() {
 function drawCards() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const isMatch = (model) => {
-    const text = Object.values(model).join(" ").toLowerCase();
+    const text = [model.name, model.field, model.parameters, model.task, model.description].join(" ").toLowerCase();
     return (field === "all" || model.field === field) && words.every((word) => text.includes(word));
   };
   const found = choices.packaged.filter(isMatch);

@@ -4,11 +4,12 @@ import { addressed, setAddress } from "./address.js";
 import { watchState } from "./connection.js";
 import { button, download, h, specOptions } from "./dom.js";
 import { bindTabs, openTab, restoreTabs } from "./navigation.js";
-import { change, changes, editor, nextChange, on, send } from "./page.js";
+import { changeBy, changes, editor, nextChange, on, send } from "./page.js";
 import { bindShortcuts, showShortcuts } from "./shortcuts.js";
 import { withUnixLineBreaks } from "./text_edits.js";
 import { MAX_UPLOAD, leave, showAtControl, unsaved, withdrawQuestion } from "./work.js";
 
+const change = changeBy(trigger);
 const root = element.querySelector(".toolbar-view");
 const group = (name, ...children) => h(`span.group.${name}`, ...children);
 

@@ -3,9 +3,10 @@
 import { addressed, setAddress } from "./address.js";
 import { button, h, keepFocus, meter, option } from "./dom.js";
 import { formatCount, formatExact, formatOperations, formatPercent, formatShapes } from "./numbers.js";
-import { change, on, send } from "./page.js";
+import { changeBy, on, send } from "./page.js";
 import { MAX_ROWS, findPath, keysAbove, moduleAtLine, parameterCounts, visibleRows } from "./tree_rows.js";
 
+const change = changeBy(trigger);
 const root = element.querySelector(".tree-view");
 const TOGGLES = {
   trainable: "trained: click to freeze",

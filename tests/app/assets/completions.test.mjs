@@ -53,15 +53,23 @@ const language = {
     Linear: {
       signature: "Linear(in_features, bias=True)",
       help: "Applies an affine map.",
+      members: ["weight", "bias"],
       arguments: [argument("in_features", ["int"]), argument("bias", ["bool"], false, "true")],
     },
-    Pad: { signature: "Pad(mode)", help: "Pads.", arguments: [argument("mode", ["str"], true, "", ["same", "valid"])] },
+    Pad: {
+      signature: "Pad(mode)",
+      help: "Pads.",
+      members: [],
+      arguments: [argument("mode", ["str"], true, "", ["same", "valid"])],
+    },
   },
   functions: { relu: { signature: "relu(input)", help: "Rectifies.", arguments: ["input", "inplace"] } },
   numeric: { sqrt: { signature: "sqrt(x)", help: "The root." } },
   constants: ["float32"],
 };
 const inherited = {
+  model: "Net",
+  dims: ["batch"],
   params: {
     depth: {
       type: "int",
@@ -157,12 +165,57 @@ test("options by place, also in the middle of typing", () => {
   }
 });
 
-test("nothing is offered in comments, in strings of expressions, and behind a dot", () => {
+const NESTED = `${HEAD}      old: {type: Old}
+      layers: {type: ModuleList, items: [{repeat: 2, items: [{type: Cell2}]}]}
+      heads: {type: ModuleDict, items: {a: {type: Linear}, b: {type: Cell2}}}
+`;
+const CELL2 = `  Cell2:
+    modules:
+      dense: {type: Linear, in_features: 1}
+    parameters: {scale: [4]}
+    methods: {encode: []}
+`;
+
+test("what is behind a dot, in paths and in shapes", () => {
+  const step = (line) => `${NESTED}    forward:\n      - h: up(x)\n      - ${line}\n${CELL2}`;
+  const plan = (line) => `${NESTED}${CELL2}freeze:\n  most: [${line}]\n`;
+  const rows = [
+    [step("return: x.|"), "", ["shape", "ndim", "dtype", "device"]],
+    [step("return: relu(h.sh|)"), "sh", ["shape", "ndim", "dtype", "device"]],
+    [step("return: up.|(h)"), "", ["weight", "bias"]],
+    [step("return: layers[0].|"), "", ["dense", "scale", "encode"]],
+    [step("return: layers[h.ndim - 1].dense.we|"), "we", ["weight", "bias"]],
+    [step("return: heads.|"), "", ["a", "b"]],
+    [step("return: heads.b.|"), "", ["dense", "scale", "encode"]],
+    [step("return: h + finfo(h.dtype).|"), "", ["min", "max", "eps", "tiny"]],
+    [`${step("for: one in layers\n        do:\n          - h: one.|")}`, "", ["dense", "scale", "encode"]],
+    [plan("|"), "", ["up", "cell", "old", "layers", "heads"]],
+    [plan('"!la|"'), "la", ["up", "cell", "old", "layers", "heads"]],
+    [plan('"layers.*.|"'), "", ["dense", "scale"]],
+    [plan('"layers[0].dense.|"'), "", ["weight", "bias"]],
+    [`${NESTED}${CELL2}init:\n  - {match: heads.|}\n`, "", ["a", "b"]],
+  ];
+  for (const [text, typed, names] of rows)
+    assert.deepEqual(
+      labels(text),
+      { typed, labels: names },
+      text.split("\n").find((line) => line.includes("|")),
+    );
+  const shape = labels("dims: {seq: 4}\nblocks:\n  A:\n    inputs: {x: [batch, heads], y: [b|]}\n");
+  assert.equal(shape.typed, "b");
+  for (const name of ["seq", "batch", "heads", "$depth"]) assert.ok(shape.labels.includes(name), name);
+  assert.ok(!shape.labels.includes("b"), "what is being typed");
+});
+
+test("nothing is offered in comments, in strings of expressions, and behind what is not known", () => {
   for (const text of [
     "model: a # no|",
     "# no|",
     `${HEAD}    forward:\n      - return: einsum("a|b", x)`,
-    `${HEAD}    forward:\n      - return: x.sh|`,
+    `${HEAD}    forward:\n      - return: nothing.sh|`,
+    `${HEAD}    forward:\n      - return: 1.|`,
+    `${HEAD}    forward:\n      - return: relu(x).|`,
+    `${HEAD}freeze: {all: ["**.|"]}`,
   ])
     assert.equal(labels(text), null, text);
 });

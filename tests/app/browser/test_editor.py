@@ -161,6 +161,17 @@ def test_a_parent_opens_beside_and_the_merged_text(inspector: Inspector) -> None
     assert inspector.text == before
     assert faults(inspector, "#reader") == []
     inspector.page.set_viewport_size({"width": 1280, "height": 900})
+    inspector.button("Copy BertModel into this spec").click()
+    expect(inspector.button("Copy BertModel into this spec")).to_be_hidden()
+    assert "\n  BertModel:\n    inputs:\n      input_ids: {shape:" in inspector.text
+    expect(inspector.toolbar.get_by_label("Not saved")).to_be_visible()
+    inspector.row("bert").locator(".label").click()
+    expect(inspector.page.locator(".details-view")).to_contain_text("bert.yaml")
+    expect(inspector.figure("Parameters")).to_have_text("109.5 M")
+    expect(inspector.problems).to_have_count(0)
+    inspector.page.locator("#editor .cm-content").focus()
+    inspector.page.keyboard.press("Control+z")
+    inspector.has_text(before)
     inspector.button("Show with parents merged").click()
     expect(reader.locator("strong")).to_have_text("bert, parents merged")
     expect(reader).to_contain_text("vocab_size: {default: 30522, min: 1}")
