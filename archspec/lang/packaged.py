@@ -6,10 +6,13 @@ import functools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
-FIGURES = (
-    "parameters.json"  # of each field's folder: exact numbers of parameters, which tests check
-)
+FIGURES = "parameters.json"
+"""Of each field's folder: exact numbers of parameters, which tests check."""
+
+TREES = "trees.json"
+"""Of each field's folder: what cards show of the models' trees."""
 
 
 @functools.cache
@@ -40,7 +43,19 @@ def is_packaged(path: Path) -> bool:
 
 def parameter_counts() -> dict[str, int]:
     """The exact number of parameters of each packaged spec at its default size."""
-    counts: dict[str, int] = {}
-    for path in packaged_folder().glob(f"*/{FIGURES}"):
-        counts |= json.loads(path.read_text(encoding="utf-8"))
-    return counts
+    return _known(FIGURES)
+
+
+def tree_levels() -> dict[str, list[list[int]]]:
+    """Of each packaged spec, widths of its modules by parameters, from the root's children down.
+
+    The whole model is 160 wide; a negative width is a gap.
+    """
+    return _known(TREES)
+
+
+def _known(file: str) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for path in packaged_folder().glob(f"*/{file}"):
+        known |= json.loads(path.read_text(encoding="utf-8"))
+    return known

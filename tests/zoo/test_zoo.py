@@ -23,11 +23,18 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.utils._pytree import tree_map
 
 import archspec
-from archspec.lang import yaml
-from archspec.lang.packaged import FIGURES, packaged_folder, packaged_specs, parameter_counts
+from archspec.lang import packaged, yaml
+from archspec.lang.packaged import (
+    FIGURES,
+    TREES,
+    packaged_folder,
+    packaged_specs,
+    parameter_counts,
+)
 from archspec.weights import to_foreign
 from tests.zoo.reference import Small, fill
 from tests.zoo.references import REFERENCES
+from tests.zoo.tree_levels import tree_levels
 
 SPECS = packaged_specs()
 # What a spec says that only gives other sizes to its parent, whose small models cover it.
@@ -69,8 +76,10 @@ def test_default_size(name: str, request: pytest.FixtureRequest) -> None:
     count = sum(p.numel() for p in ours.parameters())
     assert count == sum(p.numel() for p in theirs.parameters())
     if request.config.getoption("update_golden"):
-        write_count(SPECS[name], count)
+        write_known(SPECS[name], FIGURES, count)
+        write_known(SPECS[name], TREES, tree_levels(ours))
     assert parameter_counts()[name] == count
+    assert packaged.tree_levels()[name] == tree_levels(ours)
     layout = spec.architecture.checkpoints[reference.layout] if reference.layout else None
     if layout is None or not (layout.split or layout.stack or layout.transpose):
         shapes = {n: t.shape for n, t in ours.state_dict().items()}
@@ -78,11 +87,13 @@ def test_default_size(name: str, request: pytest.FixtureRequest) -> None:
         assert {(to_foreign(n, layout) if layout else n): s for n, s in shapes.items()} == expected
 
 
-def write_count(spec: Path, count: int) -> None:
-    path = spec.with_name(FIGURES)
-    counts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    counts[spec.stem] = count
-    path.write_text(json.dumps(dict(sorted(counts.items())), indent=2) + "\n", encoding="utf-8")
+def write_known(spec: Path, file: str, value: object) -> None:
+    """In a file for all specs of a folder, one line for each."""
+    path = spec.with_name(file)
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    known[spec.stem] = value
+    lines = [f"  {json.dumps(name)}: {json.dumps(one)}" for name, one in sorted(known.items())]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def test_images_are_prepared_as_for_torchvisions_weights() -> None:

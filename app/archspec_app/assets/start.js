@@ -4,6 +4,7 @@ import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
 import { openTab } from "./navigation.js";
 import { changeBy, on, oneAtATime, send, whenVisible } from "./page.js";
+import { LEVEL_HEIGHT, TREE_WIDTH, levelPaths } from "./tree_levels.js";
 import { MAX_UPLOAD, leave, setAtStart, unsaved } from "./work.js";
 
 const change = changeBy(trigger);
@@ -112,16 +113,25 @@ function remember(name) {
 // ---------------------------------------------------------------------------------------- drawing
 const link = (name) => button(name, () => openSpec(name), { class: "link" });
 
-function card({ name, field: kind, parameters, task, description }) {
+function card({ name, field: kind, parameters, task, description, levels }) {
   return button(
     [
       h("span.card-head", h("strong", name), h("span.number", parameters)),
       h("span.quiet", [kind, task].filter(Boolean).join(" · ")),
       h("span.about", description),
+      thumbnail(levels),
     ],
     () => openSpec(name),
     { class: "card", title: description, "data-spec": name },
   );
+}
+
+// The modules of each level side by side, as wide as their share of the parameters.
+function thumbnail(levels) {
+  if (!levels.length) return "";
+  const paths = levelPaths(levels).map((d, i) => h("path", { class: `level-${i + 1}`, d }));
+  const box = `0 0 ${TREE_WIDTH} ${levels.length * LEVEL_HEIGHT}`;
+  return h("svg.thumbnail", { viewBox: box, "aria-hidden": "true" }, h("title", "modules by parameters"), paths);
 }
 
 function resume() {

@@ -7,6 +7,7 @@ from typing import Any
 
 from archspec.errors import Problem, UsageError
 from archspec.lang.catalog import catalog
+from archspec.lang.packaged import tree_levels
 from archspec.lang.yaml import MAX_BYTES
 from archspec.report.numbers import format_count
 from archspec_app.component import view
@@ -46,8 +47,9 @@ def build(binder: EventBinder) -> None:
 
 
 @cache
-def packaged() -> list[dict[str, str]]:
+def packaged() -> list[dict[str, Any]]:
     """The packaged specs, as the page lists them."""
+    levels = tree_levels()
     return [
         {
             "name": entry.name,
@@ -55,6 +57,7 @@ def packaged() -> list[dict[str, str]]:
             "parameters": format_count(entry.parameters) if entry.parameters else "–",
             "task": entry.task.replace("-", " "),
             "description": entry.description,
+            "levels": levels.get(entry.name, []),
         }
         for entry in sorted(catalog(), key=lambda entry: _FIELDS.index(entry.field))
     ]

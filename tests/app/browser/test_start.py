@@ -72,6 +72,9 @@ def test_it_offers_everything_at_every_width(page: Page) -> None:
         resize(page, width, 800)
         assert page.evaluate(CUT_OFF) == [], width
     page.set_viewport_size({"width": 1440, "height": 900})
+    levels = bert.locator(".thumbnail path")
+    expect(levels).to_have_count(5)
+    expect(levels.first).to_have_attribute("d", "M0 0h159.5v5h-159.5z")
     page.get_by_label("Search packaged models").fill("resnet50-fpn vision")
     expect(page.locator(".card").first).to_have_attribute("data-spec", "resnet50-fpn")
     expect(bert).to_have_count(0)
