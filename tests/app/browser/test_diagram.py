@@ -117,21 +117,22 @@ def test_it_follows_edits_and_keeps_what_is_open(drawn: Inspector) -> None:
 
 def test_another_spec_colors_what_differs(tiny: Inspector) -> None:
     page = tiny.page
+    against = page.locator(".diagram-view").get_by_label("Compare with")
     tiny.tab("Diagram")
     expect(box(page, "norm")).to_be_visible()
     tiny.button("Open all blocks").click()
     tiny.replace("repeat: 3", "repeat: 4")
     tiny.replace("normalized_shape: $width", "normalized_shape: $width, eps: 0.5")
-    page.get_by_label("Compare with").select_option("@saved")
+    against.select_option("@saved")
     expect(page.get_by_label("Color by")).to_have_value("changes")
     expect(box(page, "norm")).to_have_class(re.compile(r"\bchange-changed\b"))
     box(page, "norm").click()
     expect(details(page)).to_contain_text("Compared with tiny (saved)changed; eps not given → 0.5")
     expect(page.locator(".canvas-legend")).to_contain_text("added")
     expect(page.locator('.canvas-box[class*="change-inside"]').first).to_be_visible()
-    page.get_by_label("Compare with").select_option("more/other.yaml")
+    against.select_option("more/other.yaml")
     expect(details(page)).to_contain_text("Compared with other")
-    page.get_by_label("Compare with").select_option("")
+    against.select_option("")
     expect(page.get_by_label("Color by")).to_have_value("state")
     expect(page.get_by_label("Color by").locator("option")).to_have_count(4)
     assert serious(tiny, ".diagram-view") == []
