@@ -10,8 +10,9 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from types import FrameType, TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -172,12 +173,33 @@ class FailureReport:
         """The shapes of the tensors in a step."""
         step, variables = self._step(call.step), call.frame.f_locals
         used = [name.id for name in nodes.names(step)] if step is not None else []
-        names = [
-            name for name in dict.fromkeys(used) if isinstance(variables.get(name), torch.Tensor)
-        ]
-        return ", ".join(
-            f"{name} {self.shape(variables[name].shape)}" for name in names[:_MAX_SHAPES]
-        )
+        known = {name: variables[name] for name in used if name in variables}
+        texts = (self._value_text(name, value) for name, value in known.items())
+        return ", ".join(islice(filter(None, texts), _MAX_SHAPES))
+
+    def _value_text(self, name: str, value: object) -> str:
+        """A variable that is a tensor or several, in one line; "" for anything else."""
+        if isinstance(value, torch.Tensor):
+            return f"{name} {self.shape(value.shape)}"
+        if not isinstance(value, tuple) or not value:
+            return ""
+        parts = cast("tuple[object, ...]", value)
+        texts = [self.shape(p.shape) if isinstance(p, torch.Tensor) else "…" for p in parts]
+        return f"{name} {len(parts)} values ({', '.join(texts[:_MAX_SHAPES])})"
+
+    def _unpacking(self, error: Exception) -> str:
+        """What to write where a step takes several values for one tensor, as a hint."""
+        frames = list(self._frames(error.__traceback__))
+        step = self._step(frames[-1].step) if frames else None
+        if step is None or not isinstance(error, TypeError | AttributeError):
+            return ""
+        variables = frames[-1].frame.f_locals
+        for name in nodes.names(step):
+            if isinstance(value := variables.get(name.id), tuple):
+                count = len(cast("tuple[object, ...]", value))
+                more = ", others" if count == 2 else f", … ({count} names)"
+                return f"{name.id} has {count} values: unpack them, {{{name.id}{more}: …}}"
+        return ""
 
     # ------------------------------------------------------------------------------- failures
 
@@ -193,7 +215,7 @@ class FailureReport:
             message, notes = self._layer(*culprit)
             return "E510", message, f"PyTorch says: {said}", notes
         if not isinstance(error, RuntimeError | IndexError | ValueError):
-            return "E512", f"{type(error).__name__}: {said}", "", []
+            return "E512", f"{type(error).__name__}: {said}", self._unpacking(error), []
         shapes = [
             self.shape([int(size) for size in sizes.split(", ") if size])
             for sizes in _SHAPE.findall(said)

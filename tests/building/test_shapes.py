@@ -432,6 +432,21 @@ def test_a_layer_whose_input_has_another_size_is_taken_for_what_it_gives() -> No
     ]  # fmt: skip
 
 
+def test_several_values_taken_for_one_tensor() -> None:
+    text = small(
+        "{y: rnn(x)}, {return: y + x}",
+        "{x: [batch, 3, 4]}",
+        "rnn: {type: GRU, input_size: 4, hidden_size: 4}",
+    )
+    problem = failure(text=text).problems[0]
+    assert (problem.code, problem.hint) == (
+        "E512", "y has 2 values: unpack them, {y, others: …}",
+    )  # fmt: skip
+    assert problem.notes[0].message.startswith("shapes: y 2 values ([batch=2, 3, 4], [1, 3, 4]), x")
+    followed = text.replace("{y: rnn(x)}", '{"y, others": rnn(x)}')
+    archspec.build(archspec.loads(followed), device="meta")
+
+
 def test_the_model_is_as_it_was_after_several_failures() -> None:
     fixed = SEVERAL.replace("in_features: 5", "in_features: 4").replace(
         "out_features: 9", "out_features: 8"

@@ -228,6 +228,88 @@ def test_targets_have_plain_names() -> None:
     assert second.hint == "write z in place of self.z"
 
 
+NET = "archspec: 1\nmodel: Net\nblocks:\n  Net:\n    inputs: {x: [batch, 4]}\n"
+
+
+@every(
+    "block, hint, followed",
+    [
+        ("    items: [ReLU]", "write {type: ReLU}", "    items: [{type: ReLU}]"),
+        (
+            "    items:\n      - nn.Linear(4, 4, bias=False)",
+            "write {type: Linear, in_features: 4, out_features: 4, bias: false}",
+            "    items:\n      - {type: Linear, in_features: 4, out_features: 4, bias: false}",
+        ),
+        (
+            "    modules: {fc: Linear(4, 2 * 3)}",
+            "write {type: Linear, in_features: 4, out_features: $2 * 3}",
+            "    modules: {fc: {type: Linear, in_features: 4, out_features: $2 * 3}}",
+        ),
+        (
+            "    modules: {fc: [Linear, 4, 5]}",
+            "write {type: Linear, in_features: 4, out_features: 5}",
+            "    modules: {fc: {type: Linear, in_features: 4, out_features: 5}}",
+        ),
+        (
+            "    modules: {fc: {type: ReLU}}\n    forward: fc(x) + relu(x, inplace=False)",
+            'write forward: [{return: "fc(x) + relu(x, inplace=False)"}]',
+            "    modules: {fc: {type: ReLU}}\n"
+            "    forward: [{return: 'fc(x) + relu(x, inplace=False)'}]",
+        ),
+        (
+            "    items: [{type: ReLU}]\nfreeze: {all: '*'}",
+            'write all: ["*"]',
+            "    items: [{type: ReLU}]\nfreeze: {all: ['*']}",
+        ),
+        ("    modules: {fc: Unknown(4)}", "a module is {type: NAME, …}", ""),
+        ("    modules: {fc: 'Linear(*sizes)'}", "a module is {type: NAME, …}", ""),
+        ("    modules: {fc: 3}", "a module is {type: NAME, …}", ""),
+        ("    outputs: [y]\n    items: []", "write outputs: {x: [batch, 3]}, a shape for each", ""),
+        ("    items: []\ntie: [[a, b]]", "write tie: {decoder.weight: embedding.weight}", ""),
+    ],
+)
+def test_other_shapes_of_the_same(block: str, hint: str, followed: str) -> None:
+    (problem,) = problems_of(NET + block)
+    assert (problem.code, problem.hint) == ("E202", hint)
+    if followed:
+        archspec.loads(NET + followed)
+
+
+@every(
+    "line, hint, followed",
+    [
+        ("{type: Linear, in_channels: 4, out_features: 4}", "write in_features", "in_features"),
+        ("{type: Linear, in: 4, out_features: 4}", "write in_features", "in_features"),
+        ("{type: Linear, in_features: 4, units: 4}", "write out_features", "out_features"),
+        ("{type: Softmax, axis: 1}", "write dim", "dim"),
+        ("{type: Linear, args: [4, 4]}", "arguments stand beside type, each by its name", ""),
+        ("{type: ReLU, unit: 4}", "it takes: inplace", ""),
+    ],
+)
+def test_arguments_with_the_names_of_other_layers(line: str, hint: str, followed: str) -> None:
+    problem = next(p for p in problems_of(NET + f"    items: [{line}]") if p.code == "E203")
+    assert problem.hint == hint
+    if followed:
+        wrong = problem.message.split("'")[1]
+        archspec.loads(NET + f"    items: [{line.replace(f'{wrong}:', f'{followed}:')}]")
+
+
+def test_a_float_where_an_integer_belongs() -> None:
+    text = NET + "    items: [{type: Linear, in_features: %s, out_features: 4}]"
+    (problem,) = problems_of(text % "$8 / 2")
+    assert (problem.code, problem.hint) == ("E205", "/ divides to a float: write //")
+    archspec.loads(text % "$8 // 2")
+    (problem,) = problems_of(text % "4.0")
+    assert (problem.code, problem.hint) == ("E205", "write 4")
+
+
+def test_what_every_file_begins_with() -> None:
+    (problem,) = problems_of(NET.replace("archspec: 1\n", "") + "    items: []")
+    assert problem.hint == "write archspec: 1, the version of the language"
+    (problem,) = problems_of(NET.replace("model: Net\n", "") + "    items: []")
+    assert problem.hint == "name the block that is built: model: Net"
+
+
 @every(
     "params, message, hint",
     [

@@ -5,6 +5,7 @@ What such a mapping says is written here as a module: ``{type: Linear, in_featur
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
@@ -60,6 +61,57 @@ def items_text(data: _Data, blocks: Collection[str]) -> tuple[str, str]:
     return text, f"; {unknown} {OTHER_CLASS}" if unknown else ""
 
 
+def module_text(given: object, blocks: Collection[str]) -> str:
+    """The module that a call or a list stands for; "" if that is unclear.
+
+    >>> module_text("nn.Linear(4, hidden, bias=False)", [])
+    '{type: Linear, in_features: 4, out_features: $hidden, bias: false}'
+    >>> module_text(["Conv2d", 3, 64], [])
+    '{type: Conv2d, in_channels: 3, out_channels: 64}'
+    """
+    try:
+        data = _call(given) if isinstance(given, str) else _listed(given)
+        text = yaml.flow(_module(data, blocks))
+    except _Unclear:
+        return ""
+    return text if len(text) <= _LONGEST and is_known(class_of(data["type"]), blocks) else ""
+
+
+def _call(text: str) -> _Data:
+    """The class and the arguments of ``nn.Linear(4, 4)`` or ``ReLU``."""
+    try:
+        node = ast.parse(text[:_LONGEST].strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise _Unclear from None
+    called, arguments, keywords = node, list[ast.expr](), list[ast.keyword]()
+    if isinstance(node, ast.Call):
+        called, arguments, keywords = node.func, node.args, node.keywords
+    is_unpacked = any(k.arg is None for k in keywords)
+    is_unpacked = is_unpacked or any(isinstance(one, ast.Starred) for one in arguments)
+    if is_unpacked or not isinstance(called, ast.Name | ast.Attribute):
+        raise _Unclear
+    named = {str(keyword.arg): _constant(keyword.value) for keyword in keywords}
+    given = {"args": [_constant(one) for one in arguments]} if arguments else {}
+    return {"type": ast.unparse(called), **given, **named}
+
+
+def _constant(node: ast.expr) -> Any:
+    """A constant as it is, anything else as an expression."""
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return f"${ast.unparse(node)}"
+    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value
+
+
+def _listed(given: object) -> _Data:
+    """The class and the arguments of ``[Linear, 4, 4]``."""
+    items = cast(_List, given) if isinstance(given, list) else []
+    if not items or not isinstance(items[0], str) or any(isinstance(i, dict) for i in items):
+        raise _Unclear
+    return {"type": items[0], "args": items[1:]} if items[1:] else {"type": items[0]}
+
+
 class _Unclear(Exception):
     """What a mapping stands for cannot be told."""
 
@@ -79,7 +131,7 @@ def _module(data: _Data, blocks: Collection[str]) -> _Data:
             rest["items"] = folded
         elif isinstance(folded, list) and layer is not None:
             names = [argument.name for argument in layer.arguments]
-            rest |= dict(zip(names, cast(_List, folded), strict=False))
+            rest = dict(zip(names, cast(_List, folded), strict=False)) | rest
         else:
             raise _Unclear
     return {"type": name, **{k: _value(v, blocks) for k, v in rest.items()}}

@@ -82,12 +82,14 @@ class _Reader:
     def _join_calls(self, data: _Data, path: Path) -> None:
         """``{a: max(b, 2)}`` is read as ``{a: "max(b", "2)": null}``."""
         keys = list(data)
+        are_modules = path[-1:] in (("modules",), ("items",))  # told as what they stand for
         for i, key in enumerate(keys):
             if key in data and self._is_open(data[key], (*path, key)):
                 behind = islice(keys, i + 1, None)
                 left_out = takewhile(lambda other: data.get(other, "") is None, behind)
                 if rest := _closing(data[key], left_out):
-                    self._comma("{ }", (*path, key))
+                    if not are_modules:
+                        self._comma("{ }", (*path, key))
                     data[key] = ", ".join([data[key], *rest])
                     for other in rest:
                         del data[other]
@@ -101,7 +103,7 @@ class _Reader:
             if self._is_open(item, (*path, at)):
                 behind = islice(items, at + 1, None)
                 plain = takewhile(lambda other: isinstance(other, str | int | float), behind)
-                if rest := _closing(str(item), map(str, plain)):
+                if (rest := _closing(str(item), map(str, plain))) and path[-1:] != ("items",):
                     self._comma("[ ]", (*path, at))
             joined.append(", ".join([str(item), *rest]) if rest else item)
             at += 1 + len(rest)

@@ -13,7 +13,7 @@ from archspec.lang.expr import Value
 from archspec.lang.registry.layers import Layer
 from archspec.lang.schema import Module
 from archspec.lang.tree import BlockNode, ModuleNode
-from archspec.lang.yaml import Path
+from archspec.lang.yaml import Path, Scalar, find
 
 Signature = BlockNode | Layer
 
@@ -41,11 +41,13 @@ def wrong_arguments(
     for name, value in values.items():
         path, expected = (*module.path, name), _expected(takes, name, value)
         if expected is None and not _is_broken(checker, takes, name):
-            message, hint = f"{takes.name} has no argument '{name}'", _instead(takes, name)
+            message, hint = f"{takes.name} has no argument '{name}'", _instead(takes, name, values)
             yield problem("E203", message, path, key=True, hint=hint, cause=_declared_at(takes))
         elif expected and value:
             is_name = isinstance(value[0], str) and value[0] in params
             hint = f"write ${value[0]} for its value" if is_name else ""
+            if isinstance(value[0], float) and value[0].is_integer():
+                hint = _whole_number(checker, path, value[0])
             yield problem("E205", f"{takes.name}'s {name} takes {expected}", path, hint=hint)
 
 
@@ -82,13 +84,64 @@ def _is_broken(checker: Checker, takes: Signature, name: str) -> bool:
     return isinstance(takes, BlockNode) and checker.is_broken((*takes.path, "params", name))
 
 
-def _instead(takes: Signature, name: str) -> str:
+_OTHER_NAMES = {
+    "axis": ("dim",),
+    "channels": ("num_features", "num_channels"),
+    "dim": ("normalized_shape",),
+    "dim_in": ("in_features", "in_channels"),
+    "dim_out": ("out_features", "out_channels"),
+    "dropout": ("p",),
+    "dropout_rate": ("p",),
+    "epsilon": ("eps",),
+    "features": ("out_features", "num_features"),
+    "filters": ("out_channels",),
+    "heads": ("num_heads", "nhead"),
+    "hidden_size": ("normalized_shape",),
+    "in": ("in_features", "in_channels"),
+    "in_channels": ("in_features",),
+    "in_dim": ("in_features", "in_channels"),
+    "in_features": ("in_channels",),
+    "input_dim": ("in_features", "num_embeddings"),
+    "input_size": ("in_features",),
+    "kernel": ("kernel_size",),
+    "num_heads": ("nhead",),
+    "out": ("out_features", "out_channels"),
+    "out_channels": ("out_features",),
+    "out_dim": ("out_features", "out_channels"),
+    "out_features": ("out_channels",),
+    "output_dim": ("out_features", "embedding_dim"),
+    "output_size": ("out_features",),
+    "pool_size": ("kernel_size",),
+    "prob": ("p",),
+    "rate": ("p",),
+    "strides": ("stride",),
+    "units": ("out_features", "hidden_size"),
+    "use_bias": ("bias",),
+    "vocab_size": ("num_embeddings",),
+}
+"""What other frameworks, or other layers, call an argument → its name here, if a layer has it."""
+
+
+def _instead(takes: Signature, name: str, given: Collection[str]) -> str:
     """What to write for an argument that does not exist, as a hint."""
     if name in ("device", "dtype"):
         return "device and dtype are chosen when the model is built"
-    if name in ("each", "in", "carry"):
+    if name in ("each", "carry") or (name == "in" and "each" in given):
         return "write {each: a, in: $values, items: [{type: …, …}]}"
+    if name in ("args", "kwargs"):
+        return "arguments stand beside type, each by its name"
     names = arguments_of(takes)
-    reserved = [key for key in Module.model_fields if key != "type"]
+    if meant := next((n for n in _OTHER_NAMES.get(name, ()) if n in names and n not in given), ""):
+        return f"write {meant}"
+    reserved = [key for key in Module.model_fields if key not in ("type", "items")]
     known = f"it takes: {listing(names)}" if names else "it takes none"
     return did_you_mean(name, [*names, *reserved]) or known
+
+
+def _whole_number(checker: Checker, path: Path, value: float) -> str:
+    """What to write for a float where an integer belongs, as a hint."""
+    node = find(checker.document.root, path)
+    text = node.text if isinstance(node, Scalar) else ""
+    if not text.startswith("$"):
+        return f"write {value:.0f}"
+    return "/ divides to a float: write //" if "/" in text.replace("//", "") else ""

@@ -7,15 +7,16 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
 from archspec.errors import Findings, Problem, did_you_mean, listing
 from archspec.lang import schema, yaml
+from archspec.lang.checks.class_notations import module_text
 from archspec.lang.checks.other_notations import read_as_meant
-from archspec.lang.checks.python_notations import target_hint
+from archspec.lang.checks.python_notations import meant_step, target_hint
 from archspec.lang.expr import ExpressionError, evaluate, parse
 from archspec.lang.inherit import Document
 from archspec.lang.schema import Architecture
@@ -119,6 +120,10 @@ def _missing_key(document: Document, path: Path, missing: str) -> Problem:
     where = "".join(f" in '{last}'" for last in path[-1:] if isinstance(last, str))
     near = [key for key in _keys_of(document, path) if did_you_mean(key, [missing])]
     hint = f"'{near[0]}' should be '{missing}'" if near else ""
+    if not path and missing == "archspec":
+        hint = hint or "write archspec: 1, the version of the language"
+    if not path and missing == "model" and (blocks := _keys_of(document, ("blocks",))):
+        hint = hint or f"name the block that is built: model: {blocks[-1]}"
     if missing == "type":
         is_group = not {"repeat", "each"}.isdisjoint(_keys_of(document, path))
         hint = _GROUP if is_group else hint
@@ -194,7 +199,9 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
             expected = "an integer, a name or an $expression"
         message = f"expected {expected}"
     if words or kinds[0] == "value_error":
-        hint = _kind_hint(path, details[0]["input"]) or _plain_hint(details[0]["input"], words)
+        given = details[0]["input"]
+        blocks = _keys_of(document, ("blocks",))
+        hint = _kind_hint(path, given, blocks) or _plain_hint(given, words)
     if isinstance(last, str) and last:
         message = f"'{_short(last)}': {message}"
     return document.problem("E202", message, path, hint=hint)
@@ -242,21 +249,31 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
     return document.problem("E207", f"'{text}' is not a name", path, key=key, hint=hint)
 
 
-def _kind_hint(path: Path, given: Any) -> str:
+def _kind_hint(path: Path, given: Any, blocks: Collection[str]) -> str:
     if "value" in path[4:5] and isinstance(given, int | float):
         return "write numbers as a tensor: $tensor([…])"
     if isinstance(path[-1], int) and not {"inputs", "outputs"}.isdisjoint(path):
         return "a size that may be any is a name, such as batch, or _"
-    if path[-1:] == ("inputs",) and isinstance(given, list):
-        return "write inputs: {x: [batch, 3]}, a shape for each"
+    if path[-1:] in (("inputs",), ("outputs",)) and isinstance(given, list):
+        return f"write {path[-1]}: {{x: [batch, 3]}}, a shape for each"
+    if path[-2:-1] in (("inputs",), ("outputs",)):
+        return f"write {path[-1]}: [batch, 3], or {{shape: [batch, 3], dtype: int64}}"
+    if path[-1:] == ("forward",) and isinstance(given, str):
+        _, step = meant_step(f"return {given}")
+        return f"write forward: {yaml.flow([step or {'return': given}])}"
+    if path[:1] == ("freeze",) and len(path) == 2 and isinstance(given, str):
+        return f"write {path[1]}: {yaml.flow([given])}"
+    if path == ("tie",):
+        return "write tie: {decoder.weight: embedding.weight}"
     if len(path) > 1 and path[-2] in _STEPS:
         return "a step is {name: expression} or {return: expression}"
     if path[-1:] == ("return",) and isinstance(given, dict):
         return "write {return: a, b}, or give each a name: {return: {out: a, aux: b}}"
     if _among_steps(path) and isinstance(given, list | dict):
         return "quote the expression: YAML reads [ ] and { } itself"
-    if len(path) > 1 and path[-2] == "modules":
-        return "a module is {type: NAME, …}"
+    if len(path) > 1 and path[-2] in ("modules", "items"):
+        meant = module_text(given, blocks)
+        return f"write {meant}" if meant else "a module is {type: NAME, …}"
     return ""
 
 
