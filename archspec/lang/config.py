@@ -443,7 +443,7 @@ def _packaged(model_type: object, architectures: object) -> list[str]:
     """The packaged specs of a model type: the one of the file's class, else all."""
     found = packaged_of(model_type)
     classes = cast("list[Any]", architectures) if isinstance(architectures, list) else []
-    return [name for name, model in found.items() if model in classes] or list(found)
+    return [name for name, built in found.items() if not built.isdisjoint(classes)] or list(found)
 
 
 def _equal(value: Any, other: Any) -> bool:

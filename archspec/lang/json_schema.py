@@ -200,7 +200,8 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
         models[name]["properties"]["when"] |= _expression("true, false")
         models[name] |= {"if": {"required": ["value"]}, "else": {"required": ["shape"]}}
     models["Config"]["properties"]["read"]["additionalProperties"]["type"] = ["string", "array"]
-    models["Config"]["properties"]["model_type"]["type"] = ["string", "array"]
+    for key in ("model_type", "architectures"):
+        models["Config"]["properties"][key]["type"] = ["string", "array"]
     parents = [{"const": name} for name in packaged_specs()]
     models["Architecture"]["properties"]["extends"]["anyOf"] = [*parents, {}]
 

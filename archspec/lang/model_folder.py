@@ -75,7 +75,7 @@ def _spec_of(config: JsonFile) -> str:
     model_type, classes = config.data.get("model_type"), config.data.get("architectures")
     classes = cast("list[Any]", classes) if isinstance(classes, list) else []
     specs = packaged_of(model_type)
-    fitting = [name for name, model in specs.items() if model in classes]
+    fitting = [name for name, built in specs.items() if not built.isdisjoint(classes)]
     if not classes and len(specs) == 1:
         fitting = [*specs]
     if len(fitting) == 1:
@@ -91,16 +91,31 @@ def _spec_of(config: JsonFile) -> str:
     raise SpecError(Problem("E108", message, config.place(at), hint))
 
 
-def packaged_of(model_type: object) -> dict[str, str]:
-    """The packaged specs of a ``model_type``: name → class of the model."""
-    found: dict[str, str] = {}
+def packaged_of(model_type: object) -> dict[str, set[str]]:
+    """The packaged specs of a ``model_type``: name → classes of the files.
+
+    A spec that only has other sizes than its parent is not among them: a file says its own.
+    """
+    found: dict[str, set[str]] = {}
+    parents: dict[str, object] = {}
     for name in packaged_specs():
         root = inherit.read(name)[0].root
-        said = yaml.find(root, ("config", "model_type"))
-        built = None if said is None else yaml.plain(said)
-        if built is not None and model_type in (built if isinstance(built, list) else [built]):
-            found[name] = str(yaml.plain(cast(Any, yaml.find(root, ("model",)))))
-    return found
+        if model_type in _listed(root, "config", "model_type"):
+            classes = _listed(root, "config", "architectures") or _listed(root, "model")
+            found[name] = {str(one) for one in classes}
+            parents[name] = next(iter(_listed(root, "extends")), None)
+    return {
+        name: classes
+        for name, classes in found.items()
+        if classes != found.get(str(parents[name]).removesuffix(".yaml"))
+    }
+
+
+def _listed(root: yaml.Node, *path: str) -> list[Any]:
+    """The values at a path of a document, where there may be one or a list."""
+    node = yaml.find(root, path)
+    value = None if node is None else yaml.plain(node)
+    return cast("list[Any]", value) if isinstance(value, list) else [value] * (value is not None)
 
 
 # ---------------------------------------------------------------------------------------- the hub

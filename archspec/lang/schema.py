@@ -509,6 +509,9 @@ class Config(Model):
     model_type: Annotated[list[Key], BeforeValidator(_one_or_more)] = Field(
         default=[], description="the model_type of the files, or a list of those they may have"
     )
+    architectures: Annotated[list[Key], BeforeValidator(_one_or_more)] = Field(
+        default=[], description="the classes of the files; left out: the name of the model"
+    )
     read: dict[Name, Sources] = Field(
         default={},
         description="parameter: a key, len(key), or a list of these; left out: its own name",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
-from archspec.lang import adapters, inherit, json_file, model_folder, roots
+from archspec.lang import adapters, image_settings, inherit, json_file, model_folder, roots
 from archspec.lang.adapters import AppliedAdapter, check_adapters
 from archspec.lang.build_tree import read
 from archspec.lang.checker import Checker
@@ -38,7 +38,7 @@ from archspec.lang.json_file import JsonFile
 from archspec.lang.layer_parts import entries
 from archspec.lang.params import Override, Resolved, resolve
 from archspec.lang.patterns import Tree
-from archspec.lang.schema import Architecture, Param, Task
+from archspec.lang.schema import Architecture, ImageInput, Param, Task
 from archspec.lang.tree import SpecTree
 
 
@@ -127,7 +127,16 @@ class Spec:
     def _for_same_task(self, spec: Spec) -> Spec:
         """A spec of the same document for the task that this one is for."""
         task = self.architecture.task
-        return spec.for_task(task.kind) if task else spec
+        spec = spec.for_task(task.kind) if task else spec
+        return spec.for_images(task.image) if task and task.image else spec
+
+    def for_images(self, image: ImageInput) -> Spec:
+        """The same spec, whose images are prepared in that way."""
+        task = self.architecture.task
+        if task is None or task.image == image:
+            return self
+        other = task.model_copy(update={"image": image})
+        return replace(self, architecture=self.architecture.model_copy(update={"task": other}))
 
     def for_task(self, kind: str) -> Spec:
         """The same spec for another kind of task, without the labels of its own."""
@@ -232,6 +241,9 @@ def load_with(
         raise UsageError(Problem("E801", message, hint="leave config out"))
     folder = model_folder.read(str(path_or_name))
     spec = _checked(*inherit.read(folder.spec), overrides, folder.config)
+    task = spec.architecture.task
+    if task is not None and task.kind == "image-classification":
+        spec = spec.for_images(image_settings.read(folder.path, task.image or ImageInput()))
     return replace(spec, weights=folder.path)
 
 

@@ -26,8 +26,9 @@ def config_of(spec: Spec, labels: Sequence[str] = ()) -> dict[str, Any]:
         hint = "config: {model_type: …} in the spec says how such a file is read and written"
         raise UsageError(Problem("E801", f"{spec.name} reads no config.json", hint=hint))
     written: dict[str, Any] = {
-        "architectures": [spec.architecture.model], "model_type": config.model_type[0]
-    }  # fmt: skip
+        "architectures": config.architectures or [spec.architecture.model],
+        "model_type": config.model_type[0],
+    }
     for key, wanted in config.require.items():
         _put(written, key, wanted[0] if isinstance(wanted, list) else wanted)
     for name, param in spec.params.items():

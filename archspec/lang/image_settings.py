@@ -1,0 +1,86 @@
+"""How a Hugging Face model's folder says that images are prepared: ``preprocessor_config.json``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from archspec.errors import Problem, SpecError, shown
+from archspec.lang import json_file
+from archspec.lang.json_file import JsonFile
+from archspec.lang.schema import ImageInput
+
+FILE = "preprocessor_config.json"
+_RESAMPLING = {2: "bilinear", 3: "bicubic"}  # as Pillow counts
+_SIDES = ("shortest_edge", "height", "width")
+
+
+def read(folder: Path, usual: ImageInput) -> ImageInput:
+    """The settings of a folder; the usual ones where it does not say otherwise.
+
+    Raises:
+        SpecError: E106 if the file cannot be read, E215 for settings that no spec can say.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return usual
+    file = json_file.read(path)
+    given = _resizing(file, usual) | _normalising(file)
+    try:
+        image = ImageInput.model_validate({**usual.model_dump(), **given})
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        raise _refused(file, (), f"no image has the {key} {shown(given.get(key))}") from None
+    for values, least in ((image.mean, -1e6), (image.std, 0)):
+        if len(values) != image.channels or not all(least < value < 1e6 for value in values):
+            raise _refused(file, (), f"{shown(values)} are not {image.channels} numbers to use")
+    return image
+
+
+def _resizing(file: JsonFile, usual: ImageInput) -> dict[str, Any]:
+    """To which size images are made smaller, and which part of them is taken."""
+    given: dict[str, Any] = {}
+    if (number := file.data.get("resample")) is not None:
+        if number not in _RESAMPLING:
+            raise _refused(file, ("resample",), f"resample is {shown(number)}, not 2 or 3")
+        given["interpolation"] = _RESAMPLING[number]
+    size = _side(file, "size")
+    crop = _side(file, "crop_size") if file.data.get("do_center_crop") else None
+    if size is None:
+        return given
+    given |= {"resize": size, "crop": size if crop is None else crop}
+    share = file.data.get("crop_pct")  # ConvNeXt's: of the shorter side
+    if isinstance(share, float) and 0 < share <= 1 and size < 384:
+        given["resize"] = int(size / share)
+    return given
+
+
+def _side(file: JsonFile, key: str) -> int | None:
+    """The side of a square, or the shorter side of an image."""
+    value: object = file.data.get(key)
+    sides: list[object] = [value]
+    if isinstance(value, dict):
+        sides = [cast("dict[str, Any]", value)[side] for side in _SIDES if side in value]
+    if value is None or (sides and all(type(s) is int and s == sides[0] for s in sides)):
+        return None if value is None else cast(int, sides[0])
+    text = shown(cast(object, value))
+    raise _refused(file, (key,), f"{key} is {text}, not the side of a square")
+
+
+def _normalising(file: JsonFile) -> dict[str, Any]:
+    factor = file.data.get("rescale_factor", 1 / 255)
+    is_usual = isinstance(factor, float) and math.isclose(factor, 1 / 255, rel_tol=1e-3)
+    if not is_usual or file.data.get("do_rescale") is False:
+        raise _refused(file, (), "pixels are not taken to [0, 1]")
+    if file.data.get("do_normalize") is False:
+        return {"mean": [0.0] * 3, "std": [1.0] * 3}
+    keys = {"mean": "image_mean", "std": "image_std"}
+    return {name: file.data[key] for name, key in keys.items() if key in file.data}
+
+
+def _refused(file: JsonFile, path: tuple[str, ...], message: str) -> SpecError:
+    hint = "a spec resizes the shorter side, crops a square, and normalises pixels of [0, 1]"
+    return SpecError(Problem("E215", message, file.place(path), hint))

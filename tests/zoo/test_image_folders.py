@@ -1,0 +1,141 @@
+"""``hf:FOLDER`` of transformers' image classifiers, in the layouts of torchvision's families."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+
+import archspec
+from archspec import SpecError
+from tests.tables import every
+from tests.zoo.reference import fill
+
+VIT: dict[str, Any] = {
+    "hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20,
+    "image_size": 24, "patch_size": 8,
+}  # fmt: skip
+CASES: list[tuple[str, str, int, dict[str, Any]]] = [
+    ("vit-b-16", "ViT", 24, {**VIT, "num_labels": 3}),
+    ("vit-b-16", "ViT", 24, {**VIT, "layer_norm_eps": 1e-3}),
+    ("convnext-tiny", "ConvNext", 64, {"hidden_sizes": [4, 8, 12, 16], "depths": [1, 2, 1, 1]}),
+    (
+        "convnext-tiny",
+        "ConvNext",
+        64,
+        {"hidden_sizes": [8, 4, 4, 6], "depths": [2, 1, 3, 1], "layer_norm_eps": 0.1},
+    ),
+    (
+        "swin-t",
+        "Swin",
+        128,
+        {"embed_dim": 8, "depths": [1, 2, 2, 1], "num_heads": [1, 2, 4, 4], "window_size": 4,
+         "image_size": 128, "num_labels": 5},
+    ),
+    (
+        "swin-t",
+        "Swin",
+        64,
+        {"embed_dim": 4, "depths": [2, 1, 1, 1], "num_heads": [2, 2, 2, 2], "window_size": 2,
+         "image_size": 64, "mlp_ratio": 1.5},
+    ),
+]  # fmt: skip
+VALUES = {"size": {"height": 24, "width": 24}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+
+
+def saved(path: Path, family: str, config: dict[str, Any]) -> Any:
+    of: Any = getattr(transformers, f"{family}Config")
+    theirs: Any = getattr(transformers, f"{family}ForImageClassification")(of(**config)).eval()
+    fill(theirs, 0)
+    theirs.save_pretrained(path)
+    return theirs
+
+
+@pytest.mark.parametrize(("name", "family", "size", "config"), CASES)
+def test_folders_of_transformers(
+    name: str, family: str, size: int, config: dict[str, Any], tmp_path: Path
+) -> None:
+    theirs = saved(tmp_path, family, config)
+    spec = archspec.load(f"hf:{tmp_path}")
+    assert spec.name == name
+    ours = archspec.build(spec, device="cpu").eval()
+    images = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images).logits, rtol=0, atol=1e-5)
+
+    archspec.save_weights(ours, tmp_path / "ours.safetensors", layout="transformers")
+    written, state = (
+        load_file(tmp_path / "ours.safetensors"),
+        load_file(tmp_path / "model.safetensors"),
+    )
+    computed = {n for n in written if n.endswith("relative_position_index")}
+    assert written.keys() - computed == state.keys()
+    assert all(torch.equal(written[n], tensor) for n, tensor in state.items())
+
+
+def test_other_functions_are_refused(tmp_path: Path) -> None:
+    rows: list[tuple[str, dict[str, Any], str]] = [
+        ("ViT", {**VIT, "qkv_bias": False}, "'qkv_bias' is false"),
+        ("ViT", {**VIT, "hidden_act": "relu"}, "'hidden_act' is 'relu'"),
+        ("ViT", {**VIT, "num_channels": 1}, "'num_channels' is 1"),
+        ("Swin", {"depths": [1, 1], "num_heads": [2, 2], "embed_dim": 8}, "'num_layers' is 2"),
+        ("DeiT", VIT, "no packaged spec is of the model_type 'deit'"),
+    ]
+    for family, config, message in rows:
+        saved(tmp_path, family, config)
+        with pytest.raises(SpecError, match=message):
+            archspec.load(f"hf:{tmp_path}")
+
+
+def test_images_are_prepared_as_the_folder_says(tmp_path: Path) -> None:
+    saved(tmp_path, "ViT", {**VIT, "num_labels": 3})
+    usual = archspec.load(f"hf:{tmp_path}").architecture.task
+    assert usual is not None and usual.image is not None and usual.image.crop == 224
+    transformers.ViTImageProcessor(resample=3, **VALUES).save_pretrained(tmp_path)  # pyright: ignore
+    spec = archspec.load(f"hf:{tmp_path}")
+    for one in (spec, spec.with_params(num_classes=4), spec.with_params(num_layers=1)):
+        task = one.architecture.task
+        assert task is not None and task.image is not None
+        assert (task.image.resize, task.image.crop, task.image.interpolation) == (24, 24, "bicubic")
+        assert (task.image.mean, task.image.std) == ([0.5] * 3, [0.25] * 3)
+
+
+@every(
+    "settings, expected",
+    [
+        ({"size": 32, "do_center_crop": True, "crop_size": {"height": 28, "width": 28}}, (32, 28)),
+        ({"size": {"shortest_edge": 32}, "crop_size": 28}, (32, 32)),
+        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, (256, 224)),
+        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, (384, 384)),
+        ({"do_normalize": False}, (256, 224)),
+        ({"size": {"height": 32, "width": 24}}, "size is"),
+        ({"size": True}, "size is true"),
+        ({"size": {}}, "size is"),
+        ({"size": 0}, "no image has the resize 0"),
+        ({"resample": 0}, "resample is 0, not 2 or 3"),
+        ({"rescale_factor": 1.0}, "pixels are not taken"),
+        ({"do_rescale": False}, "pixels are not taken"),
+        ({"image_mean": [0.5]}, "are not 3 numbers to use"),
+        ({"image_std": [1, 0, 1]}, "are not 3 numbers to use"),
+        ({"image_mean": "0.5"}, "no image has the mean"),
+    ],
+)
+def test_settings_of_images(
+    settings: dict[str, Any], expected: tuple[int, int] | str, tmp_path: Path
+) -> None:
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"]}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    if isinstance(expected, str):
+        with pytest.raises(SpecError, match=expected) as caught:
+            archspec.load(f"hf:{tmp_path}")
+        assert caught.value.code == "E215"
+        return
+    task = archspec.load(f"hf:{tmp_path}").architecture.task
+    assert task is not None and task.image is not None
+    assert (task.image.resize, task.image.crop) == expected
