@@ -84,6 +84,10 @@ TABLE: dict[str, dict[str, Values]] = {
         "use_bias": ([True], []),
         "hidden_act": ([], ["gelu"]),
         "time_step_rank": ([], ["auto"]),
+        "expand": ([3], []),  # intermediate_size counts
+        "intermediate_size": ([OUT, 5], []),
+        "d_inner": ([], [5]),
+        "n_layer": ([], [7]),
     },
     "t5": {
         "dense_act_fn": (["gelu_new"], ["silu"]),
@@ -139,6 +143,7 @@ TABLE: dict[str, dict[str, Values]] = {
         "type_vocab_size": ([], [2]),
         "conv_kernel_size": ([], [3]),
         "pooler_hidden_act": ([], ["tanh"]),
+        "pooler_hidden_size": ([], [8]),
     },
 }
 
