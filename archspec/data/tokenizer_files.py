@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.data.extras import train_extra
+from archspec.data.tokenizer_classes import follow_settings
 from archspec.errors import DataError, Problem, listing
 from archspec.report.text import first_line
 
@@ -60,7 +61,8 @@ _HARMLESS = {  # unsupported settings, with the values that have no effect
     "never_split": (None, []), "do_basic_tokenize": (True,), "wordpieces_prefix": ("##",),
     "clean_text": (True,), "padding_side": ("right",), "word_tokenizer_type": (None, "basic"),
     "subword_tokenizer_type": (None, "wordpiece"), "do_subword_tokenize": (True,),
-    "do_word_tokenize": (True,), "backend": ("tokenizers", None),
+    "do_word_tokenize": (True,), "backend": ("tokenizers", None), "split_by_punct": (None, False),
+    "remove_space": (None, True),
 }  # fmt: skip
 
 
@@ -334,16 +336,19 @@ def _from_json(path: Path, settings: _Settings) -> Tokenizer:
         if count > limit:
             raise DataError(Problem("E905", f"{path}: {count:,} {kind}, more than {limit:,}"))
     _try_in_process(path, hashlib.sha256(data).hexdigest())
-    tokenizer = Tokenizer.from_str(data.decode())
     content: dict[str, Any] = json.loads(data)
-    normalizer = content.get("normalizer") or {}
     if settings.is_word_piece:
         # For such a class transformers takes only the words from here, the rest from the settings.
+        tokenizer = Tokenizer.from_str(data.decode())
         _check_class(path, tokenizer, content, settings)
         tokenizer.normalizer = _bert_normalizer(settings, lower=True)
-    elif settings.flag("do_lower_case", None) and not settings.config.get("tokenizer_class"):
-        _refuse_case(normalizer, settings)
-    return tokenizer
+        return tokenizer
+    if name := follow_settings(content, settings.config):
+        shown = json.dumps(settings.config.get(name), ensure_ascii=False, default=str)[:60]
+        message = f"{path.parent / CONFIG}: {name}: {shown}, and {path.name} does otherwise"
+        hint = "the ids would be other ones: correct the one that is wrong"
+        raise DataError(Problem("E905", message, hint=hint))
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def _check_class(
@@ -371,12 +376,6 @@ def _check_class(
         message = f"{path}: {listing(unusual)}: not those of tokenizer_class {kind}"
         hint = f"take tokenizer_class out of {CONFIG} where the file itself is right"
         raise DataError(Problem("E905", message, hint=hint))
-
-
-def _refuse_case(normalizer: Mapping[str, Any], settings: _Settings) -> None:
-    text = json.dumps(normalizer)
-    if '"Lowercase"' not in text and '"lowercase": true' not in text:
-        raise settings._unsupported("do_lower_case", True)  # pyright: ignore[reportPrivateUsage]
 
 
 def _add_tokens(tokenizer: Tokenizer, settings: _Settings, *, has_defaults: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 import archspec
 from archspec.data import TextEncoder, encoder_for
@@ -142,6 +144,91 @@ def test_a_tokenizer_json_that_is_not_of_its_class(tmp_path: Path) -> None:
         )
         write(tmp_path, {"tokenizer_config.json": {}})  # as the hint says
         assert TextEncoder(tmp_path, 9).encode(["a"])
+
+
+def byte_level() -> Tokenizer:
+    """Byte-pair encoding that has learned some of the texts, as GPT-2's and RoBERTa's are."""
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([*SCRIPTS, "The café was"] * 3, trainer)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return tokenizer
+
+
+def test_settings_go_before_the_parts_of_a_file(tmp_path: Path) -> None:
+    """Of a class that transformers builds from its settings, whatever tokenizer.json has there."""
+    import transformers
+
+    plain = json.loads(byte_level().to_str())
+    spaced = copy.deepcopy(plain)
+    spaced["pre_tokenizer"]["add_prefix_space"] = True
+    words = json.loads(word_pieces(tmp_path / "words").to_str())
+    words["post_processor"] = {**plain["post_processor"], "sep": ["</s>", 6], "cls": ["<s>", 5]}
+    kinds = ["RobertaTokenizer", "GPT2TokenizerFast", "BartTokenizer", "PreTrainedTokenizerFast"]
+    cases: list[tuple[str, Any, dict[str, Any]]] = [
+        (kind, content, {} if given is None else {"add_prefix_space": given})
+        for kind in kinds
+        for content in (plain, spaced)
+        for given in (None, False, True)
+    ]
+    for name in ("do_lower_case", "strip_accents", "tokenize_chinese_chars"):
+        cases += [("MPNetTokenizer", words, {name: value}) for value in (True, False)]
+    wrong: list[str] = []
+    for i, (kind, content, given) in enumerate(cases):
+        config = {"tokenizer_class": kind, **given}
+        folder = write(
+            tmp_path / str(i), {"tokenizer.json": content, "tokenizer_config.json": config}
+        )
+        texts = [*SCRIPTS, *MARKS]
+        theirs = getattr(transformers, kind).from_pretrained(folder)
+        expected = theirs(texts, truncation=True, max_length=64)["input_ids"]
+        if TextEncoder(folder, 64).encode(texts) != expected:
+            wrong.append(f"{kind} {given}")
+    assert not wrong, "\n".join(wrong)
+
+
+def word_pieces(folder: Path) -> Tokenizer:
+    from transformers import BertTokenizer
+
+    files = {"vocab.txt": vocabulary([*SPECIAL, "<s>", "</s>", "<pad>"])}
+    return BertTokenizer.from_pretrained(write(folder, files)).backend_tokenizer
+
+
+def test_settings_that_a_tokenizer_json_contradicts(tmp_path: Path) -> None:
+    words, bytes_ = json.loads(word_pieces(tmp_path).to_str()), json.loads(byte_level().to_str())
+    lower = {"type": "Sequence", "normalizers": [{"type": "NFKD"}, {"type": "Lowercase"}]}
+    model = {"type": "Unigram", "unk_id": 0, "vocab": [["a", 0]]}
+    pieces = {
+        **bytes_, "normalizer": lower, "model": model,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"},
+        "post_processor": None, "added_tokens": [],
+    }  # fmt: skip
+    rows: list[tuple[Any, str | None, str, Any, Any]] = [  # the last but one is refused
+        (words, None, "do_lower_case", False, True),
+        (words, None, "strip_accents", False, True),
+        (words, None, "tokenize_chinese_chars", False, True),
+        (bytes_, None, "do_lower_case", True, False),
+        (bytes_, "Qwen2Tokenizer", "add_prefix_space", True, False),
+        (pieces, "LlamaTokenizer", "add_prefix_space", False, True),
+        (pieces, "AlbertTokenizer", "do_lower_case", False, None),
+        (pieces, "DebertaV2TokenizerFast", "do_lower_case", None, True),
+        (pieces, "AlbertTokenizer", "keep_accents", False, True),
+        (words, "RobertaTokenizer", "tokenizer_class", "RobertaTokenizer", "ElectraTokenizer"),
+        (pieces, "GPT2Tokenizer", "tokenizer_class", "GPT2Tokenizer", "XLMRobertaTokenizer"),
+    ]
+    for content, kind, name, wrong, right in rows:
+        config = {"tokenizer_class": kind, name: wrong}
+        files = {"tokenizer.json": content, "tokenizer_config.json": config}
+        message = refusal(write(tmp_path / "case", files), 9)
+        value = json.dumps(wrong)
+        assert message.endswith(f"{name}: {value}, and tokenizer.json does otherwise"), message
+        files["tokenizer_config.json"] = {"tokenizer_class": kind, name: right}
+        TextEncoder(write(tmp_path / "case", files), 9)
 
 
 def test_accents_are_kept(tmp_path: Path) -> None:

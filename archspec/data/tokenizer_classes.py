@@ -1,0 +1,114 @@
+"""What a ``tokenizer_class`` and its settings mean for a ``tokenizer.json``.
+
+``transformers`` builds the parts of some classes from the settings, whatever the file has for them;
+other settings only repeat what the file says. Where the two differ, the ids do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+_ANY_FILE = frozenset({"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"})
+_BYTE_LEVEL = frozenset(
+    "Bart CodeGen GPT2 GPTNeoX LED Longformer Roberta".split()  # each adds no space unless told
+)
+_SENTENCE_PIECE = frozenset("Albert Camembert DebertaV2 T5 XLMRoberta XLNet".split())
+_WORDS = frozenset({"MPNet"})
+_MODELS = {
+    **dict.fromkeys(_BYTE_LEVEL, "BPE"),
+    **dict.fromkeys(_SENTENCE_PIECE, "Unigram"),
+    **dict.fromkeys(_WORDS, "WordPiece"),
+}
+_LOWERCASE = {"Albert": True, "DebertaV2": False, "XLNet": False}  # without do_lower_case
+_NORMALIZER = {  # of BERT: setting → the name in the file
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+
+
+def follow_settings(content: dict[str, Any], config: Mapping[str, Any]) -> str:
+    """Give a ``tokenizer.json`` the parts that the settings demand.
+
+    Args:
+        content: the file; its parts are replaced where the class builds them from settings.
+        config: the settings, without a class of BERT's.
+
+    Returns:
+        The name of a setting that the file contradicts; "" if there is none.
+    """
+    stated = config.get("tokenizer_class")
+    if stated in _ANY_FILE:
+        return ""
+    kind = str(stated or "").removesuffix("Fast").removesuffix("Tokenizer")
+    model = content["model"].get("type")
+    if model is not None and model != _MODELS.get(kind, model):
+        return "tokenizer_class"
+    if kind in _BYTE_LEVEL:
+        for part in _parts(content.get("pre_tokenizer")):
+            if part.get("type") == "ByteLevel":
+                part["add_prefix_space"] = bool(config.get("add_prefix_space"))
+    if kind in _WORDS:
+        _follow_bert(content, config)
+    return _contradicted(content, config, kind)
+
+
+def _parts(part: object) -> Iterator[dict[str, Any]]:
+    """A normalizer or pre-tokenizer, and those that it is a sequence of."""
+    if not isinstance(part, dict):
+        return
+    part = cast("dict[str, Any]", part)
+    yield part
+    for inner in (*part.get("normalizers", ()), *part.get("pretokenizers", ())):
+        yield from _parts(inner)
+
+
+def _follow_bert(content: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """MPNet's class has the normalizer of BERT's, and its defaults."""
+    for part in _parts(content.get("normalizer")):
+        if part.get("type") == "BertNormalizer":
+            given = {file: config.get(name) for name, file in _NORMALIZER.items()}
+            part["lowercase"] = given["lowercase"] is not False
+            part["strip_accents"] = given["strip_accents"]
+            part["handle_chinese_chars"] = given["handle_chinese_chars"] is not False
+
+
+def _contradicted(content: Mapping[str, Any], config: Mapping[str, Any], kind: str) -> str:
+    """A setting that the file does not do; without a class, that of the model's type follows it."""
+    normalizers = [*_parts(content.get("normalizer"))]
+    types = {part.get("type") for part in normalizers}
+    lowers = "Lowercase" in types or any(part.get("lowercase") is True for part in normalizers)
+    done: dict[str, bool] = {}
+    if kind in _LOWERCASE or (not kind and (lowers or config.get("do_lower_case"))):
+        done["do_lower_case"] = lowers
+    for part in normalizers:
+        if not kind and part.get("type") == "BertNormalizer":
+            strips = part.get("strip_accents")
+            done["do_lower_case"] = lowers
+            done["strip_accents"] = lowers if strips is None else bool(strips)
+            done["tokenize_chinese_chars"] = bool(part.get("handle_chinese_chars"))
+    if kind in ("Albert", "XLNet"):
+        done["keep_accents"] = "StripAccents" not in types
+    adds_space = _adds_space(content)
+    if kind and adds_space is not None:
+        done["add_prefix_space"] = adds_space
+    asked = {name: config.get(name) for name in done}
+    if asked.get("do_lower_case") is None and kind in _LOWERCASE:
+        asked["do_lower_case"] = _LOWERCASE[kind]
+    return next(
+        (name for name, value in asked.items() if value is not None and value is not done[name]), ""
+    )
+
+
+def _adds_space(content: Mapping[str, Any]) -> bool | None:
+    """Whether a text begins as a word within it does; None if no part tells."""
+    for part in (*_parts(content.get("normalizer")), *_parts(content.get("pre_tokenizer"))):
+        kind = part.get("type")
+        if kind == "Prepend":
+            return True
+        if kind == "Metaspace" and "prepend_scheme" in part:
+            return part["prepend_scheme"] != "never"
+        if kind in ("ByteLevel", "Metaspace"):
+            return bool(part.get("add_prefix_space", True))
+    return None
