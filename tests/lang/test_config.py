@@ -337,6 +337,7 @@ def test_a_child_adds_to_the_section_and_takes_from_it(tmp_path: Path) -> None:
     config = load(child).architecture.config
     assert config is not None and config.model_dump() == {
         "model_type": ["mine"],
+        "architectures": [],
         "read": {
             "num_labels": ["len(id2label)"],
             "depth": ["layers"],
