@@ -95,6 +95,7 @@ def _score(data: bytes, name: str) -> float:
         is_plausible = is_plausible and not any(
             a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(part)
         )
+        is_plausible = is_plausible and "ς" not in part[:-1]  # it ends words
         letters = [letter for letter in part if letter >= "\x80"]
         total += len(letters)
         common += is_plausible * sum(_is_common(letter, name) for letter in letters)
@@ -102,8 +103,13 @@ def _score(data: bytes, name: str) -> float:
 
 
 def _has_common_letters(text: str) -> bool:
-    """Six letters make up nearly half of Russian text, but a quarter of Hebrew read as Russian."""
+    """Six letters make up nearly half of Russian text, but a quarter of Hebrew read as Russian.
+
+    Hebrew has 27 letters, so that the last ones of the Russian alphabet are missing there.
+    """
     letters = [letter for letter in text.lower() if "а" <= letter <= "я"]
+    if len(letters) > 100 and not any(letter >= "ы" for letter in letters):
+        return False
     return sum(letter in "оеаинт" for letter in letters) > 0.3 * len(letters)
 
 

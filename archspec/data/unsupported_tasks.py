@@ -111,11 +111,17 @@ def refuse_tokens(table: Table, text: str | None) -> None:
         if _normalised(name) == "translation" and _holds_objects(table, name):
             evidence = f"column '{name}' holds a text and its translations"
             raise _written(table, "translation", evidence, "write two of them into columns: ")
-    texts = [name for name in table.dataset.column_names if holds_prose(table, name)]
+    names = table.dataset.column_names
+    texts = [name for name in names if holds_prose(table, name) or _is_text_by_name(table, name)]
     if text in lists or (text is None and lists and (tokens or not texts)):
         shown = listing([text] if text in lists and len(lists) == 1 else lists)
         have = "holds a list for each row" if len(lists) == 1 else "hold lists"
         raise _tokens(table, f"{shown} {have}")
+
+
+def _is_text_by_name(table: Table, name: str) -> bool:
+    """Whether a column is called as texts are, and holds some, however short."""
+    return _normalised(name) in _STEMS and bool(sample_texts(table, name))
 
 
 def refuse_answers(table: Table) -> None:

@@ -320,3 +320,13 @@ def test_texts_that_belong_together(tmp_path: Path) -> None:
         assert (caught.value.code, message in caught.value.message) == (code, True), message
     with pytest.raises(ArchspecError, match="no column of negatives is read"):
         archspec.open_data([{"text": "a", "label": "b"}], task=TASK, negative_column="x")
+
+
+def test_short_texts_beside_lists_of_labels(tmp_path: Path) -> None:
+    """A column that is called text holds the text, though it has no more words than tags."""
+    columns = {"text": [f"so {i}" for i in N], "labels": [["a", "b"], ["b"], []]}
+    data = open_data(write(tmp_path / "a.jsonl", columns), task=TASK)
+    assert (data.columns.text, data.columns.label, data.labels) == ("text", "labels", ("a", "b"))
+    columns = {"words": [["so", "it"], ["is"]], "tags": [["a", "b"], ["b"]]}
+    with pytest.raises(DataError, match="words and their tags are another task"):
+        open_data(write(tmp_path / "b.jsonl", columns), task=TASK)

@@ -97,6 +97,7 @@ def test_options_that_say_nothing(tmp_path: Path) -> None:
 
 def test_the_encoding_that_fits(tmp_path: Path) -> None:
     cases = [
+        ("cp1255", "השועל החום המהיר קופץ מעל הכלב העצלן, " * 4),
         ("cp1252", "for £5 in the café"), ("cp1252", "Le garçon a mangé près de l’église"),
         ("cp1252", "Die Größe der Straße überrascht"), ("cp1252", "El niño comió una manzana"),
         ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy"), ("cp1251", "Это очень хороший фильм"),
