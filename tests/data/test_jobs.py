@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import archspec
+from archspec.data import open_data
 from archspec.errors import ArchspecError, DataError
 from archspec.lang.schema import Task, TextInput
 
