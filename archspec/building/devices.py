@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from archspec.errors import BuildError, Problem, UsageError, did_you_mean
+from archspec.errors import BuildError, Problem, UsageError
 from archspec.lang.spec import Spec
 from archspec.report.numbers import format_size
 
@@ -28,7 +28,7 @@ def pick_device(device: str | torch.device) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
     if not re.fullmatch(r"cpu|meta|mps|cuda(:\d{1,4})?", name):
-        hint = did_you_mean(name, _NAMES) or f"devices: {', '.join(_NAMES)}, cuda:N"
+        hint = f"devices: {', '.join(_NAMES)}, cuda:N"
         raise UsageError(Problem("E801", f"no device is called '{name}'", hint=hint))
     if name.startswith("cuda"):
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -52,7 +52,7 @@ def pick_dtype(dtype: str | torch.dtype | None) -> torch.dtype | None:
     """
     name = str(dtype).removeprefix("torch.")
     if dtype is not None and name not in _DTYPES:
-        hint = did_you_mean(name, _DTYPES) or f"dtypes: {', '.join(_DTYPES)}"
+        hint = f"dtypes: {', '.join(_DTYPES)}"
         raise UsageError(Problem("E801", f"no floating-point dtype is called '{name}'", hint=hint))
     return None if dtype is None else getattr(torch, name)
 

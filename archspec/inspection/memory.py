@@ -88,12 +88,16 @@ def pick_kernels(name: str) -> str:
     return name
 
 
+_MOST_LISTED = 4
+
+
 def unknown(what: str, name: object, known: list[str]) -> UsageError:
     hint = f"there are {', '.join(known) or 'none'}"
     if not isinstance(name, str):
         message = f"the {what} is a name, not {type(name).__name__}"
         return UsageError(Problem("E801", message, hint=hint))
-    hint = did_you_mean(name, known) or hint
+    if len(known) > _MOST_LISTED:
+        hint = did_you_mean(name, known) or hint
     return UsageError(Problem("E801", f"no {what} is called '{name}'", hint=hint))
 
 

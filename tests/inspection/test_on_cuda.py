@@ -79,5 +79,6 @@ def test_the_peak_of_a_step() -> None:
 
 
 def test_an_unknown_device() -> None:
-    with pytest.raises(archspec.UsageError, match="no device is called 'tpu'"):
-        archspec.inspect(archspec.loads(SMALL), device="tpu")
+    with pytest.raises(archspec.UsageError, match="no device is called 'gpu'") as caught:
+        archspec.inspect(archspec.loads(SMALL), device="gpu")
+    assert caught.value.hint == "there are cpu, cuda"  # no near miss in letters: cpu

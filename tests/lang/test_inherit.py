@@ -434,3 +434,11 @@ def test_a_resolved_document_is_the_same_spec_in_one_file(tmp_path: Path) -> Non
     assert {*archspec.load(own).document.sources()} == {
         str(own), str(tmp_path / "blocks.yaml"), "specs/vision/resnet18.yaml",
     }  # fmt: skip
+
+
+def test_a_missing_file_that_is_called_as_a_packaged_spec() -> None:
+    with pytest.raises(SpecError) as caught:
+        archspec.load("./resnet18.yaml")
+    assert (caught.value.code, caught.value.hint) == (
+        "E106", "the packaged spec is given by its name: resnet18",
+    )  # fmt: skip
