@@ -40,7 +40,7 @@ VIEWS: Mapping[str, Sequence[str]] = {
 
 TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "diff": ("compare",),
-    "predict": ("text", "image", "rows", "file", "nearest", "examples", "sources"),
+    "predict": ("text", "image", "rows", "file", "nearest", "inside", "examples", "sources"),
     "train": (
         "preview", "start", "stop", "resume", "poll", "compare", "again", "note", "rename",
         "remove",

@@ -24,6 +24,7 @@ from archspec.predicting.row_reader import row_file
 from archspec.tasks import models_language, takes_pairs
 from archspec.tasks.figures import figure_name
 from archspec.training.run_folder import BEST, FACTS, SPEC
+from archspec_app.activation_data import activation_data
 from archspec_app.answers import image_answer, row_answers, text_answer, truncation
 from archspec_app.example_inputs import examples_of
 from archspec_app.training.job_status import read_text
@@ -175,6 +176,31 @@ class Models:
             message = f"a file of {len(image):,} bytes; the maximum is {MAX_IMAGE_BYTES:,}"
             raise DataError(Problem("E930", message))
         return self._predict(source, lambda model: image_answer(model, image))
+
+    def look_inside(
+        self, source: Source, texts: Sequence[str], image: bytes, chosen: int
+    ) -> dict[str, Any]:
+        """What is in a model for one input.
+
+        Args:
+            source: the model.
+            texts: a text and a second one, which may be empty.
+            image: the content of a file.
+            chosen: the number of the attention map.
+
+        Returns:
+            As ``activation_data``.
+
+        Raises:
+            ArchspecError: the visitor's mistake; its text is safe to show.
+        """
+        _check_texts(texts)
+        first, second = texts
+
+        def look(model: archspec.Predictor) -> dict[str, Any]:
+            return activation_data(model, first, second, image, chosen)
+
+        return self._predict(source, look)
 
     def predict_rows(self, source: Source, inputs: Sequence[Sequence[str]]) -> dict[str, Any]:
         """The predictions for several texts, or pairs of texts.

@@ -3,10 +3,10 @@
 ``model_source`` loads spec, model, encoder and labels; ``batching`` makes batches; ``engine`` runs
 them; ``batchnorm_folding`` and ``optimization`` make the model faster;
 ``row_reader``, ``row_writer`` and ``files`` predict on a file in windows; ``saliency`` and
-``explanation`` find the tokens that a label comes from; ``words`` tags words, ``answers`` finds
-answers, ``masks`` tokens for masks, ``continuations`` continues prompts, ``segmentation`` finds a
-class for each pixel; ``report``, ``span_report``, ``token_report`` and ``segmentation_report`` have
-the results.
+``explanation`` find the tokens that a label comes from; ``activations`` looks into modules;
+``words`` tags words, ``answers`` finds answers, ``masks`` tokens for masks, ``continuations``
+continues prompts, ``segmentation`` finds a class for each pixel; ``report``, ``span_report``,
+``token_report`` and ``segmentation_report`` have the results.
 """
 
 from importlib import import_module

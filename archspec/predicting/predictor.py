@@ -64,6 +64,7 @@ from archspec.tasks.language_model import LanguageModel
 if TYPE_CHECKING:
     from archspec.lang.schema import Task
     from archspec.lang.spec import Spec
+    from archspec.predicting.activations import Activations
     from archspec.predicting.files import PredictionSettings
     from archspec.predicting.search import SearchResult
     from archspec.tasks.objective import Activation, Objective
@@ -287,6 +288,47 @@ class Predictor:
         assert isinstance(self.encoder, TextEncoder)
         self.tokens = self.encoder.encode_counted([text]).counts
         return explanation
+
+    def activations(self, input: Any) -> Activations:
+        """Look into the model while it predicts on one input.
+
+        The model runs once, in evaluation mode and without any optimization, and stays as it was.
+        Notes are made of outputs that are dead (all values are equal) or explode (values are not
+        finite, or too large for float16), of units that are zero everywhere, and of a standard
+        deviation that is ten times larger or smaller than the median of modules alike.
+
+        Args:
+            input: a text, a pair of texts as a tuple, or an image, as for a call.
+
+        Returns:
+            Figures of the output of each module, and the attention weights of those that compute
+            them with ``scaled_dot_product_attention`` or ``softmax``.
+
+        Raises:
+            DataError: E930, nothing can be predicted on the input.
+            BuildError: E503 or E512, the model cannot be run on it.
+
+        Example:
+            >>> import archspec
+            >>> model = archspec.build("tests/training/tiny.yaml", device="cpu", seed=0)
+            >>> inside = archspec.Predictor(model, labels=["no", "yes"]).activations("a warm film")
+            >>> inside.modules[0].path, inside.modules[0].shape
+            ('', (1, 2))
+        """
+        from archspec.predicting.activations import observe
+
+        if isinstance(self.encoder, TextEncoder):
+            prepared = prepare_texts(self.encoder, [input], 1, pair=self.pair)
+        else:
+            encoder = self.encoder
+            prepared = prepare_images(encoder, lambda i: pixels(encoder, input), 1, 1)
+        if prepared.faults:
+            raise DataError(problems_of(prepared.faults, 0, 1))
+        self.tokens = prepared.tokens
+        names: list[str] = []
+        if isinstance(self.encoder, TextEncoder):
+            names = [self.encoder.name(token) for token in self.encoder.encode([input])[0]]
+        return observe(self.engine.plain, prepared.batches[0][1], names)
 
     def file(
         self,

@@ -1,7 +1,7 @@
 // Creates elements. Text reaches the page through text nodes and setAttribute alone.
 
 const SVG = "http://www.w3.org/2000/svg";
-const SVG_TAGS = new Set(["svg", "circle", "line", "path", "polyline", "text"]);
+const SVG_TAGS = new Set(["svg", "circle", "line", "path", "polyline", "rect", "text", "title"]);
 
 const isAttributes = (value) => value?.constructor === Object;
 

@@ -1,10 +1,11 @@
 // Predictions for texts or images, with one model or two.
-// Events: "text" "image" "rows" "file" "nearest" "examples" "sources"
+// Events: "text" "image" "rows" "file" "nearest" "inside" "examples" "sources"
 import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
 import { formatExact, formatScore } from "./numbers.js";
 import { on } from "./page.js";
 import { answerPanel } from "./predict_answers.js";
+import { insidePanel } from "./predict_inside.js";
 import { rowsTable } from "./predict_rows.js";
 import { requestQueue } from "./requests.js";
 import { readStored, writeStored } from "./stored.js";
@@ -65,6 +66,9 @@ const specPart = h(
   key,
   h("small.quiet", { id: "help-predict-key" }, KEY_HELP),
 );
+const look = button("Look inside", lookInside, {
+  title: "the activations of each module for this input, and where attention looks",
+});
 root.append(
   h(
     "div.fields.sources",
@@ -78,7 +82,7 @@ root.append(
   filePart,
   imagePart,
   examples,
-  h("p.go", button("Predict", predict, { class: "primary" })),
+  h("p.go", button("Predict", predict, { class: "primary" }), look),
   answer,
 );
 
@@ -111,6 +115,7 @@ function showInputs() {
   const isRun = source.value !== ""; // what a run takes is known, a spec may be for both
   modePart.hidden = !isText || isVector;
   onePart.hidden = !isText || shown !== "one";
+  look.hidden = isText && shown !== "one";
   linesPart.hidden = !isText || shown !== "lines";
   filePart.hidden = !isText || !(shown === "file" || isVector);
   imagePart.hidden = isText;
@@ -217,7 +222,7 @@ function tryImage(found) {
 function replaceAnswer(...content) {
   turn += 1;
   isWaiting = false;
-  drop(["text", "image", "rows", "file", "nearest"]);
+  drop(["text", "image", "rows", "file", "nearest", "inside"]);
   answer.replaceChildren(...content);
   return turn;
 }
@@ -249,6 +254,21 @@ async function predictOne(mine, event, input, place = answer) {
     panels.push(answerPanel(nameOf(name), value));
   }
   place.replaceChildren(h("div.panels", panels));
+}
+
+// Of the first model alone.
+async function lookInside() {
+  const mine = replaceAnswer(h("p.quiet", "Looking …"));
+  const [picked] = pictures;
+  if (takesImages() && !picked) return void showError("Choose an image first.");
+  if (picked?.bytes > MAX_IMAGE_BYTES) return void showError("The image is larger than 20 MB.");
+  const [name] = models();
+  const input = takesImages()
+    ? { data: await inBase64(picked) }
+    : { text: text.value, second: isPair() ? second.value : "" };
+  const askMap = (map) => ask("inside", { ...modelData(name), ...input, map });
+  const value = await askMap(0);
+  if (mine === turn) answer.replaceChildren(insidePanel(nameOf(name), value, askMap));
 }
 
 function predictLines(mine) {

@@ -2,6 +2,7 @@
 import { button, h, headRow, option, rowHead, scrollable } from "./dom.js";
 import { formatExact, formatPercent } from "./numbers.js";
 import { oneAtATime, whenVisible } from "./page.js";
+import { formatValue } from "./value_format.js";
 
 const root = element.querySelector(".weights-view");
 const choice = h("select", { name: "weights", "aria-label": "Weights", onchange: describe });
@@ -41,8 +42,6 @@ function histogram(counts) {
   );
 }
 
-const number = (value) => (value === null ? "–" : Number(value.toPrecision(4)).toString());
-
 function row(tensor) {
   const { name, shape, dtype, mean, std, lowest, highest, zeros, notes } = tensor;
   return h(
@@ -51,7 +50,7 @@ function row(tensor) {
     rowHead(h("span.tensor", name), notes.length ? h("span.note", notes.join("; ")) : ""),
     h("td", { title: dtype }, `[${shape.join(", ")}]`),
     h("td", histogram(tensor.histogram)),
-    [mean, std, lowest, highest].map((value) => h("td.number", number(value))),
+    [mean, std, lowest, highest].map((value) => h("td.number", formatValue(value))),
     h("td.number", formatPercent(zeros)),
   );
 }

@@ -17,7 +17,7 @@ from archspec.tasks import takes_pairs
 from archspec_app.component import hint, view
 from archspec_app.data_files import data_below
 from archspec_app.event_binding import EventBinder
-from archspec_app.events import Event, flag_of, text_of, texts_of
+from archspec_app.events import Event, flag_of, number_of, text_of, texts_of
 from archspec_app.framework import LISTENER
 from archspec_app.predictions import (
     MAX_IMAGE_BYTES,
@@ -36,7 +36,10 @@ def build(binder: EventBinder) -> None:
     hint("Try a finished run, or weights for the open spec, on an input of yours.")
     predict = view("predict", label="Prediction", elem_id="predict")
     nothing = gr.State(None)
-    answers = {"text": _text, "image": _image, "rows": _rows, "file": _file, "nearest": _nearest}
+    answers = {
+        "text": _text, "image": _image, "rows": _rows, "file": _file, "nearest": _nearest,
+        "inside": _inside,
+    }  # fmt: skip
     for name, act in answers.items():
         getattr(predict, name)(_predictions(binder, act), [binder.code], [predict], **LISTENER)
     predict.examples(binder.on_query(_examples, _list_failed), [nothing], [predict], **LISTENER)
@@ -92,14 +95,25 @@ def _text(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str
 
 
 def _image(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
-    encoded = text_of(data, "data", 4 * MAX_IMAGE_BYTES // 3 + 4)
-    try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        content = b""
+    content = _content(data)
     if not content:
         raise UsageError(Problem("E801", f"choose an image of at most {MAX_IMAGE_BYTES:,} bytes"))
     return models.predict_image(_source(session, data), content)
+
+
+def _content(data: Mapping[str, Any]) -> bytes:
+    """Of an image's file; empty if there is none."""
+    encoded = text_of(data, "data", 4 * MAX_IMAGE_BYTES // 3 + 4)
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _inside(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:
+    texts = [text_of(data, name, MAX_TEXT_LENGTH) for name in ("text", "second")]
+    chosen = number_of(data, "map", 0)
+    return models.look_inside(_source(session, data), texts, _content(data), chosen)
 
 
 def _rows(models: Models, session: Session, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,58 @@ def test_a_text(open_runs: OpenPage, runs_folder: Path, topics_run: str) -> None
     expect(predicting.answer.locator(".saliency")).to_have_count(0)
 
 
+def test_looking_inside(
+    open_runs: OpenPage, topics_run: str, hostile_run: str, image_run: str
+) -> None:
+    inspector = open_runs()
+    predicting = Predicting(inspector)
+    inside = predicting.answer.locator(".inside")
+
+    def look(run: str, text: str) -> None:
+        predicting.source.select_option(run)
+        inspector.page.get_by_label("Text", exact=True).fill(text)
+        inspector.button("Look inside").click()
+
+    look(f"runs/{topics_run}", ANIMAL)
+    rows = inside.locator("tbody tr")
+    expect(rows.first).to_contain_text("the whole model")
+    expect(inside.locator("[title$='encoder.layer.5.attention.self']")).to_have_text("self")
+    heads = inspector.page.get_by_label("Head", exact=True)
+    expect(heads.locator("option")).to_have_count(13)
+    names = inside.locator(".attention text").all_text_contents()
+    count = len(names) // 2
+    assert names[:2] == ["[CLS]", "a"] and names[:count] == names[count:]
+    squares = inside.locator(".attention rect")
+    expect(squares).to_have_count(count * count)
+    before = squares.evaluate_all("all => all.map((one) => one.getAttribute('fill-opacity'))")
+    heads.select_option("3")
+    single = squares.evaluate_all("all => all.map((one) => one.getAttribute('fill-opacity'))")
+    assert single != before
+    modules = inspector.page.get_by_label("Module with attention")
+    expect(modules.locator("option")).to_have_count(6)
+    modules.select_option("5")
+    expect(inside.locator("svg.attention")).to_have_attribute(
+        "aria-label", re.compile(r"Attention of .*layer\.5\.")
+    )
+    inside.get_by_label("Search modules of the model").fill("layer.0.att self.query")
+    expect(rows).to_have_count(0)
+    inside.get_by_label("Search modules of the model").fill("layer.0.attention.self.query")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("encoder.layer.0.attention.self.query Linear")
+    assert faults(inspector, ".inside") == []
+    inspector.page.set_viewport_size({"width": 1280, "height": 900})
+    look(f"runs/{hostile_run}", PAYLOADS[0])
+    expect(inside).to_contain_text("Not shown: no module computes attention weights")
+    is_clean(inspector)
+    look(f"runs/{topics_run}", " ")
+    expect(inside.locator(".wrong")).to_contain_text("enter a text")
+    predicting.source.select_option(f"runs/{image_run}")
+    picked: Any = {"name": "red.png", "mimeType": "image/png", "buffer": picture("red")}
+    inspector.page.locator("#predict-image").set_input_files(picked)
+    inspector.button("Look inside").click()
+    expect(rows.first).to_contain_text("the whole model")
+
+
 def test_the_run_that_finished_last_is_the_model(open_runs: OpenPage, runs_folder: Path) -> None:
     def train(name: str) -> str:
         return f"runs/{train_here(runs_folder, 'tiny.yaml', 'reviews.csv', name, epochs=1)}"
