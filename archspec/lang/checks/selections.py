@@ -315,8 +315,9 @@ class SelectionChecker:
         for tensor in self.tensors:
             if not idle:
                 return
-            applies = (ours for ours, one in renames.items() if one.to_foreign(tensor) is not None)
-            idle.pop(next(applies, ""), None)
+            # Few lines are idle for long: the others are asked about their tensors alone.
+            if (found := _first_for(tensor, idle)) and found == _first_for(tensor, renames):
+                del idle[found]
         for ours, rename in idle.items():
             if any(rename.to_foreign(tensor) is not None for tensor in self.left_out):
                 continue
@@ -368,3 +369,8 @@ class SelectionChecker:
         found = self.tree.entries if self.tree else ()
         kinds = {entry.type for entry in found if entry.type}
         return any(layer.registered for kind in kinds if (layer := layers.find(kind)))
+
+
+def _first_for(tensor: str, renames: Mapping[str, Rename]) -> str:
+    """The first rename that applies to a tensor; "" if none does."""
+    return next((ours for ours, one in renames.items() if one.to_foreign(tensor) is not None), "")

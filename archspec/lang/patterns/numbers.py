@@ -60,22 +60,23 @@ def names_of_numbers(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def numbers_in(glob: str, name: str) -> dict[str, int] | None:
-    """What the numbers of a name stand for; None if the name does not match.
+def numbers_in(glob: str, path: str) -> tuple[dict[str, int], str] | None:
+    """What the numbers of some names stand for, and the path below them; None if they do not match.
 
-    >>> numbers_in("block{s}-{i + 1}", "block2-3"), numbers_in("{2 * i}", "3")
-    ({'s': 2, 'i': 2}, None)
+    >>> numbers_in("block{s}-{i + 1}", "block2-3.a.b"), numbers_in("{2 * i}", "3")
+    (({'s': 2, 'i': 2}, 'a.b'), None)
     """
     pattern, places = _compiled(glob)
-    match = pattern.fullmatch(name)
+    match = pattern.fullmatch(path)
     if match is None:
         return None
+    *stretches, below = match.groups("")
     found: dict[str, int] = {}
-    for (factor, which, more), digits in zip(places, match.groups(), strict=True):
+    for (factor, which, more), digits in zip(places, stretches, strict=True):
         value, rest = divmod(int(digits) - more, factor)
         if value < 0 or rest or found.setdefault(which, value) != value:
             return None
-    return found
+    return found, below
 
 
 def with_numbers(glob: str, numbers: Numbers) -> str:
@@ -92,11 +93,14 @@ def with_numbers(glob: str, numbers: Numbers) -> str:
 
 @lru_cache(maxsize=1024)
 def _compiled(glob: str) -> tuple[re.Pattern[str], tuple[tuple[int, str, int], ...]]:
-    """An expression with a group for each number, and the factor, name and addend of each."""
+    """An expression with a group for each number and one for the path below, and what each is.
+
+    That is a factor, a name and an addend.
+    """
     places: list[tuple[int, str, int]] = []
     text, at = "", 0
     for one in _NUMBER.finditer(glob):
         places.append((int(one[1] or 1), one[2], int(f"{one[3] or '+'}{one[4] or 0}")))
         text += re.escape(glob[at : one.start()]) + _DIGITS
         at = one.end()
-    return re.compile(text + re.escape(glob[at:])), tuple(places)
+    return re.compile(f"{text}{re.escape(glob[at:])}(?:\\.(.+))?"), tuple(places)

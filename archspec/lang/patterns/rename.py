@@ -48,6 +48,9 @@ class Rename:
     def to_foreign(self, path: str) -> str | None:
         """The foreign name of one of our paths; None if the rename does not apply to it."""
         source, target = _sides(self.new, self.old)
+        if (names := _with_numbers_only(source)) is not None:
+            found = numbers_in(names, path)
+            return None if found is None else _filled(target, [found[1]], found[0])
         caught = _caught(source, path.split(".") if path else [])
         return None if caught is None else _filled(target, *caught)
 
@@ -126,6 +129,13 @@ def _stars(text: str) -> list[str]:
     return re.findall(r"\*+", same_length(text))
 
 
+@lru_cache(maxsize=1024)
+def _with_numbers_only(side: Side) -> str | None:
+    """The names of a side with numbers, and no wildcard but the path below: one match will do."""
+    names = ".".join(side[0])
+    return names if len(side) == 2 and not side[1] and "{" in names and not _stars(names) else None
+
+
 def _caught(side: Side, names: list[str]) -> tuple[list[str], dict[str, int]] | None:
     """What each wildcard stands for, and each number by its name.
 
@@ -159,13 +169,18 @@ def _fit(block: tuple[str, ...], names: list[str], numbers: dict[str, int]) -> l
     if len(block) != len(names):
         return None
     caught: list[str] = []
-    found = dict(numbers)
+    found: dict[str, int] = {}
     for glob, name in zip(block, names, strict=True):
-        inner = numbers_in(glob, name) if "{" in glob else None
-        stretches = [] if inner is not None else stars(glob, name)
-        if stretches is None or any(found.setdefault(k, v) != v for k, v in (inner or {}).items()):
+        if "{" in glob:
+            inner = numbers_in(glob, name)
+            if inner is None or any(found.setdefault(k, v) != v for k, v in inner[0].items()):
+                return None
+        elif (stretches := stars(glob, name)) is None:
             return None
-        caught += stretches
+        else:
+            caught += stretches
+    if any(numbers.get(k, v) != v for k, v in found.items()):
+        return None
     numbers |= found
     return caught
 
