@@ -36,6 +36,12 @@ TABLE: dict[str, dict[str, Values]] = {
         "partial_rotary_factor": ([], [0.5]),
         "use_bidirectional_attention": ([], [True]),
     },
+    "qwen2": {
+        "head_dim": ([OUT], []),
+        "num_key_value_heads": ([None], [OUT]),  # Qwen2Config's 32 do not divide the heads
+        "use_sliding_window": ([], [True]),
+        "attention_bias": ([], [False, True]),
+    },
     "qwen3": {
         "head_dim": ([OUT], []),
         "num_key_value_heads": ([None], [OUT]),  # Qwen3Config's 32 do not divide the heads

@@ -11,6 +11,8 @@ from transformers import (
     LlamaForCausalLM,
     MixtralConfig,
     MixtralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -50,6 +52,10 @@ def _llama(random: Random) -> dict[str, Any]:
     given = sizes(random) | {"mlp_bias": random.random() < 0.5}
     linear = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
     return given | {"rope_parameters": random.choice([LLAMA3, linear, given["rope_parameters"]])}
+
+
+def _qwen2(random: Random) -> dict[str, Any]:
+    return {key: value for key, value in sizes(random).items() if key != "attention_bias"}
 
 
 def _mixtral(random: Random) -> dict[str, Any]:
@@ -94,5 +100,6 @@ def reference(
 REFERENCES = {
     "llama": reference(LlamaForCausalLM, LlamaConfig, _llama),
     "mixtral": reference(MixtralForCausalLM, MixtralConfig, _mixtral, routed=True),
+    "qwen2": reference(Qwen2ForCausalLM, Qwen2Config, _qwen2),
     "qwen3": reference(Qwen3ForCausalLM, Qwen3Config),
 }
