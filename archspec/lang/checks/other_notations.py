@@ -8,6 +8,7 @@ is changed to what it stands for, so that the later checks find what else is wro
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice, takewhile
@@ -227,7 +228,7 @@ class _Reader:
     # ---------------------------------------------------------------------------- parameters
 
     def _params(self, params: _Data, path: Path) -> None:
-        fields = list(schema.Param.model_fields)
+        fields = tuple(schema.Param.model_fields)
         for name, value in params.items():
             keys = list(cast(_Data, value)) if isinstance(value, dict) else []
             meant = [k for k in keys if _near(str(k), fields)]
@@ -301,7 +302,7 @@ def _are_steps(path: Path) -> bool:
             return False
 
 
-def _is_value(declared: _Data, fields: list[str]) -> bool:
+def _is_value(declared: _Data, fields: tuple[str, ...]) -> bool:
     """Whether a mapping that has a ``type`` is no declaration: ``{type: linear, factor: 2.0}``."""
     kind = declared.get("type")
     if not isinstance(kind, str) or looks_like_type(kind) or did_you_mean(kind, schema.PARAM_TYPES):
@@ -310,7 +311,8 @@ def _is_value(declared: _Data, fields: list[str]) -> bool:
     return bool(others) and not any(_near(key, fields) for key in others)
 
 
-def _near(key: str, fields: list[str]) -> bool:
+@functools.lru_cache(maxsize=1024)
+def _near(key: str, fields: tuple[str, ...]) -> bool:
     return bool(difflib.get_close_matches(key, fields, cutoff=0.8))
 
 
