@@ -1,6 +1,7 @@
 // The table of several inputs with the answers of one or two models, filled in as they arrive.
-import { button, h, headRow, scrollable } from "./dom.js";
+import { button, download, h, headRow, scrollable } from "./dom.js";
 import { formatExact, formatProbability } from "./numbers.js";
+import { asCsv, asJson, predictionRows } from "./prediction_file.js";
 
 const LETTERS = "AB";
 const MAX_COUNTS = 8;
@@ -10,6 +11,12 @@ export function rowsTable(inputs, models, open) {
   const isCompared = models.length > 1;
   const answers = models.map(() => []);
   const status = h("p.quiet", { role: "status" });
+  const found = () => predictionRows(inputs, models, answers);
+  const saves = h(
+    "p.bar",
+    button("Save as CSV", () => download("predictions.csv", asCsv(found()), "text/csv")),
+    button("Save as JSON", () => download("predictions.json", asJson(models, found()), "application/json")),
+  );
   const names = isCompared ? models.map((model, i) => h("p.quiet", `${LETTERS[i]}: ${model}`)) : [];
   const columns = models.flatMap((_, i) =>
     isCompared ? [`Label ${LETTERS[i]}`, LETTERS[i]] : ["Label", "Probability"],
@@ -25,8 +32,8 @@ export function rowsTable(inputs, models, open) {
     const input = button(shown, () => open(i), { class: "link", title: "show the whole answer" });
     return h("tr", h("td.number", formatExact(i + 1)), h("td.input", input), cells);
   }
-  function fill(model, start, found) {
-    found.forEach((answer, offset) => {
+  function fill(model, start, some) {
+    some.forEach((answer, offset) => {
       const i = start + offset;
       answers[model][i] = answer;
       const [label, share] = [...rows[i].cells].slice(2 + 2 * model);
@@ -49,7 +56,7 @@ export function rowsTable(inputs, models, open) {
     return `A and B differ in ${formatExact(different)} of ${formatExact(done)} answers; these rows are marked.`;
   }
   status.textContent = summary();
-  return { head: [...names, status], body: table, fill };
+  return { head: [...names, status, saves], body: table, fill };
 }
 
 function counts(answers) {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import math
 import re
 from io import BytesIO
@@ -292,6 +294,14 @@ def test_several_texts_and_two_models(
     shares = archspec.Predictor(runs_folder / "runs" / topics_run, device="cpu")(texts)
     shown = [float(row[3].removesuffix(" %")) / 100 for row in rows]
     assert shown == pytest.approx([one.probability for one in shares], abs=6e-4)
+    with page.expect_download() as saving:
+        inspector.button("Save as CSV").click()
+    with open(saving.value.path(), newline="", encoding="utf-8") as file:
+        saved = [*csv.DictReader(file)]
+    assert [row["input"] for row in saved] == texts
+    assert [row["label"] for row in saved] == expected
+    exact = [float(row["probability"]) for row in saved]
+    assert exact == pytest.approx([one.probability for one in shares], abs=1e-5)
     # The whole answer to one of them, and another model beside.
     predicting.answer.locator(".rows button").first.click()
     expect(predicting.answer.locator(".bars tr.best th")).to_have_text(expected[0])
@@ -302,6 +312,11 @@ def test_several_texts_and_two_models(
     assert [row[4] for row in predicting.rows] == other
     assert {HOSTILE_LABEL, "yes"} >= set(other)
     expect(predicting.answer.locator(".rows .differs")).to_have_count(23)
+    with page.expect_download() as saving:
+        inspector.button("Save as JSON").click()
+    content = json.loads(saving.value.path().read_text(encoding="utf-8"))
+    assert content["models"] == [f"runs/{topics_run}", f"runs/{hostile_run}"]
+    assert [row["label_b"] for row in content["rows"]] == other
     predicting.answer.locator(".rows button").nth(1).click()
     expect(predicting.answer.locator(".panel")).to_have_count(2)
     is_clean(inspector)
