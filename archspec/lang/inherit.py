@@ -127,7 +127,7 @@ def read(name: str | os.PathLike[str], copy: Path | None = None) -> tuple[Docume
         SpecError: E1xx if no tree can be made of it.
     """
     path = locate(name)
-    if copy is None and not path.exists() and find_packaged(path.stem):
+    if copy is None and not os.path.exists(path) and find_packaged(path.stem):
         hint = f"the packaged spec is given by its name: {path.stem}"
         raise SpecError(Problem("E106", f"{path}: no such file", hint=hint))
     root, problems = yaml.read(copy or path, shown_as=_shown(path))
