@@ -73,6 +73,21 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
     return fit_one(value, param, kind)
 
 
+def whole_number_hint(root: yaml.Mapping, path: yaml.Path, value: object) -> str:
+    """What to write for a whole float that something refuses, as a hint; "" for other values.
+
+    Args:
+        root, path: where the value, or the expression that gives it, stands.
+    """
+    if not isinstance(value, float) or not value.is_integer():
+        return ""
+    node = yaml.find(root, path)
+    text = node.text if isinstance(node, yaml.Scalar) else ""
+    if not text.startswith("$"):
+        return f"write {value:.0f}"
+    return "/ divides to a float: write //" if "/" in text.replace("//", "") else ""
+
+
 def fit_one(value: Any, param: Param, kind: str) -> tuple[Any, str]:
     plain = "str" if kind in ("block", "layer") else kind
     fits = kind not in PARAM_TYPES or is_kind(value, plain)

@@ -17,7 +17,7 @@ from archspec.lang.checker import Checker
 from archspec.lang.checks.classes import chooses_class, class_complaint, unknown_class
 from archspec.lang.checks.names import MAX_NAME, item_name_complaint
 from archspec.lang.checks.signatures import missing_arguments, wrong_arguments
-from archspec.lang.declarations import fit, inferred
+from archspec.lang.declarations import fit, inferred, whole_number_hint
 from archspec.lang.expr import ExpressionError, Node, Value
 from archspec.lang.expr.evaluate import MAX_WORK as BUDGET
 from archspec.lang.expr.evaluate import rounds
@@ -211,7 +211,8 @@ class Instantiator:
             if isinstance(value, Instance):
                 complaint = "takes a value, not a mapping"
             if complaint:
-                self._refuse("E205", f"{block.name}'s {name} {complaint}", path)
+                hint = whole_number_hint(self.checker.document.root, path, value)
+                self._refuse("E205", f"{block.name}'s {name} {complaint}", path, hint)
             if kind in ("block", "layer") and value is not None:
                 message, hint = class_complaint(self.blocks, kind, str(value))
                 if message and self.checker.is_broken(("blocks", str(value))):

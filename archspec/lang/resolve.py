@@ -79,6 +79,7 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
         return
     expected = set[int]()  # calls and names that stand where they may
     asked = set[int]()  # classes of which only is asked whether they are there
+    compared = set[int]()  # names beside == and !=
     for part in walk(node):
         match part:
             case _ if id(part) in expected:
@@ -97,6 +98,13 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
                 yield ExpressionError("E304", message, called)
             case Compare(left=Name() as name, operators=("is" | "is not",)):
                 asked.add(id(name))
+            case Compare(operators=("==" | "!=",)):
+                compared |= {id(part.left), *map(id, part.others)}
+            case Attribute(value=Name(symbol=None) as owner, name=name):
+                expected.add(id(owner))
+                hint = f"write {name}" if name in scope else "each parameter has a plain name"
+                message = f"'{owner.id}.{name}': values have no parts"
+                yield ExpressionError("E304", message, part, hint)
             case Binary(operator="@"):
                 yield ExpressionError("E304", "@ has no meaning in an argument", part)
             case Call() | Attribute() | Constant(value=EllipsisType()):
@@ -104,16 +112,35 @@ def argument_errors(node: Node, scope: Scope, *, classes: bool) -> Iterator[Expr
             case _:
                 pass
     for name in names(node):
-        if name.symbol is None:
+        if name.symbol is None and id(name) not in expected:
             known = [k for k, symbol in scope.items() if symbol.kind != "broken"]
-            hint = did_you_mean(name.id, known) or f"names here: {listing(known) or 'none'}"
+            hint = constant_hint(name.id) or did_you_mean(name.id, known)
+            hint = hint or (f"a text has quotes: '{name.id}'" if id(name) in compared else "")
+            hint = hint or f"names here: {listing(known) or 'none'}"
             yield ExpressionError("E303", f"unknown name '{name.id}'", name, hint)
-        elif name.symbol.kind == "param" and name.symbol.is_class:
+        elif name.symbol and name.symbol.kind == "param" and name.symbol.is_class:
             if classes or id(name) in asked:
                 continue
             message = f"'{name.id}' is a class, not a value"
             hint = f"use it as type:, pass it on, or ask whether it is there: {name.id} is not None"
             yield ExpressionError("E303", message, name, hint)
+
+
+_CONSTANTS = {
+    **dict.fromkeys(("true", "yes", "on"), "True"),
+    **dict.fromkeys(("false", "no", "off"), "False"),
+    **dict.fromkeys(("null", "none", "nil", "nullptr", "undefined"), "None"),
+}
+
+
+def constant_hint(name: str) -> str:
+    """What to write for a constant of another language; "" for any other name.
+
+    >>> constant_hint("null")
+    'write None'
+    """
+    found = _CONSTANTS.get(name.lower())
+    return f"write {found}" if found else ""
 
 
 def _function_errors(call: Call) -> Iterator[ExpressionError]:

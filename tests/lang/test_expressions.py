@@ -269,7 +269,10 @@ def test_length_and_depth() -> None:
 
 HINTS = [
     ("$i + 1", "this is always an expression: leave out the $"),
-    ("a = i", "an expression computes a value; write {name: expression} to give it a name"),
+    (
+        "a = i",
+        "an expression computes a value; write {name: expression} to give it a name, == to compare",
+    ),
     ("i is 1", "use =="),
     ("i.__dict__", "shape, ndim, dtype, device, or a child or parameter of a module"),
     ("i j", ""),

@@ -319,7 +319,17 @@ def test_what_every_file_begins_with() -> None:
         ),
         (
             "{rope_scaling: {type: linear, factor: 2.0}}",
-            *("is a mapping: a parameter has one value", "of its keys: factor: 2.0; of a config"),
+            *(
+                "is a mapping: a parameter has one value",
+                "of its keys: factor: 2.0; of a",
+            ),
+        ),
+        (
+            "{act: {type: enum, values: [relu, gelu]}}",
+            *(
+                "is a mapping: a parameter has one value",
+                "write act: {choices: [relu, gelu], ",
+            ),
         ),
         ("{rope: {type: linear, min: 2}}", "unknown type 'linear'", "types: int, float"),
         ("{rope: {type: itn, factor: 2}}", "unknown type 'itn'", "did you mean 'int'?"),
@@ -373,3 +383,74 @@ def test_each_of_several_calls_is_told_at_its_place() -> None:
     text = MODULE % "{type: AdaptiveAvgPool2d, output_size: [$max(4, 2), $min(3, 1)]}"
     places = [problem.place and problem.place.column for problem in problems_of(text)]
     assert places == [51, 63]
+
+
+LAYER = NET.replace(
+    "blocks:", "params: {wide: true, act: relu, n: {type: int, default: null}}\nblocks:"
+)
+WHEN = LAYER + "    items: [{type: ReLU, when: '$%s'}]"
+
+
+@every(
+    "condition, code, hint, followed",
+    [
+        ("wide && act", "E301", "write and", "wide and act == 'relu'"),
+        ("wide || act", "E301", "write or", "wide or act == 'relu'"),
+        ("!wide", "E301", "write not", "not wide"),
+        (
+            *("wide ? True : False", "E301"),
+            *("write b if a else c for a ? b : c", "True if wide else False"),
+        ),
+        ("wide == true", "E303", "write True", "wide == True"),
+        ("n == null", "E303", "write None", "n is None"),
+        ("act == relu", "E303", "a text has quotes: 'relu'", "act == 'relu'"),
+        ("act != rel", "E303", "a text has quotes: 'rel'", "act != 'rel'"),
+        ("model.wide", "E304", "write wide", "wide"),
+        ("model.deep", "E304", "each parameter has a plain name", ""),
+    ],
+)  # fmt: skip
+def test_conditions_of_other_languages(condition: str, code: str, hint: str, followed: str) -> None:
+    (problem,) = problems_of(WHEN % condition)
+    assert (problem.code, problem.hint) == (code, hint)
+    if followed:
+        archspec.loads(WHEN % followed.replace("'", "''"))
+
+
+@every(
+    "key, hint",
+    [
+        ("use: conv.yaml", "write use: [conv.yaml]"),
+        ("task: classification", "write task: {kind: text-classification}, or another kind"),
+        ("init: {'**': zeros_}", "write init: [{match: PATTERN, weight: zeros_}], a rule for each"),
+        ("init: [{match: '**', weight: 0.5}]", "write weight: {constant_: {val: 0.5}}"),
+    ],
+)
+def test_other_shapes_at_the_top(key: str, hint: str) -> None:
+    item = "{type: Linear, in_features: 4, out_features: 4}"
+    (problem,) = problems_of(NET + f"    items: [{item}]\n{key}\n")
+    assert problem.code == "E202" and problem.hint.startswith(hint)
+
+
+@every("pattern", [".*weight", "encoder\\\\..*", "^fc", "fc.*.$"])
+def test_regular_expressions_as_patterns(pattern: str) -> None:
+    problems = problems_of(NET + f'    items: [{{type: ReLU}}]\nfreeze: {{a: ["{pattern}"]}}\n')
+    assert [problem.code for problem in problems] == ["E702"]
+    assert "patterns are no regular expressions" in problems[0].message
+
+
+def test_a_block_takes_an_integer_for_a_quotient() -> None:
+    linear = "{type: Linear, in_features: $width, out_features: 4}"
+    block = f"  Wide: {{params: {{width: int}}, items: [{linear}]}}"
+    text = NET + "    items: [{type: Wide, width: $8 %s 2}]\n" + block
+    (problem,) = problems_of(text % "/")
+    assert (problem.code, problem.hint) == ("E205", "/ divides to a float: write //")
+    archspec.loads(text % "//")
+
+
+@every(
+    "name, instead",
+    [("swish", "silu"), ("concatenate", "cat"), ("attention", "scaled_dot_product_attention")],
+)
+def test_functions_of_other_frameworks(name: str, instead: str) -> None:
+    (problem,) = problems_of(NET + f"    forward: [{{return: {name}(x)}}]")
+    assert (problem.code, problem.hint) == ("E304", f"write {instead}(…)")

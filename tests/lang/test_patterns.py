@@ -238,7 +238,12 @@ def test_segments() -> None:
         ("a.!fc", "!", "'!' cannot stand in a name"),
         ("a. fc", " ", "' ' cannot stand in a name"),
         ("layer?", "?", "'?' cannot stand in a name"),
-        ("fc$", "$", "'$' cannot stand in a name"),
+        (
+            "fc$",
+            "$",
+            "'$' cannot stand in a name: patterns are no regular expressions,"
+            " ** is any number of names",
+        ),
         ("{a,b}", "{", "'{' cannot stand in a name"),
         ("a@Linear", "@", "'@' cannot stand in a name"),
         ("x.@", "@", "'@' takes the whole name of one type"),

@@ -35,6 +35,8 @@ _Data = dict[str, Any]
 _MOST_PIECES = 20  # of one call that commas have cut
 _CONDITIONS = ("if", "elif", "else", "while", "when", "unless")
 _REVERSED = re.compile(r"\breversed\((\w+)\)", re.ASCII)
+_CHOICES = ("values", "options", "enum", "allowed", "literal")  # for the key choices
+_LONGEST = 120  # characters of declarations in a hint
 _WHILE = "loops have a known number of rounds: {for: i in range(n), do: [steps]}"
 
 
@@ -234,12 +236,7 @@ class _Reader:
             meant = [k for k in keys if _near(str(k), fields)]
             if not keys or name == "<<" or (meant and not _is_value(cast(_Data, value), fields)):
                 continue
-            first = next((k for k in keys if k not in fields), keys[0])
-            declared = yaml.flow({first: cast(_Data, value)[first]})
-            hint = (
-                f"declare a parameter for each of its keys: {declared[1:-1]}; of a config.json it "
-                f"is read by config: {{read: {{{first}: {name}.{first}}}}}"
-            )
+            hint = _declarations(name, cast(_Data, value), fields)
             message = f"'{name}' is a mapping: a parameter has one value, or a list"
             self._add("E202", message, (*path, name), hint)
             params[name] = {"default": None}
@@ -285,6 +282,23 @@ class _Reader:
         if not meant and last and path[-2] != "do":
             return {"return": "None"}
         return dict(meant) or {"_": "None"}
+
+
+def _declarations(name: str, value: _Data, fields: Iterable[str]) -> str:
+    """What to write for a parameter that is a mapping."""
+    choices = next((value[k] for k in _CHOICES if isinstance(value.get(k), list)), None)
+    if choices:
+        declared = yaml.flow({"choices": choices, "default": cast("list[object]", choices)[0]})
+        return f"write {name}: {declared}"
+    value = {k: v for k, v in value.items() if k not in fields} or value
+    first = next(iter(value))
+    declared = yaml.flow(value)[1:-1]
+    if len(declared) > _LONGEST:
+        declared = f"{yaml.flow({first: value[first]})[1:-1]}, …"
+    return (
+        f"declare a parameter for each of its keys: {declared}; of a config.json it "
+        f"is read by config: {{read: {{{first}: {name}.{first}}}}}"
+    )
 
 
 def _are_steps(path: Path) -> bool:

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator, Mapping
 
 from archspec.errors import Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
+from archspec.lang.declarations import whole_number_hint
 from archspec.lang.expr import Value
 from archspec.lang.registry.layers import Layer
 from archspec.lang.schema import Module
 from archspec.lang.tree import BlockNode, ModuleNode
-from archspec.lang.yaml import Path, Scalar, find
+from archspec.lang.yaml import Path
 
 Signature = BlockNode | Layer
 
@@ -46,8 +47,7 @@ def wrong_arguments(
         elif expected and value:
             is_name = isinstance(value[0], str) and value[0] in params
             hint = f"write ${value[0]} for its value" if is_name else ""
-            if isinstance(value[0], float) and value[0].is_integer():
-                hint = _whole_number(checker, path, value[0])
+            hint = hint or whole_number_hint(checker.document.root, path, value[0])
             yield problem("E205", f"{takes.name}'s {name} takes {expected}", path, hint=hint)
 
 
@@ -136,12 +136,3 @@ def _instead(takes: Signature, name: str, given: Collection[str]) -> str:
     reserved = [key for key in Module.model_fields if key not in ("type", "items")]
     known = f"it takes: {listing(names)}" if names else "it takes none"
     return did_you_mean(name, [*names, *reserved]) or known
-
-
-def _whole_number(checker: Checker, path: Path, value: float) -> str:
-    """What to write for a float where an integer belongs, as a hint."""
-    node = find(checker.document.root, path)
-    text = node.text if isinstance(node, Scalar) else ""
-    if not text.startswith("$"):
-        return f"write {value:.0f}"
-    return "/ divides to a float: write //" if "/" in text.replace("//", "") else ""

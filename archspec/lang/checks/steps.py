@@ -38,6 +38,7 @@ from archspec.lang.references import (
 )
 from archspec.lang.registry import functions, layers
 from archspec.lang.registry.attributes import MODULE_ATTRIBUTES
+from archspec.lang.resolve import constant_hint
 from archspec.lang.sizes import symbol
 from archspec.lang.tree import (
     AssignNode,
@@ -306,7 +307,7 @@ class _StepChecker:
             hint = did_you_mean(node.id, known)
             if not hint and functions.find(node.id):
                 hint = f"{node.id} is a function: call it"
-            hint = self._size_hint(node.id) or hint
+            hint = constant_hint(node.id) or self._size_hint(node.id) or hint
             hint = hint or "a name is an input, a child, a parameter or an earlier target"
             self.refuse(node, "E303", f"unknown name '{node.id}'", hint)
         elif node.symbol.kind == "param" and node.symbol.is_class:

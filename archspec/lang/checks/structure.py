@@ -263,6 +263,14 @@ def _kind_hint(path: Path, given: Any, blocks: Collection[str]) -> str:
         return f"write forward: {yaml.flow([step or {'return': given}])}"
     if path[:1] == ("freeze",) and len(path) == 2 and isinstance(given, str):
         return f"write {path[1]}: {yaml.flow([given])}"
+    if path == ("use",) and isinstance(given, str):
+        return f"write use: {yaml.flow([given])}"
+    if path == ("task",) and isinstance(given, str):
+        return "write task: {kind: text-classification}, or another kind"
+    if path == ("init",) and isinstance(given, dict):
+        return "write init: [{match: PATTERN, weight: zeros_}], a rule for each pattern"
+    if path[:1] == ("init",) and len(path) == 3 and isinstance(given, int | float):
+        return f"write {path[2]}: {{constant_: {{val: {yaml.flow(given)}}}}}"
     if path == ("tie",):
         return "write tie: {decoder.weight: embedding.weight}"
     if len(path) > 1 and path[-2] in _STEPS:

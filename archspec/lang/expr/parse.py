@@ -157,13 +157,26 @@ def _parsed(text: str) -> ast.expr:
         return ast.parse(text.lstrip(), mode="eval").body
 
 
+_OPERATORS = {  # of other languages
+    r"&&": "write and",
+    r"\|\|": "write or",
+    r"(^|[\s(])!(?!=)": "write not",
+    r"\?[^:]*:": "write b if a else c for a ? b : c",
+}
+
+
 def _syntax_hint(text: str) -> str:
+    quoted = re.sub(r"'[^']*'|\"[^\"]*\"", "", text)
+    for pattern, hint in _OPERATORS.items():
+        if re.search(pattern, quoted):
+            return hint
     if text.startswith("$"):
         return "this is always an expression: leave out the $"
     if found := re.match(r"[A-Za-z_]\w*\.(\d+)", text):
         return f"write {found[0].replace(f'.{found[1]}', f'[{found[1]}]')}"
     if "=" in text and not any(op in text for op in ("==", "<=", ">=", "!=")) and "(" not in text:
-        return "an expression computes a value; write {name: expression} to give it a name"
+        hint = "an expression computes a value; write {name: expression} to give it a name"
+        return f"{hint}, == to compare"
     return ""
 
 

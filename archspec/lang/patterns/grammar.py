@@ -114,6 +114,12 @@ def parse(text: str) -> Pattern:
     return Pattern(text, negated, tuple(segments))
 
 
+def _no_regular_expression(text: str) -> str:
+    """What to add to a message about a pattern that looks like a regular expression."""
+    is_one = ".*" in text or "\\" in text or text.startswith("^") or text.endswith("$")
+    return ": patterns are no regular expressions, ** is any number of names" if is_one else ""
+
+
 _PIECE = re.compile(r"([^\[\]]*)(\[[^\[\]]*\])?")
 _NOT_IN_NAMES = re.compile(r"[\s\x00-\x1f\x7f!@?(){}|\\^$]")
 
@@ -121,7 +127,8 @@ _NOT_IN_NAMES = re.compile(r"[\s\x00-\x1f\x7f!@?(){}|\\^$]")
 def _segment(text: str, start: int, end: int) -> Segment:
     piece = text[start:end]
     if not piece:
-        raise PatternError("a name is missing", max(0, start - 1), min(len(text), end + 1), text)
+        message = "a name is missing" + _no_regular_expression(text)
+        raise PatternError(message, max(0, start - 1), min(len(text), end + 1), text)
     if piece == "**":
         return AnyDepth()
     if "**" in piece:
@@ -134,7 +141,8 @@ def _segment(text: str, start: int, end: int) -> Segment:
         return _typed(text, start, end)
     if wrong := _NOT_IN_NAMES.search(name):
         at = start + wrong.start()
-        raise PatternError(f"{wrong[0]!r} cannot stand in a name", at, at + 1, text)
+        message = f"{wrong[0]!r} cannot stand in a name{_no_regular_expression(text)}"
+        raise PatternError(message, at, at + 1, text)
     if not name:
         raise PatternError("an index needs the container's name before it", start, end, text)
     return Named(name, _pick(text, start + len(name), end) if pick else None)

@@ -146,7 +146,20 @@ def names() -> tuple[str, ...]:
 
 
 _INSTEAD = {
+    "attention": "write scaled_dot_product_attention(…)",
+    "cast": "write to(x, float32)",
     "clip": "write clamp(…)",
+    "concatenate": "write cat(…)",
+    "dot_product_attention": "write scaled_dot_product_attention(…)",
+    "expand_dims": "write unsqueeze(…)",
+    "hard_swish": "write hardswish(…)",
+    "l2_normalize": "write normalize(…)",
+    "reduce_max": "write amax(…)",
+    "reduce_mean": "write mean(…)",
+    "reduce_sum": "write sum(…)",
+    "resize": "write interpolate(…)",
+    "swish": "write silu(…)",
+    "upsample": "write interpolate(…)",
     "take": "write gather(…) or index_select(…)",
     "finfo": "write finfo(x.dtype).min",
     "divisible": "it takes plain numbers",
