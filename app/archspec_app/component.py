@@ -42,8 +42,8 @@ TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "diff": ("compare",),
     "predict": ("text", "image", "rows", "file", "nearest", "inside", "examples", "sources"),
     "train": (
-        "preview", "start", "stop", "resume", "poll", "compare", "again", "note", "rename",
-        "remove",
+        "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "note",
+        "rename", "remove",
     ),
     "weights": ("files", "describe"),
 }  # fmt: skip

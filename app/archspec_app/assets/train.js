@@ -1,5 +1,5 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
-// Events: "preview" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
+// Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
@@ -9,7 +9,7 @@ import { chart } from "./run_charts.js";
 import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
 import { badge, bestScore, runTable } from "./run_table.js";
 import { readStored, writeStored } from "./stored.js";
-import { previewPanel } from "./train_preview.js";
+import { estimateFact, previewPanel } from "./train_preview.js";
 
 const root = element.querySelector(".train-view");
 const STORED = "archspec-train"; // the form, for a reload
@@ -34,7 +34,11 @@ let pollStarted = 0;
 
 const form = h("form.train-form");
 const notice = h("p.notice", { role: "status" });
+const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
+const estimateLine = h("span", { role: "status" });
+let previewedOptions = {};
+let estimateTimer = null;
 const list = h("div.runs");
 const comparing = h("div.comparison");
 const detail = h("div.run");
@@ -131,7 +135,8 @@ form.addEventListener("submit", (event) => {
 });
 function showPreview() {
   report("Reading the data …");
-  trigger("preview", { options: formOptions() });
+  previewedOptions = formOptions();
+  trigger("preview", { options: previewedOptions });
 }
 // What was read is of other options as soon as one changes.
 form.addEventListener("input", () => {
@@ -400,6 +405,10 @@ function receive() {
     fields = value.fields;
     keepFocus(form, "name", drawForm);
   }
+  if (value?.estimate) {
+    clearTimeout(estimateTimer);
+    estimateLine.textContent = estimateFact(value.estimate);
+  }
   if (!value?.rows) return;
   pollStarted = 0;
   rows = value.rows;
@@ -407,7 +416,13 @@ function receive() {
   if (value.error || value.event !== "poll") report(value.error ?? value.notice ?? "", Boolean(value.error));
   if (value.preview) {
     previewed.classList.remove("outdated");
-    previewed.replaceChildren(...previewPanel(value.preview, () => previewed.replaceChildren()));
+    estimateLine.textContent = "Time: measuring a few batches on this machine …";
+    previewed.replaceChildren(...previewPanel(value.preview, estimateLine, () => previewed.replaceChildren()));
+    trigger("estimate", { options: previewedOptions });
+    clearTimeout(estimateTimer);
+    estimateTimer = setTimeout(() => {
+      estimateLine.textContent = estimateFact({ problem: "there was no answer" });
+    }, ESTIMATE_LIMIT);
   }
   if (value.again) fillForm(value.again);
   if (value.compared)

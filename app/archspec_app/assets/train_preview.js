@@ -1,8 +1,8 @@
 // What a run would train on and take: columns, classes, first rows, lengths, memory, the command line.
 import { button, h, headRow, rowHead, scrollable } from "./dom.js";
-import { formatExact, formatSize } from "./numbers.js";
+import { formatDuration, formatExact, formatSize } from "./numbers.js";
 
-export function previewPanel(found, close) {
+export function previewPanel(found, time, close) {
   return [
     h("h3", "Preview ", button("Close", close)),
     h(
@@ -14,6 +14,7 @@ export function previewPanel(found, close) {
     h(
       "ul.facts",
       facts(found).map((fact) => h("li", fact)),
+      h("li", time),
     ),
     command(found),
   ];
@@ -60,6 +61,19 @@ function facts({ tokens, steps, epochs, memory, unit, notes }) {
   if (memory) found.push(memoryFact(memory));
   if (unit !== "rows") found.push(`The counts of classes are ${unit}.`);
   return [...found, ...notes];
+}
+
+// An estimate: it is said what it is made of, and what is not in it.
+export function estimateFact({ seconds, batch_seconds: each, measured, epochs, problem }) {
+  if (problem) return `Time: not measured: ${problem}.`;
+  const batches = measured === 1 ? "1 batch" : `${formatExact(measured)} batches`;
+  const one = each < 1 ? `${(1000 * each).toFixed(each < 0.01 ? 1 : 0)} ms` : `${each.toFixed(1)} s`;
+  const all = epochs === 1 ? "the epoch" : `all ${formatExact(epochs)} epochs`;
+  return [
+    `Time: about ${formatDuration(Math.max(1, seconds))} for ${all}, an estimate:`,
+    `${batches} took ${one} each on this machine just now.`,
+    "Validation and saving come on top; frozen modules that are computed once take less.",
+  ].join(" ");
 }
 
 function memoryFact({ short, sizes, free, where, fits }) {

@@ -19,7 +19,7 @@ from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 from archspec_app.training.jobs import Jobs
-from archspec_app.training.preview import preview
+from archspec_app.training.preview import estimate, preview
 from archspec_app.training.run_rows import JobRow
 from archspec_app.training.run_table import (
     compare_runs,
@@ -61,6 +61,23 @@ def build(binder: EventBinder) -> None:
     for name, act in actions.items():
         inputs = [binder.code if name in ("preview", "start") else nothing]
         getattr(train, name)(_handler(binder, name, act), inputs, [train], **LISTENER)
+    train.estimate(_estimates(binder), [binder.code], [train], **LISTENER)
+
+
+def _estimates(binder: EventBinder) -> Callable[..., Any]:
+    """A handler that measures in a process of its own: it keeps nobody waiting."""
+
+    def run(session: Session, event: Event) -> dict[str, Any]:
+        if event.text is not None:
+            session.edit(event.text)
+        options, folder = _options(session, dict(event.data)), session.workspace.folder
+        request = read_request(folder, session.request.text, session.name, options)
+        return {"estimate": estimate(folder, request)}
+
+    def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+        return {"estimate": {"problem": in_words_of_the_form(problem)}}
+
+    return binder.on_query(run, failed, model_key=lambda event: "estimate", replaceable=True)
 
 
 def _handler(binder: EventBinder, name: str, act: Action) -> Callable[..., Any]:

@@ -6,21 +6,23 @@ import base64
 import math
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import archspec
-from archspec.data import Data, Rows, TextEncoder
+from archspec.data import Data, ImageEncoder, Rows, TextEncoder
 from archspec.data.batching import token_counts
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import ArchspecError
 from archspec.lang.spec import Spec
 from archspec.tasks import labels_pixels, tags_words
-from archspec.training.data_feed import encoders, opened
+from archspec.training.data_feed import DataSource, encoders, opened
 from archspec.training.model_setup import with_adapter_plan, with_classes
 from archspec.training.options import TrainOptions
+from archspec.training.step_time import measure_batches
 from archspec_app.costs import figure_data
 from archspec_app.session import dimensions
 from archspec_app.training.train_request import TrainRequest, in_words_of_the_form
@@ -60,22 +62,73 @@ def preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
         raise type(error)(problems) from None
 
 
-def _preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
+def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
+    """Measure what the batches of a run take, by training on a few of them.
+
+    Returns:
+        ``seconds``, of all batches of all epochs; ``batch_seconds``, of one of them on average;
+        ``measured``, how many; ``epochs``. Or only ``problem``: why nothing was measured.
+
+    Raises:
+        ArchspecError: the run cannot begin; its text is safe to show.
+    """
+    try:
+        setup = _set_up(folder, request)
+        memory = _memory(setup.spec, setup.options, setup.tokens)
+        if memory is not None and memory["fits"] is False:
+            return {"problem": "a step does not fit into memory"}
+        if setup.options.compile or setup.options.devices != 1:
+            return {"problem": "the model is compiled, or trained by several processes"}
+        found = measure_batches(setup.spec, setup.source.data, setup.options, setup.encoders)
+    except ArchspecError as error:
+        problems = [without_paths(problem, folder) for problem in error.problems]
+        raise type(error)(problems) from None
+    batches = sum(phase.batches * phase.epochs for phase in found)
+    seconds = sum(phase.total for phase in found)
+    return {
+        "seconds": seconds,
+        "batch_seconds": seconds / max(1, batches),
+        "measured": sum(phase.measured for phase in found),
+        "epochs": sum(phase.epochs for phase in found),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """Data, spec and options of a run, brought together as the run does it."""
+
+    source: DataSource
+    spec: Spec
+    options: TrainOptions
+    encoders: tuple[TextEncoder | ImageEncoder, TextEncoder | ImageEncoder]
+    notes: tuple[str, ...]
+
+    @property
+    def tokens(self) -> TokenCounts | None:
+        encoder = self.encoders[1]
+        return _tokens(self.source.data, encoder) if isinstance(encoder, TextEncoder) else None
+
+
+def _set_up(folder: Path, request: TrainRequest) -> _Setup:
     files = {key: str(folder / file) for key, file in request.files}
     sources = [str(folder / file) for key, file in request.files if key == "data"]
     spec, options = request.spec, request.options
     if options.task is not None:
         spec = spec.for_task(options.task)
     source = opened(sources[0] if len(sources) == 1 else sources, spec, options)
-    spec, options, adapter_notes = with_adapter_plan(spec, options)
+    spec, options, notes = with_adapter_plan(spec, options)
     options = options.resolved(spec.architecture.freeze)
     spec = with_classes(spec, source.data)
     paths = (files.get("weights"), files.get("tokenizer"), options.max_length)
-    encoder = encoders(spec, *paths)[1]
-    text_encoder = encoder if isinstance(encoder, TextEncoder) else None
-    tokens = _tokens(source.data, text_encoder) if text_encoder else None
+    return _Setup(source, spec, options, encoders(spec, *paths), tuple(notes))
+
+
+def _preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
+    setup = _set_up(folder, request)
+    source, spec, options = setup.source, setup.spec, setup.options
+    tokens = setup.tokens
     is_part = any(len(rows) > MAX_COUNTED for rows in source.data.splits.values())
-    notes = [*source.notes, *adapter_notes, *(tokens.notes if tokens and not is_part else ())]
+    notes = [*source.notes, *setup.notes, *(tokens.notes if tokens and not is_part else ())]
     epochs = sum(phase.epochs for phase in options.phases)
     return {
         "command": shlex.join(["archspec", "train", name, *request.arguments]),

@@ -298,6 +298,10 @@ def test_a_preview_tells_what_a_run_would_train_on(
     expect(preview.locator(".facts")).to_contain_text(f"{steps} steps in each of 4 epochs.")
     expect(preview.locator(".facts")).to_contain_text(re.compile(r"A step takes ≈ .*: it fits\."))
     expect(preview.locator(".facts")).to_contain_text('"Max length" 32 keeps')
+    expect(preview.locator(".facts")).to_contain_text(
+        re.compile(r"Time: about \d.* for all 4 epochs, an estimate: [1-4] batch.* took .* each"),
+        timeout=60_000,
+    )
     line = preview.locator("pre").inner_text()
     assert shlex.split(line)[:3] == ["archspec", "train", "tiny.yaml"]
     assert "--data=./long.csv" in line and "--epochs=4" in line and str(runs_folder) not in line
