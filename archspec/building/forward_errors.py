@@ -215,7 +215,10 @@ class FailureReport:
             message, notes = self._layer(*culprit)
             return "E510", message, f"PyTorch says: {said}", notes
         if not isinstance(error, RuntimeError | IndexError | ValueError):
-            return "E512", f"{type(error).__name__}: {said}", self._unpacking(error), []
+            hint = self._unpacking(error)
+            if "must be Tensor, not list" in said:
+                hint = "a list is one tensor by stack(xs) or cat(xs): sum(stack(xs), 0)"
+            return "E512", f"{type(error).__name__}: {said}", hint, []
         shapes = [
             self.shape([int(size) for size in sizes.split(", ") if size])
             for sizes in _SHAPE.findall(said)

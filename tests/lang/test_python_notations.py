@@ -67,6 +67,7 @@ def loads(step: str) -> None:
         ("y: masked_fill_(x, x > 0, 0)", "E304", "write masked_fill(…)"),
         ("y: self.forward(x)", "E303", "a block does not call itself"),
         ("y: forward(x)", "E304", "a block does not call itself"),
+        ("y: zeros(3, device='cuda')", "E305", "write device=x.device"),
         ("y: zeros(batch, 3)", "E303", "write x.shape[0]"),
         ("y: layers.0(x)", "E301", "write layers[0]"),
         ("{for: layer in reversed(layers), do: [{x: layer(x)}]}", "E304", 'layers[::-1]", do'),
@@ -105,3 +106,41 @@ def test_texts_that_hold_no_statement() -> None:
         hint, step = meant_step(text)
         assert hint == "a step is {name: expression} or {return: expression}"
         assert step == {}
+
+
+@every(
+    "block, code, hint",
+    [
+        (
+            "{modules: {n: {type: \"$'LayerNorm' if n else 'RReLU'\", normalized_shape: 4}}}",
+            *("E203", "use a block for each"),
+        ),
+        (
+            "{modules: {n: {type: \"$'Net' if n == 5 else 'ReLU'\", inplace: true}}}",
+            *("E203", "use a block for each"),
+        ),
+        (
+            "{modules: {n: {type: MultiheadAttention, embed_dim: 4, num_heads: 2, kdim: None}}}",
+            "E205",
+            "write null",
+        ),
+        (
+            "{buffers: {n: [1, 2]}, forward: [{return: x}]}",
+            "E202",
+            "write {value: $tensor([1, 2])}",
+        ),
+    ],
+)
+def test_declarations_as_in_python(block: str, code: str, hint: str) -> None:
+    text = f"archspec: 1\nmodel: Net\nparams: {{n: 4}}\nblocks:\n  Net: {block}\n"
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text.replace("Net: {", "Net: {inputs: {x: [batch, 4]}, "))
+    (problem,) = caught.value.problems
+    assert problem.code == code and hint in problem.hint
+
+
+def test_modules_are_tied_by_their_parameters() -> None:
+    text = HEAD.replace("dims:", "tie: {fc: layers}\ndims:") + "      - return: x\n"
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text)
+    assert caught.value.problems[0].hint == "tie each of its parameters, such as fc.weight, fc.bias"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing, near_misses, shown
@@ -266,6 +267,19 @@ class _BlockChecker:
             checker.findings.add(*missing_arguments(checker, module, takes, {*known, *meant}))
         if takes is None or (isinstance(takes, layers.Layer) and takes.keywords_any):
             self._check_keywords(module)
+        if takes is None:
+            self._check_alternatives(module)
+
+    def _check_alternatives(self, module: ModuleNode) -> None:
+        """Each class that a choice names has all arguments, whichever is chosen."""
+        for node in outcomes(module.type):
+            name = str(node.value) if isinstance(node, Constant) else ""
+            takes = self.tree.blocks.get(name) or layers.find(name)
+            if takes is not None:
+                given = dict.fromkeys(module.arguments)
+                for problem in wrong_arguments(self.checker, module, takes, given):
+                    hint = "each type of the choice gets all arguments: where they differ, use a"
+                    self.checker.findings.add(replace(problem, hint=f"{hint} block for each"))
 
     def _check_keywords(self, module: ModuleNode) -> None:
         """Names of arguments that no signature says: each must be one that Python can pass."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
-from archspec.errors import did_you_mean, shown
+from archspec.errors import did_you_mean, listing, shown
 from archspec.lang import patterns
 from archspec.lang.checker import Checker
 from archspec.lang.expr import ExpressionError, Node, Span, Value, nodes
@@ -291,6 +291,8 @@ class SelectionChecker:
         for path, key in ((name, True), (target, False)):
             if path not in self.tensors:
                 hint = did_you_mean(path, self.tensors)
+                if inside := [t for t in self.tensors if t.startswith(f"{path}.")]:
+                    hint = f"tie each of its parameters, such as {listing(inside)}"
                 message = f"no parameter '{path}'"
                 self.checker.add("E213", message, ("tie", name), key=key, hint=hint)
             elif path in self.buffers:

@@ -47,6 +47,7 @@ def wrong_arguments(
         elif expected and value:
             is_name = isinstance(value[0], str) and value[0] in params
             hint = f"write ${value[0]} for its value" if is_name else ""
+            hint = hint or ("write null" if value[0] == "None" else "")
             hint = hint or whole_number_hint(checker.document.root, path, value[0])
             yield problem("E205", f"{takes.name}'s {name} takes {expected}", path, hint=hint)
 

@@ -469,6 +469,9 @@ class _StepChecker:
             if complaint := function.problem_with(len(call.arguments), keywords):
                 hint = f"its arguments: {listing(function.arguments)}" if function.arguments else ""
                 self.refuse(call, "E305", complaint, hint)
+            elif any(_is_device(word) for word in call.keywords):
+                hint = "write device=x.device: the device is chosen when the model is built"
+                self.refuse(call, "E305", "a step names no device", hint)
             elif name == "copy_" and not self._is_own_buffer(call.arguments[0]):
                 hint = "everything else is computed anew: {x: …}"
                 self.refuse(call, "E305", "copy_ writes into a buffer of the block alone", hint)
@@ -574,6 +577,13 @@ def check_call(checker: Checker, block: BlockNode, call: nodes.Call) -> None:
         hint = f"write {by_name}" if by_name else f"its inputs: {inputs_text(block.inputs)}"
         cause = (*block.path, "inputs") if block.inputs else block.path
         checker.refuse(call, "E305", complaint, hint, cause=cause)
+
+
+def _is_device(keyword: nodes.Keyword) -> bool:
+    value = keyword.value
+    return (
+        keyword.name == "device" and isinstance(value, nodes.Constant) and value.value is not None
+    )
 
 
 _NO_RECURSION = "a block does not call itself: call a child, fc(x), or one of its methods"

@@ -250,6 +250,8 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
 
 
 def _kind_hint(path: Path, given: Any, blocks: Collection[str]) -> str:
+    if len(path) == 4 and path[-2] in ("parameters", "buffers") and isinstance(given, list):
+        return f"write {{value: $tensor({_short(yaml.flow(given))})}}, or {{shape: …}}"
     if "value" in path[4:5] and isinstance(given, int | float):
         return "write numbers as a tensor: $tensor([…])"
     if isinstance(path[-1], int) and not {"inputs", "outputs"}.isdisjoint(path):
