@@ -284,9 +284,8 @@ class TrainLoop:
                 self._save_weights(BEST)
         if self.average is not None:
             self._gather()
-        self._save_weights(LAST)
         self.record.show_epoch()
-        self._save()
+        self._save(ends_epoch=True)
         self._call("on_epoch_end")
         is_over = at.epoch == self.options.total_epochs and not has_test
         if self._any(self.stop.is_set())[0] and not is_over:
@@ -366,8 +365,12 @@ class TrainLoop:
         if must_stop:
             raise Stopped
 
-    def _save(self) -> None:
-        """Write the resume file: what the next step needs and ``last.safetensors`` may lack."""
+    def _save(self, *, ends_epoch: bool = False) -> None:
+        """Write the resume file: what the next step needs and ``last.safetensors`` may lack.
+
+        At the end of an epoch ``last.safetensors`` comes behind it: between two phases the resume
+        file has no tensors, and those of an epoch that it does not know must not be there instead.
+        """
         tensors, optimizer, precision, average = {}, None, None, None
         if self.optimizer is not None:  # else this is between two phases
             self.record.flush(self.at)
@@ -388,6 +391,8 @@ class TrainLoop:
         }
         if self.record.folder is not None:
             write_state(self.record.folder, content)
+        if ends_epoch:
+            self._save_weights(LAST)
         if self.optimizer is not None:
             self._call("on_checkpoint")
 
@@ -410,6 +415,8 @@ class TrainLoop:
             lines, digest = self.saved["metrics"]
             restore(self.model, self.saved["unfrozen_state"])
         self.record.go_back(lines, digest)
+        if self.saved["unfrozen_state"] and self.at.batch == 0:  # it may not have come to that
+            self._save_weights(LAST)
 
     def _any(self, *wishes: bool) -> list[bool]:
         return any_process(self.fabric, *wishes)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
 from archspec.freezing import FreezeProof
+from archspec.training import loop
 from archspec.training.run_folder import BEST, LAST, METRICS, STATE, RunFolder
 
 HERE = Path(__file__).parent
@@ -209,6 +210,43 @@ def test_a_failing_step_loses_nothing(whole: archspec.Run, tmp_path: Path) -> No
     (run,) = archspec.runs(tmp_path)
     assert run.status == "failed" and run.facts["error"] == "OSError"
     assert weights(archspec.resume(run.path, progress=False)) == weights(whole)
+
+
+def test_a_run_goes_on_whichever_file_was_its_last(
+    whole: archspec.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resume file and the weights are two: with a disk that fills up one may be there alone."""
+    write_state, write_weights, written = loop.write_state, loop.write_weights, 0
+
+    def counted(write: Callable[..., None], last: int) -> Callable[..., None]:
+        def write_or_fail(folder: RunFolder, *given: Any) -> None:
+            nonlocal written
+            written += 1
+            if written == last:
+                raise folder.unwritable(LAST, OSError(28, "No space left on device"))
+            write(folder, *given)
+
+        return write_or_fail
+
+    wrong: list[str] = []
+    for last in range(1, 100):
+        written = 0
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "write_state", counted(write_state, last))
+            patched.setattr(loop, "write_weights", counted(write_weights, last))
+            try:
+                train(tmp_path, **PHASED, name=str(last))
+            except RunError:
+                pass
+            else:
+                break
+        path = tmp_path / str(last)
+        if not (path / STATE).is_file():
+            continue
+        resumed = archspec.resume(path, progress=False)
+        if weights(resumed) != weights(whole) or weights(resumed, BEST) != weights(whole, BEST):
+            wrong.append(f"write {last}")
+    assert last > 10 and not wrong, wrong
 
 
 def test_accumulated_gradients_resume_too(tmp_path: Path) -> None:
