@@ -33,7 +33,7 @@ def find_packaged(name: str) -> Path | None:
     """The file of a packaged spec, if there is one of that name."""
     folder = packaged_folder()
     files = (folder / field / f"{name}.yaml" for field in os.listdir(folder))
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if os.path.isfile(file)), None)  # no name is too long
 
 
 def is_packaged(path: Path) -> bool:
