@@ -82,6 +82,40 @@ def test_rounds_and_running_values() -> None:
     ]
 
 
+def test_a_dict_of_modules_has_groups() -> None:
+    """Its items have names, whether they stand in a mapping or in a list."""
+    text = """\
+archspec: 1
+model: Net
+dims: {batch: 2}
+blocks:
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      heads:
+        type: ModuleDict
+        items:
+          - each: width
+            in: [4, 3]
+            index: i
+            items: [{type: Linear, name: "to_{i}", in_features: 4, out_features: $width}]
+          - {type: Tanh, name: last}
+    forward:
+      - return: last_of(heads['to_1'](x))
+    methods:
+      last_of: {inputs: {y: [batch, 3]}, forward: [{return: "heads['last'](y)"}]}
+"""
+    model: Any = archspec.build(archspec.loads(text), device="cpu")
+    assert isinstance(model.heads, nn.ModuleDict)
+    assert list(model.heads) == ["to_0", "to_1", "last"]
+    assert model.heads["to_1"].out_features == 3
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text.replace(", name: last", ""))
+    assert (
+        caught.value.problems[0].message == "some items of this list have a name, this one has none"
+    )
+
+
 def test_the_source_is_a_loop() -> None:
     text = generate(archspec.loads(NESTED)).text
     assert (

@@ -69,6 +69,8 @@ def loads(step: str) -> None:
         ("y: forward(x)", "E304", "a block does not call itself"),
         ("y: zeros(3, device='cuda')", "E305", "write device=x.device"),
         ("y: zeros(batch, 3)", "E303", "write x.shape[0]"),
+        ('{for: "i, a in enumerate(zip(ys, layers))", do: [{y: x}]}', "E304", "{for: i in range("),
+        ('{for: "i, (a, b) in zip(ys, ys)", do: [{y: x}]}', "E308", "{for: i in range(len(xs))"),
         ("y: layers.0(x)", "E301", "write layers[0]"),
         ("{for: layer in reversed(layers), do: [{x: layer(x)}]}", "E304", 'layers[::-1]", do'),
         ('{for: "a, b in zip(ys, reversed(ys))", do: [{y: a}]}', "E304", "zip(ys, ys[::-1])"),

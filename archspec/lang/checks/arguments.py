@@ -139,8 +139,8 @@ class _BlockChecker:
             self.checker.add("E203", message, (*module.path, name), key=True, hint=hint)
         items = module.item_modules
         is_named = module.is_mapping or any(item.name is not None for item in items)
-        if module.kind == "ModuleDict" and module.items and not module.is_mapping:
-            hint = "write items: {name: {type: …}, …}"
+        if module.kind == "ModuleDict" and module.items and not is_named:
+            hint = "write items: {name: {type: …}, …}, or give each its name"
             if any(item.repeat is not None for item in items):
                 hint += '; the name of a repeated item is its own key: name: "layer_{i}"'
             self.checker.add("E212", "a ModuleDict's items need names", at, hint=hint)

@@ -379,7 +379,7 @@ class _StepChecker:
 
     def _call(self, call: nodes.Call) -> None:
         for argument in call.given:
-            if call.name == "len":
+            if call.name in ("len", *LOOPS):
                 self._resolve(argument)
             elif argument is experts_of(call):
                 self._experts(argument)

@@ -235,6 +235,8 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
     text = _short(str(detail["input"]))
     if path and path[-1] == "for":
         hint = "write {for: x in layers, do: [steps]}"
+        if "(" in text.partition(" in ")[0]:
+            hint = "names stand beside each other: {for: i in range(len(xs)), do: […]} with xs[i]"
         return document.problem("E308", f"'{text}' is no loop", path, hint=hint)
     hint = "a name is letters, digits and _, and begins with a letter"
     if _among_steps(path) and (step := target_hint(str(detail["input"]))):

@@ -145,7 +145,9 @@ def names() -> tuple[str, ...]:
     return (*_table(), *_OURS, *_registered)
 
 
+_BY_NUMBER = "it stands alone behind in; by number: {for: i in range(len(xs)), do: […]} with xs[i]"
 _INSTEAD = {
+    **dict.fromkeys(("enumerate", "range", "zip"), _BY_NUMBER),
     "attention": "write scaled_dot_product_attention(…)",
     "cast": "write to(x, float32)",
     "clip": "write clamp(…)",
