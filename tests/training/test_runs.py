@@ -228,7 +228,7 @@ def test_a_run_goes_on_whichever_file_was_its_last(
 
         return write_or_fail
 
-    wrong: list[str] = []
+    wrong, last = list[str](), 0
     for last in range(1, 100):
         written = 0
         with monkeypatch.context() as patched:
