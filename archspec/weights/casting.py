@@ -8,6 +8,7 @@ import torch
 
 from archspec.errors import Problem, WeightsError
 
+_WIDE = (torch.bfloat16, torch.float32, torch.float64)
 _AT_ONCE = 2**24  # values, so that a check takes little memory
 
 
@@ -25,7 +26,10 @@ def check_range(casts: Iterable[tuple[str, torch.Tensor, torch.dtype]]) -> None:
         if _narrows(values.dtype, dtype) and _overflows(values, dtype):
             kind = str(dtype).removeprefix("torch.")
             message = f"'{name}' has values beyond {kind}, which ends at {torch.finfo(dtype).max:g}"
-            problems.append(Problem("E606", message, hint="build the model as bfloat16 or float32"))
+            wide = [] if dtype.is_complex else [one for one in _WIDE if not _overflows(values, one)]
+            names = " or ".join(str(one).removeprefix("torch.") for one in wide)
+            hint = f"build the model as {names}" if wide else ""
+            problems.append(Problem("E606", message, hint=hint))
     if problems:
         raise WeightsError(problems)
 

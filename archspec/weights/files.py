@@ -32,6 +32,8 @@ _LONG_LIST = re.compile(rb"\[[\d,\s]{2000}")  # PyTorch has at most 64 dimension
 MAX_NAME = 500  # characters of a tensor's name
 MAX_DEPTH = 60  # dots in it
 
+_ADAPTER = "adapter_model.safetensors"
+_SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
 INDEX = ".index.json"
 IN_FOLDER = tuple(
     name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
@@ -196,8 +198,25 @@ def _found(path: Path) -> Path:
             return path
     except OSError as error:
         raise _unreadable(path, error.strerror) from None
-    hint = f"give a file, or a folder with {IN_FOLDER[0]} or {IN_FOLDER[2]}"
-    raise WeightsError(Problem("E601", f"{path}: no such file", hint=hint))
+    raise WeightsError(Problem("E601", f"{path}: no such file", hint=_instead_of(path)))
+
+
+def _instead_of(path: Path) -> str:
+    """What to give where a folder lacks the files that are looked for."""
+    try:
+        names = sorted(file.name for file in path.parent.iterdir())
+    except (OSError, ValueError):
+        names = []
+    if path.name != IN_FOLDER[0]:  # it is no folder
+        names = []
+    if shards := [name for name in names if _SHARD.fullmatch(name)]:
+        index = IN_FOLDER[1] if shards[0].endswith(".safetensors") else IN_FOLDER[3]
+        return f"{listing(shards)}: their index, {index}, is missing"
+    if _ADAPTER in names:
+        return f"{_ADAPTER} is an adapter: give the model that it belongs to"
+    if tensors := [name for name in names if name.endswith(".safetensors")]:
+        return f"give one of the files that are there: {listing(tensors)}"
+    return f"give a file, or a folder with {IN_FOLDER[0]} or {IN_FOLDER[2]}"
 
 
 def _read(file: Path, key: str | None = None) -> WeightFiles:

@@ -140,6 +140,11 @@ def _check_entries(file: Path, archive: zipfile.ZipFile, size: int) -> None:
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:
         raise _refusal(file, "compressed, or claims more than its size: not from torch.save")
+    if not any(entry.filename.lower().endswith("data.pkl") for entry in entries):
+        arrays = any(entry.filename.endswith(".npy") for entry in entries)
+        what = "arrays of NumPy" if arrays else "an archive without a data.pkl"
+        hint = "save the weights as safetensors, under their names" if arrays else ""
+        raise _refusal(file, f"{what}, not from torch.save", hint)
     left = _OPERATIONS
     for entry in entries:
         if not entry.filename.lower().endswith(".pkl"):  # PyTorch looks it up in any case

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -283,7 +284,10 @@ def test_archives_of_other_kinds(refused: Refused, tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w") as new:
         new.writestr("readme.txt", "hello")
-    assert refused(path).startswith(f"{path}: damaged")
+    assert refused(path).endswith("an archive without a data.pkl, not from torch.save")
+    with open(path, "wb") as file:
+        np.savez(file, weight=np.zeros(2))
+    assert refused(path).endswith("arrays of NumPy, not from torch.save")
     with tarfile.open(path, "w") as tar:
         tar.addfile(tarfile.TarInfo("tensors"), io.BytesIO())
     assert refused(path).endswith("not a file of torch.save")
@@ -455,6 +459,22 @@ def test_sharded_files_of_torch_save(model: nn.Module, state: State, tmp_path: P
     (tmp_path / "bias.bin").write_bytes(b"")
     with pytest.raises(WeightsError):
         load_weights(model, tmp_path)
+
+
+def test_what_a_folder_has_instead_is_named(model: nn.Module, state: State, tmp_path: Path) -> None:
+    rows = [
+        ("other.safetensors", "give one of the files that are there: other.safetensors"),
+        ("adapter_model.safetensors", "is an adapter: give the model that it belongs to"),
+        ("model-00001-of-00002.safetensors", "their index, model.safetensors.index.json, is miss"),
+        ("pytorch_model-00001-of-00002.bin", "their index, pytorch_model.bin.index.json, is miss"),
+        ("training_args.bin", "give a file, or a folder with model.safetensors or pytorch_model"),
+    ]
+    for name, hint in rows:
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(WeightsError, match=r"model\.safetensors: no such file") as caught:
+            load_weights(model, tmp_path)
+        assert hint in caught.value.hint, name
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5_000, "/dev/null", "."])

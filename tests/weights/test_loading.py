@@ -491,6 +491,9 @@ def test_values_that_would_become_infinite(
         build(spec, weights=saved(state), dtype=dtype, device="cpu")
     told = [f"{p.code} {p.message}" for p in caught.value.problems]
     assert told == found
+    fitting = {torch.float16: "bfloat16 or float32 or float64", torch.float32: "float64"}
+    assert {p.hint for p in caught.value.problems} == {f"build the model as {fitting[dtype]}"}
+    build(spec, weights=saved(state), dtype=torch.float64, device="cpu")
     state["head.bias"][0], state["trunk.bias"][1] = most, torch.nan
     load_weights(model.to(dtype), saved(state))
 
