@@ -19,6 +19,7 @@ _INDEX = re.compile(r"\[(\d+)\]")
 def write_adapter(names: Names, adapter: AppliedAdapter, body: Writer) -> None:
     """``self.layer[i].query = LoraLinear(…)``, in a loop over what differs in one index alone."""
     instances = dict(walk(names.spec.root))
+    attributes = Attributes(names.spec.root)
     modules: dict[tuple[str, str], list[str]] = {}
     for path, kind in adapter.classes.items():
         given = ["config"] if kind in names.configured else []
@@ -29,7 +30,7 @@ def write_adapter(names: Names, adapter: AppliedAdapter, body: Writer) -> None:
             if params[key].required or value != params[key].declared.default
         ]
         made = f"{identifier(kind)}({', '.join(given)})"
-        text = attribute(names.spec.root, path)
+        text = attributes.text(path)
         modules.setdefault((_INDEX.sub("[i]", text, count=1), made), []).append(text)
     path = ("adapters", adapter.name)
     at = path if names.spec.document.has(path) else None
@@ -59,25 +60,37 @@ def _range(indices: Iterable[str]) -> str:
     return f"({', '.join(map(str, numbers))})"
 
 
-def attribute(root: Instance, path: str) -> str:
-    """A dotted path as Python: ``self.encoder.layer[0].weight``."""
-    text = "self"
-    instance: Instance | None = root
-    for name in path.split("."):
-        kind = instance.container if instance is not None else ""
-        if kind == "ModuleDict":
-            text += f"[{constant(name)}]"
-        elif kind and _is_position(name, instance):
-            text += f"[{name}]"
-        elif name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
-            text += f".{identifier(name)}"
-        else:
-            text = f"{text}.get_submodule({constant(name)})"
-        instance = dict(instance.children).get(name) if instance is not None else None
-    return text
+class Attributes:
+    """Dotted paths of a tree as Python."""
 
+    def __init__(self, root: Instance) -> None:
+        self._root = root
+        self._children: dict[int, dict[str, tuple[int, Instance]]] = {}
 
-def _is_position(name: str, container: Instance | None) -> bool:
-    """Whether a child is called by its place, as those of a list are."""
-    children = container.children if container is not None else ()
-    return name.isdecimal() and [i for i, (n, _) in enumerate(children) if n == name] == [int(name)]
+    def text(self, path: str) -> str:
+        """A path of a module or tensor: ``self.encoder.layer[0].weight``."""
+        text = "self"
+        instance: Instance | None = self._root
+        for name in path.split("."):
+            kind = instance.container if instance is not None else ""
+            position, child = self._child(instance, name)
+            if kind == "ModuleDict":
+                text += f"[{constant(name)}]"
+            elif kind and name == str(position):
+                text += f"[{name}]"
+            elif name.isascii() and name.isidentifier() and not keyword.iskeyword(name):
+                text += f".{identifier(name)}"
+            else:
+                text = f"{text}.get_submodule({constant(name)})"
+            instance = child
+        return text
+
+    def _child(self, instance: Instance | None, name: str) -> tuple[int | None, Instance | None]:
+        """The place of a child among all, and the child itself, if there is one."""
+        if instance is None:
+            return None, None
+        children = self._children.get(id(instance))
+        if children is None:
+            children = {n: (i, child) for i, (n, child) in enumerate(instance.children)}
+            self._children[id(instance)] = children
+        return children.get(name, (None, None))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
-from archspec.codegen.adapters import attribute, write_adapter
+from archspec.codegen.adapters import Attributes, write_adapter
 from archspec.codegen.constructor import BODY, Constructor, annotation, list_annotation
 from archspec.codegen.forward import Forward
 from archspec.codegen.init_rules import Initialisation
@@ -230,7 +230,6 @@ def _field_type(kind: str, declared: str) -> str:
 
 def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> None:
     """What concerns the whole tree: first values, then parameters that share others."""
-    root = names.spec.root
     if names.spec.adapter is not None:
         write_adapter(names, names.spec.adapter, body)
     if uses is not None:
@@ -239,7 +238,7 @@ def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> No
         )
         body.add(f"for {loop}:", BODY)
         body.add(f"initialize({', '.join(['module', *uses])})", BODY + 4)
-    printer = ArgumentPrinter(names.classes)
+    printer, attributes = ArgumentPrinter(names.classes), Attributes(names.spec.root)
     for tie in names.tree.ties:
         condition, indent = printer.text(tie.when), BODY
         if condition == "False":
@@ -247,4 +246,5 @@ def _finish_root(names: Names, body: Writer, uses: tuple[str, ...] | None) -> No
         if condition != "True":
             body.add(f"if {condition}:", BODY, tie.path)
             indent += 4
-        body.add(f"{attribute(root, tie.name)} = {attribute(root, tie.to)}", indent, tie.path)
+        shared = f"{attributes.text(tie.name)} = {attributes.text(tie.to)}"
+        body.add(shared, indent, tie.path)

@@ -176,6 +176,12 @@ HARMLESS = {
     "tril_indices": net("{y: 'tril_indices(20000, 20000)'}, {return: x}"),
     "window": net("{y: hann_window(400000000)}, {return: x}"),
     "new_zeros": net("{y: 'new_zeros(x, 400000000)'}, {return: x}"),
+    "ties": net(
+        "{return: 'tied[0](fc(x))'}",
+        modules="fc: {type: Linear, in_features: 3, out_features: 3}, tied: {type: ModuleList,"
+        " items: [{type: Linear, in_features: 3, out_features: 3, repeat: 4000}]}",
+        more="tie: {" + ", ".join(f"tied.{i}.weight: fc.weight" for i in range(4000)) + "}",
+    ),
     "loop of 1,000": net("{for: i in range(1000), do: [{x: relu(x)}]}, {return: x}"),
 }
 
