@@ -14,12 +14,41 @@ export function thinOut(points, size = 500) {
   return kept;
 }
 
-// Ranges of x, which begins at 0, and y, which is never empty.
-export function ranges(points) {
-  const x = [0, Math.max(...points.map(([value]) => value), 1)];
+// Ranges of x, which begins at 0 unless it is given, and y, which is never empty.
+export function ranges(points, given = null) {
+  const x = given ?? [0, Math.max(...points.map(([value]) => value), 1)];
   const values = points.map(([, value]) => value);
   const y = [Math.min(...values), Math.max(...values)];
   return { x, y: y[0] === y[1] ? [y[0] - 0.5, y[1] + 0.5] : y };
+}
+
+// The points in a range of x; without a range, all.
+export const inRange = (points, range) => (range ? points.filter(([x]) => range[0] <= x && x <= range[1]) : points);
+
+// Each value with those before it, of which every one weighs less by a factor of `weight`, from 0 to under 1. The first
+// values are not drawn towards 0: the weights always add up to 1.
+export function smooth(points, weight) {
+  let [sum, total] = [0, 0];
+  return points.map(([x, y]) => {
+    sum = sum * weight + y;
+    total = total * weight + 1;
+    return [x, sum / total];
+  });
+}
+
+// The point whose x is nearest; points are in the order of x, or not.
+export const nearestPoint = (points, x) =>
+  points.reduce((best, point) => (Math.abs(point[0] - x) < Math.abs(best[0] - x) ? point : best));
+
+// How fast steps are, as [step, steps per second]: over some steps of one epoch, since the clock begins anew with each.
+export function speeds(steps, span = 10) {
+  const found = [];
+  for (let i = span; i < steps.length; i += 1) {
+    const [before, now] = [steps[i - span], steps[i]];
+    const seconds = now.seconds - before.seconds;
+    if (before.epoch === now.epoch && seconds > 0) found.push([now.step, (now.step - before.step) / seconds]);
+  }
+  return found;
 }
 
 export const scaleTo =
@@ -27,11 +56,16 @@ export const scaleTo =
   (value) =>
     start + ((end - start) * (value - from)) / (to - from);
 
+function shortest(value, digits) {
+  const plain = value.toPrecision(digits);
+  return plain.length > 8 ? value.toExponential(digits - 1) : plain;
+}
+
 // The bounds of a range and its middle, with as few digits, from three on, as tell them apart.
 export function ticks([from, to]) {
   const values = [from, (from + to) / 2, to];
   for (let digits = 3; digits < 12; digits += 1) {
-    const labels = values.map((value) => value.toPrecision(digits));
+    const labels = values.map((value) => shortest(value, digits));
     if (new Set(labels).size === values.length) return values.map((value, i) => ({ value, label: labels[i] }));
   }
   return values.map((value) => ({ value, label: String(value) }));

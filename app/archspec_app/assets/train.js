@@ -5,7 +5,8 @@ import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
 import { openTab } from "./navigation.js";
 import { send, whenVisible } from "./page.js";
-import { chart } from "./run_charts.js";
+import { speeds } from "./chart_scale.js";
+import { chart, chartView } from "./run_charts.js";
 import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
 import { badge, bestScore, runTable } from "./run_table.js";
 import { readStored, writeStored } from "./stored.js";
@@ -38,6 +39,7 @@ const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
 const estimateLine = h("span", { role: "status" });
 let previewedOptions = {};
+let view = { ...chartView(), key: null }; // of the charts of a run
 let estimateTimer = null;
 const list = h("div.runs");
 const comparing = h("div.comparison");
@@ -244,21 +246,47 @@ function epochTable(epochs) {
   );
 }
 
-function charts({ steps, epochs }) {
+function charts({ row: { key }, steps, epochs }) {
+  if (view.key !== key) view = { ...chartView(), smoothing: view.smoothing, key };
   const ofEpochs = (name) => epochs.map((epoch) => [epoch.step, epoch[name]]);
   const training = steps.map(({ step, loss }) => [step, loss]);
+  const scores = scoresOf(epochs, figures)
+    .slice(0, 2)
+    .map((name, i) => ({ name: figures[name], kind: "ab"[i], points: ofEpochs(name), dots: true }));
+  const losses = [
+    { name: "training", kind: "a", points: training },
+    { name: "validation", kind: "b", points: ofEpochs("loss"), dots: true },
+  ];
+  const rates = steps.map(({ step, learning_rate: rate }) => [step, rate]);
+  const drawn = h("div.charts");
+  const draw = () =>
+    drawn.replaceChildren(
+      chart("Loss", losses, view),
+      chart("Validation", scores, view),
+      chart("Learning rate", [{ name: "peak of all groups", kind: "a", points: rates, isExact: true }], view),
+      chart("Speed", [{ name: "steps per second", kind: "a", points: speeds(steps) }], view),
+    );
+  draw();
+  return h("div", smoothingBar(draw), drawn);
+}
+
+function smoothingBar(draw) {
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: 0.98,
+    step: 0.02,
+    value: view.smoothing,
+    "data-act": "smooth",
+  });
+  slider.addEventListener("input", () => {
+    view.smoothing = slider.valueAsNumber;
+    draw();
+  });
   return h(
-    "div.charts",
-    chart("Loss", [
-      { name: "training", kind: "a", points: training },
-      { name: "validation", kind: "b", points: ofEpochs("loss"), dots: true },
-    ]),
-    chart(
-      "Validation",
-      scoresOf(epochs, figures)
-        .slice(0, 2)
-        .map((name, i) => ({ name: figures[name], kind: "ab"[i], points: ofEpochs(name), dots: true })),
-    ),
+    "p.bar",
+    h("label.smoothing", "Smoothing ", slider),
+    h("span.quiet", "Point at a curve for its values; drag over steps to see only these."),
   );
 }
 
@@ -310,7 +338,8 @@ function drawRun() {
   }
   const { row } = run;
   const isTyping = ["note", "name"].includes(document.activeElement.dataset.act);
-  if (isTyping && detail.contains(document.activeElement) && row.key === drawnKey) return;
+  const isBusy = (isTyping && detail.contains(document.activeElement)) || detail.matches(":active");
+  if (isBusy && row.key === drawnKey) return; // somebody types, or drags over a chart
   drawnKey = row.key;
   const log = detail.querySelector(".log");
   const isReading = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4;

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ranges, scaleTo, thinOut, ticks } from "../../../app/archspec_app/assets/chart_scale.js";
+import {
+  inRange,
+  nearestPoint,
+  ranges,
+  scaleTo,
+  smooth,
+  speeds,
+  thinOut,
+  ticks,
+} from "../../../app/archspec_app/assets/chart_scale.js";
 import {
   formatDuration,
   formatProbability,
@@ -44,6 +53,62 @@ test("a long curve keeps its ends and its peaks", () => {
     thinned.toSorted((a, b) => a[0] - b[0]),
   );
   assert.equal(thinOut(points.slice(0, 900)).length, 900);
+});
+
+test("a curve is smoothed without a pull to 0, and cut to a range", () => {
+  const points = [0, 1, 2, 3].map((x) => [x, 4]);
+  assert.deepEqual(smooth(points, 0.9), points);
+  assert.deepEqual(
+    smooth(
+      [
+        [0, 0],
+        [1, 3],
+      ],
+      0.5,
+    ),
+    [
+      [0, 0],
+      [1, 2],
+    ],
+  );
+  assert.deepEqual(
+    smooth(
+      [
+        [0, 1],
+        [1, 5],
+      ],
+      0,
+    ),
+    [
+      [0, 1],
+      [1, 5],
+    ],
+  );
+  assert.deepEqual(inRange(points, [1, 2]), points.slice(1, 3));
+  assert.equal(inRange(points, undefined), points);
+  assert.deepEqual(ranges(points, [1, 2]), { x: [1, 2], y: [3.5, 4.5] });
+  assert.deepEqual(nearestPoint(points, 2.4), [2, 4]);
+});
+
+test("a tick of a small value is short", () => {
+  assert.deepEqual(
+    ticks([0.0000272, 0.005]).map(({ label }) => label),
+    ["2.72e-5", "0.00251", "0.00500"],
+  );
+});
+
+test("the speed of steps, within epochs", () => {
+  const step = (number, epoch, seconds) => ({ step: number, epoch, seconds });
+  const steps = [step(1, 1, 0.5), step(2, 1, 1), step(3, 1, 1.5), step(4, 2, 0), step(5, 2, 0), step(6, 2, 0.5)];
+  assert.deepEqual(speeds(steps, 1), [
+    [2, 2],
+    [3, 2],
+    [6, 2],
+  ]);
+  assert.deepEqual(speeds(steps, 2), [
+    [3, 2],
+    [6, 4],
+  ]);
 });
 
 test("a scale covers all points, also when they are equal", () => {

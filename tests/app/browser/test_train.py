@@ -263,6 +263,40 @@ def test_a_run_can_be_read(
 HOSTILE_ROWS = [("<img src=x onerror=window.__pwned=51>", "<b>no</b>"), ("so good", "yes")]
 
 
+def test_curves_show_values_parts_and_their_course(open_runs: OpenPage, topics_run: str) -> None:
+    inspector = open_runs()
+    page, training = inspector.page, Training(inspector)
+    training.row(topics_run).click()
+    figures = page.locator("#train .charts figure")
+    expect(figures).to_have_count(4)
+    expect(figures.locator("figcaption").first).to_contain_text("Loss")
+    loss = figures.first
+    svg, readout = loss.locator("svg"), loss.locator(".readout")
+    svg.scroll_into_view_if_needed()
+    box = svg.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.6, middle)
+    expect(readout).to_have_text(re.compile(r"step \d+: training \d\.\d+, validation \d\.\d+"))
+    before = len((loss.locator(".curve-a").get_attribute("points") or "").split())
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.95, middle, steps=4)
+    page.mouse.up()
+    shown = loss.get_by_role("button", name="All steps of Loss")
+    expect(shown).to_be_visible()
+    after = len((loss.locator(".curve-a").get_attribute("points") or "").split())
+    assert 0 < after < before
+    shown.click()
+    expect(shown).to_have_count(0)
+    page.get_by_role("slider", name="Smoothing").fill("0.9")
+    expect(loss.locator(".curve.raw")).to_have_count(1)
+    expect(figures.nth(2).locator(".curve.raw")).to_have_count(0)
+    expect(figures.nth(2).locator("svg")).to_have_attribute(
+        "aria-label", re.compile("Learning rate")
+    )
+    assert faults(inspector, "#train .charts") == []
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_a_preview_tells_what_a_run_would_train_on(
     scheme: Scheme, width: int, open_runs: OpenPage, runs_folder: Path
