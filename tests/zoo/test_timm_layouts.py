@@ -52,11 +52,6 @@ CASES: dict[str, tuple[nn.Module, int, dict[str, Any]]] = {
     ),
     "regnet-y-400mf": (timm.create_model("regnety_004", num_classes=5), 64, {"num_classes": 5}),
     "regnet-x-400mf": (timm.create_model("regnetx_004_tv", num_classes=5), 64, {"num_classes": 5}),
-    "efficientnet-b1": (
-        timm.create_model("efficientnet_b1", num_classes=5),
-        64,
-        {"num_classes": 5},
-    ),
 }
 
 
