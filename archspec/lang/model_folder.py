@@ -85,7 +85,8 @@ def _spec_of(config: JsonFile) -> str:
         hint = "write a spec of it, and give it this file: --config, --weights"
         at = ("model_type",) if "model_type" in config.data else ()
     else:
-        message = f"no packaged spec builds {listing(classes)}" if classes else "no architectures"
+        names = listing([one if isinstance(one, str) else shown(one) for one in classes])
+        message = f"no packaged spec builds {names}" if classes else "no architectures"
         hint = f"of {model_type} there are {listing(list(specs))}: give one, --config and --weights"
         at = ("architectures",) if "architectures" in config.data else ()
     raise SpecError(Problem("E108", message, config.place(at), hint))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
@@ -30,6 +31,7 @@ from transformers import (
 
 from archspec import build, load
 from archspec.errors import ArchspecError, SpecError
+from archspec.lang.packaged import packaged_specs
 
 OTHERS = (
     RobertaConfig, DistilBertConfig, ElectraConfig, CamembertConfig, AlbertConfig, DebertaV2Config,
@@ -152,4 +154,18 @@ def test_what_is_built_and_what_is_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps(written), encoding="utf-8")
         with pytest.raises(SpecError, match=r"there is no model_type, and architectures are"):
             load("bert", config=path)
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_spec_has_the_name_of_the_class_that_it_builds() -> None:
+    """By the class that a file names, a folder finds its spec; it is one of the model's type."""
+    wrong: list[str] = []
+    for name in packaged_specs():
+        architecture = load(name).architecture
+        if architecture.config is None or not architecture.config.model_type or name == "minilm-l6":
+            continue
+        named = architecture.config.architectures or [architecture.model]
+        theirs = getattr(transformers, named[0], None)
+        if theirs is None or theirs.config_class.model_type not in architecture.config.model_type:
+            wrong.append(f"{name}: {architecture.model}, {architecture.config.model_type}")
     assert not wrong, "\n".join(wrong)
