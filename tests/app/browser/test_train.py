@@ -179,7 +179,7 @@ def test_a_run_from_start_to_end(
     (test,) = metrics(runs_folder, run, "test")
     assert test["accuracy"] > 2 / CLASSES and test["count"] == CLASSES * OF_CLASS["test"]
     expect(one.detail).to_contain_text(f"test accuracy {test['accuracy']:.4f}")
-    expect(one.detail.locator("svg")).to_have_count(2)
+    expect(one.detail.locator("figure")).to_have_count(4)
     one.detail.locator("summary").click()
     expect(one.detail.locator(".log")).to_contain_text("epoch")
     assert str(runs_folder) not in first.page.content()
