@@ -15,14 +15,15 @@ import numpy as np
 from archspec.data.images import (
     MAX_BYTES,
     UnreadableImage,
-    check_enlarged,
     decoded_frame,
+    new_size,
     refuse_library_error,
     without_size_warnings,
 )
 from archspec.data.report import Columns
 from archspec.data.tables import Cells, Table
 from archspec.errors import ArchspecError
+from archspec.lang.schema import ImageInput
 
 Fault = tuple[str, str]  # reason, detail
 _CHUNK = 10_000  # rows whose cells are in memory at once
@@ -48,12 +49,12 @@ class CheckedInputs:
 
 
 def check_inputs(
-    table: Table, columns: Columns, resize: int, *, words: bool = False
+    table: Table, columns: Columns, settings: ImageInput, *, words: bool = False
 ) -> CheckedInputs:
     """Check each row's input.
 
     Args:
-        resize: pixels that the shorter side of an image will have.
+        settings: how images are resized.
         words: whether a text is a list of words.
     """
     is_image = columns.image is not None
@@ -70,7 +71,7 @@ def check_inputs(
         for start in range(0, len(table), _CHUNK):
             positions = np.arange(start, min(start + _CHUNK, len(table)))
             if is_image:
-                check = partial(_image, cells[0], resize, animated, sizes)
+                check = partial(_image, cells[0], settings, animated, sizes)
                 results = list(pool.map(check, positions.tolist()))
             elif words:
                 results = list(map(_words, cells[0].words(positions)))
@@ -134,7 +135,7 @@ def text_fault(text: str | None) -> Fault | None:
 
 def _image(
     cells: Cells,
-    resize: int,
+    settings: ImageInput,
     animated: list[int],
     sizes: dict[int, tuple[int, int]],
     position: int,
@@ -142,7 +143,7 @@ def _image(
     try:
         data = image_bytes(cells, position)
         image, has_more = decoded_frame(data)
-        check_enlarged(image.size, resize)
+        new_size(image.size, settings)
     except Exception as error:
         return image_fault(error)
     sizes[position] = image.size

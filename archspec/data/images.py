@@ -248,16 +248,16 @@ class ImageEncoder:
         self, image: Image.Image, key: RandomKey, resampling: Image.Resampling
     ) -> Image.Image:
         """An image resized, cropped and perhaps varied; pixels that are missing there are 0."""
-        kind, shorter = self.augmentation, self.settings.resize
+        kind = self.augmentation
         if kind == "none":
-            return _center_crop(resized(image, shorter, resampling), self.settings.crop)
+            return _center_crop(resized(image, self.settings, resampling), self.settings.crop)
         generator = np.random.Generator(np.random.PCG64(list(key)))
         flipped = generator.random() < 0.5
         if kind == "resized-crop-flip":
             framed = _random_crop(image, self.settings.crop, resampling, generator)
         else:
             shift = SHIFT if kind == "shift-flip" else 0
-            framed = resized(image, shorter, resampling)
+            framed = resized(image, self.settings, resampling)
             framed = _shifted(framed, self.settings.crop, shift, generator)
         if not flipped:
             return framed
@@ -266,31 +266,28 @@ class ImageEncoder:
         return framed.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
 
 
-def resized(image: Image.Image, shorter: int, resampling: Image.Resampling) -> Image.Image:
-    """Make the shorter side so long, with antialiasing unless the nearest pixels are taken."""
-    width, height = image.size
-    if min(width, height) == shorter:
-        return image
-    check_enlarged(image.size, shorter)
-    longer = _longer_side(image.size, shorter)
-    size = (shorter, longer) if width <= height else (longer, shorter)
-    return image.resize(size, resampling)
+def resized(image: Image.Image, settings: ImageInput, resampling: Image.Resampling) -> Image.Image:
+    """Make the shorter side as long as the settings say, or both; with antialiasing unless the
+    nearest pixels are taken."""
+    size = new_size(image.size, settings)
+    return image if size == image.size else image.resize(size, resampling)
 
 
-def _longer_side(size: tuple[int, int], shorter: int) -> int:
-    return int(shorter * max(size) / min(size))
-
-
-def check_enlarged(size: tuple[int, int], shorter: int) -> None:
-    """Check that an image is not too large when its shorter side has ``shorter`` pixels.
+def new_size(size: tuple[int, int], settings: ImageInput) -> tuple[int, int]:
+    """Width and height of a resized image of this width and height.
 
     Raises:
-        UnreadableImage: it is, because it is very long.
+        UnreadableImage: it would be too large, because it is very long.
     """
-    if min(size) != shorter and _longer_side(size, shorter) * shorter > MAX_PIXELS:
-        width, height = size
+    (width, height), shorter = size, settings.resize
+    longer = shorter if settings.stretch else int(shorter * max(size) / min(size))
+    found = (shorter, longer) if width <= height else (longer, shorter)
+    if min(size) == shorter and not settings.stretch:
+        found = size
+    if found != size and longer * shorter > MAX_PIXELS:
         detail = f"{width:,} × {height:,}, its shorter side made {shorter:,}"
         raise UnreadableImage("too large image", detail)
+    return found
 
 
 def _center_crop(image: Image.Image, crop: int) -> Image.Image:

@@ -322,7 +322,7 @@ class _DataBuilder:
 
         settings = self.task.image or ImageInput.model_validate({})
         words, masks = tags_words(self.task.kind), None
-        checked = check_inputs(table, self.columns, settings.resize, words=words)
+        checked = check_inputs(table, self.columns, settings, words=words)
         bad_by_row = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
         targets: Targets | None = None
         if self.labelled and self.columns.label is not None:

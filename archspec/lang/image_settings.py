@@ -15,6 +15,7 @@ from archspec.lang.schema import ImageInput
 
 FILE = "preprocessor_config.json"
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}  # as Pillow counts
+_NOT_CROPPED = 384  # pixels from which on ConvNeXt resizes both sides
 _SIDES = ("shortest_edge", "height", "width")
 
 
@@ -51,10 +52,13 @@ def _resizing(file: JsonFile, usual: ImageInput) -> dict[str, Any]:
     crop = _side(file, "crop_size") if file.data.get("do_center_crop") else None
     if size is None:
         return given
-    given |= {"resize": size, "crop": size if crop is None else crop}
-    share = file.data.get("crop_pct")  # ConvNeXt's: of the shorter side
-    if isinstance(share, float) and 0 < share <= 1 and size < 384:
-        given["resize"] = int(size / share)
+    keeps_shape = isinstance(file.data["size"], dict) and "shortest_edge" in file.data["size"]
+    given |= {"resize": size, "crop": size if crop is None else crop, "stretch": not keeps_shape}
+    share = file.data.get("crop_pct")
+    if isinstance(share, float) and 0 < share <= 1:  # ConvNeXt's: large images are not cropped
+        is_cropped = size < _NOT_CROPPED
+        given["resize"] = int(size / share) if is_cropped else size
+        given["stretch"] = not is_cropped
     return given
 
 
@@ -82,5 +86,5 @@ def _normalising(file: JsonFile) -> dict[str, Any]:
 
 
 def _refused(file: JsonFile, path: tuple[str, ...], message: str) -> SpecError:
-    hint = "a spec resizes the shorter side, crops a square, and normalises pixels of [0, 1]"
+    hint = "a spec resizes to a side, crops a square, and normalises pixels of [0, 1]"
     return SpecError(Problem("E215", message, file.place(path), hint))

@@ -551,6 +551,9 @@ class ImageInput(Model):
 
     channels: Literal[1, 3] = Field(default=3, description="1 for grey, 3 for colour")
     resize: int = Field(default=256, ge=1, le=16_384, description="pixels of the shorter side")
+    stretch: bool = Field(
+        default=False, description="the longer side is resized to as many, whatever the shape"
+    )
     crop: int = Field(default=224, ge=1, le=16_384, description="pixels")
     interpolation: Literal["bilinear", "bicubic"] = Field(
         default="bilinear", description="of resizing, with antialiasing"

@@ -84,7 +84,7 @@ def tile_starts(size: int, crop: int) -> list[int]:
 
 def _tiles(encoder: ImageEncoder, image: Image.Image) -> _Tiles:
     settings, size = encoder.settings, image.size
-    image = resized(encoder.converted(image), settings.resize, encoder.resampling)
+    image = resized(encoder.converted(image), settings, encoder.resampling)
     crop = settings.crop
     starts = [tile_starts(one, crop) for one in image.size]
     places = [(left, top) for top in starts[1] for left in starts[0]]

@@ -56,10 +56,13 @@ def bomb(width: int, height: int) -> bytes:
 sizes = st.integers(1, 90)
 
 
-@given(sizes, sizes, st.integers(1, 80), st.integers(1, 80), st.sampled_from([1, 3]), st.booleans())
+flags = st.booleans()
+
+
+@given(sizes, sizes, st.integers(1, 80), st.integers(1, 80), st.sampled_from([1, 3]), flags, flags)
 @settings(max_examples=40)
 def test_as_torchvision_does(
-    width: int, height: int, resize: int, crop: int, channels: int, cubic: bool
+    width: int, height: int, resize: int, crop: int, channels: int, cubic: bool, stretch: bool
 ) -> None:
     """Equal to float32's rounding: both resize the same 8-bit pixels."""
     from torchvision import transforms
@@ -68,14 +71,17 @@ def test_as_torchvision_does(
     kinds = {kind.value: kind for kind in transforms.InterpolationMode}
     theirs = transforms.Compose(
         [
-            transforms.Resize(resize, kinds["bicubic" if cubic else "bilinear"]),
+            transforms.Resize(
+                (resize, resize) if stretch else resize, kinds["bicubic" if cubic else "bilinear"]
+            ),
             transforms.CenterCrop(crop),
             transforms.ToTensor(),
             transforms.Normalize(mean, std),
         ]
     )
     image = picture(width, height).convert("L" if channels == 1 else "RGB")
-    how = {"interpolation": "bicubic"} if cubic else {}
+    how: dict[str, Any] = {"stretch": stretch}
+    how |= {"interpolation": "bicubic"} if cubic else {}
     ours = ImageInput(channels=channels, resize=resize, crop=crop, mean=mean, std=std, **how)  # pyright: ignore[reportArgumentType]
     found = ImageEncoder(ours).encode(file_of(image))
     expected = theirs(image)

@@ -6,13 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
+from PIL import Image
 from safetensors.torch import load_file
 
 import archspec
 from archspec import SpecError
+from archspec.data import ImageEncoder
 from tests.tables import every
 from tests.zoo.reference import fill
 
@@ -108,11 +111,16 @@ def test_images_are_prepared_as_the_folder_says(tmp_path: Path) -> None:
 @every(
     "settings, expected",
     [
-        ({"size": 32, "do_center_crop": True, "crop_size": {"height": 28, "width": 28}}, (32, 28)),
-        ({"size": {"shortest_edge": 32}, "crop_size": 28}, (32, 32)),
-        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, (256, 224)),
-        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, (384, 384)),
-        ({"do_normalize": False}, (256, 224)),
+        ({"size": {"height": 32, "width": 32}}, (32, 32, True)),
+        ({"size": 32}, (32, 32, True)),
+        (
+            {"size": 32, "do_center_crop": True, "crop_size": {"height": 28, "width": 28}},
+            (32, 28, True),
+        ),
+        ({"size": {"shortest_edge": 32}, "crop_size": 28}, (32, 32, False)),
+        ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, (256, 224, False)),
+        ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, (384, 384, True)),
+        ({"do_normalize": False}, (256, 224, False)),
         ({"size": {"height": 32, "width": 24}}, "size is"),
         ({"size": True}, "size is true"),
         ({"size": {}}, "size is"),
@@ -126,7 +134,7 @@ def test_images_are_prepared_as_the_folder_says(tmp_path: Path) -> None:
     ],
 )
 def test_settings_of_images(
-    settings: dict[str, Any], expected: tuple[int, int] | str, tmp_path: Path
+    settings: dict[str, Any], expected: tuple[int, int, bool] | str, tmp_path: Path
 ) -> None:
     config = {"model_type": "vit", "architectures": ["ViTForImageClassification"]}
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
@@ -138,4 +146,32 @@ def test_settings_of_images(
         return
     task = archspec.load(f"hf:{tmp_path}").architecture.task
     assert task is not None and task.image is not None
-    assert (task.image.resize, task.image.crop) == expected
+    assert (task.image.resize, task.image.crop, task.image.stretch) == expected
+
+
+@every(
+    "processor",
+    [
+        transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=3),
+        transformers.ConvNextImageProcessor(size={"shortest_edge": 42}, crop_pct=0.875, resample=2),
+        transformers.ConvNextImageProcessor(size={"shortest_edge": 384}, resample=3),
+    ],
+)
+def test_images_of_any_shape_are_what_transformers_makes_of_them(
+    processor: Any, tmp_path: Path
+) -> None:
+    config = {"model_type": "vit", "architectures": ["ViTForImageClassification"]}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    processor.save_pretrained(tmp_path)
+    task = archspec.load(f"hf:{tmp_path}").architecture.task
+    assert task is not None and task.image is not None
+    encoder = ImageEncoder(task.image)
+    for width, height in ((90, 50), (50, 90), (64, 64), (400, 384)):
+        values = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        image = Image.fromarray(values)
+        expected = processor(image, return_tensors="pt")["pixel_values"][0]
+        found = encoder.tensor(image)
+        assert found.shape == expected.shape
+        # Both round to 8 bits in between, transformers' torch backend by its own rules. Margins of
+        # half a pixel, which torchvision rounds and transformers cuts, are not among these sizes.
+        assert (found - expected).abs().max() < 0.02, (width, height)
