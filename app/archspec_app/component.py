@@ -43,7 +43,7 @@ TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "predict": ("text", "image", "rows", "file", "nearest", "inside", "examples", "sources"),
     "train": (
         "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "note",
-        "rename", "remove",
+        "rename", "remove", "example",
     ),
     "weights": ("files", "describe"),
 }  # fmt: skip

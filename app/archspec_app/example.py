@@ -11,6 +11,13 @@ FOLDER = "archspec-example"
 SPEC, DATA = f"{FOLDER}/topics.yaml", f"{FOLDER}/topics"
 OPTIONS = {"data": DATA, "epochs": "4", "learning_rate": "0.005"}
 """What the tab Train starts with."""
+TOKENIZER = f"{FOLDER}/vocab.txt"
+TASK = "text-classification"
+"""What its data are for."""
+ABOUT = (
+    "2,400 definitions from WordNet 3.0 in 8 topics, and 400 to test on; free to use with the "
+    f"notice in {FOLDER}/LICENSE."
+)
 
 _FILES = ("topics.yaml", "vocab.txt", "topics/train.csv", "topics/test.csv", "LICENSE")
 _SOURCE = Path(__file__).parent / "example"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -19,14 +20,16 @@ import archspec
 from archspec.errors import SpecError, UsageError
 from archspec.file_lock import holder, locked
 from archspec.training.run_folder import FACTS, LOCK, RunFolder
+from archspec_app import example
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import clean, new_points
 from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow
-from archspec_app.training.train_request import read_request
+from archspec_app.training.train_request import example_options, read_request
 from archspec_app.workspace import inside
 
 TINY = Path(__file__).parent.parent / "training"
+SPECS = Path(__file__).parents[2] / "specs"
 TEXT = (TINY / "tiny.yaml").read_text()
 SHORT: dict[str, Any] = {
     "data": "reviews.csv", "freeze": "head-only", "epochs": 2, "batch_size": 8,
@@ -399,3 +402,30 @@ def test_half_lines_cut_files_and_large_ones(tmp_path: Path) -> None:
 def test_what_a_terminal_said_is_cleaned() -> None:
     said = "\x1b[1mbold\x1b[0m /srv/me/x\r\n10%\r100%\n\x1b]0;title\x07a\u202eb\x00"
     assert clean(said, {"/srv/me/": ""}) == "bold x\n100%\na\ufffdb\ufffd"
+
+
+def test_the_example_serves_models_with_and_without_a_tokenizer(folder: Path) -> None:
+    example.write_example(folder)
+    tables: dict[str, list[dict[str, str]]] = {}
+    for split in ("train", "test"):
+        with open(folder / example.DATA / f"{split}.csv", newline="", encoding="utf-8") as file:
+            tables[split] = list(csv.DictReader(file))
+    assert {split: len(table) for split, table in tables.items()} == {"train": 2400, "test": 400}
+    assert len({row["label"] for row in tables["train"]}) == 8
+    for figure in ("2,400 definitions", "8 topics", "400 to test"):
+        assert figure in example.ABOUT
+    bert, tiny = archspec.load("bert"), archspec.load(folder / "specs" / "tiny.yaml")
+    data = {"data": example.DATA}
+    both = {**data, "tokenizer": example.TOKENIZER}
+    assert example_options(folder, "bert", bert, has_tokenizer=False) == both
+    assert example_options(folder, "bert", bert, has_tokenizer=True) == data
+    assert example_options(folder, "specs/tiny.yaml", tiny, has_tokenizer=False) == data
+    text = (SPECS / "text" / "bert.yaml").read_text()
+    request = read_request(folder, text, "bert", both)
+    assert request.files == tuple((name, f"./{path}") for name, path in both.items())
+    with pytest.raises(UsageError) as caught:
+        read_request(folder, text, "bert", {})
+    assert caught.value.hint.endswith('or click "Use the example data"')
+    with pytest.raises(UsageError) as caught:
+        read_request(folder, (SPECS / "text" / "gpt2.yaml").read_text(), "gpt2", {})
+    assert "example" not in caught.value.hint

@@ -1,5 +1,6 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
 // Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
+// "example"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
@@ -86,6 +87,16 @@ function fieldLabel(field) {
   );
 }
 
+const valueOf = (name) => form.elements.namedItem(name).value;
+
+// Data stands in a row of its own, beside the example for a model that it suits.
+function dataField(field) {
+  const { example } = field;
+  const fill = () => trigger("example", { weights: valueOf("weights"), tokenizer: valueOf("tokenizer") });
+  const offer = example ? h("p.offer", button(example.label, fill), h("small.quiet", example.about)) : "";
+  return h("div.data-field", fieldLabel(field), offer);
+}
+
 const enteredValues = () => [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
 function storeForm() {
   writeStored(STORED, { defaults, values: Object.fromEntries(enteredValues()) });
@@ -99,7 +110,10 @@ function drawForm() {
   const isOpen = form.querySelector("details")?.open ?? false;
   const more = h("div.fields", fields.more.map(fieldLabel));
   form.replaceChildren(
-    h("div.fields", fields.main.map(fieldLabel)),
+    h(
+      "div.fields",
+      fields.main.map((field) => (field.name === "data" ? dataField(field) : fieldLabel(field))),
+    ),
     h("details", { open: isOpen }, h("summary", "More options"), more),
     h(
       "p.bar",
@@ -331,6 +345,14 @@ function fillForm(options) {
   form.elements.namedItem("data").focus();
 }
 
+function fillIn(options) {
+  for (const [name, value] of Object.entries(options)) {
+    const control = form.elements.namedItem(name);
+    control.value = value;
+    control.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+}
+
 function drawRun() {
   if (!run?.row) {
     detail.replaceChildren();
@@ -453,6 +475,7 @@ function receive() {
       estimateLine.textContent = estimateFact({ problem: "there was no answer" });
     }, ESTIMATE_LIMIT);
   }
+  if (value.filled) fillIn(value.filled);
   if (value.again) fillForm(value.again);
   if (value.compared)
     comparing.replaceChildren(

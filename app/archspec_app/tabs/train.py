@@ -12,6 +12,7 @@ import gradio as gr
 from archspec.errors import Problem, UsageError
 from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.option_info import OptionInfo
+from archspec_app import example
 from archspec_app.component import hint, view
 from archspec_app.data_files import data_below
 from archspec_app.event_binding import EventBinder
@@ -30,11 +31,14 @@ from archspec_app.training.run_table import (
     write_note,
 )
 from archspec_app.training.train_request import (
+    EXAMPLE_BUTTON,
     OPTIONS,
     SWITCH,
+    example_options,
     field_label,
     in_words_of_the_form,
     read_request,
+    takes_example,
 )
 from archspec_app.weight_files import weights_below
 
@@ -56,7 +60,7 @@ def build(binder: EventBinder) -> None:
     actions = {
         "preview": _preview, "start": _start, "stop": _stop, "resume": _resume, "poll": _poll,
         "compare": _compare, "again": _again, "note": _note, "rename": _rename,
-        "remove": _remove,
+        "remove": _remove, "example": _example,
     }  # fmt: skip
     for name, act in actions.items():
         inputs = [binder.code if name in ("preview", "start") else nothing]
@@ -163,6 +167,19 @@ def _remove(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any
     return {"removed": key, "notice": f"deleted {key}"}
 
 
+def _example(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    if session.built is None or not takes_example(session.built.spec):
+        raise UsageError(Problem("E801", f"the example's data are for {example.TASK}"))
+    folder, spec = session.workspace.folder, session.built.spec
+    chosen = text_of(data, "tokenizer") or text_of(data, "weights")
+    options = example_options(folder, session.name, spec, has_tokenizer=bool(chosen))
+    example.write_example(folder)
+    notice = f"Data is {example.DATA}"
+    if "tokenizer" in options:
+        notice += f", and Tokenizer {example.TOKENIZER}, for a model that is trained from scratch"
+    return {"filled": options, "notice": notice}
+
+
 def _poll(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     key = text_of(data, "run")
     if not key:
@@ -185,13 +202,15 @@ def _current(session: Session) -> dict[str, Any]:
 
 def _fields(session: Session) -> dict[str, Any]:
     folder = session.workspace.folder
-    data = {
+    data: dict[str, Any] = {
         "name": "data",
         "label": "Data",
         "type": "text",
         "value": "",
         "help": "A file or folder in the working folder.",
     }
+    if session.built and takes_example(session.built.spec):
+        data["example"] = {"label": EXAMPLE_BUTTON, "about": example.ABOUT}
     plans = ["", *session.built.plans] if session.built else [""]
     adapters = [*session.built.spec.architecture.adapters] if session.built else []
     adapter = {

@@ -19,6 +19,7 @@ from archspec.lang.spec import Spec
 from archspec.lang.yaml import MAX_BYTES, dump
 from archspec.training.option_info import OptionInfo, option_infos
 from archspec.training.options import Phase, TrainOptions
+from archspec_app import example
 from archspec_app.workspace import inside, refuse_links_out
 
 MAX_TEXT, MAX_FILES, MAX_WORKERS = 200, 100, 16
@@ -26,6 +27,7 @@ _HUB = re.compile(r"\w[\w.-]*/\w[\w.-]*(?::[\w.-]+)?", re.ASCII)
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?", re.ASCII)
 _FILES = ("data", "weights", "tokenizer")
 _BESIDE = ("data", "adapter")  # what a form may say that is no option
+EXAMPLE_BUTTON = "Use the example data"
 _SERVER_ONLY = (  # what the page decides, and what a form cannot say
     "output_dir", "name", "devices", "strategy", "track", "feature_cache", "feature_cache_size",
     "labels", "ignore", "allow_missing",
@@ -103,6 +105,31 @@ def read_request(
         _standalone(spec, text), _stem(name), plan, tuple(words), adapted,
         TrainOptions(**chosen), tuple(files),
     )  # fmt: skip
+
+
+def takes_example(spec: Spec) -> bool:
+    """Whether the example's data are for a model of this spec."""
+    task = spec.architecture.task
+    return task is not None and task.kind == example.TASK
+
+
+def example_options(folder: Path, name: str, spec: Spec, *, has_tokenizer: bool) -> dict[str, str]:
+    """The options that train a spec on the example's data.
+
+    Args:
+        folder: the start folder.
+        name: of the spec, as ``read_request`` takes it.
+        spec: of a model for ``example.TASK``.
+        has_tokenizer: whether the form has one, or weights: those need the one that they were
+            trained with.
+
+    Returns:
+        ``data``, and ``tokenizer`` where the model has none of its own.
+    """
+    options = {"data": example.DATA}
+    if not has_tokenizer and not _tokenizer_beside(folder, name, spec):
+        options["tokenizer"] = example.TOKENIZER
+    return options
 
 
 def field_label(name: str) -> str:
@@ -243,7 +270,10 @@ def _files(
 ) -> list[tuple[str, str]]:
     """Option and file, relative to the folder."""
     if "data" not in values:
-        problems.append(Problem("E801", "there is no data", hint="name a file or a folder"))
+        hint = 'name a file or a folder with "Data"'
+        if takes_example(spec):
+            hint += f', or click "{EXAMPLE_BUTTON}"'
+        problems.append(Problem("E801", "there is no data", hint=hint))
     files: list[tuple[str, str]] = []
     for key in _file_options(values):
         value = values.get(key)

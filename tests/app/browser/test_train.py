@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -390,3 +391,28 @@ def test_a_preview_of_images_and_their_masks(open_runs: OpenPage, runs_folder: P
     expect(inspector.page.locator(".predict-view .classes")).to_contain_text(
         re.compile("sky|road|car")
     )
+
+
+def test_the_example_data_are_used_by_the_model_that_is_open(
+    open_page: OpenPage, folder: Path
+) -> None:
+    inspector = open_page()
+    inspector.open("bert", "BertForSequenceClassification")
+    training = Training(inspector)
+    inspector.button("Preview").click()
+    expect(training.notice).to_contain_text("there is no data")
+    expect(training.notice).to_contain_text('or click "Use the example data"')
+    inspector.button("Use the example data").click()
+    values = {"data": "archspec-example/topics", "tokenizer": "archspec-example/vocab.txt"}
+    for name, value in values.items():
+        expect(training.form.locator(f'[name="{name}"]')).to_have_value(value)
+    expect(training.notice).to_contain_text("trained from scratch")
+    expect(inspector.labelled("Spec")).to_have_value("bert")
+    assert (folder / "archspec-example" / "LICENSE").is_file()
+    inspector.button("Preview").click()
+    splits = training.page.locator("#train .preview").get_by_role("region", name="Splits")
+    expect(splits).to_contain_text("animal", timeout=SLOWLY)
+    # A model of another task has no use for them.
+    inspector.open("gpt2", "GPT2LMHeadModel")
+    expect(inspector.button("Use the example data")).to_have_count(0)
+    shutil.rmtree(folder / "archspec-example")  # other tests list what is there
