@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from archspec.data import Data
 from archspec.errors import Problem, SpecError, UsageError, did_you_mean, shown
-from archspec.freezing import freeze as apply_plan
-from archspec.freezing import trainable_parameters
 from archspec.lang.spec import Spec, as_spec, load
 from archspec.tasks.own_loss import OwnLoss
 from archspec.training import environment
@@ -23,9 +21,11 @@ from archspec.training.model_setup import (
     InitialRun,
     Labels,
     Prepared,
+    always_frozen,
     check_effect,
     check_task,
     check_validation,
+    frozen_at_random,
     prepared,
     untrained_outputs,
     with_adapter_plan,
@@ -136,7 +136,8 @@ def train(
     ready = prepared(spec, options, rows)
     notes += known.notes(labels) if ready.has_rows else []
     notes += [*ready.notes, *untrained_outputs(spec)]
-    _check_model(ready, options, feed)
+    frozen = _check_model(ready, options, feed)
+    notes += frozen_at_random(frozen, None if ready.weights is None else ready.fresh)
     from archspec.training.loop import TrainLoop  # slow to import: nothing is written before
     from archspec.training.recorder import Recorder, new_folder
     from archspec.training.reporting import Reporter
@@ -331,8 +332,12 @@ def _feed(
     return DataFeed(data, pair, options, rank, world, own_loss)
 
 
-def _check_model(ready: Prepared, options: TrainOptions, feed: DataFeed) -> None:
-    """Before anything is written: the model is one for the task; every plan leaves it something."""
+def _check_model(ready: Prepared, options: TrainOptions, feed: DataFeed) -> dict[str, int]:
+    """Before anything is written: the model is one for the task; every plan leaves it something.
+
+    Returns:
+        The parameters that no plan trains, as ``always_frozen``.
+    """
     from archspec.training.engine import check_shardable, recomputing  # slow to import
     from archspec.training.optimization import peak_rates
 
@@ -342,6 +347,4 @@ def _check_model(ready: Prepared, options: TrainOptions, feed: DataFeed) -> None
     peak_rates(ready.model, options)
     with recomputing(ready.model, options.checkpoint_blocks):
         pass
-    for phase in options.phases:
-        apply_plan(ready.model, phase.patterns)
-        trainable_parameters(ready.model)
+    return always_frozen(ready.model, options.phases)

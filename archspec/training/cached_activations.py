@@ -171,6 +171,7 @@ def parts(lengths: Sequence[int | None], size: int) -> list[list[int]]:
 
 AUTO, OFF = "auto", "off"
 FOLDER = ".activations"  # beside the folders of runs
+_TOLD_EVERY = 5.0  # seconds, in the log
 _ROWS = 32  # computed together, at most
 _MIXED = {"bf16-mixed": torch.bfloat16, "fp16-mixed": torch.float16}  # of matrix products
 _MISHAPS = (ArchspecError, RuntimeError, OSError)  # after these a run continues without the cache
@@ -247,11 +248,17 @@ class CacheFiller:
         splits = [name for name in ("train", "validation") if name in self.feed.data.splits]
         missing = {name: reuse.missing(name, rank, world) for name in splits}
         total, rows = sum(len(part) for some in missing.values() for part in some), 0
+        told = time.monotonic()
         with counting("done once", total, drawn=self.report.verbose and rank == 0) as count:
             for split, some in missing.items():
                 for done in reuse.compute(split, some):
                     rows += done
                     count(done)
+                    if rank == 0 and rows < total and time.monotonic() - told > _TOLD_EVERY:
+                        told = time.monotonic()
+                        self.report.to_log(
+                            f"frozen part computed once: {rows:,} of {total:,} samples"
+                        )
                     if self.stop.is_set():
                         return rows
         return rows

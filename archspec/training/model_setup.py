@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from archspec.builder import build
 from archspec.data import Data
 from archspec.data.class_weights import class_weight_notes, read_class_weights
 from archspec.errors import DataError, Problem, UsageError, listing
+from archspec.freezing import freeze, trainable_parameters
 from archspec.lang.params import Override
 from archspec.lang.spec import Spec, load
 from archspec.tasks import (
@@ -31,7 +32,7 @@ from archspec.tasks import (
 from archspec.tasks.classification import WeightedObjective
 from archspec.training.data_feed import OPEN_DATA_OPTIONS
 from archspec.training.option_info import option_infos, pattern_and_way
-from archspec.training.options import TrainOptions
+from archspec.training.options import Phase, TrainOptions
 from archspec.training.run import Run, tokenizer_of
 from archspec.training.run_folder import BEST, SPEC
 from archspec.weights import WeightsReport
@@ -70,6 +71,43 @@ class Prepared:
         fresh = f"not in the weights, and start anew: {listing(self.fresh)}" if self.fresh else ""
         others = resized(self.weights.rows), left_unread(self.weights.rows)
         return [line for line in (fresh, *others) if line]
+
+
+def always_frozen(model: nn.Module, phases: Sequence[Phase]) -> dict[str, int]:
+    """The parameters that no plan trains, and how many elements each has; applies the plans.
+
+    Raises:
+        FreezeError: E70x, a plan does not fit, or leaves nothing to train.
+    """
+    frozen = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    for phase in phases:
+        freeze(model, phase.patterns)
+        trainable_parameters(model)
+        trained = {name for name, one in model.named_parameters() if one.requires_grad}
+        frozen = {name: count for name, count in frozen.items() if name not in trained}
+    return frozen
+
+
+def frozen_at_random(frozen: Mapping[str, int], fresh: Collection[str] | None) -> tuple[str, ...]:
+    """What to report of parameters that are neither loaded nor trained, a line.
+
+    Args:
+        frozen: as ``always_frozen``.
+        fresh: those that the given weights lack; None without weights.
+
+    >>> frozen_at_random({"a": 5000, "b": 2}, None)
+    ('5,002 parameters are frozen at their initial, random values: no weights are given',)
+    >>> frozen_at_random({"a": 5000, "b": 2}, ["b", "c"])
+    ('2 parameters are frozen at their initial values, not in the weights: b',)
+    """
+    names = [name for name in frozen if fresh is None or name in fresh]
+    if not names:
+        return ()
+    count = sum(frozen[name] for name in names)
+    line = f"{count:,} parameters are frozen at their initial"
+    if fresh is None:
+        return (f"{line}, random values: no weights are given",)
+    return (f"{line} values, not in the weights: {listing(names)}",)
 
 
 def check_task(spec: Spec) -> str:

@@ -43,10 +43,15 @@ class Reporter:
         self._is_lost = False
 
     def __call__(self, line: str) -> None:
-        line = printable(line)
-        if self.log is None:  # only the first process writes
+        if self.log is not None:  # only the first process writes
+            self._print(printable(line))
+            self.to_log(line)
+
+    def to_log(self, line: str) -> None:
+        """Write a line that a terminal need not have: there a bar says the same."""
+        if self.log is None:
             return
-        self._print(line)
+        line = printable(line)
         try:
             with open(self.log, "a", encoding="utf-8") as file:
                 file.write(line + "\n")

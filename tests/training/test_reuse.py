@@ -55,6 +55,16 @@ def activations(run: archspec.Run) -> list[dict[str, Any]]:
     return [phase["activations"] for phase in phases]
 
 
+def test_progress_of_the_filling_is_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("archspec.training.cached_activations._TOLD_EVERY", -1.0)
+    monkeypatch.setattr("archspec.training.cached_activations._ROWS", 8)
+    run = train(tmp_path, epochs=1)
+    told = [line for line in log(run).splitlines() if line.startswith("frozen part computed once")]
+    assert told[0] == "frozen part computed once: 8 of 90 samples", told
+
+
 def log(run: archspec.Run) -> str:
     return (run.path / "train.log").read_text()
 

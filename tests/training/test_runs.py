@@ -354,6 +354,22 @@ def test_two_processes_are_not_at_one_run(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------- data and spec
 
 
+def test_what_is_frozen_without_weights_is_told(tmp_path: Path) -> None:
+    """Such a model learns little, and nothing else says why."""
+    given: dict[str, Any] = {"device": "cpu", "progress": False}
+    model = archspec.build(SPEC, device="meta")
+    head = sum(p.numel() for p in model.get_submodule("classifier").parameters())
+    count = sum(p.numel() for p in model.parameters()) - head
+    note = f"{count:,} parameters are frozen at their initial, random values: no weights are given"
+    run = archspec.train(
+        SPEC, DATA, output_dir=tmp_path / "a", freeze="head-only", epochs=1, **given
+    )
+    assert note in run.facts["weights"]["notes"] and note in (run.path / "train.log").read_text()
+    phases = "head-only:1,none:1"  # the second one trains all
+    run = archspec.train(SPEC, DATA, output_dir=tmp_path / "b", phases=phases, **given)
+    assert not any("random" in line for line in run.facts["weights"]["notes"])
+
+
 def test_the_number_of_classes_comes_from_the_data(tmp_path: Path) -> None:
     data = tmp_path / "three.csv"
     rows = DATA.read_text().splitlines()

@@ -226,6 +226,11 @@ function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left,
   return parts.filter(Boolean).join(" · ");
 }
 
+/** What a run does before its first step. */
+function lastLine(log) {
+  return log.trimEnd().split("\n").at(-1);
+}
+
 function testScore(test) {
   const [name] = [...scoresOf([test], figures), "loss"];
   return `test ${figures[name] ?? name} ${formatScore(test[name])}`;
@@ -372,6 +377,7 @@ function drawRun() {
     h("h3", row.key, " ", badge(row)),
     progressBar(row),
     h("p.quiet", progressText(row)),
+    row.can_stop && !row.step ? h("p.quiet.doing", lastLine(run.log)) : "",
     h(
       "p.run-actions",
       row.can_stop ? action("Stop", "stop") : "",

@@ -20,7 +20,12 @@ from archspec.errors import ArchspecError
 from archspec.lang.spec import Spec
 from archspec.tasks import labels_pixels, tags_words
 from archspec.training.data_feed import DataSource, encoders, opened
-from archspec.training.model_setup import with_adapter_plan, with_classes
+from archspec.training.model_setup import (
+    always_frozen,
+    frozen_at_random,
+    with_adapter_plan,
+    with_classes,
+)
 from archspec.training.options import TrainOptions
 from archspec.training.step_time import measure_batches
 from archspec_app.costs import figure_data
@@ -129,6 +134,9 @@ def _preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
     tokens = setup.tokens
     is_part = any(len(rows) > MAX_COUNTED for rows in source.data.splits.values())
     notes = [*source.notes, *setup.notes, *(tokens.notes if tokens and not is_part else ())]
+    if spec.weights is None and not any(key == "weights" for key, _ in request.files):
+        model = archspec.build(spec, device="meta")
+        notes += frozen_at_random(always_frozen(model, options.phases), None)
     epochs = sum(phase.epochs for phase in options.phases)
     return {
         "command": shlex.join(["archspec", "train", name, *request.arguments]),
