@@ -1,4 +1,4 @@
-"""Files and folders in the folder of the page that look like training data."""
+"""Files and folders in the folder of the page that look like training data or tokenizers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from archspec_app.workspace import files_below
 
 MAX_LISTED = 200
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+_TOKENIZERS = ("tokenizer.json", "vocab.txt")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -31,4 +32,10 @@ def data_below(folder: Path) -> list[str]:
     folders = Counter(path.parent for path in tables)
     several = [parent for parent, count in folders.items() if count > 1]
     paths = {*tables, *several, *(path.parent for path in classes)} - {folder, folder.parent}
+    return sorted(path.relative_to(folder).as_posix() for path in paths)[:MAX_LISTED]
+
+
+def tokenizers_below(folder: Path) -> list[str]:
+    """The files of tokenizers: names relative to ``folder``, at most ``MAX_LISTED``."""
+    paths = [path for path in files_below(folder, _TOKENIZERS) if path.name in _TOKENIZERS]
     return sorted(path.relative_to(folder).as_posix() for path in paths)[:MAX_LISTED]

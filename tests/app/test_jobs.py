@@ -21,11 +21,17 @@ from archspec.errors import SpecError, UsageError
 from archspec.file_lock import holder, locked
 from archspec.training.run_folder import FACTS, LOCK, RunFolder
 from archspec_app import example
+from archspec_app.data_files import tokenizers_below
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import clean, new_points
 from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow
-from archspec_app.training.train_request import example_options, read_request
+from archspec_app.training.train_request import (
+    example_options,
+    fields_named,
+    in_words_of_the_form,
+    read_request,
+)
 from archspec_app.workspace import inside
 
 TINY = Path(__file__).parent.parent / "training"
@@ -429,3 +435,31 @@ def test_the_example_serves_models_with_and_without_a_tokenizer(folder: Path) ->
     with pytest.raises(UsageError) as caught:
         read_request(folder, (SPECS / "text" / "gpt2.yaml").read_text(), "gpt2", {})
     assert "example" not in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("problem", "said", "fields"),
+    [
+        ("epochs must be at most 3", '"Epochs" must be at most 3', ["epochs"]),
+        ("weights: x: no such file", '"Weights": x: no such file', ["weights"]),
+        ("x: no vocab.txt; tokenizer=", 'x: no vocab.txt; "Tokenizer"', ["tokenizer"]),
+        (
+            "label_smoothing and focal_gamma are two losses",
+            '"Label smoothing" and "Focal gamma" are two losses',
+            ["label_smoothing", "focal_gamma"],
+        ),
+        ("the file has no column 'text_column'", "the file has no column 'text_column'", []),
+        ("the epochs and the output_dir", "the epochs and the output_dir", []),
+    ],
+)
+def test_messages_name_the_fields_of_the_form(problem: str, said: str, fields: list[str]) -> None:
+    told = in_words_of_the_form(f"error[E801]: {problem}")
+    assert told == f"error[E801]: {said}"
+    assert fields_named(told) == fields
+
+
+def test_tokenizers_are_suggested(folder: Path) -> None:
+    (folder / "specs" / "other.txt").write_text("")
+    (folder / "specs" / "my-vocab.txt").write_text("")
+    (folder / "tokenizer.json").write_text("{}")
+    assert tokenizers_below(folder) == ["specs/vocab.txt", "tokenizer.json"]

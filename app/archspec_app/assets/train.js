@@ -25,6 +25,7 @@ let fields = null;
 let shownFields = "";
 let defaults = {};
 let rows = [];
+let openSpec = null; // that the form was shown for
 let shownRows = "";
 let selected = null;
 let run = null;
@@ -35,7 +36,8 @@ let lastPoll = 0;
 let pollStarted = 0;
 
 const form = h("form.train-form");
-const notice = h("p.notice", { role: "status" });
+const notice = h("p.notice", { role: "status", id: "train-notice" });
+const wrongFields = new Set(); // that the message in `notice` is about
 const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
 const estimateLine = h("span", { role: "status" });
@@ -124,6 +126,7 @@ function drawForm() {
     ),
   );
   restoreForm(values);
+  for (const name of wrongFields) mark(name);
 }
 
 // Values that were entered stay, unless the default has changed since: a plan chosen in the toolbar comes first.
@@ -155,14 +158,42 @@ function showPreview() {
   trigger("preview", { options: previewedOptions });
 }
 // What was read is of other options as soon as one changes.
-form.addEventListener("input", () => {
+form.addEventListener("input", ({ target }) => {
   previewed.classList.add("outdated");
   storeForm();
+  unmark(target.name);
+  if (notice.matches(".wrong") && !wrongFields.size) report("");
 });
 
-function report(text, isError = false) {
+function report(text, isError = false, names = []) {
   notice.textContent = text;
   notice.classList.toggle("wrong", isError);
+  for (const name of wrongFields) unmark(name);
+  for (const name of names) mark(name);
+  if (names.length) showField(names[0]);
+}
+
+function mark(name) {
+  const control = form.elements.namedItem(name);
+  if (!control) return;
+  wrongFields.add(name);
+  control.setAttribute("aria-invalid", "true");
+  control.setAttribute("aria-errormessage", notice.id);
+}
+
+function unmark(name) {
+  wrongFields.delete(name);
+  const control = form.elements.namedItem(name);
+  control?.removeAttribute("aria-invalid");
+  control?.removeAttribute("aria-errormessage");
+}
+
+function showField(name) {
+  const control = form.elements.namedItem(name);
+  if (!control) return;
+  const section = control.closest("details");
+  if (section) section.open = true;
+  control.focus();
 }
 
 // ----------------------------------------------------------------------------------------- runs
@@ -358,6 +389,11 @@ function fillIn(options) {
   }
 }
 
+const fieldLink = (name) => {
+  const field = [...fields.main, ...fields.more].find((one) => one.name === name);
+  return field ? button(`Go to ${field.label}`, () => showField(name), { "data-act": `field ${name}` }) : "";
+};
+
 function drawRun() {
   if (!run?.row) {
     detail.replaceChildren();
@@ -388,6 +424,7 @@ function drawRun() {
     ),
     textFields(row),
     row.error ? h("pre.notice.wrong", row.error) : "",
+    row.wrong.length ? h("p.bar", row.wrong.map(fieldLink)) : "",
     charts(run),
     epochTable(run.epochs),
     h(
@@ -467,10 +504,13 @@ function receive() {
     estimateLine.textContent = estimateFact(value.estimate);
   }
   if (!value?.rows) return;
+  if (openSpec !== null && openSpec !== value.spec) report("");
+  openSpec = value.spec;
   pollStarted = 0;
   rows = value.rows;
   // The message about the last click stays while the page polls.
-  if (value.error || value.event !== "poll") report(value.error ?? value.notice ?? "", Boolean(value.error));
+  if (value.error || value.event !== "poll")
+    report(value.error ?? value.notice ?? "", Boolean(value.error), value.wrong);
   if (value.preview) {
     previewed.classList.remove("outdated");
     estimateLine.textContent = "Time: measuring a few batches on this machine …";

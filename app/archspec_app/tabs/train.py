@@ -14,7 +14,7 @@ from archspec.tasks.figures import FIGURES, figure_name
 from archspec.training.option_info import OptionInfo
 from archspec_app import example
 from archspec_app.component import hint, view
-from archspec_app.data_files import data_below
+from archspec_app.data_files import data_below, tokenizers_below
 from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.framework import LISTENER
@@ -36,6 +36,7 @@ from archspec_app.training.train_request import (
     SWITCH,
     example_options,
     field_label,
+    fields_named,
     in_words_of_the_form,
     read_request,
     takes_example,
@@ -94,7 +95,9 @@ def _handler(binder: EventBinder, name: str, act: Action) -> Callable[..., Any]:
         return {**answer, **_current(session), "event": name}
 
     def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
-        return {"error": in_words_of_the_form(problem), **_current(session), "event": name}
+        error = in_words_of_the_form(problem)
+        fields = fields_named(error)
+        return {"error": error, "wrong": fields, **_current(session), "event": name}
 
     return binder.on_query(run, failed)
 
@@ -191,13 +194,13 @@ def _poll(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
 
 def _row(row: JobRow) -> dict[str, Any]:
     error = row.error and in_words_of_the_form(row.error)
-    return {**row.to_dict(), "error": error}
+    return {**row.to_dict(), "error": error, "wrong": fields_named(error or "")}
 
 
 def _current(session: Session) -> dict[str, Any]:
     rows = [_row(row) for row in _jobs(session.workspace.folder).rows()]
     figures = {name: figure_name(name) for name in FIGURES}
-    return {"fields": _fields(session), "rows": rows, "figures": figures}
+    return {"spec": session.name, "fields": _fields(session), "rows": rows, "figures": figures}
 
 
 def _fields(session: Session) -> dict[str, Any]:
@@ -224,6 +227,7 @@ def _fields(session: Session) -> dict[str, Any]:
     }
     special: dict[str, dict[str, Any]] = {
         "weights": {"suggestions": [entry["name"] for entry in weights_below(folder)]},
+        "tokenizer": {"suggestions": tokenizers_below(folder)},
         "freeze": {
             "type": "choice",
             "value": session.request.plan or "",

@@ -36,6 +36,13 @@ OPTIONS = {
     name: info for name, info in option_infos(TrainOptions).items() if name not in _SERVER_ONLY
 }
 """The options of ``archspec.train`` that a form may set, beside ``data``."""
+FIELDS = (*_BESIDE, *OPTIONS)
+"""The names of what a form may set."""
+_NAMED = (  # where a message names an option
+    re.compile(r"\b(?P<name>[a-z_]+)=(?P<value>[\w.-]*)"),
+    re.compile(r"(?m)(?<=^error\[E\d{3}\]: )(?P<name>[a-z_]+)(?=:| must | have | and )"),
+    re.compile(r"(?<!['\"\w.-])(?P<name>[a-z]+(?:_[a-z]+)+)(?!['\"\w=(-]|\.\w)"),
+)
 SWITCH = {"auto": None, "yes": True, "no": False}
 """What a form says for options that are true or false."""
 
@@ -142,13 +149,30 @@ def in_words_of_the_form(text: str) -> str:
 
     >>> in_words_of_the_form("say which with max_length=190 (--max-length 190)")
     'say which with "Max length" 190'
+    >>> in_words_of_the_form("error[E801]: epochs must be an integer, and so must batch_size")
+    'error[E801]: "Epochs" must be an integer, and so must "Batch size"'
     """
 
     def named(found: re.Match[str]) -> str:
-        name, value = found.groups()
-        return f'"{field_label(name)}"{value and f" {value}"}' if name in OPTIONS else found[0]
+        name, value = found["name"], found.groupdict().get("value")
+        if name not in FIELDS:
+            return found[0]
+        return f'"{field_label(name)}"{f" {value}" if value else ""}'
 
-    return re.sub(r"\b([a-z_]+)=([\w.-]*)", named, re.sub(r" \(--[^()]*\)", "", text))
+    text = re.sub(r" \(--[^()]*\)", "", text)
+    for pattern in _NAMED:
+        text = pattern.sub(named, text)
+    return text
+
+
+def fields_named(text: str) -> list[str]:
+    """The fields that a message in the words of the form names, in its order.
+
+    >>> fields_named('there is no vocab.txt: give its path with "Tokenizer"')
+    ['tokenizer']
+    """
+    places = {name: text.find(f'"{field_label(name)}"') for name in FIELDS}
+    return sorted((name for name, at in places.items() if at >= 0), key=places.__getitem__)
 
 
 def _word(info: OptionInfo, value: object) -> str:
@@ -176,7 +200,7 @@ def _adapted(folder: Path, text: str, name: str, adapter: str) -> Spec:
     value = overrides_from_options([f"adapter={adapter}"])["adapter"].value
     if isinstance(value, str) and os.sep in value:
         hint = "the name of one of the spec's adapters, or a mapping"
-        raise _usage(f"{_quoted(adapter)} is a folder", hint)
+        raise _usage(f"adapter: {_quoted(adapter)} is a folder", hint)
     return _spec(folder, text, name, adapter=value)
 
 
@@ -233,7 +257,8 @@ def _phases(
     device = chosen.get("device")
     if device is not None and _DEVICE.fullmatch(device) is None:
         hint = "auto, cpu, cuda, cuda:N or mps"
-        problems.append(Problem("E801", f"no device is called {_quoted(device)}", hint=hint))
+        message = f"device: no device is called {_quoted(device)}"
+        problems.append(Problem("E801", message, hint=hint))
     try:
         options = TrainOptions(**chosen)
     except UsageError as error:
@@ -242,17 +267,18 @@ def _phases(
     if options.num_workers > MAX_WORKERS:
         problems.append(Problem("E801", f"num_workers must be at most {MAX_WORKERS}"))
     phases = options.resolved(("none",)).phases
+    field = "phases" if options.phases else "freeze"
     for phase in phases:
-        problems += _missing_plan(phase, architecture)
+        problems += _missing_plan(field, phase, architecture)
     return phases
 
 
-def _missing_plan(phase: Phase, architecture: Architecture) -> list[Problem]:
+def _missing_plan(field: str, phase: Phase, architecture: Architecture) -> list[Problem]:
     plans = ("none", *architecture.freeze)
     if phase.plan is None or phase.plan in plans:
         return []
     hint = did_you_mean(phase.label, plans) or f"there is: {listing(plans)}"
-    message = f"the spec has no freeze plan {_quoted(phase.label)}"
+    message = f"{field}: the spec has no freeze plan {_quoted(phase.label)}"
     return [Problem("E801", message, hint=hint)]
 
 

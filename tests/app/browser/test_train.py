@@ -190,10 +190,10 @@ def test_a_run_from_start_to_end(
 
 
 WRONG = (
-    ({"data": "nothing.csv"}, "data: nothing.csv: no such file in the folder"),
-    ({"data": "../outside.csv"}, "data:"),
+    ({"data": "nothing.csv"}, '"Data": nothing.csv: no such file in the folder'),
+    ({"data": "../outside.csv"}, '"Data":'),
     ({"data": ""}, "there is no data"),
-    ({"data": DATA, "learning_rate": "-1"}, "learning_rate"),
+    ({"data": DATA, "learning_rate": "-1"}, '"Learning rate" must'),
 )
 
 
@@ -402,6 +402,9 @@ def test_the_example_data_are_used_by_the_model_that_is_open(
     inspector.button("Preview").click()
     expect(training.notice).to_contain_text("there is no data")
     expect(training.notice).to_contain_text('or click "Use the example data"')
+    data = training.form.locator('[name="data"]')
+    expect(data).to_have_attribute("aria-invalid", "true")
+    expect(data).to_be_focused()
     inspector.button("Use the example data").click()
     values = {"data": "archspec-example/topics", "tokenizer": "archspec-example/vocab.txt"}
     for name, value in values.items():
@@ -412,7 +415,28 @@ def test_the_example_data_are_used_by_the_model_that_is_open(
     inspector.button("Preview").click()
     splits = training.page.locator("#train .preview").get_by_role("region", name="Splits")
     expect(splits).to_contain_text("animal", timeout=SLOWLY)
-    # A model of another task has no use for them.
+    # What a message names is brought into sight, until it is changed.
+    tokenizer = training.form.locator('[name="tokenizer"]')
+    suggested = training.form.locator("#list-tokenizer option")
+    expect(suggested).to_have_attribute("value", values["tokenizer"])
+    training.form.locator("summary").click()
+    tokenizer.fill("")
+    training.form.locator("summary").click()
+    expect(tokenizer).to_be_hidden()
+    inspector.button("Preview").click()
+    expect(training.notice).to_contain_text('give its path with "Tokenizer"', timeout=SLOWLY)
+    expect(tokenizer).to_be_focused()
+    expect(tokenizer).to_have_attribute("aria-invalid", "true")
+    training.form.locator('[name="epochs"]').fill("1")
+    expect(training.notice).to_contain_text("error[E905]")
+    tokenizer.fill(values["tokenizer"])
+    expect(training.notice).to_be_empty()
+    expect(tokenizer).not_to_have_attribute("aria-invalid", "true")
+    tokenizer.fill("nothing.txt")
+    inspector.button("Preview").click()
+    expect(training.notice).to_contain_text('error[E801]: "Tokenizer": nothing.txt')
+    # A model of another task has no use for them, and what was wrong is over.
     inspector.open("gpt2", "GPT2LMHeadModel")
+    expect(training.notice).to_be_empty()
     expect(inspector.button("Use the example data")).to_have_count(0)
     shutil.rmtree(folder / "archspec-example")  # other tests list what is there
