@@ -40,6 +40,7 @@ const notice = h("p.notice", { role: "status", id: "train-notice" });
 const wrongFields = new Set(); // that the message in `notice` is about
 const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
+const outdatedLine = h("p.outdated-line", { role: "status" });
 const estimateLine = h("span", { role: "status" });
 let previewedOptions = {};
 let view = { ...chartView(), key: null }; // of the charts of a run
@@ -157,13 +158,20 @@ function showPreview() {
   previewedOptions = formOptions();
   trigger("preview", { options: previewedOptions });
 }
-// What was read is of other options as soon as one changes.
-form.addEventListener("input", ({ target }) => {
+// What was read is of other settings as soon as one changes.
+function outdatePreview() {
+  if (!previewed.hasChildNodes() || previewed.matches(".outdated")) return;
   previewed.classList.add("outdated");
+  outdatedLine.replaceChildren("Settings changed since: ", button("Preview again", showPreview));
+}
+form.addEventListener("input", ({ target }) => {
+  outdatePreview();
   storeForm();
   unmark(target.name);
   if (notice.matches(".wrong") && !wrongFields.size) report("");
 });
+
+const closePreview = () => previewed.replaceChildren();
 
 function report(text, isError = false, names = []) {
   notice.textContent = text;
@@ -504,7 +512,10 @@ function receive() {
     estimateLine.textContent = estimateFact(value.estimate);
   }
   if (!value?.rows) return;
-  if (openSpec !== null && openSpec !== value.spec) report("");
+  if (openSpec !== null && openSpec !== value.spec) {
+    report("");
+    outdatePreview();
+  }
   openSpec = value.spec;
   pollStarted = 0;
   rows = value.rows;
@@ -514,7 +525,8 @@ function receive() {
   if (value.preview) {
     previewed.classList.remove("outdated");
     estimateLine.textContent = "Time: measuring a few batches on this machine …";
-    previewed.replaceChildren(...previewPanel(value.preview, estimateLine, () => previewed.replaceChildren()));
+    outdatedLine.replaceChildren();
+    previewed.replaceChildren(outdatedLine, ...previewPanel(value.preview, estimateLine, closePreview));
     trigger("estimate", { options: previewedOptions });
     clearTimeout(estimateTimer);
     estimateTimer = setTimeout(() => {
@@ -530,8 +542,11 @@ function receive() {
     );
   if (value.removed) forget(value.removed);
   if (value.renamed) renamed(value.renamed);
-  if (value.started) select(value.started);
-  else if (!selected) selectFirst();
+  if (value.started) {
+    closePreview();
+    select(value.started);
+    detail.scrollIntoView();
+  } else if (!selected) selectFirst();
   const { update } = value;
   if (update && update.key === selected && update.start === run.offset) addPoints(update);
   else if (run && value.event !== "poll") {

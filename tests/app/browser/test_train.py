@@ -346,6 +346,11 @@ def test_a_preview_tells_what_a_run_would_train_on(
     expect(training.page.locator("#train .runs tbody tr")).to_have_count(listed)
     training.form.locator('[name="epochs"]').fill("5")
     expect(preview).to_have_class(re.compile("outdated"))
+    expect(preview).to_contain_text("Settings changed since")
+    inspector.button("Preview again").click()
+    expect(preview).not_to_have_class(re.compile("outdated"))
+    expect(preview).not_to_contain_text("Settings changed since")
+    expect(preview.locator(".facts")).to_contain_text(f"{steps} steps in each of 5 epochs.")
     inspector.reload()
     for name, value in {"data": "long.csv", "epochs": "5", "batch_size": "4"}.items():
         expect(training.form.locator(f'[name="{name}"]')).to_have_value(value)
@@ -385,6 +390,8 @@ def test_a_preview_of_images_and_their_masks(open_runs: OpenPage, runs_folder: P
     assert pictures.first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 8
     training.start(epochs="1", batch_size="2", device="cpu")
     expect(training.detail.locator("h3")).to_contain_text("pixels", timeout=SLOWLY)
+    expect(preview).to_be_empty()
+    expect(training.detail.locator("h3")).to_be_in_viewport()
     expect(training.badge).to_have_text("finished", timeout=SLOWLY)
     inspector.button("Try this model").click()
     inspector.page.locator(".predict-view .examples button").first.click()
