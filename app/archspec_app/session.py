@@ -24,6 +24,9 @@ from archspec_app.text_patch import Patch, with_breaks_of
 from archspec_app.workspace import SUFFIXES, Workspace, without_paths
 
 MAX_UNDO_STEPS = 100
+MAX_SPECS_CHOSEN_FOR = 100
+"""Specs whose plan and sizes are remembered."""
+
 MAX_TEXT_LENGTH = 4_000_000
 MAX_UNDO_LENGTH = 8_000_000
 """Characters of all texts in the undo history."""
@@ -99,6 +102,8 @@ class Session:
         saved: the content of the spec's file when it was opened or saved; None without a file.
         baseline: the text that counts as unmodified: as it was opened or saved.
         train_defaults: values that the form of the tab Train starts with.
+        choices: of specs that were open before: the plan, the sizes and so on that were chosen
+            for each, by its name; the texts are left out.
         request: what the visitor asks for now; its text may have problems.
         built: the last spec that could be built; it stays while the text has problems.
         problems: of the text, as the terminal reports them.
@@ -117,6 +122,7 @@ class Session:
         self.saved: str | None = None
         self.baseline = ""
         self.train_defaults: dict[str, str] = {}
+        self.choices: dict[str, SpecRequest] = {}
         self.request = SpecRequest("")
         self.built: BuiltSpec | None = None
         self.problems: tuple[Problem, ...] = ()
@@ -135,9 +141,19 @@ class Session:
     # ------------------------------------------------------------------------------------ opening
 
     def open(self, name: str) -> None:
-        """Open a spec of the folder, or a packaged one."""
+        """Open a spec of the folder, or a packaged one, with what was chosen for it before.
+
+        The spec that is open already starts anew, with the defaults.
+        """
         text = self.workspace.read(name)
-        self._load(name, text, text if name.endswith(SUFFIXES) else None, baseline=text)
+        chosen = self.choices.get(name) if name != self.name else None
+        saved = text if name.endswith(SUFFIXES) else None
+        self._load(name, text, saved, replace(chosen or SpecRequest(""), text=text), baseline=text)
+        if chosen is not None and self.problems:  # the spec was changed since
+            self._build(SpecRequest(text))
+        if self.built is not None:
+            self.request = self.built.request  # without a plan that the spec does not have
+        self._unmodified = SpecRequest(text)
 
     def paste(self, name: str, text: str, *, is_saved: bool = False) -> None:
         """Open a text that has no file yet.
@@ -179,9 +195,19 @@ class Session:
         self._unmodified = SpecRequest(saved or "") if request else self.request
 
     def _restore(self, snapshot: _Snapshot) -> None:
+        if self.request.text:
+            self.remember({self.name: self.request})
         self.name, self.saved, self.baseline = snapshot.name, snapshot.saved, snapshot.baseline
         self.built, self.selected = None, ""
         self._build(snapshot.request)
+
+    def remember(self, choices: Mapping[str, SpecRequest]) -> None:
+        """Keep what was chosen for specs, for when they are opened again."""
+        for name, request in choices.items():
+            self.choices.pop(name, None)
+            self.choices[name] = replace(request, text="")
+        while len(self.choices) > MAX_SPECS_CHOSEN_FOR:
+            self.choices.pop(next(iter(self.choices)))
 
     def save(self, name: str) -> None:
         """Write the text into the folder, with or without problems."""

@@ -156,9 +156,19 @@ def _are_told(visitor: Visitor) -> None:
 def test_a_draft_names_no_file(url: str, log: Path) -> None:
     """What a page kept of itself comes back as it is: Gradio would copy a file, and give it out."""
     named = {"path": str(log), "meta": {"_type": "gradio.FileData"}, "url": None}
-    draft = {"name": "x.yaml", "text": SPEC, "sizes": {"width": named, "big": 10**300},
-             "plan": None, "precision": "fp32", "optimizer": "adamw",
-             "checkpoint_blocks": [], "without": []}  # fmt: skip
+    draft = {
+        "name": "x.yaml",
+        "text": SPEC,
+        "sizes": {"width": named, "big": 10**300},
+        "plan": None,
+        "precision": "fp32",
+        "optimizer": "adamw",
+        "checkpoint_blocks": [],
+        "without": [],
+        "device": "cpu",
+    }
+    draft["choices"] = {name: {k: v for k, v in draft.items() if k not in ("name", "text")}
+                        for name in ("x.yaml", "../outside.yaml", "bert")}  # fmt: skip
     with Visitor(url, "draft") as visitor:
         answer = visitor.send(visitor.number("load"), [None, json.dumps(draft), None])
         assert answer.done and "gradio_api/file" not in answer.text

@@ -155,4 +155,6 @@ def test_the_merged_text_builds_the_same(child: Session) -> None:
 
 def test_a_draft_holds_all_that_a_session_is_asked_for() -> None:
     draft = spec_tab._Draft  # pyright: ignore[reportPrivateUsage]
-    assert {*draft.model_fields} == {"name", *(field.name for field in fields(SpecRequest))}
+    assert {*draft.model_fields} == {
+        "name", "choices", *(field.name for field in fields(SpecRequest)),
+    }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,34 @@ def test_what_a_page_kept_is_taken_up_again(session: Session, tmp_path: Path) ->
         session.save("tiny.yaml")
     session.save("more/tiny")
     assert (tmp_path / "more" / "tiny.yaml").read_text() == TINY
+
+
+def test_a_spec_that_is_opened_again_has_what_was_chosen_for_it(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    session = Session(Workspace(tmp_path))
+    session.open("tiny.yaml")
+    session.change(plan="top", sizes={"batch": 7}, checkpoint_blocks=("b",))
+    chosen = session.request
+    session.open("bert")
+    assert session.request == SpecRequest(session.request.text)
+    session.open("tiny.yaml")
+    assert session.request == chosen and not session.can_undo
+    assert session.built and session.built.inspection.dims["batch"] == 7
+    session.open("tiny.yaml")  # as the menu's Reload: with the defaults
+    assert session.request == SpecRequest(TINY)
+    session.undo()
+    assert session.request == chosen
+    # The file has changed since: what it does not have any more is left.
+    session.open("bert")
+    (tmp_path / "tiny.yaml").write_text(changed := TINY.replace("top:", "other:"))
+    session.open("tiny.yaml")
+    assert session.request == replace(chosen, text=changed, plan=None)
+    session.open("bert")
+    (tmp_path / "tiny.yaml").write_text(changed := TINY.replace("b(a(x))", "a(x)").replace(
+        "      b: {type: Sequential, items: [{type: Linear, in_features: $width, out_features: 2}]}"
+        "\n", "").replace('["**", "!b"]   # all but b', "[a]"))  # fmt: skip
+    session.open("tiny.yaml")
+    assert not session.problems and session.request == SpecRequest(changed)
 
 
 def test_dimensions_are_those_of_the_inputs() -> None:

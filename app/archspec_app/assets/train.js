@@ -14,7 +14,7 @@ import { readStored, writeStored } from "./stored.js";
 import { estimateFact, previewPanel } from "./train_preview.js";
 
 const root = element.querySelector(".train-view");
-const STORED = "archspec-train"; // the form, for a reload
+const STORED = "archspec-train"; // the form of each spec
 const POLL_INTERVAL = 1000;
 const LIST_INTERVAL = 4000;
 const POLL_TIMEOUT = 10000;
@@ -24,8 +24,8 @@ let figures = {}; // key of a score: its name
 let fields = null;
 let shownFields = "";
 let defaults = {};
+let spec = null; // whose form it is
 let rows = [];
-let openSpec = null; // that the form was shown for
 let shownRows = "";
 let selected = null;
 let run = null;
@@ -102,14 +102,21 @@ function dataField(field) {
 
 const enteredValues = () => [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
 function storeForm() {
-  writeStored(STORED, { defaults, values: Object.fromEntries(enteredValues()) });
+  const values = Object.fromEntries(enteredValues());
+  writeStored(STORED, { ...readStored(STORED), [spec]: { defaults, values } });
 }
 
-function drawForm() {
-  const isFirst = !form.elements.length; // the page may have been reloaded
-  const stored = isFirst ? readStored(STORED) : {};
-  if (isFirst) defaults = stored.defaults ?? {};
-  const values = isFirst ? (stored.values ?? {}) : Object.fromEntries(enteredValues());
+// What was entered for this spec; for one that is new, what was entered for the one before.
+function drawForm(formSpec) {
+  const stored = formSpec === spec ? null : readStored(STORED)[formSpec];
+  const isKept = Boolean(stored?.defaults && stored.values);
+  const values = isKept ? stored.values : Object.fromEntries(enteredValues());
+  if (isKept) defaults = stored.defaults;
+  if (spec !== null && spec !== formSpec) {
+    report("");
+    outdatePreview();
+  }
+  spec = formSpec;
   const isOpen = form.querySelector("details")?.open ?? false;
   const more = h("div.fields", fields.more.map(fieldLabel));
   form.replaceChildren(
@@ -126,17 +133,20 @@ function drawForm() {
       }),
     ),
   );
-  restoreForm(values);
+  restoreForm(values, isKept);
+  storeForm();
   for (const name of wrongFields) mark(name);
 }
 
-// Values that were entered stay, unless the default has changed since: a plan chosen in the toolbar comes first.
-function restoreForm(values) {
+// Values that were entered stay, unless the default has changed since: a plan chosen in the tree comes first. Those
+// that were kept for this spec also stay where it has no default any more: the example's are those of its opening.
+function restoreForm(values, isKept) {
   const before = defaults;
   defaults = Object.fromEntries([...fields.main, ...fields.more].map(({ name, value }) => [name, value]));
   for (const [name, value] of Object.entries(values)) {
     const control = form.elements.namedItem(name);
-    if (!control || defaults[name] !== before[name]) continue;
+    const isStale = defaults[name] !== before[name] && !(isKept && defaults[name] === "" && name !== "freeze");
+    if (!control || isStale) continue;
     const isPossible = control.tagName !== "SELECT" || [...control.options].some((choice) => choice.value === value);
     if (isPossible) control.value = value;
   }
@@ -501,22 +511,17 @@ function addPoints(update) {
 function receive() {
   const value = props.value;
   figures = value?.figures ?? figures;
-  const newFields = JSON.stringify(value?.fields);
+  const newFields = JSON.stringify([value?.spec, value?.fields]);
   if (value?.fields && newFields !== shownFields) {
     shownFields = newFields;
     fields = value.fields;
-    keepFocus(form, "name", drawForm);
+    keepFocus(form, "name", () => drawForm(value.spec));
   }
   if (value?.estimate) {
     clearTimeout(estimateTimer);
     estimateLine.textContent = estimateFact(value.estimate);
   }
   if (!value?.rows) return;
-  if (openSpec !== null && openSpec !== value.spec) {
-    report("");
-    outdatePreview();
-  }
-  openSpec = value.spec;
   pollStarted = 0;
   rows = value.rows;
   // The message about the last click stays while the page polls.

@@ -31,13 +31,11 @@ _LOAD = """() => [
 ]"""
 
 
-class _Draft(BaseModel):
-    """What a browser stores of its page, to survive a reload."""
+class _Chosen(BaseModel):
+    """What was chosen for a spec."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str
-    text: str
     plan: str | None
     sizes: dict[str, Any]
     precision: str
@@ -45,6 +43,18 @@ class _Draft(BaseModel):
     checkpoint_blocks: tuple[str, ...]
     without: tuple[str, ...]
     device: str
+
+
+class _Draft(_Chosen):
+    """What a browser stores of its page, to survive a reload.
+
+    Attributes:
+        choices: for the specs that were open before.
+    """
+
+    name: str
+    text: str
+    choices: dict[str, _Chosen]
 
     @classmethod
     def parse(cls, text: str | None) -> _Draft | None:
@@ -64,7 +74,13 @@ class _Draft(BaseModel):
 
     @property
     def request(self) -> SpecRequest:
-        return SpecRequest(**self.model_dump(exclude={"name"}))
+        return SpecRequest(**self.model_dump(exclude={"name", "choices"}))
+
+    @property
+    def all_choices(self) -> dict[str, SpecRequest]:
+        """For all specs; that of the draft is the last one."""
+        before = {name: SpecRequest("", **one.model_dump()) for name, one in self.choices.items()}
+        return before | {self.name: self.request}
 
 
 def build_toolbar(dispatch: Dispatch) -> EventBinder:
@@ -101,6 +117,8 @@ def bind_page_events(binder: EventBinder, page: gr.Blocks) -> None:
         session: Session, data: dict[str, Any], stored: str | None, addressed: str | None
     ) -> None:
         draft = _Draft.parse(stored)
+        if draft is not None:
+            session.remember(draft.all_choices)
         is_same = draft is not None and addressed in (None, "", draft.name)
         if draft is not None and (is_same or draft.is_unsaved(session)):
             session.restore(draft.name, draft.request)  # the page asks, and then opens the other
@@ -147,11 +165,19 @@ def _render_toolbar(session: Session) -> list[Any]:
             "notice": session.error or session.notice,
             "is_error": bool(session.error),
             "download": download,
-            "draft": {"name": session.name, **vars(session.request)},
+            "draft": {
+                "name": session.name,
+                **vars(session.request),
+                "choices": {name: _chosen(request) for name, request in session.choices.items()},
+            },
             "revision": session.revision,  # so that no answer equals the one before
             "instance_id": session.instance_id,
         }
     ]
+
+
+def _chosen(request: SpecRequest) -> dict[str, Any]:
+    return {key: value for key, value in vars(request).items() if key != "text"}
 
 
 def _render(session: Session) -> list[Any]:

@@ -19,6 +19,13 @@ _WRITE = f"""([text, from, to]) => {{
     const changes = {{ from, to: to ?? {_VIEW}.state.doc.length, insert: text }};
     {_VIEW}.dispatch({{ changes, userEvent: "input.paste" }});
 }}"""
+_HAS_CHOICES = """() => {
+    const { choices, name, text, ...chosen } = JSON.parse(sessionStorage.archspec);
+    const defaults = { precision: "fp32", optimizer: "adamw", device: "cpu" };
+    return Object.entries(chosen).some(
+        ([key, value]) => (value?.length ?? Object.keys(value ?? {}).length)
+            && value !== defaults[key]);
+}"""
 _READ = f"() => {_VIEW}.state.doc.toString()"
 _CARET = f"() => {_VIEW}.state.doc.lineAt({_VIEW}.state.selection.main.head).number"
 
@@ -195,9 +202,17 @@ class Inspector:
         # By way of another spec: to open the same one again would keep its rows expanded.
         self.open("more/other.yaml", "Other")
         self.open(name, model)
+        self._forget_choices()
         self.labelled("Name for the plan").fill("")
         self.row("").locator(".label").click()
         expect(self.page.locator(".details-view h3")).to_have_text(model)
+
+    def _forget_choices(self) -> None:
+        """Let the spec that is open, and the form of the tab Train, start anew."""
+        self.page.evaluate("sessionStorage.removeItem('archspec-train')")
+        if self.page.evaluate(_HAS_CHOICES):
+            self.menu("Reload")
+            self.page.wait_for_function(f"() => !({_HAS_CHOICES})()")
 
 
 OpenPage = Callable[..., Inspector]
