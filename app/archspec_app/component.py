@@ -43,7 +43,7 @@ TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "predict": ("text", "image", "rows", "file", "nearest", "inside", "examples", "sources"),
     "train": (
         "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "note",
-        "rename", "remove", "example",
+        "rename", "remove", "example", "plan",
     ),
     "weights": ("files", "describe"),
 }  # fmt: skip

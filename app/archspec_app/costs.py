@@ -60,7 +60,12 @@ def summary_data(built: BuiltSpec) -> list[dict[str, Any]]:
         "Training memory": inspection.memory.training,
         "Inference memory": inspection.memory.inference,
     }
-    notes = {"Trainable": built.request.plan or "nothing frozen"}
+    batch = f"batch {inspection.dims['batch']:,}" if "batch" in inspection.dims else ""
+    notes = {
+        "Trainable": built.request.plan or "nothing frozen",
+        "Training memory": batch,
+        "Inference memory": batch,
+    }
     return [
         {"name": name, **figure_data(figure), "note": notes.get(name, "")}
         for name, figure in figures.items()

@@ -1,11 +1,11 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
 // Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
-// "example"
+// "example" "plan"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
 import { openTab } from "./navigation.js";
-import { send, whenVisible } from "./page.js";
+import { changeBy, send, whenVisible } from "./page.js";
 import { speeds } from "./chart_scale.js";
 import { chart, chartView } from "./run_charts.js";
 import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
@@ -13,6 +13,7 @@ import { badge, bestScore, runTable } from "./run_table.js";
 import { readStored, writeStored } from "./stored.js";
 import { estimateFact, previewPanel } from "./train_preview.js";
 
+const change = changeBy(trigger);
 const root = element.querySelector(".train-view");
 const STORED = "archspec-train"; // the form of each spec
 const POLL_INTERVAL = 1000;
@@ -180,6 +181,13 @@ form.addEventListener("input", ({ target }) => {
   unmark(target.name);
   if (notice.matches(".wrong") && !wrongFields.size) report("");
 });
+// The page has one freeze plan, for the tree, the cost and the training.
+form.addEventListener("change", ({ target }) => {
+  if (target.name === "freeze") choosePlan(target);
+});
+function choosePlan(control) {
+  if (control.selectedIndex >= 0) change("plan", { plan: control.value }, control);
+}
 
 const closePreview = () => previewed.replaceChildren();
 
@@ -394,6 +402,7 @@ function fillForm(options) {
     const control = form.elements.namedItem(name);
     if (control) control.value = options[name] ?? defaults[name] ?? "";
   }
+  choosePlan(form.elements.namedItem("freeze"));
   storeForm();
   form.querySelector("details").open = true;
   form.elements.namedItem("data").focus();

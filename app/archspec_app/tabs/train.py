@@ -19,6 +19,7 @@ from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.framework import LISTENER
 from archspec_app.session import Session
+from archspec_app.tabs.tree import choose_plan
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.preview import estimate, preview
 from archspec_app.training.run_rows import JobRow
@@ -66,6 +67,7 @@ def build(binder: EventBinder) -> None:
     for name, act in actions.items():
         inputs = [binder.code if name in ("preview", "start") else nothing]
         getattr(train, name)(_handler(binder, name, act), inputs, [train], **LISTENER)
+    binder.listen(train, "plan", choose_plan)
     train.estimate(_estimates(binder), [binder.code], [train], **LISTENER)
 
 

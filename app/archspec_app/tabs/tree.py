@@ -26,7 +26,7 @@ def build(binder: EventBinder) -> None:
     tree = view("tree", label="Modules", elem_id="tree")
     details = view("details", label="Details", elem_id="details")
     binder.add_outputs([tree], _render)
-    for name, act in ("toggle", _toggle), ("plan", _choose_plan), ("save_plan", _save_plan):
+    for name, act in ("toggle", _toggle), ("plan", choose_plan), ("save_plan", _save_plan):
         binder.listen(tree, name, act)
     select = binder.on_query(_select, _failed, replaceable=True)
     details.select_module(select, [], [details], **LISTENER)
@@ -81,7 +81,8 @@ def rows_of(data: dict[str, Any]) -> list[tuple[str, int]]:
     ]
 
 
-def _choose_plan(session: Session, data: dict[str, Any]) -> None:
+def choose_plan(session: Session, data: dict[str, Any]) -> None:
+    """Choose the freeze plan of the page; "" for none."""
     session.change(plan=text_of(data, "plan") or None)
 
 
