@@ -13,6 +13,7 @@ from archspec_app.costs import cost_data, summary_data
 from archspec_app.param_form import param_value, params_data, sizes_data
 from archspec_app.session import Session
 from archspec_app.tabs import cost
+from archspec_app.tabs.tree import plan_choices
 from archspec_app.tree import find, tree_data
 from archspec_app.workspace import Workspace
 
@@ -130,3 +131,44 @@ def test_fields_are_read() -> None:
     for text in ("x", "1 2", "NaN", "1e999", "[" * 9000, "__import__('os')", 3, None, "9" * 20_000):
         with pytest.raises(UsageError):
             pytest.fail(f"{text!r:.80} is read as {param_value(text, 'int')!r}")
+
+
+PLANS = """\
+archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      a: {type: Linear, in_features: 4, out_features: 4}
+      b: {type: Linear, in_features: 4, out_features: 2}
+    forward: [{return: b(a(x))}]
+freeze:
+  none: []
+  all: ["**"]
+  head: ["**", "!b"]
+  part: [a, "!a.bias"]
+  off: {patterns: ["**"], gradients: false}
+dims: {batch: 3}
+"""
+
+
+def test_freeze_plans_say_what_they_do(session: Session) -> None:
+    net = Session(Workspace(Path()))
+    net.paste("net.yaml", PLANS)
+    labels = [choice["label"] for choice in plan_choices(net)]
+    assert labels == [
+        "none: everything is trained",
+        "all: nothing is trained",
+        "head: only b trained",
+        "part: freezes a, !a.bias",
+        "off: freezes no parameters",
+    ]
+    assert [choice["name"] for choice in plan_choices(net)] == ["", "all", "head", "part", "off"]
+    net.paste("net.yaml", f"{PLANS}adapters: {{low: {{kind: lora, match: a, rank: 2}}}}\n")
+    names = [choice["name"] for choice in plan_choices(net)]
+    assert names[:2] == ["", "none"]
+    assert plan_choices(net)[0]["label"] == "none: everything is trained, or what the adapter says"
+    assert "last-2-and-head: only bert.encoder.layer[-2:], dropout, classifier trained" in [
+        choice["label"] for choice in plan_choices(session)
+    ]

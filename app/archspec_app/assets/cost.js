@@ -3,7 +3,11 @@ import { h, headRow, meter, rowHead } from "./dom.js";
 import { formatExact } from "./numbers.js";
 
 const root = element.querySelector(".cost-view");
-const SUMS = new Set(["total", "peak of a step"]); // not parts of the sum
+const PEAK = "peak of a step";
+const SUMS = new Set(["total", PEAK]); // not parts of the sum
+const PEAK_NOTE =
+  "The peak is what one step needs at once, without the loss. The total is what is needed when gradients are kept from" +
+  " one step to the next, as in accumulation: it is the safe number to fit, and the one that Fits on uses.";
 
 function row(figure, largest) {
   const isTotal = SUMS.has(figure.name);
@@ -28,7 +32,8 @@ function section({ title, figures }) {
     "tbody",
     figures.map((figure) => row(figure, largest)),
   );
-  return h("section", h("h3", title), h("table.figures", head, body));
+  const note = figures.some(({ name }) => name === PEAK) ? h("p.quiet", PEAK_NOTE) : "";
+  return h("section", h("h3", title), h("table.figures", head, body), note);
 }
 
 function draw() {

@@ -60,9 +60,9 @@ const setRoom = ([{ contentRect }]) => {
 new ResizeObserver(setRoom).observe(list);
 
 // ----------------------------------------------------------------------------------------- form
-function input({ name, type, value, choices, empty, help, placeholder, suggestions, min, max }) {
+function input({ name, type, value, choices, empty, labels, help, placeholder, suggestions, min, max }) {
   const common = { name, id: `train-${name}`, "aria-describedby": help ? `help-train-${name}` : null };
-  const label = (choice) => choice || empty;
+  const label = (choice) => labels?.[choice] ?? (choice || empty);
   if (choices)
     return h(
       "select",

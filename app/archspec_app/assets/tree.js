@@ -268,7 +268,7 @@ on("line", ({ line, lines }) => {
 
 function refresh() {
   if (!props.value?.kinds) return;
-  plans.replaceChildren(option("", null, "nothing frozen"), ...props.value.plans.map((plan) => option(plan)));
+  plans.replaceChildren(...props.value.plans.map(({ name, label }) => option(name, null, label)));
   plans.value = props.value.plan ?? "";
   tree = props.value.kinds.length ? props.value : null;
   if (tree && treeName !== tree.name) {

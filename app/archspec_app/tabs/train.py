@@ -19,7 +19,7 @@ from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of, texts_of
 from archspec_app.framework import LISTENER
 from archspec_app.session import Session
-from archspec_app.tabs.tree import choose_plan
+from archspec_app.tabs.tree import choose_plan, plan_choices
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.preview import estimate, preview
 from archspec_app.training.run_rows import JobRow
@@ -216,7 +216,7 @@ def _fields(session: Session) -> dict[str, Any]:
     }
     if session.built and takes_example(session.built.spec):
         data["example"] = {"label": EXAMPLE_BUTTON, "about": example.ABOUT}
-    plans = ["", *session.built.plans] if session.built else [""]
+    plans = plan_choices(session)
     adapters = [*session.built.spec.architecture.adapters] if session.built else []
     adapter = {
         "name": "adapter",
@@ -233,8 +233,8 @@ def _fields(session: Session) -> dict[str, Any]:
         "freeze": {
             "type": "choice",
             "value": session.request.plan or "",
-            "choices": plans,
-            "empty": "nothing frozen, or as the adapter has it",
+            "choices": [plan["name"] for plan in plans],
+            "labels": {plan["name"]: plan["label"] for plan in plans},
         },
     }
     fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from archspec.errors import Problem, UsageError
+from archspec.lang.schema import FreezePlan
 from archspec.report.numbers import format_count
 from archspec_app.component import hint, view
 from archspec_app.details import details_data
@@ -14,6 +15,7 @@ from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 from archspec_app.tree import tree_data
 
+NO_PLAN = "none: everything is trained"
 MAX_ROWS = 200
 """That one click may freeze or unfreeze."""
 
@@ -45,8 +47,8 @@ def _failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
 def _render(session: Session) -> list[Any]:
     built = session.built
     if built is None:
-        return [{"kinds": [], "plans": [], "plan": None}]
-    plans = {"plans": list(built.plans), "plan": session.plan}
+        return [{"kinds": [], "plans": plan_choices(session), "plan": None}]
+    plans = {"plans": plan_choices(session), "plan": session.plan}
     return [{**tree_data(built), **plans, "file": session.file}]
 
 
@@ -79,6 +81,37 @@ def rows_of(data: dict[str, Any]) -> list[tuple[str, int]]:
         (text_of(row, "node", MAX_MODULE_PATH), number_of(row, "count", 1, minimum=1))
         for row in (row if isinstance(row, dict) else {} for row in rows)
     ]
+
+
+def plan_choices(session: Session) -> list[dict[str, str]]:
+    """The freeze plans to choose from: names, each with what the plan does.
+
+    The first one, named "", is no plan at all. A plan of the spec that freezes nothing does the
+    same, unless an adapter brings a plan of its own, and is left out.
+    """
+    built = session.built
+    if built is None:
+        return [{"name": "", "label": NO_PLAN}]
+    adapters = built.spec.architecture.adapters
+    label = f"{NO_PLAN}, or what the adapter says" if adapters else NO_PLAN
+    return [{"name": "", "label": label}] + [
+        {"name": name, "label": f"{name}: {describe_plan(plan)}"}
+        for name, plan in built.plans.items()
+        if plan.patterns or adapters or name == session.plan
+    ]
+
+
+def describe_plan(plan: FreezePlan) -> str:
+    """What a plan freezes, or what it trains where that is shorter to say."""
+    first, *rest = plan.patterns or [""]
+    trained = [pattern.removeprefix("!") for pattern in rest if pattern.startswith("!")]
+    if not plan.gradients:
+        return "freezes no parameters"
+    if not first:
+        return "everything is trained"
+    if first == "**" and len(trained) == len(rest):
+        return f"only {', '.join(trained)} trained" if trained else "nothing is trained"
+    return f"freezes {', '.join(plan.patterns)}"
 
 
 def choose_plan(session: Session, data: dict[str, Any]) -> None:

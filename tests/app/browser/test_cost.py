@@ -39,6 +39,8 @@ def test_cost_follows_sizes_precision_and_plan(inspector: Inspector) -> None:
         rows = inspector.page.locator(".cost-view tr")
         return rows.filter(has_text=figure).first.inner_text()
 
+    note = inspector.page.locator(".cost-view section").filter(has_text="peak of a step")
+    expect(note.locator("p")).to_contain_text("it is the safe number to fit")
     assert "estimated" in row(f"{found.memory.training.value:,} bytes")
     assert "exact" in row(f"{found.parameters.value:,} parameters")
     assert "exact" in row(f"{found.macs.value:,} multiply-accumulates")
