@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from archspec_app.costs import cost_data, summary_data
 from archspec_app.param_form import param_value, params_data, sizes_data
 from archspec_app.session import Session
 from archspec_app.tabs import cost
+from archspec_app.tabs.train import form_fields
 from archspec_app.tabs.tree import plan_choices
 from archspec_app.tree import find, tree_data
 from archspec_app.workspace import Workspace
@@ -172,3 +174,19 @@ def test_freeze_plans_say_what_they_do(session: Session) -> None:
     assert "last-2-and-head: only bert.encoder.layer[-2:], dropout, classifier trained" in [
         choice["label"] for choice in plan_choices(session)
     ]
+
+
+def test_the_form_of_training_speaks_of_its_own_fields(session: Session) -> None:
+    fields = {field["name"]: field for part in form_fields(session).values() for field in part}
+    labels = {field["label"] for field in fields.values()}
+    for name, field in fields.items():
+        placeholder = field.get("placeholder", "")
+        for text in (field["help"], placeholder, field.get("empty", "")):
+            wrong = re.search(r"(^|\s)--|archspec show|repeated|HOW|torchrun", text)
+            assert wrong is None, f"{name}: {text}"
+            assert set(re.findall(r'"([A-Z][a-z ]+)"', text)) <= labels, f"{name}: {text}"
+        if "choices" not in field:
+            assert len(placeholder) <= 20, f"{name}: {placeholder} is cut off in a narrow field"
+    assert 'instead of "Freeze" and "Epochs"' in fields["phases"]["help"]
+    assert fields["tokenizer"]["help"].endswith("the one next to the weights or the spec.")
+    assert fields["layout"]["suggestions"] == ["transformers"]

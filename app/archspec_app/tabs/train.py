@@ -49,6 +49,31 @@ Action = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
 _MAIN = ("weights", "freeze", "epochs", "batch_size", "learning_rate")
 _ADAPTER = "One of the spec's adapters, none, or a mapping; it brings its own freeze plan."
 _EXAMPLE = '{kind: lora, match: ["**.query", "**.value"], rank: 8}'
+_LONGEST_PLACEHOLDER = 20  # characters that a narrow field shows
+_HELP = {  # where an option's description speaks of the command line
+    "freeze": "One of the spec's freeze plans. An adapter brings its own, unless one is chosen.",
+    "checkpoint_blocks": "Modules to use activation checkpointing for: a pattern of their names. "
+    "Their activations are recomputed in the backward pass.",
+    "class_weights": "Weight of each class in the loss: balanced (inversely proportional to its "
+    "rows), or a file in the working folder: YAML or JSON with labels and weights, or CSV with the "
+    "columns label and weight.",
+    "layout": "Layout of the checkpoint's names: archspec, or one of the spec's checkpoints.",
+    "learning_rates": "Peak learning rate of the parameters that a pattern selects, such as "
+    'bert.embeddings=1e-5, instead of "Learning rate".',
+    "phases": "Several freeze plans in sequence, each with its epochs, such as "
+    'head-only:2,none:1. Used instead of "Freeze" and "Epochs".',
+    "resize": "Model tensors that may differ in shape, such as bert.embeddings=rows, which copies "
+    "the leading part that both have; =fresh keeps the initial values.",
+    "tokenizer": "A tokenizer.json or vocab.txt in the working folder.",
+    "weights": "Checkpoint in the working folder to start from, or the folder of an earlier run.",
+}
+_UNSET = {  # likewise, where nothing is chosen
+    "monitor": "the task's own",
+    "negative_column": "detected",
+    "task": "the spec's",
+    "text_pair_column": "detected",
+    "weights": "none",
+}
 _SUGGESTIONS = {
     "device": ["auto", "cpu", "cuda", "mps"],
     "encoding": ["utf-8", "utf-16", "cp1252"],
@@ -202,10 +227,11 @@ def _row(row: JobRow) -> dict[str, Any]:
 def _current(session: Session) -> dict[str, Any]:
     rows = [_row(row) for row in _jobs(session.workspace.folder).rows()]
     figures = {name: figure_name(name) for name in FIGURES}
-    return {"spec": session.name, "fields": _fields(session), "rows": rows, "figures": figures}
+    return {"spec": session.name, "fields": form_fields(session), "rows": rows, "figures": figures}
 
 
-def _fields(session: Session) -> dict[str, Any]:
+def form_fields(session: Session) -> dict[str, Any]:
+    """The fields of the form: ``main``, which are in sight, and ``more``."""
     folder = session.workspace.folder
     data: dict[str, Any] = {
         "name": "data",
@@ -218,6 +244,7 @@ def _fields(session: Session) -> dict[str, Any]:
         data["example"] = {"label": EXAMPLE_BUTTON, "about": example.ABOUT}
     plans = plan_choices(session)
     adapters = [*session.built.spec.architecture.adapters] if session.built else []
+    layouts = [*session.built.spec.architecture.checkpoints] if session.built else []
     adapter = {
         "name": "adapter",
         "label": "Adapter",
@@ -230,6 +257,7 @@ def _fields(session: Session) -> dict[str, Any]:
     special: dict[str, dict[str, Any]] = {
         "weights": {"suggestions": [entry["name"] for entry in weights_below(folder)]},
         "tokenizer": {"suggestions": tokenizers_below(folder)},
+        "layout": {"suggestions": layouts},
         "freeze": {
             "type": "choice",
             "value": session.request.plan or "",
@@ -249,11 +277,13 @@ def _fields(session: Session) -> dict[str, Any]:
 
 def _field(info: OptionInfo) -> dict[str, Any]:
     """A field of the form as the option declares it."""
+    text, unset = _HELP.get(info.name, info.description), _UNSET.get(info.name, info.unset)
+    is_long = len(unset) > _LONGEST_PLACEHOLDER
     field: dict[str, Any] = {
         "name": info.name,
         "label": field_label(info.name),
-        "help": info.description,
-        "placeholder": info.unset,
+        "help": f"{text} Left empty: {unset}." if is_long else text,
+        "placeholder": "" if is_long else unset,
     }
     if info.type is bool:
         choices = ["yes", "no"] if info.default is not None else ["auto", "yes", "no"]
@@ -261,7 +291,7 @@ def _field(info: OptionInfo) -> dict[str, Any]:
         return {**field, "type": "choice", "value": value, "choices": choices}
     if info.choices and info.default is None:
         choices = ["", *info.choices]
-        return {**field, "type": "choice", "value": "", "choices": choices, "empty": info.unset}
+        return {**field, "type": "choice", "value": "", "choices": choices, "empty": unset}
     if info.choices:
         return {**field, "type": "choice", "value": info.default, "choices": [*info.choices]}
     if info.type is str:
