@@ -37,7 +37,7 @@ let lastPoll = 0;
 let pollStarted = 0;
 
 const form = h("form.train-form");
-const notice = h("p.notice", { role: "status", id: "train-notice" });
+const notice = h("p.notice", { role: "status" });
 const wrongFields = new Set(); // that the message in `notice` is about
 const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
@@ -91,6 +91,7 @@ function fieldLabel(field) {
   );
 }
 
+const fieldOf = (name) => [...fields.main, ...fields.more].find((field) => field.name === name);
 const valueOf = (name) => form.elements.namedItem(name).value;
 
 // Data stands in a row of its own, beside the example for a model that it suits.
@@ -204,7 +205,11 @@ function mark(name) {
   if (!control) return;
   wrongFields.add(name);
   control.setAttribute("aria-invalid", "true");
-  control.setAttribute("aria-errormessage", notice.id);
+  control.setAttribute("aria-errormessage", `error-train-${name}`);
+  // The message of the form may be far below the field.
+  const problems = notice.textContent.split("\n\n");
+  const problem = problems.find((text) => text.includes(`"${fieldOf(name).label}"`));
+  control.after(h("small.field-error", { id: `error-train-${name}` }, problem));
 }
 
 function unmark(name) {
@@ -212,6 +217,7 @@ function unmark(name) {
   const control = form.elements.namedItem(name);
   control?.removeAttribute("aria-invalid");
   control?.removeAttribute("aria-errormessage");
+  form.querySelector(`#error-train-${name}`)?.remove();
 }
 
 function showField(name) {
@@ -404,6 +410,7 @@ function fillForm(options) {
   }
   choosePlan(form.elements.namedItem("freeze"));
   storeForm();
+  outdatePreview();
   form.querySelector("details").open = true;
   form.elements.namedItem("data").focus();
 }
@@ -417,7 +424,7 @@ function fillIn(options) {
 }
 
 const fieldLink = (name) => {
-  const field = [...fields.main, ...fields.more].find((one) => one.name === name);
+  const field = fieldOf(name);
   return field ? button(`Go to ${field.label}`, () => showField(name), { "data-act": `field ${name}` }) : "";
 };
 
