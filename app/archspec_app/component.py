@@ -31,6 +31,7 @@ VIEWS: Mapping[str, Sequence[str]] = {
     "memory": ("compute",),
     "problems": (),
     "reader": ("file", "resolved"),
+    "run_status": ("poll",),
     "start": ("open", "upload", "folder", "example", "choices"),
     "summary": (),
     "toolbar": ("open", "upload", "save", "undo", "redo", "python", "sync"),
@@ -65,13 +66,16 @@ def view(name: str, *, label: str, **options: Any) -> gr.HTML:
     return element(markup, script, name, events[name], is_late=is_late, **options)
 
 
-def hint(text: str) -> None:
+def hint(text: str, with_keyboard: str = "") -> None:
     """A line that says what a tab is for, until a visitor closes it.
 
     Args:
         text: of ours, without markup.
+        with_keyboard: what only somebody with a keyboard needs; not shown on a touch screen.
     """
-    element(f'<div class="hint-view" role="note">{text}</div>', "views.js", "hint", value="")
+    more = f' <span class="with-keyboard">{with_keyboard}</span>' if with_keyboard else ""
+    markup = f'<div class="hint-view" role="note"><span>{text}{more}</span></div>'
+    element(markup, "views.js", "hint", value="")
 
 
 def editor() -> gr.HTML:

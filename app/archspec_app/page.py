@@ -33,6 +33,7 @@ def make_page(
     """
     with gr.Blocks(title="archspec", analytics_enabled=False, fill_width=True) as page:
         binder = spec.build_toolbar(dispatch)
+        train.build_run_status(binder)
         start.build(binder)
         summary = view("summary", label="Figures", elem_id="summary")
         binder.add_outputs([summary], cost.render_summary)

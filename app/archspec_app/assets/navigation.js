@@ -5,7 +5,14 @@ import { nameOfTab, tabButton } from "./framework.js";
 const TABS = { tabs: "tab", "spec-tabs": "side" };
 const FIRST = { tab: "tree", side: "yaml" };
 
-export const openTab = (name) => tabButton(name)?.click();
+// On a phone, where the spec would fill the screen, it is closed beside all tabs but the tree: see states.css.
+const beside = (tab) => document.body.classList.toggle("beside-other", tab !== FIRST.tab);
+export const showSpec = (isShown = true) => document.body.classList.toggle("spec-open", isShown);
+
+export function openTab(name) {
+  if (["yaml", "parameters"].includes(name)) showSpec();
+  tabButton(name)?.click();
+}
 
 let isRestoring = false;
 
@@ -15,11 +22,16 @@ export function bindTabs() {
     const key = TABS[tab?.closest("#tabs, #spec-tabs")?.id];
     if (!key || isRestoring) return;
     const name = nameOfTab(tab);
+    if (key === "tab") {
+      beside(name);
+      showSpec(false);
+    }
     setAddress({ [key]: name === FIRST[key] ? "" : name }, { isStep: key === "tab" });
   });
 }
 export function restoreTabs() {
   isRestoring = true;
+  beside(addressed("tab") || FIRST.tab);
   for (const key of Object.values(TABS)) {
     const tab = tabButton(addressed(key) || FIRST[key]);
     if (tab?.getAttribute("aria-selected") === "false") tab.click();

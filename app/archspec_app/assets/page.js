@@ -76,6 +76,7 @@ export const editor = {
     return this.mounted?.text ?? "";
   },
   reveal(line, column = 1, focus = true) {
+    if (focus) document.body.classList.add("spec-open");
     this.mounted?.reveal(line, column, focus);
   },
 };

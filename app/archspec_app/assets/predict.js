@@ -232,6 +232,11 @@ const models = () => [source.value, ...(other.value ? [other.value] : [])].map((
 const nameOf = (name) => name || weights.value || "the spec in the editor";
 const modelData = (name) => ({ source: name, weights: weights.value, key: key.value });
 
+// The answer may be below the fold.
+new MutationObserver(() => {
+  if (answer.childElementCount && answer.offsetParent) answer.scrollIntoView({ block: "nearest" });
+}).observe(answer, { childList: true });
+
 function predict() {
   const mine = replaceAnswer(h("p.quiet", "Predicting …"));
   isWaiting = chosen === null && !isListed;

@@ -90,7 +90,7 @@ root.append(
           button("Open a file …", () => upload.click()),
         ),
         upload,
-        h("small.quiet", "Or paste YAML here: Ctrl+V anywhere on this view."),
+        h("small.quiet.with-keyboard", "Or paste YAML here: Ctrl+V anywhere on this view."),
       ),
     ),
   ),

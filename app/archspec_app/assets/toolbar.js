@@ -3,7 +3,7 @@
 import { addressed, setAddress } from "./address.js";
 import { watchState } from "./connection.js";
 import { button, download, h, specOptions } from "./dom.js";
-import { bindTabs, openTab, restoreTabs } from "./navigation.js";
+import { bindTabs, openTab, restoreTabs, showSpec } from "./navigation.js";
 import { changeBy, changes, editor, nextChange, on, send } from "./page.js";
 import { bindShortcuts, showShortcuts } from "./shortcuts.js";
 import { withUnixLineBreaks } from "./text_edits.js";
@@ -30,6 +30,10 @@ const undo = button("↶", () => change("undo"), { "aria-label": "Undo", title: 
 const redo = button("↷", () => change("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" });
 const saveOpen = () => change("save", { spec: fileName.value }, fileName);
 const save = button("Save", saveOpen, { class: "save", title: "Save into this folder (Ctrl+S)" });
+const specButton = button("Spec", () => showSpec(!document.body.classList.contains("spec-open")), {
+  class: "show-spec",
+  title: "show or hide the spec's text and parameters",
+});
 const problems = button("", showProblems, {
   class: "problem-count",
   hidden: true,
@@ -37,6 +41,11 @@ const problems = button("", showProblems, {
 });
 const state = h("span.state", { role: "status" });
 const notice = h("p.notice", { role: "status" });
+const activeRuns = button("", () => openTab("train"), {
+  class: "active-runs",
+  hidden: true,
+  title: "training is under way: go to its run",
+});
 
 const downloadYaml = () => download(fileName.value.split("/").at(-1) || "spec.yaml", editor.text, "application/yaml");
 const reopen = () => change("open", { spec: shownName });
@@ -58,7 +67,8 @@ root.append(
   button("archspec", () => send("home"), { class: "brand", title: "start view: models, specs, the example" }),
   group("work", specs, dot),
   group("work", undo, redo),
-  group("work", menu, upload),
+  group("work", menu, upload, specButton),
+  group("work", activeRuns),
   group("status", state, problems),
   group("work", save),
   button("?", showShortcuts, { class: "help", "aria-label": "Keyboard shortcuts", title: "keyboard shortcuts (?)" }),
@@ -153,6 +163,21 @@ window.addEventListener("popstate", () => {
   if (addressed("start")) send("home");
   else if (name && name !== shownName) openAddressed();
   else send("work");
+});
+on("active-runs", ([first, ...others]) => {
+  activeRuns.hidden = !first;
+  if (!first) return;
+  const progress = first.share === null ? "starting" : `${Math.round(100 * first.share)} %`;
+  const name = h("span.name", first.key);
+  activeRuns.replaceChildren(name, ` ${progress}${others.length ? ` and ${others.length} more` : ""}`);
+});
+// What an action said is of the view that it was done in.
+function clearNotice() {
+  notice.textContent = "";
+}
+on("home", clearNotice);
+document.addEventListener("click", ({ target, isTrusted }) => {
+  if (isTrusted && target.closest?.("#tabs [role=tab]")) clearNotice();
 });
 bindTabs();
 watchState({ state, getDraft: () => draft, reconnect: () => trigger("sync") });

@@ -540,6 +540,10 @@ function receive() {
   if (!value?.rows) return;
   pollStarted = 0;
   rows = value.rows;
+  send(
+    "active-runs",
+    rows.filter(({ status }) => !ENDED.includes(status)),
+  );
   // The message about the last click stays while the page polls.
   if (value.error || value.event !== "poll")
     report(value.error ?? value.notice ?? "", Boolean(value.error), value.wrong);

@@ -96,6 +96,21 @@ def build(binder: EventBinder) -> None:
     train.estimate(_estimates(binder), [binder.code], [train], **LISTENER)
 
 
+def build_run_status(binder: EventBinder) -> None:
+    """Tells the toolbar which runs are under way, whichever tab is open."""
+    status = view("run_status", label="Runs under way", elem_id="run-status")
+    status.poll(binder.on_query(_active, _no_runs, replaceable=True), [], [status], **LISTENER)
+
+
+def _active(session: Session, event: Event) -> dict[str, Any]:
+    rows = _jobs(session.workspace.folder).rows()
+    return {"active": [{"key": row.key, "share": row.share} for row in rows if row.is_active]}
+
+
+def _no_runs(session: Session, event: Event, problem: str) -> dict[str, Any]:
+    return {"active": []}
+
+
 def _estimates(binder: EventBinder) -> Callable[..., Any]:
     """A handler that measures in a process of its own: it keeps nobody waiting."""
 

@@ -22,8 +22,9 @@ MAX_ROWS = 200
 
 def build(binder: EventBinder) -> None:
     hint(
-        "Click a snowflake to freeze a module or to train it: the plan in the text changes with it."
-        " Select several rows with Ctrl or Shift."
+        "Click a snowflake to freeze a module or to train it:"
+        " the plan in the text changes with it.",
+        "Select several rows with Ctrl or Shift.",
     )
     tree = view("tree", label="Modules", elem_id="tree")
     details = view("details", label="Details", elem_id="details")

@@ -69,8 +69,8 @@ def test_every_tab_can_be_read(scheme: Scheme, open_page: OpenPage) -> None:
     inspector.row("up").click()
     expect(inspector.page.locator(".details-view h3")).to_have_text("up Linear")
     found = [f"Tree: {fault}" for fault in faults(inspector)]
-    for tab in inspector.page.get_by_role("tab").all():
-        name = tab.inner_text()
+    for name in inspector.page.get_by_role("tab").all_inner_texts():
+        tab = inspector.page.get_by_role("tab", name=name, exact=True)
         tab.click()
         expect(tab).to_have_attribute("aria-selected", "true")
         panel = f"#{tab.get_attribute('aria-controls')}"

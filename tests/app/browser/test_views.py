@@ -1,0 +1,59 @@
+"""What changes with the view: messages, the runs in the header, and what a phone shows."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.app.browser.inspector import Inspector, OpenPage
+from tests.app.browser.test_looks import CUT_OFF, resize
+
+TELL_RUNS = """(rows) =>
+    window.archspecBus.dispatchEvent(new CustomEvent("active-runs", { detail: rows }))"""
+
+
+def test_messages_go_with_their_view(tiny: Inspector) -> None:
+    for leave in (lambda: tiny.tab("Cost"), lambda: tiny.button("archspec").click()):
+        tiny.tab("Tree")
+        tiny.toggle("up").click()
+        expect(tiny.notice).to_contain_text("up in the plan my-plan")
+        leave()
+        expect(tiny.notice).to_have_text("")
+    tiny.button("Continue with tiny.yaml").click()
+    expect(tiny.row("up")).to_be_visible()
+
+
+def test_runs_under_way_are_told_on_every_tab(tiny: Inspector) -> None:
+    runs = tiny.page.locator(".toolbar-view .active-runs")
+    expect(runs).to_be_hidden()
+    long = "<b>a-name-that-is-too-long-for-the-header-of-the-page"
+    tiny.page.evaluate(TELL_RUNS, [{"key": long, "share": 0.43}, {"key": "b", "share": None}])
+    expect(runs).to_have_text(f"{long} 43 % and 1 more")
+    for width in (1280, 390):
+        resize(tiny.page, width, 900)
+        assert tiny.page.evaluate(CUT_OFF) == []
+    resize(tiny.page, 1280, 900)
+    runs.evaluate("button => button.click()")  # the server may have answered meanwhile
+    expect(tiny.page.locator("#train form")).to_be_visible()
+    expect(runs).to_be_hidden()  # the server knows of no run
+
+
+def test_on_a_phone_the_spec_is_closed_beside_all_tabs_but_the_tree(open_page: OpenPage) -> None:
+    inspector = open_page(width=390, height=844)
+    spec = inspector.page.locator("#left")
+    expect(spec).to_be_visible()
+    inspector.tab("Cost")
+    expect(spec).to_be_hidden()
+    inspector.button("Spec").click()
+    expect(inspector.line(1)).to_be_visible()
+    inspector.button("Spec").click()
+    expect(spec).to_be_hidden()
+    resize(inspector.page, 1280, 900)
+    expect(spec).to_be_visible()
+    expect(inspector.button("Spec")).to_be_hidden()
+    resize(inspector.page, 390, 844)
+    inspector.tab("Tree")
+    expect(spec).to_be_visible()
+    inspector.button("archspec").click()
+    folder = inspector.page.get_by_role("heading", name="This folder").bounding_box()
+    cards = inspector.page.locator(".cards").bounding_box()
+    assert folder and cards and folder["y"] < cards["y"]
