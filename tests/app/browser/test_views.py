@@ -41,6 +41,12 @@ def test_on_a_phone_the_spec_is_closed_beside_all_tabs_but_the_tree(open_page: O
     inspector = open_page(width=390, height=844)
     spec = inspector.page.locator("#left")
     expect(spec).to_be_visible()
+    plans = inspector.labelled("Freeze plan").and_(inspector.page.locator("select"))
+    plans.select_option("last-2-and-head")  # its description is wider than the screen
+    assert inspector.page.evaluate(CUT_OFF) == []
+    box = plans.bounding_box()
+    assert box and box["x"] + box["width"] <= 390
+    plans.select_option("")
     inspector.tab("Cost")
     expect(spec).to_be_hidden()
     inspector.button("Spec").click()
