@@ -256,6 +256,9 @@ def test_a_run_can_be_read(
 ) -> None:
     inspector = open_runs(scheme=scheme)
     training = Training(inspector)
+    data = training.form.locator('[name="data"]').bounding_box()
+    epochs = training.form.locator('[name="epochs"]').bounding_box()
+    assert data and epochs and data["width"] > 2 * epochs["width"]  # a path is longer
     for run in (topics_run, hostile_run):
         training.row(run).get_by_role("button").click()
         expect(training.detail.locator("h3")).to_contain_text(run)
