@@ -177,6 +177,7 @@ def test_a_parent_opens_beside_and_the_merged_text(inspector: Inspector) -> None
     expect(reader).to_contain_text("vocab_size: {default: 30522, min: 1}")
     expect(reader).not_to_contain_text("extends")
     inspector.row("bert.embeddings").locator(".label").click()
+    expect(inspector.page.locator(".details-view")).to_contain_text("BertEmbeddings")
     inspector.tab("Parameters")
     inspector.page.get_by_role("button", name="specs/text/bert-model.yaml:").last.click()
     expect(reader.locator("strong")).to_have_text("specs/text/bert-model.yaml")
