@@ -75,7 +75,17 @@ function lazyTools(extensionOf) {
     load(view).then(() => loadedTools()?.[name](view));
     return true;
   };
+  // A key that came too early comes again.
+  const again = (key) => (view) => {
+    if (loadedTools()) return false;
+    load(view).then(() => {
+      const event = new KeyboardEvent("keydown", { key, code: key, bubbles: true, cancelable: true });
+      if (loadedTools()) view.contentDOM.dispatchEvent(event);
+    });
+    return true;
+  };
   const keys = keymap.of([
+    { key: "F12", run: again("F12") },
     { key: "Ctrl-Space", run: command("startCompletion") },
     { key: "Mod-f", run: command("openSearchPanel") },
   ]);
