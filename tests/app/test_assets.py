@@ -86,7 +86,7 @@ def test_no_template_goes_over_lines() -> None:
 
 def test_the_scripts_compile_and_make_no_markup_of_text() -> None:
     views = {file.stem for file in ASSETS.glob("*.js") if "element." in file.read_text()}
-    assert views | {"editor_messages"} == {*VIEWS, *TAB_VIEWS}
+    assert views | {"editor_messages", "run_status"} == {*VIEWS, *TAB_VIEWS}
     scripts = {name: make() for name, make in served_files().items() if name.endswith(".js")}
     for name, script in scripts.items():
         assert not re.search("^(import|export) ", script, re.MULTILINE), name

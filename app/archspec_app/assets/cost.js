@@ -6,8 +6,8 @@ const root = element.querySelector(".cost-view");
 const PEAK = "peak of a step";
 const SUMS = new Set(["total", PEAK]); // not parts of the sum
 const PEAK_NOTE =
-  "The peak is what one step needs at once, without the loss. The total is what is needed when gradients are kept from" +
-  " one step to the next, as in accumulation: it is the safe number to fit, and the one that Fits on uses.";
+  "The peak is what one step needs at once, without the loss. The total is what is needed when gradients are kept" +
+  " from one step to the next, as in accumulation: it is the safe number to fit, and the one that Fits on uses.";
 
 function row(figure, largest) {
   const isTotal = SUMS.has(figure.name);
