@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,14 +80,20 @@ def test_a_session_has_one_process_and_bounded_events(url: str) -> None:
             lines = heartbeat.iter_lines()
             next(lines)
             asked = [pool.submit(visitor.send, number, [SLOW]) for _ in range(MAX_QUEUED + 4)]
-            time.sleep(3.0)
+            wait_until(lambda: sum(one.done() for one in asked) >= 4)
             assert processes() == before
             refused = [one.result() for one in asked if one.done()]
             told = f"{MAX_QUEUED} events of this page are under way"
             assert len(refused) == 4 and all(told in one.text for one in refused)
         # The page is closed: nothing of it goes on.
-        time.sleep(2.0)
-        assert processes() < before
+        wait_until(lambda: processes() < before)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def processes() -> int:
