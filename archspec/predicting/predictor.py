@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from archspec.errors import DataError, Problem, UsageError
 from archspec.freezing.modes import evaluating
 from archspec.lang.schema import TaskKind
 from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answers
+from archspec.predicting.arguments import check_arguments
 from archspec.predicting.batching import (
     Prepared,
     prepare_images,
@@ -71,7 +72,6 @@ if TYPE_CHECKING:
     from archspec.weights.tensor_names import Resize
 
 _OfTokens = TokenPrediction | AnswerPrediction | MaskPrediction | ContinuationPrediction
-_MAX_BATCH_SIZE = 1_000_000
 
 
 class Predictor:
@@ -160,7 +160,7 @@ class Predictor:
         max_new_tokens: int | None = None,
         **params: Any,
     ) -> None:
-        _check(batch_size, max_length, tokenizer, labels)
+        check_arguments(batch_size, max_length, tokenizer, labels)
         names = None if labels is None else tuple(labels)
         loading = {
             "layout": layout, "key": key, "ignore": ignore, "allow_missing": allow_missing,
@@ -560,32 +560,6 @@ class Predictor:
                     len(window),
                     self.batch_size,
                 )
-
-
-def _check(batch_size: object, max_length: object, tokenizer: object, labels: object) -> None:
-    messages: list[str] = []
-    if not _is_whole(batch_size) or not 1 <= batch_size <= _MAX_BATCH_SIZE:
-        messages.append(
-            f"batch_size is a whole number from 1 to {_MAX_BATCH_SIZE:,}, not {batch_size!r}"
-        )
-    if max_length is not None and not _is_whole(max_length):
-        messages.append(f"max_length is a whole number, not {max_length!r}")
-    if not isinstance(tokenizer, str | os.PathLike | None):
-        messages.append(f"tokenizer is a path, not {tokenizer!r}")
-    if labels is not None and not _are_names(labels):
-        messages.append(f"labels are a list of names that are not empty, not {labels!r:.100}")
-    if messages:
-        raise UsageError([Problem("E801", message) for message in messages])
-
-
-def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _are_names(value: object) -> bool:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        return False
-    return bool(value) and all(isinstance(one, str) and one.strip() for one in value)
 
 
 def _takes_pairs(task: Task) -> bool | None:
