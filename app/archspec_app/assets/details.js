@@ -1,7 +1,7 @@
 // The selected module: its YAML, its generated Python, its tensors and shapes. Event: "select_module"
 import { button, h, headRow, rowHead, scrollable } from "./dom.js";
 import { formatExact, formatShapes } from "./numbers.js";
-import { editor, on, oneAtATime, send, whenVisible } from "./page.js";
+import { editor, onLatest, oneAtATime, send, whenVisible } from "./page.js";
 
 const root = element.querySelector(".details-view");
 const COLUMNS = ["Tensor", "Shape", "dtype", "Elements", "State", "Initial values", "Shared with"];
@@ -113,7 +113,7 @@ function markLine({ path, file, line }) {
   revealed = key;
 }
 
-on("selected", ({ path, from }) => {
+onLatest("selected", ({ path, from }) => {
   selected = path;
   if (from === "editor") revealed = `${path} ${props.value?.open_file}`;
   ask();

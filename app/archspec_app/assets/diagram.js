@@ -1,7 +1,7 @@
 // The whole model on one canvas, of which the library has the script. Event: "draw"
 import { h, option, specOptions } from "./dom.js";
 import { loadScript } from "./framework.js";
-import { on, oneAtATime, send, whenVisible } from "./page.js";
+import { onLatest, oneAtATime, send, whenVisible } from "./page.js";
 
 const root = element.querySelector(".diagram-view");
 const place = h("div");
@@ -70,7 +70,7 @@ function update() {
   needsSelection = false;
   canvas.select(selected);
 }
-on("selected", ({ path, from }) => {
+onLatest("selected", ({ path, from }) => {
   if (from === "diagram" || path === selected) return;
   selected = path;
   needsSelection = true;

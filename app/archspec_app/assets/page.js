@@ -1,8 +1,18 @@
 // What the views share: messages to each other, requests to the server, and the editor.
 
 const bus = (window.archspecBus ??= new EventTarget());
-export const send = (name, detail) => bus.dispatchEvent(new CustomEvent(name, { detail }));
+const latest = (window.archspecLatest ??= new Map());
+export const send = (name, detail) => {
+  latest.set(name, detail);
+  bus.dispatchEvent(new CustomEvent(name, { detail }));
+};
 export const on = (name, act, options = {}) => bus.addEventListener(name, (event) => act(event.detail), options);
+// As `on`, and at once for the latest message, if there was one: views start in any order, those of a tab when it is
+// first shown.
+export const onLatest = (name, act) => {
+  on(name, act);
+  if (latest.has(name)) act(latest.get(name));
+};
 
 // Acts when a node becomes visible, and again whenever the session has changed while it is visible: it is on the
 // open tab, or, with `isScrolledTo`, also within the window.

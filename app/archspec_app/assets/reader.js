@@ -2,7 +2,7 @@
 // Events: "file" "resolved"
 import { button, h } from "./dom.js";
 import { openTab } from "./navigation.js";
-import { editor, on } from "./page.js";
+import { editor, on, onLatest } from "./page.js";
 
 const root = element.querySelector(".reader-view");
 const title = h("strong");
@@ -78,7 +78,7 @@ on("open-file", ({ file, line }) => {
   openTab("yaml");
   ask("file", { file, line });
 });
-on("parents", (files) => {
+onLatest("parents", (files) => {
   bar.hidden = !files.length;
   const link = (file) => button(file, () => ask("file", { file, line: 1 }), { class: "link" });
   parents.replaceChildren(...files.map(link));

@@ -1,11 +1,11 @@
 // Which runs are under way, for the toolbar. Event: "poll"
-import { on, oneAtATime, send } from "./page.js";
+import { on, onLatest, oneAtATime, send } from "./page.js";
 
 const INTERVAL = 4000;
 let isActive = false;
 const { ask, done } = oneAtATime(() => trigger("poll", {}));
 
-on("revision", ask);
+onLatest("revision", ask);
 on("active-runs", (rows) => {
   isActive = rows.length > 0;
 });

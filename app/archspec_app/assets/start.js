@@ -3,7 +3,7 @@
 import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
 import { openTab } from "./navigation.js";
-import { changeBy, on, oneAtATime, send, whenVisible } from "./page.js";
+import { changeBy, on, onLatest, oneAtATime, send, whenVisible } from "./page.js";
 import { LEVEL_HEIGHT, TREE_WIDTH, levelPaths } from "./tree_levels.js";
 import { MAX_UPLOAD, leave, setAtStart, unsaved } from "./work.js";
 
@@ -190,7 +190,7 @@ document.addEventListener("paste", (event) => {
   begin("upload", { spec: "pasted.yaml", text }, "the pasted text");
 });
 
-on("answered", ({ error, isEmpty, name }) => {
+onLatest("answered", ({ error, isEmpty, name }) => {
   if (!opening) {
     if (isEmpty || (isFirst && addressed("start"))) setAtStart(true);
     isFirst = false;

@@ -279,7 +279,7 @@ function refresh() {
     const children = tree.kinds[tree.root].children.map(([name]) => name);
     expanded = new Set(["", ...(children.length < 12 ? children : [])]);
     const path = addressed("module");
-    if (isFirst && path && keysAbove(tree, path)) setTimeout(() => send("selected", { path, from: "address" }), 0);
+    if (isFirst && path && keysAbove(tree, path)) send("selected", { path, from: "address" });
     isFirst = false;
   }
   draw();

@@ -17,6 +17,13 @@ CONFIG = """{"model_type": "bert", "architectures": ["BertForSequenceClassificat
  "hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 96,
  "id2label": {"0": "<i>no</i>", "1": "yes", "2": "maybe"}}"""
 
+STARTS_LAST = """window.archspecViews = new Proxy({}, {
+    set(views, name, start) {
+        views[name] = name === "%s" ? (given) => setTimeout(() => start(given), 1000) : start;
+        return true;
+    },
+});"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,19 +34,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(folder: Path, browser: Browser) -> Iterator[Page]:
-    """One page, for all tests of this module; nothing may go wrong on it."""
+def url(folder: Path) -> Iterator[str]:
     log = folder.parent / "server.log"
     with served(folder, log, command=("app",)) as url:
-        page = browser.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
-        wrongs: list[str] = []
-        page.on("pageerror", lambda error: wrongs.append(str(error)))
-        page.on("dialog", lambda dialog: dialog.accept())
-        page.goto(url)
-        yield page
-        assert not wrongs
-        page.close()
+        yield url
     assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def page(url: str, browser: Browser) -> Iterator[Page]:
+    """One page, for all tests of this module; nothing may go wrong on it."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    wrongs: list[str] = []
+    page.on("pageerror", lambda error: wrongs.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(url)
+    yield page
+    assert not wrongs
+    page.close()
 
 
 def try_example(page: Page) -> None:
@@ -79,6 +91,33 @@ def test_it_offers_everything_at_every_width(page: Page) -> None:
     expect(page.locator(".card").first).to_have_attribute("data-spec", "resnet50-fpn")
     expect(bert).to_have_count(0)
     page.get_by_label("Search packaged models").fill("")
+
+
+@pytest.mark.parametrize(
+    ("last", "address", "shows"),
+    [
+        ("start", "", ".card[data-spec=bert]"),
+        ("details", "#spec=resnet18&module=fc", ".details-view h3:has-text('fc')"),
+        ("toolbar", "#spec=resnet18", ".tree-view tr[data-key=fc]"),
+    ],
+)
+def test_views_start_in_any_order(
+    last: str, address: str, shows: str, url: str, browser: Browser
+) -> None:
+    page = browser.new_page()
+    page.add_init_script(STARTS_LAST % last)
+    page.goto(url + address)
+    expect(page.locator(shows)).to_be_visible()
+    page.close()
+
+
+def test_a_tab_that_is_opened_later_knows_what_is_selected(url: str, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}#spec=resnet18&module=layer4")
+    page.locator('.tree-view tr[data-key="fc"] .label').click()
+    page.get_by_role("tab", name="Diagram", exact=True).click()
+    expect(page.locator('.canvas-box[data-path="fc"]')).to_have_class(re.compile(r"\bchosen\b"))
+    page.close()
 
 
 def test_a_hugging_face_folder_is_opened(page: Page) -> None:
