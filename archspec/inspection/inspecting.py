@@ -221,6 +221,12 @@ class MeasuredModel:
             buffers=Figure(root.buffers, "elements"),
             macs=Figure(root.macs, "MACs"),
             training_macs=Figure(root.training_macs, "MACs"),
+            step_flops=Figure(
+                2 * (root.training_macs + trained.backward_macs),
+                "FLOPs",
+                # A checkpointed module may stop early; a loss may leave outputs out.
+                exact=not self.checkpointed and len(root.outputs) == 1,
+            ),
             memory=memory(self.static, trained, inferred, self.device),
             uncounted=dict(inferred.uncounted.most_common()),
             ties=self.ties,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any
@@ -19,7 +19,11 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+from torch.utils.flop_counter import (
+    flop_registry,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 from torch.utils.weak import WeakIdKeyDictionary
 
 from archspec.inspection import recurrent
@@ -177,7 +181,10 @@ class _Operations(TorchDispatchMode):
             result = (*result[:3], result[3].new_empty(size))
         self.record.see(result)
         if formula is not None:
-            self.record.note("macs", formula(*args, **kwargs, out_val=result) // 2)
+            macs = formula(*args, **kwargs, out_val=result) // 2
+            self.record.note("macs", macs)
+            if torch.is_grad_enabled() and (again := _backward_macs(packet, args, macs)):
+                self.record.note("backward", again)
         elif _computes(func):
             name = packet._qualified_op_name.removeprefix("aten::").removeprefix("_")
             self.record.note("uncounted", name)
@@ -195,6 +202,32 @@ def _lstm_flops(data: Any, weight: Any, recurrent_weight: Any, *args: Any, **kwa
 def _trilinear_flops(first: Any, weight: Any, *args: Any, **kwargs: Any) -> int:
     return 2 * first.shape[0] * weight.numel()  # as Bilinear calls it: one product of a row each
 
+
+def _backward_macs(packet: Any, args: Sequence[Any], macs: int) -> int:
+    """The multiply-accumulates that make the gradients of an operation's operands.
+
+    Each gradient of a product is a product of the same size: of the result's gradient with the
+    other operand. Fused kernels make the gradients of all operands, if any is needed.
+    """
+    first = 1 if packet in _WITH_ADDEND else 0
+    operands = args[first : first + (3 if packet in _WITH_THREE else 2)]
+    needed = sum(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in operands)
+    if needed and packet in _FUSED_ATTENTION:
+        query, key, value = (arg.shape for arg in args[:3])
+        gradient = (*query[:-1], value[-1])
+        return sdpa_backward_flop_count(gradient, query, key, value) // 2
+    return (2 if needed and packet is recurrent.LAYER else needed) * macs
+
+
+_WITH_ADDEND = frozenset({torch.ops.aten.addmm, torch.ops.aten.baddbmm})
+_FUSED_ATTENTION = frozenset(
+    {
+        CPU_ATTENTION,
+        torch.ops.aten._scaled_dot_product_flash_attention,
+        torch.ops.aten._scaled_dot_product_efficient_attention,
+    }
+)
+_WITH_THREE = _FUSED_ATTENTION | {torch.ops.aten._trilinear, recurrent.LAYER}
 
 _FORMULAS = {
     CPU_ATTENTION: _attention_flops,

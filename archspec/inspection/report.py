@@ -57,6 +57,10 @@ class Inspection(Displayed):
         macs: multiply-accumulates of one forward pass over the batch in inference; a freeze plan
             does not change them.
         training_macs: the same for a forward pass in training.
+        step_flops: floating-point operations of a training step: two for each multiply-accumulate
+            of the forward pass in training, and of the gradients that the freeze plan leaves to be
+            made. Estimated with checkpointed modules, and where the model returns several tensors,
+            of which a loss may use only some.
         uncounted: operation → how often it runs in inference. None of them is a matrix product or
             a convolution; ``macs`` does not include their arithmetic.
         ties: shared parameters that are frozen though the plan freezes only some of their names.
@@ -74,6 +78,7 @@ class Inspection(Displayed):
     buffers: Figure
     macs: Figure
     training_macs: Figure
+    step_flops: Figure
     memory: Memory
     uncounted: Mapping[str, int]
     ties: tuple[SharedFrozen, ...] = ()
@@ -85,6 +90,7 @@ class Inspection(Displayed):
     @property
     def totals(self) -> dict[str, Figure]:
         names = ("parameters", "trainable", "buffers", "macs", "flops", "training_macs")
+        names += ("step_flops",)
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -213,6 +219,7 @@ def grouped_figures(inspection: Inspection) -> dict[str, dict[str, Figure]]:
             "MACs, one forward pass": inspection.macs,
             "FLOPs, one forward pass": inspection.flops,
             **(in_training if inspection.training_macs != inspection.macs else {}),
+            "FLOPs, one training step": inspection.step_flops,
         },
         "Memory, training": {
             **named_parts(memory.training_parts, "activations saved for backward"),
@@ -318,12 +325,17 @@ def _figure_grid(figures: Mapping[str, Figure], name_width: int, digits: int) ->
     grid = plain_grid()
     grid.add_column(min_width=name_width, no_wrap=True)
     grid.add_column(min_width=digits, no_wrap=True, justify="right")
-    grid.add_column(min_width=len("parameters"))
-    grid.add_column(justify="right", min_width=len("417.6 MiB"))
+    # Bytes are shown as a size, too: of other units, one column takes the room of both.
+    in_bytes = all(figure.unit == "bytes" for figure in figures.values())
+    widths = (len("bytes"), len("417.6 MiB"))
+    grid.add_column(min_width=widths[0] if in_bytes else 2 + sum(widths))
+    if in_bytes:
+        grid.add_column(justify="right", min_width=widths[1])
     grid.add_column()
     for name, figure in figures.items():
-        style = "bold" if name == "total" else ""
-        grid.add_row(name, *map(Text, _figure_cells(figure)), style=style)
+        value, unit, size, accuracy = _figure_cells(figure)
+        cells = (value, unit, *((size,) if in_bytes else ()), accuracy)
+        grid.add_row(name, *map(Text, cells), style="bold" if name == "total" else "")
     return Padding(grid, (0, 0, 0, 2))
 
 

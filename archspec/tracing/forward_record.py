@@ -23,12 +23,15 @@ class Event(NamedTuple):
     ``value`` is a number of multiply-accumulates or bytes, the name of an operation, shapes, or the
     number of rows of a table and an index beyond it. It holds ``times`` times: in that many rounds
     of a loop. "differentiated" are the bytes of the gradients of a function's inputs and outputs,
-    weights left out.
+    weights left out. "backward" are the multiply-accumulates that make an operation's gradients,
+    "rerun" those of a checkpointed module that backward runs again.
     """
 
     path: str
     what: Literal[
         "macs",
+        "backward",
+        "rerun",
         "kept",
         "anew",
         "recomputed",
@@ -51,6 +54,7 @@ class Run:
         inputs, outputs: shapes of the tensors of the first call.
         calls: number of calls of the module.
         macs: multiply-accumulates of the module's own operations, without children.
+        backward_macs: multiply-accumulates of the backward pass, and of what it runs again.
         kept: bytes that the module's own operations save for the backward pass.
         uncounted: operations without a count, with their number.
         peak: maximum bytes of activations at once, with those saved for backward.
@@ -66,6 +70,7 @@ class Run:
     outputs: dict[str, Shapes] = field(default_factory=dict[str, Shapes])
     calls: Counter[str] = field(default_factory=Counter[str])
     macs: Counter[str] = field(default_factory=Counter[str])
+    backward_macs: int = 0
     kept: Counter[str] = field(default_factory=Counter[str])
     uncounted: Counter[str] = field(default_factory=Counter[str])
     peak: int = 0
@@ -164,6 +169,8 @@ class ForwardRecord:
                 totals.cached += value * times
             elif what == "beyond":
                 totals.beyond[path] = max(value, totals.beyond.get(path, value))
+            elif what in ("backward", "rerun"):
+                totals.backward_macs += value * times
             elif what in ("macs", "kept"):
                 getattr(totals, what)[path] += value * times
         totals.backward_peak = self._backward_peak(totals)
@@ -235,6 +242,7 @@ class ForwardRecord:
         events = self.events[region.first :]
         if anew := sum(event.value * event.times for event in events if event.what == "anew"):
             self.note("recomputed", anew)
+            self.note("rerun", sum(e.value * e.times for e in events if e.what == "macs"))
             for tensor in region.inputs:
                 if self.keep(tensor):
                     self.note("kept", tensor.untyped_storage().nbytes())

@@ -44,6 +44,8 @@ def test_cost_follows_sizes_precision_and_plan(inspector: Inspector) -> None:
     assert "estimated" in row(f"{found.memory.training.value:,} bytes")
     assert "exact" in row(f"{found.parameters.value:,} parameters")
     assert "exact" in row(f"{found.macs.value:,} multiply-accumulates")
+    step = row(f"{found.step_flops.value:,} floating-point operations")
+    assert step.startswith("FLOPs, one training step") and "exact" in step
 
 
 def test_what_cannot_be_is_told_at_its_field(inspector: Inspector) -> None:
