@@ -48,7 +48,9 @@ def example_inputs(
             message = f"the input '{name}' has more than {MAX_LENGTH:,} tensors"
             raise ShapeError(Problem("E510", message, place))
         for shape in _shapes(contract, values, sizes):
-            if min(shape, default=0) < 0 or math.prod(shape) > MAX_ELEMENTS:
+            # Strides of a tensor without elements are those of one with a size of 1 for 0.
+            spread = math.prod(max(size, 1) for size in shape)
+            if min(shape, default=0) < 0 or spread > MAX_ELEMENTS:
                 message = f"no tensor can have the shape {shape} of the input '{name}'"
                 raise ShapeError(Problem("E510", message, place))
         inputs[name] = example(contract, values, sizes, device)

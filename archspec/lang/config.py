@@ -106,11 +106,12 @@ def check_config(checker: Checker) -> None:
                 checker.add("E202", f"'{text}' is no key of a file", place, hint=hint)
     read = {source.key for param in architecture.params for source in sources_of(config, param)}
     counted = {s.key for p in architecture.params for s in sources_of(config, p) if s.is_length}
-    for key in config.if_null:
-        if key not in read:
-            at = ("config", "if_null", key)
-            hint = did_you_mean(key, read)
-            checker.add("E213", f"'{key}' is not read", at, key=True, hint=hint)
+    for name, keys in (("refuse", config.refuse), ("if_null", config.if_null)):
+        for key in keys:
+            if key not in read:
+                at = ("config", name, key)
+                hint = did_you_mean(key, read)
+                checker.add("E213", f"'{key}' is not read", at, key=True, hint=hint)
     for key, value in config.defaults.items():
         at = ("config", "defaults", key)
         if key in read or key in config.require:
@@ -157,6 +158,7 @@ def overrides_from_config(
         return None
     overrides = reader.overrides(given)
     reader.check_required()
+    reader.check_refused(given)
     return overrides, tuple(reader.unread())
 
 
@@ -371,7 +373,7 @@ class _Reader:
             value = self._value(key)
             is_said = value is not None
             value = value if is_said else self.config.defaults.get(key)
-            allowed = cast("list[Any]", wanted) if isinstance(wanted, list) else [wanted]
+            allowed = _listed(wanted)
             if value is None or any(_equal(value, one) for one in allowed):
                 continue
             only = " or ".join(map(_json, allowed))
@@ -380,6 +382,19 @@ class _Reader:
             at = self.checker.document.place(("config", "require", key), key=True)
             path = self.paths[key] if is_said else ()
             self._report("E215", message, path, "", Note("required here", at))
+
+    def check_refused(self, given: Collection[str]) -> None:
+        """No key that is read has a value that means something else to the spec."""
+        open_params = [name for name in self.params if name not in given]
+        read = {source.key for name in open_params for source in sources_of(self.config, name)}
+        for key, refused in self.config.refuse.items():
+            value = self._value(key)
+            if key not in read or not any(_equal(value, one) for one in _listed(refused)):
+                continue
+            at = self.checker.document.place(("config", "refuse", key), key=True)
+            message = f"'{key}' is {_json(value)}, which {self.spec} does not build"
+            hint = "null says that there is none" if key in self.config.if_null else ""
+            self._report("E215", message, self.paths[key], hint, Note("refused here", at))
 
     # ---------------------------------------------------------------------------- what is not read
 
@@ -449,6 +464,11 @@ def _packaged(model_type: object, architectures: object) -> list[str]:
 def _equal(value: Any, other: Any) -> bool:
     """Equal, and neither true for 1 nor 1 for true."""
     return value == other and isinstance(value, bool) is isinstance(other, bool)
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list of values, also of one alone."""
+    return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
 def _json(value: Any) -> str:

@@ -519,6 +519,9 @@ class Config(Model):
     require: dict[Key, Value] = Field(
         default={}, description="key: the value that it must have, or a list of those it may have"
     )
+    refuse: dict[Key, Value] = Field(
+        default={}, description="key: the value, or a list of those, that it must not have"
+    )
     defaults: dict[Key, Value] = Field(
         default={},
         description="key: what it means to leave it out; left out: what the parameter says",

@@ -48,6 +48,7 @@ blocks: {M: {inputs: {x: [batch, 4]}, modules: {act: {type: ReLU}}}}
 config:
   defaults: {window: 4096}
 """
+REFUSING = WINDOW + "  if_null: {window: 0}\n  refuse: {window: [0, 1]}\n"
 TOWERS = WINDOW.replace("{window: 4096}", "{a.window: 4096, b.window: 4096}")
 TOWERS += "  read: {window: [a.window, b.window]}\n"
 CLIP = (
@@ -96,6 +97,10 @@ def test_what_is_read(tmp_path: Path) -> None:
         (WINDOW, {"window": None}, {}, {"window": None}),
         (WINDOW + "  if_null: {window: 7}\n", {"window": None}, {}, {"window": 7}),
         (WINDOW + "  if_null: {window: 7}\n", {}, {}, {"window": 4096}),
+        (REFUSING, {"window": None}, {}, {"window": 0}),
+        (REFUSING, {"window": 2}, {}, {"window": 2}),
+        (REFUSING, {"window": 0}, {"window": 0}, {"window": 0}),
+        (REFUSING, {"window": 0}, {"window": 3}, {"window": 3}),
         (TOWERS, {"a": {"window": 3}, "b": {"window": 3}}, {}, {"window": 3}),
         (TOWERS, {"a": {"window": 4096}}, {}, {"window": 4096}),
         (TOWERS, {"a": {"window": 3}}, {"window": 3}, {"window": 3}),
@@ -174,6 +179,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (LLAMA + SECTION, {"hidden_sise": 8}, [f"{here}2 'hidden_sise' is not read"]),
         (LLAMA + SECTION, {"rope_parameters.rope_theta": 1, "rope_parameters": {"rope_theta": 2}},
          ["E102 config.json:1:55 two keys are both called 'rope_parameters.rope_theta'"]),
+        (REFUSING, {"window": 1}, [f"{here}2 'window' is 1, which net does not build"]),
         (CLIP, {"text_config": {"hidden_size": 8, "model_type": "t5"}},
          [f"{here}36 'text_config.model_type' is 't5', and net builds 'clip_text_model' only"]),
         (CLIP, {"text_config": {"hidden_size": 8, "top_k": 3}},
@@ -346,6 +352,7 @@ def test_a_child_adds_to_the_section_and_takes_from_it(tmp_path: Path) -> None:
         "require": {"hidden_act": "gelu", "is_decoder": True},
         "defaults": {"rope_theta": 10000.0, "is_decoder": True},
         "if_null": {},
+        "refuse": {},
         "ignore": ["pretraining_tp", "vision_config", "gate", "hidden_act", "rope_parameters"],
     }
     path = tmp_path / "config.json"
@@ -378,6 +385,7 @@ def test_the_section_itself_is_checked(tmp_path: Path) -> None:
             "E209 net.yaml:15:28 the default of 'depth' cannot be a mapping",
         ),
         ("{if_null: {gate: 1}}", "E213 net.yaml:15:20 'gate' is not read"),
+        ("{refuse: {gate: 1}}", "E213 net.yaml:15:19 'gate' is not read"),
         ("{ignored: [x]}", "E201 net.yaml:15:10 unknown key 'ignored'"),
         ("{ignore: x}", "E202 net.yaml:15:18 'ignore': expected a list"),
         ("{model_type: 3}", "E202 net.yaml:15:22 'model_type': expected a list"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -61,8 +62,8 @@ TABLE: dict[str, dict[str, Values]] = {
         "sliding_window": ([], [2]),
     },
     "gemma2": {
-        "attn_logit_softcapping": ([None], []),
-        "final_logit_softcapping": ([None], []),
+        "attn_logit_softcapping": ([OUT, None, 30.0, 1.0], [0.0, 0, -0.0, -30.0]),
+        "final_logit_softcapping": ([OUT, None, 30.0, 1.0], [0.0, 0, -0.0, -30.0]),
         "hidden_activation": ([], ["gelu"]),
         "use_bidirectional_attention": ([], [True]),
         "mlp_bias": ([], [True]),
@@ -70,6 +71,7 @@ TABLE: dict[str, dict[str, Values]] = {
     "gemma3": {
         "layer_types": ([OUT], []),
         "attn_logit_softcapping": ([], [3.0]),
+        "final_logit_softcapping": ([OUT, 3.0], [0.0]),
         "rope_parameters.full_attention.rope_type": ([], ["yarn"]),
         "rope_parameters.sliding_attention.rope_type": ([], ["linear"]),
     },
@@ -200,6 +202,35 @@ def difference(name: str, config: dict[str, Any], folder: Path) -> str:
         if value.numel() and not torch.allclose(found[key], value, atol=2e-5, rtol=2e-5)
     }
     return f"{off}" if off else ""
+
+
+def numbers(config: dict[str, Any], above: str = "") -> list[str]:
+    """The keys of whole numbers, also of those inside objects."""
+    found = list[str]()
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found += numbers(value, f"{above}{key}.")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            found.append(above + key)
+    return found
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_numbers_without_sense_are_built_or_refused(name: str, tmp_path: Path) -> None:
+    """Whatever one of the numbers is: no other exception, and no tensor of that size."""
+    case, path, draw = small(name, 0), tmp_path / "config.json", Random(name)
+    base = json.loads(json.dumps(case.config))
+    path.write_text(json.dumps(base), encoding="utf-8")
+    ignored = archspec.load(name, config=path, **case.params).ignored
+    for key in numbers(base):
+        if key in ignored:
+            continue
+        value = 2**62 if key.endswith("head") else draw.choice([0, 1, -1, 2**62])
+        path.write_text(json.dumps(changed(base, key, value)), encoding="utf-8")
+        try:
+            archspec.build(name, config=path, device="meta", **case.params)
+        except (SpecError, BuildError, ShapeError):
+            continue
 
 
 @pytest.mark.parametrize("name", TABLE)
