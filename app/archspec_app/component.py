@@ -44,7 +44,7 @@ TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "predict": ("text", "image", "rows", "file", "nearest", "inside", "examples", "sources"),
     "train": (
         "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "note",
-        "rename", "remove", "example", "plan",
+        "rename", "remove", "example", "plan", "report",
     ),
     "weights": ("files", "describe"),
 }  # fmt: skip

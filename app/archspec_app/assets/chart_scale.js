@@ -58,7 +58,7 @@ export const scaleTo =
 
 function shortest(value, digits) {
   const plain = value.toPrecision(digits);
-  return plain.length > 8 ? value.toExponential(digits - 1) : plain;
+  return plain.length > 7 ? value.toExponential(digits - 1) : plain;
 }
 
 // The bounds of a range and its middle, with as few digits, from three on, as tell them apart.

@@ -30,15 +30,20 @@ const COLUMNS = {
   started: { name: "Started", cell: time, kind: "third" },
 };
 
+// The head of a column by which rows are sorted.
+export function sortHead(name, column, sorting, sortBy, { isNumber, kind, act = `sort ${column}` }) {
+  const order = sorting.isDown ? "descending" : "ascending";
+  const isSorted = sorting.column === column;
+  const sign = isSorted ? (sorting.isDown ? " ↓" : " ↑") : "";
+  const sort = button(name + sign, () => sortBy(column), { class: "link", "data-act": act });
+  return h("th", { scope: "col", class: classOf(isNumber, kind), "aria-sort": isSorted ? order : null }, sort);
+}
+
 export function runTable(rows, { selected, compared, sorting }, acts) {
   if (!rows.length) return h("p.quiet", "No runs in this folder yet.");
-  const heads = Object.entries(COLUMNS).map(([column, { name, isNumber, kind }]) => {
-    const order = sorting.isDown ? "descending" : "ascending";
-    const isSorted = sorting.column === column;
-    const sign = isSorted ? (sorting.isDown ? " ↓" : " ↑") : "";
-    const sort = button(name + sign, () => acts.sortBy(column), { class: "link", "data-act": `sort ${column}` });
-    return h("th", { scope: "col", class: classOf(isNumber, kind), "aria-sort": isSorted ? order : null }, sort);
-  });
+  const heads = Object.entries(COLUMNS).map(([column, { name, isNumber, kind }]) =>
+    sortHead(name, column, sorting, acts.sortBy, { isNumber, kind }),
+  );
   const body = sortRows(rows, sorting).map((row) => runRow(row, row.key === selected, compared.has(row.key), acts));
   return h("table", h("thead", h("tr", h("td"), heads)), h("tbody", body));
 }

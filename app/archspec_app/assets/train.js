@@ -1,6 +1,6 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
 // Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
-// "example" "plan"
+// "example" "plan" "report"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
@@ -9,6 +9,7 @@ import { changeBy, send, whenVisible } from "./page.js";
 import { speeds } from "./chart_scale.js";
 import { chart, chartView } from "./run_charts.js";
 import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
+import { reportPanel, reportView } from "./run_report.js";
 import { badge, bestScore, runTable } from "./run_table.js";
 import { readStored, writeStored } from "./stored.js";
 import { estimateFact, previewPanel } from "./train_preview.js";
@@ -20,6 +21,7 @@ const POLL_INTERVAL = 1000;
 const LIST_INTERVAL = 4000;
 const POLL_TIMEOUT = 10000;
 const MAX_COMPARED = 4;
+const REPORT_TIMEOUT = 10000;
 const ENDED = ["finished", "stopped", "failed", "killed"];
 let figures = {}; // key of a score: its name
 let fields = null;
@@ -49,6 +51,7 @@ let estimateTimer = null;
 const list = h("div.runs");
 const comparing = h("div.comparison");
 const detail = h("div.run");
+const reported = h("div"); // stays as it is while the rest of the run is drawn anew
 root.append(form, notice, previewed, h("h3", "Runs"), list, comparing, detail);
 
 // Columns are left out by the room that the list has, not by the width of the window.
@@ -265,6 +268,7 @@ function select(key) {
   selected = key;
   const row = rows.find((other) => other.key === key);
   run = { row, steps: [], epochs: [], offset: 0, version: 0, log: "" };
+  reported.replaceChildren();
   setAddress({ run: key });
   drawList();
   drawRun();
@@ -321,11 +325,8 @@ function epochTable(epochs) {
     const isBest = epoch === best;
     return h("tr", { class: isBest ? "best" : "" }, rowHead(`${epoch.epoch}${isBest ? " best" : ""}`), cells);
   });
-  return h(
-    "table.epochs",
-    headRow(["Epoch", ...titles], (i) => i > 0),
-    h("tbody", body),
-  );
+  const head = headRow(["Epoch", ...titles], (i) => i > 0);
+  return [h("h4", "Epochs"), h("table.epochs", head, h("tbody", body))];
 }
 
 function charts({ row: { key }, steps, epochs }) {
@@ -433,6 +434,7 @@ function drawRun() {
     detail.replaceChildren();
     return;
   }
+  askReportOnce();
   const { row } = run;
   const isTyping = ["note", "name"].includes(document.activeElement.dataset.act);
   const isBusy = (isTyping && detail.contains(document.activeElement)) || detail.matches(":active");
@@ -460,6 +462,7 @@ function drawRun() {
     row.error ? h("pre.notice.wrong", row.error) : "",
     row.wrong.length ? h("p.bar", row.wrong.map(fieldLink)) : "",
     charts(run),
+    reported,
     epochTable(run.epochs),
     h(
       "details",
@@ -468,9 +471,27 @@ function drawRun() {
       h("pre.log", { tabindex: "0", "data-act": "log" }, run.log || "no output yet"),
     ),
   ];
-  keepFocus(detail, "data-act", () => detail.replaceChildren(...content));
+  keepFocus(detail, "data-act", () => detail.replaceChildren(...content.flat()));
   const newLog = detail.querySelector(".log");
   newLog.scrollTop = scrollTop ?? newLog.scrollHeight;
+}
+
+// --------------------------------------------------------------------------------------- report
+function askReport(split = "") {
+  run.reportAsked = Date.now();
+  trigger("report", { run: run.row.key, split });
+}
+// A run that has finished has a report: it is asked for once, and again if there was no answer.
+function askReportOnce() {
+  const isMissing = run?.row?.status === "finished" && !run.report;
+  if (isMissing && Date.now() - (run.reportAsked ?? 0) > REPORT_TIMEOUT) askReport();
+}
+function showReport(found) {
+  if (!run?.row || found.key !== run.row.key) return;
+  run.report = found;
+  run.reportView ??= reportView();
+  const panel = () => reported.replaceChildren(reportPanel(found, run.reportView, figures, askReport));
+  keepFocus(reported, "data-act", panel);
 }
 
 // -------------------------------------------------------------------------------------- answers
@@ -486,6 +507,7 @@ function tick() {
     return;
   }
   if (document.hidden || !root.offsetParent) return;
+  askReportOnce();
   const isActive = run?.row && !ENDED.includes(run.row.status);
   if (isActive || Date.now() - lastPoll > LIST_INTERVAL) poll();
 }
@@ -537,6 +559,7 @@ function receive() {
     clearTimeout(estimateTimer);
     estimateLine.textContent = estimateFact(value.estimate);
   }
+  if (value?.report) showReport(value.report);
   if (!value?.rows) return;
   pollStarted = 0;
   rows = value.rows;

@@ -22,6 +22,7 @@ from archspec_app.session import Session
 from archspec_app.tabs.tree import choose_plan, plan_choices
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.preview import estimate, preview
+from archspec_app.training.run_report import report_of
 from archspec_app.training.run_rows import JobRow
 from archspec_app.training.run_table import (
     compare_runs,
@@ -94,6 +95,7 @@ def build(binder: EventBinder) -> None:
         getattr(train, name)(_handler(binder, name, act), inputs, [train], **LISTENER)
     binder.listen(train, "plan", choose_plan)
     train.estimate(_estimates(binder), [binder.code], [train], **LISTENER)
+    train.report(_reports(binder), [nothing], [train], **LISTENER)
 
 
 def build_run_status(binder: EventBinder) -> None:
@@ -125,6 +127,19 @@ def _estimates(binder: EventBinder) -> Callable[..., Any]:
         return {"estimate": {"problem": in_words_of_the_form(problem)}}
 
     return binder.on_query(run, failed, model_key=lambda event: "estimate", replaceable=True)
+
+
+def _reports(binder: EventBinder) -> Callable[..., Any]:
+    """A handler of its own, so that polling reads no report."""
+
+    def run(session: Session, event: Event) -> dict[str, Any]:
+        key, split = text_of(event.data, "run"), text_of(event.data, "split")
+        return {"report": {"key": key, **report_of(_jobs(session.workspace.folder), key, split)}}
+
+    def failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
+        return {"report": {"key": event.data.get("run"), "splits": [], "problem": problem}}
+
+    return binder.on_query(run, failed, replaceable=True)
 
 
 def _handler(binder: EventBinder, name: str, act: Action) -> Callable[..., Any]:

@@ -193,7 +193,7 @@ class JobState:
     def _failed_start(self) -> JobStatus:
         if self._stop_requested:
             return "stopped"
-        return "failed" if _read_bytes(self.job.output, 100).strip() else "killed"
+        return "failed" if read_bytes(self.job.output, 100).strip() else "killed"
 
     @property
     def _stop_requested(self) -> bool:
@@ -211,14 +211,14 @@ class JobState:
 
 def read_text(file: Path, max_bytes: int) -> str | None:
     """The content of a text file; None if it is larger, or not UTF-8."""
-    data = _read_bytes(file, max_bytes + 1)
+    data = read_bytes(file, max_bytes + 1)
     try:
         return data.decode() if len(data) <= max_bytes else None
     except UnicodeDecodeError:
         return None
 
 
-def _read_bytes(file: Path, count: int) -> bytes:
+def read_bytes(file: Path, count: int) -> bytes:
     """The beginning of a regular file; empty for anything else, links included."""
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -230,12 +230,12 @@ def _read_bytes(file: Path, count: int) -> bytes:
 
 def _read_json(file: Path, max_bytes: int) -> dict[str, Any] | None:
     try:
-        data = json.loads(_read_bytes(file, max_bytes))
+        data = json.loads(read_bytes(file, max_bytes))
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None
 
 
 def _read_number(file: Path) -> int | None:
-    text = _read_bytes(file, 20).strip()
+    text = read_bytes(file, 20).strip()
     return int(text) if text.isdigit() else None
