@@ -52,14 +52,14 @@ def report_of(jobs: Jobs, key: str, split: str = "") -> dict[str, Any]:
         split: ``validation`` or ``test``, of which everything is wanted; by default the test.
 
     Returns:
-        - ``splits``: for each its ``name``, ``count`` and ``figures`` (name of ``FIGURES`` → number);
+        - ``splits``: for each its ``name``, ``count`` and ``figures``, as ``FIGURES`` names them;
         - ``split``: the one that all else is of; ``unit``: ``rows``, ``words`` or ``pixels``;
-        - ``columns`` of ``classes``, each with ``label`` and numbers, and ``omitted``, how many more
-          classes there are;
+        - ``columns`` of ``classes``, each with ``label`` and numbers, and ``omitted``, how many
+          more classes there are;
         - ``confusion``: None, or ``labels`` and ``counts``, a row for each true label;
         - ``confusions``: the most frequent, with ``label``, ``predicted`` and ``count``;
-        - ``mistakes``: with ``row``, ``texts``, ``is_image``, ``image`` (base64, or None), ``label``,
-          ``probability``, and ``predicted`` or ``has_it``;
+        - ``mistakes``: with ``row``, ``texts``, ``is_image``, ``image`` (base64, or None),
+          ``label``, ``probability``, and ``predicted`` or ``has_it``;
         - ``calibration``: None, or ``temperature``, ``error``, ``calibrated``, ``thresholds``,
           ``f1`` at the threshold 0.5, and ``best_f1`` at those;
         - ``not_finite``: how many rows are left out;
