@@ -101,6 +101,7 @@ def train(
     environment.require()
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.device, options.devices)
+    environment.check_quantization(options.quantize, options.devices)
     environment.check_tracking(options.track, options.devices)
     callbacks = check_callbacks(callbacks)
     own_loss = None if loss is None else OwnLoss(loss)
@@ -265,6 +266,7 @@ def resume(
     more = None if epochs is None else options.with_epochs(epochs)
     environment.check_device(options.device, options.precision)
     environment.check_strategy(options.strategy, options.device, options.devices)
+    environment.check_quantization(options.quantize, options.devices)
     environment.check_tracking(options.track, options.devices)
     folder = RunFolder(run.path)
     own_folder = folder if environment.rank(options.devices) == 0 else None
@@ -338,7 +340,11 @@ def _check_model(ready: Prepared, options: TrainOptions, feed: DataFeed) -> dict
     Returns:
         The parameters that no plan trains, as ``always_frozen``.
     """
-    from archspec.training.engine import check_shardable, recomputing  # slow to import
+    from archspec.training.engine import (  # slow to import
+        check_quantizable,
+        check_shardable,
+        recomputing,
+    )
     from archspec.training.optimization import peak_rates
 
     if options.strategy == "fsdp":
@@ -347,4 +353,7 @@ def _check_model(ready: Prepared, options: TrainOptions, feed: DataFeed) -> dict
     peak_rates(ready.model, options)
     with recomputing(ready.model, options.checkpoint_blocks):
         pass
-    return always_frozen(ready.model, options.phases)
+    frozen = always_frozen(ready.model, options.phases)
+    if options.quantize:
+        check_quantizable(ready.model, feed, options.phases, options.quantize)
+    return frozen

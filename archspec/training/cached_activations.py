@@ -308,6 +308,8 @@ def _frontier(
         return NoFrontier("the cache is off")
     if options.checkpoint_blocks:
         return NoFrontier("activations are recomputed block by block")
+    if options.quantize:
+        return NoFrontier("the frozen weights are quantized")
     if feed.is_masked:
         return NoFrontier("other tokens are masked in every epoch")
     if "fsdp" in options.strategy:

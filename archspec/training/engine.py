@@ -28,11 +28,12 @@ from torch.utils.checkpoint import checkpoint
 from archspec.building.devices import pick_device
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.freezing import freeze
+from archspec.freezing.quantized import Quantization, is_quantized, quantized_copy
 from archspec.inspection.inspecting import checkpointed_blocks
 from archspec.report.text import first_line
 from archspec.training import environment
 from archspec.training.data_feed import DataFeed, inputs_of, moved
-from archspec.training.options import TrainOptions
+from archspec.training.options import Phase, TrainOptions
 
 _Mixed = Literal["16-mixed", "bf16-mixed"]
 _MIXED: dict[str, _Mixed] = {"bf16-mixed": "bf16-mixed", "fp16-mixed": "16-mixed"}
@@ -102,6 +103,28 @@ def has_unused(model: nn.Module, feed: DataFeed) -> bool:
     except (ArchspecError, RuntimeError):
         return True
     return any(one is None for one in gradients)
+
+
+def check_quantizable(
+    model: nn.Module, feed: DataFeed, phases: Sequence[Phase], kind: Quantization
+) -> None:
+    """Try a few rows with quantized weights, for each plan.
+
+    Raises:
+        UsageError: E801, a plan freezes no Linear layer, or the model does more with the weights of
+            one than to call it.
+    """
+    for phase in phases:
+        freeze(model, phase.patterns)
+        copied = quantized_copy(model, kind).train()
+        batch = feed.rows_for_loss()
+        try:
+            with torch.random.fork_rng([]):
+                outputs = copied(**inputs_of(batch))
+                feed.objective.loss(outputs, batch, len(batch["labels"])).sum.backward()
+        except Exception as error:  # whatever torchao raises for what it does not offer
+            message = f"the model cannot be trained on quantized weights: {first_line(error)}"
+            raise UsageError(Problem("E801", message, hint="leave quantize out")) from error
 
 
 @contextlib.contextmanager
@@ -275,11 +298,14 @@ def share_buffers(model: nn.Module) -> None:
 
 
 def gather(model: nn.Module, whole: nn.Module) -> None:
-    """Bring a whole model up to date with the split one, tensor by tensor, in every process."""
-    share_buffers(model)
+    """Bring a whole model up to date with its split or quantized copy, tensor by tensor.
+
+    All processes must ask for it. What is quantized is frozen: the whole model has it.
+    """
     state = whole.state_dict()
     for name, tensor in model.state_dict().items():
-        state[name].copy_(whole_on_cpu(tensor))
+        if not is_quantized(tensor):
+            state[name].copy_(whole_on_cpu(tensor))
 
 
 def whole_on_cpu(value: Any) -> Any:

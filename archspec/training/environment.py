@@ -11,6 +11,7 @@ from types import ModuleType
 
 from archspec.building.devices import pick_device
 from archspec.errors import Problem, UsageError
+from archspec.freezing.quantized import Quantization, check_torchao
 from archspec.report.text import first_line
 from archspec.tracking import check_tracker
 
@@ -107,6 +108,20 @@ def check_strategy(name: str, device: str, devices: int) -> None:
     if name == "fsdp" and world(devices) == 1:
         hint = "torchrun --nproc-per-node 2 -m archspec train …, or devices=2"
         raise UsageError(Problem("E801", "fsdp is for several processes", hint=hint))
+
+
+def check_quantization(kind: Quantization | None, devices: int) -> None:
+    """Whether weights can be quantized here.
+
+    Raises:
+        UsageError: E801, torchao is not installed, or there are several processes.
+    """
+    if kind is None:
+        return
+    check_torchao()
+    if world(devices) > 1:
+        message = "quantize is for one process"
+        raise UsageError(Problem("E801", message, hint="leave quantize out, or devices=1"))
 
 
 def check_tracking(service: str | None, devices: int) -> None:

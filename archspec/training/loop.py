@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from archspec.freezing import freeze
+from archspec.freezing.quantized import quantized_copy, quantized_line
 from archspec.tasks.objective import Loss, Metrics, Scores
 from archspec.training.cached_activations import CacheFiller, for_test
 from archspec.training.callbacks import TrainCallback, TrainState
@@ -152,6 +153,8 @@ class TrainLoop:
         if at.phase_epoch == 0 and at.batch == 0:
             counts = f"{report.trainable:,} of {report.parameters:,} parameters"
             self.record.report(f"plan {phase.label}: {counts}")
+            if self.options.quantize:
+                self.record.report(quantized_line(self.model, self.options.quantize))
         self._set_up(phase)
         self._reuse_frozen_work()
         is_shown = self.record.report.verbose and self.fabric.is_global_zero
@@ -170,8 +173,7 @@ class TrainLoop:
 
     def _set_up(self, phase: Phase) -> None:
         """Bring the model to its device, and make an optimizer of what is trained."""
-        # A split model stays split: the whole one is kept beside it.
-        self.trained = copy.deepcopy(self.model) if self.is_split else self.model
+        self.trained = self._computing_model()
         self.trained.train()
         step = TrainingStep(self.trained, self.feed, compiles=self.options.compile)
         self.step = self.fabric.setup_module(step)
@@ -190,6 +192,12 @@ class TrainLoop:
                 self.fabric.strategy.precision.load_state_dict(saved["precision"])
                 if self.average is not None:
                     self.average.load(saved["average"])
+
+    def _computing_model(self) -> nn.Module:
+        """The model that computes; where that is split or quantized, the whole one is kept."""
+        if self.options.quantize:
+            return quantized_copy(self.model, self.options.quantize)
+        return copy.deepcopy(self.model) if self.is_split else self.model
 
     def _reuse_frozen_work(self) -> None:
         """Compute what the plan leaves as it is once, for every row."""
@@ -336,10 +344,13 @@ class TrainLoop:
             self.feed.reuse = None
         elif folder is not None:
             self.feed.reuse = for_test(self.model, self.feed, self.options, folder, device)
-        model = self.fabric.to_device(self.model)
+        if self.options.quantize:  # as it was validated
+            freeze(self.model, self.options.phases[-1].patterns)
+        model = self._computing_model()
         if self.is_split:
-            model = copy.deepcopy(self.model)
             self.fabric.setup_module(TrainingStep(model, self.feed))
+        else:
+            self.fabric.to_device(model)
         for split in report.splits:
             metrics = report.metrics(split, device)
             scores = self._measure(model, split, metrics, may_stop=split == "test")
@@ -401,8 +412,10 @@ class TrainLoop:
             write_weights(self.record.folder, name, self.model)
 
     def _gather(self) -> None:
-        """Bring the whole model up to date with a split one."""
+        """Bring the whole model up to date with the one that computes."""
         if self.is_split:
+            share_buffers(self.trained)
+        if self.trained is not self.model:
             gather(self.trained, self.model)
 
     def _restore(self) -> None:

@@ -42,6 +42,7 @@ Monitor = Literal[
     "pixel_accuracy",
 ]  # fmt: skip
 Strategy = Literal["auto", "ddp", "fsdp"]
+Quantization = Literal["int8", "nf4"]
 Service = Literal["wandb", "mlflow"]
 
 _MAX_INT = 2**32 - 1
@@ -271,6 +272,12 @@ class TrainOptions(BaseModel):
     checkpoint_blocks: _Patterns = _hardware(
         (), option_help.CHECKPOINT_BLOCKS, metavar="PATTERN", repeated=True
     )
+    quantize: Quantization | None = _hardware(
+        None,
+        "Store the frozen weights of Linear layers in 8 bits (int8) or 4 bits (nf4) while "
+        "training, with torchao.",
+        unset="as they are",
+    )
     compile: bool = _hardware(False, "Compile what training steps compute, with torch.compile.")
     num_workers: int = _hardware(
         0,
@@ -318,6 +325,8 @@ class TrainOptions(BaseModel):
             raise option_error(message)
         if self.label_smoothing and self.focal_gamma:
             raise option_error("label_smoothing and focal_gamma are two losses: choose one")
+        if self.quantize and self.compile:
+            raise option_error("quantize and compile do not work together: choose one")
         return self
 
     @property

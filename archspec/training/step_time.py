@@ -12,6 +12,7 @@ import torch
 from archspec.builder import build
 from archspec.data import Data, ImageEncoder, TextEncoder
 from archspec.freezing import freeze
+from archspec.freezing.quantized import quantized_copy
 from archspec.lang.spec import Spec
 from archspec.training.data_feed import DataFeed, moved
 from archspec.training.engine import launched, recomputing
@@ -71,13 +72,14 @@ def measure_batches(
     found: list[BatchTime] = []
     for phase in options.phases:
         freeze(model, phase.patterns)
-        model.train()
-        step = fabric.setup_module(TrainingStep(model, feed))
-        optimizer: Any = fabric.setup_optimizers(optimizer_of(model, options))
+        trained = quantized_copy(model, options.quantize) if options.quantize else model
+        trained.train()
+        step = fabric.setup_module(TrainingStep(trained, feed))
+        optimizer: Any = fabric.setup_optimizers(optimizer_of(trained, options))
         batches = feed.train(0, 0)
         sizes, items = batches.sizes, batches.items
         seconds: list[float] = []
-        with recomputing(model, options.checkpoint_blocks):
+        with recomputing(trained, options.checkpoint_blocks):
             for i, batch in enumerate(islice(batches, MAX_BATCHES)):
                 began = time.perf_counter()
                 loss = step(moved(batch, fabric.device), sizes[i])

@@ -6,7 +6,7 @@ import base64
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from archspec.data import Data, ImageEncoder, Rows, TextEncoder
 from archspec.data.batching import token_counts
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import ArchspecError
+from archspec.freezing.quantized import saving
 from archspec.lang.spec import Spec
 from archspec.tasks import labels_pixels, tags_words
 from archspec.training.data_feed import DataSource, encoders, opened
@@ -239,6 +240,10 @@ def _memory(spec: Spec, options: TrainOptions, tokens: TokenCounts | None) -> di
     free = _gpu_memory(options.device) if is_gpu else _available()
     where = "memory of the GPU" if is_gpu else "free memory of this machine"
     needed = found.memory.training
+    if options.quantize:
+        model = archspec.build(spec, device="meta", freeze=options.phases[-1].plan)
+        _, before, after = saving(model, options.quantize)
+        needed = replace(needed, value=needed.value - before + after, exact=False)
     return {
         **figure_data(needed),
         "sizes": sizes,
