@@ -18,10 +18,6 @@ _NOT_TEXT = frozenset(
      "zlib_codec")
 )  # fmt: skip
 _NAMES = frozenset(aliases.aliases.values()) - _NOT_TEXT | {"utf_8_sig", "koi8_u", "cp720"}
-_BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
 _MAX_BYTES = 2_000_000  # bytes
 _MAX_LINES = 2_000  # with non-ASCII bytes
 _MIN_SCORE = 0.8  # of the non-ASCII characters must be common ones
@@ -44,23 +40,6 @@ def checked_encoding(name: object) -> str:
             return "utf-8-sig" if plain in ("utf_8", "utf_8_sig") else codecs.lookup(plain).name
     hint = did_you_mean(str(name)[:40], known) or f"such as {', '.join(known)}"
     raise UsageError(Problem("E801", f"no encoding is called {str(name)[:40]!r}", hint=hint))
-
-
-def marked_encoding(path: Path) -> str | None:
-    """UTF-16 or UTF-32, if the file has its byte-order mark or a zero in every other byte.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb") as file:
-        start = file.read(400)
-    for mark, name in _BYTE_ORDER_MARKS:
-        if start.startswith(mark):
-            return name
-    zeros = [sum(not byte for byte in start[i::2]) for i in (0, 1)]
-    if max(zeros) > len(start) / 5 and not min(zeros):
-        return "utf-16-be" if zeros[0] else "utf-16-le"
-    return None
 
 
 def fitting_encoding(path: Path) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from archspec.data.tokenizer_files import check_text
 from archspec.errors import DataError, Problem, listing
 from archspec.lang.schema import Task, TextInput
 
@@ -131,7 +132,9 @@ def _read_json(path: Path) -> object:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise DataError(Problem("E905", f"{path}: more than {_MAX_BYTES:,} bytes"))
-        return json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        check_text(path, data)
+        return json.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise DataError(Problem("E905", f"{path}: {error.strerror or error}")) from None
     except (ValueError, RecursionError) as error:

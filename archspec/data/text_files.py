@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from archspec.data.charsets import checked_encoding, fitting_encoding, marked_encoding
+from archspec.data.charsets import checked_encoding, fitting_encoding
 from archspec.data.squad import article_rows
 from archspec.errors import DataError, Place, Problem, UsageError
+from archspec.file_kinds import START, marked_encoding, packed_kind, placeholder_kind
 
 MAX_FIELD = 5_000_000  # characters of one cell
 MAX_LINE = 20_000_000  # characters
@@ -30,6 +31,7 @@ NAMES = (  # column names that show that a line is a header
     "id", "idx", "split",
 )  # fmt: skip
 WORD_SUFFIXES = {".conll", ".iob", ".bio"}  # a word a line, with its tags
+_ZIP = b"PK\3\4"
 LINE_SUFFIX = ".txt"  # a text a line
 SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", LINE_SUFFIX} | WORD_SUFFIXES
 
@@ -157,7 +159,7 @@ def refuse_misread(path: Path, misread: int, total: int, form: TextFormat) -> No
 def suggest_encoding(path: Path) -> str:
     """A hint: which encoding fits a file, and how to set it."""
     try:
-        if mark := marked_encoding(path):
+        if mark := marked_encoding(_start(path)):
             return f"encoding='{mark}' (--encoding {mark}) reads it, or save it as UTF-8"
         fitting = fitting_encoding(path)
     except OSError:
@@ -178,7 +180,7 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
         form.refuse_for(path.name, text=True)
     try:
         _refuse_other_kind(path)
-        mark = marked_encoding(path)
+        mark = marked_encoding(_start(path))
         if mark is not None and not form.codec.startswith(mark[:6]):
             raise _unreadable(path, f"the text is {mark.upper()}", hint=suggest_encoding(path))
         # With utf-16-le, the byte-order mark would be read as text.
@@ -201,16 +203,6 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
         raise _unreadable(path, f"{form.misread}: {error}", hint=suggest_encoding(path)) from None
 
 
-_OTHER_KINDS = (
-    (b"version https://git-lfs.", "a Git LFS pointer, not the file that it stands for",
-     "get it: git lfs pull"),
-    (b"<!doctype html", "a page of HTML, not the data", "download the file itself"),
-    (b"<html", "a page of HTML, not the data", "download the file itself"),
-    (b"\x1f\x8b", "a compressed file", "unpack it: gunzip"),
-    (b"PK\x03\x04", "a ZIP archive, or a spreadsheet", "unpack it, or export it as CSV"),
-)  # fmt: skip
-
-
 def _refuse_other_kind(path: Path) -> None:
     """Stop if a file begins like one of another kind.
 
@@ -218,11 +210,17 @@ def _refuse_other_kind(path: Path) -> None:
         DataError: E901.
         OSError: it cannot be read.
     """
+    start = _start(path)
+    if start.startswith(_ZIP):
+        hint = "unpack it, or export it as CSV"
+        raise _unreadable(path, "it is a ZIP archive, or a spreadsheet", hint=hint)
+    if kind := placeholder_kind(start) or packed_kind(start):
+        raise _unreadable(path, f"it is {kind.name}", hint=kind.hint)
+
+
+def _start(path: Path) -> bytes:
     with path.open("rb") as file:
-        start = file.read(100).lstrip().lower()
-    for mark, kind, hint in _OTHER_KINDS:
-        if start.startswith(mark.lower()):
-            raise _unreadable(path, f"it is {kind}", hint=hint)
+        return file.read(START)
 
 
 def _unreadable(path: Path, message: str, line: int | None = None, hint: str = "") -> DataError:

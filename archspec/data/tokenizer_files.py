@@ -26,6 +26,7 @@ from typing import Any, cast
 from archspec.data.extras import train_extra
 from archspec.data.tokenizer_classes import follow_settings
 from archspec.errors import DataError, Problem, listing
+from archspec.file_kinds import START, text_kind
 from archspec.report.text import first_line
 
 with train_extra():
@@ -109,6 +110,8 @@ def read_files(path: Path) -> Files:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise DataError(Problem("E905", f"{path}: {size:,} bytes, more than {MAX_BYTES:,}"))
+        with path.open("rb") as file:
+            check_text(path, file.read(START))
         is_list = path.suffix == ".txt"
         tokenizer = _word_piece(path, settings) if is_list else _from_json(path, settings)
         _add_tokens(tokenizer, settings, has_defaults=is_list or settings.is_word_piece)
@@ -130,6 +133,16 @@ class as_data_error:  # a context manager
             return
         message = f"{self._path}: {self._what}: {first_line(error)}"
         raise DataError(Problem("E905", message)) from None
+
+
+def check_text(path: Path, data: bytes) -> None:
+    """Stop if a file is no text, or what a download left in its place.
+
+    Raises:
+        DataError: E905.
+    """
+    if kind := text_kind(data):
+        raise DataError(Problem("E905", f"{path}: {kind.name}", hint=kind.hint))
 
 
 # --------------------------------------------------------------------------------------- settings
@@ -275,7 +288,9 @@ def _read_object(path: Path) -> dict[str, Any]:
             return {}
         if path.stat().st_size > _MAX_CONFIG_BYTES:
             raise DataError(Problem("E905", f"{path}: more than {_MAX_CONFIG_BYTES:,} bytes"))
-        value: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        data = path.read_bytes()
+        check_text(path, data)
+        value: Any = json.loads(data.decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(Problem("E905", f"{path}: not JSON: {str(error)[:200]}")) from None
     if not isinstance(value, dict):

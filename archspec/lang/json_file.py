@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from archspec.errors import MAX_PROBLEMS, Note, Place, Problem, SpecError, shown
+from archspec.file_kinds import text_kind
 from archspec.lang import yaml
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
@@ -79,6 +80,8 @@ def _decoded(path: Path) -> str:
         raise SpecError(Problem("E106", f"{path}: {reason}")) from None
     except ValueError:
         raise SpecError(Problem("E106", "no file has a NUL in its name")) from None
+    if kind := text_kind(data):
+        raise SpecError(Problem("E106", f"{path}: {kind.name}", hint=kind.hint))
     try:
         return data.decode("utf-8-sig")  # a mark of UTF-8 is no text
     except UnicodeDecodeError as error:

@@ -16,9 +16,10 @@ from safetensors import SafetensorError, safe_open
 
 from archspec import run_hashes
 from archspec.errors import Problem, UsageError, WeightsError, listing
+from archspec.file_kinds import START
 from archspec.report.text import first_line
 from archspec.weights import pytorch_files
-from archspec.weights.file_kinds import START, kind_of
+from archspec.weights.file_kinds import kind_of
 from archspec.weights.layout_plans import Piece
 from archspec.weights.layout_values import ours_of
 from archspec.weights.rows import Other, TensorInfo

@@ -10,8 +10,9 @@ from PIL import Image
 
 import archspec
 from archspec.data import Data, open_data
-from archspec.data.charsets import checked_encoding, fitting_encoding, marked_encoding
+from archspec.data.charsets import checked_encoding, fitting_encoding
 from archspec.errors import DataError, UsageError
+from archspec.file_kinds import marked_encoding
 from archspec.lang.schema import Task
 
 TASK = Task(kind="text-classification")
@@ -117,8 +118,7 @@ def test_the_encoding_that_fits(tmp_path: Path) -> None:
             wrong.append(f"{name}, {text}: {found}")
     assert not wrong, "\n".join(wrong)
     for name, codec in (("utf-16", "utf-16"), ("utf-32", "utf-32"), ("utf-16-le", "utf-16-le")):
-        (tmp_path / "a.csv").write_bytes("text,label\na,b\n".encode(codec))
-        assert marked_encoding(tmp_path / "a.csv") == name
+        assert marked_encoding("text,label\na,b\n".encode(codec)) == name
     (tmp_path / "a.csv").write_bytes(b"good \x98\xff\x81 film\n")
     assert fitting_encoding(tmp_path / "a.csv") is None
     assert checked_encoding("UTF-8") == "utf-8-sig"
@@ -129,9 +129,9 @@ def test_files_that_are_something_else_are_called_so(
 ) -> None:
     cases: list[tuple[str, bytes, str]] = [
         ("csv", b"version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer"),
-        ("jsonl", b"\n<!DOCTYPE html>\n<html></html>", "it is a page of HTML"),
-        ("json", b"<html><body>", "it is a page of HTML"),
-        ("tsv", b"\x1f\x8b\x08", "it is a compressed file"),
+        ("jsonl", b"\n<!DOCTYPE html>\n<html></html>", "it is an HTML page"),
+        ("json", b"<html><body>", "it is an HTML page"),
+        ("tsv", b"\x1f\x8b\x08", "it is compressed by gzip"),
         ("csv", b"PK\x03\x04", "it is a ZIP archive"),
         ("csv", b"sep=;\ntext;label\n", "'sep=;' is not understood"),
     ]

@@ -410,10 +410,10 @@ def test_the_section_itself_is_checked(tmp_path: Path) -> None:
 def test_what_no_json_file_may_hold(tmp_path: Path) -> None:
     deep = "[" * 100_000
     rows: list[tuple[bytes, str]] = [
-        (b"", "E106 config.json:1:1: not JSON: expecting value"),
+        (b"", "E106: the file is empty"),
         (b"\xef\xbb\xbf[1]", "E106 config.json:1:1: not a JSON object"),
         (b'{\n "a": "\xe9"}', "E106 config.json:2:8: not UTF-8 text"),
-        ('{"a": 1}'.encode("utf-16"), "E106 config.json:1:1: not UTF-8 text"),
+        ('{"a": 1}'.encode("utf-16"), "E106: the text is UTF-16, not UTF-8"),
         (b"[1]", "E106 config.json:1:1: not a JSON object"),
         (b'{"a": 1,\n "b": {"c": 1,\n "c": 2}}', "E102 config.json:3:2 the key 'c' occurs twice"),
         (b'{"a": 1, "\\u0061": 2}', "E102 config.json:1:10 the key 'a' occurs twice"),

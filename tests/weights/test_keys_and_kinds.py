@@ -109,17 +109,18 @@ def test_keys_of_safetensors_and_of_the_command(tmp_path: Path) -> None:
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+ANSWER = "the answer of a server that an error occurred, not the file itself"
 AGAIN = "download it once more: this is not the file itself"
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:
     rows = [
-        (LFS, "a Git LFS pointer, not the weights that it stands for", "get them: git lfs pull"),
-        (b"\xef\xbb\xbf \n<!DOCTYPE html>\n<html>", "an HTML page, not weights", AGAIN),
-        (b"<html><head>", "an HTML page, not weights", AGAIN),
+        (LFS, "a Git LFS pointer, not the file that it stands for", "get it: git lfs pull"),
+        (b"\xef\xbb\xbf \n<!DOCTYPE html>\n<html>", "an HTML page, not the file itself", AGAIN),
+        (b"<html><head>", "an HTML page, not the file itself", AGAIN),
         (b"", "the file is empty", AGAIN),
-        (b'{"error": ""}', "the answer of a server that an error occurred, not weights", AGAIN),
-        (b"Entry not found", "the answer of a server that an error occurred, not weights", AGAIN),
+        (b'{"error": ""}', ANSWER, AGAIN),
+        (b"Entry not found", ANSWER, AGAIN),
         (b"\x1f\x8b\x08\x00", "compressed by gzip", "unpack it first"),
         (b"GGUF\x03\x00", "a GGUF file: its tensors are packed for llama.cpp", ""),
     ]  # fmt: skip

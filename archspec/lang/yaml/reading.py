@@ -23,6 +23,7 @@ from typing import Any, cast
 import yaml
 
 from archspec.errors import Problem, SpecError
+from archspec.file_kinds import START, placeholder_kind
 from archspec.lang.yaml.tree import Mapping, SourceFile
 from archspec.lang.yaml.tree_builder import SURROGATE, TreeBuilder, in_order
 
@@ -47,7 +48,8 @@ def read(path: Path, shown_as: str | None = None) -> tuple[Mapping, list[Problem
         shown_as: its name in places and messages; the path if not given.
 
     Raises:
-        SpecError: E106 if there is no such file, or it is not one that can be read, or not UTF-8;
+        SpecError: E106 if there is no such file, or it is not one that can be read, or not UTF-8,
+            or stands for another file, as a Git LFS pointer does;
             E105 if it is too large; else as ``parse``.
     """
     name = str(path) if shown_as is None else shown_as
@@ -58,6 +60,8 @@ def read(path: Path, shown_as: str | None = None) -> tuple[Mapping, list[Problem
         reason = error.strerror if isinstance(error, OSError) else None
         message = f"{name}: {'no such file' if missing else reason or error}"
         raise SpecError(Problem("E106", message)) from error
+    if kind := placeholder_kind(data[:START]):
+        raise SpecError(Problem("E106", f"{name}: {kind.name}", hint=kind.hint))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
