@@ -97,3 +97,11 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run()
     assert found.exit_code == 2 and "needs the package gradio" in found.output
     assert "pip install 'archspec-nn[app,train]'" in found.output
+
+
+def test_the_page_starts_without_what_only_runs_need() -> None:
+    slow = ("lightning_fabric", "matplotlib", "torch._dynamo", "torchmetrics", "torchvision")
+    found = f"[name for name in {slow} if name in sys.modules]"
+    words = ["-c", f"import sys, archspec_app.worker_process; print({found})"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

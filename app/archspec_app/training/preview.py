@@ -21,6 +21,7 @@ from archspec.freezing.quantized import saving
 from archspec.lang.spec import Spec
 from archspec.tasks import labels_pixels, tags_words
 from archspec.training.data_feed import DataSource, encoders, opened
+from archspec.training.environment import require
 from archspec.training.model_setup import (
     always_frozen,
     frozen_at_random,
@@ -28,7 +29,6 @@ from archspec.training.model_setup import (
     with_classes,
 )
 from archspec.training.options import TrainOptions
-from archspec.training.step_time import measure_batches
 from archspec_app.costs import figure_data
 from archspec_app.session import dimensions
 from archspec_app.training.train_request import TrainRequest, in_words_of_the_form
@@ -85,6 +85,9 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
             return {"problem": "a step does not fit into memory"}
         if setup.options.compile or setup.options.devices != 1:
             return {"problem": "the model is compiled, or trained by several processes"}
+        require()
+        from archspec.training.step_time import measure_batches  # slow to import
+
         found = measure_batches(setup.spec, setup.source.data, setup.options, setup.encoders)
     except ArchspecError as error:
         problems = [without_paths(problem, folder) for problem in error.problems]
