@@ -4,7 +4,7 @@ A new version of Gradio needs a change here, in ``assets/framework.js`` and in
 ``assets/framework.css``, if anywhere. What else the page uses is documented: ``gr.Blocks``,
 ``gr.Tabs``, ``gr.HTML`` with ``html_template`` and ``js_on_load``, and listeners of events.
 
-Known by trial with Gradio 6.31:
+Known by trial with Gradio 6.24 to 6.31:
 
 - Markup that a template of ``gr.HTML`` outputs is evaluated once more, so templates are fixed.
 - An event that a script triggers is found by its name in quotes in ``js_on_load``.
