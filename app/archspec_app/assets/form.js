@@ -34,7 +34,7 @@ function resetButton({ name }, label) {
 
 function fieldRow(field) {
   const label = field.label ?? field.name;
-  const type = h("span.quiet", ` ${field.type}${bounds(field)}`);
+  const type = field.type === "choice" ? "" : h("span.quiet", ` ${field.type}${bounds(field)}`);
   return h(
     "div.field",
     { class: `${field.type === "patterns" ? "patterns" : ""} ${field.changed ? "changed" : ""}` },

@@ -5,9 +5,13 @@ import { nameOfTab, tabButton } from "./framework.js";
 const TABS = { tabs: "tab", "spec-tabs": "side" };
 const FIRST = { tab: "tree", side: "yaml" };
 
-// On a phone, where the spec would fill the screen, it is closed beside all tabs but the tree: see states.css.
-const beside = (tab) => document.body.classList.toggle("beside-other", tab !== FIRST.tab);
+// On a phone, where the spec would fill the screen, it is closed until it is asked for: see states.css.
+const isSpecOpen = () => document.body.classList.contains("spec-open");
 export const showSpec = (isShown = true) => document.body.classList.toggle("spec-open", isShown);
+export const toggleSpec = () => showSpec(!isSpecOpen());
+export function onSpecToggled(act) {
+  new MutationObserver(() => act(isSpecOpen())).observe(document.body, { attributeFilter: ["class"] });
+}
 
 export function openTab(name) {
   if (["yaml", "parameters"].includes(name)) showSpec();
@@ -22,16 +26,12 @@ export function bindTabs() {
     const key = TABS[tab?.closest("#tabs, #spec-tabs")?.id];
     if (!key || isRestoring) return;
     const name = nameOfTab(tab);
-    if (key === "tab") {
-      beside(name);
-      showSpec(false);
-    }
+    if (key === "tab") showSpec(false);
     setAddress({ [key]: name === FIRST[key] ? "" : name }, { isStep: key === "tab" });
   });
 }
 export function restoreTabs() {
   isRestoring = true;
-  beside(addressed("tab") || FIRST.tab);
   for (const key of Object.values(TABS)) {
     const tab = tabButton(addressed(key) || FIRST[key]);
     if (tab?.getAttribute("aria-selected") === "false") tab.click();

@@ -3,12 +3,13 @@
 import { addressed, setAddress } from "./address.js";
 import { watchState } from "./connection.js";
 import { button, download, h, specOptions } from "./dom.js";
-import { bindTabs, openTab, restoreTabs, showSpec } from "./navigation.js";
+import { bindTabs, onSpecToggled, openTab, restoreTabs, showSpec, toggleSpec } from "./navigation.js";
 import { changeBy, changes, editor, nextChange, on, send } from "./page.js";
 import { bindShortcuts, showShortcuts } from "./shortcuts.js";
 import { withUnixLineBreaks } from "./text_edits.js";
 import { MAX_UPLOAD, leave, showAtControl, unsaved, withdrawQuestion } from "./work.js";
 
+const NEW = "untitled.yaml"; // as the server calls a spec that has no name yet
 const change = changeBy(trigger);
 const root = element.querySelector(".toolbar-view");
 const group = (name, ...children) => h(`span.group.${name}`, ...children);
@@ -30,10 +31,12 @@ const undo = button("↶", () => change("undo"), { "aria-label": "Undo", title: 
 const redo = button("↷", () => change("redo"), { "aria-label": "Redo", title: "Redo (Ctrl+Shift+Z)" });
 const saveOpen = () => change("save", { spec: fileName.value }, fileName);
 const save = button("Save", saveOpen, { class: "save", title: "Save into this folder (Ctrl+S)" });
-const specButton = button("Spec", () => showSpec(!document.body.classList.contains("spec-open")), {
+const specButton = button("Spec", toggleSpec, {
   class: "show-spec",
+  "aria-expanded": "false",
   title: "show or hide the spec's text and parameters",
 });
+onSpecToggled((isOpen) => specButton.setAttribute("aria-expanded", String(isOpen)));
 const problems = button("", showProblems, {
   class: "problem-count",
   hidden: true,
@@ -65,12 +68,12 @@ const menu = h(
 );
 root.append(
   button("archspec", () => send("home"), { class: "brand", title: "start view: models, specs, the example" }),
-  group("work", specs, dot),
+  group("work.spec", specs, dot),
   group("work", undo, redo),
   group("work", menu, upload, specButton),
-  group("work", activeRuns),
+  group("work.runs", activeRuns),
   group("status", state, problems),
-  group("work", save),
+  group("work.saving", save),
   button("?", showShortcuts, { class: "help", "aria-label": "Keyboard shortcuts", title: "keyboard shortcuts (?)" }),
   notice,
 );
@@ -117,7 +120,7 @@ let isReloading = false;
 
 // The server has lost this session, as after a restart: reload, which restores it from the draft.
 function reloadIfLost(value) {
-  const isOther = instanceId !== null && value.instance_id !== instanceId && value.name === "untitled.yaml";
+  const isOther = instanceId !== null && value.instance_id !== instanceId && value.name === NEW;
   instanceId = value.instance_id;
   isReloading = Boolean(isOther && draft);
   if (isReloading) location.reload();
@@ -183,8 +186,9 @@ bindTabs();
 watchState({ state, getDraft: () => draft, reconnect: () => trigger("sync") });
 
 // A spec that was just opened is in the address; the first time, the tabs are those that the address has.
-function drawName(name) {
+function drawName(name, hasModel) {
   if (shownName === name) return;
+  showSpec(!hasModel || name === NEW); // the text is what there is to see, or to be written
   if (shownName === null) {
     restoreTabs();
     // Loaded at the address of another spec, with a text that is not saved: as after Back.
@@ -207,7 +211,7 @@ function draw() {
   syncTimer = setTimeout(() => sync(value.draft.text), 1500);
   specs.replaceChildren(...specOptions(names.includes(name) ? names : [name, ...names], name));
   specs.value = name;
-  if (!value.is_empty) drawName(name);
+  if (!value.is_empty) drawName(name, value.has_model);
   undo.disabled = !value.can_undo;
   redo.disabled = !value.can_redo;
   const isModified = () => !value.is_empty && (value.is_modified || isTyped());

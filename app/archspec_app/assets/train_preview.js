@@ -57,7 +57,10 @@ function facts({ tokens, steps, epochs, memory, unit, notes }) {
       `Lengths of ${which} texts: the longest has ${formatExact(longest)} tokens; ${cut} than ${formatExact(limit)}.`,
     );
   }
-  if (steps) found.push(`${formatExact(steps)} steps in each of ${formatExact(epochs)} epochs.`);
+  if (steps)
+    found.push(
+      `${formatExact(steps)} steps in ${epochs === 1 ? "the epoch" : `each of ${formatExact(epochs)} epochs`}.`,
+    );
   if (memory) found.push(memoryFact(memory));
   if (unit !== "rows") found.push(`The counts of classes are ${unit}.`);
   return [...found, ...notes];
@@ -71,7 +74,7 @@ export function estimateFact({ seconds, batch_seconds: each, measured, epochs, p
   const all = epochs === 1 ? "the epoch" : `all ${formatExact(epochs)} epochs`;
   return [
     `Time: about ${formatDuration(Math.max(1, seconds))} for ${all}, an estimate:`,
-    `${batches} took ${one} each on this machine just now.`,
+    `${batches} took ${one}${measured === 1 ? "" : " each"} on this machine just now.`,
     "Validation and saving come on top; frozen modules that are computed once take less.",
   ].join(" ");
 }

@@ -234,9 +234,9 @@ def _example(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, An
     chosen = text_of(data, "tokenizer") or text_of(data, "weights")
     options = example_options(folder, session.name, spec, has_tokenizer=bool(chosen))
     example.write_example(folder)
-    notice = f"Data is {example.DATA}"
+    notice = f"The example's data are filled in: {example.DATA}."
     if "tokenizer" in options:
-        notice += f", and Tokenizer {example.TOKENIZER}, for a model that is trained from scratch"
+        notice += f" So is a tokenizer, {example.TOKENIZER}: the model is trained from scratch."
     return {"filled": options, "notice": notice}
 
 

@@ -99,7 +99,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     .zoom()
     .scaleExtent(ZOOM)
     .on("zoom", (event) => {
-      isFitted = false;
+      fitAgain = null;
       moved(event.transform);
     });
   const pane = graphLibraries.select(svg).call(zoomer).on("dblclick.zoom", null);
@@ -129,10 +129,10 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     const top = height * k > room.height - 32 ? 16 - y * k : room.height / 2 - (y + height / 2) * k;
     moveTo(room.width / 2 - (x + width / 2) * k, top, k);
   }
-  let isFitted = false; // until something else is looked at: then another width shows all again
-  function fit() {
-    if (layout) frame({ x: 0, y: 0, ...layout });
-    isFitted = Boolean(layout);
+  let fitAgain = null; // at another width, as long as all is looked at
+  function fit(smallest) {
+    if (layout) frame({ x: 0, y: 0, ...layout }, smallest);
+    fitAgain = layout && (() => fit(smallest));
   }
 
   // -------------------------------------------------------------------------------------- drawing
@@ -255,7 +255,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
       ? `The outer blocks are open: with the inner ones, there would be more than ${most} boxes.`
       : "";
     redraw();
-    frame({ x: 0, y: 0, ...layout }, 0.2);
+    fit(0.2);
   }
   function closeAll() {
     state.open = new Set([ROOT]);
@@ -417,7 +417,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
       if (few) for (const { path } of modulesOf(data)) for (const key of locate(data, path).open) state.open.add(key);
     }
     redraw();
-    if (isNew) frame({ x: 0, y: 0, ...layout }, 0.5);
+    if (isNew) fit(0.5);
   }
   function clear(text) {
     message.textContent = text;
@@ -428,7 +428,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     legend.replaceChildren();
   }
   const select = (path) => data && reveal(path);
-  new ResizeObserver(() => (isFitted ? fit() : layout && moved(transform))).observe(svg);
+  new ResizeObserver(() => (fitAgain ? fitAgain() : layout && moved(transform))).observe(svg);
   new ResizeObserver(([{ contentRect }]) => root.classList.toggle("narrow", contentRect.width < 640)).observe(root);
   return { show, select, clear, say: (text) => (message.textContent = text) };
 }

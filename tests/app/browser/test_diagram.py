@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import archspec
-from tests.app.browser.inspector import Inspector
-from tests.app.browser.test_looks import serious
+from tests.app.browser.inspector import Inspector, OpenPage
+from tests.app.browser.test_looks import resize, serious
 
 HOSTILE = Path(__file__).parents[1] / "hostile.yaml"
 
@@ -37,6 +37,20 @@ def details(page: Page) -> Locator:
 
 def chosen(of: Locator) -> None:
     expect(of).to_have_class(re.compile(r"\bchosen\b"))
+
+
+def test_the_first_drawing_is_in_sight_at_every_width(open_page: OpenPage) -> None:
+    page = open_page(width=390, height=844).page
+    page.get_by_role("tab", name="Diagram", exact=True).click()
+    expect(box(page, "classifier")).to_be_visible()
+    for width in (390, 1280, 390):
+        resize(page, width, 844)
+        pane = page.locator("svg.canvas-svg").bounding_box()
+        drawing = page.locator(".canvas-box").first.bounding_box()
+        assert pane and drawing
+        assert pane["x"] <= drawing["x"], width
+        assert drawing["x"] + drawing["width"] <= pane["x"] + pane["width"], width
+        assert drawing["width"] > 250  # and can be read
 
 
 def test_blocks_open_in_place(drawn: Inspector) -> None:

@@ -222,6 +222,7 @@ def test_names_are_never_too_narrow_and_results_in_sight(example: Page) -> None:
             "cells => Math.min(...cells.map((cell) => cell.getBoundingClientRect().width))"
         )
         assert names >= 180, width
+    page.get_by_role("button", name="Spec", exact=True).click()
     page.get_by_role("tab", name="Parameters", exact=True).click()
     page.locator("#params [name=dropout]").scroll_into_view_if_needed()
     expect(page.locator(".summary-view .figure").first).to_be_in_viewport()

@@ -37,27 +37,40 @@ def test_runs_under_way_are_told_on_every_tab(tiny: Inspector) -> None:
     expect(runs).to_be_hidden()  # the server knows of no run
 
 
-def test_on_a_phone_the_spec_is_closed_beside_all_tabs_but_the_tree(open_page: OpenPage) -> None:
+def test_on_a_phone_the_spec_is_closed_until_it_is_asked_for(open_page: OpenPage) -> None:
     inspector = open_page(width=390, height=844)
     spec = inspector.page.locator("#left")
-    expect(spec).to_be_visible()
+    expect(spec).to_be_hidden()
+    expect(inspector.row("bert.encoder")).to_be_in_viewport()
+    brand, help_ = (
+        inspector.button("archspec").bounding_box(),
+        inspector.button("Keyboard shortcuts").bounding_box(),
+    )
+    assert brand and help_ and help_["y"] < brand["y"] + 50  # two rows, not one for each group
     plans = inspector.labelled("Freeze plan").and_(inspector.page.locator("select"))
     plans.select_option("last-2-and-head")  # its description is wider than the screen
     assert inspector.page.evaluate(CUT_OFF) == []
     box = plans.bounding_box()
     assert box and box["x"] + box["width"] <= 390
     plans.select_option("")
-    inspector.tab("Cost")
-    expect(spec).to_be_hidden()
-    inspector.button("Spec").click()
+    opener = inspector.button("Spec")
+    expect(opener).to_have_attribute("aria-expanded", "false")
+    opener.click()
     expect(inspector.line(1)).to_be_visible()
-    inspector.button("Spec").click()
+    expect(opener).to_have_attribute("aria-expanded", "true")
+    opener.click()
+    expect(spec).to_be_hidden()
+    inspector.page.get_by_role("button", name="bert.yaml:11").click()  # where it is declared
+    expect(inspector.line(11)).to_be_in_viewport()
+    inspector.tab("Cost")
     expect(spec).to_be_hidden()
     resize(inspector.page, 1280, 900)
     expect(spec).to_be_visible()
     expect(inspector.button("Spec")).to_be_hidden()
     resize(inspector.page, 390, 844)
     inspector.tab("Tree")
+    expect(spec).to_be_hidden()
+    inspector.menu("New")  # there is a text to write
     expect(spec).to_be_visible()
     inspector.button("archspec").click()
     folder = inspector.page.get_by_role("heading", name="This folder").bounding_box()
