@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import click
@@ -77,6 +78,7 @@ def app(
     name, _, password = (auth or "").partition(":")
     if auth is not None and not (name and password):
         raise click.UsageError("--auth takes NAME:PASSWORD")
+    _check_port(host, port)
     try:
         from archspec_app.host_check import allowed_name
         from archspec_app.serving import serve
@@ -104,6 +106,16 @@ def app(
         time_limit=time_limit,
         ready=lambda address: terminal.put(f"{address}  (Ctrl-C ends it)"),
     )
+
+
+def _check_port(host: str, port: int) -> None:
+    """Whether a server can listen there, before seconds are spent on importing one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        message = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise UsageError(Problem("E801", message, hint="try another --port or --host")) from None
 
 
 def _within(spec: str, folder: Path) -> str:

@@ -13,12 +13,14 @@ from click.testing import CliRunner, Result
 
 from archspec.cli import main
 from archspec_app import serving
+from tests.app.page_server import free_port
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
     """What the page was served with, instead of serving it."""
     found: list[dict[str, Any]] = []
+    monkeypatch.setattr("archspec.cli.app_command._check_port", lambda host, port: None)
     monkeypatch.setattr(serving, "serve", lambda spec, **more: found.append({"spec": spec, **more}))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "part").mkdir()
@@ -82,11 +84,11 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        # A process of its own: Gradio leaves an event loop open when it cannot start.
-        words = ["-m", "archspec", "app", "--folder", str(tmp_path), "--port", str(port)]
-        found = subprocess.run([sys.executable, *words], capture_output=True, text=True)
-    assert found.returncode == 2 and "Traceback" not in found.stderr
-    assert f"cannot listen on 127.0.0.1:{port}" in found.stderr
+        found = run("--folder", str(tmp_path), "--port", str(port))
+    assert found.exit_code == 2
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in found.output
+    found = run("--host", "no.such.host", "--port", str(port))
+    assert found.exit_code == 2 and f"cannot listen on no.such.host:{port}: " in found.output
 
 
 def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +96,7 @@ def test_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("archspec_app")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "gradio", None)
-    found = run()
+    found = run("--port", str(free_port()))
     assert found.exit_code == 2 and "needs the package gradio" in found.output
     assert "pip install 'archspec-nn[app,train]'" in found.output
 
