@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -98,6 +99,7 @@ class Batches:
         loader: made for batches with images, or without.
         reuse: what is in the cache, when the first batch is asked for.
         items: what the loss of rows is summed over.
+        lengths: tokens of each row; None for images.
     """
 
     def __init__(
@@ -106,8 +108,9 @@ class Batches:
         loader: Callable[[bool], DataLoader[Any]],
         reuse: Callable[[], Any],
         items: Callable[[Integers], float],
+        lengths: Integers | None,
     ) -> None:
-        self._split, self._loader, self._items = split, loader, items
+        self._split, self._loader, self._items, self._lengths = split, loader, items, lengths
         self._reuse: Callable[[], Reuse | None] = reuse
         self._order: Any = loader(True).batch_sampler
 
@@ -125,12 +128,23 @@ class Batches:
     @property
     def sizes(self) -> list[int]:
         """Rows of each batch, those of all processes together."""
-        return [len(rows) for rows in self._order.all_batches()]
+        return [len(rows) for rows in self._rows]
 
     @property
     def items(self) -> list[float]:
         """What the loss of each batch is summed over, of all processes together."""
-        return [self._items(rows) for rows in self._order.all_batches()]
+        return [self._items(rows) for rows in self._rows]
+
+    @property
+    def tokens(self) -> list[int] | None:
+        """Tokens of each batch without padding, of all processes together; None of images."""
+        if self._lengths is None:
+            return None
+        return [int(self._lengths[rows].sum()) for rows in self._rows]
+
+    @cached_property
+    def _rows(self) -> list[Integers]:
+        return self._order.all_batches()
 
 
 class DataFeed:
@@ -308,7 +322,16 @@ class DataFeed:
             return self._kept[key]
 
         masks = (self.options.seed, epoch) if shuffle else (0, 0)  # as ``batches`` has them
-        return Batches(name, loader, lambda: self.reuse, self._items(name, *masks))
+        return Batches(
+            name, loader, lambda: self.reuse, self._items(name, *masks), self._tokens(name)
+        )
+
+    def _tokens(self, split: str) -> Integers | None:
+        """The tokens of each row of a split, those of all its texts; None of images."""
+        if not isinstance(self.encoder, TextEncoder):
+            return None
+        rows = self.data.splits[split]
+        return text_lengths(rows, self.encoder).reshape(len(rows.columns), -1).sum(0)
 
     def _items(self, split: str, seed: int, epoch: int) -> Callable[[Integers], float]:
         """What the loss of some rows is summed over, with the masks of a seed and an epoch."""

@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from archspec.freezing import freeze
 from archspec.freezing.quantized import quantized_copy, quantized_line
@@ -48,9 +48,14 @@ from archspec.training.engine import (
     share_buffers,
 )
 from archspec.training.final_report import FinalReport
-from archspec.training.optimization import MovingAverage, lr_factor, optimizer_of
+from archspec.training.optimization import (
+    MovingAverage,
+    gradient_norm,
+    lr_factor,
+    optimizer_of,
+)
 from archspec.training.options import Phase, TrainOptions
-from archspec.training.recorder import Recorder
+from archspec.training.recorder import Recorder, Work
 from archspec.training.reporting import ProgressBar
 from archspec.training.run import Run
 from archspec.training.run_folder import BEST, LAST
@@ -217,6 +222,7 @@ class TrainLoop:
         at, every = self.at, self.options.accumulate_grad_batches
         batches = self.feed.train(at.epoch, at.batch)
         sizes, items = batches.sizes, batches.items  # of all batches, over all processes
+        self.record.work = Work.of(sizes, batches.tokens)
         self.step.train()
         self.record.begin_epoch()
         self.bar.update(at)
@@ -258,19 +264,28 @@ class TrainLoop:
         factor = self.lr_factor(done)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        if options.max_grad_norm:
-            self.fabric.clip_gradients(
-                self.step,
-                self.optimizer,
-                max_norm=options.max_grad_norm,
-                error_if_nonfinite=False,
-            )
+        norm = self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.average is not None:
             self.average.update()
         at.step += 1
-        self.record.step(at, options.learning_rate * factor)
+        self.record.step(at, options.learning_rate * factor, norm)
+
+    def _clip(self) -> Tensor:
+        """Clip the gradients, if that is wished; returns their norm before."""
+        if not self.options.max_grad_norm:
+            # A scaler would do it in the optimizer's step, after which there are none.
+            self.fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)
+            return gradient_norm(self.optimizer.optimizer)
+        norm = self.fabric.clip_gradients(
+            self.step,
+            self.optimizer,
+            max_norm=self.options.max_grad_norm,
+            error_if_nonfinite=False,
+        )
+        assert norm is not None
+        return norm
 
     def _finish_epoch(self) -> None:
         """Evaluate, save, and keep the weights if they are the best so far; stop if asked to."""

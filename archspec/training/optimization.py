@@ -95,6 +95,13 @@ def _depths(model: nn.Module) -> tuple[dict[str, int], int]:
     return depths, len(blocks) + 1 if blocks else 0
 
 
+def gradient_norm(optimizer: torch.optim.Optimizer) -> torch.Tensor:
+    """The norm of all gradients together, of split ones a ``DTensor``; they stay as they are."""
+    parameters = (one for group in optimizer.param_groups for one in group["params"])
+    gradients = [one.grad for one in parameters if one.grad is not None]
+    return nn.utils.get_total_norm(gradients)
+
+
 class MovingAverage:
     """An exponential moving average of what is trained, which takes its place for a while.
 

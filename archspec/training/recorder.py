@@ -10,15 +10,17 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from importlib import metadata
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import lightning_fabric
 import torch
 from lightning_fabric import Fabric
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 
 from archspec.builder import to_python
 from archspec.data import TextEncoder, tokenizer_files
@@ -32,6 +34,7 @@ from archspec.tasks.figures import FIGURES
 from archspec.tasks.objective import Loss, Scores, format_numbers
 from archspec.tracking import Rows, TrackedRun, Tracking
 from archspec.training.data_feed import DataFeed, DataSource
+from archspec.training.engine import whole_on_cpu
 from archspec.training.model_setup import Prepared
 from archspec.training.options import TrainOptions
 from archspec.training.reporting import Logs, Reporter, curves
@@ -173,6 +176,30 @@ def now() -> str:
 # ------------------------------------------------------------------------------------ while it runs
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the batches of an epoch are made of, added up from its first batch on.
+
+    Attributes:
+        samples: rows after each batch, over all processes.
+        tokens: tokens after each batch, without padding; None of images.
+    """
+
+    samples: Sequence[int]
+    tokens: Sequence[int] | None
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], tokens: Sequence[int] | None) -> Work:
+        """From what each batch has."""
+        added = None if tokens is None else [*accumulate(tokens)]
+        return cls([*accumulate(sizes)], added)
+
+    def after(self, batches: int) -> dict[str, int]:
+        """What is done after so many batches of the epoch."""
+        done = {"samples": self.samples[batches - 1]}
+        return done if self.tokens is None else {**done, "tokens": self.tokens[batches - 1]}
+
+
 class Recorder:
     """Writes what happens in a run; in other processes than the first it only helps to add up.
 
@@ -181,7 +208,10 @@ class Recorder:
         path: of the folder, in all processes once ``fabric`` is set.
         lines: how many ``metrics.jsonl`` has.
         epochs: its lines of epochs.
+        work: of the epoch that is under way.
     """
+
+    work: Work
 
     def __init__(
         self,
@@ -352,15 +382,21 @@ class Recorder:
         """A batch is done; its loss is read later, since reading waits for the device."""
         self._losses.append(loss)
 
-    def step(self, at: Position, rate: float) -> None:
+    def step(self, at: Position, rate: float, norm: Tensor) -> None:
         """A step is done: write it, with those that wait, if they are many or wait for long.
+
+        Args:
+            at: after it.
+            rate: the peak learning rate.
+            norm: of the gradients, before they were clipped; read later, as losses are.
 
         Raises:
             RunError: E922, a loss is not finite.
         """
         line: dict[str, Any] = {"kind": "step", "step": at.step, "epoch": at.epoch + 1}
         line["seconds"] = round(time.monotonic() - self.started, 3)
-        self._waiting.append({**line, "learning_rate": rate, "losses": self._losses})
+        line |= {"learning_rate": rate, "grad_norm": norm, **self.work.after(at.batch)}
+        self._waiting.append({**line, "losses": self._losses})
         self._losses = []
         # Several processes record together, and their clocks differ.
         waited = time.monotonic() - self.flushed if self.fabric.world_size == 1 else 0.0
@@ -382,6 +418,8 @@ class Recorder:
             if not math.isfinite(total):
                 raise _diverged(line["step"], self.options)
             at.loss, at.samples = at.loss + total, at.samples + count
+            norm = float(whole_on_cpu(line["grad_norm"]))
+            line["grad_norm"] = norm if math.isfinite(norm) else None
             lines.append({**line, "loss": total / (count or 1)})  # no token may have a label
         self._waiting = []
         self._write(lines)
@@ -446,10 +484,11 @@ def _rows(lines: Sequence[Mapping[str, Any]]) -> Rows:
     """Lines of steps and epochs as logs and services have them, without null."""
     rows: list[tuple[int, dict[str, float]]] = []
     for line in lines:
-        names = {"train/loss": "loss", "learning_rate": "learning_rate"}
+        names = {"train/loss": "loss", "learning_rate": "learning_rate", "grad_norm": "grad_norm"}
         if line["kind"] == "epoch":
             names = {f"validation/{key}": key for key in FIGURES if key in line}
-        values = {name: line[key] for name, key in names.items() if line[key] is not None}
+        found = ((name, line.get(key)) for name, key in names.items())  # older runs lack some
+        values = {name: value for name, value in found if value is not None}
         rows.append((line["step"], values))
     return rows
 

@@ -120,7 +120,7 @@ class Logs:
 
     def __init__(self, folder: Path, scores: Sequence[str], report: Callable[[str], None]) -> None:
         self.folder, self.report = folder, report
-        self._columns = ["step", "train/loss", "learning_rate"]
+        self._columns = ["step", "train/loss", "learning_rate", "grad_norm"]
         self._columns += [f"validation/{name}" for name in scores]
         self._table: IO[str] | None = None
         self._events: IO[bytes] | None = None

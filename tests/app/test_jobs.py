@@ -23,7 +23,7 @@ from archspec.training.run_folder import FACTS, LOCK, RunFolder
 from archspec_app import example
 from archspec_app.data_files import tokenizers_below
 from archspec_app.training.jobs import Jobs
-from archspec_app.training.metric_points import clean, new_points
+from archspec_app.training.metric_points import Summary, clean, new_points
 from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow
 from archspec_app.training.train_request import (
@@ -125,6 +125,9 @@ def test_points_come_once(done: tuple[Jobs, str]) -> None:
     steps = whole.points.steps
     assert [one["step"] for one in steps] == [*range(1, 23)]
     assert all(one["learning_rate"] > 0 and one["seconds"] >= 0 for one in steps)
+    assert all(one["grad_norm"] > 0 for one in steps)
+    assert [one["samples"] for one in steps if one["step"] in (11, 22)] == [82, 82]
+    assert all(one["tokens"] >= 3 * one["samples"] for one in steps)
     run = archspec.Run.of(jobs.folder / "runs" / key)
     losses = [one["train_loss"] for one in whole.points.epochs]
     assert losses == [one["train_loss"] for one in run.epochs] and len(set(losses)) == 2
@@ -134,6 +137,30 @@ def test_points_come_once(done: tuple[Jobs, str]) -> None:
     assert (again.steps, again.epochs, again.offset, again.restarted) == ([], [], size, False)
     assert "epoch 2: train loss" in whole.log
     assert str(jobs.folder) not in json.dumps(whole.to_dict(), allow_nan=False)
+
+
+def test_speeds_are_of_the_latest_steps_of_one_clock(tmp_path: Path) -> None:
+    """Of lines as (epoch, seconds, samples): the clock begins anew with epochs and when resumed."""
+    cases: list[tuple[list[tuple[Any, ...]], float | None]] = [
+        ([], None), ([(1, 1.0, 8)], None),
+        ([(1, 1.0, 8), (1, 3.0, 24)], 8.0),
+        ([(1, 1.0, 8), (1, 3.0, 24), (2, 0.5, 8)], None),
+        ([(1, 1.0, 8), (2, 0.5, 8), (2, 1.0, 12)], 8.0),
+        ([(1, 9.0, 8), (1, 0.5, 16), (1, 1.5, 32)], 16.0),  # resumed in the middle
+        ([(1, 1.0, 8), (1, 1.0, 16)], None),
+        ([(1, 1.0, None), (1, 2.0, 16)], None), ([(1, None, 8), (1, 2.0, 16)], None),
+        ([(1, 1.0, "x"), (1, 2.0, 16), (1, 4.0, 20)], 2.0),
+    ]  # fmt: skip
+    for number, (steps, expected) in enumerate(cases):
+        file = tmp_path / f"{number}.jsonl"
+        names = ("epoch", "seconds", "samples")
+        rows = [dict(zip(names, step, strict=True)) for step in steps]
+        lines = [{"kind": "step", "step": i, **row} for i, row in enumerate(rows)]
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        summary = Summary()
+        summary.read(file)
+        assert summary.per_second("samples") == expected, steps
+        assert summary.per_second("tokens") is None
 
 
 def test_another_server_sees_it_and_a_finished_run_stays(done: tuple[Jobs, str]) -> None:
@@ -161,6 +188,8 @@ def test_a_terminals_run_is_stopped_resumed_killed_and_resumed(folder: Path) -> 
     assert message(caught) == "1 of at most 1 runs are active"
     found = until(jobs, key, lambda one: one.step >= 200 and one.seconds_left is not None)
     assert found.status == "running" and found.seconds_left and found.share
+    assert found.samples_per_second and found.tokens_per_second
+    assert found.tokens_per_second > 3 * found.samples_per_second
     with pytest.raises(UsageError) as caught:
         Jobs(folder, max_active=3).resume(key)
     assert message(caught) == "this run is running"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,6 +96,39 @@ def test_recomputed_activations_change_nothing(
     assert (plain.path / LAST).read_bytes() == (run.path / LAST).read_bytes()
     (phase,) = json.loads((run.path / "freeze.json").read_text())["phases"]
     assert phase["activations"] == {"reason": "activations are recomputed block by block"}
+
+
+def test_the_norm_of_gradients_is_that_before_clipping(tmp_path: Path) -> None:
+    moved: list[float] = []
+    before: list[torch.Tensor] = []
+
+    class Watch(archspec.TrainCallback):
+        def on_batch_end(self, state: archspec.TrainState) -> None:
+            weights = torch.cat([one.detach().flatten() for one in state.model.parameters()])
+            moved.append(float((weights - before.pop()).norm()) if before else 0.0)
+            before.append(weights)
+
+    given: dict[str, Any] = {
+        "optimizer": "sgd", "momentum": 0, "weight_decay": 0, "schedule": "constant", "warmup": 0,
+        "learning_rate": 0.5, "epochs": 1, "batch_size": 16, "feature_cache": "off",
+    }  # fmt: skip
+    found: dict[float, list[Any]] = {}
+    for limit in (0, 0.01, 1e6):
+        moved.clear()
+        before.clear()
+        run = train(tmp_path, **given, max_grad_norm=limit, callbacks=[Watch()])
+        steps = [line for line in run.metrics if line["kind"] == "step"]
+        found[limit] = [line["grad_norm"] for line in steps]
+        steps_of = [0.5 * min(norm, limit or norm) for norm in found[limit]]
+        assert moved[1:] == pytest.approx(steps_of[1:], rel=1e-3)
+        sizes = np.diff([0, *(line["samples"] for line in steps)])
+        assert sorted(sizes) == [2, 16, 16, 16, 16, 16]
+    assert found[0] == found[1e6] and min(found[0.01]) > 0.01
+    tokens = [line["tokens"] for line in steps]
+    per_row = np.diff([0, *tokens]) / sizes
+    assert all(3 < mean <= 12 for mean in per_row)  # of texts cut at 12 tokens
+    counts = archspec.Run.of(run.path).facts["data"]["tokens"]
+    assert tokens[-1] <= 12 * 82 and counts["max_length"] == 12
 
 
 def test_compiled_steps_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         "masked-lm-lora": ("bert-mlm", plain, {**BERT, "adapter": attention}),
         "blocks": ("gpt2", plain, {**GPT2, "freeze": ["**", "!transformer.h[1]"]}),
         "answers-lora": ("gpt2", answers, {**GPT2, "adapter": projection}),
-        "masks": (segmenter, images, {"freeze": "stem"}),
+        "masks": (segmenter, images, {"freeze": "stem", "max_grad_norm": 0}),
         "masks-lora": (segmenter, images, {"adapter": {**LORA, "match": ["stem"]}}),
     }
 
@@ -128,18 +128,26 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 def alone(tasks: Runs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, archspec.Run]:
     out = tmp_path_factory.mktemp("alone")
     return {
-        name: archspec.train(spec, data, output_dir=out, name=name, **GIVEN, **given)
+        name: archspec.train(spec, data, output_dir=out, name=name, **{**GIVEN, **given})
         for name, (spec, data, given) in tasks.items()
     }
 
 
 def numbers(run: archspec.Run) -> list[float]:
-    keys = ("loss", "train_loss", "perplexity", "accuracy", "mean_iou", "learning_rate")
+    keys = (
+        "loss",
+        "train_loss",
+        "perplexity",
+        "accuracy",
+        "mean_iou",
+        "learning_rate",
+        "grad_norm",
+    )
     return [line[key] for line in run.metrics for key in keys if key in line]
 
 
 def lines(run: archspec.Run) -> list[Any]:
-    return [[line.get(key) for key in ("kind", "step", "epoch", "best", "count")]
+    return [[line.get(key) for key in ("kind", "step", "epoch", "best", "count", "samples", "tokens")]
             for line in run.metrics]  # fmt: skip
 
 

@@ -259,7 +259,7 @@ def test_what_fails_later_does_not_end_the_run(
     line = "MLflow: tracking has ended: no space; what follows step 6 is only in the run's folder"
     assert log_of(run).splitlines().count(line) == 1
     assert {*points(folder_of(store, run), "train/loss")} == {*STEPS[:6]}
-    assert calls[-1] == 12  # nothing is tried after it: two figures of six steps
+    assert calls[-1] == 18  # nothing is tried after it: three figures of six steps
 
 
 def test_a_service_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,13 +40,17 @@ export function smooth(points, weight) {
 export const nearestPoint = (points, x) =>
   points.reduce((best, point) => (Math.abs(point[0] - x) < Math.abs(best[0] - x) ? point : best));
 
-// How fast steps are, as [step, steps per second]: over some steps of one epoch, since the clock begins anew with each.
-export function speeds(steps, span = 10) {
+// How fast something goes on that is counted from the beginning of each epoch, as [step, count per second]: over up to
+// `span` steps. The clock begins anew with each epoch, and where a run was resumed.
+export function speeds(steps, name, span = 10) {
   const found = [];
-  for (let i = span; i < steps.length; i += 1) {
-    const [before, now] = [steps[i - span], steps[i]];
-    const seconds = now.seconds - before.seconds;
-    if (before.epoch === now.epoch && seconds > 0) found.push([now.step, (now.step - before.step) / seconds]);
+  let first = 0; // of those that the same clock has timed
+  for (let i = 1; i < steps.length; i += 1) {
+    const [before, now] = [steps[i - 1], steps[i]];
+    if (before.epoch !== now.epoch || !(now.seconds >= before.seconds && now[name] > before[name])) first = i;
+    const start = steps[Math.max(first, i - span)];
+    const seconds = now.seconds - start.seconds;
+    if (seconds > 0) found.push([now.step, (now[name] - start[name]) / seconds]);
   }
   return found;
 }
@@ -57,7 +61,8 @@ export const scaleTo =
     start + ((end - start) * (value - from)) / (to - from);
 
 function shortest(value, digits) {
-  const plain = value.toPrecision(digits);
+  const rounded = value.toPrecision(digits);
+  const plain = rounded.includes("e+") ? Number(rounded).toLocaleString("en") : rounded;
   return plain.length > 7 ? value.toExponential(digits - 1) : plain;
 }
 

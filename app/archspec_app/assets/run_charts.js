@@ -2,7 +2,6 @@
 import { inRange, nearestPoint, ranges, scaleTo, smooth, thinOut, ticks } from "./chart_scale.js";
 import { button, h } from "./dom.js";
 import { formatExact, formatScore } from "./numbers.js";
-import { formatValue } from "./value_format.js";
 
 const [WIDTH, HEIGHT] = [360, 150];
 const [LEFT, RIGHT, TOP, BOTTOM] = [52, WIDTH - 8, 8, HEIGHT - 22];
@@ -12,8 +11,8 @@ const MIN_DRAG = 8; // less is a click
 // and a step for the title of a chart.
 export const chartView = () => ({ smoothing: 0, zoomed: new Map(), pointed: new Map() });
 
-// Lines: a name, a kind from "a" to "d", points as [step, value], and whether they have dots; those without
-// are smoothed, unless they are exact.
+// Lines: a name, a kind from "a" to "d", points as [step, value], whether they have dots, and how values are written;
+// those without dots are smoothed, unless they are exact.
 export function chart(title, lines, view = chartView()) {
   const figure = h("figure");
   const draw = () => figure.replaceChildren(...parts(title, lines, view, draw));
@@ -55,9 +54,9 @@ function parts(title, lines, view, draw) {
     h("text", { x: RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, `step ${formatExact(Math.round(range.x[1]))}`),
   ];
   const latest = curves.filter((curve) => curve.all.length);
-  const valueOf = ({ all, isExact }, step) => {
+  const valueOf = ({ all, format = formatScore }, step) => {
     const [, value] = step === null ? all.at(-1) : nearestPoint(all, step);
-    return isExact ? formatValue(value) : formatScore(value);
+    return format(value);
   };
   const valuesAt = (step) => latest.map((curve) => `${curve.name} ${valueOf(curve, step)}`);
   const label = `${title}: latest ${valuesAt(null).join(", ")}`;

@@ -13,6 +13,7 @@ import { reportPanel, reportView } from "./run_report.js";
 import { badge, bestScore, runTable } from "./run_table.js";
 import { readStored, writeStored } from "./stored.js";
 import { estimateFact, previewPanel } from "./train_preview.js";
+import { formatValue } from "./value_format.js";
 
 const change = changeBy(trigger);
 const root = element.querySelector(".train-view");
@@ -275,7 +276,16 @@ function select(key) {
   poll();
 }
 
-function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left, best, test, can_stop: isActive }) {
+const isNumber = (value) => typeof value === "number";
+const isKnown = ([, value]) => isNumber(value);
+
+function speedText({ samples_per_second: samples, tokens_per_second: tokens }) {
+  const parts = Object.entries({ samples, tokens }).filter(isKnown);
+  return parts.map(([name, value]) => `${formatValue(value)} ${name}/s`).join(", ");
+}
+
+function progressText(row) {
+  const { epoch, epochs, step, steps, seconds, seconds_left: left, best, test, can_stop: isActive } = row;
   const stepText = steps
     ? `step ${formatExact(step)} of ${formatExact(steps)}`
     : step
@@ -286,6 +296,7 @@ function progressText({ epoch, epochs, step, steps, seconds, seconds_left: left,
     epochs ? `epoch ${epoch} of ${epochs}` : "",
     stepText,
     seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
+    isActive ? speedText(row) : "",
     isActive && left !== null ? remaining : "",
     best ? `best ${bestScore({ best })}` : "",
     test ? testScore(test) : "",
@@ -340,14 +351,20 @@ function charts({ row: { key }, steps, epochs }) {
     { name: "training", kind: "a", points: training },
     { name: "validation", kind: "b", points: ofEpochs("loss"), dots: true },
   ];
-  const rates = steps.map(({ step, learning_rate: rate }) => [step, rate]);
+  const ofSteps = (name) => steps.map(({ step, [name]: value }) => [step, value]);
+  const format = formatValue;
+  const rates = { name: "peak of all groups", kind: "a", points: ofSteps("learning_rate"), isExact: true, format };
+  const norms = { name: "before clipping", kind: "a", points: ofSteps("grad_norm").filter(isKnown), format };
+  const speed = (name) => ({ name: `${name} per second`, kind: "a", points: speeds(steps, name), format });
   const drawn = h("div.charts");
   const draw = () =>
     drawn.replaceChildren(
       chart("Loss", losses, view),
       chart("Validation", scores, view),
-      chart("Learning rate", [{ name: "peak of all groups", kind: "a", points: rates, isExact: true }], view),
-      chart("Speed", [{ name: "steps per second", kind: "a", points: speeds(steps) }], view),
+      chart("Learning rate", [rates], view),
+      chart("Gradient norm", [norms], view),
+      chart("Speed", [speed("samples")], view),
+      steps.some(({ tokens }) => isNumber(tokens)) ? chart("Tokens", [speed("tokens")], view) : "",
     );
   draw();
   return h("div", smoothingBar(draw), drawn);

@@ -21,7 +21,9 @@ from archspec.tasks.figures import FIGURES
 MAX_READ = 16_000_000  # bytes of metrics in one answer
 MAX_STEPS = 2_000  # in one answer: a chart shows no more
 MAX_LOG = 16_000  # bytes
-_STEP = ("step", "epoch", "loss", "learning_rate", "seconds")
+_STEP = (
+    "step", "epoch", "loss", "learning_rate", "grad_norm", "samples", "tokens", "seconds",
+)  # fmt: skip
 _EPOCH = ("epoch", "step", "train_loss", "seconds")
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 
@@ -33,7 +35,8 @@ class NewPoints:
     """Lines of ``metrics.jsonl`` from an offset on.
 
     Attributes:
-        steps: ``step``, ``epoch``, ``loss``, ``learning_rate``, ``seconds`` since the epoch began.
+        steps: ``step``, ``epoch``, ``loss``, ``learning_rate``, ``grad_norm``; ``samples``,
+            ``tokens`` and ``seconds`` since the epoch began.
         epochs: ``epoch``, ``step``, ``train_loss``, ``seconds``, ``best``, and the scores that the
             task has, as ``FIGURES`` names them.
         test: the scores of the best weights, if they are known.
@@ -165,15 +168,38 @@ class Summary:
     @property
     def seconds_per_step(self) -> float | None:
         """By the latest steps of the current epoch; None before there are two."""
-        steps = [
-            step
-            for step in self.last_steps
-            if step["seconds"] is not None and step["epoch"] == self.last_steps[-1]["epoch"]
-        ]
-        if len(steps) < 2 or steps[-1]["step"] <= steps[0]["step"]:
+        rate = self.per_second("step")
+        return 1 / rate if rate else None
+
+    def per_second(self, name: str) -> float | None:
+        """How fast ``samples``, ``tokens`` or the ``step`` rises, by the latest steps.
+
+        None before there are two steps that have it.
+        """
+        steps = self._timed_steps(name)
+        if len(steps) < 2:
             return None
         first, last = steps[0], steps[-1]
-        return (last["seconds"] - first["seconds"]) / (last["step"] - first["step"])
+        return (last[name] - first[name]) / (last["seconds"] - first["seconds"])
+
+    def _timed_steps(self, name: str) -> list[dict[str, Any]]:
+        """The latest steps of one epoch in which the clock and what is asked for only rise.
+
+        The clock begins anew with each epoch, and where a run is resumed in the middle of one.
+        """
+        found: list[dict[str, Any]] = []
+        for step in reversed(self.last_steps):
+            if step["seconds"] is None or step[name] is None:
+                break
+            is_before = not found or (
+                step["epoch"] == found[0]["epoch"]
+                and step["seconds"] < found[0]["seconds"]
+                and step[name] < found[0][name]
+            )
+            if not is_before:
+                break
+            found.insert(0, step)
+        return found
 
 
 def log_tail(file: Path, replacements: Mapping[str, str]) -> str:

@@ -30,6 +30,8 @@ class JobRow:
         seconds: that all its processes together have taken.
         seconds_left: estimated from the latest steps, until the last epoch ends, without the test;
             None if it is unknown, as before the last of several phases.
+        samples_per_second: of training, by the latest steps, while the run is active.
+        tokens_per_second: likewise; None of images.
         best: the monitored score of the best epoch: ``name``, as people say it, and ``value``.
         test: the scores on the test split, as ``FIGURES`` names them.
         started: time in ISO 8601.
@@ -49,6 +51,8 @@ class JobRow:
     share: float | None = None
     seconds: float | None = None
     seconds_left: float | None = None
+    samples_per_second: float | None = None
+    tokens_per_second: float | None = None
     best: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
     started: str | None = None
@@ -99,6 +103,8 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
         "share": 1.0 if status == "finished" else share,
         "seconds": _seconds(facts, is_active),
         "seconds_left": _seconds_left(options, summary, epochs, steps) if is_active else None,
+        "samples_per_second": summary.per_second("samples") if is_active else None,
+        "tokens_per_second": summary.per_second("tokens") if is_active else None,
         "best": _best(options, summary),
         "test": summary.test,
     }

@@ -90,6 +90,13 @@ test("a curve is smoothed without a pull to 0, and cut to a range", () => {
   assert.deepEqual(nearestPoint(points, 2.4), [2, 4]);
 });
 
+test("a tick of a large value is whole, as long as it is short", () => {
+  const labels = (range) => ticks(range).map(({ label }) => label);
+  assert.deepEqual(labels([267, 1603]), ["267", "935", "1,600"]);
+  assert.deepEqual(labels([14200, 138000]), ["14,200", "76,100", "138,000"]);
+  assert.deepEqual(labels([1e7, 3e7]), ["1.00e+7", "2.00e+7", "3.00e+7"]);
+});
+
 test("a tick of a small value is short", () => {
   assert.deepEqual(
     ticks([0.0000272, 0.005]).map(({ label }) => label),
@@ -98,16 +105,25 @@ test("a tick of a small value is short", () => {
 });
 
 test("the speed of steps, within epochs", () => {
-  const step = (number, epoch, seconds) => ({ step: number, epoch, seconds });
-  const steps = [step(1, 1, 0.5), step(2, 1, 1), step(3, 1, 1.5), step(4, 2, 0), step(5, 2, 0), step(6, 2, 0.5)];
-  assert.deepEqual(speeds(steps, 1), [
-    [2, 2],
-    [3, 2],
-    [6, 2],
+  const step = (number, epoch, seconds, samples) => ({ step: number, epoch, seconds, samples });
+  const steps = [step(1, 1, 0.5, 8), step(2, 1, 1, 16), step(3, 1, 1.5, 20), step(4, 2, 0, 8), step(5, 2, 0, 16)];
+  steps.push(step(6, 2, 0.5, 24));
+  assert.deepEqual(speeds(steps, "samples", 1), [
+    [2, 16],
+    [3, 8],
+    [6, 16],
   ]);
-  assert.deepEqual(speeds(steps, 2), [
-    [3, 2],
-    [6, 4],
+  assert.deepEqual(speeds(steps, "samples", 2), [
+    [2, 16],
+    [3, 12],
+    [6, 32],
+  ]);
+  assert.deepEqual(speeds(steps, "tokens"), []);
+  // A run that was resumed in the middle of an epoch counts its seconds anew.
+  const resumed = [step(1, 1, 2, 8), step(2, 1, 4, 16), step(3, 1, 1, 24), step(4, 1, 5, 32)];
+  assert.deepEqual(speeds(resumed, "samples"), [
+    [2, 4],
+    [4, 2],
   ]);
 });
 

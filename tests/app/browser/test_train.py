@@ -183,7 +183,7 @@ def test_a_run_from_start_to_end(
     (test,) = metrics(runs_folder, run, "test")
     assert test["accuracy"] > 2 / CLASSES and test["count"] == CLASSES * OF_CLASS["test"]
     expect(one.detail).to_contain_text(f"test accuracy {test['accuracy']:.4f}")
-    expect(one.detail.locator("figure")).to_have_count(4)
+    expect(one.detail.locator("figure")).to_have_count(6)
     one.detail.locator("summary").click()
     expect(one.detail.locator(".log")).to_contain_text("epoch")
     assert str(runs_folder) not in first.page.content()
@@ -275,7 +275,9 @@ def test_curves_show_values_parts_and_their_course(open_runs: OpenPage, topics_r
     page, training = inspector.page, Training(inspector)
     training.row(topics_run).click()
     figures = page.locator("#train .charts figure")
-    expect(figures).to_have_count(4)
+    titles = ["Loss", "Validation", "Learning rate", "Gradient norm", "Speed", "Tokens"]
+    expect(figures.locator("figcaption")).to_contain_text(titles)
+    expect(figures.locator("svg")).to_have_count(6)
     expect(figures.locator("figcaption").first).to_contain_text("Loss")
     loss = figures.first
     svg, readout = loss.locator("svg"), loss.locator(".readout")
