@@ -22,6 +22,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 
+from archspec import run_hashes
 from archspec.builder import to_python
 from archspec.data import TextEncoder, tokenizer_files
 from archspec.differences.normal_form import content
@@ -56,7 +57,10 @@ from archspec.training.state import Position, Stopped
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
 _RECORDED_AFTER = 1.0  # seconds, where steps are slow
-_UNTRACKED = {"status", "started", "ended", "seconds", "resumed", "error", "trainable", "tracking"}
+_UNTRACKED = {
+    "status", "started", "ended", "seconds", "resumed", "error", "trainable", "tracking",
+    "metrics_hash",
+}  # fmt: skip
 _PACKAGES = (
     "archspec-nn",
     "datasets",
@@ -281,7 +285,8 @@ class Recorder:
         facts = self.folder.read_json(FACTS)
         if resumed:
             facts["resumed"] = [*facts.get("resumed", []), now()]
-        self.folder.write_json(FACTS, {**facts, "status": "running", "error": None, "ended": None})
+        begun = {"status": "running", "error": None, "ended": None, "metrics_hash": None}
+        self.folder.write_json(FACTS, {**facts, **begun})
         self.report(f"{self.folder.path}{': resumed' if resumed else ''}")
 
     def _end(self, status: str, error: str, seconds: float) -> None:
@@ -290,6 +295,8 @@ class Recorder:
         facts = self.folder.read_json(FACTS)
         total = round(facts.get("seconds", 0.0) + seconds, 3)
         facts |= {"status": status, "error": error or None, "ended": now(), "seconds": total}
+        if (self.folder / METRICS).is_file():  # from now on nobody adds lines
+            facts["metrics_hash"] = run_hashes.digest(self.folder / METRICS)
         self.folder.write_json(FACTS, facts)
         if self._tracking is not None:
             names = (FACTS, FREEZE, CURVES, REPORT, PAGE)

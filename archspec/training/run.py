@@ -62,7 +62,8 @@ class Run(Displayed):
         """The run in a folder.
 
         Raises:
-            RunError: E920, there is none, or its ``run.json`` is not what a run writes.
+            RunError: E920, there is none, or its ``run.json`` or ``metrics.jsonl`` is not as the
+                run wrote it.
         """
         folder = RunFolder(Path(path))
         if not (folder / FACTS).is_file():
@@ -76,6 +77,7 @@ class Run(Displayed):
         check_record(facts, folder / FACTS)
         run_hashes.check(folder.path, [FACTS])
         metrics = folder.read(METRICS) if (folder / METRICS).is_file() else ""
+        _check_metrics(folder, facts)
         return cls(folder.path, status, facts, tuple(lines_of(metrics)))
 
     @property
@@ -215,6 +217,18 @@ class Run(Displayed):
         if error := facts.get("error"):
             lines.append(f"error {error}")
         return [printable(line) for line in lines]
+
+
+def _check_metrics(folder: RunFolder, facts: Mapping[str, Any]) -> None:
+    """Whether the figures of a run that ended are as it wrote them; raises E920."""
+    expected, file = facts.get("metrics_hash"), folder / METRICS
+    if expected is None or (file.is_file() and run_hashes.digest(file) == expected):
+        return
+    if folder.read_json(FACTS) != facts:  # it was resumed meanwhile
+        return
+    what = "is not as the run wrote it" if file.is_file() else "is gone"
+    hint = "put back a copy of the file; the weights can be used by their own file"
+    raise RunError(Problem("E920", f"{file}: {what}", hint=hint))
 
 
 def tokenizer_of(run: Run, spec: Spec) -> Path | None:

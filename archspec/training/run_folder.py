@@ -309,6 +309,7 @@ class RunRecord(_Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     resumed: list[str] = []
     error: str | None = None
+    metrics_hash: str | None = None
 
 
 def check_record(facts: Mapping[str, Any], place: Path) -> None:

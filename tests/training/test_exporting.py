@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,56 @@ def test_a_language_model_ends_with_a_token_of_its_vocabulary(tmp_path: Path) ->
         model.transformer.ln_f.bias.fill_(1)
     found = model.generate(torch.tensor([[ids[0], 5]]), max_new_tokens=9, pad_token_id=0)
     assert found.tolist() == [[ids[0], 5, ids[1]]]
+
+
+def test_no_damaged_run_is_written(bert: archspec.Run, tmp_path: Path) -> None:
+    """Each file is cut or gone, or has other bytes: an error, or what was written before.
+
+    What is only looked at, such as a picture, does not matter.
+    """
+    looked_at = {".lock", "curves.svg", "confusion-validation.svg", "model.py", "report.md",
+                 "train.log"}  # fmt: skip
+    used = {"spec.yaml", "run.json", "metrics.jsonl", "checkpoints/best.safetensors", "vocab.txt"}
+    run = bert.path
+    names = {str(file.relative_to(run)) for file in run.rglob("*") if file.is_file()}
+    names = {name for name in names if not name.startswith("logs/")} - looked_at
+    assert used < names
+    commands = [
+        ["export", str(run), "--to", "transformers", "-o"],
+        ["merge", str(run), "--adapter-only", "--to"],
+    ]
+    whole = [_written(command, tmp_path / f"{i}") for i, command in enumerate(commands)]
+    assert None not in whole
+    wrong: list[str] = []
+    for name in sorted(names):
+        file = run / name
+        content = file.read_bytes()
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        for damaged in (flipped, content[:middle], None):
+            file.unlink()
+            if damaged is not None:
+                file.write_bytes(damaged)
+            found = [_written(command, tmp_path / "damaged") for command in commands]
+            if any(one not in (None, before) for one, before in zip(found, whole, strict=True)):
+                wrong.append(f"{name}, {damaged and len(damaged)} bytes: another result")
+            if name in used and found[0] is not None:
+                wrong.append(f"{name}, {damaged and len(damaged)} bytes: exported")
+        file.write_bytes(content)
+    assert not wrong, "\n".join(wrong)
+
+
+def _written(command: list[str], place: Path) -> dict[str, bytes] | None:
+    """The files that a command writes; None if it ends with an error of ours."""
+    place.mkdir()
+    result = CliRunner().invoke(main, [*command, str(place / "out")])
+    if result.exit_code:
+        place.rmdir()  # nothing is left in it
+        assert isinstance(result.exception, SystemExit) and "error[E" in result.stderr
+        return None
+    files = {str(f.relative_to(place)): f.read_bytes() for f in place.rglob("*") if f.is_file()}
+    shutil.rmtree(place)
+    return files
 
 
 def test_a_folder_runs_without_archspec(bert: archspec.Run, tmp_path: Path) -> None:
