@@ -14,6 +14,7 @@ import torch
 import benchmarks
 from benchmarks import (
     building,
+    drawing,
     editing,
     forward,
     generating,
@@ -37,8 +38,14 @@ SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "validate": validating.pairs,
     "train": training.results,
     "edit": editing.pairs,
+    "draw": drawing.pairs,
     "gpu": gpu.pairs,
 }
+NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "draw": (drawing.is_possible, "torchvista: pip install torchvista"),
+    "gpu": (torch.cuda.is_available, "a CUDA device"),
+}
+"""What a measurement needs that not every machine has; without it, it is left out."""
 ROW = "{:42} {:>10} {:>10} {:>6}  {:11} {:>6}  {}"
 
 
@@ -57,9 +64,10 @@ def main() -> None:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
     if arguments.runs < 1:
         parser.error("--runs is at least 1")
-    names = arguments.names or [name for name in SUITES if name != "gpu" or _has_gpu()]
-    if "gpu" in names and not _has_gpu():
-        parser.error("gpu needs a CUDA device")
+    lacking = {name: what for name, (is_there, what) in NEEDS.items() if not is_there()}
+    names = arguments.names or [name for name in SUITES if name not in lacking]
+    for name in {*names} & lacking.keys():
+        parser.error(f"{name} needs {lacking[name]}")
     shown = sys.stderr if arguments.json else sys.stdout
     print(_setting(arguments.runs), file=shown)
     print(ROW.format("", "ours", "theirs", "ratio", "min–max", "target", ""), file=shown)
@@ -78,10 +86,6 @@ def main() -> None:
                 print(line, file=shown, flush=True)
     if arguments.json:
         print(json.dumps([_plain(result) for result in results], indent=2))
-
-
-def _has_gpu() -> bool:
-    return torch.cuda.is_available()
 
 
 def _setting(runs: int) -> str:
