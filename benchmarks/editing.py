@@ -75,14 +75,15 @@ def _page() -> Iterator[Any]:
                 for number, function in page.fns.items()
                 if any(name == "input" for _, name in function.targets)
             )
-            with httpx.Client(base_url=f"{address}gradio_api/queue", timeout=60) as client:
-                yield lambda text: _asked(client, index, text)
+            with httpx.Client(base_url=f"{address}gradio_api", timeout=60) as client:
+                yield lambda text: asked(client, index, text)
 
 
-def _asked(client: httpx.Client, index: int, text: str) -> Any:
-    body = {"data": [text], "fn_index": index, "session_hash": "benchmark", "event_data": None}
-    client.post("/join", json=body).raise_for_status()
-    with client.stream("GET", "/data", params={"session_hash": "benchmark"}) as stream:
+def asked(client: httpx.Client, index: int, text: str, session: str = "benchmark") -> Any:
+    """The outputs of a handler to a text in the editor."""
+    body = {"data": [text], "fn_index": index, "session_hash": session, "event_data": None}
+    client.post("/queue/join", json=body).raise_for_status()
+    with client.stream("GET", "/queue/data", params={"session_hash": session}) as stream:
         for line in stream.iter_lines():
             found = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
             if found.get("msg") == "process_completed":
