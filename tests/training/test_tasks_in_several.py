@@ -147,8 +147,8 @@ def numbers(run: archspec.Run) -> list[float]:
 
 
 def lines(run: archspec.Run) -> list[Any]:
-    return [[line.get(key) for key in ("kind", "step", "epoch", "best", "count", "samples", "tokens")]
-            for line in run.metrics]  # fmt: skip
+    keys = ("kind", "step", "epoch", "best", "count", "samples", "tokens")
+    return [[line.get(key) for key in keys] for line in run.metrics]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
