@@ -8,9 +8,10 @@ same plan, AdamW, warm-up, clipping and dropout as each library has it by defaul
 - theirs is ``Trainer`` with ``requires_grad`` off for what the plan freezes, and without
   evaluation, logging, saving and progress.
 
-Every text has 64 tokens: nothing is gained by batches of similar length. The sides run in two
-threads of one process and take turns, an epoch each. A time is that of an epoch's steps: ours as in
-``metrics.jsonl``, theirs between ``on_epoch_begin`` and ``on_epoch_end``.
+Every text has 64 tokens: nothing is gained by batches of similar length. Where lengths are mixed,
+half of the texts have less than 20 tokens and a few 64, and both sides pad a batch to its longest.
+The sides run in two threads of one process and take turns, an epoch each. A time is that of an
+epoch's steps: ours as in ``metrics.jsonl``, theirs between ``on_epoch_begin`` and ``on_epoch_end``.
 """
 
 from __future__ import annotations
@@ -21,11 +22,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from torch.nn.utils.rnn import pad_sequence
 from transformers.trainer_callback import TrainerCallback
 
 import archspec
@@ -35,24 +39,42 @@ from benchmarks.references import bert
 
 BATCH, LENGTH, WORDS = 32, 64, 30_000
 RATE, DECAY, CLIP = 2e-4, 0.01, 1.0
-PLANS: list[tuple[str | None, int, float]] = [  # plan, batches an epoch, target
-    ("last-2-and-head", 4, 1 / 2.5),
-    ("head-only", 4, 1 / 20),
-    (None, 2, 1.02),
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is trained: a plan, batches of an epoch, the ratio aimed for, and lengths."""
+
+    plan: str | None
+    batches: int
+    target: float
+    is_mixed: bool = False
+
+    @property
+    def name(self) -> str:
+        plan = self.plan or "nothing frozen"
+        length = f"6–{LENGTH}" if self.is_mixed else str(LENGTH)
+        return f"BERT fine-tuned, {plan}, {self.batches}×{BATCH}×{length}"
+
+
+CASES = [
+    Case("last-2-and-head", 4, 1 / 2.5),
+    Case("head-only", 4, 1 / 20),
+    Case(None, 2, 1.0),
+    Case(None, 6, 0.8, is_mixed=True),
 ]
 
 
 def results() -> Iterator[Callable[[int], Result]]:
-    for plan, batches, target in PLANS:
-        yield lambda runs, p=plan, b=batches, t=target: _measured(p, b, t, runs)
+    for case in CASES:
+        yield partial(_measured, case)
 
 
-def _measured(plan: str | None, batches: int, target: float, runs: int) -> Result:
-    name = f"BERT fine-tuned, {plan or 'nothing frozen'}, {batches}×{BATCH}×{LENGTH}"
-    result = Result(name, target)
+def _measured(case: Case, runs: int) -> Result:
+    result, plan = Result(case.name, case.target), case.plan
     with tempfile.TemporaryDirectory() as place:
         folder, turns = Path(place), Turns()
-        rows = _write(folder, batches * BATCH)
+        rows = _write(folder, case)
         theirs = _Theirs(folder, rows, plan, runs + 1, turns)
         thread = threading.Thread(target=theirs.run)
         thread.start()
@@ -100,24 +122,36 @@ def _other(side: str) -> str:
 # -------------------------------------------------------------------------------------------- data
 
 
-def _write(folder: Path, count: int) -> list[dict[str, Any]]:
+def _write(folder: Path, case: Case) -> list[dict[str, Any]]:
     """A vocabulary, labelled texts and weights for us; the same as token ids for them."""
-    chance = random.Random(0)
+    chance, count = random.Random(0), case.batches * BATCH
     words = [f"w{i}" for i in range(WORDS)]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     (folder / "vocab.txt").write_text("\n".join([*special, *words]) + "\n", encoding="utf-8")
-    texts = [" ".join(chance.choices(words, k=LENGTH - 2)) for _ in range(count)]
+    lengths = [LENGTH] * count
+    if case.is_mixed:
+        lengths = [min(LENGTH, max(6, round(chance.lognormvariate(3, 0.6)))) for _ in lengths]
+    texts = [" ".join(chance.choices(words, k=length - 2)) for length in lengths]
     labels = [i % 2 for i in range(count)]
     with open(folder / "data.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("text", "label"), *zip(texts, labels, strict=True)])
     torch.manual_seed(0)
     bert().save_pretrained(folder / "weights")  # type: ignore[operator]
     ids = TextEncoder(folder / "vocab.txt", LENGTH).encode(texts)
-    assert {len(one) for one in ids} == {LENGTH}
+    assert [len(one) for one in ids] == lengths
     return [
         {"input_ids": one, "attention_mask": [1] * len(one), "labels": label}
         for one, label in zip(ids, labels, strict=True)
     ]
+
+
+def _padded(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """A batch for ``Trainer``, as long as its longest text."""
+    columns = {
+        name: pad_sequence([torch.tensor(row[name]) for row in rows], batch_first=True)
+        for name in ("input_ids", "attention_mask")
+    }
+    return {**columns, "labels": torch.tensor([row["labels"] for row in rows])}
 
 
 # --------------------------------------------------------------------------------------- the sides
@@ -188,7 +222,7 @@ class _Theirs(TrainerCallback):
         return transformers.Trainer(
             self._model(),
             transformers.TrainingArguments(**given),
-            data_collator=transformers.default_data_collator,
+            data_collator=_padded,
             train_dataset=rows,
             callbacks=[self],
         )
