@@ -26,9 +26,6 @@ class Node:
     position: int = -1
     siblings: int = 0
 
-    def is_module(self) -> bool:
-        return bool(self.type or self.children)
-
 
 class Automaton:
     """A pattern as a machine: bit i of a node's state says that the first i steps lead there.

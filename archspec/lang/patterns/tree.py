@@ -38,29 +38,32 @@ class Tree:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = tuple(entries)
         self.nodes = [Node("", "")]
-        self._index = {"": 0}
+        self._nodes = {"": self.nodes[0]}
         for index, entry in enumerate(self.entries):
-            node = self.nodes[self._add(entry.path)]
+            node = self._add(entry.path)
             if node.entry is not None:
                 raise ValueError(f"'{entry.path}' occurs twice")
             node.entry, node.type = index, entry.type
         for node in self.nodes:
-            node.items = [c for c in node.children if c.is_module()] or node.children
+            if not node.children:  # as most have none
+                continue
+            node.items = [c for c in node.children if c.type or c.children] or node.children
             for position, child in enumerate(node.items):
                 child.position, child.siblings = position, len(node.items)
 
-    def _add(self, path: str) -> int:
-        missing: list[str] = []
-        while path not in self._index:
-            missing.append(path)
-            path = path.rpartition(".")[0]
-        at = self._index[path]
-        for path in reversed(missing):
-            node = Node(path, path.rpartition(".")[2])
-            self.nodes[at].children.append(node)
-            at = self._index[path] = len(self.nodes)
-            self.nodes.append(node)
-        return at
+    def _add(self, path: str) -> Node:
+        """The node of a path, made with those above it where they are missing."""
+        missing: list[tuple[str, str]] = []
+        while (node := self._nodes.get(path)) is None:
+            above, _, name = path.rpartition(".")
+            missing.append((path, name))
+            path = above
+        for path, name in reversed(missing):
+            child = self._nodes[path] = Node(path, name)
+            node.children.append(child)
+            self.nodes.append(child)
+            node = child
+        return node
 
     def select(self, pattern: Pattern) -> frozenset[int]:
         """The indices of the entries that the pattern selects; a leading ``!`` is ignored."""
