@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from archspec.data.tokenizer_parts import MODELS, rebuild
+
 _ANY_FILE = frozenset({"PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend"})
-_BYTE_LEVEL = frozenset(
-    "Bart CodeGen GPT2 GPTNeoX LED Longformer Roberta".split()  # each adds no space unless told
+# Of these models transformers takes the file as it is, whatever class is stated.
+MODELS_OF_THE_FILE = frozenset(
+    {"mistral", "mixtral", "modernbert", "modernbert-decoder", "olmo2", "phi3"}
 )
-_SENTENCE_PIECE = frozenset("Albert Camembert DebertaV2 T5 XLMRoberta XLNet".split())
-_WORDS = frozenset({"MPNet"})
-_MODELS = {
-    **dict.fromkeys(_BYTE_LEVEL, "BPE"),
-    **dict.fromkeys(_SENTENCE_PIECE, "Unigram"),
-    **dict.fromkeys(_WORDS, "WordPiece"),
-}
-_LOWERCASE = {"Albert": True, "DebertaV2": False, "XLNet": False}  # without do_lower_case
+_MODELS = {**MODELS, "MPNet": "WordPiece"}
 _NORMALIZER = {  # of BERT: setting → the name in the file
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
@@ -28,30 +24,47 @@ _NORMALIZER = {  # of BERT: setting → the name in the file
 }
 
 
-def follow_settings(content: dict[str, Any], config: Mapping[str, Any]) -> str:
+def follow_settings(content: dict[str, Any], config: Mapping[str, Any], model_type: str) -> str:
     """Give a ``tokenizer.json`` the parts that the settings demand.
 
     Args:
         content: the file; its parts are replaced where the class builds them from settings.
         config: the settings, without a class of BERT's.
+        model_type: of the model whose tokenizer it is; "" if unknown.
 
     Returns:
         The name of a setting that the file contradicts; "" if there is none.
+
+    Raises:
+        MissingToken: the file lacks a special token that its class needs.
     """
     stated = config.get("tokenizer_class")
-    if stated in _ANY_FILE:
+    if stated in _ANY_FILE or (stated and model_type in MODELS_OF_THE_FILE):
         return ""
     kind = str(stated or "").removesuffix("Fast").removesuffix("Tokenizer")
     model = content["model"].get("type")
     if model is not None and model != _MODELS.get(kind, model):
         return "tokenizer_class"
-    if kind in _BYTE_LEVEL:
-        for part in _parts(content.get("pre_tokenizer")):
-            if part.get("type") == "ByteLevel":
-                part["add_prefix_space"] = bool(config.get("add_prefix_space"))
-    if kind in _WORDS:
+    byte_level = any(part.get("type") == "ByteLevel" for part in _encoders(content))
+    if kind == "Llama" and byte_level:
+        return ""  # as Llama 3's, whose class is stated wrongly in many folders
+    if kind in MODELS and _model_type(content["model"]) == MODELS[kind]:
+        rebuild(kind, content, config)
+        return ""
+    if kind == "MPNet":
         _follow_bert(content, config)
     return _contradicted(content, config, kind)
+
+
+def _model_type(model: Mapping[str, Any]) -> str:
+    """The type of a model; older files leave it out."""
+    by_its_keys = "Unigram" if isinstance(model["vocab"], list) else "WordPiece"
+    return model.get("type") or ("BPE" if "merges" in model else by_its_keys)
+
+
+def _encoders(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from _parts(content.get("pre_tokenizer"))
+    yield from _parts(content.get("decoder"))
 
 
 def _parts(part: object) -> Iterator[dict[str, Any]]:
@@ -60,7 +73,8 @@ def _parts(part: object) -> Iterator[dict[str, Any]]:
         return
     part = cast("dict[str, Any]", part)
     yield part
-    for inner in (*part.get("normalizers", ()), *part.get("pretokenizers", ())):
+    lists = ("normalizers", "pretokenizers", "decoders")
+    for inner in (one for name in lists for one in part.get(name, ())):
         yield from _parts(inner)
 
 
@@ -80,7 +94,7 @@ def _contradicted(content: Mapping[str, Any], config: Mapping[str, Any], kind: s
     types = {part.get("type") for part in normalizers}
     lowers = "Lowercase" in types or any(part.get("lowercase") is True for part in normalizers)
     done: dict[str, bool] = {}
-    if kind in _LOWERCASE or (not kind and (lowers or config.get("do_lower_case"))):
+    if not kind and (lowers or config.get("do_lower_case")):
         done["do_lower_case"] = lowers
     for part in normalizers:
         if not kind and part.get("type") == "BertNormalizer":
@@ -88,14 +102,10 @@ def _contradicted(content: Mapping[str, Any], config: Mapping[str, Any], kind: s
             done["do_lower_case"] = lowers
             done["strip_accents"] = lowers if strips is None else bool(strips)
             done["tokenize_chinese_chars"] = bool(part.get("handle_chinese_chars"))
-    if kind in ("Albert", "XLNet"):
-        done["keep_accents"] = "StripAccents" not in types
     adds_space = _adds_space(content)
     if kind and adds_space is not None:
         done["add_prefix_space"] = adds_space
     asked = {name: config.get(name) for name in done}
-    if asked.get("do_lower_case") is None and kind in _LOWERCASE:
-        asked["do_lower_case"] = _LOWERCASE[kind]
     return next(
         (name for name, value in asked.items() if value is not None and value is not done[name]), ""
     )

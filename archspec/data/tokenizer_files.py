@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.data.extras import train_extra
-from archspec.data.tokenizer_classes import follow_settings
+from archspec.data.tokenizer_classes import MODELS_OF_THE_FILE, follow_settings
+from archspec.data.tokenizer_parts import MissingToken
 from archspec.errors import DataError, Problem, listing
 from archspec.file_kinds import START, text_kind
 from archspec.report.text import first_line
@@ -41,7 +42,9 @@ with train_extra():
     )
 
 CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
-BESIDE = (CONFIG, MAP, ADDED)
+_MODEL_CONFIG = "config.json"  # tells whose tokenizer it is
+BESIDE = (CONFIG, MAP, ADDED, _MODEL_CONFIG)
+"""Files that matter beside a tokenizer's own, if they are there."""
 MAX_BYTES = 60_000_000  # twice the largest known one, which has 262,144 tokens
 MAX_ADDED = 100_000  # tokens beside the vocabulary
 MAX_PARTS = 10_000  # normalizers, patterns and so on
@@ -97,6 +100,14 @@ def tokenizer_file(path: Path) -> Path:
         hint = "give a tokenizer.json, a vocab.txt, or the folder of one"
         raise DataError(Problem("E905", f"{path}: no such file", hint=hint))
     return path
+
+
+def needed_files(path: Path) -> list[Path]:
+    """A tokenizer's file, and those beside it without which it would be read differently."""
+    beside = [path.parent / name for name in (CONFIG, MAP, ADDED)]
+    if _Settings.beside(path).is_left_alone:
+        beside.append(path.parent / _MODEL_CONFIG)
+    return [path, *(file for file in beside if file.is_file())]
 
 
 def read_files(path: Path) -> Files:
@@ -182,6 +193,17 @@ class _Settings:
     @property
     def is_word_piece(self) -> bool:
         return self.config.get("tokenizer_class") in _WORD_PIECE
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether a class is stated that the model's type makes nothing of."""
+        return self.model_type in MODELS_OF_THE_FILE and "tokenizer_class" in self.config
+
+    @property
+    def model_type(self) -> str:
+        """Of the model in the same folder; "" if there is none, or it says none."""
+        file = self.folder / _MODEL_CONFIG
+        return str(_read_object(file).get("model_type", "")) if file.is_file() else ""
 
     def refuse(self) -> None:
         """Refuse unsupported settings that would change the ids.
@@ -358,7 +380,12 @@ def _from_json(path: Path, settings: _Settings) -> Tokenizer:
         _check_class(path, tokenizer, content, settings)
         tokenizer.normalizer = _bert_normalizer(settings, lower=True)
         return tokenizer
-    if name := follow_settings(content, settings.config):
+    try:
+        name = follow_settings(content, settings.config, settings.model_type)
+    except MissingToken as missing:
+        hint = f"write the right one into {CONFIG}, or take tokenizer_class out of it"
+        raise DataError(Problem("E905", f"{path}: {missing}", hint=hint)) from None
+    if name:
         shown = json.dumps(settings.config.get(name), ensure_ascii=False, default=str)[:60]
         message = f"{path.parent / CONFIG}: {name}: {shown}, and {path.name} does otherwise"
         hint = "the ids would be other ones: correct the one that is wrong"

@@ -111,11 +111,7 @@ def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
 
 
 def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
-    files = [
-        file,
-        *(one for name in tokenizer_files.BESIDE if (one := file.parent / name).is_file()),
-    ]
-    for one in files:
+    for one in tokenizer_files.needed_files(file):
         try:
             content = one.read_bytes()
         except OSError as error:

@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 import archspec
-from archspec.data import TextEncoder, encoder_for
+from archspec.data import TextEncoder, encoder_for, tokenizer_files
 from archspec.errors import DataError
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -192,6 +192,124 @@ def test_settings_go_before_the_parts_of_a_file(tmp_path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def _parts_of_others(said: dict[str, Any]) -> list[dict[str, Any]]:
+    """A tokenizer.json with the same words, and parts that its class does not have."""
+    scheme = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": True}
+    prepend = {"type": "Prepend", "prepend": "▁"}
+    lower = {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}]}
+    flags = {name: not said["model"][name] for name in ("fuse_unk", "byte_fallback")
+             if name in said["model"] and "merges" in said["model"]}  # fmt: skip
+    older = {key: value for key, value in said["model"].items() if key != "type"}
+    return [
+        said,
+        {**said, "normalizer": lower, "pre_tokenizer": scheme, "post_processor": None},
+        {**said, "normalizer": prepend, "pre_tokenizer": None, "model": said["model"] | flags},
+        {**said, "pre_tokenizer": {"type": "Whitespace"}, "model": older},
+    ]
+
+
+def _pieces(special: list[str]) -> list[tuple[str, float]]:
+    letters = sorted({*"".join([*SCRIPTS, *MARKS])} - {" ", "\t", "\n", "▁"})
+    words = ["▁the", "▁the was", "▁The", "▁a", "was", "▁na", "ia", "▁"]
+    scored = [(one, -3.0 - i / 100) for i, one in enumerate([*words, *letters])]
+    return list({piece: (piece, score) for piece, score in
+                 [*((one, 0.0) for one in special), *scored]}.values())  # fmt: skip
+
+
+def _merges(special: list[str], letters: list[str]) -> dict[str, Any]:
+    pairs = [("t", "h"), ("th", "e"), ("T", "h"), ("w", "a"), ("wa", "s"), ("▁", "the")]
+    pairs = [(a, b) for a, b in pairs if {*a, *b} <= {*letters}]
+    tokens = [*special, *letters, *(a + b for a, b in pairs)]
+    return {"vocab": {one: i for i, one in enumerate(dict.fromkeys(tokens))}, "merges": pairs}
+
+
+def _tokenizers_of_classes() -> dict[str, Any]:
+    """A small one of each class whose parts transformers builds from the settings."""
+    import transformers
+
+    bert, llama = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], ["<unk>", "<s>", "</s>"]
+    roberta = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    letters = sorted({*"".join([*SCRIPTS, *MARKS]), "▁"} - {" "})
+    bytes_ = pre_tokenizers.ByteLevel.alphabet()
+    clip = ["<|startoftext|>", "<|endoftext|>", *(f"{one}</w>" for one in sorted(bytes_))]
+    fallback = [f"<0x{i:02X}>" for i in range(256)]
+    given: dict[str, dict[str, Any]] = {
+        "T5Tokenizer": {"vocab": _pieces(["<pad>", "</s>", "<unk>"]), "extra_ids": 0},
+        "XLMRobertaTokenizer": {"vocab": _pieces(roberta)},
+        "CamembertTokenizer": {"vocab": _pieces(["<s>NOTUSED", "<pad>", *roberta[2:], "<s>"])},
+        "AlbertTokenizer": {"vocab": _pieces(["<pad>", "<unk>", *bert[2:]])},
+        "DebertaV2Tokenizer": {"vocab": _pieces(bert)},
+        "XLNetTokenizer": {"vocab": _pieces([*llama, "<cls>", "<sep>", "<pad>", "<mask>"])},
+        "LlamaTokenizer": _merges([*llama, *fallback], letters),
+        "GemmaTokenizer": _merges(
+            ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", *fallback], letters
+        ),
+        "Qwen2Tokenizer": _merges(["<|endoftext|>"], sorted(bytes_)),
+        "GPT2Tokenizer": _merges(["<|endoftext|>"], sorted(bytes_)),
+        "GPTNeoXTokenizer": _merges(["<|endoftext|>"], sorted(bytes_)),
+        "RobertaTokenizer": _merges(roberta, sorted(bytes_)),
+        "CLIPTokenizer": _merges(clip, sorted(bytes_)),
+    }
+    return {name: getattr(transformers, name)(**files) for name, files in given.items()}
+
+
+def test_parts_of_a_class_go_before_those_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each class, with files that contradict it, and settings that contradict the file."""
+    from transformers import AutoTokenizer
+
+    monkeypatch.setattr(tokenizer_files, "_try_in_process", lambda *_: None)  # these are harmless
+    asked: list[dict[str, Any]] = [
+        {}, {"add_bos_token": True, "add_eos_token": True}, {"legacy": True},
+        {"add_prefix_space": False, "do_lower_case": True, "keep_accents": True},
+        {"add_prefix_space": True, "do_lower_case": False, "legacy": False},
+    ]  # fmt: skip
+    texts = [*SCRIPTS, *MARKS, "  two  spaces ", "a<s>b</s> c[SEP]d", "ﬁne １２", "``q''", ""]
+    wrong: list[str] = []
+    for name, made in _tokenizers_of_classes().items():
+        folder = tmp_path / name
+        made.save_pretrained(folder)
+        said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        for i, content in enumerate(_parts_of_others(said)):
+            for settings_ in asked if i < 2 else asked[:1]:
+                write(folder, {"tokenizer.json": content,
+                               "tokenizer_config.json": config | settings_})  # fmt: skip
+                theirs: Any = AutoTokenizer.from_pretrained(folder)
+                ours = TextEncoder(folder, 400, strict=False)
+                expected = [theirs(texts)["input_ids"], theirs(texts, texts[::-1])["input_ids"]]
+                if [ours.encode(texts), ours.encode([*zip(texts, texts[::-1], strict=True)])] != (
+                    expected
+                ):
+                    wrong.append(f"{name}, file {i}, {settings_}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_whose_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Of some models the stated class is wrong in many folders: transformers passes it over."""
+    from transformers import AutoTokenizer
+
+    content = json.loads(byte_level().to_str())
+    files = {"tokenizer.json": content, "tokenizer_config.json": {}}
+    llama = {"tokenizer_class": "LlamaTokenizer"}
+    for i, (kind, model) in enumerate(
+        [(llama, {}), ({"tokenizer_class": "GPT2Tokenizer"}, {"model_type": "phi3"}),
+         ({"tokenizer_class": "GPT2Tokenizer"}, {"model_type": "gpt2"})]
+    ):  # fmt: skip
+        files = {"tokenizer.json": {**content, "normalizer": {"type": "Lowercase"}},
+                 "tokenizer_config.json": kind, "config.json": model}  # fmt: skip
+        folder = write(tmp_path / str(i), files)
+        texts = [*SCRIPTS, *MARKS]
+        theirs: Any = AutoTokenizer.from_pretrained(folder)
+        found = TextEncoder(folder, 400).encode(texts)
+        assert found == theirs(texts)["input_ids"], kind
+        plain = TextEncoder(write(tmp_path / f"{i} alone", {"tokenizer.json": content}), 400)
+        assert (found == plain.encode([text.lower() for text in texts])) is (i < 2)
+        needed = [file.name for file in tokenizer_files.needed_files(folder / "tokenizer.json")]
+        assert ("config.json" in needed) is (i == 1), needed  # a run's copy has the same ids
+
+
 def word_pieces(folder: Path) -> Tokenizer:
     from transformers import BertTokenizer
 
@@ -213,13 +331,11 @@ def test_settings_that_a_tokenizer_json_contradicts(tmp_path: Path) -> None:
         (words, None, "strip_accents", False, True),
         (words, None, "tokenize_chinese_chars", False, True),
         (bytes_, None, "do_lower_case", True, False),
-        (bytes_, "Qwen2Tokenizer", "add_prefix_space", True, False),
-        (pieces, "LlamaTokenizer", "add_prefix_space", False, True),
-        (pieces, "AlbertTokenizer", "do_lower_case", False, None),
-        (pieces, "DebertaV2TokenizerFast", "do_lower_case", None, True),
-        (pieces, "AlbertTokenizer", "keep_accents", False, True),
+        (bytes_, "WhisperTokenizer", "add_prefix_space", True, False),
+        (pieces, "LlamaTokenizer", "tokenizer_class", "LlamaTokenizer", "PreTrainedTokenizerFast"),
+        (bytes_, "GPT2Tokenizer", "tokenizer_class", "T5Tokenizer", "GPT2Tokenizer"),
         (words, "RobertaTokenizer", "tokenizer_class", "RobertaTokenizer", "ElectraTokenizer"),
-        (pieces, "GPT2Tokenizer", "tokenizer_class", "GPT2Tokenizer", "XLMRobertaTokenizer"),
+        (pieces, "GPT2Tokenizer", "tokenizer_class", "GPT2Tokenizer", "PreTrainedTokenizer"),
     ]
     for content, kind, name, wrong, right in rows:
         config = {"tokenizer_class": kind, name: wrong}
@@ -229,6 +345,10 @@ def test_settings_that_a_tokenizer_json_contradicts(tmp_path: Path) -> None:
         assert message.endswith(f"{name}: {value}, and tokenizer.json does otherwise"), message
         files["tokenizer_config.json"] = {"tokenizer_class": kind, name: right}
         TextEncoder(write(tmp_path / "case", files), 9)
+    config = {"tokenizer_class": "RobertaTokenizer", "sep_token": {"content": "<sep>"}}
+    files = {"tokenizer.json": bytes_, "tokenizer_config.json": config}
+    message = refusal(write(tmp_path / "case", files), 9)
+    assert message.endswith("tokenizer.json: it lacks the sep_token '<sep>' of its class")
 
 
 def test_accents_are_kept(tmp_path: Path) -> None:
