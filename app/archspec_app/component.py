@@ -45,6 +45,7 @@ TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "train": (
         "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "note",
         "rename", "remove", "example", "plan", "report",
+        "entries",
     ),
     "weights": ("files", "describe"),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from archspec_app.workspace import files_below
 
 MAX_LISTED = 200
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-_TOKENIZERS = ("tokenizer.json", "vocab.txt")
+TOKENIZERS = ("tokenizer.json", "vocab.txt")
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -37,5 +37,5 @@ def data_below(folder: Path) -> list[str]:
 
 def tokenizers_below(folder: Path) -> list[str]:
     """The files of tokenizers: names relative to ``folder``, at most ``MAX_LISTED``."""
-    paths = [path for path in files_below(folder, _TOKENIZERS) if path.name in _TOKENIZERS]
+    paths = [path for path in files_below(folder, TOKENIZERS) if path.name in TOKENIZERS]
     return sorted(path.relative_to(folder).as_posix() for path in paths)[:MAX_LISTED]

@@ -19,7 +19,7 @@ MAX_ENTRIES = 20_000
 MAX_DEPTH = 4  # folders
 MAX_NAME = 200  # bytes of one part of a path; file systems take 255
 SUFFIXES = (".yaml", ".yml")
-_SKIPPED = frozenset({"node_modules", "__pycache__", "runs", "site-packages"})
+SKIPPED = frozenset({"node_modules", "__pycache__", "runs", "site-packages"})
 
 
 class Workspace:
@@ -162,7 +162,7 @@ def entries_of(place: Path) -> list[os.DirEntry[str]]:
         entries = sorted(os.scandir(place), key=lambda entry: entry.name)
     except OSError:
         return []
-    return [e for e in entries if not e.name.startswith((".", "_")) and e.name not in _SKIPPED]
+    return [e for e in entries if not e.name.startswith((".", "_")) and e.name not in SKIPPED]
 
 
 def without_paths(problem: Problem, folder: Path) -> Problem:

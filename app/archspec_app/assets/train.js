@@ -1,8 +1,9 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
 // Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
-// "example" "plan" "report"
+// "example" "plan" "report" "entries"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
+import { openPicker } from "./file_picker.js";
 import { formatDuration, formatExact, formatScore } from "./numbers.js";
 import { openTab } from "./navigation.js";
 import { changeBy, send, whenVisible } from "./page.js";
@@ -83,7 +84,7 @@ function fieldLabel(field) {
   return h(
     "label",
     h("span", label),
-    input(field),
+    field.is_file ? h("span.with-picker", input(field), pickerButton(field)) : input(field),
     help ? h("small.quiet", { id: `help-train-${name}` }, help) : "",
     suggestions
       ? h(
@@ -95,14 +96,37 @@ function fieldLabel(field) {
   );
 }
 
+let showEntries = null; // in the dialog that is open
+
+// Begins in the folder of what the field has.
+function pickerButton({ name, label, suggestions, example }) {
+  const put = (value) => {
+    fillIn({ [name]: value });
+    form.elements.namedItem(name).focus();
+  };
+  const open = () => {
+    const here = valueOf(name).split("/").slice(0, -1).join("/");
+    showEntries = openPicker({
+      title: `Choose ${label.toLowerCase()}`,
+      folder: here,
+      suggestions: suggestions ?? [],
+      offer: example ? { ...example, act: fillExample } : null,
+      ask: (folder, search) => trigger("entries", { folder, search, purpose: name }),
+      choose: put,
+    });
+  };
+  return button("Choose …", open, { "aria-label": `Choose ${label.toLowerCase()} …` });
+}
+
 const fieldOf = (name) => [...fields.main, ...fields.more].find((field) => field.name === name);
 const valueOf = (name) => form.elements.namedItem(name).value;
+
+const fillExample = () => trigger("example", { weights: valueOf("weights"), tokenizer: valueOf("tokenizer") });
 
 // Data stands in a row of its own, beside the example for a model that it suits.
 function dataField(field) {
   const { example } = field;
-  const fill = () => trigger("example", { weights: valueOf("weights"), tokenizer: valueOf("tokenizer") });
-  const offer = example ? h("p.offer", button(example.label, fill), h("small.quiet", example.about)) : "";
+  const offer = example ? h("p.offer", button(example.label, fillExample), h("small.quiet", example.about)) : "";
   return h("div.data-field", fieldLabel(field), offer);
 }
 
@@ -577,6 +601,7 @@ function receive() {
     estimateLine.textContent = estimateFact(value.estimate);
   }
   if (value?.report) showReport(value.report);
+  if (value?.entries) showEntries?.(value.entries);
   if (!value?.rows) return;
   pollStarted = 0;
   rows = value.rows;

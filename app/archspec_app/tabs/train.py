@@ -17,6 +17,7 @@ from archspec_app.component import hint, view
 from archspec_app.data_files import data_below, tokenizers_below
 from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, number_of, text_of, texts_of
+from archspec_app.folder_entries import SUITS, folder_entries
 from archspec_app.framework import LISTENER
 from archspec_app.session import Session
 from archspec_app.tabs.tree import choose_plan, plan_choices
@@ -96,6 +97,9 @@ def build(binder: EventBinder) -> None:
     binder.listen(train, "plan", choose_plan)
     train.estimate(_estimates(binder), [binder.code], [train], **LISTENER)
     train.report(_reports(binder), [nothing], [train], **LISTENER)
+    train.entries(
+        binder.on_query(_entries, _no_entries, replaceable=True), [nothing], [train], **LISTENER
+    )
 
 
 def build_run_status(binder: EventBinder) -> None:
@@ -140,6 +144,15 @@ def _reports(binder: EventBinder) -> Callable[..., Any]:
         return {"report": {"key": event.data.get("run"), "splits": [], "problem": problem}}
 
     return binder.on_query(run, failed, replaceable=True)
+
+
+def _entries(session: Session, event: Event) -> dict[str, Any]:
+    name, purpose, search = (text_of(event.data, key) for key in ("folder", "purpose", "search"))
+    return {"entries": folder_entries(session.workspace.folder, name, purpose, search)}
+
+
+def _no_entries(session: Session, event: Event, problem: str) -> dict[str, Any]:
+    return {"entries": {"folder": event.data.get("folder"), "entries": [], "error": problem}}
 
 
 def _handler(binder: EventBinder, name: str, act: Action) -> Callable[..., Any]:
@@ -297,6 +310,8 @@ def form_fields(session: Session) -> dict[str, Any]:
     }
     fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}
     fields["data"] = data | {"suggestions": data_below(folder)}
+    for name in SUITS:
+        fields[name] = fields[name] | {"is_file": True}
     for name, value in session.train_defaults.items():
         fields[name] = fields[name] | {"value": value}
     return {
