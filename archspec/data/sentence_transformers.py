@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from archspec.data.tokenizer_files import check_text
 from archspec.errors import DataError, Problem, listing
+from archspec.lang.catalog import catalog
 from archspec.lang.schema import Task, TextInput
+from archspec.lang.spec import load
 
 _MODES = {
     "pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean",
@@ -23,6 +25,7 @@ _NAMES = {"mean_sqrt_len_tokens": "mean-sqrt-len", "weightedmean": "weighted-mea
           "lasttoken": "last-token"}  # fmt: skip
 _ORDER = ["Transformer", "Pooling", "Normalize"]
 _MAX_BYTES = 1_000_000
+_MODULES = "modules.json"
 
 
 def sentence_length(folder: Path, task: Task, name: str) -> int | None:
@@ -36,9 +39,10 @@ def sentence_length(folder: Path, task: Task, name: str) -> int | None:
     Raises:
         DataError: E905, the sentence-transformer works differently from the spec.
     """
-    modules = folder / "modules.json"
+    modules = _modules_file(folder)
     if task.kind != "text-embedding" or not modules.is_file():
         return None
+    root = modules.parent
     settings = task.text or TextInput.model_validate({})
     entries = _read_modules(modules)
     kinds = [_module_kind(modules, module) for module in entries]
@@ -46,10 +50,20 @@ def sentence_length(folder: Path, task: Task, name: str) -> int | None:
         raise _unsupported(modules, "a model without Pooling")
     if kinds not in (_ORDER, _ORDER[:2]):
         raise _unsupported(modules, f"the order {', '.join(kinds[:10])}")
-    pooling = _read_pooling(folder / _module_path(modules, entries[1]) / "config.json")
+    pooling = _read_pooling(root / _module_path(modules, entries[1]) / "config.json")
     _check_pooling(modules, name, settings, pooling, "Normalize" in kinds)
-    _refuse_settings(folder / "config_sentence_transformers.json")
+    _refuse_settings(root / "config_sentence_transformers.json")
     return _read_max_length(folder / "sentence_bert_config.json")
+
+
+def _modules_file(folder: Path) -> Path:
+    """The list of modules beside the model, or above it: older ones keep it in a folder below."""
+    above = folder.absolute().parent / _MODULES
+    if not (folder / _MODULES).is_file() and above.is_file():
+        entries = _read_modules(above)
+        if entries and _module_path(above, entries[0]) == PurePosixPath(folder.absolute().name):
+            return above
+    return folder / _MODULES
 
 
 def _module_kind(path: Path, module: dict[str, Any]) -> str:
@@ -64,13 +78,28 @@ def _check_pooling(
 ) -> None:
     expected = f"pooling: {pooling}, normalize: {str(normalize).lower()}"
     if settings.pooling is None or settings.normalize is None:
-        hint = f"if that is what the spec does, write task: {{text: {{{expected}}}}}"
+        fitting = _packaged_with(pooling, normalize)
+        way = f"{fitting} pools so: give it the folder's --config and --weights"
+        hint = way if fitting else "no packaged spec pools so"
+        hint += f"; a spec whose forward does it has task: {{text: {{{expected}}}}}"
         message = f"{modules}: {expected}, and {name} does not say what it does"
         raise DataError(Problem("E905", message, hint=hint))
     if (settings.pooling, settings.normalize) != (pooling, normalize):
         actual = f"pooling: {settings.pooling}, normalize: {str(settings.normalize).lower()}"
         hint = "take a spec that does the same"
         raise DataError(Problem("E905", f"{modules}: {expected}; {name} has {actual}", hint=hint))
+
+
+def _packaged_with(pooling: str, normalize: bool) -> str:
+    """The packaged specs whose embedding is made in a way; "" if there is none."""
+    found: list[str] = []
+    for entry in catalog():
+        if entry.task == "text-embedding":
+            task = load(entry.name).architecture.task
+            text = task.text if task else None
+            if text and (text.pooling, text.normalize) == (pooling, normalize):
+                found.append(entry.name)
+    return listing(found)
 
 
 def _read_modules(path: Path) -> list[dict[str, Any]]:

@@ -66,8 +66,26 @@ def read(name: str) -> ModelFolder:
             hint = f"a folder with {_CONFIG} and model.safetensors, or the hub's owner/name"
             raise SpecError(Problem("E106", f"{name}: no such folder", hint=hint))
         path = _fetched(name, text)
+    if not (path / _CONFIG).exists():
+        raise SpecError(_no_config(name, path))
     config = json_file.read(path / _CONFIG)
     return ModelFolder(path, _spec_of(config), config)
+
+
+def _no_config(name: str, path: Path) -> Problem:
+    """What a folder without a ``config.json`` is, as far as its other files tell."""
+    message, hint = f"{name}: no {_CONFIG} in it", "the folder that holds it is the model's"
+    below = sorted(file.parent.name for file in path.glob(f"*/{_CONFIG}"))
+    if (path / "adapter_config.json").is_file():
+        message, hint = f"{name}: an adapter of PEFT, not a model", f"--adapter {path}, with a spec"
+    elif (path / "model_index.json").is_file():
+        message, hint = f"{name}: a pipeline of several models", "give the folder of one of them"
+    elif transformer := [one for one in below if "Transformer" in one]:
+        message = f"{name}: a sentence transformer, whose model is in {transformer[0]}"
+        hint = f"{name}/{transformer[0]}"
+    elif below:
+        hint = f"there is one in {listing(below[:5])}"
+    return Problem("E106", message, hint=hint)
 
 
 def _spec_of(config: JsonFile) -> str:

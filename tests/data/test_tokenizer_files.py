@@ -481,3 +481,10 @@ def test_pooling_and_normalisation_are_held_against_the_spec(tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         encoder_for(archspec.load("bert-model", vocab_size=6), weights=tmp_path)
     assert caught.value.message.endswith("bert-model does not say what it does")
+    assert caught.value.problems[0].hint.startswith("minilm-l6 pools so: give it")
+    below = write(tmp_path / "0_Transformer", words)  # as older folders have it
+    write(tmp_path, {"modules.json": [{**modules[0], "path": "0_Transformer"}, *modules[1:]]})
+    assert isinstance(encoder_for(spec, weights=below), TextEncoder)
+    write(tmp_path / "1_Pooling", {"config.json": cls})
+    with pytest.raises(DataError, match="modules.json: pooling: cls, normalize: true; minilm"):
+        encoder_for(spec, weights=below)

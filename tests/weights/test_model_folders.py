@@ -72,5 +72,16 @@ def test_what_is_no_model_folder(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="hf:nowhere: no such folder"):
         archspec.load("hf:nowhere")
     (tmp_path / "config.json").unlink()
-    with pytest.raises(SpecError, match=r"config\.json: No such file"):
-        archspec.load(f"hf:{tmp_path}")
+    for name, message, hint in (
+        ("x/config.json", "no config.json in it", "there is one in x"),
+        ("0_Transformer/config.json", "a sentence transformer, whose model is in 0_Transformer",
+         f"hf:{tmp_path}/0_Transformer"),
+        ("model_index.json", "a pipeline of several models", "give the folder of one of them"),
+        ("adapter_config.json", "an adapter of PEFT, not a model", f"--adapter {tmp_path},"),
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+        with pytest.raises(SpecError) as caught:
+            archspec.load(f"hf:{tmp_path}")
+        problem = caught.value.problems[0]
+        assert problem.message == f"hf:{tmp_path}: {message}" and problem.hint.startswith(hint)
