@@ -486,5 +486,5 @@ def test_pooling_and_normalisation_are_held_against_the_spec(tmp_path: Path) -> 
     write(tmp_path, {"modules.json": [{**modules[0], "path": "0_Transformer"}, *modules[1:]]})
     assert isinstance(encoder_for(spec, weights=below), TextEncoder)
     write(tmp_path / "1_Pooling", {"config.json": cls})
-    with pytest.raises(DataError, match="modules.json: pooling: cls, normalize: true; minilm"):
+    with pytest.raises(DataError, match=r"modules\.json: pooling: cls, normalize: true; minilm"):
         encoder_for(spec, weights=below)
