@@ -42,7 +42,7 @@ SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "gpu": gpu.pairs,
 }
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
-    "draw": (drawing.is_possible, "torchvista: pip install torchvista"),
+    "draw": (drawing.is_possible, "pip install torchvista ai-edge-model-explorer"),
     "gpu": (torch.cuda.is_available, "a CUDA device"),
 }
 """What a measurement needs that not every machine has; without it, it is left out."""
