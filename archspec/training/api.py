@@ -299,7 +299,9 @@ def _resumed(
     state = read_state(folder)
     ready = prepared(spec, TrainOptions(weights=folder / LAST, seed=options.seed))
     if more is not None and own_folder is not None:  # once nothing can fail any more
-        changes = {"options": more.to_dict(), "epochs": more.total_epochs}
+        changes = {
+            "options": more.to_dict(), "epochs": more.total_epochs, "ended_by": None,
+        }  # fmt: skip
         own_folder.write_json(FACTS, {**own_folder.read_json(FACTS), **changes})
     record = Recorder(own_folder, folder.path, options, Reporter(progress))
     return TrainLoop(ready.model, feed, options, record, callbacks, state).run()

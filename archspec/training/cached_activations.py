@@ -310,6 +310,8 @@ def _frontier(
         return NoFrontier("activations are recomputed block by block")
     if options.quantize:
         return NoFrontier("the frozen weights are quantized")
+    if options.max_steps is not None and options.max_steps < feed.train_steps:
+        return NoFrontier("the run ends within its first epoch")
     if feed.is_masked:
         return NoFrontier("other tokens are masked in every epoch")
     if "fsdp" in options.strategy:

@@ -221,6 +221,11 @@ class DataFeed:
         count = len(self.lengths("train")) // len(self.data.splits["train"].columns)
         return -(-count // self.options.batch_size)
 
+    @property
+    def train_steps(self) -> int:
+        """Steps of the optimizer in an epoch."""
+        return -(-self.train_batches // self.options.accumulate_grad_batches)
+
     def train(self, epoch: int, start: int) -> Batches:
         """The batches of an epoch, from its ``start``-th."""
         return self._batches("train", self._varied, True, epoch, start)

@@ -114,13 +114,22 @@ class TrainLoop:
         self.at, self.best, self.stop = Position(), BestScore(), threading.Event()
         self.is_split = options.strategy == "fsdp"
         self.batches = feed.train_batches  # of an epoch
-        self.bar = ProgressBar(self.batches, options.total_epochs)
+        self.bar = ProgressBar(self.batches, options.total_epochs, self._batch_limit)
         self.trained = model
         self.optimizer: Any = None
         self.average: MovingAverage | None = None
         self.saved_at = time.monotonic()
         self.loss: Loss | None = None
         self.evaluated: tuple[str, Scores] | None = None
+
+    @property
+    def _batch_limit(self) -> int | None:
+        """Batches that ``max_steps`` are made of."""
+        limit = self.options.max_steps
+        if limit is None:
+            return None
+        epochs, steps = divmod(limit, self.feed.train_steps)
+        return epochs * self.batches + steps * self.options.accumulate_grad_batches
 
     # ------------------------------------------------------------------------------------------ run
 
@@ -138,6 +147,10 @@ class TrainLoop:
             while self.at.phase < len(self.options.phases):
                 self._train_phase(self.options.phases[self.at.phase])
                 self.at.next_phase()
+                if self._is_at_limit:  # further phases are left out
+                    self.at.phase = len(self.options.phases)
+                    if self.at.step < self.options.total_epochs * self.feed.train_steps:
+                        self.record.reached_limit()
                 self.best.waited, self.saved = 0, None
                 self._save()
             self.record.verify()
@@ -174,7 +187,13 @@ class TrainLoop:
     def _is_done(self, phase: Phase) -> bool:
         patience = self.options.patience
         is_out_of_patience = patience is not None and self.best.waited >= patience
-        return is_out_of_patience or self.at.phase_epoch >= phase.epochs
+        is_over = is_out_of_patience or self._is_at_limit
+        return is_over or self.at.phase_epoch >= phase.epochs
+
+    @property
+    def _is_at_limit(self) -> bool:
+        limit = self.options.max_steps
+        return limit is not None and self.at.step >= limit
 
     def _set_up(self, phase: Phase) -> None:
         """Bring the model to its device, and make an optimizer of what is trained."""
@@ -186,8 +205,10 @@ class TrainLoop:
         self.optimizer = self.fabric.setup_optimizers(optimizer)
         options, decay = self.options, self.options.ema_decay
         assert options.warmup is not None  # resolved
-        self.steps_per_epoch = -(-self.batches // options.accumulate_grad_batches)
+        self.steps_per_epoch = self.feed.train_steps
         steps = self.steps_per_epoch * phase.epochs
+        if options.max_steps is not None:
+            steps = min(steps, self._phase_steps + options.max_steps - self.at.step)
         self.lr_factor = lr_factor(options.schedule, steps, options.warmup, options.cycles)
         self.average = None if decay is None else MovingAverage(self.trained, decay)
         saved = self.saved
@@ -238,6 +259,8 @@ class TrainLoop:
                 self._take_step()
             self.bar.update(at)
             self._call("on_batch_end")
+            if completes_step and self._is_at_limit:
+                break
             if completes_step and not is_last:  # after the last one comes the evaluation
                 self._save_if_due()
 
@@ -259,9 +282,7 @@ class TrainLoop:
     def _take_step(self) -> None:
         """A step of the optimizer, with the gradients of one or several batches."""
         at, options = self.at, self.options
-        done = at.phase_epoch * self.steps_per_epoch
-        done += (at.batch - 1) // options.accumulate_grad_batches
-        factor = self.lr_factor(done)
+        factor = self.lr_factor(self._phase_steps - 1)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
         norm = self._clip()
@@ -271,6 +292,12 @@ class TrainLoop:
             self.average.update()
         at.step += 1
         self.record.step(at, options.learning_rate * factor, norm)
+
+    @property
+    def _phase_steps(self) -> int:
+        """Steps of this phase, with the one whose batches are done."""
+        at, every = self.at, self.options.accumulate_grad_batches
+        return at.phase_epoch * self.steps_per_epoch + -(-at.batch // every)
 
     def _clip(self) -> Tensor:
         """Clip the gradients, if that is wished; returns their norm before."""
@@ -310,7 +337,8 @@ class TrainLoop:
         self.record.show_epoch()
         self._save(ends_epoch=True)
         self._call("on_epoch_end")
-        is_over = at.epoch == self.options.total_epochs and not has_test
+        is_trained = at.epoch == self.options.total_epochs or self._is_at_limit
+        is_over = is_trained and not has_test
         if self._any(self.stop.is_set())[0] and not is_over:
             raise Stopped
 

@@ -166,6 +166,14 @@ class TrainOptions(BaseModel):
 
     # Optimisation
     epochs: int = _optimisation(3, "Number of passes over the training data.", ge=1, le=MAX_EPOCHS)
+    max_steps: int | None = _optimisation(
+        None,
+        "End training after this many optimizer steps, in the middle of an epoch and of the phases "
+        "if need be.",
+        unset="no limit",
+        ge=1,
+        le=_MAX_INT,
+    )
     phases: Annotated[tuple[Phase, ...], BeforeValidator(as_phases)] = _optimisation(
         (),
         "Train with several freeze plans in sequence, each for N epochs. Used instead of --freeze "
@@ -369,14 +377,17 @@ class TrainOptions(BaseModel):
         return self.model_copy(update=changes)
 
     def with_epochs(self, epochs: int) -> TrainOptions:
-        """The resolved options with one more phase, of the last plan.
+        """The resolved options with one more phase, of the last plan, and without a step limit.
 
         Raises:
             UsageError: E801, that is no number of epochs.
         """
         checked = TrainOptions(epochs=epochs).epochs
         return self.model_copy(
-            update={"phases": (*self.phases, Phase(self.phases[-1].plan, checked))}
+            update={
+                "phases": (*self.phases, Phase(self.phases[-1].plan, checked)),
+                "max_steps": None,
+            }
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -151,6 +151,7 @@ def _facts(
         "threads": torch.get_num_threads(),
         "started": now(),
         "ended": None,
+        "ended_by": None,
         "seconds": 0.0,
         "resumed": [],
         "error": None,
@@ -464,6 +465,13 @@ class Recorder:
                 values = {f"test/{key}": n for key, n in scores.numbers.items()}
                 self._tracking.result(step, values)
             self.report(f"test: {format_numbers(scores.numbers)}")
+
+    def reached_limit(self) -> None:
+        """Training has ended at ``max_steps``, before its epochs were over."""
+        self.report(f"max_steps: training ends after {self.options.max_steps:,} steps")
+        if self.folder is not None:
+            facts = self.folder.read_json(FACTS)
+            self.folder.write_json(FACTS, {**facts, "ended_by": "max_steps"})
 
     def report_written(self, name: str) -> None:
         """The report is there; empty: there is none for this task."""

@@ -74,10 +74,12 @@ class ProgressBar:
     Args:
         batches: of an epoch.
         epochs: of the run.
+        limit: batches of the run, if it ends before its epochs do.
     """
 
-    def __init__(self, batches: int, epochs: int) -> None:
+    def __init__(self, batches: int, epochs: int, limit: int | None = None) -> None:
         self.batches, self.epochs = batches, epochs
+        self.total = min(batches * epochs, limit or batches * epochs)
         self.progress: Progress | None = None
         self.task = TaskID(0)
 
@@ -99,7 +101,7 @@ class ProgressBar:
                 self.task,
                 description=f"epoch {min(at.epoch + 1, self.epochs)} of {self.epochs}",
                 completed=at.epoch * self.batches + at.batch,
-                total=self.epochs * self.batches,
+                total=self.total,
                 loss=f"loss {at.loss / at.samples:.4f}" if at.samples else "",
             )
 

@@ -306,6 +306,7 @@ class RunRecord(_Record):
     threads: _Count = 0
     started: str = ""
     ended: str | None = None
+    ended_by: str | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.0
     resumed: list[str] = []
     error: str | None = None

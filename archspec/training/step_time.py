@@ -40,11 +40,6 @@ class BatchTime:
     batches: int
     epochs: int
 
-    @property
-    def total(self) -> float:
-        """Seconds of all batches of the phase."""
-        return self.seconds * self.batches * self.epochs
-
 
 def measure_batches(
     spec: Spec,

@@ -24,6 +24,7 @@ from archspec_app import example
 from archspec_app.data_files import tokenizers_below
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import Summary, clean, new_points
+from archspec_app.training.preview import estimate, preview
 from archspec_app.training.processes import ask_to_stop, launch
 from archspec_app.training.run_rows import JobRow
 from archspec_app.training.train_request import (
@@ -137,6 +138,25 @@ def test_points_come_once(done: tuple[Jobs, str]) -> None:
     assert (again.steps, again.epochs, again.offset, again.restarted) == ([], [], size, False)
     assert "epoch 2: train loss" in whole.log
     assert str(jobs.folder) not in json.dumps(whole.to_dict(), allow_nan=False)
+
+
+def test_a_run_that_a_number_of_steps_ends(folder: Path) -> None:
+    """SHORT has 11 steps in each of 2 epochs."""
+    jobs = Jobs(folder)
+    for limit, notes in ((5, 1), (15, 1), (50, 0)):
+        request = read_request(folder, TEXT, "specs/tiny.yaml", {**SHORT, "max_steps": limit})
+        assert f"--max-steps={limit}" in request.arguments
+        said = [one for one in preview(folder, "tiny.yaml", request)["notes"] if "steps" in one]
+        assert said == [f'"Max steps" ends the training after {limit} steps.'] * notes
+        found = estimate(folder, request)
+        count = min(limit, 22)
+        assert found["seconds"] == pytest.approx(found["batch_seconds"] * count)
+        assert found["max_steps"] == (limit if notes else None)
+        if limit == 15:
+            key = jobs.start(TEXT, "specs/tiny.yaml", {**SHORT, "max_steps": limit})
+            ended = until(jobs, key, ENDED)
+            assert (ended.status, ended.step, ended.steps) == ("finished", 15, 15)
+            assert (ended.epoch, ended.share) == (2, 1.0)
 
 
 def test_speeds_are_of_the_latest_steps_of_one_clock(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import archspec
 from archspec.errors import DataError, FreezeError, RunError, UsageError
 from archspec.freezing import FreezeProof
 from archspec.training import loop
+from archspec.training.optimization import lr_factor
 from archspec.training.run_folder import BEST, LAST, METRICS, STATE, RunFolder
 
 HERE = Path(__file__).parent
@@ -469,3 +470,46 @@ def test_one_process_and_two_have_one_loss_curve(tmp_path: Path) -> None:
         assert theirs.get("grad_norm", 0) == pytest.approx(mine.get("grad_norm", 0), rel=1e-4)
     for name, tensor in load_file(one.path / LAST).items():
         torch.testing.assert_close(load_file(both.path / LAST)[name], tensor, rtol=1e-4, atol=1e-6)
+
+
+def test_a_number_of_steps_ends_a_run_in_the_middle(whole: archspec.Run, tmp_path: Path) -> None:
+    """11 steps of the first plan, 5 of the second: as if nothing more had been asked for."""
+    short = {**PHASED, "max_steps": 16}
+    run = train(tmp_path, **short)
+    assert run.status == "finished" and run.facts["ended_by"] == "max_steps"
+    assert "max_steps: training ends after 16 steps" in (run.path / "train.log").read_text()
+    steps = [line for line in run.metrics if line["kind"] == "step"]
+    assert [line["step"] for line in steps] == [*range(1, 17)]
+    assert [line["step"] for line in run.epochs] == [11, 16] and len(run.verify()) == 2
+    assert run.epochs[1]["count"] == 8  # all of the validation
+    assert lines(run)[:12] == lines(whole)[:12]
+    schedule = lr_factor("linear", 5, 0.1)
+    rates = [line["learning_rate"] for line in steps[11:]]
+    assert rates == pytest.approx([1e-2 * schedule(step) for step in range(5)])
+    for step in (13, 16):
+        stopped = train(tmp_path, **short, callbacks=stopping(step))
+        assert stopped.status == ("stopped" if step == 13 else "finished")
+        resumed = archspec.resume(stopped.path, progress=False)
+        assert resumed.status == "finished" and resumed.facts["ended_by"] == "max_steps"
+        assert lines(resumed) == lines(run), step
+        assert weights(resumed) == weights(run) and weights(resumed, BEST) == weights(run, BEST)
+    longer = archspec.resume(run.path, epochs=1, progress=False)
+    assert longer.status == "finished" and longer.facts["ended_by"] is None
+    assert [line["step"] for line in longer.epochs] == [11, 16, 27]
+    assert longer.options.max_steps is None
+
+
+def test_more_steps_than_there_are_change_nothing(whole: archspec.Run, tmp_path: Path) -> None:
+    for limit in (33, 1_000):
+        run = train(tmp_path, **PHASED, max_steps=limit)
+        assert run.facts["ended_by"] is None
+        assert lines(run) == lines(whole) and weights(run) == weights(whole), limit
+    few = train(
+        tmp_path, **{**PHASED, "phases": "head-only:9"}, max_steps=2, accumulate_grad_batches=3
+    )
+    assert [line["samples"] for line in few.metrics if line["kind"] == "step"] in (
+        [24, 48],
+        [18, 42],
+    )
+    (phase,) = json.loads((few.path / "freeze.json").read_text())["phases"]
+    assert phase["activations"] == {"reason": "the run ends within its first epoch"}

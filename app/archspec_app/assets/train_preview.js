@@ -67,11 +67,12 @@ function facts({ tokens, steps, epochs, memory, unit, notes }) {
 }
 
 // An estimate: it is said what it is made of, and what is not in it.
-export function estimateFact({ seconds, batch_seconds: each, measured, epochs, problem }) {
+export function estimateFact({ seconds, batch_seconds: each, measured, epochs, max_steps: limit, problem }) {
   if (problem) return `Time: not measured: ${problem}.`;
   const batches = measured === 1 ? "1 batch" : `${formatExact(measured)} batches`;
   const one = each < 1 ? `${(1000 * each).toFixed(each < 0.01 ? 1 : 0)} ms` : `${each.toFixed(1)} s`;
-  const all = epochs === 1 ? "the epoch" : `all ${formatExact(epochs)} epochs`;
+  const every = epochs === 1 ? "the epoch" : `all ${formatExact(epochs)} epochs`;
+  const all = limit ? `${formatExact(limit)} steps` : every;
   return [
     `Time: about ${formatDuration(Math.max(1, seconds))} for ${all}, an estimate:`,
     `${batches} took ${one}${measured === 1 ? "" : " each"} on this machine just now.`,

@@ -73,7 +73,8 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
 
     Returns:
         ``seconds``, of all batches of all epochs; ``batch_seconds``, of one of them on average;
-        ``measured``, how many; ``epochs``. Or only ``problem``: why nothing was measured.
+        ``measured``, how many; ``epochs``; ``max_steps``, None unless the run ends by it. Or only
+        ``problem``: why nothing was measured.
 
     Raises:
         ArchspecError: the run cannot begin; its text is safe to show.
@@ -92,13 +93,18 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
     except ArchspecError as error:
         problems = [without_paths(problem, folder) for problem in error.problems]
         raise type(error)(problems) from None
-    batches = sum(phase.batches * phase.epochs for phase in found)
-    seconds = sum(phase.total for phase in found)
+    limit = setup.options.max_steps
+    left = math.inf if limit is None else limit * setup.options.accumulate_grad_batches
+    batches, seconds = 0, 0.0
+    for phase in found:
+        count = int(min(phase.batches * phase.epochs, left))
+        batches, seconds, left = batches + count, seconds + count * phase.seconds, left - count
     return {
         "seconds": seconds,
         "batch_seconds": seconds / max(1, batches),
         "measured": sum(phase.measured for phase in found),
         "epochs": sum(phase.epochs for phase in found),
+        "max_steps": limit if left == 0 else None,
     }
 
 
@@ -141,7 +147,9 @@ def _preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
     if spec.weights is None and not any(key == "weights" for key, _ in request.files):
         model = archspec.build(spec, device="meta")
         notes += frozen_at_random(always_frozen(model, options.phases), None)
-    epochs = sum(phase.epochs for phase in options.phases)
+    epochs, steps = options.total_epochs, _steps(source.data, options)
+    if options.max_steps is not None and steps and options.max_steps < epochs * steps:
+        notes.append(f"max_steps ends the training after {options.max_steps:,} steps.")
     return {
         "command": shlex.join(["archspec", "train", name, *request.arguments]),
         "columns": [
@@ -157,7 +165,7 @@ def _preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
         "first": _first_rows(source.data),
         "tokens": {**tokens.to_dict(), "is_part": is_part} if tokens else None,
         "epochs": epochs,
-        "steps": _steps(source.data, options),
+        "steps": steps,
         "memory": _memory(spec, options, tokens),
         "notes": [in_words_of_the_form(note) for note in notes],
     }

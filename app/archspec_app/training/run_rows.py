@@ -93,6 +93,9 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
     options: Mapping[str, Any] = facts.get("options", {})
     epochs, steps = facts.get("epochs"), _steps_per_epoch(facts, options)
     total = epochs * steps if epochs and steps else None
+    limit = options.get("max_steps")
+    if total is not None and _is_count(limit):
+        total = min(total, limit)
     share = None if total is None else min(1.0, summary.step / total)
     is_active = status in ("running", "stopping")
     return {
@@ -102,7 +105,9 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
         "steps": total,
         "share": 1.0 if status == "finished" else share,
         "seconds": _seconds(facts, is_active),
-        "seconds_left": _seconds_left(options, summary, epochs, steps) if is_active else None,
+        "seconds_left": _seconds_left(options, summary, epochs, steps, total)
+        if is_active
+        else None,
         "samples_per_second": summary.per_second("samples") if is_active else None,
         "tokens_per_second": summary.per_second("tokens") if is_active else None,
         "best": _best(options, summary),
@@ -140,10 +145,16 @@ def timestamp(text: object) -> float | None:
 
 
 def _seconds_left(
-    options: Mapping[str, Any], summary: Summary, epochs: int | None, steps: int | None
+    options: Mapping[str, Any],
+    summary: Summary,
+    epochs: int | None,
+    steps: int | None,
+    total: int | None,
 ) -> float | None:
     rate, phases = summary.seconds_per_step, options.get("phases")
-    if rate is None or epochs is None or steps is None or not isinstance(phases, list):
+    if rate is None or epochs is None or not steps or total is None:
+        return None
+    if not isinstance(phases, list):
         return None
     last = phases[-1].get("epochs") if phases and isinstance(phases[-1], Mapping) else None
     current = summary.last_steps[-1]["epoch"]
@@ -152,8 +163,8 @@ def _seconds_left(
     validation = 0.0
     if summary.last_epoch is not None and summary.last_epoch["seconds"] is not None:
         validation = max(0.0, summary.last_epoch["seconds"] - steps * rate)
-    steps_left = max(0, epochs * steps - summary.step)
-    return steps_left * rate + max(0, epochs - summary.epochs) * validation
+    steps_left = max(0, total - summary.step)
+    return steps_left * rate + max(0, math.ceil(total / steps) - summary.epochs) * validation
 
 
 def _best(options: Mapping[str, Any], summary: Summary) -> dict[str, Any] | None:
