@@ -142,6 +142,16 @@ function reportCaret(onCaret) {
 
 const theme = () => EditorView.theme({}, { dark: document.body.classList.contains("dark") });
 
+// Who comes by the Tab key goes on by it: it indents only after another key or a click.
+let isByTab = false;
+document.addEventListener("keydown", ({ key }) => (isByTab = key === "Tab"), true);
+document.addEventListener("pointerdown", () => (isByTab = false), true);
+const PASSING = 3600_000; // ms; CodeMirror ends this mode by itself with the first other key
+const passing = EditorView.domEventHandlers({
+  focus: (event, view) => view.setTabFocusMode(isByTab ? PASSING : false),
+  mousedown: (event, view) => view.setTabFocusMode(false),
+});
+
 function editorExtensions(onChange) {
   const listen = EditorView.updateListener.of(({ docChanged, state, transactions }) => {
     if (docChanged) onChange(state.doc.toString(), !transactions.some((one) => one.annotation(fromServer)));
@@ -163,6 +173,7 @@ function editorExtensions(onChange) {
     theme(),
     EditorView.contentAttributes.of({ "aria-label": LABEL, tabindex: "0" }),
     keymap.of([...defaultKeymap, ...historyKeymap, ...foldKeymap, ...lintKeymap, indentWithTab]),
+    passing,
     listen,
     reportCaret((line, doc) => send("caret", { line, lines: doc.toString().split("\n") })),
   ];

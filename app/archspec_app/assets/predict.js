@@ -247,16 +247,16 @@ function predict() {
   else if (mode === "file") predictFile(mine);
   else predictLines(mine);
 }
-const predictText = (mine, first, next, place = answer) =>
-  predictOne(mine, "text", { text: first, second: next, explain: explain.checked }, place);
+const predictText = (mine, first, next, place = answer, row = null) =>
+  predictOne(mine, "text", { text: first, second: next, explain: explain.checked }, place, row);
 
 // The whole answers of all models to one input, beside each other.
-async function predictOne(mine, event, input, place = answer) {
+async function predictOne(mine, event, input, place = answer, row = null) {
   const panels = [];
   for (const name of models()) {
     const value = await ask(event, { ...modelData(name), ...input });
     if (mine !== turn) return;
-    panels.push(answerPanel(nameOf(name), value));
+    panels.push(answerPanel(nameOf(name), value, row));
   }
   place.replaceChildren(h("div.panels", panels));
 }
@@ -303,14 +303,15 @@ async function predictFile(mine) {
 async function predictTexts(mine, inputs, note = "") {
   const detail = h("div.detail");
   const names = models();
-  const open = ([first, next = ""]) => {
+  const open = (i) => {
+    const [first, next = ""] = inputs[i];
     detail.replaceChildren(h("p.quiet", "Predicting …"));
-    predictText(mine, first, next, detail);
+    predictText(mine, first, next, detail, i + 1);
   };
   const table = rowsTable(
     inputs.map(([first, next]) => ({ text: first, second: next })),
     names.map(nameOf),
-    (i) => open(inputs[i]),
+    open,
   );
   answer.replaceChildren(note, ...table.head, detail, table.body);
   for (let start = 0; start < inputs.length; start += AT_ONCE) {
@@ -344,7 +345,7 @@ async function predictPictures(mine) {
 async function predictAlbum(mine, album) {
   const detail = h("div.detail");
   const names = models();
-  const open = async (i) => predictOne(mine, "image", { data: await inBase64(album[i]) }, detail);
+  const open = async (i) => predictOne(mine, "image", { data: await inBase64(album[i]) }, detail, i + 1);
   const inputs = album.map(({ name, url }) => ({ text: name, url }));
   const table = rowsTable(inputs, names.map(nameOf), open);
   answer.replaceChildren(...table.head, detail, table.body);

@@ -2,8 +2,9 @@
 import { h, headRow, meter, rowHead } from "./dom.js";
 import { formatExact, formatPercent, formatProbability, formatScore } from "./numbers.js";
 
-export function answerPanel(model, { answer, error }) {
-  const head = h("p.quiet", `Answer of ${model}`);
+// `row` is the number of the input among several.
+export function answerPanel(model, { answer, error }, row = null) {
+  const head = h("p.quiet", row === null ? `Answer of ${model}` : `Row ${formatExact(row)}, answer of ${model}`);
   return h("section.panel", head, error ? h("pre.notice.wrong", error) : answerParts(answer));
 }
 

@@ -29,7 +29,12 @@ export function rowsTable(inputs, models, open) {
   function inputRow({ text, second, url }, i) {
     const shown = [url ? h("img", { src: url, alt: "" }) : "", second ? `${text} | ${second}` : text || "(empty)"];
     const cells = models.flatMap(() => [h("td.label"), h("td.number")]);
-    const input = button(shown, () => open(i), { class: "link", title: "show the whole answer" });
+    const act = () => {
+      for (const row of rows) row.removeAttribute("aria-current");
+      rows[i].setAttribute("aria-current", "true");
+      open(i);
+    };
+    const input = button(shown, act, { class: "link", title: "show the whole answer" });
     return h("tr", h("td.number", formatExact(i + 1)), h("td.input", input), cells);
   }
   function fill(model, start, some) {

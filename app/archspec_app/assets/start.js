@@ -2,6 +2,7 @@
 // Events: "open" "upload" "folder" "example" "choices"
 import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
+import { tabButton } from "./framework.js";
 import { openTab } from "./navigation.js";
 import { changeBy, on, onLatest, oneAtATime, send, whenVisible } from "./page.js";
 import { LEVEL_HEIGHT, TREE_WIDTH, levelPaths } from "./tree_levels.js";
@@ -145,7 +146,10 @@ function drawCards() {
     const text = [model.name, model.field, model.parameters, model.task, model.description].join(" ").toLowerCase();
     return (field === "all" || model.field === field) && words.every((word) => text.includes(word));
   };
-  const found = choices.packaged.filter(isMatch);
+  // Whose name begins with the first word, or is it, comes before those that only contain it.
+  const [first = ""] = words;
+  const rank = ({ name }) => (name === first ? 0 : name.startsWith(first) ? 1 : 2);
+  const found = choices.packaged.filter(isMatch).toSorted((one, other) => rank(one) - rank(other));
   cards.replaceChildren(...found.map(card), found.length ? "" : h("p.quiet", "No packaged model matches."));
   chips.replaceChildren(
     ...FIELDS.map((name) =>
@@ -172,6 +176,9 @@ function draw() {
 
 // ----------------------------------------------------------------------------------------- events
 search.addEventListener("input", drawCards);
+search.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && search.value.trim()) cards.querySelector("button")?.click();
+});
 folder.addEventListener("keydown", (event) => {
   if (event.key === "Enter") openFolder();
 });
@@ -203,9 +210,11 @@ onLatest("answered", ({ error, isEmpty, name }) => {
     notice.scrollIntoView({ block: "nearest" });
   } else {
     remember(name);
+    const hasFocus = root.contains(document.activeElement) || document.activeElement === document.body;
     resume();
     openTab("yaml");
     openTab(opening.tab);
+    if (hasFocus) tabButton(opening.tab)?.focus({ preventScroll: true }); // what had it is hidden
   }
   opening = null;
 });

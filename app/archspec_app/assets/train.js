@@ -317,7 +317,7 @@ function progressText(row) {
       : "";
   const remaining = left < 1 ? "nearly done" : `about ${formatDuration(left)} left`;
   const parts = [
-    epochs ? `epoch ${epoch} of ${epochs}` : "",
+    epochs ? `epoch ${Math.min(isActive ? epoch + 1 : epoch, epochs)} of ${epochs}` : "",
     stepText,
     seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
     isActive ? speedText(row) : "",
@@ -576,9 +576,14 @@ function forget(key) {
   drawRun();
 }
 
+// That a run was started, or will stop, is past when it has ended.
+function messageOfRunEnds() {
+  if (!notice.matches(".wrong") && !notice.textContent.endsWith("…")) report("");
+}
 function addPoints(update) {
   const state = () => JSON.stringify([run.row, run.log, run.version]);
   const before = state();
+  if (ENDED.includes(update.row.status) && !ENDED.includes(run.row?.status)) messageOfRunEnds();
   if (update.restarted) Object.assign(run, { steps: [], epochs: [] });
   run.steps.push(...update.steps);
   run.epochs.push(...update.epochs);
@@ -617,6 +622,7 @@ function receive() {
     estimateLine.textContent = "Time: measuring a few batches on this machine …";
     outdatedLine.replaceChildren();
     previewed.replaceChildren(outdatedLine, ...previewPanel(value.preview, estimateLine, closePreview));
+    previewed.scrollIntoView({ block: "nearest" });
     trigger("estimate", { options: previewedOptions });
     clearTimeout(estimateTimer);
     estimateTimer = setTimeout(() => {

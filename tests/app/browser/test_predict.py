@@ -27,7 +27,7 @@ from tests.app.browser.runs import (
     Training,
 )
 from tests.app.browser.test_hostile import PAYLOADS, is_clean
-from tests.app.browser.test_looks import faults
+from tests.app.browser.test_looks import CUT_OFF, faults
 from tests.app.test_predictions import PIXELS
 
 ANIMAL = "a small wild cat with a long tail that hunts birds"
@@ -319,6 +319,8 @@ def test_several_texts_and_two_models(
     assert [row["label_b"] for row in content["rows"]] == other
     predicting.answer.locator(".rows button").nth(1).click()
     expect(predicting.answer.locator(".panel")).to_have_count(2)
+    expect(predicting.answer.locator(".panel").first).to_contain_text("Row 2, answer of runs/")
+    expect(predicting.answer.locator(".rows [aria-current] td").first).to_have_text("2")
     is_clean(inspector)
     # A reload keeps texts and models.
     inspector.reload()
@@ -333,6 +335,23 @@ def test_several_texts_and_two_models(
     page.get_by_label("File", exact=True).fill("../outside.csv")
     page.keyboard.press("Enter")
     expect(predicting.wrong).to_contain_text("not a name inside the folder")
+
+
+def test_many_texts_scroll_inside_their_table(open_runs: OpenPage, topics_run: str) -> None:
+    inspector = open_runs(width=390, height=844)
+    predicting = Predicting(inspector)
+    texts = [f"a plant with {number} leaves" for number in range(1, 121)]
+    predicting.lines(f"runs/{topics_run}", "\n".join(texts))
+    expect(predicting.answer).to_contain_text("120 answers: ")
+    table = predicting.answer.locator(".wide").filter(has=inspector.page.locator(".rows"))
+    assert table.evaluate("table => table.clientHeight") < 700
+    assert table.evaluate("table => table.scrollHeight") > 2000
+    predicting.answer.locator(".rows button").last.click()
+    panel = predicting.answer.locator(".panel")
+    expect(panel).to_contain_text("Row 120, answer of")
+    expect(panel.locator(".bars tr.best")).to_be_in_viewport()
+    expect(inspector.figure("Parameters")).to_be_in_viewport()  # above all that is scrolled
+    assert inspector.page.evaluate(CUT_OFF) == []
 
 
 def test_examples_of_a_run(

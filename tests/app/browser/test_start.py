@@ -93,6 +93,35 @@ def test_it_offers_everything_at_every_width(page: Page) -> None:
     page.get_by_label("Search packaged models").fill("")
 
 
+def test_a_packaged_model_is_opened_by_keys_alone(page: Page) -> None:
+    search = page.get_by_label("Search packaged models")
+    search.fill("bert")
+    expect(page.locator(".card strong").first).to_have_text("bert")  # before albert
+    search.press("Enter")
+    expect(page.locator(".tree-view tr").nth(1)).to_contain_text("BertForSequenceClassification")
+    tree = page.locator("[data-tab-id=tree]")
+    expect(tree).to_be_focused()
+    # The Tab key leads through the editor, and changes nothing there.
+    text = page.evaluate("window.archspecEditor.text")
+    editor = page.locator("#editor .cm-content")
+    page.locator("[data-tab-id=parameters]").focus()
+    page.keyboard.press("Tab")
+    expect(editor).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(editor).not_to_be_focused()
+    page.keyboard.press("Shift+Tab")
+    expect(editor).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("window.archspecEditor.text") == text
+    page.keyboard.press("Tab")  # from now on it indents
+    expect(editor).to_be_focused()
+    assert page.evaluate("window.archspecEditor.text") != text
+    page.keyboard.press("Control+z")
+    assert page.evaluate("window.archspecEditor.text") == text
+    page.get_by_role("button", name="archspec", exact=True).click()
+    search.fill("")
+
+
 @pytest.mark.parametrize(
     ("last", "address", "shows"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.app.browser.inspector import Inspector, OpenPage
@@ -35,6 +36,17 @@ def test_runs_under_way_are_told_on_every_tab(tiny: Inspector) -> None:
     runs.evaluate("button => button.click()")  # the server may have answered meanwhile
     expect(tiny.page.locator("#train form")).to_be_visible()
     expect(runs).to_be_hidden()  # the server knows of no run
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_figures_stay_in_sight(open_page: OpenPage, width: int) -> None:
+    inspector = open_page(width=width, height=500)
+    inspector.tab("Cost")
+    expect(inspector.page.locator(".cost-view section")).to_have_count(3)
+    inspector.page.locator(".cost-view section").last.scroll_into_view_if_needed()
+    assert inspector.page.evaluate("scrollY") > 100
+    box = inspector.figure("Parameters").bounding_box()
+    assert box and 0 <= box["y"] < 40
 
 
 def test_on_a_phone_the_spec_is_closed_until_it_is_asked_for(open_page: OpenPage) -> None:
