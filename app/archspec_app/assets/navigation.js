@@ -13,9 +13,17 @@ export function onSpecToggled(act) {
   new MutationObserver(() => act(isSpecOpen())).observe(document.body, { attributeFilter: ["class"] });
 }
 
-export function openTab(name) {
+// `from` had the focus: if it is hidden now, the tab has it.
+export function openTab(name, from = document.activeElement) {
   if (["yaml", "parameters"].includes(name)) showSpec();
-  tabButton(name)?.click();
+  const tab = tabButton(name);
+  tab?.click();
+  requestAnimationFrame(() =>
+    requestAnimationFrame(() => {
+      const isLost = from !== document.body && !from?.checkVisibility();
+      if (isLost && [from, document.body].includes(document.activeElement)) tab?.focus({ preventScroll: true });
+    }),
+  );
 }
 
 let isRestoring = false;

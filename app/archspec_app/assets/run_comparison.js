@@ -1,12 +1,17 @@
 // Runs side by side: their curves over each other, and the options in which they differ.
 import { button, h, headRow, rowHead, scrollable } from "./dom.js";
-import { formatScore } from "./numbers.js";
+import { formatExact, formatScore } from "./numbers.js";
 import { chart } from "./run_charts.js";
 import { differences } from "./run_order.js";
 
 // The scores that a task has, the loss apart.
 export const scoresOf = (lines, figures) =>
   Object.keys(figures).filter((name) => name !== "loss" && lines.some((line) => name in line));
+
+function shownValue(value) {
+  if (value === undefined) return "–";
+  return Number.isInteger(value) ? formatExact(value) : String(value);
+}
 
 export function comparison(runs, figures, close) {
   const [score] = scoresOf(
@@ -22,7 +27,7 @@ export function comparison(runs, figures, close) {
     h(
       "tr",
       rowHead(name.replaceAll("_", " ")),
-      values.map((value) => h("td", value === undefined ? "–" : String(value))),
+      values.map((value) => h("td", shownValue(value))),
     ),
   );
   const results = ["loss", ...(score ? [score] : [])].map((name) =>

@@ -2,7 +2,6 @@
 // Events: "open" "upload" "folder" "example" "choices"
 import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
-import { tabButton } from "./framework.js";
 import { openTab } from "./navigation.js";
 import { changeBy, on, onLatest, oneAtATime, send, whenVisible } from "./page.js";
 import { LEVEL_HEIGHT, TREE_WIDTH, levelPaths } from "./tree_levels.js";
@@ -210,11 +209,10 @@ onLatest("answered", ({ error, isEmpty, name }) => {
     notice.scrollIntoView({ block: "nearest" });
   } else {
     remember(name);
-    const hasFocus = root.contains(document.activeElement) || document.activeElement === document.body;
+    const from = document.activeElement;
     resume();
-    openTab("yaml");
-    openTab(opening.tab);
-    if (hasFocus) tabButton(opening.tab)?.focus({ preventScroll: true }); // what had it is hidden
+    openTab("yaml", document.body);
+    openTab(opening.tab, from);
   }
   opening = null;
 });

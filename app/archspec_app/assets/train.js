@@ -22,6 +22,7 @@ const STORED = "archspec-train"; // the form of each spec
 const POLL_INTERVAL = 1000;
 const LIST_INTERVAL = 4000;
 const POLL_TIMEOUT = 10000;
+const ACT_LIMIT = 10000;
 const MAX_COMPARED = 4;
 const REPORT_TIMEOUT = 10000;
 const ENDED = ["finished", "stopped", "failed", "killed"];
@@ -121,7 +122,7 @@ function pickerButton({ name, label, suggestions, example }) {
 const fieldOf = (name) => [...fields.main, ...fields.more].find((field) => field.name === name);
 const valueOf = (name) => form.elements.namedItem(name).value;
 
-const fillExample = () => trigger("example", { weights: valueOf("weights"), tokenizer: valueOf("tokenizer") });
+const fillExample = () => doOnce("example", { weights: valueOf("weights"), tokenizer: valueOf("tokenizer") });
 
 // Data stands in a row of its own, beside the example for a model that it suits.
 function dataField(field) {
@@ -191,7 +192,7 @@ function formOptions() {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   report("Starting …");
-  trigger("start", { options: formOptions() });
+  doOnce("start", { options: formOptions() });
 });
 function showPreview() {
   report("Reading the data …");
@@ -421,7 +422,7 @@ function tryModel(key) {
 }
 function remove(key) {
   if (window.confirm(`Delete ${key} with its weights and its log? This cannot be undone.`))
-    trigger("remove", { run: key });
+    doOnce("remove", { run: key });
 }
 function textFields({ key, note, can_delete: isIdle }) {
   const field = (label, act, attributes) =>
@@ -485,7 +486,7 @@ function drawRun() {
   const isReading = log && log.scrollTop + log.clientHeight < log.scrollHeight - 4;
   const scrollTop = isReading ? log.scrollTop : null;
   const isOpen = detail.querySelector("details")?.open ?? false;
-  const action = (label, name) => button(label, () => trigger(name, { run: row.key }), { "data-act": name });
+  const action = (label, name) => button(label, () => doOnce(name, { run: row.key }), { "data-act": name });
   const content = [
     h("h3", row.key, " ", badge(row)),
     progressBar(row),
@@ -592,8 +593,24 @@ function addPoints(update) {
   if (update.restarted || update.steps.length || update.epochs.length || before !== state()) drawRun();
 }
 
+// What a click does is done once: a second one does nothing until the first is answered, as in a double click.
+const underWay = new Map();
+function doOnce(name, data) {
+  if (underWay.has(name)) return;
+  underWay.set(
+    name,
+    setTimeout(() => underWay.delete(name), ACT_LIMIT),
+  );
+  trigger(name, data);
+}
+function answered(name) {
+  clearTimeout(underWay.get(name));
+  underWay.delete(name);
+}
+
 function receive() {
   const value = props.value;
+  answered(value?.event);
   figures = value?.figures ?? figures;
   const newFields = JSON.stringify([value?.spec, value?.fields]);
   if (value?.fields && newFields !== shownFields) {
@@ -631,11 +648,13 @@ function receive() {
   }
   if (value.filled) fillIn(value.filled);
   if (value.again) fillForm(value.again);
-  if (value.compared)
+  if (value.compared) {
     comparing.replaceChildren(
       ...comparison(value.compared, figures, () => comparing.replaceChildren()),
       ...specDifferences(value.compared[0].key, value.specs),
     );
+    comparing.scrollIntoView({ block: "nearest" });
+  }
   if (value.removed) forget(value.removed);
   if (value.renamed) renamed(value.renamed);
   if (value.started) {

@@ -93,7 +93,7 @@ class Training:
                 at.select_option(value)
             else:
                 at.fill(value)
-        self.inspector.button("Start training").click()
+        self.inspector.button("Start training").dblclick()  # which starts one run
 
     def row(self, run: str) -> Locator:
         """A run in the list."""
