@@ -19,7 +19,7 @@ from archspec.lang.packaged import packaged_specs
 from archspec.report.text import first_line
 
 PREFIX = "hf:"
-_CONFIG = "config.json"
+_CONFIG, _ADAPTER = "config.json", "adapter_config.json"
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _FETCHED = ("*.safetensors", "*.safetensors.index.json", _CONFIG, "modules.json", "*_config.json")
 _TOKENIZER = ("tokenizer.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json")
@@ -68,15 +68,25 @@ def read(name: str) -> ModelFolder:
         path = _fetched(name, text)
     if not (path / _CONFIG).exists():
         raise SpecError(_no_config(name, path))
+    if (path / _ADAPTER).is_file():
+        raise SpecError(_adapter_beside(name, path))
     config = json_file.read(path / _CONFIG)
     return ModelFolder(path, _spec_of(config), config)
+
+
+def _adapter_beside(name: str, path: Path) -> Problem:
+    """transformers opens such a folder as the adapter's model; the weights alone are another."""
+    message = f"{name}: holds a model and an adapter of PEFT, {_ADAPTER}"
+    model = f"--config {path / _CONFIG} --weights {path}"
+    hint = f"say which is meant: a spec with {model} is the model alone, --adapter {path} adds it"
+    return Problem("E106", message, hint=hint)
 
 
 def _no_config(name: str, path: Path) -> Problem:
     """What a folder without a ``config.json`` is, as far as its other files tell."""
     message, hint = f"{name}: no {_CONFIG} in it", "the folder that holds it is the model's"
     below = sorted(file.parent.name for file in path.glob(f"*/{_CONFIG}"))
-    if (path / "adapter_config.json").is_file():
+    if (path / _ADAPTER).is_file():
         message, hint = f"{name}: an adapter of PEFT, not a model", f"--adapter {path}, with a spec"
     elif (path / "model_index.json").is_file():
         message, hint = f"{name}: a pipeline of several models", "give the folder of one of them"

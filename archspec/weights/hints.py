@@ -17,6 +17,10 @@ from archspec.weights.tensor_names import Names
 
 MAX_PATTERNS = 24
 _MAX_COMPARED = 300  # tensors of a side
+_OF_PEFT = frozenset(
+    "base_layer lora_A lora_B lora_embedding_A lora_embedding_B lora_magnitude_vector "
+    "modules_to_save original_module ia3_l".split()
+)
 
 Shape = tuple[int, ...]
 
@@ -45,6 +49,20 @@ def exact_patterns(names: Collection[str], side: Names, of: Iterable[str]) -> li
     if any("*" in pattern for pattern in patterns):  # the name of a tensor may look like one
         return []
     return patterns if side.select_exactly(patterns, selected) else []
+
+
+def adapter_hint(unexpected: Iterable[TensorInfo]) -> str:
+    """What to do with a file of a model that still has its adapter; "" for others.
+
+    >>> adapter_hint([TensorInfo("fc.lora_A.default.weight", (2, 8), "float32")])[:40]
+    'these are names of a model with an adapt'
+    """
+    if not any(_OF_PEFT.intersection(tensor.name.split(".")) for tensor in unexpected):
+        return ""
+    return (
+        "these are names of a model with an adapter of PEFT inside: merge it there "
+        "(merge_and_unload) and save it again, or save the adapter alone, for --adapter"
+    )
 
 
 def _parents(name: str) -> list[str]:

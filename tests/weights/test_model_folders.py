@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import archspec
-from archspec import SpecError, UsageError
+from archspec import SpecError, UsageError, WeightsError
 
 SMALL: dict[str, Any] = {
     "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
@@ -69,6 +70,11 @@ def test_what_is_no_model_folder(tmp_path: Path) -> None:
             archspec.load(folder_of(tmp_path, {**CONFIG, **config}, weights=""))
         place = caught.value.problems[0].place
         assert place is not None and place.file == str(tmp_path / "config.json"), message
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(SpecError, match="holds a model and an adapter of PEFT") as caught:
+        archspec.load(f"hf:{tmp_path}")
+    assert f"--adapter {tmp_path} adds it" in caught.value.problems[0].hint
+    (tmp_path / "adapter_config.json").unlink()
     with pytest.raises(SpecError, match="hf:nowhere: no such folder"):
         archspec.load("hf:nowhere")
     (tmp_path / "config.json").unlink()
@@ -85,3 +91,23 @@ def test_what_is_no_model_folder(tmp_path: Path) -> None:
             archspec.load(f"hf:{tmp_path}")
         problem = caught.value.problems[0]
         assert problem.message == f"hf:{tmp_path}: {message}" and problem.hint.startswith(hint)
+
+
+def test_weights_with_an_adapter_inside_are_called_so(tmp_path: Path) -> None:
+    """No hint leaves the trained tensors unread, also where the spec may do without them."""
+    folder = folder_of(tmp_path, {**CONFIG, "architectures": ["BertForSequenceClassification"]})
+    plain = load_file(tmp_path / "model.safetensors")
+    query = "bert.encoder.layer.0.attention.self.query"
+    lora = {f"{query}.lora_A.default.weight": torch.ones(2, 8),
+            f"{query}.lora_B.default.weight": torch.ones(8, 2)}  # fmt: skip
+    saved = {
+        name.replace("classifier.", "classifier.modules_to_save.default."): tensor
+        for name, tensor in plain.items()
+    }
+    for state in (plain | lora, saved, {f"base_model.model.{n}": t for n, t in saved.items()}):
+        save_file(state, tmp_path / "model.safetensors")
+        with pytest.raises(WeightsError) as caught:
+            archspec.build(folder, device="cpu")
+        for problem in caught.value.problems:
+            assert problem.code == "E602" and problem.hint.startswith("these are names of a model")
+            assert "ignore" not in problem.hint and not problem.notes
