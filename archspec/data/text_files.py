@@ -12,6 +12,7 @@ import csv
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -418,6 +419,10 @@ def _read_json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> I
             row += 1
             try:
                 value = json.loads(line)
+                if isinstance(value, dict) and line.count(":") > len(
+                    value
+                ):  # rarely, as it is slow
+                    value = json.loads(line, object_pairs_hook=_object)
             except (ValueError, RecursionError) as error:
                 detail = str(error) if isinstance(error, ValueError) else "nested too deep"
                 rows.broken.append(Broken(row, lines.number, "not JSON", detail))
@@ -429,6 +434,15 @@ def _read_json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> I
     yield rows
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; one of two values under a key would be lost in silence: raises ValueError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {twice[:40]!r} occurs twice")
+    return found
+
+
 def _read_json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     text = file.read(MAX_JSON_BYTES + 1)
     if len(text) > MAX_JSON_BYTES:
@@ -437,7 +451,7 @@ def _read_json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterato
     if not _is_valid_text(text):
         raise _unreadable(path, form.misread, hint=suggest_encoding(path))
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_object)
     except RecursionError:
         raise _unreadable(path, "nested too deep") from None
     except ValueError as error:

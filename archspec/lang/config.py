@@ -426,6 +426,8 @@ class _Reader:
         return ignored or (is_config and (is_known or is_neutral))
 
     def _hint(self, key: str) -> str:
+        if key.rpartition(".")[2] == "quantization_config":
+            return "its weights are quantized: save it dequantized, without this key"
         where = "the spec" if self._is_own else f"a spec that extends {self.spec}"
         value = self._value(key)
         inner = cast("dict[str, Any]", value) if isinstance(value, dict) else {}

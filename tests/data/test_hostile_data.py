@@ -76,6 +76,7 @@ def test_rows_behind_broken_quotes_are_all_counted(tmp_path: Path) -> None:
         ("a.json", '{"a": 1}', "not a list of objects"),
         ("a.json", "{", "not JSON: Expecting property name"),
         ("a.json", '"text"', "not a list of objects"),
+        ("a.json", '[{"text": "a", "label": 1, "text": "b"}]', "the key 'text' occurs twice"),
         ("a.parquet", "PAR1", "Parquet"),
         ("a.parquet", "text,label\n", "Parquet magic bytes not found"),
         ("a.arrow", "ARROW1", ""),
@@ -97,12 +98,13 @@ def test_json_lines_that_are_nested_or_huge(tmp_path: Path) -> None:
     good = [json.dumps({"text": f"text {i}", "label": "ab"[i % 2]}) for i in range(10)]
     bad = ["[" * 100_000, '{"text": "x", "label": ' + "9" * 5_000 + "}"]
     bad += ['{"text": "x", "label": [["a"]]}', '{"text": "x", "label": {"a": {"b": 1}}}']
+    bad += ['{"text": "x", "label": "a", "label": "b"}']
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join([*good, *bad]))
     rows = open_data(path, task=TASK, max_bad_rows=1).bad
     assert [(row.row, row.reason) for row in rows] == [
         (11, "not JSON"), (12, "not JSON"), (13, "wrong type of label"),
-        (14, "wrong type of label"),
+        (14, "wrong type of label"), (15, "not JSON"),
     ]  # fmt: skip
 
 

@@ -145,6 +145,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (LLAMA, {"model_type": "bert"}, [f"{here}2 model_type is 'bert', not what net is of"]),
         (LLAMA, {"is_decoder": True}, [f"{here}2 'is_decoder' is not read"]),
         (LLAMA, {"pruned_heads": {"0": [1]}}, [f"{here}2 'pruned_heads' is not read"]),
+        (LLAMA, {"quantization_config": {"bits": 4}},
+         [f"{here}2 'quantization_config' is not read"]),
         (LLAMA, {"sliding_window": None}, [f"{here}2 'sliding_window' is not read"]),
         (LLAMA, {"id2label": {"0": "a"}}, [f"{here}2 'id2label' is not read"]),
         (TOWERS, {"a": {"window": 3}},
@@ -191,6 +193,14 @@ def test_what_is_refused(tmp_path: Path) -> None:
         if found != expected:
             wrong.append(f"{given}: {found}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_quantized_weights_are_not_passed_over(tmp_path: Path) -> None:
+    """No hint says that the key may be ignored: the tensors are packed."""
+    with pytest.raises(SpecError) as caught:
+        spec_of(LLAMA, {"quantization_config": {"quant_method": "gptq", "bits": 4}}, tmp_path)
+    hint = caught.value.problems[0].hint
+    assert hint == "its weights are quantized: save it dequantized, without this key"
 
 
 def test_wrong_names_of_labels(tmp_path: Path) -> None:
