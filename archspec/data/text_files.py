@@ -419,9 +419,7 @@ def _read_json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> I
             row += 1
             try:
                 value = json.loads(line)
-                if isinstance(value, dict) and line.count(":") > len(
-                    value
-                ):  # seldom: it is slow
+                if isinstance(value, dict) and line.count(":") > len(value):  # seldom: it is slow
                     value = json.loads(line, object_pairs_hook=_object)
             except (ValueError, RecursionError) as error:
                 detail = str(error) if isinstance(error, ValueError) else "nested too deep"
