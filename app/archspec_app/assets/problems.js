@@ -1,6 +1,6 @@
 // Problems of the text, below the editor and in it.
 import { button, h } from "./dom.js";
-import { editor, on, send } from "./page.js";
+import { editor, on, onLatest, send } from "./page.js";
 
 const root = element.querySelector(".problems-view");
 let problems = [];
@@ -40,18 +40,32 @@ on("first-problem", () => {
     else root.scrollIntoView({ block: "nearest" });
   });
 });
-on("place", ({ line, file: where, focus, scroll = true }) => {
+// The place of the chosen module. It may be known before the editor is there, or the name of the text's file.
+let place = null;
+function showPlace({ line, file: where, focus, scroll = true }) {
   const chosen = where === file ? line : null;
   editor.mounted?.showLine(chosen);
   if (chosen && scroll) editor.reveal(chosen, 1, focus);
+}
+const showPlaceAgain = () => place && showPlace({ ...place, focus: false });
+onLatest("place", (found) => {
+  place = found;
+  showPlace(place);
 });
 on("caret", ({ line, lines }) => send("line", { line, lines, file }));
-on("editor-ready", tellEditor);
+onLatest("editor-ready", () => {
+  tellEditor();
+  showPlaceAgain();
+});
 
 function refresh() {
   if (!props.value?.problems) return;
+  const former = file;
   ({ problems, file, has_model: hasModel, names } = props.value);
   draw();
+  if (file === former) return;
+  if (former) place = null; // it was of another spec
+  showPlaceAgain();
 }
 watch("value", refresh);
 refresh();

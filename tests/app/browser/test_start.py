@@ -128,6 +128,8 @@ def test_a_packaged_model_is_opened_by_keys_alone(page: Page) -> None:
         ("start", "", ".card[data-spec=bert]"),
         ("details", "#spec=resnet18&module=fc", ".details-view h3:has-text('fc')"),
         ("toolbar", "#spec=resnet18", ".tree-view tr[data-key=fc]"),
+        ("editor", "#spec=resnet18&module=fc", "#editor .chosen-line:has-text('fc: ')"),
+        ("problems", "#spec=resnet18&module=fc", "#editor .chosen-line:has-text('fc: ')"),
     ],
 )
 def test_views_start_in_any_order(
