@@ -146,7 +146,7 @@ function matrix({ confusion, unit }) {
         const said = `${formatExact(count)} ${unit} of ${labels[i]} predicted as ${labels[j]}`;
         return h(
           "td",
-          { class: i === j ? "right" : "", style: `--share:${part.toFixed(3)}`, title: said },
+          { class: i === j ? "right" : count ? "" : "none", style: `--share:${part.toFixed(3)}`, title: said },
           formatExact(count),
         );
       }),
