@@ -20,10 +20,11 @@ app: ## open the inspector in a browser: http://127.0.0.1:7860
 	$(setup) app
 	$(BIN)/archspec app $(ARGS)
 
+# One thread for each process of the tests: as many processes as cores run at once.
 test: ## run every test, the checks included
 	$(setup) dev
 	@$(BIN)/python tools/find_browser.py >/dev/null
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: ## lint, formatting, types, import directions, JavaScript
 	$(setup) dev

@@ -102,9 +102,9 @@ def quantized_line(model: nn.Module, kind: Quantization) -> str:
 def _quantized_size(weight: Tensor, kind: Quantization) -> int:
     """The bytes that a weight takes as ``kind``, with its scales.
 
-    >>> _quantized_size(torch.empty(768, 768), "int8")
+    >>> _quantized_size(nn.Linear(768, 768).weight, "int8")
     593664
-    >>> _quantized_size(torch.empty(768, 768), "nf4")
+    >>> _quantized_size(nn.Linear(768, 768).weight, "nf4")
     304340
     """
     count = weight.numel()

@@ -114,7 +114,7 @@ def test_a_wrong_value_in_a_config_is_told_at_its_line(config: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "not JSON: expecting value"),
+        ("", "the file is empty"),
         ("not json", "not JSON: expecting value"),
         ('{"a": 1', "not JSON: expecting ',' delimiter"),
         ("[1]", "not a JSON object"),
