@@ -3,9 +3,10 @@
 python -m benchmarks.visitors
 python -m benchmarks.visitors --visitors 20 --seconds 60
 
-Each has a session of their own and changes a parameter of the spec again and again, about every ten
-seconds. A time is that from the request to its answer, with everything that the page shows. Memory
-is that of the server and all its processes, what they share counted once.
+They arrive within half a minute. Each has a session of their own and changes a parameter of the
+spec again and again, about every ten seconds. A time is that from the request to its answer, with
+everything that the page shows; a visitor's first edit counts like all others. Memory is that of the
+server and all its processes, what they share counted once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import psutil
 from archspec.lang.inherit import locate
 from benchmarks.editing import asked
 
+ARRIVALS = 30.0  # seconds in which the visitors arrive, one after the other
 PAUSE = 10.0  # seconds between two edits of a visitor, on average
 TARGET = 1.5  # seconds, of 95 % of the answers
 
@@ -83,12 +85,13 @@ def main() -> None:
         )
         print(f"memory at the start: {_memory(server):,.0f} MB")
         visits = [Visit(number) for number in range(arguments.visitors)]
-        until = time.monotonic() + arguments.seconds
+        until = time.monotonic() + ARRIVALS + arguments.seconds
         threads = [
             threading.Thread(target=visit.stay, args=(address, handler, until)) for visit in visits
         ]
         for thread in threads:
             thread.start()
+            time.sleep(ARRIVALS / len(threads))
         highest = 0.0
         while any(thread.is_alive() for thread in threads):
             time.sleep(5)
