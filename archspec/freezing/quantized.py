@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from archspec.errors import Problem, UsageError
 from archspec.report.numbers import format_size
 
-Quantization = Literal["int8", "nf4"]
+Quantization = Literal["int8", "nf4"]  # as in TrainOptions, which must not import PyTorch
 
 _BLOCK = 64  # weights with one scale, in nf4
 _SCALES = 256  # of them with one scale of their own, at most

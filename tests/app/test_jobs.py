@@ -140,6 +140,17 @@ def test_points_come_once(done: tuple[Jobs, str]) -> None:
     assert str(jobs.folder) not in json.dumps(whole.to_dict(), allow_nan=False)
 
 
+def test_a_preview_counts_quantized_weights(folder: Path) -> None:
+    """A frozen weight of 16 rows with 16 numbers: 1 byte each, and 5 for the scale of a row."""
+    memory: list[int] = []
+    for more in ({}, {"quantize": "int8"}):
+        options = {**SHORT, "freeze": "head-only", **more}
+        request = read_request(folder, TEXT, "specs/tiny.yaml", options)
+        memory.append(preview(folder, "tiny.yaml", request)["memory"]["value"])
+        assert estimate(folder, request)["seconds"] > 0
+    assert memory[0] - memory[1] == 16 * 16 * 4 - 16 * (16 + 5)
+
+
 def test_a_run_that_a_number_of_steps_ends(folder: Path) -> None:
     """SHORT has 11 steps in each of 2 epochs."""
     jobs = Jobs(folder)
