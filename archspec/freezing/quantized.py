@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from archspec.errors import Problem, UsageError
 from archspec.report.numbers import format_size
+from archspec.report.text import first_line
 
 Quantization = Literal["int8", "nf4"]  # as in TrainOptions, which must not import PyTorch
 
+_INSTALL = "pip install -U 'archspec-nn[quantize]'"
 _BLOCK = 64  # weights with one scale, in nf4
 _SCALES = 256  # of them with one scale of their own, at most
 
@@ -37,8 +39,7 @@ def check_torchao() -> None:
         UsageError: E801, torchao is not installed.
     """
     if importlib.util.find_spec("torchao") is None:
-        hint = "pip install 'archspec-nn[quantize]'"
-        raise UsageError(Problem("E801", "quantize needs torchao", hint=hint))
+        raise UsageError(Problem("E801", "quantize needs torchao", hint=_INSTALL))
 
 
 def quantizable(model: nn.Module, kind: Quantization) -> Iterator[nn.Linear]:
@@ -60,7 +61,7 @@ def quantized_copy(model: nn.Module, kind: Quantization) -> nn.Module:
     """A copy of a model with its frozen Linear weights quantized; see ``quantizable``.
 
     Raises:
-        UsageError: E801, there are none, or torchao is not installed.
+        UsageError: E801, there are none, or torchao cannot be used.
     """
     check_torchao()
     copied = copy.deepcopy(model)
@@ -117,8 +118,12 @@ def _quantized_size(weight: Tensor, kind: Quantization) -> int:
 
 
 def _quantized(weight: Tensor, kind: Quantization) -> Tensor:
-    with _quiet("torchao", "torch.utils._pytree"):
-        from torchao.quantization import Int8WeightOnlyConfig, NF4Tensor, quantize_
+    try:
+        with _quiet("torchao", "torch.utils._pytree"):
+            from torchao.quantization import Int8WeightOnlyConfig, NF4Tensor, quantize_
+    except ImportError as error:  # an older version, or one for another PyTorch
+        message = f"torchao cannot be used: {first_line(error)}"
+        raise UsageError(Problem("E801", message, hint=_INSTALL)) from None
     if kind == "nf4":
         scales = math.gcd(weight.numel() // _BLOCK, _SCALES)
         return NF4Tensor.from_tensor(weight, _BLOCK, scales)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import sys
 from typing import Any
 
 import pytest
@@ -90,6 +91,12 @@ def test_what_is_said_of_it(net: Net) -> None:
         "1 frozen Linear layer in nf4: 1.625 KiB instead of 12.00 KiB"
     )
     assert quantized_line(net, "int8").startswith("2 frozen Linear layers in int8: ")
+
+
+def test_a_torchao_that_cannot_be_used(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
+    with pytest.raises(UsageError, match=r"torchao cannot be used: (.|\n)*pip install -U"):
+        quantized_copy(net, "int8")
 
 
 def test_nothing_to_quantize(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
