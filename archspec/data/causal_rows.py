@@ -79,7 +79,8 @@ def _answers(rows: Rows, encoder: TextEncoder) -> Items:
 
 def _counts(encoder: TextEncoder, texts: int, ids: np.ndarray) -> TokenCounts:
     limits = encoder.max_length, encoder.limit
-    return TokenCounts(texts, 0, 0, *limits, len(ids), encoder.count_unknown(ids))
+    unknown = encoder.count_unknown(ids)
+    return TokenCounts(texts, 0, 0, *limits, len(ids), unknown, guesses=encoder.guesses)
 
 
 def _chunks(rows: Rows) -> list[Rows]:

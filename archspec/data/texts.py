@@ -100,6 +100,8 @@ class TextEncoder:
         blank: a token without meaning: that of unknown words, else the padding token if it has a
             name, else None.
         size: one more than the highest token id.
+        guesses: what the tokenizer's files leave open, and how they were read, a line each.
+        guessed_settings: what a ``tokenizer_config.json`` would say instead.
 
     Raises:
         DataError: E905, there is no such file, or it is no tokenizer.
@@ -125,6 +127,7 @@ class TextEncoder:
         )
         files = read_files(self.path)
         self._tokenizer = files.tokenizer
+        self.guesses, self.guessed_settings = files.guesses, files.guessed_settings
         self.limit = min([n for n in (limit, files.max_length) if n is not None], default=None)
         if self.limit is not None and max_length > self.limit:
             if strict:
@@ -339,7 +342,7 @@ class TextEncoder:
         unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
         counts = TokenCounts(
             len(pairs), cut, longest + self._added_to_pairs, self.max_length, self.limit, tokens,
-            unknown, windows=len(parts),
+            unknown, windows=len(parts), guesses=self.guesses,
         )  # fmt: skip
         places = [
             [
@@ -374,7 +377,9 @@ class TextEncoder:
         unknown = sum(one.count(self._unknown) for one in ids) if self._unknown is not None else 0
         longest = max(lengths, default=0)
         limits = self.max_length, self.limit
-        counts = TokenCounts(len(ids), len(cut), longest, *limits, tokens, unknown)
+        counts = TokenCounts(
+            len(ids), len(cut), longest, *limits, tokens, unknown, guesses=self.guesses
+        )
         types = [one.type_ids for one in encodings] if any(pairs) else None
         return Encoded(ids, types, cut, counts)
 

@@ -31,6 +31,7 @@ class TokenCounts:
         ends: whether a token stands between packed texts.
         prompts: whether texts are prompts with answers, which are the targets.
         parts: of texts that are not cut, but go on in further rows; 0 if none is too long.
+        guesses: what the tokenizer's files leave open, and how it was read, a line each.
     """
 
     texts: int
@@ -48,6 +49,7 @@ class TokenCounts:
     unused: int = 0
     ends: bool = True
     prompts: bool = False
+    guesses: tuple[str, ...] = ()
 
     def __add__(self, other: TokenCounts) -> TokenCounts:
         return TokenCounts(
@@ -68,16 +70,17 @@ class TokenCounts:
             self.unused + other.unused,
             self.ends and other.ends,
             self.prompts or other.prompts,
+            self.guesses or other.guesses,
         )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is lost of the texts, a line each.
+        """What is lost of the texts, or guessed of their tokenizer, a line each.
 
         >>> TokenCounts(40, 40, 190, 64, 512, 2480, 0).notes[0]
         '40 of 40 texts were cut at 64 tokens, the longest has 190: max_length=190 (--max-length 190) keeps all of them whole'
         """  # noqa: E501
-        notes: list[str] = []
+        notes = [*self.guesses]
         if self.truncated and self.windows:
             long = f"{self.truncated:,} of {self.texts:,} contexts, with their questions, have more"
             long += f" than {self.max_length:,} tokens"
@@ -127,7 +130,7 @@ class TokenCounts:
         """The counts as plain data; optional ones only where there are any."""
         optional = {"targets": self.targets, "lost": self.targets, "windows": self.windows}
         optional |= {"parts": self.parts, "blocks": self.blocks, "unused": self.blocks}
-        optional |= {"ends": self.blocks, "prompts": self.prompts}
+        optional |= {"ends": self.blocks, "prompts": self.prompts, "guesses": self.guesses}
         return {key: value for key, value in asdict(self).items() if optional.get(key, True)}
 
 

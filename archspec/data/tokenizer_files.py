@@ -17,7 +17,7 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -79,12 +79,24 @@ class Files:
         max_length: maximum number of tokens of a text; None if not given.
         truncation_side: the side at which long texts are cut.
         roles: names of special tokens by their role, such as ``pad_token``, where given.
+        guessed_settings: settings that the files leave open, with the values that were taken where
+            ``transformers`` takes others.
     """
 
     tokenizer: Tokenizer
     max_length: int | None
     truncation_side: str
     roles: Mapping[str, str]
+    guessed_settings: Mapping[str, Any]
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """The guessed settings in words, a line each."""
+        if "do_lower_case" not in self.guessed_settings:
+            return ()
+        text = "the words of vocab.txt have capitals, so texts keep theirs (transformers would"
+        text += f' lower-case them): {CONFIG} beside it decides, with {{"do_lower_case": false}}'
+        return (f"{text} or true",)
 
 
 def tokenizer_file(path: Path) -> Path:
@@ -128,7 +140,9 @@ def read_files(path: Path) -> Files:
         _add_tokens(tokenizer, settings, has_defaults=is_list or settings.is_word_piece)
     tokens = {name: str(token) for name in _ROLES if (token := settings.special(name)) is not None}
     roles = {n: token for n, token in tokens.items() if tokenizer.token_to_id(token) is not None}
-    return Files(tokenizer, settings.max_length, settings.truncation_side, roles)
+    is_open = is_list and not settings.config
+    guessed = {"do_lower_case": False} if is_open and _has_capitals(tokenizer.get_vocab()) else {}
+    return Files(tokenizer, settings.max_length, settings.truncation_side, roles, guessed)
 
 
 class as_data_error:  # a context manager
@@ -336,7 +350,8 @@ def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
     if missing := [word for word in (unk, cls, sep) if word not in vocab]:
         raise ValueError(f"it lacks {listing(missing)}")
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=unk, max_input_chars_per_word=100))
-    tokenizer.normalizer = _bert_normalizer(settings, lower=_is_lowercase(vocab, settings))
+    is_lower = bool(settings.config) or not _has_capitals(vocab)
+    tokenizer.normalizer = _bert_normalizer(settings, lower=is_lower)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -347,11 +362,9 @@ def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
     return tokenizer
 
 
-def _is_lowercase(vocab: Mapping[str, int], settings: _Settings) -> bool:
-    """Without settings the words decide: a cased vocabulary has capital letters."""
-    if settings.config:
-        return True
-    return not any(word != word.lower() for word in vocab if not word.startswith("["))
+def _has_capitals(vocab: Iterable[str]) -> bool:
+    """Whether a vocabulary is cased, which decides where there are no settings."""
+    return any(word != word.lower() for word in vocab if not word.startswith("["))
 
 
 def _bert_normalizer(settings: _Settings, *, lower: bool) -> normalizers.Normalizer:

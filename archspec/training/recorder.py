@@ -84,7 +84,7 @@ def new_folder(
         folder.write(SPEC, dump(_resolved(ready, feed)))
         folder.write(SOURCE, to_python(ready.spec))
         if isinstance(feed.encoder, TextEncoder):
-            _copy_tokenizer(folder, feed.encoder.path)
+            _copy_tokenizer(folder, feed.encoder)
         folder.write_json(FREEZE, {"phases": []})
         folder.write_json(FACTS, _facts(ready, source, feed, options, plan, notes))
         folder.check()
@@ -110,13 +110,16 @@ def _resolved(ready: Prepared, feed: DataFeed) -> dict[str, Any]:
     return resolved
 
 
-def _copy_tokenizer(folder: RunFolder, file: Path) -> None:
-    for one in tokenizer_files.needed_files(file):
+def _copy_tokenizer(folder: RunFolder, encoder: TextEncoder) -> None:
+    """Copy a tokenizer's files, with what they leave open written down."""
+    for one in tokenizer_files.needed_files(encoder.path):
         try:
             content = one.read_bytes()
         except OSError as error:
             raise RunError(Problem("E921", f"{one}: cannot be read: {error.strerror}")) from None
         folder.write(one.name, content)
+    if encoder.guessed_settings:
+        folder.write_json(tokenizer_files.CONFIG, dict(encoder.guessed_settings))
 
 
 def _facts(

@@ -12,6 +12,7 @@ from PIL import Image
 
 import archspec
 from archspec.cli import main
+from archspec.data import TextEncoder, encoder_for
 from archspec.data.token_counts import TokenCounts
 from archspec.errors import DataError
 from archspec.lang.schema import Task
@@ -95,6 +96,38 @@ def test_texts_that_are_cut_are_told(tmp_path: Path) -> None:
     assert predictor.tokens and predictor.tokens.longest == 62
     predictor(["qwerty uiop the asdf"])
     assert predictor.tokens.notes[0].startswith("75% of the tokens are unknown (3 of 4): is it")
+
+
+def test_capitals_that_no_setting_speaks_of_are_told(tmp_path: Path) -> None:
+    """A run keeps what was guessed, so that neither it nor its reader guesses again."""
+    words = (HERE / "vocab.txt").read_text()
+    (tmp_path / "vocab.txt").write_text(words + "Film\n")
+    command = ["train", str(SPEC), "--data", str(DATA), "--epochs", "1", "--device", "cpu"]
+    command += ["--tokenizer", str(tmp_path / "vocab.txt"), "--output-dir", str(tmp_path)]
+    done = CliRunner().invoke(main, [*command, "--name", "run"])
+    said = "the words of vocab.txt have capitals, so texts keep theirs (transformers would "
+    said += "lower-case them): tokenizer_config.json beside it decides, with "
+    said += '{"do_lower_case": false} or true'
+    run = archspec.Run.of(tmp_path / "run")
+    assert run.facts["data"]["notes"][1:] == run.facts["data"]["tokens"]["guesses"] == [said]
+    assert said in done.stderr.splitlines() and done.stdout.splitlines()[-1] == said
+
+    text = "a warm Film, it was Great"
+    spec = archspec.load(run.path / "spec.yaml", vocab_size=41)
+    guessed = encoder_for(spec, tokenizer=tmp_path)
+    assert isinstance(guessed, TextEncoder) and guessed.guesses == (said,)
+    kept = encoder_for(spec, tokenizer=run.path)
+    assert isinstance(kept, TextEncoder) and kept.guesses == ()
+    assert kept.encode([text]) == guessed.encode([text])
+    assert kept.encode([text]) != TextEncoder(HERE / "vocab.txt", 12).encode([text])
+
+    weights = tmp_path / "model.safetensors"
+    archspec.save_weights(archspec.build(SPEC, device="cpu", vocab_size=41), weights)
+    given = ["predict", str(SPEC), "-p", "vocab_size=41", "--weights", str(weights), "--device"]
+    given += ["cpu", "--tokenizer", str(tmp_path / "vocab.txt"), "--text", text]
+    assert CliRunner().invoke(main, given).stderr.splitlines()[:1] == [said]
+    of_run = CliRunner().invoke(main, ["predict", str(run.path), "--text", text])
+    assert (of_run.exit_code, of_run.stderr) == (0, "")
 
 
 def test_the_way_on_is_one_that_the_model_takes() -> None:
