@@ -25,7 +25,7 @@ _PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<body", b"<!--")
 _ERROR = Kind("the answer of a server that an error occurred, not the file itself", AGAIN)
 _ANSWERS = (
     b"entry not found", b"not found", b"access to model", b"repository not found",
-    b"invalid username or password", b'{"error', b'{"message',
+    b"invalid username or password", b'{"error"', b'{"message"',
 )  # fmt: skip
 _PACKED = (
     (b"\x1f\x8b", Kind("compressed by gzip", "unpack it first")),

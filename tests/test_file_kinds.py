@@ -102,6 +102,6 @@ def test_what_may_be_the_file_itself(tmp_path: Path) -> None:
     marked = codecs.BOM_UTF8 + CONFIG.encode()
     (tmp_path / "config.json").write_bytes(marked)
     assert json_file.read(tmp_path / "config.json").data == json.loads(CONFIG)
-    for content in (marked, CONFIG.encode(), b"[PAD]\n", "\n  é".encode()):
+    for content in (marked, CONFIG.encode(), b"[PAD]\n", "\n  é".encode(), b'{"errors": 1}'):
         assert text_kind(content) is None
         assert answer_kind(content) is packed_kind(content) is marked_encoding(content) is None

@@ -16,20 +16,30 @@ _ANY_FILE = frozenset({"PreTrainedTokenizer", "PreTrainedTokenizerFast", "Tokeni
 MODELS_OF_THE_FILE = frozenset(
     {"mistral", "mixtral", "modernbert", "modernbert-decoder", "olmo2", "phi3"}
 )
-_MODELS = {**MODELS, "MPNet": "WordPiece"}
-_NORMALIZER = {  # of BERT: setting → the name in the file
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
+CLASS_OF_MODEL: Mapping[str, str] = {
+    model: f"{name}Tokenizer"
+    for name, models in (
+        ("Bert", "bert distilbert electra convbert mobilebert squeezebert lxmert layoutlm nezha"),
+        ("MPNet", "mpnet"), ("Roberta", "roberta bart longformer led"),
+        ("XLMRoberta", "xlm-roberta xlm-roberta-xl"), ("Camembert", "camembert"),
+        ("Albert", "albert"), ("DebertaV2", "deberta-v2"), ("XLNet", "xlnet"), ("T5", "t5 mt5"),
+        ("GPT2", "gpt2 gpt_neo gptj codegen"), ("GPTNeoX", "gpt_neox mamba mamba2"),
+        ("Qwen2", "qwen2 qwen3"), ("Gemma", "gemma gemma2 gemma3 gemma3_text"), ("CLIP", "clip"),
+    )
+    for model in models.split()
+}  # fmt: skip
+"""The tokenizer's class of a model's type, for folders whose files say none."""
 
 
-def follow_settings(content: dict[str, Any], config: Mapping[str, Any], model_type: str) -> str:
+def follow_settings(
+    content: dict[str, Any], config: Mapping[str, Any], stated: str | None, model_type: str
+) -> str:
     """Give a ``tokenizer.json`` the parts that the settings demand.
 
     Args:
         content: the file; its parts are replaced where the class builds them from settings.
-        config: the settings, without a class of BERT's.
+        config: the settings.
+        stated: the tokenizer's class, none of BERT's; None if unknown.
         model_type: of the model whose tokenizer it is; "" if unknown.
 
     Returns:
@@ -38,12 +48,11 @@ def follow_settings(content: dict[str, Any], config: Mapping[str, Any], model_ty
     Raises:
         MissingToken: the file lacks a special token that its class needs.
     """
-    stated = config.get("tokenizer_class")
     if stated in _ANY_FILE or (stated and model_type in MODELS_OF_THE_FILE):
         return ""
     kind = str(stated or "").removesuffix("Fast").removesuffix("Tokenizer")
     model = content["model"].get("type")
-    if model is not None and model != _MODELS.get(kind, model):
+    if model is not None and model != MODELS.get(kind, model):
         return "tokenizer_class"
     byte_level = any(part.get("type") == "ByteLevel" for part in _encoders(content))
     if kind == "Llama" and byte_level:
@@ -51,8 +60,6 @@ def follow_settings(content: dict[str, Any], config: Mapping[str, Any], model_ty
     if kind in MODELS and _model_type(content["model"]) == MODELS[kind]:
         rebuild(kind, content, config)
         return ""
-    if kind == "MPNet":
-        _follow_bert(content, config)
     return _contradicted(content, config, kind)
 
 
@@ -76,16 +83,6 @@ def _parts(part: object) -> Iterator[dict[str, Any]]:
     lists = ("normalizers", "pretokenizers", "decoders")
     for inner in (one for name in lists for one in part.get(name, ())):
         yield from _parts(inner)
-
-
-def _follow_bert(content: dict[str, Any], config: Mapping[str, Any]) -> None:
-    """MPNet's class has the normalizer of BERT's, and its defaults."""
-    for part in _parts(content.get("normalizer")):
-        if part.get("type") == "BertNormalizer":
-            given = {file: config.get(name) for name, file in _NORMALIZER.items()}
-            part["lowercase"] = given["lowercase"] is not False
-            part["strip_accents"] = given["strip_accents"]
-            part["handle_chinese_chars"] = given["handle_chinese_chars"] is not False
 
 
 def _contradicted(content: Mapping[str, Any], config: Mapping[str, Any], kind: str) -> str:

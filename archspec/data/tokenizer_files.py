@@ -19,12 +19,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast
 
 from archspec.data.extras import train_extra
-from archspec.data.tokenizer_classes import MODELS_OF_THE_FILE, follow_settings
+from archspec.data.tokenizer_classes import CLASS_OF_MODEL, MODELS_OF_THE_FILE, follow_settings
 from archspec.data.tokenizer_parts import MissingToken
 from archspec.errors import DataError, Problem, listing
 from archspec.file_kinds import START, text_kind
@@ -55,12 +55,14 @@ _SPECIAL = {
     "mask_token": "[MASK]",
 }  # fmt: skip
 _ROLES = ("bos_token", "eos_token", *_SPECIAL)
+_EXTRA, _OLD_EXTRA = "extra_special_tokens", "additional_special_tokens"
 _WORD_PIECE = frozenset(
     f"{name}Tokenizer{fast}"
     for name in ("Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert",
-                 "Lxmert", "LayoutLM", "RetriBert", "DPRQuestionEncoder", "DPRContextEncoder")
+                 "Lxmert", "LayoutLM", "DPRQuestionEncoder", "DPRContextEncoder")
     for fast in ("", "Fast")
 )  # fmt: skip
+_AS_IT_IS = '"tokenizer_class": "PreTrainedTokenizerFast"'
 _HARMLESS = {  # unsupported settings, with the values that have no effect
     "never_split": (None, []), "do_basic_tokenize": (True,), "wordpieces_prefix": ("##",),
     "clean_text": (True,), "padding_side": ("right",), "word_tokenizer_type": (None, "basic"),
@@ -117,7 +119,7 @@ def tokenizer_file(path: Path) -> Path:
 def needed_files(path: Path) -> list[Path]:
     """A tokenizer's file, and those beside it without which it would be read differently."""
     beside = [path.parent / name for name in (CONFIG, MAP, ADDED)]
-    if _Settings.beside(path).is_left_alone:
+    if _Settings.beside(path).needs_model:
         beside.append(path.parent / _MODEL_CONFIG)
     return [path, *(file for file in beside if file.is_file())]
 
@@ -186,6 +188,7 @@ class _Settings:
         folder = path.parent
         config = _read_object(folder / CONFIG)
         settings = cls(folder, config, {})
+        settings._rename_extra(config)
         settings.refuse()
         if "added_tokens_decoder" in config:
             decoder = settings._mapping(config["added_tokens_decoder"], "added_tokens_decoder")
@@ -194,8 +197,13 @@ class _Settings:
                 for i, added_token in decoder.items()
             }
             return settings
-        merged = {**config, **_read_object(folder / MAP)}
-        settings.config = merged
+        older = _read_object(folder / MAP)
+        if isinstance(config.get(_EXTRA), list):  # the other file adds to it, by the newer name
+            older.pop(_OLD_EXTRA, None)
+            if not isinstance(older.get(_EXTRA), Mapping):
+                older[_EXTRA] = [*config[_EXTRA], *settings._list(older.get(_EXTRA))]
+        settings._rename_extra(older)
+        settings.config = {**config, **older}
         named = {str(settings.special(name)) for name in _ROLES}
         named |= {str(token) for token in settings.extra()}
         for token, i in _read_object(folder / ADDED).items():
@@ -205,19 +213,31 @@ class _Settings:
         return settings
 
     @property
-    def is_word_piece(self) -> bool:
-        return self.config.get("tokenizer_class") in _WORD_PIECE
+    def tokenizer_class(self) -> str | None:
+        """As the files say; else that of the model's type. None where nothing tells."""
+        stated = self.config.get("tokenizer_class") or self._model.get("tokenizer_class")
+        return stated or CLASS_OF_MODEL.get(self.model_type)
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether a class is stated that the model's type makes nothing of."""
-        return self.model_type in MODELS_OF_THE_FILE and "tokenizer_class" in self.config
+    def is_word_piece(self) -> bool:
+        return self.tokenizer_class in _WORD_PIECE
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the tokenizer would be another one without the model's ``config.json``."""
+        if self.config.get("tokenizer_class"):
+            return self.model_type in MODELS_OF_THE_FILE
+        return self.tokenizer_class is not None
 
     @property
     def model_type(self) -> str:
         """Of the model in the same folder; "" if there is none, or it says none."""
-        file = self.folder / _MODEL_CONFIG
-        return str(_read_object(file).get("model_type", "")) if file.is_file() else ""
+        return str(self._model.get("model_type", ""))
+
+    @cached_property
+    def _model(self) -> Mapping[str, Any]:
+        """The ``config.json`` of the model in the same folder."""
+        return _read_object(self.folder / _MODEL_CONFIG)
 
     def refuse(self) -> None:
         """Refuse unsupported settings that would change the ids.
@@ -270,15 +290,27 @@ class _Settings:
         return str(token)
 
     def extra(self) -> list[AddedToken]:
-        """Special tokens without a role."""
-        tokens: list[AddedToken] = []
-        for name in ("additional_special_tokens", "extra_special_tokens"):
-            value = self.config.get(name) or []
-            values = list(value.values()) if isinstance(value, Mapping) else value
-            if not isinstance(values, list):
-                raise self._unsupported(name, value)
-            tokens += [self._token(item, name, special=True) for item in values]
-        return tokens
+        """Special tokens without a role, or of one that only this tokenizer has."""
+        own = {name: value for name, value in self.config.items() if name not in _ROLES
+               and name.endswith("_token") and isinstance(value, str)}  # fmt: skip
+        more = self.config.get(_EXTRA)
+        if isinstance(more, Mapping):
+            own, more = {**own, **more}, None
+        values = [*own.values(), *self._list(more)]
+        return [self._token(item, _EXTRA, special=True) for item in values]
+
+    def _rename_extra(self, config: dict[str, Any]) -> None:
+        """Give special tokens without a role the newer name, which goes before the older one."""
+        older = config.pop(_OLD_EXTRA, None)
+        if not isinstance(older, list | Mapping | None):
+            raise self._unsupported(_OLD_EXTRA, older)
+        if older is not None and not config.get(_EXTRA):
+            config[_EXTRA] = older
+
+    def _list(self, value: object) -> list[Any]:
+        if not isinstance(value, list | None):
+            raise self._unsupported(_EXTRA, value)
+        return cast("list[Any]", value or [])
 
     def _token(self, value: object, name: str, *, special: bool | None = None) -> AddedToken:
         if isinstance(value, str):
@@ -339,7 +371,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _word_piece(path: Path, settings: _Settings) -> Tokenizer:
     """BERT's tokenizer over a list of words, one a line."""
-    kind = settings.config.get("tokenizer_class")
+    kind = settings.tokenizer_class
     if kind is not None and not settings.is_word_piece:
         message = f"{path.parent / CONFIG}: tokenizer_class: {str(kind)[:60]} is not supported"
         raise DataError(Problem("E905", message, hint="its tokenizer.json can be read"))
@@ -394,9 +426,11 @@ def _from_json(path: Path, settings: _Settings) -> Tokenizer:
         tokenizer.normalizer = _bert_normalizer(settings, lower=True)
         return tokenizer
     try:
-        name = follow_settings(content, settings.config, settings.model_type)
+        name = follow_settings(
+            content, settings.config, settings.tokenizer_class, settings.model_type
+        )
     except MissingToken as missing:
-        hint = f"write the right one into {CONFIG}, or take tokenizer_class out of it"
+        hint = f"write the right one into {CONFIG}, or {_AS_IT_IS}"
         raise DataError(Problem("E905", f"{path}: {missing}", hint=hint)) from None
     if name:
         shown = json.dumps(settings.config.get(name), ensure_ascii=False, default=str)[:60]
@@ -427,9 +461,9 @@ def _check_class(
         "post_processor": special_ids == expected_ids,
     }
     if unusual := [name for name, usual in is_usual.items() if not usual]:
-        kind = settings.config["tokenizer_class"]
-        message = f"{path}: {listing(unusual)}: not those of tokenizer_class {kind}"
-        hint = f"take tokenizer_class out of {CONFIG} where the file itself is right"
+        message = f"{path}: {listing(unusual)}: not those of tokenizer_class"
+        message += f" {settings.tokenizer_class}"
+        hint = f"where the file itself is right, write {_AS_IT_IS} into {CONFIG}"
         raise DataError(Problem("E905", message, hint=hint))
 
 

@@ -49,6 +49,10 @@ class Settings:
         value = self._config.get(name)
         return default if value is None else bool(value)
 
+    def optional_flag(self, name: str) -> bool | None:
+        value = self._config.get(name)
+        return None if value is None else bool(value)
+
     def scored(self, piece: str, score: float) -> int:
         """The id of a piece with a score; else of ``unk_id``, or 1."""
         pieces = [tuple(one) for one in self.content["model"]["vocab"]]
@@ -224,6 +228,26 @@ def _deberta_v2(settings: Settings) -> Parts:
     return Parts(model, _sequence(parts), pre_tokenizers.Sequence([mark]), around)
 
 
+# ------------------------------------------------------------------------------------- word pieces
+
+
+def _mpnet(settings: Settings) -> Parts:
+    """As of BERT, with special tokens as RoBERTa has them."""
+    normalizer = normalizers.BertNormalizer(
+        clean_text=True,
+        handle_chinese_chars=settings.flag("tokenize_chinese_chars", True),
+        strip_accents=settings.optional_flag("strip_accents"),
+        lowercase=settings.flag("do_lower_case", True),
+    )
+    around = processors.RobertaProcessing(
+        settings.token("sep_token", "</s>"), settings.token("cls_token", "<s>"), True, False
+    )
+    unknown, _ = settings.token("unk_token", "[UNK]")
+    model = {"unk_token": unknown, "continuing_subword_prefix": "##"}
+    model |= {"max_input_chars_per_word": 100}
+    return Parts(model, normalizer, pre_tokenizers.BertPreTokenizer(), around)
+
+
 # ------------------------------------------------------------------------------ byte-pair encoding
 
 
@@ -298,6 +322,7 @@ _CLASSES: dict[str, tuple[str, Callable[[Settings], Parts]]] = {
         ("CodeGen", _gpt2), ("GPTNeoX", _gpt_neox), ("CLIP", _clip), ("Roberta", _roberta),
         ("Bart", _roberta), ("Longformer", _roberta), ("LED", _roberta),
     )},
+    "MPNet": ("WordPiece", _mpnet),
     **{name: ("Unigram", build) for name, build in (
         ("T5", _t5), ("XLMRoberta", _xlm_roberta), ("Camembert", _camembert),
         ("Albert", _albert), ("DebertaV2", _deberta_v2), ("XLNet", _xlnet),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ MARKS = [
     "!?…",
     "12.5",
     "ß ẞ ﬁ",
+    "a<b>é<url> é",
 ]
 
 
@@ -62,6 +64,13 @@ def vocabulary(special: list[str]) -> str:
     return "\n".join(dict.fromkeys(pieces)) + "\n"
 
 
+EXTRA: list[dict[str, Any]] = [  # special tokens without a role, or of one that others lack
+    {"image_token": "<b>"}, {"extra_special_tokens": {"image_token": "<b>"}, "image_token": "é"},
+    {"additional_special_tokens": ["<b>"], "extra_special_tokens": ["é"]},
+    {"additional_special_tokens": ["<b>"], "extra_special_tokens": []},
+]  # fmt: skip
+
+
 def settings(draw: random.Random) -> tuple[dict[str, Any], list[str]]:
     """Files beside a list of words, and its special tokens."""
     config: dict[str, Any] = {"tokenizer_class": "BertTokenizer"}
@@ -90,6 +99,8 @@ def settings(draw: random.Random) -> tuple[dict[str, Any], list[str]]:
         files["special_tokens_map.json"] = {"mask_token": {"content": "[MASK]", **flags}}
         if draw.random() < 0.5:
             config["additional_special_tokens"] = ["<url>"]
+    if draw.random() < 0.4:
+        config |= draw.choice(EXTRA)
     return files, special
 
 
@@ -142,7 +153,8 @@ def test_a_tokenizer_json_that_is_not_of_its_class(tmp_path: Path) -> None:
         assert refusal(tmp_path, 9).endswith(
             f"json: {name}: not those of tokenizer_class BertTokenizer"
         )
-        write(tmp_path, {"tokenizer_config.json": {}})  # as the hint says
+        as_it_is = {"tokenizer_class": "PreTrainedTokenizerFast"}  # as the hint says
+        write(tmp_path, {"tokenizer_config.json": as_it_is})
         assert TextEncoder(tmp_path, 9).encode(["a"])
 
 
@@ -178,6 +190,8 @@ def test_settings_go_before_the_parts_of_a_file(tmp_path: Path) -> None:
     ]
     for name in ("do_lower_case", "strip_accents", "tokenize_chinese_chars"):
         cases += [("MPNetTokenizer", words, {name: value}) for value in (True, False)]
+    around = {**words, "post_processor": None}
+    cases += [("MPNetTokenizer", around, {}), ("MPNetTokenizer", around, {"cls_token": "[CLS]"})]
     wrong: list[str] = []
     for i, (kind, content, given) in enumerate(cases):
         config = {"tokenizer_class": kind, **given}
@@ -308,6 +322,45 @@ def test_whose_file_is_taken_as_it_is(tmp_path: Path) -> None:
         assert (found == plain.encode([text.lower() for text in texts])) is (i < 2)
         needed = [file.name for file in tokenizer_files.needed_files(folder / "tokenizer.json")]
         assert ("config.json" in needed) is (i == 1), needed  # a run's copy has the same ids
+
+
+def test_a_class_that_only_the_models_config_tells(tmp_path: Path) -> None:
+    """By name, or by the model's type, as transformers takes it where the settings say none."""
+    from transformers import AutoTokenizer
+
+    words, bytes_ = json.loads(word_pieces(tmp_path).to_str()), json.loads(byte_level().to_str())
+    cased = {**words, "normalizer": {**words["normalizer"], "lowercase": False}}
+    spaced = {**bytes_, "pre_tokenizer": {**bytes_["pre_tokenizer"], "add_prefix_space": True}}
+    rows: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
+        (words, {"strip_accents": False}, {"model_type": "bert"}),
+        (words, {"do_lower_case": False}, {"model_type": "electra"}),
+        (words, {}, {"model_type": "mpnet"}),
+        (cased, {}, {"model_type": "distilbert"}),
+        (cased, {"do_lower_case": False}, {"tokenizer_class": "ElectraTokenizer"}),
+        (cased, {"tokenizer_class": "RetriBertTokenizer"}, {"model_type": "bert"}),
+        (cased, {"tokenizer_class": "PreTrainedTokenizerFast"}, {"model_type": "bert"}),
+        (spaced, {}, {"model_type": "roberta"}),
+        (spaced, {"add_prefix_space": True}, {"model_type": "gpt2"}),
+        (spaced, {}, {"model_type": "llama"}),
+        (spaced, {"errors": "replace"}, {"tokenizer_class": "GPT2Tokenizer"}),
+    ]
+    texts, wrong = [*SCRIPTS, *MARKS], list[str]()
+    for i, (content, config, model) in enumerate(rows):
+        files = {"tokenizer.json": content, "tokenizer_config.json": config}
+        folder = write(tmp_path / str(i), {**files, "config.json": {"model_type": "bert", **model}})
+        theirs: Any = AutoTokenizer.from_pretrained(folder)
+        found = TextEncoder(folder, 400).encode(texts)
+        if found != theirs(texts)["input_ids"]:
+            wrong.append(f"{config}, {model}")
+        copied = write(tmp_path / f"{i} in a run", {})
+        for file in tokenizer_files.needed_files(folder / "tokenizer.json"):
+            shutil.copy(file, copied)
+        assert TextEncoder(copied, 400).encode(texts) == found, model
+    assert not wrong, "\n".join(wrong)
+
+    list_of_words = {"vocab.txt": vocabulary(SPECIAL), "config.json": {"model_type": "mpnet"}}
+    message = refusal(write(tmp_path / "words", list_of_words), 9)
+    assert message.endswith("tokenizer_class: MPNetTokenizer is not supported")
 
 
 def word_pieces(folder: Path) -> Tokenizer:
