@@ -43,9 +43,8 @@ TAB_VIEWS: Mapping[str, Sequence[str]] = {
     "diff": ("compare",),
     "predict": ("text", "image", "rows", "file", "nearest", "inside", "examples", "sources"),
     "train": (
-        "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "note",
-        "rename", "remove", "example", "plan", "report",
-        "entries",
+        "preview", "estimate", "start", "stop", "resume", "poll", "compare", "again", "shorten",
+        "note", "rename", "remove", "example", "plan", "report", "entries",
     ),
     "weights": ("files", "describe"),
 }  # fmt: skip

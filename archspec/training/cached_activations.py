@@ -185,6 +185,8 @@ class CacheFiller:
         path: of the run's folder.
         stop: asked after each part.
         report: writes a line; says whether to draw a progress bar.
+        computed: told at first, and from time to time, how many samples are computed, of how many,
+            and in how many seconds.
     """
 
     def __init__(
@@ -195,9 +197,10 @@ class CacheFiller:
         path: Path,
         stop: threading.Event,
         report: Reporter,
+        computed: Callable[[int, int, float], None],
     ) -> None:
         self.fabric, self.feed, self.options, self.path = fabric, feed, options, path
-        self.stop, self.report = stop, report
+        self.stop, self.report, self.computed = stop, report, computed
 
     def fill(self, model: nn.Module) -> dict[str, Any]:
         """Set ``feed.reuse`` for a model with its plan; what was done for ``freeze.json``."""
@@ -248,7 +251,9 @@ class CacheFiller:
         splits = [name for name in ("train", "validation") if name in self.feed.data.splits]
         missing = {name: reuse.missing(name, rank, world) for name in splits}
         total, rows = sum(len(part) for some in missing.values() for part in some), 0
-        told = time.monotonic()
+        began = told = time.monotonic()
+        if rank == 0 and total:
+            self.computed(0, total, 0.0)
         with counting("done once", total, drawn=self.report.verbose and rank == 0) as count:
             for split, some in missing.items():
                 for done in reuse.compute(split, some):
@@ -259,6 +264,7 @@ class CacheFiller:
                         self.report.to_log(
                             f"frozen part computed once: {rows:,} of {total:,} samples"
                         )
+                        self.computed(rows, total, told - began)
                     if self.stop.is_set():
                         return rows
         return rows

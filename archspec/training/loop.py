@@ -228,10 +228,10 @@ class TrainLoop:
     def _reuse_frozen_work(self) -> None:
         """Compute what the plan leaves as it is once, for every row."""
         assert self.record.path is not None
-        report = self.record.report
         filler = CacheFiller(
-            self.fabric, self.feed, self.options, self.record.path, self.stop, report
-        )
+            self.fabric, self.feed, self.options, self.record.path, self.stop, self.record.report,
+            self.record.computing,
+        )  # fmt: skip
         self.record.activations(self.at.phase, filler.fill(self.trained))
         if self._any(self.stop.is_set())[0]:
             raise Stopped

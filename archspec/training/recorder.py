@@ -59,7 +59,7 @@ _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
 _RECORDED_AFTER = 1.0  # seconds, where steps are slow
 _UNTRACKED = {
     "status", "started", "ended", "seconds", "resumed", "error", "trainable", "tracking",
-    "metrics_hash",
+    "computing", "metrics_hash",
 }  # fmt: skip
 _PACKAGES = (
     "archspec-nn",
@@ -157,6 +157,7 @@ def _facts(
         "ended_by": None,
         "seconds": 0.0,
         "resumed": [],
+        "computing": None,
         "error": None,
     }
 
@@ -286,7 +287,7 @@ class Recorder:
         if resumed:
             facts["resumed"] = [*facts.get("resumed", []), now()]
         begun = {"status": "running", "error": None, "ended": None, "metrics_hash": None}
-        self.folder.write_json(FACTS, {**facts, **begun})
+        self.folder.write_json(FACTS, {**facts, **begun, "computing": None})
         self.report(f"{self.folder.path}{': resumed' if resumed else ''}")
 
     def _end(self, status: str, error: str, seconds: float) -> None:
@@ -363,9 +364,16 @@ class Recorder:
         self.folder.write_json(FACTS, {**facts, "trainable": report.trainable})
         return proof
 
-    def activations(self, phase: int, content: dict[str, Any]) -> None:
-        """Say what of a phase is computed only once."""
+    def computing(self, samples: int, total: int, seconds: float) -> None:
+        """Say how far what is computed only once has come, and in what time."""
         if self.folder is not None:
+            done = {"samples": samples, "of": total, "seconds": round(seconds, 3)}
+            self.folder.write_json(FACTS, {**self.folder.read_json(FACTS), "computing": done})
+
+    def activations(self, phase: int, content: dict[str, Any]) -> None:
+        """Say what of a phase is computed only once; all of it is."""
+        if self.folder is not None:
+            self.folder.write_json(FACTS, {**self.folder.read_json(FACTS), "computing": None})
             phases = self.folder.read_json(FREEZE)["phases"]
             phases[phase]["activations"] = content
             self.folder.write_json(FREEZE, {"phases": phases})

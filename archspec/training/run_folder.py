@@ -283,6 +283,12 @@ class _Tracking(_Record):
     id: str = ""
 
 
+class _Computing(_Record):
+    samples: _Count
+    of: _Count
+    seconds: Annotated[float, Field(ge=0)]
+
+
 class RunRecord(_Record):
     """What runs write; a file may say less, and what else it says is not read.
 
@@ -309,6 +315,7 @@ class RunRecord(_Record):
     ended_by: str | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.0
     resumed: list[str] = []
+    computing: _Computing | None = None
     error: str | None = None
     metrics_hash: str | None = None
 

@@ -26,7 +26,7 @@ from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import Summary, clean, new_points
 from archspec_app.training.preview import estimate, preview
 from archspec_app.training.processes import ask_to_stop, launch
-from archspec_app.training.run_rows import JobRow
+from archspec_app.training.run_rows import JobRow, progress
 from archspec_app.training.train_request import (
     example_options,
     fields_named,
@@ -163,11 +163,32 @@ def test_a_run_that_a_number_of_steps_ends(folder: Path) -> None:
         count = min(limit, 22)
         assert found["seconds"] == pytest.approx(found["batch_seconds"] * count)
         assert found["max_steps"] == (limit if notes else None)
+        assert found["short"] is None
         if limit == 15:
             key = jobs.start(TEXT, "specs/tiny.yaml", {**SHORT, "max_steps": limit})
             ended = until(jobs, key, ENDED)
             assert (ended.status, ended.step, ended.steps) == ("finished", 15, 15)
             assert (ended.epoch, ended.share) == (2, 1.0)
+            assert ended.ended_by == "max_steps"
+
+
+def test_how_far_the_frozen_part_is_computed_and_what_a_short_run_has() -> None:
+    options = {"batch_size": 32, "accumulate_grad_batches": 2, "max_steps": None}
+    facts = {"options": options, "computing": {"samples": 128, "of": 2400, "seconds": 16.0}}
+    row = progress(facts, Summary(), "running")
+    assert row["computing"] == {
+        "samples": 128, "of": 2400, "share": 128 / 2400, "seconds_left": 284.0
+    }  # fmt: skip
+    assert row["short_steps"] == 7  # of 64 samples, at 8 a second
+    assert row["seconds_left"] is None
+    for one, steps in (({"samples": 0}, None), ({"of": 256}, None), ({"of": 10**400}, None)):
+        said = {**facts, "computing": {**facts["computing"], **one}}
+        assert progress(said, Summary(), "running")["short_steps"] == steps
+    said = {**facts, "options": {**options, "max_steps": 9}}
+    assert progress(said, Summary(), "running")["short_steps"] is None
+    for status in ("finished", "stopped"):
+        row = progress(facts, Summary(), status)
+        assert row["computing"] is None and row["short_steps"] is None
 
 
 def test_speeds_are_of_the_latest_steps_of_one_clock(tmp_path: Path) -> None:

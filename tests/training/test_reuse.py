@@ -22,6 +22,7 @@ from archspec.errors import Problem, UsageError
 from archspec.feature_cache import ActivationCache
 from archspec.training.cached_activations import CachedActivations, arithmetic, parts
 from archspec.training.data_feed import DataFeed
+from archspec.training.recorder import Recorder
 from archspec.training.run_folder import BEST, LAST
 
 HERE = Path(__file__).parent
@@ -55,14 +56,28 @@ def activations(run: archspec.Run) -> list[dict[str, Any]]:
     return [phase["activations"] for phase in phases]
 
 
-def test_progress_of_the_filling_is_in_the_log(
+def test_progress_of_the_filling_is_in_the_log_and_in_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    records: list[Any] = []
+    record = Recorder.computing
+
+    def computing(self: Recorder, *progress: Any) -> None:
+        record(self, *progress)
+        assert self.path is not None
+        records.append(json.loads((self.path / "run.json").read_text())["computing"])
+
+    monkeypatch.setattr(Recorder, "computing", computing)
     monkeypatch.setattr("archspec.training.cached_activations._TOLD_EVERY", -1.0)
     monkeypatch.setattr("archspec.training.cached_activations._ROWS", 8)
     run = train(tmp_path, epochs=1)
     told = [line for line in log(run).splitlines() if line.startswith("frozen part computed once")]
     assert told[0] == "frozen part computed once: 8 of 90 samples", told
+    assert records[0] == {"samples": 0, "of": 90, "seconds": 0.0}
+    assert [one["samples"] for one in records[:3]] == [0, 8, 16]
+    seconds = [one["seconds"] for one in records]
+    assert seconds == sorted(seconds) and seconds[-1] > 0
+    assert run.facts["computing"] is None
 
 
 def log(run: archspec.Run) -> str:

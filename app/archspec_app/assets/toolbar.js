@@ -9,6 +9,7 @@ import { bindShortcuts, showShortcuts } from "./shortcuts.js";
 import { withUnixLineBreaks } from "./text_edits.js";
 import { MAX_UPLOAD, leave, showAtControl, unsaved, withdrawQuestion } from "./work.js";
 
+const percent = (share) => `${Math.round(100 * share)} %`;
 const NEW = "untitled.yaml"; // as the server calls a spec that has no name yet
 const change = changeBy(trigger);
 const root = element.querySelector(".toolbar-view");
@@ -170,7 +171,11 @@ window.addEventListener("popstate", () => {
 on("active-runs", ([first, ...others]) => {
   activeRuns.hidden = !first;
   if (!first) return;
-  const progress = first.share === null ? "starting" : `${Math.round(100 * first.share)} %`;
+  const progress = first.computing
+    ? `frozen part ${percent(first.computing.share)}`
+    : first.share === null
+      ? "starting"
+      : percent(first.share);
   const name = h("span.name", first.key);
   activeRuns.replaceChildren(name, ` ${progress}${others.length ? ` and ${others.length} more` : ""}`);
 });

@@ -1,6 +1,6 @@
 // Starts, follows, stops and resumes training runs, and compares and deletes them.
-// Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "note" "rename" "remove"
-// "example" "plan" "report" "entries"
+// Events: "preview" "estimate" "start" "stop" "resume" "poll" "compare" "again" "shorten" "note" "rename"
+// "remove" "example" "plan" "report" "entries"
 import { addressed, setAddress } from "./address.js";
 import { button, h, headRow, keepFocus, option, rowHead } from "./dom.js";
 import { openPicker } from "./file_picker.js";
@@ -13,7 +13,7 @@ import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
 import { reportPanel, reportView } from "./run_report.js";
 import { badge, bestScore, runTable } from "./run_table.js";
 import { readStored, writeStored } from "./stored.js";
-import { estimateFact, previewPanel } from "./train_preview.js";
+import { estimateFact, previewPanel, shortRun } from "./train_preview.js";
 import { formatValue } from "./value_format.js";
 
 const change = changeBy(trigger);
@@ -48,6 +48,14 @@ const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
 const outdatedLine = h("p.outdated-line", { role: "status" });
 const estimateLine = h("span", { role: "status" });
+function showEstimate(found) {
+  const use = (steps) => {
+    fillIn({ max_steps: steps });
+    report(`"${fieldOf("max_steps").label}" is ${formatExact(steps)} now: start the training.`);
+    form.querySelector("[type=submit]").focus();
+  };
+  estimateLine.replaceChildren(estimateFact(found), ...shortRun(found, use));
+}
 let previewedOptions = {};
 let view = { ...chartView(), key: null }; // of the charts of a run
 let estimateTimer = null;
@@ -311,11 +319,14 @@ function speedText({ samples_per_second: samples, tokens_per_second: tokens }) {
 
 function progressText(row) {
   const { epoch, epochs, step, steps, seconds, seconds_left: left, best, test, can_stop: isActive } = row;
-  const stepText = steps
-    ? `step ${formatExact(step)} of ${formatExact(steps)}`
-    : step
-      ? `step ${formatExact(step)}`
-      : "";
+  const { computing, ended_by: endedBy } = row;
+  const stepText = computing
+    ? computingText(computing)
+    : steps
+      ? `step ${formatExact(step)} of ${formatExact(steps)}`
+      : step
+        ? `step ${formatExact(step)}`
+        : "";
   const remaining = left < 1 ? "nearly done" : `about ${formatDuration(left)} left`;
   const parts = [
     epochs ? `epoch ${Math.min(isActive ? epoch + 1 : epoch, epochs)} of ${epochs}` : "",
@@ -323,10 +334,16 @@ function progressText(row) {
     seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
     isActive ? speedText(row) : "",
     isActive && left !== null ? remaining : "",
+    endedBy ? `ended by ${fieldOf(endedBy)?.label ?? endedBy}` : "",
     best ? `best ${bestScore({ best })}` : "",
     test ? testScore(test) : "",
   ];
   return parts.filter(Boolean).join(" · ");
+}
+
+function computingText({ samples, of, seconds_left: left }) {
+  const done = `frozen part, computed once: ${formatExact(samples)} of ${formatExact(of)} samples`;
+  return left === null ? done : `${done}, about ${formatDuration(Math.max(1, left))} left for it`;
 }
 
 /** What a run does before its first step. */
@@ -340,15 +357,17 @@ function testScore(test) {
 }
 const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function progressBar({ share }) {
+function progressBar({ share: shareOfSteps, computing }) {
+  const share = computing?.share ?? shareOfSteps;
   const attributes = {
     role: "progressbar",
-    "aria-label": "Progress of the run",
+    "aria-label": computing ? "Progress of the frozen part" : "Progress of the run",
     "aria-valuemin": 0,
     "aria-valuemax": 100,
     "aria-valuenow": share === null ? null : Math.round(100 * share),
   };
-  return h("div.progress", attributes, h("span", { style: `width:${100 * (share ?? 0)}%` }));
+  const kind = computing ? "computing" : "";
+  return h("div.progress", attributes, h("span", { class: kind, style: `width:${100 * (share ?? 0)}%` }));
 }
 
 function epochTable(epochs) {
@@ -466,6 +485,13 @@ function fillIn(options) {
   }
 }
 
+// For who waits for the first epoch of a long run, and wanted to try something out.
+function shorterRun({ key, short_steps: steps }) {
+  const label = `Stop, and train ${steps === 1 ? "1 step" : `${formatExact(steps)} steps`} instead`;
+  const shorten = button(label, () => doOnce("shorten", { run: key, steps }), { "data-act": "shorten" });
+  return h("p.bar.shorter", h("span.quiet", "This takes long. To try it out in about a minute:"), shorten);
+}
+
 const fieldLink = (name) => {
   const field = fieldOf(name);
   return field ? button(`Go to ${field.label}`, () => showField(name), { "data-act": `field ${name}` }) : "";
@@ -491,7 +517,7 @@ function drawRun() {
     h("h3", row.key, " ", badge(row)),
     progressBar(row),
     h("p.quiet", progressText(row)),
-    row.can_stop && !row.step ? h("p.quiet.doing", lastLine(run.log)) : "",
+    row.can_stop && !row.step && !row.computing ? h("p.quiet.doing", lastLine(run.log)) : "",
     h(
       "p.run-actions",
       row.can_stop ? action("Stop", "stop") : "",
@@ -500,6 +526,7 @@ function drawRun() {
       row.can_repeat ? action("Again with changes", "again") : "",
       row.can_delete ? button("Delete", () => remove(row.key), { "data-act": "remove" }) : "",
     ),
+    row.can_repeat && row.short_steps && row.can_stop && !row.epoch ? shorterRun(row) : "",
     textFields(row),
     row.error ? h("pre.notice.wrong", row.error) : "",
     row.wrong.length ? h("p.bar", row.wrong.map(fieldLink)) : "",
@@ -620,7 +647,7 @@ function receive() {
   }
   if (value?.estimate) {
     clearTimeout(estimateTimer);
-    estimateLine.textContent = estimateFact(value.estimate);
+    showEstimate(value.estimate);
   }
   if (value?.report) showReport(value.report);
   if (value?.entries) showEntries?.(value.entries);
@@ -643,7 +670,7 @@ function receive() {
     trigger("estimate", { options: previewedOptions });
     clearTimeout(estimateTimer);
     estimateTimer = setTimeout(() => {
-      estimateLine.textContent = estimateFact({ problem: "there was no answer" });
+      showEstimate({ problem: "there was no answer" });
     }, ESTIMATE_LIMIT);
   }
   if (value.filled) fillIn(value.filled);

@@ -80,6 +80,15 @@ export function estimateFact({ seconds, batch_seconds: each, measured, epochs, m
   ].join(" ");
 }
 
+// A run that takes long can be tried out first: how, with a button that fills it in.
+export function shortRun({ short }, use) {
+  if (!short) return [];
+  const { steps, seconds } = short;
+  const label = `Set max steps to ${formatExact(steps)}`;
+  const time = `about ${formatDuration(Math.max(1, seconds))}`;
+  return [` To try it out first, in ${time}: `, button(label, () => use(steps))];
+}
+
 function memoryFact({ short, sizes, free, where, fits }) {
   const size = Object.entries(sizes).map(([name, value]) => `${name} ${formatExact(value)}`);
   const of = size.length ? ` (${size.join(", ")})` : "";

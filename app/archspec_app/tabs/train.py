@@ -88,8 +88,8 @@ def build(binder: EventBinder) -> None:
     nothing = gr.State(None)
     actions = {
         "preview": _preview, "start": _start, "stop": _stop, "resume": _resume, "poll": _poll,
-        "compare": _compare, "again": _again, "note": _note, "rename": _rename,
-        "remove": _remove, "example": _example,
+        "compare": _compare, "again": _again, "shorten": _shorten, "note": _note,
+        "rename": _rename, "remove": _remove, "example": _example,
     }  # fmt: skip
     for name, act in actions.items():
         inputs = [binder.code if name in ("preview", "start") else nothing]
@@ -110,7 +110,13 @@ def build_run_status(binder: EventBinder) -> None:
 
 def _active(session: Session, event: Event) -> dict[str, Any]:
     rows = _jobs(session.workspace.folder).rows()
-    return {"active": [{"key": row.key, "share": row.share} for row in rows if row.is_active]}
+    return {
+        "active": [
+            {"key": row.key, "share": row.share, "computing": row.computing}
+            for row in rows
+            if row.is_active
+        ]
+    }
 
 
 def _no_runs(session: Session, event: Event, problem: str) -> dict[str, Any]:
@@ -221,6 +227,17 @@ def _again(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]
         f"the form has the options of {key}, which trained {again['spec']}; change them and start"
     )
     return {"again": again["options"], "notice": f"{notice}: the spec that is open is trained"}
+
+
+def _shorten(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    key, steps = text_of(data, "run"), number_of(data, "steps", 1)
+    again = form_of(jobs, key)
+    jobs.stop(key)
+    notice = f'{key} stops. The form has its options, with "{field_label("max_steps")}" {steps}'
+    return {
+        "again": {**again["options"], "max_steps": steps},
+        "notice": f"{notice}: start the training again.",
+    }
 
 
 def _note(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from archspec.training.model_setup import (
 from archspec.training.options import TrainOptions
 from archspec_app.costs import figure_data
 from archspec_app.session import dimensions
+from archspec_app.training.short_run import short_steps
 from archspec_app.training.train_request import TrainRequest, in_words_of_the_form
 from archspec_app.workspace import without_paths
 
@@ -73,8 +74,9 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
 
     Returns:
         ``seconds``, of all batches of all epochs; ``batch_seconds``, of one of them on average;
-        ``measured``, how many; ``epochs``; ``max_steps``, None unless the run ends by it. Or only
-        ``problem``: why nothing was measured.
+        ``measured``, how many; ``epochs``; ``max_steps``, None unless the run ends by it; where
+        that takes long, ``short`` with ``steps`` that take about a minute and their ``seconds``,
+        else None. Or only ``problem``: why nothing was measured.
 
     Raises:
         ArchspecError: the run cannot begin; its text is safe to show.
@@ -93,18 +95,21 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
     except ArchspecError as error:
         problems = [without_paths(problem, folder) for problem in error.problems]
         raise type(error)(problems) from None
-    limit = setup.options.max_steps
-    left = math.inf if limit is None else limit * setup.options.accumulate_grad_batches
+    limit, accumulated = setup.options.max_steps, setup.options.accumulate_grad_batches
+    left = math.inf if limit is None else limit * accumulated
     batches, seconds = 0, 0.0
     for phase in found:
         count = int(min(phase.batches * phase.epochs, left))
         batches, seconds, left = batches + count, seconds + count * phase.seconds, left - count
+    step = found[0].seconds * accumulated
+    short = short_steps(seconds, step)
     return {
         "seconds": seconds,
         "batch_seconds": seconds / max(1, batches),
         "measured": sum(phase.measured for phase in found),
         "epochs": sum(phase.epochs for phase in found),
         "max_steps": limit if left == 0 else None,
+        "short": None if short is None else {"steps": short, "seconds": short * step},
     }
 
 

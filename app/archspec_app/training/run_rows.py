@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from archspec.tasks.figures import FIGURES, figure_name
 from archspec_app.training.metric_points import Summary, number
+from archspec_app.training.short_run import short_steps
 
 JobStatus = Literal["starting", "running", "stopping", "finished", "stopped", "failed", "killed"]
 
@@ -32,6 +33,10 @@ class JobRow:
             None if it is unknown, as before the last of several phases.
         samples_per_second: of training, by the latest steps, while the run is active.
         tokens_per_second: likewise; None of images.
+        computing: while the frozen part is computed, how far: ``samples``, ``of`` how many, their
+            ``share``, and ``seconds_left`` for it, None before the first.
+        short_steps: steps that take about a minute, of an active run that takes long; else None.
+        ended_by: the option that ended the run before its epochs were over.
         best: the monitored score of the best epoch: ``name``, as people say it, and ``value``.
         test: the scores on the test split, as ``FIGURES`` names them.
         started: time in ISO 8601.
@@ -53,6 +58,9 @@ class JobRow:
     seconds_left: float | None = None
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
+    computing: Mapping[str, Any] | None = None
+    short_steps: int | None = None
+    ended_by: str | None = None
     best: Mapping[str, Any] | None = None
     test: Mapping[str, Any] | None = None
     started: str | None = None
@@ -98,6 +106,9 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
         total = min(total, limit)
     share = None if total is None else min(1.0, summary.step / total)
     is_active = status in ("running", "stopping")
+    computing = _computing(facts) if is_active else None
+    left = _seconds_left(options, summary, epochs, steps, total) if is_active else None
+    ended_by = facts.get("ended_by")
     return {
         "epoch": summary.epochs,
         "epochs": epochs,
@@ -105,14 +116,43 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
         "steps": total,
         "share": 1.0 if status == "finished" else share,
         "seconds": _seconds(facts, is_active),
-        "seconds_left": _seconds_left(options, summary, epochs, steps, total)
-        if is_active
-        else None,
+        "seconds_left": left,
+        "computing": computing,
+        "short_steps": _short_steps(options, summary, left, computing) if is_active else None,
+        "ended_by": ended_by if ended_by in options else None,
         "samples_per_second": summary.per_second("samples") if is_active else None,
         "tokens_per_second": summary.per_second("tokens") if is_active else None,
         "best": _best(options, summary),
         "test": summary.test,
     }
+
+
+def _computing(facts: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How far the frozen part is computed, and the seconds left for it."""
+    record = facts.get("computing") or {}
+    done, total, seconds = (number(record.get(name)) for name in ("samples", "of", "seconds"))
+    if done is None or total is None or seconds is None or not 0 < total >= done:
+        return None
+    left = number(seconds / done * (total - done)) if done else None
+    return {"samples": done, "of": total, "share": done / total, "seconds_left": left}
+
+
+def _short_steps(
+    options: Mapping[str, Any],
+    summary: Summary,
+    left: float | None,
+    computing: Mapping[str, Any] | None,
+) -> int | None:
+    """By the latest steps, or by the samples whose frozen part is computed."""
+    if options.get("max_steps") is not None:
+        return None
+    if computing is None:
+        return short_steps(left, summary.seconds_per_step)
+    batch, accumulate = options.get("batch_size"), options.get("accumulate_grad_batches")
+    seconds, samples = computing["seconds_left"], computing["of"] - computing["samples"]
+    if not (seconds and samples and _is_count(batch) and _is_count(accumulate)):
+        return None
+    return short_steps(seconds, seconds / samples * batch * accumulate)
 
 
 def _steps_per_epoch(facts: Mapping[str, Any], options: Mapping[str, Any]) -> int | None:
@@ -123,7 +163,7 @@ def _steps_per_epoch(facts: Mapping[str, Any], options: Mapping[str, Any]) -> in
     return math.ceil(math.ceil(rows / batch) / accumulate)
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53
 
 

@@ -9,6 +9,8 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from playwright.sync_api import expect
 
 import archspec
 from archspec.file_lock import holder
+from archspec.training.run_folder import LOCK
 from tests.app.browser.conftest import Restartable, train_here
 from tests.app.browser.inspector import OpenPage, Scheme
 from tests.app.browser.runs import CLASSES, DATA, OF_CLASS, SPEC, TINY, WEIGHTS, Training
@@ -238,6 +241,68 @@ def test_a_run_that_fails_says_what_a_terminal_would(
     expect(training.badge).to_have_text("finished", timeout=SLOWLY)
 
 
+HOLD = """\
+import os, sys, time
+from pathlib import Path
+from archspec.file_lock import locked, write_holder
+with locked(Path(sys.argv[1]), wait=True) as file:
+    write_holder(file, os.getpid())
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_long_run_says_how_far_it_is_and_can_be_made_short(
+    open_runs: OpenPage, runs_folder: Path
+) -> None:
+    """The run stands still while its frozen part is computed."""
+    runs = runs_folder / "runs"
+    run = train_here(runs_folder, "tiny.yaml", "reviews.csv", "slow", epochs=1, batch_size=16)
+    (runs / run / "metrics.jsonl").unlink()
+    facts = json.loads((runs / run / "run.json").read_text())
+    computing = {"samples": 64, "of": 1280, "seconds": 96.0}
+    facts |= {"status": "running", "ended": None, "computing": computing}
+    (runs / run / "run.json").write_text(json.dumps(facts))
+    job = runs / ".jobs" / run
+    job.mkdir(parents=True)
+    form = {"options": {"data": "reviews.csv", "batch_size": 16}}
+    (job / "job.json").write_text(json.dumps({"spec": "tiny", "form": form}))
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(runs / run / LOCK)], stdout=subprocess.PIPE
+    )
+    try:
+        assert process.stdout and process.stdout.readline() == b"held\n"
+        inspector = open_runs()
+        training = Training(inspector)
+        training.row(run).get_by_role("button").click()
+        expect(training.badge).to_have_text("running")
+        text = "frozen part, computed once: 64 of 1,280 samples, about 30 min 24 s left for it"
+        expect(training.detail.locator("p").first).to_contain_text(text)
+        bar = training.detail.get_by_role("progressbar", name="Progress of the frozen part")
+        expect(bar).to_have_attribute("aria-valuenow", "5")
+        told = inspector.page.locator(".toolbar-view .active-runs")
+        expect(told).to_have_text(re.compile(rf"{run} frozen part 5 %"))
+        # 1.5 s a sample, 16 samples a step
+        inspector.button("Stop, and train 2 steps instead").click()
+        expect(training.notice).to_contain_text(f"{run} stops. The form has its options")
+        expect(training.form.locator('[name="max_steps"]')).to_have_value("2")
+        expect(training.form.locator('[name="data"]')).to_have_value("reviews.csv")
+        expect(training.badge).to_have_text(re.compile("stop"), timeout=SLOWLY)
+        assert process.wait(60) == -signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout
+        process.stdout.close()
+    expect(training.badge).to_have_text("stopped", timeout=SLOWLY)
+    facts |= {"status": "finished", "ended": facts["started"], "ended_by": "max_steps"}
+    (runs / run / "run.json").write_text(json.dumps(facts))
+    expect(training.badge).to_have_text("finished", timeout=SLOWLY)
+    expect(training.detail.locator("p").first).to_contain_text("ended by Max steps")
+    expect(training.detail.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
+    shutil.rmtree(runs / run)
+
+
 def test_names_of_runs_stay_text(open_runs: OpenPage, hostile_run: str) -> None:
     inspector = open_runs()
     training = Training(inspector)
@@ -359,6 +424,19 @@ def test_a_preview_tells_what_a_run_would_train_on(
     training.form.locator('[name="epochs"]').fill("5")
     expect(preview).to_have_class(re.compile("outdated"))
     expect(preview).to_contain_text("Settings changed since")
+    # A run that takes long can be tried out first.
+    offer = preview.locator(".facts").get_by_role("button")
+    expect(offer).to_have_count(0)
+    training.form.locator('[name="epochs"]').fill("1000000")
+    inspector.button("Preview again").click()
+    expect(offer).to_have_text(re.compile(r"^Set max steps to [\d,]+$"), timeout=60_000)
+    few = offer.inner_text().split()[-1].replace(",", "")
+    offer.click()
+    expect(training.form.locator('[name="max_steps"]')).to_have_value(few)
+    expect(training.notice).to_contain_text('"Max steps" is')
+    expect(inspector.button("Start training")).to_be_focused()
+    training.form.locator('[name="max_steps"]').evaluate("field => { field.value = ''; }")
+    training.form.locator('[name="epochs"]').fill("5")
     inspector.button("Preview again").click()
     expect(preview).not_to_have_class(re.compile("outdated"))
     expect(preview).not_to_contain_text("Settings changed since")
