@@ -14,8 +14,8 @@ from typing import Any, cast
 from archspec.errors import Note, Problem, did_you_mean, shown
 from archspec.lang import yaml
 from archspec.lang.checker import Checker
+from archspec.lang.config_specs import fitting_specs, listed, packaged_of
 from archspec.lang.json_file import JsonFile, KeyPath
-from archspec.lang.model_folder import packaged_of
 from archspec.lang.packaged import is_packaged
 from archspec.lang.params import Override
 from archspec.lang.schema import Architecture, Config
@@ -212,7 +212,7 @@ class _Reader:
         if stated is None or stated in built:
             self.used.add("model_type")
             return True
-        fitting = _packaged(stated, self.file.data.get("architectures"))
+        fitting = fitting_specs(self.file.data)[0] or list(packaged_of(stated))
         if not built and not fitting:
             return True
         message = f"model_type is {shown(stated)}"
@@ -373,7 +373,7 @@ class _Reader:
             value = self._value(key)
             is_said = value is not None
             value = value if is_said else self.config.defaults.get(key)
-            allowed = _listed(wanted)
+            allowed = listed(wanted)
             if value is None or any(_equal(value, one) for one in allowed):
                 continue
             only = " or ".join(map(_json, allowed))
@@ -389,7 +389,7 @@ class _Reader:
         read = {source.key for name in open_params for source in sources_of(self.config, name)}
         for key, refused in self.config.refuse.items():
             value = self._value(key)
-            if key not in read or not any(_equal(value, one) for one in _listed(refused)):
+            if key not in read or not any(_equal(value, one) for one in listed(refused)):
                 continue
             at = self.checker.document.place(("config", "refuse", key), key=True)
             message = f"'{key}' is {_json(value)}, which {self.spec} does not build"
@@ -456,21 +456,9 @@ def _plain(name: str) -> str:
     return re.sub("[^a-z0-9]", "", name.casefold())
 
 
-def _packaged(model_type: object, architectures: object) -> list[str]:
-    """The packaged specs of a model type: the one of the file's class, else all."""
-    found = packaged_of(model_type)
-    classes = cast("list[Any]", architectures) if isinstance(architectures, list) else []
-    return [name for name, built in found.items() if not built.isdisjoint(classes)] or list(found)
-
-
 def _equal(value: Any, other: Any) -> bool:
     """Equal, and neither true for 1 nor 1 for true."""
     return value == other and isinstance(value, bool) is isinstance(other, bool)
-
-
-def _listed(value: Any) -> list[Any]:
-    """A list of values, also of one alone."""
-    return cast("list[Any]", value) if isinstance(value, list) else [value]
 
 
 def _json(value: Any) -> str:

@@ -1,7 +1,7 @@
 """A Hugging Face model's folder as a spec: ``hf:FOLDER``, or ``hf:owner/name`` of the hub.
 
-Its ``config.json`` says which packaged spec is meant, by its class, and the values of the
-parameters. Nothing else of the folder is read here, and no code of it ever.
+Its ``config.json`` says which packaged spec is meant, and the values of the parameters. Nothing
+else of the folder is read here, and no code of it ever.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from archspec.errors import Problem, SpecError, UsageError, listing, shown
-from archspec.lang import inherit, json_file, yaml
+from archspec.lang import json_file
+from archspec.lang.config_specs import (
+    classes_of,
+    fitting_specs,
+    packaged_of,
+    value_of,
+)
 from archspec.lang.json_file import JsonFile
-from archspec.lang.packaged import packaged_specs
 from archspec.report.text import first_line
 
 PREFIX = "hf:"
@@ -99,52 +104,26 @@ def _no_config(name: str, path: Path) -> Problem:
 
 
 def _spec_of(config: JsonFile) -> str:
-    """The packaged spec of the model's class; of its type alone if the file names no class."""
-    model_type, classes = config.data.get("model_type"), config.data.get("architectures")
-    classes = cast("list[Any]", classes) if isinstance(classes, list) else []
-    specs = packaged_of(model_type)
-    fitting = [name for name, built in specs.items() if not built.isdisjoint(classes)]
-    if not classes and len(specs) == 1:
-        fitting = [*specs]
+    """The packaged spec of the model's class, and of the values that two of one class differ in."""
+    data = config.data
+    fitting, unbuilt = fitting_specs(data)
     if len(fitting) == 1:
         return fitting[0]
+    model_type, classes = data.get("model_type"), classes_of(data)
+    specs = packaged_of(model_type)
+    hint = f"of {model_type} there are {listing(list(specs))}: give one, --config and --weights"
     if not specs:
-        message = f"no packaged spec is of the model_type {shown(model_type)}"
+        message, key = f"no packaged spec is of the model_type {shown(model_type)}", "model_type"
         hint = "write a spec of it, and give it this file: --config, --weights"
-        at = ("model_type",) if "model_type" in config.data else ()
+    elif unbuilt:
+        value = shown(value_of(data, unbuilt))
+        message, key = f"no packaged spec of {model_type} builds '{unbuilt}' {value}", unbuilt
     else:
         names = listing([one if isinstance(one, str) else shown(one) for one in classes])
         message = f"no packaged spec builds {names}" if classes else "no architectures"
-        hint = f"of {model_type} there are {listing(list(specs))}: give one, --config and --weights"
-        at = ("architectures",) if "architectures" in config.data else ()
+        key = "architectures"
+    at = () if value_of(data, key) is None else tuple(key.split("."))
     raise SpecError(Problem("E108", message, config.place(at), hint))
-
-
-def packaged_of(model_type: object) -> dict[str, set[str]]:
-    """The packaged specs of a ``model_type``: name → classes of the files.
-
-    A spec that only has other sizes than its parent is not among them: a file says its own.
-    """
-    found: dict[str, set[str]] = {}
-    parents: dict[str, object] = {}
-    for name in packaged_specs():
-        root = inherit.read(name)[0].root
-        if model_type in _listed(root, "config", "model_type"):
-            classes = _listed(root, "config", "architectures") or _listed(root, "model")
-            found[name] = {str(one) for one in classes}
-            parents[name] = next(iter(_listed(root, "extends")), None)
-    return {
-        name: classes
-        for name, classes in found.items()
-        if classes != found.get(str(parents[name]).removesuffix(".yaml"))
-    }
-
-
-def _listed(root: yaml.Node, *path: str) -> list[Any]:
-    """The values at a path of a document, where there may be one or a list."""
-    node = yaml.find(root, path)
-    value = None if node is None else yaml.plain(node)
-    return cast("list[Any]", value) if isinstance(value, list) else [value] * (value is not None)
 
 
 # ---------------------------------------------------------------------------------------- the hub

@@ -12,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import archspec
 from archspec import SpecError, UsageError, WeightsError
+from archspec.lang.catalog import catalog
+from archspec.lang.config_specs import fitting_specs, packaged_of
 
 SMALL: dict[str, Any] = {
     "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
@@ -55,6 +57,22 @@ def test_another_class_of_a_type_is_no_spec_of_it(tmp_path: Path) -> None:
         assert caught.value.code == "E108" and "of llama there are llama" in str(caught.value)
     for config in (llama, {**llama, "architectures": ["LlamaForCausalLM"]}):
         assert archspec.load(folder_of(tmp_path, config, weights="")).name == "llama"
+
+
+def test_every_packaged_contract_is_found_by_a_file_of_its_own() -> None:
+    types = {one for entry in catalog() if entry.model_type for one in entry.model_type.split(", ")}
+    assert {"bert", "resnet", "llama"} <= types
+    for model_type in types:
+        for name, contract in packaged_of(model_type).items():
+            for of_class in contract.classes:
+                config: dict[str, Any] = {"model_type": model_type, "architectures": [of_class]}
+                for key, values in contract.require.items():
+                    *above, last = key.split(".")
+                    inner = config
+                    for step in above:
+                        inner = inner.setdefault(step, {})
+                    inner[last] = values[0]
+                assert fitting_specs(config) == ([name], "")
 
 
 def test_what_is_no_model_folder(tmp_path: Path) -> None:

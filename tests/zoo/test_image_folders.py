@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 import archspec
 from archspec import SpecError
 from archspec.data import ImageEncoder
+from archspec.lang.written_config import config_of
 from tests.tables import every
 from tests.zoo.reference import fill
 
@@ -46,6 +47,29 @@ CASES: list[tuple[str, str, int, dict[str, Any]]] = [
         64,
         {"embed_dim": 4, "depths": [2, 1, 1, 1], "num_heads": [2, 2, 2, 2], "window_size": 2,
          "image_size": 64, "mlp_ratio": 1.5},
+    ),
+    (
+        "resnet18",
+        "ResNet",
+        64,
+        {"layer_type": "basic", "hidden_sizes": [64, 128, 256, 512], "depths": [1, 2, 1, 1],
+         "num_labels": 3},
+    ),
+    ("resnet50", "ResNet", 64, {"depths": [2, 1, 1, 2]}),
+    ("resnet50", "ResNet", 48, {"depths": [1, 1, 3, 1], "num_labels": 7}),
+    (
+        "regnet-y-400mf",
+        "RegNet",
+        64,
+        {"embedding_size": 6, "hidden_sizes": [8, 12, 20, 12], "depths": [1, 2, 1, 2],
+         "groups_width": 4, "num_labels": 5},
+    ),
+    (
+        "regnet-x-400mf",
+        "RegNet",
+        64,
+        {"embedding_size": 8, "hidden_sizes": [8, 16, 24], "depths": [2, 1, 2],
+         "groups_width": 16, "layer_type": "x"},
     ),
 ]  # fmt: skip
 VALUES = {"size": {"height": 24, "width": 24}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
@@ -87,12 +111,64 @@ def test_other_functions_are_refused(tmp_path: Path) -> None:
         ("ViT", {**VIT, "hidden_act": "relu"}, "'hidden_act' is 'relu'"),
         ("ViT", {**VIT, "num_channels": 1}, "'num_channels' is 1"),
         ("Swin", {"depths": [1, 1], "num_heads": [2, 2], "embed_dim": 8}, "'num_layers' is 2"),
+        ("ResNet", {"downsample_in_bottleneck": True}, "'downsample_in_bottleneck' is true"),
+        (
+            "ResNet",
+            {"layer_type": "basic"},
+            r"'hidden_sizes' is \[256, 512, 1024, 2048\], and resnet18",
+        ),
+        ("RegNet", {"downsample_in_first_stage": False}, "'downsample_in_first_stage' is false"),
         ("DeiT", VIT, "no packaged spec is of the model_type 'deit'"),
     ]
     for family, config, message in rows:
         saved(tmp_path, family, config)
         with pytest.raises(SpecError, match=message):
             archspec.load(f"hf:{tmp_path}")
+
+
+@every(
+    "config, expected",
+    [
+        ({"model_type": "resnet", "layer_type": "basic"}, "resnet18"),
+        ({"model_type": "resnet", "layer_type": "bottleneck"}, "resnet50"),
+        ({"model_type": "resnet", "layer_type": None}, "resnet50"),
+        ({"model_type": "resnet"}, "resnet50"),
+        ({"model_type": "resnet", "architectures": []}, "resnet50"),
+        ({"model_type": "regnet"}, "regnet-y-400mf"),
+        ({"model_type": "regnet", "layer_type": "x"}, "regnet-x-400mf"),
+        (
+            {"model_type": "resnet", "layer_type": "d"},
+            "of resnet builds 'layer_type' 'd'",
+        ),
+        ({"model_type": "resnet", "architectures": ["ResNetBackbone"]}, "builds ResNetBackbone"),
+    ],
+)
+def test_the_spec_of_a_class_that_several_build(
+    config: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    """What one requires and the other does not decides; a key that is left out has its default."""
+    family = {"resnet": "ResNet", "regnet": "RegNet"}[config["model_type"]]
+    sizes = {"basic": {"hidden_sizes": [64, 128, 256, 512]}}.get(str(config.get("layer_type")), {})
+    config = {"architectures": [f"{family}ForImageClassification"], **sizes, **config}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    if " " not in expected:
+        assert archspec.load(f"hf:{tmp_path}").name == expected
+        return
+    with pytest.raises(SpecError, match=expected) as caught:
+        archspec.load(f"hf:{tmp_path}")
+    assert caught.value.code == "E108"
+    assert "resnet18, resnet50: give one" in caught.value.problems[0].hint
+
+
+def test_a_file_says_sizes_that_it_has_no_key_for(tmp_path: Path) -> None:
+    """ResNets of transformers have one group; with another number, no file is written for it."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "resnet"}), encoding="utf-8")
+    spec = archspec.load("resnext50-32x4d", config=tmp_path / "config.json")
+    assert (spec.values["groups"], spec.values["base_width"]) == (1, 64)
+    said = {"model_type": "resnet", **config_of(archspec.load("resnext50-32x4d", num_classes=2))}
+    (tmp_path / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    with pytest.raises(SpecError, match="'groups' is 32, and resnet50 builds 1 only"):
+        archspec.load("resnet50", config=tmp_path / "config.json")
 
 
 def test_images_are_prepared_as_the_folder_says(tmp_path: Path) -> None:

@@ -21,18 +21,19 @@ NAMES = (
 )  # fmt: skip
 
 
-def _small(random: Random) -> Small:
+def _small(ratios: tuple[float, ...], random: Random) -> Small:
     group = random.randint(1, 4)
     params: dict[str, Any] = {
-        "widths": [group * random.randint(1, 4) for _ in range(5)],
+        "stem_width": group * random.randint(1, 4),
+        "widths": [group * random.randint(1, 4) for _ in range(4)],
         "depths": [random.randint(1, 2) for _ in range(4)],
         "group_width": group,
-        "se_ratio": random.choice([0.0, 0.25, 0.5]),
+        "se_ratio": random.choice(ratios),
         "num_classes": random.randint(1, 9),
     }
-    stem, *widths = params["widths"]
+    stem, widths = params["stem_width"], params["widths"]
     # Below one squeezed channel there is no such layer.
-    params["se_ratio"] *= min(params["widths"]) * params["se_ratio"] > 0.5
+    params["se_ratio"] *= min(stem, *widths) * params["se_ratio"] > 0.5
     ratio = params["se_ratio"] or None
     settings = BlockParams(params["depths"], widths, [group] * 4, [1.0] * 4, [2] * 4, ratio)
     theirs = RegNet(settings, params["num_classes"], stem)
@@ -51,7 +52,8 @@ def _default(name: str) -> nn.Module:
         return getattr(models, name.replace("-", "_"))()
 
 
-REFERENCES = {
-    name: Reference(partial(_default, name), _small if name == "regnet-y-400mf" else None)
-    for name in NAMES
+SMALL = {
+    "regnet-y-400mf": partial(_small, (0.0, 0.25, 0.5)),
+    "regnet-x-400mf": partial(_small, (0.0,)),
 }
+REFERENCES = {name: Reference(partial(_default, name), SMALL.get(name)) for name in NAMES}
