@@ -151,7 +151,20 @@ class TextEncoder:
         if max_length <= special:
             message = f"a maximum length of {max_length} leaves no room beside {special} special"
             raise DataError(Problem("E905", f"{message} tokens"))
-        self._tokenizer.enable_truncation(max_length, direction=files.truncation_side)
+        self._side = files.truncation_side
+        self._tokenizer.enable_truncation(max_length, direction=self._side)
+
+    def shorten(self, limit: int) -> None:
+        """Cut texts at ``limit`` tokens at most, as the model takes no more.
+
+        Raises:
+            DataError: E905, no token of a text is left.
+        """
+        self.limit, self.max_length = limit, min(limit, self.max_length)
+        if self.max_length <= self._added:
+            message = f"the model's {limit:,} positions leave no room beside {self._added}"
+            raise DataError(Problem("E905", f"{message} special tokens"))
+        self._tokenizer.enable_truncation(self.max_length, direction=self._side)
 
     @property
     def definition(self) -> str:

@@ -30,6 +30,7 @@ from archspec.data.report import Integers
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.freezing.modes import evaluating
+from archspec.inspection.text_lengths import fit_length
 from archspec.lang.spec import Spec
 from archspec.tasks import find, models_language, takes_images
 from archspec.tasks.classification import Criterion, WeightedObjective
@@ -363,6 +364,7 @@ def encoders(
     """
     given: dict[str, Any] = {"weights": weights, "tokenizer": tokenizer, "max_length": max_length}
     plain = encoder_for(spec, **given)
+    fit_length(spec, plain, max_length)
     is_image = spec.architecture.task and takes_images(spec.architecture.task.kind)
     return (encoder_for(spec, train=True, **given) if is_image else plain), plain
 
