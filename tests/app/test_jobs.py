@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import os
 import shutil
@@ -12,9 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 import archspec
 from archspec.errors import SpecError, UsageError
@@ -34,6 +40,7 @@ from archspec_app.training.train_request import (
     read_request,
 )
 from archspec_app.workspace import inside
+from tests.app.browser.runs import NET
 
 TINY = Path(__file__).parent.parent / "training"
 SPECS = Path(__file__).parents[2] / "specs"
@@ -149,6 +156,28 @@ def test_a_preview_counts_quantized_weights(folder: Path) -> None:
         memory.append(preview(folder, "tiny.yaml", request)["memory"]["value"])
         assert estimate(folder, request)["seconds"] > 0
     assert memory[0] - memory[1] == 16 * 16 * 4 - 16 * (16 + 5)
+
+
+def test_a_preview_shows_small_pictures_of_images_of_any_size(tmp_path: Path) -> None:
+    for size in (8, 400):
+        pixels = np.random.default_rng(size).integers(0, 256, (12, size, size, 3), np.uint8)
+        images = [png(one) for one in pixels]
+        table = {"image": [{"bytes": one, "path": None} for one in images], "label": [*"ab"] * 6}
+        pq.write_table(pa.table(table), tmp_path / "images.parquet")
+        request = read_request(tmp_path, NET, "net.yaml", {"data": "images.parquet"})
+        first = preview(tmp_path, "net.yaml", request)["first"]
+        assert [label in "ab" for _, label in first] == [True] * 5
+        for picture, _ in first:
+            image = Image.open(io.BytesIO(base64.b64decode(picture["image"])))
+            assert image.size == (min(size, 96), min(size, 96))
+            if size == 8:  # each pixel counts
+                assert np.asarray(image).tobytes() in {one.tobytes() for one in pixels}
+
+
+def png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
 
 
 def test_a_run_that_a_number_of_steps_ends(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import shlex
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from archspec.training.model_setup import (
 from archspec.training.options import TrainOptions
 from archspec_app.costs import figure_data
 from archspec_app.session import dimensions
+from archspec_app.thumbnail import thumbnail
 from archspec_app.training.short_run import short_steps
 from archspec_app.training.train_request import TrainRequest, in_words_of_the_form
 from archspec_app.workspace import without_paths
@@ -38,7 +38,6 @@ from archspec_app.workspace import without_paths
 MAX_ROWS = 5
 MAX_CLASSES = 30
 MAX_CELL = 300  # characters
-MAX_IMAGE = 200_000  # bytes
 MAX_COUNTED = 5_000  # texts of a split that are measured
 
 
@@ -219,9 +218,7 @@ def _cell(table: Any, column: str, i: int) -> str:
 
 
 def _image(content: object) -> dict[str, str | None]:
-    if not isinstance(content, bytes) or len(content) > MAX_IMAGE:
-        return {"image": None}
-    return {"image": base64.b64encode(content).decode()}
+    return {"image": thumbnail(content) if isinstance(content, bytes) else None}
 
 
 def _steps(data: Data, options: TrainOptions) -> int | None:

@@ -6,9 +6,7 @@ by a run at all, so every value is checked, and what is not as a run writes it i
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import json
 import os
 import time
@@ -16,13 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archspec.data.checking import image_fault
-from archspec.data.images import decoded
 from archspec.data.splitting import split_word
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.report.text import printable, shortened
 from archspec.tasks.figures import FIGURES
 from archspec.training.run_folder import PAGE, REPORT
+from archspec_app.thumbnail import thumbnail
 from archspec_app.training.job_status import RUNS, Job, read_bytes
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import number
@@ -37,7 +34,6 @@ MAX_CONFUSIONS = 20
 MAX_MISTAKES = 20
 MAX_LABEL, MAX_TEXT = 200, 300  # characters
 MAX_IMAGE = 10_000_000  # bytes of a file
-THUMBNAIL = 96  # pixels
 _MAX_SECONDS = 2.0  # for the pictures of one answer
 _SPLITS = ("validation", "test")
 _COLUMNS = ("iou", "precision", "recall", "f1", "support", "pixels")
@@ -325,18 +321,5 @@ def _thumbnail(folder: Path, places: Sequence[Path], name: str) -> str | None:
         except (ArchspecError, ValueError):
             continue
         content = read_bytes(Path(os.path.realpath(path)), MAX_IMAGE + 1)
-        return _small(content) if 0 < len(content) <= MAX_IMAGE else None
+        return thumbnail(content) if 0 < len(content) <= MAX_IMAGE else None
     return None
-
-
-def _small(content: bytes) -> str | None:
-    try:
-        image = decoded(content)
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        is_whole = max(image.size) < THUMBNAIL  # each pixel counts
-        written = io.BytesIO()
-        image.convert("RGB").save(written, "png" if is_whole else "jpeg", quality=85)
-    except Exception as error:  # decoders of broken files raise errors of any type
-        image_fault(error)
-        return None
-    return base64.b64encode(written.getvalue()).decode()
