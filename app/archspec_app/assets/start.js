@@ -60,18 +60,14 @@ root.append(
   h(
     "div.start-columns",
     h(
-      "div",
+      "section.example",
       h(
-        "section.example",
-        h(
-          "div",
-          h("h2", "New here?"),
-          h("p", "Fine-tune a small text classifier on this machine: 2,400 definitions, eight topics, about a minute."),
-          where,
-        ),
-        button("Try the example", () => begin("example", {}, "the example", "train"), { class: "primary" }),
+        "div",
+        h("h2", "New here?"),
+        h("p", "Fine-tune a small text classifier on this machine: 2,400 definitions, eight topics, about a minute."),
+        where,
       ),
-      section("Packaged models", h("div.bar", search, chips), cards),
+      button("Try the example", () => begin("example", {}, "the example", "train"), { class: "primary" }),
     ),
     h(
       "aside",
@@ -93,6 +89,7 @@ root.append(
         h("small.quiet.with-keyboard", "Or paste YAML here: Ctrl+V anywhere on this view."),
       ),
     ),
+    h("section.models", h("h2", "Packaged models"), h("div.bar", search, chips), cards),
   ),
 );
 

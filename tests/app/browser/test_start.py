@@ -76,6 +76,30 @@ def example(page: Page) -> Page:
     return page
 
 
+def test_the_folder_comes_before_the_packaged_models(page: Page) -> None:
+    """For the Tab key, at every width."""
+    expect(page.locator(".card").first).to_be_visible()
+    order = page.evaluate("""() => [...document.querySelectorAll(
+        ".start-view :is(button, input, select):not(.hidden, .card + .card)"
+    )].map((one) => one.dataset.spec ?? one.ariaLabel ?? one.textContent)""")
+    names = ["Try the example", "Folder of a Hugging Face model", "New spec", "Open a file …"]
+    names += ["Search packaged models", "all"]
+    assert [name for name in order if name in names] == names
+    assert order[-1] == page.locator(".card").first.get_attribute("data-spec")
+    for width in (1440, 390):
+        resize(page, width, 800)
+        example, folder, cards = (
+            page.locator(f".start-view {part}").bounding_box()
+            for part in (".example", "aside", ".cards")
+        )
+        assert example and folder and cards
+        if width == 390:
+            assert example["y"] < folder["y"] < cards["y"]
+        else:
+            assert folder["x"] > cards["x"] + cards["width"] and folder["y"] == example["y"]
+    page.set_viewport_size({"width": 1440, "height": 900})
+
+
 def test_it_offers_everything_at_every_width(page: Page) -> None:
     bert = page.locator(".card[data-spec=bert]")
     expect(bert).to_contain_text("109.5 M")
