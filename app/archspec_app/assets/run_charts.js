@@ -20,6 +20,27 @@ export function chart(title, lines, view = chartView()) {
   return figure;
 }
 
+// A slider that smooths the charts of a view, and draws them anew.
+export function smoothingBar(view, draw) {
+  const slider = h("input", {
+    type: "range",
+    min: 0,
+    max: 0.98,
+    step: 0.02,
+    value: view.smoothing,
+    "data-act": "smooth",
+  });
+  slider.addEventListener("input", () => {
+    view.smoothing = slider.valueAsNumber;
+    draw();
+  });
+  return h(
+    "p.bar",
+    h("label.smoothing", "Smoothing ", slider),
+    h("span.quiet", "Point at a curve for its values; drag over steps to see only these."),
+  );
+}
+
 function parts(title, lines, view, draw) {
   const isPoint = ([x, y]) => Number.isFinite(x) && Number.isFinite(y);
   const zoomed = view.zoomed.get(title);

@@ -1,8 +1,10 @@
 // Runs side by side: their curves over each other, and the options in which they differ.
 import { button, h, headRow, rowHead, scrollable } from "./dom.js";
 import { formatExact, formatScore } from "./numbers.js";
-import { chart } from "./run_charts.js";
+import { speeds } from "./chart_scale.js";
+import { chart, chartView, smoothingBar } from "./run_charts.js";
 import { differences } from "./run_order.js";
+import { formatValue } from "./value_format.js";
 
 // The scores that a task has, the loss apart.
 export const scoresOf = (lines, figures) =>
@@ -22,7 +24,31 @@ export function comparison(runs, figures, close) {
   const ofEpochs =
     (name) =>
     ({ epochs }) => ({ points: epochs.map((epoch) => [epoch.step, epoch[name]]), dots: true });
-  const ofSteps = ({ steps }) => ({ points: steps.map(({ step, loss }) => [step, loss]) });
+  const ofSteps =
+    (name, more = {}) =>
+    ({ steps }) => {
+      const points = steps
+        .map(({ step, [name]: value }) => [step, value])
+        .filter(([, value]) => Number.isFinite(value));
+      return { points, ...more };
+    };
+  const ofSpeed =
+    (name) =>
+    ({ steps }) => ({ points: speeds(steps, name), format: formatValue });
+  const hasTokens = runs.some(({ steps }) => steps.some(({ tokens }) => Number.isFinite(tokens)));
+  const view = chartView();
+  const drawn = h("div.charts");
+  const draw = () =>
+    drawn.replaceChildren(
+      chart("Validation loss", lines(ofEpochs("loss")), view),
+      ...(score ? [chart(`Validation ${figures[score]}`, lines(ofEpochs(score)), view)] : []),
+      chart("Training loss", lines(ofSteps("loss")), view),
+      chart("Learning rate", lines(ofSteps("learning_rate", { isExact: true, format: formatValue })), view),
+      chart("Gradient norm", lines(ofSteps("grad_norm", { format: formatValue })), view),
+      chart("Samples per second", lines(ofSpeed("samples")), view),
+      ...(hasTokens ? [chart("Tokens per second", lines(ofSpeed("tokens")), view)] : []),
+    );
+  draw();
   const different = differences(runs).map(([name, values]) =>
     h(
       "tr",
@@ -40,12 +66,8 @@ export function comparison(runs, figures, close) {
   const head = headRow(["", ...runs.map(({ key }) => key)]);
   return [
     h("h3", `Comparison of ${runs.length} runs `, button("Close", close)),
-    h(
-      "div.charts",
-      chart("Validation loss", lines(ofEpochs("loss"))),
-      score ? chart(`Validation ${figures[score]}`, lines(ofEpochs(score))) : "",
-      chart("Training loss", lines(ofSteps)),
-    ),
+    smoothingBar(view, draw),
+    drawn,
     scrollable("Differences", h("table", head, h("tbody", results, different))),
     different.length ? "" : h("p.quiet", "Their options are equal."),
   ];

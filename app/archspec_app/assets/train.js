@@ -8,7 +8,7 @@ import { formatDuration, formatExact, formatScore } from "./numbers.js";
 import { openTab } from "./navigation.js";
 import { changeBy, send, whenVisible } from "./page.js";
 import { speeds } from "./chart_scale.js";
-import { chart, chartView } from "./run_charts.js";
+import { chart, chartView, smoothingBar } from "./run_charts.js";
 import { comparison, scoresOf, specDifferences } from "./run_comparison.js";
 import { reportPanel, reportView } from "./run_report.js";
 import { badge, bestScore, runTable } from "./run_table.js";
@@ -411,27 +411,7 @@ function charts({ row: { key }, steps, epochs }) {
       steps.some(({ tokens }) => isNumber(tokens)) ? chart("Tokens", [speed("tokens")], view) : "",
     );
   draw();
-  return h("div", smoothingBar(draw), drawn);
-}
-
-function smoothingBar(draw) {
-  const slider = h("input", {
-    type: "range",
-    min: 0,
-    max: 0.98,
-    step: 0.02,
-    value: view.smoothing,
-    "data-act": "smooth",
-  });
-  slider.addEventListener("input", () => {
-    view.smoothing = slider.valueAsNumber;
-    draw();
-  });
-  return h(
-    "p.bar",
-    h("label.smoothing", "Smoothing ", slider),
-    h("span.quiet", "Point at a curve for its values; drag over steps to see only these."),
-  );
+  return h("div", smoothingBar(view, draw), drawn);
 }
 
 function tryModel(key) {

@@ -67,7 +67,17 @@ def test_runs_are_sorted_compared_annotated_tried_and_deleted(
     inspector.button("Compare 2 runs").click()
     table = page.locator(".comparison table")
     expect(table.locator("tr").filter(has_text=re.compile("^epochs"))).to_have_text("epochs12")
-    expect(page.locator(".comparison figure").first.locator(".curve")).to_have_count(2)
+    compared = page.locator(".comparison figure")
+    titles = [
+        "Validation loss", "Validation accuracy", "Training loss", "Learning rate",
+        "Gradient norm", "Samples per second", "Tokens per second",
+    ]  # fmt: skip
+    expect(compared.locator("figcaption")).to_contain_text(titles)
+    expect(compared.locator("svg[role=img]")).to_have_count(len(titles))
+    for figure in compared.all():
+        expect(figure.locator(".curve:not(.raw)")).to_have_count(2)
+    page.locator(".comparison").get_by_role("slider", name="Smoothing").fill("0.9")
+    expect(compared.locator(".curve.raw")).to_have_count(2 * 4)  # of losses, norms and speeds
     specs = page.locator(".comparison .specs")
     expect(specs.get_by_role("heading")).to_have_text("Spec of long, compared with short")
     expect(specs.locator("li.changed")).to_contain_text(re.compile("params.p.*0.1.*0.5"))
