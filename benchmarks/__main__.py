@@ -21,6 +21,7 @@ from benchmarks import (
     gpu,
     loading,
     predicting,
+    tasks,
     training,
     validating,
 )
@@ -37,6 +38,7 @@ SUITES: dict[str, Callable[[], Iterator[Measurable]]] = {
     "predict": predicting.pairs,
     "validate": validating.pairs,
     "train": training.results,
+    "tasks": tasks.results,
     "edit": editing.pairs,
     "draw": drawing.pairs,
     "gpu": gpu.pairs,

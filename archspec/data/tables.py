@@ -5,6 +5,7 @@ Nothing in a file is run: no pickle, no script of a hub; extension types become 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -109,13 +110,14 @@ class Cells:
     column: str
     base: Path | None = None
     _parts: tuple[Any, Any] | None = field(default=None, repr=False)
+    _root: Path | None = field(default=None, repr=False)
 
     def __getstate__(self) -> tuple[datasets.Dataset, str, Path | None]:
         return self.dataset, self.column, self.base  # a memory-mapped table is pickled as its path
 
     def __setstate__(self, state: tuple[datasets.Dataset, str, Path | None]) -> None:
         self.dataset, self.column, self.base = state
-        self._parts = None
+        self._parts = self._root = None
 
     def _values_and_paths(self) -> tuple[Any, Any]:
         if self._parts is None:
@@ -155,12 +157,14 @@ class Cells:
             return None
         if values is not None and values[position].is_valid:
             return None
-        name = paths[position].as_py()
-        base = self.base.resolve()
-        path = (base / (name or "")).resolve()
-        if name and not path.is_relative_to(base):
+        if not (name := paths[position].as_py()):
+            return None
+        if self._root is None:  # found once: of a small image, it would take longer than reading
+            self._root = self.base.resolve()
+        path = Path(os.path.realpath(self._root / name))
+        if not path.is_relative_to(self._root):
             raise ValueError("outside the data's folder")
-        return path if name else None
+        return path
 
     def texts(self, positions: np.ndarray) -> list[str]:
         """Texts as they are, and lists of words joined."""
