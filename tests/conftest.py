@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the files in tests/golden"
     )
+
+
+def pytest_collection_finish() -> None:
+    """What all modules of tests have imported stays: a full collection would go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 def settings() -> dict[str, str]:

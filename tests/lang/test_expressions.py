@@ -186,7 +186,7 @@ EVALUATION = [
     ("0 ** -1", "E306", "0 ** -1", "negative power"),
     ("1 << -1", "E306", "1 << -1", "negative shift"),
     ("(-8) ** 0.5", "E306", "(-8) ** 0.5", "not a real number"),
-    ("10.0 ** 400", "E306", "10.0 ** 400", "out of range"),
+    ("10.0 ** 400", "E306", "10.0 ** 400", "evaluated: Numerical result out of range"),
     ("1 + t[3]", "E306", "t[3]", "index out of range"),
     ("t[1.0]", "E306", "t[1.0]", "indices must be integers"),
     ("t['a']", "E306", "t['a']", "indices must be integers"),

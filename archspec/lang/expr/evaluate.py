@@ -87,7 +87,8 @@ class Evaluator(nodes.Visitor[Value]):
         try:
             result = super().visit(node)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise ExpressionError("E306", f"cannot be evaluated: {error}", node) from None
+            reason = error.args[-1] if error.args else error  # a power's has an errno in front
+            raise ExpressionError("E306", f"cannot be evaluated: {reason}", node) from None
         if isinstance(result, int):
             if not -MAX_INTEGER <= result <= MAX_INTEGER:
                 raise ExpressionError("E307", "the result does not fit into 64 bits", node)
