@@ -121,3 +121,22 @@ def test_all_else_is_told(text: str, code: str, line: int, message: str) -> None
     assert message in problem.message
     if message.startswith("'a' is a module"):
         assert problem.hint == "call it: a(…); for the parameter, write let: {a_value: $a}"
+
+
+@every(
+    "step, hidden",
+    [("dropout(x, 0.5)", True), ("head(x, 0.5)", False), ("relu(x, True)", True)],
+)
+def test_a_value_that_hides_a_function(step: str, hidden: bool) -> None:
+    text = f"""\
+archspec: 1
+model: Net
+params: {{dropout: 0.25, head: 4}}
+blocks:
+  Net: {{inputs: {{x: [batch, 4], relu: [batch, 4]}}, forward: [{{return: "{step}"}}]}}
+"""
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text)
+    [problem] = caught.value.problems
+    assert problem.code == "E304"
+    assert problem.hint.startswith("it hides the function: call a module") is hidden

@@ -88,6 +88,14 @@ TABLE: dict[str, dict[str, Values]] = {
         "add_cross_attention": ([], [True]),
         "tie_word_embeddings": ([], [False]),
     },
+    "opt": {
+        "activation_function": (["gelu"], ["silu", "gelu_new"]),
+        "word_embed_proj_dim": ([OUT, None], []),
+        "pad_token_id": ([None, 2], []),
+        "_remove_final_layer_norm": ([OUT], [True]),
+        "layerdrop": ([], [0.1]),
+        "tie_word_embeddings": ([True, False], []),
+    },
     "mamba": {
         "use_bias": ([True], []),
         "hidden_act": ([], ["gelu"]),

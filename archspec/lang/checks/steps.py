@@ -418,7 +418,10 @@ class _StepChecker:
         message = f"'{name}' is a value and cannot be called"
         if symbol.kind in ("input", "local"):
             message = f"'{name}' cannot be called"
-        self.refuse(call.function, "E304", message)
+        hint = ""
+        if functions.find(name) is not None:
+            hint = "it hides the function: call a module that does the same, or rename the value"
+        self.refuse(call.function, "E304", message, hint)
 
     def _module_call(self, call: nodes.Call, function: Node) -> None:
         found = self._resolve(function)

@@ -70,6 +70,25 @@ def _gpt2(random: Random) -> dict[str, Any]:
     }
 
 
+def _opt(random: Random) -> dict[str, Any]:
+    heads = random.randint(1, 3)
+    size = heads * random.randint(2, 6)
+    return {
+        "vocab_size": random.randint(20, 60),
+        "hidden_size": size,
+        "word_embed_proj_dim": random.choice([None, size, 5]),
+        "num_hidden_layers": random.randint(1, 3),
+        "num_attention_heads": heads,
+        "ffn_dim": random.randint(5, 30),
+        "max_position_embeddings": random.randint(12, 20),
+        "activation_function": random.choice(["relu", "gelu"]),
+        "do_layer_norm_before": random.random() < 0.5,
+        "enable_bias": random.random() < 0.5,
+        "layer_norm_elementwise_affine": random.choice([True, True, False]),
+        "tie_word_embeddings": random.random() < 0.5,
+    }
+
+
 def _with_whole_cache(name: str) -> Any:
     """The class of theirs, with a cache of all tokens: ours is not cut to the window either."""
     base: Any = getattr(transformers, name)
@@ -116,5 +135,6 @@ REFERENCES = {
     ),
     "mistral": _entry("MistralForCausalLM", _windowed),
     "olmo2": _entry("Olmo2ForCausalLM", _olmo2),
+    "opt": _entry("OPTForCausalLM", _opt),
     "phi3": _entry("Phi3ForCausalLM", _phi3, "transformers"),
 }
