@@ -166,7 +166,9 @@ class Fit:
             elif ours.shape != theirs.shape:
                 shapes = f"{list(ours.shape)}, in the file {list(theirs.shape)}"
                 hint = "the weights are of another size: set the parameters of the spec to theirs"
-                if len(rows) <= _MAX_NOTES and not row.shares:
+                if sorted(ours.shape) == sorted(theirs.shape):
+                    hint = "the file may hold it transposed: see transpose, of layouts"
+                elif len(rows) <= _MAX_NOTES and not row.shares:
                     hint += self._resizing(ours, theirs)
                 yield Problem("E603", f"'{ours.name}' has the shape {shapes}", hint=hint)
             else:
@@ -177,7 +179,8 @@ class Fit:
         """How to say that one of few tensors may have another shape."""
         if not exact_patterns([ours.name], self.sides.ours, self.sides.target.tensors):
             return ""
-        how = "rows" if len(ours.shape) == len(theirs.shape) else "fresh"
+        alike = len(ours.shape) == len(theirs.shape) and castable(theirs.dtype, ours.dtype)
+        how = "rows" if alike else "fresh"
         what = {"rows": "copy the part that both have", "fresh": "keep the initial values"}[how]
         pair = f"resize={{'{ours.name}': '{how}'}}, --resize {ours.name}={how}"
         return f"; or, to {what}: {pair}"
@@ -307,15 +310,15 @@ class _Matcher:
         return "tied" if self.sides.same(theirs.name, other.name) else "unfit"
 
     def _matched(self, ours: TensorInfo, theirs: TensorInfo, rules: tuple[Rule, ...]) -> Row:
-        if not castable(theirs.dtype, ours.dtype):
-            return Row("unfit", ours, theirs, rules)
         how, rule = self.sides.resized.get(ours.name, ("", None))
+        fits = castable(theirs.dtype, ours.dtype)
         if ours.shape != theirs.shape or isinstance(how, tuple):
-            if rule is None or not _is_apt(how, ours.shape, theirs.shape):
-                return Row("unfit", ours, theirs, rules)
             kept = how == "fresh" or how == (None,) * len(how)
+            if rule is None or not _is_apt(how, ours.shape, theirs.shape) or not (kept or fits):
+                return Row("unfit", ours, theirs, rules)
             return Row("resized", ours, theirs, (*rules, rule), kept=kept)
-        return Row("renamed" if ours.name != theirs.name else "loaded", ours, theirs, rules)
+        kind = "renamed" if ours.name != theirs.name else "loaded"
+        return Row(kind if fits else "unfit", ours, theirs, rules)
 
     def _left(self, theirs: TensorInfo) -> Row:
         rule = self.ignored.get(theirs.name)

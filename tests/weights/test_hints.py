@@ -36,6 +36,7 @@ blocks:
       head: {type: Conv2d, in_channels: 4, out_channels: 2, kernel_size: 1}
 """
 OFFERED = re.compile(r"\b(allow_missing|ignore)=(\[.*?\])")
+RESIZE = re.compile(r"\bresize=(\{.*?\})")
 KEY = re.compile(r"\bkey=('[^']*')")
 State = dict[str, torch.Tensor]
 
@@ -52,11 +53,15 @@ def followed(model: nn.Module, path: Path, **options: Any) -> tuple[WeightsRepor
         keys = [match for hint in hints for match in KEY.findall(hint)]
         if keys:
             options["key"] = ast.literal_eval(keys[0])
+        sizes = [ast.literal_eval(match) for hint in hints for match in RESIZE.findall(hint)]
+        for offered in sizes:
+            named |= offered.keys()
+            options["resize"] = options.get("resize", {}) | offered
         for argument, text in found:
             patterns = ast.literal_eval(text)
             named |= set(patterns)
             options[argument] = [*options.get(argument, ()), *patterns]
-        if not found and not keys:
+        if not found and not keys and not sizes:
             return None, named
     raise AssertionError("the hints lead nowhere")
 
@@ -103,6 +108,17 @@ def reshaped(state: State, rng: random.Random) -> State:
     return {n: t.reshape(1, -1) if n in changed else t for n, t in state.items()}
 
 
+def swapped(state: State, rng: random.Random) -> State:
+    first, second = rng.sample(list(state), 2)
+    return {**state, first: state[second], second: state[first]}
+
+
+def larger(state: State, rng: random.Random) -> State:
+    name = rng.choice(list(state))
+    shape = [size + 1 for size in state[name].shape] or [3]
+    return {**state, name: torch.full(shape, 9).to(rng.choice([torch.float32, torch.int64]))}
+
+
 def prefixed(state: State, rng: random.Random) -> State:
     prefix = rng.choice(["module.", "model.", "_orig_mod.", "bert.", "x.", "cls.", "classifier."])
     some = rng.choice([list(state), rng.sample(list(state), rng.randint(1, len(state)))])
@@ -121,7 +137,18 @@ def extra(state: State, rng: random.Random) -> State:
     return {**state, odd: torch.zeros(rng.choice([(), (3,), (8, 8)]))}
 
 
-DAMAGES = [missing, missing_kind, renamed, fused, reshaped, prefixed, doubled, extra]
+DAMAGES = [
+    missing,
+    missing_kind,
+    renamed,
+    fused,
+    reshaped,
+    prefixed,
+    doubled,
+    extra,
+    swapped,
+    larger,
+]
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +167,7 @@ def test_followed_hints_load_all_that_they_do_not_name(
 ) -> None:
     path, wrong = tmp_path / "a.safetensors", list[str]()
     ended = 0
-    for seed in range(200):
+    for seed in range(240):
         rng = random.Random(seed)
         model, state = models[seed % len(models)]
         damage = DAMAGES[seed // len(models) % len(DAMAGES)]
@@ -154,10 +181,12 @@ def test_followed_hints_load_all_that_they_do_not_name(
             left = row.kind in ("ignored", "unexpected", "unfit", "resized")
             of_file = row.theirs.name if row.theirs else ""
             by_call = any(of_file == p or of_file.startswith(f"{p}.") for p in named)
+            if row.kind == "resized":  # offered by the model's name
+                by_call = row.ours is not None and row.ours.name in named
             by_layout = any(rule.place for rule in row.rules)
             if left and not by_call and not by_layout:
                 wrong.append(f"{seed} {damage.__name__}: {row.kind} {of_file}")
-            if row.ours and row.theirs and not torch.equal(
+            elif row.ours and row.theirs and row.kind != "resized" and not torch.equal(
                 model.state_dict()[row.ours.name], held[of_file].reshape(row.ours.shape)
             ):  # fmt: skip
                 wrong.append(f"{seed} {damage.__name__}: {row.ours.name} has other values")
@@ -168,6 +197,26 @@ def test_followed_hints_load_all_that_they_do_not_name(
             wrong.append(f"{seed} {damage.__name__}: offered {named}")
     assert not wrong, "\n".join(wrong)
     assert ended > 60
+
+
+def test_a_tensor_of_another_shape_is_offered_what_can_be(
+    models: list[tuple[nn.Module, State]], tmp_path: Path
+) -> None:
+    model, state = models[0]
+    table, dense = "bert.embeddings.word_embeddings.weight", "classifier.weight"
+    larger = "the weights are of another size: set the parameters of the spec to theirs; or, to "
+    rows: list[tuple[str, torch.Tensor, str]] = [
+        (table, torch.ones(21, 8), f"{larger}copy the part that both have: resize={{'{table}': "
+         f"'rows'}}, --resize {table}=rows"),
+        (table, torch.ones(21, 8, dtype=torch.int64), f"{larger}keep the initial values: "
+         f"resize={{'{table}': 'fresh'}}, --resize {table}=fresh"),
+        (dense, torch.ones(8, 2), "the file may hold it transposed: see transpose, of layouts"),
+    ]  # fmt: skip
+    for name, tensor, hint in rows:
+        save_file({**state, name: tensor}, tmp_path / "a.safetensors")
+        with pytest.raises(WeightsError) as caught:
+            load_weights(model, tmp_path / "a.safetensors")
+        assert [problem.hint for problem in caught.value.problems] == [hint]
 
 
 def test_what_the_file_may_hold_otherwise_is_not_left_out(
