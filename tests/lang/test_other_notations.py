@@ -368,6 +368,7 @@ def test_the_top(line: str, hint: str) -> None:
         (STEP % "{z: clamp(x, min=2)}", "10:13-20", "{ }"),
         (MODULE % "{type: Embedding, num_embeddings: $max(4, 2), embedding_dim: 3, padding_idx: }",
          "10:45-51", "{ }"),
+        (STEP % "{for: i in range(2), do: [x: clamp(x, 2), z: relu(x)]}", "10:38-45", "[ ]"),
     ],
 )  # fmt: skip
 def test_a_comma_ends_a_value_in_brackets(text: str, place: str, brackets: str) -> None:

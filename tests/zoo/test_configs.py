@@ -112,6 +112,14 @@ TABLE: dict[str, dict[str, Values]] = {
         "scale_decoder_outputs": ([None], []),
         "tie_word_embeddings": ([False], []),
     },
+    "bart": {
+        "activation_function": (["relu"], ["silu"]),
+        "scale_embedding": ([True], []),
+        "pad_token_id": ([None, 2], []),
+        "encoder_layerdrop": ([], [0.1]),
+        "tie_word_embeddings": ([], [False]),
+        "normalize_before": ([], [True]),
+    },
     "whisper": {
         "activation_function": ([], ["relu"]),
         "scale_embedding": ([], [True]),

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
@@ -79,31 +81,37 @@ def test_tokens_are_those_of_transformers(name: str, tmp_path: Path) -> None:
 
 
 def with_encoder(name: str) -> tuple[Any, Any]:
-    """A small T5 or Whisper of theirs with spread logits, and ours with its weights."""
+    """A small T5, BART or Whisper of theirs with spread logits, and ours with its weights."""
     torch.manual_seed(0)
-    given: dict[str, Any]
+    theirs: Any
+    given: dict[str, Any] = {"vocab_size": 50, "d_model": 16}
     if name == "t5":
-        given = {"vocab_size": 50, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2}
-        given |= {"num_decoder_layers": 3, "num_heads": 2, "relative_attention_num_buckets": 8}
-        theirs: Any = T5ForConditionalGeneration(T5Config(**given, initializer_factor=4.0))
+        given |= {"d_kv": 8, "d_ff": 24, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 2}
+        given |= {"relative_attention_num_buckets": 8}
+        theirs = T5ForConditionalGeneration(T5Config(**given, initializer_factor=4.0))
     else:
-        given = {"vocab_size": 50, "d_model": 16, "encoder_layers": 1, "decoder_layers": 2}
-        given |= {"encoder_attention_heads": 2, "decoder_attention_heads": 4, "num_mel_bins": 4}
-        given |= {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_source_positions": 6}
-        given |= {"max_target_positions": 64, "pad_token_id": 0}
-        theirs = WhisperForConditionalGeneration(WhisperConfig(**given, init_std=0.4))
+        given |= {"encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 16}
+        given |= {"decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 16}
+        given |= {"pad_token_id": 0}
+        if name == "bart":
+            given |= {"max_position_embeddings": 64}
+            theirs = BartForConditionalGeneration(BartConfig(**given, init_std=0.4))
+        else:
+            given |= {"num_mel_bins": 4, "max_source_positions": 6, "max_target_positions": 64}
+            theirs = WhisperForConditionalGeneration(WhisperConfig(**given, init_std=0.4))
     ours = archspec.build(name, device="cpu", **given)
     ours.load_state_dict(theirs.state_dict(), strict=False)
     return theirs.eval(), ours
 
 
-@every("name", ["t5", "whisper"])
+@every("name", ["t5", "bart", "whisper"])
 def test_tokens_behind_an_encoder_are_those_of_transformers(name: str) -> None:
     theirs, ours = with_encoder(name)
-    ids = torch.randint(50, (3, 12)) if name == "t5" else torch.randn(3, 4, 12)
+    is_text = name != "whisper"
+    ids = torch.randint(50, (3, 12)) if is_text else torch.randn(3, 4, 12)
     begin, mask = torch.tensor([[0, 7], [0, 8], [0, 9]]), torch.ones(3, 12, dtype=torch.int64)
     mask[1, 5:] = 0
-    masks = [mask, None] if name == "t5" else [None]
+    masks = [mask, None] if is_text else [None]
     found = begin
     for one in masks:
         tokens = begin  # without a cache, each token from all before

@@ -71,6 +71,7 @@ class _Reader:
             if key == "params" and isinstance(value, dict) and len(path) in (0, 2):
                 self._params(cast(_Data, value), inner)
             if isinstance(value, list) and _are_steps(inner):
+                self._join_items(cast("list[object]", value), inner)
                 self._steps(cast("list[Any]", value), inner)
             self._inside(cast(object, value), inner)
 
@@ -98,17 +99,21 @@ class _Reader:
                         del data[other]
 
     def _join_items(self, items: list[object], path: Path) -> None:
-        """``[max(b, 2)]`` is read as ``["max(b", "2)"]``."""
+        """``[max(b, 2)]`` is read as ``["max(b", "2)"]``, and so is ``[a: max(b, 2)]``."""
         at = 0
         joined: list[object] = []
         while at < len(items):
             item, rest = items[at], list[str]()
-            if self._is_open(item, (*path, at)):
+            pair = cast(_Data, item) if isinstance(item, dict) and len(item) == 1 else {}
+            keys = (*pair,)
+            value: object = pair[keys[0]] if pair else cast("object", item)
+            if self._is_open(value, (*path, at, *keys)):
                 behind = islice(items, at + 1, None)
                 plain = takewhile(lambda other: isinstance(other, str | int | float), behind)
-                if (rest := _closing(str(item), map(str, plain))) and path[-1:] != ("items",):
-                    self._comma("[ ]", (*path, at))
-            joined.append(", ".join([str(item), *rest]) if rest else item)
+                if (rest := _closing(str(value), map(str, plain))) and path[-1:] != ("items",):
+                    self._comma("[ ]", (*path, at, *keys))
+            whole = ", ".join([str(value), *rest]) if rest else value
+            joined.append({keys[0]: whole} if pair else whole)
             at += 1 + len(rest)
         items[:] = joined
 

@@ -22,6 +22,13 @@ def _googlenet(random: Random) -> Small:
     return Small(theirs, {"num_classes": classes}, args=(image(random, 48, 56),))
 
 
+def _inception(random: Random) -> Small:
+    classes, aux = random.randint(1, 9), random.choice([True, False])
+    theirs = models.Inception3(classes, aux_logits=aux, init_weights=False)
+    params = {"num_classes": classes, "aux_logits": aux}
+    return Small(theirs, params, args=(image(random, 75, 80),))
+
+
 def _squeezenet(version: str, random: Random) -> Small:
     classes = random.randint(2, 9)
     params = {"num_classes": classes}
@@ -121,6 +128,11 @@ def _efficientnet(random: Random) -> Small:
 REFERENCES = {
     "googlenet": Reference(
         partial(models.googlenet, aux_logits=False, init_weights=False), _googlenet
+    ),
+    "inception-v3": Reference(
+        partial(models.inception_v3, init_weights=False),
+        _inception,
+        outputs=lambda output: {"logits": output},
     ),
     "squeezenet1-0": Reference(models.squeezenet1_0, partial(_squeezenet, "1_0")),
     "squeezenet1-1": Reference(models.squeezenet1_1, partial(_squeezenet, "1_1")),

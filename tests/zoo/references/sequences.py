@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     T5Config,
     T5ForConditionalGeneration,
     Wav2Vec2Config,
@@ -41,6 +43,30 @@ def _t5(random: Random) -> Small:
         "decoder_attention_mask": padding_mask(random, 6),
     }
     return Small(T5ForConditionalGeneration(config), config=config.to_dict(), kwargs=inputs)
+
+
+def _bart(random: Random) -> Small:
+    heads = [random.randint(1, 3) for _ in range(2)]
+    config = BartConfig(
+        vocab_size=30,
+        d_model=heads[0] * heads[1] * random.randint(2, 4),
+        encoder_layers=random.randint(1, 3),
+        encoder_attention_heads=heads[0],
+        encoder_ffn_dim=random.randint(4, 20),
+        decoder_layers=random.randint(1, 3),
+        decoder_attention_heads=heads[1],
+        decoder_ffn_dim=random.randint(4, 20),
+        activation_function=random.choice(["gelu", "relu"]),
+        max_position_embeddings=random.randint(11, 15),
+        scale_embedding=random.choice([True, False]),
+    )
+    inputs = {
+        "input_ids": tokens(random, 30, 11),
+        "decoder_input_ids": tokens(random, 30, 6),
+        "attention_mask": padding_mask(random, 11),
+        "decoder_attention_mask": padding_mask(random, 6),
+    }
+    return Small(BartForConditionalGeneration(config), config=config.to_dict(), kwargs=inputs)
 
 
 def _trained_whisper(config: WhisperConfig) -> WhisperForConditionalGeneration:
@@ -104,6 +130,12 @@ def _logits_and_memory(output: Any) -> Any:
 
 
 REFERENCES = {
+    "bart": Reference(
+        lambda: BartForConditionalGeneration(BartConfig()),
+        _bart,
+        outputs=_logits_and_memory,
+        dynamic=("batch", "source", "target"),
+    ),
     "t5": Reference(
         lambda: T5ForConditionalGeneration(T5Config()),
         _t5,
