@@ -208,7 +208,7 @@ def test_how_far_the_frozen_part_is_computed_and_what_a_short_run_has() -> None:
     assert row["computing"] == {
         "samples": 128, "of": 2400, "share": 128 / 2400, "seconds_left": 284.0
     }  # fmt: skip
-    assert row["short_steps"] == 7  # of 64 samples, at 8 a second
+    assert row["short_steps"] == 3  # of 64 samples, at 8 a second
     assert row["seconds_left"] is None
     for one, steps in (({"samples": 0}, None), ({"of": 256}, None), ({"of": 10**400}, None)):
         said = {**facts, "computing": {**facts["computing"], **one}}

@@ -469,7 +469,7 @@ function fillIn(options) {
 function shorterRun({ key, short_steps: steps }) {
   const label = `Stop, and train ${steps === 1 ? "1 step" : `${formatExact(steps)} steps`} instead`;
   const shorten = button(label, () => doOnce("shorten", { run: key, steps }), { "data-act": "shorten" });
-  return h("p.bar.shorter", h("span.quiet", "This takes long. To try it out in about a minute:"), shorten);
+  return h("p.bar.shorter", h("span.quiet", "This takes long. To try it out first:"), shorten);
 }
 
 const fieldLink = (name) => {

@@ -74,7 +74,7 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
     Returns:
         ``seconds``, of all batches of all epochs; ``batch_seconds``, of one of them on average;
         ``measured``, how many; ``epochs``; ``max_steps``, None unless the run ends by it; where
-        that takes long, ``short`` with ``steps`` that take about a minute and their ``seconds``,
+        that takes long, ``short`` with ``steps`` that take half a minute and their ``seconds``,
         else None. Or only ``problem``: why nothing was measured.
 
     Raises:

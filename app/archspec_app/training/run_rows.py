@@ -35,7 +35,7 @@ class JobRow:
         tokens_per_second: likewise; None of images.
         computing: while the frozen part is computed, how far: ``samples``, ``of`` how many, their
             ``share``, and ``seconds_left`` for it, None before the first.
-        short_steps: steps that take about a minute, of an active run that takes long; else None.
+        short_steps: steps that take half a minute, of an active run that takes long; else None.
         ended_by: the option that ended the run before its epochs were over.
         best: the monitored score of the best epoch: ``name``, as people say it, and ``value``.
         test: the scores on the test split, as ``FIGURES`` names them.

@@ -293,9 +293,9 @@ def test_a_long_run_says_how_far_it_is_and_can_be_made_short(
         told = inspector.page.locator(".toolbar-view .active-runs")
         expect(told).to_have_text(re.compile(rf"{run} frozen part 5 %"))
         # 1.5 s a sample, 16 samples a step
-        inspector.button("Stop, and train 2 steps instead").click()
+        inspector.button("Stop, and train 1 step instead").click()
         expect(training.notice).to_contain_text(f"{run} stops. The form has its options")
-        expect(training.form.locator('[name="max_steps"]')).to_have_value("2")
+        expect(training.form.locator('[name="max_steps"]')).to_have_value("1")
         expect(training.form.locator('[name="data"]')).to_have_value("reviews.csv")
         expect(training.badge).to_have_text(re.compile("stop"), timeout=SLOWLY)
         assert process.wait(60) == -signal.SIGTERM
