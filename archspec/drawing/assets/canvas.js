@@ -129,10 +129,15 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     const top = height * k > room.height - 32 ? 16 - y * k : room.height / 2 - (y + height / 2) * k;
     moveTo(room.width / 2 - (x + width / 2) * k, top, k);
   }
-  let fitAgain = null; // at another width, as long as all is looked at
+  let fitAgain = null; // at another width, as long as nobody has moved the canvas
   function fit(smallest) {
     if (layout) frame({ x: 0, y: 0, ...layout }, smallest);
     fitAgain = layout && (() => fit(smallest));
+  }
+  function fitBox(key) {
+    const place = places.get(key);
+    if (place) frame({ x: place.x, y: place.y, width: place.box.width, height: place.box.height }, 0.5);
+    fitAgain = () => fitBox(key);
   }
 
   // -------------------------------------------------------------------------------------- drawing
@@ -327,8 +332,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
     for (const one of unfolded) state.unfolded.add(one);
     selected = { kind: "box", key };
     redraw();
-    const place = places.get(key);
-    if (place) frame({ x: place.x, y: place.y, width: place.box.width, height: place.box.height }, 0.5);
+    fitBox(key);
   }
 
   // -------------------------------------------------------------------------------------- keyboard

@@ -53,6 +53,22 @@ def test_the_first_drawing_is_in_sight_at_every_width(open_page: OpenPage) -> No
         assert drawing["width"] > 250  # and can be read
 
 
+def test_the_module_of_the_tree_is_in_the_middle_at_every_width(open_page: OpenPage) -> None:
+    inspector = open_page(width=390, height=844)
+    page = inspector.page
+    inspector.row("bert").locator(".label").click()
+    expect(page.locator(".details-view h3")).to_contain_text("bert")
+    inspector.tab("Diagram")
+    chosen(box(page, "bert"))
+    for width in (390, 1280, 390):
+        resize(page, width, 844)
+        pane = page.locator("svg.canvas-svg").bounding_box()
+        place = box(page, "bert").bounding_box()
+        assert pane and place
+        middle = place["x"] + place["width"] / 2
+        assert middle == pytest.approx(pane["x"] + pane["width"] / 2, abs=8), width
+
+
 def test_blocks_open_in_place(drawn: Inspector) -> None:
     page = drawn.page
     sign(box(page, "bert"), "toggle").click()
