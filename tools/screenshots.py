@@ -27,6 +27,7 @@ SELECTED = "bert.encoder.layer"
 PLAN = "last-2-and-head"
 # What is there once a tab's first answer is.
 ANSWERED = {
+    "Cost": ".memory-view table",
     "Diagram": ".diagram-view .canvas-box",
     "Diff": ".diff-view .verdict, .diff-view section",
     "Train": ".train-view [type=submit]",
@@ -90,8 +91,11 @@ def picture(inspector: Inspector, tab: str, file: Path) -> None:
         expect(page.locator(".card").first).to_be_visible()
     else:
         inspector.tab(tab)
+    if tab == "Cost":  # its last part is computed once somebody scrolls there
+        page.locator(".memory-view").scroll_into_view_if_needed()
     if tab in ANSWERED:
         expect(page.locator(ANSWERED[tab]).first).to_be_attached()
+    page.evaluate("() => window.scrollTo(0, 0)")
     page.mouse.move(0, 0)
     page.evaluate("() => document.activeElement?.blur?.()")
     page.evaluate(STILL)
