@@ -26,7 +26,6 @@ MEASURED = [  # with PyTorch 2.11 on an H200, by ``python -m benchmarks gpu``
     ("efficientnet-b0", {"batch": 64}, None, "fp32", 5_644_342_656),
     ("convnext-tiny", {"batch": 64}, None, "bf16-mixed", 3_936_027_712),
     ("vit-b-16", {"batch": 64}, None, "bf16-mixed", 4_423_498_432),
-    ("swin-t", {"batch": 64}, None, "bf16-mixed", 4_780_721_152),
     ("unet", {"batch": 4}, None, "fp32", 1_372_633_088),
     ("whisper", {"batch": 8}, None, "bf16-mixed", 1_049_364_416),
     ("clip", {"texts": 32, "images": 32}, None, "bf16-mixed", 1_717_829_612),
