@@ -35,6 +35,7 @@ from archspec.lang.schema import FreezePlan
 from archspec.lang.sizes import symbols_of
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.forward_record import Run
+from archspec.tracing.limits import RunLimitExceeded
 
 MAX_SIZE = 1_000_000
 """The largest size of a dimension, as in a spec, and so the largest batch."""
@@ -286,20 +287,30 @@ class MeasuredModel:
         autocast = precision.computed if precision.mixed else None
         options: dict[str, Any] = {"kinds": kinds, "autocast": autocast, "device": self.device}
         try:
-            with torch.enable_grad():
-                trained = run(model, inputs, **options, checkpointed=frozenset(self.checkpointed))
+            try:
+                with torch.enable_grad():
+                    checkpointed = frozenset(self.checkpointed)
+                    trained, fault = run(model, inputs, **options, checkpointed=checkpointed), None
+            except RunLimitExceeded:
+                raise
+            except Exception as error:
+                trained, fault = None, error
             model.eval()
             with torch.no_grad():
-                return trained, run(model, inputs, **options)
+                inferred = run(model, inputs, **options)
         except Exception as error:
-            action, hint = f"{spec.name} cannot be run in {precision.name} on meta", ""
-            if _has_too_few_values(error):
-                action = f"{spec.name} cannot be run in training mode, nor can it in plain PyTorch"
-                ones = [f"{name}=2" for name, size in spec.architecture.dims.items() if size == 1]
-                hint = f"give a larger size: --dim {' --dim '.join(ones)}" if ones else ""
-            raise run_error(spec, model, error, action, hint) from error
+            action = f"{spec.name} cannot be run in {precision.name} on meta"
+            raise run_error(spec, model, error, action) from error
         finally:
             model.train()
+        if trained is None:
+            assert fault is not None
+            action = f"{spec.name} cannot be run in training mode, nor can it in plain PyTorch"
+            ones = [f"{name}=2" for name, size in spec.architecture.dims.items() if size == 1]
+            has_hint = ones and _has_too_few_values(fault)
+            hint = f"give a larger size: --dim {' --dim '.join(ones)}" if has_hint else ""
+            raise run_error(spec, model, fault, action, hint) from fault
+        return trained, inferred
 
 
 def _in_precision(value: Any, dtype: torch.dtype | None) -> Any:

@@ -543,9 +543,9 @@ class TextInput(Model):
     pair: bool | None = Field(
         default=None, description="whether the input is a pair of texts; null: as the data has it"
     )
-    pooling: (
-        Literal["mean", "cls", "max", "mean-sqrt-len", "weighted-mean", "last-token"] | None
-    ) = Field(default=None, description="how the model makes its embedding of the tokens'")
+    pooling: Pooling | None = Field(
+        default=None, description="how the model makes its embedding of the tokens'"
+    )
     normalize: bool | None = Field(default=None, description="whether embeddings have length 1")
 
 

@@ -239,6 +239,16 @@ def test_one_value_per_channel_in_training() -> None:
     assert archspec.largest_batch(spec, 1e-9) == 0
 
 
+def test_a_layer_that_fails_in_training_only() -> None:
+    text = NORM.replace("[batch, 4]", "[]").replace("BatchNorm1d, num_features: 4", "Dropout2d")
+    with pytest.raises(BuildError) as caught:
+        archspec.inspect(archspec.loads(text, name="net"))
+    (problem,) = caught.value.problems
+    assert problem.code == "E512" and problem.place is not None and problem.place.line == 7
+    assert "cannot be run in training mode, nor can it in plain PyTorch" in problem.message
+    assert problem.hint == ""
+
+
 # ------------------------------------------------------------------------------- checkpoints
 
 

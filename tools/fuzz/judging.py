@@ -169,6 +169,8 @@ def _unplaced(step: str, last: str, error: ArchspecError) -> Finding | None:
     has_inputs = not error.hint.startswith("declare its inputs")  # else nothing was run before
     if step == "draw" and isinstance(error.__cause__, RunLimitExceeded):
         return None  # build runs one of a loop's equal iterations, a drawing has each
+    if step == "inspect" and "in training mode, nor can it in plain PyTorch" in error.message:
+        return None  # build runs the model in inference mode
     if isinstance(error, BuildError) and has_inputs and step not in ("load", "build", "fill"):
         return _finding(f"{error.code} though it builds", step, error, error.message)
     return None if isinstance(error, ArchspecError) else _finding(kind, step, error, str(error))
