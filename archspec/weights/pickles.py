@@ -7,6 +7,7 @@ its kind and its size, everything that is shared counted as often as it occurs.
 
 from __future__ import annotations
 
+import io
 import pickletools
 import struct
 from dataclasses import dataclass
@@ -55,9 +56,10 @@ def check(pickle: bytes | IO[bytes], max_bytes: int, max_values: int, max_operat
         Refused: it is damaged, or asks for more than that.
     """
     walker = _Walker(max_values)
+    opened: Any = _Limited(io.BytesIO(pickle) if isinstance(pickle, bytes) else pickle)
     count = 0
     try:
-        for count, (operation, argument, at) in enumerate(pickletools.genops(pickle)):
+        for count, (operation, argument, at) in enumerate(pickletools.genops(opened)):
             # Only what has been met counts: an archive may have entries that no tensor is in.
             of_tensors = OPERATIONS_OF_A_TENSOR * len(walker.storages)
             if count - of_tensors > max_operations or (at or 0) > max_bytes:
@@ -70,6 +72,18 @@ def check(pickle: bytes | IO[bytes], max_bytes: int, max_values: int, max_operat
     except ValueError as error:
         raise Refused(str(error)) from None
     return max(0, count - OPERATIONS_OF_A_TENSOR * len(walker.storages))
+
+
+class _Limited:
+    """A pickle of which no single text or number is read that is beyond reason."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.readline, self.tell = file, file.readline, file.tell
+
+    def read(self, count: int) -> bytes:
+        if count > MAX_SIZE:
+            raise Refused("too much beside the tensors")
+        return self._file.read(count)
 
 
 class _Walker:
