@@ -26,6 +26,7 @@ from archspec.tasks import (
 )
 
 if TYPE_CHECKING:
+    from archspec.data.checking import CheckedInputs
     from archspec.data.masks import CheckedMasks
     from archspec.data.sources import Source
     from archspec.data.tables import Cells, Table
@@ -318,25 +319,16 @@ class _DataBuilder:
     def add(self, split: str, table: Table) -> None:
         """Check the rows of a split; the first split decides the classes."""
         from archspec.data.checking import check_inputs
-        from archspec.data.targets import equal_texts
 
         settings = self.task.image or ImageInput.model_validate({})
-        words, masks = tags_words(self.task.kind), None
-        checked = check_inputs(table, self.columns, settings, words=words)
+        checked = check_inputs(table, self.columns, settings, words=tags_words(self.task.kind))
         bad_by_row = {i: _Fault(i, *fault) for i, fault in checked.faults.items()}
-        targets: Targets | None = None
-        if self.labelled and self.columns.label is not None:
-            if words:
-                targets = self._tags(split, table, checked.cells[0], bad_by_row)
-            elif labels_pixels(self.task.kind):
-                masks = self._masks(split, table, checked.sizes, bad_by_row)
-                targets = masks.counts(len(self.names or ()))
-            elif finds_answers(self.task.kind):
-                targets = self._answers(table, checked.cells[1], bad_by_row)
-            else:
-                targets = self._targets(split, table, bad_by_row)
-        elif self.labelled and self.task.kind == "text-embedding":
-            targets = equal_texts(checked.cells[1].texts(np.arange(len(table))))
+        try:
+            targets, masks = self._learned(split, table, checked, bad_by_row)
+        except DataError as error:  # the rows that are left may lack what bad ones have
+            self._add_bad_rows(split, table, bad_by_row)
+            bad = tuple(Note(f"bad: {row}") for row in self.bad[:MAX_SHOWN])
+            raise DataError([replace(p, notes=(*p.notes, *bad)) for p in error.problems]) from None
         self._add_bad_rows(split, table, bad_by_row)
         self.notes += (*table.notes, *table.misread, *checked.notes)
         self.misread += table.misread
@@ -356,6 +348,25 @@ class _DataBuilder:
             digests = [one + other for one, other in zip(digests, masks.digests, strict=True)]
         self.splits[split] = rows
         self.digests[split] = [digests[i] for i in kept_rows.tolist()]
+
+    def _learned(
+        self, split: str, table: Table, checked: CheckedInputs, bad_by_row: dict[int, _Fault]
+    ) -> tuple[Targets | None, CheckedMasks | None]:
+        """What is learned of each row, and masks if that; adds what is wrong there."""
+        from archspec.data.targets import equal_texts
+
+        if self.labelled and self.columns.label is not None:
+            if tags_words(self.task.kind):
+                return self._tags(split, table, checked.cells[0], bad_by_row), None
+            if labels_pixels(self.task.kind):
+                masks = self._masks(split, table, checked.sizes, bad_by_row)
+                return masks.counts(len(self.names or ())), masks
+            if finds_answers(self.task.kind):
+                return self._answers(table, checked.cells[1], bad_by_row), None
+            return self._targets(split, table, bad_by_row), None
+        if self.labelled and self.task.kind == "text-embedding":
+            return equal_texts(checked.cells[1].texts(np.arange(len(table)))), None
+        return None, None
 
     def _targets(self, split: str, table: Table, bad_by_row: dict[int, _Fault]) -> Targets:
         """What is learned of each row; adds what is wrong there."""

@@ -19,7 +19,7 @@ with train_extra():
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-MIN_REFUSED_BYTES = 1_000_000_000  # bytes
+MIN_REFUSED_BYTES = 200_000_000  # bytes
 MAX_RATIO = 50  # unpacked bytes per byte of the file
 MIN_REFUSED_ROWS = 1_000_000
 MAX_ROWS_PER_BYTE = 8  # of the file: one bit for each row

@@ -350,6 +350,16 @@ def test_bad_rows_are_named_and_counted(tmp_path: Path) -> None:
     assert "left out 5 bad rows: no text 1," in str(data)
 
 
+def test_bad_rows_without_which_a_class_is_gone_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n,no\nfine,yes\ngood,yes\n")
+    error = refused(path)
+    assert (error.code, error.message) == ("E906", "a.csv: every label is yes")
+    assert [note.message for note in error.problems[0].notes] == [
+        "bad: a.csv, row 1 (line 2): no text"
+    ]
+
+
 def test_bad_rows_of_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     good = [json.dumps({"text": t, "label": v}) for t, v in ROWS]
