@@ -213,13 +213,14 @@ def _legacy(path: Path) -> None:
     path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps([1] * 10**7, 2))
 
 
+LENGTH = struct.pack("<i", 11**7)
 HOSTILE: dict[str, Callable[[Path], None]] = {
     "header.safetensors": _header,
     "shape.safetensors": _shapes,
     "dimensions.safetensors": _dimensions,
     "operations.pt": lambda path: _archive(path, b"\x80\x02(" + b"N" * 10**7 + b"t."),
-    "long.pt": lambda path: _archive(path, b"\x80\x02\x8b" + struct.pack("<i", 11**7) + b"7" * 11**7),
-    "text.pt": lambda path: _archive(path, b"\x80\x02X" + struct.pack("<i", 11**7) + b"7" * 11**7),
+    "long.pt": lambda path: _archive(path, b"\x80\x02\x8b" + LENGTH + b"7" * 11**7),
+    "text.pt": lambda path: _archive(path, b"\x80\x02X" + LENGTH + b"7" * 11**7),
     "numbers.pt": lambda path: _archive(path, pickle.dumps([1] * 10**7, 2)),
     "entries.pt": lambda path: _archive(path, b"\x80\x02(" + b"N" * 10**6 + b"t.", 19_000),
     "pickles.pt": _pickles,
