@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from archspec.errors import Problem, UsageError
+from archspec.training.run_folder import BEST
 from archspec.weights.files import IN_FOLDER
 from archspec.weights.pytorch_files import SUFFIXES
 from archspec_app.workspace import entries_of, files_below
 
-MAX_LISTED = 200
+RUNS, MAX_LISTED = "runs", 200
 _WEIGHTS = (".safetensors", *SUFFIXES)
 _BESIDE = (*_WEIGHTS, ".json", ".txt")  # tokenizers, indices
 
@@ -32,6 +33,19 @@ def weights_below(folder: Path) -> list[dict[str, Any]]:
         name = (path.parent if is_folder else path).relative_to(folder).as_posix()
         sizes[name] = sizes.get(name, 0) + path.stat().st_size
     return [{"name": name, "bytes": sizes[name]} for name in sorted(sizes)][:MAX_LISTED]
+
+
+def runs_with_weights(folder: Path) -> list[str]:
+    """The names of runs relative to ``folder`` that have weights, the latest first.
+
+    Links that lead out are left out.
+    """
+    times: dict[str, int] = {}
+    for entry in entries_of(folder / RUNS):
+        best = Path(entry.path) / BEST
+        if best.is_file() and Path(os.path.realpath(best)).is_relative_to(folder):
+            times[f"{RUNS}/{entry.name}"] = best.stat().st_mtime_ns
+    return sorted(times, key=times.__getitem__, reverse=True)[:MAX_LISTED]
 
 
 def companion_files(weights: Path) -> list[Path]:

@@ -42,12 +42,15 @@ function histogram(counts) {
   );
 }
 
+// A long name goes on in another line behind a dot.
+const brokenAtDots = (name) => name.split(/(?<=\.)/).map((part, i) => [i ? h("wbr") : "", part]);
+
 function row(tensor) {
   const { name, shape, dtype, mean, std, lowest, highest, zeros, notes } = tensor;
   return h(
     "tr",
     { class: notes.length ? "noted" : "" },
-    rowHead(h("span.tensor", name), notes.length ? h("span.note", notes.join("; ")) : ""),
+    rowHead(h("span.tensor", brokenAtDots(name)), notes.length ? h("span.note", notes.join("; ")) : ""),
     h("td", { title: dtype }, `[${shape.join(", ")}]`),
     h("td", histogram(tensor.histogram)),
     [mean, std, lowest, highest].map((value) => h("td.number", formatValue(value))),
@@ -66,7 +69,8 @@ function drawTable() {
   const count = data.tensors.filter(({ notes }) => notes.length).length;
   const all = data.tensors.length + data.left_out;
   const rest = data.left_out ? `; ${formatExact(data.left_out)} without a note are not shown` : "";
-  message.textContent = `${data.file}: ${formatExact(all)} tensors, ${formatExact(count)} with a note${rest}`;
+  const tensors = all === 1 ? "1 tensor" : `${formatExact(all)} tensors`;
+  message.textContent = `${data.file}: ${tensors}, ${formatExact(count)} with a note${rest}`;
   place.classList.remove("old");
   const table = h(
     "table",
@@ -76,10 +80,19 @@ function drawTable() {
   place.replaceChildren(rows.length ? scrollable("Tensors", table) : h("p.quiet", "No tensor is shown."));
 }
 
-function drawFiles(files) {
+function drawFiles(runs, files) {
   const chosen = choice.value;
-  choice.replaceChildren(option("", chosen, "Choose weights …"), ...files.map((name) => option(name, chosen)));
-  if (!files.length) message.textContent = "There are no weights in this folder: train a model, or copy a checkpoint.";
+  const group = (label, names) => {
+    const options = names.map((name) => option(name, chosen));
+    return options.length ? [h("optgroup", { label }, options)] : [];
+  };
+  choice.replaceChildren(
+    option("", chosen, "Choose weights …"),
+    ...group("Runs", runs),
+    ...group("Checkpoints", files),
+  );
+  if (!runs.length && !files.length)
+    message.textContent = "There are no weights in this folder: train a model, or copy a checkpoint.";
 }
 
 function draw() {
@@ -88,7 +101,7 @@ function draw() {
   shown = value.answer_id;
   if (value.files) {
     done();
-    drawFiles(value.files);
+    drawFiles(value.runs, value.files);
   } else if (value.error) {
     done();
     message.textContent = value.error;

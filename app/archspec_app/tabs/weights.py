@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from archspec.errors import Problem, UsageError
+from archspec.training.run_folder import BEST
 from archspec.weights import TensorStatistics, weight_statistics
 from archspec_app.component import hint, view
 from archspec_app.event_binding import EventBinder
 from archspec_app.events import Event, text_of
 from archspec_app.framework import LISTENER
 from archspec_app.session import Session
-from archspec_app.weight_files import companion_files, stamp, weights_below
+from archspec_app.weight_files import companion_files, runs_with_weights, stamp, weights_below
 from archspec_app.workspace import inside
 
 MAX_SHOWN = 2_000
@@ -31,7 +32,9 @@ def _model_key(event: Event) -> str:
 
 
 def _files(session: Session, event: Event) -> dict[str, Any]:
-    return {"files": [one["name"] for one in weights_below(session.workspace.folder)]}
+    folder = session.workspace.folder
+    files = [one["name"] for one in weights_below(folder)]
+    return {"runs": runs_with_weights(folder), "files": files}
 
 
 def _failed(session: Session, event: Event, problem: str) -> dict[str, Any]:
@@ -44,6 +47,7 @@ def _describe(session: Session, event: Event) -> dict[str, Any]:
         hint = "a file or folder in the working folder"
         raise UsageError(Problem("E801", "choose weights", hint=hint))
     path = inside(folder, name, must_exist=True)
+    path = path / BEST if (path / BEST).is_file() else path
     stamp(folder, [path, *companion_files(path)])  # no links that lead out
     found = weight_statistics(path)
     noted_first = sorted(found, key=lambda one: not one.notes)[:MAX_SHOWN]
