@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import statistics
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -20,51 +17,34 @@ from archspec.freezing.modes import evaluating
 from archspec.predicting.engine import out_of_memory_as_error
 from archspec.predicting.variants import Variant
 from archspec.report.text import first_line
+from archspec.weights.value_statistics import (
+    ValueStatistics,
+    figures,
+    with_outliers_noted,
+)
 
 MAX_POSITIONS = 128
 """Queries and keys of an attention map that are kept, the first ones."""
 
 MAX_MAPS = 256
 _LARGEST_HALF = 65_504.0
-_MIN_ALIKE = 4  # modules that one is compared with
-_FACTOR = 10.0
-_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 _ATTENTION = frozenset({F.scaled_dot_product_attention})
 _SOFTMAX = frozenset({F.softmax, torch.softmax, Tensor.softmax})
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleActivation:
-    """The output of one module; of several tensors the first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleActivation(ValueStatistics):
+    """The output of one module; of several tensors the first, with the one input as a batch of 1.
 
     Attributes:
         path: of the module; "" is the whole model.
         type: class name.
-        shape: of the output, with the one input as a batch of 1.
-        dtype: such as ``float32``.
-        mean, std: of the finite values; the population's standard deviation. None without any.
-        lowest, highest: of the finite values; None without any.
-        zeros: share of the values that are zero, 0 to 1.
-        not_finite: number of values that are infinite or not a number.
         calls: how often the module ran; the figures are those of the last time.
-        notes: what may be wrong, as sentences without a period.
     """
 
     path: str
     type: str
-    shape: tuple[int, ...]
-    dtype: str
-    mean: float | None
-    std: float | None
-    lowest: float | None
-    highest: float | None
-    zeros: float
-    not_finite: int
     calls: int = 1
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +108,7 @@ def observe(variant: Variant, batch: Mapping[str, Tensor], tokens: Sequence[str]
     found = sorted(observer.modules.values(), key=lambda one: order[one.path])
     return Activations(
         tuple(tokens),
-        tuple(_compared(found)),
+        tuple(with_outliers_noted(found, lambda one: (one.path, one.type), "modules")),
         tuple(observer.attention),
         tuple(_unknown(variant.model, observer)),
     )
@@ -230,32 +210,15 @@ def _first_tensor(output: object) -> Tensor | None:
 
 
 def _described(path: str, kind: str, tensor: Tensor) -> ModuleActivation:
-    values = (tensor.abs() if tensor.is_complex() else tensor).detach().reshape(-1).double()
-    good = values[values.isfinite()]
-    has_any = good.numel() > 0
-    least, most = map(float, good.aminmax()) if has_any else (None, None)
-    found = ModuleActivation(
-        path=path,
-        type=kind,
-        shape=tuple(tensor.shape),
-        dtype=str(tensor.dtype).removeprefix("torch."),
-        mean=float(good.mean()) if has_any else None,
-        std=float(good.std(correction=0)) if has_any else None,
-        lowest=least,
-        highest=most,
-        zeros=1 - int(values.count_nonzero()) / values.numel() if values.numel() else 0.0,
-        not_finite=values.numel() - good.numel(),
-    )
-    return replace(found, notes=tuple(_notes(found, tensor)))
+    found = ModuleActivation(**figures(tensor), path=path, type=kind)
+    return replace(found, notes=(*found.notes, *_notes(found, tensor)))
 
 
 def _notes(found: ModuleActivation, tensor: Tensor) -> Iterator[str]:
     size = tensor.numel()
-    if found.not_finite:
-        yield f"{found.not_finite:,} of {size:,} values are not finite"
     if found.lowest is None or found.highest is None or not tensor.is_floating_point():
         return
-    if found.lowest == found.highest and size > 1 and not found.not_finite:
+    if found.are_all_equal:
         yield f"dead: all values are {found.lowest:g}"
         return
     if max(-found.lowest, found.highest) > _LARGEST_HALF:
@@ -267,24 +230,6 @@ def _notes(found: ModuleActivation, tensor: Tensor) -> Iterator[str]:
         dead = int((tensor == 0).movedim(axis, 0).reshape(units, -1).all(1).sum())
         if dead > 1:
             yield f"{dead:,} of {units:,} units are zero everywhere"
-
-
-def _compared(found: Sequence[ModuleActivation]) -> Iterator[ModuleActivation]:
-    """With a note where values are much larger or smaller than those of modules alike."""
-    spread: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for one in found:
-        if one.std:
-            spread[_NUMBER.sub("#", one.path), one.type].append(one.std)
-    for one in found:
-        alike = spread[_NUMBER.sub("#", one.path), one.type]
-        usual = statistics.median(alike) if len(alike) >= _MIN_ALIKE else 0.0
-        ratio = one.std / usual if one.std and usual else 1.0
-        if 1 / _FACTOR < ratio < _FACTOR:
-            yield one
-            continue
-        times = f"{ratio:.3g} times" if ratio > 1 else f"1/{1 / ratio:.3g} of"
-        note = f"the standard deviation is {times} that of the {len(alike)} modules alike"
-        yield replace(one, notes=(*one.notes, note))
 
 
 def _unknown(model: nn.Module, observer: _Observer) -> Iterator[str]:

@@ -13,12 +13,12 @@ from safetensors.torch import save_file
 
 import archspec
 from archspec.cli import main
-from archspec.weights import statistics, weight_statistics
+from archspec.weights import TensorStatistics, value_statistics, weight_statistics
 
 
 def test_figures_are_those_of_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several dtypes and shapes, read in parts."""
-    monkeypatch.setattr(statistics, "_CHUNK", 7)
+    monkeypatch.setattr(value_statistics, "CHUNK", 7)
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(5, 6, generator=generator)
     tensors = {
@@ -64,7 +64,7 @@ def test_what_may_be_wrong_is_noted(tmp_path: Path) -> None:
     assert (found["bad"].mean, found["worse"].mean, found["empty"].highest) == (1.0, None, None)
 
 
-def _ratio(found: dict[str, statistics.TensorStatistics], layer: int) -> float:
+def _ratio(found: dict[str, TensorStatistics], layer: int) -> float:
     spread = [found[f"layers.{i}.weight"].std or 0.0 for i in range(5)]
     return spread[layer] / sorted(spread)[2]
 
