@@ -6,6 +6,7 @@ A guess only appears in messages: no file is read with a guessed encoding.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from encodings import aliases, normalize_encoding
 from itertools import pairwise
@@ -42,15 +43,35 @@ def checked_encoding(name: object) -> str:
     raise UsageError(Problem("E801", f"no encoding is called {str(name)[:40]!r}", hint=hint))
 
 
+def utf8_example(path: Path) -> str:
+    """A word that is not ASCII, of a file most of whose lines are UTF-8; "" if they are not.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    lines = _lines(path)
+    read: list[str] = []
+    for line in lines:
+        with contextlib.suppress(UnicodeDecodeError):
+            read.append(line.decode("utf-8-sig"))
+    words = (word for line in read for word in re.findall(r"\w+", line) if not word.isascii())
+    return next(words, "")[:40] if 2 * len(read) > len(lines) else ""
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Lines of a file that are not ASCII, of its beginning."""
+    with path.open("rb") as file:
+        lines = file.read(_MAX_BYTES).splitlines()
+    return [line for line in lines if not line.isascii()][:_MAX_LINES]
+
+
 def fitting_encoding(path: Path) -> tuple[str, str] | None:
     """The encoding that a file which is not UTF-8 seems to have, and an example of its text.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        lines = file.read(_MAX_BYTES).splitlines()
-    data = b"\n".join([line for line in lines if not line.isascii()][:_MAX_LINES])
+    data = b"\n".join(_lines(path))
     scores = {name: score for name in _COMMON if (score := _score(data, name)) >= _MIN_SCORE}
     if not scores:
         return None

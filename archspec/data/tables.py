@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from archspec.data.charsets import utf8_example
 from archspec.data.extras import train_extra
 from archspec.data.squad import with_flat_answers
 from archspec.data.text_files import (
     PLAIN,
+    WITHOUT_ENCODING,
     Broken,
     TextFormat,
     TextRows,
@@ -439,10 +441,15 @@ def rows_table(name: str, rows: TextRows) -> Table:
 
 def misread_notes(path: Path, misread: int, form: TextFormat) -> tuple[str, ...]:
     """How many rows are not in the file's encoding, and which encoding fits."""
+    is_utf8 = form.codec.startswith("utf")
+    if not is_utf8 and (word := utf8_example(path)):
+        garbled = word.encode().decode(form.codec, "replace")
+        note = f"{path.name}: it is UTF-8, and read as {form.encoding}, {word!r} becomes"
+        return (f"{note} {garbled!r}: {WITHOUT_ENCODING}",)
     if not misread:
         return ()
     rows = "1 row is" if misread == 1 else f"{misread:,} rows are"
-    return (f"{path.name}: {rows} {form.misread}; {suggest_encoding(path)}",)
+    return (f"{path.name}: {rows} {form.misread}; {suggest_encoding(path, form)}",)
 
 
 _KINDS: tuple[tuple[type, str, Any], ...] = (

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from archspec.data.charsets import checked_encoding, fitting_encoding
+from archspec.data.charsets import checked_encoding, fitting_encoding, utf8_example
 from archspec.data.squad import article_rows
 from archspec.errors import DataError, Place, Problem, UsageError
 from archspec.file_kinds import START, marked_encoding, packed_kind, placeholder_kind
@@ -88,6 +88,7 @@ class TextFormat:
 
 
 PLAIN = TextFormat()
+WITHOUT_ENCODING = "leave encoding= (--encoding) out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +155,17 @@ def refuse_misread(path: Path, misread: int, total: int, form: TextFormat) -> No
     """
     if misread and misread == total:
         message = f"all {total:,} rows hold bytes that are {form.misread}"
-        raise _unreadable(path, message, hint=suggest_encoding(path))
+        raise _unreadable(path, message, hint=suggest_encoding(path, form))
 
 
-def suggest_encoding(path: Path) -> str:
+def suggest_encoding(path: Path, form: TextFormat) -> str:
     """A hint: which encoding fits a file, and how to set it."""
     try:
         if mark := marked_encoding(_start(path)):
             return f"encoding='{mark}' (--encoding {mark}) reads it, or save it as UTF-8"
+        if utf8_example(path):
+            is_asked = form.codec.startswith("utf")
+            return f"most lines are UTF-8: {'mend the others' if is_asked else WITHOUT_ENCODING}"
         fitting = fitting_encoding(path)
     except OSError:
         fitting = None
@@ -183,7 +187,9 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
         _refuse_other_kind(path)
         mark = marked_encoding(_start(path))
         if mark is not None and not form.codec.startswith(mark[:6]):
-            raise _unreadable(path, f"the text is {mark.upper()}", hint=suggest_encoding(path))
+            raise _unreadable(
+                path, f"the text is {mark.upper()}", hint=suggest_encoding(path, form)
+            )
         # With utf-16-le, the byte-order mark would be read as text.
         marked = mark is not None and form.codec.startswith(mark)
         codec = mark if marked and mark is not None else form.codec
@@ -201,7 +207,9 @@ def text_windows(path: Path, size: int, form: TextFormat = PLAIN) -> Iterator[Te
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from None
     except UnicodeError as error:
-        raise _unreadable(path, f"{form.misread}: {error}", hint=suggest_encoding(path)) from None
+        raise _unreadable(
+            path, f"{form.misread}: {error}", hint=suggest_encoding(path, form)
+        ) from None
 
 
 def _refuse_other_kind(path: Path) -> None:
@@ -329,7 +337,9 @@ def _read_header(path: Path, reader: Iterator[list[str]], form: TextFormat) -> l
         hint = "if the first line is a row: header=False (--no-header)"
         raise _unreadable(path, f"two columns have the name {duplicates[0]!r}", 1, hint)
     if not all(map(_is_valid_text, names)):
-        raise _unreadable(path, f"the column names are {form.misread}", 1, suggest_encoding(path))
+        raise _unreadable(
+            path, f"the column names are {form.misread}", 1, suggest_encoding(path, form)
+        )
     return names
 
 
@@ -447,7 +457,7 @@ def _read_json(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterato
         hint = "write one object a line, as .jsonl"
         raise _unreadable(path, f"more than {MAX_JSON_BYTES:,} characters", hint=hint)
     if not _is_valid_text(text):
-        raise _unreadable(path, form.misread, hint=suggest_encoding(path))
+        raise _unreadable(path, form.misread, hint=suggest_encoding(path, form))
     try:
         value = json.loads(text, object_pairs_hook=_object)
     except RecursionError:

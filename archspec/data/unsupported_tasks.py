@@ -59,6 +59,7 @@ _ANY_LIST = re.compile(r"""\[.*[,'"].*\]|\{.*[,'"].*\}|\(.*,.*\)""", re.DOTALL)
 _WRITTEN_LIST = re.compile(r"""\[\s*(?:['"].*['"]|[-+0-9.,\s]*)\s*\]""", re.DOTALL)
 _TAG = re.compile(r"O|[BIESLU][-_]\S+")  # of a token: begin, inside, …
 _CHOICES = {"choices", "options", "endings", "candidates"}
+_CHOICE = re.compile(r"(?:choice|option|ending|candidate|sol|solution)_?(?:[a-e]|[0-5])")
 _CONVERSATIONS = {"messages", "conversation", "conversations", "dialog", "dialogue"}
 _SEPARATORS = (",", ";", "|", "/", "+", "&", "#", "\n", " ")  # between labels in one cell
 
@@ -107,6 +108,9 @@ def refuse_tokens(table: Table, text: str | None) -> None:
             raise not_supported(table, "conversations are", f"column '{name}' holds lists")
         if name.casefold() in _CHOICES:
             raise not_supported(table, "multiple choice is", f"column '{name}' holds lists")
+    choices = [name for name in table.dataset.column_names if _CHOICE.fullmatch(_normalised(name))]
+    if text is None and len([name for name in choices if sample_texts(table, name)]) > 1:
+        raise not_supported(table, "multiple choice is", f"columns named {listing(choices)}")
     for name in table.dataset.column_names if text is None else ():
         if _normalised(name) == "translation" and _holds_objects(table, name):
             evidence = f"column '{name}' holds a text and its translations"

@@ -72,6 +72,9 @@ JOBS: list[tuple[str, str, dict[str, list[Any]], dict[str, Any]]] = [
      {"text_column": "word", "label_column": "tag"}),
     ("multiple choice is", ".jsonl",
      {"question": texts("a"), "choices": [["a", "b"]], "label": [0, 1]}, {}),
+    *(("multiple choice is", ".csv", {"sent1": texts("a"), names[0]: texts("b"),
+       names[1]: texts("c"), "label": [0, 1]}, {})
+      for names in (("ending0", "ending1"), ("choice_a", "choice_b"), ("Option 1", "Option 2"))),
     ("conversations are", ".jsonl", {"messages": [[{"role": "user", "content": "a"}]]}, {}),
     ("generation of text is", ".csv", {"text": texts("a"), "target": texts("b")},
      {"text_column": "text"}),

@@ -184,6 +184,30 @@ def test_some_rows_of_another_encoding(tmp_path: Path, predictor: archspec.Predi
     assert predictor.file(tmp_path / "a.csv", tmp_path / "out.csv").notes[0] == note
 
 
+def test_utf_8_that_is_read_as_something_else(
+    tmp_path: Path, predictor: archspec.Predictor
+) -> None:
+    rows = [f"le café {i},{'yn'[i % 2]}" for i in range(20)]
+    path, out = tmp_path / "a.csv", tmp_path / "out.csv"
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    note = "a.csv: it is UTF-8, and read as cp1252, 'café' becomes 'cafÃ©': leave encoding= "
+    note += "(--encoding) out"
+    assert opened(path, encoding="cp1252").notes == (note,)
+    assert predictor.file(path, out, encoding="cp1252").notes[0] == note
+    assert opened(path).notes == opened(path, encoding="utf-8").notes == ()
+
+    path.write_bytes(path.read_bytes() + "\nà la plage,y".encode("cp1252"))
+    with pytest.raises(DataError) as caught:
+        opened(path)
+    mend = "a.csv: 1 row is not UTF-8; most lines are UTF-8: mend the others"
+    assert (caught.value.code, caught.value.hint) == ("E903", mend)
+    path.write_text("\n".join(["text,label", *["été 東京,y"] * 9]), encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        opened(path, encoding="ascii")
+    expected = "most lines are UTF-8: leave encoding= (--encoding) out"
+    assert (caught.value.code, caught.value.hint) == ("E901", expected)
+
+
 # ------------------------------------------------------------------------------------------- labels
 
 
