@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import ChainMap
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, cast
 
@@ -190,8 +190,9 @@ class Instantiator:
         scope = Scope(self.globals.new_child(values), work=work)
         for name in self._order(block):
             if name not in block.params:
-                with self._counting(scope):
-                    found = let_value(self.checker, block.let[name], scope.values)
+                before = self.checker.budget.left
+                found = let_value(self.checker, block.let[name], scope.values)
+                work[0] += before - self.checker.budget.left
                 if not found:
                     raise _Wrong
                 values |= found
@@ -508,19 +509,18 @@ class Instantiator:
 
     # ------------------------------------------------------------------------------ expressions
 
-    @contextlib.contextmanager
-    def _counting(self, scope: Scope) -> Generator[None]:
-        """While entered, what expressions look at counts for the block around them."""
+    def _evaluated(self, node: Node, scope: Scope) -> tuple[Value] | None:
+        """As ``Checker.evaluated``; what is looked at counts for the block around it."""
         before = self.checker.budget.left
-        yield
+        found = self.checker.evaluated(node, scope.values)
         scope.work[0] += before - self.checker.budget.left
+        return found
 
     def _value(self, node: Node, scope: Scope) -> Value:
         """The value of an expression."""
         if isinstance(node, Constant):
             return node.value
-        with self._counting(scope):
-            found = self.checker.evaluated(node, scope.values)
+        found = self._evaluated(node, scope)
         if self.checker.budget.left < 0:
             raise _TooMany  # reported: nothing else can be computed
         if found is None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import archspec
 from archspec import FreezeError, SpecError, loads, to_python
@@ -221,3 +223,44 @@ def test_a_class_that_may_be_null() -> None:
         with pytest.raises(SpecError) as caught:
             loads(text)
         assert {problem.code for problem in caught.value.problems} == {"E206"}
+
+
+LAYOUT = """\
+archspec: 1
+model: Net
+blocks:
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      body: {type: Linear, in_features: 4, out_features: 4}
+      head: {type: Linear, in_features: 4, out_features: 2}
+checkpoints:
+  theirs:
+    rename: {body: trunk, head: fc}
+    transpose: [head.weight]
+    reshape: {head.bias: [-1]}
+    optional: [head]
+    split: [{ours: head.weight, theirs: [fc.a, fc.b]}]
+"""
+CHILD = "archspec: 1\nextends: net.yaml\nremove: [blocks.Net.modules.head]\n"
+
+
+def test_a_layout_of_the_parent_may_speak_of_what_the_child_has_not(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(LAYOUT, encoding="utf-8")
+    child = tmp_path / "child.yaml"
+    child.write_text(CHILD, encoding="utf-8")
+    model = archspec.build(child, device="cpu")
+    archspec.save_weights(model, tmp_path / "w.safetensors", layout="theirs")
+    assert set(load_file(tmp_path / "w.safetensors")) == {"trunk.weight", "trunk.bias"}
+    own = "checkpoints: {theirs: {rename: {heda: fc}, optional: [haed]}}\n"
+    child.write_text(CHILD + own, encoding="utf-8")
+    with pytest.raises(SpecError) as caught:
+        archspec.load(child)
+    found = [(problem.code, problem.message) for problem in caught.value.problems]
+    assert found == [
+        ("E701", "the rename 'heda' renames nothing"),
+        ("E701", "the pattern 'haed' selects nothing"),
+    ]
+    (tmp_path / "net.yaml").write_text(LAYOUT.replace("head: fc", "heda: fc"), encoding="utf-8")
+    with pytest.raises(SpecError, match="the rename 'heda' renames nothing"):
+        archspec.load(tmp_path / "net.yaml")

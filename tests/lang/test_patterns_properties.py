@@ -140,7 +140,9 @@ def test_numbers_are_the_same_on_both_sides(case: tuple[str, str, str, str]) -> 
 
 @given(trees(), patterns() | SLICED)
 def test_select_equals_the_reference(entries: list[Entry], text: str) -> None:
-    assert Tree(entries).select(parse(text)) == reference(text, entries)
+    tree, expected = Tree(entries), reference(text, entries)
+    assert tree.select(parse(text)) == expected
+    assert tree.selects(parse(text)) is bool(expected)
 
 
 @given(trees(), st.lists(patterns(), max_size=4))

@@ -121,10 +121,10 @@ class SelectionChecker:
             for i, text in enumerate(layout.ignore):
                 self._parsed((*at, "ignore", i), patterns.parse, text)
             for part, texts in (("optional", layout.optional), ("transpose", layout.transpose)):
-                self._check_patterns(texts, (*at, part))
+                self._check_patterns(texts, (*at, part), may_be_idle=True)
             for text, sizes in layout.reshape.items():
                 place = (*at, "reshape", text)
-                self._check_patterns([text], place)
+                self._check_patterns([text], place, may_be_idle=True)
                 if text.startswith("!"):
                     self.checker.add("E702", "a reshape cannot exclude", place, key=True)
                 if sizes.count(-1) > 1:
@@ -169,15 +169,26 @@ class SelectionChecker:
             self.checker.report(ExpressionError("E702", error.message, span))
             return None
 
-    def _check_patterns(self, texts: Sequence[str], path: Path) -> None:
+    def _check_patterns(
+        self, texts: Sequence[str], path: Path, *, may_be_idle: bool = False
+    ) -> None:
+        """Each pattern must select something; with ``may_be_idle``, none that a parent has."""
         for i, text in enumerate(texts):
             at = (*path, i) if self.checker.document.has((*path, i)) else path
             pattern = self._parsed(at, patterns.parse, text)
-            if pattern is None or self.tree is None or self._select(pattern, text):
+            if may_be_idle and self.checker.document.is_inherited(at):
                 continue
-            if self.everything is None or not self.everything.select(pattern):
+            if pattern is None or self.tree is None or self._selects(pattern, text):
+                continue
+            if self.everything is None or not self.everything.selects(pattern):
                 hint = self._near_misses(pattern, self.tree)
                 self.checker.add("E701", f"the pattern '{text}' selects nothing", at, hint=hint)
+
+    def _selects(self, pattern: Pattern, text: str) -> bool:
+        """Whether a pattern selects anything; in large trees that is told long before all is."""
+        if self.tree is None:
+            return False
+        return bool(self._selected[text]) if text in self._selected else self.tree.selects(pattern)
 
     def _select(self, pattern: Pattern, text: str) -> frozenset[int]:
         if text not in self._selected and self.tree is not None:
@@ -305,7 +316,7 @@ class SelectionChecker:
             self.checker.add("E213", message, ("tie", name), hint=hint)
 
     def _check_renames(self, given: Mapping[str, str], path: Path) -> None:
-        """Each line must apply to a tensor that no earlier line applies to."""
+        """Each line of the spec's own must apply to a tensor that no earlier line applies to."""
         renames: dict[str, Rename] = {}
         for ours, foreign in given.items():
             rename = self._parsed((*path, ours), patterns.parse_rename, ours, foreign)
@@ -321,6 +332,8 @@ class SelectionChecker:
             if (found := _first_for(tensor, idle)) and found == _first_for(tensor, renames):
                 del idle[found]
         for ours, rename in idle.items():
+            if self.checker.document.is_inherited((*path, ours)):
+                continue  # it is right for the parent, where it has been checked
             if any(rename.to_foreign(tensor) is not None for tensor in self.left_out):
                 continue
             shadowed = any(rename.to_foreign(tensor) is not None for tensor in self.tensors)
@@ -358,8 +371,9 @@ class SelectionChecker:
                     self.checker.add("E702", error.message, path)
                     return
                 applies = rename.numbered if "#" in one else rename.to_foreign
-                unknown = self.tree is None or self._holds_unknown
-                if unknown or any(applies(name) is not None for name in self.tensors):
+                idle = self.checker.document.is_inherited(path)
+                idle = idle or self.tree is None or self._holds_unknown
+                if idle or any(applies(name) is not None for name in self.tensors):
                     continue
                 if not any(applies(name) is not None for name in self.left_out):
                     self.checker.add("E701", f"the {kind} of '{one}' selects nothing", path)

@@ -95,15 +95,24 @@ class Tree:
                 return list(texts)[:3]
         return []
 
+    def selects(self, pattern: Pattern) -> bool:
+        """Whether the pattern selects an entry; a leading ``!`` is ignored."""
+        automaton = Automaton(pattern.segments)
+        final = automaton.final
+        reached = self._reached(automaton)  # no further than to the first
+        return any(state & final and node.entry is not None for node, state in reached)
+
     def states(self, automaton: Automaton) -> dict[Node, int]:
         """The automaton's state at each node that a part of its pattern leads to."""
-        root = self.nodes[0]
-        states = {root: automaton.start(root.type)}
+        return dict(self._reached(automaton))
+
+    def _reached(self, automaton: Automaton) -> Iterator[tuple[Node, int]]:
         known: dict[tuple[int, str, str | None], int] = {}
-        open = [root]
+        root = self.nodes[0]
+        open = [(root, automaton.start(root.type))]
         while open:
-            node = open.pop()
-            above = states[node]
+            node, above = pair = open.pop()
+            yield pair
             for child in automaton.candidates(above, node):
                 if automaton.by_position:
                     state = automaton.next(above, child)
@@ -113,9 +122,7 @@ class Tree:
                         known[key] = automaton.next(above, child)
                     state = known[key]
                 if state:
-                    states[child] = state
-                    open.append(child)
-        return states
+                    open.append((child, state))
 
     def _selected(self, segments: Segments) -> frozenset[int]:
         automaton = Automaton(segments)
