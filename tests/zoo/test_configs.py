@@ -88,6 +88,17 @@ TABLE: dict[str, dict[str, Values]] = {
         "add_cross_attention": ([], [True]),
         "tie_word_embeddings": ([], [False]),
     },
+    "falcon": {
+        "alibi": ([], [True]),
+        "parallel_attn": ([], [False]),
+        "activation": ([], ["relu"]),
+        "num_kv_heads": ([OUT, None], []),
+        "ffn_hidden_size": ([OUT, None, 5], []),
+        "multi_query": ([OUT], []),
+        "attention_dropout": ([0.1], []),
+        "rope_parameters": ([OUT, None], []),
+        "rope_parameters.rope_type": ([], ["dynamic"]),
+    },
     "opt": {
         "activation_function": (["gelu"], ["silu", "gelu_new"]),
         "word_embed_proj_dim": ([OUT, None], []),

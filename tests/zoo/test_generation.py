@@ -13,6 +13,8 @@ from torch import nn
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    FalconConfig,
+    FalconForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
@@ -39,6 +41,10 @@ def both(name: str, folder: Path) -> tuple[Any, nn.Module]:
     torch.manual_seed(0)
     if name == "llama":
         theirs: Any = LlamaForCausalLM(LlamaConfig(**{**given, "rope_parameters": LLAMA3}))
+    elif name == "falcon":
+        given = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2}
+        given |= {"num_attention_heads": 4, "initializer_range": 0.4, "bos_token_id": None}
+        theirs = FalconForCausalLM(FalconConfig(**given, eos_token_id=None))
     elif name == "opt":
         given = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "ffn_dim": 20}
         given |= {"num_attention_heads": 2, "max_position_embeddings": 64, "init_std": 0.4}
@@ -52,7 +58,7 @@ def both(name: str, folder: Path) -> tuple[Any, nn.Module]:
     return theirs.eval(), ours
 
 
-@every("name", ["llama", "qwen3", "opt"])
+@every("name", ["llama", "qwen3", "falcon", "opt"])
 def test_tokens_are_those_of_transformers(name: str, tmp_path: Path) -> None:
     theirs, ours = both(name, tmp_path)
     ids = torch.randint(theirs.config.vocab_size, (3, 9))

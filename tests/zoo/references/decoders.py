@@ -1,4 +1,4 @@
-"""The decoders of transformers that are built on Llama's spec, GPT-2 and Mamba."""
+"""Further decoders of transformers, some of which are built on Llama's spec."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import transformers
-from transformers import DynamicCache, MambaConfig, MambaForCausalLM
+from transformers import DynamicCache, FalconConfig, MambaConfig, MambaForCausalLM
 
 from tests.zoo.reference import Reference, Small, padding_mask, tokens
 from tests.zoo.references.llama import reference, sizes
@@ -70,6 +70,25 @@ def _gpt2(random: Random) -> dict[str, Any]:
     }
 
 
+def _falcon(random: Random) -> dict[str, Any]:
+    groups, heads = random.randint(1, 2), random.randint(1, 3)
+    is_new = random.random() < 0.5
+    return {
+        "vocab_size": random.randint(20, 60),
+        "hidden_size": groups * heads * 2 * random.randint(2, 5),
+        "num_hidden_layers": random.randint(1, 3),
+        "num_attention_heads": groups * heads,
+        "num_kv_heads": heads if is_new else None,
+        "new_decoder_architecture": is_new,
+        "num_ln_in_parallel_attn": random.choice([None, 1, 2]) if is_new else None,
+        "multi_query": random.random() < 0.5,
+        "ffn_hidden_size": random.choice([None, 7]),
+        "bias": random.random() < 0.5,
+        "tie_word_embeddings": random.random() < 0.5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": random.choice([1e4, 5e5])},
+    }
+
+
 def _opt(random: Random) -> dict[str, Any]:
     heads = random.randint(1, 3)
     size = heads * random.randint(2, 6)
@@ -101,6 +120,18 @@ def _with_whole_cache(name: str) -> Any:
     return Whole
 
 
+class _Falcon(_with_whole_cache("FalconForCausalLM")):
+    """With a cache that has keys and values once, which theirs repeats for each query."""
+
+    def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+        output = super().forward(input_ids, attention_mask)
+        if self.config.new_decoder_architecture:
+            repeats = self.config.num_attention_heads // self.config.num_kv_heads
+            for layer in output.past_key_values.layers:
+                layer.keys, layer.values = layer.keys[:, ::repeats], layer.values[:, ::repeats]
+        return output
+
+
 def _entry(name: str, settings: Any, layout: str | None = None, **defaults: Any) -> Reference:
     model = _with_whole_cache(name)
     return replace(reference(model, model.config_class, settings, **defaults), layout=layout)
@@ -124,6 +155,7 @@ def _mamba(random: Random) -> Small:
 
 
 REFERENCES = {
+    "falcon": reference(_Falcon, FalconConfig, _falcon),
     "gemma2": _entry("Gemma2ForCausalLM", _gemma2),
     "gemma3": _entry("Gemma3ForCausalLM", _gemma3, **GEMMA3_1B),
     "gpt2": _entry("GPT2LMHeadModel", _gpt2, "transformers"),
