@@ -95,6 +95,10 @@ def _table(source: Any, name: str, base: Path | None) -> Table:
 
 def _converted(source: Any, name: str) -> Table:
     if isinstance(source, datasets.Dataset):
+        if source.format["type"] == "custom":
+            message = f"{name}: the data set has a transform, which is not applied here"
+            hint = "apply it with map(), and leave with_transform and set_transform out"
+            raise DataError(Problem("E901", message, hint=hint))
         return as_table(source.with_format(None).flatten_indices(), name)
     library = _frame(source)
     if library == "polars":

@@ -458,6 +458,9 @@ class _DataBuilder:
         column = self.columns.label
         assert column is not None
         labels = read_labels(table, column, self.names, ordered=self.ordered)
+        for i, unread in enumerate(labels):
+            if unread.reason:
+                bad_by_row.setdefault(i, _Fault(i, unread.reason, unread.detail))
         if self.names is None:
             good_rows = np.array(
                 [i for i in range(len(table)) if i not in bad_by_row], dtype=np.int64
@@ -473,10 +476,7 @@ class _DataBuilder:
             [number_of.get(unread.name, -1) for unread in labels], dtype=np.int64
         )
         for i in np.flatnonzero(class_numbers < 0).tolist():
-            unread = labels[i]
-            unknown = _Fault(i, "unknown label", repr(unread.name)[:60])
-            fault = _Fault(i, unread.reason, unread.detail) if unread.reason else unknown
-            bad_by_row.setdefault(i, fault)
+            bad_by_row.setdefault(i, _Fault(i, "unknown label", repr(labels[i].name)[:60]))
         return class_numbers
 
     def _add_bad_rows(self, split: str, table: Table, faults: Mapping[int, _Fault]) -> None:

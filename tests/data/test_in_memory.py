@@ -77,6 +77,9 @@ def test_bad_rows_and_what_is_refused() -> None:
     for source, given in ((iter(ROWS), {}), (ROWS, {"header": True}), ({1, 2}, {})):
         with pytest.raises(UsageError):
             opened(source, **given)
+    upper = datasets.Dataset.from_list(ROWS).with_transform(lambda rows: rows)
+    with pytest.raises(DataError, match="the data set has a transform, which is not applied here"):
+        opened({"train": upper})
     with pytest.raises(DataError, match="to tell classes"):
         opened([{"text": "a b c", "label": i / 2} for i in range(9)])
 

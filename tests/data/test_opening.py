@@ -358,6 +358,11 @@ def test_bad_rows_without_which_a_class_is_gone_are_named(tmp_path: Path) -> Non
     assert [note.message for note in error.problems[0].notes] == [
         "bad: a.csv, row 1 (line 2): no text"
     ]
+    (path := tmp_path / "a.jsonl").write_text(
+        '{"text": "a", "label": "x"}\n{"text": "b", "label": 1}\n{"text": "c", "label": "x"}\n'
+    )
+    (note,) = refused(path).problems[0].notes
+    assert note.message == "bad: a.jsonl, row 2 (line 2): wrong type of label: a number"
 
 
 def test_bad_rows_of_json_lines(tmp_path: Path) -> None:
