@@ -100,6 +100,8 @@ class MetaRun(TorchDispatchMode):
             return torch.empty_like(args[0], device=_META)
         if kind in ("new", "in place"):
             return self._from_cache(func, args, kwargs)
+        if func in _BATCH_NORMS and not kwargs and _is_plain_norm(*args):
+            return _checked(_normalized(args[0]))
         return _checked(func(*args, **kwargs))
 
     def _from_cache(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -173,6 +175,42 @@ def _is_plain_linear(bias: Any, rows: Any, weight: Any) -> bool:
         return False
     fits = rows.shape[1] == weight.shape[0] and bias.shape[0] == weight.shape[1]
     return fits and bias.dtype == rows.dtype == weight.dtype
+
+
+_BATCH_NORMS = frozenset(
+    {
+        _aten.native_batch_norm.default,
+        _aten._native_batch_norm_legit.default,
+        _aten._native_batch_norm_legit.no_stats,
+    }
+)
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def _is_plain_norm(data: Any, *others: Any) -> bool:
+    """Whether a batch norm is one of floats in a row, of which PyTorch's way is long, too."""
+    if data.ndim < 2 or not data.is_meta or data.dtype not in _NORM_DTYPES:
+        return False
+    if data.numel() <= data.shape[1]:  # none, or one of each channel
+        return False
+    layout = _CHANNELS_LAST.get(data.ndim, torch.contiguous_format)
+    if not data.is_contiguous() and not data.is_contiguous(memory_format=layout):
+        return False
+    size, dtypes = data.shape[1:2], (data.dtype, torch.float32)
+    return all(
+        one.is_meta and one.shape == size and one.dtype in dtypes
+        for one in others
+        if isinstance(one, torch.Tensor)
+    )
+
+
+_NORM_DTYPES = frozenset({torch.float16, torch.bfloat16, torch.float32})
+
+
+def _normalized(data: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The result of a batch norm: the values, and two figures of each channel."""
+    means, deviations = (data.new_empty(data.shape[1], dtype=torch.float32) for _ in range(2))
+    return torch.empty_like(data), means, deviations
 
 
 def _result_count(func: Any, args: Any) -> int:

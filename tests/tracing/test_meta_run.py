@@ -1,0 +1,73 @@
+"""What ``MetaRun`` answers in PyTorch's place is what PyTorch gives."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import torch
+from torch import nn
+
+from archspec.tracing.meta_run import MetaRun
+
+_aten = torch.ops.aten
+SHAPES = [(2, 4), (2, 4, 5), (2, 4, 5, 6), (1, 4, 1, 1), (2, 4, 5, 6, 7), (0, 4, 5, 6)]
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def described(result: Any) -> list[tuple[Any, ...]]:
+    return [(tuple(one.shape), one.stride(), one.dtype, one.device.type) for one in result]
+
+
+Norm = tuple[Any, tuple[Any, ...]]
+TWICE: list[tuple[bool, bool]] = [(a, b) for a in (True, False) for b in (True, False)]
+
+
+def norms() -> list[Norm]:
+    """Batch norms of every shape, dtype and layout, with and without what they may lack."""
+    found: list[Norm] = []
+    for shape, dtype, own in product(SHAPES, DTYPES, DTYPES):
+        for (is_last, is_affine), (has_statistics, is_trained) in product(TWICE, TWICE):
+            x = torch.empty(shape, dtype=dtype, device="meta")
+            if is_last:
+                x = x.to(memory_format=LAST.get(len(shape), torch.preserve_format))
+            one = torch.empty(shape[1], dtype=own, device="meta")
+            weights = (one, one) if is_affine else (None, None)
+            running = (one, one) if has_statistics else (None, None)
+            trained = is_trained or not has_statistics
+            every = (x, *weights, *running, trained, 0.1, 1e-5)
+            found.append((_aten.native_batch_norm.default, every))
+            if has_statistics:
+                found.append((_aten._native_batch_norm_legit.default, every))
+            else:
+                rest = (x, *weights, True, 0.1, 1e-5)
+                found.append((_aten._native_batch_norm_legit.no_stats, rest))
+    return found
+
+
+def outcome(func: Any, args: tuple[Any, ...]) -> object:
+    """What the results are like, or the error."""
+    try:
+        return described(func(*args))
+    except (RuntimeError, ZeroDivisionError) as error:  # of one value of each channel
+        return str(error)
+
+
+def test_batch_norms() -> None:
+    cases = norms()
+    assert len(cases) == len(SHAPES) * len(DTYPES) ** 2 * 16 * 2
+    for func, args in cases[::7]:  # all of them would take long
+        expected = outcome(func, args)
+        with MetaRun(nn.ReLU()):
+            assert outcome(func, args) == expected, (func, args)
+
+
+def test_a_batch_norm_of_another_size_is_pytorchs_error() -> None:
+    x, three = torch.empty(2, 4, 5, device="meta"), torch.empty(3, device="meta")
+    for running in ((three, three), (None, None)):
+        args = (x, three, three, *running, True, 0.1, 1e-5)
+        expected = outcome(_aten.native_batch_norm.default, args)
+        assert isinstance(expected, str)
+        with MetaRun(nn.ReLU()):
+            assert outcome(_aten.native_batch_norm.default, args) == expected
