@@ -40,6 +40,7 @@ const compared = new Set();
 let drawnKey = null; // of the run whose details are shown
 let lastPoll = 0;
 let pollStarted = 0;
+let isPollWanted = false; // of a run that was chosen while another poll was under way
 
 const form = h("form.train-form");
 const notice = h("p.notice", { role: "status" });
@@ -306,6 +307,7 @@ function select(key) {
   setAddress({ run: key });
   drawList();
   drawRun();
+  isPollWanted = pollStarted > 0;
   poll();
 }
 
@@ -327,9 +329,9 @@ function progressText(row) {
       : step
         ? `step ${formatExact(step)}`
         : "";
-  const remaining = left < 1 ? "nearly done" : `about ${formatDuration(left)} left`;
+  const remaining = left < 1 ? "test and report left" : `about ${formatDuration(left)} left`;
   const parts = [
-    epochs ? `epoch ${Math.min(isActive ? epoch + 1 : epoch, epochs)} of ${epochs}` : "",
+    epochs ? `epoch ${Math.min(isActive && !endedBy ? epoch + 1 : epoch, epochs)} of ${epochs}` : "",
     stepText,
     seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
     isActive ? speedText(row) : "",
@@ -633,6 +635,8 @@ function receive() {
   if (value?.entries) showEntries?.(value.entries);
   if (!value?.rows) return;
   pollStarted = 0;
+  if (isPollWanted) setTimeout(poll, 0);
+  isPollWanted = false;
   rows = value.rows;
   send(
     "active-runs",
