@@ -174,16 +174,16 @@ class Summary:
     def per_second(self, name: str) -> float | None:
         """How fast ``samples``, ``tokens`` or the ``step`` rises, by the latest steps.
 
-        None before there are two steps that have it.
+        None before there are two steps that have it, at different times.
         """
         steps = self._timed_steps(name)
-        if len(steps) < 2:
+        if not steps or steps[-1]["seconds"] == steps[0]["seconds"]:
             return None
         first, last = steps[0], steps[-1]
         return (last[name] - first[name]) / (last["seconds"] - first["seconds"])
 
     def _timed_steps(self, name: str) -> list[dict[str, Any]]:
-        """The latest steps of one epoch in which the clock and what is asked for only rise.
+        """The latest steps of one epoch in which the count rises and the clock never goes back.
 
         The clock begins anew with each epoch, and where a run is resumed in the middle of one.
         """
@@ -193,7 +193,7 @@ class Summary:
                 break
             is_before = not found or (
                 step["epoch"] == found[0]["epoch"]
-                and step["seconds"] < found[0]["seconds"]
+                and step["seconds"] <= found[0]["seconds"]  # quick steps: the same millisecond
                 and step[name] < found[0][name]
             )
             if not is_before:
