@@ -33,6 +33,7 @@ _ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled
 _LEGACY_PICKLES = 5
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_FILLED = re.compile(r"Can only \w+ .* but got <class '[\w.]*?(\w+)'>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def _reason(error: Exception) -> tuple[str, str]:
         reason = f"holds more than data: {match[1]}; it is not opened, as it could run code"
         return reason, f"{hint}torch.save(model.state_dict(), …), or as safetensors"
     text = text.partition("WeightsUnpickler error: ")[2] or text
-    return f"damaged, or holds more than data ({first_line(text, 200)})", ""
+    if match := _FILLED.search(text):
+        return f"holds more than data: a {match[1]} that is filled is not read", _ANEW
+    return f"damaged, or holds more than data ({first_line(text, 200)})", _ANEW
 
 
 def _check(file: Path) -> bool:

@@ -8,6 +8,7 @@ import pickle
 import pickletools
 import struct
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,10 @@ def test_what_is_no_data_of_pytorch_is_read_as_nothing(tmp_path: Path) -> None:
     message, hint = told(path)
     assert "torch.nn.modules.linear.Linear; it is not opened, as it could run code" in message
     assert hint.startswith("where you trust who made it, open it there and save the tensors alone")
+    torch.save({"state_dict": state(3), "history": defaultdict(list, loss=[1.0])}, path)
+    message, hint = told(path)
+    assert message == "E601 holds more than data: a defaultdict that is filled is not read"
+    assert hint.startswith("save the state_dict once more")
     torch.save({"weight": np.zeros(3)}, path)
     assert told(path)[0] == "E601 no tensors with names: dict"
 
