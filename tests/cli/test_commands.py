@@ -335,7 +335,7 @@ def test_the_last_option_wins_and_values_are_yaml() -> None:
 
 
 def test_a_config_for_several_specs() -> None:
-    result = run("validate", "bert", "bert-mlm", "resnet18", "--config", "config.json")
+    result = run("validate", "bert", "bert-mlm", "vgg11", "--config", "config.json")
     assert result.exit_code == 1
     notes = re.findall(r"^config.json: not read.* what ([\w-]+) computes", result.stderr, re.M)
     assert notes == ["bert", "bert-mlm"]

@@ -161,7 +161,7 @@ def test_an_interrupt_ends_quietly() -> None:
 def test_an_encoding_that_lacks_a_character(encoding: str) -> None:
     done = run("show", "resnet50", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert b"  torchvision  **.shortcut.** ? **.downsample.**" in done.stdout
+    assert b"  torchvision   **.shortcut.** ? **.downsample.**" in done.stdout
 
 
 def test_source_is_utf8_whatever_the_encoding(tmp_path: Path) -> None:
