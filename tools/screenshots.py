@@ -20,7 +20,10 @@ expect.set_options(timeout=30_000)
 
 START = "Start"
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-README: tuple[tuple[str, Scheme], ...] = (("Tree", "light"), ("Tree", "dark"), (START, "light"))
+README: tuple[tuple[str, Scheme, int], ...] = (
+    ("Tree", "light", 1280), ("Tree", "dark", 1280), (START, "light", 1280),
+    ("Cost", "light", 1280), ("Diagram", "light", 1440),
+)  # fmt: skip
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SIZES = {1440: 900, 1280: 860, 1024: 768, 768: 1024, 390: 844}
 SELECTED = "bert.encoder.layer"
@@ -53,8 +56,8 @@ def main(folder: Path | None) -> None:
         browser = launch(playwright)
         with served(work, log) as url:
             if folder is None:
-                for tab, scheme in README:
-                    page = opened(browser, url, scheme, 1280)
+                for tab, scheme, width in README:
+                    page = opened(browser, url, scheme, width)
                     picture(page, tab, IMAGES / f"inspector-{tab.lower()}-{scheme}.png")
             else:
                 for scheme in SCHEMES:
