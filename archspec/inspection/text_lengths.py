@@ -11,6 +11,7 @@ from archspec.data import ImageEncoder, TextEncoder
 from archspec.errors import DataError, Problem
 from archspec.lang.spec import Spec
 from archspec.tracing.index_values import IndexValues
+from archspec.tracing.meta_run import MetaRun
 
 LONGEST = 8192  # tokens that are tried where nothing else limits a text
 _TRIES = 3  # the tables of positions that there are need two
@@ -60,7 +61,8 @@ def token_limit(spec: Spec, inputs: Sequence[str], length: int) -> int | None:
     for _ in range(_TRIES):
         lookups: list[int] = []
         try:
-            with torch.no_grad(), IndexValues(lambda rows, i, to=lookups: to.append(i + 1 - rows)):
+            seen = IndexValues(lambda rows, i, to=lookups: to.append(i + 1 - rows))
+            with torch.no_grad(), MetaRun(model), seen:
                 ids = torch.empty(1, length, dtype=torch.int64, device="meta")
                 model(**{name: ids if name == "input_ids" else torch.ones_like(ids)
                          for name in inputs})  # fmt: skip

@@ -53,6 +53,8 @@ def test_the_longest_text(net: Path) -> None:
         (archspec.load(net, places=9, offset=2), ("input_ids",), 100, 7),
         (archspec.load(net, places=1, offset=5), ("input_ids",), 100, 0),
         (archspec.load(net), ("attention_mask",), 100, None),
+        # A loop over so much time is not run to its end.
+        (archspec.load("mamba", num_hidden_layers=1), ("input_ids",), 8192, None),
     ]
     for spec, inputs, length, limit in rows:
         assert token_limit(spec, inputs, length) == limit, (spec.name, spec.values)
