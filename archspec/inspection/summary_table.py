@@ -12,8 +12,12 @@ from collections.abc import Mapping, Sequence
 import torchinfo
 
 from archspec.builder import build
+from archspec.building.run_errors import run_error
 from archspec.inspection.inspecting import example_run
 from archspec.lang.spec import Spec
+from archspec.tracing.forward_record import ForwardRecord
+from archspec.tracing.loops import short_loops
+from archspec.tracing.meta_run import MetaRun
 
 
 def summary_table(
@@ -35,15 +39,21 @@ def summary_table(
     """
     spec, inputs = example_run(source, sizes or {}, without)
     model = build(spec, device="meta", freeze=freeze)
-    summary = torchinfo.summary(
-        model,
-        input_data=inputs,
-        device="meta",
-        depth=1_000,
-        col_names=("input_size", "output_size", "num_params", "trainable"),
-        row_settings=("var_names",),
-        verbose=0,
-    )
+    try:
+        with MetaRun(model), short_loops(ForwardRecord(model)):
+            summary = torchinfo.summary(
+                model,
+                input_data=inputs,
+                device="meta",
+                depth=1_000,
+                col_names=("input_size", "output_size", "num_params", "trainable"),
+                row_settings=("var_names",),
+                verbose=0,
+            )
+    except RuntimeError as error:  # torchinfo's own, of whatever went wrong in the model
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+        action = f"{spec.name} cannot be run on meta"
+        raise run_error(spec, model, cause, action) from error
     return _without_totals(str(summary))
 
 

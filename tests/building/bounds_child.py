@@ -17,6 +17,7 @@ import torch
 import torch._dynamo  # some operations need it on meta; counted as PyTorch's own
 
 import archspec
+from archspec.inspection.summary_table import summary_table
 from tests.pace import slowness
 
 SECONDS = 20  # then a case is killed
@@ -26,6 +27,7 @@ ACTIONS: dict[str, Callable[[Any], Any]] = {
     "build": lambda spec: archspec.build(spec, device="meta"),
     "inspect": archspec.inspect,
     "draw": archspec.draw_all,
+    "table": summary_table,
     "to_python": archspec.to_python,
 }
 

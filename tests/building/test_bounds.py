@@ -55,7 +55,7 @@ def layer(text: str, inputs: str = "x: [batch, 3]") -> str:
 
 
 ENCODER = "{type: TransformerEncoderLayer, d_model: 4, nhead: 1, dim_feedforward: 4}"
-ALL: tuple[str, ...] = ("build", "inspect", "draw", "to_python")
+ALL: tuple[str, ...] = ("build", "inspect", "table", "draw", "to_python")
 RUN = "E505 bomb.yaml:"
 STACK = "E401 bomb.yaml:6:"
 
@@ -236,7 +236,7 @@ def test_a_run_that_would_not_end_is_refused_at_its_step(
     many = {name: RUNAWAYS[name] for name in rest - ALIKE}
     too_many = (RUN, f"{limits.MAX_OPERATIONS:,} operations")
     for names, told in ((many, too_many), (large, (RUN, "10^15"))):
-        expected = dict.fromkeys(("build", "inspect", "draw"), told)
+        expected = dict.fromkeys(("build", "inspect", "table", "draw"), told)
         assert not wrong(results, names, {**expected, "to_python": ("done", "")})
     assert not wrong(results, alike, {**dict.fromkeys(ALL, ("done", "")), "draw": too_many})
 
@@ -251,7 +251,7 @@ def test_a_run_in_which_everything_differs_is_refused(
         "a list": (RUN, "'xs' has more than 100,000 tensors"),
     }
     for name, told in numbers.items():
-        expected = dict.fromkeys(("build", "inspect", "draw"), told)
+        expected = dict.fromkeys(("build", "inspect", "table", "draw"), told)
         assert not wrong(results, {name: ""}, {**expected, "to_python": ("done", "")})
 
 
