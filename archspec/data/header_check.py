@@ -13,6 +13,14 @@ NO_HEADER = "header=False (--no-header)"
 _NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 _MIN_WORDS = 3  # that make a name look like a text
 _MAX_LETTERS = 40
+_NOUNS = frozenset(
+    """
+    abstract answer article body caption column comment content context definition description
+    doc document example headline input line message name paragraph passage phrase post
+    premise prompt query question remark review sentence snippet statement string summary term
+    text title tweet utterance value word
+    """.split()
+)
 _WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{6}"
 )  # Thai, Japanese, Chinese
@@ -36,10 +44,23 @@ def first_line_notes(table: Table, columns: Columns) -> tuple[str, ...]:
         )
         raise DataError(Problem("E902", message, hint=hint))
     data_like = [name for name in table.dataset.column_names if looks_like_data(name)]
+    only = table.dataset.column_names if len(table.dataset.column_names) == 1 else []
+    if not data_like and only and not _is_usual(only[0]):  # no other column tells
+        message = f"{table.files[0]}: the first line was read as the name of the column,"
+        return (f"{message} '{only[0][:60]}': if it is a row, {NO_HEADER}",)
     if not data_like:
         return ()
     message = f"{table.files[0]}: the first line was read as the names of the columns, and"
     return (f"{message} '{data_like[0][:60]}' looks like data: if it is a row, {NO_HEADER}",)
+
+
+def _is_usual(name: str) -> bool:
+    """Whether a word of a name is one that columns of texts are called by.
+
+    >>> [_is_usual(name) for name in ("my review", "tweet_texts", "good", "good film")]
+    [True, True, False, False]
+    """
+    return any(word.rstrip("s") in _NOUNS for word in re.split(r"[\W_\d]+", name.casefold()))
 
 
 def has_doubtful_names(table: Table) -> bool:

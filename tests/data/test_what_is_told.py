@@ -61,7 +61,8 @@ def test_first_lines_that_may_be_rows_are_told(
 ) -> None:
     for first, is_told in (
         ("a good film", True), ("Great!", True), ("这部电影非常好看", True), ("review", False),
-        ("0", False), ("text", False), ("my review", False),
+        ("0", False), ("text", False), ("my review", False), ("Good film", True), ("great", True),
+        ("review_body", False),
     ):  # fmt: skip
         (tmp_path / "a.csv").write_text(f"{first}\na bad book\na great story\n", encoding="utf-8")
         report = predictor.file(tmp_path / "a.csv", tmp_path / "out.csv", overwrite=True)
