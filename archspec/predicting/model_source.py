@@ -17,7 +17,6 @@ from archspec.builder import build, weights_report
 from archspec.building.built_specs import spec_of
 from archspec.data import encoder_for
 from archspec.errors import DataError, Problem, UsageError, WeightsError, listing
-from archspec.inspection.text_lengths import fit_length
 from archspec.lang.spec import Spec, as_spec
 from archspec.training.model_setup import class_param
 from archspec.training.run import Run, tokenizer_of
@@ -161,6 +160,8 @@ def _with_encoder(
 
 
 def _encoder(spec: Spec, options: SourceOptions) -> TextEncoder | ImageEncoder:
+    from archspec.inspection.text_lengths import fit_length  # the package imports rich
+
     beside = None if options.weights in (None, "best", "last") else options.weights
     encoder = encoder_for(
         spec, weights=beside, tokenizer=options.tokenizer, max_length=options.max_length

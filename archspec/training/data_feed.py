@@ -30,7 +30,6 @@ from archspec.data.report import Integers
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, RunError, UsageError, listing
 from archspec.freezing.modes import evaluating
-from archspec.inspection.text_lengths import fit_length
 from archspec.lang.spec import Spec
 from archspec.tasks import find, models_language, takes_images
 from archspec.tasks.classification import Criterion, WeightedObjective
@@ -362,6 +361,8 @@ def encoders(
     Raises:
         DataError: E902 or E905, as ``encoder_for``.
     """
+    from archspec.inspection.text_lengths import fit_length  # the package imports rich
+
     given: dict[str, Any] = {"weights": weights, "tokenizer": tokenizer, "max_length": max_length}
     plain = encoder_for(spec, **given)
     fit_length(spec, plain, max_length)
