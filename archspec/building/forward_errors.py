@@ -65,6 +65,12 @@ class ContractBroken(Exception):
         self.of_output, self.causes = of_output, causes
 
 
+_TAKEN_APART = (
+    "several names take apart what the step gives, of one tensor its first dimension: one name"
+    " takes the whole"
+)
+
+
 def instance_text(path: str, kind: str) -> str:
     """``bert.encoder.layer[3].output (BertOutput)``."""
     names = path.split(".") if path else []
@@ -226,7 +232,8 @@ class FailureReport:
         if len(shapes) == 2:
             message = f"the shapes {shapes[0]} and {shapes[1]} do not fit together"
             return "E510", message, f"PyTorch says: {said}", []
-        return "E510", said, "", []
+        hint = _TAKEN_APART if "values to unpack" in said else ""
+        return "E510", said, hint, []
 
     def _layer(self, layer: nn.Module, input_tensor: torch.Tensor | None) -> tuple[str, list[Note]]:
         """The message that a layer does not accept its input, and where the layer is declared."""

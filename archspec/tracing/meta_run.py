@@ -47,6 +47,7 @@ class MetaRun(TorchDispatchMode):
         self.limit = max_operations()
         self.count = 0
         self.watched: list[Hashable] | None = None  # operations, while a loop looks at its rounds
+        self.taken_apart: set[int] = set()  # sizes of first dimensions that were iterated over
         self._model = model
         self._known: dict[Hashable, Callable[[Any], Any]] = {}
         self._exit_stack = ExitStack()
@@ -81,6 +82,8 @@ class MetaRun(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.add(_result_count(func, args))
+        if func is _aten.unbind.int and args[0].ndim and args[1:] in ((), (0,)):
+            self.taken_apart.add(args[0].shape[0])
         result = self._dispatched(func, args, kwargs or {})
         if self.watched is not None:
             self.watched.append((func, *(tuple(tensor.shape) for tensor in _tensors(result))))

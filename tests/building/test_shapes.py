@@ -307,6 +307,23 @@ def test_a_size_that_nobody_gave_is_tried_twice() -> None:
     assert error.message.endswith("does not fit its input: [batch=2, 1, 224, 224] of float32")
 
 
+def test_samples_are_not_taken_apart_because_they_are_two() -> None:
+    step = "{'first, second': fc(x)}, {return: first}"
+    error = failure(text=small(step))
+    assert error.code == "E510" and error.place is not None and error.place.line == 8
+    assert error.message == "too many values to unpack (expected 2)"
+    assert error.hint.startswith("several names take apart what the step gives")
+    assert error.problems[0].notes[0].message == "shapes: x [batch=3, 3]"
+    fitting = [
+        small("{xs: '[]'}, {for: row in x, do: [{xs: 'xs + [fc(row)]'}]}, {return: stack(xs)}"),
+        small("{'a, b': 'unbind(unflatten(x, 1, [2, -1]), 1)'}, {return: a}", "{x: [batch, 6]}"),
+        small(step, "{x: [2, $n]}"),
+        small(step) + "dims: {batch: 2}\n",
+    ]
+    for text in fitting:
+        archspec.build(archspec.loads(text), device="meta")
+
+
 def test_a_block_without_steps_is_told_by_its_module() -> None:
     text = """archspec: 1
 model: Net
