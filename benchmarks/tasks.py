@@ -93,7 +93,7 @@ def _halves(words: list[int]) -> tuple[list[int], list[int]]:
 def _pair(words: list[int], chance: random.Random) -> tuple[Row, Row]:
     first, second = _halves(words)
     label = chance.randrange(3)
-    ours = {"text": _text(first), "text_b": _text(second), "label": f"l{label}"}
+    ours = {"text": _text(first), "text_pair": _text(second), "label": f"l{label}"}
     ids = _ids(first, second)
     types = [0] * (len(first) + 2) + [1] * (len(second) + 1)
     return ours, {"input_ids": ids, "token_type_ids": types, "labels": label}
@@ -139,7 +139,7 @@ def _continued(words: list[int], chance: random.Random) -> tuple[Row, Row]:
     prompt, answer = _halves(words)
     ids = _ids(prompt, answer)
     labels = [IGNORED] * (len(prompt) + 2) + ids[len(prompt) + 2 :]
-    return {"text": _text(prompt), "text_b": _text(answer)}, {"input_ids": ids, "labels": labels}
+    return {"text": _text(prompt), "text_pair": _text(answer)}, {"input_ids": ids, "labels": labels}
 
 
 def _bert(name: str, **given: Any) -> Callable[[], Any]:
@@ -178,7 +178,10 @@ TEXTS = [
     TextTask("masked-lm", "bert-mlm", _masked, _bert("BertForMaskedLM")),
     TextTask(
         "causal-lm", "gpt2", _continued, _gpt2,
-        {"n_embd": 384, "n_layer": 6, "vocab_size": 30_522},
+        {
+            "n_embd": 384, "n_layer": 6, "vocab_size": 30_522,
+            "text_column": "text", "text_pair_column": "text_pair",
+        },
     ),
 ]  # fmt: skip
 
@@ -265,7 +268,9 @@ def _embeddings(is_mixed: bool, runs: int) -> Result:
         folder, chance = Path(place), random.Random(0)
         texts = [[*_drawn(chance, is_mixed)] for _ in range(2)]
         pairs = [*zip(*texts, strict=True)]
-        _write(folder, [{"text": _text(first), "text_b": _text(second)} for first, second in pairs])
+        _write(
+            folder, [{"text": _text(first), "text_pair": _text(second)} for first, second in pairs]
+        )
         batches = _batches([tuple(map(_ids, pair)) for pair in pairs], _padded_pair)
 
         def theirs(epochs: Epochs) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from archspec.errors import DataError, Problem
+from archspec.tasks import IGNORED
 from archspec.tasks.language_model import LanguageModel, token_logits
+from archspec.tasks.objective import Batch, Loss
 
 _NOISE = 1e-5  # of the largest logit: what other sizes of matrix products may change
 
@@ -22,7 +26,19 @@ class CausalLm(LanguageModel):
     kind = "causal-lm"
 
     def aligned(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return logits[:, :-1], labels[:, 1:]
+        return logits, F.pad(labels[:, 1:], (0, 1), value=IGNORED)  # a part of logits is a copy
+
+    def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
+        """Over all logits: most tokens are predicted, and picking their logits takes longer."""
+        labels = batch["labels"]
+        logits, labels = self.aligned(token_logits(outputs, labels)[:rows], labels[:rows])
+        entropy = F.cross_entropy(
+            logits.flatten(0, 1).float(),
+            labels.flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
+        return Loss(entropy, int((labels != IGNORED).sum()))
 
     def check(self, model: nn.Module, inputs: Mapping[str, Tensor], size: int) -> None:
         super().check(model, inputs, size)

@@ -22,6 +22,7 @@ from archspec.cli import main
 from archspec.data import TextEncoder, batches, encoder_for
 from archspec.errors import ArchspecError, DataError
 from archspec.tasks import IGNORED, find
+from archspec.tasks.causal_lm import CausalLm
 from archspec.tasks.language_model import LanguageModel
 from archspec.tasks.multi_label import MultiLabel
 from archspec.tasks.objective import Loss, Objective, Scores
@@ -730,7 +731,7 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, train: Callable[[], Any]) -> int:
     count = 0
     kinds: list[type[Objective]] = [SingleLabel, MultiLabel, TextRegression]
     kinds += [TextEmbedding, ScoredTextEmbedding, TokenClassification, QuestionAnswering]
-    kinds += [LanguageModel]
+    kinds += [LanguageModel, CausalLm]
     with monkeypatch.context() as patched:
         for kind in kinds:
             loss = kind.loss
