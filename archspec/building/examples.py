@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from archspec.errors import Problem, ShapeError
-from archspec.lang.expr import evaluate
+from archspec.lang.expr import ExpressionError, evaluate
 from archspec.lang.sizes import size_of
 from archspec.lang.spec import Spec
 from archspec.lang.tree import ContractNode
@@ -34,7 +34,7 @@ def example_inputs(
         entry: the method that is called.
 
     Raises:
-        ShapeError: E510, an input is too large for a tensor, or has a negative size.
+        ShapeError: E510, an input is too large for a tensor, or has a negative size or none.
     """
     block = spec.tree.blocks[spec.architecture.model].entries[entry]
     inputs: dict[str, Any] = {}
@@ -47,7 +47,13 @@ def example_inputs(
         if length > MAX_LENGTH:
             message = f"the input '{name}' has more than {MAX_LENGTH:,} tensors"
             raise ShapeError(Problem("E510", message, place))
-        for shape in _shapes(contract, values, sizes):
+        try:
+            shapes = _shapes(contract, values, sizes)
+        except ExpressionError as error:  # such as a division by a size that is 0 here
+            message = f"the input '{name}' has no size: {error.message}"
+            at = spec.document.place(error.span.path or contract.path)
+            raise ShapeError(Problem("E510", message, at)) from None
+        for shape in shapes:
             # Strides of a tensor without elements are those of one with a size of 1 for 0.
             spread = math.prod(max(size, 1) for size in shape)
             if min(shape, default=0) < 0 or spread > MAX_ELEMENTS:

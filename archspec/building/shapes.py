@@ -18,7 +18,7 @@ from archspec.building.forward_errors import FailureReport, SizeMismatch, size_m
 from archspec.codegen import Generated
 from archspec.errors import BuildError, Note, Problem, ShapeError
 from archspec.lang.checks.calls import returns_names
-from archspec.lang.expr import evaluate
+from archspec.lang.expr import ExpressionError, evaluate
 from archspec.lang.instances import Instance, walk
 from archspec.lang.registry import layers
 from archspec.lang.sizes import size_of, symbols_of
@@ -226,7 +226,10 @@ class _ShapeRun:
         values = {**self.spec.values, **instance.values}
         symbol_sizes = self.checks.sizes_of(block, node)
         found = [contract.shape_of(0) for contract in outputs.values()]
-        shapes = [[size_of(size, values, symbol_sizes) for size in shape] for shape in found]
+        try:
+            shapes = [[size_of(size, values, symbol_sizes) for size in shape] for shape in found]
+        except ExpressionError:  # told where the contract is checked
+            return False
         unknown = any(None in shape for shape in shapes)
         unknown = unknown or any(c.declared.open_at is not None for c in outputs.values())
         if not shapes or block is self.model or unknown:

@@ -324,6 +324,30 @@ def test_samples_are_not_taken_apart_because_they_are_two() -> None:
         archspec.build(archspec.loads(text), device="meta")
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        ("$(batch)[0]", "cannot be evaluated: 'int' object is not subscriptable"),
+        ("$8 // (batch * 0)", "cannot be evaluated: integer division or modulo by zero"),
+        ("$batch ** 99", "the power does not fit into 64 bits"),
+    ],
+)
+def test_a_size_that_cannot_be_computed_is_told_where_it_stands(size: str, told: str) -> None:
+    text = small("{return: fc(x)}", f"{{y: [batch], x: [batch, '{size}']}}")
+    for run in (lambda spec: archspec.build(spec, device="meta"), archspec.inspect, archspec.draw):
+        with pytest.raises(BuildError) as caught:
+            run(archspec.loads(text))
+        error = caught.value
+        assert error.place is not None and error.place.line == 6
+        assert (error.code, error.message) == ("E510", f"the input 'x' has no size: {told}")
+
+
+def test_a_size_that_some_sizes_have_not_is_told_when_they_are_given() -> None:
+    spec = archspec.loads(small("{return: fc(x)}", "{y: [batch], x: [batch, '$8 // (batch - 5)']}"))
+    with pytest.raises(BuildError, match="the input 'x' has no size"):
+        archspec.inspect(spec, batch=5)
+
+
 def test_a_block_without_steps_is_told_by_its_module() -> None:
     text = """archspec: 1
 model: Net
