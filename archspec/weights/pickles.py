@@ -78,12 +78,18 @@ class _Limited:
     """A pickle of which no single text or number is read that is beyond reason."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.readline, self.tell = file, file.readline, file.tell
+        self._file, self.tell = file, file.tell
 
     def read(self, count: int) -> bytes:
         if count > MAX_SIZE:
             raise Refused("too much beside the tensors")
         return self._file.read(count)
+
+    def readline(self) -> bytes:
+        line = self._file.readline(MAX_SIZE + 1)
+        if len(line) > MAX_SIZE:
+            raise Refused("too much beside the tensors")
+        return line
 
 
 class _Walker:

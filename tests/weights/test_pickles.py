@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import struct
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -82,6 +84,30 @@ def test_limits() -> None:
     for most_bytes, most_operations in ((10, 1_000), (len(text), 10)):
         with pytest.raises(pickles.Refused, match="too much beside the tensors"):
             pickles.check(text, most_bytes, 0, most_operations)
+
+
+@pytest.mark.parametrize("opening", [b"S'", b"V", b"c", b"I", b"(i", b"\x8a", b"\x8b"])
+def test_no_single_text_or_number_is_read_beyond_reason(opening: bytes) -> None:
+    """Neither one that ends with its line, nor one whose length is given."""
+
+    class Counted(io.BytesIO):
+        most = 0
+
+        def read(self, count: int | None = -1) -> bytes:
+            found = super().read(count)
+            self.most = max(self.most, len(found))
+            return found
+
+        def readline(self, count: int | None = -1) -> bytes:
+            found = super().readline(count)
+            self.most = max(self.most, len(found))
+            return found
+
+    length = {b"\x8a": b"\xff", b"\x8b": struct.pack("<i", 30_000_000)}.get(opening, b"")
+    content = Counted(opening + length + b"1" * 30_000_000 + b"\nb\n.")
+    with pytest.raises(pickles.Refused):
+        pickles.check(content, 10**9, 10**7, 10**7)
+    assert content.most <= pickles.MAX_SIZE + 1
 
 
 # ------------------------------------------------------------------------------------------ legacy
