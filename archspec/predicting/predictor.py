@@ -15,9 +15,8 @@ from archspec.data import ImageEncoder, TextEncoder
 from archspec.data.text_files import TextFormat
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import DataError, Problem, UsageError
-from archspec.freezing.modes import evaluating
 from archspec.lang.schema import TaskKind
-from archspec.predicting.answers import Answerer, AnswerSelector, prepare_answers
+from archspec.predicting.answers import Answerer, prepare_answers
 from archspec.predicting.arguments import check_arguments
 from archspec.predicting.batching import (
     Prepared,
@@ -28,12 +27,16 @@ from archspec.predicting.batching import (
 )
 from archspec.predicting.continuations import Continuer, new_tokens, prepare_prompts
 from archspec.predicting.decisions import Decision, Threshold, decision
-from archspec.predicting.engine import Engine, Scores, model_device
+from archspec.predicting.engine import Scores
+from archspec.predicting.engine_setup import (
+    check_language,
+    input_is_pair,
+    objective_of,
+    prepared_engine,
+)
 from archspec.predicting.image_inputs import is_image, opened_image, pixels
 from archspec.predicting.masks import MaskFiller, prepare_masks
 from archspec.predicting.model_source import (
-    LoadedModel,
-    OutputSelector,
     Source,
     SourceOptions,
     label_names,
@@ -47,28 +50,23 @@ from archspec.predicting.report import (
     PredictedFile,
     Prediction,
 )
-from archspec.predicting.segmentation import MaskSelector, Segmenter, prepare_tiles
+from archspec.predicting.segmentation import Segmenter, prepare_tiles
 from archspec.predicting.segmentation_report import SegmentationPrediction
 from archspec.predicting.span_report import AnswerPrediction, TokenPrediction
 from archspec.predicting.token_report import ContinuationPrediction, MaskPrediction
-from archspec.predicting.variants import Variant
 from archspec.predicting.words import WordTagger, prepare_words
 from archspec.tasks import (
-    find,
     finds_answers,
     labels_pixels,
     tags_words,
-    takes_pairs,
 )
 from archspec.tasks.language_model import LanguageModel
 
 if TYPE_CHECKING:
-    from archspec.lang.schema import Task
     from archspec.lang.spec import Spec
     from archspec.predicting.activations import Activations
     from archspec.predicting.files import PredictionSettings
     from archspec.predicting.search import SearchResult
-    from archspec.tasks.objective import Activation, Objective
     from archspec.weights.tensor_names import Resize
 
 _OfTokens = TokenPrediction | AnswerPrediction | MaskPrediction | ContinuationPrediction
@@ -173,19 +171,21 @@ class Predictor:
         self.spec: Spec = loaded.spec
         self.model, self.batch_size = loaded.model, batch_size
         self.kind: TaskKind = task.kind
-        self.pair = _takes_pairs(task)
+        self.pair = input_is_pair(task)
         self.encoder = loaded.encoder
         self.tokens: TokenCounts | None = None
-        self.objective = _objective(task)
+        self.objective = objective_of(task)
         self.max_new_tokens = new_tokens(task.kind, max_new_tokens)
         activation = self.objective.activation if self.objective else ""
         if names is not None and self.objective is not None and not activation:
             raise UsageError(Problem("E801", f"the task is {task.kind}: there are no labels"))
         axes = 3 if self.objective and self.objective.per_token else 2
         axes = 4 if labels_pixels(task.kind) else axes
-        self.engine = _engine(loaded, task.kind, self.pair, activation, axes, optimize=optimize)
+        self.engine = prepared_engine(
+            loaded, task.kind, self.pair, activation, axes, optimize=optimize
+        )
         if isinstance(self.objective, LanguageModel) and isinstance(self.encoder, TextEncoder):
-            _check_language(loaded, self.objective, self.encoder)
+            check_language(loaded, self.objective, self.encoder)
         self.size = self.engine.size
         self.labels = label_names(loaded, self.size) if activation else ()
         of_rows = activation if axes == 2 else ""
@@ -562,58 +562,8 @@ class Predictor:
                 )
 
 
-def _takes_pairs(task: Task) -> bool | None:
-    if not takes_pairs(task.kind):
-        return False
-    if finds_answers(task.kind):
-        return True
-    return task.text.pair if task.text else None
-
-
 def _are_texts(inputs: object, count: int | None = None) -> bool:
     """Whether it is a tuple of texts: of so many, or of any number."""
     if not isinstance(inputs, tuple) or count not in (None, len(inputs)):
         return False
     return all(isinstance(one, str) for one in inputs)
-
-
-def _objective(task: Task) -> Objective | None:
-    if task.kind == "text-embedding":
-        return None
-    return find(task.kind, multi_label=bool(task.multi_label))(task.labels or ())
-
-
-def _engine(
-    loaded: LoadedModel,
-    kind: str,
-    pair: bool | None,
-    activation: Activation,
-    axes: int,
-    *,
-    optimize: bool,
-) -> Engine:
-    encoder, size = loaded.encoder, len(loaded.labels) if loaded.labels and activation else None
-    select = OutputSelector(size, axes)
-    if finds_answers(kind):
-        select = AnswerSelector()
-    if axes == 4:
-        select = MaskSelector()
-    variant = Variant(loaded.model, model_device(loaded.model), select, activation)
-    engine = Engine(variant, optimize, axes=axes)
-    if isinstance(encoder, TextEncoder):
-        sample = prepare_texts(encoder, [("a", "a") if pair else "a"], 1)
-    else:
-        size = encoder.settings.crop
-        black = np.zeros((size, size), dtype=np.uint8)
-        sample = prepare_images(encoder, lambda i: pixels(encoder, black), 1, 1)
-    engine.probe(sample.batches[0][1], loaded.spec.name)
-    return engine
-
-
-def _check_language(loaded: LoadedModel, objective: LanguageModel, encoder: TextEncoder) -> None:
-    """Raise as ``LanguageModel.check``."""
-    device = model_device(loaded.model)
-    batch = encoder.collate(encoder.encode(["a b c d"]))
-    with evaluating(loaded.model), torch.inference_mode():
-        inputs = {name: one.to(device) for name, one in batch.items()}
-        objective.check(loaded.model, inputs, encoder.size)
