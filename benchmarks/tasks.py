@@ -222,11 +222,13 @@ def _result(name: str, is_mixed: bool) -> Result:
 def _our_texts(
     folder: Path, task: TextTask, epochs: int, callback: archspec.TrainCallback
 ) -> archspec.Run:
-    return archspec.train(
+    run = archspec.train(
         task.spec, folder / "data.jsonl", tokenizer=folder / "vocab.txt", epochs=epochs,
         output_dir=folder / "runs", max_length=LENGTH, callbacks=[callback],
         **OPTIONS, **task.options,
     )  # fmt: skip
+    assert not any("not read" in note for note in run.facts["data"]["notes"])
+    return run
 
 
 def _drawn(chance: random.Random, is_mixed: bool) -> Iterator[list[int]]:

@@ -15,12 +15,12 @@ from archspec.weights.files import IN_FOLDER
 from archspec.weights.pytorch_files import SUFFIXES as CHECKPOINTS
 from archspec_app.data_files import SUFFIXES as TABLES
 from archspec_app.data_files import TOKENIZERS
+from archspec_app.training.job_status import RUNS
 from archspec_app.workspace import MAX_ENTRIES, SKIPPED, inside
 
 MAX_SHOWN = 300
 MAX_LOOKED_INTO = 100  # folders
 MAX_COUNTED = 200  # entries of one of them
-_RUNS = "runs"
 _CLASS_WEIGHTS = (".csv", ".json", ".yaml", ".yml")
 
 
@@ -98,7 +98,7 @@ def _is_shown(entry: os.DirEntry[str], purpose: str) -> bool:
     name = entry.name
     if name.startswith(".") or not name.isprintable() or "\\" in name:
         return False
-    return name not in SKIPPED or (name == _RUNS and purpose == "weights")
+    return name not in SKIPPED or (name == RUNS and purpose == "weights")
 
 
 def _described(folder: Path, entry: os.DirEntry[str], purpose: str) -> dict[str, Any]:

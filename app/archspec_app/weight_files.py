@@ -11,9 +11,10 @@ from archspec.errors import Problem, UsageError
 from archspec.training.run_folder import BEST
 from archspec.weights.files import IN_FOLDER
 from archspec.weights.pytorch_files import SUFFIXES
+from archspec_app.training.job_status import RUNS
 from archspec_app.workspace import entries_of, files_below
 
-RUNS, MAX_LISTED = "runs", 200
+MAX_LISTED = 200
 _WEIGHTS = (".safetensors", *SUFFIXES)
 _BESIDE = (*_WEIGHTS, ".json", ".txt")  # tokenizers, indices
 

@@ -66,8 +66,8 @@ class ContractBroken(Exception):
 
 
 _TAKEN_APART = (
-    "several names take apart what the step gives, of one tensor its first dimension: one name"
-    " takes the whole"
+    "several names on the left split what the step gives, a single tensor along its first"
+    " dimension; one name keeps it whole"
 )
 
 

@@ -65,16 +65,17 @@ def check_shapes(spec: Spec, model: nn.Module, generated: Generated, module: Mod
     problems: list[Problem] = []
     own_sizes = {name: size or _NOT_EMPTY for name, size in spec.architecture.dims.items()}
     paths = {id(child): path for path, child in model.named_modules(remove_duplicate=False)}
+    file = str(module.__file__)
     batch = own_sizes.get("batch", 1)
+    batches = (batch,) if batch > 1 else (2, 3)
     for default_size in _DEFAULT_SIZES if unsized else _DEFAULT_SIZES[:1]:
-        sizes = dict.fromkeys(unsized, default_size) | own_sizes
-        for sizes["batch"] in (batch,) if batch > 1 else (2, 3):
-            file, own = str(module.__file__), dict(sizes)
-            report = FailureReport(spec, generated, file, paths, instances, own)
+        for batch in batches:
+            sizes = {**dict.fromkeys(unsized, default_size), **own_sizes, "batch": batch}
+            report = FailureReport(spec, generated, file, paths, instances, sizes)
             shape_run = _ShapeRun(model, module.__name__, report)
             problems = shape_run.problems()
             # A step such as `hidden, _: fc(x)` may take samples apart, which are two by chance.
-            if problems or sizes["batch"] not in shape_run.taken_apart:
+            if problems or batch not in shape_run.taken_apart:
                 break
         if not problems:
             break

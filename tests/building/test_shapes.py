@@ -312,7 +312,7 @@ def test_samples_are_not_taken_apart_because_they_are_two() -> None:
     error = failure(text=small(step))
     assert error.code == "E510" and error.place is not None and error.place.line == 8
     assert error.message == "too many values to unpack (expected 2)"
-    assert error.hint.startswith("several names take apart what the step gives")
+    assert error.hint.startswith("several names on the left split what the step gives")
     assert error.problems[0].notes[0].message == "shapes: x [batch=3, 3]"
     fitting = [
         small("{xs: '[]'}, {for: row in x, do: [{xs: 'xs + [fc(row)]'}]}, {return: stack(xs)}"),
