@@ -41,7 +41,8 @@ def fit_length(spec: Spec, encoder: TextEncoder | ImageEncoder, max_length: int 
         return
     if limit < encoder.max_length and max_length is not None:
         message = f"a maximum length of {max_length:,}, but {spec.name} has {limit:,} positions"
-        raise DataError(Problem("E905", message))
+        hint = f"give at most {limit}: max_length={limit} (--max-length {limit})" if limit else ""
+        raise DataError(Problem("E905", message, hint=hint))
     encoder.shorten(limit)
 
 

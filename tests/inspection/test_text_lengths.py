@@ -76,15 +76,18 @@ def test_texts_are_cut_at_the_models_positions_or_refused(net: Path) -> None:
     told = "1 of 1 texts were cut at 4 tokens, the longest has 7: the model takes no more"
     assert found.stderr.splitlines() == [told]
 
-    asked: list[tuple[dict[str, Any], str]] = [
-        ({"max_length": 5}, "a maximum length of 5, but net has 4 positions"),
-        ({"places": 2}, "the model's 2 positions leave no room beside 2 special tokens"),
+    at_most = "give at most 4: max_length=4 (--max-length 4)"
+    asked: list[tuple[dict[str, Any], str, str]] = [
+        ({"max_length": 5}, "a maximum length of 5, but net has 4 positions", at_most),
+        ({"places": 2}, "the model's 2 positions leave no room beside 2 special tokens", ""),
     ]
-    for options, message in asked:
+    for options, message, hint in asked:
         with pytest.raises(DataError) as caught:
             archspec.train(net, TRAINING / "tiny.csv", output_dir="none", device="cpu", **options)
         assert (caught.value.code, caught.value.message) == ("E905", message)
+        assert caught.value.hint == hint
         with pytest.raises(DataError) as caught:
             archspec.Predictor(net, weights="net.safetensors", device="cpu", **options)
         assert caught.value.message == message
+    archspec.Predictor(net, weights="net.safetensors", device="cpu", max_length=4)  # as the hint
     assert not Path("none").exists()
