@@ -88,6 +88,7 @@ CODES: dict[str, str] = {
     "E606": "a tensor has another kind of numbers",
     "E607": "a shared tensor has two values",
     "E608": "most of the model would stay as it is",
+    "E609": "a layout is of models with other parameters",
     # freeze plans and patterns
     "E701": "a pattern selects nothing",
     "E702": "not a pattern",

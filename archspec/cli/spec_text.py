@@ -161,11 +161,13 @@ def format_plan(plan: FreezePlan) -> str:
 
 def _layout(layout: Checkpoint) -> str:
     lines = [f"{own} → {foreign}" for own, foreign in layout.rename.items()]
+    lines += [f"then {own} → {foreign}" for own, foreign in layout.then.items()]
     for kind, joins in (("split", layout.split), ("stack", layout.stack)):
         lines += [f"{', '.join(j.ours)} → {', '.join(j.theirs)} ({kind}, {j.dim})" for j in joins]
     lines += [f"transposes {pattern}" for pattern in layout.transpose]
     lines += [f"reshapes {pattern} to {sizes}" for pattern, sizes in layout.reshape.items()]
     lines += [f"prefix {layout.prefix}"] if layout.prefix else []
+    lines += [f"requires {name} {_allowed(value)}" for name, value in layout.require.items()]
     lines += [f"ignores {pattern}" for pattern in layout.ignore]
     lines += [f"may lack {pattern}" for pattern in layout.optional]
     return "\n".join(lines) or "(our own names)"

@@ -7,7 +7,7 @@ model, however their YAML is arranged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -27,7 +27,9 @@ _SHORTENED = frozenset({"default", "patterns", "shape", "to", "type"})
 _ABOUT_FILES = frozenset({"extends", "remove", "rename", "use"})
 """Keys that say what a spec is joined from, which has been done."""
 
-_ORDERED = frozenset({"inputs", "outputs", "modules", "items", "parameters", "buffers", "rename"})
+_ORDERED = frozenset(
+    {"inputs", "outputs", "modules", "items", "parameters", "buffers", "rename", "then"}
+)
 """Mappings whose order means something: arguments, registration, the first rename that applies."""
 
 
@@ -42,7 +44,16 @@ def content(spec: Spec) -> dict[str, Any]:
     }
     architecture = architecture.model_copy(update=changes)
     overrides = {name: spec.params[name].value for name in spec.overrides if name in spec.params}
-    return cast("dict[str, Any]", _plain(_dumped(architecture, overrides)))
+    data = _dumped(architecture, overrides)
+    for *path, key in reversed(spec.idle):  # its own lines would have to apply to something
+        del _at(data, path)[key]
+    return cast("dict[str, Any]", _plain(data))
+
+
+def _at(data: Any, path: Iterable[str | int]) -> Any:
+    for key in path:
+        data = data[key]
+    return data
 
 
 def _dumped(architecture: Architecture, overrides: Mapping[str, Value]) -> dict[str, Any]:

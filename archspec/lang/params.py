@@ -197,7 +197,7 @@ def _resolve_one(
     """A parameter's value; None if a problem, which is reported, prevents one."""
     name, document = param.name, checker.document
     if override is not None:
-        value, place, origin = _tuples(override.value), override.place, override.origin
+        value, place, origin = as_tuples(override.value), override.place, override.origin
     elif param.default is None:
         if not checker.is_broken(param.path):
             hint = f"give one: -p {name}=…, or a default"
@@ -239,10 +239,10 @@ def _misfit_hint(value: Value) -> str:
     return ""
 
 
-def _tuples(value: Any) -> Any:
+def as_tuples(value: Any) -> Any:
     """What was given from outside is taken as it is; only lists become tuples."""
     if isinstance(value, list | tuple):
-        return tuple(map(_tuples, cast("list[Any]", value)))
+        return tuple(map(as_tuples, cast("list[Any]", value)))
     return value
 
 

@@ -478,6 +478,9 @@ class Checkpoint(Model):
     """A foreign layout of the weights: its names, as they differ from ours."""
 
     rename: dict[str, str] = Field(default={}, description="our pattern: the foreign pattern")
+    then: dict[str, str] = Field(
+        default={}, description="the same once more, over the names that rename gives"
+    )
     split: list[Joined] = Field(
         default=[], description="tensors that lie behind each other in one on the other side"
     )
@@ -492,6 +495,9 @@ class Checkpoint(Model):
         description="our pattern: the shape there; 0 is our size in that place, -1 what is left",
     )
     prefix: str = Field(default="", description="what every foreign name begins with")
+    require: dict[Name, Value] = Field(
+        default={}, description="parameter: the value, or a list of those, that it has to have"
+    )
     ignore: list[str] = Field(default=[], description="foreign names that are left unread")
     optional: list[str] = Field(default=[], description="our names that may be missing")
 

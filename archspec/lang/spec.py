@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from archspec.errors import ArchspecError, Findings, Problem, SpecError, TooManyProblems, UsageError
-from archspec.lang import adapters, image_settings, inherit, json_file, model_folder, roots
+from archspec.lang import adapters, image_settings, inherit, json_file, model_folder, roots, yaml
 from archspec.lang.adapters import AppliedAdapter, check_adapters
 from archspec.lang.build_tree import read
 from archspec.lang.checker import Checker
 from archspec.lang.checks.arguments import check_declared
 from archspec.lang.checks.branches import check_branches
 from archspec.lang.checks.classes import check_classes
+from archspec.lang.checks.layouts import LayoutChecker, check_requirements
 from archspec.lang.checks.local_values import check_local_values
-from archspec.lang.checks.selections import SelectionChecker
 from archspec.lang.checks.steps import check_steps
 from archspec.lang.checks.structure import validated
 from archspec.lang.checks.task import check_task
@@ -101,6 +101,17 @@ class Spec:
     def everything(self) -> Tree | None:
         """The paths of a model in which no ``when`` leaves a module out; None if too large."""
         return everything(self.plain.document, self.plain.tree, self.values)
+
+    @cached_property
+    def idle(self) -> list[yaml.Path]:
+        """Lines of ``checkpoints`` that apply to nothing, but to a parent or with other values."""
+        plain = self.plain
+        checker = Checker(plain.architecture, plain.document, Findings())
+        unvaried = partial(_with_own_values, plain.document, plain.tree)
+        layouts = LayoutChecker(
+            checker, plain.tree, plain.root, self.values, lambda: self.everything, unvaried
+        )
+        return layouts.idle_lines()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -379,6 +390,7 @@ def _examined(
     check_local_values(checker, tree)
     check_classes(checker, tree, params, values)
     check_task(checker)
+    check_requirements(checker)
     check_adapters(checker)
     check_steps(checker, tree)
     root, is_whole = None, False
@@ -391,8 +403,23 @@ def _examined(
         check_branches(checker, tree.blocks, root, values)
     whole = root if is_whole else None
     others = partial(everything, document, tree, values)
-    SelectionChecker(checker, tree, whole, values, others).check()
+    unvaried = partial(_with_own_values, document, tree) if overrides else None
+    LayoutChecker(checker, tree, whole, values, others, unvaried).check()
     if root is None:
         return None
     architecture = with_labels(architecture, overrides)
     return Spec(document.name, architecture, tree, params, let, root, document, ignored, overrides)
+
+
+def _with_own_values(document: Document, tree: SpecTree) -> list[Tree]:
+    """The paths of the model with the defaults, and of all that it may have; none without one."""
+    checker = Checker(tree.declared, document, Findings())
+    params, let = resolve(checker, tree, {})
+    values = {**{name: param.value for name, param in params.items()}, **let}
+    if len(values) < len(tree.params) + len(tree.let):
+        return []
+    with contextlib.suppress(TooManyProblems):
+        root = Instantiator(checker, tree, values).instantiate()
+        whole = everything(document, tree, values)
+        return [Tree(entries(root)), whole] if root and whole else []
+    return []

@@ -7,9 +7,19 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from archspec.errors import Place, Problem, UsageError, WeightsError, did_you_mean, listing
+from archspec.errors import (
+    Place,
+    Problem,
+    UsageError,
+    WeightsError,
+    did_you_mean,
+    listing,
+    shown,
+)
 from archspec.lang import patterns, yaml
+from archspec.lang.config_specs import listed
 from archspec.lang.instances import walk
+from archspec.lang.params import as_tuples
 from archspec.lang.patterns import Rename
 from archspec.lang.schema import Checkpoint as Layout
 from archspec.lang.schema import Joined
@@ -79,11 +89,13 @@ class Naming:
         prefix: what the layout says that every name begins with, and where it says so.
         place: where the spec declares it.
         renames: the layout's renames, in order; the first that applies counts.
+        then: those of the names that ``renames`` give.
         ignore: patterns over the file's names.
         optional: patterns over ours.
         joins: tensors that are several on one side.
         transposed: patterns over ours.
         reshaped: patterns over ours, with the sizes of the file as the layout says them.
+        unmet: problems of a model whose parameters are not those of the files' models.
         placed: our names of tensors that stand otherwise in a file → what they are called.
         added: what the file's names begin with besides.
         lacking: what the file's names should begin with and do not.
@@ -93,11 +105,13 @@ class Naming:
     prefix: tuple[str, Rule] | None = None
     place: Place | None = None
     renames: tuple[tuple[Rename, Rule], ...] = ()
+    then: tuple[tuple[Rename, Rule], ...] = ()
     ignore: tuple[tuple[str, Rule], ...] = ()
     optional: tuple[tuple[str, Rule], ...] = ()
     joins: tuple[Join, ...] = ()
     transposed: tuple[tuple[str, Rule], ...] = ()
     reshaped: tuple[tuple[str, Rule, tuple[int, ...]], ...] = ()
+    unmet: tuple[Problem, ...] = ()
     placed: Mapping[str, tuple[str, tuple[Rule, ...]]] = field(
         default_factory=dict[str, tuple[str, tuple[Rule, ...]]]
     )
@@ -138,10 +152,14 @@ class Naming:
 
     def renamed(self, name: str) -> tuple[str, tuple[Rule, ...]]:
         """The foreign name without any prefix, and why it differs."""
-        for rename, rule in self.renames:
-            if (renamed := rename.to_foreign(name)) is not None:
-                return renamed, (rule,) if renamed != name else ()
-        return name, ()
+        rules: list[Rule] = []
+        for step in (self.renames, self.then):
+            for rename, rule in step:
+                if (renamed := rename.to_foreign(name)) is not None:
+                    rules += [rule] if renamed != name else []
+                    name = renamed
+                    break
+        return name, tuple(rules)
 
     def foreign_all(self, names: Iterable[str]) -> dict[str, str]:
         """Our names → the file's."""
@@ -177,11 +195,13 @@ def _prefixes(shorter: Iterable[str], longer: Collection[str]) -> list[str]:
 
 
 def to_foreign(name: str, layout: Layout) -> str:
-    """Our tensor name as a layout writes it: the first rename that applies, then the prefix."""
-    for ours, foreign in layout.rename.items():
-        renamed = patterns.parse_rename(ours, foreign).to_foreign(name)
-        if renamed is not None:
-            return layout.prefix + renamed
+    """Our tensor name as a layout writes it: the first rename that applies, then the prefix.
+
+    Of ``rename`` and of ``then``, in this order.
+    """
+    for step in (layout.rename, layout.then):
+        lines = (patterns.parse_rename(*line) for line in step.items())
+        name = next((new for one in lines if (new := one.to_foreign(name)) is not None), name)
     return layout.prefix + name
 
 
@@ -212,22 +232,25 @@ def naming_of(name: str, spec: Spec | None) -> Naming:
 
 def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
     path = ("checkpoints", name)
-    renames = tuple(
-        (
-            patterns.parse_rename(ours, foreign),
-            Rule(
-                f"rename {ours}: {foreign}", spec.document.place((*path, "rename", ours), key=True)
-            ),
-        )
-        for ours, foreign in layout.rename.items()
-    )
 
-    def listed(part: str, texts: Sequence[str]) -> tuple[tuple[str, Rule], ...]:
+    def renames(part: str, lines: Mapping[str, str]) -> tuple[tuple[Rename, Rule], ...]:
+        return tuple(
+            (
+                patterns.parse_rename(ours, foreign),
+                Rule(
+                    f"{part} {ours}: {foreign}", spec.document.place((*path, part, ours), key=True)
+                ),
+            )
+            for ours, foreign in lines.items()
+        )
+
+    def patterns_of(part: str, texts: Sequence[str]) -> tuple[tuple[str, Rule], ...]:
         places = [spec.document.place((*path, part, i)) for i in range(len(texts))]
         pairs = zip(texts, places, strict=True)
         return tuple((text, Rule(f"{part} {text}", place)) for text, place in pairs)
 
-    ignore, optional = listed("ignore", layout.ignore), listed("optional", layout.optional)
+    ignore = patterns_of("ignore", layout.ignore)
+    optional = patterns_of("optional", layout.optional)
     place = spec.document.place(path, key=True)
     prefix = None
     if layout.prefix:
@@ -238,7 +261,7 @@ def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
         for kind, several in (("split", layout.split), ("stack", layout.stack))
         for i, joined in enumerate(several)
     ]
-    transposed = listed("transpose", layout.transpose)
+    transposed = patterns_of("transpose", layout.transpose)
     reshaped = tuple(
         (
             text,
@@ -248,8 +271,32 @@ def _declared(spec: Spec, name: str, layout: Layout) -> Naming:
         for text, sizes in layout.reshape.items()
     )
     return Naming(
-        name, prefix, place, renames, ignore, optional, tuple(joins), transposed, reshaped
+        name,
+        prefix,
+        place,
+        renames("rename", layout.rename),
+        renames("then", layout.then),
+        ignore,
+        optional,
+        tuple(joins),
+        transposed,
+        reshaped,
+        tuple(_unmet(spec, name, layout)),
     )
+
+
+def _unmet(spec: Spec, name: str, layout: Layout) -> Iterator[Problem]:
+    """What keeps a model from computing what the models of such files compute."""
+    for param, required in layout.require.items():
+        value, alternatives = spec.params[param].value, listed(required)
+        if value in map(as_tuples, alternatives):
+            continue
+        expected = " or ".join(map(shown, alternatives))
+        message = f"the layout '{name}' is of models with {param} {expected}: here it is"
+        place = spec.document.place(("checkpoints", name, "require", param))
+        first = shown(alternatives[0])
+        hint = f"build it with -p {param}={first}; in Python, {param}={alternatives[0]!r}"
+        yield Problem("E609", f"{message} {shown(value)}", place, hint)
 
 
 def _join(kind: str, joined: Joined, place: Place | None) -> Join:

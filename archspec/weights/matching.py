@@ -68,6 +68,7 @@ class Fit:
         if adapted := adapter_hint(unexpected):  # what is not read is trained, and no rest
             optional, ignore, related = adapted, adapted, []
         return [
+            *self.naming.unmet,
             *map(self._clash, self.clashes),
             *self._missing(missing, optional, related),
             *self._unexpected(unexpected, ignore),

@@ -73,6 +73,8 @@ def save_weights(
 
 def _laid_out(target: Target, naming: Naming, state: State) -> dict[str, torch.Tensor]:
     """Our tensors as a layout has them; raises as ``stored_names`` and ``theirs_of``."""
+    if naming.unmet:
+        raise WeightsError(list(naming.unmet))
     pieces = {name: p for name, p in pieces_of(naming, target).items() if name in state}
     names = stored_names(target, naming, frozenset(pieces))
     plain = {foreign: state[ours] for ours, foreign in names.items() if ours in state}

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 import archspec
 from archspec import FreezeError, SpecError, loads, to_python
+from archspec.differences.normal_form import content
+from archspec.lang.yaml import dump
 from tests.tables import every
 
 TEXT = """archspec: 1
@@ -252,6 +254,8 @@ def test_a_layout_of_the_parent_may_speak_of_what_the_child_has_not(tmp_path: Pa
     model = archspec.build(child, device="cpu")
     archspec.save_weights(model, tmp_path / "w.safetensors", layout="theirs")
     assert set(load_file(tmp_path / "w.safetensors")) == {"trunk.weight", "trunk.bias"}
+    anew = archspec.loads(dump(content(archspec.load(child))))  # a run keeps it so
+    assert content(anew)["checkpoints"] == {"theirs": {"rename": {"body": "trunk"}}}
     own = "checkpoints: {theirs: {rename: {heda: fc}, optional: [haed]}}\n"
     child.write_text(CHILD + own, encoding="utf-8")
     with pytest.raises(SpecError) as caught:
@@ -264,3 +268,41 @@ def test_a_layout_of_the_parent_may_speak_of_what_the_child_has_not(tmp_path: Pa
     (tmp_path / "net.yaml").write_text(LAYOUT.replace("head: fc", "heda: fc"), encoding="utf-8")
     with pytest.raises(SpecError, match="the rename 'heda' renames nothing"):
         archspec.load(tmp_path / "net.yaml")
+
+
+def test_with_values_from_outside_a_line_of_a_layout_may_apply_to_nothing() -> None:
+    text = """\
+archspec: 1
+model: Net
+params: {depth: 3}
+blocks:
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      layers:
+        type: Sequential
+        items: [{type: Linear, in_features: 4, out_features: 4, repeat: $depth}]
+checkpoints:
+  theirs:
+    rename: {layers.2: head, layers: body}
+    then: {head: fc, body.1: last}
+    transpose: [layers.2.weight, layers.0.weight]
+    reshape: {layers.2.bias: [1, -1]}
+"""
+    spec = archspec.loads(text, depth=2)
+    archspec.loads(text)
+    assert content(spec)["checkpoints"]["theirs"] == {
+        "rename": {"layers": "body"},
+        "then": {"body.1": "last"},
+        "transpose": ["layers.0.weight"],
+        "reshape": {},
+    }
+    assert archspec.loads(dump(content(spec))).values == {"depth": 2}
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text.replace("depth: 3", "depth: 2"))
+    assert [str(problem.place).partition(":")[2] for problem in caught.value.problems] == [
+        "13:14",
+        "14:12",
+        "15:17",
+        "16:15",
+    ]

@@ -47,6 +47,7 @@ from tests.tables import every
         ("f.{s}", "b.{s}", "f.x", None),
         ("block{s}.block{s}-{i}.a", "s{s}.b{i + 1}.a", "block2.block2-0.a", "s2.b1.a"),
         ("block{s}.block{s}-{i}.a", "s{s}.b{i + 1}.a", "block2.block1-0.a", None),
+        ("f.{i}.block.{k}.fc", "f.{i}.fc", "f.3.block.2.fc.bias", "f.3.fc.bias"),
         ("a.{i}.*.b", "x.*.{i}", "a.4.q.b.w", "x.q.4.w"),
         ("**.a.{i}.b.{i + 1}", "**.c.{i}", "a.1.b.1.a.1.b.2", "a.1.b.1.c.1"),
     ],
@@ -74,8 +75,8 @@ def test_rename(ours: str, foreign: str, path: str, expected: str | None) -> Non
         ("a", "!b", "!b", (0, 1), "a rename cannot have '!'"),
         ("a..b", "a", "a..b", (1, 3), "a name is missing"),
         ("{i}..b", "{i}", "{i}..b", (3, 5), "a name is missing"),
-        ("a.{i}", "b.{j}", "b.{j}", (0, 5), "'a.{i}' has the numbers {i}, 'b.{j}' has {j}: both"),
-        ("a.{i}", "b.*", "b.*", (0, 3), "'a.{i}' has the numbers {i}, 'b.*' has none: both sides"),
+        ("a.{i}", "b.{j}", "b.{j}", (0, 5), "'b.{j}' has the number {j}, which 'a.{i}' has not"),
+        ("a.{i}", "b.*", "b.*", (0, 3), "'a.{i}' has the wildcards none, 'b.*' has *: both sides"),
         (
             "a.{i * 2}",
             "b.{i}",

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import archspec
-from archspec import Spec, UsageError, WeightsError, WeightsReport, build, load_weights
+from archspec import Spec, SpecError, UsageError, WeightsError, WeightsReport, build, load_weights
 from archspec.weights.matching import castable
 
 NET = """\
@@ -200,6 +200,67 @@ def test_the_first_rename_that_applies_counts(state: State, saved: Saved) -> Non
     assert holds(model, state)
     rules = [("rename trunk.weight: stem.w", 21), ("prefix 'net.'", 20)]
     assert row(report, "trunk.weight") == ("renamed", "net.stem.w", rules)
+
+
+def test_the_second_renames_see_the_names_of_the_first(state: State, saved: Saved) -> None:
+    renames = (
+        'rename: {"trunk": "stem.fc", "norm": "stem.norm"}\n    then: {"stem.fc": "a", "stem": "b"}'
+    )
+    text = NET.replace('rename: {"trunk": "stem.fc"}', renames)
+    model = build(archspec.loads(text, name="net.yaml"), device="cpu")
+    words = {"trunk": "a", "norm": "b.norm"}
+    theirs = {f"net.{words.get((m := n.split('.'))[0], m[0])}.{m[1]}": t for n, t in state.items()}
+    report = load_weights(model, saved(theirs))
+    assert holds(model, state)
+    rules = [
+        ("rename trunk: stem.fc", 21),
+        ("then stem.fc: a", 22),
+        ("prefix 'net.'", 20),
+    ]
+    assert row(report, "trunk.weight") == ("renamed", "net.a.weight", rules)
+
+
+def test_second_renames_that_apply_to_no_name_of_the_first() -> None:
+    both = 'rename: {"trunk": "stem.fc"}\n    then: {"trunk": "a"}'
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(NET.replace('rename: {"trunk": "stem.fc"}', both), name="net.yaml")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.message) == ("E701", "the rename 'trunk' renames nothing")
+    assert problem.place and (problem.place.line, problem.place.column) == (22, 12)
+    hint = "it sees the names that rename gives: embed.weight, stem.fc.weight, stem.fc.bias, norm"
+    assert problem.hint.startswith(hint)
+
+
+def test_a_layout_may_require_values_of_parameters(
+    tmp_path: Path, state: State, saved: Saved
+) -> None:
+    text = NET.replace("    prefix", "    require: {eps: [1e-5, 1e-6]}\n    prefix")
+    text = text.replace("labels: 2}", "labels: 2, eps: 1e-3}")
+    path = saved({f"net.{n.replace('trunk', 'stem.fc')}": t for n, t in state.items()})
+    model = build(archspec.loads(text, name="net.yaml"), device="cpu")
+    message = "E609 the layout 'theirs' is of models with eps 1e-05 or 1e-06: here it is 0.001"
+    assert failure(model, path) == [message]
+    with pytest.raises(WeightsError) as caught:
+        archspec.save_weights(model, tmp_path / "theirs", layout="theirs")
+    assert caught.value.problems[0].message == message[5:]
+    assert caught.value.hint == "build it with -p eps=1e-05; in Python, eps=1e-05"
+    assert caught.value.problems[0].place and caught.value.problems[0].place.line == 20
+    other = build(archspec.loads(text, name="net.yaml", eps=1e-6), device="cpu")
+    assert load_weights(other, path).layout == "theirs"
+    assert holds(other, state)
+
+
+@pytest.mark.parametrize(
+    ("required", "code", "message"),
+    [
+        ("{label: 2}", "E208", "no parameter 'label'"),
+        ("{labels: [2, many]}", "E209", "parameter 'labels': takes an integer, not 'many'"),
+    ],
+)
+def test_what_a_layout_cannot_require(required: str, code: str, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(NET.replace("    prefix", f"    require: {required}\n    prefix"))
+    assert [(p.code, p.message) for p in caught.value.problems] == [(code, message)]
 
 
 def test_tied_tensors_may_have_one_name(state: State, saved: Saved) -> None:

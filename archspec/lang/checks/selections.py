@@ -6,7 +6,7 @@ at its line before anything is built.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -17,9 +17,8 @@ from archspec.lang.expr import ExpressionError, Node, Span, Value, nodes
 from archspec.lang.expr.nodes import Constant, names
 from archspec.lang.instances import Instance, walk
 from archspec.lang.layer_parts import entries
-from archspec.lang.patterns import Pattern, PatternError, Rename, Tree
+from archspec.lang.patterns import Pattern, PatternError, Tree
 from archspec.lang.registry import initializers, layers
-from archspec.lang.schema import Joined
 from archspec.lang.tree import InitNode, RuleNode, SpecTree, TieNode
 from archspec.lang.yaml import Path
 
@@ -72,16 +71,9 @@ class SelectionChecker:
         return tree if modules * self._parts <= MAX_COMPARISONS else None
 
     @cached_property
-    def left_out(self) -> list[str]:
-        """The paths of the parameters and buffers that only other values bring."""
-        found = self.everything.entries if self.everything else ()
-        return [e.path for e in found if e.type is None and e.path not in self.tensors]
-
-    @cached_property
     def tensors(self) -> dict[str, None]:
         """The paths of all parameters and buffers."""
-        found = self.tree.entries if self.tree else ()
-        return {entry.path: None for entry in found if entry.type is None}
+        return dict.fromkeys(tensors_of(self.tree)) if self.tree else {}
 
     @cached_property
     def buffers(self) -> frozenset[str]:
@@ -112,26 +104,6 @@ class SelectionChecker:
         for name, adapter in self.architecture.adapters.items():
             for key in ("match", "feedforward", "train"):
                 self._check_patterns(getattr(adapter, key), ("adapters", name, key))
-        for name, layout in self.architecture.checkpoints.items():
-            at = ("checkpoints", name)
-            if name == "archspec":
-                message = "'archspec' is the layout of the model's own names"
-                self.checker.add("E207", message, at, key=True)
-            self._check_renames(layout.rename, (*at, "rename"))
-            for i, text in enumerate(layout.ignore):
-                self._parsed((*at, "ignore", i), patterns.parse, text)
-            for part, texts in (("optional", layout.optional), ("transpose", layout.transpose)):
-                self._check_patterns(texts, (*at, part), may_be_idle=True)
-            for text, sizes in layout.reshape.items():
-                place = (*at, "reshape", text)
-                self._check_patterns([text], place, may_be_idle=True)
-                if text.startswith("!"):
-                    self.checker.add("E702", "a reshape cannot exclude", place, key=True)
-                if sizes.count(-1) > 1:
-                    self.checker.add("E207", "only one size can be what is left (-1)", place)
-            for kind, joins in (("split", layout.split), ("stack", layout.stack)):
-                for i, joined in enumerate(joins):
-                    self._check_joined(kind, joined, (*at, kind, i))
 
     @cached_property
     def _texts(self) -> list[str]:
@@ -141,7 +113,7 @@ class SelectionChecker:
         for one in self.architecture.adapters.values():
             texts += [*one.match, *one.feedforward, *one.train]
         for one in self.architecture.checkpoints.values():
-            texts += [*one.rename, *one.optional, *one.transpose, *one.reshape]
+            texts += [*one.rename, *one.then, *one.optional, *one.transpose, *one.reshape]
             texts += [text for joined in (*one.split, *one.stack) for text in joined.ours]
         return texts
 
@@ -169,20 +141,23 @@ class SelectionChecker:
             self.checker.report(ExpressionError("E702", error.message, span))
             return None
 
-    def _check_patterns(
-        self, texts: Sequence[str], path: Path, *, may_be_idle: bool = False
-    ) -> None:
-        """Each pattern must select something; with ``may_be_idle``, none that a parent has."""
+    def _check_patterns(self, texts: Sequence[str], path: Path) -> None:
+        """Each pattern must select something."""
         for i, text in enumerate(texts):
             at = (*path, i) if self.checker.document.has((*path, i)) else path
-            pattern = self._parsed(at, patterns.parse, text)
-            if may_be_idle and self.checker.document.is_inherited(at):
-                continue
-            if pattern is None or self.tree is None or self._selects(pattern, text):
-                continue
-            if self.everything is None or not self.everything.selects(pattern):
-                hint = self._near_misses(pattern, self.tree)
-                self.checker.add("E701", f"the pattern '{text}' selects nothing", at, hint=hint)
+            if (pattern := self._parsed(at, patterns.parse, text)) is not None:
+                self._check_pattern(pattern, text, at)
+
+    def _check_pattern(self, pattern: Pattern, text: str, path: Path, *, key: bool = False) -> None:
+        if self.tree is None or self._selects(pattern, text):
+            return
+        if self.everything is None or not self.everything.selects(pattern):
+            self._report_idle(pattern, text, path, key=key)
+
+    def _report_idle(self, pattern: Pattern, text: str, path: Path, *, key: bool = False) -> None:
+        hint = self._near_misses(pattern, self.tree) if self.tree else ""
+        message = f"the pattern '{text}' selects nothing"
+        self.checker.add("E701", message, path, key=key, hint=hint)
 
     def _selects(self, pattern: Pattern, text: str) -> bool:
         """Whether a pattern selects anything; in large trees that is told long before all is."""
@@ -315,78 +290,7 @@ class SelectionChecker:
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)
 
-    def _check_renames(self, given: Mapping[str, str], path: Path) -> None:
-        """Each line of the spec's own must apply to a tensor that no earlier line applies to."""
-        renames: dict[str, Rename] = {}
-        for ours, foreign in given.items():
-            rename = self._parsed((*path, ours), patterns.parse_rename, ours, foreign)
-            if rename is not None:
-                renames[ours] = rename
-        if self.tree is None or self._holds_unknown:
-            return
-        idle = dict(renames)
-        for tensor in self.tensors:
-            if not idle:
-                return
-            # Few lines are idle for long: the others are asked about their tensors alone.
-            if (found := _first_for(tensor, idle)) and found == _first_for(tensor, renames):
-                del idle[found]
-        for ours, rename in idle.items():
-            if self.checker.document.is_inherited((*path, ours)):
-                continue  # it is right for the parent, where it has been checked
-            if any(rename.to_foreign(tensor) is not None for tensor in self.left_out):
-                continue
-            shadowed = any(rename.to_foreign(tensor) is not None for tensor in self.tensors)
-            hint = "an earlier line applies to all that it selects" if shadowed else ""
-            selected = patterns.parse(patterns.without_numbers(ours))
-            hint = hint or self._near_misses(selected, self.tree)
-            message = f"the rename '{ours}' renames nothing"
-            self.checker.add("E701", message, (*path, ours), key=True, hint=hint)
 
-    def _check_joined(self, kind: str, joined: Joined, path: Path) -> None:
-        """One side has several tensors, by a list or by a number, and each pattern selects some."""
-        ours, theirs = joined.ours, joined.theirs
-        if kind == "split":
-            fits = sorted((min(len(ours), 2), min(len(theirs), 2))) == [1, 2]
-            hint = "a list of names on one side, a name on the other"
-        else:
-            fits = len(ours) == len(theirs) == 1 and ours[0].count("#") + theirs[0].count("#") == 1
-            hint = "a name with # for a number on one side, a name without on the other"
-        if not fits:
-            self.checker.add("E207", f"{kind} joins several tensors into one", path, hint=hint)
-            return
-        if joined.sizes and (kind, len(ours), len(theirs)) != ("split", 1, len(joined.sizes)):
-            message = "sizes are one for each foreign pattern of a split of our one tensor"
-            hint = "leave it out: parts of ours have the sizes that they have"
-            hint = (
-                f"there are {len(theirs)} patterns" if kind == "split" and len(ours) == 1 else hint
-            )
-            self.checker.add("E207", message, (*path, "sizes"), hint=hint)
-            return
-        for one in ours:
-            for other in theirs:
-                try:
-                    rename = patterns.parse_rename(one, other)
-                except PatternError as error:
-                    self.checker.add("E702", error.message, path)
-                    return
-                applies = rename.numbered if "#" in one else rename.to_foreign
-                idle = self.checker.document.is_inherited(path)
-                idle = idle or self.tree is None or self._holds_unknown
-                if idle or any(applies(name) is not None for name in self.tensors):
-                    continue
-                if not any(applies(name) is not None for name in self.left_out):
-                    self.checker.add("E701", f"the {kind} of '{one}' selects nothing", path)
-                    return
-
-    @cached_property
-    def _holds_unknown(self) -> bool:
-        """Whether a registered layer is there, whose tensors are unknown here."""
-        found = self.tree.entries if self.tree else ()
-        kinds = {entry.type for entry in found if entry.type}
-        return any(layer.registered for kind in kinds if (layer := layers.find(kind)))
-
-
-def _first_for(tensor: str, renames: Mapping[str, Rename]) -> str:
-    """The first rename that applies to a tensor; "" if none does."""
-    return next((ours for ours, one in renames.items() if one.to_foreign(tensor) is not None), "")
+def tensors_of(tree: Tree) -> Iterator[str]:
+    """The paths of all parameters and buffers."""
+    return (entry.path for entry in tree.entries if entry.type is None)

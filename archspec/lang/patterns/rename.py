@@ -31,7 +31,8 @@ class Rename:
 
     Raises:
         PatternError: if a side is no pattern, has a slice, a type or a ``!``, or if the two
-            sides have not the same wildcards in the same order, and the same numbers.
+            sides have not the same wildcards in the same order, or the foreign one has a number
+            that ours has not.
 
     >>> Rename("**.shortcut", "**.downsample").to_foreign("layer2.0.shortcut.0.weight")
     'layer2.0.downsample.0.weight'
@@ -86,11 +87,10 @@ def _sides(ours: str, foreign: str) -> tuple[Side, Side]:
     ``**.layers: **`` takes a name out of paths, and what is below it stays below.
     """
     written = _names(ours), _names(foreign)
-    numbers = names_of_numbers(ours), names_of_numbers(foreign)
-    if numbers[0] != numbers[1]:
-        have = [" ".join(f"{{{name}}}" for name in sorted(side)) or "none" for side in numbers]
-        message = f"'{ours}' has the numbers {have[0]}, '{foreign}' has {have[1]}: both sides need"
-        raise PatternError(f"{message} the same", 0, len(foreign), foreign)
+    if unknown := names_of_numbers(foreign) - names_of_numbers(ours):
+        missing = " and ".join(f"{{{name}}}" for name in sorted(unknown))
+        message = f"'{foreign}' has the number {missing}, which '{ours}' has not"
+        raise PatternError(message, 0, len(foreign), foreign)
     is_open = [len(side) > 1 and side[-1] == () for side in written]
     whole = [side if open_ else (*side, ()) for side, open_ in zip(written, is_open, strict=True)]
     other = written if is_open[0] else [(*side, ()) for side in written]
