@@ -50,6 +50,26 @@ CASES: dict[str, tuple[nn.Module, int, dict[str, Any]]] = {
         224,
         {"num_classes": 5, "stages": [[4], [8], [8], [12], [12]]},
     ),
+    "efficientnet-b0": (
+        timm.create_model("efficientnet_b0", num_classes=5),
+        64,
+        {"num_classes": 5},
+    ),
+    "mobilenet-v2": (
+        timm.create_model("mobilenetv2_050", num_classes=5),
+        64,
+        {"num_classes": 5, "width_mult": 0.5},
+    ),
+    "mobilenet-v3-large": (
+        timm.create_model("mobilenetv3_large_100", num_classes=5),
+        64,
+        {"num_classes": 5, "norm_eps": 1e-5},
+    ),
+    "mobilenet-v3-small": (
+        timm.create_model("mobilenetv3_small_100", num_classes=5),
+        64,
+        {"num_classes": 5, "norm_eps": 1e-5},
+    ),
     "regnet-y-400mf": (timm.create_model("regnety_004", num_classes=5), 64, {"num_classes": 5}),
     "regnet-x-400mf": (timm.create_model("regnetx_004_tv", num_classes=5), 64, {"num_classes": 5}),
 }

@@ -152,7 +152,7 @@ REFERENCES = {
     "densenet201": Reference(models.densenet201),
     "mobilenet-v2": Reference(models.mobilenet_v2, _mobilenet_v2),
     "mobilenet-v3-large": Reference(models.mobilenet_v3_large, _mobilenet_v3),
-    "mobilenet-v3-small": Reference(models.mobilenet_v3_small),
+    "mobilenet-v3-small": Reference(models.mobilenet_v3_small, _mobilenet_v3),
     "efficientnet-b0": Reference(models.efficientnet_b0, _efficientnet),
     **{f"efficientnet-b{n}": Reference(getattr(models, f"efficientnet_b{n}")) for n in range(1, 8)},
 }
