@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -119,6 +120,16 @@ def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance])
             message = f"'{name}' has the shape {list(own)}, '{target}' has {list(shared)}"
             place = spec.document.place(("tie", name))
             raise ShapeError(Problem("E510", message, place, "tied parameters have one shape"))
+
+
+def _needs_values(error: Exception) -> bool:
+    """Whether a run ended because tensors on ``meta`` have no values: then nothing is known.
+
+    PyTorch raises ``NotImplementedError`` for operations without a kernel for ``meta``, which it
+    names, and for inputs that no device can compute, as three dimensions for ``ReflectionPad3d``.
+    """
+    is_missing = isinstance(error, NotImplementedError)
+    return re.search(r"\b[Mm]eta\b" if is_missing else "meta tensors", str(error)) is not None
 
 
 def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> torch.Size | None:
@@ -271,10 +282,6 @@ class _ShapeRun:
             with limited, Repeats(self.model, kinds, record), short_loops(record):
                 (self.model if entry == "forward" else getattr(self.model, entry))(**inputs)
             self.taken_apart |= limited.taken_apart
-        except NotImplementedError:
-            return None  # an operation that meta does not support: unknown
         except Exception as error:
-            if "meta tensors" in str(error):
-                return None  # the operations depend on values
-            return error
+            return None if _needs_values(error) else error
         return None

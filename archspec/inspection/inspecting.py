@@ -19,7 +19,7 @@ from archspec.freezing import freeze as apply_plan
 from archspec.freezing.plans import ResolvedPlan
 from archspec.freezing.selection import Selection
 from archspec.inspection.figures import Figure, Memory, Node
-from archspec.inspection.measure import run
+from archspec.inspection.measure import run, without_garbage_collection
 from archspec.inspection.memory import (
     Precision,
     StaticMemory,
@@ -179,6 +179,7 @@ class MeasuredModel:
     device: str
 
     @classmethod
+    @without_garbage_collection()
     def of(
         cls,
         source: Source,
@@ -206,6 +207,7 @@ class MeasuredModel:
     def with_batch(self, batch: int) -> MeasuredModel:
         return replace(self, spec=_with_sizes(self.spec, {"batch": batch}, self.without))
 
+    @without_garbage_collection()
     def inspection(self) -> Inspection:
         trained, inferred = self._runs()
         spec, root = self.spec, tree(self.spec, self.model, trained, inferred)

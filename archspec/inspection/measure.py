@@ -101,7 +101,7 @@ def run(
         return None if recomputed else tensor
 
     with ExitStack() as contexts:
-        contexts.enter_context(_without_garbage_collection())
+        contexts.enter_context(without_garbage_collection())
         for path, module in model.named_modules():
             contexts.enter_context(_recording_hooks(module, path, record, path in checkpointed))
         contexts.enter_context(MetaRun(model))
@@ -120,8 +120,12 @@ def run(
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """No garbage collection: which tensors are alive must not depend on when it happens."""
+def without_garbage_collection() -> Iterator[None]:
+    """No garbage collection while a model is measured.
+
+    Which tensors are alive in its run must not depend on when it happens; and of a model of some
+    thousand modules, nearly all of which is in use, it takes a third of the time.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

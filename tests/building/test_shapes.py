@@ -218,6 +218,18 @@ def test_nothing_is_said_of_what_fits() -> None:
             15,
             "shape '[7, -1]' is invalid for input of size 2560",
         ),
+        (
+            [("y: relu(up(x))", "y: pad(up(x), [1, 1, 1, 1, 1, 1], mode='reflect')")],
+            "E510",
+            15,
+            "Padding size 6 is not supported for 3D input tensor.",
+        ),
+        (
+            [("y: relu(up(x))", "y: interpolate(up(x), scale_factor=2, mode='bilinear')")],
+            "E510",
+            15,
+            "Got 3D input, but bilinear mode needs 4D input",
+        ),
     ],
 )
 def test_each_failure_has_its_place(
