@@ -27,6 +27,7 @@ VIT: dict[str, Any] = {
 CASES: list[tuple[str, str, int, dict[str, Any]]] = [
     ("vit-b-16", "ViT", 24, {**VIT, "num_labels": 3}),
     ("vit-b-16", "ViT", 24, {**VIT, "layer_norm_eps": 1e-3}),
+    ("deit-small-distilled", "DeiT", 24, {**VIT, "num_labels": 3, "layer_norm_eps": 1e-3}),
     ("convnext-tiny", "ConvNext", 64, {"hidden_sizes": [4, 8, 12, 16], "depths": [1, 2, 1, 1]}),
     (
         "convnext-tiny",
@@ -77,7 +78,9 @@ VALUES = {"size": {"height": 24, "width": 24}, "image_mean": [0.5] * 3, "image_s
 
 def saved(path: Path, family: str, config: dict[str, Any]) -> Any:
     of: Any = getattr(transformers, f"{family}Config")
-    theirs: Any = getattr(transformers, f"{family}ForImageClassification")(of(**config)).eval()
+    head = "WithTeacher" if family == "DeiT" else ""
+    of_class: Any = getattr(transformers, f"{family}ForImageClassification{head}")
+    theirs: Any = of_class(of(**config)).eval()
     fill(theirs, 0)
     theirs.save_pretrained(path)
     return theirs

@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import timm
+from timm.models.deit import VisionTransformerDistilled
 from timm.models.mlp_mixer import MlpMixer
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
@@ -29,7 +30,7 @@ def _of_torchvision(random: Random) -> Small:
     return Small(models.VisionTransformer(**params), params, args=(image(random, 24),))
 
 
-def _of_timm(random: Random) -> Small:
+def _of_timm(random: Random, kind: type[VisionTransformer] = VisionTransformer) -> Small:
     heads = random.randint(1, 4)
     params: dict[str, Any] = {
         "img_size": 24,
@@ -40,7 +41,7 @@ def _of_timm(random: Random) -> Small:
         "mlp_ratio": random.randint(1, 4),
         "num_classes": random.randint(1, 9),
     }
-    return Small(VisionTransformer(**params), params, args=(image(random, 24),))
+    return Small(kind(**params), params, args=(image(random, 24),))
 
 
 def _mixer(random: Random) -> Small:
@@ -67,6 +68,12 @@ REFERENCES = {
     "deit-tiny": Reference(_timm("deit_tiny_patch16_224")),
     "deit-small": Reference(_timm("deit_small_patch16_224"), _of_timm),
     "deit-base": Reference(_timm("deit_base_patch16_224")),
+    "deit-tiny-distilled": Reference(_timm("deit_tiny_distilled_patch16_224")),
+    "deit-small-distilled": Reference(
+        _timm("deit_small_distilled_patch16_224"),
+        partial(_of_timm, kind=VisionTransformerDistilled),
+    ),
+    "deit-base-distilled": Reference(_timm("deit_base_distilled_patch16_224")),
     "mixer-s-16": Reference(_timm("mixer_s16_224")),
     "mixer-b-16": Reference(_timm("mixer_b16_224"), _mixer),
     "mixer-l-16": Reference(_timm("mixer_l16_224")),
