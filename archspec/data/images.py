@@ -78,7 +78,8 @@ def decoded_frame(data: bytes) -> tuple[Image.Image, bool]:
         if width * height <= MAX_PIXELS:
             bits = _bit_depth(image)
             has_more = bool(getattr(image, "is_animated", False))
-            return _eight_bits(ImageOps.exif_transpose(image), bits), has_more
+            ImageOps.exif_transpose(image, in_place=True)  # no copy: a large one takes 200 MB
+            return _eight_bits(image, bits), has_more
     except UnreadableImage:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -161,7 +162,8 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
 
 
 def _to_channels(image: Image.Image, channels: int) -> Image.Image:
-    return _eight_bits(image, _bit_depth(image)).convert("L" if channels == 1 else "RGB")
+    image, mode = _eight_bits(image, _bit_depth(image)), "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # which copies also what is so
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ def decoded_mask(data: bytes) -> NDArray[np.uint8]:
         raise UnreadableImage("too large image", f"{width:,} × {height:,} pixels")
     if fault := _format_fault(image, data[_BIT_DEPTH]):
         raise UnreadableImage("unreadable image", fault)
-    return np.asarray(ImageOps.exif_transpose(image)).astype(np.uint8)
+    ImageOps.exif_transpose(image, in_place=True)
+    return np.asarray(image).astype(np.uint8)
 
 
 def _format_fault(image: Image.Image, bits: int) -> str:
