@@ -110,7 +110,9 @@ class _InitialValueFinder:
         )
 
     def _text(self, init: InitNode) -> str:
-        values = {k: evaluate(v, self.spec.values) for k, v in init.arguments.items()}
+        own = {**self.instance.values, **self.instance.let} if self.instance else {}
+        known = {**self.spec.values, **own}
+        values = {k: evaluate(v, known) for k, v in init.arguments.items()}
         return f"{init.function}({', '.join(f'{k}={v!r}' for k, v in values.items())})"
 
     def _rules(self) -> Iterator[tuple[int, str]]:

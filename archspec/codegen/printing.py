@@ -61,14 +61,16 @@ class ArgumentPrinter(_WithClasses):
         Args:
             classes: the global parameters that hold classes, which are known when code is made.
             owner: what holds the other global parameters.
-            attributes: their names there, if those are not their own.
+            attributes: in a method of a module, each parameter and local value that it reads → its
+                name there; then the owner holds those of the block, too.
         """
         self.classes, self.owner, self.attributes = classes, owner, attributes or {}
+        self.kept = ("global", "param", "let") if attributes is not None else ("global",)
 
     def visit_name(self, node: Name) -> Printed:
         if node.symbol is not None and node.symbol.kind == "constant":
             return functions.CONSTANTS[node.id], ATOM
-        if node.symbol is None or node.symbol.kind != "global":
+        if node.symbol is None or node.symbol.kind not in self.kept:
             return identifier(node.id), ATOM
         if node.id in self.classes:
             return constant(self.classes[node.id]), ATOM

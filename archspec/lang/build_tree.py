@@ -227,7 +227,7 @@ class _BlockReader(_Reader):
         )
 
     def _tensor(self, name: str, declared: schema.Tensor, at: Path) -> tree.TensorNode:
-        init = self.initializer(declared.init, (*at, "init"), self.shared)
+        init = self.initializer(declared.init, (*at, "init"), self.scope)
         shape = None
         if declared.shape is not None:
             shape = self._shape(declared.shape, (*at, "shape"), self.scope)

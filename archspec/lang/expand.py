@@ -26,12 +26,13 @@ from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.limits import MODULES_VARIABLE, max_modules
 from archspec.lang.params import let_value, needed_names, ordered
-from archspec.lang.registry import layers
+from archspec.lang.registry import initializers, layers
 from archspec.lang.sizes import symbols_in
 from archspec.lang.tree import (
     BlockNode,
     ContractNode,
     GroupNode,
+    InitNode,
     ItemNode,
     ModuleNode,
     SpecTree,
@@ -161,6 +162,8 @@ class Instantiator:
         left_out, container = tuple(n for n in block.tensors if n not in tensors), ""
         if block.container is not None:
             children, container = self._items(block.container, scope), block.container.kind
+        for tensor in tensors.values():
+            self._check_init(tensor.init, scope)
         elements = sum(self._elements(tensor, scope) for tensor in tensors.values())
         made = Instance(
             name,
@@ -300,6 +303,22 @@ class Instantiator:
     def _too_many_modules(self, path: Path) -> NoReturn:
         message = f"the model has more than {self._max_modules:,} modules"
         self._stop("E401", message, path, f"raise the limit with {MODULES_VARIABLE}")
+
+    def _check_init(self, init: InitNode, scope: Scope) -> None:
+        """Arguments that the block's own parameters decide; the others are checked once for all."""
+        for key, node in init.arguments.items():
+            if not any(
+                name.symbol and name.symbol.kind in ("param", "let") for name in names(node)
+            ):
+                continue
+            argument = initializers.argument(key)
+            with contextlib.suppress(_Wrong):
+                value = self._value(node, scope)
+                if not argument.accepts(value):
+                    message = (
+                        f"{init.function}'s {key} takes {argument.expects}, not {shown(value)}"
+                    )
+                    self._add("E205", message, (*init.path, init.function, key))
 
     def _elements(self, tensor: TensorNode, scope: Scope) -> int:
         elements = 1

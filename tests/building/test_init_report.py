@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 import archspec
+from archspec import SpecError
 from archspec.building.init_report import FirstValue, first_values
 from archspec.lang.registry.initializers import INITIALISERS
 from tests.tables import every
@@ -72,6 +75,44 @@ def test_raw_tensors_say_it_themselves(model: nn.Module) -> None:
         "shift": [("zeros_()", "", 9)],
         "seen": [("constant_(val=0.02)", "", 11)],
     }
+
+
+def test_a_raw_tensor_may_start_by_the_parameters_of_its_block() -> None:
+    text = """\
+archspec: 1
+model: Net
+params: {gain: 2.0}
+blocks:
+  Scale:
+    params: {n: int, scale: 4.0}
+    let: {level: $scale / 2}
+    inputs: {x: [batch, $n]}
+    parameters:
+      w: {shape: [$n], init: {constant_: {val: $level * n}}}
+      scale: {shape: [$n], init: {constant_: {val: $scale * gain}}}
+    forward: [{return: x * w * scale}]
+  Net:
+    inputs: {x: [batch, 3]}
+    modules: {a: {type: Scale, n: 3}, b: {type: Scale, n: 3, scale: 1}}
+    forward: [{return: b(a(x))}]
+"""
+    spec = archspec.loads(text)
+    model = archspec.build(spec, device="cpu")
+    values = {name: tensor.tolist() for name, tensor in model.state_dict().items()}
+    assert values == {
+        "a.w": [6.0] * 3, "a.scale": [8.0] * 3, "b.w": [1.5] * 3, "b.scale": [2.0] * 3
+    }  # fmt: skip
+    with torch.no_grad():
+        model.get_parameter("b.scale").zero_()
+    layer: Any = model.get_submodule("b")
+    layer.reset_parameters()
+    assert model.get_parameter("b.scale").tolist() == [2.0] * 3
+    assert [row[0] for row in told(model, "b")["w"]] == ["constant_(val=1.5)"]
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text.replace("$level * n", "$'a' if n == 3 else 'b'"))
+    assert [(p.code, p.message) for p in caught.value.problems] == [
+        ("E205", "constant_'s val takes a number, not 'a'")
+    ]
 
 
 def test_defaults(model: nn.Module) -> None:
