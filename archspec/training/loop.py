@@ -363,11 +363,15 @@ class TrainLoop:
         if self.is_split:
             share_buffers(model)
         model.eval()
+        total, done = sum(batches.sizes), 0
+        self.record.evaluating(split, done, total)
         with torch.inference_mode() if is_alone else torch.no_grad(), self.fabric.autocast():
             for batch, size in zip(batches, batches.sizes, strict=True):
                 batch = moved(batch, device)
                 outputs = outputs_of(model, self.feed, split, batch)
                 metrics.add(outputs, batch, self._own_rows(size))
+                done += size
+                self.record.evaluating(split, done, total)
                 if may_stop and self._any(self.stop.is_set())[0]:
                     raise Stopped  # else the validation is completed first
         if not is_alone:

@@ -57,9 +57,10 @@ from archspec.training.state import Position, Stopped
 
 _RECORDED_AT_ONCE = 10  # steps: reading a loss waits for the device
 _RECORDED_AFTER = 1.0  # seconds, where steps are slow
+_EVALUATING_AFTER = 2.0  # seconds between two records of how far an evaluation is
 _UNTRACKED = {
     "status", "started", "ended", "seconds", "resumed", "error", "trainable", "tracking",
-    "computing", "metrics_hash",
+    "computing", "evaluating", "metrics_hash",
 }  # fmt: skip
 _PACKAGES = (
     "archspec-nn",
@@ -158,6 +159,7 @@ def _facts(
         "seconds": 0.0,
         "resumed": [],
         "computing": None,
+        "evaluating": None,
         "error": None,
     }
 
@@ -229,6 +231,7 @@ class Recorder:
         self.path = folder.path if folder else path
         self.lines, self.epochs = 0, list[dict[str, Any]]()
         self.started = self.flushed = time.monotonic()
+        self._evaluation = (0.0, 0.0)  # when it began, and when it was last recorded
         self._waiting: list[dict[str, Any]] = []
         self._losses: list[Loss] = []
         self._logs: Logs | None = None
@@ -287,7 +290,7 @@ class Recorder:
         if resumed:
             facts["resumed"] = [*facts.get("resumed", []), now()]
         begun = {"status": "running", "error": None, "ended": None, "metrics_hash": None}
-        self.folder.write_json(FACTS, {**facts, **begun, "computing": None})
+        self.folder.write_json(FACTS, {**facts, **begun, "computing": None, "evaluating": None})
         self.report(f"{self.folder.path}{': resumed' if resumed else ''}")
 
     def _end(self, status: str, error: str, seconds: float) -> None:
@@ -296,6 +299,7 @@ class Recorder:
         facts = self.folder.read_json(FACTS)
         total = round(facts.get("seconds", 0.0) + seconds, 3)
         facts |= {"status": status, "error": error or None, "ended": now(), "seconds": total}
+        facts["evaluating"] = None
         if (self.folder / METRICS).is_file():  # from now on nobody adds lines
             facts["metrics_hash"] = run_hashes.digest(self.folder / METRICS)
         self.folder.write_json(FACTS, facts)
@@ -440,6 +444,31 @@ class Recorder:
         self._write(lines)
         self._log(_rows(lines))
 
+    def evaluating(self, split: str, samples: int, total: int) -> None:
+        """Record how far the evaluation of a split is: at most every two seconds.
+
+        Args:
+            split: its name.
+            samples: that are done, over all processes; 0 when it begins.
+            total: of the split.
+        """
+        began, recorded = self._evaluation
+        moment = time.monotonic()
+        if samples == 0:
+            self._evaluation = moment, moment
+        elif self.folder is not None and moment - recorded >= _EVALUATING_AFTER:
+            self._evaluation = began, moment
+            seconds = round(moment - began, 3)
+            done = {"split": split, "samples": samples, "of": total, "seconds": seconds}
+            self.folder.write_json(FACTS, {**self.folder.read_json(FACTS), "evaluating": done})
+
+    def _evaluated(self) -> None:
+        """Forget how far an evaluation was, if that was recorded."""
+        began, recorded = self._evaluation
+        if self.folder is not None and recorded > began:
+            self.folder.write_json(FACTS, {**self.folder.read_json(FACTS), "evaluating": None})
+        self._evaluation = (0.0, 0.0)
+
     def epoch(self, at: Position, scores: Scores | None, *, is_best: bool) -> None:
         """An epoch is done and evaluated; ``flush`` was called."""
         line = {
@@ -454,6 +483,7 @@ class Recorder:
             "seconds": round(time.monotonic() - self.started, 3),
         }
         self._write([line])
+        self._evaluated()
         parts = [f"epoch {line['epoch']}: train loss {line['train_loss']:.4f}"]
         if scores is not None:
             self._log(_rows([line]))

@@ -289,6 +289,10 @@ class _Computing(_Record):
     seconds: Annotated[float, Field(ge=0)]
 
 
+class _Evaluating(_Computing):
+    split: str
+
+
 class RunRecord(_Record):
     """What runs write; a file may say less, and what else it says is not read.
 
@@ -316,6 +320,7 @@ class RunRecord(_Record):
     seconds: Annotated[float, Field(ge=0)] = 0.0
     resumed: list[str] = []
     computing: _Computing | None = None
+    evaluating: _Evaluating | None = None
     error: str | None = None
     metrics_hash: str | None = None
 

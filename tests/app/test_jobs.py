@@ -215,9 +215,15 @@ def test_how_far_the_frozen_part_is_computed_and_what_a_short_run_has() -> None:
         assert progress(said, Summary(), "running")["short_steps"] == steps
     said = {**facts, "options": {**options, "max_steps": 9}}
     assert progress(said, Summary(), "running")["short_steps"] is None
+    done = {"split": "test", "samples": 300, "of": 400, "seconds": 6.0}
+    facts["evaluating"] = done
+    assert progress(facts, Summary(), "running")["evaluating"] == {
+        "split": "test", "samples": 300, "of": 400, "share": 0.75, "seconds_left": 2.0
+    }  # fmt: skip
     for status in ("finished", "stopped"):
         row = progress(facts, Summary(), status)
         assert row["computing"] is None and row["short_steps"] is None
+        assert row["evaluating"] is None
 
 
 def test_speeds_are_of_the_latest_steps_of_one_clock(tmp_path: Path) -> None:

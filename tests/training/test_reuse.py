@@ -80,6 +80,26 @@ def test_progress_of_the_filling_is_in_the_log_and_in_the_record(
     assert run.facts["computing"] is None
 
 
+def test_run_json_says_how_far_an_evaluation_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[Any] = []
+    record = Recorder.evaluating
+
+    def evaluating(self: Recorder, *progress: Any) -> None:
+        record(self, *progress)
+        assert self.path is not None
+        records.append(json.loads((self.path / "run.json").read_text())["evaluating"])
+
+    monkeypatch.setattr(Recorder, "evaluating", evaluating)
+    monkeypatch.setattr("archspec.training.recorder._EVALUATING_AFTER", -1.0)
+    run = train(tmp_path, epochs=1, batch_size=5, test_split=None)
+    told = [(one["split"], one["samples"], one["of"]) for one in records if one]
+    assert told[:2] == [("validation", 5, 8), ("validation", 8, 8)], told
+    assert records[0] is None and all(one["seconds"] >= 0 for one in records if one)
+    assert run.facts["evaluating"] is None
+
+
 def log(run: archspec.Run) -> str:
     return (run.path / "train.log").read_text()
 

@@ -171,22 +171,23 @@ window.addEventListener("popstate", () => {
 on("active-runs", ([first, ...others]) => {
   activeRuns.hidden = !first;
   if (!first) return;
-  const progress = first.computing
-    ? `frozen part ${percent(first.computing.share)}`
-    : first.share === null
-      ? "starting"
-      : percent(first.share);
+  const { computing, evaluating } = first;
+  const progress = computing
+    ? `frozen part ${percent(computing.share)}`
+    : evaluating
+      ? `evaluation ${percent(evaluating.share)}`
+      : first.share === null
+        ? "starting"
+        : percent(first.share);
   const name = h("span.name", first.key);
   activeRuns.replaceChildren(name, ` ${progress}${others.length ? ` and ${others.length} more` : ""}`);
 });
-// What an action said is of the view that it was done in.
+// What an action said lies over the page, until the next one.
 function clearNotice() {
   notice.textContent = "";
 }
 on("home", clearNotice);
-document.addEventListener("click", ({ target, isTrusted }) => {
-  if (isTrusted && target.closest?.("#tabs [role=tab]")) clearNotice();
-});
+for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, clearNotice, true);
 bindTabs();
 watchState({ state, getDraft: () => draft, reconnect: () => trigger("sync") });
 

@@ -321,21 +321,22 @@ function speedText({ samples_per_second: samples, tokens_per_second: tokens }) {
 
 function progressText(row) {
   const { epoch, epochs, step, steps, seconds, seconds_left: left, best, test, can_stop: isActive } = row;
-  const { computing, ended_by: endedBy } = row;
+  const { computing, evaluating, ended_by: endedBy } = row;
   const stepText = computing
-    ? computingText(computing)
+    ? samplesText("frozen part, computed once", computing)
     : steps
       ? `step ${formatExact(step)} of ${formatExact(steps)}`
       : step
         ? `step ${formatExact(step)}`
         : "";
-  const remaining = left < 1 ? "test and report left" : `about ${formatDuration(left)} left`;
+  const remaining = left < 1 ? "evaluation and report left" : `about ${formatDuration(left)} left`;
   const parts = [
     epochs ? `epoch ${Math.min(isActive && !endedBy ? epoch + 1 : epoch, epochs)} of ${epochs}` : "",
     stepText,
+    evaluating ? samplesText(`evaluation on ${evaluating.split}`, evaluating) : "",
     seconds === null ? "" : `${formatDuration(seconds)}${isActive ? " so far" : ""}`,
-    isActive ? speedText(row) : "",
-    isActive && left !== null ? remaining : "",
+    isActive && !evaluating ? speedText(row) : "",
+    isActive && !evaluating && left !== null ? remaining : "",
     endedBy ? `ended by ${fieldOf(endedBy)?.label ?? endedBy}` : "",
     best ? `best ${bestScore({ best })}` : "",
     test ? testScore(test) : "",
@@ -343,8 +344,8 @@ function progressText(row) {
   return parts.filter(Boolean).join(" · ");
 }
 
-function computingText({ samples, of, seconds_left: left }) {
-  const done = `frozen part, computed once: ${formatExact(samples)} of ${formatExact(of)} samples`;
+function samplesText(what, { samples, of, seconds_left: left }) {
+  const done = `${what}: ${formatExact(samples)} of ${formatExact(of)} samples`;
   return left === null ? done : `${done}, about ${formatDuration(Math.max(1, left))} left for it`;
 }
 
@@ -359,16 +360,18 @@ function testScore(test) {
 }
 const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-function progressBar({ share: shareOfSteps, computing }) {
-  const share = computing?.share ?? shareOfSteps;
+function progressBar({ share: shareOfSteps, computing, evaluating }) {
+  const part = computing ?? evaluating;
+  const share = part?.share ?? shareOfSteps;
+  const name = computing ? "the frozen part" : evaluating ? "the evaluation" : "the run";
   const attributes = {
     role: "progressbar",
-    "aria-label": computing ? "Progress of the frozen part" : "Progress of the run",
+    "aria-label": `Progress of ${name}`,
     "aria-valuemin": 0,
     "aria-valuemax": 100,
     "aria-valuenow": share === null ? null : Math.round(100 * share),
   };
-  const kind = computing ? "computing" : "";
+  const kind = part ? "part" : "";
   return h("div.progress", attributes, h("span", { class: kind, style: `width:${100 * (share ?? 0)}%` }));
 }
 
@@ -402,6 +405,7 @@ function charts({ row: { key }, steps, epochs }) {
   const rates = { name: "peak of all groups", kind: "a", points: ofSteps("learning_rate"), isExact: true, format };
   const norms = { name: "before clipping", kind: "a", points: ofSteps("grad_norm").filter(isKnown), format };
   const speed = (name) => ({ name: `${name} per second`, kind: "a", points: speeds(steps, name), format });
+  if (!steps.length && !epochs.length) return h("p.quiet.no-curves", "Curves follow the first steps.");
   const drawn = h("div.charts");
   const draw = () =>
     drawn.replaceChildren(
@@ -416,6 +420,7 @@ function charts({ row: { key }, steps, epochs }) {
   return h("div", smoothingBar(view, draw), drawn);
 }
 
+const tryLabel = ({ status }) => (status === "finished" ? "Try this model" : "Try its best epoch");
 function tryModel(key) {
   openTab("predict");
   setAddress({ model: `runs/${key}` }); // Predict may not be there yet
@@ -504,7 +509,9 @@ function drawRun() {
       "p.run-actions",
       row.can_stop ? action("Stop", "stop") : "",
       row.can_resume ? action("Resume", "resume") : "",
-      row.status === "finished" ? button("Try this model", () => tryModel(row.key), { "data-act": "try" }) : "",
+      row.status === "finished" || row.best
+        ? button(tryLabel(row), () => tryModel(row.key), { "data-act": "try" })
+        : "",
       row.can_repeat ? action("Again with changes", "again") : "",
       row.can_delete ? button("Delete", () => remove(row.key), { "data-act": "remove" }) : "",
     ),

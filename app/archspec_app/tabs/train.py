@@ -112,7 +112,12 @@ def _active(session: Session, event: Event) -> dict[str, Any]:
     rows = _jobs(session.workspace.folder).rows()
     return {
         "active": [
-            {"key": row.key, "share": row.share, "computing": row.computing}
+            {
+                "key": row.key,
+                "share": row.share,
+                "computing": row.computing,
+                "evaluating": row.evaluating,
+            }
             for row in rows
             if row.is_active
         ]
@@ -231,13 +236,9 @@ def _again(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]
 
 def _shorten(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:
     key, steps = text_of(data, "run"), number_of(data, "steps", 1)
-    again = form_of(jobs, key)
-    jobs.stop(key)
-    notice = f'{key} stops. The form has its options, with "{field_label("max_steps")}" {steps}'
-    return {
-        "again": {**again["options"], "max_steps": steps},
-        "notice": f"{notice}: start the training again.",
-    }
+    started = jobs.shorten(key, steps)
+    notice = f'{key} stops; started {started} with "{field_label("max_steps")}" {steps}'
+    return {"started": started, "notice": notice}
 
 
 def _note(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, Any]:

@@ -97,9 +97,40 @@ class Jobs:
             UsageError: E801, an option is wrong, or too many runs are active.
             SpecError: the text is wrong.
         """
-        request = self._read(text, name, options)
+        return self._start(self._read(text, name, options), name, options)
+
+    def shorten(self, key: str, steps: int) -> str:
+        """Stop a run, and start one of the same spec and options that ends after a few steps.
+
+        Args:
+            key: of the run.
+            steps: of the optimizer.
+
+        Returns:
+            The key of the new run.
+
+        Raises:
+            UsageError: E801, there is no such run, its options are not known, or too many others
+                are active.
+            SpecError: its spec is wrong.
+        """
+        job = self.known(key)
+        state = self.state(job)
+        text, name, options = self._requested(job, {} if state is None else state.record)
+        options = {**options, "max_steps": steps}
+        started = self._start(self._read(text, name, options), name, options, leaving=job)
+        self.stop(key)
+        return started
+
+    def _start(
+        self,
+        request: TrainRequest,
+        name: str,
+        options: Mapping[str, Any],
+        leaving: Job | None = None,
+    ) -> str:
         form = {"name": name, "options": dict(options)}
-        with self._slot():
+        with self._slot(leaving):
             job = self._new_job(f"{request.stem}-{request.plan}")
             job.spec.mkdir()
             storage.write(job.spec / f"{request.stem}.yaml", request.text)
@@ -141,15 +172,20 @@ class Jobs:
 
     def _read_again(self, job: Job, record: Mapping[str, Any]) -> TrainRequest:
         """The request that a run was started with, checked again."""
+        request = self._read(*self._requested(job, record))
+        if request.stem != record["spec"]:
+            raise _lost()
+        return request
+
+    def _requested(self, job: Job, record: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+        """The spec, its name and the options that a run was started with, not checked."""
         form, stem = record.get("form"), record.get("spec")
         if isinstance(form, Mapping) and isinstance(stem, str) and _is_key(stem):
             text = read_text(job.spec / f"{stem}.yaml", MAX_BYTES)
             name, options = form.get("name"), form.get("options")
-            if text and isinstance(name, str):
-                request = self._read(text, name, options)
-                if request.stem == stem:
-                    return request
-        raise _usage("the options of this run are lost", "start a new one")
+            if text and isinstance(name, str) and isinstance(options, Mapping):
+                return text, name, dict(options)
+        raise _lost()
 
     def _train_command(self, job: Job, request: TrainRequest) -> list[str]:
         file = os.path.relpath(job.spec / f"{request.stem}.yaml", self.folder)
@@ -187,14 +223,17 @@ class Jobs:
         raise _usage("there are 1,000 runs of this name")
 
     @contextlib.contextmanager
-    def _slot(self) -> Iterator[None]:
+    def _slot(self, leaving: Job | None = None) -> Iterator[None]:
         """Hold the lock for starting a run; no other server starts one meanwhile.
+
+        Args:
+            leaving: a run that is about to be stopped, which does not count.
 
         Raises:
             UsageError: E801, too many runs are active, or the folder cannot be written.
         """
         with self.writing():
-            active = sum(job.is_held for job in self._jobs_by_age())
+            active = sum(job.is_held for job in self._jobs_by_age() if job != leaving)
             if active >= self.max_active:
                 hint = "stop one, or wait until one has finished"
                 raise _usage(f"{active} of at most {self.max_active} runs are active", hint)
@@ -345,6 +384,10 @@ class Jobs:
 def _is_key(name: str) -> bool:
     is_name = 0 < len(name) <= _MAX_KEY and name.isprintable()
     return is_name and not name.startswith((".", "-")) and "/" not in name and "\\" not in name
+
+
+def _lost() -> UsageError:
+    return _usage("the options of this run are lost", "start a new one")
 
 
 def _usage(message: str, hint: str = "") -> UsageError:

@@ -35,6 +35,7 @@ class JobRow:
         tokens_per_second: likewise; None of images.
         computing: while the frozen part is computed, how far: ``samples``, ``of`` how many, their
             ``share``, and ``seconds_left`` for it, None before the first.
+        evaluating: while a split is evaluated, how far: its name as ``split``, and the same.
         short_steps: steps that take half a minute, of an active run that takes long; else None.
         ended_by: the option that ended the run before its epochs were over.
         best: the monitored score of the best epoch: ``name``, as people say it, and ``value``.
@@ -59,6 +60,7 @@ class JobRow:
     samples_per_second: float | None = None
     tokens_per_second: float | None = None
     computing: Mapping[str, Any] | None = None
+    evaluating: Mapping[str, Any] | None = None
     short_steps: int | None = None
     ended_by: str | None = None
     best: Mapping[str, Any] | None = None
@@ -106,7 +108,7 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
         total = min(total, limit)
     share = None if total is None else min(1.0, summary.step / total)
     is_active = status in ("running", "stopping")
-    computing = _computing(facts) if is_active else None
+    computing = _done_of(facts.get("computing")) if is_active else None
     left = _seconds_left(options, summary, epochs, steps, total) if is_active else None
     ended_by = facts.get("ended_by")
     return {
@@ -118,6 +120,7 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
         "seconds": _seconds(facts, is_active),
         "seconds_left": left,
         "computing": computing,
+        "evaluating": _evaluating(facts.get("evaluating")) if is_active else None,
         "short_steps": _short_steps(options, summary, left, computing) if is_active else None,
         "ended_by": ended_by if ended_by in options else None,
         "samples_per_second": summary.per_second("samples") if is_active else None,
@@ -127,9 +130,14 @@ def progress(facts: Mapping[str, Any], summary: Summary, status: JobStatus) -> d
     }
 
 
-def _computing(facts: Mapping[str, Any]) -> dict[str, Any] | None:
-    """How far the frozen part is computed, and the seconds left for it."""
-    record = facts.get("computing") or {}
+def _evaluating(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    done = _done_of(record)
+    return {**done, "split": record["split"]} if done and record else None
+
+
+def _done_of(record: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """How many samples are computed or evaluated, and the seconds left for the others."""
+    record = record or {}
     done, total, seconds = (number(record.get(name)) for name in ("samples", "of", "seconds"))
     if done is None or total is None or seconds is None or not 0 < total >= done:
         return None

@@ -275,7 +275,9 @@ def test_a_long_run_says_how_far_it_is_and_can_be_made_short(
     (runs / run / "run.json").write_text(json.dumps(facts))
     job = runs / ".jobs" / run
     job.mkdir(parents=True)
-    form = {"options": {"data": "reviews.csv", "batch_size": 16}}
+    (job / "spec").mkdir()
+    shutil.copy(runs_folder / "tiny.yaml", job / "spec")
+    form = {"name": "tiny.yaml", "options": {"data": "reviews.csv", "batch_size": 16}}
     (job / "job.json").write_text(json.dumps({"spec": "tiny", "form": form}))
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(runs / run / LOCK)], stdout=subprocess.PIPE
@@ -294,23 +296,21 @@ def test_a_long_run_says_how_far_it_is_and_can_be_made_short(
         expect(told).to_have_text(re.compile(rf"{run} frozen part 5 %"))
         # 1.5 s a sample, 16 samples a step
         inspector.button("Stop, and train 1 step instead").click()
-        expect(training.notice).to_contain_text(f"{run} stops. The form has its options")
-        expect(training.form.locator('[name="max_steps"]')).to_have_value("1")
-        expect(training.form.locator('[name="data"]')).to_have_value("reviews.csv")
-        expect(training.badge).to_have_text(re.compile("stop"), timeout=SLOWLY)
         assert process.wait(60) == -signal.SIGTERM
+        expect(training.detail.locator("h3")).not_to_contain_text(run)
+        expect(training.badge).to_have_text("finished", timeout=SLOWLY)
+        expect(training.detail.locator("p").first).to_contain_text("step 1 of 1")
+        expect(training.detail.locator("p").first).to_contain_text("ended by Max steps")
     finally:
         process.kill()
         process.wait()
         assert process.stdout
         process.stdout.close()
-    expect(training.badge).to_have_text("stopped", timeout=SLOWLY)
-    facts |= {"status": "finished", "ended": facts["started"], "ended_by": "max_steps"}
-    (runs / run / "run.json").write_text(json.dumps(facts))
-    expect(training.badge).to_have_text("finished", timeout=SLOWLY)
-    expect(training.detail.locator("p").first).to_contain_text("ended by Max steps")
     expect(training.detail.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "100")
-    shutil.rmtree(runs / run)
+    expect(training.row(run).locator(".badge")).to_have_text("stopped", timeout=SLOWLY)
+    for name in (run, (training.detail.locator("h3").inner_text()).split()[0]):
+        shutil.rmtree(runs / name)
+        shutil.rmtree(runs / ".jobs" / name)
 
 
 def test_names_of_runs_stay_text(open_runs: OpenPage, hostile_run: str) -> None:
