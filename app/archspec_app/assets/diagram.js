@@ -7,8 +7,8 @@ const root = element.querySelector(".diagram-view");
 const place = h("div");
 const message = h("p.said", { role: "status" }, "Drawing …");
 const against = h("select", { "aria-label": "Compare with" });
-const compare = h("label.diagram-against", { hidden: true }, "Compare with ", against);
-root.append(compare, message, place);
+const compare = h("label.canvas-overlay", { hidden: true }, h("span.canvas-label", "Compare with"), against);
+root.append(message, place);
 
 let canvas = null;
 let selected = "";
@@ -27,6 +27,7 @@ against.addEventListener("change", () => {
 async function loadCanvas() {
   await loadScript("canvas.js");
   return globalThis.archspecMountCanvas(place, {
+    extra: compare,
     onSelect: (path) => {
       selected = path;
       send("selected", { path, from: "diagram" });
@@ -43,7 +44,7 @@ function offer(value) {
   }
   open = value.open;
   const saved = value.has_saved ? option("@saved", chosen, `${open}, as saved`) : "";
-  against.replaceChildren(option("", chosen, "nothing"), saved, ...specOptions(value.names, chosen));
+  against.replaceChildren(option("", chosen, "no other spec"), saved, ...specOptions(value.names, chosen));
   compare.hidden = false;
 }
 

@@ -14,9 +14,10 @@ const MAX_OPEN = 1200; // boxes on screen that "Open all" stops at
 const ZOOM = [0.02, 3];
 const STATES = ["trainable", "partly frozen", "frozen", "no parameters"];
 
-// Fills an element. Options: onSelect(path), onPlace(file, line), both of which may be missing.
+// Fills an element. Options, all of which may be missing: onSelect(path), onPlace(file, line), and `extra`, a control
+// that stands among those of the canvas.
 // Returns "show(data)", "select(path)", "clear(message)".
-export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) {
+export function mountCanvas(root, { onSelect = () => {}, onPlace = null, extra = null } = {}) {
   let data = null;
   let layout = null;
   let places = new Map(); // key → box and its place
@@ -51,27 +52,28 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   const svg = make("svg.canvas-svg", { role: "tree", "aria-label": "Model", tabindex: "0" }, defs, viewport);
   const overview = make("svg.canvas-overview", { "aria-hidden": "true" });
   const legend = make("div.canvas-legend");
-  const stage = make("div.canvas-stage", {}, svg, legend, overview);
+  const zoomGroup = make(
+    "span.canvas-group.canvas-zoom",
+    { role: "group", "aria-label": "Zoom" },
+    makeButton("−", "Zoom out (-)", () => zoomBy(1 / 1.25)),
+    percent,
+    makeButton("+", "Zoom in (+)", () => zoomBy(1.25)),
+    makeButton("Fit", "Fit (0)", () => fit()),
+  );
+  const stage = make("div.canvas-stage", {}, svg, legend, overview, zoomGroup);
   const details = make("div.canvas-details", { role: "region", "aria-label": "Selection", tabindex: "0" });
   const bar = make(
     "div.canvas-bar",
     {},
     make("span.canvas-search", {}, query, hits),
-    make("label.canvas-overlay", {}, "Color by ", overlay),
-    make(
-      "span.canvas-group",
-      { role: "group", "aria-label": "Zoom" },
-      makeButton("−", "Zoom out (-)", () => zoomBy(1 / 1.25)),
-      percent,
-      makeButton("+", "Zoom in (+)", () => zoomBy(1.25)),
-      makeButton("Fit", "Fit (0)", () => fit()),
-    ),
     make(
       "span.canvas-group",
       { role: "group", "aria-label": "Blocks" },
       makeButton("Open all", "Open all blocks", () => openAll()),
       makeButton("Close all", "Close all blocks", () => closeAll()),
     ),
+    make("label.canvas-overlay", {}, make("span.canvas-label", {}, "Color by"), overlay),
+    ...(extra ? [extra] : []),
     make(
       "span.canvas-group",
       { role: "group", "aria-label": "Download" },
@@ -433,6 +435,10 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null } = {}) 
   }
   const select = (path) => data && reveal(path);
   new ResizeObserver(() => (fitAgain ? fitAgain() : layout && moved(transform))).observe(svg);
-  new ResizeObserver(([{ contentRect }]) => root.classList.toggle("narrow", contentRect.width < 640)).observe(root);
+  const setRoom = ([{ contentRect }]) => {
+    root.classList.toggle("narrow", contentRect.width < 640);
+    root.classList.toggle("tiny", contentRect.width < 480);
+  };
+  new ResizeObserver(setRoom).observe(root);
   return { show, select, clear, say: (text) => (message.textContent = text) };
 }
