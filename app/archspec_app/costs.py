@@ -12,8 +12,8 @@ from archspec_app.session import BuiltSpec
 _KINDS = {
     "parameters": "parameters",
     "elements": "elements",
-    "MACs": "multiply-accumulates",
-    "FLOPs": "floating-point operations",
+    "MACs": "MACs",
+    "FLOPs": "FLOPs",
     "bytes": "bytes",
 }
 

@@ -57,7 +57,7 @@ def test_figures_are_short_and_exact(session: Session) -> None:
     assert (
         summary["Parameters"]["full"] == "109,483,778 parameters" and summary["Parameters"]["exact"]
     )
-    assert summary["MACs"]["full"] == "11,174,217,216 multiply-accumulates"
+    assert summary["MACs"]["full"] == "11,174,217,216 MACs"
     memory = cost_data(session.built)["groups"][1]["figures"]
     assert [figure["name"] for figure in memory][-2:] == ["total", "peak of a step"]
     assert not memory[-1]["exact"] and memory[-1]["short"].startswith("≈ ")

@@ -43,8 +43,8 @@ def test_cost_follows_sizes_precision_and_plan(inspector: Inspector) -> None:
     expect(note.locator("p")).to_contain_text("it is the safe number to fit")
     assert "estimated" in row(f"{found.memory.training.value:,} bytes")
     assert "exact" in row(f"{found.parameters.value:,} parameters")
-    assert "exact" in row(f"{found.macs.value:,} multiply-accumulates")
-    step = row(f"{found.step_flops.value:,} floating-point operations")
+    assert "exact" in row(f"{found.macs.value:,} MACs")
+    step = row(f"{found.step_flops.value:,} FLOPs")
     assert step.startswith("FLOPs, one training step") and "exact" in step
 
 
