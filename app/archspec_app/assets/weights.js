@@ -1,6 +1,7 @@
 // What the values of a checkpoint are like, tensor by tensor. Events: "files", "describe"
 import { button, h, headRow, option, rowHead, scrollable } from "./dom.js";
 import { formatExact, formatPercent } from "./numbers.js";
+import { addressed } from "./address.js";
 import { oneAtATime, whenVisible } from "./page.js";
 import { formatValue } from "./value_format.js";
 
@@ -27,7 +28,7 @@ function describe() {
   trigger("describe", { file: choice.value });
 }
 
-const WIDTH = 96;
+const WIDTH = 84;
 const HEIGHT = 22;
 function histogram(counts) {
   const most = Math.max(...counts, 1);
@@ -93,6 +94,10 @@ function drawFiles(runs, files) {
   );
   if (!runs.length && !files.length)
     message.textContent = "There are no weights in this folder: train a model, or copy a checkpoint.";
+  if (chosen || !runs.length) return;
+  const ofTrain = `runs/${addressed("run")}`; // the run that is looked at, or the latest
+  choice.value = runs.includes(ofTrain) ? ofTrain : runs[0];
+  describe();
 }
 
 function draw() {
@@ -105,7 +110,7 @@ function draw() {
   } else if (value.error) {
     done();
     message.textContent = value.error;
-  } else if (value.tensors) {
+  } else if (value.tensors && value.file === choice.value) {
     data = value;
     drawTable();
   }
