@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from archspec.data.report import Data, Rows
+from archspec.data.thumbnail import thumbnail
 from archspec.evaluation.calibration import (
     best_thresholds,
     calibration_error,
@@ -119,7 +120,7 @@ def _mistakes(data: Data, rows: Rows, outcome: Outcome) -> list[dict[str, Any]]:
         return [
             {
                 "row": int(rows.numbers[outcome.rows[i]]),
-                "input": _input(data, rows, int(outcome.rows[i])),
+                **_input(data, rows, int(outcome.rows[i])),
                 "label": data.labels[outcome.targets[i]],
                 "predicted": data.labels[predicted[i]],
                 "probability": round(float(sure[i]), 6),
@@ -134,7 +135,7 @@ def _mistakes(data: Data, rows: Rows, outcome: Outcome) -> list[dict[str, Any]]:
         found.append(
             {
                 "row": int(rows.numbers[outcome.rows[i]]),
-                "input": _input(data, rows, int(outcome.rows[i])),
+                **_input(data, rows, int(outcome.rows[i])),
                 "label": data.labels[label],
                 "has_it": bool(outcome.targets[i, label]),
                 "probability": round(float(shares[i, label]), 6),
@@ -150,14 +151,21 @@ def _surest(sure: Tensor, wrong: Tensor) -> list[int]:
     return positions[order].tolist()
 
 
-def _input(data: Data, rows: Rows, row: int) -> str | list[str]:
-    """A text or a pair of texts, shortened; of an image the path below the data's folder."""
+def _input(data: Data, rows: Rows, row: int) -> dict[str, Any]:
+    """What is shown of a row.
+
+    Returns:
+        ``input``: a text or a pair of texts, shortened; of an image the path below the data's
+        folder. An image in a table has no path, but a ``picture``: a small one in base64.
+    """
     if data.columns.image is not None:
         path, base = rows.cells.path(int(rows.positions[row])), rows.cells.base
         if path is None or base is None:
-            return ""
-        return printable(path.relative_to(base.resolve()).as_posix())
+            content = rows[row]
+            picture = thumbnail(content) if isinstance(content, bytes) else None
+            return {"input": "", **({"picture": picture} if picture else {})}
+        return {"input": printable(path.relative_to(base.resolve()).as_posix())}
     content = rows[row]
     texts = content if isinstance(content, tuple) else (str(content),)
     short = [printable(shortened(" ".join(text.split()), _MAX_TEXT)) for text in texts]
-    return short if len(short) > 1 else short[0]
+    return {"input": short if len(short) > 1 else short[0]}

@@ -191,6 +191,14 @@ def test_pictures_of_mistakes_are_small_and_from_the_folder(tmp_path: Path) -> N
         assert all(one["is_image"] for one in found) and found[0]["texts"] == ["no/large.png"]
         sizes = [Image.open(io.BytesIO(base64.b64decode(image))).size for image in images[:2]]
         assert sizes == [(96, 72), (8, 8)]
+    picture = base64.b64encode((place / "large.png").read_bytes()).decode()
+    pictures = [picture, "PHN2Zy8+", "no base64", picture * 1_000, 7]
+    of_table = [{**TEST["mistakes"][0], "input": "", "picture": one} for one in pictures]
+    report_of_table = {**REPORT, "splits": {"test": {**TEST, "mistakes": of_table}}}
+    jobs = put(folder, report_of_table, data={**data, "source": "shots.parquet"})
+    images = [one["image"] for one in report_of(jobs, "run")["mistakes"]]
+    assert Image.open(io.BytesIO(base64.b64decode(images[0]))).size == (96, 72)
+    assert images[1:] == [None] * 4
     for source in ("..", "/", str(tmp_path), "../folder/shots", "", ["shots"], "a\0b"):
         jobs = put(folder, report, data={**data, "source": source})
         assert not any(one["image"] for one in report_of(jobs, "run")["mistakes"]), source

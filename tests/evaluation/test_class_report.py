@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
+from datasets import Dataset
 from torch.nn import functional as F
 
 import archspec
@@ -168,3 +171,26 @@ def test_images_are_named_by_their_paths(tmp_path: Path) -> None:
     report = class_report(data, {"test": Scores(6, 1.0, {})}, {"test": wrong})
     inputs = [one["input"] for one in report["splits"]["test"]["mistakes"]]
     assert inputs == [f"{label}/{i}.png" for label in "ab" for i in range(3)]
+    assert not any("picture" in one for one in report["splits"]["test"]["mistakes"])
+
+
+def test_images_of_a_table_are_in_the_report(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rows: list[dict[str, Any]] = []
+    for label, shade in (("a", 10), ("b", 240)):
+        for i in range(3):
+            file = io.BytesIO()
+            Image.new("L", (400, 200), shade + i).save(file, "png")
+            rows.append({"image": {"bytes": file.getvalue(), "path": None}, "label": label})
+    for split in ("train", "test"):
+        Dataset.from_list(rows).to_parquet(tmp_path / f"{split}.parquet")
+    data = archspec.open_data(tmp_path, task=archspec.load("resnet18").architecture.task)
+    wrong = Outcome("softmax", torch.eye(2)[[1, 1, 1, 0, 0, 0]].double(),
+                    torch.from_numpy(data.splits["test"].labels), torch.arange(6), 0)  # fmt: skip
+    report = class_report(data, {"test": Scores(6, 1.0, {})}, {"test": wrong})
+    for i, one in enumerate(report["splits"]["test"]["mistakes"]):
+        image = Image.open(io.BytesIO(base64.b64decode(one["picture"])))
+        pixel = image.convert("L").getpixel((40, 20))
+        assert (one["input"], image.size) == ("", (96, 48))
+        assert isinstance(pixel, int) and abs(pixel - (10, 240)[i // 3] - i % 3) <= 2

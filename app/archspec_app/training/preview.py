@@ -14,6 +14,7 @@ import torch
 import archspec
 from archspec.data import Data, ImageEncoder, Rows, TextEncoder
 from archspec.data.batching import token_counts
+from archspec.data.thumbnail import thumbnail
 from archspec.data.token_counts import TokenCounts, total
 from archspec.errors import ArchspecError
 from archspec.freezing.quantized import saving
@@ -30,7 +31,6 @@ from archspec.training.model_setup import (
 from archspec.training.options import TrainOptions
 from archspec_app.costs import figure_data
 from archspec_app.session import dimensions
-from archspec_app.thumbnail import thumbnail
 from archspec_app.training.short_run import short_steps
 from archspec_app.training.train_request import TrainRequest, in_words_of_the_form
 from archspec_app.workspace import without_paths

@@ -6,6 +6,7 @@ by a run at all, so every value is checked, and what is not as a run writes it i
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -15,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from archspec.data.splitting import split_word
+from archspec.data.thumbnail import thumbnail
 from archspec.errors import ArchspecError, Problem, UsageError
 from archspec.report.text import printable, shortened
 from archspec.tasks.figures import FIGURES
 from archspec.training.run_folder import PAGE, REPORT
-from archspec_app.thumbnail import thumbnail
 from archspec_app.training.job_status import RUNS, Job, read_bytes
 from archspec_app.training.jobs import Jobs
 from archspec_app.training.metric_points import number
@@ -34,6 +35,7 @@ MAX_CONFUSIONS = 20
 MAX_MISTAKES = 20
 MAX_LABEL, MAX_TEXT = 200, 300  # characters
 MAX_IMAGE = 10_000_000  # bytes of a file
+MAX_PICTURE = 100_000  # characters of a picture in the report
 _MAX_SECONDS = 2.0  # for the pictures of one answer
 _SPLITS = ("validation", "test")
 _COLUMNS = ("iou", "precision", "recall", "f1", "support", "pixels")
@@ -268,8 +270,12 @@ def _mistakes(jobs: Jobs, job: Job, split: str, content: object) -> list[dict[st
             one["has_it"] = row["has_it"] is True
         else:
             one["predicted"] = _label(row.get("predicted"))
-        if folders and isinstance(row.get("input"), str) and time.monotonic() < ends:
-            one["image"] = _thumbnail(jobs.folder, folders, row["input"])
+        if folders is not None and time.monotonic() < ends:
+            one["image"] = _picture(row.get("picture")) or (
+                _thumbnail(jobs.folder, folders, row["input"])
+                if isinstance(row.get("input"), str)
+                else None
+            )
         found.append(one)
     return found
 
@@ -311,6 +317,16 @@ def _picture_folders(jobs: Jobs, job: Job, split: str) -> list[Path] | None:
     words = (split, "train")
     of_split = [folder for folder in below if split_word(folder.name) in words]
     return [root, *sorted(of_split, key=lambda folder: words.index(split_word(folder.name)))]
+
+
+def _picture(content: object) -> str | None:
+    """The picture that a report has of an image in a table, written anew."""
+    if not isinstance(content, str) or not 0 < len(content) <= MAX_PICTURE:
+        return None
+    try:
+        return thumbnail(base64.b64decode(content, validate=True))
+    except ValueError:
+        return None
 
 
 def _thumbnail(folder: Path, places: Sequence[Path], name: str) -> str | None:
