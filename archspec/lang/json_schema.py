@@ -185,7 +185,15 @@ def _allow_short_forms(models: dict[str, Schema]) -> None:
     }
     for group in GROUPS:
         for name in ("Block", "Method"):
-            models[name]["properties"][group]["properties"] = {"like": like}
+            contracts = models[name]["properties"][group]
+            contract, known = contracts.pop("additionalProperties"), {"like": like}
+            nullable = {"anyOf": [contract, {"type": "null"}]}
+            contracts |= {
+                "properties": known,
+                "if": {"required": ["like"]},  # where null leaves out what is taken over
+                "then": {"properties": known, "additionalProperties": nullable},
+                "else": {"additionalProperties": contract},
+            }
     for key, otherwise in (("length", "an integer"), ("when", "true, false")):
         models["Contract"]["properties"][key] |= _expression(otherwise)
     models["Tie"]["type"] = ["string", "object"]

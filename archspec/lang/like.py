@@ -6,6 +6,7 @@ What is taken over keeps the places where it is written.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 
 from archspec.errors import Problem, SpecError, did_you_mean, listing
@@ -76,16 +77,30 @@ class _Expander:
         like = _like_of(node)
         if like is None:
             return node
-        taken = self._taken(name, block, group, like, stack)
+        own = {key: entry for key, entry in node.entries.items() if entry.value is not like}
+        taken = self._taken(name, block, group, like, stack, own)
         entries: dict[str, Entry] = {}
         for key, entry in node.entries.items():
-            own = entry.value is not like
-            entries |= {key: entry} if own else {**taken, **_same_keys(entries, taken)}
-        return replace(node, entries=entries)
+            is_own = entry.value is not like
+            entries |= {key: entry} if is_own else {**taken, **_same_keys(entries, taken)}
+        left_out = {key for key, entry in own.items() if _is_null(entry.value)}
+        for key in left_out - taken.keys() if taken else ():
+            hint = did_you_mean(key, taken) or f"{like.value} has {listing(list(taken))}"
+            message = f"'{key}' is left out, and {like.value} has none in its {group}"
+            self.problems.append(Problem("E202", message, own[key].key.place(), hint))
+        kept = {key: entry for key, entry in entries.items() if key not in left_out}
+        return replace(node, entries=kept)
 
     def _taken(
-        self, name: str, block: Mapping, group: str, like: Scalar, stack: tuple[str, ...]
+        self,
+        name: str,
+        block: Mapping,
+        group: str,
+        like: Scalar,
+        stack: tuple[str, ...],
+        own: Collection[str],
     ) -> dict[str, Entry]:
+        """The contracts of the other block; those that the block has of its own go unchecked."""
         other = str(like.value)
         found = _below(self.blocks, other)
         if found is None:
@@ -112,7 +127,9 @@ class _Expander:
             raise SpecError(Problem("E202", message, like.place()))
         strangers = _params(found) - _params(block)
         return {
-            key: replace(entry, value=self._known(entry.value, strangers, name, other, key, like))
+            key: entry
+            if key in own
+            else replace(entry, value=self._known(entry.value, strangers, name, other, key, like))
             for key, entry in taken.items()
         }
 
@@ -153,6 +170,10 @@ def _like_of(node: Node) -> Scalar | None:
     if isinstance(value, Scalar) and isinstance(value.value, str):
         return None if value.value in PYTHON_TYPES else value
     return None
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
 
 
 def _same_keys(own: dict[str, Entry], taken: dict[str, Entry]) -> dict[str, Entry]:

@@ -73,6 +73,35 @@ def test_contracts_are_taken_over_in_their_place() -> None:
     assert list(net.outputs) == ["o"]
 
 
+LEAVING_OUT = """\
+archspec: 1
+model: Net
+blocks:
+  Part:
+    params: {n: 4}
+    inputs: {x: [batch, 4], y: [batch, $n], m: {shape: [batch], optional: true}}
+    outputs: {a: [batch, 4], b: [batch, $n]}
+    forward: [{return: "x, y"}]
+  Net:
+    inputs: {like: Part, y: [batch, 4], m: null}
+    outputs: {like: Part, b: null}
+    modules: {part: {type: Part}}
+    forward: [{"a, b": "part(x, y)"}, {return: a + b}]
+"""
+
+
+def test_null_leaves_out_a_contract_that_is_taken_over() -> None:
+    net = archspec.loads(LEAVING_OUT).architecture.blocks["Net"]
+    # Part's parameter is no question for the contracts that stand here or are left out.
+    assert (list(net.inputs), list(net.outputs or ())) == (["x", "y"], ["a"])
+    assert archspec.build(archspec.loads(LEAVING_OUT), device="meta")
+    with pytest.raises(ArchspecError) as caught:
+        archspec.loads(LEAVING_OUT.replace("m: null", "mm: null"))
+    (problem,) = caught.value.problems
+    assert problem.message == "'mm' is left out, and Part has none in its inputs"
+    assert (str(problem.place), problem.hint) == ("<spec>:10:41", "did you mean 'm'?")
+
+
 @every(
     "line, complaint",
     [

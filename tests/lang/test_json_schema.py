@@ -207,6 +207,12 @@ def test_a_block_may_have_the_name_of_a_layer(text: str) -> None:
     assert ("blocks.Net.modules.c", "additionalProperties") in underlined(plain(without))
 
 
+def test_null_leaves_out_what_like_takes_over() -> None:
+    text = HEAD.replace("inputs: {", "inputs: {like: Part, y: null, ")
+    assert underlined(plain(text)) == set()
+    assert underlined(plain(text.replace("like: Part, ", ""))) == {("blocks.Net.inputs.y", "type")}
+
+
 def test_the_block_is_what_the_language_means() -> None:
     assert archspec.loads(OWN).root.type == "Net"
 
@@ -252,6 +258,7 @@ INVALID = [
     ("archspec: 1\nblocks: {Net: {}}", "", "required"),
     ("archspec: 1\nmodel: Net\nblocks: {}", "blocks", "minProperties"),
     (HEAD.replace("[batch, 3]", "boolean"), X, "pattern"),
+    (HEAD.replace("[batch, 3]", "null"), X, "type"),
     (HEAD + "    buffers: {b: {dtype: bool}}", "blocks.Net.buffers.b", "required"),
     (TOP + "init: [{weight: zeros_}]", "init.0", "required"),
     (TOP + "task: {labels: [a]}", "task", "anyOf"),
