@@ -449,12 +449,13 @@ class Recorder:
 
         Args:
             split: its name.
-            samples: that are done, over all processes; 0 when it begins.
+            samples: that are done, over all processes; 0 when it begins, ``total`` when it ends.
             total: of the split.
         """
         began, recorded = self._evaluation
         moment = time.monotonic()
-        if samples == 0:
+        if samples in (0, total):
+            self._evaluated()
             self._evaluation = moment, moment
         elif self.folder is not None and moment - recorded >= _EVALUATING_AFTER:
             self._evaluation = began, moment
@@ -467,7 +468,6 @@ class Recorder:
         began, recorded = self._evaluation
         if self.folder is not None and recorded > began:
             self.folder.write_json(FACTS, {**self.folder.read_json(FACTS), "evaluating": None})
-        self._evaluation = (0.0, 0.0)
 
     def epoch(self, at: Position, scores: Scores | None, *, is_best: bool) -> None:
         """An epoch is done and evaluated; ``flush`` was called."""
@@ -483,7 +483,6 @@ class Recorder:
             "seconds": round(time.monotonic() - self.started, 3),
         }
         self._write([line])
-        self._evaluated()
         parts = [f"epoch {line['epoch']}: train loss {line['train_loss']:.4f}"]
         if scores is not None:
             self._log(_rows([line]))

@@ -95,8 +95,9 @@ def test_run_json_says_how_far_an_evaluation_is(
     monkeypatch.setattr("archspec.training.recorder._EVALUATING_AFTER", -1.0)
     run = train(tmp_path, epochs=1, batch_size=5, test_split=None)
     told = [(one["split"], one["samples"], one["of"]) for one in records if one]
-    assert told[:2] == [("validation", 5, 8), ("validation", 8, 8)], told
-    assert records[0] is None and all(one["seconds"] >= 0 for one in records if one)
+    assert told[0] == ("validation", 5, 8) and told[-1] == ("test", 85, 90), told
+    assert all(samples < total for _, samples, total in told)
+    assert records[0] is None is records[-1] and all(one["seconds"] >= 0 for one in records if one)
     assert run.facts["evaluating"] is None
 
 
