@@ -162,7 +162,8 @@ function draw() {
   const known = new Set([...choices.specs, ...choices.packaged.map(({ name }) => name)]);
   const back = open ? h("p", button(`Continue with ${open}`, resume)) : "";
   const names = readRecent().filter((name) => known.has(name) && name !== open);
-  recent.replaceChildren(back, ...names.map(link), open || names.length ? "" : h("p.quiet", "Nothing opened yet."));
+  recent.replaceChildren(back, ...names.map(link));
+  recent.parentElement.hidden = !open && !names.length;
   const none = h("p.quiet", "No specs in the folder that the inspector was started in.");
   specs.replaceChildren(...choices.specs.map(link), choices.specs.length ? "" : none);
   folders.replaceChildren(...choices.folders.map((name) => option(name)));
