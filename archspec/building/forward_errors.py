@@ -19,8 +19,9 @@ from torch import nn
 
 from archspec.building.growing_tensors import growing_hint
 from archspec.codegen import Generated
-from archspec.errors import Note, Place, Problem
+from archspec.errors import Note, Place, Problem, listing
 from archspec.lang.expr import Node, nodes
+from archspec.lang.expr.printing import written
 from archspec.lang.instances import Instance
 from archspec.lang.spec import Spec
 from archspec.lang.tree import BlockNode, steps_below
@@ -176,7 +177,7 @@ class FailureReport:
         return f"[{', '.join(parts)}]"
 
     def _locals(self, call: _GeneratedFrame) -> str:
-        """The shapes of the tensors in a step."""
+        """The shapes of the tensors in a step, and the names of several."""
         step, variables = self._step(call.step), call.frame.f_locals
         used = [name.id for name in nodes.names(step)] if step is not None else []
         known = {name: variables[name] for name in used if name in variables}
@@ -187,6 +188,8 @@ class FailureReport:
         """A variable that is a tensor or several, in one line; "" for anything else."""
         if isinstance(value, torch.Tensor):
             return f"{name} {self.shape(value.shape)}"
+        if isinstance(value, dict):
+            return f"{name} has {listing(list(map(str, cast('dict[object, object]', value))))}"
         if not isinstance(value, tuple) or not value:
             return ""
         parts = cast("tuple[object, ...]", value)
@@ -207,6 +210,15 @@ class FailureReport:
                 return f"{name.id} has {count} values: unpack them, {{{name.id}{more}: …}}"
         return ""
 
+    def _absent_output(self, error: KeyError) -> str:
+        """When a named output would be there that is not, as a hint."""
+        for block in self.spec.tree.blocks.values():
+            for entry in block.entries.values():
+                output = entry.outputs.get(error.args[0])
+                if output is not None and not output.always:
+                    return f"{entry.name} returns it only while {written(output.when)}"
+        return ""
+
     # ------------------------------------------------------------------------------- failures
 
     def _failure(self, error: Exception) -> tuple[str, str, str, list[Note]]:
@@ -220,6 +232,8 @@ class FailureReport:
         if culprit is not None:
             message, notes = self._layer(*culprit)
             return "E510", message, f"PyTorch says: {said}", notes
+        if isinstance(error, KeyError):
+            return "E512", said, self._absent_output(error), []
         if not isinstance(error, RuntimeError | IndexError | ValueError):
             hint = self._unpacking(error)
             if "must be Tensor, not list" in said:

@@ -36,6 +36,7 @@ def run_error(
     problem = report.problem(error)
     if not isinstance(error, RunLimitExceeded):
         message = f"{doing}: {first_line(error)}"
+        hint = hint or (problem.hint if isinstance(error, KeyError) else "")
         problem = replace(problem, code="E512", message=message, hint=hint)
     if problem.place is None:  # it failed before the first step: the root could not be called
         root = spec.tree.blocks[spec.architecture.model]

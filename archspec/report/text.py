@@ -39,11 +39,14 @@ def shortened(text: str, max_length: int) -> str:
 def first_line(error: BaseException | str, max_length: int = 300) -> str:
     """The first line of an error that another library raised, to be part of a message.
 
-    The name of the error's class stands for an empty message.
+    The name of the error's class stands for an empty message. A key that is not there says so.
 
     >>> first_line(ValueError("not a number\\nTraceback …")), first_line(EOFError())
     ('not a number', 'EOFError')
+    >>> first_line(KeyError("aux"))
+    "there is no 'aux'"
     """
     name = "" if isinstance(error, str) else type(error).__name__
-    lines = (line.strip() for line in str(error).splitlines())
+    text = f"there is no {error}" if type(error) is KeyError and error.args else str(error)
+    lines = (line.strip() for line in text.splitlines())
     return printable(shortened(next(filter(None, lines), name), max_length))

@@ -48,6 +48,26 @@ def test_a_dict_with_an_optional_output_and_a_list() -> None:
     assert archspec.inspect(archspec.loads(CACHE)).dims["past"] == 0
 
 
+def test_a_named_output_that_is_not_there_is_told_with_its_condition() -> None:
+    text = (
+        NET + "    inputs: {x: [batch]}\n    modules: {part: {type: Part}}\n"
+        "    forward: [{r: part(x)}, {return: \"r['aux']\"}]\n"
+        "  Part:\n    inputs: {x: [batch]}\n"
+        "    outputs: {y: [batch], aux: {shape: [batch], when: $not training}}\n"
+        "    forward: [{return: {y: x, aux: x}}]\n"
+    )
+    with pytest.raises(ArchspecError) as caught:
+        archspec.inspect(archspec.loads(text))
+    (problem,) = caught.value.problems
+    assert problem.message.endswith("in plain PyTorch: there is no 'aux'")
+    assert problem.hint == "Part returns it only while not training"
+    assert problem.notes[0].message == "shapes: r has y"
+    with pytest.raises(ArchspecError) as caught:
+        built(text.replace("r['aux']", "r['z']"))
+    assert caught.value.problems[0].message == "there is no 'z'"
+    assert caught.value.problems[0].notes[0].message == "shapes: r has y, aux"
+
+
 def test_a_tuple_is_shorter_where_an_output_is_left_out() -> None:
     model = built(
         NET + "    inputs: {x: [batch]}\n"
