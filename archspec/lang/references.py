@@ -6,12 +6,22 @@ one. ``None`` means a value, ``()`` a module of which nothing is known.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from archspec.lang.expr import Node
-from archspec.lang.expr.nodes import LOOPS, Attribute, Call, Name, Slice, Subscript, walk
+from archspec.lang.expr.nodes import (
+    LOOPS,
+    Attribute,
+    Call,
+    Constant,
+    Name,
+    Slice,
+    Subscript,
+    Unary,
+    walk,
+)
 from archspec.lang.registry import layers
-from archspec.lang.tree import BlockNode, ModuleNode, steps_below
+from archspec.lang.tree import BlockNode, GroupNode, ModuleNode, modules_among, steps_below
 
 Blocks = Mapping[str, BlockNode]
 Modules = tuple[ModuleNode, ...] | None
@@ -102,7 +112,29 @@ def subscript(owners: Modules, index: Node, blocks: Blocks) -> Modules:
     """The items of containers; a slice of a container is one again."""
     if not owners or isinstance(index, Slice):
         return owners
-    return items(owners, blocks)
+    found = [container_of(owner, blocks) for owner in owners]
+    if not all(found):
+        return _ANY
+    return tuple(item for container in found if container for item in _items_at(container, index))
+
+
+def _items_at(container: ModuleNode, index: Node) -> Iterable[ModuleNode]:
+    """The items that can have an index: one, if all those before it are there once."""
+    match index:
+        case Constant(value=int() as number) if not isinstance(number, bool):
+            pass
+        case Unary(operator="-", operand=Constant(value=int() as number)):
+            number = -number
+        case _:
+            return container.item_modules
+    ordered = [item for _, item in container.items]
+    ordered, at = (ordered, number) if number >= 0 else (ordered[::-1], -1 - number)
+    for i, item in enumerate(ordered):
+        if isinstance(item, GroupNode) or item.repeat is not None or not item.always:
+            return modules_among(ordered[i:])
+        if i == at:
+            return (item,)
+    return container.item_modules  # none has it, which is told with the values
 
 
 def items(owners: tuple[ModuleNode, ...], blocks: Blocks) -> tuple[ModuleNode, ...]:

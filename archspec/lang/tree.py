@@ -183,7 +183,7 @@ class ModuleNode:
     @property
     def item_modules(self) -> tuple[ModuleNode, ...]:
         """The items, those in groups included."""
-        return tuple(_modules_among(item for _, item in self.items))
+        return tuple(modules_among(item for _, item in self.items))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,7 +211,7 @@ class GroupNode:
     @property
     def item_modules(self) -> tuple[ModuleNode, ...]:
         """The items, those in groups included."""
-        return tuple(_modules_among(item for _, item in self.items))
+        return tuple(modules_among(item for _, item in self.items))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -223,10 +223,11 @@ class GroupNode:
 ItemNode = ModuleNode | GroupNode
 
 
-def _modules_among(items: Iterable[ItemNode]) -> Iterator[ModuleNode]:
+def modules_among(items: Iterable[ItemNode]) -> Iterator[ModuleNode]:
+    """The modules among items, those in groups included."""
     for item in items:
         if isinstance(item, GroupNode):
-            yield from _modules_among(inner for _, inner in item.items)
+            yield from modules_among(inner for _, inner in item.items)
         else:
             yield item
 

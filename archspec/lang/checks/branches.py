@@ -282,7 +282,7 @@ class _Walk:
             case nodes.Subscript(value=value, index=index):
                 self._visit(index)
                 self._visit(value)
-                self._indexed(node, self.known.modules(value) or [], index)
+                self._indexed(node, self.known.modules(value), index)
             case nodes.Call(function=function):
                 for argument in node.given:
                     self._visit(argument)
@@ -291,12 +291,17 @@ class _Walk:
                 for child in nodes.children(node):
                     self._visit(child)
 
-    def _indexed(self, node: Node, owners: list[Instance], index: Node) -> None:
+    def _indexed(self, node: Node, owners: list[Instance] | None, index: Node) -> None:
         """``owner[index]`` must be an item; a slice may be empty."""
         known, value = (False, None) if isinstance(index, nodes.Slice) else self.known.value(index)
         if not known:
             return
-        for owner in owners:
+        if owners is None and isinstance(value, tuple) and not isinstance(index, nodes.Sequence):
+            message = "a list alone as an index would be one index for each dimension"
+            name = written(index)
+            hint = f"[tensor({name})] selects as many; one element is [{name}[0], {name}[1]]"
+            self.refuse(node, "E305", message, hint)
+        for owner in owners or ():
             if items_at(owner, value) == []:
                 self._no_item(node, owner, value)
 

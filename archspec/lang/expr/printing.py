@@ -72,7 +72,7 @@ class Printer(nodes.Visitor[Printed]):
 
     def _index(self, node: Node) -> str:
         if isinstance(node, nodes.Sequence) and node.items and not node.is_list:
-            items = [self._index(item) for item in node.items]
+            items = [self.text(item) for item in node.items]
             return ", ".join(items) if len(items) > 1 else f"{items[0]},"
         return self.text(node)
 
