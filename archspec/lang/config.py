@@ -253,7 +253,8 @@ class _Reader:
         values = {source.key: list(self._values(source)) for source in sources}
         found = [override for said in values.values() for override in said]
         if found and values.keys() <= self.config.defaults.keys():
-            found += [self._default(key) for key, said in values.items() if not said]
+            left_out = [key for key, said in values.items() if not said and self._is_meant(key)]
+            found += map(self._default, left_out)
         for other in found[1:]:
             if not _equal(found[0].value, other.value):
                 self._contradict(param, found[0], other)
@@ -267,6 +268,11 @@ class _Reader:
             if source.key in self.config.defaults:
                 return self._default(source.key)
         return None
+
+    def _is_meant(self, key: str) -> bool:
+        """Whether a key that is left out has its default: not where an ignored object is, too."""
+        above = key.rpartition(".")[0]
+        return above not in self.config.ignore or self._value(above) is not None
 
     def _default(self, key: str) -> Override:
         """What it means that a key is left out."""

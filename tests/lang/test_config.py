@@ -51,6 +51,7 @@ config:
 REFUSING = WINDOW + "  if_null: {window: 0}\n  refuse: {window: [0, 1]}\n"
 TOWERS = WINDOW.replace("{window: 4096}", "{a.window: 4096, b.window: 4096}")
 TOWERS += "  read: {window: [a.window, b.window]}\n"
+OLD_TOWER = TOWERS + "  ignore: [b]\n"
 CLIP = (
     LLAMA
     + """\
@@ -103,6 +104,8 @@ def test_what_is_read(tmp_path: Path) -> None:
         (REFUSING, {"window": 0}, {"window": 3}, {"window": 3}),
         (TOWERS, {"a": {"window": 3}, "b": {"window": 3}}, {}, {"window": 3}),
         (TOWERS, {"a": {"window": 4096}}, {}, {"window": 4096}),
+        (OLD_TOWER, {"a": {"window": 3}, "b": None}, {}, {"window": 3}),
+        (OLD_TOWER, {"a": {"window": 3}, "b": {"window": 3, "c": 1}}, {}, {"window": 3}),
         (TOWERS, {"a": {"window": 3}}, {"window": 3}, {"window": 3}),
         (WINDOW, {}, {}, {"window": 4096}),
         (LLAMA + SECTION, {"rope_parameters": None, "rope_theta": None}, {}, usual),
@@ -150,6 +153,8 @@ def test_what_is_refused(tmp_path: Path) -> None:
         (LLAMA, {"sliding_window": None}, [f"{here}2 'sliding_window' is not read"]),
         (LLAMA, {"id2label": {"0": "a"}}, [f"{here}2 'id2label' is not read"]),
         (TOWERS, {"a": {"window": 3}},
+         ["E215 net.yaml:6:40 'window' is 3 in one place and 4096 in another"]),
+        (OLD_TOWER, {"a": {"window": 3}, "b": {}},
          ["E215 net.yaml:6:40 'window' is 3 in one place and 4096 in another"]),
         (LLAMA, {"moe": {"top_k": 2}}, [f"{here}2 'moe' is not read"]),
         (LLAMA, {"hidden_size": "8"},

@@ -147,6 +147,8 @@ TABLE: dict[str, dict[str, Values]] = {
         "text_config.hidden_act": ([], ["relu"]),
         "vision_config.layer_norm_eps": ([], [0.1]),
         "text_config.eos_token_id": ([2], []),
+        "text_config_dict": ([None], [{"hidden_act": "gelu"}, {}]),
+        "vision_config_dict": ([], [{"hidden_size": 7}]),
     },
     "siglip": {
         "text_config.layer_norm_eps": ([OUT], []),

@@ -90,7 +90,8 @@ def saved(path: Path, family: str, config: dict[str, Any]) -> Any:
 def test_folders_of_transformers(
     name: str, family: str, size: int, config: dict[str, Any], tmp_path: Path
 ) -> None:
-    theirs = saved(tmp_path, family, config)
+    # as transformers' Trainer leaves it
+    theirs = saved(tmp_path, family, {**config, "problem_type": "single_label_classification"})
     spec = archspec.load(f"hf:{tmp_path}")
     assert spec.name == name
     ours = archspec.build(spec, device="cpu").eval()
@@ -110,6 +111,7 @@ def test_folders_of_transformers(
 
 def test_other_functions_are_refused(tmp_path: Path) -> None:
     rows: list[tuple[str, dict[str, Any], str]] = [
+        ("ViT", {**VIT, "problem_type": "regression"}, "'problem_type' is 'regression'"),
         ("ViT", {**VIT, "qkv_bias": False}, "'qkv_bias' is false"),
         ("ViT", {**VIT, "hidden_act": "relu"}, "'hidden_act' is 'relu'"),
         ("ViT", {**VIT, "num_channels": 1}, "'num_channels' is 1"),
@@ -121,7 +123,7 @@ def test_other_functions_are_refused(tmp_path: Path) -> None:
             r"'hidden_sizes' is \[256, 512, 1024, 2048\], and resnet18",
         ),
         ("RegNet", {"downsample_in_first_stage": False}, "'downsample_in_first_stage' is false"),
-        ("DeiT", VIT, "no packaged spec is of the model_type 'deit'"),
+        ("Dinov2", VIT, "no packaged spec is of the model_type 'dinov2'"),
     ]
     for family, config, message in rows:
         saved(tmp_path, family, config)
@@ -200,6 +202,22 @@ def test_images_are_prepared_as_the_folder_says(tmp_path: Path) -> None:
         ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, (256, 224, False)),
         ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, (384, 384, True)),
         ({"do_normalize": False}, (256, 224, False)),
+        (
+            {"size": 384, "crop_pct": None, "do_normalize": None, "image_mean": None},
+            (384, 384, True),
+        ),
+        ({"size": 32, "crop_pct": 1}, (32, 32, False)),
+        ({"size": 32, "image_processor_type": "CLIPImageProcessor"}, (32, 32, False)),
+        ({"size": 224, "feature_extractor_type": "ConvNextFeatureExtractor"}, (256, 224, False)),
+        ({"size": 384, "feature_extractor_type": "ConvNextFeatureExtractor"}, (384, 384, True)),
+        ({"size": 32, "feature_extractor_type": ["CLIP"]}, (32, 32, True)),
+        ({"size": 32, "image_processor_type": "LevitImageProcessorFast"}, "images of Levit"),
+        ({"size": {"height": 32, "width": 32, "shortest_edge": None}}, (32, 32, True)),
+        ({"size": {"shortest_edge": 32, "longest_edge": 40}}, "size is"),
+        ({"do_resize": False}, "do_resize is false"),
+        ({"do_flip_channel_order": True}, "do_flip_channel_order is true"),
+        ({"resample": [3]}, r"resample is \[3\], not 2 or 3"),
+        ({"resample": True}, "resample is true, not 2 or 3"),
         ({"size": {"height": 32, "width": 24}}, "size is"),
         ({"size": True}, "size is true"),
         ({"size": {}}, "size is"),
@@ -234,6 +252,7 @@ def test_settings_of_images(
         transformers.ViTImageProcessor(size={"height": 32, "width": 32}, resample=3),
         transformers.ConvNextImageProcessor(size={"shortest_edge": 42}, crop_pct=0.875, resample=2),
         transformers.ConvNextImageProcessor(size={"shortest_edge": 384}, resample=3),
+        transformers.CLIPImageProcessor(size=32, crop_size=28),
     ],
 )
 def test_images_of_any_shape_are_what_transformers_makes_of_them(
