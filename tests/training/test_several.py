@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ import archspec
 from archspec.errors import UsageError
 from archspec.training.engine import check_shardable, units
 from archspec.training.run_folder import BEST, LAST
+from tests.training.two_processes import in_two_processes
 
 HERE = Path(__file__).parent
 SPEC = HERE / "deep.yaml"
@@ -70,10 +68,7 @@ def test_a_model_in_parts_is_trained_as_a_whole_one(data: Path, tmp_path: Path) 
     script = tmp_path / "script.py"
     out = tmp_path / "two"
     script.write_text(SCRIPT.format(spec=str(SPEC), data=str(data), out=str(out), given=GIVEN))
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environ = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *command], env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes(script)
     (both,) = archspec.runs(out)
     one = archspec.train(SPEC, data, output_dir=tmp_path, **GIVEN)
     assert both.status == "finished" and len(both.facts["resumed"]) == 1

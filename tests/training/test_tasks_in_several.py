@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from safetensors.torch import load_file
 
 import archspec
 from archspec.training.run_folder import BEST, LAST
+from tests.training.two_processes import in_two_processes
 
 HERE = Path(__file__).parent
 WORDS = "a film day was is so very and it good fine great nice kind warm bad poor sad".split()
@@ -65,7 +63,7 @@ class Stop(archspec.TrainCallback):
     def on_batch_end(self, state):
         if state.epoch == 2 and state.batch == 2 and os.environ["RANK"] == "1":
             state.stop()
-for name, (spec, data, given) in json.loads(sys.argv[1]).items():
+for name, spec, data, given in json.loads(sys.argv[1]):
     run = archspec.train(spec, data, name=name, callbacks=[Stop()], **given)
     assert run.status == "stopped", run.status
     run = archspec.resume(run.path, progress=False)
@@ -151,23 +149,30 @@ def lines(run: archspec.Run) -> list[Any]:
     return [[line.get(key) for key in keys] for line in run.metrics]
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_processes_are_as_one(
-    strategy: str, tasks: Runs, alone: dict[str, archspec.Run], tmp_path: Path
-) -> None:
-    given = {**GIVEN, "strategy": strategy, "output_dir": str(tmp_path / "two")}
-    runs = {name: (spec, data, {**given, **more}) for name, (spec, data, more) in tasks.items()}
-    script = tmp_path / "script.py"
+STRATEGIES = ["ddp", "fsdp"]
+
+
+@pytest.fixture(scope="module")
+def together(tasks: Runs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the runs of two processes, by strategy and name."""
+    folder = tmp_path_factory.mktemp("two")
+    runs = [
+        (name, spec, data, {**GIVEN, **more, "strategy": way, "output_dir": str(folder / way)})
+        for way in STRATEGIES
+        for name, (spec, data, more) in tasks.items()
+    ]
+    script = folder / "script.py"
     script.write_text(SCRIPT)
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environ = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *command, str(script), json.dumps(runs)],
-        env=environ, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes(script, json.dumps(runs))
+    return folder
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_two_processes_are_as_one(
+    strategy: str, alone: dict[str, archspec.Run], together: Path
+) -> None:
     for name, one in alone.items():
-        both = archspec.Run.of(tmp_path / "two" / name)
+        both = archspec.Run.of(together / strategy / name)
         assert both.status == "finished" and len(both.facts["resumed"]) == 1, name
         assert lines(both) == lines(one), name
         assert numbers(both) == pytest.approx(numbers(one), rel=1e-4), name
