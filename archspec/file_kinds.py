@@ -30,6 +30,11 @@ _ANSWERS = (
 _PACKED = (
     (b"\x1f\x8b", Kind("compressed by gzip", "unpack it first")),
     (b"PK\3\4", Kind("a ZIP archive", "unpack it first")),
+    (b"BZh91AY&SY", Kind("compressed by bzip2", "unpack it first")),
+    (b"\xfd7zXZ\0", Kind("compressed by xz", "unpack it first")),
+    (b"\x28\xb5\x2f\xfd", Kind("compressed by Zstandard", "unpack it first")),
+    (b"7z\xbc\xaf\x27\x1c", Kind("a 7z archive", "unpack it first")),
+    (b"Rar!\x1a\x07", Kind("a RAR archive", "unpack it first")),
 )
 _BYTE_ORDER_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 
 from archspec import run_hashes
 from archspec.errors import Problem, UsageError, WeightsError, listing
-from archspec.file_kinds import START
+from archspec.file_kinds import AGAIN, START
 from archspec.report.text import first_line
 from archspec.weights import pytorch_files
-from archspec.weights.file_kinds import kind_of
+from archspec.weights.file_kinds import kind_by_name, kind_of
 from archspec.weights.layout_plans import Piece
 from archspec.weights.layout_values import ours_of
 from archspec.weights.rows import Other, TensorInfo
@@ -35,6 +35,9 @@ MAX_DEPTH = 60  # dots in it
 
 _ADAPTER = "adapter_model.safetensors"
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
+_BESIDE = re.compile(
+    "optimizer|scheduler|scaler|training_args|rng_state|random_states|zero_pp_rank"
+)
 INDEX = ".index.json"
 IN_FOLDER = tuple(
     name + end for name in ("model.safetensors", "pytorch_model.bin") for end in ("", INDEX)
@@ -199,7 +202,8 @@ def _found(path: Path) -> Path:
             return path
     except OSError as error:
         raise _unreadable(path, error.strerror) from None
-    raise WeightsError(Problem("E601", f"{path}: no such file", hint=_instead_of(path)))
+    reason = "neither a file nor a folder" if os.path.exists(path) else "no such file"
+    raise WeightsError(Problem("E601", f"{path}: {reason}", hint=_instead_of(path)))
 
 
 def _instead_of(path: Path) -> str:
@@ -215,8 +219,11 @@ def _instead_of(path: Path) -> str:
         return f"{listing(shards)}: their index, {index}, is missing"
     if _ADAPTER in names:
         return f"{_ADAPTER} is an adapter: give the model that it belongs to"
-    if tensors := [name for name in names if name.endswith(".safetensors")]:
-        return f"give one of the files that are there: {listing(tensors)}"
+    suffixes = (".safetensors", *pytorch_files.SUFFIXES)
+    if some := [n for n in names if n.endswith(suffixes) and _BESIDE.match(n) is None]:
+        return f"give one of the files that are there: {listing(some)}"
+    if others := [name for name in names if kind_by_name(name)]:
+        return f"no weights are read from what is there: {listing(others)}"
     return f"give a file, or a folder with {IN_FOLDER[0]} or {IN_FOLDER[2]}"
 
 
@@ -248,10 +255,20 @@ def _check_kind(file: Path) -> None:
         with open(file, "rb") as opened:
             is_known = file.suffix in (".safetensors", *pytorch_files.SUFFIXES)
             kind = kind_of(opened.read(START), file.suffix if is_known else "")
+            kind = kind or (None if is_known else kind_by_name(file.name))
     except OSError as error:
         raise _unreadable(file, error.strerror) from None
     if kind is not None:
         raise WeightsError(Problem("E601", f"{file}: {kind.name}", hint=kind.hint))
+
+
+def is_shard(file: Path) -> bool:
+    """Whether a file is one of several, by its name.
+
+    >>> is_shard(Path("model-00001-of-00002.safetensors"))
+    True
+    """
+    return _SHARD.fullmatch(file.name) is not None
 
 
 def is_name_too_long(name: str) -> bool:
@@ -316,8 +333,11 @@ def _indexed(index: Path) -> dict[str, Path]:
         listed = json.loads(text.decode("utf-8"))["weight_map"]
         files = cast("dict[str, object]", listed)
         names = sorted(set(files.values()), key=str)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WeightsError(Problem("E601", f"{index}: not an index ({error})")) from None
+    except (KeyError, TypeError, AttributeError):
+        hint = "an index has a weight_map: the name of each tensor, and its file"
+        raise _unreadable(index, "not an index: no weight_map", hint) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unreadable(index, f"not an index ({error})", AGAIN) from None
     kind = Path(index.name.removesuffix(INDEX)).suffix
     shards = {str(name): _shard(index, name, kind) for name in names}
     return {name: shards[str(file)] for name, file in files.items()}
@@ -333,7 +353,9 @@ def _shard(index: Path, name: object, kind: str) -> Path:
                 return index.parent / name
         except (OSError, ValueError, RuntimeError):  # RuntimeError: links that go round in a circle
             pass
-    raise WeightsError(Problem("E601", f"{index}: {name!r} is not a file of its folder"))
+    is_plain = isinstance(name, str) and Path(name).name == name
+    hint = "get the files that it names, too: they lie beside it" if is_plain else ""
+    raise _unreadable(index, f"{name!r} is not a file of its folder", hint)
 
 
 def _agree(index: Path, listed: Mapping[str, Path], found: WeightFiles) -> None:

@@ -22,6 +22,11 @@ _OF_PEFT = frozenset(
     "modules_to_save original_module ia3_l".split()
 )
 
+_OF_QUANTIZATION = frozenset(
+    "qweight qzeros g_idx SCB absmax quant_map nested_absmax weight_packed weight_scale "
+    "weight_scale_inv weight_zero_point".split()
+)  # of GPTQ, AWQ, bitsandbytes, compressed-tensors, FP8
+
 Shape = tuple[int, ...]
 
 
@@ -63,6 +68,17 @@ def adapter_hint(unexpected: Iterable[TensorInfo]) -> str:
         "these are names of a model with an adapter of PEFT inside: merge it there "
         "(merge_and_unload) and save it again, or save the adapter alone, for --adapter"
     )
+
+
+def quantized_hint(unexpected: Iterable[TensorInfo]) -> str:
+    """What to do with a file whose weights are packed into fewer bits; "" for others.
+
+    >>> quantized_hint([TensorInfo("fc.qweight", (1, 8), "int32")])
+    'the file has quantized weights: save it dequantized'
+    """
+    if not any(tensor.name.rpartition(".")[2] in _OF_QUANTIZATION for tensor in unexpected):
+        return ""
+    return "the file has quantized weights: save it dequantized"
 
 
 def _parents(name: str) -> list[str]:

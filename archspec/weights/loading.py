@@ -20,7 +20,7 @@ from archspec.errors import Problem, UsageError, WeightsError
 from archspec.lang.adapters import AppliedAdapter
 from archspec.lang.spec import Spec, as_spec
 from archspec.weights.casting import check_range
-from archspec.weights.files import WeightFiles
+from archspec.weights.files import WeightFiles, is_shard
 from archspec.weights.layouts import Naming, naming_of, namings, older_names
 from archspec.weights.matching import Fit, best_fit
 from archspec.weights.report import WeightsReport
@@ -211,7 +211,8 @@ class Examination:
             fit.rows,
             files.others,
         )
-        return cls(replace(files, pieces=fit.pieces), fit, report, fit.problems())
+        problems = _with_other_files(files, fit.problems())
+        return cls(replace(files, pieces=fit.pieces), fit, report, problems)
 
 
 def _with_adapter(choices: Choices, target: Target, adapter: AppliedAdapter) -> Choices:
@@ -397,3 +398,11 @@ def assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
             tensor = tensors.get(f"{path}.{name}" if path else name)
             if tensor is not None:
                 setattr(module, name, tensor)
+
+
+def _with_other_files(files: WeightFiles, problems: list[Problem]) -> list[Problem]:
+    """What is missing in one of several files is in the others."""
+    if len(files.paths) > 1 or not is_shard(files.paths[0]):
+        return problems
+    hint = "the file is one of several: give their folder, or the index in it"
+    return [replace(one, hint=hint, notes=()) if one.code == "E602" else one for one in problems]

@@ -10,7 +10,7 @@ from itertools import islice
 from math import prod
 
 from archspec.errors import Note, Problem, listing
-from archspec.weights.hints import adapter_hint, exact_patterns, relations
+from archspec.weights.hints import adapter_hint, exact_patterns, quantized_hint, relations
 from archspec.weights.layout_plans import Piece, arranged
 from archspec.weights.layouts import Naming, tensorflow_name, unwrapped, wrapper_rule
 from archspec.weights.rows import Kind, Row, Rule, TensorInfo
@@ -65,8 +65,9 @@ class Fit:
         unexpected = [row.theirs for row in bad if row.kind == "unexpected" and row.theirs]
         related = list(islice(relations(missing, unexpected), _MAX_NOTES))
         optional, ignore = ("", "") if related else self._hints(missing, unexpected)
-        if adapted := adapter_hint(unexpected):  # what is not read is trained, and no rest
-            optional, ignore, related = adapted, adapted, []
+        # What is not read is trained or packed, and no rest.
+        if other := adapter_hint(unexpected) or quantized_hint(unexpected):
+            optional, ignore, related = other, other, []
         return [
             *self.naming.unmet,
             *map(self._clash, self.clashes),

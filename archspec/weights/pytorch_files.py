@@ -25,6 +25,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 MAX_PICKLE_BYTES = 100_000_000  # names, shapes and settings, without the tensors' values
 MAX_ENTRIES = 20_000  # of an archive, each a storage
+_AGAIN = "the file was changed or cut: get it once more"
 _ANEW = "save the state_dict once more with today's torch.save, or as safetensors"
 _MAX_DIRECTORY_BYTES = 100 * MAX_ENTRIES
 _OPERATIONS = 200_000  # of all pickles of a file, beside those of tensors
@@ -104,7 +105,7 @@ def _check(file: Path) -> bool:
         with zipfile.ZipFile(file) as archive:
             _check_entries(file, archive, size)
     except (OSError, zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError) as error:
-        raise _refusal(file, f"damaged ({error})") from None
+        raise _refusal(file, f"damaged, or cut short ({error})", _AGAIN) from None
     return False
 
 

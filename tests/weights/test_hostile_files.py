@@ -467,6 +467,9 @@ def test_what_a_folder_has_instead_is_named(model: nn.Module, state: State, tmp_
         ("adapter_model.safetensors", "is an adapter: give the model that it belongs to"),
         ("model-00001-of-00002.safetensors", "their index, model.safetensors.index.json, is miss"),
         ("pytorch_model-00001-of-00002.bin", "their index, pytorch_model.bin.index.json, is miss"),
+        ("last.ckpt", "give one of the files that are there: last.ckpt"),
+        ("flax_model.msgpack", "no weights are read from what is there: flax_model.msgpack"),
+        ("optimizer.pt", "give a file, or a folder with model.safetensors or pytorch_model"),
         ("training_args.bin", "give a file, or a folder with model.safetensors or pytorch_model"),
     ]
     for name, hint in rows:

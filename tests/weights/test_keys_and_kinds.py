@@ -114,6 +114,20 @@ ANSWER = "the answer of a server that an error occurred, not the file itself"
 AGAIN = "download it once more: this is not the file itself"
 
 
+NAMES = [
+    ("model.onnx", "an ONNX model"),
+    ("bert_model.ckpt.index", "a part of a TensorFlow checkpoint"),
+    ("bert_model.ckpt.data-00000-of-00001", "a part of a TensorFlow checkpoint"),
+    ("saved_model.pb", "a model of TensorFlow"),
+    ("flax_model.msgpack", "weights of Flax"),
+    ("a.npz", "arrays of NumPy"),
+    ("a.pkl", "a pickle that could run code: it is not opened"),
+    ("a.tar", "an archive"),
+    ("a.pt2", "a compiled model"),
+    ("a.xyz", "neither a safetensors file nor one of PyTorch's"),
+]
+
+
 def test_files_that_are_something_else(tmp_path: Path) -> None:
     rows = [
         (LFS, "a Git LFS pointer, not the file that it stands for", "get it: git lfs pull"),
@@ -123,6 +137,7 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         (b'{"error": ""}', ANSWER, AGAIN),
         (b"Entry not found", ANSWER, AGAIN),
         (b"\x1f\x8b\x08\x00", "compressed by gzip", "unpack it first"),
+        (b"Rar!\x1a\x07\x00", "a RAR archive", "unpack it first"),
         (b"GGUF\x03\x00", "a GGUF file: its tensors are packed for llama.cpp", ""),
     ]  # fmt: skip
     names = ["a.safetensors", "a.pt", "a.pth", "a.bin", "a.ckpt", "a.safetensors.index.json"]
@@ -133,6 +148,10 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
             path.write_bytes(content)
             if told(path) != (f"E601 {message}", hint):
                 wrong.append(f"{name}, {content!r}: {told(path)}")
+    for name, message in NAMES:
+        (tmp_path / name).write_bytes(b"\x08\x07")
+        if (found := told(tmp_path / name)[0]) != f"E601 {message}":
+            wrong.append(f"{name}: {found}")
     save_file({"weight": torch.ones(1)}, tmp_path / "b.bin")
     torch.save({"weight": torch.ones(1)}, tmp_path / "b.safetensors")
     assert told(tmp_path / "b.bin")[0] == "E601 a safetensors file"
@@ -265,3 +284,37 @@ def test_headers_and_pickles_that_ask_for_much(
         if read > 210_000:
             wrong.append(f"{name}: {read:,} operations")
     assert not wrong, "\n".join(wrong)
+
+
+def test_parts_and_packed_weights_are_called_so(tmp_path: Path) -> None:
+    """Neither is offered to be left out, which would load half of a model."""
+    model = nn.Sequential(nn.Linear(4, 2), nn.Linear(2, 3))
+    half = {name: t for name, t in model.state_dict().items() if name.startswith("0.")}
+    part = tmp_path / "model-00001-of-00002.safetensors"
+    save_file(half, part)
+    packed = {"1.qweight": torch.zeros(1, 3, dtype=torch.int32), "1.bias": torch.zeros(3)}
+    save_file({**half, **packed}, tmp_path / "gptq.safetensors")
+    for path, hint in (
+        (part, "the file is one of several: give their folder, or the index in it"),
+        (tmp_path / "gptq.safetensors", "the file has quantized weights: save it dequantized"),
+    ):
+        with pytest.raises(WeightsError) as caught:
+            load_weights(model, path)
+        assert {problem.hint for problem in caught.value.problems} == {hint}
+    index = tmp_path / "model.safetensors.index.json"
+    for listed, message, way in (
+        (
+            {"0.bias": part.name, "1.bias": "model-00002-of-00002.safetensors"},
+            "is not a",
+            "get the",
+        ),
+        ({"0.bias": "../a.safetensors"}, "is not a file of its folder", ""),
+        ([1], "not an index: no weight_map", "an index has a weight_map"),
+    ):
+        index.write_text(json.dumps({"weight_map": listed}))
+        with pytest.raises(WeightsError, match=message) as caught:
+            load_weights(model, tmp_path)
+        assert caught.value.hint.startswith(way) and bool(way) is bool(caught.value.hint)
+    torch.save(half, tmp_path / "cut.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "cut.pt").read_bytes()[:-9])
+    assert told(tmp_path / "cut.pt")[1] == "the file was changed or cut: get it once more"
