@@ -7,7 +7,7 @@ model, however their YAML is arranged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -45,15 +45,12 @@ def content(spec: Spec) -> dict[str, Any]:
     architecture = architecture.model_copy(update=changes)
     overrides = {name: spec.params[name].value for name in spec.overrides if name in spec.params}
     data = _dumped(architecture, overrides)
-    for *path, key in reversed(spec.idle):  # its own lines would have to apply to something
-        del _at(data, path)[key]
+    for _, name, part, line in reversed(spec.idle):  # its own would have to apply to something
+        layout = data["checkpoints"][name]
+        del layout[part][line]
+        if not layout[part]:
+            del layout[part]
     return cast("dict[str, Any]", _plain(data))
-
-
-def _at(data: Any, path: Iterable[str | int]) -> Any:
-    for key in path:
-        data = data[key]
-    return data
 
 
 def _dumped(architecture: Architecture, overrides: Mapping[str, Value]) -> dict[str, Any]:

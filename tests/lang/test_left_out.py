@@ -295,9 +295,9 @@ checkpoints:
         "rename": {"layers": "body"},
         "then": {"body.1": "last"},
         "transpose": ["layers.0.weight"],
-        "reshape": {},
     }
-    assert archspec.loads(dump(content(spec))).values == {"depth": 2}
+    anew = archspec.loads(dump(content(spec)))
+    assert (anew.values, content(anew)) == ({"depth": 2}, content(spec))
     with pytest.raises(SpecError) as caught:
         archspec.loads(text.replace("depth: 3", "depth: 2"))
     assert [str(problem.place).partition(":")[2] for problem in caught.value.problems] == [
