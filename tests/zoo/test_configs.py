@@ -99,6 +99,14 @@ TABLE: dict[str, dict[str, Values]] = {
         "rope_parameters": ([OUT, None], []),
         "rope_parameters.rope_type": ([], ["dynamic"]),
     },
+    "gpt-neox": {
+        "hidden_act": ([], ["gelu_new"]),
+        "attention_bias": ([OUT], []),
+        "rope_parameters": ([OUT, None], []),
+        "rope_parameters.rope_type": ([], ["linear"]),
+        "rope_parameters.rope_theta": ([OUT], []),
+        "max_position_embeddings": ([7], []),
+    },
     "opt": {
         "activation_function": (["gelu"], ["silu", "gelu_new"]),
         "word_embed_proj_dim": ([OUT, None], []),

@@ -61,6 +61,13 @@ PUBLISHED: dict[str, tuple[str, Callable[[State], State]]] = {
         renamed((r"mlp\.0\.", "mlp.linear_1."), (r"mlp\.3\.", "mlp.linear_2.")),
     ),
     "resnet50-fpn": ("torchvision-detector", of_a_detector),
+    "gpt-neox": (
+        "published",
+        lambda state: {
+            **renamed((r"^lm_head", "embed_out"))(state),
+            "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9),
+        },
+    ),
     "mixtral": ("transformers-before-5", apart),
     "mamba": ("state-spaces", renamed((r"\.embeddings\.", ".embedding."))),
 }

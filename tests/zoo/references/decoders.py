@@ -89,6 +89,22 @@ def _falcon(random: Random) -> dict[str, Any]:
     }
 
 
+def _gpt_neox(random: Random) -> dict[str, Any]:
+    heads = random.randint(1, 3)
+    rope = {"rope_type": "default", "rope_theta": random.choice([1e4, 5e5])}
+    return {
+        "vocab_size": random.randint(20, 60),
+        "hidden_size": heads * 4 * random.randint(1, 3),
+        "num_hidden_layers": random.randint(1, 3),
+        "num_attention_heads": heads,
+        "intermediate_size": random.randint(5, 30),
+        "use_parallel_residual": random.random() < 0.5,
+        "attention_bias": random.random() < 0.5,
+        "tie_word_embeddings": random.random() < 0.5,
+        "rope_parameters": {**rope, "partial_rotary_factor": random.choice([0.5, 1.0])},
+    }
+
+
 def _opt(random: Random) -> dict[str, Any]:
     heads = random.randint(1, 3)
     size = heads * random.randint(2, 6)
@@ -158,6 +174,7 @@ REFERENCES = {
     "falcon": reference(_Falcon, FalconConfig, _falcon),
     "gemma2": _entry("Gemma2ForCausalLM", _gemma2),
     "gemma3": _entry("Gemma3ForCausalLM", _gemma3, **GEMMA3_1B),
+    "gpt-neox": _entry("GPTNeoXForCausalLM", _gpt_neox),
     "gpt2": _entry("GPT2LMHeadModel", _gpt2, "transformers"),
     "mamba": Reference(
         lambda: MambaForCausalLM(MambaConfig(num_hidden_layers=24)),
