@@ -14,3 +14,12 @@ export const askServer = () => fetch("gradio_api/app_id", { cache: "no-store" })
 
 export const tabButton = (name) => document.querySelector(`[role="tab"][data-tab-id="${CSS.escape(name)}"]`);
 export const nameOfTab = (button) => button.dataset.tabId;
+
+/** Calls `act` with the tabs of a group, now and whenever one is chosen or drawn anew. */
+export function watchTabs(id, act) {
+  const strip = document.querySelector(`#${id} > .tab-wrapper`);
+  const tell = () => act([...strip.querySelectorAll('[role="tab"]')]);
+  const changes = { subtree: true, childList: true, attributeFilter: ["aria-selected"] };
+  new MutationObserver(tell).observe(strip, changes);
+  tell();
+}

@@ -1,6 +1,6 @@
 // The tabs, by the names that the page gives them; the address has those that are chosen.
 import { addressed, setAddress } from "./address.js";
-import { nameOfTab, tabButton } from "./framework.js";
+import { nameOfTab, tabButton, watchTabs } from "./framework.js";
 
 const TABS = { tabs: "tab", "spec-tabs": "side" };
 const FIRST = { tab: "tree", side: "yaml" };
@@ -28,7 +28,14 @@ export function openTab(name, from = document.activeElement) {
 
 let isRestoring = false;
 
+// The Tab key reaches the one that is open; arrow keys lead along them.
+function keepOneStop(tabs) {
+  const open = tabs.find((tab) => tab.getAttribute("aria-selected") === "true");
+  for (const tab of tabs) tab.tabIndex = !open || tab === open ? 0 : -1;
+}
+
 export function bindTabs() {
+  for (const id of Object.keys(TABS)) watchTabs(id, keepOneStop);
   document.addEventListener("click", ({ target }) => {
     const tab = target.closest?.('[role="tab"]');
     const key = TABS[tab?.closest("#tabs, #spec-tabs")?.id];

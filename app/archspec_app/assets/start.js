@@ -35,7 +35,13 @@ const folder = h("input", {
   spellcheck: "false",
 });
 const folders = h("datalist", { id: "start-folders" });
-const upload = h("input.hidden", { type: "file", accept: ".yaml,.yml", "aria-label": "Spec from this computer" });
+// Out of the way of the Tab key: the button opens it.
+const upload = h("input.hidden", {
+  type: "file",
+  accept: ".yaml,.yml",
+  tabindex: "-1",
+  "aria-label": "Spec from this computer",
+});
 const where = h("small.quiet");
 
 function begin(name, data, label, tab = "tree") {

@@ -20,6 +20,7 @@ const dot = h("span.modified", { hidden: true, title: "not saved", role: "img", 
 const upload = h("input.hidden", {
   type: "file",
   accept: ".yaml,.yml",
+  tabindex: "-1", // an item of the menu opens it
   "aria-label": "Open a file from this computer",
 });
 const fileName = h("input", {

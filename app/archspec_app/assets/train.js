@@ -529,7 +529,10 @@ function drawRun() {
       h("pre.log", { tabindex: "0", "data-act": "log" }, run.log || "no output yet"),
     ),
   ];
+  const hadFocus = detail.contains(document.activeElement);
   keepFocus(detail, "data-act", () => detail.replaceChildren(...content.flat()));
+  const isLost = hadFocus && !detail.contains(document.activeElement); // a button that is not there any more
+  if (isLost) detail.querySelector(".run-actions button")?.focus({ preventScroll: true });
   const newLog = detail.querySelector(".log");
   newLog.scrollTop = scrollTop ?? newLog.scrollHeight;
 }
@@ -664,7 +667,10 @@ function receive() {
       showEstimate({ problem: "there was no answer" });
     }, ESTIMATE_LIMIT);
   }
-  if (value.filled) fillIn(value.filled);
+  if (value.filled) {
+    fillIn(value.filled);
+    form.querySelector("[type=submit]").focus({ preventScroll: true }); // what is left to do
+  }
   if (value.again) fillForm(value.again);
   if (value.compared) {
     comparing.replaceChildren(

@@ -125,6 +125,8 @@ def test_a_packaged_model_is_opened_by_keys_alone(page: Page) -> None:
     expect(page.locator(".tree-view tr").nth(1)).to_contain_text("BertForSequenceClassification")
     tree = page.locator("[data-tab-id=tree]")
     expect(tree).to_be_focused()
+    page.keyboard.press("Tab")  # one stop for all tabs
+    expect(page.locator("[role=tab]:focus")).to_have_count(0)
     # The Tab key leads through the editor, and changes nothing there.
     text = page.evaluate("window.archspecEditor.text")
     editor = page.locator("#editor .cm-content")

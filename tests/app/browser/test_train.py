@@ -513,6 +513,7 @@ def test_the_example_data_are_used_by_the_model_that_is_open(
     expect(data).to_have_attribute("aria-invalid", "true")
     expect(data).to_be_focused()
     inspector.button("Use the example data").click()
+    expect(inspector.button("Start training")).to_be_focused()
     values = {"data": "archspec-example/topics", "tokenizer": "archspec-example/vocab.txt"}
     for name, value in values.items():
         expect(training.form.locator(f'[name="{name}"]')).to_have_value(value)
