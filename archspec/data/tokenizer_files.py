@@ -144,7 +144,8 @@ def read_files(path: Path) -> Files:
     roles = {n: token for n, token in tokens.items() if tokenizer.token_to_id(token) is not None}
     is_open = is_list and not settings.config
     guessed = {"do_lower_case": False} if is_open and _has_capitals(tokenizer.get_vocab()) else {}
-    return Files(tokenizer, settings.max_length, settings.truncation_side, roles, guessed)
+    side = settings.truncation_side or (tokenizer.truncation or {}).get("direction", "right")
+    return Files(tokenizer, settings.max_length, side, roles, guessed)
 
 
 class as_data_error:  # a context manager
@@ -271,9 +272,10 @@ class _Settings:
         return int(value) if value <= _MAX_LENGTH else None
 
     @property
-    def truncation_side(self) -> str:
-        side = self.config.get("truncation_side", "right")
-        if side not in ("left", "right"):
+    def truncation_side(self) -> str | None:
+        """None if the settings do not say it: then the tokenizer's file does."""
+        side = self.config.get("truncation_side")
+        if side not in ("left", "right", None):
             raise self._unsupported("truncation_side", side)
         return side
 

@@ -30,6 +30,30 @@ _CLIP_WORDS = (
 _FALLBACK = {**_BYTES, "fuse_unk": True, "byte_fallback": True}
 
 
+_ROLES = "bos_token eos_token sep_token cls_token unk_token pad_token mask_token".split()
+_OF_ROBERTA = "<s> </s> </s> <s> <unk> <pad> <mask>"
+_OWN = {  # special tokens of a class that no setting names, by their role; "-" for none
+    **dict.fromkeys(
+        ("Roberta", "Bart", "Longformer", "LED", "XLMRoberta", "Camembert"), _OF_ROBERTA
+    ),
+    "MPNet": "<s> </s> </s> <s> [UNK] <pad> <mask>",
+    "Albert": "[CLS] [SEP] [SEP] [CLS] <unk> <pad> [MASK]",
+    "DebertaV2": "[CLS] [SEP] [SEP] [CLS] [UNK] [PAD] [MASK]",
+    "XLNet": "<s> </s> <sep> <cls> <unk> <pad> <mask>",
+    "T5": "- </s> - - <unk> <pad> -",
+}
+_OWN_EXTRA = {
+    "Camembert": ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
+    "XLNet": ("<eop>", "<eod>"),
+}
+
+
+def _own_tokens(kind: str) -> dict[str, str]:
+    """The special tokens that a class has by default, by their role."""
+    pairs = zip(_ROLES, _OWN.get(kind, "").split(), strict=False)
+    return {role: text for role, text in pairs if text != "-"}
+
+
 class MissingToken(Exception):
     """A special token that a class needs is not in the file."""
 
@@ -75,6 +99,23 @@ class Settings:
             raise MissingToken(f"it lacks the {name} {text!r} of its class")
         return text, self._ids[text]
 
+    def require_own(self, kind: str) -> None:
+        """Stop if ``transformers`` would add tokens that the class has by default.
+
+        Raises:
+            MissingToken: the file lacks one, and no setting says another.
+        """
+        defaults = {role: t for role, t in _own_tokens(kind).items() if role not in self._config}
+        extra = self._config.get("extra_special_tokens")
+        if not extra and kind == "T5":
+            count = self.number("extra_ids", 100)
+            defaults |= {f"extra_ids {i}": f"<extra_id_{i}>" for i in range(min(count, 1000))}
+        elif not extra:
+            defaults |= {token: token for token in _OWN_EXTRA.get(kind, ())}
+        for role, text in defaults.items():
+            if text not in self._ids:
+                raise MissingToken(f"it lacks the {role.split()[0]} {text!r} of its class")
+
     @property
     def charsmap(self) -> list[Any]:
         """The file's table of characters, of SentencePiece, if it has one."""
@@ -111,7 +152,9 @@ def rebuild(kind: str, content: dict[str, Any], config: Mapping[str, Any]) -> No
         MissingToken: the file lacks a token that the parts need.
     """
     _, build = _CLASSES[kind]
-    parts = build(Settings(config, content))
+    settings = Settings(config, content)
+    parts = build(settings)
+    settings.require_own(kind)
     content["model"] |= parts.model
     content["normalizer"] = _plain(parts.normalizer)
     content["pre_tokenizer"] = _plain(parts.pre_tokenizer)

@@ -402,7 +402,8 @@ def assign(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
 def _with_other_files(files: WeightFiles, problems: list[Problem]) -> list[Problem]:
     """What is missing in one of several files is in the others."""
-    if len(files.paths) > 1 or not is_shard(files.paths[0]):
+    first, *others = files.paths
+    if others or not is_shard(first):
         return problems
     hint = "the file is one of several: give their folder, or the index in it"
     return [replace(one, hint=hint, notes=()) if one.code == "E602" else one for one in problems]

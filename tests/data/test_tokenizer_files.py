@@ -366,7 +366,7 @@ def test_a_class_that_only_the_models_config_tells(tmp_path: Path) -> None:
 def word_pieces(folder: Path) -> Tokenizer:
     from transformers import BertTokenizer
 
-    files = {"vocab.txt": vocabulary([*SPECIAL, "<s>", "</s>", "<pad>"])}
+    files = {"vocab.txt": vocabulary([*SPECIAL, "<s>", "</s>", "<pad>", "<mask>"])}
     return BertTokenizer.from_pretrained(write(folder, files)).backend_tokenizer
 
 
@@ -402,6 +402,37 @@ def test_settings_that_a_tokenizer_json_contradicts(tmp_path: Path) -> None:
     files = {"tokenizer.json": bytes_, "tokenizer_config.json": config}
     message = refusal(write(tmp_path / "case", files), 9)
     assert message.endswith("tokenizer.json: it lacks the sep_token '<sep>' of its class")
+    # transformers would add what a class has by default, with ids past the file's
+    unigram = {**pieces, "model": {**model, "vocab": [["<unk>", 0], ["<pad>", 0], ["</s>", 0]]}}
+    vocab = {word: i for word, i in words["model"]["vocab"].items() if word != "<mask>"}
+    unmasked = {**words, "model": {**words["model"], "vocab": vocab}}
+    for content, config, missing in (
+        (unigram, {"tokenizer_class": "T5Tokenizer"}, "extra_ids '<extra_id_0>'"),
+        (unmasked, {"tokenizer_class": "MPNetTokenizer"}, "mask_token '<mask>'"),
+    ):  # fmt: skip
+        files = {"tokenizer.json": content, "tokenizer_config.json": config}
+        message = refusal(write(tmp_path / "case", files), 9)
+        assert message.endswith(f"it lacks the {missing} of its class"), message
+    files["tokenizer.json"], files["tokenizer_config.json"] = unigram, {"extra_ids": 0}
+    TextEncoder(write(tmp_path / "case", files), 9)
+
+
+def test_the_side_at_which_a_tokenizer_json_cuts(tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    content = json.loads(word_pieces(tmp_path).to_str())
+    content["truncation"] = {
+        "direction": "Left", "max_length": 128, "strategy": "LongestFirst", "stride": 0
+    }  # fmt: skip
+    text, found = "a b c d e f g h", []
+    for config in ({}, {"truncation_side": "right"}, {"tokenizer_class": "BertTokenizer"}):
+        files = {"tokenizer.json": content, "tokenizer_config.json": config}
+        folder = write(tmp_path / "case", files)
+        theirs: Any = AutoTokenizer.from_pretrained(folder)
+        expected = theirs([text], truncation=True, max_length=5)["input_ids"]
+        assert TextEncoder(folder, 5).encode([text]) == expected, config
+        found += expected
+    assert found[0] != found[1]
 
 
 def test_accents_are_kept(tmp_path: Path) -> None:
