@@ -21,6 +21,7 @@ class Commands:
 
     def __init__(self) -> None:
         self.installs = 0
+        self.compiled = 0
         self.status = 0
 
     def run(self, command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
@@ -33,6 +34,11 @@ class Commands:
             options.pop("stderr")
             return subprocess.run(command, capture_output=True, text=True)
         return subprocess.CompletedProcess(command, 0)
+
+    def Popen(self, command: list[str], **options: object) -> subprocess.Popen[bytes]:
+        assert command[1:3] == ["-m", "compileall"] and Path(command[-1]).name == "lib"
+        self.compiled += 1
+        return subprocess.Popen(["true"])
 
 
 def make_venv(venv: Path) -> None:
@@ -83,6 +89,16 @@ def test_a_set_up_is_done_once(installs: Callable[[str], bool]) -> None:
     assert installs("dev")
     assert not installs("dev")
     assert not installs("demo"), "what serves development serves the demo"
+
+
+def test_what_is_installed_is_compiled(setup: ModuleType, commands: Commands) -> None:
+    for _ in range(2):
+        setup.main("demo")
+        assert commands.compiled == 1
+    commands.status = 1
+    with pytest.raises(SystemExit):
+        setup.main("dev")
+    assert commands.compiled == 1
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])

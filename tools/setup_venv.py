@@ -14,6 +14,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -43,7 +45,8 @@ def main(wanted: str) -> None:
             make_venv(lock)
         STAMP.write_text(UNDER_WAY)
         install(["--editable", f"{ROOT}[{EXTRAS[wanted]}]"], lock)
-        install(["--no-deps", *WITHOUT_DEPENDENCIES], lock)
+        with compiling(lock):
+            install(["--no-deps", *WITHOUT_DEPENDENCIES], lock)
         STAMP.write_text(digest(wanted))
 
 
@@ -91,7 +94,21 @@ def install(arguments: list[str], lock: TextIO) -> None:
     quiet = [] if sys.stdout.isatty() else ["--quiet"]
     constraints = str(ROOT / "constraints.txt")
     pip = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", *quiet]
-    run([*pip, "--constraint", constraints, *arguments], lock)
+    run([*pip, "--no-compile", "--constraint", constraints, *arguments], lock)
+
+
+@contextmanager
+def compiling(lock: TextIO) -> Iterator[None]:
+    """Compile what is installed, on all cores and beside other work; pip does it on one.
+
+    What cannot be compiled, such as the templates of some packages, is left alone, as by pip.
+    """
+    command = [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")]
+    process = subprocess.Popen(command, pass_fds=[lock.fileno()])
+    try:
+        yield
+    finally:
+        process.wait()
 
 
 def run(command: list[str], lock: TextIO) -> None:
