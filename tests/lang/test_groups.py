@@ -235,3 +235,28 @@ def test_no_group_hangs() -> None:
             archspec.loads(HEAD + bomb)
         assert [problem.code for problem in caught.value.problems] == ["E401"], bomb
     assert time.process_time() - start < 20
+
+
+def test_a_class_for_a_block_is_known_when_code_is_made() -> None:
+    text = """\
+archspec: 1
+model: Net
+params: {acts: {type: "list[layer]", default: [ReLU, Tanh]}}
+blocks:
+  Unit:
+    params: {act: layer}
+    items: [{type: $act}]
+  Net:
+    inputs: {x: [batch, 4]}
+    modules:
+      f: {type: Sequential, items: [{each: a, in: $acts, index: i, items: [{type: Unit, act: $a}]}]}
+"""
+    for wrong in ("$a", "$acts[i]"):
+        with pytest.raises(SpecError) as caught:
+            archspec.loads(text.replace("act: $a}]", f'act: "{wrong}"}}]'))
+        (problem,) = caught.value.problems
+        assert (problem.code, problem.message) == ("E302", f"'{wrong[1:]}' cannot choose a class")
+        assert str(problem.place) == "<spec>:11:94"
+    chosen = "$'ReLU' if i == 0 else acts[1]"
+    model = archspec.build(archspec.loads(text.replace("act: $a}]", f'act: "{chosen}"}}]')))
+    assert [type(unit).__name__ for unit in model.get_submodule("f.1").children()] == ["Tanh"]

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from archspec.errors import did_you_mean, listing, near_misses, shown
 from archspec.lang.checker import Checker
-from archspec.lang.checks.classes import chooses_class, unknown_class
+from archspec.lang.checks.classes import chooses_class, is_global, unknown_class
 from archspec.lang.checks.contracts import check_contracts
 from archspec.lang.checks.names import (
     MAX_NAME,
@@ -26,8 +26,17 @@ from archspec.lang.checks.names import (
 from archspec.lang.checks.signatures import arguments_of, missing_arguments, wrong_arguments
 from archspec.lang.declarations import check_declarations, inferred
 from archspec.lang.expr import ExpressionError, Node
-from archspec.lang.expr.nodes import Constant, Name, Sequence, Template, is_literal, outcomes
+from archspec.lang.expr.nodes import (
+    Constant,
+    Name,
+    Sequence,
+    Template,
+    is_literal,
+    names,
+    outcomes,
+)
 from archspec.lang.expr.numeric import FUNCTIONS
+from archspec.lang.expr.printing import written
 from archspec.lang.params import circle_text, ordered
 from archspec.lang.registry import layers
 from archspec.lang.schema import Module, Param
@@ -269,6 +278,22 @@ class _BlockChecker:
             self._check_keywords(module)
         if takes is None:
             self._check_alternatives(module)
+        self._check_class_arguments(module)
+
+    def _check_class_arguments(self, module: ModuleNode) -> None:
+        """What a block takes as a class is known when code is made, or a parameter of this one."""
+        if module.kind and module.kind not in self.tree.blocks:
+            return
+        chosen = [self.tree.blocks[module.kind]] if module.kind else self.tree.blocks.values()
+        takes_class = {n for block in chosen for n, param in block.params.items() if param.is_class}
+        for name in takes_class & module.arguments.keys():
+            value = module.arguments[name]
+            for node in () if isinstance(value, ModuleNode) else outcomes(value):
+                is_own = isinstance(node, Name) and node.id in self.block.params
+                if not is_own and not all(is_global(used) for used in names(node)):
+                    message = f"'{written(node)}' cannot choose a class"
+                    hint = "it is a name, a block or layer parameter, or 'A' if … else 'B'"
+                    self.checker.add("E302", message, (*module.path, name), hint=hint)
 
     def _check_alternatives(self, module: ModuleNode) -> None:
         """Each class that a choice names has all arguments, whichever is chosen."""

@@ -24,12 +24,13 @@ def chooses_class(node: Node) -> bool:
     """
     return all(
         isinstance(part, Constant | Name | Broken)
-        or (isinstance(part, Subscript) and all(_is_global(name) for name in names(part)))
+        or (isinstance(part, Subscript) and all(is_global(name) for name in names(part)))
         for part in outcomes(node)
     )
 
 
-def _is_global(name: Name) -> bool:
+def is_global(name: Name) -> bool:
+    """Whether a name means a parameter or local value of the spec, whose value is known early."""
     return name.symbol is None or name.symbol.kind in ("global", "broken")
 
 
