@@ -84,6 +84,21 @@ def _exists(path: Path) -> bool:
         return False
 
 
+_OTHER_KINDS = (  # suffixes, what such a file is, what to do about it
+    (".xlsx .xlsm .xls .ods .numbers", "a spreadsheet", "export it as CSV"),
+    (".zip .gz .bz2 .xz .zst .tar .tgz .7z .rar", "an archive", "unpack it first"),
+    (".pkl .pickle", "a pickle, which could run code", "write its rows as CSV or Parquet"),
+    (".db .sqlite .sqlite3", "a database", "export its rows as CSV or Parquet"),
+)
+
+
+def _of_another_kind(path: Path) -> Problem:
+    kinds = (kind for kind in _OTHER_KINDS if path.suffix.lower() in kind[0].split())
+    usual = "", "of no known kind", f"known are {listing(sorted(SUFFIXES), 20)}"
+    _, what, hint = next(kinds, usual)
+    return Problem("E901", f"{path}: {what}", hint=hint)
+
+
 def _files(files: Files) -> list[Path]:
     paths = [Path(files)] if isinstance(files, str | os.PathLike) else [Path(p) for p in files]
     problems: list[Problem] = []
@@ -91,8 +106,7 @@ def _files(files: Files) -> list[Path]:
         if not _exists(path) or not path.is_file():
             problems.append(Problem("E901", f"{path}: no such file"))
         elif path.suffix.lower() not in SUFFIXES:
-            hint = f"known are {listing(sorted(SUFFIXES), 20)}"
-            problems.append(Problem("E901", f"{path}: of no known kind", hint=hint))
+            problems.append(_of_another_kind(path))
     if problems or not paths:
         raise DataError(problems or Problem("E901", "no files are named"))
     return paths

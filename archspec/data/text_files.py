@@ -32,6 +32,7 @@ NAMES = (  # column names that show that a line is a header
     "id", "idx", "split",
 )  # fmt: skip
 WORD_SUFFIXES = {".conll", ".iob", ".bio"}  # a word a line, with its tags
+_NOT_TABS = re.compile(r"\w+([,;|]\w+)+")  # names of columns
 _ZIP = b"PK\3\4"
 LINE_SUFFIX = ".txt"  # a text a line
 SUFFIXES = {".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", LINE_SUFFIX} | WORD_SUFFIXES
@@ -275,6 +276,9 @@ def _read_separated(path: Path, file: TextIO, size: int, form: TextFormat) -> It
         )
     _refuse_preamble(path, file, first_line)
     delimiter = max(",;|\t", key=first_line.count) if path.suffix.lower() == ".csv" else "\t"
+    if delimiter == "\t" and form.header is not False and _NOT_TABS.fullmatch(first_line.strip()):
+        hint = "give it a name that ends in .csv"
+        raise _unreadable(path, "its columns are not separated by tabs", 1, hint)
     quoting = csv.QUOTE_MINIMAL
     if delimiter == "\t":
         quoting = csv.QUOTE_MINIMAL if _uses_quotes(path, file) else csv.QUOTE_NONE
@@ -420,6 +424,13 @@ def _is_valid_text(text: str) -> bool:
 # -------------------------------------------------------------------------------------------- JSON
 
 
+def _refuse_one_value(path: Path, line: str, number: int) -> None:
+    """Stop at the first line of what seems to be one list or object over many lines."""
+    if line.lstrip().startswith("[") or line.strip() == "{":
+        hint = "if all of it is one list of objects, give it a name that ends in .json"
+        raise _unreadable(path, "the first line is no JSON object", number, hint)
+
+
 def _read_json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> Iterator[TextRows]:
     rows = TextRows()
     lines = _Lines(path, file)
@@ -427,6 +438,8 @@ def _read_json_lines(path: Path, file: TextIO, size: int, form: TextFormat) -> I
     for line in lines:
         if line.strip():
             row += 1
+            if row == 1 and path.suffix.lower() != ".json":
+                _refuse_one_value(path, line, lines.number)
             try:
                 value = json.loads(line)
                 if isinstance(value, dict) and line.count(":") > len(value):  # seldom: it is slow

@@ -184,6 +184,26 @@ def test_all_files_that_are_wrong_are_told(tmp_path: Path) -> None:
     assert "files of several kinds: .csv, .parquet" in refused(tmp_path).message
 
 
+def test_files_of_another_kind_are_called_what_they_are(tmp_path: Path) -> None:
+    rows = [
+        ("a.xlsx", "PK", "a spreadsheet", "export it as CSV"),
+        ("a.csv.gz", "", "an archive", "unpack it first"),
+        ("a.pkl", "", "a pickle, which could run code", "write its rows as CSV or Parquet"),
+        ("a.tsv", "text,label\na,b\n", "not separated by tabs", "a name that ends in .csv"),
+        ("a.jsonl", '[{"text": "a"}]', "is no JSON object", "a name that ends in .json"),
+        ("a.ndjson", '\n[\n {"text": "a"}]', "is no JSON object", "a name that ends in .json"),
+        ("a.jsonl", '{\n "data": []}', "is no JSON object", "a name that ends in .json"),
+    ]
+    for name, text, message, hint in rows:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        error = refused(tmp_path / name)
+        assert error.message.endswith(message) and error.hint.endswith(hint), name
+    lines = [f"a, or b {i}\n" for i in range(9)]
+    (tmp_path / "b.tsv").write_text("text,label\n" + "".join(lines), encoding="utf-8")
+    data = open_data(tmp_path / "b.tsv", task=TASK, header=False, label_column=False)
+    assert sum(map(len, data.splits.values())) == 10
+
+
 @given(st.text(st.sampled_from(" ab,\"\n\r\t\0'é\udcff"), max_size=60))
 @settings(max_examples=150)
 def test_whatever_a_csv_holds_rows_are_used_or_counted(
