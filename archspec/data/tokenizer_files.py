@@ -11,6 +11,7 @@ own tries the file first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -43,6 +44,10 @@ with train_extra():
 
 CONFIG, MAP, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
 _MODEL_CONFIG = "config.json"  # tells whose tokenizer it is
+_SLOW = (  # files of tokenizers that transformers converts to a tokenizer.json
+    "spiece.model", "spm.model", "sentencepiece.bpe.model", "sentencepiece.model",
+    "tokenizer.model", "merges.txt", "vocab.json", "tekken.json",
+)  # fmt: skip
 BESIDE = (CONFIG, MAP, ADDED, _MODEL_CONFIG)
 """Files that matter beside a tokenizer's own, if they are there."""
 MAX_BYTES = 60_000_000  # twice the largest known one, which has 262,144 tokens
@@ -111,9 +116,26 @@ def tokenizer_file(path: Path) -> Path:
         candidates = [path / name for name in ("tokenizer.json", "vocab.txt")]
         path = next((file for file in candidates if file.is_file()), candidates[0])
     if not path.is_file():
-        hint = "give a tokenizer.json, a vocab.txt, or the folder of one"
+        hint = _instead_of(path) or "give a tokenizer.json, a vocab.txt, or the folder of one"
         raise DataError(Problem("E905", f"{path}: no such file", hint=hint))
+    if path.suffix == ".model" or path.name in _SLOW:
+        message = f"{path}: not a tokenizer.json"
+        raise DataError(Problem("E905", message, hint=_conversion(path)))
     return path
+
+
+def _instead_of(path: Path) -> str:
+    """What to do with a folder that has a tokenizer in files of another kind; "" for others."""
+    with contextlib.suppress(OSError, ValueError):
+        found = sorted(file for file in path.parent.iterdir() if file.name in _SLOW)
+        return _conversion(found[0]) if found else ""
+    return ""
+
+
+def _conversion(path: Path) -> str:
+    folder = f"{str(path.parent)!r}"
+    making = f"AutoTokenizer.from_pretrained({folder}).save_pretrained({folder})"
+    return f"from {path.name}, transformers makes a tokenizer.json: {making}"
 
 
 def needed_files(path: Path) -> list[Path]:

@@ -417,6 +417,19 @@ def test_settings_that_a_tokenizer_json_contradicts(tmp_path: Path) -> None:
     TextEncoder(write(tmp_path / "case", files), 9)
 
 
+def test_files_that_are_to_be_converted_first(tmp_path: Path) -> None:
+    """As the folder of DeBERTa-v3, which has its pieces in a model of SentencePiece alone."""
+    (tmp_path / "spm.model").write_bytes(b"\n\x0e\n\x05<unk>")
+    for path in (tmp_path, tmp_path / "spm.model", tmp_path / "tokenizer.json"):
+        with pytest.raises(DataError) as caught:
+            TextEncoder(path, 9)
+        assert "from spm.model, transformers makes a tokenizer.json" in caught.value.hint
+    (tmp_path / "spm.model").unlink()
+    with pytest.raises(DataError) as caught:
+        TextEncoder(tmp_path, 9)
+    assert caught.value.hint.startswith("give a tokenizer.json")
+
+
 def test_the_side_at_which_a_tokenizer_json_cuts(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
