@@ -79,7 +79,9 @@ class Printer(nodes.Visitor[Printed]):
     def visit_slice(self, node: nodes.Slice) -> Printed:
         bounds = [node.lower, node.upper, *([node.step] if node.step else [])]
         texts = ["" if bound is None else self.text(bound) for bound in bounds]
-        if all(bound is None or _is_bound(bound) for bound in bounds):
+        pairs = zip(bounds, texts, strict=True)
+        # A name may be printed as an attribute, such as self.size, which stands apart.
+        if all(bound is None or (_is_bound(bound) and "." not in text) for bound, text in pairs):
             return ":".join(texts), TERNARY
         return " : ".join(texts).strip().replace("  ", " "), TERNARY
 
