@@ -18,6 +18,7 @@ from archspec.cli import main
 from archspec.cli.terminal import painted
 from archspec.lang.instances import walk
 from archspec.lang.packaged import packaged_specs
+from tests.loaded import packaged
 
 Golden = Callable[[str, str], None]
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -198,7 +199,7 @@ def test_show_as_json() -> None:
 
 def test_every_packaged_spec_as_json() -> None:
     for entry in loaded("list", "--json"):
-        spec = archspec.load(entry["name"])
+        spec = packaged(entry["name"])
         shown = loaded("show", entry["name"], "--json")
         assert shown["description"] == entry["description"]
         assert len(shown["modules"]) == sum(1 for _ in walk(spec.root))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,7 @@ from archspec.lang.expr import parse
 from archspec.lang.expr.printing import written
 from archspec.lang.packaged import packaged_specs
 from archspec.lang.registry import functions, layers
+from tests.loaded import source_of
 from tests.tables import every
 
 DATA = Path(__file__).parents[1] / "inputs"
@@ -52,9 +54,10 @@ SPECS: dict[str, tuple[str | Path, dict[str, Any]]] = {
 }
 
 
+@cache
 def text_of(name: str) -> str:
     source, params = SPECS[name]
-    return to_python(source, **params)
+    return source_of(name) if source == name else to_python(source, **params)
 
 
 def executed(text: str) -> ModuleType:

@@ -21,7 +21,9 @@ from archspec import BuildError, SpecError, builder
 from archspec.codegen import module
 from archspec.codegen.verify import verify
 from archspec.codegen.verify.source import MAX_TEXT
+from archspec.lang.packaged import packaged_specs
 from archspec.lang.registry import attributes, functions, layers
+from tests.loaded import packaged
 
 ROOT = Path(archspec.__file__).parent.parent
 GOLDEN = sorted((ROOT / "tests" / "golden" / "python").glob("*.py"))
@@ -230,7 +232,9 @@ def refused(text: str) -> bool:
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    for folder in ("specs", "examples", "tests"):
+    for name in packaged_specs():
+        yield f"{name}.yaml", module.generate(packaged(name)).text
+    for folder in ("examples", "tests"):
         for path in sorted((ROOT / folder).rglob("*.yaml")):
             try:
                 yield path.name, module.generate(archspec.load(path)).text

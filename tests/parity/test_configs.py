@@ -32,6 +32,7 @@ from transformers import (
 from archspec import build, load
 from archspec.errors import ArchspecError, SpecError
 from archspec.lang.packaged import packaged_specs
+from tests.loaded import packaged
 
 OTHERS = (
     RobertaConfig, DistilBertConfig, ElectraConfig, CamembertConfig, AlbertConfig, DebertaV2Config,
@@ -161,7 +162,7 @@ def test_a_spec_has_the_name_of_the_class_that_it_builds() -> None:
     """By the class that a file names, a folder finds its spec; it is one of the model's type."""
     wrong: list[str] = []
     for name in packaged_specs():
-        architecture = load(name).architecture
+        architecture = packaged(name).architecture
         if architecture.config is None or not architecture.config.model_type or name == "minilm-l6":
             continue
         named = architecture.config.architectures or [architecture.model]

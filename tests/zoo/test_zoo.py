@@ -32,6 +32,7 @@ from archspec.lang.packaged import (
     parameter_counts,
 )
 from archspec.weights import to_foreign
+from tests.loaded import packaged as packaged_spec
 from tests.zoo.reference import Small, fill
 from tests.zoo.references import REFERENCES
 from tests.zoo.tree_levels import tree_levels
@@ -68,7 +69,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("name", SPECS)
 def test_default_size(name: str, request: pytest.FixtureRequest) -> None:
-    reference, spec = REFERENCES[name], archspec.load(name)
+    reference, spec = REFERENCES[name], packaged_spec(name)
     assert spec.architecture.description and spec.architecture.paper
     with torch.device("meta"):
         theirs = reference.default()
@@ -105,7 +106,7 @@ def test_images_are_prepared_as_for_torchvisions_weights() -> None:
             continue
         weights = models.get_model_weights(name.replace("-", "_")).DEFAULT  # pyright: ignore
         theirs: Any = weights.transforms()
-        task = archspec.load(name).architecture.task
+        task = packaged_spec(name).architecture.task
         assert task and task.image
         ours = (task.image.resize, task.image.crop, task.image.interpolation)
         expected = (*theirs.resize_size, *theirs.crop_size, theirs.interpolation.value)
