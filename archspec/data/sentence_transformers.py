@@ -129,6 +129,16 @@ def _read_pooling(path: Path) -> str:
     return modes[0]
 
 
+_LOADING = frozenset(  # says how weights are loaded and computed with, not what is computed
+    "add_pooling_layer attn_implementation dtype torch_dtype trust_remote_code".split()
+)
+_USUAL = {  # of sentence_bert_config.json, with the values that change nothing
+    "transformer_task": "feature-extraction", "model_args": _LOADING, "model_kwargs": _LOADING,
+    "tokenizer_args": _LOADING, "processor_kwargs": _LOADING, "processing_kwargs": None,
+    "config_args": _LOADING, "config_kwargs": _LOADING,
+}  # fmt: skip
+
+
 def _refuse_settings(path: Path) -> None:
     config = _read_object(path) if path.is_file() else {}
     for name in ("default_prompt_name", "truncate_dim"):
@@ -142,6 +152,12 @@ def _read_max_length(path: Path) -> int | None:
     config = _read_object(path)
     if config.get("do_lower_case"):
         raise _unsupported(path, "do_lower_case: true")
+    for key, usual in _USUAL.items():
+        value = config.get(key)
+        if isinstance(usual, frozenset) and isinstance(value, dict):
+            value = {k: v for k, v in cast("dict[str, Any]", value).items() if k not in usual}
+        if value and value != usual:
+            raise _unsupported(path, f"{key}: {json.dumps(value)[:60]}")
     length = config.get("max_seq_length")
     if length is None:
         return None

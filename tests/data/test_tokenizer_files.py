@@ -585,3 +585,27 @@ def test_pooling_and_normalisation_are_held_against_the_spec(tmp_path: Path) -> 
     write(tmp_path / "1_Pooling", {"config.json": cls})
     with pytest.raises(DataError, match=r"modules\.json: pooling: cls, normalize: true; minilm"):
         encoder_for(spec, weights=below)
+
+
+def test_settings_of_sentence_transformers_that_change_vectors(tmp_path: Path) -> None:
+    spec = archspec.load("minilm-l6", vocab_size=6)
+    names = (("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize"))
+    modules = [{"type": f"sentence_transformers.models.{n}", "path": path} for n, path in names]
+    write(tmp_path / "1_Pooling", {"config.json": {"pooling_mode": "mean"}})
+    write(tmp_path, {"vocab.txt": "\n".join([*SPECIAL, "a"]), "modules.json": modules})
+    rows: list[tuple[dict[str, Any], str]] = [
+        ({"transformer_task": "feature-extraction", "model_args": {"dtype": "float16"}}, ""),
+        ({"tokenizer_args": {}, "config_args": None}, ""),
+        ({"do_lower_case": True}, "do_lower_case: true"),
+        ({"transformer_task": "fill-mask"}, 'transformer_task: "fill-mask"'),
+        ({"tokenizer_args": {"do_lower_case": False}}, 'tokenizer_args: {"do_lower_case": false}'),
+        ({"model_args": {"rotary": 1, "dtype": "x"}}, 'model_args: {"rotary": 1}'),
+    ]
+    for settings_, message in rows:
+        write(tmp_path, {"sentence_bert_config.json": {"max_seq_length": 40, **settings_}})
+        if not message:
+            assert isinstance(encoder_for(spec, weights=tmp_path), TextEncoder)
+            continue
+        with pytest.raises(DataError) as caught:
+            encoder_for(spec, weights=tmp_path)
+        assert caught.value.message.endswith(f"{message} is not supported")
