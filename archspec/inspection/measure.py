@@ -104,7 +104,7 @@ def run(
         contexts.enter_context(without_garbage_collection())
         for path, module in model.named_modules():
             contexts.enter_context(_recording_hooks(module, path, record, path in checkpointed))
-        contexts.enter_context(MetaRun(model))
+        contexts.enter_context(MetaRun(model, is_measured=True))
         contexts.enter_context(Repeats(model, kinds or {}, record))
         contexts.enter_context(short_loops(record))
         contexts.enter_context(saved_tensors_hooks(save, lambda tensor: tensor))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from archspec.errors import shown
 from archspec.lang.expr import ExpressionError, Node, Value, evaluate
 from archspec.lang.expr.evaluate import Budget
 from archspec.lang.expr.nodes import Binary, Constant, Name, is_literal, names
@@ -47,7 +48,10 @@ def size_of(
         return sizes.get(name)
     if any(name not in sizes for name in symbols_in(size)):
         return None
-    return int(evaluate(size, {**sizes, **values}, budget))
+    found = evaluate(size, {**sizes, **values}, budget)
+    if not isinstance(found, int | float):
+        raise ExpressionError("E306", f"a size is an integer, not {shown(found)}", size.span)
+    return int(found)
 
 
 def bind(

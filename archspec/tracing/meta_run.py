@@ -30,6 +30,7 @@ from archspec.tracing.limits import (
     too_large,
     too_many_operations,
 )
+from archspec.tracing.recurrent_layers import OneStep
 
 _META = torch.device("meta")
 _aten = torch.ops.aten
@@ -42,8 +43,10 @@ class MetaRun(TorchDispatchMode):
         RunLimitExceeded: from the operation, call or iteration that exceeds a limit.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, is_measured: bool = False) -> None:
+        """``is_measured``: whether the operations of every step of an LSTM are wanted."""
         super().__init__()
+        self._is_measured = is_measured
         self.limit = max_operations()
         self.count = 0
         self.watched: list[Hashable] | None = None  # operations, while a loop looks at its rounds
@@ -61,6 +64,8 @@ class MetaRun(TorchDispatchMode):
         # PyTorch's warnings will come again in a run on data.
         self._exit_stack.enter_context(warnings.catch_warnings(action="ignore"))
         self._exit_stack.enter_context(without_compiler_import())
+        if not self._is_measured:
+            self._exit_stack.enter_context(OneStep())
         generated = type(self._model).__module__
         for module in self._model.modules():
             if type(module).__module__ == generated:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from archspec.tracing.meta_run import MetaRun
 
@@ -71,3 +72,24 @@ def test_a_batch_norm_of_another_size_is_pytorchs_error() -> None:
         assert isinstance(expected, str)
         with MetaRun(nn.ReLU()):
             assert outcome(_aten.native_batch_norm.default, args) == expected
+
+
+def test_an_lstm_runs_one_step_for_all() -> None:
+    wrong: list[str] = []
+    for batch_first, two_ways in TWICE:
+        for shape in [(3, 5, 4), (5, 4), (1, 2, 4)]:
+            layer = nn.LSTM(4, 6, 2, batch_first=batch_first, bidirectional=two_ways)
+            x = torch.empty(shape)
+            expected, last = layer(x)
+            on_meta = layer.to("meta")
+            with MetaRun(on_meta):
+                found, found_last = on_meta(x.to("meta"))
+            states, found_states = tree_leaves(last), tree_leaves(found_last)
+            same = [(t.shape, t.stride()) for t in (found, *found_states)] == [
+                (t.shape, t.stride()) for t in (expected, *states)
+            ]
+            wrong += [] if same else [f"{layer} {shape}"]
+            with MetaRun(on_meta) as longer:
+                on_meta(torch.empty(90, 90, 4, device="meta"))
+            assert longer.count < 500
+    assert wrong == []
