@@ -44,7 +44,7 @@ let isPollWanted = false; // of a run that was chosen while another poll was und
 
 const form = h("form.train-form");
 const notice = h("p.notice", { role: "status" });
-const wrongFields = new Set(); // that the message in `notice` is about
+const wrongFields = new Map(); // name: what is wrong
 const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
 const outdatedLine = h("p.outdated-line", { role: "status" });
@@ -175,7 +175,7 @@ function drawForm(formSpec) {
   );
   restoreForm(values, isKept);
   storeForm();
-  for (const name of wrongFields) mark(name);
+  for (const [name, problem] of new Map(wrongFields)) mark(name, problem);
 }
 
 // Values that were entered stay, unless the default has changed since: a plan chosen in the tree comes first. Those
@@ -223,6 +223,7 @@ form.addEventListener("input", ({ target }) => {
 // The page has one freeze plan, for the tree, the cost and the training.
 form.addEventListener("change", ({ target }) => {
   if (target.name === "freeze") choosePlan(target);
+  if (target.name && !target.validity.valid) mark(target.name, target.validationMessage);
 });
 function choosePlan(control) {
   if (control.selectedIndex >= 0) change("plan", { plan: control.value }, control);
@@ -233,21 +234,26 @@ const closePreview = () => previewed.replaceChildren();
 function report(text, isError = false, names = []) {
   notice.textContent = text;
   notice.classList.toggle("wrong", isError);
-  for (const name of wrongFields) unmark(name);
+  for (const name of wrongFields.keys()) unmark(name);
   for (const name of names) mark(name);
   if (names.length) showField(names[0]);
 }
 
-function mark(name) {
+// With what the message of the form says of a field, or another problem.
+function mark(name, problem = problemOf(name)) {
   const control = form.elements.namedItem(name);
   if (!control) return;
-  wrongFields.add(name);
+  unmark(name);
+  wrongFields.set(name, problem);
   control.setAttribute("aria-invalid", "true");
   control.setAttribute("aria-errormessage", `error-train-${name}`);
-  // The message of the form may be far below the field.
-  const problems = notice.textContent.split("\n\n");
-  const problem = problems.find((text) => text.includes(`"${fieldOf(name).label}"`));
   control.after(h("small.field-error", { id: `error-train-${name}` }, problem));
+}
+
+// The message of the form may be far below the field.
+function problemOf(name) {
+  const problems = notice.textContent.split("\n\n");
+  return problems.find((text) => text.includes(`"${fieldOf(name)?.label}"`));
 }
 
 function unmark(name) {
@@ -389,7 +395,7 @@ function epochTable(epochs) {
   return [h("h4", "Epochs"), h("table.epochs", head, h("tbody", body))];
 }
 
-function charts({ row: { key }, steps, epochs }) {
+function charts({ row: { key, can_stop: isActive }, steps, epochs }) {
   if (view.key !== key) view = { ...chartView(), smoothing: view.smoothing, key };
   const ofEpochs = (name) => epochs.map((epoch) => [epoch.step, epoch[name]]);
   const training = steps.map(({ step, loss }) => [step, loss]);
@@ -405,7 +411,8 @@ function charts({ row: { key }, steps, epochs }) {
   const rates = { name: "peak of all groups", kind: "a", points: ofSteps("learning_rate"), isExact: true, format };
   const norms = { name: "before clipping", kind: "a", points: ofSteps("grad_norm").filter(isKnown), format };
   const speed = (name) => ({ name: `${name} per second`, kind: "a", points: speeds(steps, name), format });
-  if (!steps.length && !epochs.length) return h("p.quiet.no-curves", "Curves follow the first steps.");
+  if (!steps.length && !epochs.length)
+    return h("p.quiet.no-curves", isActive ? "Curves follow the first steps." : "No step was recorded.");
   const drawn = h("div.charts");
   const draw = () =>
     drawn.replaceChildren(

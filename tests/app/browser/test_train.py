@@ -512,6 +512,13 @@ def test_the_example_data_are_used_by_the_model_that_is_open(
     data = training.form.locator('[name="data"]')
     expect(data).to_have_attribute("aria-invalid", "true")
     expect(data).to_be_focused()
+    epochs = training.form.locator('[name="epochs"]')
+    epochs.fill("0")
+    epochs.press("Tab")  # told at once, at the field
+    expect(training.form.locator("#error-train-epochs")).to_contain_text("1")
+    expect(epochs).to_have_attribute("aria-invalid", "true")
+    epochs.fill("3")
+    expect(training.form.locator("#error-train-epochs")).to_have_count(0)
     inspector.button("Use the example data").click()
     expect(inspector.button("Start training")).to_be_focused()
     values = {"data": "archspec-example/topics", "tokenizer": "archspec-example/vocab.txt"}
