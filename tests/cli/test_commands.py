@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 import archspec
 from archspec.cli import main
 from archspec.cli.terminal import painted
+from archspec.lang import catalog
 from archspec.lang.instances import walk
 from archspec.lang.packaged import packaged_specs
 from tests.loaded import packaged
@@ -107,7 +109,9 @@ def test_the_examples_in_the_help_are_understood(command: list[str]) -> None:
         main.commands[name].make_context(name, arguments, parent=root)
 
 
-def test_list(golden: Golden) -> None:
+def test_list(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every call reads all specs anew, which says nothing about what it prints of them.
+    monkeypatch.setattr(catalog, "catalog", cache(catalog.catalog))
     golden("cli/list.txt", run("list", "ResNet-34", "IMAGE-classification").output)
     names = [line.split()[0] for line in run("list").output.splitlines()]
     everything = loaded("list", "--json")
