@@ -22,6 +22,7 @@ from archspec_app.session import Session, SpecRequest
 from archspec_app.tabs import spec as spec_tab
 from archspec_app.workspace import Workspace
 from tests.app.test_assets import run_node
+from tests.loaded import packaged
 
 CHECK = Path(__file__).parent / "assets" / "check_packaged.mjs"
 PARENT = """\
@@ -80,7 +81,7 @@ def test_what_packaged_specs_have_is_offered_at_its_place(tmp_path: Path) -> Non
     specs = {
         name: {
             "text": locate(name).read_text(encoding="utf-8"),
-            "inherited": known_names(archspec.load(name)),
+            "inherited": known_names(packaged(name)),
         }
         for name in packaged_specs()
     }
