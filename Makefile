@@ -23,7 +23,7 @@ app: ## open the inspector in a browser: http://127.0.0.1:7860
 # One thread for each process of the tests: as many processes as cores run at once.
 # A browser may have to be installed: that begins beside the set-up, and is waited for after it.
 test: ## run every test, the checks included
-	@$(PYTHON) tools/find_browser.py </dev/null >/dev/null 2>&1 &
+	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) tools/find_browser.py </dev/null >/dev/null 2>&1 &
 	$(setup) dev
 	@$(BIN)/python tools/find_browser.py >/dev/null
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
