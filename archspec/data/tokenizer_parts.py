@@ -41,6 +41,12 @@ _OWN = {  # special tokens of a class that no setting names, by their role; "-" 
     "DebertaV2": "[CLS] [SEP] [SEP] [CLS] [UNK] [PAD] [MASK]",
     "XLNet": "<s> </s> <sep> <cls> <unk> <pad> <mask>",
     "T5": "- </s> - - <unk> <pad> -",
+    "Llama": "<s> </s> - - <unk> - -",
+    "Gemma": "<bos> <eos> - - <unk> <pad> <mask>",
+    **dict.fromkeys(("GPT2", "CodeGen"), "<|endoftext|> <|endoftext|> - - <|endoftext|> - -"),
+    "Qwen2": "- <|endoftext|> - - <|endoftext|> <|endoftext|> -",
+    "GPTNeoX": "<|endoftext|> <|endoftext|> - - <|endoftext|> <|padding|> -",
+    "CLIP": "<|startoftext|> <|endoftext|> - - <|endoftext|> <|endoftext|> -",
 }
 _OWN_EXTRA = {
     "Camembert": ("<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"),
@@ -111,7 +117,7 @@ class Settings:
             count = self.number("extra_ids", 100)
             defaults |= {f"extra_ids {i}": f"<extra_id_{i}>" for i in range(min(count, 1000))}
         elif not extra:
-            defaults |= {token: token for token in _OWN_EXTRA.get(kind, ())}
+            defaults |= {f"token {text}": text for text in _OWN_EXTRA.get(kind, ())}
         for role, text in defaults.items():
             if text not in self._ids:
                 raise MissingToken(f"it lacks the {role.split()[0]} {text!r} of its class")

@@ -160,7 +160,7 @@ def test_a_tokenizer_json_that_is_not_of_its_class(tmp_path: Path) -> None:
 
 def byte_level() -> Tokenizer:
     """Byte-pair encoding that has learned some of the texts, as GPT-2's and RoBERTa's are."""
-    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", "<|endoftext|>", "<|padding|>"]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -405,10 +405,13 @@ def test_settings_that_a_tokenizer_json_contradicts(tmp_path: Path) -> None:
     # transformers would add what a class has by default, with ids past the file's
     unigram = {**pieces, "model": {**model, "vocab": [["<unk>", 0], ["<pad>", 0], ["</s>", 0]]}}
     vocab = {word: i for word, i in words["model"]["vocab"].items() if word != "<mask>"}
+    merges = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+    ended = {**bytes_, "model": merges, "added_tokens": []}
     unmasked = {**words, "model": {**words["model"], "vocab": vocab}}
     for content, config, missing in (
         (unigram, {"tokenizer_class": "T5Tokenizer"}, "extra_ids '<extra_id_0>'"),
         (unmasked, {"tokenizer_class": "MPNetTokenizer"}, "mask_token '<mask>'"),
+        (ended, {"tokenizer_class": "GPT2Tokenizer"}, "bos_token '<|endoftext|>'"),
     ):  # fmt: skip
         files = {"tokenizer.json": content, "tokenizer_config.json": config}
         message = refusal(write(tmp_path / "case", files), 9)
