@@ -279,16 +279,20 @@ def hostile_code() -> dict[str, list[str]]:
 def inserted(line: str, statement: str) -> str:
     """The source with a statement before a line, at its indentation."""
     assert SOURCE.count(line) == 1, line
-    at = SOURCE.index(line)
     margin = " " * (len(line) - len(line.lstrip()))
     code = "".join(f"{margin}{part}\n" for part in statement.split("\n"))
-    return SOURCE[:at] + code + SOURCE[at:]
+    return replaced(line, code + line)
 
 
-def replaced(old: str, new: str) -> str:
-    """The source with one piece for another, where it first occurs."""
-    assert old in SOURCE, old
-    return SOURCE.replace(old, new, 1)
+def replaced(old: str, new: str, *, whole: bool = False) -> str:
+    """The source with one piece for another, where it first occurs.
+
+    What would follow that function or class is left out, as in ``with_statement``, unless the
+    ``whole`` is asked for: a name may be missed there alone.
+    """
+    before, found, after = SOURCE.partition(old)
+    assert found, old
+    return before + new + (after if whole else after.partition("\n\n\n")[0] + "\n")
 
 
 TYPED = {
@@ -329,7 +333,7 @@ def hostile() -> Iterator[tuple[str, str]]:
             yield f"type of {name}: {kind}", replaced(f"{name}{old}", f"{name}{kind}")
     for piece in code["instead"]:
         old, new = piece.split(" → ")
-        yield f"{old} → {new}", replaced(old, new)
+        yield f"{old} → {new}", replaced(old, new, whole=True)
 
 
 def test_hostile_sources_are_refused() -> None:
