@@ -93,6 +93,8 @@ class Training:
                 at.select_option(value)
             else:
                 at.fill(value)
+                if at.input_value() != value:  # the form was drawn anew in the middle of it
+                    at.fill(value)
         self.inspector.button("Start training").dblclick()  # which starts one run
 
     def row(self, run: str) -> Locator:
