@@ -143,8 +143,9 @@ def test_files_that_are_something_else_are_called_so(
                 read(path)
             assert caught.value.code == "E901" and caught.value.hint
     (tmp_path / "a.jsonl").write_text('[{"text": "a", "label": "b"}]')
-    with pytest.raises(DataError, match="1 of the 1 rows of train are bad: not a JSON object 1"):
+    with pytest.raises(DataError, match="the first line is no JSON object") as caught:
         opened(tmp_path / "a.jsonl")
+    assert caught.value.hint.endswith("give it a name that ends in .json")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "json"])

@@ -343,7 +343,7 @@ def test_outputs_that_are_refused(predictor: archspec.Predictor, tmp_path: Path)
     ("name", "content", "code"),
     [("gone.csv", None, "E901"), ("a.xml", "text", "E901"), ("a.parquet", "PAR1", "E901"),
      ("a.csv", "", "E901"), ("a.jsonl", "", "E901"), ("a.json", "[]", "E901"),
-     ("a.jsonl", "[]\n{", "E903"), ("a.csv", 'text\n"open', "E901"),
+     ("a.jsonl", "[]\n{", "E901"), ("a.jsonl", "1\n{", "E903"), ("a.csv", 'text\n"open', "E901"),
      ("a.arrow", "ARROW1", "E901"), ("a.csv", "n\n1\n", "E902")],
 )  # fmt: skip
 def test_inputs_that_are_refused(

@@ -324,9 +324,11 @@ def test_tensors_that_a_file_lets_overlap_become_separate(spec: Spec, tmp_path: 
 
 
 def test_files_of_another_kind_are_not_read(spec: Spec, state: State, tmp_path: Path) -> None:
-    weights = saved(state, tmp_path / "model.h5")
+    weights = saved(state, tmp_path / "model.weights")
     (found,) = failure(spec, weights)
     assert found == f"E601 {weights}: neither a safetensors file nor one of PyTorch's"
+    weights = saved(state, tmp_path / "model.h5")
+    assert failure(spec, weights) == [f"E601 {weights}: a model of TensorFlow"]
 
 
 def test_no_such_file(spec: Spec, tmp_path: Path) -> None:
