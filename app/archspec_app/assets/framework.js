@@ -17,9 +17,17 @@ export const nameOfTab = (button) => button.dataset.tabId;
 
 /** Calls `act` with the tabs of a group, now and whenever one is chosen or drawn anew. */
 export function watchTabs(id, act) {
-  const strip = document.querySelector(`#${id} > .tab-wrapper`);
-  const tell = () => act([...strip.querySelectorAll('[role="tab"]')]);
   const changes = { subtree: true, childList: true, attributeFilter: ["aria-selected"] };
-  new MutationObserver(tell).observe(strip, changes);
-  tell();
+  const isWatched = () => {
+    const strip = document.querySelector(`#${id} > .tab-wrapper`);
+    if (!strip) return false;
+    const tell = () => act([...strip.querySelectorAll('[role="tab"]')]);
+    new MutationObserver(tell).observe(strip, changes);
+    tell();
+    return true;
+  };
+  if (isWatched()) return;
+  // Gradio draws the tabs after the page's scripts have begun, if the machine is slow.
+  const drawn = new MutationObserver(() => isWatched() && drawn.disconnect());
+  drawn.observe(document.body, { subtree: true, childList: true });
 }
