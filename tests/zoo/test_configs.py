@@ -160,6 +160,7 @@ TABLE: dict[str, dict[str, Values]] = {
     },
     "siglip": {
         "text_config.layer_norm_eps": ([OUT], []),
+        "text_config.projection_size": ([], [3]),
         "text_config.hidden_act": ([], [OUT]),  # it is not the usual one in either part
         "vision_config.vision_use_head": ([], [False]),
     },
