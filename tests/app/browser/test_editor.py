@@ -166,7 +166,7 @@ def test_a_parent_opens_beside_and_the_merged_text(inspector: Inspector) -> None
     assert "\n  BertModel:\n    inputs:\n      input_ids: {shape:" in inspector.text
     expect(inspector.toolbar.get_by_label("Not saved")).to_be_visible()
     inspector.row("bert").locator(".label").click()
-    expect(inspector.page.locator(".details-view")).to_contain_text("bert.yaml")
+    expect(inspector.page.locator(".details-view h3")).to_have_text("bert BertModel")
     expect(inspector.figure("Parameters")).to_have_text("109.5 M")
     expect(inspector.problems).to_have_count(0)
     inspector.page.locator("#editor .cm-content").focus()
@@ -177,7 +177,8 @@ def test_a_parent_opens_beside_and_the_merged_text(inspector: Inspector) -> None
     expect(reader).to_contain_text("vocab_size: {default: 30522, min: 1}")
     expect(reader).not_to_contain_text("extends")
     inspector.row("bert.embeddings").locator(".label").click()
-    expect(inspector.page.locator(".details-view")).to_contain_text("BertEmbeddings")
+    heading = inspector.page.locator(".details-view h3")
+    expect(heading).to_have_text("bert.embeddings BertEmbeddings")
     inspector.tab("Parameters")
     inspector.page.get_by_role("button", name="specs/text/bert-model.yaml:").last.click()
     expect(reader.locator("strong")).to_have_text("specs/text/bert-model.yaml")
