@@ -38,6 +38,7 @@ from archspec.tracing.forward_record import ForwardRecord, Run, shapes_in, tenso
 from archspec.tracing.index_values import IndexValues
 from archspec.tracing.loops import short_loops
 from archspec.tracing.meta_run import MetaRun
+from archspec.tracing.recurrent_layers import is_stepwise
 from archspec.tracing.repeats import Repeats
 
 _TRIANGULAR = (torch.tril, torch.triu, torch.Tensor.tril, torch.Tensor.triu)
@@ -95,10 +96,8 @@ def run(
     record.see(inputs)
 
     def save(tensor: torch.Tensor) -> torch.Tensor | None:
-        recomputed = record.is_recomputed
-        if record.keep(tensor):
-            record.note("anew" if recomputed else "kept", tensor.untyped_storage().nbytes())
-        return None if recomputed else tensor
+        record.save(tensor)
+        return None if record.is_recomputed else tensor
 
     with ExitStack() as contexts:
         contexts.enter_context(without_garbage_collection())
@@ -294,6 +293,8 @@ class _Functions(TorchFunctionMode):
         if self.lowered is not None and self.on_cuda and func in _RAISED:
             args = [in_float32(value) for value in args]
             kwargs = {name: in_float32(value) for name, value in kwargs.items()}
+        if is_stepwise(func, args):
+            return recurrent.step_by_step(func, args, self.record)
         if func is F.scaled_dot_product_attention:
             return self._attention(Attention(*args, **kwargs))
         if func is F.dropout and self.on_cuda:

@@ -1,16 +1,26 @@
-"""LSTM as a CPU runs it: one fused operation a layer, which saves a workspace for backward."""
+"""Recurrent layers as a CPU runs them: an LSTM as one fused operation a layer, others step by step.
+
+The fused operation saves a workspace for backward.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import _disable_current_modes
+
+from archspec.tracing.forward_record import Event, ForwardRecord
+from archspec.tracing.recurrent_layers import first_steps, of_all_steps, steps_of
 
 LAYER = torch.ops.aten.mkldnn_rnn_layer
 _LSTM = 2  # what oneDNN calls it
 _PAGE = 4096
+_RUN = 8  # steps, the last of which tells what each further one does
 
 
 def is_fused(args: Sequence[Any]) -> bool:
@@ -104,3 +114,74 @@ def _row(elements: int, item: int) -> int:
     """Bytes of a row: whole cache lines, and one more where rows would share places in a cache."""
     lines = -(-elements * item // 64)
     return 64 * (lines + (lines * 64 // item % 256 == 0))
+
+
+def step_by_step(function: Any, args: Any, record: ForwardRecord) -> tuple[torch.Tensor, ...]:
+    """What a recurrent layer does that is not fused, in constant work.
+
+    All figures grow evenly with the steps, so that two short runs tell those of a long one.
+
+    Args:
+        function: ``torch.gru``, ``torch.rnn_tanh``, ….
+        args: of the call; the data are [seq, batch, features], or [batch, seq, features].
+    """
+    more = steps_of(args) - _RUN
+    if more < 2:
+        return function(*args)
+    with record.attempt():
+        shorter = _short_run(function, first_steps(args, _RUN - 1), record)
+        shorter.results.clear()
+    longer = _short_run(function, first_steps(args, _RUN), record)
+    record.events += [
+        Event(record.paths[-1], what, name, more * amount)
+        if what == "uncounted"
+        else Event(record.paths[-1], what, amount, more)
+        for (what, name), amount in (longer.amounts - shorter.amounts).items()
+    ]
+    with _disable_current_modes():  # its operations are none of the layer's
+        results = of_all_steps(args, *longer.results)
+    longer.results.clear()
+    record.hold(more * (longer.held - shorter.held))
+    record.see(results)
+    peak = longer.peak + more * (longer.peak - shorter.peak)
+    record.peak = max(record.peak, longer.before + max(peak, _joining_bytes(args, results[0])))
+    return results
+
+
+def _joining_bytes(args: Any, outputs: torch.Tensor) -> int:
+    """Bytes in use when the outputs of all steps are joined, beside them those of the layer below.
+
+    A short run has more in use within a step.
+    """
+    *_, num_layers, _, _, bidirectional, _ = args
+    return outputs.numel() * outputs.itemsize * (2 + bidirectional + (num_layers > 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _ShortRun:
+    """A run of a few steps.
+
+    Attributes:
+        amounts: what was recorded, and the name of an operation → how much of it.
+        before: bytes in use at its start.
+        peak, held: bytes beyond those at most, and at its end without the outputs of the steps.
+    """
+
+    results: list[torch.Tensor]
+    amounts: Counter[tuple[Any, str]]
+    before: int
+    peak: int
+    held: int
+
+
+def _short_run(function: Any, args: Any, record: ForwardRecord) -> _ShortRun:
+    first, before, outer_peak = len(record.events), record.live, record.peak
+    record.peak = before
+    results = [*function(*args)]
+    peak, record.peak = record.peak, max(outer_peak, record.peak)
+    amounts = Counter[tuple[Any, str]]()
+    for _, what, value, times in record.events[first:]:
+        named = what == "uncounted"
+        amounts[what, value if named else ""] += times if named else value * times
+    size = 0 if record.is_kept(results[0]) else results[0].untyped_storage().nbytes()
+    return _ShortRun(results, amounts, before, peak - before, record.live - before - size)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import _disable_current_modes
 
 from archspec.tracing.limits import MAX_EVENTS, too_many_events
@@ -225,6 +227,24 @@ class ForwardRecord:
         else:
             region.add(tensor)
         return True
+
+    def save(self, tensor: torch.Tensor) -> None:
+        """Record that autograd saves a tensor for the backward pass."""
+        if self.keep(tensor):
+            what = "anew" if self.is_recomputed else "kept"
+            self.note(what, tensor.untyped_storage().nbytes())
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """While entered, what is recorded is forgotten at the end, but for the peak."""
+        saved = self._kept if self._region is None else self._region.needed
+        events, kept = len(self.events), len(saved)
+        # What autograd saves is in no cycle with its result then, and freed at once.
+        with saved_tensors_hooks(self.save, lambda saved: saved):
+            yield
+        del self.events[events:]
+        while len(saved) > kept:
+            saved.popitem()
 
     @property
     def is_recomputed(self) -> bool:

@@ -44,7 +44,7 @@ class MetaRun(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module, *, is_measured: bool = False) -> None:
-        """``is_measured``: whether the operations of every step of an LSTM are wanted."""
+        """``is_measured``: whether the operations of the steps of recurrent layers are wanted."""
         super().__init__()
         self._is_measured = is_measured
         self.limit = max_operations()

@@ -98,8 +98,6 @@ RUNAWAYS = {
         "{y: 'tensor_split(x, 1000000)'}, {return: x}", more="dims: {batch: 1000000}"
     ),
     "diff": net("{y: 'diff(ones(1000000), 900000)'}, {return: x}"),
-    "RNN": layer("{type: RNN, input_size: 3, hidden_size: 3}", "x: [900000, 2, 3]"),
-    "GRU": layer("{type: GRU, input_size: 3, hidden_size: 3}", "x: [900000, 2, 3]"),
     "CrossMapLRN2d": layer("{type: CrossMapLRN2d, size: 10000000}", "x: [2, 900000, 1, 1]"),
     "too large": net("{y: 'zeros([1000000, 1000000, 1000000])'}, {return: x}"),
     "grows": net("{for: i in range(60), do: [{x: 'cat([x, x])'}]}, {return: x}"),

@@ -1,4 +1,4 @@
-"""LSTM on meta as a CPU's fused operation runs it; products of Bilinear."""
+"""Recurrent layers on meta as a CPU runs them; products of Bilinear."""
 
 from __future__ import annotations
 
@@ -88,6 +88,23 @@ def test_an_lstm_with_projection_is_not_fused(
     found = archspec.inspect(lstm(", proj_size: 16"), freeze=freeze)
     expected = kept_on_cpu(lstm(", proj_size: 16"), freeze, mixed=False)
     assert found.memory.activations.value == expected
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_long_sequences_are_measured_in_constant_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = ", hidden_size: 48, batch_first: true, num_layers: 2, bidirectional: true}"
+    rnn, gru = (behind_a_linear(f"{{type: {kind}, input_size: 32{more}") for kind in ("RNN", "GRU"))
+    projected = lstm(", proj_size: 16")
+    cases = [(rnn, None), (gru, ["stem"]), (gru, ["**"]), (projected, None), (projected, ["layer"])]
+    short = [archspec.inspect(spec, freeze=freeze).to_dict() for spec, freeze in cases]
+    monkeypatch.setattr("archspec.inspection.recurrent._RUN", 24)
+    every_step = [archspec.inspect(spec, freeze=freeze).to_dict() for spec, freeze in cases]
+    for found, expected in zip(short, every_step, strict=True):
+        live, known = (
+            d["memory"].pop("inference")["activations"]["value"] for d in (found, expected)
+        )
+        assert abs(live - known) < known / 50
+        assert found == expected
 
 
 def test_inference_holds_no_workspace() -> None:

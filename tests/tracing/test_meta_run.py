@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
@@ -74,11 +76,13 @@ def test_a_batch_norm_of_another_size_is_pytorchs_error() -> None:
             assert outcome(_aten.native_batch_norm.default, args) == expected
 
 
-def test_an_lstm_runs_one_step_for_all() -> None:
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_a_recurrent_layer_runs_one_step_for_all() -> None:
     wrong: list[str] = []
-    for batch_first, two_ways in TWICE:
+    makers = nn.LSTM, nn.GRU, partial(nn.RNN, nonlinearity="relu"), partial(nn.LSTM, proj_size=3)
+    for make, (batch_first, two_ways) in product(makers, TWICE):
         for shape in [(3, 5, 4), (5, 4), (1, 2, 4)]:
-            layer = nn.LSTM(4, 6, 2, batch_first=batch_first, bidirectional=two_ways)
+            layer = make(4, 6, 2, batch_first=batch_first, bidirectional=two_ways)
             x = torch.empty(shape)
             expected, last = layer(x)
             on_meta = layer.to("meta")
