@@ -30,6 +30,7 @@ MAX_FILES = 100  # that one spec extends and uses, all together
 MAX_NODES = 40_000  # keys and values of these, twice what one file may have
 MAX_SEARCHED = 10_000  # characters
 _JOINING = ("extends", "remove", "rename", "use")
+_ABOUT_FILES = frozenset({"description", "extends", "paper", "remove", "use"})  # speak of no block
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _SHOWN_BY_LIST = "'archspec list' shows the packaged specs"
 
@@ -277,7 +278,8 @@ class _Sources:
         """The blocks that are spoken of, by the spec or by one of them; none has two."""
         needed: dict[str, Entry] = {}
         met: set[str] = set()
-        words = {*own}.union(*(_words(entry.value) for entry in root.entries.values()))
+        speaking = (entry for key, entry in root.entries.items() if key not in _ABOUT_FILES)
+        words = {*own}.union(*(_words(entry.value) for entry in speaking))
         while words:
             met |= words
             spoken_of = sorted(words & offered.keys())

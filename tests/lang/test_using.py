@@ -79,6 +79,13 @@ def test_a_spec_takes_the_blocks_of_other_files(write: Write) -> None:
     assert names == ["a.0.weight", "a.0.bias"]
     write("child.yaml", "archspec: 1\nextends: net.yaml\nblocks: {Act: {items: [{type: GELU}]}}")
     assert "GELU" in str(archspec.build("child.yaml", device="meta"))
+    # To tell of a block, or to remove it from the parent, is no use of it.
+    about = (
+        "description: no ConvAct, remove: [blocks.ConvAct, blocks.Net, params.inner, init, freeze]"
+    )
+    act = "model: N, use: [common/conv.yaml], blocks: {N: {items: [{type: Act}]}}"
+    write("act.yaml", f"{{archspec: 1, extends: net.yaml, {act}, {about}}}")
+    assert [*archspec.load("act.yaml").architecture.blocks] == ["Act", "N"]
 
 
 def test_a_child_renames_blocks_of_its_parent(write: Write) -> None:
