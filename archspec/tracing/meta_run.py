@@ -23,6 +23,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from archspec.tracing.compiler_import import without_compiler_import
+from archspec.tracing.forward_record import storage_key, tensors_in
+from archspec.tracing.known_operations import Factory, KnownOperations
 from archspec.tracing.limits import (
     MAX_ELEMENTS,
     NEW_OPERATION,
@@ -34,6 +36,7 @@ from archspec.tracing.recurrent_layers import OneStep
 
 _META = torch.device("meta")
 _aten = torch.ops.aten
+_known = KnownOperations()
 
 
 class MetaRun(TorchDispatchMode):
@@ -52,7 +55,7 @@ class MetaRun(TorchDispatchMode):
         self.watched: list[Hashable] | None = None  # operations, while a loop looks at its rounds
         self.taken_apart: set[int] = set()  # sizes of first dimensions that were iterated over
         self._model = model
-        self._known: dict[Hashable, Callable[[Any], Any]] = {}
+        self._met: dict[Hashable, Factory] = {}  # operations of this run
         self._exit_stack = ExitStack()
 
     @classmethod
@@ -113,28 +116,28 @@ class MetaRun(TorchDispatchMode):
         return _checked(func(*args, **kwargs))
 
     def _from_cache(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        """The result of an operation that may have been computed before."""
+        """The result of an operation that may have been computed before, in this or another run."""
         try:
-            key = (func, _cache_key(args), _cache_key(tuple(kwargs.items())))
-            factory = self._known.get(key)
+            default = torch.get_default_dtype()  # of arange, and of quotients of integers
+            key = (func, default, _cache_key(args), _cache_key(tuple(kwargs.items())))
+            factory = self._met.get(key)
         except TypeError:  # an argument that is not hashable
-            return self._computed(func, args, kwargs)
-        if factory is not None:
-            return factory(args[0] if args else None)
-        result = self._computed(func, args, kwargs)
-        if _kind_of(func) == "in place":
-            self._known[key] = lambda changed: changed
-        elif (new_factory := _factory(result)) is not None:
-            self._known[key] = lambda _: new_factory()
-        return result
-
-    def _computed(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-        self.add(NEW_OPERATION - 1)
-        if func is _aten.addmm.default and not kwargs and _is_plain_linear(*args):
-            bias, rows, weight = args
-            shape = rows.shape[0], weight.shape[1]
-            return _checked(torch.empty(shape, dtype=bias.dtype, device=_META))
-        return _checked(func(*args, **kwargs))
+            self.add(NEW_OPERATION - 1)
+            return _computed(func, args, kwargs)
+        if factory is None:
+            self.add(NEW_OPERATION - 1)  # known from another run or not: limits stay where they are
+            is_lasting = func.namespace == "aten"  # another may be registered anew
+            factory = _known.get(key) if is_lasting else None
+            if factory is None:
+                result = _computed(func, args, kwargs)
+                factory = _factory(func, args, result)
+                if factory is not None:
+                    self._met[key] = factory
+                    if is_lasting:
+                        _known.add(key, factory)
+                return result
+            self._met[key] = factory
+        return factory(args, kwargs)
 
 
 # ------------------------------------------------------------------------------------- operations
@@ -146,6 +149,15 @@ _VALUES_ASKED_FOR: dict[CodeType | None, bool | int] = {
     torch.nn.SyncBatchNorm.forward.__code__: 1,
 }
 """What PyTorch's own layers get where they ask for a tensor's value, which ``meta`` has not."""
+
+
+def _computed(func: Any, args: Any, kwargs: Any) -> Any:
+    if func is _aten.addmm.default and not kwargs and _is_plain_linear(*args):
+        bias, rows, weight = args
+        shape = rows.shape[0], weight.shape[1]
+        return _checked(torch.empty(shape, dtype=bias.dtype, device=_META))
+    return _checked(func(*args, **kwargs))
+
 
 _MODES = ("archspec.", "torch._ops")  # modules that operations pass through
 
@@ -247,10 +259,23 @@ def _cache_key(value: Any) -> Hashable:
     return (type(value), value)
 
 
-def _factory(result: Any) -> Callable[[], Any] | None:
+def _factory(func: Any, args: Any, result: Any) -> Factory | None:
+    """A function that gives an operation's result again; None if that is impossible."""
+    if _kind_of(func) == "in place":
+        return lambda args, kwargs: args[0]
+    make = _maker(result)
+    if make is None:
+        return None
+    storages = {storage_key(tensor) for tensor in tensors_in(args)}
+    if not storages.isdisjoint(map(storage_key, tensors_in(result))):
+        return lambda args, kwargs: func(*args, **kwargs)  # a view, of which its schema is silent
+    return lambda args, kwargs: make()
+
+
+def _maker(result: Any) -> Callable[[], Any] | None:
     """A function that creates a result like this one; None if that is impossible."""
     if isinstance(result, tuple):
-        parts = [_factory(part) for part in result]
+        parts = [_maker(part) for part in result]
         if any(part is None for part in parts):
             return None
         return lambda: tuple(part() for part in parts if part)
