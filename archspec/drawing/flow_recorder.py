@@ -89,7 +89,7 @@ class _Frame:
     def _input(self, name: str, value: Any) -> Any:
         if value is None:
             self.flow.absent.append(name)
-        if next(tensors_in(value), None) is None:
+        if not tensors_in(value):
             return value
         node = self.flow.add("input", name, place=self.subject.input_place(self.module, name))
         value = _mapped(value, self._own)
@@ -202,7 +202,7 @@ class _Functions(TorchFunctionMode):
         inputs = [(name, tensor) for name, value in named for tensor in tensors_in(value)]
         call = frame.called(inputs)
         result = func(*args, **kwargs)
-        if next(tensors_in(result), None) is None:  # the question for a size: nothing flows
+        if not tensors_in(result):  # the question for a size: nothing flows
             return result
         name, text = operation(func, args, kwargs)
         return frame.returned(call, result, "operation", name, type=name, text=text)

@@ -20,6 +20,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import (
+    conv_flop_count,
     flop_registry,
     sdpa_backward_flop_count,
     sdpa_flop_count,
@@ -102,7 +103,7 @@ def run(
     with ExitStack() as contexts:
         contexts.enter_context(without_garbage_collection())
         for path, module in model.named_modules():
-            contexts.enter_context(_recording_hooks(module, path, record, path in checkpointed))
+            _record(module, path, record, path in checkpointed, contexts)
         contexts.enter_context(MetaRun(model, is_measured=True))
         contexts.enter_context(Repeats(model, kinds or {}, record))
         contexts.enter_context(short_loops(record))
@@ -134,10 +135,10 @@ def without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _recording_hooks(
-    module: nn.Module, path: str, record: ForwardRecord, checkpointed: bool
-) -> ExitStack:
-    """Hooks that record which module is running, and the shapes of its inputs and outputs."""
+def _record(
+    module: nn.Module, path: str, record: ForwardRecord, checkpointed: bool, contexts: ExitStack
+) -> None:
+    """Record when a module is running, and the shapes of its inputs and outputs."""
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
         record.paths.append(path)
@@ -151,10 +152,8 @@ def _recording_hooks(
         record.note("outputs", shapes_in(output))
         record.paths.pop()
 
-    hooks = ExitStack()
-    hooks.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
-    hooks.callback(module.register_forward_hook(leave).remove)
-    return hooks
+    contexts.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
+    contexts.callback(module.register_forward_hook(leave).remove)
 
 
 class _Operations(TorchDispatchMode):
@@ -192,6 +191,21 @@ class _Operations(TorchDispatchMode):
             name = packet._qualified_op_name.removeprefix("aten::").removeprefix("_")
             self.record.note("uncounted", name)
         return result
+
+
+def _product_flops(first: Any, second: Any, out_val: Any, **kwargs: Any) -> int:
+    return 2 * out_val.numel() * first.shape[-1]
+
+
+def _added_product_flops(addend: Any, first: Any, second: Any, out_val: Any, **kwargs: Any) -> int:
+    return 2 * out_val.numel() * first.shape[-1]
+
+
+def _convolution_flops(
+    x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+    *args: Any, out_val: Any,
+) -> int:  # fmt: skip
+    return conv_flop_count(x.shape, weight.shape, out_val.shape, transposed=transposed)
 
 
 def _attention_flops(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
@@ -236,8 +250,14 @@ _FORMULAS = {
     CPU_ATTENTION: _attention_flops,
     recurrent.LAYER: _lstm_flops,
     torch.ops.aten._trilinear: _trilinear_flops,
+    # PyTorch's own look for tensors in everything that they are given.
+    torch.ops.aten.mm: _product_flops,
+    torch.ops.aten.bmm: _product_flops,
+    torch.ops.aten.addmm: _added_product_flops,
+    torch.ops.aten.baddbmm: _added_product_flops,
+    torch.ops.aten.convolution: _convolution_flops,
 }
-"""Operations for which PyTorch has no formula."""
+"""Operations for which PyTorch has no formula, or one that takes longer than the operation."""
 
 
 @functools.cache

@@ -253,7 +253,7 @@ class ForwardRecord:
 
     def enter_checkpoint(self, inputs: Any) -> None:
         """Enter a checkpointed module: only its inputs are saved."""
-        self._region = _Region(list(tensors_in(inputs)), len(self.events))
+        self._region = _Region(tensors_in(inputs), len(self.events))
 
     def leave_checkpoint(self) -> None:
         """Record what is recomputed; if nothing is, the inputs are not saved either."""
@@ -305,16 +305,26 @@ def storage_key(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata
 
 
-def tensors_in(values: Any) -> Iterator[torch.Tensor]:
+def tensors_in(values: Any) -> list[torch.Tensor]:
     """The tensors in a value of nested lists, tuples and mappings."""
     if isinstance(values, torch.Tensor):
-        yield values
-    elif isinstance(values, Mapping):
-        for value in values.values():
-            yield from tensors_in(value)
+        return [values]
+    found: list[torch.Tensor] = []
+    _add_tensors(values, found)
+    return found
+
+
+def _add_tensors(values: Any, found: list[torch.Tensor]) -> None:
+    if isinstance(values, torch.Tensor):
+        found.append(values)
     elif isinstance(values, list | tuple):
         for value in values:
-            yield from tensors_in(value)
+            _add_tensors(value, found)
+    elif values is None or isinstance(values, int | float | str):
+        pass  # most values are; to ask for a mapping takes longer
+    elif isinstance(values, dict | Mapping):
+        for value in values.values():
+            _add_tensors(value, found)
 
 
 def shapes_in(values: Any) -> Shapes:

@@ -53,9 +53,9 @@ class IndexValues(TorchDispatchMode):
             if (last := self._max_index(index)) >= rows:
                 self._report(rows, last)
         result = func(*args, **kwargs)
-        tensors = list(tensors_in((args, kwargs)))
+        tensors = tensors_in((args, kwargs))
         if func._schema.is_mutable:
-            if any(tensor in self._values for tensor in tensors):
+            if self._values and any(tensor in self._values for tensor in tensors):
                 self._values.clear()  # its views have changed, too
         elif isinstance(result, torch.Tensor) and result.numel() <= self._remaining:
             if value := _constant_value(func, args, kwargs, result):
@@ -63,9 +63,10 @@ class IndexValues(TorchDispatchMode):
                 with _disable_current_modes():
                     self._values[result] = torch.full(result.shape, *value, dtype=result.dtype)
                 return result
-            is_known = (
-                all(tensor in self._values for tensor in tensors) if tensors else func in _RANGES
-            )
+            if tensors:
+                is_known = self._values and all(tensor in self._values for tensor in tensors)
+            else:
+                is_known = func in _RANGES
             if is_known and torch.Tag.nondeterministic_seeded not in func.tags:
                 self._compute(func, args, kwargs, result)
         return result

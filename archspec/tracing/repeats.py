@@ -187,9 +187,9 @@ class Repeats:
         record.peak = before
         result = forward(*args, **kwargs)
         peak, record.peak = record.peak - before, max(outer, record.peak)
-        tensors = list(tensors_in((args, kwargs)))
+        tensors = tensors_in((args, kwargs))
         input_storages = {storage_key(tensor) for tensor in tensors}
-        results = list(tensors_in(result))
+        results = tensors_in(result)
         storages = {storage_key(tensor) for tensor in results}
         fresh = len(storages) == len(results) and not storages & input_storages
         if fresh and not any(
