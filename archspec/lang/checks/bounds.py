@@ -56,7 +56,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A float of magnitude up to 2**bits, which a function of a number has just given."""
+    """A float of magnitude up to 2**bits, which was computed from numbers."""
 
     bits: float
 
@@ -195,6 +195,7 @@ class Bounds:
             before = dict(state)
             self._known.enter(step)
             self._steps(step.body, state, rounds)
+            state |= {name: None for name, size in state.items() if _varies(size, before.get(name))}
             if state == before:
                 return
         rest = max(0, times - _SETTLED)
@@ -322,6 +323,12 @@ def _binary(sign: str, left: Size, right: Size) -> Size:
     match sign, left, right:
         case "%", Items(), _:
             raise BoundsError("text cannot be formatted in an expression")
+        case (("+" | "-"), Real(a), Real(b) | Number(b)) | (("+" | "-"), Number(a), Real(b)):
+            return _real(max(a, b) + 1)
+        case ("*", Real(a), Real(b) | Number(b)) | ("*", Number(a), Real(b)):
+            return _real(a + b)
+        case "/", Real(bits) | Number(bits), Number():  # an integer that is not 0
+            return _real(bits)
         case (("+" | "-"), Number(a), Number(b)):
             return Number(max(a, b) + math.log2(1 + 2.0 ** -min(abs(a - b), 60)))
         case "*", Number(a), Number(b):
@@ -348,8 +355,19 @@ def _binary(sign: str, left: Size, right: Size) -> Size:
             return None
 
 
+def _varies(size: Size, before: Size) -> bool:
+    """Whether it is a float that is another one after each round, which is followed no further."""
+    return isinstance(size, Real) and size != before
+
+
+def _real(bits: float) -> Size:
+    return Real(bits) if bits < _FLOAT_BITS else None
+
+
 def _of_value(value: Any) -> Size:
     match value:
+        case float() if math.isfinite(value):
+            return Real(math.log2(abs(value) + 1))
         case bool() | int():
             return Number(math.log2(abs(value) + 1))
         case str():
