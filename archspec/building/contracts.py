@@ -115,8 +115,13 @@ class ContractChecks(ExitStack):
     def _check_inputs(self, call: _Call, args: Any, kwargs: Any) -> None:
         inputs = call.entry.inputs
         values = {**dict(zip(inputs, args, strict=False)), **kwargs}
-        self.sizes_of(*call).clear()
         given = {key: value for key, value in values.items() if key in inputs}
+        sizes = self.sizes_of(*call)
+        sizes.clear()
+        for key, contract in inputs.items():
+            value = given.get(key, contract.declared.default)
+            if contract.declared.is_size and isinstance(value, int):
+                sizes[key] = value
         self._check_all(call, inputs, given, of_output=False)
 
     def _check_outputs(self, call: _Call, result: Any) -> None:

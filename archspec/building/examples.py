@@ -30,7 +30,7 @@ def example_inputs(
     A flag or a number has its default, else it is false or 1; if it is optional, it is left out.
 
     Args:
-        sizes: symbolic dimension → size.
+        sizes: symbolic dimension → size; an integer of Python's of that name has it, too.
         entry: the method that is called.
 
     Raises:
@@ -39,6 +39,7 @@ def example_inputs(
     block = spec.tree.blocks[spec.architecture.model].entries[entry]
     inputs: dict[str, Any] = {}
     values = {**spec.values, **spec.root.values}
+    sizes = {**sizes, **_default_sizes(block.inputs)}
     for name, contract in block.inputs.items():
         declared = contract.declared
         if declared.shape is None and declared.optional and declared.default is None:
@@ -63,6 +64,15 @@ def example_inputs(
     return inputs
 
 
+def _default_sizes(inputs: Mapping[str, ContractNode]) -> dict[str, int]:
+    """The integers of Python's that have a default, which may stand in the shapes of others."""
+    return {
+        name: int(contract.declared.default)
+        for name, contract in inputs.items()
+        if contract.declared.is_size and contract.declared.default is not None
+    }
+
+
 def example(
     contract: ContractNode, values: Mapping[str, Any], sizes: Mapping[str, int], device: str
 ) -> Any:
@@ -70,6 +80,8 @@ def example(
     declared = contract.declared
     if declared.shape is None:
         known = declared.default
+        if known is None and declared.is_size:
+            known = sizes.get(contract.name)
         return _NUMBERS[str(declared.dtype)] if known is None else known
     dtype = getattr(torch, declared.dtype) if declared.dtype else torch.get_default_dtype()
     shapes = _shapes(contract, values, sizes)

@@ -396,7 +396,8 @@ def _with_sizes(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = 
     dims = {**({"batch": 1} if "batch" in known else {}), **own_sizes, **sizes}
     for name in symbols:
         if name not in dims:
-            raise _usage(f"{spec.name} gives '{name}' no size", f"give one: {name}=…")
+            hint = f"write dims: {{{name}: …}} in the spec, or give {name}=… (--dim {name}=…)"
+            raise _usage(f"{spec.name} gives '{name}' no size", hint)
     architecture = spec.architecture.model_copy(update={"dims": dims})
     return replace(spec, architecture=architecture)
 

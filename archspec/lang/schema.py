@@ -138,6 +138,11 @@ class Contract(Model):
         return self.shape is not None and not self.is_list
 
     @property
+    def is_size(self) -> bool:
+        """Whether it is an integer of Python's, which may stand in the shapes of others."""
+        return self.shape is None and self.dtype == "int"
+
+    @property
     def sizes(self) -> list[Dimension]:
         """The sizes of the tensor, or of each tensor in a list."""
         found: list[Dimension] = []

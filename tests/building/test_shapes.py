@@ -419,6 +419,28 @@ blocks:
     assert "is [n=2, width=6]" in caught.value.message
 
 
+def test_an_integer_that_is_given_stands_in_shapes() -> None:
+    text = """archspec: 1
+model: Net
+dims: {batch: 2, rows: 4, columns: 6}
+blocks:
+  Grid:
+    inputs: {x: [batch, $rows * columns, 8], rows: int, columns: {dtype: int, default: 6}}
+    outputs: {y: [batch, 8, rows, columns]}
+    forward: [{return: "unflatten(transpose(x, 1, 2), 2, [rows, -1])"}]
+  Net:
+    inputs: {like: Grid}
+    modules: {grid: {type: Grid}}
+    forward: [{return: "grid(x, rows, columns)"}]
+"""
+    spec = archspec.loads(text)
+    archspec.build(spec, device="meta")
+    assert archspec.inspect(spec, rows=5).root.inputs[0] == (2, 30, 8)
+    with pytest.raises(ShapeError) as caught:
+        archspec.build(archspec.loads(text.replace("rows, columns)", "rows + 1)")), device="meta")
+    assert caught.value.message.endswith("the contract is [batch=2, rows * columns=30, 8]")
+
+
 SEVERAL = """\
 archspec: 1
 model: Net
