@@ -455,6 +455,9 @@ class _BlockReader(_Reader):
             if isinstance(part, Comprehension):
                 hint = "write a step {for: x in xs, do: […]}, or compute the list in let"
                 message = "a comprehension is no part of a forward step"
+                if "value" in path[4:5]:  # of a raw tensor
+                    hint = "write steps: [{xs: []}, {for: x in range(n), do: […]}, {return: …}]"
+                    message = "a comprehension is no part of a tensor's value"
                 self.checker.report(ExpressionError("E302", message, part, hint))
                 return Broken(Span(path))
         node, errors = without_owners(node, scope, "$" * offset if path[-1:] == ("value",) else "")

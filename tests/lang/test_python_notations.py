@@ -62,6 +62,7 @@ def loads(step: str) -> None:
         ("y: ys[0].size(0)", "E304", "write ys[0].shape"),
         ("y: x @ fc.weight.t()", "E304", "write transpose(fc.weight, 0, 1)"),
         ("y: x @ fc.wieght.t()", "E304", "did you mean 'weight'?"),
+        ("y: max(x, 1).values", "E304", "in a step of its own: {values, indices: max(x, 1)}"),
         ("y: x.mT", "E304", "write transpose(x, -2, -1)"),
         ("y: x.masked_fill_(x > 0, 0)", "E304", "write masked_fill(x, …)"),
         ("y: masked_fill_(x, x > 0, 0)", "E304", "write masked_fill(…)"),
@@ -130,6 +131,31 @@ def test_texts_that_hold_no_statement() -> None:
             "{buffers: {n: [1, 2]}, forward: [{return: x}]}",
             "E202",
             "write {value: $tensor([1, 2])}",
+        ),
+        (
+            "{parameters: {w: {shape: $sizes}}, forward: [{return: x}]}",
+            *("E202", 'write its sizes: shape: ["$sizes[0]", "$sizes[1]"]'),
+        ),
+        ("{parameters: {w: {shape: 4}}, forward: [{return: x}]}", "E202", "write shape: [4]"),
+        (
+            "{parameters: {w: {shape: [4], requires_grad: false}}, forward: [{return: x}]}",
+            *("E201", "what is never trained stands under buffers"),
+        ),
+        (
+            "{buffers: {w: {value: [{return: 'stack([x for x in n])'}]}}, forward: [{return: x}]}",
+            *("E302", "write steps: [{xs: []}, {for: x in range(n)"),
+        ),
+        (
+            "{buffers: {embedding: {shape: [4]}, w: {value: $embedding}}, forward: [{return: x}]}",
+            *("E303", "a value is computed from parameters"),
+        ),
+        (
+            "{items: [{each: a, in: '[[n, 2]]', items: [{type: ReLU}]}]}",
+            *("E306", 'a list in quotes begins with $: "$[…]"'),
+        ),
+        (
+            "{items: [{each: a, in: [Tanh, ReLU], items: [{type: $a}]}]}",
+            *("E206", "write here what it is: $'A' if a == … else 'B'"),
         ),
     ],
 )

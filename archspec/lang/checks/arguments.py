@@ -107,7 +107,7 @@ class _BlockChecker:
     def _check_sequential(self, container: ModuleNode) -> None:
         """A block with items in place of modules and steps."""
         for key in ("modules", "forward", "methods", "parameters", "buffers"):
-            if key in self.block.declared.model_fields_set:
+            if self.checker.document.has((*self.block.path, key)):
                 message = f"a block with items is a Sequential: it has no '{key}'"
                 hint = "write modules and forward in place of items"
                 self.checker.add("E212", message, (*self.block.path, key), key=True, hint=hint)
@@ -233,6 +233,8 @@ class _BlockChecker:
                 self._check_class(node.value, path)
             elif isinstance(node, Name) and self._is_value(node):
                 hint = "declare it as {type: block} or {type: layer}"
+                if node.symbol is not None and node.symbol.kind == "counter":
+                    hint = f"write here what it is: $'A' if {node.id} == … else 'B'"
                 if node.symbol is not None and node.symbol.kind == "let":
                     hint = "write here what it is: $'A' if … else 'B'"
                 message = f"'{node.id}' is no block or layer"

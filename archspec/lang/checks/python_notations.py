@@ -37,6 +37,8 @@ _ATTRIBUTES = {
     "T": "write transpose({x}, 0, 1)",
     "H": "write adjoint({x})",
     "data": "write detach({x})",
+    "indices": "take it apart in a step of its own: {{values, indices: {x}}}",
+    "values": "take it apart in a step of its own: {{values, indices: {x}}}",
     "grad": "gradients are for who trains the model",
     "mH": "write adjoint({x})",
     "mT": "write transpose({x}, -2, -1)",

@@ -537,15 +537,15 @@ class _ValueChecker(_StepChecker):
             super()._name(node)
 
     def _function(self, name: str, call: nodes.Call) -> None:
-        if not self._refuse_outside(call.function):
+        is_function = name in functions.names() and name not in self.targets
+        if is_function or not self._refuse_outside(call.function):
             super()._function(name, call)
 
     def _refuse_outside(self, node: Node) -> bool:
         """Whether a name is one that only a forward knows, which is reported."""
         name = node.id if isinstance(node, nodes.Name) else ""
-        is_function = name in functions.names() and name not in self.targets
         symbol = node.symbol if isinstance(node, nodes.Name) else None
-        if name not in self.outside or (symbol and symbol.kind != "function") or is_function:
+        if name not in self.outside or (symbol and symbol.kind != "function"):
             return False
         message = f"'{name}' is {self.outside[name]}: a value cannot use it"
         hint = "a value is computed from parameters, when the model is made"

@@ -138,6 +138,8 @@ def _unknown_key(document: Document, path: Path) -> Problem:
     if not above:
         hint = _TEMPLATES if str(key).startswith(("_", ".", "x-")) else _INSTEAD.get(str(key), hint)
     hint = _ONE_KEY if above[-2:-1] and above[-2] in _STEPS else hint
+    if above[-2:-1] == ["parameters"]:
+        hint = _INSTEAD_IN_TENSOR.get(str(key), hint)
     return document.problem("E201", f"unknown key '{_short(str(key))}'", path, key=True, hint=hint)
 
 
@@ -148,6 +150,10 @@ _INSTEAD = {  # of a key at the top
     "variables": "values are declared under params",
     "hyperparameters": "values are declared under params",
 }
+_INSTEAD_IN_TENSOR = dict.fromkeys(
+    ("requires_grad", "trainable", "frozen"),
+    "what is never trained stands under buffers; a freeze plan freezes parameters",
+)
 _WORDS = {
     "int": "an integer", "float": "a number", "bool": "true or false", "string": "text",
     "list": "a list", "dict": "a mapping", "model": "a mapping", "none": "null",
@@ -252,6 +258,11 @@ def _wrong_text(document: Document, path: Path, detail: _Detail) -> Problem:
 
 
 def _kind_hint(path: Path, given: Any, blocks: Collection[str]) -> str:
+    if path[-1:] == ("shape",) and isinstance(given, int):
+        return f"write shape: [{given}]"
+    if path[-1:] == ("shape",) and isinstance(given, str):
+        name = given if given[:1] == "$" and given[1:].isidentifier() else "$sizes"
+        return f'write its sizes: shape: ["{name}[0]", "{name}[1]"]'
     if len(path) == 4 and path[-2] in ("parameters", "buffers") and isinstance(given, list):
         return f"write {{value: $tensor({_short(yaml.flow(given))})}}, or {{shape: …}}"
     if "value" in path[4:5] and isinstance(given, int | float):

@@ -229,7 +229,9 @@ class Evaluator(nodes.Visitor[Value]):
         value = self.visit(node)
         if not isinstance(value, tuple):
             message = f"a loop needs a list, not {value!r}"[:200]
-            raise ExpressionError("E306", message, node)
+            is_text = isinstance(value, str) and isinstance(node, nodes.Constant)
+            hint = 'a list in quotes begins with $: "$[…]"' if is_text else ""
+            raise ExpressionError("E306", message, node, hint)
         return iter(cast("tuple[Value, ...]", value))
 
     def visit_attribute(self, node: nodes.Attribute) -> Value:
