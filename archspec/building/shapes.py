@@ -17,7 +17,7 @@ from archspec.building.contracts import ContractChecks
 from archspec.building.examples import example, example_inputs
 from archspec.building.forward_errors import FailureReport, SizeMismatch, size_mismatch
 from archspec.codegen import Generated
-from archspec.errors import BuildError, Note, Problem, ShapeError
+from archspec.errors import BuildError, Note, Place, Problem, ShapeError
 from archspec.lang.checks.calls import returns_names
 from archspec.lang.expr import ExpressionError, evaluate
 from archspec.lang.instances import Instance, walk
@@ -33,6 +33,7 @@ from archspec.tracing.repeats import Repeats
 _NOT_EMPTY = 3  # what a size of 0 is run as: nothing is seen of an empty tensor
 _DEFAULT_SIZES = (64, 224)  # of dimensions without a size in the spec
 _MAX_FAILURES = 5  # that one build reports
+_ABSENT = torch.Size([-1])  # no tensor has it
 # Hashes of source, sizes and contracts that passed: a spec is often loaded again by its name.
 _passed: set[int] = set()
 
@@ -109,17 +110,28 @@ def _check_layers(spec: Spec, model: nn.Module, instances: Mapping[str, Instance
 
 
 def _check_ties(spec: Spec, model: nn.Module, instances: Mapping[str, Instance]) -> None:
-    """Check that tied parameters have the same shape."""
+    """Check that tied parameters are there, and have the same shape."""
+    known = dict(model.named_parameters(remove_duplicate=False))
     for name, target in spec.ties.items():
         owner, _, attribute = name.rpartition(".")
-        own, shared = (
-            _own_shape(spec, model.get_submodule(owner), instances[owner], attribute),
-            model.get_parameter(target).shape,
-        )
+        place = spec.document.place(("tie", name))
+        if target not in known:
+            raise _no_parameter(target, model, place)
+        instance = instances.get(owner)  # None: a part of one of PyTorch's layers
+        own = instance and _own_shape(spec, model.get_submodule(owner), instance, attribute)
+        if own is _ABSENT:
+            raise _no_parameter(name, model, spec.document.place(("tie", name), key=True))
+        shared = known[target].shape
         if own is not None and own != shared:
             message = f"'{name}' has the shape {list(own)}, '{target}' has {list(shared)}"
-            place = spec.document.place(("tie", name))
             raise ShapeError(Problem("E510", message, place, "tied parameters have one shape"))
+
+
+def _no_parameter(path: str, model: nn.Module, place: Place | None) -> BuildError:
+    owner, _, name = path.rpartition(".")
+    kind = type(model.get_submodule(owner)).__name__
+    message = f"no parameter '{path}': the {kind} is made without {name}"
+    return BuildError(Problem("E213", message, place))
 
 
 def _needs_values(error: Exception) -> bool:
@@ -133,7 +145,10 @@ def _needs_values(error: Exception) -> bool:
 
 
 def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> torch.Size | None:
-    """The shape that a parameter would have if it were not tied; None if unknown."""
+    """The shape that a parameter would have if it were not tied; None if unknown.
+
+    ``_ABSENT``, if there would be none.
+    """
     block = spec.tree.blocks.get(instance.type)
     if block is not None:
         values = {**spec.values, **instance.values}
@@ -149,7 +164,7 @@ def _own_shape(spec: Spec, module: nn.Module, instance: Instance, name: str) -> 
         return None
     with torch.device("meta"):
         tensor = getattr(getattr(nn, layer.name)(**instance.arguments), name, None)
-    return tensor.shape if isinstance(tensor, torch.Tensor) else None
+    return tensor.shape if isinstance(tensor, torch.Tensor) else _ABSENT
 
 
 class _ShapeRun:

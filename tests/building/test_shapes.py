@@ -385,6 +385,27 @@ def test_tied_parameters_have_one_shape() -> None:
     assert error.message == "'b.weight' has the shape [3, 4], 'a.weight' has [4, 3]"
 
 
+@every(
+    "tie, missing",
+    [
+        ("fc.bias: a.bias", "fc.bias"),
+        ("a.bias: fc.bias", "fc.bias"),
+        ("a.bias: attn.out_proj.bias", "attn.out_proj.bias"),
+        ("attn.out_proj.weight: a.weight", ""),
+    ],
+)
+def test_tied_parameters_are_there(tie: str, missing: str) -> None:
+    layers = "a: {type: Linear, in_features: 3, out_features: 3}, fc: {type: Linear, in_features: 3, out_features: 3, bias: false}, attn: {type: MultiheadAttention, embed_dim: 3, num_heads: 1, bias: false}"
+    spec = archspec.loads(small("{return: a(x)}", modules=layers) + f"tie: {{{tie}}}\n")
+    if not missing:
+        model = archspec.build(spec, device="meta")
+        assert model.get_parameter("attn.out_proj.weight") is model.get_parameter("a.weight")
+        return
+    with pytest.raises(BuildError) as caught:
+        archspec.build(spec, device="meta")
+    assert caught.value.code == "E213" and f"no parameter '{missing}'" in caught.value.message
+
+
 def test_instances_have_the_names_that_people_give_them() -> None:
     assert (
         instance_text("bert.encoder.layer.3.output", "BertOutput")
