@@ -150,10 +150,8 @@ _INSTEAD = {  # of a key at the top
     "variables": "values are declared under params",
     "hyperparameters": "values are declared under params",
 }
-_INSTEAD_IN_TENSOR = dict.fromkeys(
-    ("requires_grad", "trainable", "frozen"),
-    "what is never trained stands under buffers; a freeze plan freezes parameters",
-)
+_FROZEN = "what is never trained stands under buffers; a freeze plan freezes parameters"
+_INSTEAD_IN_TENSOR = {"frozen": _FROZEN, "requires_grad": _FROZEN, "trainable": _FROZEN}
 _WORDS = {
     "int": "an integer", "float": "a number", "bool": "true or false", "string": "text",
     "list": "a list", "dict": "a mapping", "model": "a mapping", "none": "null",
