@@ -20,13 +20,14 @@ app: ## open the inspector in a browser: http://127.0.0.1:7860
 	$(setup) app
 	$(BIN)/archspec app $(ARGS)
 
-# One thread for each process of the tests: as many processes as cores run at once.
+# One thread for each process of the tests: as many processes as cores run at once. What is compiled
+# is kept even where the environment says not to: hundreds of processes import the same modules.
 # A browser may have to be installed: that begins beside the set-up, and is waited for after it.
 test: ## run every test, the checks included
 	@$(firstword $(wildcard $(BIN)/python) $(PYTHON)) tools/find_browser.py </dev/null >/dev/null 2>&1 &
 	$(setup) dev
 	@$(BIN)/python tools/find_browser.py >/dev/null
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: ## lint, formatting, types, import directions, JavaScript
 	$(setup) dev
