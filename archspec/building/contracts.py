@@ -116,12 +116,7 @@ class ContractChecks(ExitStack):
         inputs = call.entry.inputs
         values = {**dict(zip(inputs, args, strict=False)), **kwargs}
         given = {key: value for key, value in values.items() if key in inputs}
-        sizes = self.sizes_of(*call)
-        sizes.clear()
-        for key, contract in inputs.items():
-            value = given.get(key, contract.declared.default)
-            if contract.declared.is_size and isinstance(value, int):
-                sizes[key] = value
+        self.sizes_of(*call).clear()
         self._check_all(call, inputs, given, of_output=False)
 
     def _check_outputs(self, call: _Call, result: Any) -> None:
@@ -165,7 +160,12 @@ class ContractChecks(ExitStack):
             (self._shape(contracts[key], number), contracts[key].own_sizes(shape))
             for key, number, shape in dict.fromkeys(found)
         ]
-        bind(shapes, self._values(call.module), self.sizes_of(*call), self._budget)
+        sizes = self.sizes_of(*call)
+        for key, contract in contracts.items():
+            value = given.get(key, contract.declared.default)
+            if contract.declared.is_size and isinstance(value, int):
+                sizes.setdefault(key, value)
+        bind(shapes, self._values(call.module), sizes, self._budget)
         for key, value in given.items():
             self._check(call, contracts[key], value, of_output=of_output)
 

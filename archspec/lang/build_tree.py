@@ -173,8 +173,7 @@ class _BlockReader(_Reader):
         contracts = [contract for group in groups for contract in (group or {}).values()]
         symbols = [size for contract in contracts for size in contract.sizes]
         symbols += checker.architecture.dims
-        inputs = [(name, one) for entry in entries for name, one in (entry.inputs or {}).items()]
-        symbols += [name for name, contract in inputs if contract.is_size]
+        symbols += [name for g in groups for name, one in (g or {}).items() if one.is_size]
         self.sizes = {
             str(size): Symbol("size", str(size))
             for size in symbols

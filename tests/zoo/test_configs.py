@@ -149,6 +149,13 @@ TABLE: dict[str, dict[str, Values]] = {
         "feat_extract_activation": ([], ["relu"]),
         "add_adapter": ([], [True]),
     },
+    "segformer-b0": {
+        "hidden_act": ([], ["relu"]),
+        "layer_norm_eps": ([0.1], []),
+        "num_channels": ([], [1]),
+        "reshape_last_stage": ([], [False]),
+        "strides": ([[4, 2, 1, 2]], []),
+    },
     "clip": {
         "text_config.tie_word_embeddings": ([True, False], []),
         "vision_config.tie_word_embeddings": ([True, False], []),
