@@ -41,8 +41,12 @@ class Initialisation:
 
     def __init__(self, names: Names, writer: Writer) -> None:
         self.names, self.writer = names, writer
-        self.instances = dict(walk_with_parts(names.spec.root))
         self.printer = ArgumentPrinter(names.classes)
+
+    @cached_property
+    def instances(self) -> dict[str, Instance]:
+        """Path → module, of all that rules may select."""
+        return dict(walk_with_parts(self.names.spec.root))
 
     @cached_property
     def rules(self) -> list[tuple[RuleNode, _Selected]]:

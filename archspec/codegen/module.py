@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import takewhile
+from weakref import WeakKeyDictionary
 
 from archspec.codegen.adapters import Attributes, write_adapter
 from archspec.codegen.constructor import BODY, Constructor, annotation, list_annotation
@@ -63,21 +63,31 @@ class Generated:
         return first, "\n".join([head, *body]).rstrip().split("\n")
 
 
-@lru_cache(maxsize=64)
+# Of specs that are in use: a page makes one of each edit.
+_generated: WeakKeyDictionary[Spec, Generated] = WeakKeyDictionary()
+
+
 def generate(spec: Spec) -> Generated:
     """The Python source of a spec: one class a block, and a ``Config`` of its parameters.
 
     Raises:
         SpecError: E302 if a ``type:`` expression is too clever to be written as Python.
     """
+    generated = _generated.get(spec)
+    if generated is None:
+        generated = _generated[spec] = _generate(spec)
+    return generated
+
+
+def _generate(spec: Spec) -> Generated:
     names = collect(spec)
     body = Writer()
     if names.values:
         _write_config(names, body)
     uses: tuple[str, ...] | None = None
     filled: dict[str, frozenset[str]] = {}
+    initialisation = Initialisation(names, body)
     for name in names.blocks:
-        initialisation = Initialisation(names, body)
         if name == names.root and initialisation.rules:
             uses = initialisation.arguments
             initialisation.write()
