@@ -96,18 +96,15 @@ def run(
     record = ForwardRecord(model)
     record.see(inputs)
 
-    def save(tensor: torch.Tensor) -> torch.Tensor | None:
-        record.save(tensor)
-        return None if record.is_recomputed else tensor
-
     with ExitStack() as contexts:
+        contexts.callback(record.release)
         contexts.enter_context(without_garbage_collection())
         for path, module in model.named_modules():
             _record(module, path, record, path in checkpointed, contexts)
         contexts.enter_context(MetaRun(model, is_measured=True))
         contexts.enter_context(Repeats(model, kinds or {}, record))
         contexts.enter_context(short_loops(record))
-        contexts.enter_context(saved_tensors_hooks(save, lambda tensor: tensor))
+        contexts.enter_context(saved_tensors_hooks(record.save, lambda nothing: nothing))
         contexts.enter_context(_Operations(record))
         contexts.enter_context(IndexValues(lambda *lookup: record.note("beyond", lookup)))
         contexts.enter_context(_Functions(autocast, record, device))

@@ -212,6 +212,14 @@ class ForwardRecord:
         region = self._region
         return storage_key(tensor) in (self._kept if region is None else region.needed)
 
+    def release(self) -> None:
+        """Let go of the tensors that backward needs, when the model has run.
+
+        Through autograd's graph they hold the hook that saves them, and with it this record: a
+        circle that no garbage collector sees.
+        """
+        self._kept.clear()
+
     @property
     def in_use(self) -> frozenset[int]:
         """The keys of all storages that are alive, but for those of weights."""
@@ -229,7 +237,10 @@ class ForwardRecord:
         return True
 
     def save(self, tensor: torch.Tensor) -> None:
-        """Record that autograd saves a tensor for the backward pass."""
+        """Record that autograd saves a tensor for the backward pass.
+
+        Nothing is returned for the graph to hold: where a result is saved, it would hold itself.
+        """
         if self.keep(tensor):
             what = "anew" if self.is_recomputed else "kept"
             self.note(what, tensor.untyped_storage().nbytes())

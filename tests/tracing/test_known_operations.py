@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 from typing import Any
 
 import pytest
@@ -12,8 +14,9 @@ from torch import nn
 import archspec
 from archspec.building import shapes
 from archspec.errors import ArchspecError
+from archspec.inspection import measure
 from archspec.tracing import meta_run
-from archspec.tracing.forward_record import storage_key
+from archspec.tracing.forward_record import ForwardRecord, storage_key
 from archspec.tracing.known_operations import KnownOperations
 from archspec.tracing.meta_run import MetaRun
 
@@ -120,3 +123,17 @@ def test_a_chain_of_edits_has_the_answers_of_fresh_processes(
         monkeypatch.setattr(meta_run, "_known", KnownOperations())
         monkeypatch.setattr(shapes, "_passed", set[int]())
         assert answer(text) == one, text
+
+
+def test_a_measured_model_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    records: list[weakref.ref[ForwardRecord]] = []
+
+    class Seen(ForwardRecord):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__(model)
+            records.append(weakref.ref(self))
+
+    monkeypatch.setattr(measure, "ForwardRecord", Seen)
+    archspec.inspect("vgg11")
+    gc.collect()
+    assert [record() for record in records] == [None, None]
