@@ -31,6 +31,10 @@ from archspec_app.worker_pool import FORK, REAP, WorkerRequest
 
 _FILE = b"gradio.FileData"  # in whatever Gradio would take for a file
 
+_MANY_OBJECTS = 300_000
+"""After which the garbage collector interrupts an event. A model of some thousand modules is made
+of so many, and nearly all of them are in use."""
+
 
 def main(descriptor: int) -> None:
     """Fork workers until the page's server is gone; then kill those that are left."""
@@ -99,6 +103,7 @@ def _kill(pid: int) -> None:
 def work(server: Connection, handlers: Sequence[Handler]) -> None:
     """Answer requests, one after the other, until the connection is closed."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.set_threshold(_MANY_OBJECTS, 10, 10)
     session: Session | None = None
     while True:
         try:
@@ -109,6 +114,8 @@ def work(server: Connection, handlers: Sequence[Handler]) -> None:
             session = _session(request)
         server.send_bytes(_encode(_answer(request, session, handlers[request.number])))
         server.send_bytes(pickle.dumps(session.state()))
+        if gc.get_count()[0] > _MANY_OBJECTS // 10:
+            gc.collect()  # nobody waits now
 
 
 def _session(request: WorkerRequest) -> Session:
