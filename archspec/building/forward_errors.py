@@ -238,6 +238,8 @@ class FailureReport:
             hint = self._unpacking(error)
             if "must be Tensor, not list" in said:
                 hint = "a list is one tensor by stack(xs) or cat(xs): sum(stack(xs), 0)"
+            elif "must be tuple of" in said:
+                hint = "several tensors or sizes stand in brackets: [a, b]"
             return "E512", f"{type(error).__name__}: {said}", hint, []
         shapes = [
             self.shape([int(size) for size in sizes.split(", ") if size])
@@ -246,7 +248,11 @@ class FailureReport:
         if len(shapes) == 2:
             message = f"the shapes {shapes[0]} and {shapes[1]} do not fit together"
             return "E510", message, f"PyTorch says: {said}", []
+        if "torch.nonzero()" in said:
+            hint = "write where(mask, x, y) or masked_fill(x, mask, value); for experts route(…)"
+            return "E510", "a shape here depends on the values of a tensor", hint, []
         hint = _TAKEN_APART if "values to unpack" in said else ""
+        hint = "write flip(x, [dim])" if "step must be greater than zero" in said else hint
         return "E510", said, hint, []
 
     def _layer(self, layer: nn.Module, input_tensor: torch.Tensor | None) -> tuple[str, list[Note]]:

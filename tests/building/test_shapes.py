@@ -230,6 +230,18 @@ def test_nothing_is_said_of_what_fits() -> None:
             15,
             "Got 3D input, but bilinear mode needs 4D input",
         ),
+        (
+            [("y: relu(up(x))", "y: x[x > 0]")],
+            "E510",
+            15,
+            "a shape here depends on the values of a tensor: write where(mask, x, y) or masked_fill(x, mask, value); for experts route(…)",
+        ),
+        (
+            [("y: relu(up(x))", "y: x[::-1]")],
+            "E510",
+            15,
+            "step must be greater than zero: write flip(x, [dim])",
+        ),
     ],
 )
 def test_each_failure_has_its_place(
@@ -239,7 +251,8 @@ def test_each_failure_has_its_place(
     assert isinstance(error, ShapeError)
     assert error.place is not None
     assert (error.code, error.place.line) == (code, line)
-    assert message is None or error.message == message
+    told = f"{error.message}: {error.problems[0].hint}"
+    assert message in (None, error.message, told)
 
 
 def test_the_failing_part_of_a_step_is_marked() -> None:

@@ -60,6 +60,7 @@ _METHODS = {
     "size": "write {x}.shape, {x}.shape[0] for its first size",
     "t": "write transpose({x}, 0, 1)",
     "type": "write to({x}, float32)",
+    "unfold": "select windows: {x}[..., arange(n)[:, None] * step + arange(size)]",
     "values": "a loop over a ModuleDict gives its modules: {{for: layer in {x}, do: […]}}",
 }
 
@@ -112,7 +113,7 @@ def method_hint(name: str, owner: str) -> str:
         return _METHODS[name].format(x=owner)
     if functions.find(name) is not None:
         return f"write {name}({owner}, …)"
-    return in_place_hint(name, f"{owner}, …")
+    return functions.known_instead(name) or in_place_hint(name, f"{owner}, …")
 
 
 def in_place_hint(name: str, arguments: str = "…") -> str:

@@ -38,14 +38,15 @@ _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
     ast.Is: "is", ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in",
 }  # fmt: skip
+_COMPREHENSION = "write [… for x in xs], or among steps {for: x in xs, do: […]}"
 _OUTSIDE: dict[type[ast.AST], tuple[str, str]] = {
     ast.Lambda: ("lambda", ""), ast.NamedExpr: ("assignment (:=)", ""),
     ast.JoinedStr: ("an f-string", ""), ast.Starred: ("unpacking with *", ""),
     ast.Dict: ("a dict", "a return gives names to values: {return: {out: y, aux: a}}"),
     ast.Set: ("a set", "write a name without braces"),
     ast.Await: ("await", ""), ast.Yield: ("yield", ""), ast.YieldFrom: ("yield", ""),
-    ast.SetComp: ("a set", "write [… for x in xs]"), ast.DictComp: ("a dict", ""),
-    ast.GeneratorExp: ("a generator", "write [… for x in xs]"),
+    ast.SetComp: ("a set", _COMPREHENSION), ast.DictComp: ("a dict", ""),
+    ast.GeneratorExp: ("a generator", _COMPREHENSION),
 }  # fmt: skip
 
 

@@ -146,12 +146,23 @@ def names() -> tuple[str, ...]:
 
 
 _BY_NUMBER = "it stands alone behind in; by number: {for: i in range(len(xs)), do: […]} with xs[i]"
+_BY_VALUES = "its shape depends on values: use where(…) or masked_fill(…); for experts route(…)"
+# Functions of PyTorch that have two names, of which the table has the other.
+_ALIASES = {
+    "absolute": "abs", "clip": "clamp", "concatenate": "cat", "divide": "div", "fix": "trunc",
+    "ger": "outer", "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le",
+    "multiply": "mul", "negative": "neg", "not_equal": "ne", "subtract": "sub",
+    **{f"arc{name}": f"a{name}" for name in "cos cosh sin sinh tan tan2 tanh".split()},
+}  # fmt: skip
 _INSTEAD = {
     **dict.fromkeys(("enumerate", "range", "zip"), _BY_NUMBER),
+    **{name: f"write {known}(…)" for name, known in _ALIASES.items()},
+    **dict.fromkeys(
+        ("argwhere", "bincount", "masked_select", "nonzero", "unique", "unique_consecutive"),
+        _BY_VALUES,
+    ),
     "attention": "write scaled_dot_product_attention(…)",
     "cast": "write to(x, float32)",
-    "clip": "write clamp(…)",
-    "concatenate": "write cat(…)",
     "dot_product_attention": "write scaled_dot_product_attention(…)",
     "expand_dims": "write unsqueeze(…)",
     "hard_swish": "write hardswish(…)",
@@ -166,7 +177,12 @@ _INSTEAD = {
     "finfo": "write finfo(x.dtype).min",
     "divisible": "it takes plain numbers",
     "pair": "it takes plain numbers",
-    "nonzero": "its shape depends on values: use where(…) or masked_fill(…); for experts route(…)",
+    "fliplr": "write flip(x, [1])",
+    "flipud": "write flip(x, [0])",
+    "list": "a list is [a, b]; unbind(x, dim) takes a tensor apart",
+    "map": "write a step {for: x in xs, do: […]}",
+    "no_grad": "write detach(x)",
+    "tuple": "a list is [a, b]; unbind(x, dim) takes a tensor apart",
     "checkpoint": "leave it out: what is kept for backward is for who trains the model",
     "max_pool": "write max_pool2d(…)",
     "print": "leave it out: archspec inspect shows all shapes",
@@ -174,6 +190,11 @@ _INSTEAD = {
     "repeat_kv": "write repeat_interleave(…)",
     "reversed": "write xs[::-1], with quotes around the expression",
 }
+
+
+def known_instead(name: str) -> str:
+    """What to write for a function that PyTorch or another library has; "" if that is not known."""
+    return _INSTEAD.get(name, "")
 
 
 def instead_of(name: str, others: Sequence[str]) -> str:
@@ -187,8 +208,8 @@ def instead_of(name: str, others: Sequence[str]) -> str:
     >>> instead_of("clip", []), instead_of("sofmax", []), instead_of("lstm", [])
     ('write clamp(…)', "did you mean 'softmax'?", 'LSTM is a layer: declare a module of that type')
     """
-    if name in _INSTEAD:
-        return _INSTEAD[name]
+    if hint := known_instead(name):
+        return hint
     if layer := next((layer for layer in layers.names() if layer.casefold() == name), None):
         return f"{layer} is a layer: declare a module of that type"
     near = [n for n in near_misses(name, [*others, *names()]) if n[0] == name[0]]
