@@ -118,7 +118,7 @@ def open_data(
     from archspec.data.language_columns import find_language_columns
     from archspec.data.sources import find
     from archspec.data.split_columns import by_split_column
-    from archspec.data.splitting import choose, choose_hint, split_word
+    from archspec.data.splitting import absent_class_notes, choose, choose_hint, split_word
     from archspec.data.tables import with_texts
     from archspec.data.targets import holds_label_lists
     from archspec.data.text_files import TextFormat
@@ -214,6 +214,7 @@ def open_data(
         builder.add(split, table)
     builder.refuse(max_bad_rows)
     builder.cut(validation_fraction, seed)
+    builder.notes += absent_class_notes({s: rows.counts for s, rows in builder.splits.items()})
     return builder.data(chosen.unused)
 
 

@@ -121,3 +121,23 @@ def stratified_split(labels: Integers, share: float, seed: int) -> tuple[Integer
     cut_off = np.sort(np.concatenate(parts)) if parts else np.array([], dtype=np.int64)
     kept = np.setdiff1d(np.arange(len(labels)), cut_off)
     return kept, cut_off
+
+
+def absent_class_notes(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Notes on classes that ``train`` has and a split that is scored has not.
+
+    Args:
+        counts: split → class → number of rows, words or pixels.
+
+    >>> absent_class_notes({"train": {"a": 4, "b": 2}, "test": {"a": 3, "b": 0}})
+    ['test has none of 1 of the 2 classes: b, so its figures say nothing of it']
+    """
+    notes: list[str] = []
+    learned = [name for name, count in counts.get("train", {}).items() if count]
+    for split in ("validation", "test"):
+        absent = [name for name in learned if counts.get(split, {}).get(name) == 0]
+        if absent:
+            which = f"{len(absent):,} of the {len(learned):,} classes: {listing(absent)}"
+            them = "it" if len(absent) == 1 else "them"
+            notes.append(f"{split} has none of {which}, so its figures say nothing of {them}")
+    return notes

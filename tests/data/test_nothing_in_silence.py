@@ -197,3 +197,13 @@ def test_what_the_cut_makes_of_small_classes(tmp_path: Path) -> None:
         "validation is 2 of 8 rows, a share of 0.25: each class gives whole rows",
     )
     assert data.rule == "validation is 0.1 of train, cut from each class with seed 0"
+
+
+def test_a_split_that_lacks_a_class(tmp_path: Path) -> None:
+    for split, labels in (("train", "abcd"), ("validation", "ac"), ("test", "abd")):
+        write(tmp_path / f"{split}.csv", "text,label", *[f"it was,{one}" for one in labels * 3])
+    assert opened(tmp_path).notes == (
+        "validation has none of 2 of the 4 classes: b, d, so its figures say nothing of them",
+        "test has none of 1 of the 4 classes: c, so its figures say nothing of it",
+    )
+    assert opened(tmp_path, validation_split=False, test_split=False).notes == ()
