@@ -92,8 +92,8 @@ def _check_layers(spec: Spec, model: nn.Module, instances: Mapping[str, Instance
     """Refuse layers without sizes or forward, which could not be initialised or run."""
     for path, child in model.named_modules():
         name = type(child).__name__
-        own_tensors = (*child.parameters(recurse=False), *child.buffers(recurse=False))
-        if any(map(is_lazy, own_tensors)):
+        own_tensors = (*child._parameters.values(), *child._buffers.values())
+        if any(tensor is not None and is_lazy(tensor) for tensor in own_tensors):
             message = f"{name} knows no sizes before its first input"
             replacement = name.removeprefix("Lazy")
             hint = (

@@ -64,7 +64,8 @@ class Constructor:
 
     def _defaults(self) -> None:
         """Defaults and local values that are computed, each behind those that it needs."""
-        block, add, used = self.block, self.writer.add, names_used(self.block)
+        block, add = self.block, self.writer.add
+        used = names_used(block) if block.let else set[str]()
         for name in ordered(needed_names(block.params, block.let))[0]:
             if name not in block.params:
                 local = block.let[name]

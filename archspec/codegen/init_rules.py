@@ -51,6 +51,8 @@ class Initialisation:
     @cached_property
     def rules(self) -> list[tuple[RuleNode, _Selected]]:
         """The rules that select something, with what they do."""
+        if not self.names.tree.init:
+            return []
         tree = Tree(entries(self.names.spec.root))
         known: dict[tuple[tuple[str, ...], frozenset[str]], _Selected] = {}
         selected: list[tuple[RuleNode, _Selected]] = []

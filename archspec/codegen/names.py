@@ -65,7 +65,7 @@ def collect(spec: Spec) -> Names:
         for name in blocks
         if name in passed
         or any(param.declared.type == "block" for param in tree.blocks[name].params.values())
-        or names_used(tree.blocks[name]) & values
+        or (values and names_used(tree.blocks[name]) & values)
     }
     if _names_in_rules(tree) & values:
         configured.add(root)

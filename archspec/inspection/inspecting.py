@@ -336,6 +336,8 @@ def checkpointed_blocks(model: nn.Module, patterns: Sequence[str]) -> tuple[str,
     """
     if isinstance(patterns, str) or not all(isinstance(text, str) for text in patterns):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise _usage("checkpoint_blocks takes a list of patterns")
+    if not patterns:
+        return ()
     chosen = ResolvedPlan(None, FreezePlan(patterns=list(patterns)), (None,) * len(patterns))
     selection = Selection(model, chosen)
     outermost: dict[str, nn.Module] = {}

@@ -169,7 +169,7 @@ class _Operations(TorchDispatchMode):
         kwargs = kwargs or {}
         packet = func._overloadpacket
         formula = _FORMULAS.get(packet) or flop_registry.get(packet)
-        if formula is None and func is not torch.ops.prim.device.default:
+        if formula is None and _is_composite(func):
             with self:  # a composite operation may be made of counted ones
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -258,6 +258,16 @@ _FORMULAS = {
 
 
 @functools.cache
+def _is_composite(func: Any) -> bool:
+    """Whether an operation may be made of others, as PyTorch's ``decompose`` asks."""
+    if func is torch.ops.prim.device.default:
+        return False
+    key = torch._C.DispatchKey.CompositeImplicitAutograd
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    return key in func.py_kernels or has_kernel(func.name(), key)
+
+
+@functools.cache
 def _computes(func: Any) -> bool:
     """Whether an operation computes values: views and allocations do not."""
     returned = [r.alias_info for r in func._schema.returns]
@@ -288,10 +298,12 @@ class _Functions(TorchFunctionMode):
             size = sum(t.numel() * t.itemsize for t in (*made, *taken))
             self.record.note("differentiated", size)
         if isinstance(result, torch.Tensor) and result.ndim >= 2:
-            inputs = tensors_in((args, kwargs))
             sizes = result.shape[-2:]
-            if func in _TRIANGULAR or any(
-                t in self._causal and t.shape[-2:] == sizes for t in inputs
+            if func in _TRIANGULAR or (
+                self._causal
+                and any(
+                    t in self._causal and t.shape[-2:] == sizes for t in tensors_in((args, kwargs))
+                )
             ):
                 self._causal[result] = True
         return result

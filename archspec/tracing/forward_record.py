@@ -120,13 +120,15 @@ class ForwardRecord:
         self.live = self.peak = self._held = 0
         self.paths: list[str] = [""]
         self.copies: dict[int, torch.Tensor] = {}
-        self._gradients = {
-            path: [(id(p), p.numel() * p.itemsize) for p in own if p.requires_grad]
-            for path, module in model.named_modules()
-            if (own := [*module.parameters(recurse=False)])
-        }
-        tensors = (*model.parameters(), *model.buffers())
-        self._weights = {storage_key(tensor) for tensor in tensors}
+        self._gradients: dict[str, list[tuple[int, int]]] = {}
+        self._weights: set[int] = set()
+        for path, module in model.named_modules():
+            own = [p for p in module._parameters.values() if p is not None]
+            if own:
+                sizes = [(id(p), p.numel() * p.itemsize) for p in own if p.requires_grad]
+                self._gradients[path] = sizes
+            buffers = [b for b in module._buffers.values() if b is not None]
+            self._weights.update(map(storage_key, (*own, *buffers)))
         self._alive: dict[int, weakref.ref[Any]] = {}
         # The tensors are held: an address is unique only while it is in use.
         self._kept: dict[int, torch.Tensor] = {}
@@ -339,4 +341,4 @@ def _add_tensors(values: Any, found: list[torch.Tensor]) -> None:
 
 
 def shapes_in(values: Any) -> Shapes:
-    return tuple(tuple(tensor.shape) for tensor in tensors_in(values))
+    return tuple([tuple(tensor.shape) for tensor in tensors_in(values)])

@@ -28,6 +28,8 @@ _RANGES = frozenset({_aten.arange.default, _aten.arange.start, _aten.arange.star
 _CONSTANTS = frozenset(
     {_aten.ones.default, _aten.full.default, _aten.ones_like.default, _aten.full_like.default}
 )
+_STARTING = _RANGES | _CONSTANTS | {_aten.ne.Scalar}
+"""Operations whose results are known though nothing is known of any other tensor."""
 
 
 class IndexValues(TorchDispatchMode):
@@ -49,13 +51,15 @@ class IndexValues(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if not self._values and func not in _STARTING:  # as for most of a run
+            return func(*args, **kwargs)
         for rows, index in _lookups(func, args):
             if (last := self._max_index(index)) >= rows:
                 self._report(rows, last)
         result = func(*args, **kwargs)
         tensors = tensors_in((args, kwargs))
         if func._schema.is_mutable:
-            if self._values and any(tensor in self._values for tensor in tensors):
+            if any(tensor in self._values for tensor in tensors):
                 self._values.clear()  # its views have changed, too
         elif isinstance(result, torch.Tensor) and result.numel() <= self._remaining:
             if value := _constant_value(func, args, kwargs, result):
@@ -63,10 +67,9 @@ class IndexValues(TorchDispatchMode):
                 with _disable_current_modes():
                     self._values[result] = torch.full(result.shape, *value, dtype=result.dtype)
                 return result
-            if tensors:
-                is_known = self._values and all(tensor in self._values for tensor in tensors)
-            else:
-                is_known = func in _RANGES
+            is_known = (
+                all(tensor in self._values for tensor in tensors) if tensors else func in _RANGES
+            )
             if is_known and torch.Tag.nondeterministic_seeded not in func.tags:
                 self._compute(func, args, kwargs, result)
         return result
