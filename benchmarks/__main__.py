@@ -79,8 +79,8 @@ def main() -> None:
             runs = arguments.runs
             results.append(compare(one, runs) if isinstance(one, Pair) else one(runs))
             print(_row(results[-1]), file=shown, flush=True)
-        if name == "edit":
-            print(f"  {editing.told(results[-1])}", file=shown, flush=True)
+            if name == "edit":
+                print(f"  {editing.told(results[-1])}", file=shown, flush=True)
         if name == "meta":
             print(f"  {building.first()}", file=shown, flush=True)
         if name == "gpu":

@@ -1,4 +1,6 @@
-"""An edit of BERT's YAML in the inspector, to tree and cost; beside it, torchinfo on a built BERT.
+"""An edit in the inspector, to tree and cost; beside it, torchinfo on the model built anew.
+
+One is of BERT's YAML; the other of a spec of 2,000 layers, no two of which are alike.
 
 Ours is all that the server does and the way there and back on this machine: the request, the queue,
 parsing, checking, building, measuring, and everything on the page that follows from it.
@@ -25,9 +27,11 @@ from benchmarks.references import bert
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-TARGET = 0.3
+BERT, LAYERS = "BERT edited in the inspector", "2,000 distinct layers, one of them edited"
+TARGETS = {BERT: 0.15, LAYERS: 0.5}
 """Seconds of server time, at the median."""
 LENGTH = 128
+COUNT = 2_000
 
 
 def pairs() -> Iterator[Pair]:
@@ -51,14 +55,59 @@ def pairs() -> Iterator[Pair]:
             answer = edit(text.replace("default: 2,", f"default: {next(labels)},"))
             assert answer, "the page answers"
 
-        yield Pair("BERT edited in the inspector", ours, theirs, target=None)
+        yield Pair(BERT, ours, theirs, target=None)
+    yield from _layers()
+
+
+def _layers() -> Iterator[Pair]:
+    """A chain of linear layers and norms, all of different sizes; an edit changes one number."""
+    numbers = itertools.count(1)
+
+    def text(of_one: int) -> str:
+        items = [
+            line
+            for n in range(COUNT // 2)
+            for eps in [of_one if n == 500 else 1]
+            for line in (
+                f"{{type: Linear, in_features: {8 + n}, out_features: {9 + n}}}",
+                f"{{type: LayerNorm, normalized_shape: {9 + n}, eps: {eps}e-6}}",
+            )
+        ]
+        listed = "".join(f"          - {item}\n" for item in items)
+        return (
+            "archspec: 1\nmodel: Net\nblocks:\n  Net:\n    inputs: {x: [batch, 8]}\n"
+            "    modules:\n      body:\n        type: Sequential\n        items:\n"
+            f"{listed}    forward:\n      - return: body(x)\n"
+        )
+
+    def theirs() -> object:
+        from torchinfo import summary
+
+        with torch.device("meta"):
+            layers = [
+                layer
+                for n in range(COUNT // 2)
+                for layer in (torch.nn.Linear(8 + n, 9 + n), torch.nn.LayerNorm(9 + n, eps=1e-6))
+            ]
+            model, rows = torch.nn.Sequential(*layers), torch.empty(1, 8)
+        return summary(model, input_data=rows, verbose=0)
+
+    with _page() as edit:
+
+        def ours() -> None:
+            answer = edit(text(next(numbers)))
+            assert answer and not any(
+                one.get("problems") for one in answer if isinstance(one, dict)
+            ), "the page answers"
+
+        yield Pair(LAYERS, ours, theirs, target=None)
 
 
 def told(result: Result) -> str:
     """Whether the median is within what the page promises."""
-    median = statistics.median(result.ours)
-    verdict = "met" if median <= TARGET else "missed"
-    return f"of that, the page promises {1000 * TARGET:.0f} ms at the median: {verdict}"
+    target = TARGETS[result.name]
+    verdict = "met" if statistics.median(result.ours) <= target else "missed"
+    return f"of that, the page promises {1000 * target:.0f} ms at the median: {verdict}"
 
 
 @contextlib.contextmanager
