@@ -238,6 +238,8 @@ class FailureReport:
             hint = self._unpacking(error)
             if "must be Tensor, not list" in said:
                 hint = "a list is one tensor by stack(xs) or cat(xs): sum(stack(xs), 0)"
+            elif "must be Tensor, not tuple" in said:
+                hint = "several values are taken apart in a step of their own: {y, state: …}"
             elif "must be tuple of" in said:
                 hint = "several tensors or sizes stand in brackets: [a, b]"
             return "E512", f"{type(error).__name__}: {said}", hint, []

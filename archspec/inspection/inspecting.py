@@ -32,7 +32,7 @@ from archspec.inspection.report import Inspection
 from archspec.inspection.tree import tree
 from archspec.lang.instances import ancestors, walk
 from archspec.lang.schema import FreezePlan
-from archspec.lang.sizes import symbols_of
+from archspec.lang.sizes import ANY, symbols_of
 from archspec.lang.spec import Spec, as_spec
 from archspec.tracing.forward_record import Run
 from archspec.tracing.limits import RunLimitExceeded
@@ -399,6 +399,8 @@ def _with_sizes(spec: Spec, sizes: Mapping[str, int], left_out: Sequence[str] = 
     for name in symbols:
         if name not in dims:
             hint = f"write dims: {{{name}: …}} in the spec, or give {name}=… (--dim {name}=…)"
+            if name == ANY:
+                hint = f"give it a name in the inputs of {spec.architecture.model}, and a size"
             raise _usage(f"{spec.name} gives '{name}' no size", hint)
     architecture = spec.architecture.model_copy(update={"dims": dims})
     return replace(spec, architecture=architecture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, cast
 
 from archspec.errors import Problem, did_you_mean, listing, shown
@@ -71,6 +71,24 @@ def fit(value: Value, param: Param, kind: str) -> tuple[Value, str]:
         complaint = next((complaint for _, complaint in items if complaint), "")
         return tuple(item for item, _ in items), complaint
     return fit_one(value, param, kind)
+
+
+def text_hint(value: object, names: Collection[str]) -> str:
+    """What to write for a text that something refuses, as a hint; "" for other values.
+
+    Args:
+        names: of parameters, which may have been written where their values were meant.
+
+    >>> text_hint("width", ["width"]), text_hint("None", []), text_hint("4", [])
+    ('write $width for its value', 'write null', 'write 4, without quotes')
+    """
+    if not isinstance(value, str):
+        return ""
+    if value in names:
+        return f"write ${value} for its value"
+    if value == "None":
+        return "write null"
+    return f"write {value}, without quotes" if value.isdecimal() and value.isascii() else ""
 
 
 def whole_number_hint(root: yaml.Mapping, path: yaml.Path, value: object) -> str:

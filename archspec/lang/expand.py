@@ -17,7 +17,7 @@ from archspec.lang.checker import Checker
 from archspec.lang.checks.classes import chooses_class, class_complaint, unknown_class
 from archspec.lang.checks.names import MAX_NAME, item_name_complaint
 from archspec.lang.checks.signatures import missing_arguments, wrong_arguments
-from archspec.lang.declarations import fit, inferred, whole_number_hint
+from archspec.lang.declarations import fit, inferred, text_hint, whole_number_hint
 from archspec.lang.expr import ExpressionError, Node, Value
 from archspec.lang.expr.evaluate import MAX_WORK as BUDGET
 from archspec.lang.expr.evaluate import rounds
@@ -181,6 +181,11 @@ class Instantiator:
         self._done[key] = self._counted(made)
         return self._done[key]
 
+    def _names_at(self, path: Path) -> set[str]:
+        """The parameters and local values that an argument at a path may use."""
+        block = self.blocks.get(str(path[1])) if path[:1] == ("blocks",) else None
+        return {*self.globals, *(block.params if block else ()), *(block.let if block else ())}
+
     def _block_values(
         self,
         block: BlockNode,
@@ -216,6 +221,7 @@ class Instantiator:
                 complaint = "takes a value, not a mapping"
             if complaint:
                 hint = whole_number_hint(self.checker.document.root, path, value)
+                hint = hint or text_hint(value, self._names_at(path))
                 self._refuse("E205", f"{block.name}'s {name} {complaint}", path, hint)
             if kind in ("block", "layer") and value is not None:
                 message, hint = class_complaint(self.blocks, kind, str(value))

@@ -50,6 +50,10 @@ def _attribute(owners: Modules, name: str, blocks: Blocks) -> Modules:
     return children or (None if certain else _ANY)
 
 
+_OF_CONTAINERS = frozenset("append clear extend insert items keys pop update values".split())
+"""What PyTorch's containers have themselves, beside what every module has."""
+
+
 def members(
     module: ModuleNode, name: str, blocks: Blocks
 ) -> Mapping[str, ModuleNode | None] | None:
@@ -58,7 +62,8 @@ def members(
     None if it is not known what it has, or what the member ``name`` is.
     """
     if container := container_of(module, blocks):
-        return container.named_items
+        named = container.named_items
+        return {} if named is None and name in _OF_CONTAINERS else named
     if block := blocks.get(module.kind):
         return {**dict.fromkeys(block.tensors), **block.modules}
     layer = layers.find(module.kind)

@@ -175,10 +175,21 @@ class ModuleNode:
         return isinstance(self.when, Constant) and self.when.value is True
 
     @property
-    def named_items(self) -> Mapping[str, ModuleNode]:
-        """The items that are written as a mapping."""
-        modules = ((key, item) for key, item in self.items if isinstance(item, ModuleNode))
-        return {str(key): item for key, item in modules} if self.is_mapping else {}
+    def named_items(self) -> Mapping[str, ModuleNode] | None:
+        """The items that have names; None if these are computed."""
+        modules = {str(k): item for k, item in self.items if isinstance(item, ModuleNode)}
+        if self.is_mapping:
+            return modules
+        named: dict[str, ModuleNode] = {}
+        for item in self.item_modules:
+            match item.name:
+                case None:
+                    pass
+                case Template(pieces=(Constant(value=str(name)),)):
+                    named[name] = item
+                case _:
+                    return None
+        return named
 
     @property
     def item_modules(self) -> tuple[ModuleNode, ...]:

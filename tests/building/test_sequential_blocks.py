@@ -43,11 +43,16 @@ blocks:
       short: {type: ConvNormAct, planes: 4, out: 4, act: false, pad: 1}
       named: {type: Named}
       tail: {type: Sequential, items: [{type: ConvNormAct, planes: 4, out: 4}, {type: Named, n: 1}]}
+      acts:
+        type: Sequential
+        items:
+          - {type: ReLU, name: relu}
+          - {type: Identity, repeat: 2, index: i, name: "same_{i}"}
     forward:
       - y: features[0](x)
       - y: short(features[-1](y))
       - {for: layer in named, do: [{y: layer(y)}]}
-      - return: tail(named(named.first(y)))
+      - return: acts.relu(tail(named(acts.same_1(named.first(y)))))
 freeze: {some: ["features[0]", short.0, "@Named", "tail[0].1"]}
 tie: {tail.0.1.bias: short.0.bias}
 """

@@ -142,6 +142,22 @@ def test_texts_that_hold_no_statement() -> None:
             *("E202", 'write its sizes: shape: ["$sizes[0]", "$sizes[1]"]'),
         ),
         ("{parameters: {w: {shape: 4}}, forward: [{return: x}]}", "E202", "write shape: [4]"),
+        ("{modules: {m: {type: Part, size: n}}}", "E205", "write $n for its value"),
+        ("{modules: {m: {type: Part, size: '4'}}}", "E205", "write 4, without quotes"),
+        ("{modules: {m: {Part: {size: 4}}}}", "E202", "write {type: Part, …}, its arguments"),
+        (
+            "{modules: {m: {type: Linear, in_features: 4, out_features: 4, activation: relu}}}",
+            *("E203", "call it in a step"),
+        ),
+        (
+            "{modules: {m: {type: Sequential, items: []}}, forward: [{return: m.a(x)}]}",
+            *("E304", "call an item, as m[0]"),
+        ),
+        (
+            "{modules: {m: {type: Sequential, items: [{type: ReLU, name: 'a{n}'}]}}, "
+            "forward: [{return: m.a5(x)}]}",
+            *("E304", "it has: a4"),
+        ),
         (
             "{parameters: {w: {shape: [4], requires_grad: false}}, forward: [{return: x}]}",
             *("E201", "what is never trained stands under buffers"),
@@ -165,7 +181,8 @@ def test_texts_that_hold_no_statement() -> None:
     ],
 )
 def test_declarations_as_in_python(block: str, code: str, hint: str) -> None:
-    text = f"archspec: 1\nmodel: Net\nparams: {{n: 4}}\nblocks:\n  Net: {block}\n"
+    part = "{params: {size: int}, items: [{type: ReLU}]}"
+    text = f"archspec: 1\nmodel: Net\nparams: {{n: 4}}\nblocks:\n  Part: {part}\n  Net: {block}\n"
     with pytest.raises(SpecError) as caught:
         archspec.loads(text.replace("Net: {", "Net: {inputs: {x: [batch, 4]}, "))
     (problem,) = caught.value.problems

@@ -324,15 +324,19 @@ class _Walk:
             declared = self._declared(owner)
             if name in inside:
                 continue
-            if name in owner.left_out:
+            is_child = declared is not None and isinstance(declared.get(name), ModuleNode)
+            if declared is not None and (is_child or name in owner.left_out):
                 self._left_out(node, name, declared[name], owner)
-            elif owner.type in self.blocks and name not in declared:
-                known = [*declared]
+            elif declared is None or (owner.type in self.blocks and name not in declared):
+                known = [*(inside if declared is None else declared)]
                 hint = did_you_mean(name, known) or f"it has: {listing(known)}"
                 self.refuse(node, "E304", f"no child or parameter '{name}'", hint)
 
-    def _declared(self, owner: Instance) -> Mapping[str, ModuleNode | TensorNode]:
-        """The children and raw tensors that a module would have, were none left out."""
+    def _declared(self, owner: Instance) -> Mapping[str, ModuleNode | TensorNode] | None:
+        """The children and raw tensors that a module would have, were none left out.
+
+        None if their names are computed.
+        """
         if block := self.blocks.get(owner.type):
             held = {**block.modules, **block.tensors}
             return block.container.named_items if block.container else held

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from archspec.errors import Problem, did_you_mean, listing, shown
 from archspec.lang.checker import Checker
-from archspec.lang.declarations import whole_number_hint
+from archspec.lang.declarations import text_hint, whole_number_hint
 from archspec.lang.expr import Value
 from archspec.lang.registry.layers import Layer
 from archspec.lang.schema import Module
@@ -45,9 +45,7 @@ def wrong_arguments(
             message, hint = f"{takes.name} has no argument '{name}'", _instead(takes, name, values)
             yield problem("E203", message, path, key=True, hint=hint, cause=_declared_at(takes))
         elif expected and value:
-            is_name = isinstance(value[0], str) and value[0] in params
-            hint = f"write ${value[0]} for its value" if is_name else ""
-            hint = hint or ("write null" if value[0] == "None" else "")
+            hint = text_hint(value[0], params)
             hint = hint or whole_number_hint(checker.document.root, path, value[0])
             yield problem("E205", f"{takes.name}'s {name} takes {expected}", path, hint=hint)
 
@@ -123,14 +121,26 @@ _OTHER_NAMES = {
 """What other frameworks, or other layers, call an argument → its name here, if a layer has it."""
 
 
+_ELSEWHERE = {
+    **dict.fromkeys(("args", "kwargs"), "arguments stand beside type, each by its name"),
+    **dict.fromkeys(("act", "activation"), "call it in a step: relu(fc(x)), or list it behind"),
+    **dict.fromkeys(
+        ("init", "initializer", "kernel_initializer", "weight_init"),
+        "rules say how tensors start: init: [{match: PATTERN, weight: zeros_}]",
+    ),
+    "if": "write when: $…",
+}
+"""What is no argument of any layer here, but said in another place."""
+
+
 def _instead(takes: Signature, name: str, given: Collection[str]) -> str:
     """What to write for an argument that does not exist, as a hint."""
     if name in ("device", "dtype"):
         return "device and dtype are chosen when the model is built"
     if name in ("each", "carry") or (name == "in" and "each" in given):
         return "write {each: a, in: $values, items: [{type: …, …}]}"
-    if name in ("args", "kwargs"):
-        return "arguments stand beside type, each by its name"
+    if name in _ELSEWHERE and not did_you_mean(name, arguments_of(takes)):
+        return _ELSEWHERE[name]
     names = arguments_of(takes)
     if meant := next((n for n in _OTHER_NAMES.get(name, ()) if n in names and n not in given), ""):
         return f"write {meant}"

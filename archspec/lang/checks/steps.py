@@ -340,8 +340,12 @@ class _StepChecker:
         lacking = [known for owner, known in found if self._lacks(owner, node.name, known)]
         if lacking:
             known = list(dict.fromkeys(name for names in lacking for name in names or ()))
-            known = known or ["nothing of its own"]
-            hint = did_you_mean(node.name, known) or f"it has: {listing(known)}"
+            hint = (
+                did_you_mean(node.name, known)
+                or f"it has: {listing(known) or 'nothing of its own'}"
+            )
+            if not known and any(container_of(owner, self.blocks) for owner in owners):
+                hint = f"call an item, as {written(node.value)}[0], or loop over them"
             if methods_of(owners, node.name, self.blocks):
                 hint = f"it is a method: call it, {written(node)}(…)"
             self.refuse(node, "E304", f"no child or parameter '{node.name}'", hint)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from archspec.errors import Findings, Problem, did_you_mean, listing
 from archspec.lang import schema, yaml
-from archspec.lang.checks.class_notations import module_text
+from archspec.lang.checks.class_notations import is_known, module_text
 from archspec.lang.checks.other_notations import read_as_meant
 from archspec.lang.checks.python_notations import meant_step, target_hint
 from archspec.lang.expr import ExpressionError, evaluate, parse
@@ -125,8 +125,10 @@ def _missing_key(document: Document, path: Path, missing: str) -> Problem:
     if not path and missing == "model" and (blocks := _keys_of(document, ("blocks",))):
         hint = hint or f"name the block that is built: model: {blocks[-1]}"
     if missing == "type":
-        is_group = not {"repeat", "each"}.isdisjoint(_keys_of(document, path))
-        hint = _GROUP if is_group else hint
+        keys = _keys_of(document, path)
+        hint = hint if {"repeat", "each"}.isdisjoint(keys) else _GROUP
+        if len(keys) == 1 and is_known(keys[0], _keys_of(document, ("blocks",))):
+            hint = f"write {{type: {keys[0]}, …}}, its arguments beside it"
     message = f"the key '{missing}' is missing{where}"
     return document.problem("E202", message, path, key=True, hint=hint)
 
