@@ -156,6 +156,11 @@ def _computed(func: Any, args: Any, kwargs: Any) -> Any:
         bias, rows, weight = args
         shape = rows.shape[0], weight.shape[1]
         return _checked(torch.empty(shape, dtype=bias.dtype, device=_META))
+    if func is _aten.native_layer_norm.default and not kwargs and _is_plain_layer_norm(*args):
+        data, sizes = args[:2]
+        row = (*data.shape[: data.ndim - len(sizes)], *(1 for _ in sizes))
+        means, deviations = (data.new_empty(row) for _ in range(2))
+        return _checked((torch.empty_like(data), means, deviations))
     return _checked(func(*args, **kwargs))
 
 
@@ -195,6 +200,18 @@ def _is_plain_linear(bias: Any, rows: Any, weight: Any) -> bool:
         return False
     fits = rows.shape[1] == weight.shape[0] and bias.shape[0] == weight.shape[1]
     return fits and bias.dtype == rows.dtype == weight.dtype
+
+
+def _is_plain_layer_norm(data: Any, sizes: Any, weight: Any, bias: Any, eps: Any) -> bool:
+    """Whether a layer norm is one of float32 in a row, of which PyTorch's way is the longest."""
+    if not data.is_meta or data.dtype != torch.float32 or not data.is_contiguous():
+        return False
+    fits = len(sizes) > 0 and tuple(data.shape[-len(sizes) :]) == tuple(sizes)
+    return fits and all(
+        one is None
+        or (one.is_meta and one.dtype == torch.float32 and tuple(one.shape) == tuple(sizes))
+        for one in (weight, bias)
+    )
 
 
 _BATCH_NORMS = frozenset(

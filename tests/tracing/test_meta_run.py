@@ -66,6 +66,33 @@ def test_batch_norms() -> None:
             assert outcome(func, args) == expected, (func, args)
 
 
+def layer_norms() -> list[Norm]:
+    """Layer norms of every shape, dtype and layout, with and without weights; some do not fit."""
+    found: list[Norm] = []
+    for shape, dtype, own in product(SHAPES, DTYPES, DTYPES):
+        for (is_turned, has_weight), (has_bias, is_right) in product(TWICE, TWICE):
+            x = torch.empty(shape, dtype=dtype, device="meta")
+            x = x.transpose(0, 1) if is_turned else x
+            for count in range(3):
+                sizes = list(x.shape[x.ndim - count :])
+                one = torch.empty(sizes if is_right else [*sizes, 2], dtype=own, device="meta")
+                weights = one if has_weight else None, one if has_bias else None
+                every = (x, sizes if is_right or has_bias else [9], *weights, 1e-5)
+                found.append((_aten.native_layer_norm.default, every))
+    return found
+
+
+def test_layer_norms() -> None:
+    cases = layer_norms()
+    found = 0
+    for func, args in cases[::11]:  # all of them would take long
+        expected = outcome(func, args)
+        with MetaRun(nn.ReLU()):
+            assert outcome(func, args) == expected, (func, args)
+        found += isinstance(expected, list)
+    assert 50 < found < len(cases) // 11
+
+
 def test_a_batch_norm_of_another_size_is_pytorchs_error() -> None:
     x, three = torch.empty(2, 4, 5, device="meta"), torch.empty(3, device="meta")
     for running in ((three, three), (None, None)):
