@@ -139,14 +139,16 @@ def _record(
 
     def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
         record.paths.append(path)
-        record.note("inputs", shapes_in((args, kwargs)))
+        with torch._C.DisableTorchFunction():  # modes need not see how metadata are read
+            record.note("inputs", shapes_in((args, kwargs)))
         if checkpointed and torch.is_grad_enabled():
             record.enter_checkpoint((args, kwargs))
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
         if checkpointed and torch.is_grad_enabled():
             record.leave_checkpoint()
-        record.note("outputs", shapes_in(output))
+        with torch._C.DisableTorchFunction():
+            record.note("outputs", shapes_in(output))
         record.paths.pop()
 
     contexts.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)

@@ -79,11 +79,17 @@ class Repeats:
             nn.Module, Any
         ] = {}  # forwards of a module itself, not of its class
         self.anchor = torch.zeros((), device="meta", requires_grad=True)
-        parameters, modes = _below(model)
-        items = [
-            (path, module, (kinds[path], _state(parameters[module]), modes[module]))
+        composite = [
+            (path, module)
             for path, module in model.named_modules()
             if path in kinds and next(module.children(), None) is not None
+        ]
+        alike = Counter(kinds[path] for path, _ in composite)
+        composite = [one for one in composite if alike[kinds[one[0]]] >= _MIN_REPEATS]
+        parameters, modes = _below(model) if composite else ({}, {})
+        items = [
+            (path, module, (kinds[path], _state(parameters[module]), modes[module]))
+            for path, module in composite
         ]
         counts = Counter(kind for _, _, kind in items)
         self.modules = [item for item in items if counts[item[2]] >= _MIN_REPEATS]
