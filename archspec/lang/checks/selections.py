@@ -271,11 +271,14 @@ class SelectionChecker:
             message = f"when takes true or false, not {shown(holds[0])}"
             hint = "an expression begins with $" if isinstance(holds[0], str) else ""
             self.checker.add("E205", message, (*tie.path, "when"), hint=hint)
-        if self.tree is None or not holds or not holds[0]:
+        if self.tree is None or not holds:
             return
         name, target = tie.name, tie.to
         for path, key in ((name, True), (target, False)):
             if path not in self.tensors:
+                # Where it does not hold, a path may be of what other values lead to.
+                if not holds[0] and self._may_have(path):
+                    continue
                 hint = did_you_mean(path, self.tensors)
                 if inside := [t for t in self.tensors if t.startswith(f"{path}.")]:
                     hint = f"tie each of its parameters, such as {listing(inside)}"
@@ -284,11 +287,19 @@ class SelectionChecker:
             elif path in self.buffers:
                 message = f"'{path}' is a buffer: only parameters are shared"
                 self.checker.add("E213", message, ("tie", name), key=key)
+        if not holds[0]:
+            return
         others = (self._evaluated(one.when) for one in self.declared.ties if one.name == target)
         if any(other and other[0] for other in others):
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)
+
+
+    def _may_have(self, path: str) -> bool:
+        """Whether a tensor would be there if nothing was left out, as far as that is known."""
+        tree = self._everything()
+        return tree is None or path in tensors_of(tree)
 
 
 def tensors_of(tree: Tree) -> Iterator[str]:
