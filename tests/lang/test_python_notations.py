@@ -142,6 +142,12 @@ def test_texts_that_hold_no_statement() -> None:
             *("E202", 'write its sizes: shape: ["$sizes[0]", "$sizes[1]"]'),
         ),
         ("{parameters: {w: {shape: 4}}, forward: [{return: x}]}", "E202", "write shape: [4]"),
+        ("{buffers: {w: {shape: [4], dtype: torch.long}}}", "E202", "write int64"),
+        (
+            "{forward: {y: relu(x), return: y}}",
+            *("E202", "write forward: [{y: relu(x)}, {return: y}]"),
+        ),
+        ("{items: []}\nloss: mse", "E201", "archspec train takes the rest as options"),
         ("{modules: {m: {type: Part, size: n}}}", "E205", "write $n for its value"),
         ("{modules: {m: {type: Part, size: '4'}}}", "E205", "write 4, without quotes"),
         ("{modules: {m: {Part: {size: 4}}}}", "E202", "write {type: Part, …}, its arguments"),
@@ -194,3 +200,6 @@ def test_modules_are_tied_by_their_parameters() -> None:
     with pytest.raises(SpecError) as caught:
         archspec.loads(text)
     assert caught.value.problems[0].hint == "tie each of its parameters, such as fc.weight, fc.bias"
+    with pytest.raises(SpecError) as caught:
+        archspec.loads(text.replace("{fc: layers}", "{'layers.*.weight': fc.weight}"))
+    assert caught.value.problems[0].hint.startswith("a tie is of two parameters")

@@ -282,6 +282,8 @@ class SelectionChecker:
                 hint = did_you_mean(path, self.tensors)
                 if inside := [t for t in self.tensors if t.startswith(f"{path}.")]:
                     hint = f"tie each of its parameters, such as {listing(inside)}"
+                elif not {*path}.isdisjoint("*{[@"):
+                    hint = "a tie is of two parameters, by whole paths such as layers.0.fc.weight"
                 message = f"no parameter '{path}'"
                 self.checker.add("E213", message, ("tie", name), key=key, hint=hint)
             elif path in self.buffers:
@@ -294,7 +296,6 @@ class SelectionChecker:
             message = f"'{target}' is tied itself"
             hint = "tie both to the parameter that has a value of its own"
             self.checker.add("E213", message, ("tie", name), hint=hint)
-
 
     def _may_have(self, path: str) -> bool:
         """Whether a tensor would be there if nothing was left out, as far as that is known."""

@@ -146,11 +146,21 @@ def _unknown_key(document: Document, path: Path) -> Problem:
 
 
 _TEMPLATES = "there is no place for templates: what repeats is a block with params"
+_DTYPES = {
+    "double": "float64", "float": "float32", "half": "float16", "int": "int64", "long": "int64",
+    **{name: name for name in "bfloat16 bool float16 float32 float64 int32 int64 uint8".split()},
+}  # fmt: skip
 _INSTEAD = {  # of a key at the top
     "defaults": "to build on another spec, write extends: NAME, or use: [FILE] for its blocks",
     "imports": "there are no imports: blocks of other files are taken by use: [FILE]",
     "variables": "values are declared under params",
     "hyperparameters": "values are declared under params",
+    "name": "a spec has the name of its file, and description says what it is",
+    "version": "archspec: 1 is the version of the language; description has room for others",
+    **dict.fromkeys(
+        ("data", "epochs", "loss", "optimizer", "train", "trainer", "training"),
+        "a spec says what a model is: archspec train takes the rest as options",
+    ),
 }
 _FROZEN = "what is never trained stands under buffers; a freeze plan freezes parameters"
 _INSTEAD_IN_TENSOR = {"frozen": _FROZEN, "requires_grad": _FROZEN, "trainable": _FROZEN}
@@ -204,6 +214,9 @@ def _wrong_kind(document: Document, path: Path, details: list[_Detail]) -> Probl
         if isinstance(last, int) and not {"inputs", "outputs", "shape"}.isdisjoint(path):
             expected = "an integer, a name or an $expression"
         message = f"expected {expected}"
+    if last == "dtype" and kinds[0] == "literal_error":
+        hint = _DTYPES.get(str(details[0]["input"]).removeprefix("torch."), "")
+        hint = f"write {hint}" if hint else ""
     if words or kinds[0] == "value_error":
         given = details[0]["input"]
         blocks = _keys_of(document, ("blocks",))
@@ -292,6 +305,9 @@ def _kind_hint(path: Path, given: Any, blocks: Collection[str]) -> str:
         return "a step is {name: expression} or {return: expression}"
     if path[-1:] == ("return",) and isinstance(given, dict):
         return "write {return: a, b}, or give each a name: {return: {out: a, aux: b}}"
+    if path[-1:] in (("forward",), ("do",)) and isinstance(given, dict):
+        steps = [{key: value} for key, value in cast("dict[str, Any]", given).items()]
+        return f"write {path[len(path) - 1]}: {_short(yaml.flow(steps))}"
     if _among_steps(path) and isinstance(given, list | dict):
         return "quote the expression: YAML reads [ ] and { } itself"
     if len(path) > 1 and path[-2] in ("modules", "items"):
