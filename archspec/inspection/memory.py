@@ -112,19 +112,20 @@ class StaticMemory:
 
     @classmethod
     def of(cls, model: nn.Module, optimizer: str) -> StaticMemory:
-        trainable = _bytes(p for p in model.parameters() if p.requires_grad)
+        parameters = list(model.parameters())
+        trainable = [p for p in parameters if p.requires_grad]
         return cls(
-            weights=_bytes(model.parameters()),
+            weights=_bytes(parameters),
             buffers=_bytes(model.buffers()),
-            gradients=trainable,
-            optimizer=_state(model, optimizer),
+            gradients=_bytes(trainable),
+            optimizer=_state(trainable, optimizer),
         )
 
 
-def _state(model: nn.Module, optimizer: str) -> Figure:
+def _state(trainable: Iterable[nn.Parameter], optimizer: str) -> Figure:
     """The optimizer's state; in 8 bits with one float32 a block, small tensors in float32."""
     total = 0
-    for tensor in (p for p in model.parameters() if p.requires_grad):
+    for tensor in trainable:
         size = tensor.numel()
         tensor_bytes = size * tensor.itemsize
         if optimizer == EIGHT_BITS:

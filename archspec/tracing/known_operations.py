@@ -15,8 +15,9 @@ from typing import Any, cast
 Factory = Callable[[Any, Any], Any]
 """Makes a result, given the operation's arguments, by position and by name."""
 
-MAX_PARTS = 2_000_000
-"""Of all keys together: numbers, dtypes and other values; some 80 MB where each is a number."""
+MAX_PARTS = 600_000
+"""Of all keys together: numbers, dtypes and other values. With what they lead to, some 40 MB: the
+operations of four models of 2,000 layers that are all different."""
 
 
 class KnownOperations:
