@@ -68,7 +68,24 @@ _RAISED = frozenset(
     ).split()
     if hasattr(owner, name)
 )
-"""What autocast computes in float32 on a GPU; on a CPU it keeps the precision of its inputs."""
+"""What autocast computes in float32 on a GPU; on a CPU most of it keeps its inputs' precision."""
+
+
+_RAISED_ON_CPU = frozenset(
+    getattr(owner, name)
+    for owner in (torch, torch.Tensor, F, torch.fft, torch.linalg)
+    for name in (
+        "adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d binary_cross_entropy"
+        " binary_cross_entropy_with_logits cdist cholesky cosine_embedding_loss cross_entropy"
+        " ctc_loss fft fft2 fftn fractional_max_pool2d fractional_max_pool3d grid_sample"
+        " hinge_embedding_loss huber_loss ifft ifft2 ifftn inverse irfft irfft2 kl_div l1_loss"
+        " margin_ranking_loss max_pool3d max_unpool2d max_unpool3d mse_loss multi_margin_loss"
+        " multilabel_margin_loss nanquantile nll_loss poisson_nll_loss polar prod quantile rfft"
+        " smooth_l1_loss soft_margin_loss solve stft trace triplet_margin_loss view_as_complex"
+    ).split()
+    if hasattr(owner, name) and callable(getattr(owner, name))
+)
+"""What autocast computes in float32 on a CPU, beside padding with the values at the edge."""
 
 
 def run(
@@ -321,7 +338,9 @@ class _Functions(TorchFunctionMode):
             kwargs = {name: self._lower(value) for name, value in kwargs.items()}
         if self.lowered is not None and func is torch.bilinear:  # a GPU's; a CPU's knows none
             args = [arg if arg is None else arg.float() for arg in args]
-        if self.lowered is not None and self.on_cuda and func in _RAISED:
+        is_padded = func is F.pad and _is_padded_by_values(*args, **kwargs)
+        raised = _RAISED if self.on_cuda else _RAISED_ON_CPU
+        if self.lowered is not None and (func in raised or (is_padded and not self.on_cuda)):
             args = [in_float32(value) for value in args]
             kwargs = {name: in_float32(value) for name, value in kwargs.items()}
         if is_stepwise(func, args):
@@ -354,6 +373,12 @@ class _Functions(TorchFunctionMode):
             cached = sum(t.numel() * t.itemsize for t in (call.key, call.value))
             self.record.note("cached", cached)
         return call.on_cuda() if self.on_cuda else call.on_cpu()
+
+
+def _is_padded_by_values(
+    data: Any, pad: Any, mode: str = "constant", value: Any = None, **others: Any
+) -> bool:
+    return mode in ("reflect", "replicate")
 
 
 def _passes_gradient(tensor: torch.Tensor) -> bool:

@@ -150,6 +150,35 @@ def test_copied_modules_count_as_if_they_had_run(
         assert copied == run(model, inputs, autocast=autocast)
 
 
+def test_what_autocast_computes_in_float32_on_a_cpu(kept_on_cpu: Callable[..., int]) -> None:
+    text = """archspec: 1
+model: Net
+dims: {batch: 2}
+blocks:
+  Net:
+    inputs: {x: [batch, 4, 8, 8], grid: [batch, 8, 8, 2]}
+    modules:
+      a: {type: Linear, in_features: 8, out_features: 8}
+      b: {type: Linear, in_features: 8, out_features: 8}
+    forward: [{y: a(x)}, {y: "STEP"}, {return: b(y)}]
+"""
+    steps = [
+        "irfft(rfft(y) * rfft(y), n=8)",
+        "grid_sample(y, grid, align_corners=False)",
+        "pad(y, [1, 1, 1, 1], mode='reflect')[..., 1:-1, 1:-1]",
+        "pad(y, [1, 1, 1, 1], mode='circular')[..., 1:-1, 1:-1]",
+        "avg_pool3d(cdist(y, y), 3, 1, 1)",
+        "y * quantile(y, 0.5, -1, keepdim=True)",
+    ]
+    wrong: list[str] = []
+    for step in steps:
+        spec = archspec.loads(text.replace("STEP", step))
+        found = archspec.inspect(spec, precision="bf16-mixed").memory.activations.value
+        if found != kept_on_cpu(spec, None, mixed=True):
+            wrong.append(step)
+    assert wrong == []
+
+
 def test_only_calls_that_differ_run() -> None:
     """Of twelve equal layers one: the first gets its inputs as the others do."""
     spec = archspec.load("bert")
