@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from archspec.errors import DataError, Problem
 from archspec.tasks import IGNORED
 from archspec.tasks.language_model import LanguageModel, token_logits
-from archspec.tasks.objective import Batch, Loss
+from archspec.tasks.objective import Batch, Loss, first_rows
 
 _NOISE = 1e-5  # of the largest logit: what other sizes of matrix products may change
 
@@ -31,7 +31,8 @@ class CausalLm(LanguageModel):
     def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
         """Over all logits: most tokens are predicted, and picking their logits takes longer."""
         labels = batch["labels"]
-        logits, labels = self.aligned(token_logits(outputs, labels)[:rows], labels[:rows])
+        logits = first_rows(token_logits(outputs, labels), rows)
+        logits, labels = self.aligned(logits, labels[:rows])
         entropy = F.cross_entropy(
             logits.flatten(0, 1).float(),
             labels.flatten(),

@@ -9,7 +9,15 @@ from torch import Tensor
 
 from archspec.tasks import IGNORED
 from archspec.tasks.classification import WeightedObjective
-from archspec.tasks.objective import Batch, Loss, Metrics, Scores, output_of_shape, tensors_of
+from archspec.tasks.objective import (
+    Batch,
+    Loss,
+    Metrics,
+    Scores,
+    first_rows,
+    output_of_shape,
+    tensors_of,
+)
 
 
 class ImageSegmentation(WeightedObjective):
@@ -33,7 +41,8 @@ class ImageSegmentation(WeightedObjective):
 
     def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
         labels = batch["labels"]
-        return self.criterion.dense(self.logits(outputs, labels)[:rows], labels[:rows])
+        logits = first_rows(self.logits(outputs, labels), rows)
+        return self.criterion.dense(logits, labels[:rows])
 
     def metrics(self, device: torch.device) -> PixelMetrics:
         return PixelMetrics(self, device)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from archspec.errors import DataError, Problem
 from archspec.tasks import IGNORED
-from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores
+from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, first_rows
 from archspec.tasks.own_loss import OwnLoss
 
 _MAX_EXPONENT = 700.0  # exp of more is no float
@@ -37,7 +37,8 @@ class LanguageModel(Objective):
             DataError: E906, the model gives no logits of tokens.
         """
         labels = batch["labels"]
-        logits, labels = self.aligned(token_logits(outputs, labels)[:rows], labels[:rows])
+        logits = first_rows(token_logits(outputs, labels), rows)
+        logits, labels = self.aligned(logits, labels[:rows])
         is_predicted = labels != IGNORED
         return logits[is_predicted].float(), labels[is_predicted]
 

@@ -156,6 +156,14 @@ class Objective(ABC):
         """Metrics to which nothing was added yet."""
 
 
+def first_rows(tensor: Tensor, rows: int) -> Tensor:
+    """The first rows of a batch; the tensor itself where it has no others.
+
+    The gradient of a part is a copy of the whole, which takes time where there are many logits.
+    """
+    return tensor if rows == len(tensor) else tensor[:rows]
+
+
 def tensors_of(outputs: Any) -> list[Tensor]:
     """The tensors among a model's outputs, in order, whatever they are called."""
     several: Sequence[Any] = outputs if isinstance(outputs, tuple | list) else (outputs,)

@@ -11,7 +11,15 @@ from torch.nn import functional as F
 
 from archspec.tasks import IGNORED
 from archspec.tasks.entities import TagScheme
-from archspec.tasks.objective import Batch, Loss, Metrics, Objective, Scores, output_of_shape
+from archspec.tasks.objective import (
+    Batch,
+    Loss,
+    Metrics,
+    Objective,
+    Scores,
+    first_rows,
+    output_of_shape,
+)
 
 
 class TokenClassification(Objective):
@@ -40,7 +48,7 @@ class TokenClassification(Objective):
 
     def loss(self, outputs: Any, batch: Batch, rows: int) -> Loss:
         labels = batch["labels"]
-        logits, labels = self.logits(outputs, labels)[:rows], labels[:rows]
+        logits, labels = first_rows(self.logits(outputs, labels), rows), labels[:rows]
         each = F.cross_entropy(
             logits.flatten(0, 1), labels.flatten(), reduction="sum", ignore_index=IGNORED
         )
