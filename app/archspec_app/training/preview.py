@@ -88,7 +88,7 @@ def estimate(folder: Path, request: TrainRequest) -> dict[str, Any]:
         if setup.options.compile or setup.options.devices != 1:
             return {"problem": "the model is compiled, or trained by several processes"}
         require()
-        from archspec.training.step_time import measure_batches  # slow to import
+        from archspec_app.training.step_time import measure_batches  # slow to import
 
         found = measure_batches(setup.spec, setup.source.data, setup.options, setup.encoders)
     except ArchspecError as error:

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import archspec
-from archspec.training import step_time
 from archspec.training.data_feed import encoders
 from archspec.training.options import Phase, TrainOptions
-from archspec.training.step_time import BatchTime, measure_batches
+from archspec_app.training import step_time
+from archspec_app.training.step_time import BatchTime, measure_batches
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "training"
 
 
 def measured(options: TrainOptions) -> tuple[BatchTime, ...]:
