@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -83,6 +85,27 @@ def check_memory(
         )
         hint = "build it on 'meta' to inspect it, or choose a smaller dtype"
         raise BuildError(Problem("E503", message, hint=hint))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device has no memory left; a CPU's is a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and (
+        "DefaultCPUAllocator" in said or "MPS backend out of memory" in said
+    )
+
+
+@contextmanager
+def out_of_memory_as_error(message: str, hint: str) -> Iterator[None]:
+    """Raise a BuildError, E503, with this message if memory runs out."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise BuildError(Problem("E503", message, hint=hint)) from error
 
 
 def free_bytes(device: torch.device) -> int | None:

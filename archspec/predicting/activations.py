@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from archspec.building.devices import is_out_of_memory
 from archspec.errors import BuildError, Problem
 from archspec.freezing.modes import evaluating
-from archspec.predicting.engine import out_of_memory_as_error
+from archspec.predicting.engine import batch_in_memory
 from archspec.predicting.variants import Variant
 from archspec.report.text import first_line
 from archspec.weights.value_statistics import (
@@ -93,15 +94,15 @@ def observe(variant: Variant, batch: Mapping[str, Tensor], tokens: Sequence[str]
     with ExitStack() as stack:
         stack.enter_context(evaluating(variant.model))
         stack.enter_context(torch.inference_mode())
-        stack.enter_context(out_of_memory_as_error(1))
+        stack.enter_context(batch_in_memory(1))
         for path, module in variant.model.named_modules():
             stack.callback(observer.watch(path, module))
         stack.enter_context(observer)
         try:
             variant(batch)
-        except torch.OutOfMemoryError:
-            raise
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
             message = f"the model cannot be run on the input: {first_line(error)}"
             raise BuildError(Problem("E512", message)) from error
     order = {path: i for i, (path, _) in enumerate(variant.model.named_modules())}

@@ -15,7 +15,7 @@ from archspec.data.extras import train_extra
 from archspec.errors import Problem, UsageError
 from archspec.generation import MAX_NEW_TOKENS, generate
 from archspec.predicting.batching import Prepared, by_length, input_fault, sorted_out
-from archspec.predicting.engine import out_of_memory_as_error
+from archspec.predicting.engine import batch_in_memory
 from archspec.predicting.token_report import ContinuationPrediction
 
 with train_extra():
@@ -87,7 +87,7 @@ class Continuer:
         for places in by_length(lengths, self.batch_size, one_length=True):
             rows = [good[place] for place in places.tolist()]
             prompts = torch.tensor([prepared.ids[i] for i in rows])
-            with out_of_memory_as_error(len(rows)):
+            with batch_in_memory(len(rows)):
                 continued = generate(
                     self.model, prompts, self.max_new_tokens, eos_token_id=self.encoder.end_id
                 )

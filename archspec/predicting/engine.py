@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from archspec.building.devices import out_of_memory_as_error
 from archspec.errors import BuildError, DataError, Problem
 from archspec.freezing.modes import evaluating
 from archspec.predicting.batching import Prepared
@@ -54,11 +55,11 @@ class Engine:
 
         Raises:
             DataError: E906, its output is not a row of numbers for each input.
-            BuildError: E512, it cannot be run.
+            BuildError: E512, it cannot be run; E503, out of memory.
         """
         count = len(next(iter(batch.values())))
         try:
-            with evaluating(self.plain.model), torch.inference_mode():
+            with evaluating(self.plain.model), batch_in_memory(count), torch.inference_mode():
                 output = self.plain(batch)
         except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
             message = f"{name} cannot be run on one sample: {first_line(error)}"
@@ -95,7 +96,7 @@ class Engine:
         if not prepared.batches:
             return scores
         positions = [rows for rows, _ in prepared.batches]
-        with evaluating(self.plain.model), out_of_memory_as_error(len(positions[0])):
+        with evaluating(self.plain.model), batch_in_memory(len(positions[0])):
             variant = self._variant(prepared.batches[0][1])
             with torch.inference_mode():
                 parts: list[Tensor] = []
@@ -118,7 +119,7 @@ class Engine:
         """
         with evaluating(self.plain.model):
             for rows, batch in prepared.batches:
-                with out_of_memory_as_error(len(rows)), torch.inference_mode():
+                with batch_in_memory(len(rows)), torch.inference_mode():
                     scores = self._variant(batch).scores(batch).cpu()
                 yield scores
 
@@ -141,7 +142,7 @@ class Engine:
         if not prepared.batches:
             return scores
         size = len(prepared.batches[0][0])
-        with evaluating(self.plain.model), out_of_memory_as_error(size), torch.inference_mode():
+        with evaluating(self.plain.model), batch_in_memory(size), torch.inference_mode():
             variant = self._variant(prepared.batches[0][1])
             for rows, batch in prepared.batches:
                 tokens = [wanted[i] for i in rows.tolist()]
@@ -172,14 +173,10 @@ def _version_of(model: nn.Module) -> object:
     return [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in tensors]
 
 
-@contextlib.contextmanager
-def out_of_memory_as_error(rows: int) -> Iterator[None]:
-    """Raise E503 if memory runs out."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        message = f"a batch of {rows} does not fit into memory"
-        raise BuildError(Problem("E503", message, hint="give a smaller batch_size")) from error
+def batch_in_memory(rows: int) -> AbstractContextManager[None]:
+    """Raises E503 if memory runs out for a batch of so many rows."""
+    message = f"a batch of {rows} does not fit into memory"
+    return out_of_memory_as_error(message, "give a smaller batch_size")
 
 
 def model_device(model: nn.Module) -> torch.device:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archspec.errors import BuildError, DataError, Problem, UsageError
 from archspec.freezing.modes import evaluating
-from archspec.predicting.engine import NOT_FINITE, out_of_memory_as_error
+from archspec.predicting.engine import NOT_FINITE, batch_in_memory
 from archspec.predicting.variants import Variant
 from archspec.report.text import first_line
 
@@ -154,7 +154,7 @@ def _is_view(tensor: Tensor, base: Tensor) -> bool:
 @contextlib.contextmanager
 def _run_errors(model: nn.Module, rows: int) -> Iterator[None]:
     try:
-        with evaluating(model), out_of_memory_as_error(rows):
+        with evaluating(model), batch_in_memory(rows):
             yield
     except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
         message = f"the model cannot be explained: {first_line(error)}"

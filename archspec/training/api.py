@@ -82,6 +82,7 @@ def train(
         DataError: E9xx, the data cannot be read, or does not fit the spec.
         WeightsError: E6xx, the weights cannot be read, or do not fit.
         FreezeError: E70x, a plan does not fit, or leaves nothing to train.
+        BuildError: E503, it does not fit into memory.
         RunError: E921 if the folder cannot be written, E922 if the loss is not finite.
 
     Example:

@@ -15,12 +15,13 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from archspec.building.devices import out_of_memory_as_error
 from archspec.freezing import freeze
 from archspec.freezing.quantized import quantized_copy, quantized_line
 from archspec.tasks.objective import Loss, Metrics, Scores
@@ -136,7 +137,7 @@ class TrainLoop:
     def run(self) -> Run:
         """Train the phases that are left, test, and return the run; raises as ``train``."""
         is_resumed = self.saved is not None
-        with listening(self.stop), self.record.running(resumed=is_resumed):
+        with listening(self.stop), self.record.running(resumed=is_resumed), self._in_memory():
             self.fabric = launched(self.model, self.feed, self.options)
             self.record.join(self.fabric, self.feed.objective.monitors)
             if is_resumed:
@@ -158,6 +159,12 @@ class TrainLoop:
         if self.fabric.world_size > 1:
             atexit.register(leave_group)
         return self.record.result()
+
+    def _in_memory(self) -> AbstractContextManager[None]:
+        """Raises E503 if memory runs out."""
+        message = f"training in batches of {self.options.batch_size} does not fit into memory"
+        hint = "a smaller batch_size with accumulate_grad_batches, or checkpoint_blocks"
+        return out_of_memory_as_error(message, hint)
 
     # ---------------------------------------------------------------------------------------- phase
 

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import archspec
 from archspec import run_hashes, storage
-from archspec.errors import RunError
+from archspec.errors import BuildError, RunError
 from archspec.report.progress import counting
 from archspec.training import loop
-from archspec.training.loop import TrainLoop
+from archspec.training.loop import TrainingStep, TrainLoop
 from archspec.training.recorder import Recorder
 from archspec.training.reporting import Reporter
 from archspec.training.run_folder import (
@@ -158,6 +159,25 @@ def test_the_first_error_is_the_one_that_is_told(
     with pytest.raises(RunError) as caught:
         train(tmp_path / "a\0b")
     assert caught.value.code == "E921" and "null" in caught.value.message
+
+
+CPU_MEMORY = "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: 8 bytes"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), RuntimeError(CPU_MEMORY)])
+def test_memory_that_runs_out(
+    error: RuntimeError, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forward(*args: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(TrainingStep, "forward", forward)
+    with pytest.raises(BuildError) as caught:
+        train(tmp_path, batch_size=3)
+    assert caught.value.code == "E503"
+    assert caught.value.message == "training in batches of 3 does not fit into memory"
+    (run,) = archspec.runs(tmp_path)
+    assert run.status == "failed" and "E503" in str(run.facts["error"])
 
 
 # ------------------------------------------------------------------------------------------ Ctrl-C
