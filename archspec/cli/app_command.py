@@ -65,9 +65,9 @@ def app(
     """Open the inspector in a browser.
 
     The inspector edits, draws, freezes and compares specs, trains models and predicts with them.
-    Without SPEC, the page begins with what can be opened: packaged specs, those of FOLDER, models
-    of Hugging Face in it, and an example. The server runs until Ctrl-C. Training runs started from
-    the page continue after that.
+    Without SPEC, the start page lists what can be opened: packaged specs, the specs and Hugging
+    Face models in --folder, and an example. The server runs until Ctrl-C. Training runs started
+    from the page continue after that.
 
     \b
     Examples:

@@ -64,13 +64,14 @@ def diff(
 ) -> None:
     """Show the differences between two specs.
 
-    A and B are YAML files, names of packaged specs, or hf:FOLDER for Hugging Face model folders. -p
-    and --config set parameters of B.
+    A and B are YAML files, names of packaged specs, or hf:FOLDER for Hugging Face model folders.
+    The options -p, --config, --model and --adapter apply to B only, and --freeze to the costs of
+    both.
 
     \b
     Levels:
       spec     the YAML; formatting, comments and the order of blocks are ignored
-      tree     the modules; an inserted layer is one insertion
+      tree     the module tree; an inserted layer counts as one change
       tensors  which tensors of a checkpoint of A can be loaded into B
       cost     parameters, MACs, memory and freeze plans
 
@@ -130,8 +131,9 @@ def patch(
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
     PATCH is the output of 'archspec diff A B --json'. Applied to A, it gives a spec equal to B;
-    applied to another spec, it makes the same changes there or reports where they do not apply. In
-    the output, the parents of SPEC are merged in and comments are lost.
+    applied to another spec, it makes the same changes there or reports where they do not apply. The
+    options set SPEC as it is before the patch. The output contains what SPEC extends, and has no
+    comments.
 
     \b
     Examples:

@@ -35,13 +35,12 @@ def lock(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Write or check a lock file of what a spec builds.
+    """Write or check a lock file of the model that a spec builds.
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
-    The lock file has the module paths, classes, tensor shapes and totals of the model. It is small
-    and meant to be reviewed and committed next to the spec: my-model.lock next to my-model.yaml.
-    With --check or --json nothing is written; --check shows what has changed since the lock file
-    was written.
+    The lock file lists the module paths, classes, tensor shapes and totals. It is small and meant
+    to be reviewed and committed next to the spec: my-model.lock next to my-model.yaml. With --check
+    or --json nothing is written; --check shows what has changed since the lock file was written.
 
     \b
     Examples:

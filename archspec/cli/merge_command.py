@@ -31,7 +31,8 @@ from archspec.cli.command import Command
     "--layout",
     metavar="LAYOUT",
     show_default="archspec; with --adapter-only transformers, if the spec has it",
-    help="Layout of the written names: archspec, or one that 'archspec show SPEC' lists.",
+    help="Layout (naming scheme) of the written tensors: archspec, or one that 'archspec show "
+    "SPEC' lists.",
 )
 @click.option(
     "--which",
@@ -43,8 +44,8 @@ from archspec.cli.command import Command
 def merge(run: Path, path: Path, adapter_only: bool, layout: str | None, which: str) -> None:
     """Merge the adapter of a run into the weights of its model.
 
-    RUN is the folder of a run that trained an adapter. The merged weights are those of the spec
-    without the adapter and give the same outputs.
+    RUN is the folder of a run that trained an adapter. The merged weights load into the spec
+    without its adapter, and give the same outputs as the model with it.
 
     \b
     Examples:

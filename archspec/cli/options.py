@@ -61,8 +61,8 @@ def max_operations(command: F) -> F:
         expose_value=False,
         callback=_allow_operations,
         show_default=f"{MAX_OPERATIONS:,}",
-        help="Maximum number of operations in one forward pass on the meta device. Also read from "
-        "ARCHSPEC_MAX_OPERATIONS.",
+        help="Refuse a model whose forward pass takes more operations than this on the meta "
+        "device. Also read from ARCHSPEC_MAX_OPERATIONS.",
     )(command)
 
 
@@ -83,7 +83,8 @@ def overrides(command: F) -> F:
         metavar="BLOCK",
         show_default="from the spec",
         group="Model",
-        help="Block of the spec that is built. Short for -p model=BLOCK.",
+        help="Block to build as the root module, for a spec that defines several. Short for -p "
+        "model=BLOCK.",
     )
     adapter = option(
         "--adapter",
@@ -100,15 +101,15 @@ def overrides(command: F) -> F:
         multiple=True,
         callback=_checked,
         group="Model",
-        help="Set a parameter of the spec. VALUE is parsed as YAML. May be repeated. Takes "
-        "precedence over --config.",
+        help="Set a parameter of the spec (a hyperparameter), such as num_labels=5. VALUE is "
+        "parsed as YAML. May be repeated. Takes precedence over --config.",
     )
     config = option(
         "--config",
         metavar="FILE",
         type=click.Path(path_type=Path),
         group="Model",
-        help="Read parameters of the spec from a JSON file, such as a Hugging Face config.json.",
+        help="Set parameters of the spec from a JSON file, such as a Hugging Face config.json.",
     )
     return cast(F, param(choice(adapter(config(with_choices)))))
 

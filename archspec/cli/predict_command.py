@@ -104,8 +104,7 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
     metavar="PATH",
     group="Output",
     help="File to write the predictions of --file to, or an existing folder for several files. "
-    "With --image and a model that gives masks, PNG file to write the mask to, or an existing "
-    "folder.",
+    "For segmentation with --image, PNG file to write the mask to, or an existing folder.",
 )
 @option("--overwrite", is_flag=True, group="Output", help="Overwrite existing output files.")
 @option(
@@ -129,7 +128,7 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
     type=click.IntRange(min=1),
     show_default="40",
     group="Output",
-    help="Maximum number of tokens to add to a prompt, for models of causal-lm.",
+    help="Maximum number of tokens to add to a prompt, for causal-lm models.",
 )
 @option(
     "--threshold",
@@ -137,15 +136,16 @@ def _threshold(ctx: click.Context, param: click.Parameter, given: str | None) ->
     callback=_threshold,
     show_default="0.5 for several classes; otherwise the most probable class",
     group="Output",
-    help="Minimum probability of a predicted class, for models that predict several. For models of "
-    "two classes, of the second one. best uses the thresholds in the report of the run.",
+    help="Minimum probability at which a class is predicted, for models that predict several "
+    "classes; for models of two classes, that of the second. 'best' takes the thresholds in the "
+    "report of the run.",
 )
 @option(
     "--calibrate",
     is_flag=True,
     group="Output",
-    help="Divide the logits by the temperature in the report of the run, so that probabilities are "
-    "closer to how often they are right.",
+    help="Divide the logits by the temperature in the report of the run (temperature scaling), so "
+    "that probabilities match the accuracy more closely.",
 )
 @option(
     "--explain",

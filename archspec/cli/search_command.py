@@ -56,10 +56,10 @@ def search(
     as_json: bool,
     **asked: Any,
 ) -> None:
-    """Search the rows of a file for texts that are near to a query.
+    """Search the rows of a file for the texts most similar to a query.
 
-    RUN_OR_SPEC is the folder of a run of text-embedding, or such a spec together with --weights.
-    Texts are compared by the cosine of their vectors, 1 for the same direction.
+    RUN_OR_SPEC is the folder of a text-embedding run, or a text-embedding spec with --weights.
+    Texts are ranked by the cosine similarity of their embeddings.
 
     \b
     Examples:

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 def list_specs(words: tuple[str, ...], as_json: bool) -> None:
     """List the packaged specs, which every command takes by name.
 
-    Shows the name, field, number of parameters, task and description of each. SEARCH keeps the
-    specs with all of these words in what is shown, the class of the model, the paper or the
-    model_type. KEY=WORD looks only at that key of the JSON.
+    Shows the name, field, number of parameters, task and description of each. With SEARCH, lists
+    only the specs that contain every word, in the columns shown or in the model class, paper or
+    model_type. KEY=WORD searches one key of the --json output.
 
     \b
     Examples:
@@ -195,7 +195,7 @@ def build(
     as_json: bool,
     **loading: Any,
 ) -> None:
-    """Build a spec as a PyTorch module; print its tree and exact counts.
+    """Build a spec as a PyTorch module; print its tree and parameter counts.
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
     Shapes are checked during the build. Shared tensors are counted once. With --device meta no
@@ -237,20 +237,28 @@ def build(
     required=True,
     help="Output format; folder and transformers take the folder of a run.",
 )
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    type=click.Path(allow_dash=True, path_type=Path),
+    show_default="standard output, for python",
+    help="python: file to write, overwritten if it exists. folder and transformers: new folder.",
+)
 def export(
     spec: str, given: tuple[str, ...], config: Path | None, to: str, output: Path | None
 ) -> None:
-    """Export a spec or the model of a run so that it does not need archspec.
+    """Export a spec or a trained model to run without archspec.
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
     The format python is a Python module that only needs PyTorch: the code that 'archspec build'
-    runs. The values of the spec are the default arguments of its root class.
+    runs. The parameters of the spec are the fields of its Config, with the spec's values as
+    defaults.
 
-    With the folder of a run in place of SPEC, the formats folder and transformers write its model,
-    an adapter merged into it, with its weights of the best epoch, tokenizer and model card to a new
-    folder, OUTPUT. The one is a Python module and its weights, the other is opened by transformers'
-    from_pretrained.
+    If SPEC is the folder of a run, the formats folder and transformers write its model to a new
+    folder, which -o names: the weights of the best epoch with any adapter merged in, the tokenizer
+    and a model card. The format folder has a Python module beside the weights; transformers can be
+    loaded with from_pretrained.
 
     \b
     Examples:
@@ -263,6 +271,8 @@ def export(
     if to != "python":
         _export_run(spec, given, config, to, output)
         return
+    if output is not None and output.is_dir():
+        raise click.UsageError("--to python writes a file, and -o names a folder")
     from archspec.codegen import generate
 
     loaded = options.load(spec, given, config)

@@ -51,10 +51,12 @@ def sweep(
 ) -> None:
     """Search training options: run many trials and keep the best.
 
-    SPEC and all other options are those of 'archspec train'. Each trial is a run in the folder of
-    the sweep. Optuna chooses the values of a trial from the results of earlier ones, and trials
-    that fall behind are stopped early. If all values are lists and there are no more combinations
-    than trials, each combination is tried once. The metric that is optimized is set by --monitor.
+    Apart from --search and --trials, the arguments and options are those of 'archspec train';
+    --name and --output-dir are for the folder of the sweep (<time>-<spec>-sweep), in which each
+    trial is a run. Optuna chooses the values of a trial from the results of earlier ones, and
+    trials that fall behind are stopped early. If all values are lists and there are no more
+    combinations than trials, each combination is tried once (grid search). The metric that is
+    optimized is set by --monitor.
 
     To continue a sweep that was interrupted, or to add trials, run the same command again with the
     --name of its folder.

@@ -64,7 +64,7 @@ def train(
     """Fine-tune the model of a spec on data, with freeze plans.
 
     SPEC is a YAML file, the name of a packaged spec, or hf:FOLDER for a Hugging Face model folder.
-    The spec says what the task is, or --task. The number of labels is taken from the data.
+    The task is given by the spec or by --task. The number of labels is taken from the data.
 
     The run folder holds the resolved spec, its Python source, a proof that frozen parameters have
     not changed, metrics, curves, the best and the last weights, and what 'archspec resume' needs.

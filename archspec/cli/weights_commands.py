@@ -200,12 +200,12 @@ def convert(
 )
 @options.as_json
 def stats(file: Path, key: str | None, notes_only: bool, as_json: bool) -> None:
-    """Show what the values of the tensors of FILE are like.
+    """Show statistics of the tensors in FILE, and note suspicious ones.
 
-    For FILE, see 'archspec weights --help'; the folder of a run is taken, too. Noted are values
-    that are not finite, matrices whose values are all equal, several rows of zeros, and standard
-    deviations ten times larger or smaller than those of tensors alike. The exit status is 0 also
-    if something is noted.
+    For FILE, see 'archspec weights --help'; it may also be the folder of a run. Noted are values
+    that are not finite, matrices of one value, several rows of zeros, and standard deviations ten
+    times larger or smaller than those of similar tensors. The exit status is 0 even if something
+    is noted.
 
     \b
     Examples:

@@ -94,7 +94,8 @@ class TrainOptions(BaseModel):
     )
     negative_column: str | None = _data(
         None,
-        "Column that holds texts that do not belong to the first ones, for text-embedding.",
+        "Column that holds hard negatives, for text-embedding: texts that do not match the text "
+        "beside them.",
         metavar="COLUMN",
         unset="detected, unless --text-column is given",
     )
@@ -168,8 +169,7 @@ class TrainOptions(BaseModel):
     epochs: int = _optimisation(3, "Number of passes over the training data.", ge=1, le=MAX_EPOCHS)
     max_steps: int | None = _optimisation(
         None,
-        "End training after this many optimizer steps, in the middle of an epoch and of the phases "
-        "if need be.",
+        "Stop training after this many optimizer steps, even within an epoch or a phase.",
         unset="no limit",
         ge=1,
         le=_MAX_INT,
@@ -188,13 +188,14 @@ class TrainOptions(BaseModel):
     learning_rates: _Rates = _optimisation(
         (),
         "Peak learning rate of the parameters that a pattern selects, instead of --learning-rate. "
-        "Later ones win. May be repeated.",
+        "If several patterns match, the last one wins. May be repeated.",
         metavar="PATTERN=RATE",
         repeated=True,
     )
     layer_decay: float = _optimisation(
         1.0,
-        "Factor between the learning rates of each block and the one above it. 1 for none.",
+        "Layer-wise learning rate decay: the rate of a block is that of the next one, nearer to "
+        "the output, times this factor. 1 disables it.",
         ge=0,
         le=1,
     )
@@ -217,8 +218,8 @@ class TrainOptions(BaseModel):
     )
     ema_decay: float | None = _optimisation(
         None,
-        "Decay of an exponential moving average of the weights, such as 0.999. It is what is "
-        "validated and kept as the best.",
+        "Decay of an exponential moving average of the weights, such as 0.999. The averaged "
+        "weights are validated, and saved as the best.",
         metavar="FLOAT",
         unset="no average",
         ge=0,
@@ -226,8 +227,9 @@ class TrainOptions(BaseModel):
     )
     class_weights: _ClassWeights = _optimisation(
         None,
-        "Weight of each class in the loss: balanced (inversely proportional to its rows), or a "
-        "file: YAML or JSON with labels and weights, or CSV with the columns label and weight.",
+        "Weight of each class in the loss: balanced (inversely proportional to its number of "
+        "rows), or a file: YAML or JSON with labels and weights, or CSV with the columns label and "
+        "weight.",
         metavar="balanced|FILE",
         unset="1 each",
     )
@@ -236,8 +238,8 @@ class TrainOptions(BaseModel):
     )
     focal_gamma: float = _optimisation(
         0.0,
-        "Train on the focal loss with this gamma, such as 2, which gives less weight to rows that "
-        "are easy. 0 is cross entropy.",
+        "Gamma of the focal loss, such as 2, which gives easy rows less weight. 0 is plain cross "
+        "entropy.",
         ge=0,
         le=100,
     )
@@ -255,14 +257,14 @@ class TrainOptions(BaseModel):
     monitor: Monitor | None = _evaluation(
         None,
         "Validation metric used to select the best epoch.",
-        unset="accuracy; micro_f1 for several labels, entity_f1 for tags, f1 for answers, pearson "
-        "for numbers, mrr or spearman for embeddings, perplexity for language models, mean_iou for "
-        "masks",
+        unset="accuracy; micro_f1 for several labels, entity_f1 for token-classification, f1 for "
+        "question-answering, pearson for text-regression, mrr or spearman for text-embedding, "
+        "perplexity for masked-lm and causal-lm, mean_iou for image-segmentation",
     )
     patience: int | None = _evaluation(
         None,
-        "End a phase after this many epochs without improvement (early stopping). An epoch that is "
-        "equal to the best is no improvement.",
+        "End a phase after this many epochs without improvement (early stopping). A tie with the "
+        "best epoch is no improvement.",
         unset="no early stopping",
         ge=1,
         le=_MAX_INT,
@@ -284,9 +286,9 @@ class TrainOptions(BaseModel):
         None,
         "Store the frozen weights of Linear layers in 8 bits (int8) or 4 bits (nf4) while "
         "training, with torchao.",
-        unset="as they are",
+        unset="not quantized",
     )
-    compile: bool = _hardware(False, "Compile what training steps compute, with torch.compile.")
+    compile: bool = _hardware(False, "Compile the training step with torch.compile.")
     num_workers: int = _hardware(
         0,
         "Number of worker processes that load images. 0 uses the main process.",

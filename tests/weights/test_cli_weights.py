@@ -177,7 +177,7 @@ def test_sizes(text: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [size]
 
 
-@pytest.mark.parametrize("command", ["", "check", "convert"])
+@pytest.mark.parametrize("command", ["", "check", "convert", "stats"])
 def test_help(command: str, golden: Callable[[str, str], None]) -> None:
     result = run(f"{command} --help")
     assert result.exit_code == 0
