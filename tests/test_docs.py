@@ -266,5 +266,8 @@ def test_the_architecture_page_names_files_that_exist() -> None:
     named = re.findall(r"`((?:archspec|app|docs|tests|tools)/[\w./-]+)`", PAGES["architecture.md"])
     assert len(set(named)) > 60
     assert not [path for path in named if not (ROOT / path).exists()]
+    files = {path.name for top in ("archspec", "app") for path in (ROOT / top).rglob("*.py")}
+    alone = re.findall(r"`(\w+\.py)`", PAGES["architecture.md"])
+    assert [name for name in alone if name not in files] == []
     questions = re.findall(r"^\| Where |^\| W\w+ .*\? \|", PAGES["architecture.md"], re.MULTILINE)
     assert len(questions) >= 20
