@@ -1,11 +1,11 @@
 """Two trainings that take turns, an epoch each, in two threads of one process.
 
 Neither is in the main thread, whose memory is managed in another way: either side was up to 3 %
-slower there. A time is that of an epoch's steps: ours as in ``metrics.jsonl``, theirs between ``Epochs.begin``
-and ``Epochs.end``. What ours computes before the first epoch is not in these times, and the first
-epoch of each side is left out. Both use AdamW, warm-up over a tenth of the steps, clipping, and
-dropout as each library has it by default. ``Trainer`` runs without evaluation, logging, saving and
-progress.
+slower there. A time is that of an epoch's steps: ours as in ``metrics.jsonl``, theirs between
+``Epochs.begin`` and ``Epochs.end``. What ours computes before the first epoch is not in these
+times, and the first epoch of each side is left out. Both use AdamW, warm-up over a tenth of the
+steps, clipping, and dropout as each library has it by default. ``Trainer`` runs without
+evaluation, logging, saving and progress.
 """
 
 from __future__ import annotations
