@@ -26,9 +26,10 @@ from archspec.tasks import IGNORED
 
 Batch = dict[str, Any]  # tensors, and lengths
 Item = tuple[int, int]  # row, epoch
-POOL_BATCHES = (
-    50  # batches whose rows are sorted by length together: more of them pad less, fewer mix better
-)
+# Rows are sorted by length within pools: large ones pad less, many mix better. With less than about
+# eight pools an epoch has much the same batches as the one before, and models learn less by it.
+_POOLS = 8
+_POOL_BATCHES = (4, 50)  # the least and the most of a pool
 
 
 def batches(
@@ -230,6 +231,11 @@ class BatchOrder(Sampler[list[Item]]):
             texts = (own_rows + column * self.n for column in range(self.columns))
             yield [(int(text), self.epoch) for of_column in texts for text in of_column]
 
+    @property
+    def _pool_batches(self) -> int:
+        least, most = _POOL_BATCHES
+        return min(max(self.n // (self.batch_size * self.world * _POOLS), least), most)
+
     def all_batches(self) -> list[Integers]:
         """The rows of each batch of this epoch, those of all processes together."""
         size = self.batch_size * self.world
@@ -239,7 +245,7 @@ class BatchOrder(Sampler[list[Item]]):
             rows = rows[: self.n - self.n % size]
         if self.lengths is None:
             return chunk_rows(rows, size)
-        pool_size = size * POOL_BATCHES if self.shuffle else max(self.n, 1)
+        pool_size = size * self._pool_batches if self.shuffle else max(self.n, 1)
         batches: list[Integers] = []
         for pool_rows in chunk_rows(rows, pool_size):
             # Longest first, so that a batch that does not fit into memory fails at once.

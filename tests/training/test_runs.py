@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -78,8 +79,10 @@ def test_what_a_run_says(whole: archspec.Run) -> None:
         assert int(confusion.sum()) == line["count"] == 8
         assert line["accuracy"] == pytest.approx(int(confusion.diagonal().sum()) / 8)
         steps = [one for one in whole.metrics if one["kind"] == "step"]
-        mine = [one["loss"] for one in steps if one["epoch"] == line["epoch"]]
-        assert line["train_loss"] == pytest.approx((sum(mine[:-1]) * 8 + mine[-1] * 2) / 82)
+        mine = [one for one in steps if one["epoch"] == line["epoch"]]
+        rows = np.diff([0, *(one["samples"] for one in mine)])
+        assert sorted(rows) == [2, *[8] * 10]
+        assert line["train_loss"] == pytest.approx(sum(rows * [one["loss"] for one in mine]) / 82)
     assert whole.best is not None and whole.best["best"]
     assert whole.test is None  # there is no such split
 

@@ -691,7 +691,7 @@ def test_losses_are_those_of_transformers(name: str, tmp_path: Path) -> None:
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-    assert [line["loss"] for line in steps(run)] == pytest.approx(losses, abs=2e-6)
+    assert [line["loss"] for line in steps(run)] == pytest.approx(losses, abs=4e-6)
 
 
 @pytest.mark.parametrize("name", TASKS)
