@@ -3,7 +3,7 @@
 import { addressed, setAddress } from "./address.js";
 import { button, h, option } from "./dom.js";
 import { formatExact, formatScore } from "./numbers.js";
-import { on } from "./page.js";
+import { on, onLatest } from "./page.js";
 import { answerPanel } from "./predict_answers.js";
 import { insidePanel } from "./predict_inside.js";
 import { rowsTable } from "./predict_rows.js";
@@ -89,12 +89,14 @@ root.append(
 let chosen = null; // the model that the address has; without one, it is the run that finished last
 let isListed = false; // whether the list of models is of this visit of the tab
 let isWaiting = false; // a click on Predict waits for that list
+let isInputNext = false; // the visitor has just chosen a model on the tab Train
 let visits = 0;
 let listedAt = 0;
 let kinds = {};
 let pairs = {}; // whether a model takes, or may take, two texts
 let missing = null; // a model that the address has and the list lacks
 let latest = ""; // the run that finished last
+let active = []; // the keys of the runs under way
 let shownSources = "";
 let examplesOf = null;
 let pictures = []; // `name`, `bytes`, `url`, and `read` for the content in base64
@@ -422,9 +424,21 @@ function drawSources(sources) {
   if (missing !== null) moved.textContent = `${missing} is not there.`;
   else if (hasMoved) moved.textContent = "The run that finished last.";
   else if (wasMissing !== null) moved.textContent = "";
+  tellActive();
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
   filesList.replaceChildren(...sources.files.map((name) => option(name)));
 }
+
+// Who does not choose a model gets that of the run when it has finished.
+const AWAITED = "is under way: it is chosen here when it has finished.";
+function tellActive() {
+  if (active.length && chosen === null) moved.textContent = `${active[0]} ${AWAITED}`;
+  else if (moved.textContent.endsWith(AWAITED)) moved.textContent = "";
+}
+on("active-runs", (rows) => {
+  active = rows.map(({ key: name }) => name);
+  if (shownSources) tellActive();
+});
 
 async function askSources() {
   const visit = visits;
@@ -440,7 +454,10 @@ async function askSources() {
 new IntersectionObserver((entries) => {
   visits += 1;
   isListed = false;
-  if (entries.at(-1).isIntersecting) askSources();
+  if (!entries.at(-1).isIntersecting) return;
+  askSources();
+  if (isInputNext) [text, picture].find((one) => one.checkVisibility())?.focus({ preventScroll: true });
+  isInputNext = false;
 }).observe(root);
 on("revision", () => {
   if (root.offsetParent) askSources();
@@ -449,7 +466,7 @@ const timer = setInterval(() => {
   if (!document.body.contains(root)) clearInterval(timer);
   else if (!document.hidden && root.offsetParent && Date.now() - listedAt > LIST_INTERVAL) askSources();
 }, 1000);
-// Back, forward, and "Try this model": a run that the list lacks is in the next one.
+// Back, forward, and "Predict with this model": a run that the list lacks is in the next one.
 function follow() {
   restore();
   moved.textContent = "";
@@ -461,7 +478,10 @@ function follow() {
 window.addEventListener("popstate", () => {
   if (source.value !== (addressedModel() ?? latest) || other.value !== addressed("with")) follow();
 });
-on("try-run", follow);
+onLatest("try-run", (how) => {
+  isInputNext = how === "chosen";
+  follow();
+});
 
 restore();
 showInputs();

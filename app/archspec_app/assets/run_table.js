@@ -3,7 +3,10 @@ import { button, h } from "./dom.js";
 import { formatDuration, formatPercent, formatScore } from "./numbers.js";
 import { sortRows } from "./run_order.js";
 
-export const badge = ({ status }) => h("span.badge", { class: `status-${status}` }, status);
+// What a run does while its status is that it runs: the steps are not all of it.
+const doing = ({ status, share, evaluating }) =>
+  status === "running" && (evaluating || share === 1) ? "evaluating" : status;
+export const badge = (row) => h("span.badge", { class: `status-${row.status}` }, doing(row));
 export const bestScore = ({ best }) => (best ? `${best.name} ${formatScore(best.value)}` : "");
 
 const time = ({ started }) => (started ? started.slice(0, 16).replace("T", " ") : "–");

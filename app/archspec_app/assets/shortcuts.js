@@ -4,7 +4,7 @@ import { button, h } from "./dom.js";
 const LIST = [
   ["Ctrl+S", "save the spec"],
   ["Ctrl+Z, Ctrl+Shift+Z", "undo and redo: text, toggles, plans, forms"],
-  ["/", "search the modules"],
+  ["/", "search: models on the start view, modules in the tree"],
   ["← →", "on a tab: the tab beside it"],
   ["↑ ↓ ← →", "in the tree: move, unfold and fold"],
   ["Enter", "in the tree: select a module"],
@@ -14,6 +14,7 @@ const LIST = [
   ["F12, Ctrl+click", "in the editor: to the declaration of a name"],
   ["Ctrl+F", "in the editor: find and replace"],
   ["F8", "in the editor: the next problem"],
+  ["Ctrl+Enter", "in a text of Predict: predict"],
   ["Escape, Tab", "leave the editor"],
   ["?", "this list"],
 ];
@@ -64,8 +65,9 @@ export function bindShortcuts({ save, undo, redo }) {
 function plainKey(event) {
   if (event.key === "?") showShortcuts();
   else if (event.key === "/") {
-    const search = document.querySelector('.tree-view input[type="search"]');
-    if (!search?.checkVisibility()) return;
+    const searches = document.querySelectorAll(':is(.start-view, .tree-view) input[type="search"]');
+    const search = [...searches].find((one) => one.checkVisibility());
+    if (!search) return;
     event.preventDefault();
     search.focus();
   } else moveAlongTabs(event);

@@ -173,7 +173,10 @@ function draw() {
   const none = h("p.quiet", "No specs in the folder that the inspector was started in.");
   specs.replaceChildren(...choices.specs.map(link), choices.specs.length ? "" : none);
   folders.replaceChildren(...choices.folders.map((name) => option(name)));
-  if (choices.example) where.textContent = `Puts 5 small files into ${choices.example.folder}/ in this folder.`;
+  if (choices.example)
+    where.textContent =
+      `Puts 5 small files into ${choices.example.folder}/ in this folder. ` +
+      "Its data are offered for every other text classifier, too.";
   drawCards();
 }
 

@@ -179,7 +179,7 @@ on("active-runs", ([first, ...others]) => {
       ? `evaluation ${percent(evaluating.share)}`
       : first.share === null
         ? "starting"
-        : percent(first.share);
+        : `training ${percent(first.share)}`;
   const name = h("span.name", first.key);
   activeRuns.replaceChildren(name, ` ${progress}${others.length ? ` and ${others.length} more` : ""}`);
 });

@@ -44,6 +44,7 @@ let isPollWanted = false; // of a run that was chosen while another poll was und
 
 const form = h("form.train-form");
 const notice = h("p.notice", { role: "status" });
+const randomLine = h("p.random-line", { role: "status" });
 const wrongFields = new Map(); // name: what is wrong
 const ESTIMATE_LIMIT = 60000;
 const previewed = h("div.preview");
@@ -140,6 +141,12 @@ function dataField(field) {
   return h("div.data-field", fieldLabel(field), offer);
 }
 
+function groups(all) {
+  const names = new Set(all.map(({ group }) => group));
+  const of = (name) => all.filter(({ group }) => group === name).map(fieldLabel);
+  return [...names].map((name) => h("section", h("h4", name), h("div.fields", of(name))));
+}
+
 const enteredValues = () => [...form.elements].filter(({ name }) => name).map(({ name, value }) => [name, value]);
 function storeForm() {
   const values = Object.fromEntries(enteredValues());
@@ -158,13 +165,13 @@ function drawForm(formSpec) {
   }
   spec = formSpec;
   const isOpen = form.querySelector("details")?.open ?? false;
-  const more = h("div.fields", fields.more.map(fieldLabel));
   form.replaceChildren(
     h(
       "div.fields",
       fields.main.map((field) => (field.name === "data" ? dataField(field) : fieldLabel(field))),
     ),
-    h("details", { open: isOpen }, h("summary", "More options"), more),
+    randomLine,
+    h("details", { open: isOpen }, h("summary", "More options"), groups(fields.more)),
     h(
       "p.bar",
       h("button.primary", { type: "submit" }, "Start training"),
@@ -175,6 +182,7 @@ function drawForm(formSpec) {
   );
   restoreForm(values, isKept);
   storeForm();
+  tellRandom();
   for (const [name, problem] of new Map(wrongFields)) mark(name, problem);
 }
 
@@ -190,6 +198,12 @@ function restoreForm(values, isKept) {
     const isPossible = control.tagName !== "SELECT" || [...control.options].some((choice) => choice.value === value);
     if (isPossible) control.value = value;
   }
+}
+
+// Hardly anybody wants that, and nothing else in the form shows it.
+function tellRandom() {
+  const isRandom = !valueOf("weights") && valueOf("freeze");
+  randomLine.textContent = isRandom ? "Without weights, what the plan freezes stays at random values." : "";
 }
 
 function formOptions() {
@@ -217,6 +231,7 @@ function outdatePreview() {
 form.addEventListener("input", ({ target }) => {
   outdatePreview();
   storeForm();
+  tellRandom();
   unmark(target.name);
   if (notice.matches(".wrong") && !wrongFields.size) report("");
 });
@@ -427,11 +442,11 @@ function charts({ row: { key, can_stop: isActive }, steps, epochs }) {
   return h("div", smoothingBar(view, draw), drawn);
 }
 
-const tryLabel = ({ status }) => (status === "finished" ? "Try this model" : "Try its best epoch");
+const tryLabel = ({ status }) => (status === "finished" ? "Predict with this model" : "Predict with its best epoch");
 function tryModel(key) {
   openTab("predict");
   setAddress({ model: `runs/${key}` }); // Predict may not be there yet
-  send("try-run");
+  send("try-run", "chosen");
 }
 function remove(key) {
   if (window.confirm(`Delete ${key} with its weights and its log? This cannot be undone.`))
@@ -466,6 +481,7 @@ function fillForm(options) {
   }
   choosePlan(form.elements.namedItem("freeze"));
   storeForm();
+  tellRandom();
   outdatePreview();
   form.querySelector("details").open = true;
   form.elements.namedItem("data").focus();
@@ -508,7 +524,7 @@ function drawRun() {
   const isOpen = detail.querySelector("details")?.open ?? false;
   const action = (label, name) => button(label, () => doOnce(name, { run: row.key }), { "data-act": name });
   const content = [
-    h("h3", row.key, " ", badge(row)),
+    h("h3", { tabindex: "-1", "data-act": "heading" }, row.key, " ", badge(row)),
     progressBar(row),
     h("p.quiet", progressText(row)),
     row.can_stop && !row.step && !row.computing ? h("p.quiet.doing", lastLine(run.log)) : "",
@@ -677,6 +693,7 @@ function receive() {
   if (value.filled) {
     fillIn(value.filled);
     form.querySelector("[type=submit]").focus({ preventScroll: true }); // what is left to do
+    notice.scrollIntoView({ block: "nearest" });
   }
   if (value.again) fillForm(value.again);
   if (value.compared) {
@@ -692,6 +709,7 @@ function receive() {
     closePreview();
     select(value.started);
     detail.scrollIntoView();
+    detail.querySelector("h3").focus({ preventScroll: true }); // what can be done with it comes next
   } else if (!selected) selectFirst();
   const { update } = value;
   if (update && update.key === selected && update.start === run.offset) addPoints(update);

@@ -48,7 +48,7 @@ from archspec_app.weight_files import weights_below
 
 Action = Callable[[Jobs, Session, dict[str, Any]], dict[str, Any]]
 
-_MAIN = ("weights", "freeze", "epochs", "batch_size", "learning_rate")
+_MAIN = ("weights", "freeze", "epochs", "max_steps", "batch_size", "learning_rate")
 _ADAPTER = "One of the spec's adapters, none, or a mapping; it brings its own freeze plan."
 _EXAMPLE = '{kind: lora, match: ["**.query", "**.value"], rank: 8}'
 _LONGEST_PLACEHOLDER = 20  # characters that a narrow field shows
@@ -62,19 +62,21 @@ _HELP = {  # where an option's description speaks of the command line
     "layout": "Layout of the checkpoint's names: archspec, or one of the spec's checkpoints.",
     "learning_rates": "Peak learning rate of the parameters that a pattern selects, such as "
     'bert.embeddings=1e-5, instead of "Learning rate".',
+    "max_steps": "Stop after this many optimizer steps.",
     "phases": "Several freeze plans in sequence, each with its epochs, such as "
     'head-only:2,none:1. Used instead of "Freeze" and "Epochs".',
     "resize": "Model tensors that may differ in shape, such as bert.embeddings=rows, which copies "
     "the leading part that both have; =fresh keeps the initial values.",
     "tokenizer": "A tokenizer.json or vocab.txt in the working folder.",
-    "weights": "Checkpoint in the working folder to start from, or the folder of an earlier run.",
+    "weights": "Checkpoint in the working folder to start from, or the folder of an earlier run. "
+    "Left empty, training starts from random values.",
 }
 _UNSET = {  # likewise, where nothing is chosen
     "monitor": "the task's own",
     "negative_column": "detected",
     "task": "the spec's",
     "text_pair_column": "detected",
-    "weights": "none",
+    "weights": "random values",
 }
 _SUGGESTIONS = {
     "device": ["auto", "cpu", "cuda", "mps"],
@@ -267,7 +269,7 @@ def _example(jobs: Jobs, session: Session, data: dict[str, Any]) -> dict[str, An
     example.write_example(folder)
     notice = f"The example's data are filled in: {example.DATA}."
     if "tokenizer" in options:
-        notice += f" So is a tokenizer, {example.TOKENIZER}: the model is trained from scratch."
+        notice += f" So is a tokenizer, {example.TOKENIZER}: training starts from random values."
     return {"filled": options, "notice": notice}
 
 
@@ -309,6 +311,7 @@ def form_fields(session: Session) -> dict[str, Any]:
     adapter = {
         "name": "adapter",
         "label": "Adapter",
+        "group": "Model",
         "type": "text",
         "value": "",
         "help": _ADAPTER,
@@ -345,6 +348,7 @@ def _field(info: OptionInfo) -> dict[str, Any]:
     field: dict[str, Any] = {
         "name": info.name,
         "label": field_label(info.name),
+        "group": info.group,
         "help": f"{text} Left empty: {unset}." if is_long else text,
         "placeholder": "" if is_long else unset,
     }

@@ -192,7 +192,7 @@ def test_the_address_keeps_what_is_chosen(open_runs: OpenPage, runs_folder: Path
     inspector.tab("Train")
     expect(training.detail.locator("h3")).to_contain_text("kept")
     training.row(names[1]).locator("[data-run]").click()
-    inspector.button("Try this model").click()
+    inspector.button("Predict with this model").click()
     expect(predicting.source).to_have_value("runs/other")
     page.go_back()
     expect(training.detail.locator("h3")).to_contain_text("other")

@@ -28,7 +28,7 @@ def test_runs_under_way_are_told_on_every_tab(tiny: Inspector) -> None:
     expect(runs).to_be_hidden()
     long = "<b>a-name-that-is-too-long-for-the-header-of-the-page"
     tiny.page.evaluate(TELL_RUNS, [{"key": long, "share": 0.43}, {"key": "b", "share": None}])
-    expect(runs).to_have_text(f"{long} 43 % and 1 more")
+    expect(runs).to_have_text(f"{long} training 43 % and 1 more")
     for width in (1280, 390):
         resize(tiny.page, width, 900)
         assert tiny.page.evaluate(CUT_OFF) == []
