@@ -171,9 +171,10 @@ def test_freeze_plans_say_what_they_do(session: Session) -> None:
     names = [choice["name"] for choice in plan_choices(net)]
     assert names[:2] == ["", "none"]
     assert plan_choices(net)[0]["label"] == "none: everything is trained, or what the adapter says"
-    assert "last-2-and-head: only bert.encoder.layer[-2:], dropout, classifier trained" in [
-        choice["label"] for choice in plan_choices(session)
-    ]
+    own, inherited = ["head-only", "last-2-and-head"], ["all", "embeddings", "norms"]
+    assert [choice["name"] for choice in plan_choices(session)] == ["", *own, *inherited]
+    label = "last-2-and-head: only bert.encoder.layer[-2:], dropout, classifier trained"
+    assert plan_choices(session)[2]["label"] == label
 
 
 def test_the_form_of_training_speaks_of_its_own_fields(session: Session) -> None:

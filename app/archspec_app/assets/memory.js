@@ -9,7 +9,7 @@ root.append(message, place);
 
 const { ask, done } = oneAtATime(() => {
   place.classList.add("old");
-  message.textContent = "Computing …";
+  message.textContent = "Comparing the freeze plans …";
   trigger("compute", {});
 });
 let shown = null;

@@ -410,8 +410,8 @@ function drawSources(sources) {
   kinds = Object.fromEntries([["", sources.kind], ...runs.map((run) => [run.name, run.kind])]);
   pairs = Object.fromEntries([["", sources.pair], ...runs.map((run) => [run.name, run.pair])]);
   const runOptions = runs.map(({ name, score }) => {
-    const shown = score ? `, ${score.name} ${formatScore(score.value)}` : "";
-    return option(name, null, name + shown);
+    const shown = score ? `${score.name} ${formatScore(score.value)}, ` : ""; // the end of the name may be cut
+    return option(name, null, shown + name);
   });
   source.replaceChildren(
     option("", null, `${spec} from the editor, with weights`),
@@ -431,9 +431,12 @@ function drawSources(sources) {
 
 // Who does not choose a model gets that of the run when it has finished.
 const AWAITED = "is under way: it is chosen here when it has finished.";
+const UNFINISHED = "This run is under way: these are the weights of its best epoch so far.";
 function tellActive() {
-  if (active.length && chosen === null) moved.textContent = `${active[0]} ${AWAITED}`;
-  else if (moved.textContent.endsWith(AWAITED)) moved.textContent = "";
+  const isTried = source.value === `runs/${active[0]}`;
+  if (isTried) moved.textContent = UNFINISHED;
+  else if (active.length && chosen === null) moved.textContent = `${active[0]} ${AWAITED}`;
+  else if (moved.textContent.endsWith(AWAITED) || moved.textContent === UNFINISHED) moved.textContent = "";
 }
 on("active-runs", (rows) => {
   active = rows.map(({ key: name }) => name);

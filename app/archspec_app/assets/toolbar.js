@@ -176,7 +176,7 @@ on("active-runs", ([first, ...others]) => {
   const progress = computing
     ? `frozen part ${percent(computing.share)}`
     : evaluating
-      ? `evaluation ${percent(evaluating.share)}`
+      ? `${evaluating.split} ${percent(evaluating.share)}`
       : first.share === null
         ? "starting"
         : `training ${percent(first.share)}`;

@@ -396,11 +396,12 @@ function progressBar({ share: shareOfSteps, computing, evaluating }) {
   return h("div.progress", attributes, h("span", { class: kind, style: `width:${100 * (share ?? 0)}%` }));
 }
 
+const OF_LOSSES = { train_loss: "Training loss", loss: "Validation loss" };
 function epochTable(epochs) {
   if (!epochs.length) return "";
   const best = epochs.findLast((epoch) => epoch.best);
   const names = ["train_loss", "loss", ...scoresOf(epochs, figures)];
-  const titles = names.map((name) => (name === "train_loss" ? "Training loss" : capitalized(figures[name] ?? name)));
+  const titles = names.map((name) => OF_LOSSES[name] ?? capitalized(figures[name] ?? name));
   const body = epochs.map((epoch) => {
     const cells = names.map((name) => h("td.number", formatScore(epoch[name])));
     const isBest = epoch === best;

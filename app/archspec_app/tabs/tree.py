@@ -88,18 +88,22 @@ def plan_choices(session: Session) -> list[dict[str, str]]:
     """The freeze plans to choose from: names, each with what the plan does.
 
     The first one, named "", is no plan at all. A plan of the spec that freezes nothing does the
-    same, unless an adapter brings a plan of its own, and is left out.
+    same, unless an adapter brings a plan of its own, and is left out. Those that the spec itself
+    has come before those of its parents.
     """
     built = session.built
     if built is None:
         return [{"name": "", "label": NO_PLAN}]
     adapters = built.spec.architecture.adapters
     label = f"{NO_PLAN}, or what the adapter says" if adapters else NO_PLAN
-    return [{"name": "", "label": label}] + [
-        {"name": name, "label": f"{name}: {describe_plan(plan)}"}
-        for name, plan in built.plans.items()
-        if plan.patterns or adapters or name == session.plan
-    ]
+    own, inherited = built.spec.document.place(()).file, list[dict[str, str]]()
+    choices = [{"name": "", "label": label}]
+    for name, plan in built.plans.items():
+        if plan.patterns or adapters or name == session.plan:
+            is_own = built.spec.document.place(("freeze", name)).file == own
+            part = choices if is_own else inherited
+            part.append({"name": name, "label": f"{name}: {describe_plan(plan)}"})
+    return choices + inherited
 
 
 def describe_plan(plan: FreezePlan) -> str:

@@ -100,6 +100,10 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null, extra =
   const zoomer = graphLibraries
     .zoom()
     .scaleExtent(ZOOM)
+    .extent(() => [
+      [0, 0],
+      [size().width, size().height], // also while the canvas is hidden, when its own size is unknown
+    ])
     .on("zoom", (event) => {
       fitAgain = null;
       moved(event.transform);
@@ -127,6 +131,7 @@ export function mountCanvas(root, { onSelect = () => {}, onPlace = null, extra =
   // Shows all of a part of the canvas, but not smaller than can be read unless it is asked for.
   function frame({ x, y, width, height }, smallest = ZOOM[0]) {
     const room = size();
+    room.height -= legend.offsetHeight; // which lies over its foot
     const k = Math.max(smallest, Math.min((room.width - 32) / width, (room.height - 32) / height, 1.2));
     const top = height * k > room.height - 32 ? 16 - y * k : room.height / 2 - (y + height / 2) * k;
     moveTo(room.width / 2 - (x + width / 2) * k, top, k);

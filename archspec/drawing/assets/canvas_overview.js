@@ -20,6 +20,9 @@ export function drawOverview(picture, layout, transform, size) {
   const seen = picture.querySelector(".seen");
   const [left, top] = transform.invert([0, 0]);
   const at = { x: left, y: top, width: size.width / transform.k, height: size.height / transform.k };
+  const [right, down] = [left + at.width, top + at.height];
+  const isAllSeen = left <= 0 && top <= 0 && right >= layout.width && down >= layout.height;
+  picture.classList.toggle("needless", isAllSeen);
   for (const [name, value] of Object.entries(at)) seen.setAttribute(name, value);
   seen.setAttribute("stroke-width", 1.5 / scale);
 }

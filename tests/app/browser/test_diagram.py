@@ -185,9 +185,17 @@ def test_zoom_overview_and_downloads(drawn: Inspector) -> None:
     page.locator(".canvas-svg").focus()
     page.keyboard.press("+")
     expect(percent).to_have_text(fitting)
-    seen = page.locator(".canvas-overview .seen")
+    # Of a canvas that is seen whole there is no overview, and nothing of it is below the legend.
+    overview, seen = page.locator(".canvas-overview"), page.locator(".canvas-overview .seen")
+    expect(overview).to_be_hidden()
+    root, legend = box(page, "").locator(".shape").first, page.locator(".canvas-legend")
+    lowest, head = root.bounding_box(), legend.bounding_box()
+    assert lowest and head and lowest["y"] + lowest["height"] <= head["y"]
+    for _ in range(4):
+        page.keyboard.press("+")
+    expect(overview).to_be_visible()
     before = seen.get_attribute("x")
-    page.locator(".canvas-overview").click(position={"x": 5, "y": 5})
+    overview.click(position={"x": 5, "y": 5})
     assert seen.get_attribute("x") != before
     for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
         with page.expect_download() as waiting:
