@@ -26,7 +26,7 @@ from archspec.tasks import IGNORED
 
 Batch = dict[str, Any]  # tensors, and lengths
 Item = tuple[int, int]  # row, epoch
-# Rows are sorted by length within pools: large ones pad less, many mix better. With less than about
+# Rows are sorted by length within pools: large ones pad less, many mix better. With fewer than some
 # eight pools an epoch has much the same batches as the one before, and models learn less by it.
 _POOLS = 8
 _POOL_BATCHES = (4, 50)  # the least and the most of a pool

@@ -63,7 +63,9 @@ export function keepFocus(root, attribute, redraw) {
   const value = focused?.getAttribute(attribute);
   redraw();
   if (focused)
-    [...root.querySelectorAll(`[${attribute}]`)].find((node) => node.getAttribute(attribute) === value)?.focus();
+    [...root.querySelectorAll(`[${attribute}]`)]
+      .find((node) => node.getAttribute(attribute) === value)
+      ?.focus({ preventScroll: true }); // who reads elsewhere on the page stays there
 }
 
 export function download(name, content, type) {

@@ -97,6 +97,8 @@ let pairs = {}; // whether a model takes, or may take, two texts
 let missing = null; // a model that the address has and the list lacks
 let latest = ""; // the run that finished last
 let active = []; // the keys of the runs under way
+let statuses = {}; // of the runs, by the names of their models
+let said = ""; // what became of the choice
 let shownSources = "";
 let examplesOf = null;
 let pictures = []; // `name`, `bytes`, `url`, and `read` for the content in base64
@@ -154,7 +156,8 @@ for (const [name, control] of Object.entries({ weights, key }))
 source.addEventListener("change", () => {
   setAddress({ model: source.value || EDITOR });
   chosen = source.value;
-  moved.textContent = "";
+  said = "";
+  tellChoice();
   changeModel();
 });
 other.addEventListener("change", () => {
@@ -408,6 +411,7 @@ function drawSources(sources) {
   const isFirst = shownSources === "";
   shownSources = JSON.stringify(sources);
   kinds = Object.fromEntries([["", sources.kind], ...runs.map((run) => [run.name, run.kind])]);
+  statuses = Object.fromEntries(runs.map(({ name, status }) => [name, status]));
   pairs = Object.fromEntries([["", sources.pair], ...runs.map((run) => [run.name, run.pair])]);
   const runOptions = runs.map(({ name, score }) => {
     const shown = score ? `${score.name} ${formatScore(score.value)}, ` : ""; // the end of the name may be cut
@@ -421,26 +425,28 @@ function drawSources(sources) {
   const wasMissing = missing;
   choose();
   const hasMoved = !isFirst && chosen === null && source.value !== before;
-  if (missing !== null) moved.textContent = `${missing} is not there.`;
-  else if (hasMoved) moved.textContent = "The run that finished last.";
-  else if (wasMissing !== null) moved.textContent = "";
-  tellActive();
+  if (missing !== null) said = `${missing} is not there.`;
+  else if (hasMoved) said = "The run that finished last.";
+  else if (wasMissing !== null) said = "";
+  tellChoice();
   weightsList.replaceChildren(...sources.weights.map(({ name }) => option(name)));
   filesList.replaceChildren(...sources.files.map((name) => option(name)));
 }
 
-// Who does not choose a model gets that of the run when it has finished.
-const AWAITED = "is under way: it is chosen here when it has finished.";
-const UNFINISHED = "This run is under way: these are the weights of its best epoch so far.";
-function tellActive() {
-  const isTried = source.value === `runs/${active[0]}`;
-  if (isTried) moved.textContent = UNFINISHED;
-  else if (active.length && chosen === null) moved.textContent = `${active[0]} ${AWAITED}`;
-  else if (moved.textContent.endsWith(AWAITED) || moved.textContent === UNFINISHED) moved.textContent = "";
+// What became of the choice, and what is to be known of the run: without a choice, it is the one that finished last.
+function tellChoice() {
+  const isUnfinished = statuses[source.value] === "running";
+  const isAwaited = chosen === null && !isUnfinished && active.length > 0;
+  const state = isUnfinished
+    ? "This run is under way: these are the weights of its best epoch so far."
+    : isAwaited
+      ? `${active[0]} is under way: it is chosen here when it has finished.`
+      : "";
+  moved.textContent = [said, state].filter(Boolean).join(" ");
 }
-on("active-runs", (rows) => {
+onLatest("active-runs", (rows) => {
   active = rows.map(({ key: name }) => name);
-  if (shownSources) tellActive();
+  tellChoice();
 });
 
 async function askSources() {
@@ -451,16 +457,17 @@ async function askSources() {
   if (!sources) return;
   if (JSON.stringify(sources) !== shownSources) drawSources(sources);
   isListed = visit === visits;
+  if (isListed && isInputNext) {
+    isInputNext = false;
+    [text, picture].find((one) => one.checkVisibility())?.focus({ preventScroll: true });
+  }
   if (isListed && isWaiting) predict();
 }
 // What was trained meanwhile is in the list as soon as the tab is shown, and what is trained now when it has finished.
 new IntersectionObserver((entries) => {
   visits += 1;
   isListed = false;
-  if (!entries.at(-1).isIntersecting) return;
-  askSources();
-  if (isInputNext) [text, picture].find((one) => one.checkVisibility())?.focus({ preventScroll: true });
-  isInputNext = false;
+  if (entries.at(-1).isIntersecting) askSources();
 }).observe(root);
 on("revision", () => {
   if (root.offsetParent) askSources();
@@ -472,9 +479,10 @@ const timer = setInterval(() => {
 // Back, forward, and "Predict with this model": a run that the list lacks is in the next one.
 function follow() {
   restore();
-  moved.textContent = "";
+  said = "";
   if (!shownSources) return;
   choose();
+  tellChoice();
   replaceAnswer();
   askSources();
 }

@@ -179,7 +179,9 @@ on("active-runs", ([first, ...others]) => {
       ? `${evaluating.split} ${percent(evaluating.share)}`
       : first.share === null
         ? "starting"
-        : `training ${percent(first.share)}`;
+        : first.share === 1
+          ? "evaluating"
+          : `training ${percent(first.share)}`;
   const name = h("span.name", first.key);
   activeRuns.replaceChildren(name, ` ${progress}${others.length ? ` and ${others.length} more` : ""}`);
 });

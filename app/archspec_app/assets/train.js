@@ -200,10 +200,18 @@ function restoreForm(values, isKept) {
   }
 }
 
+// Whether a plan, a phase or an adapter freezes something. Without a plan and phases, the adapter decides.
+function isFreezing() {
+  const { freezing } = fieldOf("freeze"); // names of plans; the empty one is that of the spec's adapter
+  const phases = valueOf("phases");
+  if (phases) return phases.split(",").some((phase) => freezing.includes(phase.split(":")[0].trim()));
+  const [plan, adapter] = [valueOf("freeze"), valueOf("adapter")];
+  return plan || !adapter ? freezing.includes(plan) : adapter !== "none";
+}
 // Hardly anybody wants that, and nothing else in the form shows it.
 function tellRandom() {
-  const isRandom = !valueOf("weights") && valueOf("freeze");
-  randomLine.textContent = isRandom ? "Without weights, what the plan freezes stays at random values." : "";
+  const isRandom = !valueOf("weights") && isFreezing();
+  randomLine.textContent = isRandom ? "Without weights, what is frozen stays at random values." : "";
 }
 
 function formOptions() {

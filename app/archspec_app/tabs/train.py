@@ -52,7 +52,7 @@ _MAIN = ("weights", "freeze", "epochs", "max_steps", "batch_size", "learning_rat
 _ADAPTER = "One of the spec's adapters, none, or a mapping; it brings its own freeze plan."
 _EXAMPLE = '{kind: lora, match: ["**.query", "**.value"], rank: 8}'
 _LONGEST_PLACEHOLDER = 20  # characters that a narrow field shows
-_HELP = {  # where an option's description speaks of the command line
+_HELP = {  # where an option's description speaks of the command line, or is long for a narrow field
     "freeze": "One of the spec's freeze plans. An adapter brings its own, unless one is chosen.",
     "checkpoint_blocks": "Modules to use activation checkpointing for: a pattern of their names. "
     "Their activations are recomputed in the backward pass.",
@@ -327,6 +327,7 @@ def form_fields(session: Session) -> dict[str, Any]:
             "value": session.request.plan or "",
             "choices": [plan["name"] for plan in plans],
             "labels": {plan["name"]: plan["label"] for plan in plans},
+            "freezing": _freezing_plans(session),
         },
     }
     fields = {name: _field(info) | special.get(name, {}) for name, info in OPTIONS.items()}
@@ -339,6 +340,15 @@ def form_fields(session: Session) -> dict[str, Any]:
         "main": [fields.pop("data"), *(fields[name] for name in _MAIN)],
         "more": [adapter, *(field for name, field in fields.items() if name not in _MAIN)],
     }
+
+
+def _freezing_plans(session: Session) -> list[str]:
+    """The plans that freeze parameters; "" among them if the spec's own adapter does."""
+    if session.built is None:
+        return []
+    own = [""] if session.built.spec.adapter is not None else []
+    plans = session.built.plans.items()
+    return own + [name for name, plan in plans if plan.gradients and plan.patterns]
 
 
 def _field(info: OptionInfo) -> dict[str, Any]:

@@ -96,14 +96,13 @@ def plan_choices(session: Session) -> list[dict[str, str]]:
         return [{"name": "", "label": NO_PLAN}]
     adapters = built.spec.architecture.adapters
     label = f"{NO_PLAN}, or what the adapter says" if adapters else NO_PLAN
-    own, inherited = built.spec.document.place(()).file, list[dict[str, str]]()
-    choices = [{"name": "", "label": label}]
-    for name, plan in built.plans.items():
-        if plan.patterns or adapters or name == session.plan:
-            is_own = built.spec.document.place(("freeze", name)).file == own
-            part = choices if is_own else inherited
-            part.append({"name": name, "label": f"{name}: {describe_plan(plan)}"})
-    return choices + inherited
+    is_inherited = built.spec.document.is_inherited
+    names = sorted(built.plans, key=lambda name: is_inherited(("freeze", name)))
+    return [{"name": "", "label": label}] + [
+        {"name": name, "label": f"{name}: {describe_plan(built.plans[name])}"}
+        for name in names
+        if built.plans[name].patterns or adapters or name == session.plan
+    ]
 
 
 def describe_plan(plan: FreezePlan) -> str:

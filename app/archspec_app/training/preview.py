@@ -24,6 +24,7 @@ from archspec.training.data_feed import DataSource, encoders, opened
 from archspec.training.environment import require
 from archspec.training.model_setup import (
     always_frozen,
+    class_param,
     frozen_at_random,
     with_adapter_plan,
     with_classes,
@@ -151,9 +152,9 @@ def _preview(folder: Path, name: str, request: TrainRequest) -> dict[str, Any]:
     if spec.weights is None and not any(key == "weights" for key, _ in request.files):
         model = archspec.build(spec, device="meta")
         notes += frozen_at_random(always_frozen(model, options.phases), None)
-    before = request.spec.values
-    sized = [name for name, value in spec.values.items() if before.get(name) != value]
-    notes += [f"{name} is {spec.values[name]}: so many labels have the data." for name in sized]
+    sized = class_param(spec)
+    if sized is not None and request.spec.values.get(sized) != spec.values[sized]:
+        notes.append(f"{sized} is {spec.values[sized]}, as the data needs.")
     epochs, steps = options.total_epochs, _steps(source.data, options)
     if options.max_steps is not None and steps and options.max_steps < epochs * steps:
         notes.append(f"max_steps ends the training after {options.max_steps:,} steps.")

@@ -47,6 +47,8 @@ def test_the_figures_stay_in_sight(open_page: OpenPage, width: int) -> None:
     assert inspector.page.evaluate("scrollY") > 100
     box = inspector.figure("Parameters").bounding_box()
     assert box and 0 <= box["y"] < 40
+    tab = inspector.page.locator("[data-tab-id=cost]").bounding_box()
+    assert tab and (tab["y"] > box["y"] + box["height"] - 2) == (width > 900)  # the tabs, too
 
 
 def test_on_a_phone_the_spec_is_closed_until_it_is_asked_for(open_page: OpenPage) -> None:
