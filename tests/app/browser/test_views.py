@@ -33,6 +33,22 @@ def test_runs_under_way_are_told_on_every_tab(tiny: Inspector) -> None:
         resize(tiny.page, width, 900)
         assert tiny.page.evaluate(CUT_OFF) == []
     resize(tiny.page, 1280, 900)
+    done = {"samples": 9, "of": 90, "share": 0.1, "seconds_left": None}
+    for facts, told in (
+        ({"share": None}, "starting"),
+        ({"share": 0.0, "computing": done}, "frozen part 10 %"),
+        ({"share": 1.0, "evaluating": {**done, "split": "test"}}, "test 10 %"),
+        ({"share": 1.0}, "evaluating"),  # the report is written
+    ):
+        tiny.page.evaluate(TELL_RUNS, [{"key": "a", **facts}])
+        expect(runs).to_have_text(f"a {told}")
+    tiny.tab("Predict")
+    expect(tiny.page.locator("#predict-source option")).not_to_have_text("Looking for models …")
+    awaited = tiny.page.get_by_text("a is under way: it is chosen here when it has finished.")
+    for active, count in (([{"key": "a", "share": 0.5}], 1), ([], 0)):
+        tiny.page.evaluate(TELL_RUNS, active)
+        expect(awaited).to_have_count(count)
+    tiny.page.evaluate(TELL_RUNS, [{"key": "a", "share": 0.5}])
     runs.evaluate("button => button.click()")  # the server may have answered meanwhile
     expect(tiny.page.locator("#train form")).to_be_visible()
     expect(runs).to_be_hidden()  # the server knows of no run
