@@ -590,3 +590,20 @@ def test_the_example_data_are_used_by_the_model_that_is_open(
     expect(training.notice).to_be_empty()
     expect(inspector.button("Use the example data")).to_have_count(0)
     shutil.rmtree(folder / "archspec-example")  # other tests list what is there
+
+
+def test_a_redrawn_form_leaves_the_page_where_it_is(open_page: OpenPage, folder: Path) -> None:
+    inspector = open_page(width=390, height=600)
+    inspector.open("bert", "BertForSequenceClassification")
+    training = Training(inspector)
+    epochs = training.form.locator('[name="epochs"]')
+    training.form.locator("summary").click()  # so that the form is long
+    epochs.focus()
+    inspector.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    place = inspector.page.evaluate("scrollY")
+    expect(epochs).not_to_be_in_viewport()
+    (folder / "new.csv").write_text("text,label\na,b\n")  # the form suggests it
+    offered = training.form.locator('#list-data option[value="new.csv"]')
+    expect(offered).to_have_count(1, timeout=SLOWLY)
+    expect(epochs).to_be_focused()
+    assert inspector.page.evaluate("scrollY") == place
